@@ -1,0 +1,204 @@
+"""What a server says about a table: its columns, their types, its keys and indexes.
+
+Everything comes from pg_catalog by bound parameters; nothing here writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from copier.errors import ColumnMissing, NoUsableKey, Side, TableMissing
+from copier.names import TableName
+from copier.spec import CopySpec
+
+#: OIDs below this are the same in every PostgreSQL (FirstNormalObjectId in its sources).
+FIRST_USER_OID = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """A column's type. ``sql`` is how SQL writes it (``numeric(14,2)``); ``base`` drops the modifier.
+
+    ``send`` is schema and name of the binary output function, None where the type has none;
+    ``portable`` tells that its binary form carries no OID that only one server knows.
+    """
+
+    sql: str
+    base: str
+    send: tuple[str, str] | None
+    portable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One live column, in the table's order."""
+
+    name: str
+    type: ColumnType
+    not_null: bool
+    has_default: bool
+    is_generated: bool
+    is_identity: bool
+    collation: str | None
+    deterministic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table or view as one side has it."""
+
+    side: Side
+    name: TableName
+    kind: str
+    columns: tuple[Column, ...]
+    unique_keys: tuple[tuple[str, ...], ...]
+    indexes: tuple[tuple[str, ...], ...]
+
+    @property
+    def is_view(self) -> bool:
+        return self.kind == "v"
+
+    def column(self, name: str) -> Column:
+        """Raises ColumnMissing where the table has no such column."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise ColumnMissing(self.side, str(self.name), name)
+
+    def has(self, name: str) -> bool:
+        return any(column.name == name for column in self.columns)
+
+
+_SEARCH_PATH = text("SELECT set_config('search_path', :path, true)")
+
+_TABLE = text("""
+    SELECT c.oid, c.relkind::text AS kind
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = :schema AND c.relname = :name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+""")
+
+# The empty search_path makes format_type qualify every name that isn't PostgreSQL's own. to_jsonb
+# reads catalog columns that only some versions have (colllocale since 17, datlocprovider since 15).
+# A domain sends as its base type does; an array or a composite carries its members' OIDs.
+_COLUMNS = text("""
+    SELECT a.attname AS name,
+           pg_catalog.format_type(a.atttypid, a.atttypmod) AS sql,
+           pg_catalog.format_type(a.atttypid, NULL) AS base,
+           fn.nspname AS send_schema, f.proname AS send_name,
+           CASE WHEN e.oid IS NOT NULL THEN e.oid < :user_oid
+                WHEN b.typtype = 'c' THEN b.oid < :user_oid
+                ELSE true END AS portable,
+           a.attnotnull AS not_null,
+           a.atthasdef AS has_default,
+           a.attgenerated <> '' AS is_generated,
+           a.attidentity <> '' AS is_identity,
+           CASE WHEN a.attcollation = 0 THEN NULL
+                WHEN l.collprovider = 'd' THEN concat_ws(':',
+                  to_jsonb(d) ->> 'datlocprovider', to_jsonb(d) ->> 'datlocale',
+                  to_jsonb(d) ->> 'daticulocale',
+                  d.datcollate, to_jsonb(d) ->> 'datcollversion')
+                ELSE concat_ws(':',
+                  l.collprovider::text, to_jsonb(l) ->> 'colllocale', to_jsonb(l) ->> 'colliculocale',
+                  l.collcollate, pg_catalog.pg_collation_actual_version(l.oid)) END AS collation,
+           coalesce(l.collisdeterministic, true) AS deterministic
+      FROM pg_catalog.pg_attribute a
+      JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+      JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+      LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND b.typcategory = 'A'
+      LEFT JOIN pg_catalog.pg_proc f ON f.oid = t.typsend
+      LEFT JOIN pg_catalog.pg_namespace fn ON fn.oid = f.pronamespace
+      LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+      JOIN pg_catalog.pg_database d ON d.datname = current_database()
+     WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped
+     ORDER BY a.attnum
+""")
+
+_INDEXES = text("""
+    SELECT i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AS is_unique,
+           i.indisprimary AS is_primary,
+           ARRAY(SELECT a.attname::text
+                   FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place)
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                  WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns
+      FROM pg_catalog.pg_index i
+      JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+      JOIN pg_catalog.pg_am m ON m.oid = x.relam AND m.amname = 'btree'
+     WHERE i.indrelid = :oid AND i.indisvalid AND i.indisready AND i.indpred IS NULL
+     ORDER BY i.indisprimary DESC, x.relname
+""")
+
+
+def read_table(connection: Connection, side: Side, name: TableName) -> Table:
+    """The table as this server has it now.
+
+    Raises:
+        TableMissing: there is no such table or view.
+    """
+    found = connection.execute(_TABLE, {"schema": name.schema, "name": name.name}).one_or_none()
+    if found is None:
+        raise TableMissing(side, str(name))
+    search_path = connection.scalar(text("SELECT current_setting('search_path')"))
+    connection.execute(_SEARCH_PATH, {"path": ""})
+    columns = connection.execute(_COLUMNS, {"oid": found.oid, "user_oid": FIRST_USER_OID}).all()
+    indexes = connection.execute(_INDEXES, {"oid": found.oid}).all()
+    connection.execute(_SEARCH_PATH, {"path": search_path})
+    return Table(
+        side=side,
+        name=name,
+        kind=found.kind,
+        columns=tuple(
+            Column(
+                name=row.name,
+                type=ColumnType(
+                    sql=row.sql,
+                    base=row.base,
+                    send=(row.send_schema, row.send_name) if row.send_name else None,
+                    portable=row.portable,
+                ),
+                not_null=row.not_null,
+                has_default=row.has_default,
+                is_generated=row.is_generated,
+                is_identity=row.is_identity,
+                collation=row.collation,
+                deterministic=row.deterministic,
+            )
+            for row in columns
+        ),
+        unique_keys=tuple(tuple(row.columns) for row in indexes if row.is_unique),
+        indexes=tuple(tuple(row.columns) for row in indexes),
+    )
+
+
+def key_columns(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:
+    """The columns that name a row: the configured key, else the target's first unique key.
+
+    The primary key sorts first. The key must be unique and NOT NULL in the target, where a row
+    of another liquidation may hold the same key and has to be found.
+
+    Raises:
+        ColumnMissing: a configured key column isn't in both tables.
+        NoUsableKey: no unique index of NOT NULL columns covers it.
+    """
+    for name in spec.key:
+        source.column(name)
+        target.column(name)
+    usable = [
+        key
+        for key in target.unique_keys
+        if all(target.column(name).not_null and source.has(name) for name in key)
+    ]
+    if not spec.key:
+        if usable:
+            return usable[0]
+        raise NoUsableKey(
+            f"table {target.name} of consulta has no primary key or unique index of NOT NULL columns "
+            f"that prod has too: create one there and, if it isn't the primary key, name it as key"
+        )
+    if not any(set(key) == set(spec.key) for key in usable):
+        raise NoUsableKey(
+            f"key ({', '.join(spec.key)}) is not a unique index of NOT NULL columns on table "
+            f"{target.name} of consulta: create one, or name another key"
+        )
+    return spec.key

@@ -1,0 +1,63 @@
+"""The proof: rows and a digest of each key range, computed inside the servers, on both sides.
+
+A row's hash is PostgreSQL's own 64-bit `hash_record_extended` over all copied columns, each one
+either of a type whose equal values are identical, or replaced by the bytes that its binary output
+function sends. So 1.0 and 1.00, -0.0 and 0.0, or two spellings of one interval do differ. A range's
+digest is the exclusive-or of its rows' hashes: no order, no sorting, and since a key names each row
+once, no two equal hashes that would cancel out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from copier.keyset import KeyRange
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """``rows`` of a range and the exclusive-or of their 64-bit hashes."""
+
+    rows: int
+    value: int
+
+    @property
+    def hex(self) -> str:
+        """The value as 16 hexadecimal digits."""
+        return f"{self.value & 0xFFFFFFFFFFFFFFFF:016x}"
+
+    def __add__(self, other: Digest) -> Digest:
+        return Digest(self.rows + other.rows, self.value ^ other.value)
+
+
+#: The digest of no rows.
+EMPTY = Digest(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RangeDifference:
+    """A range whose two sides don't agree."""
+
+    range: KeyRange
+    source: Digest
+    target: Digest
+
+    def __str__(self) -> str:
+        if self.source.rows != self.target.rows:
+            return (
+                f"chunk {self.range.number}: {self.source.rows} rows in prod, {self.target.rows} in consulta"
+            )
+        return f"chunk {self.range.number}: {self.source.rows} rows on both sides, column values differ"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Both sides of a whole liquidation, compared range by range."""
+
+    source: Digest
+    target: Digest
+    differences: tuple[RangeDifference, ...]
+
+    @property
+    def holds(self) -> bool:
+        return not self.differences and self.source == self.target

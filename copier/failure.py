@@ -1,0 +1,115 @@
+"""Turns what a driver raises into the copier's tree: one place decides what is worth a retry.
+
+The codes are PostgreSQL's, https://www.postgresql.org/docs/current/errcodes-appendix.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from copier.errors import DatabaseFailed, Permanent, Side, Transient
+
+#: Classes (first two characters) whose errors pass by themselves.
+TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+#: Single codes outside of those classes that pass by themselves.
+TRANSIENT_CODES = frozenset({"55P03", "55006", "25006", "25P03"})
+#: Codes inside of those classes that don't: the database was dropped.
+PERMANENT_CODES = frozenset({"57P04"})
+#: How a server words a refused login. libpq gives no code for a failed connection attempt.
+REFUSED_LOGIN = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "is not permitted to log in",
+    "permission denied for database",
+)
+
+
+@contextmanager
+def failures_of(side: Side) -> Iterator[None]:
+    """What a server or a connection does wrong inside is raised as `Transient` or `Permanent`.
+
+    A misuse of the driver, which has no SQLSTATE and is no lost connection, is raised as it is.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error) and _is_failure(error.orig):
+            raise classify(error.orig, side) from error
+        raise
+    except psycopg.Error as error:
+        if _is_failure(error):
+            raise classify(error, side) from error
+        raise
+
+
+def _is_failure(error: psycopg.Error) -> bool:
+    return error.sqlstate is not None or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def classify(error: psycopg.Error, side: Side) -> DatabaseFailed:
+    """The error as the copier's own, its message free of any value of a row."""
+    sqlstate = error.sqlstate
+    condition = type(error).__name__
+    if sqlstate is None:
+        return _connection_failure(error, side, condition)
+    kind = Transient if _passes(sqlstate) else Permanent
+    diag = error.diag
+    place = [
+        f"{word} {name}"
+        for word, name in (
+            ("table", diag.table_name),
+            ("column", diag.column_name),
+            ("constraint", diag.constraint_name),
+        )
+        if name
+    ]
+    where = f" ({', '.join(place)})" if place else ""
+    return kind(
+        f"{condition} in {side}{where}: {_harmless(error)}",
+        side=side,
+        sqlstate=sqlstate,
+        condition=condition,
+        table=diag.table_name,
+        column=diag.column_name,
+        constraint=diag.constraint_name,
+    )
+
+
+def _passes(sqlstate: str) -> bool:
+    if sqlstate in PERMANENT_CODES:
+        return False
+    return sqlstate[:2] in TRANSIENT_CLASSES or sqlstate in TRANSIENT_CODES
+
+
+def _harmless(error: psycopg.Error) -> str:
+    """A sentence for the condition that quotes no data.
+
+    The primary message of class 22 errors quotes the offending value ("invalid input syntax for
+    type integer: "secret""), and so does that of an exception raised by a trigger (P0001); other
+    classes name objects only.
+    """
+    sqlstate = error.sqlstate or ""
+    if sqlstate[:2] in {"22", "P0"} or sqlstate[:2] not in KNOWN_CLASSES:
+        return f"error {sqlstate}; the server's own words are in the log"
+    return error.diag.message_primary or f"error {sqlstate}"
+
+
+#: Classes whose primary messages name objects and conditions, never data.
+KNOWN_CLASSES = frozenset({"08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
+
+
+def _connection_failure(error: psycopg.Error, side: Side, condition: str) -> DatabaseFailed:
+    text = str(error)
+    if any(words in text for words in REFUSED_LOGIN):
+        return Permanent(
+            f"{side} refused the login: check user, password and database name",
+            side=side,
+            condition=condition,
+        )
+    return Transient(f"the connection to {side} failed or was lost", side=side, condition=condition)

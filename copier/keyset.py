@@ -1,0 +1,157 @@
+"""Key ranges: how a liquidation is cut into chunks, and the WHERE that reads exactly one of them.
+
+A range is (lower, upper], its bounds the key's values as PostgreSQL writes them, so that any ordered
+type can be a key. The first range has no lower bound and the last no upper one: together they cover
+every row, also those that only consulta has.
+
+The predicate compares the row (liquidation, key) as a whole. With separate conditions the planner
+may walk the primary key and filter away every other liquidation's rows on the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from copier.catalog import Column
+
+#: Types for which a bigint literal is compared by PostgreSQL's own integer operators.
+INTEGERS = frozenset({"smallint", "integer", "bigint"})
+
+Bound = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumn:
+    """A key column as one side compares it; ``by_bytes`` where the sides' collations differ."""
+
+    name: str
+    type_sql: str
+    by_bytes: bool = False
+
+    @property
+    def expression(self) -> sql.Composable:
+        column = sql.Identifier(self.name)
+        return sql.SQL('{} COLLATE "C"').format(column) if self.by_bytes else column
+
+
+@dataclass(frozen=True, slots=True)
+class Keyset:
+    """The liquidation's filter and the key's order on one side.
+
+    ``across_liquidations`` tells that the key names a row whatever its liquidation, so that
+    consulta may hold a row of this liquidation under another one.
+    """
+
+    liquidation_column: str
+    liquidation_type: str
+    columns: tuple[KeyColumn, ...]
+    across_liquidations: bool = True
+
+    @property
+    def order(self) -> sql.Composable:
+        return sql.SQL(", ").join([sql.Identifier(self.liquidation_column), *self._keys()])
+
+    @property
+    def values_as_text(self) -> sql.Composable:
+        return sql.SQL("ARRAY[{}]").format(
+            sql.SQL(", ").join(
+                sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in self.columns
+            )
+        )
+
+    @property
+    def key_names(self) -> sql.Composable:
+        return sql.SQL(", ").join(sql.Identifier(column.name) for column in self.columns)
+
+    def liquidation(self, liquidation_id: int) -> sql.Composable:
+        """``liquidation_id`` as a literal of the column's kind. The number was parsed strictly."""
+        if self.liquidation_type in INTEGERS:
+            return cast_to(sql.Literal(liquidation_id), "bigint")
+        return cast_to(sql.Literal(str(liquidation_id)), self.liquidation_type)
+
+    def whole(self, liquidation_id: int) -> sql.Composable:
+        return sql.SQL("{} = {}").format(
+            sql.Identifier(self.liquidation_column), self.liquidation(liquidation_id)
+        )
+
+    def within(self, liquidation_id: int, key_range: KeyRange) -> sql.Composable:
+        """The condition for the rows of one range of one liquidation."""
+        conditions = [self.whole(liquidation_id)]
+        for operator, bound in ((sql.SQL(">"), key_range.lower), (sql.SQL("<="), key_range.upper)):
+            if bound is not None:
+                conditions.append(
+                    sql.SQL("({}) {} ({})").format(
+                        self.order, operator, self._literals(liquidation_id, bound)
+                    )
+                )
+        return sql.SQL(" AND ").join(conditions)
+
+    def _keys(self) -> list[sql.Composable]:
+        return [column.expression for column in self.columns]
+
+    def _literals(self, liquidation_id: int, bound: Bound) -> sql.Composable:
+        values = (
+            cast_to(sql.Literal(value), column.type_sql)
+            for column, value in zip(self.columns, bound, strict=True)
+        )
+        return sql.SQL(", ").join([self.liquidation(liquidation_id), *values])
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Chunk ``number`` (from 1) of a plan: the rows with lower < key <= upper."""
+
+    number: int
+    lower: Bound | None
+    upper: Bound | None
+    rows: int
+
+    def __str__(self) -> str:
+        low = "-∞" if self.lower is None else ", ".join(self.lower)
+        high = "∞" if self.upper is None else ", ".join(self.upper)
+        return f"({low}, {high}]"
+
+
+def cut(boundaries: list[Bound], total: int, chunk_rows: int) -> tuple[KeyRange, ...]:
+    """The ranges between every ``chunk_rows``-th key; always at least one, so that surplus rows go."""
+    inner = boundaries[: max(0, -(-total // chunk_rows) - 1)]
+    edges: list[Bound | None] = [None, *inner, None]
+    return tuple(
+        KeyRange(
+            number=number,
+            lower=edges[number - 1],
+            upper=edges[number],
+            rows=min(chunk_rows, total - (number - 1) * chunk_rows),
+        )
+        for number in range(1, len(edges))
+    )
+
+
+def keyset_of(liquidation: Column, keys: list[Column], others: list[Column]) -> Keyset:
+    """The keyset of one side; ``others`` are the same key columns on the other side.
+
+    A text key whose collation or collation version differs between the sides is compared by its
+    bytes on both, because each side would cut the ranges elsewhere otherwise.
+    """
+    return Keyset(
+        liquidation_column=liquidation.name,
+        liquidation_type=liquidation.type.base,
+        columns=tuple(
+            KeyColumn(
+                column.name,
+                column.type.base,
+                by_bytes=column.collation is not None
+                and (column.collation != other.collation or not column.deterministic),
+            )
+            for column, other in zip(keys, others, strict=True)
+            if column.name != liquidation.name
+        ),
+        across_liquidations=all(column.name != liquidation.name for column in keys),
+    )
+
+
+def cast_to(value: sql.Composable, type_sql: str) -> sql.Composable:
+    """``value::type``; the type's name was written by the server's own format_type."""
+    return sql.SQL("{}::{}").format(value, sql.SQL(type_sql))

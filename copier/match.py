@@ -1,0 +1,172 @@
+"""Matches the columns of the two tables: what is selected in prod, what is written in consulta.
+
+A pair is the same type, a widening that loses nothing (then prod casts it), or refused before the
+first row is read, with a line that says what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from copier.catalog import Column, ColumnType, Table
+from copier.errors import ColumnsDiffer
+from copier.keyset import cast_to
+
+#: Types whose equality is identity, so that PostgreSQL's own hash of the value is exact. Every
+#: other type is hashed through its binary output: 1.0 and 1.00 are equal numerics, not identical.
+IDENTICAL_WHEN_EQUAL = frozenset(
+    {
+        "boolean",
+        "smallint",
+        "integer",
+        "bigint",
+        "oid",
+        "text",
+        "character varying",
+        "name",
+        "bytea",
+        "date",
+        "uuid",
+        "timestamp without time zone",
+        "timestamp with time zone",
+        "time without time zone",
+    }
+)
+
+#: Widenings between base types that keep every value.
+WIDENINGS = {
+    "smallint": {"integer", "bigint", "numeric"},
+    "integer": {"bigint", "numeric"},
+    "bigint": {"numeric"},
+    "real": {"double precision"},
+    "character varying": {"text"},
+    "name": {"text"},
+    "text": {"character varying"},
+    "date": {"timestamp without time zone"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A column of prod and the column of consulta that takes it."""
+
+    source: Column
+    target: Column
+
+    @property
+    def name(self) -> str:
+        return self.target.name
+
+    @property
+    def selected(self) -> sql.Composable:
+        """What prod selects: the column, cast where consulta's type is wider."""
+        column = sql.Identifier(self.source.name)
+        if self.source.type.sql == self.target.type.sql:
+            return column
+        return cast_to(column, self.target.type.sql)
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Both column lists in one order, and whether binary COPY can carry them."""
+
+    pairs: tuple[Pair, ...]
+    binary: bool
+
+    @property
+    def format(self) -> str:
+        return "binary" if self.binary else "text"
+
+
+def match_columns(source: Table, target: Table) -> Matched:
+    """Pairs the columns by name.
+
+    Raises:
+        ColumnsDiffer: at least one column can't be carried without loss; names them all.
+    """
+    lines: list[str] = []
+    pairs: list[Pair] = []
+    for column in target.columns:
+        if column.is_generated:
+            continue
+        if not source.has(column.name):
+            if column.not_null and not (column.has_default or column.is_identity):
+                lines.append(
+                    f"{column.name} is NOT NULL without a default in consulta and missing in prod: "
+                    "give it a default, or drop NOT NULL"
+                )
+            continue
+        pair = Pair(source.column(column.name), column)
+        refusal = loss(pair.source.type, pair.target.type)
+        if refusal is None:
+            pairs.append(pair)
+        else:
+            here, there = pair.source.type.sql, column.type.sql
+            lines.append(f"{column.name} is {here} in prod and {there} in consulta: {refusal}")
+    lines += [
+        f"{column.name} ({column.type.sql}) is missing in consulta: add it there"
+        for column in source.columns
+        if not target.has(column.name)
+    ]
+    if lines:
+        raise ColumnsDiffer(str(target.name), lines)
+    return Matched(tuple(pairs), binary=all(_crosses_in_binary(pair) for pair in pairs))
+
+
+def loss(source: ColumnType, target: ColumnType) -> str | None:
+    """Why a value of the source type may not survive in the target type; None where it does."""
+    if source.sql == target.sql:
+        return None
+    if source.base != target.base:
+        if target.base not in WIDENINGS.get(source.base, ()):
+            return f"make consulta's column {source.sql}"
+        if target.base == "character varying" and _modifier(target.sql):
+            return "make consulta's column text"
+        if target.base == "numeric" and _modifier(target.sql):
+            return "make consulta's column numeric without precision"
+        return None
+    wide, narrow = _modifier(target.sql), _modifier(source.sql)
+    if source.base in {"character", "bit"}:
+        return f"make consulta's column {source.sql}"
+    if not wide:
+        return None
+    if not narrow:
+        # Without a modifier times and intervals keep six digits, and every other type has no limit.
+        full = _is_time(source.base) and wide == (6,)
+        return None if full else f"make consulta's column {source.sql}"
+    if source.base == "numeric":
+        precision, scale = (*wide, 0)[:2]
+        old_precision, old_scale = (*narrow, 0)[:2]
+        fits = scale >= old_scale and precision - scale >= old_precision - old_scale
+        return None if fits else f"make consulta's column {source.sql} or wider"
+    return None if wide >= narrow else f"make consulta's column {source.sql} or wider"
+
+
+def _modifier(type_sql: str) -> tuple[int, ...]:
+    found = re.search(r"\((-?\d+)(?:,(-?\d+))?\)", type_sql)
+    return tuple(int(part) for part in found.groups() if part is not None) if found else ()
+
+
+def _is_time(base: str) -> bool:
+    return base.startswith(("time", "interval"))
+
+
+def _crosses_in_binary(pair: Pair) -> bool:
+    return all(side.type.portable and side.type.send for side in (pair.source, pair.target))
+
+
+def hashed(pair: Pair, *, of_source: bool) -> sql.Composable:
+    """The expression whose hash stands for the value: equal only where the bytes are identical.
+
+    Both sides hash the value as consulta's type. Types that only text can carry are hashed as text.
+    """
+    value = pair.selected if of_source else sql.Identifier(pair.target.name)
+    kind = pair.target.type
+    if not (kind.portable and kind.send):
+        return sql.SQL("({})::text").format(value)
+    if kind.base in IDENTICAL_WHEN_EQUAL and pair.target.deterministic and pair.source.deterministic:
+        return value
+    return sql.SQL("{}({})").format(sql.Identifier(*kind.send), value)

@@ -1,0 +1,73 @@
+"""Names of tables as an administrator writes them, read the way SQL reads them.
+
+``public.items`` and ``Public.ITEMS`` are one table; ``"Weird Schema"."Items"`` keeps its capitals.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from copier.errors import BadName
+
+#: PostgreSQL cuts longer names silently (NAMEDATALEN - 1), so they are refused here.
+MAX_BYTES = 63
+
+_PART = re.compile(r'"(?P<quoted>(?:[^"\x00]|"")+)"|(?P<plain>[^\W\d][\w$]*)')
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableName:
+    """A schema-qualified table name, parts unquoted as the catalog holds them."""
+
+    schema: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """Reads ``schema.table`` or ``table`` (then in ``public``).
+
+        Raises:
+            BadName: the text isn't one or two SQL identifiers.
+        """
+        parts = _split(text.strip())
+        if len(parts) == 1:
+            parts = ["public", *parts]
+        if len(parts) != 2:
+            raise BadName(f"{text!r} is not a table name: write schema.table, quoted where SQL needs it")
+        return cls(*parts)
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+    def __str__(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+def quoted(name: str) -> str:
+    """The name as SQL must write it: bare where that reads back as the same name."""
+    if re.fullmatch(r"[a-z_][a-z0-9_$]*", name):
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _split(text: str) -> list[str]:
+    parts: list[str] = []
+    position = 0
+    while True:
+        match = _PART.match(text, position)
+        if match is None:
+            raise BadName(f"{text!r} is not a table name: write schema.table, quoted where SQL needs it")
+        part = match["quoted"].replace('""', '"') if match["quoted"] else match["plain"].lower()
+        if len(part.encode()) > MAX_BYTES:
+            raise BadName(f"{part!r} is longer than PostgreSQL's {MAX_BYTES} bytes for a name")
+        parts.append(part)
+        position = match.end()
+        if position == len(text):
+            return parts
+        if text[position] != ".":
+            raise BadName(f"{text!r} is not a table name: write schema.table, quoted where SQL needs it")
+        position += 1

@@ -1,0 +1,169 @@
+"""Carries COPY bytes from one PostgreSQL connection to another, without looking at them.
+
+The public `psycopg.pq` is used bare: ``copy.read()`` pays a generator, a lock and a wait for each
+row, and the client shares its cores with the servers. Rows are joined into blocks; memory is bounded
+by one block and the sockets' buffers, whatever the size of the liquidation. The target's backend is
+the bottleneck: while it works, the source's next rows gather in the socket, so both sides overlap.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import pq
+from psycopg.errors import error_from_result
+
+from copier.failure import failures_of
+
+#: Bytes joined before they are handed on.
+BLOCK_BYTES = 256 * 1024
+#: How long one side may stay silent before `waiting` is asked, in seconds.
+PATIENCE_SECONDS = 1.0
+
+Waiting = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pumped:
+    """What went over: rows as both servers counted them, and the bytes of the stream."""
+
+    rows: int
+    bytes: int
+
+
+def pump(
+    source: psycopg.Connection,
+    target: psycopg.Connection,
+    copy_out: bytes,
+    copy_in: bytes,
+    *,
+    waiting: Waiting = lambda: None,
+) -> Pumped:
+    """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
+
+    Both connections must be inside a transaction. ``waiting`` is called each `PATIENCE_SECONDS` in
+    which a side stays silent, and may raise to give up; the connections are then to be closed.
+
+    Raises:
+        DatabaseFailed: of the side that failed. Where consulta refused the rows (a constraint, say),
+            prod's stream was read to its end, and prod's transaction can go on.
+    """
+    reader, writer = _CopyEnd(source, waiting), _CopyEnd(target, waiting)
+    with failures_of("consulta"):
+        writer.start(copy_in, pq.ExecStatus.COPY_IN)
+    total = 0
+    try:
+        with failures_of("prod"):
+            reader.start(copy_out, pq.ExecStatus.COPY_OUT)
+        while True:
+            with failures_of("prod"):
+                block = reader.read_block()
+            if not block:
+                break
+            total += len(block)
+            with failures_of("consulta"):
+                writer.write_block(block)
+        with failures_of("prod"):
+            rows_read = reader.finish()
+    except BaseException:
+        writer.abandon("prod's COPY did not end well")
+        raise
+    # libpq reports an error of a running COPY IN only at its end; the server throws away what came after.
+    with failures_of("consulta"):
+        rows_written = writer.finish_copy_in()
+        if rows_written != rows_read:
+            raise psycopg.DataError(f"prod sent {rows_read} rows and consulta took {rows_written}")
+    return Pumped(rows=rows_written, bytes=total)
+
+
+class _CopyEnd:
+    """One connection in COPY mode, driven without blocking inside libpq."""
+
+    def __init__(self, connection: psycopg.Connection, waiting: Waiting) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._waiting = waiting
+        self._poll = select.poll()
+        self._at_end = False
+
+    def start(self, statement: bytes, expected: pq.ExecStatus) -> None:
+        self._pgconn.send_query(statement)
+        self._flush()
+        result = self._result()
+        if result is None or result.status != expected:
+            self._drain()
+            raise self._error(result)
+
+    def read_block(self) -> bytes:
+        """The next rows, about `BLOCK_BYTES` of them; empty at the end of the stream."""
+        pieces: list[bytes | memoryview] = []
+        size = 0
+        get_copy_data = self._pgconn.get_copy_data
+        while size < BLOCK_BYTES and not self._at_end:
+            length, data = get_copy_data(1)
+            if length > 0:
+                pieces.append(data)
+                size += length
+            elif length == 0:
+                self._wait(select.POLLIN)
+                self._pgconn.consume_input()
+            else:
+                self._at_end = True
+        return b"".join(pieces)
+
+    def write_block(self, block: bytes) -> None:
+        while self._pgconn.put_copy_data(block) == 0:
+            self._flush()
+        self._flush()
+
+    def finish(self) -> int:
+        """The row count of a COPY that has no more data."""
+        result = self._result()
+        self._drain()
+        if result is None or result.status != pq.ExecStatus.COMMAND_OK:
+            raise self._error(result)
+        return result.command_tuples or 0
+
+    def finish_copy_in(self) -> int:
+        self._pgconn.put_copy_end()
+        self._flush()
+        return self.finish()
+
+    def abandon(self, reason: str) -> None:
+        """Ends a COPY IN with an error, so that the connection can be rolled back; else closes it."""
+        try:
+            self._pgconn.put_copy_end(reason.encode())
+            self._flush()
+            self._result()
+            self._drain()
+        except (psycopg.Error, OSError):
+            self._connection.close()
+
+    def _result(self) -> pq.abc.PGresult | None:
+        while self._pgconn.is_busy():
+            self._wait(select.POLLIN)
+            self._pgconn.consume_input()
+        return self._pgconn.get_result()
+
+    def _drain(self) -> None:
+        while self._result() is not None:
+            pass
+
+    def _flush(self) -> None:
+        while self._pgconn.flush():
+            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                self._pgconn.consume_input()
+
+    def _wait(self, events: int) -> int:
+        self._poll.register(self._pgconn.socket, events)
+        while not (ready := self._poll.poll(PATIENCE_SECONDS * 1000)):
+            self._waiting()
+        return ready[0][1]
+
+    def _error(self, result: pq.abc.PGresult | None) -> psycopg.Error:
+        if result is None or not result.error_field(pq.DiagnosticField.SQLSTATE):
+            return psycopg.OperationalError(self._pgconn.get_error_message())
+        return error_from_result(result, encoding=self._connection.info.encoding)

@@ -1,0 +1,25 @@
+"""What is to be copied: the part of a configuration that the engine needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from copier.names import TableName
+
+#: The largest liquidation number: PostgreSQL's bigint.
+MAX_LIQUIDATION_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class CopySpec:
+    """One filtered table on both sides.
+
+    ``key`` names the columns of a unique key whose columns are NOT NULL; empty means the primary
+    key of the target.
+    """
+
+    name: str
+    source_table: TableName
+    target_table: TableName
+    liquidation_column: str
+    key: tuple[str, ...] = ()
