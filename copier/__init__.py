@@ -4,19 +4,23 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 """
 
 from copier.copy import Chunk, Copy, Limits, Plan
-from copier.digest import Digest, Proof, RangeDifference
+from copier.digest import Comparison, Digest, Proof
 from copier.names import TableName
+from copier.preview import Catalogue, Preview, preview
 from copier.spec import MAX_LIQUIDATION_ID, CopySpec
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
+    "Catalogue",
     "Chunk",
+    "Comparison",
     "Copy",
     "CopySpec",
     "Digest",
     "Limits",
     "Plan",
+    "Preview",
     "Proof",
-    "RangeDifference",
     "TableName",
+    "preview",
 ]

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine
 
 from copier import statements
 from copier.catalog import key_columns
-from copier.digest import EMPTY, Digest, Proof, RangeDifference
+from copier.digest import EMPTY, Comparison, Digest, Proof
 from copier.errors import Permanent
 from copier.keyset import KeyRange, Keyset, cut, keyset_of
 from copier.match import Matched, match_columns
@@ -162,23 +162,17 @@ class Copy:
                 record(connection, chunk)
             yield chunk
 
-    def prove(self, progress: Callable[[int], None] = lambda rows: None) -> Proof:
-        """Compares both sides range by range: prod's snapshot with one moment of consulta.
-
-        ``progress`` is told the rows of each range compared.
-        """
-        source, target = EMPTY, EMPTY
-        differences: list[RangeDifference] = []
+    def compare(self) -> Iterator[Comparison]:
+        """Compares both sides range by range: prod's snapshot with one moment of consulta."""
         with self._target.one_moment() as connection, ThreadPoolExecutor(1) as other_side:
             for part in self.plan().ranges:
                 ours = other_side.submit(self._source_digest, part)
                 theirs = digest_of(connection, self._digest(part, of_source=False))
-                if ours.result() != theirs:
-                    differences.append(RangeDifference(part, ours.result(), theirs))
-                source += ours.result()
-                target += theirs
-                progress(ours.result().rows)
-        return Proof(source, target, tuple(differences))
+                yield Comparison(part, ours.result(), theirs)
+
+    def prove(self) -> Proof:
+        """The comparison of the whole liquidation."""
+        return Proof.of(self.compare())
 
     def _match(self) -> None:
         source = self._source.table(self.spec.source_table)

@@ -9,6 +9,7 @@ once, no two equal hashes that would cancel out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from copier.keyset import KeyRange
@@ -35,19 +36,24 @@ EMPTY = Digest(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class RangeDifference:
-    """A range whose two sides don't agree."""
+class Comparison:
+    """Both sides of one range."""
 
     range: KeyRange
     source: Digest
     target: Digest
+
+    @property
+    def agrees(self) -> bool:
+        return self.source == self.target
 
     def __str__(self) -> str:
         if self.source.rows != self.target.rows:
             return (
                 f"chunk {self.range.number}: {self.source.rows} rows in prod, {self.target.rows} in consulta"
             )
-        return f"chunk {self.range.number}: {self.source.rows} rows on both sides, column values differ"
+        verdict = "identical" if self.agrees else "column values differ"
+        return f"chunk {self.range.number}: {self.source.rows} rows on both sides, {verdict}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,19 @@ class Proof:
 
     source: Digest
     target: Digest
-    differences: tuple[RangeDifference, ...]
+    differences: tuple[Comparison, ...]
+
+    @classmethod
+    def of(cls, comparisons: Iterable[Comparison]) -> Proof:
+        source, target = EMPTY, EMPTY
+        differences = []
+        for each in comparisons:
+            source += each.source
+            target += each.target
+            if not each.agrees:
+                differences.append(each)
+        return cls(source, target, tuple(differences))
 
     @property
     def holds(self) -> bool:
-        return not self.differences and self.source == self.target
+        return not self.differences

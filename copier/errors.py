@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from copier.digest import RangeDifference
+    from copier.digest import Comparison
 
 Side = Literal["prod", "consulta"]
 
@@ -109,6 +109,6 @@ class Permanent(DatabaseFailed):
 class NotProven(CopierError):
     """The comparison of both sides found differences. Nothing may be called completed."""
 
-    def __init__(self, differences: list[RangeDifference]) -> None:
+    def __init__(self, differences: list[Comparison]) -> None:
         super().__init__(f"{len(differences)} key ranges differ between prod and consulta")
         self.differences = differences

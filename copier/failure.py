@@ -110,6 +110,6 @@ def _connection_failure(error: psycopg.Error, side: Side, condition: str) -> Dat
         return Permanent(
             f"{side} refused the login: check user, password and database name",
             side=side,
-            condition=condition,
+            condition="LoginRefused",
         )
     return Transient(f"the connection to {side} failed or was lost", side=side, condition=condition)

@@ -66,10 +66,7 @@ class Keyset:
         return sql.SQL(", ").join(sql.Identifier(column.name) for column in self.columns)
 
     def liquidation(self, liquidation_id: int) -> sql.Composable:
-        """``liquidation_id`` as a literal of the column's kind. The number was parsed strictly."""
-        if self.liquidation_type in INTEGERS:
-            return cast_to(sql.Literal(liquidation_id), "bigint")
-        return cast_to(sql.Literal(str(liquidation_id)), self.liquidation_type)
+        return number_literal(liquidation_id, self.liquidation_type)
 
     def whole(self, liquidation_id: int) -> sql.Composable:
         return sql.SQL("{} = {}").format(
@@ -150,6 +147,13 @@ def keyset_of(liquidation: Column, keys: list[Column], others: list[Column]) -> 
         ),
         across_liquidations=all(column.name != liquidation.name for column in keys),
     )
+
+
+def number_literal(number: int, column_type: str) -> sql.Composable:
+    """A liquidation's number, parsed strictly before, to compare with a column of that type."""
+    if column_type in INTEGERS:
+        return cast_to(sql.Literal(number), "bigint")
+    return cast_to(sql.Literal(str(number)), column_type)
 
 
 def cast_to(value: sql.Composable, type_sql: str) -> sql.Composable:

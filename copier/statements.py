@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from copier.keyset import KeyRange, Keyset
+from copier.catalog import Column
+from copier.keyset import KeyRange, Keyset, number_literal
 from copier.match import Matched, hashed
 from copier.names import TableName
 
@@ -101,6 +102,15 @@ def insert_staged(table: TableName, matched: Matched) -> sql.Composable:
     names = _names(matched)
     return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}").format(
         table.identifier, names, names, STAGING
+    )
+
+
+def catalogue_label(table: TableName, label: Column, number: Column, liquidation_id: int) -> sql.Composable:
+    return sql.SQL("SELECT {}::text FROM {} WHERE {} = {} LIMIT 1").format(
+        sql.Identifier(label.name),
+        table.identifier,
+        sql.Identifier(number.name),
+        number_literal(liquidation_id, number.type.base),
     )
 
 

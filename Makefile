@@ -1,0 +1,32 @@
+# Everything that is done here by hand. `make` alone lists it.
+PYTHON ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.complete ## copy a liquidation from start to end on real servers (STAY=1: and leave them up to play with)
+	@$(BIN)/python -m dev.demo $(if $(filter-out 0,$(STAY)),--stay)
+
+test: .venv/.complete ## the whole suite (ARGS="-k proxy -x" goes to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.complete ## ruff, mypy and the directions of the imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: .venv/.complete ## requirements.lock anew, from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		pyproject.toml --group pyproject.toml:dev -o requirements.lock
+
+clean: ## remove the virtual environment and all caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.complete: requirements.lock pyproject.toml dev/setup.sh
+	@PYTHON="$(PYTHON)" sh dev/setup.sh

@@ -1,0 +1,80 @@
+"""``python -m bot``: the bot that listens to Slack over Socket Mode."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_sdk.errors import SlackApiError
+
+from bot import config, logs, services
+from bot.app import build_app
+from bot.commands.surface import Surface
+from bot.errors import BotError
+from bot.slack import CONNECTION_ERRORS, client, error_name
+from bot.work.queue import JobQueue
+from copier.errors import CopierError
+
+log = logging.getLogger("bot")
+
+#: Seconds between two tries to reach Slack, and the longest.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+
+
+def main() -> int:
+    """Runs until SIGTERM or SIGINT; 78 where the settings don't let it start."""
+    logs.set_up()
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    try:
+        settings = config.load(os.environ)
+        parts = services.databases(settings)
+        parts.check_schema()
+    except (BotError, CopierError) as error:
+        log.critical("%s", error)
+        return 78
+    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
+    slack = services.slack(settings, parts, queue.may_edit)
+    surface = Surface(
+        file=settings.file,
+        prod=parts.prod,
+        consulta=parts.consulta,
+        store=parts.store,
+        permissions=slack.permissions,
+        people=slack.people,
+        announcer=slack.announcer,
+        enqueue=queue.put,
+        wake_courier=slack.courier.wake,
+    )
+    web = client(settings.bot_token, settings.slack_api_url)
+    handler = SocketModeHandler(build_app(surface, web), settings.app_token)
+    slack.courier.start()
+    connect(handler, over)
+    over.wait()
+    log.info("stopping")
+    handler.close()  # type: ignore[no-untyped-call]
+    slack.courier.stop()
+    return 0
+
+
+def connect(handler: SocketModeHandler, over: threading.Event) -> None:
+    """Connects as soon as Slack lets us; the handler reconnects by itself afterwards."""
+    pause = FIRST_PAUSE
+    while not over.is_set():
+        try:
+            handler.connect()  # type: ignore[no-untyped-call]
+            log.info("connected to Slack")
+            return
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.error("Slack doesn't let the bot in: %s; next try in %.0f s", error_name(error), pause)  # noqa: TRY400
+            over.wait(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

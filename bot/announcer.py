@@ -1,0 +1,173 @@
+"""Tells Slack: the only caller of chat.* and pins.*.
+
+What it says comes from a snapshot of the row, so a message can be made anew at any time. A progress
+edit may be dropped, an ending never: endings come through the outbox (see `bot.courier`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.i18n import Translator
+from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.store import JobStore
+from bot.messages.blocks import Message
+from bot.messages.card import card
+from bot.messages.ending import reply
+from bot.slack import (
+    CONNECTION_ERRORS,
+    DONE_ALREADY,
+    Trouble,
+    error_name,
+    retry_after,
+    trouble_of,
+)
+
+log = logging.getLogger(__name__)
+
+#: Marks our messages, so that one whose answer was lost can be found again.
+EVENT_TYPE = "traspaso_job"
+
+MayEdit = Callable[[], bool]
+
+
+class Announcer:
+    """Posts, edits and pins the messages of jobs."""
+
+    def __init__(self, client: WebClient, store: JobStore, translator: Translator, may_edit: MayEdit) -> None:
+        """``may_edit`` asks the limiter that all processes share for one progress edit."""
+        self._client = client
+        self._store = store
+        self._t = translator
+        self._may_edit = may_edit
+        self._quiet_until = 0.0
+        self._shown: dict[int, list[dict[str, Any]]] = {}
+
+    def progress(self, job: JobSnapshot) -> None:
+        """Edits the card to the newest state, if it has changed and Slack has room for an edit."""
+        if job.channel_id is None or job.message_ts is None or time.monotonic() < self._quiet_until:
+            return
+        message = card(job, self._t)
+        if self._shown.get(job.id) == message.blocks or not self._may_edit():
+            return
+        try:
+            self.show_card(job)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            self._quiet_until = time.monotonic() + retry_after(error)
+            log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
+        self._shown[job.id] = message.blocks
+
+    def show_card(self, job: JobSnapshot, *, look_first: bool = False) -> str:
+        """Brings the card to the job's state: edits it, or posts and pins it where there is none.
+
+        ``look_first`` where a post may have arrived before. Returns its ts.
+        """
+        if job.message_ts is not None:
+            try:
+                self._edit(job, job.message_ts)
+                return job.message_ts
+            except SlackApiError as error:
+                if trouble_of(error) is not Trouble.MESSAGE_GONE:
+                    raise
+                log.info("job %s: somebody deleted the card; posting it anew", job.id)
+        return self._post_card(job, look_first=look_first)
+
+    def finish(self, job: JobSnapshot, *, look_first: bool) -> None:
+        """The final card, unpinned, and the threaded reply."""
+        ts = self.show_card(job, look_first=look_first)
+        channel = _channel(job)
+        self._pin(lambda: self._client.pins_remove(channel=channel, timestamp=ts), job)
+        part = f"ending-{job.attempt}"
+        if look_first and self._find(job, part, thread_ts=ts):
+            return
+        self._post(channel, reply(job, self._t), job, part, thread_ts=ts)
+        self._shown.pop(job.id, None)
+
+    def open_direct_message(self, user_id: str) -> str:
+        """The channel in which the bot can write to that person alone."""
+        return str(self._client.conversations_open(users=user_id)["channel"]["id"])
+
+    def link(self, job: JobSnapshot) -> str | None:
+        """A permalink to the card; None where there is none or Slack doesn't give it."""
+        if job.channel_id is None or job.message_ts is None:
+            return None
+        try:
+            answer = self._client.chat_getPermalink(channel=job.channel_id, message_ts=job.message_ts)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.info("job %s: no permalink: %s", job.id, error_name(error))
+            return None
+        return str(answer["permalink"])
+
+    def _post_card(self, job: JobSnapshot, *, look_first: bool) -> str:
+        channel = _channel(job)
+        ts = self._find(job, "card") if look_first else None
+        if ts is None:
+            channel, ts = self._post(channel, card(job, self._t), job, "card")
+        self._store.card_posted(job.id, channel, ts)
+        if job.status.is_live:
+            self._pin(lambda: self._client.pins_add(channel=channel, timestamp=ts), job)
+        return ts
+
+    def _post(
+        self, channel: str, message: Message, job: JobSnapshot, part: str, thread_ts: str | None = None
+    ) -> tuple[str, str]:
+        answer = self._client.chat_postMessage(
+            channel=channel,
+            text=message.text,
+            blocks=message.blocks,
+            thread_ts=thread_ts,
+            unfurl_links=False,
+            unfurl_media=False,
+            metadata={"event_type": EVENT_TYPE, "event_payload": {"job": str(job.id), "part": part}},
+        )
+        return str(answer["channel"]), str(answer["ts"])
+
+    def _edit(self, job: JobSnapshot, ts: str) -> None:
+        message = card(job, self._t)
+        self._client.chat_update(channel=_channel(job), ts=ts, text=message.text, blocks=message.blocks)
+
+    def _find(self, job: JobSnapshot, part: str, thread_ts: str | None = None) -> str | None:
+        """The ts of our message about this part of the job, if it had arrived after all."""
+        asked: dict[str, Any] = {
+            "channel": _channel(job),
+            "include_all_metadata": True,
+            "oldest": f"{job.created_at.timestamp() - 60:.6f}",
+            "limit": 200,
+        }
+        cursor = ""
+        while True:
+            if thread_ts is None:
+                page = self._client.conversations_history(cursor=cursor, **asked)
+            else:
+                page = self._client.conversations_replies(ts=thread_ts, cursor=cursor, **asked)
+            for message in page["messages"]:
+                metadata = message.get("metadata") or {}
+                payload = metadata.get("event_payload") or {}
+                if metadata.get("event_type") == EVENT_TYPE and payload == {"job": str(job.id), "part": part}:
+                    return str(message["ts"])
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return None
+
+    def _pin(self, call: Callable[[], object], job: JobSnapshot) -> None:
+        """A pin is a nicety: only what passes by itself, or locks us out, is worth another try."""
+        try:
+            call()
+        except SlackApiError as error:
+            if error_name(error) in DONE_ALREADY:
+                return
+            if trouble_of(error) in {Trouble.LATER, Trouble.AMBIGUOUS}:
+                raise
+            log.warning("job %s: the card can't be pinned or unpinned: %s", job.id, error_name(error))
+
+
+def _channel(job: JobSnapshot) -> str:
+    if job.channel_id is None:
+        raise ValueError(f"job {job.id} has no channel")
+    return job.channel_id

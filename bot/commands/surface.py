@@ -1,0 +1,93 @@
+"""What every conversation needs: the parts it may use, and answers that only one person sees.
+
+A conversation acknowledges first, within Slack's three seconds, and asks databases afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from slack_bolt import Respond
+from slack_sdk.errors import SlackApiError
+from sqlalchemy import Engine
+
+from bot.announcer import Announcer
+from bot.config import File
+from bot.i18n import Translator
+from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.store import JobStore
+from bot.messages import answers
+from bot.messages.blocks import Message
+from bot.people import People
+from bot.permissions import Permissions
+from bot.slack import CONNECTION_ERRORS, error_name
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The parts that conversations use. ``enqueue`` is False where the queue can't be reached."""
+
+    file: File
+    prod: Engine
+    consulta: Engine
+    store: JobStore
+    permissions: Permissions
+    people: People
+    announcer: Announcer
+    enqueue: Callable[[int], bool]
+    wake_courier: Callable[[], None]
+
+    def links(self, jobs: list[JobSnapshot]) -> dict[int, str]:
+        """Permalinks to the cards of these jobs, asked for side by side."""
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(self.announcer.link, jobs)
+            return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
+
+    def refusal(self, command: str, user_id: str, t: Translator) -> Message | None:
+        """Why this person may not use the command; None where they may."""
+        verdict = self.permissions.may_copy(user_id)
+        if verdict.allowed:
+            return None
+        if verdict.reason is not None:
+            log.error("permission of %s not known: Slack answered %s", user_id, verdict.reason)
+            return answers.cannot_check(verdict.reason, t)
+        return answers.refused(command, verdict.groups, t)
+
+
+def answer(respond: Respond, message: Message, *, replace: bool = False) -> None:
+    """Says it to the person who typed or pressed, and to nobody else.
+
+    A response_url takes five uses within 30 minutes; when it is used up there is nobody to tell.
+    """
+    try:
+        respond(
+            text=message.text,
+            blocks=message.blocks,
+            response_type="ephemeral",
+            replace_original=replace,
+            unfurl_links=False,
+        )
+    except (SlackApiError, *CONNECTION_ERRORS) as error:
+        log.warning("an answer was not delivered: %s", error_name(error))
+
+
+def unforeseen(respond: Respond, t: Translator, *, replace: bool = False) -> None:
+    """Answers an error that nobody foresaw: a number that is in the log, with the traceback, too."""
+    number = uuid4().hex[:8]
+    log.exception("incident %s", number)
+    answer(respond, answers.incident(number, t), replace=replace)
+
+
+def user_of(body: dict[str, Any]) -> tuple[str, str]:
+    """Team and user of a command's or an action's payload."""
+    if "user" in body:
+        team = body.get("team") or {}
+        return str(team.get("id") or body["user"].get("team_id") or ""), str(body["user"]["id"])
+    return str(body["team_id"]), str(body["user_id"])

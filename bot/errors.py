@@ -1,0 +1,50 @@
+"""Errors that a person caused or has to mend, each a sentence that names the thing and the next step.
+
+    BotError
+    ├── ConfigError        everything missing or wrong in the settings, named at once
+    ├── SchemaBehind       the tracking tables aren't at this release's version
+    ├── AlreadyRunning     a live job for this target table and liquidation exists
+    └── StaleAttempt       another worker holds the job now; whatever this one did is rolled back
+
+What goes wrong between the databases is in `copier.errors`.
+"""
+
+from __future__ import annotations
+
+
+class BotError(Exception):
+    """Base of what the bot raises on purpose."""
+
+
+class ConfigError(BotError):
+    """Settings that are missing or wrong; ``lines`` has one sentence each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("Traspaso can't start:\n" + "\n".join(f"  - {line}" for line in lines))
+        self.lines = lines
+
+
+class SchemaBehind(BotError):
+    """The tracking tables are missing or of another release."""
+
+    def __init__(self, current: str | None, newest: str | None) -> None:
+        found = f"at version {current}" if current else "missing"
+        super().__init__(
+            f"the tracking tables in consulta are {found} and this release needs {newest}: "
+            "run `traspaso migrate`"
+        )
+
+
+class AlreadyRunning(BotError):
+    """Another live job copies this liquidation into this table. ``job_id`` names it."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"job {job_id} is copying this liquidation already")
+        self.job_id = job_id
+
+
+class StaleAttempt(BotError):
+    """The job's fencing token has moved on: this worker must write nothing more."""
+
+    def __init__(self, job_id: int, attempt: int) -> None:
+        super().__init__(f"attempt {attempt} of job {job_id} is over: another worker or an end has come")

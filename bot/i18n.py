@@ -1,0 +1,85 @@
+"""Spanish and English: gettext catalogs read with Babel, numbers and durations in the locale's form.
+
+The sentences in the code are the English ones and the keys of the Spanish catalog. Catalogs are
+compiled in memory when first used: no build step, nothing compiled to commit.
+"""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from babel import Locale
+from babel.dates import format_datetime
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal, format_percent
+from babel.support import NullTranslations, Translations
+
+LOCALES = Path(__file__).parent / "locales"
+DOMAIN = "traspaso"
+LANGUAGES = ("es", "en")
+
+
+class Translator:
+    """Says things in one language. Calling it translates a sentence and fills in its names."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._locale = Locale.parse(language)
+        self._catalog = _catalog(language)
+
+    def __call__(self, sentence: str, **names: object) -> str:
+        return self._catalog.gettext(sentence).format(**names)
+
+    def plural(self, one: str, many: str, n: int, **names: object) -> str:
+        """The form for ``n``; ``{n}`` is the number in the locale's form."""
+        return self._catalog.ngettext(one, many, n).format(n=self.number(n), **names)
+
+    def rows(self, n: int) -> str:
+        return self.plural("{n} row", "{n} rows", n)
+
+    def number(self, value: float) -> str:
+        return format_decimal(value, format="#,##0", locale=self._locale)
+
+    def percent(self, fraction: float) -> str:
+        """Rounded down, so that 100 % means all of it."""
+        return format_percent(int(fraction * 100) / 100, locale=self._locale)
+
+    def duration(self, seconds: float) -> str:
+        """Like ``0.8 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``, alike in both languages."""
+        if seconds < 10:
+            return f"{format_decimal(seconds, format='0.0', locale=self._locale)} s"
+        whole = round(seconds)
+        parts = []
+        for symbol, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+            amount, whole = divmod(whole, size)
+            if amount:
+                parts.append(f"{amount} {symbol}")
+        return " ".join(parts[:2])
+
+    def moment(self, when: datetime) -> str:
+        """In UTC, for places where Slack can't show the reader's own time."""
+        return format_datetime(when.astimezone(UTC), "medium", locale=self._locale) + " UTC"
+
+
+@cache
+def translator(language: str) -> Translator:
+    """The translator of a language, or of the one that a Slack locale such as es-AR stands for."""
+    short = language.replace("_", "-").split("-")[0].lower()
+    return Translator(short if short in LANGUAGES else "en")
+
+
+@cache
+def _catalog(language: str) -> NullTranslations:
+    path = LOCALES / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+    if not path.is_file():
+        return NullTranslations()
+    with path.open("rb") as file:
+        catalog = read_po(file, locale=language, domain=DOMAIN)
+    compiled = io.BytesIO()
+    write_mo(compiled, catalog)
+    compiled.seek(0)
+    return Translations(compiled, DOMAIN)

@@ -1,0 +1,52 @@
+"""The ledger: a chunk's line, the job's counters and its lease, in the chunk's own transaction."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
+
+from bot.jobs.lifecycle import Claim, Lifecycle
+from bot.jobs.models import CopyChunk, CopyJob
+from copier import Chunk
+
+
+class Ledger:
+    """Records the chunks of one attempt. Hand `record` to the copy."""
+
+    def __init__(self, lifecycle: Lifecycle, claim: Claim) -> None:
+        self._lifecycle = lifecycle
+        self._claim = claim
+
+    def record(self, connection: Connection, chunk: Chunk) -> None:
+        """Writes the chunk's line and moves the counters; commits with the rows or not at all.
+
+        Raises:
+            StaleAttempt: another worker holds the job; the chunk is rolled back.
+        """
+        self._lifecycle.step(
+            connection,
+            self._claim,
+            copied_records=CopyJob.copied_records + chunk.rows,
+            chunks_done=CopyJob.chunks_done + 1,
+            unchanged_records=CopyJob.unchanged_records + (chunk.rows if chunk.outcome == "unchanged" else 0),
+            deleted_records=CopyJob.deleted_records + chunk.deleted,
+            moved_records=CopyJob.moved_records + chunk.moved,
+            copied_bytes=CopyJob.copied_bytes + chunk.bytes,
+            # Only new ground ends a row of failures: what was in place before proves nothing.
+            **({} if chunk.outcome == "unchanged" else {"failures": 0, "error": None}),
+        )
+        connection.execute(
+            insert(CopyChunk).values(
+                job_id=self._claim.job_id,
+                attempt=self._claim.attempt,
+                number=chunk.range.number,
+                lower_key=list(chunk.range.lower) if chunk.range.lower else None,
+                upper_key=list(chunk.range.upper) if chunk.range.upper else None,
+                outcome=chunk.outcome,
+                records=chunk.rows,
+                deleted_records=chunk.deleted,
+                moved_records=chunk.moved,
+                bytes=chunk.bytes,
+                seconds=chunk.seconds,
+            )
+        )

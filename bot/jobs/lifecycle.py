@@ -1,0 +1,232 @@
+"""What happens to a job, each step one transaction that only the present attempt can make.
+
+The attempt is the fencing token: every step asks for it, and a worker whose token has moved on gets
+`StaleAttempt` and has changed nothing. The lease says until when the holder is believed to be alive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from bot.errors import StaleAttempt
+from bot.jobs.failure import Failure
+from bot.jobs.models import CopyEvent, CopyJob
+from bot.jobs.outbox import Kind, announce
+from bot.jobs.statuses import Phase, Status
+from copier import Plan, Proof
+
+#: A queue's clock and consulta's may differ by so much.
+CLOCKS = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job in the hands of this worker. ``attempt`` is the fencing token."""
+
+    job_id: int
+    attempt: int
+    copy_name: str
+    liquidation_id: int
+
+    @property
+    def label(self) -> str:
+        """What the databases' activity views show for this attempt."""
+        return f"{label_of(self.job_id)}/{self.attempt}"
+
+
+def label_of(job_id: int) -> str:
+    return f"traspaso job {job_id}"
+
+
+class Lifecycle:
+    """The steps of a job after its request."""
+
+    def __init__(self, engine: Engine, *, lease_seconds: float) -> None:
+        self._engine = engine
+        self._lease = timedelta(seconds=lease_seconds)
+
+    def claim(self, job_id: int, worker: str) -> Claim | None:
+        """Takes a pending job that is due: running, attempt + 1, a lease. None where there is none."""
+        statement = (
+            update(CopyJob)
+            .where(
+                CopyJob.id == job_id,
+                CopyJob.status == Status.PENDING,
+                CopyJob.run_after <= func.now() + CLOCKS,
+            )
+            .values(
+                status=Status.RUNNING,
+                attempt=CopyJob.attempt + 1,
+                worker=worker,
+                lease_until=func.now() + self._lease,
+                phase=Phase.COUNTING,
+                started_at=func.coalesce(CopyJob.started_at, func.now()),
+                total_records=None,
+                copied_records=0,
+                chunks_total=None,
+                chunks_done=0,
+                unchanged_records=0,
+                deleted_records=0,
+                moved_records=0,
+                verified_records=0,
+                copied_bytes=0,
+                as_of=None,
+                copying_since=None,
+                updated_at=func.now(),
+            )
+            .returning(CopyJob.id, CopyJob.attempt, CopyJob.copy_name, CopyJob.liquidation_id)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(statement).one_or_none()
+            if row is None:
+                return None
+            claim = Claim(*row)
+            self._event(connection, claim, "claimed", worker=worker)
+        self._end_sessions_of_earlier_attempts(claim)
+        return claim
+
+    def renew(self, claim: Claim) -> None:
+        """Says that this worker lives."""
+        with self._engine.begin() as connection:
+            self.step(connection, claim)
+
+    def planned(self, claim: Claim, plan: Plan) -> None:
+        """The snapshot is counted and cut."""
+        with self._engine.begin() as connection:
+            self.step(
+                connection,
+                claim,
+                phase=Phase.COPYING,
+                total_records=plan.total,
+                chunks_total=len(plan.ranges),
+                as_of=plan.as_of,
+                copying_since=func.now(),
+            )
+
+    def verifying(self, claim: Claim) -> None:
+        with self._engine.begin() as connection:
+            self.step(connection, claim, phase=Phase.VERIFYING, verified_records=0)
+
+    def compared(self, claim: Claim, rows: int) -> None:
+        """So many more rows were compared on both sides."""
+        with self._engine.begin() as connection:
+            self.step(connection, claim, verified_records=CopyJob.verified_records + rows)
+
+    def completed(self, claim: Claim, proof: Proof) -> None:
+        """The proof holds: the job's end and what is to be told about it are one transaction."""
+        if not proof.holds:
+            raise ValueError("only a proof that holds completes a job")
+        with self._engine.begin() as connection:
+            self._end(connection, claim, Status.COMPLETED, digest=proof.target.hex, error=None)
+            self._event(connection, claim, "completed", rows=proof.target.rows, digest=proof.target.hex)
+
+    def failed(self, claim: Claim, failure: Failure) -> None:
+        with self._engine.begin() as connection:
+            self._end(
+                connection,
+                claim,
+                Status.FAILED,
+                error=failure.as_json(),
+                error_message=failure.sentence,
+            )
+            self._event(connection, claim, "failed", message=failure.sentence, **failure.as_json())
+
+    def cancelled(self, claim: Claim) -> None:
+        with self._engine.begin() as connection:
+            self._end(connection, claim, Status.CANCELLED)
+            self._event(connection, claim, "cancelled")
+
+    def failures(self, claim: Claim) -> int:
+        """Passing errors in a row, since the last new chunk."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(CopyJob.failures).where(CopyJob.id == claim.job_id)).scalar_one()
+
+    def retry_later(self, claim: Claim, failure: Failure, seconds: float) -> None:
+        """A passing error: pending again, due in ``seconds``."""
+        with self._engine.begin() as connection:
+            self.step(
+                connection,
+                claim,
+                status=Status.PENDING,
+                failures=CopyJob.failures + 1,
+                run_after=func.now() + timedelta(seconds=seconds),
+                enqueued_at=None,
+                lease_until=None,
+                phase=None,
+                error=failure.as_json(),
+            )
+            self._event(
+                connection, claim, "retry", seconds=seconds, message=failure.sentence, **failure.as_json()
+            )
+
+    def released(self, claim: Claim) -> None:
+        """The worker stops at a chunk's end; the job is pending again at once, for another one."""
+        with self._engine.begin() as connection:
+            self.step(
+                connection,
+                claim,
+                status=Status.PENDING,
+                run_after=func.now(),
+                enqueued_at=None,
+                lease_until=None,
+                phase=None,
+            )
+            self._event(connection, claim, "released")
+
+    def step(self, connection: Connection, claim: Claim, **values: Any) -> None:
+        """One fenced UPDATE within the caller's transaction; also renews the lease.
+
+        Raises:
+            StaleAttempt: the job isn't running under this attempt any more.
+        """
+        values = {"lease_until": func.now() + self._lease, "updated_at": func.now(), **values}
+        found = connection.execute(
+            update(CopyJob)
+            .where(
+                CopyJob.id == claim.job_id,
+                CopyJob.attempt == claim.attempt,
+                CopyJob.status == Status.RUNNING,
+            )
+            .values(**values)
+        )
+        if found.rowcount != 1:
+            raise StaleAttempt(claim.job_id, claim.attempt)
+
+    def _end(self, connection: Connection, claim: Claim, status: Status, **values: Any) -> None:
+        self.step(
+            connection,
+            claim,
+            status=status,
+            finished_at=func.now(),
+            phase=None,
+            lease_until=None,
+            **values,
+        )
+        announce_ending(connection, claim.job_id)
+
+    def _event(self, connection: Connection, claim: Claim, kind: str, **detail: object) -> None:
+        connection.execute(
+            insert(CopyEvent).values(job_id=claim.job_id, attempt=claim.attempt, kind=kind, detail=detail)
+        )
+
+    def _end_sessions_of_earlier_attempts(self, claim: Claim) -> None:
+        """A worker that hangs in the middle of a chunk would hold its rows' locks: end its session."""
+        statement = text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE usename = current_user AND pid <> pg_backend_pid() "
+            "AND application_name LIKE :earlier AND application_name <> :own"
+        )
+        with self._engine.begin() as connection:
+            connection.execute(statement, {"earlier": f"{label_of(claim.job_id)}/%", "own": claim.label})
+
+
+def announce_ending(connection: Connection, job_id: int) -> None:
+    """Puts the ending into the outbox where the job has a channel to tell it in."""
+    job = connection.execute(select(CopyJob.channel_id, CopyJob.attempt).where(CopyJob.id == job_id)).one()
+    if job.channel_id:
+        announce(connection, job_id, job.attempt, Kind.ENDING)

@@ -1,0 +1,188 @@
+"""The tracking tables, in the schema ``traspaso`` of consulta: the truth about every copy.
+
+They live beside the copied rows so that a chunk and its record commit together.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from bot.jobs.statuses import LIVE, Phase, Status
+
+SCHEMA = "traspaso"
+
+
+def _one_of(column: str, values: type[Status] | type[Phase]) -> str:
+    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        schema=SCHEMA,
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+        },
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own attribute
+        datetime: DateTime(timezone=True),
+        str: Text(),
+        int: BigInteger(),
+    }
+
+
+class User(Base):
+    """Somebody who asked for copies. A shell user has the team ``shell`` and the login as id."""
+
+    __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("slack_team_id", "slack_user_id"),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    slack_team_id: Mapped[str]
+    slack_user_id: Mapped[str]
+    name: Mapped[str]
+    locale: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CopyJob(Base):
+    """One copy of one liquidation, from the request to its end. ``attempt`` is the fencing token."""
+
+    __tablename__ = "copy_jobs"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", Status), name="status"),
+        CheckConstraint(_one_of("phase", Phase), name="phase"),
+        CheckConstraint("liquidation_id > 0", name="liquidation_id"),
+        Index(
+            "copy_jobs_one_live_job",
+            "target_table",
+            "liquidation_id",
+            unique=True,
+            postgresql_where=text(f"status IN ({', '.join(repr(s.value) for s in Status if s in LIVE)})"),
+        ),
+        Index("copy_jobs_status_idx", "status", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("traspaso.users.id"))
+    source_table: Mapped[str]
+    target_table: Mapped[str]
+    liquidation_id: Mapped[int]
+    total_records: Mapped[int | None]
+    copied_records: Mapped[int] = mapped_column(server_default="0")
+    status: Mapped[str] = mapped_column(server_default=Status.PENDING.value)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    error_message: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    # The request: which configured copy, what the admin saw, which press (one press, one job).
+    copy_name: Mapped[str]
+    liquidation_label: Mapped[str | None]
+    request_key: Mapped[str | None] = mapped_column(unique=True)
+
+    # The work: who holds it until when, and what it is doing.
+    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    worker: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    run_after: Mapped[datetime] = mapped_column(server_default=func.now())
+    enqueued_at: Mapped[datetime | None]
+    phase: Mapped[str | None]
+
+    # The counters of the current attempt, and its proof.
+    as_of: Mapped[datetime | None]
+    copying_since: Mapped[datetime | None]
+    chunks_total: Mapped[int | None] = mapped_column(Integer)
+    chunks_done: Mapped[int] = mapped_column(Integer, server_default="0")
+    unchanged_records: Mapped[int] = mapped_column(server_default="0")
+    deleted_records: Mapped[int] = mapped_column(server_default="0")
+    moved_records: Mapped[int] = mapped_column(server_default="0")
+    verified_records: Mapped[int] = mapped_column(server_default="0")
+    copied_bytes: Mapped[int] = mapped_column(server_default="0")
+    digest: Mapped[str | None]
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+
+    # Slack's projection: where the card is.
+    channel_id: Mapped[str | None]
+    message_ts: Mapped[str | None]
+
+
+class CopyChunk(Base):
+    """The ledger: one line a chunk, committed with the chunk's rows."""
+
+    __tablename__ = "copy_chunks"
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    lower_key: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    upper_key: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    outcome: Mapped[str]
+    records: Mapped[int]
+    deleted_records: Mapped[int]
+    moved_records: Mapped[int]
+    bytes: Mapped[int]
+    seconds: Mapped[float] = mapped_column(Float)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class CopyEvent(Base):
+    """Who did what when to a job, and every retry and error."""
+
+    __tablename__ = "copy_events"
+    __table_args__ = (Index("copy_events_job_id_idx", "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
+    attempt: Mapped[int] = mapped_column(Integer)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.users.id"))
+    kind: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class OutboxMessage(Base):
+    """What Slack still has to be told about a job, in order. ``tries`` above zero: look before posting."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        UniqueConstraint("job_id", "kind", "attempt"),
+        Index("outbox_due_idx", "next_try_at", postgresql_where=text("done_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
+    attempt: Mapped[int] = mapped_column(Integer)
+    kind: Mapped[str]
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    claimed_until: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,121 @@
+"""What Slack still has to be told. Written in the transaction of the fact, delivered when Slack can.
+
+Messages of one job are delivered in order, each by one courier at a time. A message whose delivery
+was begun before may have arrived: whoever takes it up again looks before it posts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from sqlalchemy import Connection, Engine, and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
+
+from bot.jobs.models import OutboxMessage
+
+#: How long a courier may take for one message before another one takes it up.
+CLAIM = timedelta(seconds=90)
+
+
+class Kind(StrEnum):
+    """What is to be told."""
+
+    CARD = "card"  # post the card and pin it
+    ENDING = "ending"  # the final card, unpinned, and the threaded reply
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A message that this courier has claimed. ``tries`` counts the deliveries begun before."""
+
+    id: int
+    job_id: int
+    attempt: int
+    kind: Kind
+    tries: int
+
+
+def announce(connection: Connection, job_id: int, attempt: int, kind: Kind) -> None:
+    """Adds the message within the caller's transaction; once only for a job's attempt."""
+    connection.execute(
+        insert(OutboxMessage).values(job_id=job_id, attempt=attempt, kind=kind).on_conflict_do_nothing()
+    )
+
+
+class Outbox:
+    """The couriers' view of the table."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def take(self) -> Due | None:
+        """Claims the oldest due message that is the first undelivered one of its job."""
+        earlier = aliased(OutboxMessage)
+        first = ~(
+            select(earlier.id)
+            .where(
+                earlier.job_id == OutboxMessage.job_id,
+                earlier.id < OutboxMessage.id,
+                earlier.done_at.is_(None),
+            )
+            .exists()
+        )
+        chosen = (
+            select(OutboxMessage.id)
+            .where(
+                OutboxMessage.done_at.is_(None),
+                OutboxMessage.next_try_at <= func.now(),
+                or_(OutboxMessage.claimed_until.is_(None), OutboxMessage.claimed_until < func.now()),
+                first,
+            )
+            .order_by(OutboxMessage.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        statement = (
+            update(OutboxMessage)
+            .where(OutboxMessage.id == chosen)
+            .values(tries=OutboxMessage.tries + 1, claimed_until=func.now() + CLAIM)
+            .returning(
+                OutboxMessage.id,
+                OutboxMessage.job_id,
+                OutboxMessage.attempt,
+                OutboxMessage.kind,
+                OutboxMessage.tries - 1,
+            )
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(statement).one_or_none()
+        return Due(row[0], row[1], row[2], Kind(row[3]), row[4]) if row else None
+
+    def done(self, due: Due, *, note: str | None = None) -> None:
+        """Delivered, or never deliverable (then ``note`` says why)."""
+        self._set(due, done_at=func.now(), claimed_until=None, last_error=note)
+
+    def later(self, due: Due, seconds: float, error: str) -> None:
+        """To be tried again."""
+        self._set(
+            due,
+            next_try_at=func.now() + timedelta(seconds=seconds),
+            claimed_until=None,
+            last_error=error,
+        )
+
+    def is_pending(self, job_id: int, kind: Kind) -> bool:
+        statement = select(OutboxMessage.id).where(
+            and_(
+                OutboxMessage.job_id == job_id,
+                OutboxMessage.kind == kind,
+                OutboxMessage.done_at.is_(None),
+            )
+        )
+        with self._engine.connect() as connection:
+            return connection.execute(statement.limit(1)).first() is not None
+
+    def _set(self, due: Due, **values: object) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(update(OutboxMessage).where(OutboxMessage.id == due.id).values(**values))

@@ -1,0 +1,158 @@
+"""A job at one moment, frozen: all that a message, a table or a terminal shows comes from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.engine import Row
+from sqlalchemy.orm import aliased
+
+from bot.jobs.models import CopyJob, User
+from bot.jobs.statuses import Phase, Status
+
+
+@dataclass(frozen=True, slots=True)
+class JobSnapshot:
+    """One job. Times are aware, ``now`` is consulta's clock; rows and bytes are those of the attempt.
+
+    ``total`` is None until the snapshot was counted. ``ahead`` counts the live jobs asked for earlier.
+    ``error`` is the failure's code and names (see `bot.jobs.failure`), None where nothing failed.
+    """
+
+    id: int
+    copy_name: str
+    source_table: str
+    target_table: str
+    liquidation_id: int
+    label: str | None
+    status: Status
+    phase: Phase | None
+    attempt: int
+    failures: int
+    ahead: int
+    total: int | None
+    copied: int
+    verified: int
+    unchanged: int
+    deleted: int
+    moved: int
+    bytes: int
+    chunks_total: int | None
+    chunks_done: int
+    digest: str | None
+    error: dict[str, Any] | None
+    error_message: str | None
+    requester_id: str
+    requester_team: str
+    requester_name: str
+    requester_locale: str | None
+    channel_id: str | None
+    message_ts: str | None
+    worker: str | None
+    created_at: datetime
+    started_at: datetime | None
+    copying_since: datetime | None
+    finished_at: datetime | None
+    as_of: datetime | None
+    run_after: datetime
+    lease_until: datetime | None
+    now: datetime
+
+    @property
+    def fraction(self) -> float | None:
+        """Rows in place of rows in prod, 0 to 1; None while the total is unknown."""
+        if self.total is None:
+            return None
+        return min(1.0, self.copied / self.total) if self.total else 1.0
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first claim to the end, or until now."""
+        if self.started_at is None:
+            return None
+        return max(0.0, ((self.finished_at or self.now) - self.started_at).total_seconds())
+
+    @property
+    def rate(self) -> float | None:
+        """Rows a second of this attempt; None until a chunk is in place."""
+        if self.copying_since is None or not self.copied:
+            return None
+        seconds = ((self.finished_at or self.now) - self.copying_since).total_seconds()
+        return self.copied / seconds if seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the last row is in place at the present rate; None where that isn't known."""
+        if self.total is None or self.rate is None or self.phase is not Phase.COPYING:
+            return None
+        return max(0.0, (self.total - self.copied) / self.rate)
+
+    @property
+    def is_from_slack(self) -> bool:
+        return self.channel_id is not None
+
+
+def snapshot_query() -> Select[Any]:
+    """The columns of a snapshot; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
+    earlier = aliased(CopyJob)
+    ahead = (
+        select(func.count())
+        .where(
+            earlier.status.in_([Status.PENDING, Status.RUNNING]),
+            earlier.id < CopyJob.id,
+            CopyJob.status == Status.PENDING,
+        )
+        .correlate(CopyJob)
+        .scalar_subquery()
+    )
+    return select(CopyJob, User, ahead.label("ahead"), func.now().label("now")).join(
+        User, User.id == CopyJob.user_id
+    )
+
+
+def snapshot_of(row: Row[Any]) -> JobSnapshot:
+    job: CopyJob = row.CopyJob
+    user: User = row.User
+    return JobSnapshot(
+        id=job.id,
+        copy_name=job.copy_name,
+        source_table=job.source_table,
+        target_table=job.target_table,
+        liquidation_id=job.liquidation_id,
+        label=job.liquidation_label,
+        status=Status(job.status),
+        phase=Phase(job.phase) if job.phase else None,
+        attempt=job.attempt,
+        failures=job.failures,
+        ahead=row.ahead,
+        total=job.total_records,
+        copied=job.copied_records,
+        verified=job.verified_records,
+        unchanged=job.unchanged_records,
+        deleted=job.deleted_records,
+        moved=job.moved_records,
+        bytes=job.copied_bytes,
+        chunks_total=job.chunks_total,
+        chunks_done=job.chunks_done,
+        digest=job.digest,
+        error=job.error,
+        error_message=job.error_message,
+        requester_id=user.slack_user_id,
+        requester_team=user.slack_team_id,
+        requester_name=user.name,
+        requester_locale=user.locale,
+        channel_id=job.channel_id,
+        message_ts=job.message_ts,
+        worker=job.worker,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        copying_since=job.copying_since,
+        finished_at=job.finished_at,
+        as_of=job.as_of,
+        run_after=job.run_after,
+        lease_until=job.lease_until,
+        now=row.now,
+    )

@@ -1,0 +1,166 @@
+"""Jobs as they are asked for and looked at. What happens to them afterwards is in `lifecycle`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from bot.errors import AlreadyRunning
+from bot.jobs.models import CopyEvent, CopyJob, User
+from bot.jobs.outbox import Kind, announce
+from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
+from bot.jobs.statuses import LIVE, Status
+from copier import CopySpec
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks: a Slack user, or a login of the shell (team ``shell``)."""
+
+    team_id: str
+    user_id: str
+    name: str
+    locale: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One copy that somebody confirmed. ``key`` makes a press work once."""
+
+    spec: CopySpec
+    liquidation_id: int
+    label: str | None
+    requester: Requester
+    channel_id: str | None = None
+    key: str | None = None
+
+
+class JobStore:
+    """Creates and reads jobs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, request: Request) -> tuple[int, bool]:
+        """The job of this request and whether it is new, pending, and announced if it has a channel.
+
+        The same request key always gives the same job.
+
+        Raises:
+            AlreadyRunning: a live job for this target table and liquidation exists.
+        """
+        try:
+            with self._engine.begin() as connection:
+                return self._insert(connection, request), True
+        except IntegrityError:
+            # The database forbade it: by the press or by the live job. Say which.
+            if request.key and (used := self.by_key(request.key)):
+                return used.id, False
+            if live := self.live_job(str(request.spec.target_table), request.liquidation_id):
+                raise AlreadyRunning(live.id) from None
+            raise
+
+    def by_key(self, key: str) -> JobSnapshot | None:
+        return self._first(CopyJob.request_key == key)
+
+    def snapshot(self, job_id: int) -> JobSnapshot | None:
+        return self._first(CopyJob.id == job_id)
+
+    def live_job(self, target_table: str, liquidation_id: int) -> JobSnapshot | None:
+        return self._first(
+            CopyJob.target_table == target_table,
+            CopyJob.liquidation_id == liquidation_id,
+            CopyJob.status.in_(LIVE),
+        )
+
+    def live(self) -> list[JobSnapshot]:
+        """What runs, waits or is paused, oldest first."""
+        return self._all(snapshot_query().where(CopyJob.status.in_(LIVE)).order_by(CopyJob.id))
+
+    def latest(self, limit: int = 10) -> list[JobSnapshot]:
+        """The last jobs that have ended, newest first."""
+        ended = snapshot_query().where(CopyJob.status.not_in(LIVE))
+        return self._all(ended.order_by(CopyJob.id.desc()).limit(limit))
+
+    def enqueued(self, job_id: int) -> None:
+        """The id is on the queue now."""
+        with self._engine.begin() as connection:
+            connection.execute(update(CopyJob).where(CopyJob.id == job_id).values(enqueued_at=func.now()))
+
+    def card_posted(self, job_id: int, channel_id: str, message_ts: str) -> None:
+        """Where the card is now."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(CopyJob)
+                .where(CopyJob.id == job_id)
+                .values(channel_id=channel_id, message_ts=message_ts)
+            )
+
+    def card_moved(self, job_id: int, channel_id: str) -> None:
+        """The card has to be posted in another channel."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(CopyJob).where(CopyJob.id == job_id).values(channel_id=channel_id, message_ts=None)
+            )
+
+    def events(self, job_id: int) -> Sequence[CopyEvent]:
+        with Session(self._engine) as session:
+            return session.scalars(
+                select(CopyEvent).where(CopyEvent.job_id == job_id).order_by(CopyEvent.id)
+            ).all()
+
+    def _insert(self, connection: Connection, request: Request) -> int:
+        user_id = ensure_user(connection, request.requester)
+        job_id = connection.execute(
+            insert(CopyJob)
+            .values(
+                user_id=user_id,
+                copy_name=request.spec.name,
+                source_table=str(request.spec.source_table),
+                target_table=str(request.spec.target_table),
+                liquidation_id=request.liquidation_id,
+                liquidation_label=request.label,
+                request_key=request.key,
+                channel_id=request.channel_id,
+                status=Status.PENDING,
+            )
+            .returning(CopyJob.id)
+        ).scalar_one()
+        connection.execute(
+            insert(CopyEvent).values(job_id=job_id, attempt=0, user_id=user_id, kind="requested")
+        )
+        if request.channel_id:
+            announce(connection, job_id, 0, Kind.CARD)
+        return job_id
+
+    def _first(self, *conditions: object) -> JobSnapshot | None:
+        rows = self._all(snapshot_query().where(*conditions).order_by(CopyJob.id.desc()).limit(1))  # type: ignore[arg-type]
+        return rows[0] if rows else None
+
+    def _all(self, statement: object) -> list[JobSnapshot]:
+        with Session(self._engine) as session:
+            return [snapshot_of(row) for row in session.execute(statement)]  # type: ignore[call-overload]
+
+
+def ensure_user(connection: Connection, requester: Requester) -> int:
+    """The user's id; name and locale are brought up to date."""
+    statement = insert(User).values(
+        slack_team_id=requester.team_id,
+        slack_user_id=requester.user_id,
+        name=requester.name,
+        locale=requester.locale,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[User.slack_team_id, User.slack_user_id],
+        set_={
+            "name": statement.excluded.name,
+            "locale": func.coalesce(statement.excluded.locale, User.locale),
+            "updated_at": func.now(),
+        },
+    )
+    return connection.execute(statement.returning(User.id)).scalar_one()

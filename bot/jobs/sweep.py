@@ -1,0 +1,106 @@
+"""Finds the jobs that nobody holds: lost with their worker, or waiting without a place on the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from bot.jobs.failure import Failure
+from bot.jobs.lifecycle import announce_ending
+from bot.jobs.models import CopyEvent, CopyJob
+from bot.jobs.statuses import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """Ids of jobs taken from lost workers, of jobs to put on the queue, and of jobs given up."""
+
+    lost: list[int]
+    to_enqueue: list[int]
+    given_up: list[int]
+
+
+class Sweep:
+    """Safe to run in every worker at once: the rows are locked, and locked rows are skipped."""
+
+    def __init__(self, engine: Engine, *, requeue_seconds: float, max_attempts: int) -> None:
+        self._engine = engine
+        self._requeue = timedelta(seconds=requeue_seconds)
+        self._max_attempts = max_attempts
+
+    def run(self) -> Swept:
+        with self._engine.begin() as connection:
+            given_up = self._give_up(connection)
+            lost = self._take_from_lost_workers(connection)
+            return Swept(lost, self._waiting(connection), given_up)
+
+    def _give_up(self, connection: Connection) -> list[int]:
+        """A job that was lost with its worker time and again may be what kills the workers."""
+        sentence = f"{self._max_attempts} attempts were lost with their workers"
+        failure = Failure("workers_lost", sentence)
+        expired = _expired().where(CopyJob.attempt >= self._max_attempts)
+        jobs = connection.execute(
+            update(CopyJob)
+            .where(CopyJob.id.in_(expired))
+            .values(
+                status=Status.FAILED,
+                finished_at=func.now(),
+                updated_at=func.now(),
+                lease_until=None,
+                phase=None,
+                error=failure.as_json(),
+                error_message=sentence,
+            )
+            .returning(CopyJob.id, CopyJob.attempt)
+        ).all()
+        for job in jobs:
+            announce_ending(connection, job.id)
+            _event(connection, job.id, job.attempt, "failed", message=sentence, **failure.as_json())
+        return [job.id for job in jobs]
+
+    def _take_from_lost_workers(self, connection: Connection) -> list[int]:
+        jobs = connection.execute(
+            update(CopyJob)
+            .where(CopyJob.id.in_(_expired()))
+            .values(
+                status=Status.PENDING,
+                run_after=func.now(),
+                enqueued_at=None,
+                lease_until=None,
+                phase=None,
+                updated_at=func.now(),
+            )
+            .returning(CopyJob.id, CopyJob.attempt, CopyJob.worker)
+        ).all()
+        for job in jobs:
+            _event(connection, job.id, job.attempt, "worker_lost", worker=job.worker)
+        return [job.id for job in jobs]
+
+    def _waiting(self, connection: Connection) -> list[int]:
+        due = (
+            select(CopyJob.id)
+            .where(
+                CopyJob.status == Status.PENDING,
+                CopyJob.run_after <= func.now(),
+                or_(CopyJob.enqueued_at.is_(None), CopyJob.enqueued_at < func.now() - self._requeue),
+            )
+            .order_by(CopyJob.id)
+            .with_for_update(skip_locked=True)
+        )
+        return list(connection.scalars(due))
+
+
+def _expired() -> Any:
+    return (
+        select(CopyJob.id)
+        .where(CopyJob.status == Status.RUNNING, CopyJob.lease_until < func.now())
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _event(connection: Connection, job_id: int, attempt: int, kind: str, **detail: object) -> None:
+    connection.execute(insert(CopyEvent).values(job_id=job_id, attempt=attempt, kind=kind, detail=detail))

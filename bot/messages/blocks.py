@@ -1,0 +1,104 @@
+"""Slack's building blocks as the bot uses them: plain data, cut to Slack's limits.
+
+What comes from a database or a configuration goes into ``plain_text``, where nothing is a mention,
+a link or a format. The mrkdwn parts are our own sentences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Block = dict[str, Any]
+
+HEADER_LIMIT = 150
+TEXT_LIMIT = 3000
+FIELD_LIMIT = 2000
+BUTTON_VALUE_LIMIT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent: blocks, and the text for notifications and screen readers."""
+
+    text: str
+    blocks: list[Block]
+
+
+def header(text: str) -> Block:
+    return {"type": "header", "text": _plain(text, HEADER_LIMIT)}
+
+
+def section(mrkdwn: str) -> Block:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": cut(mrkdwn, TEXT_LIMIT)}}
+
+
+def plain_section(text: str) -> Block:
+    return {"type": "section", "text": _plain(text, TEXT_LIMIT)}
+
+
+def fields(pairs: list[tuple[str, str]]) -> Block:
+    """Label above value, both plain."""
+    return {"type": "section", "fields": [_plain(f"{label}\n{value}", FIELD_LIMIT) for label, value in pairs]}
+
+
+def context(*mrkdwn: str) -> Block:
+    return {
+        "type": "context",
+        "elements": [{"type": "mrkdwn", "text": cut(each, TEXT_LIMIT)} for each in mrkdwn if each],
+    }
+
+
+def button(text: str, action_id: str, value: str, style: str | None = None) -> Block:
+    if len(value) > BUTTON_VALUE_LIMIT:
+        raise ValueError(f"the value of button {action_id} is longer than Slack takes")
+    block: Block = {
+        "type": "button",
+        "text": {"type": "plain_text", "text": cut(text, 75)},
+        "action_id": action_id,
+        "value": value,
+    }
+    return block | ({"style": style} if style else {})
+
+
+def confirm(title: str, text: str, yes: str, no: str) -> Block:
+    """The dialog that Slack shows before a button's press counts."""
+    return {
+        "title": {"type": "plain_text", "text": cut(title, 100)},
+        "text": {"type": "plain_text", "text": cut(text, 300)},
+        "confirm": {"type": "plain_text", "text": cut(yes, 30)},
+        "deny": {"type": "plain_text", "text": cut(no, 30)},
+        "style": "danger",
+    }
+
+
+def actions(*buttons: Block) -> Block:
+    return {"type": "actions", "elements": list(buttons)}
+
+
+def escaped(text: str) -> str:
+    """For mrkdwn and for ``text``: no mention, no link. https://docs.slack.dev/messaging/formatting-message-text"""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+#: Characters that format in mrkdwn, and ones that look alike and don't.
+_LOOK_ALIKE = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ", "\n": " ", "\r": " "})
+
+
+def harmless(text: str, limit: int = 60) -> str:
+    """Somebody's words inside a mrkdwn sentence: no mention, no link, no format, one line, not long."""
+    return escaped(cut(text.translate(_LOOK_ALIKE), limit))
+
+
+def cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def bar(fraction: float, cells: int = 20) -> str:
+    """A text bar; full only when all is there."""
+    full = int(fraction * cells)
+    return "█" * full + "░" * (cells - full)
+
+
+def _plain(text: str, limit: int) -> Block:
+    return {"type": "plain_text", "text": cut(text, limit) or "–", "emoji": False}

@@ -1,0 +1,66 @@
+"""The threaded reply at the end of a job: it mentions who asked, and is the receipt or the reason."""
+
+from __future__ import annotations
+
+from bot.i18n import Translator
+from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.statuses import Status
+from bot.messages.blocks import Message, context, section
+from bot.messages.card import progress, rate
+from bot.messages.failures import explained
+
+
+def reply(job: JobSnapshot, t: Translator) -> Message:
+    """What the requester is told in the thread."""
+    mention = f"<@{job.requester_id}>"
+    liquidation = t("liquidation {id}", id=job.liquidation_id)
+    match job.status:
+        case Status.COMPLETED:
+            text = t(
+                "{mention} {liquidation} is in consulta: {rows} in {duration} ({rate}), verified.",
+                mention=mention,
+                liquidation=liquidation,
+                rows=t.rows(job.total or 0),
+                duration=t.duration(job.seconds or 0.0),
+                rate=rate(job, t),
+            )
+            return Message(text, [section(f"✅ {text}"), context(receipt(job, t))])
+        case Status.FAILED:
+            words = explained(job.error or {}, t)
+            text = t(
+                "{mention} {liquidation} was not copied. {what}",
+                mention=mention,
+                liquidation=liquidation,
+                what=words.what,
+            )
+            return Message(
+                f"{text} {words.step}",
+                [section(f"❌ {text}"), section(words.step), context(_left(job, t))],
+            )
+        case _:
+            text = t(
+                "{mention} the copy of {liquidation} was cancelled.", mention=mention, liquidation=liquidation
+            )
+            return Message(text, [section(f"🚫 {text}"), context(_left(job, t))])
+
+
+def receipt(job: JobSnapshot, t: Translator) -> str:
+    """What was done to consulta, and the proof's digest."""
+    parts = [
+        t("written {rows}", rows=t.number(job.copied - job.unchanged)),
+        t("unchanged {rows}", rows=t.number(job.unchanged)),
+        t("removed before {rows}", rows=t.number(job.deleted)),
+    ]
+    if job.moved:
+        parts.append(t("taken over from other liquidations {rows}", rows=t.number(job.moved)))
+    if job.digest:
+        parts.append(t("digest {digest}", digest=f"`{job.digest}`"))
+    return " · ".join(parts)
+
+
+def _left(job: JobSnapshot, t: Translator) -> str:
+    if not job.copied:
+        return t("Nothing was written.")
+    return t(
+        "In place when it ended: {progress}. Copying again goes on from there.", progress=progress(job, t)
+    )

@@ -1,0 +1,150 @@
+"""What a failure means and what to do about it, in words. Names of things, never a row's value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bot.i18n import Translator
+from bot.messages.blocks import harmless
+
+
+def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
+    """Marks a sentence for the catalogs where it is only kept."""
+    return sentence
+
+
+CONSTRAINT_STEP = N_(
+    "Look at that constraint in consulta: the rows of prod must satisfy it. Then copy again."
+)
+
+#: A failure's code -> what happened, and the next step.
+WORDS: dict[str, tuple[str, str]] = {
+    "unique": (
+        N_("Table {table} of consulta refused rows by its unique constraint {constraint}."),
+        CONSTRAINT_STEP,
+    ),
+    "foreign_key": (
+        N_("Table {table} of consulta refused rows by its foreign key {constraint}."),
+        N_("Copy or create the rows that it points to in consulta first. Then copy again."),
+    ),
+    "check": (
+        N_("Table {table} of consulta refused rows by its constraint {constraint}."),
+        CONSTRAINT_STEP,
+    ),
+    "exclusion": (
+        N_("Table {table} of consulta refused rows by its constraint {constraint}."),
+        CONSTRAINT_STEP,
+    ),
+    "not_null": (
+        N_("Column {column} of table {table} in consulta takes no empty values, and prod has some."),
+        N_("Drop NOT NULL there, or fill the column in prod. Then copy again."),
+    ),
+    "privilege": (
+        N_("The database user of {side} lacks a privilege (error {sqlstate})."),
+        N_("Ask for SELECT in prod, and SELECT, INSERT and DELETE in consulta. Then copy again."),
+    ),
+    "missing_table": (
+        N_("Table {table} was not found in {side}."),
+        N_("Check its name in the configuration and the user's privileges. Then copy again."),
+    ),
+    "missing_column": (
+        N_("A table or column that the copy needs is not in {side} ({table} {column})."),
+        N_("Check the names in the configuration. Then copy again."),
+    ),
+    "missing_object": (
+        N_("A table or column that the copy needs is not in {side} ({table} {column})."),
+        N_("Check the names in the configuration. Then copy again."),
+    ),
+    "columns_differ": (
+        N_("The columns of prod and consulta can't be matched without loss: {first}"),
+        N_("Change consulta's table as said. Then copy again."),
+    ),
+    "no_key": (
+        N_("Table in consulta without a usable key: no unique index of NOT NULL columns."),
+        N_("Create a primary key there, or name a unique key in the configuration."),
+    ),
+    "not_proven": (
+        N_("Both sides were compared and differ: {first}"),
+        N_("Somebody may be writing to this liquidation in consulta. Copy again when they are done."),
+    ),
+    "value": (
+        N_("A value of prod doesn't fit into table {table} of {side} (error {sqlstate})."),
+        N_("The log names the value. Widen that column in consulta, then copy again."),
+    ),
+    "login": (
+        N_("{side} refused the login."),
+        N_("Check user, password and database name in the settings."),
+    ),
+    "lock": (
+        N_("Somebody else holds locks on the table in {side}."),
+        N_("Copy again when they are done."),
+    ),
+    "deadlock": (
+        N_("Somebody else holds locks on the table in {side}."),
+        N_("Copy again when they are done."),
+    ),
+    "disk_full": (
+        N_("{side} has run out of resources (error {sqlstate})."),
+        N_("Ask its administrator to make room. Then copy again."),
+    ),
+    "resources": (
+        N_("{side} has run out of resources (error {sqlstate})."),
+        N_("Ask its administrator to make room. Then copy again."),
+    ),
+    "timeout": (
+        N_("A statement in {side} took longer than that server allows."),
+        N_("Copy again; if it stays so, create an index on the liquidation column and the key."),
+    ),
+    "connection": (
+        N_("The connection to {side} was lost."),
+        N_("Check that {side} is up, then copy again."),
+    ),
+    "server_down": (
+        N_("The connection to {side} was lost."),
+        N_("Check that {side} is up, then copy again."),
+    ),
+    "workers_lost": (
+        N_("Every worker that tried was lost."),
+        N_("Look at the memory and the log of the workers, then copy again."),
+    ),
+    "no_such_copy": (
+        N_("The workers' configuration doesn't know this copy any more."),
+        N_("Give all processes the same configuration, then copy again."),
+    ),
+    "internal": (
+        N_("An internal error: {first}."),
+        N_("Give that number to whoever runs Traspaso: the log has the rest."),
+    ),
+    "database": (
+        N_("A database error in {side} (error {sqlstate})."),
+        N_("The log has the server's own words."),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """``what`` happened and the ``step`` that comes next, both whole sentences."""
+
+    what: str
+    step: str
+
+
+def explained(error: dict[str, Any], t: Translator) -> Explained:
+    """The words for a failure as `bot.jobs.failure.Failure.as_json` keeps it."""
+    what, step = WORDS.get(error.get("code", ""), WORDS["database"])
+    names = {
+        "side": error.get("side", "?"),
+        "table": _code(error.get("table")),
+        "column": _code(error.get("column")),
+        "constraint": _code(error.get("constraint")),
+        "sqlstate": error.get("sqlstate", "?"),
+        "first": _code("; ".join(error.get("lines", []))[:1500]),
+    }
+    return Explained(t(what, **names), t(step, **names))
+
+
+def _code(name: object) -> str:
+    """A name as code; "–" where there is none."""
+    return f"`{harmless(str(name), 1500)}`" if name else "–"

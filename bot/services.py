@@ -1,0 +1,111 @@
+"""The one composition root: builds every part from the settings, for the bot, a worker or the shell."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+import migrations
+from bot.announcer import Announcer, MayEdit
+from bot.config import Settings
+from bot.courier import Courier
+from bot.errors import SchemaBehind
+from bot.i18n import translator
+from bot.jobs.lifecycle import Lifecycle
+from bot.jobs.outbox import Outbox
+from bot.jobs.store import JobStore
+from bot.jobs.sweep import Sweep
+from bot.people import People
+from bot.permissions import Permissions
+from bot.slack import client
+from bot.work.runner import Runner
+from copier.failure import failures_of
+
+#: What every database connection is opened with: a dead peer is noticed within about two minutes.
+CONNECT_ARGS = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 15,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 90_000,
+    "application_name": "traspaso",
+    "prepare_threshold": None,  # PgBouncer in transaction mode gives each transaction another session
+}
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Both engines, and what lives in consulta."""
+
+    prod: Engine
+    consulta: Engine
+    store: JobStore
+    lifecycle: Lifecycle
+    runner: Runner
+    sweep: Sweep
+
+    def check_schema(self) -> None:
+        """Raises SchemaBehind where the tracking tables aren't this release's."""
+        with failures_of("consulta"), self.consulta.connect() as connection:
+            current = migrations.current(connection)
+        if current != migrations.newest():
+            raise SchemaBehind(current, migrations.newest())
+
+
+@dataclass(frozen=True)
+class Slack:
+    """Everything that talks to Slack."""
+
+    announcer: Announcer
+    courier: Courier
+    permissions: Permissions
+    people: People
+
+
+def databases(settings: Settings) -> Databases:
+    """Connects to nothing yet."""
+    prod = _engine(settings.prod, pooled=False)
+    consulta = _engine(settings.consulta, pooled=True)
+    work = settings.file.work
+    lifecycle = Lifecycle(consulta, lease_seconds=work.lease_seconds)
+    return Databases(
+        prod=prod,
+        consulta=consulta,
+        store=JobStore(consulta),
+        lifecycle=lifecycle,
+        runner=Runner(prod, consulta, lifecycle, settings.file, worker=worker_name()),
+        sweep=Sweep(consulta, requeue_seconds=work.requeue_seconds, max_attempts=work.max_attempts),
+    )
+
+
+def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
+    """Calls Slack only when asked something."""
+    web = client(settings.bot_token, settings.slack_api_url)
+    language = settings.file.slack.language
+    announcer = Announcer(web, parts.store, translator(language), may_edit)
+    return Slack(
+        announcer=announcer,
+        courier=Courier(Outbox(parts.consulta), parts.store, announcer),
+        permissions=Permissions(web, settings.file.slack),
+        people=People(web, language),
+    )
+
+
+def worker_name() -> str:
+    """Host and process, as the row and the log show it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _engine(url: URL | None, *, pooled: bool) -> Engine:
+    if url is None:
+        raise ValueError("the settings were read without Need.DATABASES")
+    if pooled:
+        # Threads of a worker: copies, heartbeats, tickers, courier, sweeper.
+        return create_engine(url, connect_args=CONNECT_ARGS, pool_pre_ping=True, pool_size=5, max_overflow=30)
+    return create_engine(url, connect_args=CONNECT_ARGS, poolclass=NullPool)

@@ -1,0 +1,93 @@
+"""The Slack client as the bot needs it, and what its errors mean.
+
+The SDK's retry on a connection error repeats posts that had arrived, so clients are built without
+any; whoever posts looks first. Waiting for Retry-After is the announcer's business.
+"""
+
+from __future__ import annotations
+
+import http.client
+from enum import StrEnum
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+
+class Trouble(StrEnum):
+    """What an error of the Web API asks for."""
+
+    LATER = "later"  # rate limited: wait as told
+    AMBIGUOUS = "ambiguous"  # it may have happened: look before repeating
+    MESSAGE_GONE = "message_gone"  # somebody deleted it: post it anew
+    CHANNEL_LOST = "channel_lost"  # nobody can be told there: tell the requester in person
+    UNPINNABLE = "unpinnable"  # go on without a pin
+    LOCKED_OUT = "locked_out"  # token or app: nothing works until an operator acts
+    BROKEN = "broken"  # our own mistake, or one we don't know: log it, don't repeat it
+
+
+_MEANING = {
+    Trouble.LATER: {"ratelimited", "rate_limited"},
+    Trouble.AMBIGUOUS: {"fatal_error", "internal_error", "service_unavailable", "request_timeout"},
+    Trouble.MESSAGE_GONE: {"message_not_found", "thread_not_found"},
+    Trouble.CHANNEL_LOST: {
+        "channel_not_found",
+        "not_in_channel",
+        "is_archived",
+        "is_inactive",
+        "restricted_action",
+        "restricted_action_read_only_channel",
+        "user_not_found",
+    },
+    Trouble.UNPINNABLE: {"too_many_pins", "not_pinnable", "restricted_action_pins"},
+    Trouble.LOCKED_OUT: {
+        "account_inactive",
+        "token_revoked",
+        "token_expired",
+        "invalid_auth",
+        "not_authed",
+        "missing_scope",
+        "org_login_required",
+    },
+}
+
+#: Answers that say that what was wanted is so already.
+DONE_ALREADY = frozenset({"already_pinned", "no_pin", "not_pinned"})
+
+#: What the SDK lets through when a connection fails or an answer can't be read.
+CONNECTION_ERRORS = (OSError, http.client.HTTPException, SlackClientError)
+
+
+def client(token: str | None, base_url: str, *, timeout_seconds: int = 10) -> WebClient:
+    """A client that repeats nothing by itself."""
+    return WebClient(token=token, base_url=base_url, timeout=timeout_seconds, retry_handlers=[])
+
+
+def error_name(error: BaseException) -> str:
+    """Slack's name for it, or the connection error's class."""
+    if isinstance(error, SlackApiError):
+        return str(error.response.get("error") or f"http_{error.response.status_code}")
+    return type(error).__name__
+
+
+def trouble_of(error: BaseException) -> Trouble:
+    """What to do about it."""
+    if not isinstance(error, SlackApiError):
+        return Trouble.AMBIGUOUS
+    status = error.response.status_code
+    if status == 429:
+        return Trouble.LATER
+    if status >= 500:
+        return Trouble.AMBIGUOUS
+    name = error_name(error)
+    return next((trouble for trouble, names in _MEANING.items() if name in names), Trouble.BROKEN)
+
+
+def retry_after(error: BaseException) -> float:
+    """Seconds that Slack asks to wait; 1 where it doesn't say."""
+    if isinstance(error, SlackApiError):
+        headers = {name.lower(): value for name, value in (error.response.headers or {}).items()}
+        try:
+            return max(1.0, float(headers.get("retry-after", 1)))
+        except (TypeError, ValueError):
+            return 1.0
+    return 1.0

@@ -1,0 +1,148 @@
+"""Shows a job in a terminal: a progress bar for a person, one JSON object a line for a program."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from bot.i18n import Translator
+from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.statuses import Status
+from bot.messages.card import doing, progress, state
+from bot.messages.ending import receipt
+from bot.messages.failures import explained
+
+
+class Display(Protocol):
+    """What shows a job as it goes."""
+
+    def show(self, job: JobSnapshot) -> None: ...
+    def finish(self, job: JobSnapshot) -> None: ...
+
+
+class Bar:
+    """A progress bar on stderr; a plain line where stderr is no terminal."""
+
+    def __init__(self, t: Translator) -> None:
+        self._t = t
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            BarColumn(40), TextColumn("{task.description}", markup=False), console=self._console
+        )
+        self._task = self._bar.add_task("", total=None)
+        if self._console.is_terminal:
+            self._bar.start()
+
+    def show(self, job: JobSnapshot) -> None:
+        words = f"{progress(job, self._t)} · {plain(doing(job, self._t))}"
+        self._bar.update(self._task, total=job.total, completed=job.copied, description=words)
+        if not self._console.is_terminal:
+            self._console.print(words, markup=False)
+
+    def finish(self, job: JobSnapshot) -> None:
+        if self._console.is_terminal:
+            self._bar.update(self._task, total=job.total or 1, completed=job.copied or 1, description="")
+            self._bar.stop()
+        sign = "✅" if job.status is Status.COMPLETED else "❌"
+        lines = [f"{sign} {self._t('Job {id}', id=job.id)}: {plain(doing(job, self._t))}"]
+        if job.status is Status.COMPLETED:
+            lines.append(plain(receipt(job, self._t)))
+        elif job.error:
+            lines.append(plain(explained(job.error, self._t).step))
+        for line in lines:
+            self._console.print(line, markup=False, soft_wrap=True)
+
+
+class JsonLines:
+    """One JSON object a line on stdout: the job, each time it was looked at, and once at its end."""
+
+    def show(self, job: JobSnapshot) -> None:
+        print_json(job)
+
+    def finish(self, job: JobSnapshot) -> None:
+        print_json(job)
+
+
+def print_json(job: JobSnapshot) -> None:
+    sys.stdout.write(json.dumps(as_json(job), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def as_json(job: JobSnapshot) -> dict[str, Any]:
+    """The job with the names of the tracking table's columns; times in ISO 8601, rates in rows a second."""
+
+    def moment(when: datetime | None) -> str | None:
+        return when.isoformat() if when else None
+
+    return {
+        "id": job.id,
+        "copy": job.copy_name,
+        "liquidation_id": job.liquidation_id,
+        "source_table": job.source_table,
+        "target_table": job.target_table,
+        "status": job.status,
+        "phase": job.phase,
+        "attempt": job.attempt,
+        "total_records": job.total,
+        "copied_records": job.copied,
+        "verified_records": job.verified,
+        "unchanged_records": job.unchanged,
+        "deleted_records": job.deleted,
+        "moved_records": job.moved,
+        "copied_bytes": job.bytes,
+        "chunks_total": job.chunks_total,
+        "chunks_done": job.chunks_done,
+        "digest": job.digest,
+        "error": job.error,
+        "error_message": job.error_message,
+        "requested_by": job.requester_name,
+        "as_of": moment(job.as_of),
+        "created_at": moment(job.created_at),
+        "started_at": moment(job.started_at),
+        "finished_at": moment(job.finished_at),
+        "seconds": round(job.seconds, 3) if job.seconds is not None else None,
+        "rows_per_second": round(job.rate) if job.rate is not None else None,
+    }
+
+
+def print_table(jobs: list[JobSnapshot], t: Translator) -> None:
+    """Jobs for a person to read."""
+    table = Table(box=None, pad_edge=False)
+    for heading in (
+        t("Job"),
+        t("Liquidation"),
+        t("Copy"),
+        t("State"),
+        t("Progress"),
+        t("Asked for by"),
+        t("Asked at"),
+    ):
+        table.add_column(heading)
+    for job in jobs:
+        table.add_row(
+            str(job.id),
+            str(job.liquidation_id),
+            job.copy_name,
+            state(job, t),
+            progress(job, t),
+            job.requester_name,
+            t.moment(job.created_at),
+        )
+    Console(highlight=False).print(table)
+
+
+def plain(mrkdwn: str) -> str:
+    """Our own mrkdwn without its marks."""
+    return (
+        mrkdwn.replace("`", "")
+        .replace("*", "")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+    )

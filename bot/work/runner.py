@@ -1,0 +1,168 @@
+"""Runs one attempt of one job: the loop around the copy. The copy yields, this decides."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+from uuid import uuid4
+
+from sqlalchemy import Engine
+
+from bot.config import File, WorkSection
+from bot.errors import StaleAttempt
+from bot.jobs.failure import Failure, failure_of
+from bot.jobs.ledger import Ledger
+from bot.jobs.lifecycle import Claim, Lifecycle
+from bot.work.heartbeat import Heartbeat
+from bot.work.stopping import Stop, StopSwitch
+from copier import Copy, CopySpec, Proof
+from copier.errors import CopierError, NotProven, Transient
+from copier.failure import failures_of
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: The longest pause before a retry, in seconds.
+LONGEST_PAUSE = 300.0
+
+Watch = Callable[[int], AbstractContextManager[object]]
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    NOT_OURS = "not_ours"  # not pending, not due, or taken by another worker
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RELEASED = "released"  # pending again, at once
+    RETRY = "retry"  # pending again, due in `Ended.seconds`
+    STALE = "stale"  # another worker took over; nothing more to do here
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    outcome: Outcome
+    seconds: float = 0.0
+
+
+class Runner:
+    """Knows how to run a job; holds no state of one."""
+
+    def __init__(
+        self, prod: Engine, consulta: Engine, lifecycle: Lifecycle, file: File, *, worker: str
+    ) -> None:
+        self._prod = prod
+        self._consulta = consulta
+        self._lifecycle = lifecycle
+        self._copies = {copy.name: copy.spec for copy in file.copies}
+        self._work: WorkSection = file.work
+        self._worker = worker
+
+    def run(self, job_id: int, stop: StopSwitch, watch: Watch = lambda job_id: nullcontext()) -> Ended:
+        """Claims the job and works until it ends, stops or has to be tried again.
+
+        ``watch`` gives what shows the progress, alive from the claim to the end of the attempt. Only
+        a consulta that can't be written to raises: then the lease runs out, and the sweep takes over.
+        """
+        claim = self._lifecycle.claim(job_id, self._worker)
+        if claim is None:
+            return Ended(Outcome.NOT_OURS)
+        log.info("job %s: attempt %s starts", claim.job_id, claim.attempt)
+        every = self._work.lease_seconds / 4
+        try:
+            with watch(job_id), Heartbeat(self._lifecycle, claim, every_seconds=every) as heartbeat:
+                ended = self._attempt(claim, stop, heartbeat)
+        except StaleAttempt:
+            ended = Ended(Outcome.STALE)
+        log.info("job %s: attempt %s ends: %s", claim.job_id, claim.attempt, ended.outcome)
+        return ended
+
+    def _attempt(self, claim: Claim, stop: StopSwitch, heartbeat: Heartbeat) -> Ended:
+        spec = self._copies.get(claim.copy_name)
+        if spec is None:
+            sentence = f"the configuration of this worker has no copy named {claim.copy_name}"
+            return self._fail(claim, stop, Failure("no_such_copy", sentence))
+        try:
+            return self._copy(claim, spec, stop, heartbeat)
+        except StaleAttempt:
+            raise
+        except Transient as error:
+            log.warning("job %s: %s", claim.job_id, error, exc_info=error)
+            return self._retry(claim, stop, failure_of(error))
+        except CopierError as error:
+            log.error("job %s: %s", claim.job_id, error, exc_info=error)  # noqa: TRY400
+            return self._fail(claim, stop, failure_of(error))
+        except Exception:
+            incident = uuid4().hex[:8]
+            log.exception("job %s: incident %s", claim.job_id, incident)
+            sentence = f"internal error, incident {incident} in the log"
+            return self._fail(claim, stop, Failure("internal", sentence, lines=[incident]))
+
+    def _copy(self, claim: Claim, spec: CopySpec, stop: StopSwitch, heartbeat: Heartbeat) -> Ended:
+        lifecycle = self._lifecycle
+        with (
+            failures_of("consulta"),
+            Copy(
+                self._prod,
+                self._consulta,
+                spec,
+                claim.liquidation_id,
+                limits=self._work.limits,
+                label=claim.label,
+                waiting=heartbeat.check,
+            ) as copy,
+        ):
+            lifecycle.planned(claim, copy.plan())
+            ledger = Ledger(lifecycle, claim)
+            for _ in copy.chunks(ledger.record):
+                if stop.requested:
+                    return self._stop(claim, stop.requested)
+            lifecycle.verifying(claim)
+            comparisons = []
+            for comparison in copy.compare():
+                comparisons.append(comparison)
+                lifecycle.compared(claim, comparison.source.rows)
+                if stop.requested:
+                    return self._stop(claim, stop.requested)
+        proof = Proof.of(comparisons)
+        if not proof.holds:
+            raise NotProven(list(proof.differences))
+        self._recorded(stop, lambda: lifecycle.completed(claim, proof))
+        return Ended(Outcome.COMPLETED)
+
+    def _stop(self, claim: Claim, stop: Stop) -> Ended:
+        if stop is Stop.CANCEL:
+            self._lifecycle.cancelled(claim)
+            return Ended(Outcome.CANCELLED)
+        self._lifecycle.released(claim)
+        return Ended(Outcome.RELEASED)
+
+    def _retry(self, claim: Claim, stop: StopSwitch, failure: Failure) -> Ended:
+        failures = self._recorded(stop, lambda: self._lifecycle.failures(claim))
+        if failures + 1 >= self._work.max_failures or claim.attempt >= self._work.max_attempts:
+            return self._fail(claim, stop, failure)
+        pause = min(LONGEST_PAUSE, self._work.retry_seconds * 2.0**failures)
+        self._recorded(stop, lambda: self._lifecycle.retry_later(claim, failure, pause))
+        return Ended(Outcome.RETRY, pause)
+
+    def _fail(self, claim: Claim, stop: StopSwitch, failure: Failure) -> Ended:
+        self._recorded(stop, lambda: self._lifecycle.failed(claim, failure))
+        return Ended(Outcome.FAILED)
+
+    def _recorded(self, stop: StopSwitch, step: Callable[[], T]) -> T:
+        """Does the step as soon as consulta can be written to, as long as the lease may last."""
+        deadline = time.monotonic() + self._work.lease_seconds
+        while True:
+            try:
+                with failures_of("consulta"):
+                    return step()
+            except Transient:
+                if time.monotonic() > deadline or stop.wait(1.0):
+                    raise

@@ -1,0 +1,86 @@
+"""The worker: ``dramatiq bot.worker:boot`` calls `boot` once in each of its processes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import dramatiq
+from dramatiq.middleware import Middleware
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot import config, logs, services
+from bot.courier import Courier
+from bot.errors import BotError
+from bot.work.queue import JobQueue
+from bot.work.runner import Ended, Outcome
+from bot.work.stopping import Stop, StopSwitch
+from bot.work.sweeper import Sweeper
+from bot.work.ticker import Ticker
+from copier.errors import CopierError
+
+log = logging.getLogger(__name__)
+
+#: What the process exits with when the settings or the databases don't let it start.
+EXIT_CONFIG = 78
+
+
+class Background(Middleware):
+    """Starts what runs beside the actors, and passes a shutdown on to the running copies."""
+
+    def __init__(self, stop: StopSwitch, sweeper: Sweeper, courier: Courier) -> None:
+        self._stop = stop
+        self._sweeper = sweeper
+        self._courier = courier
+
+    def after_worker_boot(self, broker: object, worker: object) -> None:
+        self._courier.start()
+        self._sweeper.start()
+
+    def before_worker_shutdown(self, broker: object, worker: object) -> None:
+        self._stop.request(Stop.RELEASE)
+
+    def after_worker_shutdown(self, broker: object, worker: object) -> None:
+        self._sweeper.stop()
+        self._courier.stop()
+
+
+def boot() -> None:
+    """Reads the settings, checks the schema, and makes the broker the process's own."""
+    logs.set_up()
+    try:
+        settings = config.load(os.environ)
+        parts = services.databases(settings)
+        parts.check_schema()
+    except (BotError, CopierError) as error:
+        log.critical("%s", error)
+        sys.exit(EXIT_CONFIG)
+    stop = StopSwitch()
+    work = settings.file.work
+
+    def perform(job_id: int) -> None:
+        try:
+            ended = parts.runner.run(
+                job_id,
+                stop,
+                watch=lambda job: Ticker(
+                    parts.store, job, slack.announcer.progress, every_seconds=work.card_seconds
+                ),
+            )
+        except (SQLAlchemyError, CopierError) as error:
+            # Consulta is away and nothing can be recorded: the lease runs out, the sweep takes over.
+            log.error("job %s: left to the sweep: %s", job_id, type(error).__name__)  # noqa: TRY400
+            return
+        after(ended, job_id)
+
+    def after(ended: Ended, job_id: int) -> None:
+        slack.courier.wake()
+        if ended.outcome in {Outcome.RETRY, Outcome.RELEASED}:
+            queue.put(job_id, delay_seconds=ended.seconds)
+
+    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=perform)
+    slack = services.slack(settings, parts, queue.may_edit)
+    sweeper = Sweeper(parts.sweep, queue.put, every_seconds=work.sweep_seconds)
+    queue.broker.add_middleware(Background(stop, sweeper, slack.courier))
+    dramatiq.set_broker(queue.broker)

@@ -1,0 +1,151 @@
+"""``make demo``: the main job as an admin lives it, on real servers, ended by an independent comparison.
+
+Exits 0 only if that comparison holds. With ``--stay`` everything stays up to be played with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+from rich.console import Console
+
+from dev.compare import compare
+from dev.guard import ROOT
+from dev.processes import PRODUCT_PROGRAMS
+from dev.seed import seed_consulta, seed_prod
+from dev.slack.client import LocalSlack
+from dev.slack.results import Message
+from dev.stack import Stack
+
+CHANNEL = "C0PAYROLL"
+ADMIN = "U0ANA"
+LIQUIDATION = 42
+ROWS = 200_000
+
+#: Small chunks, so that the card has something to show on so small a liquidation.
+WORK = "\n[work]\nchunk_rows = 10000\ncard_seconds = 1\n"
+
+#: Speed over safety: the demo's data is made anew each time.
+CLUSTER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    options.add_argument("--stay", action="store_true", help="leave everything up until Ctrl-C")
+    options.add_argument("--rows", type=int, default=ROWS, help=argparse.SUPPRESS)
+    arguments = options.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
+    began = time.monotonic()
+    say("Starting two PostgreSQL clusters, Valkey and the local Slack …")
+    try:
+        with Stack(config=config, slack=True, settings=CLUSTER) as stack:
+            seed_prod(stack.prod_url, rows=arguments.rows)
+            seed_consulta(stack.consulta_url)
+            stack.migrate()
+            say("Starting the bot and a worker …")
+            slack = LocalSlack(slack_url(stack))
+            bot = stack.start_bot()
+            stack.start_worker(ready="ready for action")
+            try:
+                slack.wait_connected()
+            except AssertionError:
+                print(bot.log())
+                raise
+            say(f"All up after {time.monotonic() - began:.1f} s.\n")
+            same = play(stack, slack)
+            if arguments.stay:
+                stay(stack)
+            return 0 if same else 1
+    except KeyboardInterrupt:
+        say("\nStopped; nothing is left behind.")
+        return 130
+
+
+def play(stack: Stack, slack: LocalSlack) -> bool:
+    """The admin's part. True where both sides agree at the end."""
+    ana = slack.user(ADMIN)
+    say(f"[bold]Ana types[/]  /copy-liquidation {LIQUIDATION}")
+    typed = ana.command(f"/copy-liquidation {LIQUIDATION}", channel=CHANNEL)
+    say(f"[dim]acknowledged after {typed.ack_seconds * 1000:.0f} ms[/]")
+    offer = slack.wait_for(lambda: asked(ana.messages(CHANNEL)))
+    show("Only Ana sees", offer)
+    copy = next(button for button in offer.buttons if button.style == "primary")
+    say(f"[bold]Ana presses[/]  {copy.text}")
+    ana.press(offer, copy.action_id)
+    seen = ""
+
+    def watch() -> Message | None:
+        nonlocal seen
+        card = pinned_or_final(ana.messages(CHANNEL))
+        if card is None:
+            return None
+        if card.plain != seen:
+            show(f"#payroll, {'pinned' if card.pinned else 'not pinned'}", card)
+            seen = card.plain
+        return card if card.reply_count else None
+
+    card = slack.wait_for(watch, timeout=120)
+    for reply in ana.thread(CHANNEL, card.ts)[1:]:
+        show("Reply in its thread", reply)
+    say("[bold]Without Traspaso[/]  both tables are read and compared, byte by byte …")
+    with psycopg.connect(stack.consulta_url) as consulta:
+        status = consulta.execute("SELECT status FROM traspaso.copy_jobs ORDER BY id DESC LIMIT 1").fetchone()
+    comparison = compare(stack.prod_url, stack.consulta_url, LIQUIDATION)
+    say(f"{'✅' if comparison else '❌'} {comparison}\n")
+    return bool(comparison) and status == ("completed",)
+
+
+def asked(messages: list[Message]) -> Message | None:
+    """The newest message with buttons that only she sees."""
+    return next((each for each in reversed(messages) if each.ephemeral and each.buttons), None)
+
+
+def pinned_or_final(messages: list[Message]) -> Message | None:
+    """The card of the newest job."""
+    return next((each for each in reversed(messages) if (each.metadata or {}).get("event_type")), None)
+
+
+def stay(stack: Stack) -> None:
+    """Says how to play with what is up, and waits for Ctrl-C."""
+    environment = stack.environment()
+    names = ("PROD_DATABASE_URL", "CONSULTA_DATABASE_URL", "REDIS_URL", "TRASPASO_CONFIG")
+    say("[bold]Everything stays up until Ctrl-C.[/] In another terminal:\n")
+    for name in names:
+        say(f"  export {name}={environment[name]}")
+    program = relative(PRODUCT_PROGRAMS / "traspaso")
+    say(f"\n  {program} status")
+    say(f"  {program} copy 41")
+    say(f"\nLogs: {stack.folder}/*.log\nLocal Slack: {slack_url(stack)}")
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+def relative(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def slack_url(stack: Stack) -> str:
+    return stack.environment()["SLACK_API_URL"].removesuffix("/").removesuffix("/api")
+
+
+def show(where: str, message: Message) -> None:
+    """A message as she reads it."""
+    console.print(f"[dim]── {where}[/]")
+    for line in message.plain.splitlines():
+        console.print(f"   {line}", markup=False)
+    console.print()
+
+
+def say(text: str) -> None:
+    console.print(text, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""A network that fails on command: a TCP proxy between a client and a real server.
+
+`cut` drops the connections as a broken line does (RST), `refuse` makes the port a closed one, `stall` keeps
+connections open while nothing arrives any more, `cut_after` cuts at an exact byte. The client and the
+server are the real ones and know nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, TypeVar
+
+from dev.ports import ATTEMPTS, candidate_port
+
+Direction = Literal["sent", "received"]  # as the client sees it
+BLOCK_BYTES = 65_536
+T = TypeVar("T")
+
+
+class Proxy:
+    """127.0.0.1:`port` leads to the target. A context manager; its loop runs in a thread of its own."""
+
+    def __init__(self, target_port: int, target_host: str = "127.0.0.1") -> None:
+        self.target = (target_host, target_port)
+        self.port = 0
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.connections_seen = 0
+        self._lines: dict[asyncio.Task[None], tuple[socket.socket, socket.socket]] = {}
+        self._door: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._limits: dict[Direction, int] = {}
+        self._limit_reached = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._lines)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._flowing = self._call(asyncio.Event)
+        self._call(self._flowing.set)
+        self._door = self._bind()
+        self.allow()
+
+    def stop(self) -> None:
+        self.refuse()
+        self.cut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        if self._door is not None:
+            self._door.close()
+
+    def cut(self) -> None:
+        """Resets all connections, at both ends. New ones are still welcome."""
+        self._run(self._cut())
+
+    def refuse(self) -> None:
+        """New connections are refused, as by a port where nobody listens. Open ones go on."""
+        self._run(self._refuse())
+
+    def allow(self) -> None:
+        """New connections are accepted again, on the same port."""
+        self._call(self._allow)
+
+    def stall(self) -> None:
+        """Nothing is forwarded any more in either direction, and nothing closed."""
+        self._call(self._flowing.clear)
+
+    def resume(self) -> None:
+        self._call(self._flowing.set)
+
+    def cut_after(self, count: int, direction: Direction = "received") -> None:
+        """Once: cuts all connections when exactly so many more bytes have passed in this direction."""
+        self._limit_reached.clear()
+        self._call(lambda: self._limits.__setitem__(direction, count))
+
+    def wait_until_cut(self, timeout_seconds: float = 30.0) -> bool:
+        """Whether the cut that `cut_after` asked for came about in this time."""
+        return self._limit_reached.wait(timeout_seconds)
+
+    # -------------------------------------------------------------------------------- in the loop's thread
+
+    def _bind(self) -> socket.socket:
+        """A socket that holds the port; connections are refused while it doesn't listen."""
+        for attempt in range(ATTEMPTS):
+            door = socket.socket()
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.setblocking(False)
+            try:
+                door.bind(("127.0.0.1", self.port or candidate_port()))
+            except OSError:
+                door.close()
+                if self.port or attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                self.port = door.getsockname()[1]
+                return door
+        raise AssertionError("unreachable")
+
+    def _allow(self) -> None:
+        if self._accepting is None:
+            assert self._door is not None
+            self._door.listen(128)
+            self._accepting = self._loop.create_task(self._accept(self._door))
+
+    async def _refuse(self) -> None:
+        if self._accepting is not None and self._door is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+            self._accepting = None
+            self._door.close()
+            self._door = self._bind()
+
+    async def _accept(self, door: socket.socket) -> None:
+        while True:
+            client, _ = await self._loop.sock_accept(door)
+            client.setblocking(False)
+            server = socket.socket()
+            server.setblocking(False)
+            self.connections_seen += 1
+            task = self._loop.create_task(self._line(client, server))
+            self._lines[task] = (client, server)
+            task.add_done_callback(self._hang_up)
+
+    def _hang_up(self, task: asyncio.Task[None]) -> None:
+        client, server = self._lines.pop(task)
+        broken = task.cancelled() or task.exception() is not None
+        for end in (client, server):
+            if broken:
+                end.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )  # close sends RST
+            end.close()
+
+    async def _line(self, client: socket.socket, server: socket.socket) -> None:
+        await self._loop.sock_connect(server, self.target)
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._pump(client, server, "sent"))
+            both.create_task(self._pump(server, client, "received"))
+
+    async def _pump(self, source: socket.socket, sink: socket.socket, direction: Direction) -> None:
+        while block := await self._loop.sock_recv(source, BLOCK_BYTES):
+            await self._flowing.wait()
+            limit = self._limits.get(direction)
+            if limit is not None:
+                block = block[:limit]
+                self._limits[direction] = limit - len(block)
+            await self._loop.sock_sendall(sink, block)
+            if direction == "sent":
+                self.sent_bytes += len(block)
+            else:
+                self.received_bytes += len(block)
+            if self._limits.get(direction) == 0:
+                del self._limits[direction]
+                self._limit_reached.set()
+                for line in list(self._lines):
+                    line.cancel()
+                raise ConnectionAbortedError("cut here")  # before the next block, which may be there already
+        await self._flowing.wait()
+        sink.shutdown(socket.SHUT_WR)
+
+    async def _cut(self) -> None:
+        tasks = list(self._lines)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)  # their callbacks have closed the sockets
+
+    # --------------------------------------------------------------------------------- from other threads
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+
+    def _call(self, work: Callable[[], T]) -> T:
+        async def run() -> T:
+            return work()
+
+        return self._run(run())
+
+    def __enter__(self) -> Proxy:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,111 @@
+"""The local Slack as a process or, for tests, as a thread of the same process. Listens on 127.0.0.1 only."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from aiohttp import web
+
+from dev.slack import responses
+from dev.slack.admin import Admin
+from dev.slack.core import Core
+from dev.slack.seed import SEED, Manifest, build_workspace, read_seed
+from dev.slack.sockets import Sockets
+from dev.slack.webapi import WebApi
+
+HOST = "127.0.0.1"
+
+
+def build_core(manifest: Path, *, seed: Path | None = None, rate_limits: bool = True) -> Core:
+    core = Core(build_workspace(Manifest.read(manifest), read_seed(seed) if seed else SEED))
+    core.rates.enabled = rate_limits
+    return core
+
+
+def build_app(core: Core, sockets: Sockets) -> web.Application:
+    api, admin = WebApi(core, sockets), Admin(core, sockets)
+
+    async def respond(request: web.Request) -> web.StreamResponse:
+        started = time.monotonic()
+        status, body, args = await responses.handle(core, request)
+        api.record_response_url(args, status, body, time.monotonic() - started)
+        return web.json_response(body, status=status) if status != 200 else web.Response(text="ok")
+
+    app = web.Application(client_max_size=8 * 1024 * 1024)
+    app.router.add_route("*", "/api/{method}", api.handle)
+    app.router.add_get("/link/", sockets.handle)
+    app.router.add_post("/response/{id}", respond)
+    app.router.add_route("*", "/admin/{action}", admin.handle)
+    return app
+
+
+async def serve(core: Core, port: int, ready: Callable[[], None], stop: asyncio.Event) -> None:
+    """Listen until `stop` is set. `core.url` is known when `ready` is called."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, port))
+    core.url = f"http://{HOST}:{listener.getsockname()[1]}"
+    sockets = Sockets(core)
+    runner = web.AppRunner(build_app(core, sockets), access_log=None, shutdown_timeout=0.3)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        ready()
+        await stop.wait()
+    finally:
+        core.changes.close()
+        await sockets.stop()
+        await runner.cleanup()
+
+
+class LocalSlackServer:
+    """`with LocalSlackServer(manifest=path) as server: LocalSlack(server.url)`"""
+
+    def __init__(
+        self, manifest: Path, *, port: int = 0, seed: Path | None = None, rate_limits: bool = True
+    ) -> None:
+        self._core = build_core(manifest, seed=seed, rate_limits=rate_limits)
+        self._port = port
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main()), name="local-slack", daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        return self._core.url
+
+    def start(self) -> "LocalSlackServer":
+        self._thread.start()
+        self._ready.wait(10)
+        if not self._core.url:
+            raise RuntimeError("the local Slack did not start")
+        return self
+
+    def stop(self) -> None:
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            await serve(self._core, self._port, self._ready.set, self._stop)
+        finally:
+            self._ready.set()
+
+    def __enter__(self) -> "LocalSlackServer":
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

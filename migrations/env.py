@@ -1,0 +1,19 @@
+"""Alembic's entry: runs the migrations over the connection that `migrations.upgrade` hands in."""
+
+from alembic import context
+from sqlalchemy import text
+
+from bot.jobs.models import SCHEMA, Base
+
+connection = context.config.attributes["connection"]
+connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    version_table_schema=SCHEMA,
+    include_schemas=True,
+    # Autogenerate compares this schema only: everything else in consulta is not ours to touch.
+    include_name=lambda name, kind, parents: kind != "schema" or name == SCHEMA,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,78 @@
+"""Real servers for the tests: started once, when first asked for, and gone with pytest, however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dev.guard import Guard
+from dev.postgres import PostgresServer
+from dev.valkey import Valkey
+from tests.support import Database, Databases, Servers
+
+
+@pytest.fixture(scope="session")
+def guard() -> Iterator[Guard]:
+    with Guard() as guard:
+        yield guard
+
+
+@pytest.fixture(scope="session")
+def servers(guard: Guard) -> Iterator[Servers]:
+    folder = guard.temp_folder()
+    servers = Servers(
+        PostgresServer(folder, "prod", guard=guard), PostgresServer(folder, "consulta", guard=guard)
+    )
+    with ThreadPoolExecutor() as pool:
+        for started in [pool.submit(servers.prod.start), pool.submit(servers.consulta.start)]:
+            started.result()
+    yield servers
+    servers.prod.stop("immediate")
+    servers.consulta.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def _prod_databases(servers: Servers) -> Iterator[Databases]:
+    databases = Databases(servers.prod)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def _consulta_databases(servers: Servers) -> Iterator[Databases]:
+    databases = Databases(servers.consulta)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture
+def prod(_prod_databases: Databases) -> Iterator[Database]:
+    """An empty database on the cluster of prod."""
+    database = _prod_databases.take()
+    yield database
+    _prod_databases.give_back(database)
+
+
+@pytest.fixture
+def consulta(_consulta_databases: Databases) -> Iterator[Database]:
+    """An empty database on the cluster of consulta."""
+    database = _consulta_databases.take()
+    yield database
+    _consulta_databases.give_back(database)
+
+
+@pytest.fixture(scope="session")
+def _valkey(guard: Guard) -> Iterator[Valkey]:
+    with Valkey(guard.temp_folder(), guard=guard) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(_valkey: Valkey) -> Valkey:
+    """The session's Valkey, empty; started again if a test left it stopped."""
+    if not _valkey.running:
+        _valkey.start()
+    _valkey.flush()
+    return _valkey

@@ -1,0 +1,168 @@
+"""Block Kit's limits, one by one, with the words and places that Slack answers."""
+
+from typing import Any
+
+import pytest
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.models import blocks as kit
+
+from dev.slack.blocks import check_message_blocks
+from dev.slack.errors import InvalidBlocks
+
+from .office import button, card
+
+Json = dict[str, Any]
+
+
+def plain(text: str) -> Json:
+    return {"type": "plain_text", "text": text}
+
+
+def section(**fields: Any) -> list[Json]:
+    return [{"type": "section", **fields}]
+
+
+def actions(*elements: Json) -> list[Json]:
+    return [{"type": "actions", "elements": list(elements)}]
+
+
+def select(count: int, text: str = "o", value: str = "v") -> Json:
+    options = [{"text": plain(text), "value": f"{value}{n}"} for n in range(count)]
+    return {"type": "static_select", "action_id": "s", "options": options}
+
+
+def confirm(**changed: Json) -> Json:
+    return {**button("Go", "go")["confirm"], **changed}
+
+
+LIMITS = [
+    ([{"type": "divider"}] * 51, "no more than 50 items allowed [json-pointer:/blocks]"),
+    (section(text=plain("x" * 3001)), "must be less than 3001 characters [json-pointer:/blocks/0/text/text]"),
+    (section(text=plain("")), "must be more than 0 characters [json-pointer:/blocks/0/text/text]"),
+    (section(fields=[plain("x")] * 11), "no more than 10 items allowed [json-pointer:/blocks/0/fields]"),
+    (section(), "must define either `text` or `fields` [json-pointer:/blocks/0/type]"),
+    (card("x" * 151), "must be less than 151 characters [json-pointer:/blocks/0/text/text]"),
+    (
+        [{"type": "context", "elements": [plain("x")] * 11}],
+        "no more than 10 items allowed [json-pointer:/blocks/0/elements]",
+    ),
+    (
+        actions(*(button("Go", f"go{n}") for n in range(26))),
+        "no more than 25 items allowed [json-pointer:/blocks/0/elements]",
+    ),
+    (
+        actions(button("x" * 76, "go")),
+        "must be less than 76 characters [json-pointer:/blocks/0/elements/0/text/text]",
+    ),
+    (
+        actions(button("Go", "go", "x" * 2001)),
+        "must be less than 2001 characters [json-pointer:/blocks/0/elements/0/value]",
+    ),
+    (
+        actions(button("Go", "x" * 256)),
+        "must be less than 256 characters [json-pointer:/blocks/0/elements/0/action_id]",
+    ),
+    (
+        [{"type": "divider", "block_id": "x" * 256}],
+        "must be less than 256 characters [json-pointer:/blocks/0/block_id]",
+    ),
+    (actions(select(101)), "no more than 100 items allowed [json-pointer:/blocks/0/elements/0/options]"),
+    (
+        actions(select(1, text="x" * 76)),
+        "must be less than 76 characters [json-pointer:/blocks/0/elements/0/options/0/text/text]",
+    ),
+    (
+        actions(select(1, value="x" * 150)),
+        "must be less than 151 characters [json-pointer:/blocks/0/elements/0/options/0/value]",
+    ),
+    (
+        actions({**select(6), "type": "overflow"}),
+        "no more than 5 items allowed [json-pointer:/blocks/0/elements/0/options]",
+    ),
+    (
+        actions({**select(1), "placeholder": plain("x" * 151)}),
+        "must be less than 151 characters [json-pointer:/blocks/0/elements/0/placeholder/text]",
+    ),
+    (
+        actions({**button("Go", "go"), "confirm": confirm(title=plain("x" * 101))}),
+        "must be less than 101 characters [json-pointer:/blocks/0/elements/0/confirm/title/text]",
+    ),
+    (
+        actions({**button("Go", "go"), "confirm": confirm(text=plain("x" * 301))}),
+        "must be less than 301 characters [json-pointer:/blocks/0/elements/0/confirm/text/text]",
+    ),
+    (
+        actions({**button("Go", "go"), "confirm": confirm(deny=plain("x" * 31))}),
+        "must be less than 31 characters [json-pointer:/blocks/0/elements/0/confirm/deny/text]",
+    ),
+    (
+        [{"type": "table", "rows": [[{"type": "raw_text", "text": "x"}]] * 101}],
+        "no more than 100 items allowed [json-pointer:/blocks/0/rows]",
+    ),
+    (
+        [{"type": "table", "rows": [[{"type": "raw_text", "text": "x"}] * 21]}],
+        "no more than 20 items allowed [json-pointer:/blocks/0/rows/0]",
+    ),
+    ([{"type": "nonsense"}], "unsupported type: nonsense [json-pointer:/blocks/0/type]"),
+    ([{"type": "alert", "text": plain("x")}], "unsupported type: alert [json-pointer:/blocks/0/type]"),
+    ([{"type": "header"}], "missing required field: text [json-pointer:/blocks/0]"),
+    ([{"type": "divider", "colour": "red"}], "invalid additional property: colour [json-pointer:/blocks/0]"),
+    (
+        actions({**button("Go", "go"), "style": "success"}),
+        "must be one of: danger, primary [json-pointer:/blocks/0/elements/0/style]",
+    ),
+    (
+        actions(button("Go", "go"), button("Stop", "go")),
+        '`action_id` "go" already exists [json-pointer:/blocks/0/elements/1/action_id]',
+    ),
+]
+
+
+@pytest.mark.parametrize(("blocks", "reason"), LIMITS, ids=[reason for _, reason in LIMITS])
+def test_a_limit_is_kept(blocks: list[Json], reason: str) -> None:
+    with pytest.raises(InvalidBlocks) as caught:
+        check_message_blocks(blocks)
+    assert reason in caught.value.reasons
+
+
+def test_the_answer_has_slacks_shape(web: WebClient) -> None:
+    with pytest.raises(SlackApiError) as caught:
+        web.chat_postMessage(channel="C0PAYROLL", text="x", blocks=[{"type": "divider"}] * 51)
+    assert caught.value.response.data == {
+        "ok": False,
+        "error": "invalid_blocks",
+        "errors": ["no more than 50 items allowed [json-pointer:/blocks]"],
+        "response_metadata": {"messages": ["[ERROR] no more than 50 items allowed [json-pointer:/blocks]"]},
+    }
+
+
+def test_what_is_just_small_enough_passes() -> None:
+    check_message_blocks(
+        [
+            *card("x" * 150, *(button("x" * 75, f"a{n}", "v" * 2000) for n in range(25))),
+            *section(text=plain("x" * 3000), fields=[plain("y")] * 10),
+            *actions(select(100)),
+            *[{"type": "divider"}] * 46,
+        ]
+    )
+
+
+def test_the_sdks_own_models_pass() -> None:
+    text = kit.PlainTextObject(text="x")
+    models = [
+        kit.SectionBlock(text="*x*", accessory=kit.ButtonElement(text="Go", action_id="a", style="primary")),
+        kit.HeaderBlock(text="x"),
+        kit.ContextBlock(elements=[kit.MarkdownTextObject(text="x")]),
+        kit.ActionsBlock(elements=[kit.ButtonElement(text="Go", action_id="a")]),
+        kit.InputBlock(label="x", element=kit.PlainTextInputElement(action_id="b", placeholder=text)),
+        kit.MarkdownBlock(text="# x"),
+        kit.TableBlock(rows=[[{"type": "raw_text", "text": "x"}]]),
+        kit.TaskCardBlock(task_id="1", title="x", status="in_progress"),
+        kit.PlanBlock(
+            title="x", tasks=[kit.TaskCardBlock(task_id="2", title="y", status="complete").to_dict()]
+        ),
+        kit.CardBlock(title="x", body="y", actions=[kit.ButtonElement(text="Go", action_id="c")]),
+        kit.ContainerBlock(title="x", child_blocks=[kit.DividerBlock()]),
+    ]
+    check_message_blocks([model.to_dict() for model in models])
