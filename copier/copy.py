@@ -29,7 +29,8 @@ from copier.errors import Permanent
 from copier.keyset import KeyRange, Keyset, cut, keyset_of
 from copier.match import Matched, match_columns
 from copier.pump import Pumped, Waiting, pump
-from copier.source import Source, rendered, run
+from copier.session import rendered, run
+from copier.source import Source
 from copier.spec import CopySpec
 from copier.target import Target, digest_of
 

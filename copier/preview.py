@@ -20,7 +20,7 @@ from copier.failure import failures_of
 from copier.keyset import keyset_of
 from copier.match import match_columns
 from copier.names import TableName
-from copier.source import open_read_only, run, shut
+from copier.session import open_read_only, run, shut
 from copier.spec import CopySpec
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from copier.catalog import Table, read_table
 from copier.digest import Digest
 from copier.failure import failures_of
 from copier.names import TableName
-from copier.source import driver_of, open_read_only, run, shut
+from copier.session import driver_of, open_read_only, run, shut
 
 _LOCAL = text(
     "SELECT set_config('lock_timeout', :lock_timeout, true), "

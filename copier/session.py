@@ -1,0 +1,47 @@
+"""Connections as the engine uses them: SQLAlchemy's for transactions, psycopg's below it for COPY."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, Engine
+
+
+def open_read_only(engine: Engine) -> Connection:
+    """A connection whose transaction is REPEATABLE READ, READ ONLY."""
+    return engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def run(connection: Connection, statement: sql.Composable) -> Any:
+    """Executes a composed statement. SQLAlchemy always passes parameters, so percent signs are doubled."""
+    return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
+
+
+def rendered(statement: sql.Composable, connection: Connection) -> str:
+    return statement.as_string(driver_of(connection))
+
+
+def driver_of(connection: Connection) -> psycopg.Connection:
+    """psycopg's connection below SQLAlchemy's, sharing its transaction."""
+    return cast(psycopg.Connection, connection.connection.driver_connection)
+
+
+def shut(connection: Connection) -> None:
+    """Gives the connection back, or throws it away where it can't be rolled back any more."""
+    if connection.closed:
+        return
+    try:
+        driver = driver_of(connection)
+        usable = driver.info.transaction_status in {
+            psycopg.pq.TransactionStatus.IDLE,
+            psycopg.pq.TransactionStatus.INTRANS,
+            psycopg.pq.TransactionStatus.INERROR,
+        }
+        if not usable:
+            connection.invalidate()
+        connection.close()
+    except Exception:
+        connection.invalidate()
+        connection.close()
