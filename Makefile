@@ -3,7 +3,7 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test lint lock catalog clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,11 @@ lint: .venv/.complete ## ruff, mypy and the directions of the imports
 lock: .venv/.complete ## requirements.lock anew, from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		pyproject.toml --group pyproject.toml:dev -o requirements.lock
+
+catalog: .venv/.complete ## the Spanish catalog anew, from the sentences in the code
+	@$(BIN)/pybabel -q extract --no-location --width 100 --sort-output -k t -k _t -k plural:1,2 -k N_ -o bot/locales/traspaso.pot bot
+	@$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-pot-creation-date --width 100 -D traspaso -i bot/locales/traspaso.pot -d bot/locales
+	@rm bot/locales/traspaso.pot
 
 clean: ## remove the virtual environment and all caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -50,7 +50,8 @@ class Bar:
             self._bar.update(self._task, total=job.total or 1, completed=job.copied or 1, description="")
             self._bar.stop()
         sign = "✅" if job.status is Status.COMPLETED else "❌"
-        lines = [f"{sign} {self._t('Job {id}', id=job.id)}: {plain(doing(job, self._t))}"]
+        name = self._t("Job {id}", id=job.id)
+        lines = [f"{sign} {name}: {plain(doing(job, self._t))}"]
         if job.status is Status.COMPLETED:
             lines.append(plain(receipt(job, self._t)))
         elif job.error:

@@ -77,6 +77,7 @@ class Lifecycle:
                 copied_bytes=0,
                 as_of=None,
                 copying_since=None,
+                verifying_since=None,
                 updated_at=func.now(),
             )
             .returning(CopyJob.id, CopyJob.attempt, CopyJob.copy_name, CopyJob.liquidation_id)
@@ -110,7 +111,7 @@ class Lifecycle:
 
     def verifying(self, claim: Claim) -> None:
         with self._engine.begin() as connection:
-            self.step(connection, claim, phase=Phase.VERIFYING, verified_records=0)
+            self.step(connection, claim, phase=Phase.VERIFYING, verifying_since=func.now())
 
     def compared(self, claim: Claim, rows: int) -> None:
         """So many more rows were compared on both sides."""

@@ -116,6 +116,7 @@ class CopyJob(Base):
     # The counters of the current attempt, and its proof.
     as_of: Mapped[datetime | None]
     copying_since: Mapped[datetime | None]
+    verifying_since: Mapped[datetime | None]
     chunks_total: Mapped[int | None] = mapped_column(Integer)
     chunks_done: Mapped[int] = mapped_column(Integer, server_default="0")
     unchanged_records: Mapped[int] = mapped_column(server_default="0")

@@ -55,6 +55,7 @@ class JobSnapshot:
     created_at: datetime
     started_at: datetime | None
     copying_since: datetime | None
+    verifying_since: datetime | None
     finished_at: datetime | None
     as_of: datetime | None
     run_after: datetime
@@ -77,10 +78,11 @@ class JobSnapshot:
 
     @property
     def rate(self) -> float | None:
-        """Rows a second of this attempt; None until a chunk is in place."""
+        """Rows a second while this attempt was copying; None until a chunk is in place."""
         if self.copying_since is None or not self.copied:
             return None
-        seconds = ((self.finished_at or self.now) - self.copying_since).total_seconds()
+        until = self.verifying_since or self.finished_at or self.now
+        seconds = (until - self.copying_since).total_seconds()
         return self.copied / seconds if seconds > 0 else None
 
     @property
@@ -150,6 +152,7 @@ def snapshot_of(row: Row[Any]) -> JobSnapshot:
         created_at=job.created_at,
         started_at=job.started_at,
         copying_since=job.copying_since,
+        verifying_since=job.verifying_since,
         finished_at=job.finished_at,
         as_of=job.as_of,
         run_after=job.run_after,

@@ -116,12 +116,20 @@ def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Messag
         progress=progress(job, t),
         user=f"<@{job.requester_id}>" if job.is_from_slack else harmless(job.requester_name),
     )
-    return said(text, hint=f"<{link}|{t('Go to its card')}>" if link else "")
+    return said(text, hint=to_card(link, t))
 
 
 def pressed_before(job: JobSnapshot, link: str | None, t: Translator) -> Message:
     text = t("You pressed this before: it became job {job}, {state}.", job=job.id, state=state(job, t))
-    return said(text, hint=f"<{link}|{t('Go to its card')}>" if link else "")
+    return said(text, hint=to_card(link, t))
+
+
+def to_card(link: str | None, t: Translator) -> str:
+    """A link to the card; empty where there is none."""
+    if link is None:
+        return ""
+    words = t("Go to its card")
+    return f"<{link}|{words}>"
 
 
 def expired(liquidation_id: int, t: Translator) -> Message:

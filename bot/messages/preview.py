@@ -83,7 +83,8 @@ def preview_card(offer: Offer, spec: CopySpec, seen: Preview, minutes: int, t: T
         )
     lines.append(actions(copy, button(t("Cancel"), CANCEL_ACTION, offer.key)))
     lines.append(context(t("Nothing happens until you press. The buttons work for {n} minutes.", n=minutes)))
-    text = f"{title} {escaped(cut(offer.label or '', 200))} {t('Rows in prod')}: {counted(seen.in_prod, t)}"
+    in_prod = t("Rows in prod")
+    text = f"{title} {escaped(cut(offer.label or '', 200))} {in_prod}: {counted(seen.in_prod, t)}"
     return Message(text, lines)
 
 

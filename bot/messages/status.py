@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
+from bot.messages.answers import to_card
 from bot.messages.blocks import Block, Message, context, harmless, header, section
 from bot.messages.card import card, doing, progress, state
 
@@ -22,7 +23,8 @@ def overview(
     if len(live) > SHOWN:
         blocks.append(context(t.plural("and {n} more", "and {n} more", len(live) - SHOWN)))
     if latest:
-        blocks.append(section(f"*{t('Latest')}*\n" + "\n".join(_line(job, links, t) for job in latest)))
+        title = t("Latest")
+        blocks.append(section("\n".join([f"*{title}*", *(_line(job, links, t) for job in latest)])))
     text = t.plural("{n} copy is running or waiting.", "{n} copies are running or waiting.", len(live))
     return Message(text, blocks)
 
@@ -31,7 +33,7 @@ def detail(job: JobSnapshot, link: str | None, t: Translator) -> Message:
     """One job: its card, and the way to the original."""
     message = card(job, t)
     if link:
-        message.blocks.append(context(f"<{link}|{t('Go to its card')}>"))
+        message.blocks.append(context(to_card(link, t)))
     return message
 
 

@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("phase", sa.Text(), nullable=True),
         sa.Column("as_of", sa.DateTime(timezone=True), nullable=True),
         sa.Column("copying_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("verifying_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("chunks_total", sa.Integer(), nullable=True),
         sa.Column("chunks_done", sa.Integer(), server_default="0", nullable=False),
         sa.Column("unchanged_records", sa.BigInteger(), server_default="0", nullable=False),
