@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from slack_sdk import WebClient
@@ -47,6 +48,7 @@ class Announcer:
         self._t = translator
         self._may_edit = may_edit
         self._quiet_until = 0.0
+        self._lost: set[tuple[int, str]] = set()
         self._shown: dict[int, list[dict[str, Any]]] = {}
 
     def progress(self, job: JobSnapshot) -> None:
@@ -54,35 +56,45 @@ class Announcer:
         if job.channel_id is None or job.message_ts is None or time.monotonic() < self._quiet_until:
             return
         message = card(job, self._t)
-        if self._shown.get(job.id) == message.blocks or not self._may_edit():
+        unwanted = (job.id, job.channel_id) in self._lost or self._shown.get(job.id) == message.blocks
+        if unwanted or not self._may_edit():
             return
+        self._shown[job.id] = message.blocks
         try:
             self.show_card(job)
+            self._mend_late_edit(job.id)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            self._quiet_until = time.monotonic() + retry_after(error)
             log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
-        self._shown[job.id] = message.blocks
+            if trouble_of(error) is Trouble.CHANNEL_LOST:
+                self._lost.add((job.id, job.channel_id))
+            else:
+                self._quiet_until = time.monotonic() + retry_after(error)
 
     def show_card(self, job: JobSnapshot, *, look_first: bool = False) -> str:
         """Brings the card to the job's state: edits it, or posts and pins it where there is none.
 
-        ``look_first`` where a post may have arrived before. Returns its ts.
+        ``look_first`` where this was tried before: the post may have arrived, the pin may be missing.
+        Returns its ts.
         """
         if job.message_ts is not None:
             try:
                 self._edit(job, job.message_ts)
-                return job.message_ts
             except SlackApiError as error:
                 if trouble_of(error) is not Trouble.MESSAGE_GONE:
                     raise
                 log.info("job %s: somebody deleted the card; posting it anew", job.id)
+                look_first = True
+            else:
+                if look_first and job.status.is_live:
+                    self._pin(job, job.message_ts)
+                return job.message_ts
         return self._post_card(job, look_first=look_first)
 
     def finish(self, job: JobSnapshot, *, look_first: bool) -> None:
         """The final card, unpinned, and the threaded reply."""
         ts = self.show_card(job, look_first=look_first)
         channel = _channel(job)
-        self._pin(lambda: self._client.pins_remove(channel=channel, timestamp=ts), job)
+        self._unpin(job, ts)
         part = f"ending-{job.attempt}"
         if look_first and self._find(job, part, thread_ts=ts):
             return
@@ -111,8 +123,16 @@ class Announcer:
             channel, ts = self._post(channel, card(job, self._t), job, "card")
         self._store.card_posted(job.id, channel, ts)
         if job.status.is_live:
-            self._pin(lambda: self._client.pins_add(channel=channel, timestamp=ts), job)
+            self._pin(replace(job, channel_id=channel), ts)
         return ts
+
+    def _mend_late_edit(self, job_id: int) -> None:
+        """The job may have ended, and been told so, while Slack took its time for a progress edit."""
+        now = self._store.snapshot(job_id)
+        if now is None or now.status.is_live or now.message_ts is None:
+            return
+        self._edit(now, now.message_ts)
+        self._unpin(now, now.message_ts)
 
     def _post(
         self, channel: str, message: Message, job: JobSnapshot, part: str, thread_ts: str | None = None
@@ -155,8 +175,14 @@ class Announcer:
             if not cursor:
                 return None
 
-    def _pin(self, call: Callable[[], object], job: JobSnapshot) -> None:
-        """A pin is a nicety: only what passes by itself, or locks us out, is worth another try."""
+    def _pin(self, job: JobSnapshot, ts: str) -> None:
+        self._nicety(lambda: self._client.pins_add(channel=_channel(job), timestamp=ts), job)
+
+    def _unpin(self, job: JobSnapshot, ts: str) -> None:
+        self._nicety(lambda: self._client.pins_remove(channel=_channel(job), timestamp=ts), job)
+
+    def _nicety(self, call: Callable[[], object], job: JobSnapshot) -> None:
+        """A pin is no more than that: only what passes by itself is worth another try."""
         try:
             call()
         except SlackApiError as error:

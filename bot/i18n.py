@@ -45,8 +45,9 @@ class Translator:
         return format_decimal(value, format="#,##0", locale=self._locale)
 
     def percent(self, fraction: float) -> str:
-        """Rounded down, so that 100 % means all of it."""
-        return format_percent(int(fraction * 100) / 100, locale=self._locale)
+        """Rounded down, so that 100 % means all of it; 29 of 100 are 29 %, though 0.29 * 100 is less."""
+        whole = int(round(fraction * 100, 6))
+        return format_percent((min(whole, 99) if fraction < 1 else whole) / 100, locale=self._locale)
 
     def duration(self, seconds: float) -> str:
         """Like ``0.8 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``, alike in both languages."""

@@ -1,7 +1,8 @@
 """Who may copy: members of the configured user groups, and single users for workspaces without groups.
 
-Membership is cached, because asking is a tier 2 method (20 a minute). It fails closed: where Slack
-doesn't say who is in a group, nobody is let through on its account.
+Membership is cached, because asking is a tier 2 method (20 a minute); a press, which starts something,
+asks anew. It fails closed: where Slack doesn't say who is in a group, nobody is let through on its
+account.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.config import SlackSection
+from bot.config_file import SlackSection
 from bot.slack import CONNECTION_ERRORS, error_name
 
 #: How long an answer of Slack is believed, in seconds.
@@ -51,19 +52,20 @@ class Permissions:
             for name in self._slack.admin_groups
         ]
 
-    def may_copy(self, user_id: str) -> Verdict:
+    def may_copy(self, user_id: str, *, anew: bool = False) -> Verdict:
+        """``anew`` believes no earlier answer of Slack."""
         if user_id in self._slack.admin_users:
             return Verdict(True, self.group_names)
         try:
-            allowed = any(user_id in self._members_of(name) for name in self._slack.admin_groups)
+            allowed = any(user_id in self._members_of(name, anew=anew) for name in self._slack.admin_groups)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             return Verdict(False, self.group_names, reason=error_name(error))
         return Verdict(allowed, self.group_names)
 
-    def _members_of(self, name: str) -> frozenset[str]:
+    def _members_of(self, name: str, *, anew: bool) -> frozenset[str]:
         with self._lock:
             known = self._members.get(name)
-            if known and self._clock() - known[0] < CACHE_SECONDS:
+            if known and not anew and self._clock() - known[0] < CACHE_SECONDS:
                 return known[1]
             answer = self._client.usergroups_users_list(usergroup=self._id_of(name))
             members = frozenset(answer["users"])

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot import config, logs, services
 from bot.courier import Courier
 from bot.errors import BotError
+from bot.jobs.statuses import Status
 from bot.work.queue import JobQueue
 from bot.work.runner import Ended, Outcome
 from bot.work.stopping import Stop, StopSwitch
@@ -78,6 +79,13 @@ def boot() -> None:
         slack.courier.wake()
         if ended.outcome in {Outcome.RETRY, Outcome.RELEASED}:
             queue.put(job_id, delay_seconds=ended.seconds)
+            show_waiting(job_id)
+
+    def show_waiting(job_id: int) -> None:
+        """No ticker lives between two attempts: the card says once what the job waits for."""
+        job = parts.store.snapshot(job_id)
+        if job is not None and job.status is Status.PENDING:
+            slack.announcer.progress(job)
 
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=perform)
     slack = services.slack(settings, parts, queue.may_edit)

@@ -21,6 +21,8 @@ FIRST_USER_OID = 16384
 class ColumnType:
     """A column's type. ``sql`` is how SQL writes it (``numeric(14,2)``); ``base`` drops the modifier.
 
+    The base of ``character(9)`` is ``bpchar``, because ``character`` alone means one character.
+
     ``send`` is schema and name of the binary output function, None where the type has none;
     ``portable`` tells that its binary form carries no OID that only one server knows.
     """
@@ -81,15 +83,29 @@ _TABLE = text("""
 
 # The empty search_path makes format_type qualify every name that isn't PostgreSQL's own. to_jsonb
 # reads catalog columns that only some versions have (colllocale since 17, datlocprovider since 15).
-# A domain sends as its base type does; an array or a composite carries its members' OIDs.
+# A modifier of -1, unlike NULL, writes types that hold any length: bpchar and "bit". What a column's
+# binary form holds inside of it: a domain its base, a range its bounds, an array its elements, these
+# with their type's OID, as a composite has its members; a regclass and its like are OIDs themselves.
 _COLUMNS = text("""
     SELECT a.attname AS name,
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS sql,
-           pg_catalog.format_type(a.atttypid, NULL) AS base,
+           pg_catalog.format_type(a.atttypid, -1) AS base,
            fn.nspname AS send_schema, f.proname AS send_name,
-           CASE WHEN e.oid IS NOT NULL THEN e.oid < :user_oid
-                WHEN b.typtype = 'c' THEN b.oid < :user_oid
-                ELSE true END AS portable,
+           NOT EXISTS (
+             WITH RECURSIVE held (oid, with_oid) AS (
+               SELECT t.oid, false
+               UNION
+               SELECT i.oid, h.typcategory = 'A' AND h.typtype = 'b'
+                 FROM held JOIN pg_catalog.pg_type h ON h.oid = held.oid
+                 LEFT JOIN pg_catalog.pg_range r ON h.oid IN (r.rngtypid, r.rngmultitypid)
+                 JOIN pg_catalog.pg_type i ON i.oid = CASE
+                      WHEN h.typtype = 'd' THEN h.typbasetype
+                      WHEN h.typtype IN ('r', 'm') THEN r.rngsubtype
+                      WHEN h.typcategory = 'A' THEN h.typelem END)
+             SELECT FROM held JOIN pg_catalog.pg_type h ON h.oid = held.oid
+              WHERE (with_oid OR h.typtype = 'c') AND h.oid >= :user_oid
+                 OR h.typname LIKE 'reg%' AND h.oid < :user_oid
+           ) AS portable,
            a.attnotnull AS not_null,
            a.atthasdef AS has_default,
            a.attgenerated <> '' AS is_generated,
@@ -105,8 +121,6 @@ _COLUMNS = text("""
            coalesce(l.collisdeterministic, true) AS deterministic
       FROM pg_catalog.pg_attribute a
       JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-      JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
-      LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND b.typcategory = 'A'
       LEFT JOIN pg_catalog.pg_proc f ON f.oid = t.typsend
       LEFT JOIN pg_catalog.pg_namespace fn ON fn.oid = f.pronamespace
       LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation

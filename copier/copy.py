@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine
 from copier import statements
 from copier.catalog import key_columns
 from copier.digest import EMPTY, Comparison, Digest, Proof
-from copier.errors import Permanent
+from copier.errors import NoUsableKey, Permanent
 from copier.keyset import KeyRange, Keyset, cut, keyset_of
 from copier.match import Matched, match_columns
 from copier.pump import Pumped, Waiting, pump
@@ -130,10 +130,16 @@ class Copy:
         return self._matched
 
     def plan(self) -> Plan:
-        """Counts the liquidation in the snapshot and cuts it into key ranges, once."""
+        """Counts the liquidation in the snapshot and cuts it into key ranges, once.
+
+        Raises:
+            NoUsableKey: prod holds rows whose key is NULL; they would lie in no range.
+        """
         if self._plan is None:
             table, keys, number = self.spec.source_table, self._source_keys, self.liquidation_id
             total = self._source.count(statements.count(table, keys, number))
+            if self._key_may_be_null:
+                self._refuse_rows_without_key()
             bounds: list[tuple[str, ...]] = []
             if total > self._limits.chunk_rows:
                 bounds = self._source.bounds(
@@ -158,6 +164,8 @@ class Copy:
         """
         plan = self.plan()
         for part in plan.ranges:
+            if plan.held:
+                self._source_digest(part)  # now, for consulta's transaction must not wait for it
             with self._target.transaction() as connection:
                 chunk = self._put_in_place(connection, part, known_empty=plan.held == 0)
                 record(connection, chunk)
@@ -184,7 +192,18 @@ class Copy:
         liquidation = self.spec.liquidation_column
         self._source_keys: Keyset = keyset_of(source.column(liquidation), ours, theirs)
         self._target_keys: Keyset = keyset_of(target.column(liquidation), theirs, ours)
+        self._key_may_be_null = any(not column.not_null for column in ours)
         self._matched = match_columns(source, target)
+
+    def _refuse_rows_without_key(self) -> None:
+        table, keys = self.spec.source_table, self._source_keys
+        found = self._source.count(statements.count_without_key(table, keys, self.liquidation_id))
+        if found:
+            names = ", ".join(column.name for column in keys.columns)
+            raise NoUsableKey(
+                f"key ({names}) is NULL in {found} row{'s' if found > 1 else ''} of table {table} of prod: "
+                "fill it in there, or name another key"
+            )
 
     def _put_in_place(self, connection: Connection, part: KeyRange, *, known_empty: bool) -> Chunk:
         started = time.monotonic()
@@ -214,7 +233,8 @@ class Copy:
                 pumped = self._pump(
                     connection, part, statements.copy_in(self.spec.target_table.identifier, self._matched)
                 )
-            return pumped.rows, 0, pumped.bytes
+                self._all_taken(pumped.sent, pumped.taken)
+            return pumped.sent, 0, pumped.bytes
         except Permanent as refusal:
             moved_rows = refusal.sqlstate == UNIQUE_VIOLATION and self._target_keys.across_liquidations
             if not moved_rows:
@@ -223,8 +243,18 @@ class Copy:
         run(connection, statements.create_staging(table, self._matched))
         pumped = self._pump(connection, part, statements.copy_in(statements.STAGING, self._matched))
         moved = run(connection, statements.delete_moved(table, self._target_keys)).rowcount
-        run(connection, statements.insert_staged(table, self._matched))
-        return pumped.rows, moved, pumped.bytes
+        self._all_taken(pumped.sent, run(connection, statements.insert_staged(table, self._matched)).rowcount)
+        return pumped.sent, moved, pumped.bytes
+
+    def _all_taken(self, sent: int, taken: int) -> None:
+        if sent != taken:
+            table = self.spec.target_table
+            raise Permanent(
+                f"consulta took {taken} of {sent} rows (table {table}): a trigger or a rule there drops rows",
+                side="consulta",
+                condition="RowsDropped",
+                table=table.name,
+            )
 
     def _pump(self, connection: Connection, part: KeyRange, copy_in: Composable) -> Pumped:
         copy_out = statements.copy_out(

@@ -16,7 +16,7 @@ from copier.errors import DatabaseFailed, Permanent, Side, Transient
 #: Classes (first two characters) whose errors pass by themselves.
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 #: Single codes outside of those classes that pass by themselves.
-TRANSIENT_CODES = frozenset({"55P03", "55006", "25006", "25P03"})
+TRANSIENT_CODES = frozenset({"55P03", "55006", "25006", "25P03", "25P04"})
 #: Codes inside of those classes that don't: the database was dropped.
 PERMANENT_CODES = frozenset({"57P04"})
 #: How a server words a refused login. libpq gives no code for a failed connection attempt.
@@ -91,11 +91,11 @@ def _harmless(error: psycopg.Error) -> str:
     """A sentence for the condition that quotes no data.
 
     The primary message of class 22 errors quotes the offending value ("invalid input syntax for
-    type integer: "secret""), and so does that of an exception raised by a trigger (P0001); other
-    classes name objects only.
+    type integer: "secret""); a trigger or another function may raise any code with any words, and
+    its name and language ("PL/pgSQL function …") then stand in the context. All else names objects.
     """
     sqlstate = error.sqlstate or ""
-    if sqlstate[:2] in {"22", "P0"} or sqlstate[:2] not in KNOWN_CLASSES:
+    if sqlstate[:2] not in KNOWN_CLASSES or "PL/" in (error.diag.context or ""):
         return f"error {sqlstate}; the server's own words are in the log"
     return error.diag.message_primary or f"error {sqlstate}"
 

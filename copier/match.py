@@ -71,10 +71,18 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Both column lists in one order, and whether binary COPY can carry them."""
+    """Both column lists in one order, and whether binary COPY can carry them.
+
+    ``computed`` are columns that consulta generates itself: compared with prod's, never written.
+    """
 
     pairs: tuple[Pair, ...]
+    computed: tuple[Pair, ...]
     binary: bool
+
+    @property
+    def compared(self) -> tuple[Pair, ...]:
+        return self.pairs + self.computed
 
     @property
     def format(self) -> str:
@@ -89,9 +97,8 @@ def match_columns(source: Table, target: Table) -> Matched:
     """
     lines: list[str] = []
     pairs: list[Pair] = []
+    computed: list[Pair] = []
     for column in target.columns:
-        if column.is_generated:
-            continue
         if not source.has(column.name):
             if column.not_null and not (column.has_default or column.is_identity):
                 lines.append(
@@ -102,7 +109,7 @@ def match_columns(source: Table, target: Table) -> Matched:
         pair = Pair(source.column(column.name), column)
         refusal = loss(pair.source.type, pair.target.type)
         if refusal is None:
-            pairs.append(pair)
+            (computed if column.is_generated else pairs).append(pair)
         else:
             here, there = pair.source.type.sql, column.type.sql
             lines.append(f"{column.name} is {here} in prod and {there} in consulta: {refusal}")
@@ -113,7 +120,7 @@ def match_columns(source: Table, target: Table) -> Matched:
     ]
     if lines:
         raise ColumnsDiffer(str(target.name), lines)
-    return Matched(tuple(pairs), binary=all(_crosses_in_binary(pair) for pair in pairs))
+    return Matched(tuple(pairs), tuple(computed), binary=all(_crosses_in_binary(pair) for pair in pairs))
 
 
 def loss(source: ColumnType, target: ColumnType) -> str | None:
@@ -129,7 +136,8 @@ def loss(source: ColumnType, target: ColumnType) -> str | None:
             return "make consulta's column numeric without precision"
         return None
     wide, narrow = _modifier(target.sql), _modifier(source.sql)
-    if source.base in {"character", "bit"}:
+    element = source.base.removesuffix("[]")
+    if element in {"bpchar", '"bit"'} or (element == "interval" and _fields(target.sql)):
         return f"make consulta's column {source.sql}"
     if not wide:
         return None
@@ -137,7 +145,7 @@ def loss(source: ColumnType, target: ColumnType) -> str | None:
         # Without a modifier times and intervals keep six digits, and every other type has no limit.
         full = _is_time(source.base) and wide == (6,)
         return None if full else f"make consulta's column {source.sql}"
-    if source.base == "numeric":
+    if element == "numeric":
         precision, scale = (*wide, 0)[:2]
         old_precision, old_scale = (*narrow, 0)[:2]
         fits = scale >= old_scale and precision - scale >= old_precision - old_scale
@@ -148,6 +156,11 @@ def loss(source: ColumnType, target: ColumnType) -> str | None:
 def _modifier(type_sql: str) -> tuple[int, ...]:
     found = re.search(r"\((-?\d+)(?:,(-?\d+))?\)", type_sql)
     return tuple(int(part) for part in found.groups() if part is not None) if found else ()
+
+
+def _fields(interval_sql: str) -> bool:
+    """Whether an interval keeps only some of its fields, as ``interval year to month`` does."""
+    return " " in interval_sql
 
 
 def _is_time(base: str) -> bool:

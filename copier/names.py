@@ -54,6 +54,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _folded(name: str) -> str:
+    """As a server folds it that isn't of a single-byte encoding: A to Z only."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
 def _split(text: str) -> list[str]:
     parts: list[str] = []
     position = 0
@@ -61,7 +66,7 @@ def _split(text: str) -> list[str]:
         match = _PART.match(text, position)
         if match is None:
             raise BadName(f"{text!r} is not a table name: write schema.table, quoted where SQL needs it")
-        part = match["quoted"].replace('""', '"') if match["quoted"] else match["plain"].lower()
+        part = match["quoted"].replace('""', '"') if match["quoted"] else _folded(match["plain"])
         if len(part.encode()) > MAX_BYTES:
             raise BadName(f"{part!r} is longer than PostgreSQL's {MAX_BYTES} bytes for a name")
         parts.append(part)

@@ -20,7 +20,7 @@ from copier.failure import failures_of
 from copier.keyset import keyset_of
 from copier.match import match_columns
 from copier.names import TableName
-from copier.session import open_read_only, run, shut
+from copier.session import milliseconds, open_read_only, run, shut
 from copier.spec import CopySpec
 
 T = TypeVar("T")
@@ -96,15 +96,19 @@ class _Look:
     def __init__(self, engine: Engine, side: Side, timeout_seconds: float) -> None:
         self._engine = engine
         self._side: Side = side
-        self._timeout = f"{round(timeout_seconds * 1000)}ms"
+        self._timeout = milliseconds(timeout_seconds)
 
     def __enter__(self) -> _Look:
         with failures_of(self._side):
             self._connection = open_read_only(self._engine)
-            self._connection.exec_driver_sql(statements.SETTINGS)
-            self._connection.execute(
-                text("SELECT set_config('statement_timeout', :timeout, true)"), {"timeout": self._timeout}
-            )
+            try:
+                self._connection.exec_driver_sql(statements.SETTINGS)
+                self._connection.execute(
+                    text("SELECT set_config('statement_timeout', :timeout, true)"), {"timeout": self._timeout}
+                )
+            except BaseException:
+                shut(self._connection)
+                raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -19,6 +19,11 @@ def run(connection: Connection, statement: sql.Composable) -> Any:
     return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
 
 
+def milliseconds(seconds: float) -> str:
+    """A timeout as PostgreSQL writes it; never zero, which would mean no timeout."""
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
 def rendered(statement: sql.Composable, connection: Connection) -> str:
     return statement.as_string(driver_of(connection))
 

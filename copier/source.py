@@ -33,14 +33,13 @@ class Source:
         with failures_of("prod"):
             self.connection = open_read_only(engine)
             try:
-                self.connection.exec_driver_sql(statements.SETTINGS)
                 row = self.connection.exec_driver_sql(statements.SNAPSHOT).one()
             except BaseException:
                 self.connection.invalidate()
                 self.connection.close()
                 raise
-        self.snapshot: str = row[0]
-        self.as_of: datetime = row[1]
+        self.snapshot: str = row[-2]
+        self.as_of: datetime = row[-1]
 
     @property
     def driver(self) -> psycopg.Connection:

@@ -13,15 +13,18 @@ from copier.keyset import KeyRange, Keyset, number_literal
 from copier.match import Matched, hashed
 from copier.names import TableName
 
-#: Makes text, and so casts and bounds, read the same on both sides. Valid for one transaction.
+#: Makes text, and so casts and bounds, read the same on both sides. Row security that would hide rows
+#: is an error instead, or else the rest would be taken for all. Valid for one transaction.
 SETTINGS = (
     "SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true), "
     "set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true), "
-    "set_config('bytea_output', 'hex', true), set_config('client_encoding', 'UTF8', true)"
+    "set_config('bytea_output', 'hex', true), set_config('client_encoding', 'UTF8', true), "
+    "set_config('row_security', 'off', true)"
 )
 
-#: One statement takes the snapshot, names it for other readers, and says when that was.
-SNAPSHOT = "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.clock_timestamp()"
+#: The first statement of prod's transaction: takes the snapshot, names it for other readers, and says
+#: when that was. No other may come before it, because the first one takes the snapshot.
+SNAPSHOT = f"{SETTINGS}, pg_catalog.pg_export_snapshot(), pg_catalog.clock_timestamp()"
 
 #: The staging table of the rare chunk whose rows consulta holds under another liquidation.
 STAGING = sql.Identifier("traspaso_staging")
@@ -29,6 +32,12 @@ STAGING = sql.Identifier("traspaso_staging")
 
 def count(table: TableName, keys: Keyset, liquidation_id: int) -> sql.Composable:
     return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table.identifier, keys.whole(liquidation_id))
+
+
+def count_without_key(table: TableName, keys: Keyset, liquidation_id: int) -> sql.Composable:
+    return sql.SQL("SELECT count(*) FROM {} WHERE {} AND num_nulls({}) > 0").format(
+        table.identifier, keys.whole(liquidation_id), keys.key_names
+    )
 
 
 def boundaries(table: TableName, keys: Keyset, liquidation_id: int, chunk_rows: int) -> sql.Composable:
@@ -71,7 +80,7 @@ def digest(
     of_source: bool,
 ) -> sql.Composable:
     """Rows of the range and the exclusive-or of their hashes; see `copier.digest`."""
-    values = sql.SQL(", ").join(hashed(pair, of_source=of_source) for pair in matched.pairs)
+    values = sql.SQL(", ").join(hashed(pair, of_source=of_source) for pair in matched.compared)
     return sql.SQL(
         "SELECT count(*), coalesce(bit_xor(pg_catalog.hash_record_extended(ROW({}), 0)), 0) FROM {} WHERE {}"
     ).format(values, table.identifier, keys.within(liquidation_id, part))

@@ -18,8 +18,9 @@ from copier.catalog import Table, read_table
 from copier.digest import Digest
 from copier.failure import failures_of
 from copier.names import TableName
-from copier.session import driver_of, open_read_only, run, shut
+from copier.session import driver_of, milliseconds, open_read_only, run, shut
 
+_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :lock_timeout, true)")
 _LOCAL = text(
     "SELECT set_config('lock_timeout', :lock_timeout, true), "
     "set_config('idle_in_transaction_session_timeout', :idle_timeout, true), "
@@ -38,7 +39,7 @@ class Target:
         """
         self._engine = engine
         self._settings = {
-            "lock_timeout": f"{round(lock_timeout_seconds * 1000)}ms",
+            "lock_timeout": milliseconds(lock_timeout_seconds),
             "idle_timeout": "60s",
             "label": label,
         }
@@ -64,6 +65,7 @@ class Target:
             connection = open_read_only(self._engine)
             try:
                 connection.exec_driver_sql(statements.SETTINGS)
+                connection.execute(_LOCK_TIMEOUT, {"lock_timeout": self._settings["lock_timeout"]})
                 yield connection
             finally:
                 shut(connection)

@@ -11,7 +11,7 @@ from slack_bolt import Ack, App, Respond
 
 from bot.commands import parsing
 from bot.commands.surface import Surface, answer, unforeseen, user_of
-from bot.config import CopySection
+from bot.config_file import CopySection
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
@@ -131,7 +131,7 @@ class CopyLiquidation:
         """What becomes of a press of *Copy*: the person is checked again, the press works once."""
         surface = self._surface
         offer = Offer.decoded(body["actions"][0]["value"])
-        if refusal := surface.refusal(COMMAND, user_id, t):
+        if refusal := surface.refusal(COMMAND, user_id, t, anew=True):
             return refusal
         if used := surface.store.by_key(offer.key):
             return answers.pressed_before(used, surface.announcer.link(used), t)

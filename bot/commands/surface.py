@@ -17,7 +17,7 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
 from bot.announcer import Announcer
-from bot.config import File
+from bot.config_file import File
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
@@ -50,9 +50,9 @@ class Surface:
             found = pool.map(self.announcer.link, jobs)
             return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
 
-    def refusal(self, command: str, user_id: str, t: Translator) -> Message | None:
-        """Why this person may not use the command; None where they may."""
-        verdict = self.permissions.may_copy(user_id)
+    def refusal(self, command: str, user_id: str, t: Translator, *, anew: bool = False) -> Message | None:
+        """Why this person may not use the command; None where they may. ``anew``: ask Slack, now."""
+        verdict = self.permissions.may_copy(user_id, anew=anew)
         if verdict.allowed:
             return None
         if verdict.reason is not None:

@@ -102,12 +102,12 @@ def empty_liquidation(liquidation_id: int, label: str | None, t: Translator) -> 
 def started(job_id: int, t: Translator) -> Message:
     return said(
         t("Job {id} is on its way. Its card in this channel shows how far it is.", id=job_id),
-        hint=t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job_id}"),
+        hint=_ask_for(job_id, t),
     )
 
 
 def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Message:
-    """Somebody else's press came first: that job, and the way to its card."""
+    """Somebody else's press came first: that job, and the way to its card, or to ask for it."""
     text = t(
         "Liquidation {id} is being copied already: job {job}, {state}, {progress}, asked for by {user}.",
         id=job.liquidation_id,
@@ -116,7 +116,7 @@ def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Messag
         progress=progress(job, t),
         user=f"<@{job.requester_id}>" if job.is_from_slack else harmless(job.requester_name),
     )
-    return said(text, hint=to_card(link, t))
+    return said(text, hint=to_card(link, t) or _ask_for(job.id, t))
 
 
 def pressed_before(job: JobSnapshot, link: str | None, t: Translator) -> Message:
@@ -130,6 +130,10 @@ def to_card(link: str | None, t: Translator) -> str:
         return ""
     words = t("Go to its card")
     return f"<{link}|{words}>"
+
+
+def _ask_for(job_id: int, t: Translator) -> str:
+    return t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job_id}")
 
 
 def expired(liquidation_id: int, t: Translator) -> Message:

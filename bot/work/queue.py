@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import dramatiq
 import redis
+from dramatiq import BrokerConnectionError
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import ConnectionError as BrokerConnectionError
 from dramatiq.rate_limits import WindowRateLimiter
 from dramatiq.rate_limits.backends import RedisBackend
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from bot.config import File, WorkSection
+from bot.config_file import File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.ledger import Ledger

@@ -1,0 +1,153 @@
+"""The contents of traspaso.toml: what it may hold, and what is said where it doesn't."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
+
+from copier import CopySpec, Limits, TableName
+from copier.errors import BadName
+
+
+def _table(value: Any) -> TableName:
+    if isinstance(value, TableName):
+        return value
+    try:
+        return TableName.parse(str(value))
+    except BadName as error:
+        raise ValueError(str(error)) from None
+
+
+def _column(value: str) -> str:
+    if not value or len(value.encode()) > 63 or "\x00" in value:
+        raise ValueError("write the plain name of a column, such as liquidation_id")
+    return value
+
+
+Table = Annotated[TableName, BeforeValidator(_table), PlainSerializer(str)]
+ColumnName = Annotated[str, AfterValidator(_column)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class SlackSection(_Section):
+    admin_groups: tuple[str, ...] = ()
+    admin_users: tuple[str, ...] = ()
+    language: Literal["es", "en"] = "es"
+
+
+class CatalogueSection(_Section):
+    """Where prod lists its liquidations: for existence and names."""
+
+    table: Table
+    id: ColumnName = "id"
+    label: ColumnName = "name"
+
+
+class CopySection(_Section):
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+    source_table: Table
+    target_table: Table
+    liquidation_column: ColumnName = "liquidation_id"
+    key: tuple[ColumnName, ...] = ()
+
+    @property
+    def spec(self) -> CopySpec:
+        return CopySpec(self.name, self.source_table, self.target_table, self.liquidation_column, self.key)
+
+
+class WorkSection(_Section):
+    """How the work is done. Every default is meant to be left alone."""
+
+    chunk_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
+    lock_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    preview_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    confirm_seconds: Annotated[float, Field(gt=0)] = 15 * 60
+    lease_seconds: Annotated[float, Field(ge=2)] = 60.0
+    sweep_seconds: Annotated[float, Field(gt=0)] = 5.0
+    requeue_seconds: Annotated[float, Field(gt=0)] = 60.0
+    retry_seconds: Annotated[float, Field(gt=0)] = 5.0
+    max_failures: Annotated[int, Field(ge=1)] = 8
+    max_attempts: Annotated[int, Field(ge=1)] = 50
+    card_seconds: Annotated[float, Field(ge=1)] = 3.0
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(chunk_rows=self.chunk_rows, lock_timeout_seconds=self.lock_timeout_seconds)
+
+
+class File(_Section):
+    """The contents of traspaso.toml."""
+
+    slack: SlackSection = SlackSection()
+    liquidations: CatalogueSection | None = None
+    copies: tuple[CopySection, ...] = ()
+    work: WorkSection = WorkSection()
+
+
+def read_file(name: str, lines: list[str], *, copies: bool, slack: bool) -> File:
+    """Reads the file and adds a line for each thing that is wrong in it.
+
+    ``copies`` and ``slack`` tell what the process needs it for; without them much may be missing.
+    """
+    path = Path(name)
+    if not path.is_file():
+        if copies:
+            lines.append(
+                f"{name} is missing: copy traspaso.example.toml to it, "
+                "or name another file in TRASPASO_CONFIG"
+            )
+        return File()
+    try:
+        file = File.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        lines.append(f"{name} is not valid TOML: {error}")
+        return File()
+    except ValidationError as error:
+        lines += [f"{name}: {_place(problem['loc'])} {_said(problem)}" for problem in error.errors()]
+        return File()
+    lines += _problems(name, file, copies=copies, slack=slack)
+    return file
+
+
+def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
+    problems = []
+    if copies and not file.copies:
+        problems.append(f"{name}: no [[copies]] entry: name at least one table to copy")
+    names = [copy.name for copy in file.copies]
+    problems += [
+        f"{name}: copies.name {twice!r} is used twice"
+        for twice in sorted({each for each in names if names.count(each) > 1})
+    ]
+    if slack and not (file.slack.admin_groups or file.slack.admin_users):
+        problems.append(
+            f"{name}: slack.admin_groups and slack.admin_users are both empty, so nobody could copy: "
+            'name a user group (its id or handle), such as admin_groups = ["S0123ABC"]'
+        )
+    return problems
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location]
+    return "".join(parts).lstrip(".") + ":"
+
+
+def _said(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "is not a setting of Traspaso"
+    if problem["type"] == "missing":
+        return "is missing"
+    return str(problem["msg"]).removeprefix("Value error, ")

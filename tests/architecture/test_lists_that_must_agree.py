@@ -1,0 +1,64 @@
+"""Lists that are kept in two places: each pair has a test here."""
+
+import importlib
+import pkgutil
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import bot
+import copier
+from bot.config_file import File
+from bot.jobs.statuses import TRANSITIONS, Status
+from bot.messages.answers import COPY_COMMAND, STATUS_COMMAND
+from dev.guard import ROOT
+
+MODULES = sorted(
+    module.name
+    for package in (bot, copier)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not module.name.endswith("__main__")
+)
+
+
+def test_the_manifest_offers_the_commands_that_the_bot_answers() -> None:
+    manifest = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
+    offered = {command["command"] for command in manifest["features"]["slash_commands"]}
+    assert offered == {COPY_COMMAND, STATUS_COMMAND}
+
+
+def test_the_example_configuration_is_valid_and_names_every_setting_with_its_default() -> None:
+    text = (ROOT / "traspaso.example.toml").read_text("utf-8")
+    file = File.model_validate(tomllib.loads(text))
+    assert file.copies
+    commented = tomllib.loads(re.sub(r"(?m)^# (?=\[work\]|\w+ += )", "", text).replace("# key", "key"))
+    assert File.model_validate(commented).work == file.work
+    assert set(commented["work"]) == set(type(file.work).model_fields)
+
+
+def test_every_status_has_its_line_in_the_transition_table() -> None:
+    assert set(TRANSITIONS) == set(Status)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_why_it_exists_and_stays_small(name: str) -> None:
+    module = importlib.import_module(name)
+    if Path(module.__file__ or "").stat().st_size:
+        assert module.__doc__
+    lines = Path(module.__file__ or "").read_text("utf-8").count("\n")
+    assert lines <= 260
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.count(".") == 1])
+def test_the_architecture_page_knows_every_module_of_the_house(name: str) -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    assert re.search(rf"\b{name.split('.')[1]}\b", page)
+
+
+def test_the_lock_file_names_no_host() -> None:
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    assert "://" not in lock
+    assert "--hash=sha256:" in lock

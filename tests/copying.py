@@ -1,0 +1,147 @@
+"""Both sides of a copy for the tests of the engine, and an oracle that knows nothing of the engine.
+
+The oracle reads both tables by COPY in the order of a key, as text and in PostgreSQL's binary format, and
+compares what the servers sent. It never asks for a digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from copier import Chunk, Copy, CopySpec, Limits, Plan, Proof, TableName
+from tests.support import Database
+
+ITEMS = """
+    CREATE TABLE items (
+        id bigint PRIMARY KEY,
+        liquidation_id bigint NOT NULL,
+        amount numeric,
+        note text
+    );
+    CREATE INDEX items_liquidation_id_id_idx ON items (liquidation_id, id);
+"""
+SESSION = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3"
+EVERYTHING = "true"
+
+
+def engine(url: str) -> Engine:
+    """As bot/services.py makes it, but that a refused connection is noticed sooner."""
+    return create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        connect_args={"connect_timeout": 5, "prepare_threshold": None, "application_name": "traspaso"},
+        poolclass=NullPool,
+    )
+
+
+def spec(table: str = "items", *, column: str = "liquidation_id", key: tuple[str, ...] = ()) -> CopySpec:
+    name = TableName.parse(table)
+    return CopySpec("test", name, name, column, key)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A copy that went through."""
+
+    plan: Plan
+    chunks: list[Chunk]
+    proof: Proof
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [chunk.outcome for chunk in self.chunks]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """An empty database on either side. `prod_url` and `consulta_url` may lead through a proxy."""
+
+    prod: Database
+    consulta: Database
+
+    def both(self, statements: str) -> None:
+        self.prod.execute(statements)
+        self.consulta.execute(statements)
+
+    @contextmanager
+    def open(
+        self,
+        spec: CopySpec,
+        liquidation: int = 42,
+        *,
+        chunk_rows: int = 50_000,
+        lock_timeout_seconds: float = 10.0,
+        prod_url: str | None = None,
+        consulta_url: str | None = None,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> Iterator[Copy]:
+        with Copy(
+            engine(prod_url or self.prod.url),
+            engine(consulta_url or self.consulta.url),
+            spec,
+            liquidation,
+            limits=Limits(chunk_rows=chunk_rows, lock_timeout_seconds=lock_timeout_seconds),
+            waiting=waiting,
+        ) as copy:
+            yield copy
+
+    def copy(
+        self,
+        spec: CopySpec,
+        liquidation: int = 42,
+        *,
+        record: Callable[[Connection, Chunk], None] = lambda connection, chunk: None,
+        **options: Any,
+    ) -> Done:
+        with self.open(spec, liquidation, **options) as copy:
+            chunks = list(copy.chunks(record))
+            return Done(copy.plan(), chunks, copy.prove())
+
+    def copy_proven(self, spec: CopySpec, liquidation: int = 42, **options: Any) -> Done:
+        done = self.copy(spec, liquidation, **options)
+        assert done.proof.holds, [str(difference) for difference in done.proof.differences]
+        return done
+
+    def assert_same(
+        self,
+        table: str = "items",
+        where: str = "liquidation_id = 42",
+        order: str = "id",
+        *,
+        columns: str = "*",
+        formats: tuple[str, ...] = ("text", "binary"),
+    ) -> None:
+        """Both sides hold the same rows, byte by byte, and there are some."""
+        for form in formats:
+            with ThreadPoolExecutor(2) as pool:
+                ours, theirs = pool.map(
+                    lambda side: stream(side.url, table, where, order, columns, form),
+                    (self.prod, self.consulta),
+                )
+            assert theirs == ours, f"the sides differ as {form}"
+
+    def others(self, table: str = "items", where: str = "liquidation_id <> 42", order: str = "id") -> bytes:
+        """Consulta's other rows, with the place and the transaction that each was written in."""
+        return stream(self.consulta.url, table, where, order, "ctid, xmin, *", "text")
+
+    def wal_of_consulta(self) -> int:
+        return int(self.consulta.rows("SELECT pg_current_wal_insert_lsn() - '0/0'")[0][0])
+
+
+def stream(url: str, table: str, where: str, order: str, columns: str = "*", form: str = "text") -> bytes:
+    """What the server sends for the table's rows in this order."""
+    statement = f"COPY (SELECT {columns} FROM {table} WHERE {where} ORDER BY {order}) TO STDOUT (FORMAT {form})"
+    with (
+        psycopg.connect(url, options=SESSION, client_encoding="UTF8") as connection,
+        connection.cursor() as cursor,
+        cursor.copy(sql.SQL(statement)) as copy,  # type: ignore[arg-type]
+    ):
+        return b"".join(bytes(block) for block in copy)

@@ -1,0 +1,42 @@
+"""Digests add up, and a proof holds only where every range agrees."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copier import Comparison, Digest, Proof
+from copier.digest import EMPTY
+from copier.keyset import KeyRange
+
+digests = st.builds(Digest, st.integers(0, 100), st.integers(-(2**63), 2**63 - 1))
+
+
+def part(number: int = 1) -> KeyRange:
+    return KeyRange(number, None, None, 0)
+
+
+@given(digests, digests, digests)
+def test_digests_add_up_in_any_order(a: Digest, b: Digest, c: Digest) -> None:
+    assert a + b + c == c + a + b
+    assert a + EMPTY == a
+
+
+@given(digests)
+def test_a_digest_is_shown_as_sixteen_digits(digest: Digest) -> None:
+    assert len(digest.hex) == 16
+    assert int(digest.hex, 16) == digest.value % 2**64
+
+
+def test_one_range_that_differs_breaks_the_proof_even_where_the_sums_agree() -> None:
+    a, b = Digest(1, 5), Digest(1, 9)
+    proof = Proof.of([Comparison(part(1), a, b), Comparison(part(2), b, a), Comparison(part(3), a, a)])
+    assert proof.source == proof.target
+    assert not proof.holds
+    assert [each.range.number for each in proof.differences] == [1, 2]
+
+
+def test_an_equal_count_with_another_digest_does_not_agree() -> None:
+    assert not Comparison(part(), Digest(1, 5), Digest(1, 6)).agrees
+    assert not Comparison(part(), Digest(1, 5), Digest(2, 5)).agrees
+    assert Comparison(part(), Digest(1, 5), Digest(1, 5)).agrees
