@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 #: Marks our messages, so that one whose answer was lost can be found again.
 EVENT_TYPE = "traspaso_job"
 
+#: Seconds without progress edits after Slack has locked us out.
+LOCKED_OUT_PAUSE = 30.0
+
 MayEdit = Callable[[], bool]
 
 
@@ -59,16 +62,19 @@ class Announcer:
         unwanted = (job.id, job.channel_id) in self._lost or self._shown.get(job.id) == message.blocks
         if unwanted or not self._may_edit():
             return
-        self._shown[job.id] = message.blocks
         try:
             self.show_card(job)
+            self._shown[job.id] = message.blocks
             self._mend_late_edit(job.id)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
-            if trouble_of(error) is Trouble.CHANNEL_LOST:
-                self._lost.add((job.id, job.channel_id))
-            else:
-                self._quiet_until = time.monotonic() + retry_after(error)
+            match trouble_of(error):
+                case Trouble.CHANNEL_LOST | Trouble.BROKEN:
+                    self._lost.add((job.id, job.channel_id))
+                case Trouble.LOCKED_OUT:
+                    self._quiet_until = time.monotonic() + LOCKED_OUT_PAUSE
+                case _:
+                    self._quiet_until = time.monotonic() + retry_after(error)
 
     def show_card(self, job: JobSnapshot, *, look_first: bool = False) -> str:
         """Brings the card to the job's state: edits it, or posts and pins it where there is none.

@@ -7,6 +7,7 @@ compiled in memory when first used: no build step, nothing compiled to commit.
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -51,7 +52,7 @@ class Translator:
 
     def duration(self, seconds: float) -> str:
         """Like ``0.8 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``, alike in both languages."""
-        if seconds < 10:
+        if round(seconds, 1) < 10:
             return f"{format_decimal(seconds, format='0.0', locale=self._locale)} s"
         whole = round(seconds)
         parts = []
@@ -68,8 +69,8 @@ class Translator:
 
 @cache
 def translator(language: str) -> Translator:
-    """The translator of a language, or of the one that a Slack locale such as es-AR stands for."""
-    short = language.replace("_", "-").split("-")[0].lower()
+    """The translator of a language, or of the one that a locale such as es-AR or es_AR.UTF-8 stands for."""
+    short = re.split(r"[-_.]", language)[0].lower()
     return Translator(short if short in LANGUAGES else "en")
 
 

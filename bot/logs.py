@@ -7,8 +7,10 @@ import re
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
-#: Slack tokens, and the password of a URL.
-_SECRETS = re.compile(r"xox[a-z]-[\w-]+|xapp-[\w-]+|(?<=://)([^\s:/@]*):[^\s@]+(?=@)")
+#: Slack tokens, the password of a URL, and that of a connection string.
+_SECRETS = re.compile(
+    r"xox[a-z]-[\w-]+|xapp-[\w-]+|(?<=://)([^\s:/@]*):[^\s@]+(?=@)|(?<=password=)('[^']*'|[^\s']+)"
+)
 
 
 class Redacting(logging.Formatter):

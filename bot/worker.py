@@ -61,6 +61,9 @@ def boot() -> None:
     work = settings.file.work
 
     def perform(job_id: int) -> None:
+        if stop.requested:
+            queue.put(job_id)  # for a worker that stays: here it would be released after a chunk
+            return
         try:
             ended = parts.runner.run(
                 job_id,
@@ -69,11 +72,10 @@ def boot() -> None:
                     parts.store, job, slack.announcer.progress, every_seconds=work.card_seconds
                 ),
             )
+            after(ended, job_id)
         except (SQLAlchemyError, CopierError) as error:
             # Consulta is away and nothing can be recorded: the lease runs out, the sweep takes over.
             log.error("job %s: left to the sweep: %s", job_id, type(error).__name__)  # noqa: TRY400
-            return
-        after(ended, job_id)
 
     def after(ended: Ended, job_id: int) -> None:
         slack.courier.wake()

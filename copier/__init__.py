@@ -3,9 +3,10 @@
 Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy engines.
 """
 
-from copier.copy import Chunk, Copy, Limits, Plan
+from copier.copy import Copy
 from copier.digest import Comparison, Digest, Proof
 from copier.names import TableName
+from copier.plan import Chunk, Limits, Plan
 from copier.preview import Catalogue, Preview, preview
 from copier.spec import MAX_LIQUIDATION_ID, CopySpec
 

@@ -35,7 +35,7 @@ class ColumnType:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One live column, in the table's order."""
+    """One live column, in the table's order. ``encoding`` is that of its database."""
 
     name: str
     type: ColumnType
@@ -45,6 +45,7 @@ class Column:
     is_identity: bool
     collation: str | None
     deterministic: bool
+    encoding: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ _COLUMNS = text("""
                 ELSE concat_ws(':',
                   l.collprovider::text, to_jsonb(l) ->> 'colllocale', to_jsonb(l) ->> 'colliculocale',
                   l.collcollate, pg_catalog.pg_collation_actual_version(l.oid)) END AS collation,
-           coalesce(l.collisdeterministic, true) AS deterministic
+           coalesce(l.collisdeterministic, true) AS deterministic,
+           pg_catalog.getdatabaseencoding() AS encoding
       FROM pg_catalog.pg_attribute a
       JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
       LEFT JOIN pg_catalog.pg_proc f ON f.oid = t.typsend
@@ -177,6 +179,7 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
                 is_identity=row.is_identity,
                 collation=row.collation,
                 deterministic=row.deterministic,
+                encoding=row.encoding,
             )
             for row in columns
         ),

@@ -15,9 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, Self
+from typing import Self
 
 from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
@@ -28,47 +26,14 @@ from copier.digest import EMPTY, Comparison, Digest, Proof
 from copier.errors import NoUsableKey, Permanent
 from copier.keyset import KeyRange, Keyset, cut, keyset_of
 from copier.match import Matched, match_columns
+from copier.plan import Chunk, Limits, Plan
 from copier.pump import Pumped, Waiting, pump
-from copier.session import rendered, run
+from copier.session import drop_if_unusable, rendered, run
 from copier.source import Source
 from copier.spec import CopySpec
 from copier.target import Target, digest_of
 
 UNIQUE_VIOLATION = "23505"
-
-Outcome = Literal["copied", "replaced", "unchanged"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How hard a copy may press: rows a chunk, and how long to wait for a lock in consulta."""
-
-    chunk_rows: int = 50_000
-    lock_timeout_seconds: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the snapshot holds: ``total`` rows in prod at ``as_of``, ``held`` rows in consulta before."""
-
-    as_of: datetime
-    total: int
-    held: int
-    ranges: tuple[KeyRange, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A range that is in place: what it took. ``bytes`` are those of the COPY stream."""
-
-    range: KeyRange
-    outcome: Outcome
-    rows: int
-    deleted: int
-    moved: int
-    bytes: int
-    seconds: float
-
 
 Record = Callable[[Connection, Chunk], None]
 
@@ -260,13 +225,17 @@ class Copy:
         copy_out = statements.copy_out(
             self.spec.source_table, self._matched, self._source_keys, self.liquidation_id, part
         )
-        return pump(
-            self._source.driver,
-            self._target.driver,
-            rendered(copy_out, self._source.connection).encode(),
-            rendered(copy_in, connection).encode(),
-            waiting=self._waiting,
-        )
+        try:
+            return pump(
+                self._source.driver,
+                self._target.driver,
+                rendered(copy_out, self._source.connection).encode(),
+                rendered(copy_in, connection).encode(),
+                waiting=self._waiting,
+            )
+        except BaseException:
+            drop_if_unusable(connection)
+            raise
 
     def _source_digest(self, part: KeyRange) -> Digest:
         if part.number not in self._source_digests:

@@ -175,11 +175,13 @@ def hashed(pair: Pair, *, of_source: bool) -> sql.Composable:
     """The expression whose hash stands for the value: equal only where the bytes are identical.
 
     Both sides hash the value as consulta's type. Types that only text can carry are hashed as text.
+    What a server sends is in the client's encoding, so sides of different encodings hash alike.
     """
     value = pair.selected if of_source else sql.Identifier(pair.target.name)
     kind = pair.target.type
     if not (kind.portable and kind.send):
-        return sql.SQL("({})::text").format(value)
-    if kind.base in IDENTICAL_WHEN_EQUAL and pair.target.deterministic and pair.source.deterministic:
+        return sql.SQL("pg_catalog.textsend(({})::text)").format(value)
+    exact = pair.target.deterministic and pair.source.deterministic
+    if kind.base in IDENTICAL_WHEN_EQUAL and exact and pair.source.encoding == pair.target.encoding:
         return value
     return sql.SQL("{}({})").format(sql.Identifier(*kind.send), value)

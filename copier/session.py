@@ -33,20 +33,27 @@ def driver_of(connection: Connection) -> psycopg.Connection:
     return cast(psycopg.Connection, connection.connection.driver_connection)
 
 
+def drop_if_unusable(connection: Connection) -> None:
+    """Throws the connection away where it can't be rolled back any more: lost, or inside a COPY.
+
+    SQLAlchemy then lets it be, and the error that led here isn't replaced by that of a rollback.
+    """
+    if driver_of(connection).info.transaction_status not in {
+        psycopg.pq.TransactionStatus.IDLE,
+        psycopg.pq.TransactionStatus.INTRANS,
+        psycopg.pq.TransactionStatus.INERROR,
+    }:
+        connection.invalidate()
+
+
 def shut(connection: Connection) -> None:
     """Gives the connection back, or throws it away where it can't be rolled back any more."""
     if connection.closed:
         return
     try:
-        driver = driver_of(connection)
-        usable = driver.info.transaction_status in {
-            psycopg.pq.TransactionStatus.IDLE,
-            psycopg.pq.TransactionStatus.INTRANS,
-            psycopg.pq.TransactionStatus.INERROR,
-        }
-        if not usable:
+        drop_if_unusable(connection)
+        connection.close()
+    except Exception:  # the line broke unnoticed, and the rollback found out
+        if not connection.closed:
             connection.invalidate()
-        connection.close()
-    except Exception:
-        connection.invalidate()
-        connection.close()
+            connection.close()

@@ -46,8 +46,11 @@ class Source:
         return driver_of(self.connection)
 
     def table(self, name: TableName) -> Table:
+        """The table, which nobody can truncate or rewrite from now on: a snapshot would see it empty."""
         with failures_of("prod"):
-            return read_table(self.connection, "prod", name)
+            table = read_table(self.connection, "prod", name)
+            run(self.connection, statements.hold(name))
+            return table
 
     def count(self, statement: sql.Composable) -> int:
         with failures_of("prod"):

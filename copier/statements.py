@@ -30,6 +30,11 @@ SNAPSHOT = f"{SETTINGS}, pg_catalog.pg_export_snapshot(), pg_catalog.clock_times
 STAGING = sql.Identifier("traspaso_staging")
 
 
+def hold(table: TableName) -> sql.Composable:
+    """Reads nothing, and takes the lock of a reader until the transaction ends."""
+    return sql.SQL("SELECT FROM {} LIMIT 0").format(table.identifier)
+
+
 def count(table: TableName, keys: Keyset, liquidation_id: int) -> sql.Composable:
     return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table.identifier, keys.whole(liquidation_id))
 

@@ -6,6 +6,7 @@ compares what the servers sent. It never asks for a digest.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,7 +31,6 @@ ITEMS = """
     CREATE INDEX items_liquidation_id_id_idx ON items (liquidation_id, id);
 """
 SESSION = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3"
-EVERYTHING = "true"
 
 
 def engine(url: str) -> Engine:
@@ -62,7 +62,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Sides:
-    """An empty database on either side. `prod_url` and `consulta_url` may lead through a proxy."""
+    """An empty database on either side. `prod_url` and `consulta_url` may name another role or a proxy."""
 
     prod: Database
     consulta: Database
@@ -119,14 +119,14 @@ class Sides:
         columns: str = "*",
         formats: tuple[str, ...] = ("text", "binary"),
     ) -> None:
-        """Both sides hold the same rows, byte by byte, and there are some."""
-        for form in formats:
-            with ThreadPoolExecutor(2) as pool:
-                ours, theirs = pool.map(
-                    lambda side: stream(side.url, table, where, order, columns, form),
-                    (self.prod, self.consulta),
+        """Both sides hold the same rows, byte by byte."""
+        with ThreadPoolExecutor(2) as pool:
+            for form in formats:
+                ours, theirs = (
+                    pool.submit(stream, side.url, table, where, order, columns, form)
+                    for side in (self.prod, self.consulta)
                 )
-            assert theirs == ours, f"the sides differ as {form}"
+                assert theirs.result() == ours.result(), f"the sides differ as {form}"
 
     def others(self, table: str = "items", where: str = "liquidation_id <> 42", order: str = "id") -> bytes:
         """Consulta's other rows, with the place and the transaction that each was written in."""
@@ -138,10 +138,25 @@ class Sides:
 
 def stream(url: str, table: str, where: str, order: str, columns: str = "*", form: str = "text") -> bytes:
     """What the server sends for the table's rows in this order."""
-    statement = f"COPY (SELECT {columns} FROM {table} WHERE {where} ORDER BY {order}) TO STDOUT (FORMAT {form})"
+    statement = (
+        f"COPY (SELECT {columns} FROM {table} WHERE {where} ORDER BY {order}) TO STDOUT (FORMAT {form})"
+    )
     with (
         psycopg.connect(url, options=SESSION, client_encoding="UTF8") as connection,
         connection.cursor() as cursor,
-        cursor.copy(sql.SQL(statement)) as copy,  # type: ignore[arg-type]
+        cursor.copy(sql.SQL(statement)) as copy,
     ):
         return b"".join(bytes(block) for block in copy)
+
+
+def sessions_end(database: Database, timeout_seconds: float = 5.0) -> bool:
+    """Whether the last other session of the database ends in this time. A server needs a moment for it."""
+    others = """
+        SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while database.rows(others) != [(0,)]:
+        if time.monotonic() > deadline:
+            return False
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
-from bot.messages.blocks import Message, context, harmless, section
+from bot.messages.blocks import Message, code, context, harmless, section
 from bot.messages.card import progress, state
 
 COPY_COMMAND = "/copy-liquidation"
@@ -71,9 +71,7 @@ def cannot_check(reason: str, t: Translator) -> Message:
     """Slack didn't tell who is in the groups: nobody is let through."""
     return said(
         t("I can't check your permission now, so nothing was started."),
-        hint=t(
-            "Slack answered `{reason}`. Try again, or tell whoever runs Traspaso.", reason=harmless(reason)
-        ),
+        hint=t("Slack answered {reason}. Try again, or tell whoever runs Traspaso.", reason=code(reason)),
     )
 
 
@@ -85,7 +83,7 @@ def unknown_liquidation(liquidation_id: int, catalogue: str | None, t: Translato
         )
     return said(
         t("There is no liquidation {id} in prod.", id=liquidation_id),
-        hint=t("It isn't in table {table}. Check the number.", table=f"`{harmless(catalogue)}`"),
+        hint=t("It isn't in table {table}. Check the number.", table=code(catalogue)),
     )
 
 

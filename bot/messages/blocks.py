@@ -84,10 +84,17 @@ def escaped(text: str) -> str:
 #: Characters that format in mrkdwn, and ones that look alike and don't.
 _LOOK_ALIKE = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ", "\n": " ", "\r": " "})
 
+_ENDS_CODE = str.maketrans({"`": "ˋ", "\n": " ", "\r": " "})
+
 
 def harmless(text: str, limit: int = 60) -> str:
     """Somebody's words inside a mrkdwn sentence: no mention, no link, no format, one line, not long."""
     return escaped(cut(text.translate(_LOOK_ALIKE), limit))
+
+
+def code(text: str, limit: int = 200) -> str:
+    """A name as code, to be read and copied as it is; nothing formats in there but a backtick ends it."""
+    return f"`{escaped(cut(text.translate(_ENDS_CODE), limit))}`"
 
 
 def cut(text: str, limit: int) -> str:

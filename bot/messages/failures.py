@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.i18n import Translator
-from bot.messages.blocks import harmless
+from bot.messages.blocks import code
 
 
 def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
@@ -140,11 +140,11 @@ def explained(error: dict[str, Any], t: Translator) -> Explained:
         "column": _code(error.get("column")),
         "constraint": _code(error.get("constraint")),
         "sqlstate": error.get("sqlstate", "?"),
-        "first": _code("; ".join(error.get("lines", []))[:1500]),
+        "first": _code("; ".join(error.get("lines", [])), 700),
     }
     return Explained(t(what, **names), t(step, **names))
 
 
-def _code(name: object) -> str:
+def _code(name: object, limit: int = 200) -> str:
     """A name as code; "–" where there is none."""
-    return f"`{harmless(str(name), 1500)}`" if name else "–"
+    return code(str(name), limit) if name else "–"

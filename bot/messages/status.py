@@ -10,6 +10,8 @@ from bot.messages.card import card, doing, progress, state
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
+#: So many lines fit into one section, however long their names are.
+TOGETHER = 5
 
 
 def overview(
@@ -24,7 +26,9 @@ def overview(
         blocks.append(context(t.plural("and {n} more", "and {n} more", len(live) - SHOWN)))
     if latest:
         title = t("Latest")
-        blocks.append(section("\n".join([f"*{title}*", *(_line(job, links, t) for job in latest)])))
+        blocks.append(section(f"*{title}*"))
+        lines = [_line(job, links, t) for job in latest]
+        blocks += [section("\n".join(lines[at : at + TOGETHER])) for at in range(0, len(lines), TOGETHER)]
     text = t.plural("{n} copy is running or waiting.", "{n} copies are running or waiting.", len(live))
     return Message(text, blocks)
 
@@ -41,6 +45,6 @@ def _line(job: JobSnapshot, links: dict[int, str], t: Translator) -> str:
     number = t("Job {id}", id=job.id)
     if job.id in links:
         number = f"<{links[job.id]}|{number}>"
-    label = f" · {harmless(job.label, 80)}" if job.label else ""
+    label = f" · {harmless(job.label)}" if job.label else ""
     what = t("liquidation {id}", id=job.liquidation_id)
     return f"{number} · {what}{label} · {state(job, t)} · {progress(job, t)}"

@@ -101,6 +101,10 @@ class Admin:
     async def clear_faults(self) -> Any:
         self._core.ws.faults.clear()
 
+    async def faults_left(self) -> Any:
+        """How many faults no call has run into yet, or not often enough."""
+        return len(self._core.ws.faults)
+
     async def disconnect_sockets(self, reason: str | None = None) -> Any:
         await self._sockets.disconnect(reason)
 

@@ -116,6 +116,10 @@ class LocalSlack:
     def clear_faults(self) -> None:
         self.ask("clear_faults")
 
+    def faults_left(self) -> int:
+        """How many are still to come: a slow call has left with its fault as soon as it arrived."""
+        return int(self.ask("faults_left"))
+
     def disconnect_sockets(self, reason: str | None = "warning") -> None:
         """With a reason Slack says goodbye first; with None the wire is cut."""
         self.ask("disconnect_sockets", reason=reason)

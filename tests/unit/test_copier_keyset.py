@@ -20,6 +20,7 @@ def column(name: str, type_sql: str = "bigint", collation: str | None = None, ex
         is_identity=False,
         collation=collation,
         deterministic=exact,
+        encoding="UTF8",
     )
 
 
@@ -47,7 +48,8 @@ def test_every_key_of_either_side_lies_in_exactly_one_range(
 
 
 @pytest.mark.parametrize(
-    ("total", "rows"), [(0, [0]), (1, [1]), (9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10]), (25, [10, 10, 5])]
+    ("total", "rows"),
+    [(0, [0]), (1, [1]), (9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10]), (25, [10, 10, 5])],
 )
 def test_the_last_range_takes_what_is_left(total: int, rows: list[int]) -> None:
     ranges = cut(boundaries(list(range(total)), 10), total, 10)

@@ -32,6 +32,7 @@ def column(
         type=kind(type_sql, portable=portable),
         collation=None,
         deterministic=exact,
+        encoding="UTF8",
         **{**wanted, **flags},
     )
 
@@ -68,7 +69,8 @@ LOSSY = [
     ("bigint", "integer", "make consulta's column bigint"),
     ("text", "character varying(20)", "make consulta's column text"),
     ("character varying", "character varying(20)", "make consulta's column character varying"),
-    ("character varying(20)", "character varying(10)", "make consulta's column character varying(20) or wider"),
+    ("character varying(20)", "character varying(10)",
+     "make consulta's column character varying(20) or wider"),
     ("character(5)", "character(9)", "make consulta's column character(5)"),
     ("character(5)[]", "character(9)[]", "make consulta's column character(5)[]"),
     ("bit(5)", "bit(9)", "make consulta's column bit(5)"),
@@ -150,7 +152,7 @@ def test_types_whose_binary_form_carries_oids_go_as_text() -> None:
         table("consulta", column("a"), column("mood", "mood[]", portable=False)),
     )
     assert matched.format == "text"
-    assert hashed(matched.pairs[1], of_source=True).as_string() == '("mood")::text'
+    assert hashed(matched.pairs[1], of_source=True).as_string() == 'pg_catalog.textsend(("mood")::text)'
 
 
 def test_a_value_is_hashed_by_its_bytes_unless_equal_means_identical() -> None:

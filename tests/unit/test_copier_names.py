@@ -37,8 +37,8 @@ def test_only_ascii_letters_are_folded_as_a_server_with_utf8_does() -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "", " ", ".", "a.", ".a", "a..b", "a.b.c", "1a", "a-b", "a b", '"a', 'a"', '""', '"".a', '"a"b', 'a"b"',
-        "a;drop table b", "a--", "a'b", '"a\x00b"', "a.*", "$a",
+        "", " ", ".", "a.", ".a", "a..b", "a.b.c", "1a", "a-b", "a b", '"a', 'a"', '""', '"".a', '"a"b',
+        'a"b"', "a;drop table b", "a--", "a'b", '"a\x00b"', "a.*", "$a",
     ],
 )  # fmt: skip
 def test_what_is_no_table_name_is_refused_with_how_to_write_one(written: str) -> None:

@@ -1,0 +1,223 @@
+"""`traspaso` in a shell: the same copies without Slack and without Redis."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+import migrations
+from bot.cli import main
+from bot.i18n import translator
+from bot.messages.failures import explained
+from bot.terminal import plain
+from dev.guard import ROOT
+from dev.processes import PRODUCT_PROGRAMS
+from tests.copying import ITEMS, Sides, engine
+
+FILE = """
+[[copies]]
+name = "items"
+source_table = "public.items"
+target_table = "public.items"
+[work]
+chunk_rows = 1000
+lock_timeout_seconds = 60
+"""
+ROWS = 5_000
+PASSWORD = "hunter2-very-secret"
+
+
+class Shell:
+    """A terminal of somebody who has set the two databases and nothing else."""
+
+    def __init__(self, sides: Sides, folder: Path) -> None:
+        self.sides = sides
+        path = folder / "traspaso.toml"
+        path.write_text(FILE, "utf-8")
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "PROD_DATABASE_URL": sides.prod.url.replace("postgres@", f"postgres:{PASSWORD}@"),
+            "CONSULTA_DATABASE_URL": sides.consulta.url.replace("postgres@", f"postgres:{PASSWORD}@"),
+            "TRASPASO_CONFIG": str(path),
+        }
+
+    def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [PRODUCT_PROGRAMS / "traspaso", *arguments],
+            cwd=ROOT,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        process = self.begin(*arguments, **environment)
+        out, err = process.communicate(timeout=60)
+        assert PASSWORD not in out + err
+        return process.returncode, out, err
+
+    def jobs(self) -> list[dict[str, Any]]:
+        found = self.sides.consulta.rows("SELECT to_jsonb(j) FROM traspaso.copy_jobs j ORDER BY id")
+        return [row[0] for row in found]
+
+
+@pytest.fixture
+def shell(sides: Sides, tmp_path: Path) -> Shell:
+    """Both sides have the table, consulta has the tracking tables."""
+    sides.both(ITEMS)
+    sides.prod.execute(f"INSERT INTO items SELECT g, 42, g, 'n' || g FROM generate_series(1, {ROWS}) g")
+    consulta = engine(sides.consulta.url)
+    migrations.upgrade(consulta)
+    consulta.dispose()
+    return Shell(sides, tmp_path)
+
+
+def test_a_copy_in_the_foreground_ends_with_0_and_a_receipt(shell: Shell) -> None:
+    shell.sides.consulta.execute("INSERT INTO items VALUES (900000, 42, 1, 'surplus')")
+    code, out, err = shell.run("copy", "42", "items")
+    assert (code, out) == (0, "")
+    [job] = shell.jobs()
+    assert (job["status"], job["copied_records"], job["channel_id"]) == ("completed", ROWS, None)
+    assert f"Job {job['id']}" in err
+    assert job["digest"] in err
+    assert "✅" in err
+    shell.sides.assert_same()
+
+
+def test_json_is_one_object_a_line_and_the_last_one_is_the_end(shell: Shell) -> None:
+    code, out, _ = shell.run("copy", "42", "--json")
+    assert code == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    end = lines[-1]
+    assert (end["status"], end["total_records"], end["copied_records"]) == ("completed", ROWS, ROWS)
+    assert (end["liquidation_id"], end["copy"], end["error"]) == (42, "items", None)
+    assert end["as_of"]
+    assert end["digest"]
+    code, out, _ = shell.run("status", str(end["id"]), "--json")
+    assert (code, [json.loads(line) for line in out.splitlines()]) == (0, [end])
+
+
+def test_a_failed_copy_ends_with_1_and_says_why_without_a_value(shell: Shell) -> None:
+    shell.sides.consulta.execute("ALTER TABLE items ADD CONSTRAINT small CHECK (amount < 4500)")
+    code, _, err = shell.run("copy", "42", LANG="es_AR.UTF-8")
+    assert code == 1
+    [job] = shell.jobs()
+    assert job["status"] == "failed"
+    assert "small" in job["error_message"]
+    said = err[err.index("❌") :]
+    assert plain(explained(job["error"], translator("es")).what) in said
+    assert "small" in said
+    assert "n4500" not in said
+    code, out, _ = shell.run("status", str(job["id"]))
+    assert code == 0
+    assert job["error_message"] in out
+
+
+def test_ctrl_c_cancels_at_a_chunk_s_end(shell: Shell) -> None:
+    with psycopg.connect(shell.sides.consulta.url) as blocker:
+        blocker.execute("INSERT INTO items VALUES (2500, 1, 1, '')")
+        process = shell.begin("copy", "42")
+        waiting = (
+            "SELECT 1 FROM pg_stat_activity "
+            "WHERE application_name LIKE 'traspaso job %' AND wait_event_type = 'Lock'"
+        )
+        deadline = time.monotonic() + 20
+        while not shell.sides.consulta.rows(waiting):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        blocker.rollback()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    [job] = shell.jobs()
+    assert (job["status"], job["copied_records"]) == ("cancelled", 3000)
+    assert "Traceback" not in err
+    assert shell.run("copy", "42")[0] == 0
+    shell.sides.assert_same()
+
+
+def test_a_liquidation_that_is_being_copied_is_refused_with_the_job_s_number(shell: Shell) -> None:
+    assert shell.run("copy", "42")[0] == 0
+    shell.sides.consulta.execute(
+        "UPDATE traspaso.copy_jobs SET status = 'running', lease_until = now() + interval '1 h'"
+    )
+    code, _, err = shell.run("copy", "42")
+    assert code == 1
+    assert f"traspaso status {shell.jobs()[0]['id']}" in err
+    assert len(shell.jobs()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "copy",
+        "copy 42x",
+        "copy 0",
+        "copy ٤٢",
+        "copy 4_2",
+        "copy -- -1",
+        "copy 9223372036854775808",
+        "copy 42 items extra",
+        "copy 42 --yaml",
+        "status x",
+        "nosuch",
+    ],
+)
+def test_wrong_usage_ends_with_2_before_anything_is_asked_for(arguments: str) -> None:
+    found = CliRunner().invoke(main, arguments.split(), env={"TRASPASO_CONFIG": "/nowhere/traspaso.toml"})
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert "Usage:" in found.stderr
+
+
+def test_a_copy_that_is_not_configured_is_named_with_those_that_are(shell: Shell) -> None:
+    code, _, err = shell.run("copy", "42", "nosuch")
+    assert code == 2
+    assert "'nosuch'" in err
+    assert "items" in err
+    assert shell.jobs() == []
+
+
+def test_wrong_settings_end_with_2_and_are_all_named(sides: Sides, tmp_path: Path) -> None:
+    shell = Shell(sides, tmp_path)
+    code, _, err = shell.run("copy", "42", PROD_DATABASE_URL="", CONSULTA_DATABASE_URL=f"x://{PASSWORD}")
+    assert code == 2
+    assert "PROD_DATABASE_URL" in err
+    assert "CONSULTA_DATABASE_URL" in err
+
+
+def test_the_tracking_tables_are_asked_for_and_made_by_migrate(sides: Sides, tmp_path: Path) -> None:
+    shell = Shell(sides, tmp_path)
+    code, _, err = shell.run("status")
+    assert code == 2
+    assert "traspaso migrate" in err
+    code, out, _ = shell.run("migrate")
+    assert code == 0
+    assert str(migrations.newest()) in out
+    code, out, _ = shell.run("status")
+    assert code == 0
+    assert "42" not in out
+    code, _, err = shell.run("status", "987654321")
+    assert code == 1
+    assert "987654321" in err
+
+
+def test_a_database_that_is_away_ends_with_1_and_a_sentence(shell: Shell) -> None:
+    url = "postgresql://postgres@127.0.0.1:1/x"
+    for command in ("status", "migrate"):
+        code, _, err = shell.run(command, CONSULTA_DATABASE_URL=url)
+        assert code == 1
+        assert "consulta" in err
+        assert "Traceback" not in err

@@ -1,0 +1,387 @@
+"""The product's processes around one stack, and one test's part of it: a liquidation and a channel.
+
+A copy is held in its middle by a roadblock, a key that an open transaction of the test occupies in
+consulta: the worker is then provably inside a chunk, for as long as the test wants.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import psutil
+import psycopg
+from psycopg.rows import dict_row
+
+from bot.i18n import translator
+from dev.compare import Comparison, compare
+from dev.processes import Child
+from dev.slack.client import LocalSlack, Person
+from dev.slack.results import Interaction, Message
+from dev.stack import Stack
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+#: Part of the URLs of both databases, and of each row's description: neither may turn up elsewhere.
+PASSWORD = "hunter2-very-secret"
+ROW_VALUE = "sueldo-de-Núñez"
+CHUNK_ROWS = 1_000
+ROWS = 8 * CHUNK_ROWS
+
+ES, EN = translator("es"), translator("en")
+
+ITEMS = """
+INSERT INTO liquidation_items
+SELECT %(liquidation)s::bigint * 1000000 + g, %(liquidation)s, 20000000 + g %% 97, 'C0001',
+    %(value)s || '-' || g, g, 100.50, g::numeric / 100, 'ARS', date '2026-10-01', 'pagado',
+    jsonb_build_object('nota', %(value)s),
+    timestamptz '2026-10-01 00:00-03', timestamptz '2026-10-02 00:00-03'
+FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS g
+"""
+
+
+def until(look: Callable[[], T | None], timeout: float = 20.0, what: str = "what was waited for") -> T:
+    """The first truthy result of `look`."""
+    deadline = time.monotonic() + timeout
+    while not (result := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come about in {timeout:g} s")
+        time.sleep(0.03)
+    return result
+
+
+class Office:
+    """One stack for the session, a bot, and as many workers as a test asks for."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        url = stack.environment()["SLACK_API_URL"].removesuffix("/api/")
+        self.slack = LocalSlack(url)
+        self.prod = psycopg.connect(stack.prod_url, autocommit=True, row_factory=dict_row)
+        self.consulta = psycopg.connect(stack.consulta_url, autocommit=True, row_factory=dict_row)
+        self.bot = self._start_bot()
+        self._workers: list[Child] = []
+        self._own: list[Child] = []
+        self._names = itertools.count(1)
+
+    def close(self) -> None:
+        self.prod.close()
+        self.consulta.close()
+        self.slack.close()
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The settings of both databases with a password, which the servers don't ask for."""
+        return {
+            name: value.replace("postgres@", f"postgres:{PASSWORD}@")
+            for name, value in self.stack.environment().items()
+            if name.endswith("_DATABASE_URL")
+        }
+
+    def restart_bot(self, *, kill: bool = False) -> None:
+        if self.bot.running:
+            if kill:
+                self.bot.kill()
+            else:
+                self.bot.terminate()
+                assert self.bot.wait(20) == 0
+        self.bot = self._start_bot()
+
+    def stop_bot(self) -> None:
+        self.bot.terminate()
+        assert self.bot.wait(20) == 0
+
+    def workers(self, n: int) -> list[Child]:
+        """Exactly so many workers run, and are ready."""
+        self._workers = [worker for worker in self._workers if worker.running]
+        while len(self._workers) > n:
+            self._workers.pop().kill()
+        while len(self._workers) < n:
+            self._workers.append(self._start_worker({}))
+        for worker in self._workers:
+            worker.wait_for_line("ready for action")
+        return list(self._workers)
+
+    def own_worker(self, environment: Mapping[str, str]) -> Child:
+        """The only worker, for this test alone, with other settings."""
+        self.workers(0)
+        worker = self._start_worker(environment)
+        self._own.append(worker)
+        worker.wait_for_line("ready for action")
+        return worker
+
+    def worker_of(self, job: Row) -> Child:
+        """The one that holds this job, by the process that the row names."""
+        pid = int(job["worker"].rpartition(":")[2])
+        for worker in [*self._workers, *self._own]:
+            if worker.running and pid in {child.pid for child in psutil.Process(worker.pid).children(True)}:
+                return worker
+        raise AssertionError(f"no worker has process {pid}")
+
+    def logs(self) -> str:
+        """What every process of the product has written."""
+        return "\n".join(
+            path.read_text("utf-8", "replace")
+            for path in self.stack.folder.glob("*.log")
+            if path.stem.startswith(("bot", "worker", "migrate"))
+        )
+
+    def clean_up(self) -> None:
+        """As before the test: no job alive, nothing left to tell, no fault, workers as they come."""
+        for worker in self._own:
+            worker.kill()
+        self._own.clear()
+        if not self.stack.valkey.running:
+            self.stack.valkey.start()
+        self.consulta.execute(
+            "UPDATE traspaso.copy_jobs SET status = 'cancelled', finished_at = now(), attempt = attempt + 1 "
+            "WHERE status IN ('pending', 'running', 'paused')"
+        )
+        self.consulta.execute("UPDATE traspaso.outbox SET done_at = now() WHERE done_at IS NULL")
+        slack = self.slack
+        slack.clear_faults()
+        slack.restore_token()
+        slack.disable_usergroups(None)
+        for person in ("U0ANA", "U0BOB"):
+            slack.add_to_group(person)
+        slack.rate_limits()
+        if not self.bot.running:
+            self.bot = self._start_bot()
+
+    def _start_bot(self) -> Child:
+        bot = self.stack.start_bot(env=self.secrets)
+        bot.wait_until(lambda: "connected to Slack" in bot.log(), what="connection to Slack")
+        self.slack.wait_for(lambda: self.slack.ask("sockets")["connected"] == 1)
+        return bot
+
+    def _start_worker(self, environment: Mapping[str, str]) -> Child:
+        return self.stack.start_worker(
+            f"worker-{next(self._names)}",
+            arguments=("--processes", "1", "--threads", "2"),
+            env={**self.secrets, **environment},
+        )
+
+
+@dataclass
+class Scene:
+    """One test: its liquidation, its channel, and the people in it."""
+
+    office: Office
+    liquidation: int
+    channel: str
+    name: str = ""
+    first_call: int = 0
+    _marks: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def slack(self) -> LocalSlack:
+        return self.office.slack
+
+    @property
+    def ana(self) -> Person:
+        """An admin who reads Spanish."""
+        return self.slack.user("U0ANA")
+
+    @property
+    def bob(self) -> Person:
+        """An admin who reads English."""
+        return self.slack.user("U0BOB")
+
+    @property
+    def carla(self) -> Person:
+        """Not an admin."""
+        return self.slack.user("U0CARLA")
+
+    # ------------------------------------------------------------------------------------------ the data
+
+    def seed(self, rows: int = ROWS, *, first: int = 1, liquidation: int | None = None) -> None:
+        """Rows of this liquidation in prod."""
+        self._insert(self.office.prod, first, rows, liquidation)
+
+    def seed_consulta(self, rows: int, *, first: int = 1, liquidation: int | None = None) -> None:
+        self._insert(self.office.consulta, first, rows, liquidation)
+
+    def key(self, row: int) -> int:
+        return self.liquidation * 1_000_000 + row
+
+    def compared(self, liquidation: int | None = None) -> Comparison:
+        """Both sides, read without any of the product's code."""
+        stack = self.office.stack
+        return compare(stack.prod_url, stack.consulta_url, liquidation or self.liquidation)
+
+    @contextmanager
+    def roadblock(self, row: int = 5 * CHUNK_ROWS + CHUNK_ROWS // 2) -> Iterator[Roadblock]:
+        """A copy of this liquidation gets as far as this row, by default within its sixth chunk."""
+        with psycopg.connect(self.office.stack.consulta_url) as connection:
+            parameters = {"liquidation": self.liquidation, "value": "", "first": row, "last": row}
+            connection.execute(ITEMS, parameters)
+            try:
+                yield Roadblock(self, connection)
+            finally:
+                connection.rollback()
+
+    # ------------------------------------------------------------------------------------- the conversation
+
+    def type(self, person: Person, line: str) -> tuple[Interaction, Message]:
+        """Types a command; how Slack took it, and the answer that this person alone sees."""
+        before = {message.ts for message in self.private(person)}
+        taken = person.command(line, channel=self.channel)
+        answer = self.slack.wait_for(
+            lambda: next((each for each in self.private(person) if each.ts not in before), None)
+        )
+        return taken, answer
+
+    def ask(self, person: Person, text: str, command: str = "/copy-liquidation") -> str:
+        """What the person reads after the command with this text."""
+        taken, answer = self.type(person, f"{command} {text}")
+        assert taken.acked
+        return answer.plain
+
+    def offer(self, person: Person) -> Message:
+        """The confirm card of this liquidation."""
+        _, answer = self.type(person, f"/copy-liquidation {self.liquidation}")
+        assert answer.buttons, answer.plain
+        return answer
+
+    def press(self, person: Person, offer: Message) -> str:
+        """Presses *Copy*; what takes the place of the card."""
+        taken = person.press(offer, "copy_liquidation.confirm")
+        assert taken.acked
+        return self.replaced(person, offer)
+
+    def replaced(self, person: Person, offer: Message) -> str:
+        """What the card has become."""
+
+        def changed() -> Message | None:
+            now = next(each for each in self.private(person) if each.ts == offer.ts)
+            return now if now.blocks != offer.blocks else None
+
+        return self.slack.wait_for(changed).plain
+
+    def private(self, person: Person) -> list[Message]:
+        return [message for message in person.messages(self.channel) if message.ephemeral]
+
+    def start(self, person: Person | None = None) -> int:
+        """The whole way to a job; its number."""
+        person = person or self.ana
+        self.press(person, self.offer(person))
+        return int(until(lambda: self.jobs(), what="a job")[-1]["id"])
+
+    # -------------------------------------------------------------------------------------- what became of it
+
+    def jobs(self) -> list[Row]:
+        return self.rows(
+            "SELECT * FROM traspaso.copy_jobs WHERE liquidation_id = %s ORDER BY id", self.liquidation
+        )
+
+    def job(self, job_id: int) -> Row:
+        return self.rows("SELECT * FROM traspaso.copy_jobs WHERE id = %s", job_id)[0]
+
+    def chunks(self, job_id: int, attempt: int) -> list[Row]:
+        return self.rows(
+            "SELECT * FROM traspaso.copy_chunks WHERE job_id = %s AND attempt = %s ORDER BY number",
+            job_id,
+            attempt,
+        )
+
+    def events(self, job_id: int) -> list[str]:
+        found = self.rows("SELECT kind FROM traspaso.copy_events WHERE job_id = %s ORDER BY id", job_id)
+        return [event["kind"] for event in found]
+
+    def rows(self, query: str, *parameters: Any) -> list[Row]:
+        return self.office.consulta.execute(query.encode(), parameters).fetchall()
+
+    def ended(self, job_id: int, status: str = "completed", timeout: float = 30.0) -> Row:
+        """The job's row at its end, which must be this one."""
+
+        def over() -> Row | None:
+            job = self.job(job_id)
+            return job if job["status"] in {"completed", "failed", "cancelled"} else None
+
+        job = until(over, timeout, f"the end of job {job_id}")
+        assert job["status"] == status, job
+        return job
+
+    def told(self, job_id: int, timeout: float = 30.0) -> None:
+        """Everything that was to be said about the job has been said."""
+        left = "SELECT count(*) AS n FROM traspaso.outbox WHERE job_id = %s AND done_at IS NULL"
+        until(lambda: self.rows(left, job_id)[0]["n"] == 0, timeout, f"the last message of job {job_id}")
+
+    def completed(self, job_id: int, timeout: float = 30.0) -> Row:
+        """Completed, told, and the same on both sides."""
+        job = self.ended(job_id, timeout=timeout)
+        self.told(job_id)
+        comparison = self.compared()
+        assert comparison, str(comparison)
+        assert comparison.prod_rows == job["total_records"] == job["copied_records"]
+        return job
+
+    def cards(self, job_id: int, channel: str | None = None, person: Person | None = None) -> list[Message]:
+        return self._posted(job_id, "card", (person or self.ana).messages(channel or self.channel))
+
+    def card_with(self, job_id: int, words: str) -> Message:
+        """The card as soon as it says this."""
+        return self.slack.wait_for(
+            lambda: next((card for card in self.cards(job_id) if words in card.plain), None)
+        )
+
+    def card(self, job_id: int) -> Message:
+        """The one card of the job, as soon as it is there."""
+        found = self.slack.wait_for(lambda: self.cards(job_id))
+        assert len(found) == 1, [card.plain for card in found]
+        return found[0]
+
+    def replies(self, job_id: int, channel: str | None = None, person: Person | None = None) -> list[Message]:
+        """All endings of the job, whichever thread they are in."""
+        person = person or self.ana
+        found = []
+        for message in person.messages(channel or self.channel):
+            if message.reply_count:
+                found += person.thread(channel or self.channel, message.ts)[1:]
+        return [
+            each for each in found if (each.metadata or {}).get("event_payload", {}).get("job") == str(job_id)
+        ]
+
+    def reply(self, job_id: int) -> Message:
+        found = self.slack.wait_for(lambda: self.replies(job_id))
+        assert len(found) == 1, [reply.plain for reply in found]
+        return found[0]
+
+    def _posted(self, job_id: int, part: str, messages: list[Message]) -> list[Message]:
+        wanted = {"job": str(job_id), "part": part}
+        return [each for each in messages if (each.metadata or {}).get("event_payload") == wanted]
+
+    def _insert(self, side: psycopg.Connection[Row], first: int, rows: int, liquidation: int | None) -> None:
+        parameters = {
+            "liquidation": liquidation or self.liquidation,
+            "value": ROW_VALUE,
+            "first": first,
+            "last": first + rows - 1,
+        }
+        side.execute(ITEMS, parameters)
+
+
+@dataclass
+class Roadblock:
+    """Lifted by `lift`, or by the end of its block."""
+
+    scene: Scene
+    connection: psycopg.Connection[Any]
+
+    def reached(self, job_id: int, *, attempt: int = 1, timeout: float = 20.0) -> Row:
+        """The job's row once this attempt stands before the roadblock."""
+        waiting = "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+        name = f"traspaso job {job_id}/{attempt}"
+        until(lambda: self.scene.rows(waiting, name), timeout, f"{name} before the roadblock")
+        job = self.scene.job(job_id)
+        assert job["attempt"] == attempt
+        assert 0 < job["copied_records"] < job["total_records"]
+        return job
+
+    def lift(self) -> None:
+        self.connection.rollback()

@@ -1,0 +1,148 @@
+"""One confirmation is one job, whoever presses how often; and it counts only from whom it may."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from bot.messages.preview import COPY_ACTION
+from dev.slack.results import Message
+
+from .scene import EN, ES, Office, Scene, until
+
+
+def test_pressing_twice_is_one_job(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(20)
+    offer = scene.offer(scene.ana)
+    with ThreadPoolExecutor(2) as pool:
+        presses = [pool.submit(scene.ana.press, offer, COPY_ACTION, stale=True) for _ in range(2)]
+        assert all(press.result().acked for press in presses)
+    until(scene.jobs, what="a job")
+    scene.completed(scene.jobs()[0]["id"])
+    scene.ana.press(offer, COPY_ACTION, stale=True)
+    job_id = scene.jobs()[0]["id"]
+    again = ES("You pressed this before: it became job {job}, {state}.", job=job_id, state=ES("completed"))
+    scene.slack.wait_for(lambda: any(again in message.plain for message in scene.private(scene.ana)))
+    assert len(scene.jobs()) == 1
+
+
+def test_two_admins_pressing_at_the_same_moment_get_one_job_and_both_learn_of_it(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(1)
+    scene.seed()
+    with scene.roadblock() as roadblock:
+        offers = [(person, scene.offer(person)) for person in (scene.ana, scene.bob)]
+        with ThreadPoolExecutor(2) as pool:
+            said = list(pool.map(lambda pair: scene.press(*pair), offers))
+        [job] = scene.jobs()
+        number = str(job["id"])
+        assert all(number in each for each in said)
+        running = [each for each in said if str(scene.liquidation) in each]
+        assert len(running) == 1, said
+        # The other one is shown the way to it: its card, or how to ask for it until it has one.
+        assert f"/copy-status {number}" in running[0] or "https://" in running[0]
+        roadblock.reached(job["id"])
+        card = scene.card(job["id"])
+        late = scene.ask(scene.bob, str(scene.liquidation))
+        assert card.ts.replace(".", "") in late
+        assert EN("Go to its card") in late
+    scene.completed(job["id"])
+    assert len(scene.replies(job["id"])) == 1
+
+
+def test_an_offer_from_before_is_answered_with_the_running_job(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed()
+    with scene.roadblock() as roadblock:
+        hers, his = scene.offer(scene.ana), scene.offer(scene.bob)
+        scene.press(scene.ana, hers)
+        job_id = scene.jobs()[0]["id"]
+        roadblock.reached(job_id)
+        card = scene.card(job_id)
+        said = scene.press(scene.bob, his)
+        assert "<@U0ANA>" in said
+        assert card.ts.replace(".", "") in said
+    scene.completed(job_id)
+    assert len(scene.jobs()) == 1
+
+
+def test_a_press_that_slack_delivers_twice_is_one_job(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(20)
+    offer = scene.offer(scene.ana)
+    scene.slack.duplicate_next_envelope()
+    taken = scene.ana.press(offer, COPY_ACTION)
+    until(scene.jobs, what="a job")
+    scene.slack.wait_for(
+        lambda: next(
+            (each for each in scene.slack.envelopes() if each.id == taken.envelope_id and each.acks == 2),
+            None,
+        )
+    )
+    [job] = scene.jobs()
+    scene.completed(job["id"])
+    assert len(scene.jobs()) == len(scene.cards(job["id"])) == len(scene.replies(job["id"])) == 1
+
+
+def test_an_old_preview_can_no_longer_be_pressed(scene: Scene) -> None:
+    scene.seed(20)
+    offer = scene.offer(scene.bob)
+    scene.bob.press(older(offer), COPY_ACTION, stale=True)
+    said = scene.replaced(scene.bob, offer)
+    assert EN("That preview is too old to be pressed: the numbers may have changed.") in said
+    assert f"/copy-liquidation {scene.liquidation}" in said
+    assert not scene.jobs()
+
+
+def test_who_is_not_in_the_group_is_refused_and_told_whom_to_ask(scene: Scene) -> None:
+    scene.seed(20)
+    said = scene.ask(scene.carla, str(scene.liquidation))
+    assert "<!subteam^S0ADMINS>" in said
+    assert ES("You may not use `{command}`.", command="/copy-liquidation") in said
+    assert not scene.jobs()
+    assert not [message for message in scene.private(scene.carla) if message.buttons]
+    assert "<!subteam^S0ADMINS>" in scene.ask(scene.carla, "", "/copy-status")
+
+
+def test_who_has_left_the_group_since_the_command_is_refused_at_the_press(scene: Scene) -> None:
+    scene.seed(20)
+    offers = [scene.offer(scene.ana), scene.offer(scene.ana)]
+    scene.slack.remove_from_group("U0ANA")
+    said = scene.press(scene.ana, offers[0])
+    assert "<!subteam^S0ADMINS>" in said
+    assert not scene.jobs()
+    scene.slack.add_to_group("U0ANA")
+    scene.press(scene.ana, offers[1])
+    assert len(scene.jobs()) == 1
+
+
+def test_nobody_gets_through_while_slack_doesn_t_say_who_is_in_the_group(
+    office: Office, scene: Scene
+) -> None:
+    scene.seed(20)
+    offer = scene.offer(scene.bob)
+    scene.slack.disable_usergroups("plan_upgrade_required")
+    cannot = EN("I can't check your permission now, so nothing was started.")
+    said = scene.press(scene.bob, offer)
+    assert cannot in said
+    assert "`plan_upgrade_required`" in said
+    office.restart_bot()  # what it knew of the group is forgotten
+    for trouble in ({"error": "no_such_subteam"}, {"status": 500}, {"accept_then_drop": True}):
+        scene.slack.disable_usergroups(None)
+        scene.slack.fault("usergroups.users.list", **trouble)  # type: ignore[arg-type]
+        assert cannot in scene.ask(scene.bob, str(scene.liquidation))
+    assert not scene.jobs()
+    assert scene.offer(scene.bob).buttons
+
+
+def older(offer: Message) -> Message:
+    """The same card as it would have been offered a long time ago."""
+    blocks = json.loads(json.dumps(offer.blocks))
+    for block in blocks:
+        for element in block.get("elements", []):
+            if element.get("action_id") == COPY_ACTION:
+                element["value"] = json.dumps(json.loads(element["value"]) | {"expires_at": 1_700_000_000})
+    return replace(offer, blocks=blocks)

@@ -1,0 +1,90 @@
+"""Every text after a command gets an answer that says what to write instead, and starts nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.messages.answers import help_text
+from dev.slack.plain import plain
+
+from .scene import EN, ES, Scene
+
+GROUPS = ["<!subteam^S0ADMINS>"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "42x",
+        "٤٢",
+        "４２",
+        "-1",
+        "+42",
+        "0",
+        "9223372036854775808",
+        "4_2",
+        "4e1",
+        "0x2a",
+        "42;--",
+        "'; DROP TABLE liquidation_items; --",
+        "<!channel>",
+        "<@U0BOB>",
+        "x" * 3000,
+        "9" * 3000,
+        "*42*",
+        "`42`",
+        "",
+        "42 items extra",
+        "42 nosuch",
+        "42 <!here>",
+        "items 42",
+    ],
+)
+def test_what_is_no_liquidation_gets_its_sentence_with_an_example(scene: Scene, text: str) -> None:
+    calls = len(scene.slack.calls("chat.postMessage"))
+    taken, answer = scene.type(scene.bob, f"/copy-liquidation {text}".rstrip())
+    assert taken.acked
+    assert not answer.buttons
+    assert "/copy-liquidation 42" in answer.plain or "`items`, `notes`" in answer.plain
+    for told in (answer.text, answer.plain):
+        assert not any(mention in told for mention in ("<!channel>", "<!here>", "<@U0BOB>"))
+        assert len(told) < 600
+    assert len(scene.slack.calls("chat.postMessage")) == calls
+    assert scene.rows(
+        "SELECT count(*) AS n FROM traspaso.copy_jobs WHERE status IN ('pending', 'running')"
+    ) == [{"n": 0}]
+
+
+def test_each_mistake_has_its_own_sentence(scene: Scene) -> None:
+    texts = ["", "42x", "42 nosuch", "42 items extra"]
+    assert len({scene.ask(scene.bob, text).splitlines()[0] for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize("text", ["help", "ayuda", "?", " HELP "])
+@pytest.mark.parametrize("command", ["/copy-liquidation", "/copy-status"])
+def test_help_is_for_everybody(scene: Scene, command: str, text: str) -> None:
+    said = scene.ask(scene.carla, text, command)
+    assert said == plain(help_text(["items", "notes"], GROUPS, ES).blocks)
+    assert "/copy-liquidation 42 items" in said
+    assert "/copy-status 17" in said
+
+
+def test_a_liquidation_that_is_not_in_the_catalogue_is_unknown(scene: Scene) -> None:
+    said = scene.ask(scene.bob, "4242424242")
+    assert EN("There is no liquidation {id} in prod.", id=4242424242) in said
+    assert "public.liquidations" in said
+    assert "9223372036854775807" in scene.ask(scene.bob, "9223372036854775807")
+    assert not scene.jobs()
+
+
+def test_a_liquidation_without_rows_is_empty_and_not_unknown(scene: Scene) -> None:
+    said = scene.ask(scene.bob, "50")
+    assert "Vacaciones · Diciembre 2026" in said
+    assert EN("There is no liquidation {id} in prod.", id=50) not in said
+    assert "50" in said
+    assert scene.rows("SELECT id FROM traspaso.copy_jobs WHERE liquidation_id = 50") == []
+
+
+def test_a_name_of_a_copy_may_be_written_after_the_number(scene: Scene) -> None:
+    scene.seed(10)
+    assert scene.type(scene.bob, f"/copy-liquidation   {scene.liquidation}\u00a0items ")[1].buttons

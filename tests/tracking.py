@@ -1,0 +1,81 @@
+"""The tracking tables for the tests of the bot, on a real database, and short ways to a job in some state."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, text
+
+import migrations
+from bot.jobs.failure import Failure
+from bot.jobs.lifecycle import Claim, Lifecycle
+from bot.jobs.outbox import Outbox
+from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.store import JobStore, Request, Requester
+from bot.jobs.sweep import Sweep, Swept
+from copier import Chunk, Comparison, CopySpec, Digest, Plan, Proof, TableName
+from copier.keyset import KeyRange
+from tests.support import Database
+
+TABLE = TableName.parse("public.items")
+SPEC = CopySpec("items", TABLE, TABLE, "liquidation_id")
+ANA = Requester("T0", "U0ANA", "Ana", "es-ES")
+RANGE = KeyRange(1, None, ("5",), rows=5)
+CHUNK = Chunk(RANGE, "copied", 5, 1, 2, 100, 0.1)
+SAME = Chunk(KeyRange(2, ("5",), None, rows=3), "unchanged", 3, 0, 0, 0, 0.1)
+PROOF = Proof.of([Comparison(RANGE, Digest(5, 7), Digest(5, 7))])
+WRONG = Proof.of([Comparison(RANGE, Digest(5, 7), Digest(4, 7))])
+LOST = Failure("connection", "the connection to prod was lost", side="prod")
+
+
+PLAN = Plan(datetime.now(UTC), 8, 3, (RANGE, SAME.range))
+
+
+class Jobs:
+    """The tracking tables, and what reads and writes them."""
+
+    def __init__(self, database: Database, lease_seconds: float = 60.0) -> None:
+        url = database.url.replace("postgresql://", "postgresql+psycopg://", 1)
+        self.engine: Engine = create_engine(url, pool_size=20, max_overflow=30)
+        migrations.upgrade(self.engine)
+        self.store = JobStore(self.engine)
+        self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds)
+        self.outbox = Outbox(self.engine)
+
+    def empty(self) -> None:
+        """As before the first job, but for the numbers."""
+        self.run("TRUNCATE traspaso.users, traspaso.copy_jobs CASCADE")
+
+    def request(self, liquidation: int = 42, **values: Any) -> Request:
+        return Request(
+            **{"spec": SPEC, "liquidation_id": liquidation, "label": None, "requester": ANA} | values
+        )
+
+    def create(self, liquidation: int = 42, **values: Any) -> int:
+        return self.store.create(self.request(liquidation, **values))[0]
+
+    def claimed(self, **values: Any) -> Claim:
+        claim = self.lifecycle.claim(self.create(**values), "host:1")
+        assert claim is not None
+        return claim
+
+    def see(self, job_id: int) -> JobSnapshot:
+        job = self.store.snapshot(job_id)
+        assert job is not None
+        return job
+
+    def kinds(self, job_id: int) -> list[str]:
+        return [event.kind for event in self.store.events(job_id)]
+
+    def sweep(self, *, requeue_seconds: float = 60.0, max_attempts: int = 50) -> Swept:
+        return Sweep(self.engine, requeue_seconds=requeue_seconds, max_attempts=max_attempts).run()
+
+    def let_the_lease_run_out(self, job_id: int) -> None:
+        self.run(
+            "UPDATE traspaso.copy_jobs SET lease_until = now() - interval '1 s' WHERE id = :id", id=job_id
+        )
+
+    def run(self, statement: str, **values: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), values)

@@ -1,0 +1,123 @@
+"""Whoever starts a process with wrong settings learns everything that is wrong at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bot.config import Need, Settings, load
+from bot.errors import ConfigError
+
+GOOD = {
+    "PROD_DATABASE_URL": "postgresql://reader:prod-secret@prod:5432/payroll",
+    "CONSULTA_DATABASE_URL": "postgres://writer:consulta-secret@consulta/consulta?sslmode=require",
+    "REDIS_URL": "redis://:redis-secret@redis:6379/0",
+    "SLACK_BOT_TOKEN": "xoxb-bot-secret",
+    "SLACK_APP_TOKEN": "xapp-app-secret",
+}
+FILE = """
+[slack]
+admin_groups = ["S0ADMINS"]
+[[copies]]
+name = "items"
+source_table = 'public."Weird Items"'
+target_table = "liquidation_items"
+"""
+
+
+def read(folder: Path, text: str | None = FILE, need: Need = Need.EVERYTHING, **environment: str) -> Settings:
+    path = folder / "traspaso.toml"
+    if text is not None:
+        path.write_text(text, "utf-8")
+    return load({**GOOD, **environment, "TRASPASO_CONFIG": str(path)}, need)
+
+
+def complaints(folder: Path, text: str | None = FILE, **environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(folder, text, **environment)
+    assert all(line in str(caught.value) for line in caught.value.lines)
+    return caught.value.lines
+
+
+def test_good_settings_are_read(tmp_path: Path) -> None:
+    settings = read(tmp_path)
+    assert settings.prod is not None
+    assert settings.consulta is not None
+    assert (settings.prod.host, settings.prod.database) == ("prod", "payroll")
+    assert (settings.consulta.password, settings.consulta.query["sslmode"]) == ("consulta-secret", "require")
+    assert settings.slack_api_url == "https://slack.com/api/"
+    assert settings.copy_named(None) == settings.copy_named("items")
+    assert settings.copy_named("nosuch") is None
+    copy = settings.file.copies[0]
+    assert (str(copy.source_table), copy.liquidation_column) == ('public."Weird Items"', "liquidation_id")
+
+
+def test_all_that_is_missing_is_named_at_once_with_what_it_should_look_like(tmp_path: Path) -> None:
+    lines = complaints(tmp_path, None, **dict.fromkeys(GOOD, ""))
+    assert len(lines) == len(GOOD) + 1
+    for name, example in [
+        ("PROD_DATABASE_URL", "postgresql://"),
+        ("CONSULTA_DATABASE_URL", "postgresql://"),
+        ("REDIS_URL", "redis://"),
+        ("SLACK_BOT_TOKEN", "xoxb-"),
+        ("SLACK_APP_TOKEN", "xapp-"),
+        ("traspaso.toml", "traspaso.example.toml"),
+    ]:
+        [line] = [line for line in lines if name in line.split(":")[0] or name in line.split(" is ")[0]]
+        assert example in line
+
+
+def test_all_that_is_wrong_is_named_at_once_and_no_secret_is_repeated(tmp_path: Path) -> None:
+    wrong = {
+        "PROD_DATABASE_URL": "mysql://reader:prod-secret@prod/payroll",
+        "CONSULTA_DATABASE_URL": "postgresql://writer:consulta-secret@consulta:port/consulta",
+        "REDIS_URL": "http://:redis-secret@redis",
+        "SLACK_BOT_TOKEN": "xapp-bot-secret",
+        "SLACK_APP_TOKEN": "xoxb-app-secret",
+        "SLACK_API_URL": "ftp://secret@slack",
+    }
+    lines = complaints(tmp_path, FILE.replace("items", "IT EMS"), **wrong)
+    assert [name for name in wrong if not any(line.startswith(f"{name} is not") for line in lines)] == []
+    assert any("copies[1].name" in line for line in lines)
+    assert "secret" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[slack", "not valid TOML"),
+        ("[slack]\nadmin_groups = ['S0']\n", "no [[copies]] entry"),
+        (FILE.replace('["S0ADMINS"]', "[]"), "slack.admin_groups"),
+        (FILE + "[work]\nchunk_rowz = 1000\n", "work.chunk_rowz: is not a setting of Traspaso"),
+        (FILE + "[work]\nchunk_rows = 1\n", "work.chunk_rows"),
+        (FILE + "[work]\nlease_seconds = 0.5\n", "work.lease_seconds"),
+        (FILE + FILE[FILE.index("[[copies]]") :], "'items' is used twice"),
+        (FILE.replace('"liquidation_items"', '"a.b.c.d"'), "copies[1].target_table"),
+        (FILE.replace('"liquidation_items"', '"items; DROP TABLE x"'), "copies[1].target_table"),
+        (FILE.replace('target_table = "liquidation_items"', ""), "copies[1].target_table: is missing"),
+        (FILE + 'liquidation_column = ""\n', "copies[1].liquidation_column"),
+        (FILE.replace("[slack]", '[slack]\nlanguage = "fr"'), "slack.language"),
+        ("[liquidations]\nid = 'id'\n" + FILE, "liquidations.table: is missing"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_its_place(tmp_path: Path, text: str, place: str) -> None:
+    lines = complaints(tmp_path, text)
+    assert any(place in line for line in lines), lines
+    assert all(str(tmp_path / "traspaso.toml") in line for line in lines)
+
+
+def test_a_process_asks_only_for_what_it_needs(tmp_path: Path) -> None:
+    shell = {name: value for name, value in GOOD.items() if name.endswith("DATABASE_URL")}
+    settings = load({**shell, "TRASPASO_CONFIG": str(tmp_path / "none.toml")}, Need.DATABASES)
+    assert settings.redis_url is settings.bot_token is None
+    with pytest.raises(ConfigError) as caught:
+        load(shell | {"TRASPASO_CONFIG": str(tmp_path / "none.toml")}, Need.DATABASES | Need.COPIES)
+    assert len(caught.value.lines) == 1
+
+
+def test_settings_can_be_printed_without_a_secret(tmp_path: Path) -> None:
+    printed = f"{read(tmp_path)!r} {read(tmp_path)}"
+    assert "payroll" in printed
+    assert re.findall("[a-z]+-secret", printed) == []
