@@ -61,10 +61,10 @@ def boot() -> None:
     work = settings.file.work
 
     def perform(job_id: int) -> None:
-        if stop.requested:
-            queue.put(job_id)  # for a worker that stays: here it would be released after a chunk
-            return
         try:
+            if stop.requested:
+                queue.put(job_id)  # for a worker that stays: here it would be released after a chunk
+                return
             ended = parts.runner.run(
                 job_id,
                 stop,

@@ -10,18 +10,15 @@ from uuid import uuid4
 from slack_bolt import Ack, App, Respond
 
 from bot.commands import parsing
-from bot.commands.surface import Surface, answer, unforeseen, user_of
+from bot.commands.surface import Surface, answer, answer_with, user_of
 from bot.config_file import CopySection
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
-from bot.jobs.failure import failure_of
 from bot.jobs.store import Request
 from bot.messages import answers
 from bot.messages.blocks import Message, cut
-from bot.messages.failures import explained
 from bot.messages.preview import CANCEL_ACTION, COPY_ACTION, Offer, preview_card
 from copier import Catalogue, Preview, preview
-from copier.errors import CopierError
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +45,13 @@ class CopyLiquidation:
         ack()
         _, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
-        try:
-            answer(respond, self._answer_to(str(body.get("text") or ""), user_id, t))
-        except Exception:
-            unforeseen(respond, t)
+        answer_with(lambda: self._answer_to(str(body.get("text") or ""), user_id, t), respond, t)
 
     def confirmed(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
         ack()
         team_id, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
-        try:
-            message = self._press(body, team_id, user_id, t)
-            answer(respond, message, replace=True)
-        except Exception:
-            unforeseen(respond, t, replace=True)
+        answer_with(lambda: self._press(body, team_id, user_id, t), respond, t, replace=True)
 
     def cancelled(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
         ack()
@@ -94,12 +84,7 @@ class CopyLiquidation:
         live = self._surface.store.live_job(str(copy.target_table), liquidation_id)
         if live is not None:
             return answers.running_already(live, self._surface.announcer.link(live), t)
-        try:
-            seen = self._look(copy, liquidation_id)
-        except CopierError as error:
-            log.warning("preview of liquidation %s: %s", liquidation_id, error, exc_info=error)
-            words = explained(failure_of(error).as_json(), t)
-            return answers.problem(words.what, words.step)
+        seen = self._look(copy, liquidation_id)
         nothing = seen.in_prod == 0 and not seen.in_consulta
         if seen.exists is False or (seen.exists is None and nothing):
             catalogue = self._surface.file.liquidations

@@ -7,7 +7,7 @@ from typing import Any
 from slack_bolt import Ack, App, Respond
 
 from bot.commands import parsing
-from bot.commands.surface import Surface, answer, unforeseen, user_of
+from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
 from bot.messages import answers, status
 from bot.messages.blocks import Message
@@ -29,10 +29,7 @@ class CopyStatus:
         ack()
         _, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
-        try:
-            answer(respond, self._answer_to(str(body.get("text") or ""), user_id, t))
-        except Exception:
-            unforeseen(respond, t)
+        answer_with(lambda: self._answer_to(str(body.get("text") or ""), user_id, t), respond, t)
 
     def _answer_to(self, text: str, user_id: str, t: Translator) -> Message:
         surface = self._surface

@@ -19,13 +19,17 @@ from sqlalchemy import Engine
 from bot.announcer import Announcer
 from bot.config_file import File
 from bot.i18n import Translator
+from bot.jobs.failure import failure_of
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
 from bot.messages import answers
 from bot.messages.blocks import Message
+from bot.messages.failures import explained
 from bot.people import People
 from bot.permissions import Permissions
 from bot.slack import CONNECTION_ERRORS, error_name
+from copier.errors import CopierError
+from copier.failure import failures_of
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +82,25 @@ def answer(respond: Respond, message: Message, *, replace: bool = False) -> None
         log.warning("an answer was not delivered: %s", error_name(error))
 
 
-def unforeseen(respond: Respond, t: Translator, *, replace: bool = False) -> None:
-    """Answers an error that nobody foresaw: a number that is in the log, with the traceback, too."""
-    number = uuid4().hex[:8]
-    log.exception("incident %s", number)
-    answer(respond, answers.incident(number, t), replace=replace)
+def answer_with(
+    make: Callable[[], Message], respond: Respond, t: Translator, *, replace: bool = False
+) -> None:
+    """Says what ``make`` gives, or in words what kept it from giving anything.
+
+    A database that fails is named with the next step; for what nobody foresaw there is a number that
+    is in the log, with the traceback, too.
+    """
+    try:
+        with failures_of("consulta"):
+            message = make()
+    except CopierError as error:
+        log.warning("a question was not answered: %s", error, exc_info=error)
+        message = answers.problem(explained(failure_of(error).as_json(), t))
+    except Exception:
+        number = uuid4().hex[:8]
+        log.exception("incident %s", number)
+        message = answers.incident(number, t)
+    answer(respond, message, replace=replace)
 
 
 def user_of(body: dict[str, Any]) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.messages.blocks import Message, code, context, harmless, section
 from bot.messages.card import progress, state
+from bot.messages.failures import Explained
 
 COPY_COMMAND = "/copy-liquidation"
 STATUS_COMMAND = "/copy-status"
@@ -153,8 +154,9 @@ def incident(number: str, t: Translator) -> Message:
     )
 
 
-def problem(what: str, step: str) -> Message:
-    return said(what, hint=step)
+def problem(words: Explained) -> Message:
+    """A database that can't be asked, or tables that don't fit: nothing was started."""
+    return said(words.what, hint=words.step)
 
 
 def help_text(names: list[str], groups: list[str], t: Translator) -> Message:

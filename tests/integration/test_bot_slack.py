@@ -7,18 +7,22 @@ from typing import Any
 
 import pytest
 import yaml
-from slack_bolt import BoltRequest
+from slack_bolt import App, BoltRequest
 from slack_sdk.errors import SlackApiError
+from sqlalchemy import Engine, create_engine
 
 from bot.announcer import Announcer
 from bot.app import build_app
 from bot.commands.surface import Surface
-from bot.config_file import File, SlackSection
+from bot.config_file import CopySection, File, SlackSection
 from bot.courier import Courier
 from bot.i18n import translator
+from bot.jobs.failure import Failure
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
+from bot.jobs.store import JobStore
+from bot.messages.failures import explained
 from bot.people import People
 from bot.permissions import CACHE_SECONDS, Permissions
 from bot.slack import Trouble, client, error_name, retry_after, trouble_of
@@ -26,7 +30,7 @@ from dev.guard import ROOT
 from dev.slack.client import LocalSlack
 from dev.slack.results import Message
 from dev.slack.server import LocalSlackServer
-from tests.tracking import CHUNK, LOST, PLAN, Jobs
+from tests.tracking import CHUNK, LOST, PLAN, TABLE, Jobs
 
 CHANNEL = "C0PAYROLL"
 ES = translator("es")
@@ -377,31 +381,48 @@ def test_what_slack_s_errors_mean(slack: LocalSlack) -> None:
 # -------------------------------------------------------------------------------------------- the app
 
 
-def test_the_manifest_s_commands_are_answered_and_an_unknown_one_too(slack: LocalSlack, jobs: Jobs) -> None:
+def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine) -> Surface:
     web = client(slack.bot_token, slack.api_url)
     section = SlackSection(admin_groups=("S0ADMINS",))
-    desk = Desk(slack, jobs)
-    surface = Surface(
-        file=File(slack=section),
-        prod=jobs.engine,
-        consulta=jobs.engine,
-        store=jobs.store,
+    copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
+    return Surface(
+        file=File(slack=section, copies=(copy,)),
+        prod=consulta,
+        consulta=consulta,
+        store=JobStore(consulta),
         permissions=Permissions(web, section),
         people=People(web, "es"),
-        announcer=desk.announcer,
+        announcer=Desk(slack, jobs).announcer,
         enqueue=lambda job_id: True,
         wake_courier=lambda: None,
     )
-    app = build_app(surface, web)
 
-    def answered(command: str) -> str:
-        body = {"type": "slash_commands", "command": command, "team_id": "T0ACME", "user_id": "U0ANA"}
-        body |= {"text": "", "response_url": f"{slack.url}/response/none", "channel_id": CHANNEL}
-        response = app.dispatch(BoltRequest(body=body, mode="socket_mode"))
-        assert response.status == 200
-        return response.body
 
+def typed(app: App, slack: LocalSlack, command: str, text: str = "") -> str:
+    """What the bot acknowledges a command with; its answer goes to the response_url."""
+    body = {"type": "slash_commands", "command": command, "team_id": "T0ACME", "user_id": "U0BOB"}
+    body |= {"text": text, "response_url": f"{slack.url}/response/none", "channel_id": CHANNEL}
+    response = app.dispatch(BoltRequest(body=body, mode="socket_mode"))
+    assert response.status == 200
+    return response.body
+
+
+def test_the_manifest_s_commands_are_answered_and_an_unknown_one_too(slack: LocalSlack, jobs: Jobs) -> None:
+    app = build_app(surface(slack, jobs, jobs.engine), client(slack.bot_token, slack.api_url))
     for command in COMMANDS:
-        assert answered(command) == ""
-    assert "/copy-everything" in answered("/copy-everything")
+        assert typed(app, slack, command) == ""
+    assert "/copy-everything" in typed(app, slack, "/copy-everything")
     slack.wait_for(lambda: len(slack.calls("response_url")) == len(COMMANDS))
+
+
+@pytest.mark.parametrize(("command", "text"), [("/copy-liquidation", "42"), ("/copy-status", "")])
+def test_while_consulta_is_away_every_question_is_answered_with_that(
+    slack: LocalSlack, jobs: Jobs, command: str, text: str
+) -> None:
+    away = create_engine("postgresql+psycopg://postgres@127.0.0.1:1/consulta")
+    app = build_app(surface(slack, jobs, away), client(slack.bot_token, slack.api_url))
+    assert typed(app, slack, command, text) == ""
+    [answer] = slack.wait_for(lambda: slack.calls("response_url"))
+    words = explained(Failure("connection", "", side="consulta").as_json(), translator("en"))
+    assert words.what in answer.args["text"]
+    assert words.step in answer.args["text"]

@@ -216,7 +216,7 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         answers.cannot_check(name, ES),
         answers.unknown_liquidation(42, table, ES),
         answers.empty_liquidation(42, name, ES),
-        answers.problem(explained(error, ES).what, explained(error, ES).step),
+        answers.problem(explained(error, ES)),
         answers.incident("0123abcd", ES),
         answers.refused("/copy-liquidation", ["<!subteam^S0ADMINS>"], ES),
         answers.refused("/copy-liquidation", [], ES),
