@@ -3,7 +3,7 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock catalog picture clean
+.PHONY: help demo test lint lock catalog bench picture clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ catalog: .venv/.complete ## the Spanish catalog anew, from the sentences in the 
 	@$(BIN)/pybabel -q extract --no-location --width 100 --sort-output -k t -k _t -k plural:1,2 -k N_ -o bot/locales/traspaso.pot bot
 	@$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-pot-creation-date --width 100 -D traspaso -i bot/locales/traspaso.pot -d bot/locales
 	@rm bot/locales/traspaso.pot
+
+bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QUICK=1: in three minutes, nothing written)
+	@$(BIN)/python -m dev.bench $(if $(filter-out 0,$(QUICK)),--quick)
 
 picture: .venv/.complete ## docs/card.svg anew, from the card's own code
 	@$(BIN)/python -m dev.picture docs/card.svg

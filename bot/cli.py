@@ -6,79 +6,113 @@ Exit codes: 0 completed, 1 failed, 2 wrong usage or settings, 130 cancelled with
 from __future__ import annotations
 
 import getpass
+import json
 import logging
-import os
 import signal
 import sys
+from dataclasses import asdict
 from types import FrameType
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
-from bot import config, logs, services
-from bot.commands.parsing import number
+from bot import logs, services
 from bot.config import Need, Settings
-from bot.errors import AlreadyRunning, BotError
-from bot.i18n import Translator, translator
+from bot.errors import AlreadyRunning
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
 from bot.jobs.store import Request, Requester
 from bot.services import Databases
+from bot.shell import (
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    Number,
+    Stopped,
+    checked,
+    chosen_copy,
+    looked,
+    refusal,
+    settings_for,
+    shell_translator,
+    told,
+)
 from bot.terminal import Bar, Display, JsonLines, print_json, print_table
+from bot.terminal_sides import Verdict, print_preview
 from bot.work.runner import Outcome
 from bot.work.stopping import Stop, StopSwitch
 from bot.work.ticker import Ticker
-from copier.errors import CopierError
-
-COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-
-
-class Number(click.ParamType[int]):
-    """A liquidation's or a job's number, as strict as in Slack."""
-
-    name = "number"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = value if isinstance(value, int) else number(str(value))
-        if found is None:
-            self.fail(f"{value!r} is not digits only, from 1 to 9223372036854775807", param, ctx)
-        return found
+from copier import Copy
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="traspaso")
-def main() -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Log to stderr, with the servers' own words.")
+def main(verbose: bool) -> None:
     """Copies one liquidation from prod to consulta, and proves it."""
-    logs.set_up(logging.WARNING)
+    logs.set_up(logging.INFO if verbose else logging.CRITICAL)
 
 
 @main.command()
 @click.argument("liquidation", type=Number())
 @click.argument("copy_name", metavar="[COPY]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
-def copy(liquidation: int, copy_name: str | None, as_json: bool) -> None:
+@click.option("--remove", is_flag=True, help="Go on where prod has no rows: consulta's are removed.")
+def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -> None:
     """Copies LIQUIDATION in the foreground; COPY is one of the configured copies (the first one)."""
-    settings = _settings(Need.DATABASES | Need.COPIES)
-    parts = _checked(services.databases(settings))
-    chosen = settings.copy_named(copy_name)
-    if chosen is None:
-        names = ", ".join(each.name for each in settings.file.copies)
-        raise click.UsageError(f"there is no copy named {copy_name!r}; configured: {names}")
+    settings = settings_for(Need.DATABASES | Need.COPIES)
+    chosen = chosen_copy(settings, copy_name)
+    parts = checked(services.databases(settings))
+    seen = looked(parts, settings, chosen, liquidation)
+    if words := refusal(seen, liquidation, remove=remove):
+        raise Stopped(words, FAILED)
     request = Request(
         spec=chosen.spec,
         liquidation_id=liquidation,
-        label=None,
+        label=seen.label,
         requester=Requester("shell", getpass.getuser(), getpass.getuser()),
     )
     try:
         job_id, _ = parts.store.create(request)
     except AlreadyRunning as running:
-        raise _Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
-    display: Display = JsonLines() if as_json else Bar(_translator())
+        raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
+    display: Display = JsonLines() if as_json else Bar(shell_translator())
     job = _follow(parts, job_id, display, settings)
     display.finish(job)
     sys.exit({Status.COMPLETED: COMPLETED, Status.CANCELLED: INTERRUPTED}.get(job.status, FAILED))
+
+
+@main.command()
+@click.argument("liquidation", type=Number())
+@click.argument("copy_name", metavar="[COPY]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
+    """Shows what both sides hold of LIQUIDATION, and what would make copying it faster."""
+    settings = settings_for(Need.DATABASES | Need.COPIES)
+    chosen = chosen_copy(settings, copy_name)
+    seen = looked(services.databases(settings), settings, chosen, liquidation)
+    if as_json:
+        click.echo(json.dumps(asdict(seen), ensure_ascii=False))
+    else:
+        print_preview(seen, chosen.spec, shell_translator())
+
+
+@main.command()
+@click.argument("liquidation", type=Number())
+@click.argument("copy_name", metavar="[COPY]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a range, and one for the whole.")
+def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
+    """Compares both sides of LIQUIDATION now, and writes nothing. Exits 1 where they differ."""
+    settings = settings_for(Need.DATABASES | Need.COPIES)
+    chosen = chosen_copy(settings, copy_name)
+    parts = services.databases(settings)
+    verdict = Verdict(as_json, shell_translator())
+    limits = settings.file.work.limits
+    with told(), Copy(parts.prod, parts.consulta, chosen.spec, liquidation, limits=limits) as both:
+        verdict.begin(both.plan())
+        for comparison in both.compare():
+            verdict.add(comparison)
+    sys.exit(COMPLETED if verdict.finish() else FAILED)
 
 
 @main.command()
@@ -86,19 +120,19 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def status(job: int | None, as_json: bool) -> None:
     """Shows what runs and the latest jobs, or one JOB."""
-    parts = _checked(services.databases(_settings(Need.DATABASES)))
+    parts = checked(services.databases(settings_for(Need.DATABASES)))
     if job is None:
         jobs = [*parts.store.live(), *parts.store.latest()]
     else:
         found = parts.store.snapshot(job)
         if found is None:
-            raise _Stopped(f"there is no job {job}", FAILED)
+            raise Stopped(f"there is no job {job}", FAILED)
         jobs = [found]
     if as_json:
         for each in jobs:
-            print_json(each)
+            print_json(each, parts.store.chunks(each.id) if job is not None else None)
         return
-    print_table(jobs, _translator())
+    print_table(jobs, shell_translator())
     if job is not None and jobs[0].error_message:
         click.echo(jobs[0].error_message)
 
@@ -106,8 +140,8 @@ def status(job: int | None, as_json: bool) -> None:
 @main.command()
 def migrate() -> None:
     """Brings the tracking tables in consulta to this release's version."""
-    parts = services.databases(_settings(Need.DATABASES))
-    with _told():
+    parts = services.databases(settings_for(Need.DATABASES))
+    with told():
         migrations.upgrade(parts.consulta)
     click.echo(f"The tracking tables are at version {migrations.newest()}.")
 
@@ -122,7 +156,7 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     while True:
-        with _told():
+        with told():
             ended = parts.runner.run(
                 job_id,
                 stop,
@@ -133,55 +167,9 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
             break
         display.show(job)
         if ended.outcome is Outcome.RETRY and stop.wait(ended.seconds):
-            raise _Stopped(f"job {job_id} stays pending: a worker will take it", INTERRUPTED)
+            raise Stopped(f"job {job_id} stays pending: a worker will take it", INTERRUPTED)
         if ended.outcome in {Outcome.NOT_OURS, Outcome.STALE} and stop.wait(1.0):
-            raise _Stopped(f"job {job_id} goes on in a worker", INTERRUPTED)
+            raise Stopped(f"job {job_id} goes on in a worker", INTERRUPTED)
     if job is None:
-        raise _Stopped(f"job {job_id} has been deleted", FAILED)
+        raise Stopped(f"job {job_id} has been deleted", FAILED)
     return job
-
-
-class _Stopped(click.ClickException):
-    """Ends the command with a sentence and an exit code."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self._exit_code = exit_code
-
-    @property
-    def exit_code(self) -> int:  # type: ignore[override]
-        return self._exit_code
-
-
-class _told:  # noqa: N801 - a context manager that reads as a sentence
-    """Errors of databases end the command with a sentence, not with a traceback."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CopierError | BotError):
-            raise _Stopped(str(error), FAILED) from error
-        if isinstance(error, SQLAlchemyError):
-            raise _Stopped(f"consulta failed: {type(error).__name__}", FAILED) from error
-
-
-def _settings(need: Need) -> Settings:
-    try:
-        return config.load(os.environ, need)
-    except BotError as error:
-        raise _Stopped(str(error), USAGE) from None
-
-
-def _checked(parts: Databases) -> Databases:
-    try:
-        parts.check_schema()
-    except (BotError, CopierError) as error:
-        raise _Stopped(str(error), USAGE if isinstance(error, BotError) else FAILED) from error
-    return parts
-
-
-def _translator() -> Translator:
-    return translator(
-        os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "en"
-    )

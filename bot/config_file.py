@@ -16,7 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
-from copier import CopySpec, Limits, TableName
+from copier import Catalogue, CopySpec, Limits, TableName, cores
 from copier.errors import BadName
 
 
@@ -56,6 +56,10 @@ class CatalogueSection(_Section):
     id: ColumnName = "id"
     label: ColumnName = "name"
 
+    @property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self.table, self.id, self.label)
+
 
 class CopySection(_Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
@@ -72,7 +76,11 @@ class CopySection(_Section):
 class WorkSection(_Section):
     """How the work is done. Every default is meant to be left alone."""
 
+    parallel: Annotated[int, Field(ge=1, le=16)] = Field(default_factory=cores)
     chunk_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
+    chunk_seconds: Annotated[float, Field(gt=0)] = 1.0
+    rows_per_second: Annotated[float, Field(gt=0)] | None = None
+    standby_lag_mb: Annotated[float, Field(gt=0)] | None = None
     lock_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     preview_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     confirm_seconds: Annotated[float, Field(gt=0)] = 15 * 60
@@ -86,7 +94,14 @@ class WorkSection(_Section):
 
     @property
     def limits(self) -> Limits:
-        return Limits(chunk_rows=self.chunk_rows, lock_timeout_seconds=self.lock_timeout_seconds)
+        return Limits(
+            chunk_rows=self.chunk_rows,
+            chunk_seconds=self.chunk_seconds,
+            parallel=self.parallel,
+            rows_per_second=self.rows_per_second,
+            lock_timeout_seconds=self.lock_timeout_seconds,
+            standby_lag_mb=self.standby_lag_mb,
+        )
 
 
 class File(_Section):

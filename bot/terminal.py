@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,8 +13,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from bot.i18n import Translator
+from bot.jobs.models import CopyChunk
 from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.statuses import Status
+from bot.jobs.statuses import Phase, Status
 from bot.messages.card import doing, progress, state
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
@@ -70,8 +72,12 @@ class JsonLines:
         print_json(job)
 
 
-def print_json(job: JobSnapshot) -> None:
-    sys.stdout.write(json.dumps(as_json(job), ensure_ascii=False) + "\n")
+def print_json(job: JobSnapshot, chunks: Sequence[CopyChunk] | None = None) -> None:
+    """The job, with the lines of its ledger if they are given."""
+    found = as_json(job)
+    if chunks is not None:
+        found["chunks"] = [chunk_as_json(chunk) for chunk in chunks]
+    sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
@@ -93,13 +99,16 @@ def as_json(job: JobSnapshot) -> dict[str, Any]:
         "total_records": job.total,
         "copied_records": job.copied,
         "verified_records": job.verified,
-        "unchanged_records": job.unchanged,
+        "inserted_records": job.inserted,
+        "updated_records": job.updated,
         "deleted_records": job.deleted,
+        "unchanged_records": job.unchanged,
         "moved_records": job.moved,
         "copied_bytes": job.bytes,
-        "chunks_total": job.chunks_total,
         "chunks_done": job.chunks_done,
-        "digest": job.digest,
+        "target_records": job.target_records,
+        "source_digest": job.source_digest,
+        "target_digest": job.target_digest,
         "error": job.error,
         "error_message": job.error_message,
         "requested_by": job.requester_name,
@@ -108,7 +117,33 @@ def as_json(job: JobSnapshot) -> dict[str, Any]:
         "started_at": moment(job.started_at),
         "finished_at": moment(job.finished_at),
         "seconds": round(job.seconds, 3) if job.seconds is not None else None,
+        "seconds_by_phase": {
+            phase.value: round(seconds, 3)
+            for phase in Phase
+            if (seconds := job.seconds_of(phase)) is not None
+        },
         "rows_per_second": round(job.rate) if job.rate is not None else None,
+    }
+
+
+def chunk_as_json(chunk: CopyChunk) -> dict[str, Any]:
+    """A line of the ledger; the bounds are keys of rows, so they belong in a shell and in no chat."""
+    return {
+        "number": chunk.number,
+        "lower_key": chunk.lower_key,
+        "upper_key": chunk.upper_key,
+        "outcome": chunk.outcome,
+        "records": chunk.records,
+        "target_records": chunk.target_records,
+        "inserted_records": chunk.inserted_records,
+        "updated_records": chunk.updated_records,
+        "deleted_records": chunk.deleted_records,
+        "unchanged_records": chunk.unchanged_records,
+        "moved_records": chunk.moved_records,
+        "bytes": chunk.bytes,
+        "seconds": round(chunk.seconds, 3),
+        "source_digest": chunk.source_digest,
+        "target_digest": chunk.target_digest,
     }
 
 

@@ -4,24 +4,29 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 """
 
 from copier.copy import Copy
+from copier.difference import Counts
 from copier.digest import Comparison, Digest, Proof
 from copier.names import TableName
-from copier.plan import Chunk, Limits, Plan
-from copier.preview import Catalogue, Preview, preview
+from copier.plan import Chunk, Limits, Plan, cores
+from copier.preview import Advice, Catalogue, Count, Preview, preview
 from copier.spec import MAX_LIQUIDATION_ID, CopySpec
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
+    "Advice",
     "Catalogue",
     "Chunk",
     "Comparison",
     "Copy",
     "CopySpec",
+    "Count",
+    "Counts",
     "Digest",
     "Limits",
     "Plan",
     "Preview",
     "Proof",
     "TableName",
+    "cores",
     "preview",
 ]

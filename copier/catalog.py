@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from copier.errors import ColumnMissing, NoUsableKey, Side, TableMissing
+from copier.errors import ColumnMissing, Side, TableMissing
 from copier.names import TableName
-from copier.spec import CopySpec
 
 #: OIDs below this are the same in every PostgreSQL (FirstNormalObjectId in its sources).
 FIRST_USER_OID = 16384
@@ -35,7 +34,10 @@ class ColumnType:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One live column, in the table's order. ``encoding`` is that of its database."""
+    """One live column, in the table's order.
+
+    ``encoding`` is that of its database; ``labels`` are those of the enum that its type is made of.
+    """
 
     name: str
     type: ColumnType
@@ -46,22 +48,40 @@ class Column:
     collation: str | None
     deterministic: bool
     encoding: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexColumn:
+    """A column of a B-tree index: whether it is sorted there as by ``ORDER BY``, or by bytes."""
+
+    name: str
+    sorted: bool
+    by_bytes: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or view as one side has it."""
+    """A table or view as one side has it.
+
+    ``cascading`` names the foreign keys of other tables that a DELETE here would carry on.
+    """
 
     side: Side
     name: TableName
     kind: str
     columns: tuple[Column, ...]
     unique_keys: tuple[tuple[str, ...], ...]
-    indexes: tuple[tuple[str, ...], ...]
+    indexes: tuple[tuple[IndexColumn, ...], ...]
+    cascading: tuple[str, ...] = ()
 
     @property
-    def is_view(self) -> bool:
-        return self.kind == "v"
+    def is_partitioned(self) -> bool:
+        return self.kind == "p"
+
+    @property
+    def can_be_indexed(self) -> bool:
+        return self.kind in {"r", "p", "m"}
 
     def column(self, name: str) -> Column:
         """Raises ColumnMissing where the table has no such column."""
@@ -92,21 +112,7 @@ _COLUMNS = text("""
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS sql,
            pg_catalog.format_type(a.atttypid, -1) AS base,
            fn.nspname AS send_schema, f.proname AS send_name,
-           NOT EXISTS (
-             WITH RECURSIVE held (oid, with_oid) AS (
-               SELECT t.oid, false
-               UNION
-               SELECT i.oid, h.typcategory = 'A' AND h.typtype = 'b'
-                 FROM held JOIN pg_catalog.pg_type h ON h.oid = held.oid
-                 LEFT JOIN pg_catalog.pg_range r ON h.oid IN (r.rngtypid, r.rngmultitypid)
-                 JOIN pg_catalog.pg_type i ON i.oid = CASE
-                      WHEN h.typtype = 'd' THEN h.typbasetype
-                      WHEN h.typtype IN ('r', 'm') THEN r.rngsubtype
-                      WHEN h.typcategory = 'A' THEN h.typelem END)
-             SELECT FROM held JOIN pg_catalog.pg_type h ON h.oid = held.oid
-              WHERE (with_oid OR h.typtype = 'c') AND h.oid >= :user_oid
-                 OR h.typname LIKE 'reg%' AND h.oid < :user_oid
-           ) AS portable,
+           inside.portable, inside.labels,
            a.attnotnull AS not_null,
            a.atthasdef AS has_default,
            a.attgenerated <> '' AS is_generated,
@@ -123,6 +129,22 @@ _COLUMNS = text("""
            pg_catalog.getdatabaseencoding() AS encoding
       FROM pg_catalog.pg_attribute a
       JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+      CROSS JOIN LATERAL (
+        WITH RECURSIVE held (oid, with_oid) AS (
+          SELECT t.oid, false
+          UNION
+          SELECT i.oid, h.typcategory = 'A' AND h.typtype = 'b'
+            FROM held JOIN pg_catalog.pg_type h ON h.oid = held.oid
+            LEFT JOIN pg_catalog.pg_range r ON h.oid IN (r.rngtypid, r.rngmultitypid)
+            JOIN pg_catalog.pg_type i ON i.oid = CASE
+                 WHEN h.typtype = 'd' THEN h.typbasetype
+                 WHEN h.typtype IN ('r', 'm') THEN r.rngsubtype
+                 WHEN h.typcategory = 'A' THEN h.typelem END)
+        SELECT coalesce(bool_and(NOT ((with_oid OR h.typtype = 'c') AND h.oid >= :user_oid
+                                      OR h.typname LIKE 'reg%' AND h.oid < :user_oid)), true) AS portable,
+               ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
+                      WHERE e.enumtypid IN (SELECT held.oid FROM held) ORDER BY e.enumsortorder) AS labels
+          FROM held JOIN pg_catalog.pg_type h ON h.oid = held.oid) inside
       LEFT JOIN pg_catalog.pg_proc f ON f.oid = t.typsend
       LEFT JOIN pg_catalog.pg_namespace fn ON fn.oid = f.pronamespace
       LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
@@ -133,16 +155,27 @@ _COLUMNS = text("""
 
 _INDEXES = text("""
     SELECT i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AS is_unique,
-           i.indisprimary AS is_primary,
-           ARRAY(SELECT a.attname::text
-                   FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                  WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns
+           i.indisprimary AS is_primary, k.columns, k.sorted, k.by_bytes
       FROM pg_catalog.pg_index i
       JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
       JOIN pg_catalog.pg_am m ON m.oid = x.relam AND m.amname = 'btree'
+     CROSS JOIN LATERAL (
+       SELECT array_agg(coalesce(a.attname::text, '') ORDER BY n) AS columns,  -- '' for an expression
+              array_agg(i.indcollation[n] = a.attcollation AND i.indoption[n] & 1 = 0 ORDER BY n) AS sorted,
+              array_agg(i.indcollation[n] = 'pg_catalog."C"'::regcollation AND i.indoption[n] & 1 = 0
+                        ORDER BY n) AS by_bytes
+         FROM generate_series(0, i.indnkeyatts - 1) n
+         LEFT JOIN pg_catalog.pg_attribute a
+           ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n] AND a.attnum > 0) k
      WHERE i.indrelid = :oid AND i.indisvalid AND i.indisready AND i.indpred IS NULL
      ORDER BY i.indisprimary DESC, x.relname
+""")
+
+_CASCADING = text("""
+    SELECT pg_catalog.quote_ident(c.conname) || ' of ' || c.conrelid::regclass::text
+      FROM pg_catalog.pg_constraint c
+     WHERE c.contype = 'f' AND c.confrelid = :oid AND c.confdeltype IN ('c', 'n', 'd') AND c.conparentid = 0
+     ORDER BY 1
 """)
 
 
@@ -159,6 +192,7 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
     connection.execute(_SEARCH_PATH, {"path": ""})
     columns = connection.execute(_COLUMNS, {"oid": found.oid, "user_oid": FIRST_USER_OID}).all()
     indexes = connection.execute(_INDEXES, {"oid": found.oid}).all()
+    cascading = connection.scalars(_CASCADING, {"oid": found.oid}).all()
     connection.execute(_SEARCH_PATH, {"path": search_path})
     return Table(
         side=side,
@@ -180,42 +214,11 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
                 collation=row.collation,
                 deterministic=row.deterministic,
                 encoding=row.encoding,
+                labels=tuple(row.labels),
             )
             for row in columns
         ),
         unique_keys=tuple(tuple(row.columns) for row in indexes if row.is_unique),
-        indexes=tuple(tuple(row.columns) for row in indexes),
+        indexes=tuple(tuple(map(IndexColumn, row.columns, row.sorted, row.by_bytes)) for row in indexes),
+        cascading=tuple(cascading),
     )
-
-
-def key_columns(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:
-    """The columns that name a row: the configured key, else the target's first unique key.
-
-    The primary key sorts first. The key must be unique and NOT NULL in the target, where a row
-    of another liquidation may hold the same key and has to be found.
-
-    Raises:
-        ColumnMissing: a configured key column isn't in both tables.
-        NoUsableKey: no unique index of NOT NULL columns covers it.
-    """
-    for name in spec.key:
-        source.column(name)
-        target.column(name)
-    usable = [
-        key
-        for key in target.unique_keys
-        if all(target.column(name).not_null and source.has(name) for name in key)
-    ]
-    if not spec.key:
-        if usable:
-            return usable[0]
-        raise NoUsableKey(
-            f"table {target.name} of consulta has no primary key or unique index of NOT NULL columns "
-            f"that prod has too: create one there and, if it isn't the primary key, name it as key"
-        )
-    if not any(set(key) == set(spec.key) for key in usable):
-        raise NoUsableKey(
-            f"key ({', '.join(spec.key)}) is not a unique index of NOT NULL columns on table "
-            f"{target.name} of consulta: create one, or name another key"
-        )
-    return spec.key

@@ -1,4 +1,4 @@
-"""One copy of one liquidation: plan it, write it chunk by chunk, prove it.
+"""One copy of one liquidation: plan it, put it in place chunk by chunk, prove it.
 
     with Copy(prod, consulta, spec, 42) as copy:
         for chunk in copy.chunks():
@@ -6,36 +6,41 @@
         assert copy.prove().holds
 
 The copy yields its chunks, the caller decides: progress, pause, cancel and shutdown live in the loop
-around it. Running it again is the same operation: ranges that consulta holds already are compared
-and left alone.
+around it. Running it again is the same operation: what consulta holds already is compared and left
+alone.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from collections.abc import Callable, Generator
+from typing import Any, Self, TypeVar
 
-from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.catalog import key_columns
-from copier.digest import EMPTY, Comparison, Digest, Proof
-from copier.errors import NoUsableKey, Permanent
-from copier.keyset import KeyRange, Keyset, cut, keyset_of
-from copier.match import Matched, match_columns
+from copier.brake import Brake, Throttled
+from copier.catalog import read_table
+from copier.comparison import compared
+from copier.digest import Comparison, Proof
+from copier.errors import NoUsableKey, Permanent, Side
+from copier.failure import failures_of
+from copier.keyset import KeyRange
+from copier.pace import Pace
+from copier.parallel import side_by_side
 from copier.plan import Chunk, Limits, Plan
-from copier.pump import Pumped, Waiting, pump
-from copier.session import drop_if_unusable, rendered, run
-from copier.source import Source
+from copier.pump import Waiting
+from copier.ranges import RangeCursor
+from copier.session import run
+from copier.slices import Slice, slices
+from copier.snapshot import Snapshot
 from copier.spec import CopySpec
-from copier.target import Target, digest_of
+from copier.supply import OTHER_ROWS, Supply
+from copier.target import Target
+from copier.writer import Record, Writer
 
-UNIQUE_VIOLATION = "23505"
-
-Record = Callable[[Connection, Chunk], None]
+T = TypeVar("T")
 
 
 def record_nothing(connection: Connection, chunk: Chunk) -> None:
@@ -55,28 +60,37 @@ class Copy:
         limits: Limits | None = None,
         label: str = "traspaso",
         waiting: Waiting = lambda: None,
+        sleep: Callable[[float], object] = time.sleep,
+        throttled: Throttled = lambda lag_mb: None,
     ) -> None:
         """Takes the snapshot of prod and matches both tables; writes nothing.
+
+        ``waiting`` is called while a side is silent, ``sleep`` to keep a cap or to wait for a standby,
+        both in the lanes' threads; they may raise to stop, and where ``sleep`` returns something true,
+        no further range is begun. ``throttled`` is told how many MB a standby lags while the copy waits
+        for it, and None when it goes on.
 
         Raises:
             SchemaError: the tables don't fit.
             DatabaseFailed: a side can't be reached.
         """
-        self.spec = spec
-        self.liquidation_id = liquidation_id
+        self._consulta = consulta
         self._limits = limits or Limits()
+        self._label = label
         self._waiting = waiting
-        self._source = Source(prod)
+        self._sleep = sleep
+        self._brake = Brake(consulta, self._limits.standby_lag_mb, throttled=throttled, sleep=sleep)
+        self._targets: list[Target] = []
+        self._plan: Plan | None = None
+        self._done: dict[int, KeyRange] = {}
+        self._known: dict[int, Chunk] = {}
+        self._steps: list[Generator[Any, None, None]] = []
+        self._snapshot = self._moment_of(prod, "prod")
         try:
-            self._target = Target(
-                consulta, lock_timeout_seconds=self._limits.lock_timeout_seconds, label=label
-            )
-            self._match()
+            self._source, self._into = self._fit(spec, liquidation_id)
         except BaseException:
             self.close()
             raise
-        self._plan: Plan | None = None
-        self._source_digests: dict[int, Digest] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -85,169 +99,152 @@ class Copy:
         self.close()
 
     def close(self) -> None:
-        """Ends the snapshot and gives both connections back."""
-        self._source.close()
-        if hasattr(self, "_target"):
-            self._target.close()
-
-    @property
-    def matched(self) -> Matched:
-        return self._matched
+        """Finishes the ranges in hand, ends the snapshot and gives all connections back."""
+        for steps in self._steps:
+            steps.close()
+        self._snapshot.close()
+        for target in self._targets:
+            target.close()
 
     def plan(self) -> Plan:
-        """Counts the liquidation in the snapshot and cuts it into key ranges, once.
+        """Counts the liquidation in the snapshot, once.
 
         Raises:
             NoUsableKey: prod holds rows whose key is NULL; they would lie in no range.
         """
         if self._plan is None:
-            table, keys, number = self.spec.source_table, self._source_keys, self.liquidation_id
-            total = self._source.count(statements.count(table, keys, number))
-            if self._key_may_be_null:
+            with failures_of("prod"):
+                total = run(self._snapshot.connection, statements.count(self._source)).scalar_one()
+            if self._source.key_may_be_null:
                 self._refuse_rows_without_key()
-            bounds: list[tuple[str, ...]] = []
-            if total > self._limits.chunk_rows:
-                bounds = self._source.bounds(
-                    statements.boundaries(table, keys, number, self._limits.chunk_rows)
-                )
-            self._plan = Plan(
-                as_of=self._source.as_of,
-                total=total,
-                held=self._target.count(statements.count(self.spec.target_table, self._target_keys, number)),
-                ranges=cut(bounds, total, self._limits.chunk_rows),
-            )
+            with self._targets[0].transaction() as connection:
+                holds = run(connection, statements.any_row(self._into)).scalar_one()
+            self._plan = Plan(self._snapshot.as_of, int(total), bool(holds))
         return self._plan
 
-    def chunks(self, record: Record = record_nothing) -> Iterator[Chunk]:
+    def chunks(self, record: Record = record_nothing) -> Generator[Chunk, None, None]:
         """Puts range after range in place, each committed together with its record, and yields it.
 
-        ``record`` runs inside the chunk's transaction; what it raises rolls the chunk back and is
-        raised here.
+        ``record`` runs inside the chunk's transaction, in the thread of its lane; what it raises rolls
+        the chunk back and is raised here. Where the caller stops, the ranges in hand are finished.
 
         Raises:
             DatabaseFailed: of the side that failed; nothing of that chunk is left.
         """
-        plan = self.plan()
-        for part in plan.ranges:
-            if plan.held:
-                self._source_digest(part)  # now, for consulta's transaction must not wait for it
-            with self._target.transaction() as connection:
-                chunk = self._put_in_place(connection, part, known_empty=plan.held == 0)
-                record(connection, chunk)
-            yield chunk
+        return self._begun(self._put_in_place(record))
 
-    def compare(self) -> Iterator[Comparison]:
-        """Compares both sides range by range: prod's snapshot with one moment of consulta."""
-        with self._target.one_moment() as connection, ThreadPoolExecutor(1) as other_side:
-            for part in self.plan().ranges:
-                ours = other_side.submit(self._source_digest, part)
-                theirs = digest_of(connection, self._digest(part, of_source=False))
-                yield Comparison(part, ours.result(), theirs)
+    def compare(self) -> Generator[Comparison, None, None]:
+        """Compares both sides range by range: prod's snapshot with one moment of consulta.
+
+        The ranges are those of the chunks where all are in place; else they are cut for the purpose.
+        """
+        return self._begun(self._compared())
 
     def prove(self) -> Proof:
         """The comparison of the whole liquidation."""
         return Proof.of(self.compare())
 
-    def _match(self) -> None:
-        source = self._source.table(self.spec.source_table)
-        target = self._target.table(self.spec.target_table)
-        names = key_columns(self.spec, source, target)
-        ours = [source.column(name) for name in names]
-        theirs = [target.column(name) for name in names]
-        liquidation = self.spec.liquidation_column
-        self._source_keys: Keyset = keyset_of(source.column(liquidation), ours, theirs)
-        self._target_keys: Keyset = keyset_of(target.column(liquidation), theirs, ours)
-        self._key_may_be_null = any(not column.not_null for column in ours)
-        self._matched = match_columns(source, target)
+    def _begun(self, steps: Generator[T, None, None]) -> Generator[T, None, None]:
+        """Its lanes have to end before their connections do."""
+        self._steps.append(steps)
+        return steps
+
+    def _put_in_place(self, record: Record) -> Generator[Chunk, None, None]:
+        plan = self.plan()
+        over = threading.Event()
+        pace = Pace(self._limits, self._row_bytes())
+        supply = Supply(
+            self._cut(), pace, self._brake, lanes=self._limits.parallel, sleep=self._sleep, over=over
+        )
+        self._done = supply.done
+        self._known.clear()
+        writers = [self._writer(known_empty=not plan.holds) for _ in range(self._limits.parallel)]
+
+        def work(writer: Writer, part: KeyRange) -> Chunk:
+            chunk = writer.put_in_place(part, record)
+            self._known[part.number] = chunk
+            supply.finished(chunk)
+            return chunk
+
+        try:
+            yield from side_by_side(writers, supply.take, work, over)
+        except Permanent as refusal:
+            if refusal.sqlstate not in OTHER_ROWS or len(writers) == 1:
+                raise
+            supply.begin_again()
+            yield from side_by_side(writers[:1], supply.take, work, over)
+
+    def _compared(self) -> Generator[Comparison, None, None]:
+        done = [self._done[number] for number in sorted(self._done)]
+        if done and sum(part.rows for part in done) == self.plan().total:
+            parts = iter(done)
+            take = lambda: next(parts, None)  # noqa: E731
+        else:
+            self._known.clear()
+            cursor = self._cut()
+            take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
+        moment = self._moment_of(self._consulta, "consulta")
+        try:
+            lanes = [
+                (
+                    self._snapshot.reader(by_index=self._source.has_index),
+                    moment.reader(by_index=self._into.has_index),
+                )
+                for _ in range(self._limits.parallel)
+            ]
+            yield from compared(lanes, take, self._source, self._into, self._known)
+        finally:
+            moment.close()
+
+    def _moment_of(self, engine: Engine, side: Side) -> Snapshot:
+        return Snapshot(engine, side, lock_timeout_seconds=self._limits.lock_timeout_seconds)
+
+    def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[Slice, Slice]:
+        with failures_of("prod"):
+            source = read_table(self._snapshot.connection, "prod", spec.source_table)
+            # Nobody can truncate or rewrite it from now on: the snapshot would see it empty.
+            run(self._snapshot.connection, statements.hold(spec.source_table))
+        with self._target().transaction() as connection:
+            target = read_table(connection, "consulta", spec.target_table)
+        return slices(spec, source, target, liquidation_id)
 
     def _refuse_rows_without_key(self) -> None:
-        table, keys = self.spec.source_table, self._source_keys
-        found = self._source.count(statements.count_without_key(table, keys, self.liquidation_id))
+        with failures_of("prod"):
+            found = run(self._snapshot.connection, statements.count_without_key(self._source)).scalar_one()
         if found:
-            names = ", ".join(column.name for column in keys.columns)
+            names = ", ".join(column.name for column in self._source.keys.columns)
             raise NoUsableKey(
-                f"key ({names}) is NULL in {found} row{'s' if found > 1 else ''} of table {table} of prod: "
-                "fill it in there, or name another key"
+                f"key ({names}) is NULL in {found} row{'s' if found > 1 else ''} of table "
+                f"{self._source.table} of prod: fill it in there, or name another key"
             )
 
-    def _put_in_place(self, connection: Connection, part: KeyRange, *, known_empty: bool) -> Chunk:
-        started = time.monotonic()
-        held = EMPTY if known_empty else digest_of(connection, self._digest(part, of_source=False))
-        if held.rows and held == self._source_digest(part):
-            return Chunk(part, "unchanged", held.rows, 0, 0, 0, time.monotonic() - started)
-        if held.rows:
-            run(
-                connection,
-                statements.delete(self.spec.target_table, self._target_keys, self.liquidation_id, part),
-            )
-        rows, moved, size = self._write(connection, part)
-        return Chunk(
-            range=part,
-            outcome="replaced" if held.rows or moved else "copied",
-            rows=rows,
-            deleted=held.rows,
-            moved=moved,
-            bytes=size,
-            seconds=time.monotonic() - started,
+    def _target(self, *, by_index: bool = False) -> Target:
+        target = Target(
+            self._consulta,
+            lock_timeout_seconds=self._limits.lock_timeout_seconds,
+            label=self._label,
+            by_index=by_index,
+        )
+        self._targets.append(target)
+        return target
+
+    def _writer(self, *, known_empty: bool) -> Writer:
+        return Writer(
+            self._snapshot.reader(by_index=self._source.has_index),
+            self._target(by_index=self._into.has_index),
+            self._source,
+            self._into,
+            known_empty=known_empty,
+            waiting=self._waiting,
         )
 
-    def _write(self, connection: Connection, part: KeyRange) -> tuple[int, int, int]:
-        """Rows written, rows taken from other liquidations, bytes."""
-        try:
-            with connection.begin_nested():
-                pumped = self._pump(
-                    connection, part, statements.copy_in(self.spec.target_table.identifier, self._matched)
-                )
-                self._all_taken(pumped.sent, pumped.taken)
-            return pumped.sent, 0, pumped.bytes
-        except Permanent as refusal:
-            moved_rows = refusal.sqlstate == UNIQUE_VIOLATION and self._target_keys.across_liquidations
-            if not moved_rows:
-                raise
-        table = self.spec.target_table
-        run(connection, statements.create_staging(table, self._matched))
-        pumped = self._pump(connection, part, statements.copy_in(statements.STAGING, self._matched))
-        moved = run(connection, statements.delete_moved(table, self._target_keys)).rowcount
-        self._all_taken(pumped.sent, run(connection, statements.insert_staged(table, self._matched)).rowcount)
-        return pumped.sent, moved, pumped.bytes
+    def _cut(self) -> RangeCursor:
+        return RangeCursor(self._snapshot.connection, statements.declare(self._source), self.plan().total)
 
-    def _all_taken(self, sent: int, taken: int) -> None:
-        if sent != taken:
-            table = self.spec.target_table
-            raise Permanent(
-                f"consulta took {taken} of {sent} rows (table {table}): a trigger or a rule there drops rows",
-                side="consulta",
-                condition="RowsDropped",
-                table=table.name,
+    def _row_bytes(self) -> float:
+        with failures_of("prod"):
+            found = run(
+                self._snapshot.connection, statements.row_bytes(self._source.table, self.plan().total)
             )
-
-    def _pump(self, connection: Connection, part: KeyRange, copy_in: Composable) -> Pumped:
-        copy_out = statements.copy_out(
-            self.spec.source_table, self._matched, self._source_keys, self.liquidation_id, part
-        )
-        try:
-            return pump(
-                self._source.driver,
-                self._target.driver,
-                rendered(copy_out, self._source.connection).encode(),
-                rendered(copy_in, connection).encode(),
-                waiting=self._waiting,
-            )
-        except BaseException:
-            drop_if_unusable(connection)
-            raise
-
-    def _source_digest(self, part: KeyRange) -> Digest:
-        if part.number not in self._source_digests:
-            self._source_digests[part.number] = self._source.digest(self._digest(part, of_source=True))
-        return self._source_digests[part.number]
-
-    def _digest(self, part: KeyRange, *, of_source: bool) -> Composable:
-        return statements.digest(
-            self.spec.source_table if of_source else self.spec.target_table,
-            self._matched,
-            self._source_keys if of_source else self._target_keys,
-            self.liquidation_id,
-            part,
-            of_source=of_source,
-        )
+            average = found.scalar()
+        return float(average or 0.0)

@@ -5,6 +5,8 @@
     ├── SchemaError           the two tables don't fit; nothing was written
     │   ├── TableMissing
     │   ├── ColumnMissing
+    │   ├── EncodingUnknown       a database that doesn't know what its bytes mean
+    │   ├── ReferencesCascade     replacing a row would change rows of other tables
     │   ├── NoUsableKey
     │   └── ColumnsDiffer     carries one line per column that differs
     ├── DatabaseFailed        a server said no, or went away
@@ -58,8 +60,32 @@ class ColumnMissing(SchemaError):
         self.column = column
 
 
+class ReferencesCascade(SchemaError):
+    """Foreign keys of other tables would delete or blank rows there when a row is replaced."""
+
+    def __init__(self, table: str, constraints: list[str]) -> None:
+        super().__init__(
+            f"rows of {table} can't be replaced in consulta without changing other tables: "
+            f"{', '.join(constraints)} cascade, or set NULL or a default, on DELETE; "
+            "make them NO ACTION there"
+        )
+        self.table = table
+        self.constraints = constraints
+
+
+class EncodingUnknown(SchemaError):
+    """The database is SQL_ASCII: its bytes are of no known encoding, and can't be checked or converted."""
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(
+            f"the database of {side} has the encoding SQL_ASCII, which doesn't say what its bytes mean: "
+            f"only a database that knows its encoding, such as UTF8, can be copied without loss"
+        )
+        self.side = side
+
+
 class NoUsableKey(SchemaError):
-    """Neither a primary key nor a configured unique key of NOT NULL columns is there."""
+    """No primary key, nor a configured unique key of NOT NULL columns, that both sides sort alike."""
 
 
 class ColumnsDiffer(SchemaError):

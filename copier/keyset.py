@@ -5,7 +5,8 @@ type can be a key. The first range has no lower bound and the last no upper one:
 every row, also those that only consulta has.
 
 The predicate compares the row (liquidation, key) as a whole. With separate conditions the planner
-may walk the primary key and filter away every other liquidation's rows on the way.
+may walk the primary key and filter away every other liquidation's rows on the way; and with an equality
+beside the comparison the index would be read from the liquidation's first key on.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Keyset:
 
     @property
     def values_as_text(self) -> sql.Composable:
-        return sql.SQL("ARRAY[{}]").format(
+        return sql.SQL("ARRAY[{}]::text[]").format(
             sql.SQL(", ").join(
                 sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in self.columns
             )
@@ -75,15 +76,21 @@ class Keyset:
 
     def within(self, liquidation_id: int, key_range: KeyRange) -> sql.Composable:
         """The condition for the rows of one range of one liquidation."""
-        conditions = [self.whole(liquidation_id)]
-        for operator, bound in ((sql.SQL(">"), key_range.lower), (sql.SQL("<="), key_range.upper)):
-            if bound is not None:
-                conditions.append(
-                    sql.SQL("({}) {} ({})").format(
-                        self.order, operator, self._literals(liquidation_id, bound)
-                    )
-                )
-        return sql.SQL(" AND ").join(conditions)
+        if key_range.lower is None and key_range.upper is None:
+            return self.whole(liquidation_id)
+        return sql.SQL("{} AND {}").format(
+            self._beyond(sql.SQL(">"), sql.SQL(">="), liquidation_id, key_range.lower),
+            self._beyond(sql.SQL("<="), sql.SQL("<="), liquidation_id, key_range.upper),
+        )
+
+    def _beyond(
+        self, operator: sql.SQL, open_operator: sql.SQL, liquidation_id: int, bound: Bound | None
+    ) -> sql.Composable:
+        if bound is None:
+            return sql.SQL("{} {} {}").format(
+                sql.Identifier(self.liquidation_column), open_operator, self.liquidation(liquidation_id)
+            )
+        return sql.SQL("({}) {} ({})").format(self.order, operator, self._literals(liquidation_id, bound))
 
     def _keys(self) -> list[sql.Composable]:
         return [column.expression for column in self.columns]
@@ -109,21 +116,6 @@ class KeyRange:
         low = "-∞" if self.lower is None else ", ".join(self.lower)
         high = "∞" if self.upper is None else ", ".join(self.upper)
         return f"({low}, {high}]"
-
-
-def cut(boundaries: list[Bound], total: int, chunk_rows: int) -> tuple[KeyRange, ...]:
-    """The ranges between every ``chunk_rows``-th key; always at least one, so that surplus rows go."""
-    inner = boundaries[: max(0, -(-total // chunk_rows) - 1)]
-    edges: list[Bound | None] = [None, *inner, None]
-    return tuple(
-        KeyRange(
-            number=number,
-            lower=edges[number - 1],
-            upper=edges[number],
-            rows=min(chunk_rows, total - (number - 1) * chunk_rows),
-        )
-        for number in range(1, len(edges))
-    )
 
 
 def keyset_of(liquidation: Column, keys: list[Column], others: list[Column]) -> Keyset:

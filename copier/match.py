@@ -15,14 +15,14 @@ from copier.catalog import Column, ColumnType, Table
 from copier.errors import ColumnsDiffer
 from copier.keyset import cast_to
 
-#: Types whose equality is identity, so that PostgreSQL's own hash of the value is exact. Every
-#: other type is hashed through its binary output: 1.0 and 1.00 are equal numerics, not identical.
+#: Types whose equality is identity, and whose own hash in PostgreSQL takes in every bit. All others
+#: are hashed through their binary output: 1.0 and 1.00 are equal numerics, not identical; and numbers
+#: and times of 64 bits are folded to 32 before they are hashed, so that 1 and 2^32 have one hash.
 IDENTICAL_WHEN_EQUAL = frozenset(
     {
         "boolean",
         "smallint",
         "integer",
-        "bigint",
         "oid",
         "text",
         "character varying",
@@ -30,9 +30,6 @@ IDENTICAL_WHEN_EQUAL = frozenset(
         "bytea",
         "date",
         "uuid",
-        "timestamp without time zone",
-        "timestamp with time zone",
-        "time without time zone",
     }
 )
 

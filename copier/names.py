@@ -15,6 +15,21 @@ from copier.errors import BadName
 #: PostgreSQL cuts longer names silently (NAMEDATALEN - 1), so they are refused here.
 MAX_BYTES = 63
 
+#: PostgreSQL's words that can't stand bare for a table or a column (reserved, also where it allows some
+#: of them for functions and types); a test compares them with the server's own list.
+RESERVED = frozenset(
+    """
+    all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate
+    collation column concurrently constraint create cross current_catalog current_date current_role
+    current_schema current_time current_timestamp current_user default deferrable desc distinct do else end
+    except false fetch for foreign freeze from full grant group having ilike in initially inner intersect
+    into is isnull join lateral leading left like limit localtime localtimestamp natural not notnull null
+    offset on only or order outer overlaps placing primary references returning right select session_user
+    similar some symmetric system_user table tablesample then to trailing true union unique user using
+    variadic verbose when where window with
+    """.split()  # noqa: SIM905
+)
+
 _PART = re.compile(r'"(?P<quoted>(?:[^"\x00]|"")+)"|(?P<plain>[^\W\d][\w$]*)')
 
 
@@ -49,7 +64,7 @@ class TableName:
 
 def quoted(name: str) -> str:
     """The name as SQL must write it: bare where that reads back as the same name."""
-    if re.fullmatch(r"[a-z_][a-z0-9_$]*", name):
+    if re.fullmatch(r"[a-z_][a-z0-9_$]*", name) and name not in RESERVED:
         return name
     return '"' + name.replace('"', '""') + '"'
 

@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from copier.difference import Counts
+from copier.digest import Digest
 from copier.keyset import KeyRange
 
-Outcome = Literal["copied", "replaced", "unchanged"]
+Outcome = Literal["copied", "updated", "replaced", "unchanged"]
+
+
+def cores() -> int:
+    """How many ranges are worth copying at once: the cores, at most four."""
+    return max(1, min(4, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How hard a copy may press: rows a chunk, and how long to wait for a lock in consulta."""
+    """How hard a copy may press.
+
+    ``chunk_rows`` is the most that a chunk may have, ``chunk_seconds`` what it should take;
+    ``parallel`` how many ranges are copied at once; ``rows_per_second`` caps the whole copy;
+    ``lock_timeout_seconds`` is how long a chunk waits for a lock in consulta;
+    ``standby_lag_mb`` pauses the copy while a standby of consulta is that far behind.
+    """
 
     chunk_rows: int = 50_000
+    chunk_seconds: float = 1.0
+    parallel: int = field(default_factory=cores)
+    rows_per_second: float | None = None
     lock_timeout_seconds: float = 10.0
+    standby_lag_mb: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the snapshot holds: ``total`` rows in prod at ``as_of``, ``held`` rows in consulta before."""
+    """``total`` rows in prod at ``as_of``; whether consulta ``holds`` any row of the liquidation."""
 
     as_of: datetime
     total: int
-    held: int
-    ranges: tuple[KeyRange, ...]
+    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A range that is in place: what it took. ``bytes`` are those of the COPY stream."""
+    """A range that is in place, and what it took.
+
+    ``rows`` are prod's; ``moved`` those among the inserted ones that consulta held under another
+    liquidation; ``bytes`` those of the COPY stream; ``source`` prod's digest where it was needed.
+    ``versions`` is the digest of the row versions in consulta whose values were found to be prod's.
+    """
 
     range: KeyRange
     outcome: Outcome
     rows: int
-    deleted: int
-    moved: int
-    bytes: int
-    seconds: float
+    counts: Counts
+    moved: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    source: Digest | None = None
+    versions: Digest | None = None

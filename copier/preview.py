@@ -1,26 +1,25 @@
 """A look at both sides before a copy: bounded in time, writes nothing.
 
-A count that would take too long is None: not known is an answer, and no reason to keep prod busy.
+A count that would take too long becomes the planner's estimate, and is said to be one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from psycopg import sql
+from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
-from copier.catalog import key_columns, read_table
+from copier.catalog import Table, read_table
 from copier.errors import Side, Transient
 from copier.failure import failures_of
-from copier.keyset import keyset_of
-from copier.match import match_columns
-from copier.names import TableName
+from copier.names import TableName, quoted
 from copier.session import milliseconds, open_read_only, run, shut
+from copier.slices import Slice, slices
 from copier.spec import CopySpec
 
 T = TypeVar("T")
@@ -38,16 +37,33 @@ class Catalogue:
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
-    """``exists`` and ``label`` come from the catalogue, None without one.
+class Count:
+    """Rows of one side; not ``exact`` where counting took too long and the planner was asked instead.
 
-    The counts are None where they took too long.
+    ``rows`` is None where not even the planner could be asked, because somebody holds the table.
     """
+
+    rows: int | None
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A statement that would make the copy faster on that side."""
+
+    side: Side
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """``exists`` and ``label`` come from the catalogue, None without one."""
 
     exists: bool | None
     label: str | None
-    in_prod: int | None
-    in_consulta: int | None
+    in_prod: Count
+    in_consulta: Count
+    advice: tuple[Advice, ...]
 
 
 def preview(
@@ -72,22 +88,30 @@ def preview(
     ):
         source = ours.read(lambda connection: read_table(connection, "prod", spec.source_table))
         target = theirs.read(lambda connection: read_table(connection, "consulta", spec.target_table))
-        names = key_columns(spec, source, target)
-        match_columns(source, target)
-        source_keys, target_keys = (
-            keyset_of(
-                table.column(spec.liquidation_column),
-                [table.column(name) for name in names],
-                [other.column(name) for name in names],
-            )
-            for table, other in ((source, target), (target, source))
-        )
-        held = other_side.submit(
-            theirs.bounded, statements.count(spec.target_table, target_keys, liquidation_id)
-        )
+        rows, held_rows = slices(spec, source, target, liquidation_id)
+        held = other_side.submit(theirs.count, held_rows)
         exists, label = (None, None) if catalogue is None else ours.entry(catalogue, liquidation_id)
-        total = ours.bounded(statements.count(spec.source_table, source_keys, liquidation_id))
-        return Preview(exists, label, total, held.result())
+        return Preview(
+            exists=exists,
+            label=label,
+            in_prod=ours.count(rows),
+            in_consulta=held.result(),
+            advice=tuple(
+                advice
+                for table, side in ((source, rows), (target, held_rows))
+                for advice in _advice(table, side)
+            ),
+        )
+
+
+def _advice(table: Table, rows: Slice) -> Iterator[Advice]:
+    """The index that every range is read by, where it is missing."""
+    if table.can_be_indexed and not rows.has_index:
+        # Of a partitioned table PostgreSQL builds no index concurrently.
+        how = "" if table.is_partitioned else " CONCURRENTLY"
+        names = [quoted(rows.keys.liquidation_column)]
+        names += [quoted(key.name) + (' COLLATE "C"' if key.by_bytes else "") for key in rows.keys.columns]
+        yield Advice(table.side, f"CREATE INDEX{how} ON {table.name} ({', '.join(names)})")
 
 
 class _Look:
@@ -100,7 +124,7 @@ class _Look:
 
     def __enter__(self) -> _Look:
         with failures_of(self._side):
-            self._connection = open_read_only(self._engine)
+            self._connection = open_read_only(self._engine, self._side)
             try:
                 self._connection.exec_driver_sql(statements.SETTINGS)
                 self._connection.execute(
@@ -118,11 +142,19 @@ class _Look:
         with failures_of(self._side):
             return ask(self._connection)
 
-    def bounded(self, statement: sql.Composable) -> int | None:
-        """The count, or None where the statement timeout ended it."""
+    def count(self, rows: Slice) -> Count:
+        """Exact; or the planner's estimate where the statement timeout ended the count; or not known."""
+        counted = self._bounded(statements.count(rows))
+        if counted is not None:
+            return Count(int(counted), exact=True)
+        plan = self._bounded(statements.estimate(rows))
+        return Count(None if plan is None else int(plan[0]["Plan"]["Plan Rows"]), exact=False)
+
+    def _bounded(self, statement: Composable) -> Any:
+        """The value; None where the statement timeout ended it."""
         try:
             with failures_of(self._side), self._connection.begin_nested():
-                return int(run(self._connection, statement).scalar_one())
+                return run(self._connection, statement).scalar_one()
         except Transient as error:
             if error.sqlstate == QUERY_CANCELED:
                 return None

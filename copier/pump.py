@@ -11,6 +11,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 
 import psycopg
 from psycopg import pq
@@ -22,6 +23,8 @@ from copier.failure import failures_of
 BLOCK_BYTES = 256 * 1024
 #: How long one side may stay silent before `waiting` is asked, in seconds.
 PATIENCE_SECONDS = 1.0
+
+_NOT_BLOCKING = repeat(1)
 
 Waiting = Callable[[], None]
 
@@ -101,12 +104,17 @@ class _CopyEnd:
         pieces: list[bytes | memoryview] = []
         size = 0
         get_copy_data = self._pgconn.get_copy_data
+        append = pieces.append
         while size < BLOCK_BYTES and not self._at_end:
-            length, data = get_copy_data(1)
-            if length > 0:
-                pieces.append(data)
+            # The loop that runs once a row: nothing but the call that has to be.
+            for length, data in map(get_copy_data, _NOT_BLOCKING):
+                if length <= 0:
+                    break
+                append(data)
                 size += length
-            elif length == 0:
+                if size >= BLOCK_BYTES:
+                    return b"".join(pieces)
+            if length == 0:
                 self._wait(select.POLLIN)
                 self._pgconn.consume_input()
             else:

@@ -8,10 +8,21 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, Engine
 
+from copier.errors import EncodingUnknown, Side
 
-def open_read_only(engine: Engine) -> Connection:
+
+def connected(engine: Engine, side: Side) -> Connection:
+    """Raises EncodingUnknown where the side's answers are bytes that SQLAlchemy can't even begin with."""
+    try:
+        return engine.connect()
+    except TypeError as error:
+        raise EncodingUnknown(side) from error
+
+
+def open_read_only(engine: Engine, side: Side) -> Connection:
     """A connection whose transaction is REPEATABLE READ, READ ONLY."""
-    return engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    connection = connected(engine, side)
+    return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def run(connection: Connection, statement: sql.Composable) -> Any:

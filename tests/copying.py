@@ -18,7 +18,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from copier import Chunk, Copy, CopySpec, Limits, Plan, Proof, TableName
+from copier import Chunk, Copy, CopySpec, Counts, Limits, Plan, Proof, TableName
 from tests.support import Database
 
 ITEMS = """
@@ -59,6 +59,10 @@ class Done:
     def outcomes(self) -> list[str]:
         return [chunk.outcome for chunk in self.chunks]
 
+    @property
+    def counts(self) -> Counts:
+        return sum((chunk.counts for chunk in self.chunks), Counts())
+
 
 @dataclass(frozen=True)
 class Sides:
@@ -77,19 +81,23 @@ class Sides:
         spec: CopySpec,
         liquidation: int = 42,
         *,
-        chunk_rows: int = 50_000,
-        lock_timeout_seconds: float = 10.0,
         prod_url: str | None = None,
         consulta_url: str | None = None,
         waiting: Callable[[], None] = lambda: None,
+        sleep: Callable[[float], object] = time.sleep,
+        throttled: Callable[[float | None], None] = lambda lag_mb: None,
+        **limits: Any,
     ) -> Iterator[Copy]:
+        """A copy in one lane and of chunks that a slow moment doesn't shrink, unless asked otherwise."""
         with Copy(
             engine(prod_url or self.prod.url),
             engine(consulta_url or self.consulta.url),
             spec,
             liquidation,
-            limits=Limits(chunk_rows=chunk_rows, lock_timeout_seconds=lock_timeout_seconds),
+            limits=Limits(**{"parallel": 1, "chunk_seconds": 60.0, **limits}),
             waiting=waiting,
+            sleep=sleep,
+            throttled=throttled,
         ) as copy:
             yield copy
 
@@ -102,7 +110,7 @@ class Sides:
         **options: Any,
     ) -> Done:
         with self.open(spec, liquidation, **options) as copy:
-            chunks = list(copy.chunks(record))
+            chunks = sorted(copy.chunks(record), key=lambda chunk: chunk.range.number)
             return Done(copy.plan(), chunks, copy.prove())
 
     def copy_proven(self, spec: CopySpec, liquidation: int = 42, **options: Any) -> Done:

@@ -14,7 +14,7 @@ from bot.jobs.outbox import Outbox
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore, Request, Requester
 from bot.jobs.sweep import Sweep, Swept
-from copier import Chunk, Comparison, CopySpec, Digest, Plan, Proof, TableName
+from copier import Chunk, Comparison, CopySpec, Counts, Digest, Plan, Proof, TableName
 from copier.keyset import KeyRange
 from tests.support import Database
 
@@ -22,14 +22,15 @@ TABLE = TableName.parse("public.items")
 SPEC = CopySpec("items", TABLE, TABLE, "liquidation_id")
 ANA = Requester("T0", "U0ANA", "Ana", "es-ES")
 RANGE = KeyRange(1, None, ("5",), rows=5)
-CHUNK = Chunk(RANGE, "copied", 5, 1, 2, 100, 0.1)
-SAME = Chunk(KeyRange(2, ("5",), None, rows=3), "unchanged", 3, 0, 0, 0, 0.1)
-PROOF = Proof.of([Comparison(RANGE, Digest(5, 7), Digest(5, 7))])
+CHUNK = Chunk(RANGE, "updated", 5, Counts(inserted=2, updated=2, deleted=1, unchanged=1), 2, 100, 0.1)
+SAME = Chunk(KeyRange(2, ("5",), None, rows=3), "unchanged", 3, Counts(unchanged=3), seconds=0.1)
+COMPARED = Comparison(RANGE, Digest(5, 7), Digest(5, 7))
+PROOF = Proof.of([COMPARED])
 WRONG = Proof.of([Comparison(RANGE, Digest(5, 7), Digest(4, 7))])
 LOST = Failure("connection", "the connection to prod was lost", side="prod")
 
 
-PLAN = Plan(datetime.now(UTC), 8, 3, (RANGE, SAME.range))
+PLAN = Plan(datetime.now(UTC), total=8, holds=True)
 
 
 class Jobs:

@@ -17,8 +17,8 @@ from bot.i18n import Translator
 from bot.jobs.store import Request
 from bot.messages import answers
 from bot.messages.blocks import Message, cut
-from bot.messages.preview import CANCEL_ACTION, COPY_ACTION, Offer, preview_card
-from copier import Catalogue, Preview, preview
+from bot.messages.preview import CANCEL_ACTION, COPY_ACTION, Offer, preview_card, removes_everything
+from copier import Count, Preview, preview
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class CopyLiquidation:
         if live is not None:
             return answers.running_already(live, self._surface.announcer.link(live), t)
         seen = self._look(copy, liquidation_id)
-        nothing = seen.in_prod == 0 and not seen.in_consulta
+        nothing = removes_everything(seen) and seen.in_consulta == Count(0, exact=True)
         if seen.exists is False or (seen.exists is None and nothing):
             catalogue = self._surface.file.liquidations
             return answers.unknown_liquidation(liquidation_id, str(catalogue.table) if catalogue else None, t)
@@ -108,7 +108,7 @@ class CopyLiquidation:
             self._surface.consulta,
             copy.spec,
             liquidation_id,
-            catalogue=Catalogue(listed.table, listed.id, listed.label) if listed else None,
+            catalogue=listed.catalogue if listed else None,
             timeout_seconds=self._surface.file.work.preview_timeout_seconds,
         )
 

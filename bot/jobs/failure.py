@@ -10,8 +10,10 @@ from copier.errors import (
     ColumnsDiffer,
     CopierError,
     DatabaseFailed,
+    EncodingUnknown,
     NotProven,
     NoUsableKey,
+    ReferencesCascade,
     TableMissing,
 )
 
@@ -33,6 +35,13 @@ CODES = {
     "53": "resources",
     "57": "server_down",
     "08": "connection",
+}
+
+#: Failures that have no SQLSTATE, by the copier's own names for them.
+CONDITIONS = {
+    "LoginRefused": "login",
+    "RowsDropped": "rows_dropped",
+    "StandbyLagHidden": "standby_hidden",
 }
 
 
@@ -78,13 +87,17 @@ def failure_of(error: CopierError) -> Failure:
             return Failure("columns_differ", sentence, table=error.table, lines=error.lines)
         case NotProven():
             return Failure("not_proven", sentence, lines=[str(each) for each in error.differences[:10]])
+        case ReferencesCascade():
+            return Failure("cascades", sentence, table=error.table, lines=error.constraints)
+        case EncodingUnknown():
+            return Failure("encoding", sentence, side=error.side)
         case NoUsableKey() | BadName():
-            return Failure("no_key", sentence)
+            return Failure("no_key", sentence, lines=[sentence])
         case _:
             return Failure("unknown", sentence)
 
 
 def _code(sqlstate: str | None, condition: str) -> str:
     if sqlstate is None:
-        return "login" if condition == "LoginRefused" else "connection"
+        return CONDITIONS.get(condition, "connection")
     return CODES.get(sqlstate) or CODES.get(sqlstate[:2]) or "database"

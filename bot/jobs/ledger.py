@@ -1,13 +1,16 @@
-"""The ledger: a chunk's line, the job's counters and its lease, in the chunk's own transaction."""
+"""The ledger: a chunk's line, the job's counters and its lease, in the chunk's own transaction.
+
+At the end the proof adds the digests of both sides to each line: together they are the receipt.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.lifecycle import Claim, Lifecycle
 from bot.jobs.models import CopyChunk, CopyJob
-from copier import Chunk
+from copier import Chunk, Comparison
 
 
 class Ledger:
@@ -28,8 +31,10 @@ class Ledger:
             self._claim,
             copied_records=CopyJob.copied_records + chunk.rows,
             chunks_done=CopyJob.chunks_done + 1,
-            unchanged_records=CopyJob.unchanged_records + (chunk.rows if chunk.outcome == "unchanged" else 0),
-            deleted_records=CopyJob.deleted_records + chunk.deleted,
+            inserted_records=CopyJob.inserted_records + chunk.counts.inserted,
+            updated_records=CopyJob.updated_records + chunk.counts.updated,
+            deleted_records=CopyJob.deleted_records + chunk.counts.deleted,
+            unchanged_records=CopyJob.unchanged_records + chunk.counts.unchanged,
             moved_records=CopyJob.moved_records + chunk.moved,
             copied_bytes=CopyJob.copied_bytes + chunk.bytes,
             # Only new ground ends a row of failures: what was in place before proves nothing.
@@ -44,9 +49,38 @@ class Ledger:
                 upper_key=list(chunk.range.upper) if chunk.range.upper else None,
                 outcome=chunk.outcome,
                 records=chunk.rows,
-                deleted_records=chunk.deleted,
+                inserted_records=chunk.counts.inserted,
+                updated_records=chunk.counts.updated,
+                deleted_records=chunk.counts.deleted,
+                unchanged_records=chunk.counts.unchanged,
                 moved_records=chunk.moved,
                 bytes=chunk.bytes,
                 seconds=chunk.seconds,
             )
         )
+
+    def compared(self, comparison: Comparison) -> None:
+        """Adds both digests of a range to its line, and the rows to the job's counter.
+
+        Raises:
+            StaleAttempt: another worker holds the job.
+        """
+        with self._lifecycle.transaction() as connection:
+            self._lifecycle.step(
+                connection,
+                self._claim,
+                verified_records=CopyJob.verified_records + comparison.source.rows,
+            )
+            connection.execute(
+                update(CopyChunk)
+                .where(
+                    CopyChunk.job_id == self._claim.job_id,
+                    CopyChunk.attempt == self._claim.attempt,
+                    CopyChunk.number == comparison.range.number,
+                )
+                .values(
+                    target_records=comparison.target.rows,
+                    source_digest=comparison.source.hex,
+                    target_digest=comparison.target.hex,
+                )
+            )

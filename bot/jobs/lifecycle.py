@@ -6,6 +6,8 @@ The attempt is the fencing token: every step asks for it, and a worker whose tok
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -50,6 +52,12 @@ class Lifecycle:
         self._engine = engine
         self._lease = timedelta(seconds=lease_seconds)
 
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One for a step and what belongs to it."""
+        with self._engine.begin() as connection:
+            yield connection
+
     def claim(self, job_id: int, worker: str) -> Claim | None:
         """Takes a pending job that is due: running, attempt + 1, a lease. None where there is none."""
         statement = (
@@ -65,13 +73,16 @@ class Lifecycle:
                 worker=worker,
                 lease_until=func.now() + self._lease,
                 phase=Phase.COUNTING,
+                throttle=None,
                 started_at=func.coalesce(CopyJob.started_at, func.now()),
+                claimed_at=func.now(),
                 total_records=None,
                 copied_records=0,
-                chunks_total=None,
                 chunks_done=0,
-                unchanged_records=0,
+                inserted_records=0,
+                updated_records=0,
                 deleted_records=0,
+                unchanged_records=0,
                 moved_records=0,
                 verified_records=0,
                 copied_bytes=0,
@@ -97,14 +108,13 @@ class Lifecycle:
             self.step(connection, claim)
 
     def planned(self, claim: Claim, plan: Plan) -> None:
-        """The snapshot is counted and cut."""
+        """The snapshot is counted."""
         with self._engine.begin() as connection:
             self.step(
                 connection,
                 claim,
                 phase=Phase.COPYING,
                 total_records=plan.total,
-                chunks_total=len(plan.ranges),
                 as_of=plan.as_of,
                 copying_since=func.now(),
             )
@@ -113,20 +123,22 @@ class Lifecycle:
         with self._engine.begin() as connection:
             self.step(connection, claim, phase=Phase.VERIFYING, verifying_since=func.now())
 
-    def compared(self, claim: Claim, rows: int) -> None:
-        """So many more rows were compared on both sides."""
+    def throttled(self, claim: Claim, lag_mb: float | None) -> None:
+        """The copy waits for a standby of consulta that is so far behind; None: it goes on."""
+        reason = None if lag_mb is None else {"code": "standby_lag", "mb": round(lag_mb, 1)}
         with self._engine.begin() as connection:
-            self.step(connection, claim, verified_records=CopyJob.verified_records + rows)
+            self.step(connection, claim, throttle=reason)
 
     def completed(self, claim: Claim, proof: Proof) -> None:
         """The proof holds: the job's end and what is to be told about it are one transaction."""
         if not proof.holds:
             raise ValueError("only a proof that holds completes a job")
         with self._engine.begin() as connection:
-            self._end(connection, claim, Status.COMPLETED, digest=proof.target.hex, error=None)
+            self._end(connection, claim, Status.COMPLETED, error=None, **_proof(proof))
             self._event(connection, claim, "completed", rows=proof.target.rows, digest=proof.target.hex)
 
-    def failed(self, claim: Claim, failure: Failure) -> None:
+    def failed(self, claim: Claim, failure: Failure, proof: Proof | None = None) -> None:
+        """``proof`` where the job failed because it didn't hold."""
         with self._engine.begin() as connection:
             self._end(
                 connection,
@@ -134,6 +146,7 @@ class Lifecycle:
                 Status.FAILED,
                 error=failure.as_json(),
                 error_message=failure.sentence,
+                **({} if proof is None else _proof(proof)),
             )
             self._event(connection, claim, "failed", message=failure.sentence, **failure.as_json())
 
@@ -159,6 +172,7 @@ class Lifecycle:
                 enqueued_at=None,
                 lease_until=None,
                 phase=None,
+                throttle=None,
                 error=failure.as_json(),
             )
             self._event(
@@ -224,6 +238,14 @@ class Lifecycle:
         )
         with self._engine.begin() as connection:
             connection.execute(statement, {"earlier": f"{label_of(claim.job_id)}/%", "own": claim.label})
+
+
+def _proof(proof: Proof) -> dict[str, Any]:
+    return {
+        "target_records": proof.target.rows,
+        "source_digest": proof.source.hex,
+        "target_digest": proof.target.hex,
+    }
 
 
 def announce_ending(connection: Connection, job_id: int) -> None:

@@ -112,19 +112,24 @@ class CopyJob(Base):
     run_after: Mapped[datetime] = mapped_column(server_default=func.now())
     enqueued_at: Mapped[datetime | None]
     phase: Mapped[str | None]
+    throttle: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
     # The counters of the current attempt, and its proof.
+    claimed_at: Mapped[datetime | None]
     as_of: Mapped[datetime | None]
     copying_since: Mapped[datetime | None]
     verifying_since: Mapped[datetime | None]
-    chunks_total: Mapped[int | None] = mapped_column(Integer)
     chunks_done: Mapped[int] = mapped_column(Integer, server_default="0")
-    unchanged_records: Mapped[int] = mapped_column(server_default="0")
+    inserted_records: Mapped[int] = mapped_column(server_default="0")
+    updated_records: Mapped[int] = mapped_column(server_default="0")
     deleted_records: Mapped[int] = mapped_column(server_default="0")
+    unchanged_records: Mapped[int] = mapped_column(server_default="0")
     moved_records: Mapped[int] = mapped_column(server_default="0")
     verified_records: Mapped[int] = mapped_column(server_default="0")
     copied_bytes: Mapped[int] = mapped_column(server_default="0")
-    digest: Mapped[str | None]
+    target_records: Mapped[int | None]
+    source_digest: Mapped[str | None]
+    target_digest: Mapped[str | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
     # Slack's projection: where the card is.
@@ -133,7 +138,7 @@ class CopyJob(Base):
 
 
 class CopyChunk(Base):
-    """The ledger: one line a chunk, committed with the chunk's rows."""
+    """The ledger: one line a chunk, committed with the chunk's rows; the proof adds both digests."""
 
     __tablename__ = "copy_chunks"
 
@@ -146,10 +151,16 @@ class CopyChunk(Base):
     upper_key: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     outcome: Mapped[str]
     records: Mapped[int]
+    inserted_records: Mapped[int]
+    updated_records: Mapped[int]
     deleted_records: Mapped[int]
+    unchanged_records: Mapped[int]
     moved_records: Mapped[int]
     bytes: Mapped[int]
     seconds: Mapped[float] = mapped_column(Float)
+    target_records: Mapped[int | None]
+    source_digest: Mapped[str | None]
+    target_digest: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 

@@ -36,13 +36,17 @@ class JobSnapshot:
     total: int | None
     copied: int
     verified: int
-    unchanged: int
+    inserted: int
+    updated: int
     deleted: int
+    unchanged: int
     moved: int
     bytes: int
-    chunks_total: int | None
     chunks_done: int
-    digest: str | None
+    target_records: int | None
+    source_digest: str | None
+    target_digest: str | None
+    throttle: dict[str, Any] | None
     error: dict[str, Any] | None
     error_message: str | None
     requester_id: str
@@ -54,6 +58,7 @@ class JobSnapshot:
     worker: str | None
     created_at: datetime
     started_at: datetime | None
+    claimed_at: datetime | None
     copying_since: datetime | None
     verifying_since: datetime | None
     finished_at: datetime | None
@@ -91,6 +96,17 @@ class JobSnapshot:
         if self.total is None or self.rate is None or self.phase is not Phase.COPYING:
             return None
         return max(0.0, (self.total - self.copied) / self.rate)
+
+    def seconds_of(self, phase: Phase) -> float | None:
+        """How long the present attempt was, or has been, in that phase; None before it."""
+        began, after = {
+            Phase.COUNTING: (self.claimed_at, self.copying_since),
+            Phase.COPYING: (self.copying_since, self.verifying_since),
+            Phase.VERIFYING: (self.verifying_since, self.finished_at),
+        }[phase]
+        if began is None:
+            return None
+        return max(0.0, ((after or self.finished_at or self.now) - began).total_seconds())
 
     @property
     def is_from_slack(self) -> bool:
@@ -133,13 +149,17 @@ def snapshot_of(row: Row[Any]) -> JobSnapshot:
         total=job.total_records,
         copied=job.copied_records,
         verified=job.verified_records,
-        unchanged=job.unchanged_records,
+        inserted=job.inserted_records,
+        updated=job.updated_records,
         deleted=job.deleted_records,
+        unchanged=job.unchanged_records,
         moved=job.moved_records,
         bytes=job.copied_bytes,
-        chunks_total=job.chunks_total,
         chunks_done=job.chunks_done,
-        digest=job.digest,
+        target_records=job.target_records,
+        source_digest=job.source_digest,
+        target_digest=job.target_digest,
+        throttle=job.throttle,
         error=job.error,
         error_message=job.error_message,
         requester_id=user.slack_user_id,
@@ -151,6 +171,7 @@ def snapshot_of(row: Row[Any]) -> JobSnapshot:
         worker=job.worker,
         created_at=job.created_at,
         started_at=job.started_at,
+        claimed_at=job.claimed_at,
         copying_since=job.copying_since,
         verifying_since=job.verifying_since,
         finished_at=job.finished_at,

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bot.errors import AlreadyRunning
-from bot.jobs.models import CopyEvent, CopyJob, User
+from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
 from bot.jobs.statuses import LIVE, Status
@@ -107,6 +107,16 @@ class JobStore:
             connection.execute(
                 update(CopyJob).where(CopyJob.id == job_id).values(channel_id=channel_id, message_ts=None)
             )
+
+    def chunks(self, job_id: int) -> Sequence[CopyChunk]:
+        """The ledger of the job's last attempt."""
+        last = select(func.max(CopyChunk.attempt)).where(CopyChunk.job_id == job_id).scalar_subquery()
+        with Session(self._engine) as session:
+            return session.scalars(
+                select(CopyChunk)
+                .where(CopyChunk.job_id == job_id, CopyChunk.attempt == last)
+                .order_by(CopyChunk.number)
+            ).all()
 
     def events(self, job_id: int) -> Sequence[CopyEvent]:
         with Session(self._engine) as session:

@@ -93,12 +93,16 @@ def _running(job: JobSnapshot, t: Translator) -> str:
             done=t.number(job.verified),
             total=t.rows(job.total or 0),
         )
+    if job.throttle:
+        return t(
+            "Held back: a standby of consulta is {mb} MB behind, and the copy waits for it",
+            mb=t.number(job.throttle.get("mb", 0)),
+        )
     if job.phase is Phase.COPYING:
         left = job.seconds_left
         return t(
-            "Copying, chunk {done} of {total} · {rate} · {left} left",
-            done=min(job.chunks_done + 1, job.chunks_total or 1),
-            total=job.chunks_total,
+            "Copying, chunk {number} · {rate} · {left} left",
+            number=t.number(job.chunks_done + 1),
             rate=rate(job, t),
             left="N/A" if left is None else t.duration(left),
         )

@@ -47,14 +47,15 @@ def reply(job: JobSnapshot, t: Translator) -> Message:
 def receipt(job: JobSnapshot, t: Translator) -> str:
     """What was done to consulta, and the proof's digest."""
     parts = [
-        t("written {rows}", rows=t.number(job.copied - job.unchanged)),
+        t("inserted {rows}", rows=t.number(job.inserted)),
+        t("updated {rows}", rows=t.number(job.updated)),
+        t("deleted {rows}", rows=t.number(job.deleted)),
         t("unchanged {rows}", rows=t.number(job.unchanged)),
-        t("removed before {rows}", rows=t.number(job.deleted)),
     ]
     if job.moved:
         parts.append(t("taken over from other liquidations {rows}", rows=t.number(job.moved)))
-    if job.digest:
-        parts.append(t("digest {digest}", digest=f"`{job.digest}`"))
+    if job.target_digest:
+        parts.append(t("digest {digest}", digest=f"`{job.target_digest}`"))
     return " · ".join(parts)
 
 

@@ -61,8 +61,24 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Change consulta's table as said. Then copy again."),
     ),
     "no_key": (
-        N_("Table in consulta without a usable key: no unique index of NOT NULL columns."),
-        N_("Create a primary key there, or name a unique key in the configuration."),
+        N_("No key of the table can be used: {first}"),
+        N_("Do what it says, or name another key in the configuration. Then copy again."),
+    ),
+    "cascades": (
+        N_("Replacing rows of {table} in consulta would delete or blank rows of other tables: {first}"),
+        N_("Make those foreign keys NO ACTION in consulta. Then copy again."),
+    ),
+    "encoding": (
+        N_("The database of {side} is SQL_ASCII: it doesn't say what its bytes mean."),
+        N_("Only a database that knows its encoding, such as UTF8, can be copied without loss."),
+    ),
+    "rows_dropped": (
+        N_("A trigger or a rule on {table} in consulta drops rows that the copy brings."),
+        N_("Disable it, or copy into another table. Then copy again."),
+    ),
+    "standby_hidden": (
+        N_("Consulta's user may not see how far its standbys are."),
+        N_("Grant it pg_monitor, or leave standby_lag_mb out of the configuration."),
     ),
     "not_proven": (
         N_("Both sides were compared and differ: {first}"),
@@ -140,11 +156,11 @@ def explained(error: dict[str, Any], t: Translator) -> Explained:
         "column": _code(error.get("column")),
         "constraint": _code(error.get("constraint")),
         "sqlstate": error.get("sqlstate", "?"),
-        "first": _code("; ".join(error.get("lines", [])), 700),
+        "first": _code("; ".join(error.get("lines", [])), 400),
     }
     return Explained(t(what, **names), t(step, **names))
 
 
-def _code(name: object, limit: int = 200) -> str:
+def _code(name: object, limit: int = 130) -> str:
     """A name as code; "–" where there is none."""
     return code(str(name), limit) if name else "–"

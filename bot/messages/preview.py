@@ -11,6 +11,7 @@ from bot.messages.blocks import (
     Message,
     actions,
     button,
+    code,
     confirm,
     context,
     cut,
@@ -19,7 +20,7 @@ from bot.messages.blocks import (
     header,
     section,
 )
-from copier import CopySpec, Preview
+from copier import CopySpec, Count, Preview
 
 COPY_ACTION = "copy_liquidation.confirm"
 CANCEL_ACTION = "copy_liquidation.cancel"
@@ -67,9 +68,8 @@ def preview_card(offer: Offer, spec: CopySpec, seen: Preview, minutes: int, t: T
         (t("To"), f"pgsql-consulta · {spec.target_table}"),
     ]
     lines.append(fields(pairs))
-    if warning := _warning(seen, t):
-        lines.append(section(f"⚠️ {warning}"))
-    removes = seen.in_prod == 0
+    lines += [section(f"⚠️ {warning}") for warning in _warnings(seen, t)]
+    removes = removes_everything(seen)
     copy = button(t("Copy"), COPY_ACTION, offer.encoded(), style="danger" if removes else "primary")
     if removes:
         copy["confirm"] = confirm(
@@ -88,20 +88,49 @@ def preview_card(offer: Offer, spec: CopySpec, seen: Preview, minutes: int, t: T
     return Message(text, lines)
 
 
-def counted(rows: int | None, t: Translator) -> str:
-    """A count, or that it took too long to know."""
-    return t("not known: counting took too long") if rows is None else t.number(rows)
+def counted(count: Count, t: Translator) -> str:
+    """A count, an estimate said to be one, or that it isn't known."""
+    if count.rows is None:
+        return t("not known: somebody holds the table")
+    if count.exact:
+        return t.number(count.rows)
+    return t("about {n}, estimated: counting took too long", n=t.number(count.rows))
 
 
-def _warning(seen: Preview, t: Translator) -> str | None:
-    if seen.in_prod == 0:
-        return t(
-            "Prod has no rows for it. Copying would remove {rows} from consulta.",
-            rows=t.rows(seen.in_consulta or 0),
+def _warnings(seen: Preview, t: Translator) -> list[str]:
+    warnings = []
+    if removes_everything(seen):
+        held = seen.in_consulta.rows
+        warnings.append(
+            t("Prod has no rows for it. Copying would remove its rows from consulta.")
+            if held is None
+            else t("Prod has no rows for it. Copying would remove {rows} from consulta.", rows=t.rows(held))
         )
-    if seen.in_prod is not None and (seen.in_consulta or 0) > seen.in_prod:
-        return t(
-            "Consulta has {rows} more than prod: copying removes what prod doesn't have.",
-            rows=t.rows((seen.in_consulta or 0) - seen.in_prod),
+    elif surplus := _surplus(seen):
+        warnings.append(
+            t(
+                "Consulta has {rows} more than prod: copying removes what prod doesn't have.",
+                rows=t.rows(surplus),
+            )
         )
-    return None
+    for advice in seen.advice:
+        warnings.append(
+            t(
+                "{side} has no index for this, so each part of the copy reads the whole table. {statement}",
+                side=advice.side,
+                statement=code(advice.statement, 400),
+            )
+        )
+    return warnings
+
+
+def removes_everything(seen: Preview) -> bool:
+    """Prod has no rows for certain."""
+    return seen.in_prod.exact and seen.in_prod.rows == 0
+
+
+def _surplus(seen: Preview) -> int:
+    """Rows that consulta has more than prod, where both were counted."""
+    if not (seen.in_prod.exact and seen.in_consulta.exact):
+        return 0
+    return max(0, (seen.in_consulta.rows or 0) - (seen.in_prod.rows or 0))

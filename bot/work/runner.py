@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -117,25 +117,40 @@ class Runner:
                 limits=self._work.limits,
                 label=claim.label,
                 waiting=heartbeat.check,
+                sleep=stop.wait,
+                throttled=lambda lag_mb: lifecycle.throttled(claim, lag_mb),
             ) as copy,
         ):
             lifecycle.planned(claim, copy.plan())
             ledger = Ledger(lifecycle, claim)
-            for _ in copy.chunks(ledger.record):
-                if stop.requested:
-                    return self._stop(claim, stop.requested)
+            self._until_stopped(copy.chunks(ledger.record), stop)
+            if stop.requested:
+                return self._stop(claim, stop.requested)
             lifecycle.verifying(claim)
-            comparisons = []
-            for comparison in copy.compare():
-                comparisons.append(comparison)
-                lifecycle.compared(claim, comparison.source.rows)
-                if stop.requested:
-                    return self._stop(claim, stop.requested)
-        proof = Proof.of(comparisons)
+            compared = self._until_stopped(copy.compare(), stop, ledger.compared)
+            if stop.requested:
+                return self._stop(claim, stop.requested)
+        proof = Proof.of(compared)
         if not proof.holds:
-            raise NotProven(list(proof.differences))
+            failure = failure_of(NotProven(list(proof.differences)))
+            log.error("job %s: %s: %s", claim.job_id, failure.sentence, "; ".join(failure.lines))
+            return self._fail(claim, stop, failure, proof)
         self._recorded(stop, lambda: lifecycle.completed(claim, proof))
         return Ended(Outcome.COMPLETED)
+
+    @staticmethod
+    def _until_stopped(
+        steps: Generator[T, None, None], stop: StopSwitch, told: Callable[[T], None] = lambda step: None
+    ) -> list[T]:
+        """The steps so far; those in hand when a stop is requested are finished by the generator's end."""
+        done = []
+        with closing(steps):
+            for step in steps:
+                done.append(step)
+                told(step)
+                if stop.requested:
+                    break
+        return done
 
     def _stop(self, claim: Claim, stop: Stop) -> Ended:
         if stop is Stop.CANCEL:
@@ -152,8 +167,8 @@ class Runner:
         self._recorded(stop, lambda: self._lifecycle.retry_later(claim, failure, pause))
         return Ended(Outcome.RETRY, pause)
 
-    def _fail(self, claim: Claim, stop: StopSwitch, failure: Failure) -> Ended:
-        self._recorded(stop, lambda: self._lifecycle.failed(claim, failure))
+    def _fail(self, claim: Claim, stop: StopSwitch, failure: Failure, proof: Proof | None = None) -> Ended:
+        self._recorded(stop, lambda: self._lifecycle.failed(claim, failure, proof))
         return Ended(Outcome.FAILED)
 
     def _recorded(self, stop: StopSwitch, step: Callable[[], T]) -> T:

@@ -21,7 +21,7 @@ from bot.jobs.statuses import TRANSITIONS, Status
 from bot.jobs.store import Requester
 from copier import CopySpec, TableName
 from tests.support import Database
-from tests.tracking import CHUNK, LOST, PLAN, PROOF, SAME, TABLE, WRONG, Jobs
+from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, TABLE, WRONG, Jobs
 
 
 def test_twenty_requests_at_once_for_one_liquidation_are_one_job(jobs: Jobs) -> None:
@@ -103,12 +103,13 @@ def test_chunks_move_the_counters_and_leave_a_line_each(jobs: Jobs) -> None:
         with jobs.engine.begin() as connection:
             ledger.record(connection, chunk)
     job = jobs.see(claim.job_id)
-    assert (job.total, job.copied, job.unchanged, job.deleted, job.moved) == (8, 8, 3, 1, 2)
-    assert (job.chunks_total, job.chunks_done, job.bytes, job.fraction) == (2, 2, 100, 1.0)
+    assert (job.total, job.copied, job.moved) == (8, 8, 2)
+    assert (job.inserted, job.updated, job.deleted, job.unchanged) == (2, 2, 1, 4)
+    assert (job.chunks_done, job.bytes, job.fraction) == (2, 100, 1.0)
     with jobs.engine.connect() as connection:
         lines = connection.execute(text("SELECT * FROM traspaso.copy_chunks ORDER BY number")).all()
     assert [(line.lower_key, line.upper_key, line.outcome, line.records) for line in lines] == [
-        (None, ["5"], "copied", 5),
+        (None, ["5"], "updated", 5),
         (["5"], None, "unchanged", 3),
     ]
 
@@ -126,7 +127,8 @@ STEPS: dict[str, Callable[[Jobs, Claim], object]] = {
     "renew": lambda jobs, claim: jobs.lifecycle.renew(claim),
     "planned": lambda jobs, claim: jobs.lifecycle.planned(claim, PLAN),
     "verifying": lambda jobs, claim: jobs.lifecycle.verifying(claim),
-    "compared": lambda jobs, claim: jobs.lifecycle.compared(claim, 5),
+    "compared": lambda jobs, claim: Ledger(jobs.lifecycle, claim).compared(COMPARED),
+    "throttled": lambda jobs, claim: jobs.lifecycle.throttled(claim, 12.5),
     "completed": lambda jobs, claim: jobs.lifecycle.completed(claim, PROOF),
     "failed": lambda jobs, claim: jobs.lifecycle.failed(claim, LOST),
     "cancelled": lambda jobs, claim: jobs.lifecycle.cancelled(claim),

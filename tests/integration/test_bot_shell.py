@@ -30,6 +30,8 @@ source_table = "public.items"
 target_table = "public.items"
 [work]
 chunk_rows = 1000
+parallel = 1
+chunk_seconds = 60
 lock_timeout_seconds = 60
 """
 ROWS = 5_000
@@ -92,7 +94,7 @@ def test_a_copy_in_the_foreground_ends_with_0_and_a_receipt(shell: Shell) -> Non
     [job] = shell.jobs()
     assert (job["status"], job["copied_records"], job["channel_id"]) == ("completed", ROWS, None)
     assert f"Job {job['id']}" in err
-    assert job["digest"] in err
+    assert job["target_digest"] in err
     assert "✅" in err
     shell.sides.assert_same()
 
@@ -105,9 +107,14 @@ def test_json_is_one_object_a_line_and_the_last_one_is_the_end(shell: Shell) -> 
     assert (end["status"], end["total_records"], end["copied_records"]) == ("completed", ROWS, ROWS)
     assert (end["liquidation_id"], end["copy"], end["error"]) == (42, "items", None)
     assert end["as_of"]
-    assert end["digest"]
+    assert end["source_digest"] == end["target_digest"]
     code, out, _ = shell.run("status", str(end["id"]), "--json")
-    assert (code, [json.loads(line) for line in out.splitlines()]) == (0, [end])
+    [receipt] = [json.loads(line) for line in out.splitlines()]
+    ledger = receipt.pop("chunks")
+    assert (code, receipt) == (0, end)
+    assert sum(chunk["records"] for chunk in ledger) == ROWS
+    assert all(chunk["source_digest"] == chunk["target_digest"] for chunk in ledger)
+    assert set(receipt["seconds_by_phase"]) == {"counting", "copying", "verifying"}
 
 
 def test_a_failed_copy_ends_with_1_and_says_why_without_a_value(shell: Shell) -> None:
@@ -221,3 +228,56 @@ def test_a_database_that_is_away_ends_with_1_and_a_sentence(shell: Shell) -> Non
         assert code == 1
         assert "consulta" in err
         assert "Traceback" not in err
+
+
+def test_a_liquidation_that_nobody_has_is_refused_before_there_is_a_job(shell: Shell) -> None:
+    code, _, err = shell.run("copy", "4242")
+    assert code == 1
+    assert "nothing to copy" in err
+    assert not shell.jobs()
+
+
+def test_rows_that_prod_lost_are_removed_from_consulta_only_if_that_is_said(shell: Shell) -> None:
+    shell.sides.consulta.execute("INSERT INTO items VALUES (1, 77, 1, 'left')")
+    code, _, err = shell.run("copy", "77")
+    assert code == 1
+    assert "--remove" in err
+    assert shell.sides.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id = 77") == [(1,)]
+    assert shell.run("copy", "77", "--remove")[0] == 0
+    assert shell.sides.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id = 77") == [(0,)]
+
+
+def test_a_failed_copy_shows_no_traceback_unless_the_log_is_asked_for(shell: Shell) -> None:
+    shell.sides.consulta.execute("ALTER TABLE items ADD CONSTRAINT small CHECK (amount < 4500)")
+    assert "Traceback" not in shell.run("copy", "42")[2]
+    assert "small" in shell.run("-v", "copy", "42")[2]
+
+
+def test_a_preview_tells_both_counts_and_the_index_that_is_missing(shell: Shell) -> None:
+    shell.sides.consulta.execute("DROP INDEX items_liquidation_id_id_idx")
+    code, out, _ = shell.run("preview", "42")
+    assert code == 0
+    assert f"{ROWS:,}" in out
+    assert "consulta" in out
+    assert "CREATE INDEX CONCURRENTLY ON public.items (liquidation_id, id);" in out
+    code, out, _ = shell.run("preview", "42", "--json")
+    seen = json.loads(out)
+    assert (seen["in_prod"], seen["in_consulta"]["rows"]) == ({"rows": ROWS, "exact": True}, 0)
+    assert [advice["side"] for advice in seen["advice"]] == ["consulta"]
+    assert not shell.jobs()
+
+
+def test_verify_agrees_after_a_copy_and_names_the_keys_that_differ_after_a_change(shell: Shell) -> None:
+    assert shell.run("copy", "42")[0] == 0
+    code, out, _ = shell.run("verify", "42")
+    assert (code, f"{ROWS:,}" in out) == (0, True)
+    shell.sides.consulta.execute("UPDATE items SET amount = amount + 1 WHERE id = 2500")
+    before = shell.sides.consulta.rows("SELECT ctid::text, xmin::text FROM items ORDER BY id")
+    code, out, _ = shell.run("verify", "42")
+    assert code == 1
+    assert "(2000, 3000]" in out
+    code, out, _ = shell.run("verify", "42", "--json")
+    *ranges, whole = [json.loads(line) for line in out.splitlines()]
+    assert [part["number"] for part in ranges if not part["agree"]] == [3]
+    assert (code, whole["agree"], whole["prod"]["rows"]) == (1, False, ROWS)
+    assert shell.sides.consulta.rows("SELECT ctid::text, xmin::text FROM items ORDER BY id") == before

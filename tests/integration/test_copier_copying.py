@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, text
 
-from copier import Chunk, Copy
+from copier import Chunk, Copy, Counts
 from tests.copying import ITEMS, Sides, engine, sessions_end, spec
 
 ROWS = """
@@ -56,7 +56,7 @@ def test_a_first_copy_brings_the_liquidation_and_only_that(full: Sides) -> None:
     done = full.copy_proven(spec(), chunk_rows=30)
     full.assert_same()
     assert full.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id <> 42") == [(0,)]
-    assert (done.plan.total, done.plan.held) == (100, 0)
+    assert (done.plan.total, done.plan.holds) == (100, False)
     assert [chunk.rows for chunk in done.chunks] == [30, 30, 30, 10]
     assert done.outcomes == ["copied"] * 4
     assert [chunk.range.rows for chunk in done.chunks] == [30, 30, 30, 10]
@@ -104,8 +104,9 @@ def test_rows_changed_deleted_and_inserted_in_prod_are_so_in_consulta(copied: Si
 def test_only_the_ranges_that_changed_are_written(copied: Sides) -> None:
     copied.prod.execute("UPDATE items SET note = 'changed' WHERE id = 80")
     done = copied.copy_proven(spec(), chunk_rows=30)
-    assert done.outcomes == ["unchanged", "replaced", "unchanged", "unchanged"]
-    assert [chunk.deleted for chunk in done.chunks] == [0, 30, 0, 0]
+    assert done.outcomes == ["unchanged", "updated", "unchanged", "unchanged"]
+    assert [chunk.counts.updated for chunk in done.chunks] == [0, 1, 0, 0]
+    assert done.counts == Counts(updated=1, unchanged=99)
     copied.assert_same()
 
 
@@ -153,13 +154,13 @@ def test_a_liquidation_that_is_empty_in_prod_is_empty_in_consulta_afterwards(cop
     others = copied.others()
     done = copied.copy_proven(spec(), chunk_rows=30)
     assert copied.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id = 42") == [(0,)]
-    assert [(chunk.rows, chunk.deleted) for chunk in done.chunks] == [(0, 100)]
+    assert [(chunk.rows, chunk.counts) for chunk in done.chunks] == [(0, Counts(deleted=100))]
     assert copied.others() == others
 
 
 def test_a_liquidation_that_nobody_has_is_copied_as_no_rows(full: Sides) -> None:
     done = full.copy_proven(spec(), 999)
-    assert (done.plan.total, done.plan.held, len(done.chunks)) == (0, 0, 1)
+    assert (done.plan.total, done.plan.holds, len(done.chunks)) == (0, False, 1)
     assert done.chunks[0].rows == 0
 
 
@@ -190,7 +191,8 @@ def test_a_difference_in_representation_alone_is_found_and_repaired(sides: Sides
         """)
         sides.prod.execute(f"INSERT INTO items VALUES (1, 42, '{ours}'), (2, 42, NULL)")
         sides.consulta.execute(f"INSERT INTO items VALUES (1, 42, '{theirs}'), (2, 42, NULL)")
-        assert (type_name, sides.copy_proven(spec()).outcomes) == (type_name, ["replaced"])
+        done = sides.copy_proven(spec())
+        assert (type_name, done.outcomes, done.counts) == (type_name, ["updated"], Counts(0, 1, 0, 1))
         sides.assert_same(columns="id, liquidation_id, v::text", formats=("text",))
 
 
@@ -332,7 +334,7 @@ def test_a_copy_that_was_closed_leaves_no_session_and_so_no_snapshot(full: Sides
         assert full.prod.rows("""
             SELECT count(*) FROM pg_stat_activity
              WHERE backend_xmin IS NOT NULL AND datname = current_database() AND pid <> pg_backend_pid()
-        """) == [(1,)]
+        """) == [(2,)]  # the one that cuts the ranges, and the lane's
     assert sessions_end(full.prod)
     assert sessions_end(full.consulta)
 
@@ -345,12 +347,13 @@ tables = st.dictionaries(
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
 )
-@given(tables, tables, st.integers(1, 6))
+@given(tables, tables, st.integers(1, 6), st.sampled_from([1, 3]))
 def test_whatever_the_sides_held_consulta_holds_prods_rows_afterwards_and_all_its_own_others(
     sides: Sides,
     ours: dict[int, tuple[int, str | None]],
     theirs: dict[int, tuple[int, str | None]],
     chunk_rows: int,
+    parallel: int,
 ) -> None:
     sides.both("DROP TABLE IF EXISTS items;" + ITEMS)
     for side, rows in ((sides.prod, ours), (sides.consulta, theirs)):
@@ -360,6 +363,6 @@ def test_whatever_the_sides_held_consulta_holds_prods_rows_afterwards_and_all_it
     taken = [key for key, (number, _) in ours.items() if number == 42]
     untouched = "liquidation_id <> 42 AND NOT id = ANY('{" + ", ".join(map(str, taken)) + "}')"
     others = sides.others(where=untouched)
-    sides.copy_proven(spec(), chunk_rows=chunk_rows)
+    sides.copy_proven(spec(), chunk_rows=chunk_rows, parallel=parallel)
     sides.assert_same()
     assert sides.others(where="liquidation_id <> 42") == others

@@ -1,83 +1,208 @@
-"""Each chunk is read by the index on (liquidation column, key), wherever it lies among other liquidations."""
+"""Each range is read by the index on (liquidation column, key), wherever it lies among other liquidations.
+
+What is explained here are the engine's own statements, under the engine's own settings.
+"""
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import pytest
 
-from copier import Copy, statements
-from tests.copying import Sides, spec
+from copier import Advice, Chunk, preview, statements
+from copier.names import RESERVED
+from copier.slices import Slice
+from tests.copying import Sides, engine, spec
+from tests.support import Database
 
-TABLE = """
-    CREATE TABLE items (
-        id bigint PRIMARY KEY, liquidation_id {liquidation} NOT NULL,
-        employee_id bigint NOT NULL,
-        concept_code text NOT NULL, description text, amount numeric(14,2) NOT NULL,
-        currency char(3) NOT NULL,
-        period date NOT NULL, metadata jsonb, created_at timestamptz NOT NULL);
-    CREATE INDEX items_liquidation_id_id_idx ON items (liquidation_id, id);
+COLUMNS = """
+    liquidation_id {liquidation} NOT NULL, employee_id bigint NOT NULL, concept_code text NOT NULL,
+    description text, amount numeric(14,2) NOT NULL, currency char(3) NOT NULL, period date NOT NULL,
+    metadata jsonb, created_at timestamptz NOT NULL
 """
 # As the bench: half of the liquidation lies among others, one row in three, the other half in one piece,
 # and then rows of others to the end.
 ROWS = """
     INSERT INTO items
-    SELECT g, CASE WHEN g <= 100000 AND g % 3 = 0 THEN 42 WHEN g > 133000 AND g <= 166000 THEN 42
-                   ELSE 30 + g % 7 + CASE WHEN g % 2 = 0 THEN 0 ELSE 20 END END,
+    SELECT {key}, CASE WHEN g <= 12000 AND g % 3 = 0 THEN 42 WHEN g > 16000 AND g <= 20000 THEN 42
+                  ELSE 30 + g % 7 + CASE WHEN g % 2 = 0 THEN 0 ELSE 20 END END,
            g % 50000, 'C' || g % 400, 'Concepto de liquidación ' || md5(g::text), g / 100.0, 'ARS',
            date '2024-01-01' + (g % 24) * 30, jsonb_build_object('line', g % 5000), now()
-      FROM generate_series(1, 200000) g;
+      FROM generate_series(1, 24000) g;
     ANALYZE items;
 """
 
 
-def index_of(url: str, statement: str) -> tuple[str, int]:
-    """The index of the only scan in the plan, and how many rows it read in vain."""
-    with psycopg.connect(url) as connection:
-        connection.execute("SET max_parallel_workers_per_gather = 0")
+@dataclass(frozen=True)
+class Case:
+    key: str
+    values: str
+    index: str
+    liquidation: str = "bigint"
+
+
+CASES = {
+    "bigint": Case("id bigint PRIMARY KEY", "g", "(liquidation_id, id)"),
+    "numeric liquidation": Case("id bigint PRIMARY KEY", "g", "(liquidation_id, id)", "numeric"),
+    "uuid": Case("id uuid PRIMARY KEY", "md5(g::text)::uuid", "(liquidation_id, id)"),
+    "composite": Case("a int, b text, PRIMARY KEY (a, b)", "g / 100, 'b' || g % 100",
+                      "(liquidation_id, a, b)"),
+    "text of other collations": Case("id text COLLATE {collation} PRIMARY KEY", "'k' || g",
+                                     '(liquidation_id, id COLLATE "C")'),
+}  # fmt: skip
+COLLATIONS = {"prod": "pg_c_utf8", "consulta": "pg_unicode_fast"}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def full(sides: Sides, request: pytest.FixtureRequest) -> Sides:
+    """The same rows on both sides, with the index."""
+    case: Case = request.param
+    for side, database in (("prod", sides.prod), ("consulta", sides.consulta)):
+        key = case.key.format(collation=COLLATIONS[side])
+        database.execute(f"""
+            CREATE TABLE items ({key}, {COLUMNS.format(liquidation=case.liquidation)});
+            CREATE INDEX by_range ON items {case.index};
+            {ROWS.format(key=case.values)}
+        """)
+    return sides
+
+
+def explained(database: Database, statement: str) -> list[tuple[str, int]]:
+    """Each scan of the plan: its index (or its kind), and how many rows it read in vain. Leaves no trace."""
+    with psycopg.connect(database.url) as connection:
+        connection.execute(statements.SETTINGS.encode())
+        connection.execute(statements.BY_INDEX.encode())
         found = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {statement}".encode()).fetchone()
+        connection.rollback()
     assert found is not None
-    node = json.loads(json.dumps(found[0]))[0]["Plan"]
-    while "Plans" in node and node["Node Type"] != "Bitmap Heap Scan":
-        (node,) = node["Plans"]
+    return scans(found[0][0]["Plan"])
+
+
+def scans(node: dict[str, Any]) -> list[tuple[str, int]]:
+    below = [scan for child in node.get("Plans", []) for scan in scans(child)]
+    if "Scan" not in node["Node Type"]:
+        return below
     vain = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-    if node["Node Type"] == "Bitmap Heap Scan":
-        (node,) = node["Plans"]
-    return node.get("Index Name", node["Node Type"]), vain
+    if below:  # a bitmap's heap scan: the index is below it
+        return [(index, more + vain) for index, more in below]
+    return [(node.get("Index Name", node["Node Type"]), vain)]
 
 
-@pytest.mark.parametrize("liquidation", ["bigint", "numeric"])
-def test_every_chunk_reads_by_the_index_and_reads_no_row_in_vain(sides: Sides, liquidation: str) -> None:
-    sides.both(TABLE.format(liquidation=liquidation))
-    sides.prod.execute(ROWS)
-    with sides.open(spec(), chunk_rows=10_000) as copy:
-        ranges = copy.plan().ranges
-        assert len(ranges) == 7
-        for part in (ranges[0], ranges[2], ranges[3], ranges[-1]):
-            for reading in reads(copy, part.number):
-                assert index_of(sides.prod.url, reading) == ("items_liquidation_id_id_idx", 0)
+def test_every_range_is_read_and_deleted_by_the_index_and_no_row_is_read_in_vain(full: Sides) -> None:
+    with full.open(spec(), chunk_rows=1_200) as copy:
+        ours, theirs = copy._source, copy._into
+        assert (ours.has_index, theirs.has_index) == (True, True)
+        chunks = list(copy.chunks())
+    assert len(chunks) == 7
+    for chunk in (chunks[0], chunks[2], chunks[3], chunks[-1]):
+        for statement in reads(ours, chunk):
+            assert explained(full.prod, statement) == [("by_range", 0)], statement
+        for statement in [*reads(theirs, chunk), statements.delete(theirs, chunk.range).as_string()]:
+            assert explained(full.consulta, statement) == [("by_range", 0)], statement
 
 
-def reads(copy: Copy, number: int) -> list[str]:
-    """What the engine asks of prod for a chunk: the rows, and their digest."""
-    part = copy.plan().ranges[number - 1]
-    keys, spec = copy._source_keys, copy.spec
-    copy_out = statements.copy_out(spec.source_table, copy.matched, keys, 42, part).as_string()
+def reads(rows: Slice, chunk: Chunk) -> list[str]:
+    """What the engine asks of a side for a chunk: the rows, their digest and their hashes."""
+    copy_out = statements.copy_out(rows, chunk.range).as_string()
     select = copy_out.removeprefix("COPY (").removesuffix(") TO STDOUT (FORMAT binary)")
-    digest = statements.digest(spec.source_table, copy.matched, keys, 42, part, of_source=True).as_string()
-    return [select, digest]
+    hashes = (statements.digest(rows, chunk.range), statements.hashes(rows, chunk.range))
+    return [select, *(each.as_string() for each in hashes)]
 
 
-def test_the_plan_comes_from_the_index_too(sides: Sides) -> None:
-    sides.both(TABLE.format(liquidation="bigint"))
-    sides.prod.execute(ROWS)
+def test_the_count_and_the_ranges_come_from_the_index_alone(sides: Sides) -> None:
+    sides.both(f"CREATE TABLE items (id bigint PRIMARY KEY, {COLUMNS.format(liquidation='bigint')})")
+    sides.both("CREATE INDEX by_range ON items (liquidation_id, id)")
+    sides.prod.execute(ROWS.format(key="g"))
     sides.prod.execute("CHECKPOINT")  # rows whose commit isn't on the disk yet are not visible to all
     sides.prod.server.psql("VACUUM items", sides.prod.name)
     with sides.open(spec()) as copy:
-        for statement in (
-            statements.count(copy.spec.source_table, copy._source_keys, 42),
-            statements.boundaries(copy.spec.source_table, copy._source_keys, 42, 10_000),
-        ):
-            index, vain = index_of(sides.prod.url, statement.as_string())
-            assert (index, vain) == ("items_liquidation_id_id_idx", 0)
+        declare = statements.declare(copy._source).as_string()
+        for statement in (statements.count(copy._source).as_string(), declare.partition(" FOR ")[2]):
+            assert explained(sides.prod, statement) == [("by_range", 0)]
+
+
+def test_without_an_index_a_copy_works_and_the_preview_says_what_to_create_where(sides: Sides) -> None:
+    sides.both(f"CREATE TABLE items (id bigint PRIMARY KEY, {COLUMNS.format(liquidation='bigint')})")
+    sides.prod.execute(ROWS.format(key="g"))
+    sides.copy_proven(spec(), chunk_rows=1_200)
+    sides.prod.execute("UPDATE items SET amount = 0 WHERE id % 1000 = 42")
+    sides.copy_proven(spec(), chunk_rows=1_200)
+    sides.assert_same()
+    advised = "CREATE INDEX CONCURRENTLY ON public.items (liquidation_id, id)"
+    assert advice(sides) == (Advice("prod", advised), Advice("consulta", advised))
+    sides.consulta.server.psql(advised, sides.consulta.name)
+    assert advice(sides) == (Advice("prod", advised),)
+
+
+def advice(sides: Sides, table: str = "items", key: tuple[str, ...] = ()) -> tuple[Advice, ...]:
+    return preview(engine(sides.prod.url), engine(sides.consulta.url), spec(table, key=key), 42).advice
+
+
+ADVISED = {
+    "composite": (
+        'CREATE TABLE items ("order" int, b text, liquidation_id int, "C c" int,'
+        ' PRIMARY KEY ("order", "C c"))',
+        'CREATE INDEX CONCURRENTLY ON public.items (liquidation_id, "order", "C c")',
+    ),
+    "partitioned": (
+        "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int) PARTITION BY RANGE (id);"
+        "CREATE TABLE one PARTITION OF items DEFAULT",
+        "CREATE INDEX ON public.items (liquidation_id, id)",
+    ),
+    "an index in another order": (
+        "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int);"
+        "CREATE INDEX ON items (id, liquidation_id); CREATE INDEX ON items (liquidation_id, id DESC)",
+        "CREATE INDEX CONCURRENTLY ON public.items (liquidation_id, id)",
+    ),
+    "an index with an expression between": (
+        "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int);"
+        "CREATE INDEX ON items (liquidation_id, (id + 0), id)",
+        "CREATE INDEX CONCURRENTLY ON public.items (liquidation_id, id)",
+    ),
+    "a partial index": (
+        "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int);"
+        "CREATE INDEX ON items (liquidation_id, id) WHERE id > 10",
+        "CREATE INDEX CONCURRENTLY ON public.items (liquidation_id, id)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("ddl", "statement"), ADVISED.values(), ids=ADVISED.keys())
+def test_the_advised_index_can_be_created_as_written_and_is_then_enough(
+    sides: Sides, ddl: str, statement: str
+) -> None:
+    sides.both(ddl)
+    assert advice(sides) == (Advice("prod", statement), Advice("consulta", statement))
+    for side in (sides.prod, sides.consulta):
+        side.server.psql(statement, side.name)
+    assert advice(sides) == ()
+
+
+def test_an_index_of_another_collation_than_the_sides_are_compared_by_is_not_taken_for_one(
+    sides: Sides,
+) -> None:
+    for side, collation in ((sides.prod, "pg_c_utf8"), (sides.consulta, "pg_unicode_fast")):
+        side.execute(f"""
+            CREATE TABLE items (id text COLLATE {collation} PRIMARY KEY, liquidation_id int);
+            CREATE INDEX ON items (liquidation_id, id)
+        """)
+    statement = 'CREATE INDEX CONCURRENTLY ON public.items (liquidation_id, id COLLATE "C")'
+    assert advice(sides) == (Advice("prod", statement), Advice("consulta", statement))
+    sides.prod.server.psql(statement, sides.prod.name)
+    assert advice(sides) == (Advice("consulta", statement),)
+
+
+def test_a_view_is_not_advised_an_index(sides: Sides) -> None:
+    sides.prod.execute("CREATE VIEW items AS SELECT 1 AS id, 42 AS liquidation_id")
+    sides.consulta.execute("""
+        CREATE TABLE items (liquidation_id int, id int PRIMARY KEY);
+        CREATE INDEX ON items (liquidation_id, id) INCLUDE (id)
+    """)
+    assert advice(sides) == ()
+
+
+def test_the_reserved_words_are_those_of_the_server(sides: Sides) -> None:
+    words = sides.prod.rows("SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')")
+    assert {word for (word,) in words} == RESERVED

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from copier import TableName
-from copier.errors import ColumnMissing, DatabaseFailed, Permanent, TableMissing
+from copier.errors import ColumnMissing, DatabaseFailed, Permanent, ReferencesCascade, TableMissing
 from copier.spec import CopySpec
 from tests.copying import ITEMS, Sides, spec
 
@@ -264,3 +264,19 @@ def test_a_failure_of_the_record_is_one_of_consulta(full: Sides) -> None:
     with refused(side="consulta", condition="UndefinedTable"):
         full.copy(spec(), record=record)
     assert full.consulta.rows("SELECT count(*) FROM items") == [(0,)]
+
+
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL", "SET DEFAULT"])
+def test_a_foreign_key_that_would_carry_a_delete_on_to_other_tables_is_refused(
+    sides: Sides, action: str
+) -> None:
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items VALUES (1, 42, 1, 'new')")
+    sides.consulta.execute(f"""
+        INSERT INTO items VALUES (1, 42, 1, 'old');
+        CREATE TABLE remarks (item bigint CONSTRAINT remarks_item REFERENCES items ON DELETE {action});
+        INSERT INTO remarks VALUES (1);
+    """)
+    with pytest.raises(ReferencesCascade, match=r"remarks_item of public\.remarks .* NO ACTION"):
+        sides.copy(spec())
+    assert sides.consulta.rows("SELECT note, item FROM items, remarks") == [("old", 1)]

@@ -13,7 +13,8 @@ from dev.stack import Stack
 
 from .scene import CHUNK_ROWS, Office, Scene
 
-#: Small chunks and short times; a lock is waited for as long as a test may hold it.
+#: Small chunks of one size, one after the other, and short times; a lock is waited for as long as a
+#: test may hold it.
 WORK = f"""
 [[copies]]
 name = "notes"
@@ -22,6 +23,8 @@ target_table = "public.item_notes"
 
 [work]
 chunk_rows = {CHUNK_ROWS}
+chunk_seconds = 60
+parallel = 1
 lock_timeout_seconds = 60
 lease_seconds = 3
 sweep_seconds = 0.5

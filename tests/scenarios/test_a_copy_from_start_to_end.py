@@ -49,7 +49,7 @@ def test_an_admin_copies_a_liquidation_and_reads_how_it_went(office: Office, sce
     assert ES.percent(1) in final.plain
     reply = scene.reply(job_id)
     assert reply.thread_ts == final.ts
-    for shown in ("<@U0ANA>", ES.rows(ROWS), job["digest"]):
+    for shown in ("<@U0ANA>", ES.rows(ROWS), job["target_digest"]):
         assert shown in reply.plain
     assert (job["total_records"], job["copied_records"], job["attempt"]) == (ROWS, ROWS, 1)
     assert job["started_at"] <= job["as_of"] <= job["finished_at"]

@@ -21,7 +21,7 @@ from bot.messages.card import card
 from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
 from bot.messages.preview import Offer, preview_card
-from copier import CopySpec, Preview, TableName
+from copier import Advice, CopySpec, Count, Preview, TableName
 from dev.slack.blocks import check_message_blocks
 from dev.slack.plain import plain
 
@@ -64,13 +64,17 @@ def job(**values: Any) -> JobSnapshot:
         "total": 200_000,
         "copied": 124_000,
         "verified": 0,
-        "unchanged": 4_000,
+        "inserted": 119_990,
+        "updated": 10,
         "deleted": 10,
+        "unchanged": 4_000,
         "moved": 3,
         "bytes": 1_000_000,
-        "chunks_total": 4,
         "chunks_done": 2,
-        "digest": None,
+        "target_records": None,
+        "source_digest": None,
+        "target_digest": None,
+        "throttle": None,
         "error": None,
         "error_message": None,
         "requester_id": "U0ANA",
@@ -82,6 +86,7 @@ def job(**values: Any) -> JobSnapshot:
         "worker": "host:1",
         "created_at": NOW - timedelta(seconds=12),
         "started_at": NOW - timedelta(seconds=10),
+        "claimed_at": NOW - timedelta(seconds=10),
         "copying_since": NOW - timedelta(seconds=8),
         "verifying_since": None,
         "finished_at": None,
@@ -127,8 +132,9 @@ SHAPES = [
     {"status": Status.PENDING, "phase": None, "error": {"code": "connection", "side": "prod"}},
     {"phase": Phase.COUNTING, "total": None, "copied": 0, "copying_since": None},
     {"phase": Phase.COPYING},
+    {"phase": Phase.COPYING, "throttle": {"code": "standby_lag", "mb": 12.5}},
     {"phase": Phase.COPYING, "copied": 0},
-    {"phase": Phase.COPYING, "total": 0, "copied": 0, "chunks_total": 1, "chunks_done": 0},
+    {"phase": Phase.COPYING, "total": 0, "copied": 0, "chunks_done": 0},
     {"phase": Phase.VERIFYING, "copied": 200_000, "verified": 100_000, "verifying_since": NOW},
     {"lease_until": NOW - timedelta(seconds=75)},
     {"status": Status.PAUSED, "phase": None},
@@ -136,7 +142,7 @@ SHAPES = [
         "status": Status.COMPLETED,
         "phase": None,
         "copied": 200_000,
-        "digest": "5515acfba491b3a3",
+        "target_digest": "5515acfba491b3a3",
         "finished_at": NOW,
     },
     {"status": Status.COMPLETED, "phase": None, "total": 0, "copied": 0, "finished_at": NOW},
@@ -224,21 +230,26 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         check(message)
 
 
-@settings(deadline=None)
-@given(
-    name=names, in_prod=st.none() | st.integers(0, 2**63 - 1), in_consulta=st.none() | st.integers(0, 10**9)
+counts = st.builds(Count, st.none(), st.just(False)) | st.builds(
+    Count, st.integers(0, 2**63 - 1), st.booleans()
 )
-@example(name="\x01" * 300, in_prod=0, in_consulta=2)
-@example(name='"' * 300, in_prod=1, in_consulta=None)
+
+
+@settings(deadline=None)
+@given(name=names, in_prod=counts, in_consulta=counts)
+@example(name="\x01" * 300, in_prod=Count(0, True), in_consulta=Count(2, True))
+@example(name='"' * 300, in_prod=Count(1, True), in_consulta=Count(None, False))
 def test_every_offer_fits_into_its_button_and_comes_back_from_it(
-    name: str, in_prod: int | None, in_consulta: int | None
+    name: str, in_prod: Count, in_consulta: Count
 ) -> None:
     table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
     offer = Offer("a" * 31, 2**63 - 1, name[:300] or None, "0" * 32, 1_900_000_000)
     message = preview_card(
         offer,
         CopySpec("a" * 31, table, table, "liquidation_id"),
-        Preview(True, name, in_prod, in_consulta),
+        Preview(
+            True, name, in_prod, in_consulta, (Advice("prod", f"CREATE INDEX CONCURRENTLY ON {table} (a)"),)
+        ),
         15,
         ES,
     )
@@ -247,7 +258,7 @@ def test_every_offer_fits_into_its_button_and_comes_back_from_it(
     value = actions["elements"][0]["value"]
     assert len(value) <= BUTTON_VALUE_LIMIT
     assert Offer.decoded(value) == offer
-    assert ("confirm" in actions["elements"][0]) == (in_prod == 0)
+    assert ("confirm" in actions["elements"][0]) == (in_prod == Count(0, True))
 
 
 @settings(deadline=None, max_examples=50)

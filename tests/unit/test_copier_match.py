@@ -160,7 +160,8 @@ def test_a_value_is_hashed_by_its_bytes_unless_equal_means_identical() -> None:
         matched = match_columns(table("prod", each), table("consulta", each))
         return hashed(matched.pairs[0], of_source=False).as_string()
 
-    assert hash_of(column("v", "bigint")) == '"v"'
+    assert hash_of(column("v", "integer")) == '"v"'
+    assert hash_of(column("v", "bigint")) == '"pg_catalog"."a_send"("v")'
     assert hash_of(column("v", "text")) == '"v"'
     assert hash_of(column("v", "text", exact=False)) == '"pg_catalog"."a_send"("v")'
     assert hash_of(column("v", "numeric")) == '"pg_catalog"."a_send"("v")'

@@ -1,0 +1,120 @@
+"""What the commands of the shell share: settings, strict numbers, a look before a copy, and endings.
+
+Errors end a command with a sentence and an exit code, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot import config
+from bot.commands.parsing import number
+from bot.config import Need, Settings
+from bot.config_file import CopySection
+from bot.errors import BotError
+from bot.i18n import Translator, translator
+from bot.messages.preview import removes_everything
+from bot.services import Databases
+from copier import Count, Preview
+from copier import preview as look
+from copier.errors import CopierError
+
+COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Number(click.ParamType[int]):
+    """A liquidation's or a job's number, as strict as in Slack."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = value if isinstance(value, int) else number(str(value))
+        if found is None:
+            self.fail(f"{value!r} is not digits only, from 1 to 9223372036854775807", param, ctx)
+        return found
+
+
+def looked(parts: Databases, settings: Settings, chosen: CopySection, liquidation: int) -> Preview:
+    listed = settings.file.liquidations
+    with told():
+        return look(
+            parts.prod,
+            parts.consulta,
+            chosen.spec,
+            liquidation,
+            catalogue=listed.catalogue if listed else None,
+            timeout_seconds=settings.file.work.preview_timeout_seconds,
+        )
+
+
+def refusal(seen: Preview, liquidation: int, *, remove: bool) -> str | None:
+    """What in Slack would be an answer without a Copy button, or with a warning on it."""
+    if seen.exists is False:
+        return f"there is no liquidation {liquidation} in prod: check the number"
+    if not removes_everything(seen):
+        return None
+    if seen.in_consulta == Count(0, exact=True):
+        return f"liquidation {liquidation} has no rows in prod, and none in consulta: nothing to copy"
+    if not remove:
+        return (
+            f"liquidation {liquidation} has no rows in prod: copying would remove its rows from consulta; "
+            "add --remove if that is meant"
+        )
+    return None
+
+
+def chosen_copy(settings: Settings, name: str | None) -> CopySection:
+    chosen = settings.copy_named(name)
+    if chosen is None:
+        names = ", ".join(each.name for each in settings.file.copies)
+        raise click.UsageError(f"there is no copy named {name!r}; configured: {names}")
+    return chosen
+
+
+class Stopped(click.ClickException):
+    """Ends the command with a sentence and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self._exit_code = exit_code
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return self._exit_code
+
+
+class told:  # noqa: N801 - a context manager that reads as a sentence
+    """Errors of databases end the command with a sentence, not with a traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CopierError | BotError):
+            raise Stopped(str(error), FAILED) from error
+        if isinstance(error, SQLAlchemyError):
+            raise Stopped(f"consulta failed: {type(error).__name__}", FAILED) from error
+
+
+def settings_for(need: Need) -> Settings:
+    try:
+        return config.load(os.environ, need)
+    except BotError as error:
+        raise Stopped(str(error), USAGE) from None
+
+
+def checked(parts: Databases) -> Databases:
+    try:
+        parts.check_schema()
+    except (BotError, CopierError) as error:
+        raise Stopped(str(error), USAGE if isinstance(error, BotError) else FAILED) from error
+    return parts
+
+
+def shell_translator() -> Translator:
+    return translator(
+        os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "en"
+    )

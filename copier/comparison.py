@@ -1,0 +1,59 @@
+"""Compares both sides range by range: prod's snapshot with one moment of consulta.
+
+A range whose values were compared while it was put in place isn't hashed again as long as consulta holds
+the very same versions of its rows, which is told without reading a value. Every other range is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from psycopg.sql import Composable
+from sqlalchemy import Connection
+
+from copier import statements
+from copier.digest import Comparison, Digest
+from copier.errors import Side
+from copier.failure import failures_of
+from copier.keyset import KeyRange
+from copier.parallel import side_by_side
+from copier.plan import Chunk
+from copier.session import run
+from copier.slices import Slice
+
+#: Both readers of one lane.
+Readers = tuple[Connection, Connection]
+
+
+def compared(
+    lanes: list[Readers],
+    take: Callable[[], KeyRange | None],
+    source: Slice,
+    target: Slice,
+    known: Mapping[int, Chunk],
+) -> Iterator[Comparison]:
+    """Yields a comparison a range; ``known`` are the chunks by which the ranges were put in place."""
+    with ThreadPoolExecutor(len(lanes)) as other_side:
+
+        def work(readers: Readers, part: KeyRange) -> Comparison:
+            chunk = known.get(part.number)
+            ours = chunk.source if chunk else None
+            if chunk and ours is not None and chunk.versions is not None:
+                present = _digest("consulta", readers[1], statements.versions(target, part))
+                if present == chunk.versions:
+                    return Comparison(part, ours, ours)
+            theirs_of = statements.digest(target, part)
+            if ours is not None:
+                return Comparison(part, ours, _digest("consulta", readers[1], theirs_of))
+            asked = other_side.submit(_digest, "prod", readers[0], statements.digest(source, part))
+            theirs = _digest("consulta", readers[1], theirs_of)
+            return Comparison(part, asked.result(), theirs)
+
+        yield from side_by_side(lanes, take, work, threading.Event())
+
+
+def _digest(side: Side, connection: Connection, statement: Composable) -> Digest:
+    with failures_of(side):
+        return Digest(*run(connection, statement).one())

@@ -1,0 +1,68 @@
+"""The key that names a row on both sides, and cuts both into the same ranges."""
+
+from __future__ import annotations
+
+from copier.catalog import Column, Table
+from copier.errors import NoUsableKey
+from copier.spec import CopySpec
+
+
+def key_columns(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:
+    """The columns that name a row: the configured key, else the target's first unique key.
+
+    The primary key sorts first. The key must be unique and NOT NULL in the target, where a row
+    of another liquidation may hold the same key and has to be found.
+
+    Raises:
+        ColumnMissing: a configured key column isn't in both tables.
+        NoUsableKey: no unique index of NOT NULL columns covers it, or the sides sort it differently.
+    """
+    names = _chosen(spec, source, target)
+    for name in names:
+        _refuse_another_order(source.column(name), target.column(name))
+    return names
+
+
+def _chosen(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:
+    for name in spec.key:
+        source.column(name)
+        target.column(name)
+    usable = [
+        key
+        for key in target.unique_keys
+        if all(source.has(name) and _names_a_row(target.column(name)) for name in key)
+    ]
+    if not spec.key:
+        if usable:
+            return usable[0]
+        raise NoUsableKey(
+            f"table {target.name} of consulta has no primary key or unique index of NOT NULL columns "
+            f"that prod has too: create one there and, if it isn't the primary key, name it as key"
+        )
+    if not any(set(key) == set(spec.key) for key in usable):
+        raise NoUsableKey(
+            f"key ({', '.join(spec.key)}) is not a unique index of NOT NULL columns on table "
+            f"{target.name} of consulta: create one, or name another key"
+        )
+    return spec.key
+
+
+def _names_a_row(column: Column) -> bool:
+    """What consulta generates itself is never written, and so can't find a row that has to move."""
+    return column.not_null and not column.is_generated
+
+
+def _refuse_another_order(ours: Column, theirs: Column) -> None:
+    """Ranges cut in prod must be the same rows in consulta. (Collations are evened out, see `keyset`.)"""
+    if (ours.type.base, theirs.type.base) == ("real", "double precision"):
+        raise NoUsableKey(
+            f"key column {ours.name} is real in prod and double precision in consulta, where its bounds "
+            f"would fall between other rows: make consulta's column real, or name another key"
+        )
+    common = {*ours.labels} & {*theirs.labels}
+    here, there = ([label for label in side.labels if label in common] for side in (ours, theirs))
+    if here != there:
+        raise NoUsableKey(
+            f"key column {ours.name} is an enum whose labels are in another order in consulta than in "
+            f"prod: create the type there with its labels in prod's order, or name another key"
+        )

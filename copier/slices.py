@@ -1,0 +1,107 @@
+"""One side's part of a copy: the liquidation's rows in its table, their order, and their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from copier.catalog import IndexColumn, Table
+from copier.errors import EncodingUnknown, ReferencesCascade
+from copier.keys import key_columns
+from copier.keyset import KeyColumn, KeyRange, Keyset, keyset_of
+from copier.match import Matched, Pair, hashed, match_columns
+from copier.names import TableName
+from copier.spec import CopySpec
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One side's rows of a liquidation: where they are, how they are ordered, what stands for them."""
+
+    table: TableName
+    keys: Keyset
+    matched: Matched
+    liquidation_id: int
+    is_source: bool
+    key_may_be_null: bool
+    has_index: bool
+    has_versions: bool
+
+    def within(self, part: KeyRange, keys: Iterable[int] | None = None) -> sql.Composable:
+        """The range's rows, or those among them whose key's hash is one of ``keys``."""
+        where = self.keys.within(self.liquidation_id, part)
+        if keys is None:
+            return where
+        return sql.SQL("{} AND {} = ANY({}::bigint[])").format(where, self.key_hash, numbers(keys))
+
+    @property
+    def row_hash(self) -> sql.Composable:
+        return _hash(self.matched.compared, of_source=self.is_source)
+
+    @property
+    def version_hash(self) -> sql.Composable:
+        """Stands for the very version of a row: another one, even of the same values, has another."""
+        return sql.SQL(
+            "pg_catalog.hash_record_extended("
+            "ROW(pg_catalog.oidsend(tableoid), pg_catalog.tidsend(ctid), pg_catalog.xidsend(xmin)), 0)"
+        )
+
+    @property
+    def key_hash(self) -> sql.Composable:
+        names = {column.name for column in self.keys.columns}
+        return _hash([pair for pair in self.matched.pairs if pair.name in names], of_source=self.is_source)
+
+
+def numbers(wanted: Iterable[int]) -> sql.Literal:
+    """Many numbers as one array literal."""
+    return sql.Literal("{" + ",".join(map(str, wanted)) + "}")
+
+
+def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) -> tuple[Slice, Slice]:
+    """Prod's and consulta's slice of the liquidation, their columns and keys matched.
+
+    Raises:
+        SchemaError: the tables don't fit.
+    """
+    for table in (source, target):
+        if any(column.encoding == "SQL_ASCII" for column in table.columns):
+            raise EncodingUnknown(table.side)
+    if target.cascading:
+        raise ReferencesCascade(str(target.name), list(target.cascading))
+    names = key_columns(spec, source, target)
+    matched = match_columns(source, target)
+
+    def side(table: Table, other: Table) -> Slice:
+        keys = keyset_of(
+            table.column(spec.liquidation_column),
+            [table.column(name) for name in names],
+            [other.column(name) for name in names],
+        )
+        return Slice(
+            table=table.name,
+            keys=keys,
+            matched=matched,
+            liquidation_id=liquidation_id,
+            is_source=table is source,
+            key_may_be_null=any(not table.column(name).not_null for name in names),
+            has_versions=table.kind in {"r", "p"},
+            has_index=any(_sorts(index, keys) for index in table.indexes),
+        )
+
+    return side(source, target), side(target, source)
+
+
+def _sorts(index: tuple[IndexColumn, ...], keys: Keyset) -> bool:
+    """Whether the index begins with (liquidation column, key), in their order: then it reads one range."""
+    wanted = [KeyColumn(keys.liquidation_column, keys.liquidation_type), *keys.columns]
+    return len(index) >= len(wanted) and all(
+        column.name == key.name and (column.by_bytes if key.by_bytes else column.sorted)
+        for column, key in zip(index, wanted, strict=False)
+    )
+
+
+def _hash(pairs: Iterable[Pair], *, of_source: bool) -> sql.Composable:
+    values = sql.SQL(", ").join(hashed(pair, of_source=of_source) for pair in pairs)
+    return sql.SQL("pg_catalog.hash_record_extended(ROW({}), 0)").format(values)

@@ -1,0 +1,83 @@
+"""One moment of one side, shared by several readers.
+
+The transaction is REPEATABLE READ, READ ONLY, and its snapshot is exported, so that what the readers see
+is one moment. Nothing is set for longer than a transaction: behind PgBouncer in transaction mode a
+session's settings would leak to its next user.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine
+
+from copier import statements
+from copier.errors import Permanent, Side, Transient
+from copier.failure import failures_of
+from copier.session import milliseconds, open_read_only, run, shut
+
+#: What a server says of a snapshot whose session has ended, and what older versions say.
+NO_SNAPSHOT = frozenset({"42704", "22023"})
+
+
+class Snapshot:
+    """An open snapshot. Close it as soon as the work is over: it holds back vacuum."""
+
+    def __init__(self, engine: Engine, side: Side, *, lock_timeout_seconds: float = 10.0) -> None:
+        """Connects and takes the snapshot.
+
+        Raises:
+            DatabaseFailed: the side can't be reached.
+        """
+        self._engine = engine
+        self._settings = {"lock_timeout": milliseconds(lock_timeout_seconds)}
+        self.side: Side = side
+        self._connections: list[Connection] = []
+        with failures_of(side):
+            try:
+                self.connection = self._open()
+                row = self.connection.exec_driver_sql(statements.SNAPSHOT).one()
+                self.connection.execute(statements.SNAPSHOT_SETTINGS, self._settings)
+            except BaseException:
+                self.close()
+                raise
+        self.name: str = row[-2]
+        self.as_of: datetime = row[-1]
+
+    def reader(self, *, by_index: bool) -> Connection:
+        """Another connection that sees the same moment; closed with the snapshot.
+
+        Raises:
+            Transient: the session that holds the snapshot is gone.
+        """
+        with failures_of(self.side):
+            connection = self._open()
+            self._join(connection)
+            connection.exec_driver_sql(statements.SETTINGS)
+            connection.execute(statements.SNAPSHOT_SETTINGS, self._settings)
+            if by_index:
+                connection.exec_driver_sql(statements.BY_INDEX)
+            return connection
+
+    def _join(self, connection: Connection) -> None:
+        try:
+            with failures_of(self.side):
+                run(connection, statements.snapshot(self.name))
+        except Permanent as refusal:
+            if refusal.sqlstate not in NO_SNAPSHOT:
+                raise
+            raise Transient(
+                f"the session of {self.side} that held the snapshot is gone",
+                side=self.side,
+                condition="SnapshotGone",
+            ) from refusal
+
+    def close(self) -> None:
+        for connection in self._connections:
+            shut(connection)
+        self._connections.clear()
+
+    def _open(self) -> Connection:
+        connection = open_read_only(self._engine, self.side)
+        self._connections.append(connection)
+        return connection

