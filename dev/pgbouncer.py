@@ -27,7 +27,11 @@ def pgbouncer_program() -> str:
     places = os.environ.get("PATH", os.defpath) + ":/usr/sbin"
     found = shutil.which("pgbouncer", path=places)
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "install", "-y", "pgbouncer"], capture_output=True, check=False)
+        install = ["apt-get", "install", "-y", "pgbouncer"]
+        if subprocess.run(install, capture_output=True, check=False).returncode:
+            # A new machine knows no packages before its first update.
+            subprocess.run(["apt-get", "update"], capture_output=True, check=False)
+            subprocess.run(install, capture_output=True, check=False)
         found = shutil.which("pgbouncer", path=places)
     if found is None:
         raise PgBouncerError(f"pgbouncer is missing; install it: {INSTALL}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 
@@ -20,6 +19,7 @@ from bot.services import Databases
 from bot.work.runner import Outcome
 from bot.work.stopping import StopSwitch
 from copier import Copy, CopySpec, Limits
+from dev.memory import peak_kb
 
 Extra = dict[str, object]
 
@@ -39,7 +39,7 @@ def main(mode: str, liquidation_id: int) -> None:
     figures: Extra = {
         "seconds": time.perf_counter() - began,
         "client_cpu": time.process_time() - cpu,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_kb() / 1024,
         **extra,
     }
     sys.stdout.write(json.dumps(figures) + "\n")

@@ -11,7 +11,8 @@ from tests.copying import ITEMS, Sides
 MOST_KB = 150_000
 
 SCRIPT = """
-import resource, sys
+import sys
+from dev.memory import peak_kb
 from tests.copying import engine, spec
 from copier import Copy, Limits
 prod, consulta, liquidation = sys.argv[1:]
@@ -19,7 +20,7 @@ limits = Limits(chunk_rows=20_000, parallel=2)
 with Copy(engine(prod), engine(consulta), spec(), int(liquidation), limits=limits) as copy:
     updated = sum(chunk.counts.updated for chunk in copy.chunks())
     assert copy.prove().holds
-    print(copy.plan().total, updated, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(copy.plan().total, updated, peak_kb())
 """
 
 
