@@ -16,7 +16,7 @@ from dev.memory import peak_kb
 from tests.copying import engine, spec
 from copier import Copy, Limits
 prod, consulta, liquidation = sys.argv[1:]
-limits = Limits(chunk_rows=20_000, parallel=2)
+limits = Limits(chunk_rows=10_000, parallel=2)  # of which the smaller liquidation has full chunks too
 with Copy(engine(prod), engine(consulta), spec(), int(liquidation), limits=limits) as copy:
     updated = sum(chunk.counts.updated for chunk in copy.chunks())
     assert copy.prove().holds
