@@ -22,6 +22,7 @@ import psutil
 from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.processes import Child
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
 
 with Guard() as guard:
     folder = guard.temp_folder("traspaso-test-")
