@@ -137,26 +137,6 @@ def test_a_copy_that_is_held_back_can_be_told_to_stop(lagging: Sides) -> None:
     assert lagging.consulta.rows("SELECT count(*) FROM items") == [(2 * len(chunks),)]
 
 
-def test_a_failure_in_one_lane_ends_the_wait_of_the_others(lagging: Sides) -> None:
-    both_in_hand, held = threading.Barrier(2), threading.Event()
-
-    class Stale(Exception):
-        pass
-
-    def record(connection: object, chunk: object) -> None:
-        both_in_hand.wait(30)
-        if chunk.range.number == 2:  # type: ignore[attr-defined]
-            assert held.wait(30)
-            raise Stale
-
-    def sleep(seconds: float) -> None:
-        held.set()
-
-    limits = {"chunk_rows": 2, "standby_lag_mb": 0.05, "parallel": 2}
-    with lagging.open(spec(), sleep=sleep, **limits) as copy, pytest.raises(Stale):
-        list(copy.chunks(record))
-
-
 def test_a_role_that_may_not_see_the_standbys_is_told_so_before_anything_is_written(lagging: Sides) -> None:
     lagging.consulta.execute("CREATE ROLE poor LOGIN; GRANT SELECT, INSERT, DELETE ON items TO poor")
     url = lagging.consulta.server.url(lagging.consulta.name, user="poor")
