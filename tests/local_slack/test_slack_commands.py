@@ -46,9 +46,6 @@ def test_a_command_not_acked_within_three_seconds_tells_the_person(office: Offic
     assert told.text == '/slow failed with the error "operation_timeout"'
     assert told.ephemeral and told.user == "USLACKBOT"
     office.held.set()
-    late = office.slack.wait_for(lambda: [e for e in office.slack.envelopes() if e.late])
-    assert late[-1].ack_seconds is not None and late[-1].ack_seconds > 3
-    assert [m.text for m in office.ana.messages(room)] == [told.text], "what the late ack said is dropped"
 
 
 def test_without_a_connected_bot_a_command_fails_at_once(slack: LocalSlack) -> None:

@@ -92,6 +92,28 @@ def test_an_envelope_has_slacks_shape(slack: LocalSlack) -> None:
     assert done.ack_payload == {"text": "Hi"} and done.envelope_id == envelope["envelope_id"]
 
 
+def test_what_an_ack_says_after_three_seconds_is_dropped(slack: LocalSlack) -> None:
+    """On the bare socket, because Bolt itself stops waiting for its listener after three seconds."""
+
+    async def ack_too_late() -> Any:
+        async with aiohttp.ClientSession() as session, session.ws_connect(open_url(slack)) as socket:
+            await socket.receive_json()
+            typing = asyncio.get_running_loop().run_in_executor(
+                None, lambda: slack.user("U0ANA").command("/copy-liquidation 42", channel="C0PAYROLL")
+            )
+            envelope = await socket.receive_json()
+            done = await typing
+            await socket.send_json({"envelope_id": envelope["envelope_id"], "payload": {"text": "too late"}})
+            late = await asyncio.to_thread(slack.wait_for, lambda: [e for e in slack.envelopes() if e.late])
+            return done, late
+
+    done, late = asyncio.run(ack_too_late())
+    assert (done.acked, done.error) == (False, "operation_timeout")
+    assert [e.id for e in late] == [done.envelope_id] and late[0].ack_seconds > 3
+    told = '/copy-liquidation failed with the error "operation_timeout"'
+    assert [m.text for m in slack.user("U0ANA").messages("C0PAYROLL")] == [told]
+
+
 def test_an_event_that_is_not_acked_comes_again(slack: LocalSlack) -> None:
     async def ignore_the_first() -> list[Any]:
         async with aiohttp.ClientSession() as session, session.ws_connect(open_url(slack)) as socket:
