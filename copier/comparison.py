@@ -1,7 +1,8 @@
 """Compares both sides range by range: prod's snapshot with one moment of consulta.
 
-A range whose values were compared while it was put in place isn't hashed again as long as consulta holds
-the very same versions of its rows, which is told without reading a value. Every other range is.
+A range whose values were compared while it was put in place isn't hashed again as long as nobody has
+written there since, which the rows' xmin tells without reading a value; only the rows that the copy wrote
+into it are. Every other range is hashed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.digest import Comparison, Digest
+from copier.digest import Comparison, Digest, Seen
 from copier.errors import Side
 from copier.failure import failures_of
 from copier.keyset import KeyRange
@@ -40,10 +41,13 @@ def compared(
         def work(readers: Readers, part: KeyRange) -> Comparison:
             chunk = known.get(part.number)
             ours = chunk.source if chunk else None
-            if chunk and ours is not None and chunk.versions is not None:
-                present = _digest("consulta", readers[1], statements.versions(target, part))
-                if present == chunk.versions:
-                    return Comparison(part, ours, ours)
+            if (
+                chunk
+                and ours is not None
+                and chunk.seen
+                and _still(readers[1], target, part, ours, chunk.seen)
+            ):
+                return Comparison(part, ours, ours)
             theirs_of = statements.digest(target, part)
             if ours is not None:
                 return Comparison(part, ours, _digest("consulta", readers[1], theirs_of))
@@ -52,6 +56,13 @@ def compared(
             return Comparison(part, asked.result(), theirs)
 
         yield from side_by_side(lanes, take, work, threading.Event())
+
+
+def _still(connection: Connection, target: Slice, part: KeyRange, ours: Digest, seen: Seen) -> bool:
+    """Whether the rows that agreed are all there, and beside them what was written in this copy."""
+    with failures_of("consulta"):
+        rows, arrived, value = run(connection, statements.arrivals(target, part, seen.base)).one()
+    return bool(rows == ours.rows and Digest(arrived, value) == seen.written)
 
 
 def _digest(side: Side, connection: Connection, statement: Composable) -> Digest:

@@ -40,6 +40,18 @@ EMPTY = Digest(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Consulta's rows of a range, compared by value with prod's at one moment.
+
+    Every transaction before ``base`` (an xid8) had ended by then. So a row that was written before it is
+    one that agreed, and of those written since there have to be exactly the ``written`` ones.
+    """
+
+    base: str
+    written: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Both sides of one range."""
 

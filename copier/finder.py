@@ -1,7 +1,8 @@
-"""Finds out what of a range differs, by asking both sides at the same time, coarse first, then fine.
+"""Finds out what of a range differs, by asking both sides at the same time.
 
-Digests tell that a range differs. After one that did, the rows of the next one are compared at once; after
-one of which most rows differed, a sample decides whether that is worth the while.
+The hashes of all rows cost hardly more than their digest, and tell at once whether anything differs and
+what. Where most rows of a range differed, the first rows of the next one decide whether it is looked at
+at all, or replaced as a whole.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.difference import Counts, Difference, Hashes, counts_by_key, unpacked
-from copier.digest import Digest
+from copier.difference import Counts, Difference, digest_of, unpacked
+from copier.digest import EMPTY, Digest, Seen
 from copier.errors import Side
 from copier.failure import failures_of
-from copier.keyset import KeyRange
+from copier.keyset import Bound, KeyRange
 from copier.session import run
 from copier.slices import Slice
 
-#: After a range of which most differed, so many rows of the next one stand for one that is looked at.
-SAMPLE = 16
+#: After a range of which most differed, so many rows at the start of the next one speak for it.
+FIRST_ROWS = 1_000
 #: From this share of differing rows on, a range is replaced as a whole.
 MOST = 0.5
 
@@ -33,91 +34,99 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What of a range is to be replaced: nothing, all, or the rows with these ``keys``' hashes.
+    """What is to be done with a range: nothing, all, or some rows.
 
-    ``source`` is prod's digest where it was computed, ``kept`` the digest of consulta's rows that stay,
-    ``versions`` that of consulta's row versions.
+    ``missing`` are the keys of the rows to copy and ``surplus`` those of the rows to delete before, both
+    None where the range is to be replaced as a whole. ``source`` is prod's digest where it is known;
+    ``seen`` what the other rows of consulta were found to be.
     """
 
-    nothing: bool
     counts: Counts
     source: Digest | None = None
-    keys: frozenset[int] | None = None
-    kept: Digest | None = None
-    versions: Digest | None = None
+    missing: list[Bound] | None = None
+    surplus: list[Bound] | None = None
+    seen: Seen | None = None
+
+    @property
+    def nothing(self) -> bool:
+        return self.missing == [] and self.surplus == []
 
 
 class Finder:
-    """One lane's eyes: a reader of prod's snapshot, and consulta in the chunk's transaction."""
+    """One lane's eyes: a reader of prod's snapshot, and one moment of consulta for each range."""
 
     def __init__(self, reader: Connection, source: Slice, target: Slice) -> None:
         self._reader = reader
         self._source = source
         self._target = target
-        self._differed = self._mostly = False
+        self._mostly = False
 
     def look(self, connection: Connection, part: KeyRange) -> Found:
-        """Compares prod's range with consulta's, as ``connection`` sees it."""
-        if not self._differed:
-            ours, theirs, versions = self._digests(connection, part)
-            if ours == theirs:
-                return Found(True, Counts(unchanged=ours.rows), ours, versions=versions)
-            if not theirs.rows:
-                return Found(False, Counts(inserted=ours.rows), ours)
-        if self._mostly and (found := self._sampled(connection, part)):
-            return found
-        return self._by_rows(connection, part)
-
-    def _digests(self, connection: Connection, part: KeyRange) -> tuple[Digest, Digest, Digest | None]:
-        ours, (rows, value, version) = self._both(
-            connection,
-            lambda side: (
-                statements.digest(side, part)
-                if side.is_source
-                else statements.digest_and_versions(side, part)
-            ),
-            lambda result: tuple(result.one()),
+        """Compares prod's range with consulta's, as the one snapshot of ``connection`` shows it."""
+        if self._mostly and self._starts_otherwise(connection, part):
+            return Found(self._counts_by_key(connection, part))
+        (packed, _), (other, base) = self._both(
+            connection, lambda side: statements.hashes(side, part), lambda result: tuple(result.one())
         )
-        return Digest(*ours), Digest(rows, value), None if version is None else Digest(rows, version)
+        ours, theirs = unpacked(packed), unpacked(other)
+        source = digest_of(ours)
+        if packed == other:
+            return Found(Counts(unchanged=len(ours)), source, [], [], self._seen(base, EMPTY))
+        difference = Difference.between(ours, theirs)
+        missing, surplus = difference.missing, difference.surplus
+        unchanged = len(ours) - len(missing)
+        if not theirs:
+            return Found(Counts(inserted=len(ours)), source)
+        self._mostly = max(len(missing), len(surplus)) > MOST * max(len(ours), len(theirs))
+        if len(theirs) - len(surplus) != unchanged:
+            # Two rows share a hash: it doesn't tell them apart, so it doesn't decide.
+            return Found(self._counts_by_key(connection, part), source)
+        missing_keys = self._keys("prod", self._reader, self._source, part, missing)
+        surplus_keys = self._keys("consulta", connection, self._target, part, surplus)
+        counts = Counts.of(missing_keys, surplus_keys, unchanged)
+        if self._mostly:
+            return Found(counts, source)
+        written = digest_of(ours[place] for place in missing)
+        return Found(counts, source, missing_keys, surplus_keys, self._seen(base, written))
 
-    def _sampled(self, connection: Connection, part: KeyRange) -> Found | None:
-        """The range as one to replace, where most of a sample differs."""
+    def _seen(self, base: str, written: Digest) -> Seen | None:
+        """None for a view, which has no xmin."""
+        return Seen(base, written) if self._target.has_versions else None
+
+    def _starts_otherwise(self, connection: Connection, part: KeyRange) -> bool:
+        """Whether most of the range's first rows differ."""
         ours, theirs = self._both(
             connection,
-            lambda side: statements.sample(side, part, SAMPLE),
-            lambda result: result.one(),
+            lambda side: statements.hashes(side, part, FIRST_ROWS),
+            lambda result: unpacked(result.one()[0]),
         )
-        here, there = frozenset(unpacked(ours[2])), frozenset(unpacked(theirs[2]))
-        if len(here ^ there) <= MOST * (len(here) + len(there)):
-            return None
-        if Digest(ours[0], ours[1]) == Digest(theirs[0], theirs[1]):
-            return Found(False, Counts(updated=ours[0]))
+        difference = Difference.between(ours, theirs)
+        return len(difference.missing) > MOST * len(ours) and len(difference.surplus) > MOST * len(theirs)
+
+    def _counts_by_key(self, connection: Connection, part: KeyRange) -> Counts:
+        """The counts of rows that are all replaced: every common key counts as updated."""
+        ours, theirs = self._both(
+            connection,
+            lambda side: statements.key_digest(side, part),
+            lambda result: Digest(*result.one()),
+        )
+        if ours == theirs:
+            return Counts(updated=ours.rows)
         keys = self._both(
             connection,
             lambda side: statements.key_hashes(side, part),
             lambda result: unpacked(result.scalar_one()),
         )
-        return Found(False, counts_by_key(*keys))
+        return Counts.of(*keys, unchanged=0)
 
-    def _by_rows(self, connection: Connection, part: KeyRange) -> Found:
-        ours, theirs = self._both(
-            connection,
-            lambda side: statements.hashes(side, part),
-            lambda result: Hashes.unpacked(*result.one()),
-        )
-        difference = Difference.between(ours, theirs)
-        source, keys = ours.digest, difference.keys
-        self._differed = bool(keys)
-        self._mostly = len(keys) > MOST * max(len(ours.rows), len(theirs.rows))
-        if not keys or self._mostly:
-            return Found(not keys, difference.counts, source)
-        return Found(
-            nothing=False,
-            counts=difference.counts,
-            source=source,
-            keys=keys,
-            kept=theirs.digest - theirs.digest_of(keys),
-        )
+    @staticmethod
+    def _keys(
+        side: Side, connection: Connection, rows: Slice, part: KeyRange, places: list[int]
+    ) -> list[Bound]:
+        if not places:
+            return []
+        with failures_of(side):
+            return [tuple(key) for key in run(connection, statements.keys_at(rows, part, places)).scalars()]
 
     def _both(
         self,

@@ -11,6 +11,7 @@ beside the comparison the index would be read from the liquidation's first key o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -81,6 +82,23 @@ class Keyset:
         return sql.SQL("{} AND {}").format(
             self._beyond(sql.SQL(">"), sql.SQL(">="), liquidation_id, key_range.lower),
             self._beyond(sql.SQL("<="), sql.SQL("<="), liquidation_id, key_range.upper),
+        )
+
+    def one_of(self, keys: Sequence[Bound]) -> sql.Composable:
+        """The condition for the rows with one of these keys, written as bounds are.
+
+        Where the liquidation alone is the key, there is but one row.
+        """
+        if not self.columns:
+            return sql.SQL("true")
+        names = [sql.Identifier(f"key_{place}") for place, _ in enumerate(self.columns)]
+        values = [
+            cast_to(sql.Literal([key[place] for key in keys]), "text[]") for place, _ in enumerate(names)
+        ]
+        cast = [cast_to(name, column.type_sql) for name, column in zip(names, self.columns, strict=True)]
+        comma = sql.SQL(", ")
+        return sql.SQL("({}) IN (SELECT {} FROM unnest({}) AS wanted({}))").format(
+            self.key_names, comma.join(cast), comma.join(values), comma.join(names)
         )
 
     def _beyond(

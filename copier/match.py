@@ -164,6 +164,13 @@ def _is_time(base: str) -> bool:
     return base.startswith(("time", "interval"))
 
 
+def _identical_when_equal(pair: Pair) -> bool:
+    """Of one length, char(n) is padded alike: only its blanks would not be hashed."""
+    here, there = pair.source.type, pair.target.type
+    of_one_length = there.base == "bpchar" and here.sql == there.sql and bool(_modifier(there.sql))
+    return there.base in IDENTICAL_WHEN_EQUAL or of_one_length
+
+
 def _crosses_in_binary(pair: Pair) -> bool:
     return all(side.type.portable and side.type.send for side in (pair.source, pair.target))
 
@@ -179,6 +186,6 @@ def hashed(pair: Pair, *, of_source: bool) -> sql.Composable:
     if not (kind.portable and kind.send):
         return sql.SQL("pg_catalog.textsend(({})::text)").format(value)
     exact = pair.target.deterministic and pair.source.deterministic
-    if kind.base in IDENTICAL_WHEN_EQUAL and exact and pair.source.encoding == pair.target.encoding:
+    if exact and pair.source.encoding == pair.target.encoding and _identical_when_equal(pair):
         return value
     return sql.SQL("{}({})").format(sql.Identifier(*kind.send), value)

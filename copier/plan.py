@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from copier.difference import Counts
-from copier.digest import Digest
+from copier.digest import Digest, Seen
 from copier.keyset import KeyRange
 
 Outcome = Literal["copied", "updated", "replaced", "unchanged"]
@@ -52,7 +52,7 @@ class Chunk:
 
     ``rows`` are prod's; ``moved`` those among the inserted ones that consulta held under another
     liquidation; ``bytes`` those of the COPY stream; ``source`` prod's digest where it was needed.
-    ``versions`` is the digest of the row versions in consulta whose values were found to be prod's.
+    ``seen`` is what the rows that consulta held already were found to be.
     """
 
     range: KeyRange
@@ -63,4 +63,4 @@ class Chunk:
     bytes: int = 0
     seconds: float = 0.0
     source: Digest | None = None
-    versions: Digest | None = None
+    seen: Seen | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -10,7 +10,7 @@ from psycopg import sql
 from copier.catalog import IndexColumn, Table
 from copier.errors import EncodingUnknown, ReferencesCascade
 from copier.keys import key_columns
-from copier.keyset import KeyColumn, KeyRange, Keyset, keyset_of
+from copier.keyset import INTEGERS, Bound, KeyColumn, KeyRange, Keyset, keyset_of
 from copier.match import Matched, Pair, hashed, match_columns
 from copier.names import TableName
 from copier.spec import CopySpec
@@ -29,34 +29,29 @@ class Slice:
     has_index: bool
     has_versions: bool
 
-    def within(self, part: KeyRange, keys: Iterable[int] | None = None) -> sql.Composable:
-        """The range's rows, or those among them whose key's hash is one of ``keys``."""
+    def within(self, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
+        """The range's rows, or those among them with one of these keys."""
         where = self.keys.within(self.liquidation_id, part)
-        if keys is None:
-            return where
-        return sql.SQL("{} AND {} = ANY({}::bigint[])").format(where, self.key_hash, numbers(keys))
+        return where if only is None else sql.SQL("{} AND {}").format(where, self.keys.one_of(only))
 
     @property
     def row_hash(self) -> sql.Composable:
-        return _hash(self.matched.compared, of_source=self.is_source)
+        """Of all columns but the liquidation's number, which is the same in all rows."""
+        return _hash(
+            (pair for pair in self.matched.compared if not self._is_number(pair)), of_source=self.is_source
+        )
 
-    @property
-    def version_hash(self) -> sql.Composable:
-        """Stands for the very version of a row: another one, even of the same values, has another."""
-        return sql.SQL(
-            "pg_catalog.hash_record_extended("
-            "ROW(pg_catalog.oidsend(tableoid), pg_catalog.tidsend(ctid), pg_catalog.xidsend(xmin)), 0)"
+    def _is_number(self, pair: Pair) -> bool:
+        """A numeric 42 may be spelled 42.0 as well, an integer may not."""
+        return (
+            pair.name == self.keys.liquidation_column
+            and {pair.source.type.base, pair.target.type.base} <= INTEGERS
         )
 
     @property
     def key_hash(self) -> sql.Composable:
         names = {column.name for column in self.keys.columns}
         return _hash([pair for pair in self.matched.pairs if pair.name in names], of_source=self.is_source)
-
-
-def numbers(wanted: Iterable[int]) -> sql.Literal:
-    """Many numbers as one array literal."""
-    return sql.Literal("{" + ",".join(map(str, wanted)) + "}")
 
 
 def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) -> tuple[Slice, Slice]:

@@ -6,13 +6,13 @@ hashes are literals, because COPY takes no parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from psycopg import sql
 from sqlalchemy import text
 
 from copier.catalog import Column
-from copier.keyset import KeyRange, number_literal
+from copier.keyset import Bound, KeyRange, number_literal
 from copier.match import Matched
 from copier.names import TableName
 from copier.slices import Slice
@@ -27,6 +27,9 @@ SETTINGS = (
     "set_config('row_security', 'off', true), set_config('jit', 'off', true), "
     "set_config('max_parallel_workers_per_gather', '0', true)"
 )
+
+#: The first statement of a transaction that looks at one moment and writes nothing.
+ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 #: For reading ranges where there is an index on (liquidation column, key). The planner thinks that a
 #: comparison of rows holds for a third of the table, and would read all of it.
@@ -104,44 +107,59 @@ def move(rows: int) -> sql.Composable:
     return sql.SQL("MOVE FORWARD {} FROM {}").format(sql.Literal(rows), CURSOR)
 
 
-def digest(rows: Slice, part: KeyRange, only: Iterable[int] | None = None) -> sql.Composable:
+def digest(rows: Slice, part: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their hashes; see `copier.digest`."""
     return sql.SQL("SELECT count(*), {} FROM {} WHERE {}").format(
-        _xor(rows.row_hash), rows.table.identifier, rows.within(part, only)
+        _xor(rows.row_hash), rows.table.identifier, rows.within(part)
     )
 
 
-def versions(rows: Slice, part: KeyRange) -> sql.Composable:
-    """Rows of the range and the exclusive-or of their versions' hashes: no value is read."""
-    return sql.SQL("SELECT count(*), {} FROM {} WHERE {}").format(
-        _xor(rows.version_hash), rows.table.identifier, rows.within(part)
+def arrivals(rows: Slice, part: KeyRange, base: str) -> sql.Composable:
+    """Rows of the range; then rows and digest of those among them that no transaction before ``base`` wrote.
+
+    Ages are compared because xids wrap around: a row so old that its xid has come round again looks new.
+    """
+    is_new = sql.SQL("age(xmin) <= (SELECT age({}::xid8::xid))").format(sql.Literal(base))
+    return sql.SQL(
+        "SELECT count(*), count(*) FILTER (WHERE {new}), coalesce(bit_xor({hash}) FILTER (WHERE {new}), 0) "
+        "FROM {table} WHERE {where}"
+    ).format(new=is_new, hash=rows.row_hash, table=rows.table.identifier, where=rows.within(part))
+
+
+def hashes(rows: Slice, part: KeyRange, first: int | None = None) -> sql.Composable:
+    """The hashes of the range's rows in the order of the keys, as one byte string, and the xid8 of the
+    oldest transaction that hadn't ended by then.
+
+    ``first`` asks for so many rows only.
+    """
+    ordered = sql.SQL("SELECT * FROM {} WHERE {} ORDER BY {} LIMIT {}").format(
+        rows.table.identifier, rows.within(part), rows.keys.order, sql.Literal(first)
     )
+    whole = sql.SQL("SELECT * FROM {} WHERE {}").format(rows.table.identifier, rows.within(part))
+    return sql.SQL(
+        "SELECT string_agg(pg_catalog.int8send({}), ''::bytea ORDER BY {}), "
+        "pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text FROM ({}) AS part"
+    ).format(rows.row_hash, rows.keys.order, whole if first is None else ordered)
 
 
-def digest_and_versions(rows: Slice, part: KeyRange) -> sql.Composable:
-    """Both of the above in one scan, where the table has versions; else NULL for them."""
-    versioned = _xor(rows.version_hash) if rows.has_versions else sql.SQL("NULL::bigint")
-    return sql.SQL("SELECT count(*), {}, {} FROM {} WHERE {}").format(
-        _xor(rows.row_hash), versioned, rows.table.identifier, rows.within(part)
-    )
-
-
-def hashes(rows: Slice, part: KeyRange) -> sql.Composable:
-    """The hashes of the range's keys and of its rows, as two byte strings in the same order."""
-    return sql.SQL("SELECT {}, {} FROM {} WHERE {}").format(
-        _joined(rows.key_hash), _joined(rows.row_hash), rows.table.identifier, rows.within(part)
-    )
-
-
-def sample(rows: Slice, part: KeyRange, one_in: int) -> sql.Composable:
-    """Rows, exclusive-or of the keys' hashes, and the hashes of every n-th row by its key's hash."""
-    return sql.SQL("SELECT count(*), {}, {} FILTER (WHERE {} & {} = 0) FROM {} WHERE {}").format(
-        _xor(rows.key_hash),
-        _joined(rows.row_hash),
-        rows.key_hash,
-        sql.Literal(one_in - 1),
+def keys_at(rows: Slice, part: KeyRange, places: Iterable[int]) -> sql.Composable:
+    """The keys, as arrays of text, of the rows at these places, from 0, in the order of the keys."""
+    return sql.SQL(
+        "SELECT {} FROM (SELECT *, row_number() OVER (ORDER BY {}) - 1 AS traspaso_place FROM {} WHERE {}) "
+        "AS part WHERE traspaso_place = ANY({}::bigint[])"
+    ).format(
+        rows.keys.values_as_text,
+        rows.keys.order,
         rows.table.identifier,
         rows.within(part),
+        sql.Literal("{" + ",".join(map(str, places)) + "}"),
+    )
+
+
+def key_digest(rows: Slice, part: KeyRange) -> sql.Composable:
+    """Rows of the range and the exclusive-or of their keys' hashes."""
+    return sql.SQL("SELECT count(*), {} FROM {} WHERE {}").format(
+        _xor(rows.key_hash), rows.table.identifier, rows.within(part)
     )
 
 
@@ -151,7 +169,7 @@ def key_hashes(rows: Slice, part: KeyRange) -> sql.Composable:
     )
 
 
-def copy_out(rows: Slice, part: KeyRange, only: Iterable[int] | None = None) -> sql.Composable:
+def copy_out(rows: Slice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
     return sql.SQL("COPY (SELECT {} FROM {} WHERE {}) TO STDOUT (FORMAT {})").format(
         sql.SQL(", ").join(pair.selected for pair in rows.matched.pairs),
         rows.table.identifier,
@@ -164,7 +182,7 @@ def copy_in(table: sql.Identifier, matched: Matched) -> sql.Composable:
     return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(table, _names(matched), _format(matched))
 
 
-def delete(rows: Slice, part: KeyRange, only: Iterable[int] | None = None) -> sql.Composable:
+def delete(rows: Slice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
     return sql.SQL("DELETE FROM {} WHERE {}").format(rows.table.identifier, rows.within(part, only))
 
 

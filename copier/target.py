@@ -53,11 +53,22 @@ class Target:
     def transaction(self) -> Iterator[Connection]:
         """A READ COMMITTED transaction with the engine's settings, for that transaction only."""
         with failures_of("consulta"), self.connection.begin():
-            self.connection.exec_driver_sql(statements.SETTINGS)
-            self.connection.execute(_LOCAL, self._settings)
-            if self._by_index:
-                self.connection.exec_driver_sql(statements.BY_INDEX)
+            self._settle()
             yield self.connection
+
+    @contextmanager
+    def moment(self) -> Iterator[Connection]:
+        """The same, but REPEATABLE READ and READ ONLY: all that is read in it is one snapshot."""
+        with failures_of("consulta"), self.connection.begin():
+            self.connection.exec_driver_sql(statements.ONE_MOMENT)
+            self._settle()
+            yield self.connection
+
+    def _settle(self) -> None:
+        self.connection.exec_driver_sql(statements.SETTINGS)
+        self.connection.execute(_LOCAL, self._settings)
+        if self._by_index:
+            self.connection.exec_driver_sql(statements.BY_INDEX)
 
     def close(self) -> None:
         shut(self.connection)

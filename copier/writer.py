@@ -1,7 +1,7 @@
 """Makes one range of consulta what prod's snapshot holds, with the least that has to be written.
 
 Nothing is there: the rows are copied. All is there: nothing is written. Some rows differ: only those
-are replaced, and looked at once more. Most rows differ: the range is replaced as a whole.
+are replaced. Most rows differ: the range is replaced as a whole.
 
 A constraint of consulta has to hold at the end of each chunk, or to be deferred to its commit. So rows of
 two ranges can't exchange a unique value, and a row can't refer to one of a later range, though all would
@@ -13,7 +13,7 @@ keep it from being replaced, and where their foreign key cascades, they go with 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from psycopg.sql import Composable, Identifier
@@ -24,7 +24,7 @@ from copier.difference import Counts
 from copier.digest import Digest
 from copier.errors import Permanent
 from copier.finder import Finder, Found
-from copier.keyset import KeyRange
+from copier.keyset import Bound, KeyRange
 from copier.plan import Chunk
 from copier.pump import Pumped, Waiting, pump
 from copier.session import driver_of, drop_if_unusable, rendered, run
@@ -59,20 +59,24 @@ class Writer:
     def put_in_place(self, part: KeyRange, record: Record) -> Chunk:
         """One transaction: the range and its record."""
         started = time.monotonic()
+        found = None if self._known_empty else self._look(part)
         with self._target.transaction() as connection:
-            chunk = self._worked(connection, part)
+            chunk = self._worked(connection, part, found)
             chunk = replace(chunk, seconds=time.monotonic() - started)
             record(connection, chunk)
         return chunk
 
-    def _worked(self, connection: Connection, part: KeyRange) -> Chunk:
-        if self._known_empty:
+    def _look(self, part: KeyRange) -> Found:
+        with self._target.moment() as connection:
+            return self._finder.look(connection, part)
+
+    def _worked(self, connection: Connection, part: KeyRange, found: Found | None) -> Chunk:
+        if found is None:
             return self._copied(connection, part, None)
-        found = self._finder.look(connection, part)
         if found.nothing:
             rows = found.counts.unchanged
-            return Chunk(part, "unchanged", rows, found.counts, source=found.source, versions=found.versions)
-        if found.counts.inserted and found.counts == Counts(inserted=found.counts.inserted):
+            return Chunk(part, "unchanged", rows, found.counts, source=found.source, seen=found.seen)
+        if found.counts == Counts(inserted=found.counts.inserted):
             return self._copied(connection, part, found.source)
         return self._replaced(connection, part, found)
 
@@ -82,33 +86,25 @@ class Writer:
         return Chunk(part, "copied", pumped.sent, counts, moved, pumped.bytes, source=source)
 
     def _replaced(self, connection: Connection, part: KeyRange, found: Found) -> Chunk:
-        """Removes and copies the rows that were found; those that were few are looked at once more."""
-        run(connection, statements.delete(self._into, part, found.keys))
-        pumped, moved = self._write(connection, part, found.keys)
-        rows = found.counts.inserted + found.counts.updated + found.counts.unchanged
-        versions = None
-        if found.keys is not None and self._is_right(connection, part, found):
-            versions = Digest(*run(connection, statements.versions(self._into, part)).one())
+        """Removes and copies the rows that were found."""
+        if found.surplus is None or found.surplus:
+            run(connection, statements.delete(self._into, part, found.surplus))
+        pumped, moved = Pumped(0, 0, 0), 0
+        if found.missing is None or found.missing:
+            pumped, moved = self._write(connection, part, found.missing)
         return Chunk(
             range=part,
-            outcome="replaced" if found.keys is None else "updated",
-            rows=rows,
+            outcome="replaced" if found.missing is None else "updated",
+            rows=found.counts.inserted + found.counts.updated + found.counts.unchanged,
             counts=found.counts,
             moved=moved,
             bytes=pumped.bytes,
             source=found.source,
-            versions=versions,
+            seen=found.seen,
         )
 
-    def _is_right(self, connection: Connection, part: KeyRange, found: Found) -> bool:
-        """Whether what stayed and what was written now has prod's digest."""
-        if found.kept is None or not self._into.has_versions:
-            return False
-        arrived = Digest(*run(connection, statements.digest(self._into, part, found.keys)).one())
-        return found.kept + arrived == found.source
-
     def _write(
-        self, connection: Connection, part: KeyRange, only: Iterable[int] | None
+        self, connection: Connection, part: KeyRange, only: Sequence[Bound] | None
     ) -> tuple[Pumped, int]:
         """Copies the range's rows, or some of them; also the number taken from other liquidations."""
         copy_out = statements.copy_out(self._source, part, only)
