@@ -32,8 +32,8 @@ SETTINGS = (
 ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 #: For reading ranges where there is an index on (liquidation column, key). The planner thinks that a
-#: comparison of rows holds for a third of the table, and would read all of it.
-BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true)"
+#: comparison of rows holds for a third of the table, and would read all of it, or sort what it reads.
+BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
 
 
 #: The first statement of a snapshot's transaction: takes it, names it for other readers, and says
