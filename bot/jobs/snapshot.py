@@ -10,8 +10,26 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import CopyJob, User
-from bot.jobs.statuses import Phase, Status
+from bot.jobs.models import CopyFreeze, CopyJob, User
+from bot.jobs.statuses import Approval, Phase, Status, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who did something to a job: a Slack user, or a login of the shell (team ``shell``)."""
+
+    id: str
+    team: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Nothing is written while it lasts."""
+
+    by: Person
+    reason: str | None
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +38,8 @@ class JobSnapshot:
 
     ``total`` is None until the snapshot was counted. ``ahead`` counts the live jobs asked for earlier.
     ``error`` is the failure's code and names (see `bot.jobs.failure`), None where nothing failed.
+    ``previewed`` are the rows in prod that the requester saw before the press. ``wish`` is what a running
+    job was asked for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
     """
 
     id: int
@@ -66,6 +86,14 @@ class JobSnapshot:
     run_after: datetime
     lease_until: datetime | None
     now: datetime
+    previewed: int | None = None
+    wish: Wish | None = None
+    stopped_by: Person | None = None
+    approval: Approval | None = None
+    approval_until: datetime | None = None
+    approval_at: datetime | None = None
+    approval_by: Person | None = None
+    freeze: Freeze | None = None
 
     @property
     def fraction(self) -> float | None:
@@ -113,6 +141,15 @@ class JobSnapshot:
         return self.channel_id is not None
 
 
+_stopper = aliased(User, name="stopper")
+_approver = aliased(User, name="approver")
+_freezer = aliased(User, name="freezer")
+
+
+def person_of(user: User | None) -> Person | None:
+    return Person(user.slack_user_id, user.slack_team_id, user.name) if user else None
+
+
 def snapshot_query() -> Select[Any]:
     """The columns of a snapshot; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
     earlier = aliased(CopyJob)
@@ -126,14 +163,29 @@ def snapshot_query() -> Select[Any]:
         .correlate(CopyJob)
         .scalar_subquery()
     )
-    return select(CopyJob, User, ahead.label("ahead"), func.now().label("now")).join(
-        User, User.id == CopyJob.user_id
+    return (
+        select(
+            CopyJob,
+            User,
+            _stopper,
+            _approver,
+            CopyFreeze,
+            _freezer,
+            ahead.label("ahead"),
+            func.now().label("now"),
+        )
+        .join(User, User.id == CopyJob.user_id)
+        .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
+        .outerjoin(_approver, _approver.id == CopyJob.approval_by)
+        .outerjoin(CopyFreeze, CopyFreeze.lifted_at.is_(None))
+        .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
     )
 
 
 def snapshot_of(row: Row[Any]) -> JobSnapshot:
     job: CopyJob = row.CopyJob
     user: User = row.User
+    freeze: CopyFreeze | None = row.CopyFreeze
     return JobSnapshot(
         id=job.id,
         copy_name=job.copy_name,
@@ -179,4 +231,18 @@ def snapshot_of(row: Row[Any]) -> JobSnapshot:
         run_after=job.run_after,
         lease_until=job.lease_until,
         now=row.now,
+        previewed=job.previewed_records,
+        wish=Wish(job.stop_requested) if job.stop_requested else None,
+        stopped_by=person_of(row.stopper),
+        approval=Approval(job.approval) if job.approval else None,
+        approval_until=job.approval_until,
+        approval_at=job.approval_at,
+        approval_by=person_of(row.approver),
+        freeze=Freeze(
+            Person(row.freezer.slack_user_id, row.freezer.slack_team_id, row.freezer.name),
+            freeze.reason,
+            freeze.frozen_at,
+        )
+        if freeze
+        else None,
     )
