@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import CopyFreeze, CopyJob, User
+from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User
 from bot.jobs.statuses import Approval, Phase, Status, Wish
 
 
@@ -38,7 +38,8 @@ class JobSnapshot:
 
     ``total`` is None until the snapshot was counted. ``ahead`` counts the live jobs asked for earlier.
     ``error`` is the failure's code and names (see `bot.jobs.failure`), None where nothing failed.
-    ``previewed`` are the rows in prod that the requester saw before the press. ``wish`` is what a running
+    ``previewed`` are the rows in prod that the requester saw before the press. ``approvers`` says, as
+    messages show them, which groups and users were asked to approve it. ``wish`` is what a running
     job was asked for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
     """
 
@@ -93,6 +94,7 @@ class JobSnapshot:
     approval_until: datetime | None = None
     approval_at: datetime | None = None
     approval_by: Person | None = None
+    approvers: tuple[str, ...] = ()
     freeze: Freeze | None = None
 
     @property
@@ -137,6 +139,11 @@ class JobSnapshot:
         return max(0.0, ((after or self.finished_at or self.now) - began).total_seconds())
 
     @property
+    def waits_for_approval(self) -> bool:
+        """Nobody may start it before somebody else has approved it."""
+        return self.status is Status.PENDING and self.approval is Approval.WAITING
+
+    @property
     def is_from_slack(self) -> bool:
         return self.channel_id is not None
 
@@ -147,7 +154,11 @@ _freezer = aliased(User, name="freezer")
 
 
 def person_of(user: User | None) -> Person | None:
-    return Person(user.slack_user_id, user.slack_team_id, user.name) if user else None
+    return _person(user) if user else None
+
+
+def _person(user: User) -> Person:
+    return Person(user.slack_user_id, user.slack_team_id, user.name)
 
 
 def snapshot_query() -> Select[Any]:
@@ -157,23 +168,25 @@ def snapshot_query() -> Select[Any]:
         select(func.count())
         .where(
             earlier.status.in_([Status.PENDING, Status.RUNNING]),
+            earlier.approval.is_distinct_from(Approval.WAITING),
             earlier.id < CopyJob.id,
             CopyJob.status == Status.PENDING,
         )
         .correlate(CopyJob)
         .scalar_subquery()
+        .label("ahead")
     )
+    approvers = (
+        select(CopyEvent.detail["approvers"])
+        .where(CopyEvent.job_id == CopyJob.id, CopyEvent.kind == "requested", CopyJob.approval.is_not(None))
+        .correlate(CopyJob)
+        .limit(1)
+        .scalar_subquery()
+        .label("approvers")
+    )
+    now = func.now().label("now")
     return (
-        select(
-            CopyJob,
-            User,
-            _stopper,
-            _approver,
-            CopyFreeze,
-            _freezer,
-            ahead.label("ahead"),
-            func.now().label("now"),
-        )
+        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, approvers, now)
         .join(User, User.id == CopyJob.user_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
         .outerjoin(_approver, _approver.id == CopyJob.approval_by)
@@ -238,11 +251,6 @@ def snapshot_of(row: Row[Any]) -> JobSnapshot:
         approval_until=job.approval_until,
         approval_at=job.approval_at,
         approval_by=person_of(row.approver),
-        freeze=Freeze(
-            Person(row.freezer.slack_user_id, row.freezer.slack_team_id, row.freezer.name),
-            freeze.reason,
-            freeze.frozen_at,
-        )
-        if freeze
-        else None,
+        approvers=tuple(row.approvers or ()),
+        freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
     )

@@ -7,6 +7,7 @@ a link or a format. The mrkdwn parts are our own sentences.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 Block = dict[str, Any]
@@ -95,6 +96,11 @@ def harmless(text: str, limit: int = 60) -> str:
 def code(text: str, limit: int = 200) -> str:
     """A name as code, to be read and copied as it is; nothing formats in there but a backtick ends it."""
     return f"`{escaped(cut(text.translate(_ENDS_CODE), limit))}`"
+
+
+def slack_date(when: datetime, fallback: str) -> str:
+    """In mrkdwn, a moment in the reader's own time; ``fallback`` where Slack can't show that."""
+    return f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time_secs}}|{fallback}>"
 
 
 def cut(text: str, limit: int) -> str:

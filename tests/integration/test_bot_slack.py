@@ -17,7 +17,9 @@ from bot.commands.surface import Surface
 from bot.config_file import CopySection, File, SlackSection
 from bot.courier import Courier
 from bot.i18n import translator
+from bot.jobs.approvals import Approvals
 from bot.jobs.failure import Failure
+from bot.jobs.history import History
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
@@ -390,7 +392,9 @@ def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine) -> Surface:
         prod=consulta,
         consulta=consulta,
         store=JobStore(consulta),
-        permissions=Permissions(web, section),
+        history=History(consulta),
+        approvals=Approvals(consulta),
+        permissions=Permissions(web, section, (copy,)),
         people=People(web, "es"),
         announcer=Desk(slack, jobs).announcer,
         enqueue=lambda job_id: True,
