@@ -172,6 +172,41 @@ def test_a_single_user_needs_no_group(slack: LocalSlack) -> None:
     assert slack.calls() == []
 
 
+OWN = CopySection(name="notes", source_table=TABLE, target_table=TABLE, allowed_users=("U0CARLA",))
+SHARED = CopySection(name="items", source_table=TABLE, target_table=TABLE)
+
+
+def by_copy(slack: LocalSlack, *copies: CopySection) -> Permissions:
+    section = SlackSection(admin_groups=("S0ADMINS",))
+    return Permissions(client(slack.bot_token, slack.api_url), section, copies)
+
+
+def test_a_copy_s_own_people_count_in_the_place_of_the_global_ones(slack: LocalSlack) -> None:
+    asked = by_copy(slack, SHARED, OWN)
+    assert asked.may_copy("U0CARLA", OWN).allowed
+    assert not asked.may_copy("U0ANA", OWN).allowed
+    assert not asked.may_copy("U0CARLA", SHARED).allowed
+    assert asked.may_copy("U0ANA", SHARED).allowed
+    assert asked.who_may(OWN) == ["<@U0CARLA>"]
+    assert asked.who_may(SHARED) == ["<!subteam^S0ADMINS>"]
+
+
+def test_what_starts_nothing_is_for_everybody_who_may_run_any_copy(slack: LocalSlack) -> None:
+    asked = by_copy(slack, SHARED, OWN)
+    assert asked.may_copy("U0CARLA").allowed
+    assert asked.may_copy("U0ANA").allowed
+    assert not by_copy(slack, SHARED).may_copy("U0CARLA").allowed
+
+
+def test_a_group_that_can_t_be_asked_about_hides_no_member_of_another(slack: LocalSlack) -> None:
+    broken = SHARED.model_copy(update={"allowed_groups": ("S0NOSUCH", "S0ADMINS")})
+    asked = by_copy(slack, broken)
+    assert asked.may_copy("U0ANA", broken).allowed
+    nobody_knows = asked.may_copy("U0CARLA", broken)
+    assert not nobody_knows.allowed
+    assert nobody_knows.reason
+
+
 # --------------------------------------------------------------------------------------------- who asks
 
 
