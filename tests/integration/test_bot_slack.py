@@ -14,16 +14,13 @@ from sqlalchemy import Engine, create_engine
 from bot.announcer import Announcer
 from bot.app import build_app
 from bot.commands.surface import Surface
-from bot.config_file import CopySection, File, SlackSection
+from bot.config_file import CopySection, SlackSection
 from bot.courier import Courier
 from bot.i18n import translator
-from bot.jobs.approvals import Approvals
 from bot.jobs.failure import Failure
-from bot.jobs.history import History
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
-from bot.jobs.store import JobStore
 from bot.messages.failures import explained
 from bot.people import People
 from bot.permissions import CACHE_SECONDS, Permissions
@@ -32,6 +29,7 @@ from dev.guard import ROOT
 from dev.slack.client import LocalSlack
 from dev.slack.results import Message
 from dev.slack.server import LocalSlackServer
+from tests.services import surface_of
 from tests.tracking import CHUNK, LOST, PLAN, TABLE, Jobs
 
 CHANNEL = "C0PAYROLL"
@@ -419,22 +417,7 @@ def test_what_slack_s_errors_mean(slack: LocalSlack) -> None:
 
 
 def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine) -> Surface:
-    web = client(slack.bot_token, slack.api_url)
-    section = SlackSection(admin_groups=("S0ADMINS",))
-    copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
-    return Surface(
-        file=File(slack=section, copies=(copy,)),
-        prod=consulta,
-        consulta=consulta,
-        store=JobStore(consulta),
-        history=History(consulta),
-        approvals=Approvals(consulta),
-        permissions=Permissions(web, section, (copy,)),
-        people=People(web, "es"),
-        announcer=Desk(slack, jobs).announcer,
-        enqueue=lambda job_id: True,
-        wake_courier=lambda: None,
-    )
+    return surface_of(client(slack.bot_token, slack.api_url), jobs, consulta)
 
 
 def typed(app: App, slack: LocalSlack, command: str, text: str = "") -> str:

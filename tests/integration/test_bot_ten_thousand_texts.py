@@ -21,16 +21,11 @@ import pytest
 import yaml
 from slack_bolt import App, BoltRequest
 
-from bot.announcer import Announcer
 from bot.app import build_app
-from bot.commands.surface import Surface
 from bot.config_file import CatalogueSection, CopySection, File, SlackSection
-from bot.i18n import translator
 from bot.jobs.approvals import Approvals
 from bot.jobs.history import History
 from bot.messages.preview import COPY_ACTION
-from bot.people import People
-from bot.permissions import Permissions
 from bot.slack import client
 from copier import TableName
 from dev.guard import ROOT
@@ -38,6 +33,7 @@ from dev.slack.blocks import check_message_blocks
 from dev.slack.client import LocalSlack
 from dev.slack.server import LocalSlackServer
 from tests.copying import engine
+from tests.services import surface_of
 from tests.support import Database
 from tests.tracking import Jobs
 
@@ -77,10 +73,10 @@ SLACK += [
     "&",
     "&lt;",
     ":boom:",
-    "👩🏽",
-    "\u202eעכשיו",
-    "\u200b",
+    "ñandú",
+    "\U0001f469\U0001f3fd",
 ]
+SLACK += ["\u202eעכשיו", "\u200b"]
 CODE = ["';", "--", "DROP", "TABLE", "OR", "1=1", "pg_sleep(10)", "--help", "|", "\\", "\x00"]
 CODE += ["{id}", "{}", "%s", "%(id)s", "$1"]
 WORDS = [*NUMBERS, *NAMES, *SLACK, *CODE]
@@ -172,16 +168,15 @@ def bot(prod: Database, consulta: Database, jobs: Jobs) -> Iterator[Bot]:
     with LocalSlackServer(manifest=ROOT / "manifest.yml") as server:
         slack = LocalSlack(server.url)
         web = client(slack.bot_token, slack.api_url)
-        surface = Surface(
-            file=File(slack=section, copies=copies, liquidations=listed),
-            prod=engine(prod.url),
-            consulta=engine(consulta.url),
+        surface = surface_of(
+            web,
+            jobs,
+            engine(consulta.url),
+            engine(prod.url),
+            File(slack=section, copies=copies, liquidations=listed),
             store=jobs.store,
             history=History(jobs.engine),
             approvals=Approvals(jobs.engine),
-            permissions=Permissions(web, section, copies),
-            people=People(web, "es"),
-            announcer=Announcer(web, jobs.store, translator("es"), lambda: False),
             enqueue=lambda job_id: bool(started.append(job_id)) or True,
             wake_courier=lambda: started.append(-1),
         )
