@@ -45,16 +45,13 @@ COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]
 ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)"
 
 #: What people type, nearly type, paste, or try.
-NUMBERS = '42 #42 42, "42" 42. 042 -42 +42 4_2 42x 0 ٤٢ ４２ 1.234 4e1 0x2a NaN ²'.split() + [
-    "9" * 19,
-    "9" * 40,
-]
-NAMES = "items itmes ITEMS notes nosuch items; help hlep ayuda ? --help off status stauts mine retry".split()
-NAMES += "liquidation liquidación verify".split()
-SLACK = "<!channel> <!here> <@U0BOB> <#C0PAYROLL> <https://evil.example|click> @channel &lt; :boom:".split()
-SLACK += ["*bold*", "`code`", "```", "_it_", "~no~", ">", "&", "ñandú", "\U0001f469\U0001f3fd", "\u202eעכשיו"]
-CODE = "'; -- DROP TABLE OR 1=1 pg_sleep(10) | \\ {id} {} %s %(id)s $1".split() + ["\x00", "\u200b"]
-WORDS = [*NUMBERS, *NAMES, *SLACK, *CODE]
+VOCABULARY = r"""
+42 #42 42, "42" 42. 042 -42 +42 4_2 42x 0 ٤٢ ４２ 1.234 4e1 0x2a NaN ² 99999999999999999999 9223372036854775808
+items itmes ITEMS notes nosuch items; help hlep ayuda ? --help status stauts mine liquidation liquidación retry
+<!channel> <!here> <@U0BOB> <#C0PAYROLL> <https://evil.example|click> @channel *bold* `code` ``` _it_ ~no~ &lt;
+> & :boom: ñandú '; -- DROP TABLE OR 1=1 pg_sleep(10) | \ {id} {} %s %(id)s $1 off verify
+"""
+WORDS = [*VOCABULARY.split(), "\U0001f469\U0001f3fd", "\u202eעכשיו", "\x00", "\u200b"]
 
 
 def text(chance: random.Random) -> str:
