@@ -75,13 +75,13 @@ class FourEyes:
                 return (approval.approved if says_yes else approval.rejected)(job, t)
 
     def _follow(self, job: JobSnapshot, *, says_yes: bool) -> None:
-        """The card shows the decision at once; the rest of a rejection comes with its ending."""
-        if says_yes:
-            self._surface.enqueue(job.id)
-        else:
+        """The card shows a yes before a worker may change it again; a no comes with its ending."""
+        if not says_yes:
             self._surface.wake_courier()
+            return
         try:
             if job.message_ts is not None:
                 self._surface.announcer.show_card(job)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("job %s: the card doesn't show the decision yet: %s", job.id, error_name(error))
+            log.warning("job %s: the card doesn't show the approval yet: %s", job.id, error_name(error))
+        self._surface.enqueue(job.id)

@@ -103,7 +103,23 @@ def slack_date(when: datetime, fallback: str) -> str:
     return f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time_secs}}|{fallback}>"
 
 
+#: Characters that nobody sees: they turn the direction of what follows around, or mean nothing in a message.
+_UNSEEN = dict.fromkeys(
+    [
+        *range(0x00, 0x09),
+        *range(0x0B, 0x20),
+        0x7F,
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    ]
+)
+
+
 def cut(text: str, limit: int) -> str:
+    """At most so long, and without what could turn the reading around."""
+    text = text.translate(_UNSEEN)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

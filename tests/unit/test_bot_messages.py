@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,7 @@ LONGEST_TEXT = 4000
 TABLE = TableName.parse("public.liquidation_items")
 GROUP = "<!subteam^S0ADMINS>"
 
+TURNS_AROUND = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
 HOSTILE = [
     "x" * 3000,
     "<!channel>",
@@ -106,6 +108,8 @@ def check(message: Message) -> Message:
     check_message_blocks(message.blocks)
     assert message.text.strip()
     assert len(message.text) <= LONGEST_TEXT
+    shown = json.dumps([message.text, message.blocks], ensure_ascii=False)
+    assert not any(unseen in shown for unseen in TURNS_AROUND)
     formatted = [message.text, *(text for text in mrkdwn(message.blocks))]
     for text in formatted:
         assert "<!channel>" not in text
