@@ -45,6 +45,8 @@ def main() -> int:
         prod=parts.prod,
         consulta=parts.consulta,
         store=parts.store,
+        history=parts.history,
+        approvals=parts.approvals,
         permissions=slack.permissions,
         people=slack.people,
         announcer=slack.announcer,

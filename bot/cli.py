@@ -37,7 +37,7 @@ from bot.shell import (
     shell_translator,
     told,
 )
-from bot.terminal import Bar, Display, JsonLines, print_json, print_table
+from bot.terminal import Bar, Display, JsonLines, approval_line, print_json, print_table
 from bot.terminal_sides import Verdict, print_preview
 from bot.work.runner import Outcome
 from bot.work.stopping import Stop, StopSwitch
@@ -66,10 +66,17 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
     seen = looked(parts, settings, chosen, liquidation)
     if words := refusal(seen, liquidation, remove=remove):
         raise Stopped(words, FAILED)
+    if chosen.needs_approval(seen.in_prod.rows, seen.in_consulta.rows):
+        raise Stopped(
+            f"copying liquidation {liquidation} needs the approval of a second person, which only Slack can "
+            f"ask for: write `/copy-liquidation {liquidation} {chosen.name}` there",
+            FAILED,
+        )
     request = Request(
         spec=chosen.spec,
         liquidation_id=liquidation,
         label=seen.label,
+        previewed=seen.in_prod.rows,
         requester=Requester("shell", getpass.getuser(), getpass.getuser()),
     )
     try:
@@ -92,7 +99,7 @@ def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     chosen = chosen_copy(settings, copy_name)
     seen = looked(services.databases(settings), settings, chosen, liquidation)
     if as_json:
-        click.echo(json.dumps(asdict(seen), ensure_ascii=False))
+        click.echo(json.dumps(asdict(seen), ensure_ascii=False, default=str))
     else:
         print_preview(seen, chosen.spec, shell_translator())
 
@@ -133,8 +140,10 @@ def status(job: int | None, as_json: bool) -> None:
             print_json(each, parts.store.chunks(each.id) if job is not None else None)
         return
     print_table(jobs, shell_translator())
-    if job is not None and jobs[0].error_message:
-        click.echo(jobs[0].error_message)
+    if job is not None:
+        for line in (approval_line(jobs[0], shell_translator()), jobs[0].error_message):
+            if line:
+                click.echo(line)
 
 
 @main.command()

@@ -55,10 +55,11 @@ class CatalogueSection(_Section):
     table: Table
     id: ColumnName = "id"
     label: ColumnName = "name"
+    changed: ColumnName | None = None
 
     @property
     def catalogue(self) -> Catalogue:
-        return Catalogue(self.table, self.id, self.label)
+        return Catalogue(self.table, self.id, self.label, self.changed)
 
 
 class CopySection(_Section):
@@ -67,6 +68,21 @@ class CopySection(_Section):
     target_table: Table
     liquidation_column: ColumnName = "liquidation_id"
     key: tuple[ColumnName, ...] = ()
+    allowed_groups: tuple[str, ...] = ()
+    allowed_users: tuple[str, ...] = ()
+    require_approval: bool = False
+    approval_over_rows: Annotated[int, Field(ge=0)] | None = None
+
+    @property
+    def names_its_people(self) -> bool:
+        """Its own lists count then, in the place of the global ones."""
+        return bool(self.allowed_groups or self.allowed_users)
+
+    def needs_approval(self, *rows: int | None) -> bool:
+        """Whether somebody else has to approve a copy of so many rows; None stands for nobody knows."""
+        if self.require_approval or self.approval_over_rows is None:
+            return self.require_approval
+        return any(n is None or n > self.approval_over_rows for n in rows)
 
     @property
     def spec(self) -> CopySpec:
@@ -84,6 +100,7 @@ class WorkSection(_Section):
     lock_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     preview_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     confirm_seconds: Annotated[float, Field(gt=0)] = 15 * 60
+    approval_seconds: Annotated[float, Field(gt=0)] = 24 * 60 * 60
     lease_seconds: Annotated[float, Field(ge=2)] = 60.0
     sweep_seconds: Annotated[float, Field(gt=0)] = 5.0
     requeue_seconds: Annotated[float, Field(gt=0)] = 60.0
@@ -147,7 +164,8 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
         f"{name}: copies.name {twice!r} is used twice"
         for twice in sorted({each for each in names if names.count(each) > 1})
     ]
-    if slack and not (file.slack.admin_groups or file.slack.admin_users):
+    everybody_named = file.copies and all(copy.names_its_people for copy in file.copies)
+    if slack and not (file.slack.admin_groups or file.slack.admin_users or everybody_named):
         problems.append(
             f"{name}: slack.admin_groups and slack.admin_users are both empty, so nobody could copy: "
             'name a user group (its id or handle), such as admin_groups = ["S0123ABC"]'

@@ -1,21 +1,21 @@
 """Who may copy: members of the configured user groups, and single users for workspaces without groups.
 
-Membership is cached, because asking is a tier 2 method (20 a minute); a press, which starts something,
-asks anew. It fails closed: where Slack doesn't say who is in a group, nobody is let through on its
-account.
+A copy may name its own people, who count in the place of the global ones. Membership is cached,
+because asking is a tier 2 method (20 a minute); a press, which starts something, asks anew. It fails
+closed: where Slack doesn't say who is in a group, nobody is let through on its account.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.config_file import SlackSection
+from bot.config_file import CopySection, SlackSection
 from bot.slack import CONNECTION_ERRORS, error_name
 
 #: How long an answer of Slack is believed, in seconds.
@@ -32,35 +32,67 @@ class Verdict:
 
 
 class Permissions:
-    """Answers whether somebody may copy."""
+    """Answers whether somebody may copy, and who may."""
 
     def __init__(
-        self, client: WebClient, slack: SlackSection, *, clock: Callable[[], float] = time.monotonic
+        self,
+        client: WebClient,
+        slack: SlackSection,
+        copies: Sequence[CopySection] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._slack = slack
+        self._copies = copies
         self._clock = clock
         self._lock = threading.Lock()
         self._ids: tuple[float, dict[str, str]] | None = None
         self._members: dict[str, tuple[float, frozenset[str]]] = {}
 
     @property
-    def group_names(self) -> list[str]:
-        """The groups as a message shows them: a mention for an id, the handle for a handle."""
-        return [
-            f"<!subteam^{name}>" if _is_id(name) else f"@{name.removeprefix('@')}"
-            for name in self._slack.admin_groups
-        ]
+    def shared_names(self) -> list[str]:
+        """The groups that may run each copy that doesn't name its own people."""
+        return [_shown(name) for name in self._slack.admin_groups]
 
-    def may_copy(self, user_id: str, *, anew: bool = False) -> Verdict:
-        """``anew`` believes no earlier answer of Slack."""
-        if user_id in self._slack.admin_users:
-            return Verdict(True, self.group_names)
-        try:
-            allowed = any(user_id in self._members_of(name, anew=anew) for name in self._slack.admin_groups)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            return Verdict(False, self.group_names, reason=error_name(error))
-        return Verdict(allowed, self.group_names)
+    def groups_of(self, copy: CopySection | None) -> list[str]:
+        """The groups of a copy, as a message shows them: a mention for an id, the handle for a handle."""
+        return [_shown(name) for name in self._lists(copy)[0]]
+
+    def listed(self, copy: CopySection) -> list[str]:
+        """Groups and single users, as the configuration writes them."""
+        groups, users = self._lists(copy)
+        return groups + users
+
+    def who_may(self, copy: CopySection) -> list[str]:
+        """Groups and single users, as a message shows them."""
+        return self.groups_of(copy) + [f"<@{user}>" for user in self._lists(copy)[1]]
+
+    def may_copy(self, user_id: str, copy: CopySection | None = None, *, anew: bool = False) -> Verdict:
+        """Whether somebody may run this copy; without one, any. ``anew`` believes no earlier answer."""
+        groups, users = self._lists(copy)
+        names = [_shown(name) for name in groups]
+        if user_id in users:
+            return Verdict(True, names)
+        reason = None
+        for group in groups:
+            try:
+                if user_id in self._members_of(group, anew=anew):
+                    return Verdict(True, names)
+            except (SlackApiError, *CONNECTION_ERRORS) as error:
+                reason = reason or error_name(error)
+        return Verdict(False, names, reason)
+
+    def _lists(self, copy: CopySection | None) -> tuple[list[str], list[str]]:
+        """Groups and users of a copy; for None those of all of them, and the global ones."""
+        if copy is None:
+            own = [each for each in self._copies if each.names_its_people]
+            groups = [*self._slack.admin_groups, *(name for each in own for name in each.allowed_groups)]
+            users = [*self._slack.admin_users, *(name for each in own for name in each.allowed_users)]
+            return list(dict.fromkeys(groups)), list(dict.fromkeys(users))
+        if copy.names_its_people:
+            return list(copy.allowed_groups), list(copy.allowed_users)
+        return list(self._slack.admin_groups), list(self._slack.admin_users)
 
     def _members_of(self, name: str, *, anew: bool) -> frozenset[str]:
         with self._lock:
@@ -81,6 +113,10 @@ class Permissions:
         found = self._ids[1].get(name.removeprefix("@"))
         # Slack's own answer to a group that isn't there, for a handle as for an id.
         return found or name
+
+
+def _shown(name: str) -> str:
+    return f"<!subteam^{name}>" if _is_id(name) else f"@{name.removeprefix('@')}"
 
 
 def _is_id(name: str) -> bool:

@@ -16,6 +16,8 @@ from bot.config import Settings
 from bot.courier import Courier
 from bot.errors import SchemaBehind
 from bot.i18n import translator
+from bot.jobs.approvals import Approvals
+from bot.jobs.history import History
 from bot.jobs.lifecycle import Lifecycle
 from bot.jobs.outbox import Outbox
 from bot.jobs.store import JobStore
@@ -49,6 +51,8 @@ class Databases:
     lifecycle: Lifecycle
     runner: Runner
     sweep: Sweep
+    approvals: Approvals
+    history: History
 
     def check_schema(self) -> None:
         """Raises SchemaBehind where the tracking tables aren't this release's."""
@@ -81,6 +85,8 @@ def databases(settings: Settings) -> Databases:
         lifecycle=lifecycle,
         runner=Runner(prod, consulta, lifecycle, settings.file, worker=worker_name()),
         sweep=Sweep(consulta, requeue_seconds=work.requeue_seconds, max_attempts=work.max_attempts),
+        approvals=Approvals(consulta),
+        history=History(consulta),
     )
 
 
@@ -92,7 +98,7 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     return Slack(
         announcer=announcer,
         courier=Courier(Outbox(parts.consulta), parts.store, announcer),
-        permissions=Permissions(web, settings.file.slack),
+        permissions=Permissions(web, settings.file.slack, settings.file.copies),
         people=People(web, language),
     )
 

@@ -16,7 +16,7 @@ from bot.config import Need, Settings
 from bot.config_file import CopySection
 from bot.errors import BotError
 from bot.i18n import Translator, translator
-from bot.messages.preview import removes_everything
+from bot.messages.outlook import removes_everything
 from bot.services import Databases
 from copier import Count, Preview
 from copier import preview as look

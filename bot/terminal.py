@@ -15,7 +15,7 @@ from rich.table import Table
 from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
 from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.statuses import Phase, Status
+from bot.jobs.statuses import Approval, Phase, Status
 from bot.messages.card import doing, progress, state
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
@@ -112,6 +112,11 @@ def as_json(job: JobSnapshot) -> dict[str, Any]:
         "error": job.error,
         "error_message": job.error_message,
         "requested_by": job.requester_name,
+        "previewed_records": job.previewed,
+        "approval": job.approval,
+        "approval_by": job.approval_by.name if job.approval_by else None,
+        "approval_at": moment(job.approval_at),
+        "approval_until": moment(job.approval_until),
         "as_of": moment(job.as_of),
         "created_at": moment(job.created_at),
         "started_at": moment(job.started_at),
@@ -171,6 +176,23 @@ def print_table(jobs: list[JobSnapshot], t: Translator) -> None:
             t.moment(job.created_at),
         )
     Console(highlight=False).print(table)
+
+
+def approval_line(job: JobSnapshot, t: Translator) -> str | None:
+    """What the second person said, or until when they may; None for a job that needs no approval."""
+    if job.approval is None:
+        return None
+    by = job.approval_by.name if job.approval_by else "–"
+    when = t.moment(job.approval_at or job.approval_until or job.created_at)
+    match job.approval:
+        case Approval.WAITING:
+            return t("Waiting for approval until {moment}.", moment=when)
+        case Approval.APPROVED:
+            return t("Approved by {name}, {moment}.", name=by, moment=when)
+        case Approval.REJECTED:
+            return t("Rejected by {name}, {moment}.", name=by, moment=when)
+        case Approval.EXPIRED:
+            return t("Nobody approved it until {moment}.", moment=when)
 
 
 def plain(mrkdwn: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bot.i18n import Translator
-from bot.messages.preview import counted
+from bot.messages.outlook import counted
 from copier import Comparison, CopySpec, Digest, Plan, Preview, Proof
 
 

@@ -14,6 +14,7 @@ from bot import config, logs, services
 from bot.courier import Courier
 from bot.errors import BotError
 from bot.jobs.statuses import Status
+from bot.work.admission import Admission
 from bot.work.queue import JobQueue
 from bot.work.runner import Ended, Outcome
 from bot.work.stopping import Stop, StopSwitch
@@ -71,6 +72,7 @@ def boot() -> None:
                 watch=lambda job: Ticker(
                     parts.store, job, slack.announcer.progress, every_seconds=work.card_seconds
                 ),
+                refusal=admission.refusal,
             )
             after(ended, job_id)
         except (SQLAlchemyError, CopierError) as error:
@@ -91,6 +93,7 @@ def boot() -> None:
 
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=perform)
     slack = services.slack(settings, parts, queue.may_edit)
+    admission = Admission(parts.store, slack.permissions, settings.file.copies)
     sweeper = Sweeper(parts.sweep, queue.put, every_seconds=work.sweep_seconds)
     queue.broker.add_middleware(Background(stop, sweeper, slack.courier))
     dramatiq.set_broker(queue.broker)

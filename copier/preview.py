@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from psycopg.sql import Composable
@@ -29,11 +30,12 @@ QUERY_CANCELED = "57014"
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Prod's table of liquidations: which exist, and what people call them."""
+    """Prod's table of liquidations: which exist, what people call them, and when they last changed."""
 
     table: TableName
     id_column: str
     label_column: str
+    changed_column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """``exists`` and ``label`` come from the catalogue, None without one."""
+    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it doesn't tell."""
 
     exists: bool | None
     label: str | None
     in_prod: Count
     in_consulta: Count
     advice: tuple[Advice, ...]
+    changed_at: datetime | None = None
 
 
 def preview(
@@ -90,7 +93,8 @@ def preview(
         target = theirs.read(lambda connection: read_table(connection, "consulta", spec.target_table))
         rows, held_rows = slices(spec, source, target, liquidation_id)
         held = other_side.submit(theirs.count, held_rows)
-        exists, label = (None, None) if catalogue is None else ours.entry(catalogue, liquidation_id)
+        entry = (None, None, None) if catalogue is None else ours.entry(catalogue, liquidation_id)
+        exists, label, changed_at = entry
         return Preview(
             exists=exists,
             label=label,
@@ -101,6 +105,7 @@ def preview(
                 for table, side in ((source, rows), (target, held_rows))
                 for advice in _advice(table, side)
             ),
+            changed_at=changed_at,
         )
 
 
@@ -160,14 +165,18 @@ class _Look:
                 return None
             raise
 
-    def entry(self, catalogue: Catalogue, liquidation_id: int) -> tuple[bool, str | None]:
+    def entry(
+        self, catalogue: Catalogue, liquidation_id: int
+    ) -> tuple[bool | None, str | None, datetime | None]:
         with failures_of(self._side):
             table = read_table(self._connection, self._side, catalogue.table)
-            statement = statements.catalogue_label(
+            changed = catalogue.changed_column
+            statement = statements.catalogue_entry(
                 catalogue.table,
                 table.column(catalogue.label_column),
+                table.column(changed) if changed else None,
                 table.column(catalogue.id_column),
                 liquidation_id,
             )
             row = run(self._connection, statement).one_or_none()
-        return (False, None) if row is None else (True, row[0])
+        return (False, None, None) if row is None else (True, row[0], row[1])

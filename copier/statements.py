@@ -223,13 +223,30 @@ def row_bytes(table: TableName, at_least: int) -> sql.Composable:
     """).format(name=sql.Literal(str(table)), rows=sql.Literal(at_least))
 
 
-def catalogue_label(table: TableName, label: Column, number: Column, liquidation_id: int) -> sql.Composable:
-    return sql.SQL("SELECT {}::text FROM {} WHERE {} = {} LIMIT 1").format(
+def catalogue_entry(
+    table: TableName, label: Column, changed: Column | None, number: Column, liquidation_id: int
+) -> sql.Composable:
+    """A liquidation's name, and when it last changed: NULL where no column tells."""
+    return sql.SQL("SELECT {}::text, {} FROM {} WHERE {} = {} LIMIT 1").format(
         sql.Identifier(label.name),
+        sql.SQL("NULL") if changed is None else _moment(changed),
         table.identifier,
         sql.Identifier(number.name),
         number_literal(liquidation_id, number.type.base),
     )
+
+
+def _moment(column: Column) -> sql.Composable:
+    """As timestamptz. A time without a zone is one of the server's own zone: the session's is UTC here."""
+    name = sql.Identifier(column.name)
+    if column.type.base == "timestamp with time zone":
+        moment: sql.Composable = name
+    elif column.type.base in {"timestamp without time zone", "date"}:
+        zone = sql.SQL("(SELECT reset_val FROM pg_catalog.pg_settings WHERE pg_settings.name = 'TimeZone')")
+        moment = sql.SQL("({}::timestamp AT TIME ZONE {})").format(name, zone)
+    else:
+        return sql.SQL("NULL")
+    return sql.SQL("CASE WHEN isfinite({}) THEN {} END").format(name, moment)
 
 
 def _xor(hashed: sql.Composable) -> sql.Composable:

@@ -6,7 +6,7 @@ from typing import Any
 
 from slack_bolt import Ack, App, Respond
 
-from bot.commands import parsing
+from bot.commands import parsing, suggesting
 from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
 from bot.messages import answers, status
@@ -34,8 +34,7 @@ class CopyStatus:
     def _answer_to(self, text: str, user_id: str, t: Translator) -> Message:
         surface = self._surface
         if parsing.asks_for_help(text):
-            names = [copy.name for copy in surface.file.copies]
-            return answers.help_text(names, surface.permissions.group_names, t)
+            return surface.help(t)
         if refusal := surface.refusal(COMMAND, user_id, t):
             return refusal
         words = parsing.words(text)
@@ -44,7 +43,7 @@ class CopyStatus:
             return status.overview(live, latest, surface.links([*live[: status.SHOWN], *latest]), t)
         job_id = parsing.number(words[0])
         if job_id is None or len(words) > 1:
-            return answers.not_a_job(" ".join(words), t)
+            return answers.not_a_job(" ".join(words), t, suggesting.status_meant(words))
         job = surface.store.snapshot(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)

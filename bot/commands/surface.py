@@ -17,9 +17,11 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
 from bot.announcer import Announcer
-from bot.config_file import File
+from bot.config_file import CopySection, File
 from bot.i18n import Translator
+from bot.jobs.approvals import Approvals
 from bot.jobs.failure import failure_of
+from bot.jobs.history import History
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
 from bot.messages import answers
@@ -42,6 +44,8 @@ class Surface:
     prod: Engine
     consulta: Engine
     store: JobStore
+    history: History
+    approvals: Approvals
     permissions: Permissions
     people: People
     announcer: Announcer
@@ -54,15 +58,36 @@ class Surface:
             found = pool.map(self.announcer.link, jobs)
             return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
 
-    def refusal(self, command: str, user_id: str, t: Translator, *, anew: bool = False) -> Message | None:
-        """Why this person may not use the command; None where they may. ``anew``: ask Slack, now."""
-        verdict = self.permissions.may_copy(user_id, anew=anew)
+    def refusal(
+        self,
+        command: str,
+        user_id: str,
+        t: Translator,
+        *,
+        copy: CopySection | None = None,
+        anew: bool = False,
+    ) -> Message | None:
+        """Why this person may not use the command, for this copy or for any; None where they may.
+
+        ``anew``: ask Slack, now.
+        """
+        verdict = self.permissions.may_copy(user_id, copy, anew=anew)
         if verdict.allowed:
             return None
         if verdict.reason is not None:
             log.error("permission of %s not known: Slack answered %s", user_id, verdict.reason)
             return answers.cannot_check(verdict.reason, t)
-        return answers.refused(command, verdict.groups, t)
+        named = copy.name if copy is not None and copy.names_its_people else None
+        return answers.refused(command, verdict.groups, t, named)
+
+    def help(self, t: Translator) -> Message:
+        """How to use everything, and who may."""
+        own = [
+            (copy.name, self.permissions.who_may(copy)) for copy in self.file.copies if copy.names_its_people
+        ]
+        names = [copy.name for copy in self.file.copies]
+        shared = self.permissions.shared_names
+        return answers.help_text(names, shared, t, own)
 
 
 def answer(respond: Respond, message: Message, *, replace: bool = False) -> None:

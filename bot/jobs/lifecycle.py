@@ -19,7 +19,7 @@ from bot.errors import StaleAttempt
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.statuses import Phase, Status
+from bot.jobs.statuses import Approval, Phase, Status
 from copier import Plan, Proof
 
 #: A queue's clock and consulta's may differ by so much.
@@ -65,6 +65,7 @@ class Lifecycle:
             .where(
                 CopyJob.id == job_id,
                 CopyJob.status == Status.PENDING,
+                CopyJob.approval.is_distinct_from(Approval.WAITING),
                 CopyJob.run_after <= func.now() + CLOCKS,
             )
             .values(

@@ -6,6 +6,7 @@ They live beside the copied rows so that a chunk and its record commit together.
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -26,12 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bot.jobs.statuses import LIVE, Phase, Status
+from bot.jobs.statuses import LIVE, Approval, Phase, Status, Wish
 
 SCHEMA = "traspaso"
 
 
-def _one_of(column: str, values: type[Status] | type[Phase]) -> str:
+def _one_of(column: str, values: type[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
@@ -74,6 +75,8 @@ class CopyJob(Base):
     __table_args__ = (
         CheckConstraint(_one_of("status", Status), name="status"),
         CheckConstraint(_one_of("phase", Phase), name="phase"),
+        CheckConstraint(_one_of("approval", Approval), name="approval"),
+        CheckConstraint(_one_of("stop_requested", Wish), name="stop_requested"),
         CheckConstraint("liquidation_id > 0", name="liquidation_id"),
         Index(
             "copy_jobs_one_live_job",
@@ -103,10 +106,22 @@ class CopyJob(Base):
     copy_name: Mapped[str]
     liquidation_label: Mapped[str | None]
     request_key: Mapped[str | None] = mapped_column(unique=True)
+    previewed_records: Mapped[int | None]
+
+    # Four eyes: what the second person says. A job that waits for it is pending and not to be claimed.
+    approval: Mapped[str | None]
+    approval_until: Mapped[datetime | None]
+    approval_by: Mapped[int | None] = mapped_column(ForeignKey("traspaso.users.id"))
+    approval_at: Mapped[datetime | None]
+
+    # What somebody wants of a running job; the worker does it at a chunk's end. Who did it last.
+    stop_requested: Mapped[str | None]
+    stopped_by: Mapped[int | None] = mapped_column(ForeignKey("traspaso.users.id"))
 
     # The work: who holds it until when, and what it is doing.
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    retried_at_attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     run_after: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -198,3 +213,24 @@ class OutboxMessage(Base):
     done_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CopyFreeze(Base):
+    """A time in which no chunk is written and no job is created. At most one is active."""
+
+    __tablename__ = "copy_freezes"
+    __table_args__ = (
+        Index(
+            "copy_freezes_one_active",
+            text("(lifted_at IS NULL)"),
+            unique=True,
+            postgresql_where=text("lifted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    reason: Mapped[str | None]
+    frozen_by: Mapped[int] = mapped_column(ForeignKey("traspaso.users.id"))
+    frozen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    lifted_by: Mapped[int | None] = mapped_column(ForeignKey("traspaso.users.id"))
+    lifted_at: Mapped[datetime | None]

@@ -10,8 +10,26 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import CopyJob, User
-from bot.jobs.statuses import Phase, Status
+from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User
+from bot.jobs.statuses import Approval, Phase, Status, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who did something to a job: a Slack user, or a login of the shell (team ``shell``)."""
+
+    id: str
+    team: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Nothing is written while it lasts."""
+
+    by: Person
+    reason: str | None
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +38,9 @@ class JobSnapshot:
 
     ``total`` is None until the snapshot was counted. ``ahead`` counts the live jobs asked for earlier.
     ``error`` is the failure's code and names (see `bot.jobs.failure`), None where nothing failed.
+    ``previewed`` are the rows in prod that the requester saw before the press. ``approvers`` says, as
+    messages show them, which groups and users were asked to approve it. ``wish`` is what a running
+    job was asked for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
     """
 
     id: int
@@ -66,6 +87,15 @@ class JobSnapshot:
     run_after: datetime
     lease_until: datetime | None
     now: datetime
+    previewed: int | None = None
+    wish: Wish | None = None
+    stopped_by: Person | None = None
+    approval: Approval | None = None
+    approval_until: datetime | None = None
+    approval_at: datetime | None = None
+    approval_by: Person | None = None
+    approvers: tuple[str, ...] = ()
+    freeze: Freeze | None = None
 
     @property
     def fraction(self) -> float | None:
@@ -109,8 +139,26 @@ class JobSnapshot:
         return max(0.0, ((after or self.finished_at or self.now) - began).total_seconds())
 
     @property
+    def waits_for_approval(self) -> bool:
+        """Nobody may start it before somebody else has approved it."""
+        return self.status is Status.PENDING and self.approval is Approval.WAITING
+
+    @property
     def is_from_slack(self) -> bool:
         return self.channel_id is not None
+
+
+_stopper = aliased(User, name="stopper")
+_approver = aliased(User, name="approver")
+_freezer = aliased(User, name="freezer")
+
+
+def person_of(user: User | None) -> Person | None:
+    return _person(user) if user else None
+
+
+def _person(user: User) -> Person:
+    return Person(user.slack_user_id, user.slack_team_id, user.name)
 
 
 def snapshot_query() -> Select[Any]:
@@ -120,20 +168,37 @@ def snapshot_query() -> Select[Any]:
         select(func.count())
         .where(
             earlier.status.in_([Status.PENDING, Status.RUNNING]),
+            earlier.approval.is_distinct_from(Approval.WAITING),
             earlier.id < CopyJob.id,
             CopyJob.status == Status.PENDING,
         )
         .correlate(CopyJob)
         .scalar_subquery()
+        .label("ahead")
     )
-    return select(CopyJob, User, ahead.label("ahead"), func.now().label("now")).join(
-        User, User.id == CopyJob.user_id
+    approvers = (
+        select(CopyEvent.detail["approvers"])
+        .where(CopyEvent.job_id == CopyJob.id, CopyEvent.kind == "requested", CopyJob.approval.is_not(None))
+        .correlate(CopyJob)
+        .limit(1)
+        .scalar_subquery()
+        .label("approvers")
+    )
+    now = func.now().label("now")
+    return (
+        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, approvers, now)
+        .join(User, User.id == CopyJob.user_id)
+        .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
+        .outerjoin(_approver, _approver.id == CopyJob.approval_by)
+        .outerjoin(CopyFreeze, CopyFreeze.lifted_at.is_(None))
+        .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
     )
 
 
 def snapshot_of(row: Row[Any]) -> JobSnapshot:
     job: CopyJob = row.CopyJob
     user: User = row.User
+    freeze: CopyFreeze | None = row.CopyFreeze
     return JobSnapshot(
         id=job.id,
         copy_name=job.copy_name,
@@ -179,4 +244,13 @@ def snapshot_of(row: Row[Any]) -> JobSnapshot:
         run_after=job.run_after,
         lease_until=job.lease_until,
         now=row.now,
+        previewed=job.previewed_records,
+        wish=Wish(job.stop_requested) if job.stop_requested else None,
+        stopped_by=person_of(row.stopper),
+        approval=Approval(job.approval) if job.approval else None,
+        approval_until=job.approval_until,
+        approval_at=job.approval_at,
+        approval_by=person_of(row.approver),
+        approvers=tuple(row.approvers or ()),
+        freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
     )

@@ -40,13 +40,30 @@ class Phase(StrEnum):
     VERIFYING = "verifying"
 
 
+class Wish(StrEnum):
+    """What somebody wants of a running job, as ``copy_jobs.stop_requested`` holds it until it is done."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class Approval(StrEnum):
+    """What the second pair of eyes said, as ``copy_jobs.approval`` holds it; NULL where none is needed."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
 LIVE = frozenset({Status.PENDING, Status.RUNNING, Status.PAUSED})
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset(
         {
             Status.RUNNING,  # a worker claims it: attempt + 1, a lease
-            Status.CANCELLED,  # nobody had started
+            Status.PAUSED,  # nobody had started
+            Status.CANCELLED,  # nobody had started, or the second person said no
             Status.FAILED,  # too many attempts were lost with their workers
         }
     ),

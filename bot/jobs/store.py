@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -14,7 +15,7 @@ from bot.errors import AlreadyRunning
 from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
-from bot.jobs.statuses import LIVE, Status
+from bot.jobs.statuses import LIVE, Approval, Status
 from copier import CopySpec
 
 
@@ -30,7 +31,11 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One copy that somebody confirmed. ``key`` makes a press work once."""
+    """One copy that somebody confirmed. ``key`` makes a press work once.
+
+    ``previewed`` are the rows in prod that they saw. ``approvers`` says, as messages show them, who may
+    approve it; None where nobody has to. It then waits for them for ``approval_seconds``.
+    """
 
     spec: CopySpec
     liquidation_id: int
@@ -38,6 +43,9 @@ class Request:
     requester: Requester
     channel_id: str | None = None
     key: str | None = None
+    previewed: int | None = None
+    approvers: tuple[str, ...] | None = None
+    approval_seconds: float = 24 * 60 * 60
 
 
 class JobStore:
@@ -124,8 +132,16 @@ class JobStore:
                 select(CopyEvent).where(CopyEvent.job_id == job_id).order_by(CopyEvent.id)
             ).all()
 
+    def note(self, job_id: int, attempt: int, kind: str, **detail: object) -> None:
+        """Adds an event to the job's history; nothing else changes."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(CopyEvent).values(job_id=job_id, attempt=attempt, kind=kind, detail=detail)
+            )
+
     def _insert(self, connection: Connection, request: Request) -> int:
         user_id = ensure_user(connection, request.requester)
+        waits = request.approvers is not None
         job_id = connection.execute(
             insert(CopyJob)
             .values(
@@ -137,12 +153,21 @@ class JobStore:
                 liquidation_label=request.label,
                 request_key=request.key,
                 channel_id=request.channel_id,
+                previewed_records=request.previewed,
+                approval=Approval.WAITING if waits else None,
+                approval_until=func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
                 status=Status.PENDING,
             )
             .returning(CopyJob.id)
         ).scalar_one()
         connection.execute(
-            insert(CopyEvent).values(job_id=job_id, attempt=0, user_id=user_id, kind="requested")
+            insert(CopyEvent).values(
+                job_id=job_id,
+                attempt=0,
+                user_id=user_id,
+                kind="requested",
+                detail={"approvers": list(request.approvers)} if request.approvers is not None else {},
+            )
         )
         if request.channel_id:
             announce(connection, job_id, 0, Kind.CARD)

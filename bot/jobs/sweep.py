@@ -1,8 +1,10 @@
-"""Finds the jobs that nobody holds: lost with their worker, or waiting without a place on the queue."""
+"""Finds the jobs that nobody holds: lost with their worker, waiting without a place on the queue, or for
+an approval that didn't come in time.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -12,16 +14,19 @@ from sqlalchemy.dialects.postgresql import insert
 from bot.jobs.failure import Failure
 from bot.jobs.lifecycle import announce_ending
 from bot.jobs.models import CopyEvent, CopyJob
-from bot.jobs.statuses import Status
+from bot.jobs.statuses import Approval, Status
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Ids of jobs taken from lost workers, of jobs to put on the queue, and of jobs given up."""
+    """Ids of jobs taken from lost workers, of jobs to put on the queue, of jobs given up, and of those that
+    nobody has approved in time.
+    """
 
     lost: list[int]
     to_enqueue: list[int]
     given_up: list[int]
+    not_approved: list[int] = field(default_factory=list)
 
 
 class Sweep:
@@ -36,7 +41,8 @@ class Sweep:
         with self._engine.begin() as connection:
             given_up = self._give_up(connection)
             lost = self._take_from_lost_workers(connection)
-            return Swept(lost, self._waiting(connection), given_up)
+            not_approved = self._end_unapproved(connection)
+            return Swept(lost, self._waiting(connection), given_up, not_approved)
 
     def _give_up(self, connection: Connection) -> list[int]:
         """A job that was lost with its worker time and again may be what kills the workers."""
@@ -80,11 +86,39 @@ class Sweep:
             _event(connection, job.id, job.attempt, "worker_lost", worker=job.worker)
         return [job.id for job in jobs]
 
+    def _end_unapproved(self, connection: Connection) -> list[int]:
+        """Nobody said yes or no in time: the job is cancelled, and that is told."""
+        overdue = (
+            select(CopyJob.id)
+            .where(
+                CopyJob.status == Status.PENDING,
+                CopyJob.approval == Approval.WAITING,
+                CopyJob.approval_until < func.now(),
+            )
+            .with_for_update(skip_locked=True)
+        )
+        jobs = connection.execute(
+            update(CopyJob)
+            .where(CopyJob.id.in_(overdue))
+            .values(
+                status=Status.CANCELLED,
+                approval=Approval.EXPIRED,
+                finished_at=func.now(),
+                updated_at=func.now(),
+            )
+            .returning(CopyJob.id, CopyJob.attempt)
+        ).all()
+        for job in jobs:
+            announce_ending(connection, job.id)
+            _event(connection, job.id, job.attempt, "approval_expired")
+        return [job.id for job in jobs]
+
     def _waiting(self, connection: Connection) -> list[int]:
         due = (
             select(CopyJob.id)
             .where(
                 CopyJob.status == Status.PENDING,
+                CopyJob.approval.is_distinct_from(Approval.WAITING),
                 CopyJob.run_after <= func.now(),
                 or_(CopyJob.enqueued_at.is_(None), CopyJob.enqueued_at < func.now() - self._requeue),
             )

@@ -18,15 +18,18 @@ def said(text: str, *, hint: str = "") -> Message:
     return Message(f"{text} {hint}".strip(), blocks)
 
 
-def usage(t: Translator) -> str:
-    return t("Example: `{command}`", command=f"{COPY_COMMAND} 42")
+def usage(t: Translator, meant: str | None = None, *, example: str = f"{COPY_COMMAND} 42") -> str:
+    """What would work: the command that was probably ``meant``, or else an example."""
+    if meant:
+        return t("Did you mean `{command}`?", command=meant)
+    return t("Example: `{command}`", command=example)
 
 
-def not_a_number(word: str, t: Translator) -> Message:
+def not_a_number(word: str, t: Translator, meant: str | None = None) -> Message:
     """The text after the command isn't a liquidation's number."""
     return said(
         t("“{word}” is not the number of a liquidation.", word=harmless(word)),
-        hint=t("A number is digits only, from 1 to 9223372036854775807.") + " " + usage(t),
+        hint=t("A number is digits only, from 1 to 9223372036854775807.") + " " + usage(t, meant),
     )
 
 
@@ -34,21 +37,25 @@ def number_missing(t: Translator) -> Message:
     return said(t("Which liquidation? Write its number after the command."), hint=usage(t))
 
 
-def too_many_words(t: Translator) -> Message:
-    return said(t("That is more than a number and the name of a copy."), hint=usage(t))
+def too_many_words(t: Translator, meant: str | None = None) -> Message:
+    return said(t("That is more than a number and the name of a copy."), hint=usage(t, meant))
 
 
-def unknown_copy(word: str, names: list[str], t: Translator) -> Message:
+def unknown_copy(
+    word: str, names: list[str], t: Translator, meant: str | None = None, example: str = ""
+) -> Message:
+    """``example`` is a command that would work."""
+    configured = t("Configured: {names}.", names=", ".join(f"`{name}`" for name in names[:30]))
+    works = usage(t, meant, example=example) if meant or example else ""
     return said(
-        t("There is no copy named “{word}”.", word=harmless(word)),
-        hint=t("Configured: {names}.", names=", ".join(f"`{name}`" for name in names)),
+        t("There is no copy named “{word}”.", word=harmless(word)), hint=f"{configured} {works}".strip()
     )
 
 
-def not_a_job(word: str, t: Translator) -> Message:
+def not_a_job(word: str, t: Translator, meant: str | None = None) -> Message:
     return said(
         t("“{word}” is not the number of a job.", word=harmless(word)),
-        hint=t("Example: `{command}`", command=f"{STATUS_COMMAND} 17"),
+        hint=usage(t, meant, example=f"{STATUS_COMMAND} 17"),
     )
 
 
@@ -59,13 +66,19 @@ def unknown_job(job_id: int, t: Translator) -> Message:
     )
 
 
-def refused(command: str, groups: list[str], t: Translator) -> Message:
-    """The person is in none of the groups that may."""
+def refused(command: str, groups: list[str], t: Translator, copy_name: str | None = None) -> Message:
+    """The person is in none of the groups that may, for the copy named if it has groups of its own."""
     if groups:
         hint = t("Ask the administrators of your workspace to add you to {groups}.", groups=", ".join(groups))
+    elif copy_name:
+        hint = t("Ask whoever runs Traspaso to add you to allowed_users of this copy.")
     else:
         hint = t("Ask whoever runs Traspaso to add you to admin_users.")
-    return said(t("You may not use `{command}`.", command=command), hint=hint)
+    if copy_name:
+        text = t("You may not use `{command}` for copy `{name}`.", command=command, name=copy_name)
+    else:
+        text = t("You may not use `{command}`.", command=command)
+    return said(text, hint=hint)
 
 
 def cannot_check(reason: str, t: Translator) -> Message:
@@ -107,13 +120,22 @@ def started(job_id: int, t: Translator) -> Message:
 
 def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Message:
     """Somebody else's press came first: that job, and the way to its card, or to ask for it."""
+    user = f"<@{job.requester_id}>" if job.is_from_slack else harmless(job.requester_name)
+    if job.waits_for_approval:
+        text = t(
+            "A copy of liquidation {id} waits for approval already: job {job}, asked for by {user}.",
+            id=job.liquidation_id,
+            job=job.id,
+            user=user,
+        )
+        return said(text, hint=to_card(link, t) or _ask_for(job.id, t))
     text = t(
         "Liquidation {id} is being copied already: job {job}, {state}, {progress}, asked for by {user}.",
         id=job.liquidation_id,
         job=job.id,
         state=state(job, t),
         progress=progress(job, t),
-        user=f"<@{job.requester_id}>" if job.is_from_slack else harmless(job.requester_name),
+        user=user,
     )
     return said(text, hint=to_card(link, t) or _ask_for(job.id, t))
 
@@ -135,11 +157,11 @@ def _ask_for(job_id: int, t: Translator) -> str:
     return t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job_id}")
 
 
-def expired(liquidation_id: int, t: Translator) -> Message:
-    return said(
-        t("That preview is too old to be pressed: the numbers may have changed."),
-        hint=t("Ask again: `{command}`", command=f"{COPY_COMMAND} {liquidation_id}"),
-    )
+def asked_anew(t: Translator, *, moved: bool) -> str:
+    """Why a press started nothing and the preview is there again: with new numbers, or a new age."""
+    if moved:
+        return t("The numbers have changed since you were asked, so nothing was started. Look again.")
+    return t("That preview was too old to be pressed, so nothing was started. This is how it is now.")
 
 
 def cancelled(t: Translator) -> Message:
@@ -159,8 +181,13 @@ def problem(words: Explained) -> Message:
     return said(words.what, hint=words.step)
 
 
-def help_text(names: list[str], groups: list[str], t: Translator) -> Message:
-    """How to use both commands, with examples that work."""
+def help_text(
+    names: list[str], groups: list[str], t: Translator, own: list[tuple[str, list[str]]] | None = None
+) -> Message:
+    """How to use all commands, with examples that work, and who may.
+
+    ``groups`` may run each copy that doesn't name its own people; ``own`` has those that do.
+    """
     lines = [
         t("*Traspaso* copies one liquidation from prod to consulta and proves that both sides agree."),
         f"• `{COPY_COMMAND} 42` – " + t("shows what would be copied, and asks before it does anything"),
@@ -171,6 +198,12 @@ def help_text(names: list[str], groups: list[str], t: Translator) -> Message:
         ),
         f"• `{STATUS_COMMAND}` – " + t("what runs, and the latest jobs"),
         f"• `{STATUS_COMMAND} 17` – " + t("one job"),
+        f"• `{COPY_COMMAND} help` – " + t("this list"),
     ]
-    hint = t("Copying is for members of {groups}.", groups=", ".join(groups)) if groups else ""
-    return Message(lines[0].replace("*", ""), [section("\n".join(lines)), *([context(hint)] if hint else [])])
+    hints = [t("Copying is for members of {groups}.", groups=", ".join(groups))] if groups else []
+    hints += [
+        t("Copy `{name}` is for {people} only.", name=name, people=", ".join(people[:10]))
+        for name, people in (own or [])[:9]
+    ]
+    said_by_readers = " ".join(line.replace("*", "").replace("`", "") for line in lines)
+    return Message(said_by_readers, [section("\n".join(lines)), *([context(*hints)] if hints else [])])

@@ -7,6 +7,7 @@ a link or a format. The mrkdwn parts are our own sentences.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 Block = dict[str, Any]
@@ -97,7 +98,28 @@ def code(text: str, limit: int = 200) -> str:
     return f"`{escaped(cut(text.translate(_ENDS_CODE), limit))}`"
 
 
+def slack_date(when: datetime, fallback: str) -> str:
+    """In mrkdwn, a moment in the reader's own time; ``fallback`` where Slack can't show that."""
+    return f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time_secs}}|{fallback}>"
+
+
+#: Characters that nobody sees: they turn the direction of what follows around, or mean nothing in a message.
+_UNSEEN = dict.fromkeys(
+    [
+        *range(0x00, 0x09),
+        *range(0x0B, 0x20),
+        0x7F,
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    ]
+)
+
+
 def cut(text: str, limit: int) -> str:
+    """At most so long, and without what could turn the reading around."""
+    text = text.translate(_UNSEEN)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

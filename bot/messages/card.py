@@ -5,7 +5,19 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Phase, Status
-from bot.messages.blocks import Message, bar, context, cut, escaped, header, plain_section, section
+from bot.messages.approval import asked_for, decided, ended_by_it
+from bot.messages.blocks import (
+    Message,
+    bar,
+    context,
+    cut,
+    escaped,
+    header,
+    plain_section,
+    section,
+    slack_date,
+)
+from bot.messages.buttons import buttons_for
 from bot.messages.failures import explained
 
 
@@ -14,12 +26,16 @@ def card(job: JobSnapshot, t: Translator) -> Message:
     title = t("Liquidation {id}", id=job.liquidation_id)
     if job.label:
         title = f"{title} · {job.label}"
+    shown = [section(f"`{bar(job.fraction or 0.0)}` {progress(job, t)}"), context(doing(job, t))]
+    if job.waits_for_approval:
+        # Nothing moves yet: what it waits for is all there is to say.
+        shown = [section(f"👥 {doing(job, t)}")]
     blocks = [
         header(f"{_sign(job)} {title}"),
         plain_section(f"{job.copy_name}: {job.source_table} → {job.target_table}"),
-        section(f"`{bar(job.fraction or 0.0)}` {progress(job, t)}"),
-        context(doing(job, t)),
+        *shown,
         context(_about(job, t)),
+        *buttons_for(job, t),
     ]
     return Message(f"{escaped(cut(title, 200))}: {state(job, t)}. {progress(job, t)}", blocks)
 
@@ -34,7 +50,9 @@ def progress(job: JobSnapshot, t: Translator) -> str:
 
 
 def state(job: JobSnapshot, t: Translator) -> str:
-    """One word for what the job is."""
+    """One word, or three, for what the job is."""
+    if job.waits_for_approval:
+        return t("waiting for approval")
     return {
         Status.PENDING: t("waiting"),
         Status.RUNNING: t("running"),
@@ -60,12 +78,14 @@ def doing(job: JobSnapshot, t: Translator) -> str:
                 duration=t.duration(job.seconds or 0.0),
             )
         case Status.CANCELLED:
-            return t("Cancelled: what was in place stays, the rest was not copied")
+            return ended_by_it(job, t) or t("Cancelled: what was in place stays, the rest was not copied")
         case Status.FAILED:
             return explained(job.error or {}, t).what
 
 
 def _waiting(job: JobSnapshot, t: Translator) -> str:
+    if job.waits_for_approval:
+        return asked_for(job, t)
     if job.error:
         seconds = max(0.0, (job.run_after - job.now).total_seconds())
         return t(
@@ -121,13 +141,14 @@ def _about(job: JobSnapshot, t: Translator) -> str:
         t("Asked for by {user}", user=f"<@{job.requester_id}>"),
         t("job {id}", id=job.id),
     ]
+    if said := decided(job, t):
+        parts.append(said)
+    elif job.waits_for_approval and job.previewed is not None:
+        parts.append(t("{rows} in prod", rows=t.rows(job.previewed)))
     if job.attempt > 1:
         parts.append(t("attempt {n}", n=job.attempt))
     if job.as_of is not None:
-        moment = (
-            f"<!date^{int(job.as_of.timestamp())}^{{date_short_pretty}} {{time_secs}}|{t.moment(job.as_of)}>"
-        )
-        parts.append(t("as of {moment}", moment=moment))
+        parts.append(t("as of {moment}", moment=slack_date(job.as_of, t.moment(job.as_of))))
     return " · ".join(parts)
 
 

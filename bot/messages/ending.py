@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
+from bot.messages.approval import decided, ended_by_it
 from bot.messages.blocks import Message, context, section
 from bot.messages.card import progress, rate
 from bot.messages.failures import explained
@@ -37,6 +38,14 @@ def reply(job: JobSnapshot, t: Translator) -> Message:
                 f"{text} {words.step}",
                 [section(f"❌ {text}"), section(words.step), context(_left(job, t))],
             )
+        case _ if unapproved := ended_by_it(job, t):
+            text = t(
+                "{mention} {liquidation} was not copied. {what}",
+                mention=mention,
+                liquidation=liquidation,
+                what=f"{unapproved}.",
+            )
+            return Message(text, [section(f"🚫 {text}"), context(_ask_again(job, t))])
         case _:
             text = t(
                 "{mention} the copy of {liquidation} was cancelled.", mention=mention, liquidation=liquidation
@@ -56,7 +65,13 @@ def receipt(job: JobSnapshot, t: Translator) -> str:
         parts.append(t("taken over from other liquidations {rows}", rows=t.number(job.moved)))
     if job.target_digest:
         parts.append(t("digest {digest}", digest=f"`{job.target_digest}`"))
+    if said := decided(job, t):
+        parts.append(said)
     return " · ".join(parts)
+
+
+def _ask_again(job: JobSnapshot, t: Translator) -> str:
+    return t("Ask again: `{command}`", command=f"/copy-liquidation {job.liquidation_id} {job.copy_name}")
 
 
 def _left(job: JobSnapshot, t: Translator) -> str:

@@ -128,6 +128,10 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("The workers' configuration doesn't know this copy any more."),
         N_("Give all processes the same configuration, then copy again."),
     ),
+    "not_permitted": (
+        N_("Whoever asked for this copy may not start it any more."),
+        N_("Somebody else can ask for it again, out of {first}."),
+    ),
     "internal": (
         N_("An internal error: {first}."),
         N_("Give that number to whoever runs Traspaso: the log has the rest."),

@@ -1,4 +1,4 @@
-"""The confirm card: what a copy would do, seen from both sides, with the buttons that decide."""
+"""The confirm card: what a copy would do, with the buttons that decide; and what a press stands for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from bot.messages.blocks import (
     Message,
     actions,
     button,
-    code,
     confirm,
     context,
     cut,
     escaped,
-    fields,
     header,
     section,
 )
-from copier import CopySpec, Count, Preview
+from bot.messages.outlook import Outlook, counted, preview_blocks, removes_everything
+from copier import CopySpec, Preview
 
 COPY_ACTION = "copy_liquidation.confirm"
 CANCEL_ACTION = "copy_liquidation.cancel"
@@ -30,14 +29,16 @@ CANCEL_ACTION = "copy_liquidation.cancel"
 class Offer:
     """What a press of *Copy* stands for; travels in the button's value. ``key`` makes it work once.
 
-    ``expires_at`` is in seconds since 1970.
+    ``expires_at`` is in seconds since 1970. ``in_prod`` and ``in_consulta`` are the rows that the person was
+    shown, None for those that weren't known: the press counts only for them.
     """
 
     copy_name: str
     liquidation_id: int
-    label: str | None
     key: str
     expires_at: int
+    in_prod: int | None
+    in_consulta: int | None
 
     def encoded(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
@@ -49,26 +50,38 @@ class Offer:
         return cls(
             str(offer.copy_name),
             int(offer.liquidation_id),
-            None if offer.label is None else str(offer.label),
             str(offer.key),
             int(offer.expires_at),
+            None if offer.in_prod is None else int(offer.in_prod),
+            None if offer.in_consulta is None else int(offer.in_consulta),
         )
 
+    def moved(self, seen: Preview) -> bool:
+        """Whether a side is more than a tenth away from what was shown, or known only now, or no more."""
+        shown_and_now = ((self.in_prod, seen.in_prod.rows), (self.in_consulta, seen.in_consulta.rows))
+        return any(_apart(shown, now) for shown, now in shown_and_now)
 
-def preview_card(offer: Offer, spec: CopySpec, seen: Preview, minutes: int, t: Translator) -> Message:
-    """Shows both sides and asks."""
+
+def preview_card(
+    offer: Offer, spec: CopySpec, outlook: Outlook, minutes: int, t: Translator, *, notice: str = ""
+) -> Message:
+    """Shows both sides and asks. ``notice`` says first why it asks again."""
+    seen = outlook.seen
     title = t("Copy liquidation {id}?", id=offer.liquidation_id)
     lines: list[Block] = [header(title)]
-    pairs = [
-        (t("Name"), offer.label or "–"),
-        (t("Copy"), spec.name),
-        (t("Rows in prod"), counted(seen.in_prod, t)),
-        (t("Rows in consulta now"), counted(seen.in_consulta, t)),
-        (t("From"), f"pgsql-prod · {spec.source_table}"),
-        (t("To"), f"pgsql-consulta · {spec.target_table}"),
-    ]
-    lines.append(fields(pairs))
-    lines += [section(f"⚠️ {warning}") for warning in _warnings(seen, t)]
+    if notice:
+        lines.append(section(f"🔁 {notice}"))
+    lines += preview_blocks(spec, outlook, t)
+    lines.append(actions(copy_button(offer, seen, t), button(t("Cancel"), CANCEL_ACTION, offer.key)))
+    lines.append(context(t("Nothing happens until you press. The buttons work for {n} minutes.", n=minutes)))
+    in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")
+    sides = f"{in_prod}: {counted(seen.in_prod, t)}. {in_consulta}: {counted(seen.in_consulta, t)}."
+    named = f" {escaped(cut(seen.label, 200))}." if seen.label else ""
+    return Message(f"{notice} {title}{named} {sides}".strip(), lines)
+
+
+def copy_button(offer: Offer, seen: Preview, t: Translator) -> Block:
+    """*Copy*, with a dialog before it where it would only remove rows."""
     removes = removes_everything(seen)
     copy = button(t("Copy"), COPY_ACTION, offer.encoded(), style="danger" if removes else "primary")
     if removes:
@@ -81,56 +94,10 @@ def preview_card(offer: Offer, spec: CopySpec, seen: Preview, minutes: int, t: T
             t("Remove"),
             t("Keep"),
         )
-    lines.append(actions(copy, button(t("Cancel"), CANCEL_ACTION, offer.key)))
-    lines.append(context(t("Nothing happens until you press. The buttons work for {n} minutes.", n=minutes)))
-    in_prod = t("Rows in prod")
-    text = f"{title} {escaped(cut(offer.label or '', 200))} {in_prod}: {counted(seen.in_prod, t)}"
-    return Message(text, lines)
+    return copy
 
 
-def counted(count: Count, t: Translator) -> str:
-    """A count, an estimate said to be one, or that it isn't known."""
-    if count.rows is None:
-        return t("not known: somebody holds the table")
-    if count.exact:
-        return t.number(count.rows)
-    return t("about {n}, estimated: counting took too long", n=t.number(count.rows))
-
-
-def _warnings(seen: Preview, t: Translator) -> list[str]:
-    warnings = []
-    if removes_everything(seen):
-        held = seen.in_consulta.rows
-        warnings.append(
-            t("Prod has no rows for it. Copying would remove its rows from consulta.")
-            if held is None
-            else t("Prod has no rows for it. Copying would remove {rows} from consulta.", rows=t.rows(held))
-        )
-    elif surplus := _surplus(seen):
-        warnings.append(
-            t(
-                "Consulta has {rows} more than prod: copying removes what prod doesn't have.",
-                rows=t.rows(surplus),
-            )
-        )
-    for advice in seen.advice:
-        warnings.append(
-            t(
-                "{side} has no index for this, so each part of the copy reads the whole table. {statement}",
-                side=advice.side,
-                statement=code(advice.statement, 400),
-            )
-        )
-    return warnings
-
-
-def removes_everything(seen: Preview) -> bool:
-    """Prod has no rows for certain."""
-    return seen.in_prod.exact and seen.in_prod.rows == 0
-
-
-def _surplus(seen: Preview) -> int:
-    """Rows that consulta has more than prod, where both were counted."""
-    if not (seen.in_prod.exact and seen.in_consulta.exact):
-        return 0
-    return max(0, (seen.in_consulta.rows or 0) - (seen.in_prod.rows or 0))
+def _apart(shown: int | None, now: int | None) -> bool:
+    if shown is None or now is None:
+        return shown is not now
+    return abs(now - shown) * 10 > shown

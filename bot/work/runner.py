@@ -32,6 +32,7 @@ T = TypeVar("T")
 LONGEST_PAUSE = 300.0
 
 Watch = Callable[[int], AbstractContextManager[object]]
+Admit = Callable[[Claim], Failure | None]
 
 
 class Outcome(StrEnum):
@@ -65,11 +66,18 @@ class Runner:
         self._work: WorkSection = file.work
         self._worker = worker
 
-    def run(self, job_id: int, stop: StopSwitch, watch: Watch = lambda job_id: nullcontext()) -> Ended:
+    def run(
+        self,
+        job_id: int,
+        stop: StopSwitch,
+        watch: Watch = lambda job_id: nullcontext(),
+        refusal: Admit = lambda claim: None,
+    ) -> Ended:
         """Claims the job and works until it ends, stops or has to be tried again.
 
-        ``watch`` gives what shows the progress, alive from the claim to the end of the attempt. Only
-        a consulta that can't be written to raises: then the lease runs out, and the sweep takes over.
+        ``watch`` gives what shows the progress, alive from the claim to the end of the attempt;
+        ``refusal`` the reason why the job must not start, None where it may. Only a consulta that can't
+        be written to raises: then the lease runs out, and the sweep takes over.
         """
         claim = self._lifecycle.claim(job_id, self._worker)
         if claim is None:
@@ -78,7 +86,12 @@ class Runner:
         every = self._work.lease_seconds / 4
         try:
             with watch(job_id), Heartbeat(self._lifecycle, claim, every_seconds=every) as heartbeat:
-                ended = self._attempt(claim, stop, heartbeat)
+                refused = refusal(claim)
+                ended = (
+                    self._attempt(claim, stop, heartbeat)
+                    if refused is None
+                    else self._fail(claim, stop, refused)
+                )
         except StaleAttempt:
             ended = Ended(Outcome.STALE)
         log.info("job %s: attempt %s ends: %s", claim.job_id, claim.attempt, ended.outcome)

@@ -36,6 +36,8 @@ class Sweeper:
                 swept = self._sweep.run()
                 for job_id in swept.lost:
                     log.warning("job %s: its worker was lost; another one takes over", job_id)
+                for job_id in swept.not_approved:
+                    log.info("job %s: nobody approved it in time", job_id)
                 for job_id in swept.to_enqueue:
                     self._enqueue(job_id)
             except SQLAlchemyError as error:

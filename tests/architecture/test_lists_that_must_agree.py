@@ -7,13 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 import bot
 import copier
 from bot.config_file import File
 from bot.jobs.statuses import TRANSITIONS, Status
-from bot.messages.answers import COPY_COMMAND, STATUS_COMMAND
 from dev.guard import ROOT
 
 MODULES = sorted(
@@ -22,12 +20,6 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 )
-
-
-def test_the_manifest_offers_the_commands_that_the_bot_answers() -> None:
-    manifest = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
-    offered = {command["command"] for command in manifest["features"]["slash_commands"]}
-    assert offered == {COPY_COMMAND, STATUS_COMMAND}
 
 
 def test_the_example_configuration_is_valid_and_names_every_setting_with_its_default() -> None:

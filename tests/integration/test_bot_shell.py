@@ -17,8 +17,11 @@ from click.testing import CliRunner
 import migrations
 from bot.cli import main
 from bot.i18n import translator
+from bot.jobs.approvals import Approvals
+from bot.jobs.store import JobStore, Request, Requester
 from bot.messages.failures import explained
 from bot.terminal import plain
+from copier import CopySpec, TableName
 from dev.guard import ROOT
 from dev.processes import PRODUCT_PROGRAMS
 from tests.copying import ITEMS, Sides, engine
@@ -115,6 +118,36 @@ def test_json_is_one_object_a_line_and_the_last_one_is_the_end(shell: Shell) -> 
     assert sum(chunk["records"] for chunk in ledger) == ROWS
     assert all(chunk["source_digest"] == chunk["target_digest"] for chunk in ledger)
     assert set(receipt["seconds_by_phase"]) == {"counting", "copying", "verifying"}
+
+
+def test_a_copy_that_needs_approval_is_refused_with_the_way_to_ask_for_it(shell: Shell) -> None:
+    path = Path(shell.environment["TRASPASO_CONFIG"])
+    for setting in ("require_approval = true", f"approval_over_rows = {ROWS - 1}"):
+        path.write_text(FILE.replace("[work]", f"{setting}\n[work]"), "utf-8")
+        code, out, err = shell.run("copy", "42")
+        assert (code, out) == (1, "")
+        assert "/copy-liquidation 42 items" in err
+        assert shell.jobs() == []
+    path.write_text(FILE.replace("[work]", f"approval_over_rows = {ROWS}\n[work]"), "utf-8")
+    assert shell.run("copy", "42")[0] == 0
+    assert shell.jobs()[0]["previewed_records"] == ROWS
+
+
+def test_the_status_says_who_approved(shell: Shell) -> None:
+    consulta = engine(shell.sides.consulta.url)
+    store, approvals = JobStore(consulta), Approvals(consulta)
+    table = TableName.parse("public.items")
+    spec = CopySpec("items", table, table, "liquidation_id")
+    request = Request(spec, 42, None, Requester("T0", "U0ANA", "Ana"), approvers=("<!subteam^S0ADMINS>",))
+    job_id, _ = store.create(request)
+    code, out, _ = shell.run("status", str(job_id))
+    assert (code, "Waiting for approval until" in out) == (0, True)
+    approvals.approve(job_id, Requester("T0", "U0BOB", "Bob Brown"))
+    assert "Approved by Bob Brown" in shell.run("status", str(job_id))[1]
+    receipt = json.loads(shell.run("status", str(job_id), "--json")[1])
+    assert (receipt["approval"], receipt["approval_by"]) == ("approved", "Bob Brown")
+    assert receipt["approval_at"]
+    consulta.dispose()
 
 
 def test_a_failed_copy_ends_with_1_and_says_why_without_a_value(shell: Shell) -> None:

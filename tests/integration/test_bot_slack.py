@@ -14,14 +14,13 @@ from sqlalchemy import Engine, create_engine
 from bot.announcer import Announcer
 from bot.app import build_app
 from bot.commands.surface import Surface
-from bot.config_file import CopySection, File, SlackSection
+from bot.config_file import CopySection, SlackSection
 from bot.courier import Courier
 from bot.i18n import translator
 from bot.jobs.failure import Failure
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
-from bot.jobs.store import JobStore
 from bot.messages.failures import explained
 from bot.people import People
 from bot.permissions import CACHE_SECONDS, Permissions
@@ -30,6 +29,7 @@ from dev.guard import ROOT
 from dev.slack.client import LocalSlack
 from dev.slack.results import Message
 from dev.slack.server import LocalSlackServer
+from tests.services import surface_of
 from tests.tracking import CHUNK, LOST, PLAN, TABLE, Jobs
 
 CHANNEL = "C0PAYROLL"
@@ -168,6 +168,41 @@ def test_a_single_user_needs_no_group(slack: LocalSlack) -> None:
     verdict = asked.may_copy("U0ANA")
     assert (verdict.allowed, verdict.groups, verdict.reason) == (False, [], None)
     assert slack.calls() == []
+
+
+OWN = CopySection(name="notes", source_table=TABLE, target_table=TABLE, allowed_users=("U0CARLA",))
+SHARED = CopySection(name="items", source_table=TABLE, target_table=TABLE)
+
+
+def by_copy(slack: LocalSlack, *copies: CopySection) -> Permissions:
+    section = SlackSection(admin_groups=("S0ADMINS",))
+    return Permissions(client(slack.bot_token, slack.api_url), section, copies)
+
+
+def test_a_copy_s_own_people_count_in_the_place_of_the_global_ones(slack: LocalSlack) -> None:
+    asked = by_copy(slack, SHARED, OWN)
+    assert asked.may_copy("U0CARLA", OWN).allowed
+    assert not asked.may_copy("U0ANA", OWN).allowed
+    assert not asked.may_copy("U0CARLA", SHARED).allowed
+    assert asked.may_copy("U0ANA", SHARED).allowed
+    assert asked.who_may(OWN) == ["<@U0CARLA>"]
+    assert asked.who_may(SHARED) == ["<!subteam^S0ADMINS>"]
+
+
+def test_what_starts_nothing_is_for_everybody_who_may_run_any_copy(slack: LocalSlack) -> None:
+    asked = by_copy(slack, SHARED, OWN)
+    assert asked.may_copy("U0CARLA").allowed
+    assert asked.may_copy("U0ANA").allowed
+    assert not by_copy(slack, SHARED).may_copy("U0CARLA").allowed
+
+
+def test_a_group_that_can_t_be_asked_about_hides_no_member_of_another(slack: LocalSlack) -> None:
+    broken = SHARED.model_copy(update={"allowed_groups": ("S0NOSUCH", "S0ADMINS")})
+    asked = by_copy(slack, broken)
+    assert asked.may_copy("U0ANA", broken).allowed
+    nobody_knows = asked.may_copy("U0CARLA", broken)
+    assert not nobody_knows.allowed
+    assert nobody_knows.reason
 
 
 # --------------------------------------------------------------------------------------------- who asks
@@ -382,20 +417,7 @@ def test_what_slack_s_errors_mean(slack: LocalSlack) -> None:
 
 
 def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine) -> Surface:
-    web = client(slack.bot_token, slack.api_url)
-    section = SlackSection(admin_groups=("S0ADMINS",))
-    copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
-    return Surface(
-        file=File(slack=section, copies=(copy,)),
-        prod=consulta,
-        consulta=consulta,
-        store=JobStore(consulta),
-        permissions=Permissions(web, section),
-        people=People(web, "es"),
-        announcer=Desk(slack, jobs).announcer,
-        enqueue=lambda job_id: True,
-        wake_courier=lambda: None,
-    )
+    return surface_of(client(slack.bot_token, slack.api_url), jobs, consulta)
 
 
 def typed(app: App, slack: LocalSlack, command: str, text: str = "") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import psycopg
 import pytest
 
@@ -66,6 +68,29 @@ def test_the_catalogue_may_number_liquidations_in_another_type(full: Sides, type
     full.prod.execute(f"ALTER TABLE liquidations ALTER id TYPE {type_name}")
     assert look(full).label == 'Año 50% "julio"'
     assert look(full, 4).exists is False
+
+
+@pytest.mark.parametrize(
+    ("type_name", "written", "moment"),
+    [
+        ("timestamptz", "2026-10-01 12:00+00", datetime(2026, 10, 1, 12, tzinfo=UTC)),
+        ("timestamp", "2026-10-01 09:00", datetime(2026, 10, 1, 12, tzinfo=UTC)),
+        ("date", "2026-10-01", datetime(2026, 10, 1, 3, tzinfo=UTC)),
+        ("timestamptz", "infinity", None),
+        ("text", "yesterday", None),
+    ],
+)
+def test_the_catalogue_tells_when_a_liquidation_changed_in_the_server_s_own_time(
+    full: Sides, type_name: str, written: str, moment: datetime | None
+) -> None:
+    full.prod.execute(f"""
+        ALTER TABLE liquidations ADD "changed at" {type_name};
+        UPDATE liquidations SET "changed at" = '{written}' WHERE id = 42;
+        ALTER DATABASE {full.prod.name} SET TimeZone = 'America/Argentina/Buenos_Aires';
+    """)
+    wanted = Catalogue(TableName.parse("liquidations"), "id", "name", "changed at")
+    assert look(full, catalogue=wanted).changed_at == moment
+    assert look(full, 45, catalogue=wanted).changed_at is None
 
 
 def test_awkward_names_in_the_catalogue_are_only_names(full: Sides) -> None:

@@ -21,6 +21,19 @@ name = "notes"
 source_table = "public.item_notes"
 target_table = "public.item_notes"
 
+[[copies]]
+name = "checked"
+source_table = "public.liquidation_items"
+target_table = "public.liquidation_items"
+require_approval = true
+
+[[copies]]
+name = "bobs"
+source_table = "public.liquidation_items"
+target_table = "public.liquidation_items"
+allowed_users = ["U0BOB"]
+approval_over_rows = 1000
+
 [work]
 chunk_rows = {CHUNK_ROWS}
 chunk_seconds = 60

@@ -242,9 +242,9 @@ class Scene:
         assert taken.acked
         return answer.plain
 
-    def offer(self, person: Person) -> Message:
+    def offer(self, person: Person, copy: str = "") -> Message:
         """The confirm card of this liquidation."""
-        _, answer = self.type(person, f"/copy-liquidation {self.liquidation}")
+        _, answer = self.type(person, f"/copy-liquidation {self.liquidation} {copy}".rstrip())
         assert answer.buttons, answer.plain
         return answer
 
@@ -253,6 +253,14 @@ class Scene:
         taken = person.press(offer, "copy_liquidation.confirm")
         assert taken.acked
         return self.replaced(person, offer)
+
+    def press_on_card(self, person: Person, card: Message, action: str) -> str:
+        """Presses a button of a job's card; the answer that this person alone sees."""
+        before = {message.ts for message in self.private(person)}
+        assert person.press(card, action).acked
+        return self.slack.wait_for(
+            lambda: next((each for each in self.private(person) if each.ts not in before), None)
+        ).plain
 
     def replaced(self, person: Person, offer: Message) -> str:
         """What the card has become."""
@@ -266,10 +274,10 @@ class Scene:
     def private(self, person: Person) -> list[Message]:
         return [message for message in person.messages(self.channel) if message.ephemeral]
 
-    def start(self, person: Person | None = None) -> int:
+    def start(self, person: Person | None = None, copy: str = "") -> int:
         """The whole way to a job; its number."""
         person = person or self.ana
-        self.press(person, self.offer(person))
+        self.press(person, self.offer(person, copy))
         return int(until(lambda: self.jobs(), what="a job")[-1]["id"])
 
     # -------------------------------------------------------------------------------------- what became of it

@@ -6,7 +6,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
+
+from bot.messages import answers
 from bot.messages.preview import COPY_ACTION
+from dev.slack.client import Person
 from dev.slack.results import Message
 
 from .scene import EN, ES, Office, Scene, until
@@ -87,14 +91,48 @@ def test_a_press_that_slack_delivers_twice_is_one_job(office: Office, scene: Sce
     assert len(scene.jobs()) == len(scene.cards(job["id"])) == len(scene.replies(job["id"])) == 1
 
 
-def test_an_old_preview_can_no_longer_be_pressed(scene: Scene) -> None:
+def test_an_old_preview_is_shown_anew_and_asks_again(office: Office, scene: Scene) -> None:
+    office.workers(1)
     scene.seed(20)
     offer = scene.offer(scene.bob)
     scene.bob.press(older(offer), COPY_ACTION, stale=True)
-    said = scene.replaced(scene.bob, offer)
-    assert EN("That preview is too old to be pressed: the numbers may have changed.") in said
-    assert f"/copy-liquidation {scene.liquidation}" in said
+    again = shown_anew(scene, scene.bob, offer)
+    assert answers.asked_anew(EN, moved=False) in again.plain
     assert not scene.jobs()
+    scene.press(scene.bob, again)
+    scene.completed(scene.jobs()[0]["id"])
+
+
+@pytest.mark.parametrize("side", ["prod", "consulta"])
+def test_a_press_for_numbers_that_have_moved_shows_the_new_ones_and_asks_again(
+    office: Office, scene: Scene, side: str
+) -> None:
+    office.workers(1)
+    scene.seed(50)
+    scene.seed_consulta(20)
+    offer = scene.offer(scene.bob)
+    if side == "prod":
+        scene.seed(6, first=51)
+    else:
+        scene.seed_consulta(3, first=21)
+    scene.bob.press(offer, COPY_ACTION)
+    again = shown_anew(scene, scene.bob, offer)
+    assert answers.asked_anew(EN, moved=True) in again.plain
+    assert ("56" if side == "prod" else "23") in again.plain
+    assert not scene.jobs()
+    scene.press(scene.bob, again)
+    job = scene.completed(scene.jobs()[0]["id"])
+    assert job["previewed_records"] == (56 if side == "prod" else 50)
+
+
+def test_a_few_rows_more_don_t_stand_in_the_way(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(50)
+    offer = scene.offer(scene.bob)
+    scene.seed(5, first=51)
+    scene.press(scene.bob, offer)
+    job = scene.completed(scene.jobs()[0]["id"])
+    assert (job["previewed_records"], job["total_records"]) == (55, 55)
 
 
 def test_who_is_not_in_the_group_is_refused_and_told_whom_to_ask(scene: Scene) -> None:
@@ -136,6 +174,14 @@ def test_nobody_gets_through_while_slack_doesn_t_say_who_is_in_the_group(
         assert cannot in scene.ask(scene.bob, str(scene.liquidation))
     assert not scene.jobs()
     assert scene.offer(scene.bob).buttons
+
+
+def shown_anew(scene: Scene, person: Person, offer: Message) -> Message:
+    """The card with its buttons, in the place of the one that was pressed."""
+    scene.replaced(person, offer)
+    [again] = [message for message in scene.private(person) if message.ts == offer.ts]
+    assert again.buttons
+    return again
 
 
 def older(offer: Message) -> Message:

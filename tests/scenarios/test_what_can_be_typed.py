@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bot.messages.answers import help_text
@@ -38,6 +40,10 @@ GROUPS = ["<!subteam^S0ADMINS>"]
         "42 nosuch",
         "42 <!here>",
         "items 42",
+        "42,",
+        "#42",
+        '"42"',
+        "42 itmes",
     ],
 )
 def test_what_is_no_liquidation_gets_its_sentence_with_an_example(scene: Scene, text: str) -> None:
@@ -45,7 +51,7 @@ def test_what_is_no_liquidation_gets_its_sentence_with_an_example(scene: Scene, 
     taken, answer = scene.type(scene.bob, f"/copy-liquidation {text}".rstrip())
     assert taken.acked
     assert not answer.buttons
-    assert "/copy-liquidation 42" in answer.plain or "`items`, `notes`" in answer.plain
+    assert re.search(r"`/copy-liquidation [1-9]\d*( (items|notes))?`", answer.plain)
     for told in (answer.text, answer.plain):
         assert not any(mention in told for mention in ("<!channel>", "<!here>", "<@U0BOB>"))
         assert len(told) < 600
@@ -53,6 +59,25 @@ def test_what_is_no_liquidation_gets_its_sentence_with_an_example(scene: Scene, 
     assert scene.rows(
         "SELECT count(*) AS n FROM traspaso.copy_jobs WHERE status IN ('pending', 'running')"
     ) == [{"n": 0}]
+
+
+@pytest.mark.parametrize(
+    ("text", "command", "meant"),
+    [
+        ("42,", "/copy-liquidation", "/copy-liquidation 42"),
+        ("#42", "/copy-liquidation", "/copy-liquidation 42"),
+        ("42 itmes", "/copy-liquidation", "/copy-liquidation 42 items"),
+        ("hlep", "/copy-liquidation", "/copy-liquidation help"),
+        ("status", "/copy-liquidation", "/copy-status"),
+        ("#17", "/copy-status", "/copy-status 17"),
+    ],
+)
+def test_what_was_nearly_right_is_answered_with_the_command_that_would_work(
+    scene: Scene, text: str, command: str, meant: str
+) -> None:
+    for person, t in ((scene.ana, ES), (scene.bob, EN)):
+        assert t("Did you mean `{command}`?", command=meant) in scene.ask(person, text, command)
+    assert not scene.jobs()
 
 
 def test_each_mistake_has_its_own_sentence(scene: Scene) -> None:
@@ -64,7 +89,8 @@ def test_each_mistake_has_its_own_sentence(scene: Scene) -> None:
 @pytest.mark.parametrize("command", ["/copy-liquidation", "/copy-status"])
 def test_help_is_for_everybody(scene: Scene, command: str, text: str) -> None:
     said = scene.ask(scene.carla, text, command)
-    assert said == plain(help_text(["items", "notes"], GROUPS, ES).blocks)
+    own = [("bobs", ["<@U0BOB>"])]
+    assert said == plain(help_text(["items", "notes", "checked", "bobs"], GROUPS, ES, own).blocks)
     assert "/copy-liquidation 42 items" in said
     assert "/copy-status 17" in said
 

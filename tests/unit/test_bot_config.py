@@ -90,6 +90,8 @@ def test_all_that_is_wrong_is_named_at_once_and_no_secret_is_repeated(tmp_path: 
         ("[slack", "not valid TOML"),
         ("[slack]\nadmin_groups = ['S0']\n", "no [[copies]] entry"),
         (FILE.replace('["S0ADMINS"]', "[]"), "slack.admin_groups"),
+        (FILE + "approval_over_rows = -1\n", "copies[1].approval_over_rows"),
+        (FILE + "[work]\napproval_seconds = 0\n", "work.approval_seconds"),
         (FILE + "[work]\nchunk_rowz = 1000\n", "work.chunk_rowz: is not a setting of Traspaso"),
         (FILE + "[work]\nchunk_rows = 1\n", "work.chunk_rows"),
         (FILE + "[work]\nlease_seconds = 0.5\n", "work.lease_seconds"),
@@ -106,6 +108,31 @@ def test_a_mistake_in_the_file_is_named_with_its_place(tmp_path: Path, text: str
     lines = complaints(tmp_path, text)
     assert any(place in line for line in lines), lines
     assert all(str(tmp_path / "traspaso.toml") in line for line in lines)
+
+
+def test_global_people_may_be_missing_where_each_copy_names_its_own(tmp_path: Path) -> None:
+    nobody = FILE.replace('["S0ADMINS"]', "[]")
+    assert read(tmp_path, nobody + 'allowed_users = ["U0ANA"]\n').file.copies[0].names_its_people
+    assert any("nobody could copy" in line for line in complaints(tmp_path, nobody))
+
+
+@pytest.mark.parametrize(
+    ("setting", "rows", "needed"),
+    [
+        ("", (None, 10**9), False),
+        ("require_approval = true", (0, 0), True),
+        ("approval_over_rows = 100", (100, 100), False),
+        ("approval_over_rows = 100", (101, 0), True),
+        ("approval_over_rows = 100", (0, 101), True),
+        ("approval_over_rows = 100", (5, None), True),
+        ("approval_over_rows = 100\nrequire_approval = true", (1, 1), True),
+    ],
+)
+def test_a_second_person_is_asked_as_configured_and_when_nobody_knows_how_much_it_is(
+    tmp_path: Path, setting: str, rows: tuple[int | None, ...], needed: bool
+) -> None:
+    copy = read(tmp_path, FILE + setting + "\n").file.copies[0]
+    assert copy.needs_approval(*rows) is needed
 
 
 def test_a_process_asks_only_for_what_it_needs(tmp_path: Path) -> None:

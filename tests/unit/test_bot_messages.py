@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 
 from bot.i18n import translator
 from bot.jobs.failure import CODES, Failure
-from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.statuses import Phase, Status
-from bot.messages import answers, status
+from bot.jobs.snapshot import Freeze, JobSnapshot, Person
+from bot.jobs.statuses import Approval, Phase, Status
+from bot.messages import answers, approval, status
 from bot.messages.blocks import BUTTON_VALUE_LIMIT, Message, code, harmless
 from bot.messages.card import card
 from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
+from bot.messages.outlook import Outlook, preview_blocks
 from bot.messages.preview import Offer, preview_card
 from copier import Advice, CopySpec, Count, Preview, TableName
 from dev.slack.blocks import check_message_blocks
@@ -28,7 +30,10 @@ from dev.slack.plain import plain
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 EN, ES = translator("en"), translator("es")
 LONGEST_TEXT = 4000
+TABLE = TableName.parse("public.liquidation_items")
+GROUP = "<!subteam^S0ADMINS>"
 
+TURNS_AROUND = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
 HOSTILE = [
     "x" * 3000,
     "<!channel>",
@@ -103,6 +108,8 @@ def check(message: Message) -> Message:
     check_message_blocks(message.blocks)
     assert message.text.strip()
     assert len(message.text) <= LONGEST_TEXT
+    shown = json.dumps([message.text, message.blocks], ensure_ascii=False)
+    assert not any(unseen in shown for unseen in TURNS_AROUND)
     formatted = [message.text, *(text for text in mrkdwn(message.blocks))]
     for text in formatted:
         assert "<!channel>" not in text
@@ -121,6 +128,17 @@ def mrkdwn(value: Any) -> list[str]:
     return []
 
 
+BOB = Person("U0BOB", "T0ACME", "Bob")
+UNSTARTED = {"phase": None, "total": None, "copied": 0, "started_at": None, "attempt": 0}
+ASKED = {
+    "approval": Approval.WAITING,
+    "approval_until": NOW + timedelta(hours=24),
+    "approvers": ("<!subteam^S0ADMINS>", "<@U0CARLA>"),
+    "previewed": 200_000,
+}
+ANSWERED = {"approval_by": BOB, "approval_at": NOW}
+
+
 def ended(status: Status, **values: Any) -> dict[str, Any]:
     return {"status": status, "phase": None, "finished_at": NOW, "error": None} | values
 
@@ -130,6 +148,10 @@ SHAPES = [
     {"status": Status.PENDING, "phase": None, "ahead": 3, "total": None, "copied": 0, "attempt": 0},
     {"status": Status.PENDING, "phase": None, "attempt": 1},
     {"status": Status.PENDING, "phase": None, "error": {"code": "connection", "side": "prod"}},
+    {"status": Status.PENDING, **UNSTARTED, **ASKED},
+    {"status": Status.PENDING, **UNSTARTED, **ASKED, **ANSWERED, "approval": Approval.APPROVED},
+    {"status": Status.CANCELLED, **UNSTARTED, **ASKED, **ANSWERED, "approval": Approval.REJECTED},
+    {"status": Status.CANCELLED, **UNSTARTED, **ASKED, "approval": Approval.EXPIRED, "finished_at": NOW},
     {"phase": Phase.COUNTING, "total": None, "copied": 0, "copying_since": None},
     {"phase": Phase.COPYING},
     {"phase": Phase.COPYING, "throttle": {"code": "standby_lag", "mb": 12.5}},
@@ -210,6 +232,11 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         check(answers.running_already(seen, None, t))
         check(answers.running_already(dataclasses.replace(seen, channel_id=None), "https://x", t))
         check(answers.pressed_before(seen, "https://x", t))
+        for message in (approval.own, approval.approved, approval.rejected, approval.too_late):
+            check(message(dataclasses.replace(seen, approval_by=Person("U0BOB", "T0", name)), t))
+            check(message(seen, t))
+        for side in (Count(None, False), Count(0, True), Count(7, True)):
+            check(looked(name, table, side, seen, t))
     for failure_code in [*WORDS, "nosuch"]:
         failed = job(status=Status.FAILED, phase=None, finished_at=NOW, error={**error, "code": failure_code})
         check(card(failed, ES))
@@ -226,8 +253,26 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         answers.incident("0123abcd", ES),
         answers.refused("/copy-liquidation", ["<!subteam^S0ADMINS>"], ES),
         answers.refused("/copy-liquidation", [], ES),
+        answers.refused("/copy-liquidation", [], ES, "items"),
+        answers.not_a_number(name, ES, "/copy-liquidation 42"),
+        answers.unknown_copy(name, ["a" * 31] * 30, ES, None, "/copy-liquidation 42 items"),
+        answers.help_text(["a" * 31] * 60, [GROUP] * 60, ES, [("a" * 31, ["<@U0ANA>"] * 60)] * 60),
+        approval.asked_job(17, (GROUP,) * 60, ES),
+        approval.no_such(name, ES),
+        approval.not_in_private("items", ES),
     ):
         check(message)
+
+
+def looked(name: str, table: str, side: Count, last: JobSnapshot, t: Any) -> Message:
+    """A confirm card with everything on it that a person or a database may have named."""
+    seen = Preview(True, name, side, side, (Advice("prod", f"CREATE INDEX ON {table} (a)"),), NOW)
+    spec = CopySpec("items", TableName("public", table[:60] or "t"), TABLE, "liquidation_id")
+    last = dataclasses.replace(last, finished_at=NOW)
+    freeze = Freeze(Person("ana", "shell", name), name, NOW)
+    outlook = Outlook(seen, last, 12.0, (last,) * 3, freeze, (GROUP,) * 60)
+    offer = Offer("items", 42, "0" * 32, 1_900_000_000, side.rows, side.rows)
+    return preview_card(offer, spec, outlook, 15, t, notice=answers.asked_anew(t, moved=True))
 
 
 counts = st.builds(Count, st.none(), st.just(False)) | st.builds(
@@ -243,12 +288,19 @@ def test_every_offer_fits_into_its_button_and_comes_back_from_it(
     name: str, in_prod: Count, in_consulta: Count
 ) -> None:
     table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
-    offer = Offer("a" * 31, 2**63 - 1, name[:300] or None, "0" * 32, 1_900_000_000)
+    sides = (in_prod.rows, in_consulta.rows)
+    offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, *sides)
     message = preview_card(
         offer,
         CopySpec("a" * 31, table, table, "liquidation_id"),
-        Preview(
-            True, name, in_prod, in_consulta, (Advice("prod", f"CREATE INDEX CONCURRENTLY ON {table} (a)"),)
+        Outlook(
+            Preview(
+                True,
+                name,
+                in_prod,
+                in_consulta,
+                (Advice("prod", f"CREATE INDEX CONCURRENTLY ON {table} (a)"),),
+            )
         ),
         15,
         ES,
@@ -298,6 +350,107 @@ def test_every_failure_has_words_and_a_next_step(failure_code: str, t: Any) -> N
         assert text.strip()
         assert "{" not in text
     assert words.what != words.step
+
+
+SPEC = CopySpec("items", TABLE, TABLE, "liquidation_id")
+SEEN = Preview(True, "Sueldos", Count(200_000, True), Count(190_000, True), ())
+DONE = job(status=Status.COMPLETED, phase=None, total=200_000, copied=200_000, finished_at=NOW)
+
+
+def previewed(t: Any = EN, seen: Preview = SEEN, **outlook: Any) -> str:
+    return plain(preview_blocks(SPEC, Outlook(seen, **outlook), t))
+
+
+def test_a_preview_tells_when_and_by_whom_it_was_last_copied() -> None:
+    assert EN("Not copied before.") in previewed()
+    said = previewed(last=DONE)
+    assert "<@U0ANA>" in said
+    assert f"<!date^{int(NOW.timestamp())}^" in said
+    assert "200,000" in said
+    from_shell = dataclasses.replace(DONE, requester_team="shell", requester_name="ana_dba")
+    assert "<@" not in previewed(last=from_shell)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changed_at", "words"),
+    [
+        (200_007, None, "Changed since then: 7 rows more in prod."),
+        (199_999, None, "Changed since then: 1 row fewer in prod."),
+        (199_999, NOW - timedelta(days=9), "Changed since then: 1 row fewer in prod."),
+        (200_000, None, "Whether it changed since then is not known: the number of rows is the same."),
+        (200_000, NOW, "By the catalogue it changed since then"),
+        (200_000, NOW - timedelta(days=9), "By the catalogue it has not changed since then."),
+    ],
+)
+def test_a_preview_tells_whether_it_changed_since_and_never_more_than_is_known(
+    rows: int, changed_at: datetime | None, words: str
+) -> None:
+    seen = dataclasses.replace(SEEN, in_prod=Count(rows, True), changed_at=changed_at)
+    assert words in previewed(seen=seen, last=DONE)
+
+
+def test_an_estimate_says_nothing_about_changes() -> None:
+    seen = dataclasses.replace(SEEN, in_prod=Count(250_000, False))
+    assert EN("Whether it changed since then is not known.") in previewed(seen=seen, last=DONE)
+
+
+def test_a_preview_tells_how_long_it_will_take_or_that_nobody_knows() -> None:
+    assert "1 min 5 s" in previewed(expected_seconds=65.0)
+    assert "not known" in previewed()
+
+
+def test_a_preview_warns_of_a_freeze_of_another_copy_and_of_rows_that_would_go() -> None:
+    other = job(id=16, liquidation_id=41)
+    assert "job 16, liquidation 41" in previewed(others=(other,))
+    freeze = Freeze(BOB, "month <end>", NOW)
+    assert "<@U0BOB>" in previewed(freeze=freeze)
+    assert "month &lt;end&gt;" in previewed(freeze=freeze)
+    surplus = dataclasses.replace(SEEN, in_consulta=Count(200_003, True))
+    assert "3 rows more than prod" in previewed(seen=surplus)
+    assert "<!subteam^S1>" in previewed(approvers=("<!subteam^S1>",))
+    assert "approves" not in previewed()
+
+
+@pytest.mark.parametrize(
+    ("shown", "now", "moved"),
+    [
+        ((100, 50), (100, 50), False),
+        ((100, 50), (110, 55), False),
+        ((100, 50), (90, 45), False),
+        ((100, 50), (111, 50), True),
+        ((100, 50), (89, 50), True),
+        ((100, 50), (100, 56), True),
+        ((100, 0), (100, 0), False),
+        ((100, 0), (100, 1), True),
+        ((None, 0), (None, 0), False),
+        ((None, 0), (100, 0), True),
+        ((100, 0), (None, 0), True),
+    ],
+)
+def test_a_press_counts_for_numbers_that_are_within_a_tenth(
+    shown: tuple[int | None, int | None], now: tuple[int | None, int | None], moved: bool
+) -> None:
+    offer = Offer("items", 42, "0" * 32, 1_900_000_000, *shown)
+    in_prod, in_consulta = (Count(rows, rows is not None) for rows in now)
+    assert offer.moved(Preview(True, None, in_prod, in_consulta, ())) is moved
+
+
+def test_the_card_of_a_copy_that_waits_for_approval_says_who_and_until_when() -> None:
+    waiting = job(status=Status.PENDING, **UNSTARTED, **ASKED)
+    said = plain(card(waiting, EN).blocks)
+    for part in ("<@U0ANA>", "<!subteam^S0ADMINS>", "<@U0CARLA>", "200,000", "Approve", "Reject"):
+        assert part in said
+    assert f"<!date^{int((NOW + timedelta(hours=24)).timestamp())}^" in said
+    assert EN("waiting for approval") in card(waiting, EN).text
+    approved = dataclasses.replace(waiting, approval=Approval.APPROVED, approval_by=BOB)
+    assert "<@U0BOB>" in plain(card(approved, EN).blocks)
+    assert "Reject" not in plain(card(approved, EN).blocks)
+
+
+def test_the_receipt_says_who_approved() -> None:
+    done = dataclasses.replace(DONE, approval=Approval.APPROVED, approval_by=BOB)
+    assert EN("approved by {user}", user="<@U0BOB>") in plain(reply(done, EN).blocks)
+    assert "approved" not in plain(reply(DONE, EN).blocks)
 
 
 def test_all_codes_of_the_failures_have_words_of_their_own() -> None:

@@ -1,0 +1,87 @@
+"""*Approve* and *Reject* on the card of a copy that needs a second pair of eyes."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from slack_bolt import Ack, App, Respond
+from slack_sdk.errors import SlackApiError
+
+from bot.commands import parsing
+from bot.commands.surface import Surface, answer_with, user_of
+from bot.i18n import Translator
+from bot.jobs.approvals import Outcome
+from bot.jobs.snapshot import JobSnapshot
+from bot.messages import approval
+from bot.messages.answers import COPY_COMMAND
+from bot.messages.approval import APPROVE_ACTION, REJECT_ACTION
+from bot.messages.blocks import Message
+from bot.slack import CONNECTION_ERRORS, error_name
+
+log = logging.getLogger(__name__)
+
+
+def register(app: App, surface: Surface) -> None:
+    """Adds both buttons."""
+    conversation = FourEyes(surface)
+    app.action(APPROVE_ACTION)(conversation.approve)
+    app.action(REJECT_ACTION)(conversation.reject)
+
+
+class FourEyes:
+    """What anybody permitted but the requester can say."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+
+    def approve(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+        ack()
+        self._answer(body, respond, says_yes=True)
+
+    def reject(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+        ack()
+        self._answer(body, respond, says_yes=False)
+
+    def _answer(self, body: dict[str, Any], respond: Respond, *, says_yes: bool) -> None:
+        team_id, user_id = user_of(body)
+        t = self._surface.people.language_of(user_id)
+        pressed = str(body["actions"][0].get("value"))
+        answer_with(lambda: self._decide(pressed, team_id, user_id, t, says_yes=says_yes), respond, t)
+
+    def _decide(self, pressed: str, team_id: str, user_id: str, t: Translator, *, says_yes: bool) -> Message:
+        surface = self._surface
+        job_id = parsing.number(pressed)
+        job = surface.store.snapshot(job_id) if job_id is not None else None
+        if job_id is None or job is None:
+            return approval.no_such(pressed, t)
+        copy = next((each for each in surface.file.copies if each.name == job.copy_name), None)
+        if refusal := surface.refusal(COPY_COMMAND, user_id, t, copy=copy, anew=True):
+            return refusal
+        by = surface.people.requester(team_id, user_id)
+        decide = surface.approvals.approve if says_yes else surface.approvals.reject
+        decision = decide(job_id, by)
+        match decision.outcome:
+            case Outcome.UNKNOWN:
+                return approval.no_such(pressed, t)
+            case Outcome.OWN:
+                return approval.own(job, t)
+            case Outcome.LATE:
+                return approval.too_late(decision.job or job, t)
+            case Outcome.DONE:
+                if decision.is_new:
+                    log.info("job %s: %s by %s", job_id, "approved" if says_yes else "rejected", user_id)
+                    self._follow(decision.job or job, says_yes=says_yes)
+                return (approval.approved if says_yes else approval.rejected)(job, t)
+
+    def _follow(self, job: JobSnapshot, *, says_yes: bool) -> None:
+        """The card shows a yes before a worker may change it again; a no comes with its ending."""
+        if not says_yes:
+            self._surface.wake_courier()
+            return
+        try:
+            if job.message_ts is not None:
+                self._surface.announcer.show_card(job)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("job %s: the card doesn't show the approval yet: %s", job.id, error_name(error))
+        self._surface.enqueue(job.id)

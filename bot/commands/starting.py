@@ -1,0 +1,189 @@
+"""How a copy is started, from wherever in Slack: a look at both sides, an offer, a press bound to it.
+
+The command and the modal show the same offer and press the same way. A press counts only for the numbers
+that were shown, and only for a while: otherwise the new ones are shown, and it asks again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from uuid import uuid4
+
+from bot.commands.surface import Surface
+from bot.config_file import CopySection
+from bot.errors import AlreadyRunning
+from bot.i18n import Translator
+from bot.jobs.store import Request
+from bot.messages import answers, approval
+from bot.messages.blocks import Message, cut
+from bot.messages.outlook import Outlook, removes_everything
+from bot.messages.preview import Offer, preview_card
+from copier import CopySpec, Count, Preview, preview
+
+log = logging.getLogger(__name__)
+
+COMMAND = answers.COPY_COMMAND
+#: So much of a liquidation's name is kept with the job.
+LABEL_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What may be pressed, and what it rests on. ``notice`` says why it is asked again, or is empty."""
+
+    offer: Offer
+    spec: CopySpec
+    outlook: Outlook
+    minutes: int
+    notice: str = ""
+
+    def card(self, t: Translator) -> Message:
+        """As the confirm card."""
+        return preview_card(self.offer, self.spec, self.outlook, self.minutes, t, notice=self.notice)
+
+
+class Starting:
+    """The way from a wish to a job."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+
+    def look(self, copy: CopySection, liquidation_id: int, user_id: str) -> Offered | Message:
+        """The offer; or, in words, why there is nothing that this person could press."""
+        t = self._surface.people.language_of(user_id)
+        if refusal := self._surface.refusal(COMMAND, user_id, t, copy=copy):
+            return refusal
+        if running := self._running(copy, liquidation_id, t):
+            return running
+        outlook = self._outlook(copy, liquidation_id)
+        return self._nothing_to_do(liquidation_id, outlook.seen, t) or self._offered(
+            copy, liquidation_id, outlook
+        )
+
+    def press(self, offer: Offer, team_id: str, user_id: str, channel_id: str, t: Translator) -> Message:
+        """What becomes of a press of *Copy*, as what takes the place of the card."""
+        found = self.start_or_ask(offer, team_id, user_id, channel_id, t)
+        return found.card(t) if isinstance(found, Offered) else found
+
+    def start_or_ask(
+        self, offer: Offer, team_id: str, user_id: str, channel_id: str, t: Translator
+    ) -> Offered | Message:
+        """Starts the job, or says why not; a new offer where the old one is too old or no longer true.
+
+        The person is checked anew, and a press works once, however often it is delivered.
+        """
+        surface = self._surface
+        copy = self.copy_named(offer.copy_name)
+        if copy is None:
+            return answers.unknown_copy(offer.copy_name, self.names, t)
+        if refusal := surface.refusal(COMMAND, user_id, t, copy=copy, anew=True):
+            return refusal
+        if used := surface.store.by_key(offer.key):
+            return answers.pressed_before(used, surface.announcer.link(used), t)
+        if running := self._running(copy, offer.liquidation_id, t):
+            return running
+        outlook = self._outlook(copy, offer.liquidation_id)
+        if nothing := self._nothing_to_do(offer.liquidation_id, outlook.seen, t):
+            return nothing
+        moved = offer.moved(outlook.seen)
+        if moved or time.time() > offer.expires_at:
+            notice = answers.asked_anew(t, moved=moved)
+            return self._offered(copy, offer.liquidation_id, outlook, notice)
+        if outlook.approvers is not None and channel_id.startswith("D"):
+            return approval.not_in_private(copy.name, t)
+        request = Request(
+            spec=copy.spec,
+            liquidation_id=offer.liquidation_id,
+            label=cut(outlook.seen.label, LABEL_LIMIT) if outlook.seen.label else None,
+            requester=surface.people.requester(team_id, user_id),
+            channel_id=channel_id,
+            key=offer.key,
+            previewed=outlook.seen.in_prod.rows,
+            approvers=outlook.approvers,
+            approval_seconds=surface.file.work.approval_seconds,
+        )
+        return self._create(request, t)
+
+    def copy_named(self, name: str | None) -> CopySection | None:
+        """The configured copy of that name; the first one for None."""
+        return next((copy for copy in self._surface.file.copies if name in {None, copy.name}), None)
+
+    @property
+    def names(self) -> list[str]:
+        return [copy.name for copy in self._surface.file.copies]
+
+    def _create(self, request: Request, t: Translator) -> Message:
+        surface = self._surface
+        try:
+            job_id, is_new = surface.store.create(request)
+        except AlreadyRunning as running:
+            job = surface.store.snapshot(running.job_id)
+            assert job is not None  # noqa: S101 - jobs are never deleted while they are live
+            return answers.running_already(job, surface.announcer.link(job), t)
+        if is_new:
+            log.info(
+                "job %s: liquidation %s asked for by %s",
+                job_id,
+                request.liquidation_id,
+                request.requester.user_id,
+            )
+            surface.wake_courier()
+        if request.approvers is not None:
+            return approval.asked_job(job_id, request.approvers, t)
+        if is_new:
+            surface.enqueue(job_id)
+        return answers.started(job_id, t)
+
+    def _running(self, copy: CopySection, liquidation_id: int, t: Translator) -> Message | None:
+        live = self._surface.store.live_job(str(copy.target_table), liquidation_id)
+        if live is None:
+            return None
+        return answers.running_already(live, self._surface.announcer.link(live), t)
+
+    def _outlook(self, copy: CopySection, liquidation_id: int) -> Outlook:
+        surface = self._surface
+        listed = surface.file.liquidations
+        seen = preview(
+            surface.prod,
+            surface.consulta,
+            copy.spec,
+            liquidation_id,
+            catalogue=listed.catalogue if listed else None,
+            timeout_seconds=surface.file.work.preview_timeout_seconds,
+        )
+        target, in_prod = str(copy.target_table), seen.in_prod.rows
+        needed = copy.needs_approval(in_prod, seen.in_consulta.rows)
+        return Outlook(
+            seen=seen,
+            last=surface.history.last_completed(target, liquidation_id),
+            expected_seconds=surface.history.expected_seconds(copy.name, in_prod) if in_prod else None,
+            others=tuple(
+                job
+                for job in surface.store.live()
+                if job.target_table == target and not job.waits_for_approval
+            ),
+            approvers=tuple(surface.permissions.who_may(copy)) if needed else None,
+        )
+
+    def _nothing_to_do(self, liquidation_id: int, seen: Preview, t: Translator) -> Message | None:
+        nothing = removes_everything(seen) and seen.in_consulta == Count(0, exact=True)
+        if seen.exists is False or (seen.exists is None and nothing):
+            listed = self._surface.file.liquidations
+            return answers.unknown_liquidation(liquidation_id, str(listed.table) if listed else None, t)
+        if nothing:
+            return answers.empty_liquidation(liquidation_id, seen.label, t)
+        return None
+
+    def _offered(self, copy: CopySection, liquidation_id: int, outlook: Outlook, notice: str = "") -> Offered:
+        lifetime = self._surface.file.work.confirm_seconds
+        offer = Offer(
+            copy_name=copy.name,
+            liquidation_id=liquidation_id,
+            key=uuid4().hex,
+            expires_at=int(time.time() + lifetime),
+            in_prod=outlook.seen.in_prod.rows,
+            in_consulta=outlook.seen.in_consulta.rows,
+        )
+        return Offered(offer, copy.spec, outlook, max(1, round(lifetime / 60)), notice)

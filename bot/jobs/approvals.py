@@ -1,0 +1,108 @@
+"""Four eyes: what the second person says to a copy that waits for them.
+
+One conditional UPDATE decides, so that two people, two presses or a sweep at the same moment make one
+decision. Nobody decides about a copy that they asked for themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from bot.jobs.lifecycle import announce_ending
+from bot.jobs.models import CopyEvent, CopyJob, User
+from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
+from bot.jobs.statuses import Approval, Status
+from bot.jobs.store import Requester, ensure_user
+
+
+class Outcome(StrEnum):
+    """What became of a press of *Approve* or *Reject*."""
+
+    DONE = "done"  # it counts; a second press of the same person counts no second time and says the same
+    OWN = "own"  # they asked for the copy themselves
+    LATE = "late"  # somebody else, the requester or the time has decided; the job tells
+    UNKNOWN = "unknown"  # there is no such job, or it never needed an approval
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``job`` is how it is now; None only for UNKNOWN. ``is_new`` where this very press decided."""
+
+    outcome: Outcome
+    job: JobSnapshot | None
+    is_new: bool = False
+
+
+class Approvals:
+    """Approves and rejects. Whether the person may is the caller's question."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def approve(self, job_id: int, by: Requester) -> Decision:
+        """The job is due at once, to be put on the queue by the caller, or else by the next sweep."""
+        return self._decide(job_id, by, Approval.APPROVED)
+
+    def reject(self, job_id: int, by: Requester) -> Decision:
+        """The job is cancelled, and its ending told where it has a channel."""
+        return self._decide(job_id, by, Approval.REJECTED)
+
+    def _decide(self, job_id: int, by: Requester, said: Approval) -> Decision:
+        with self._engine.begin() as connection:
+            is_new = self._write(connection, job_id, by, said)
+        job = self._read(job_id)
+        if job is None or job.approval is None:
+            return Decision(Outcome.UNKNOWN, None)
+        if is_new:
+            return Decision(Outcome.DONE, job, is_new=True)
+        if job.requester_id == by.user_id and job.waits_for_approval:
+            return Decision(Outcome.OWN, job)
+        same = job.approval is said and job.approval_by is not None and job.approval_by.id == by.user_id
+        return Decision(Outcome.DONE if same else Outcome.LATE, job)
+
+    def _write(self, connection: Connection, job_id: int, by: Requester, said: Approval) -> bool:
+        user_id = ensure_user(connection, by)
+        # Of one person in two workspaces of an organisation: the Slack id is the same.
+        themselves = select(User.id).where(User.slack_user_id == by.user_id)
+        values = {
+            "approval": said,
+            "approval_by": user_id,
+            "approval_at": func.now(),
+            "updated_at": func.now(),
+        }
+        if said is Approval.APPROVED:
+            values |= {"run_after": func.now(), "enqueued_at": None}
+        else:
+            values |= {"status": Status.CANCELLED, "finished_at": func.now()}
+        decided = connection.execute(
+            update(CopyJob)
+            .where(
+                CopyJob.id == job_id,
+                CopyJob.status == Status.PENDING,
+                CopyJob.approval == Approval.WAITING,
+                CopyJob.approval_until > func.now(),
+                CopyJob.user_id.not_in(themselves),
+            )
+            .values(**values)
+            .returning(CopyJob.attempt)
+        ).one_or_none()
+        if decided is None:
+            return False
+        connection.execute(
+            insert(CopyEvent).values(
+                job_id=job_id, attempt=decided.attempt, user_id=user_id, kind=said.value, detail={}
+            )
+        )
+        if said is Approval.REJECTED:
+            announce_ending(connection, job_id)
+        return True
+
+    def _read(self, job_id: int) -> JobSnapshot | None:
+        with Session(self._engine) as session:
+            row = session.execute(snapshot_query().where(CopyJob.id == job_id)).one_or_none()
+        return None if row is None else snapshot_of(row)

@@ -1,0 +1,94 @@
+"""What became of earlier jobs: the past of a liquidation, of a person, of a copy. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+from sqlalchemy import ColumnElement, Engine, Select, func, select
+from sqlalchemy.orm import Session
+
+from bot.jobs.models import CopyJob, User
+from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
+from bot.jobs.statuses import LIVE, Status
+
+#: So many of the latest runs say how fast a copy is.
+RUNS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which jobs a page shows; a field that is None filters nothing.
+
+    ``user_id`` is Slack's id of the requester; ``ended`` leaves out what runs, waits or is paused.
+    """
+
+    status: Status | None = None
+    user_id: str | None = None
+    liquidation_id: int | None = None
+    ended: bool = False
+
+
+class History:
+    """Queries over the jobs there have been, newest first."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def page(self, filters: Filters = Filters(), limit: int = 20) -> list[JobSnapshot]:
+        """The newest jobs that the filters let through, whatever their state."""
+        conditions: list[ColumnElement[bool]] = []
+        if filters.status is not None:
+            conditions.append(CopyJob.status == filters.status)
+        if filters.user_id is not None:
+            conditions.append(User.slack_user_id == filters.user_id)
+        if filters.liquidation_id is not None:
+            conditions.append(CopyJob.liquidation_id == filters.liquidation_id)
+        if filters.ended:
+            conditions.append(CopyJob.status.not_in(LIVE))
+        return self._all(snapshot_query().where(*conditions).order_by(CopyJob.id.desc()).limit(limit))
+
+    def of_liquidation(self, liquidation_id: int, limit: int = 20) -> list[JobSnapshot]:
+        """All jobs of one liquidation, whichever copy they ran."""
+        return self.page(Filters(liquidation_id=liquidation_id), limit)
+
+    def of_user(self, user_id: str, limit: int = 20) -> list[JobSnapshot]:
+        """All jobs that this Slack user asked for."""
+        return self.page(Filters(user_id=user_id), limit)
+
+    def last_completed(self, target_table: str, liquidation_id: int) -> JobSnapshot | None:
+        """The latest proven copy of this liquidation into this table; None where there was none."""
+        statement = snapshot_query().where(
+            CopyJob.target_table == target_table,
+            CopyJob.liquidation_id == liquidation_id,
+            CopyJob.status == Status.COMPLETED,
+        )
+        found = self._all(statement.order_by(CopyJob.finished_at.desc()).limit(1))
+        return found[0] if found else None
+
+    def expected_seconds(self, copy_name: str, rows: int) -> float | None:
+        """How long so many rows will take, by the median rate of the last runs of this copy.
+
+        None where no run has written a row yet. A run's rate is its rows by the seconds of its last
+        attempt, counting and proof included.
+        """
+        seconds = func.extract("epoch", CopyJob.finished_at - CopyJob.claimed_at)
+        statement = (
+            select(CopyJob.total_records / func.nullif(seconds, 0))
+            .where(
+                CopyJob.copy_name == copy_name,
+                CopyJob.status == Status.COMPLETED,
+                CopyJob.inserted_records + CopyJob.updated_records > 0,
+                CopyJob.total_records > 0,
+                CopyJob.finished_at > CopyJob.claimed_at,
+            )
+            .order_by(CopyJob.id.desc())
+            .limit(RUNS)
+        )
+        with Session(self._engine) as session:
+            rates = [float(rate) for rate in session.scalars(statement) if rate]
+        return rows / median(rates) if rates else None
+
+    def _all(self, statement: Select[tuple[object, ...]]) -> list[JobSnapshot]:
+        with Session(self._engine) as session:
+            return [snapshot_of(row) for row in session.execute(statement)]

@@ -1,0 +1,105 @@
+"""Four eyes in words: the two buttons on the card, who is asked, and what becomes of a press."""
+
+from __future__ import annotations
+
+from bot.i18n import Translator
+from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.statuses import Approval, Status
+from bot.messages.blocks import Block, Message, button, context, harmless, section, slack_date
+
+APPROVE_ACTION = "job.approve"
+REJECT_ACTION = "job.reject"
+
+
+def approval_buttons(job: JobSnapshot, t: Translator) -> list[Block]:
+    """*Approve* and *Reject*; their value is the job's number."""
+    return [
+        button(t("Approve"), APPROVE_ACTION, str(job.id), style="primary"),
+        button(t("Reject"), REJECT_ACTION, str(job.id), style="danger"),
+    ]
+
+
+def asked_for(job: JobSnapshot, t: Translator) -> str:
+    """Who has to say yes, and until when."""
+    until = job.approval_until or job.now
+    return t(
+        "Waiting for approval: somebody other than {user} has to say yes, out of {who}, until {moment}",
+        user=f"<@{job.requester_id}>",
+        who=", ".join(job.approvers[:10]) or t("those who may copy"),
+        moment=slack_date(until, t.moment(until)),
+    )
+
+
+def decided(job: JobSnapshot, t: Translator) -> str:
+    """``approved by …``, for the card and the receipt; empty where nobody approved."""
+    if job.approval is not Approval.APPROVED or job.approval_by is None:
+        return ""
+    return t("approved by {user}", user=f"<@{job.approval_by.id}>")
+
+
+def ended_by_it(job: JobSnapshot, t: Translator) -> str:
+    """Why the copy never started: somebody said no, or nobody yes. Empty for other endings."""
+    if job.status is not Status.CANCELLED:
+        return ""
+    if job.approval is Approval.REJECTED and job.approval_by is not None:
+        return t("{user} rejected it: nothing was copied", user=f"<@{job.approval_by.id}>")
+    if job.approval is Approval.EXPIRED:
+        return t("Nobody approved it in time: nothing was copied")
+    return ""
+
+
+def asked_job(job_id: int, approvers: tuple[str, ...], t: Translator) -> Message:
+    """To the requester, after the press: the job is there, and waits."""
+    return _said(
+        t("Job {id} waits for somebody else's approval. Its card in this channel asks for it.", id=job_id),
+        t("They may approve it: {who}.", who=", ".join(approvers[:10])) if approvers else "",
+    )
+
+
+def own(job: JobSnapshot, t: Translator) -> Message:
+    return _said(
+        t("You asked for this copy yourself: somebody else has to approve or reject it."),
+        t("They may: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else "",
+    )
+
+
+def approved(job: JobSnapshot, t: Translator) -> Message:
+    return _said(t("Approved: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
+
+
+def rejected(job: JobSnapshot, t: Translator) -> Message:
+    return _said(t("Rejected: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
+
+
+def too_late(job: JobSnapshot, t: Translator) -> Message:
+    """Somebody or the time was faster; says what was decided."""
+    by = f"<@{job.approval_by.id}>" if job.approval_by else harmless(job.requester_name)
+    match job.approval:
+        case Approval.APPROVED:
+            words = t("{user} has approved job {id} already.", user=by, id=job.id)
+        case Approval.REJECTED:
+            words = t("{user} has rejected job {id} already.", user=by, id=job.id)
+        case _ if job.status is Status.CANCELLED and job.approval is not Approval.EXPIRED:
+            words = t("Job {id} was cancelled before anybody approved it.", id=job.id)
+        case _:
+            words = t("The time to approve job {id} is over.", id=job.id)
+    return _said(words)
+
+
+def no_such(job_id: str, t: Translator) -> Message:
+    return _said(t("There is no job {id} to approve.", id=harmless(job_id, 20)))
+
+
+def not_in_private(copy_name: str, t: Translator) -> Message:
+    """Nobody else could see the card there, let alone press it."""
+    return _said(
+        t(
+            "A copy of `{name}` needs somebody else's approval, and nobody else can see this place.",
+            name=copy_name,
+        ),
+        t("Ask again in a channel where those who may approve it are."),
+    )
+
+
+def _said(text: str, hint: str = "") -> Message:
+    return Message(f"{text} {hint}".strip(), [section(text)] + ([context(hint)] if hint else []))

@@ -1,0 +1,172 @@
+"""What a copy would do, seen from both sides before it starts: for the confirm card and the modal alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.i18n import Translator
+from bot.jobs.snapshot import Freeze, JobSnapshot, Person
+from bot.messages.blocks import Block, code, fields, harmless, section, slack_date
+from copier import CopySpec, Count, Preview
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Both sides as they are ``seen`` now, and what earlier and present jobs say about them.
+
+    ``last`` is the latest completed copy of this liquidation, ``others`` the live copies of other ones into
+    the same table. ``approvers`` names, as messages show them, who would have to approve; None: nobody.
+    """
+
+    seen: Preview
+    last: JobSnapshot | None = None
+    expected_seconds: float | None = None
+    others: tuple[JobSnapshot, ...] = ()
+    freeze: Freeze | None = None
+    approvers: tuple[str, ...] | None = None
+
+
+def preview_blocks(spec: CopySpec, outlook: Outlook, t: Translator) -> list[Block]:
+    """Rows of both sides, the last copy, the expected time, and what to mind."""
+    seen = outlook.seen
+    pairs = [
+        (t("Name"), seen.label or "–"),
+        (t("Copy"), spec.name),
+        (t("Rows in prod"), counted(seen.in_prod, t)),
+        (t("Rows in consulta now"), counted(seen.in_consulta, t)),
+        (t("From"), f"pgsql-prod · {spec.source_table}"),
+        (t("To"), f"pgsql-consulta · {spec.target_table}"),
+    ]
+    past = f"{last_copied(outlook, t)}\n{_expected(outlook, t)}"
+    warnings = [section(f"⚠️ {warning}") for warning in _warnings(spec, outlook, t)]
+    return [fields(pairs), section(past), *warnings, *_approval(outlook, t)]
+
+
+def last_copied(outlook: Outlook, t: Translator) -> str:
+    """When and by whom the liquidation was last copied, and whether prod has changed since."""
+    last = outlook.last
+    if last is None or last.finished_at is None:
+        return t("Not copied before.")
+    said = t(
+        "Last copied {moment} by {user}: {rows}.",
+        moment=slack_date(last.finished_at, t.moment(last.finished_at)),
+        user=_person(Person(last.requester_id, last.requester_team, last.requester_name)),
+        rows=t.rows(last.total or 0),
+    )
+    return f"{said} {_changed(outlook.seen, last, t)}"
+
+
+def counted(count: Count, t: Translator) -> str:
+    """A count, an estimate said to be one, or that it isn't known."""
+    if count.rows is None:
+        return t("not known: somebody holds the table")
+    if count.exact:
+        return t.number(count.rows)
+    return t("about {n}, estimated: counting took too long", n=t.number(count.rows))
+
+
+def removes_everything(seen: Preview) -> bool:
+    """Prod has no rows for certain."""
+    return seen.in_prod.exact and seen.in_prod.rows == 0
+
+
+def _changed(seen: Preview, last: JobSnapshot, t: Translator) -> str:
+    """A different number of rows tells for certain, else the catalogue's time does, else nothing."""
+    if seen.in_prod.exact and seen.in_prod.rows is not None and last.total is not None:
+        more = seen.in_prod.rows - last.total
+        if more > 0:
+            return t.plural(
+                "Changed since then: {n} row more in prod.",
+                "Changed since then: {n} rows more in prod.",
+                more,
+            )
+        if more < 0:
+            return t.plural(
+                "Changed since then: {n} row fewer in prod.",
+                "Changed since then: {n} rows fewer in prod.",
+                -more,
+            )
+    if seen.changed_at is not None and last.as_of is not None:
+        if seen.changed_at > last.as_of:
+            changed = slack_date(seen.changed_at, t.moment(seen.changed_at))
+            return t("By the catalogue it changed since then, {moment}.", moment=changed)
+        return t("By the catalogue it has not changed since then.")
+    if seen.in_prod.exact:
+        return t("Whether it changed since then is not known: the number of rows is the same.")
+    return t("Whether it changed since then is not known.")
+
+
+def _expected(outlook: Outlook, t: Translator) -> str:
+    if outlook.expected_seconds is None:
+        return t("How long it will take is not known: there are no past runs of this copy to go by.")
+    return t(
+        "It should take about {duration}, going by the last runs of this copy.",
+        duration=t.duration(outlook.expected_seconds),
+    )
+
+
+def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
+    seen, warnings = outlook.seen, []
+    if outlook.freeze:
+        warnings.append(
+            t(
+                "{user} has frozen all copies since {moment}: nothing can be started. {reason}",
+                user=_person(outlook.freeze.by),
+                moment=slack_date(outlook.freeze.since, t.moment(outlook.freeze.since)),
+                reason=harmless(outlook.freeze.reason or "", 300),
+            ).strip()
+        )
+    if removes_everything(seen):
+        held = seen.in_consulta.rows
+        warnings.append(
+            t("Prod has no rows for it. Copying would remove its rows from consulta.")
+            if held is None
+            else t("Prod has no rows for it. Copying would remove {rows} from consulta.", rows=t.rows(held))
+        )
+    elif surplus := _surplus(seen):
+        warnings.append(
+            t(
+                "Consulta has {rows} more than prod: copying removes what prod doesn't have.",
+                rows=t.rows(surplus),
+            )
+        )
+    warnings += [
+        t(
+            "{side} has no index for this, so each part of the copy reads the whole table. {statement}",
+            side=advice.side,
+            statement=code(advice.statement, 400),
+        )
+        for advice in seen.advice
+    ]
+    if outlook.others:
+        first = outlook.others[0]
+        warnings.append(
+            t.plural(
+                "{n} copy into {table} is under way: job {job}, liquidation {id}.",
+                "{n} copies into {table} are under way, the first is job {job}, liquidation {id}.",
+                len(outlook.others),
+                table=code(str(spec.target_table), 150),
+                job=first.id,
+                id=first.liquidation_id,
+            )
+        )
+    return warnings
+
+
+def _approval(outlook: Outlook, t: Translator) -> list[Block]:
+    if outlook.approvers is None:
+        return []
+    who = ", ".join(outlook.approvers[:10])
+    words = t("It starts only when somebody else approves it, out of {who}.", who=who)
+    return [section(f"👥 {words}")]
+
+
+def _surplus(seen: Preview) -> int:
+    """Rows that consulta has more than prod, where both were counted."""
+    if not (seen.in_prod.exact and seen.in_consulta.exact):
+        return 0
+    return max(0, (seen.in_consulta.rows or 0) - (seen.in_prod.rows or 0))
+
+
+def _person(person: Person) -> str:
+    return harmless(person.name) if person.team == "shell" else f"<@{person.id}>"

@@ -1,0 +1,52 @@
+"""Whether a job may still start when a worker takes it: who asked for it may have lost the permission.
+
+Only Slack's clear no counts. Where Slack doesn't answer, the check at the press does: Slack never fails
+a copy.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from bot.config_file import CopySection
+from bot.jobs.failure import Failure
+from bot.jobs.lifecycle import Claim
+from bot.jobs.store import JobStore
+from bot.permissions import Permissions
+
+log = logging.getLogger(__name__)
+
+#: Events of presses that set a job going again.
+PRESSES = {"resumed", "retried"}
+
+
+class Admission:
+    """Asks Slack about the requester before the first row; jobs of the shell aren't asked about."""
+
+    def __init__(self, store: JobStore, permissions: Permissions, copies: tuple[CopySection, ...]) -> None:
+        self._store = store
+        self._permissions = permissions
+        self._copies = {copy.name: copy for copy in copies}
+
+    def refusal(self, claim: Claim) -> Failure | None:
+        """Why the job must not start; None where it may."""
+        job = self._store.snapshot(claim.job_id)
+        copy = self._copies.get(claim.copy_name)
+        if job is None or copy is None or job.requester_team == "shell" or self._has_begun(claim):
+            return None
+        verdict = self._permissions.may_copy(job.requester_id, copy, anew=True)
+        if verdict.allowed:
+            return None
+        if verdict.reason is not None:
+            log.warning("job %s: permission not known, Slack answered %s", claim.job_id, verdict.reason)
+            self._store.note(claim.job_id, claim.attempt, "permission_not_known", reason=verdict.reason)
+            return None
+        sentence = f"{job.requester_id} may not copy {claim.copy_name} any more"
+        return Failure("not_permitted", sentence, lines=self._permissions.listed(copy))
+
+    def _has_begun(self, claim: Claim) -> bool:
+        """Rows are in place, or somebody has set it going again since, by a press that was checked itself."""
+        if claim.attempt == 1:
+            return False
+        kinds = {event.kind for event in self._store.events(claim.job_id)}
+        return bool(kinds & PRESSES or self._store.chunks(claim.job_id))

@@ -1,0 +1,90 @@
+"""Whether a job may start is asked once more when a worker takes it, and only a clear no counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bot.config_file import CopySection, SlackSection
+from bot.jobs.ledger import Ledger
+from bot.jobs.store import Requester
+from bot.permissions import Permissions
+from bot.slack import client
+from bot.work.admission import Admission
+from dev.guard import ROOT
+from dev.slack.client import LocalSlack
+from dev.slack.server import LocalSlackServer
+from tests.tracking import CHUNK, LOST, TABLE, Jobs
+
+
+@pytest.fixture
+def slack() -> Iterator[LocalSlack]:
+    with LocalSlackServer(manifest=ROOT / "manifest.yml") as server:
+        slack = LocalSlack(server.url)
+        yield slack
+        slack.close()
+
+
+def admission(slack: LocalSlack, jobs: Jobs, **own: tuple[str, ...]) -> Admission:
+    copies = (CopySection(name="items", source_table=TABLE, target_table=TABLE, **own),)
+    section = SlackSection(admin_groups=("S0ADMINS",))
+    asked = Permissions(client(slack.bot_token, slack.api_url), section, copies)
+    return Admission(jobs.store, asked, copies)
+
+
+def test_who_may_still_copy_is_let_through(slack: LocalSlack, jobs: Jobs) -> None:
+    assert admission(slack, jobs).refusal(jobs.claimed()) is None
+
+
+def test_who_has_left_the_group_is_not_and_the_failure_names_it(slack: LocalSlack, jobs: Jobs) -> None:
+    slack.remove_from_group("U0ANA")
+    failure = admission(slack, jobs).refusal(jobs.claimed())
+    assert failure is not None
+    assert (failure.code, failure.lines) == ("not_permitted", ["S0ADMINS"])
+
+
+def test_a_copy_s_own_people_are_asked_about_and_not_the_global_ones(slack: LocalSlack, jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    only_bob = admission(slack, jobs, allowed_users=("U0BOB",)).refusal(claim)
+    assert only_bob is not None
+    assert only_bob.lines == ["U0BOB"]
+    assert admission(slack, jobs, allowed_users=("U0ANA",)).refusal(claim) is None
+
+
+@pytest.mark.parametrize(
+    "trouble", [{"status": 500}, {"error": "no_such_subteam"}, {"accept_then_drop": True}]
+)
+def test_a_slack_that_doesn_t_answer_fails_no_copy_and_leaves_an_event(
+    slack: LocalSlack, jobs: Jobs, trouble: dict[str, object]
+) -> None:
+    slack.fault("usergroups.users.list", times=None, **trouble)  # type: ignore[arg-type]
+    claim = jobs.claimed()
+    assert admission(slack, jobs).refusal(claim) is None
+    assert jobs.kinds(claim.job_id) == ["requested", "claimed", "permission_not_known"]
+
+
+def test_a_login_of_the_shell_is_not_asked_about(slack: LocalSlack, jobs: Jobs) -> None:
+    claim = jobs.claimed(requester=Requester("shell", "dba", "dba"))
+    assert admission(slack, jobs).refusal(claim) is None
+    assert slack.calls() == []
+
+
+def test_a_copy_that_has_begun_goes_on(slack: LocalSlack, jobs: Jobs) -> None:
+    first = jobs.claimed()
+    with jobs.engine.begin() as connection:
+        Ledger(jobs.lifecycle, first).record(connection, CHUNK)
+    jobs.lifecycle.retry_later(first, LOST, 0.0)
+    slack.remove_from_group("U0ANA")
+    again = jobs.lifecycle.claim(first.job_id, "host:2")
+    assert again is not None
+    assert admission(slack, jobs).refusal(again) is None
+
+
+def test_an_attempt_after_one_that_copied_nothing_asks_again(slack: LocalSlack, jobs: Jobs) -> None:
+    first = jobs.claimed()
+    jobs.lifecycle.retry_later(first, LOST, 0.0)
+    slack.remove_from_group("U0ANA")
+    again = jobs.lifecycle.claim(first.job_id, "host:2")
+    assert again is not None
+    assert admission(slack, jobs).refusal(again) is not None

@@ -1,0 +1,160 @@
+"""What the manifest offers, the bot answers; what the bot answers and asks for, the manifest offers."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import importlib
+import json
+import pkgutil
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from slack_bolt import App
+
+import bot
+import bot.messages
+from bot.app import build_app
+from bot.slack import client
+from dev.guard import ROOT
+from dev.slack import chat, conversations, people, pins, views
+from dev.slack.method import Method
+from tests.services import surface_of
+from tests.tracking import Jobs
+
+MANIFEST: dict[str, Any] = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
+SCHEMA = json.loads((ROOT / "tests/architecture/manifest.schema.json").read_text("utf-8"))
+METHODS: dict[str, Method] = {
+    **chat.METHODS,
+    **conversations.METHODS,
+    **people.METHODS,
+    **pins.METHODS,
+    **views.METHODS,
+}
+#: Scopes of reading a channel depend on its kind.
+CHANNEL_KINDS = {
+    "conversations.history": {"channels:history", "groups:history", "im:history"},
+    "conversations.replies": {"channels:history", "groups:history", "im:history"},
+    "conversations.info": {"channels:read", "groups:read"},
+}
+#: Scopes that no method asks for: to receive commands, and to write where the bot isn't a member.
+ALWAYS = {"commands", "chat:write.public"}
+Registered = dict[str, list[Any]]
+
+
+@pytest.fixture
+def registered(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Registered:
+    """What `build_app` registers with Bolt: commands, events, actions and so on, by kind."""
+    found: Registered = defaultdict(list)
+
+    def noting(kind: str, register: Callable[..., Any]) -> Callable[..., Any]:
+        def note(app: App, what: Any, *more: Any, **named: Any) -> Any:
+            found[kind].append(what)
+            return register(app, what, *more, **named)
+
+        return note
+
+    for kind in ("command", "event", "action", "options", "view", "shortcut"):
+        monkeypatch.setattr(App, kind, noting(kind, getattr(App, kind)))
+    web = client("xoxb-nobody", "http://127.0.0.1:1/api/")
+    build_app(surface_of(web, jobs), web)
+    return found
+
+
+def test_the_manifest_is_valid_by_slack_s_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.Draft202012Validator(SCHEMA).validate(MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("display_information", "name"), "x" * 36),
+        (("display_information", "background_color"), "blue"),
+        (("features", "slash_commands", 0, "command"), "copy"),
+        (("features", "slash_commands", 0, "command"), "/" + "x" * 32),
+        (("features", "slash_commands", 0, "help"), "me"),
+        (("oauth_config", "scopes", "bot", 0), 42),
+        (("settings", "interactivity"), {}),
+        (("settings", "socket_mode"), True),
+        (("_metadata", "major_version"), 1),
+    ],
+)
+def test_a_mistake_in_the_manifest_would_be_noticed(place: tuple[Any, ...], value: Any) -> None:
+    wrong = copy.deepcopy(MANIFEST)
+    inside: Any = wrong
+    for step in place[:-1]:
+        inside = inside[step]
+    inside[place[-1]] = value
+    assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(wrong)
+
+
+def test_every_command_of_the_manifest_has_its_conversation_and_the_other_way_round(
+    registered: Registered,
+) -> None:
+    offered = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
+    answered = [what for what in registered["command"] if isinstance(what, str)]
+    assert sorted(offered) == sorted(answered)
+
+
+def test_the_manifest_subscribes_to_the_events_that_are_listened_to(registered: Registered) -> None:
+    subscribed = MANIFEST["settings"].get("event_subscriptions", {}).get("bot_events", [])
+    assert sorted(subscribed) == sorted(set(registered["event"]))
+    home = MANIFEST["features"].get("app_home", {}).get("home_tab_enabled", False)
+    assert home == ("app_home_opened" in subscribed)
+
+
+def test_buttons_can_be_pressed(registered: Registered) -> None:
+    assert registered["action"]
+    assert MANIFEST["settings"]["interactivity"] == {"is_enabled": True}
+    assert MANIFEST["settings"]["socket_mode_enabled"] is True
+
+
+def test_every_button_that_a_message_may_have_has_its_handler(registered: Registered) -> None:
+    """Action ids are constants of the messages, named …_ACTION."""
+    made = dict(actions_of_messages())
+    assert len(made) >= 4
+    handled = [what for what in registered["action"] if isinstance(what, str)]
+    patterns = [
+        what for what in registered["action"] if isinstance(what, re.Pattern) and what.pattern != ".*"
+    ]
+    assert [
+        name
+        for name, action in made.items()
+        if action not in handled and not any(pattern.fullmatch(action) for pattern in patterns)
+    ] == []
+
+
+def test_the_scopes_are_those_of_the_methods_that_are_called() -> None:
+    granted = set(MANIFEST["oauth_config"]["scopes"]["bot"])
+    needed = set(ALWAYS)
+    for method in methods_called():
+        scopes = CHANNEL_KINDS.get(method) or set(METHODS[method].scopes[:1])
+        assert scopes <= granted, f"{method} needs {scopes}"
+        needed |= scopes
+    assert needed <= granted
+
+
+def actions_of_messages() -> Iterator[tuple[str, str]]:
+    for module in pkgutil.iter_modules(bot.messages.__path__, "bot.messages."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if name.endswith("_ACTION") and isinstance(value, str):
+                yield name, value
+
+
+def methods_called() -> set[str]:
+    """Web API methods by the names of the SDK's client: ``chat_postMessage`` is chat.postMessage."""
+    by_sdk_name = {name.replace(".", "_"): name for name in METHODS}
+    found = set()
+    for path in Path(bot.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr in by_sdk_name:
+                found.add(by_sdk_name[node.attr])
+    assert "chat.postMessage" in found
+    return found

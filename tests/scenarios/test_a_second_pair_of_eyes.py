@@ -1,0 +1,198 @@
+"""Who may copy what, and what needs somebody else's yes before it starts."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bot.messages.approval import APPROVE_ACTION, REJECT_ACTION
+from dev.slack.results import Message
+
+from .scene import EN, ES, Office, Scene, until
+
+
+def asked(scene: Scene) -> tuple[int, Message]:
+    """A copy that Ana asked for and somebody else has to approve, and its card."""
+    scene.seed(30)
+    job_id = scene.start(scene.ana, "checked")
+    return job_id, scene.card_with(job_id, "<!subteam^S0ADMINS>")
+
+
+def test_a_copy_that_needs_it_starts_with_somebody_else_s_approval(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(30)
+    offer = scene.offer(scene.ana, "checked")
+    who = ES("It starts only when somebody else approves it, out of {who}.", who="<!subteam^S0ADMINS>")
+    assert who in offer.plain
+    said = scene.press(scene.ana, offer)
+    job_id = scene.jobs()[0]["id"]
+    waits = ES(
+        "Job {id} waits for somebody else's approval. Its card in this channel asks for it.", id=job_id
+    )
+    assert waits in said
+    card = scene.card_with(job_id, "<!subteam^S0ADMINS>")
+    assert "<@U0ANA>" in card.plain
+    assert [button.text for button in card.buttons[:2]] == [ES("Approve"), ES("Reject")]
+    scene.slack.wait_for(lambda: scene.card(job_id).pinned)
+    assert scene.job(job_id)["status"] == "pending"
+    assert scene.job(job_id)["attempt"] == 0
+    approved = EN("Approved: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
+    assert approved in scene.press_on_card(scene.bob, card, APPROVE_ACTION)
+    job = scene.completed(job_id)
+    assert job["approval"] == "approved"
+    by_bob = ES("approved by {user}", user="<@U0BOB>")
+    assert by_bob in scene.reply(job_id).plain
+    assert by_bob in scene.card(job_id).plain
+    assert not {button["action_id"] for button in scene.card(job_id).buttons} & {
+        APPROVE_ACTION,
+        REJECT_ACTION,
+    }
+
+
+def test_neither_the_requester_nor_who_may_not_copy_can_decide(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    job_id, card = asked(scene)
+    own = ES("You asked for this copy yourself: somebody else has to approve or reject it.")
+    for action in (APPROVE_ACTION, REJECT_ACTION):
+        assert own in scene.press_on_card(scene.ana, card, action)
+        refused = scene.press_on_card(scene.carla, card, action)
+        assert ES("You may not use `{command}`.", command="/copy-liquidation") in refused
+    assert scene.job(job_id)["approval"] == "waiting"
+    assert scene.events(job_id) == ["requested"]
+
+
+def test_a_rejected_copy_ends_and_its_requester_learns_by_whom(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    job_id, card = asked(scene)
+    rejected = EN("Rejected: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
+    assert rejected in scene.press_on_card(scene.bob, card, REJECT_ACTION)
+    scene.ended(job_id, "cancelled")
+    scene.told(job_id)
+    reply = scene.reply(job_id)
+    assert "<@U0ANA>" in reply.plain
+    assert ES("{user} rejected it: nothing was copied", user="<@U0BOB>") in reply.plain
+    assert not scene.card(job_id).pinned
+    assert not [button for button in scene.card(job_id).buttons if button.action_id == APPROVE_ACTION]
+    scene.slack.add_to_group("U0CARLA")
+    try:
+        scene.carla.press(card, APPROVE_ACTION, stale=True)
+        in_spanish = ES("{user} has rejected job {id} already.", user="<@U0BOB>", id=job_id)
+        scene.slack.wait_for(lambda: any(in_spanish in each.plain for each in scene.private(scene.carla)))
+    finally:
+        scene.slack.remove_from_group("U0CARLA")
+    assert scene.compared().consulta_rows == 0
+
+
+def test_a_copy_that_nobody_approves_in_time_ends_and_that_is_told(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    job_id, card = asked(scene)
+    scene.rows(
+        "UPDATE traspaso.copy_jobs SET approval_until = now() - interval '1 s' WHERE id = %s RETURNING id",
+        job_id,
+    )
+    job = scene.ended(job_id, "cancelled")
+    assert job["approval"] == "expired"
+    scene.told(job_id)
+    assert ES("Nobody approved it in time: nothing was copied") in scene.reply(job_id).plain
+    assert f"/copy-liquidation {scene.liquidation} checked" in scene.reply(job_id).plain
+    scene.bob.press(card, APPROVE_ACTION, stale=True)
+    too_late = EN("The time to approve job {id} is over.", id=job_id)
+    scene.slack.wait_for(lambda: any(too_late in each.plain for each in scene.private(scene.bob)))
+    assert scene.compared().consulta_rows == 0
+
+
+def test_pressing_approve_and_reject_at_once_is_one_decision(office: Office, scene: Scene) -> None:
+    office.workers(0)
+    job_id, card = asked(scene)
+    with ThreadPoolExecutor(4) as pool:
+        actions = [APPROVE_ACTION, REJECT_ACTION] * 2
+        presses = [pool.submit(scene.bob.press, card, action, stale=True) for action in actions]
+        assert all(press.result().acked for press in presses)
+    decided = until(
+        lambda: (job := scene.job(job_id))["approval"] != "waiting" and job, what="a decision about the job"
+    )
+    assert len(scene.events(job_id)) == 2
+    scene.slack.wait_for(lambda: len(scene.private(scene.bob)) == 4)
+    office.workers(1)
+    scene.ended(job_id, "completed" if decided["approval"] == "approved" else "cancelled")
+
+
+def test_an_approval_while_redis_is_away_starts_the_copy_when_it_is_back(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(1)
+    job_id, card = asked(scene)
+    office.stack.valkey.stop()
+    assert str(job_id) in scene.press_on_card(scene.bob, card, APPROVE_ACTION)
+    office.stack.valkey.start()
+    scene.completed(job_id)
+
+
+def test_where_nobody_else_can_see_it_no_approval_can_be_asked_for(scene: Scene) -> None:
+    scene.seed(30)
+    dm = scene.ana.dm
+    before = {message.ts for message in scene.ana.messages(dm)}
+    scene.ana.command(f"/copy-liquidation {scene.liquidation} checked", channel=dm)
+    offer = scene.slack.wait_for(
+        lambda: next(
+            (each for each in scene.ana.messages(dm) if each.ts not in before and each.buttons), None
+        )
+    )
+    scene.ana.press(offer, "copy_liquidation.confirm")
+    words = ES("Ask again in a channel where those who may approve it are.")
+    scene.slack.wait_for(lambda: any(words in each.plain for each in scene.ana.messages(dm)))
+    assert not scene.jobs()
+
+
+# -------------------------------------------------------------------------------------- who may copy what
+
+
+def test_a_copy_s_own_people_may_run_it_and_nobody_else(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(30)
+    refused = scene.ask(scene.ana, f"{scene.liquidation} bobs")
+    assert (
+        ES("You may not use `{command}` for copy `{name}`.", command="/copy-liquidation", name="bobs")
+        in refused
+    )
+    assert not scene.jobs()
+    job_id = scene.start(scene.bob, "bobs")
+    assert scene.completed(job_id)["copy_name"] == "bobs"
+
+
+def test_only_large_copies_need_approval_where_that_is_configured(scene: Scene) -> None:
+    scene.seed(1001)
+    assert "<@U0BOB>" in scene.offer(scene.bob, "bobs").plain
+    scene.press(scene.bob, scene.offer(scene.bob, "bobs"))
+    assert scene.jobs()[0]["approval"] == "waiting"
+
+
+def test_who_loses_the_permission_between_the_press_and_the_start_gets_no_copy(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(0)
+    scene.seed(30)
+    job_id = scene.start(scene.bob)
+    scene.slack.remove_from_group("U0BOB")
+    office.workers(1)
+    job = scene.ended(job_id, "failed")
+    assert job["error"]["code"] == "not_permitted"
+    scene.told(job_id)
+    reply = scene.reply(job_id).plain
+    assert ES("Whoever asked for this copy may not start it any more.") in reply
+    assert "S0ADMINS" in reply
+    assert scene.compared().consulta_rows == 0
+
+
+@pytest.mark.parametrize("trouble", [{"error": "plan_upgrade_required"}, {"status": 503}])
+def test_a_slack_that_doesn_t_answer_at_the_start_fails_no_copy(
+    office: Office, scene: Scene, trouble: dict[str, object]
+) -> None:
+    office.workers(0)
+    scene.seed(30)
+    job_id = scene.start(scene.bob)
+    scene.slack.fault("usergroups.users.list", times=None, **trouble)  # type: ignore[arg-type]
+    office.workers(1)
+    scene.completed(job_id)
+    assert "permission_not_known" in scene.events(job_id)

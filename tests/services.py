@@ -1,0 +1,44 @@
+"""The surface of the conversations for tests that build the app themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slack_sdk import WebClient
+from sqlalchemy import Engine
+
+from bot.announcer import Announcer
+from bot.commands.surface import Surface
+from bot.config_file import CopySection, File, SlackSection
+from bot.i18n import translator
+from bot.jobs.approvals import Approvals
+from bot.jobs.history import History
+from bot.jobs.store import JobStore
+from bot.people import People
+from bot.permissions import Permissions
+from tests.tracking import TABLE, Jobs
+
+
+def surface_of(
+    web: WebClient,
+    jobs: Jobs,
+    consulta: Engine | None = None,
+    prod: Engine | None = None,
+    file: File | None = None,
+    **parts: Any,
+) -> Surface:
+    """Everything real, over this client and these tables; both sides are consulta unless they are given."""
+    consulta = consulta or jobs.engine
+    copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
+    file = file or File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(copy,))
+    defaults: dict[str, Any] = {
+        "store": JobStore(consulta),
+        "history": History(consulta),
+        "approvals": Approvals(consulta),
+        "permissions": Permissions(web, file.slack, file.copies),
+        "people": People(web, "es"),
+        "announcer": Announcer(web, jobs.store, translator("es"), lambda: True),
+        "enqueue": lambda job_id: True,
+        "wake_courier": lambda: None,
+    }
+    return Surface(file=file, prod=prod or consulta, consulta=consulta, **defaults | parts)
