@@ -17,6 +17,7 @@ import click
 
 import migrations
 from bot import logs, services
+from bot.cli_control import COMMANDS
 from bot.config import Need, Settings
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.snapshot import JobSnapshot
@@ -146,6 +147,10 @@ def migrate() -> None:
     with told():
         migrations.upgrade(parts.consulta)
     click.echo(f"The tracking tables are at version {migrations.newest()}.")
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobSnapshot:

@@ -70,10 +70,16 @@ class Courier:
 
     def _tell(self, due: Due, job: JobSnapshot) -> None:
         look_first = due.tries > 0
-        if due.kind is Kind.CARD:
-            self._announcer.show_card(job, look_first=look_first)
-        else:
-            self._announcer.finish(job, look_first=look_first)
+        match due.kind:
+            case Kind.CARD:
+                # A card that is there already, of a job that is tried again, has to be pinned again.
+                self._announcer.show_card(job, look_first=look_first or job.message_ts is not None)
+            case Kind.UPDATE:
+                self._announcer.update(job)
+            case Kind.ENDING if job.status.is_live or due.attempt != job.attempt:
+                log.info("job %s: the end of attempt %s is told no more: it goes on", job.id, due.attempt)
+            case Kind.ENDING:
+                self._announcer.finish(job, look_first=look_first)
 
     def _undelivered(self, due: Due, job: JobSnapshot, error: BaseException) -> None:
         name = error_name(error)

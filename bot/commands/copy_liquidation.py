@@ -12,11 +12,13 @@ from slack_bolt import Ack, App, Respond
 from bot.commands import parsing
 from bot.commands.surface import Surface, answer, answer_with, user_of
 from bot.config_file import CopySection
-from bot.errors import AlreadyRunning
+from bot.errors import AlreadyRunning, Frozen
 from bot.i18n import Translator
+from bot.jobs.freezes import Freezes
 from bot.jobs.store import Request
 from bot.messages import answers
 from bot.messages.blocks import Message, cut
+from bot.messages.freezing import refused_because_frozen
 from bot.messages.preview import CANCEL_ACTION, COPY_ACTION, Offer, preview_card, removes_everything
 from copier import Count, Preview, preview
 
@@ -84,6 +86,8 @@ class CopyLiquidation:
         live = self._surface.store.live_job(str(copy.target_table), liquidation_id)
         if live is not None:
             return answers.running_already(live, self._surface.announcer.link(live), t)
+        if freeze := Freezes(self._surface.consulta).active():
+            return refused_because_frozen(freeze, t)
         seen = self._look(copy, liquidation_id)
         nothing = removes_everything(seen) and seen.in_consulta == Count(0, exact=True)
         if seen.exists is False or (seen.exists is None and nothing):
@@ -140,6 +144,8 @@ class CopyLiquidation:
             job = surface.store.snapshot(running.job_id)
             assert job is not None  # noqa: S101 - jobs are never deleted while they are live
             return answers.running_already(job, surface.announcer.link(job), t)
+        except Frozen as frozen:
+            return refused_because_frozen(frozen.freeze, t)
         if is_new:
             log.info("job %s: liquidation %s asked for by %s", job_id, offer.liquidation_id, user_id)
             surface.wake_courier()

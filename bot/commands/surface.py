@@ -83,9 +83,9 @@ def answer(respond: Respond, message: Message, *, replace: bool = False) -> None
 
 
 def answer_with(
-    make: Callable[[], Message], respond: Respond, t: Translator, *, replace: bool = False
+    make: Callable[[], Message | None], respond: Respond, t: Translator, *, replace: bool = False
 ) -> None:
-    """Says what ``make`` gives, or in words what kept it from giving anything.
+    """Says what ``make`` gives, or in words what kept it from giving anything; nothing for None.
 
     A database that fails is named with the next step; for what nobody foresaw there is a number that
     is in the log, with the traceback, too.
@@ -100,7 +100,8 @@ def answer_with(
         number = uuid4().hex[:8]
         log.exception("incident %s", number)
         message = answers.incident(number, t)
-    answer(respond, message, replace=replace)
+    if message is not None:
+        answer(respond, message, replace=replace)
 
 
 def user_of(body: dict[str, Any]) -> tuple[str, str]:
