@@ -75,7 +75,7 @@ class Admin:
                     "is_im": channel.is_im,
                     "is_archived": channel.is_archived,
                     "members": channel.members,
-                    "messages": [message_view(core, message, None) for message in channel.messages],
+                    "messages": [message_view(core, message, None) for message in channel.messages.values()],
                 }
                 for channel in core.ws.channels.values()
             ],

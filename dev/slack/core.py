@@ -54,6 +54,7 @@ class Core:
         metadata: Json | None = None,
         attachments: list[Json] | None = None,
         broadcast: bool = False,
+        files: list[str] | None = None,
     ) -> Message:
         message = Message(
             ts=self.clock.ts(),
@@ -67,8 +68,9 @@ class Core:
             broadcast=broadcast,
             metadata=metadata,
             visible_to=visible_to,
+            files=files or [],
         )
-        channel.messages.append(message)
+        channel.add(message)
         self.changes.ring()
         return message
 
@@ -80,6 +82,7 @@ class Core:
         if message.visible_to is None and channel.replies(message.ts):
             message.subtype, message.user, message.bot_id = "tombstone", SLACKBOT, None
             message.text, message.blocks, message.metadata = "This message was deleted.", None, None
+            message.files = []
             channel.pins = [pin for pin in channel.pins if pin.ts != message.ts]
         else:
             channel.remove(message.ts)

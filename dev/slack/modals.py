@@ -4,10 +4,9 @@ import asyncio
 from typing import Any
 
 from dev.slack import payloads
-from dev.slack.blocks import elements_of
 from dev.slack.core import Core
 from dev.slack.errors import NotPossible, SlackError
-from dev.slack.inputs import entered, problem_with
+from dev.slack.inputs import fill, problem_with
 from dev.slack.interactions import Outcome
 from dev.slack.jsontypes import Json
 from dev.slack.sockets import Sockets
@@ -31,24 +30,11 @@ def need_modal(core: Core, user: str) -> View:
     return view
 
 
-def fill(view: View, values: Json) -> None:
-    """Type and choose, by action id."""
-    rest = dict(values)
-    for block in view.body["blocks"]:
-        for element in elements_of(block):
-            action_id = element["action_id"]
-            if action_id in rest and action_id in view.values.get(block["block_id"], {}):
-                loaded = view.options.get(action_id, [])
-                view.values[block["block_id"]][action_id] = entered(element, rest.pop(action_id), loaded)
-    if rest:
-        raise NotPossible(f"the modal has no input {', '.join(map(repr, rest))}")
-
-
 async def submit(core: Core, sockets: Sockets, user: str, values: Json) -> Outcome:
     view = need_modal(core, user)
     if view.body.get("submit") is None:
         raise NotPossible("this modal has no submit button")
-    fill(view, values)
+    fill(view.body["blocks"], view.values, values, view.options)
     view.trouble, view.errors = None, _unfit(view)
     if view.errors:
         core.changes.ring()
