@@ -63,7 +63,7 @@ def update(core: Core, args: Args) -> Json:
         message.attachments = args.object("attachments")
     if args.object("metadata") is not None:
         message.metadata = _metadata(args)
-    core.changes.ring()
+    core.touch(message)
     return {
         "ok": True,
         "channel": channel.id,

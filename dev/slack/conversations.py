@@ -101,7 +101,7 @@ def join(core: Core, args: Args) -> Json:
     already = core.bot in channel.members
     if not already:
         channel.members.append(core.bot)
-        core.changes.ring()
+        core.changes.ring("channel", channel.id)
     body: Json = {"ok": True, "channel": channel_json(core, channel)}
     if already:
         body |= {"warning": "already_in_channel", "response_metadata": {"warnings": ["already_in_channel"]}}

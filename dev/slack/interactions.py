@@ -110,7 +110,7 @@ async def press_in_message(
     if outcome.error is not None:
         outcome.warning = True
         marks.append(mark_id)
-    core.changes.ring()
+    core.touch(message)
     return outcome
 
 

@@ -37,7 +37,7 @@ async def submit(core: Core, sockets: Sockets, user: str, values: Json) -> Outco
     fill(view.body["blocks"], view.values, values, view.options)
     view.trouble, view.errors = None, _unfit(view)
     if view.errors:
-        core.changes.ring()
+        core.changes.ring("modal", user)
         return Outcome(acked=False, ack_seconds=0.0, error="incomplete", errors=view.errors)
     envelope = await sockets.deliver(
         "interactive", payloads.view_submission(core, user, view), accepts_payload=True
@@ -48,7 +48,7 @@ async def submit(core: Core, sockets: Sockets, user: str, values: Json) -> Outco
     if outcome.error is not None:
         view.trouble = outcome.shown = TROUBLE
     outcome.errors = view.errors
-    core.changes.ring()
+    core.changes.ring("modal", user)
     return outcome
 
 
@@ -99,7 +99,7 @@ async def close(core: Core, sockets: Sockets, user: str, *, everything: bool) ->
     stack = core.ws.modals[user]
     closed = stack[::-1] if everything or view.body.get("clear_on_close") else [view]
     core.ws.modals[user] = [v for v in stack if v not in closed]
-    core.changes.ring()
+    core.changes.ring("modal", user)
     outcome = Outcome(acked=True, ack_seconds=0.0)
     for gone in closed:
         if gone.body.get("notify_on_close"):

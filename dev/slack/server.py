@@ -14,6 +14,7 @@ from aiohttp import web
 from dev.slack import files, responses
 from dev.slack.admin import Admin
 from dev.slack.core import Core
+from dev.slack.page import Page
 from dev.slack.seed import SEED, Manifest, build_workspace, read_seed
 from dev.slack.sockets import Sockets
 from dev.slack.webapi import WebApi
@@ -46,6 +47,7 @@ def build_app(core: Core, sockets: Sockets) -> web.Application:
     app.router.add_post("/upload/v1/{file}", api.upload)
     app.router.add_get("/files/{file}", download)
     app.router.add_route("*", "/admin/{action}", admin.handle)
+    Page(core).add_to(app)
     return app
 
 

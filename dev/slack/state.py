@@ -145,6 +145,15 @@ class Group:
     disabled: bool = False
 
 
+@dataclass(frozen=True)
+class Command:
+    """A slash command as the manifest declares it."""
+
+    name: str
+    description: str = ""
+    hint: str = ""
+
+
 @dataclass
 class View:
     """A modal or a home tab; its reader sees `trouble` and `errors`, and `options` as they were loaded."""
@@ -236,7 +245,7 @@ class Workspace:
     channels: dict[str, Channel]
     groups: dict[str, Group]
     scopes: list[str] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
+    commands: dict[str, Command] = field(default_factory=dict)
     bot_events: list[str] = field(default_factory=list)
     home_enabled: bool = False
     token_error: str | None = None

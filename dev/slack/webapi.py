@@ -127,6 +127,7 @@ class WebApi:
                     fault.times -= 1
                     if fault.times <= 0:
                         self._core.ws.faults.remove(fault)
+                self._core.changes.ring("faults")
                 return fault
         return None
 
@@ -136,7 +137,7 @@ class WebApi:
         calls = self._core.ws.calls
         sent = {key: value for key, value in args.values.items() if key != "token"}
         calls.append(Call(len(calls) + 1, at, name, token, sent, status, body, seconds))
-        self._core.changes.ring()
+        self._core.changes.ring("call", str(len(calls)))
 
 
 def _token(request: web.Request, args: Args) -> str:
