@@ -24,7 +24,7 @@ class BrowserMissing(RuntimeError):
 
 
 def chromium_program() -> str:
-    """Where the program is; root on a Debian gets it installed, with a font for emoji, where it is missing."""
+    """Where the program is; root on a Debian gets it installed where it is missing, with a font for emoji."""
     found = _found()
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
         install = ["apt-get", *INSTALL.split()[2:]]

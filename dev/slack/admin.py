@@ -149,6 +149,13 @@ class Admin:
             message = self._core.post(found, user=author, text=f"Pinned note {number + 1}")
             pin(self._core, found, message.ts, author)
 
+    async def fill(self, channel: str, n: int) -> Any:
+        """`n` messages of somebody else, at once."""
+        found = self._channel(channel)
+        author = next(user for user in found.members if user != self._core.bot)
+        for number in range(n):
+            self._core.post(found, user=author, text=f"Message {number + 1:,}")
+
     async def kick(self, channel: str, user: str | None = None) -> Any:
         """Without a user it is the bot that has to go."""
         found = self._channel(channel)

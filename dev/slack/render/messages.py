@@ -36,7 +36,7 @@ def message_html(reader: Reader, message: Message) -> Html:
         class_=" ".join(classes),
         data_ts=message.ts,
         data_author=message.user,
-        data_day=reader.pretty_day(message.ts),
+        data_day=reader.pretty_day(message.ts).capitalize(),
         aria_label=f"{reader.name(message.user)}, {reader.clock(message.ts)}",
     )
 
@@ -72,7 +72,7 @@ def pins_bar(reader: Reader, channel: Channel) -> Html:
     if not pins:
         return join()
     newest = pins[-1][1]
-    many = reader.plural("{n} pinned", "{n} pinned ", len(pins))
+    many = reader.plural("{n} pinned message", "{n} pinned messages", len(pins))
     return el(
         "button",
         el("span", f"📌 {many}", class_="count"),

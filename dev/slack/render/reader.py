@@ -21,7 +21,7 @@ class Reader:
 
     def t(self, sentence: str, **values: Any) -> str:
         """The page's own words in this person's language."""
-        return words_of(self.user.locale).get(sentence, sentence).strip().format(**values)
+        return words_of(self.user.locale).get(sentence, sentence).format(**values)
 
     def plural(self, one: str, many: str, n: int) -> str:
         return self.t(one if n == 1 else many, n=n)
@@ -53,9 +53,10 @@ class Reader:
         return format_date(self.moment(ts), form, locale=self.locale)
 
     def pretty_day(self, ts: str | float, form: str = "long") -> str:
-        """Today and yesterday by their names."""
+        """Yesterday, today and tomorrow by their names, as they stand within a sentence."""
         age = (self.moment(self.core.clock.now()).date() - self.moment(ts).date()).days
-        return {0: self.t("Today"), 1: self.t("Yesterday")}.get(age) or self.day(ts, form)
+        names = {1: "yesterday", 0: "today", -1: "tomorrow"}
+        return self.t(names[age]) if age in names else self.day(ts, form)
 
     def ago(self, ts: str | float) -> str:
         seconds = float(ts) - self.core.clock.now()

@@ -14,7 +14,7 @@ export function speak(found) {
 }
 
 export function t(sentence, values = {}) {
-  const said = (words[sentence] ?? sentence).trim();
+  const said = words[sentence] ?? sentence;
   return said.replace(/{(\w+)}/g, (whole, name) => values[name] ?? whole);
 }
 

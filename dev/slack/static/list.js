@@ -8,9 +8,14 @@ const TOGETHER_SECONDS = 300;
 const NEAR = 80;
 
 export class MessageList {
-  constructor(box, scroller) {
+  constructor(box, scroller, { apart = false } = {}) {
     this.box = box;
     this.scroller = scroller;
+    this.apart = apart; // the first row, a thread's parent, stands apart from its replies
+    this.ended = true; // the newest row is in sight, and stays so
+    scroller.addEventListener("scroll", () => (this.ended = this.atEnd()), { passive: true });
+    const size = new ResizeObserver(() => this.ended && this.toEnd());
+    for (const each of [scroller, box]) size.observe(each);
     this.rows = new Map();
     this.more = false;
     this.detached = false; // it shows an older part, so new rows don't follow on
@@ -37,7 +42,7 @@ export class MessageList {
     const made = fragment(html).firstElementChild;
     dress(made);
     const old = this.rows.get(ts);
-    const stays = this.atEnd();
+    const stays = this.ended;
     if (old) {
       swap(old, made);
     } else {
@@ -72,6 +77,7 @@ export class MessageList {
   }
 
   toEnd() {
+    this.ended = true;
     this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
@@ -100,6 +106,6 @@ export class MessageList {
     row.classList.toggle("newday", newDay);
     row.classList.toggle("grouped",
       !newDay && above.dataset.author === row.dataset.author && row.dataset.ts - above.dataset.ts < TOGETHER_SECONDS
-      && !$(".note", row) && !above.matches(".ephemeral"));
+      && !$(".note", row) && !(this.apart && above === this.box.firstElementChild) && !above.matches(".ephemeral"));
   }
 }

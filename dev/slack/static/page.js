@@ -8,7 +8,7 @@ import { Composer, know } from "./composer.js";
 import { MessageList } from "./list.js";
 
 const list = new MessageList($("#list"), $("#room"));
-const pane = new MessageList($("#pane-list"), $("#pane-body"));
+const pane = new MessageList($("#pane-list"), $("#pane-body"), { apart: true });
 let boot, composer, reply, place;
 let thread = null; // the ts of the open thread; "pins" while the pins are open
 let loading = false;
