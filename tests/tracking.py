@@ -32,6 +32,7 @@ PROOF = Proof.of([COMPARED])
 WRONG = Proof.of([Comparison(RANGE, Digest(5, 7), Digest(4, 7))])
 LOST = Failure("connection", "the connection to prod was lost", side="prod")
 
+CHART_SECONDS = 300.0
 
 PLAN = Plan(datetime.now(UTC), total=8, holds=True)
 
@@ -44,7 +45,7 @@ class Jobs:
         self.engine: Engine = create_engine(url, pool_size=20, max_overflow=30)
         migrations.upgrade(self.engine)
         self.store = JobStore(self.engine)
-        self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds)
+        self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds, chart_seconds=CHART_SECONDS)
         self.outbox = Outbox(self.engine)
         self.control = Control(self.engine)
         self.freezes = Freezes(self.engine)

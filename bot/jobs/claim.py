@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import Engine, text
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -31,3 +33,14 @@ class Claim:
 
 def label_of(job_id: int) -> str:
     return f"traspaso job {job_id}"
+
+
+def end_sessions_of_earlier_attempts(engine: Engine, claim: Claim) -> None:
+    """A worker that hangs in the middle of a chunk would hold its rows' locks: end its session."""
+    statement = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE usename = current_user AND pid <> pg_backend_pid() "
+        "AND application_name LIKE :earlier AND application_name <> :own"
+    )
+    with engine.begin() as connection:
+        connection.execute(statement, {"earlier": f"{label_of(claim.job_id)}/%", "own": claim.label})

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StaleAttempt
-from bot.jobs.claim import Claim, label_of
+from bot.jobs.claim import Claim, end_sessions_of_earlier_attempts, label_of
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, announce_ending, tell
@@ -32,9 +32,11 @@ CLOCKS = timedelta(seconds=2)
 class Lifecycle:
     """The steps of a job after its request."""
 
-    def __init__(self, engine: Engine, *, lease_seconds: float) -> None:
+    def __init__(self, engine: Engine, *, lease_seconds: float, chart_seconds: float) -> None:
+        """An attempt that took ``chart_seconds`` to copy and compare gets a chart in the thread."""
         self._engine = engine
         self._lease = timedelta(seconds=lease_seconds)
+        self._chart = timedelta(seconds=chart_seconds)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -93,7 +95,7 @@ class Lifecycle:
                 return None
             claim = Claim(*row)
             self._event(connection, claim, "claimed", worker=worker)
-        self._end_sessions_of_earlier_attempts(claim)
+        end_sessions_of_earlier_attempts(self._engine, claim)
         return claim
 
     def renew(self, claim: Claim) -> Orders:
@@ -230,21 +232,13 @@ class Lifecycle:
             **values,
         )
         announce_ending(connection, claim.job_id)
+        took_long = CopyJob.copying_since <= func.now() - self._chart
+        tell(connection, Kind.CHART, CopyJob.id == claim.job_id, took_long)
 
     def _event(self, connection: Connection, claim: Claim, kind: str, **detail: object) -> None:
         connection.execute(
             insert(CopyEvent).values(job_id=claim.job_id, attempt=claim.attempt, kind=kind, detail=detail)
         )
-
-    def _end_sessions_of_earlier_attempts(self, claim: Claim) -> None:
-        """A worker that hangs in the middle of a chunk would hold its rows' locks: end its session."""
-        statement = text(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE usename = current_user AND pid <> pg_backend_pid() "
-            "AND application_name LIKE :earlier AND application_name <> :own"
-        )
-        with self._engine.begin() as connection:
-            connection.execute(statement, {"earlier": f"{label_of(claim.job_id)}/%", "own": claim.label})
 
 
 def _proof(proof: Proof) -> dict[str, Any]:

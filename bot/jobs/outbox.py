@@ -97,6 +97,7 @@ class Outbox:
                 earlier.job_id == OutboxMessage.job_id,
                 earlier.id < OutboxMessage.id,
                 earlier.done_at.is_(None),
+                earlier.kind != Kind.CHART,  # nothing waits for a picture
             )
             .exists()
         )

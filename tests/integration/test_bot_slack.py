@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine
 
 from bot.announcer import Announcer
 from bot.app import build_app
+from bot.charts import Charts
 from bot.commands.surface import Surface
 from bot.config_file import CopySection, File, SlackSection
 from bot.courier import Courier
@@ -22,6 +23,7 @@ from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
 from bot.jobs.store import JobStore
+from bot.jobs.throughput import Throughput
 from bot.messages.failures import explained
 from bot.people import People
 from bot.permissions import CACHE_SECONDS, Permissions
@@ -65,7 +67,8 @@ class Desk:
         self.edits_allowed = True
         web = client(slack.bot_token, slack.api_url)
         self.announcer = Announcer(web, jobs.store, ES, lambda: self.edits_allowed)
-        self.courier = Courier(jobs.outbox, jobs.store, self.announcer)
+        charts = Charts(web, Throughput(jobs.engine), ES)
+        self.courier = Courier(jobs.outbox, jobs.store, self.announcer, charts)
 
     def running(self, channel: str = CHANNEL) -> Claim:
         """A job whose card is posted and pinned."""
