@@ -65,7 +65,7 @@ class Announcer:
         try:
             self.show_card(job)
             self._shown[job.id] = message.blocks
-            self._mend_late_edit(job.id)
+            self._mend_late_edit(job)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
             match trouble_of(error):
@@ -75,6 +75,11 @@ class Announcer:
                     self._quiet_until = time.monotonic() + LOCKED_OUT_PAUSE
                 case _:
                     self._quiet_until = time.monotonic() + retry_after(error)
+
+    def update(self, job: JobSnapshot) -> None:
+        """Shows at once what somebody did. It counts in the minute of edits, and isn't dropped for it."""
+        self._may_edit()
+        self.show_card(job)
 
     def show_card(self, job: JobSnapshot, *, look_first: bool = False) -> str:
         """Brings the card to the job's state: edits it, or posts and pins it where there is none.
@@ -101,7 +106,7 @@ class Announcer:
         ts = self.show_card(job, look_first=look_first)
         channel = _channel(job)
         self._unpin(job, ts)
-        part = f"ending-{job.attempt}"
+        part = f"ending-{job.attempt}-{job.status}"
         if look_first and self._find(job, part, thread_ts=ts):
             return
         self._post(channel, reply(job, self._t), job, part, thread_ts=ts)
@@ -132,13 +137,14 @@ class Announcer:
             self._pin(replace(job, channel_id=channel), ts)
         return ts
 
-    def _mend_late_edit(self, job_id: int) -> None:
-        """The job may have ended, and been told so, while Slack took its time for a progress edit."""
-        now = self._store.snapshot(job_id)
-        if now is None or now.status.is_live or now.message_ts is None:
+    def _mend_late_edit(self, job: JobSnapshot) -> None:
+        """The job may have become another one, and been told so, while Slack took its time for an edit."""
+        now = self._store.snapshot(job.id)
+        if now is None or now.message_ts is None or _told(now) == _told(job):
             return
         self._edit(now, now.message_ts)
-        self._unpin(now, now.message_ts)
+        if not now.status.is_live:
+            self._unpin(now, now.message_ts)
 
     def _post(
         self, channel: str, message: Message, job: JobSnapshot, part: str, thread_ts: str | None = None
@@ -203,3 +209,8 @@ def _channel(job: JobSnapshot) -> str:
     if job.channel_id is None:
         raise ValueError(f"job {job.id} has no channel")
     return job.channel_id
+
+
+def _told(job: JobSnapshot) -> tuple[object, ...]:
+    """What is told by the outbox, and not only by the next edit."""
+    return job.status, job.wish, job.freeze

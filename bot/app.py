@@ -10,7 +10,7 @@ from typing import Any
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from bot.commands import approval, copy_liquidation, copy_status
+from bot.commands import approval, copy_freeze, copy_liquidation, copy_status, job_buttons, job_details
 from bot.commands.surface import Surface
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,9 @@ def build_app(surface: Surface, client: WebClient) -> App:
     copy_liquidation.register(app, surface)
     copy_status.register(app, surface)
     approval.register(app, surface)
+    copy_freeze.register(app, surface)
+    job_buttons.register(app, surface)
+    job_details.register(app, surface)
     app.command(re.compile(".*"))(unknown_command)
     app.action(re.compile(".*"))(unknown_action)
     return app

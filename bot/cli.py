@@ -17,8 +17,9 @@ import click
 
 import migrations
 from bot import logs, services
+from bot.cli_control import COMMANDS
 from bot.config import Need, Settings
-from bot.errors import AlreadyRunning
+from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
 from bot.jobs.store import Request, Requester
@@ -83,6 +84,8 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
         job_id, _ = parts.store.create(request)
     except AlreadyRunning as running:
         raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
+    except Frozen as frozen:
+        raise Stopped(str(frozen), FAILED) from None
     display: Display = JsonLines() if as_json else Bar(shell_translator())
     job = _follow(parts, job_id, display, settings)
     display.finish(job)
@@ -155,6 +158,10 @@ def migrate() -> None:
     click.echo(f"The tracking tables are at version {migrations.newest()}.")
 
 
+for command in COMMANDS:
+    main.add_command(command)
+
+
 def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobSnapshot:
     """Works on the job until it has ended; where a worker took it over, watches that one."""
     stop = StopSwitch()
@@ -177,8 +184,19 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
         display.show(job)
         if ended.outcome is Outcome.RETRY and stop.wait(ended.seconds):
             raise Stopped(f"job {job_id} stays pending: a worker will take it", INTERRUPTED)
-        if ended.outcome in {Outcome.NOT_OURS, Outcome.STALE} and stop.wait(1.0):
-            raise Stopped(f"job {job_id} goes on in a worker", INTERRUPTED)
+        if ended.outcome in {Outcome.NOT_OURS, Outcome.STALE, Outcome.PAUSED, Outcome.FROZEN} and stop.wait(
+            1.0
+        ):
+            raise Stopped(_left(job), INTERRUPTED)
     if job is None:
         raise Stopped(f"job {job_id} has been deleted", FAILED)
     return job
+
+
+def _left(job: JobSnapshot) -> str:
+    """What becomes of a job that this terminal watched and didn't run."""
+    if job.status is Status.PAUSED:
+        return f"job {job.id} stays paused: `traspaso resume {job.id}` lets it go on"
+    if job.freeze is not None:
+        return f"job {job.id} goes on in a worker when the freeze is lifted: `traspaso unfreeze`"
+    return f"job {job.id} goes on in a worker"

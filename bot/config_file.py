@@ -108,6 +108,7 @@ class WorkSection(_Section):
     max_failures: Annotated[int, Field(ge=1)] = 8
     max_attempts: Annotated[int, Field(ge=1)] = 50
     card_seconds: Annotated[float, Field(ge=1)] = 3.0
+    chart_seconds: Annotated[float, Field(gt=0)] = 300.0
 
     @property
     def limits(self) -> Limits:

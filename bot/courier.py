@@ -12,6 +12,7 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.announcer import Announcer
+from bot.charts import Charts
 from bot.jobs.outbox import Due, Kind, Outbox
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
@@ -23,15 +24,22 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 #: The longest pause before the next try of one message, in seconds.
 LONGEST_PAUSE = 300.0
+#: A chart is no more than a nicety: after so many tries the thread does without it.
+CHART_TRIES = 5
+#: Seconds in which Slack surely shows a file that had arrived.
+FILE_SECONDS = 30.0
+#: Troubles of a chart that may pass by themselves; for the others there is no second try.
+PASSING = frozenset({Trouble.LATER, Trouble.AMBIGUOUS})
 
 
 class Courier:
     """A thread around `deliver_due`."""
 
-    def __init__(self, outbox: Outbox, store: JobStore, announcer: Announcer) -> None:
+    def __init__(self, outbox: Outbox, store: JobStore, announcer: Announcer, charts: Charts) -> None:
         self._outbox = outbox
         self._store = store
         self._announcer = announcer
+        self._charts = charts
         self._over = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
@@ -70,16 +78,30 @@ class Courier:
 
     def _tell(self, due: Due, job: JobSnapshot) -> None:
         look_first = due.tries > 0
-        if due.kind is Kind.CARD:
-            self._announcer.show_card(job, look_first=look_first)
-        else:
-            self._announcer.finish(job, look_first=look_first)
+        match due.kind:
+            case Kind.CARD:
+                # A card that is there already, of a job that is tried again, has to be pinned again.
+                self._announcer.show_card(job, look_first=look_first or job.message_ts is not None)
+            case Kind.UPDATE:
+                self._announcer.update(job)
+            case Kind.ENDING if job.status.is_live or due.attempt != job.attempt:
+                log.info("job %s: the end of attempt %s is told no more: it goes on", job.id, due.attempt)
+            case Kind.ENDING:
+                self._announcer.finish(job, look_first=look_first)
+            case Kind.CHART if due.attempt == job.attempt and not job.status.is_live:
+                self._charts.post(job, look_first=look_first)
+            case Kind.CHART:
+                log.info("job %s: attempt %s gets no chart: the job went on", job.id, due.attempt)
 
     def _undelivered(self, due: Due, job: JobSnapshot, error: BaseException) -> None:
         name = error_name(error)
         log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
         pause = min(LONGEST_PAUSE, 2.0 ** min(due.tries, 10))
         match trouble_of(error):
+            case trouble if due.kind is Kind.CHART and (trouble not in PASSING or due.tries >= CHART_TRIES):
+                self._outbox.done(due, note=name)
+            case Trouble.AMBIGUOUS if due.kind is Kind.CHART:
+                self._outbox.later(due, FILE_SECONDS, name)
             case Trouble.LATER:
                 self._outbox.later(due, retry_after(error), name)
             case Trouble.LOCKED_OUT:

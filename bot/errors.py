@@ -4,12 +4,19 @@
     ├── ConfigError        everything missing or wrong in the settings, named at once
     ├── SchemaBehind       the tracking tables aren't at this release's version
     ├── AlreadyRunning     a live job for this target table and liquidation exists
+    ├── Frozen             somebody has frozen all copies
+    ├── UnknownJob         there is no job of that number
     └── StaleAttempt       another worker holds the job now; whatever this one did is rolled back
 
 What goes wrong between the databases is in `copier.errors`.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.jobs.snapshot import Freeze
 
 
 class BotError(Exception):
@@ -40,6 +47,26 @@ class AlreadyRunning(BotError):
 
     def __init__(self, job_id: int) -> None:
         super().__init__(f"job {job_id} is copying this liquidation already")
+        self.job_id = job_id
+
+
+class Frozen(BotError):
+    """No job is created while this ``freeze`` lasts."""
+
+    def __init__(self, freeze: Freeze) -> None:
+        why = f": {freeze.reason}" if freeze.reason else ""
+        super().__init__(
+            f"{freeze.by.name} has frozen all copies{why}. Nothing was started; "
+            "`traspaso unfreeze` lets copies run again"
+        )
+        self.freeze = freeze
+
+
+class UnknownJob(BotError):
+    """There is no job ``job_id``."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"there is no job {job_id}: `traspaso status` lists the latest ones")
         self.job_id = job_id
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 
 import migrations
 from bot.announcer import Announcer, MayEdit
+from bot.charts import Charts
 from bot.config import Settings
 from bot.courier import Courier
 from bot.errors import SchemaBehind
@@ -22,6 +23,7 @@ from bot.jobs.lifecycle import Lifecycle
 from bot.jobs.outbox import Outbox
 from bot.jobs.store import JobStore
 from bot.jobs.sweep import Sweep
+from bot.jobs.throughput import Throughput
 from bot.people import People
 from bot.permissions import Permissions
 from bot.slack import client
@@ -77,7 +79,7 @@ def databases(settings: Settings) -> Databases:
     prod = _engine(settings.prod, pooled=False)
     consulta = _engine(settings.consulta, pooled=True)
     work = settings.file.work
-    lifecycle = Lifecycle(consulta, lease_seconds=work.lease_seconds)
+    lifecycle = Lifecycle(consulta, lease_seconds=work.lease_seconds, chart_seconds=work.chart_seconds)
     return Databases(
         prod=prod,
         consulta=consulta,
@@ -95,9 +97,10 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     web = client(settings.bot_token, settings.slack_api_url)
     language = settings.file.slack.language
     announcer = Announcer(web, parts.store, translator(language), may_edit)
+    charts = Charts(web, Throughput(parts.consulta), translator(language))
     return Slack(
         announcer=announcer,
-        courier=Courier(Outbox(parts.consulta), parts.store, announcer),
+        courier=Courier(Outbox(parts.consulta), parts.store, announcer, charts),
         permissions=Permissions(web, settings.file.slack, settings.file.copies),
         people=People(web, language),
     )

@@ -14,8 +14,9 @@ from rich.table import Table
 
 from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobSnapshot, Person
 from bot.jobs.statuses import Approval, Phase, Status
+from bot.messages.blocks import escaped
 from bot.messages.card import doing, progress, state
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
@@ -42,7 +43,7 @@ class Bar:
             self._bar.start()
 
     def show(self, job: JobSnapshot) -> None:
-        words = f"{progress(job, self._t)} · {plain(doing(job, self._t))}"
+        words = f"{progress(job, self._t)} · {plain(doing(job, self._t, bare_name))}"
         self._bar.update(self._task, total=job.total, completed=job.copied, description=words)
         if not self._console.is_terminal:
             self._console.print(words, markup=False)
@@ -53,10 +54,10 @@ class Bar:
             self._bar.stop()
         sign = "✅" if job.status is Status.COMPLETED else "❌"
         name = self._t("Job {id}", id=job.id)
-        lines = [f"{sign} {name}: {plain(doing(job, self._t))}"]
+        lines = [f"{sign} {name}: {plain(doing(job, self._t, bare_name))}"]
         if job.status is Status.COMPLETED:
             lines.append(plain(receipt(job, self._t)))
-        elif job.error:
+        elif job.error and job.status is Status.FAILED:
             lines.append(plain(explained(job.error, self._t).step))
         for line in lines:
             self._console.print(line, markup=False, soft_wrap=True)
@@ -193,6 +194,11 @@ def approval_line(job: JobSnapshot, t: Translator) -> str | None:
             return t("Rejected by {name}, {moment}.", name=by, moment=when)
         case Approval.EXPIRED:
             return t("Nobody approved it until {moment}.", moment=when)
+
+
+def bare_name(person: Person) -> str:
+    """Somebody, where there are no mentions."""
+    return escaped(person.name)
 
 
 def plain(mrkdwn: str) -> str:

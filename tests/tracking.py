@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, text
 
 import migrations
+from bot.jobs.control import Control
 from bot.jobs.failure import Failure
+from bot.jobs.freezes import Freezes
 from bot.jobs.lifecycle import Claim, Lifecycle
 from bot.jobs.outbox import Outbox
 from bot.jobs.snapshot import JobSnapshot
@@ -21,6 +23,7 @@ from tests.support import Database
 TABLE = TableName.parse("public.items")
 SPEC = CopySpec("items", TABLE, TABLE, "liquidation_id")
 ANA = Requester("T0", "U0ANA", "Ana", "es-ES")
+BOB = Requester("T0", "U0BOB", "Bob", "en-US")
 RANGE = KeyRange(1, None, ("5",), rows=5)
 CHUNK = Chunk(RANGE, "updated", 5, Counts(inserted=2, updated=2, deleted=1, unchanged=1), 2, 100, 0.1)
 SAME = Chunk(KeyRange(2, ("5",), None, rows=3), "unchanged", 3, Counts(unchanged=3), seconds=0.1)
@@ -29,6 +32,7 @@ PROOF = Proof.of([COMPARED])
 WRONG = Proof.of([Comparison(RANGE, Digest(5, 7), Digest(4, 7))])
 LOST = Failure("connection", "the connection to prod was lost", side="prod")
 
+CHART_SECONDS = 300.0
 
 PLAN = Plan(datetime.now(UTC), total=8, holds=True)
 
@@ -41,8 +45,10 @@ class Jobs:
         self.engine: Engine = create_engine(url, pool_size=20, max_overflow=30)
         migrations.upgrade(self.engine)
         self.store = JobStore(self.engine)
-        self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds)
+        self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds, chart_seconds=CHART_SECONDS)
         self.outbox = Outbox(self.engine)
+        self.control = Control(self.engine)
+        self.freezes = Freezes(self.engine)
 
     def empty(self) -> None:
         """As before the first job, but for the numbers."""

@@ -13,11 +13,13 @@ from uuid import uuid4
 
 from bot.commands.surface import Surface
 from bot.config_file import CopySection
-from bot.errors import AlreadyRunning
+from bot.errors import AlreadyRunning, Frozen
 from bot.i18n import Translator
+from bot.jobs.freezes import Freezes
 from bot.jobs.store import Request
 from bot.messages import answers, approval
 from bot.messages.blocks import Message, cut
+from bot.messages.freezing import refused_because_frozen
 from bot.messages.outlook import Outlook, removes_everything
 from bot.messages.preview import Offer, preview_card
 from copier import CopySpec, Count, Preview, preview
@@ -57,6 +59,8 @@ class Starting:
             return refusal
         if running := self._running(copy, liquidation_id, t):
             return running
+        if freeze := Freezes(self._surface.consulta).active():
+            return refused_because_frozen(freeze, t)
         outlook = self._outlook(copy, liquidation_id)
         return self._nothing_to_do(liquidation_id, outlook.seen, t) or self._offered(
             copy, liquidation_id, outlook
@@ -122,6 +126,8 @@ class Starting:
             job = surface.store.snapshot(running.job_id)
             assert job is not None  # noqa: S101 - jobs are never deleted while they are live
             return answers.running_already(job, surface.announcer.link(job), t)
+        except Frozen as frozen:
+            return refused_because_frozen(frozen.freeze, t)
         if is_new:
             log.info(
                 "job %s: liquidation %s asked for by %s",

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from slack_bolt import Respond
@@ -34,6 +34,8 @@ from copier.errors import CopierError
 from copier.failure import failures_of
 
 log = logging.getLogger(__name__)
+
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True)
@@ -108,24 +110,30 @@ def answer(respond: Respond, message: Message, *, replace: bool = False) -> None
 
 
 def answer_with(
-    make: Callable[[], Message], respond: Respond, t: Translator, *, replace: bool = False
+    make: Callable[[], Message | None], respond: Respond, t: Translator, *, replace: bool = False
 ) -> None:
-    """Says what ``make`` gives, or in words what kept it from giving anything.
+    """Says what ``make`` gives, or in words what kept it from giving anything; nothing for None."""
+    message = told(make, t)
+    if message is not None:
+        answer(respond, message, replace=replace)
+
+
+def told(make: Callable[[], Said], t: Translator) -> Said | Message:
+    """What ``make`` gives, or in words what kept it from giving anything.
 
     A database that fails is named with the next step; for what nobody foresaw there is a number that
     is in the log, with the traceback, too.
     """
     try:
         with failures_of("consulta"):
-            message = make()
+            return make()
     except CopierError as error:
         log.warning("a question was not answered: %s", error, exc_info=error)
-        message = answers.problem(explained(failure_of(error).as_json(), t))
+        return answers.problem(explained(failure_of(error).as_json(), t))
     except Exception:
         number = uuid4().hex[:8]
         log.exception("incident %s", number)
-        message = answers.incident(number, t)
-    answer(respond, message, replace=replace)
+        return answers.incident(number, t)
 
 
 def user_of(body: dict[str, Any]) -> tuple[str, str]:

@@ -5,20 +5,29 @@ At the end the proof adds the digests of both sides to each line: together they 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.lifecycle import Claim, Lifecycle
 from bot.jobs.models import CopyChunk, CopyJob
+from bot.jobs.wishes import Orders
 from copier import Chunk, Comparison
 
 
 class Ledger:
-    """Records the chunks of one attempt. Hand `record` to the copy."""
+    """Records the chunks of one attempt. Hand `record` to the copy.
 
-    def __init__(self, lifecycle: Lifecycle, claim: Claim) -> None:
+    ``told`` gets what is wanted of the job, at each chunk.
+    """
+
+    def __init__(
+        self, lifecycle: Lifecycle, claim: Claim, told: Callable[[Orders], None] = lambda orders: None
+    ) -> None:
         self._lifecycle = lifecycle
         self._claim = claim
+        self._told = told
 
     def record(self, connection: Connection, chunk: Chunk) -> None:
         """Writes the chunk's line and moves the counters; commits with the rows or not at all.
@@ -26,7 +35,7 @@ class Ledger:
         Raises:
             StaleAttempt: another worker holds the job; the chunk is rolled back.
         """
-        self._lifecycle.step(
+        orders = self._lifecycle.step(
             connection,
             self._claim,
             copied_records=CopyJob.copied_records + chunk.rows,
@@ -58,6 +67,7 @@ class Ledger:
                 seconds=chunk.seconds,
             )
         )
+        self._told(orders)
 
     def compared(self, comparison: Comparison) -> None:
         """Adds both digests of a range to its line, and the rows to the job's counter.
@@ -66,7 +76,7 @@ class Ledger:
             StaleAttempt: another worker holds the job.
         """
         with self._lifecycle.transaction() as connection:
-            self._lifecycle.step(
+            orders = self._lifecycle.step(
                 connection,
                 self._claim,
                 verified_records=CopyJob.verified_records + comparison.source.rows,
@@ -84,3 +94,4 @@ class Ledger:
                     target_digest=comparison.target.hex,
                 )
             )
+        self._told(orders)

@@ -8,49 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StaleAttempt
+from bot.jobs.claim import Claim, end_sessions_of_earlier_attempts, label_of
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyEvent, CopyJob
-from bot.jobs.outbox import Kind, announce
-from bot.jobs.statuses import Approval, Phase, Status
+from bot.jobs.outbox import Kind, announce_ending, tell
+from bot.jobs.statuses import Approval, Phase, Status, Wish
+from bot.jobs.wishes import Orders, is_frozen, settle
 from copier import Plan, Proof
+
+__all__ = ["Claim", "Lifecycle", "announce_ending", "label_of"]
 
 #: A queue's clock and consulta's may differ by so much.
 CLOCKS = timedelta(seconds=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A job in the hands of this worker. ``attempt`` is the fencing token."""
-
-    job_id: int
-    attempt: int
-    copy_name: str
-    liquidation_id: int
-
-    @property
-    def label(self) -> str:
-        """What the databases' activity views show for this attempt."""
-        return f"{label_of(self.job_id)}/{self.attempt}"
-
-
-def label_of(job_id: int) -> str:
-    return f"traspaso job {job_id}"
-
-
 class Lifecycle:
     """The steps of a job after its request."""
 
-    def __init__(self, engine: Engine, *, lease_seconds: float) -> None:
+    def __init__(self, engine: Engine, *, lease_seconds: float, chart_seconds: float) -> None:
+        """An attempt that took ``chart_seconds`` to copy and compare gets a chart in the thread."""
         self._engine = engine
         self._lease = timedelta(seconds=lease_seconds)
+        self._chart = timedelta(seconds=chart_seconds)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -59,7 +45,10 @@ class Lifecycle:
             yield connection
 
     def claim(self, job_id: int, worker: str) -> Claim | None:
-        """Takes a pending job that is due: running, attempt + 1, a lease. None where there is none."""
+        """Takes a pending job that is due: running, attempt + 1, a lease. None where there is none.
+
+        Nobody takes anything while copies are frozen.
+        """
         statement = (
             update(CopyJob)
             .where(
@@ -67,6 +56,7 @@ class Lifecycle:
                 CopyJob.status == Status.PENDING,
                 CopyJob.approval.is_distinct_from(Approval.WAITING),
                 CopyJob.run_after <= func.now() + CLOCKS,
+                ~is_frozen(),
             )
             .values(
                 status=Status.RUNNING,
@@ -92,7 +82,13 @@ class Lifecycle:
                 verifying_since=None,
                 updated_at=func.now(),
             )
-            .returning(CopyJob.id, CopyJob.attempt, CopyJob.copy_name, CopyJob.liquidation_id)
+            .returning(
+                CopyJob.id,
+                CopyJob.attempt,
+                CopyJob.copy_name,
+                CopyJob.liquidation_id,
+                CopyJob.retried_at_attempt,
+            )
         )
         with self._engine.begin() as connection:
             row = connection.execute(statement).one_or_none()
@@ -100,18 +96,18 @@ class Lifecycle:
                 return None
             claim = Claim(*row)
             self._event(connection, claim, "claimed", worker=worker)
-        self._end_sessions_of_earlier_attempts(claim)
+        end_sessions_of_earlier_attempts(self._engine, claim)
         return claim
 
-    def renew(self, claim: Claim) -> None:
-        """Says that this worker lives."""
+    def renew(self, claim: Claim) -> Orders:
+        """Says that this worker lives, and learns what is wanted of it."""
         with self._engine.begin() as connection:
-            self.step(connection, claim)
+            return self.step(connection, claim)
 
-    def planned(self, claim: Claim, plan: Plan) -> None:
+    def planned(self, claim: Claim, plan: Plan) -> Orders:
         """The snapshot is counted."""
         with self._engine.begin() as connection:
-            self.step(
+            return self.step(
                 connection,
                 claim,
                 phase=Phase.COPYING,
@@ -152,6 +148,7 @@ class Lifecycle:
             self._event(connection, claim, "failed", message=failure.sentence, **failure.as_json())
 
     def cancelled(self, claim: Claim) -> None:
+        """Whoever runs the attempt has ended it for good."""
         with self._engine.begin() as connection:
             self._end(connection, claim, Status.CANCELLED)
             self._event(connection, claim, "cancelled")
@@ -161,40 +158,34 @@ class Lifecycle:
         with self._engine.connect() as connection:
             return connection.execute(select(CopyJob.failures).where(CopyJob.id == claim.job_id)).scalar_one()
 
-    def retry_later(self, claim: Claim, failure: Failure, seconds: float) -> None:
-        """A passing error: pending again, due in ``seconds``."""
+    def retry_later(self, claim: Claim, failure: Failure, seconds: float) -> Status:
+        """A passing error: pending again, due in ``seconds``; or what somebody wants it to be."""
         with self._engine.begin() as connection:
-            self.step(
-                connection,
-                claim,
-                status=Status.PENDING,
-                failures=CopyJob.failures + 1,
-                run_after=func.now() + timedelta(seconds=seconds),
-                enqueued_at=None,
-                lease_until=None,
-                phase=None,
-                throttle=None,
-                error=failure.as_json(),
-            )
             self._event(
                 connection, claim, "retry", seconds=seconds, message=failure.sentence, **failure.as_json()
             )
-
-    def released(self, claim: Claim) -> None:
-        """The worker stops at a chunk's end; the job is pending again at once, for another one."""
-        with self._engine.begin() as connection:
-            self.step(
+            return self._let_go(
                 connection,
                 claim,
-                status=Status.PENDING,
-                run_after=func.now(),
-                enqueued_at=None,
-                lease_until=None,
-                phase=None,
+                failures=CopyJob.failures + 1,
+                run_after=func.now() + timedelta(seconds=seconds),
+                error=failure.as_json(),
             )
-            self._event(connection, claim, "released")
 
-    def step(self, connection: Connection, claim: Claim, **values: Any) -> None:
+    def released(self, claim: Claim, *, frozen: bool = False) -> Status:
+        """The worker stops at a chunk's end: pending again at once, or what somebody wants it to be.
+
+        ``frozen`` where it stops because all copies are: then the card says so.
+        """
+        with self._engine.begin() as connection:
+            status = self._let_go(connection, claim, run_after=func.now())
+            if status is Status.PENDING:
+                self._event(connection, claim, "frozen" if frozen else "released")
+            if frozen:
+                tell(connection, Kind.UPDATE, CopyJob.id == claim.job_id)
+            return status
+
+    def step(self, connection: Connection, claim: Claim, **values: Any) -> Orders:
         """One fenced UPDATE within the caller's transaction; also renews the lease.
 
         Raises:
@@ -209,9 +200,26 @@ class Lifecycle:
                 CopyJob.status == Status.RUNNING,
             )
             .values(**values)
-        )
-        if found.rowcount != 1:
+            .returning(CopyJob.stop_requested, is_frozen())
+        ).one_or_none()
+        if found is None:
             raise StaleAttempt(claim.job_id, claim.attempt)
+        wish, frozen = found
+        return Orders(Wish(wish) if wish else None, frozen)
+
+    def _let_go(self, connection: Connection, claim: Claim, **values: Any) -> Status:
+        """Nobody holds the job any more."""
+        orders = self.step(
+            connection,
+            claim,
+            status=Status.PENDING,
+            enqueued_at=None,
+            lease_until=None,
+            phase=None,
+            throttle=None,
+            **values,
+        )
+        return settle(connection, claim.job_id, orders.wish) if orders.wish else Status.PENDING
 
     def _end(self, connection: Connection, claim: Claim, status: Status, **values: Any) -> None:
         self.step(
@@ -221,24 +229,17 @@ class Lifecycle:
             finished_at=func.now(),
             phase=None,
             lease_until=None,
+            stop_requested=None,
             **values,
         )
         announce_ending(connection, claim.job_id)
+        took_long = CopyJob.copying_since <= func.now() - self._chart
+        tell(connection, Kind.CHART, CopyJob.id == claim.job_id, took_long)
 
     def _event(self, connection: Connection, claim: Claim, kind: str, **detail: object) -> None:
         connection.execute(
             insert(CopyEvent).values(job_id=claim.job_id, attempt=claim.attempt, kind=kind, detail=detail)
         )
-
-    def _end_sessions_of_earlier_attempts(self, claim: Claim) -> None:
-        """A worker that hangs in the middle of a chunk would hold its rows' locks: end its session."""
-        statement = text(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE usename = current_user AND pid <> pg_backend_pid() "
-            "AND application_name LIKE :earlier AND application_name <> :own"
-        )
-        with self._engine.begin() as connection:
-            connection.execute(statement, {"earlier": f"{label_of(claim.job_id)}/%", "own": claim.label})
 
 
 def _proof(proof: Proof) -> dict[str, Any]:
@@ -247,10 +248,3 @@ def _proof(proof: Proof) -> dict[str, Any]:
         "source_digest": proof.source.hex,
         "target_digest": proof.target.hex,
     }
-
-
-def announce_ending(connection: Connection, job_id: int) -> None:
-    """Puts the ending into the outbox where the job has a channel to tell it in."""
-    job = connection.execute(select(CopyJob.channel_id, CopyJob.attempt).where(CopyJob.id == job_id)).one()
-    if job.channel_id:
-        announce(connection, job_id, job.attempt, Kind.ENDING)

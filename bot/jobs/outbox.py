@@ -10,11 +10,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import Connection, Engine, and_, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import OutboxMessage
+from bot.jobs.models import CopyJob, OutboxMessage
 
 #: How long a courier may take for one message before another one takes it up.
 CLAIM = timedelta(seconds=90)
@@ -24,7 +36,9 @@ class Kind(StrEnum):
     """What is to be told."""
 
     CARD = "card"  # post the card and pin it
+    UPDATE = "update"  # somebody did something to the job: the card says so, at once
     ENDING = "ending"  # the final card, unpinned, and the threaded reply
+    CHART = "chart"  # after a long copy, its rows per second as a picture in the thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +53,32 @@ class Due:
 
 
 def announce(connection: Connection, job_id: int, attempt: int, kind: Kind) -> None:
-    """Adds the message within the caller's transaction; once only for a job's attempt."""
+    """Adds the message within the caller's transaction.
+
+    A job's attempt has one of each kind: where it was told before, it is to be told again.
+    """
+    _announce(connection, select(literal(job_id), literal(attempt), literal(kind.value)))
+
+
+def tell(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
+    """The same for all jobs that fit these conditions and have a channel to tell it in."""
+    chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value)).where(*jobs)
+    _announce(connection, chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id))
+
+
+def announce_ending(connection: Connection, job_id: int) -> None:
+    """Puts the ending into the outbox where the job has a channel to tell it in."""
+    tell(connection, Kind.ENDING, CopyJob.id == job_id)
+
+
+def _announce(connection: Connection, chosen: Select[int, int, str]) -> None:
+    """A courier that has the message in hand keeps it; the next one delivers what is new since."""
+    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
     connection.execute(
-        insert(OutboxMessage).values(job_id=job_id, attempt=attempt, kind=kind).on_conflict_do_nothing()
+        statement.on_conflict_do_update(
+            index_elements=[OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt],
+            set_={"done_at": None, "next_try_at": func.now(), "tries": OutboxMessage.tries + 1},
+        )
     )
 
 
@@ -60,6 +97,7 @@ class Outbox:
                 earlier.job_id == OutboxMessage.job_id,
                 earlier.id < OutboxMessage.id,
                 earlier.done_at.is_(None),
+                earlier.kind != Kind.CHART,  # nothing waits for a picture
             )
             .exists()
         )
@@ -93,8 +131,17 @@ class Outbox:
         return Due(row[0], row[1], row[2], Kind(row[3]), row[4]) if row else None
 
     def done(self, due: Due, *, note: str | None = None) -> None:
-        """Delivered, or never deliverable (then ``note`` says why)."""
-        self._set(due, done_at=func.now(), claimed_until=None, last_error=note)
+        """Delivered, or never deliverable (then ``note`` says why).
+
+        What was announced again in the meantime stays to be told.
+        """
+        unchanged = OutboxMessage.tries == due.tries + 1
+        self._set(due, done_at=case((unchanged, func.now())), claimed_until=None, last_error=note)
+
+    def add(self, job_id: int, attempt: int, kind: Kind) -> None:
+        """A message that follows from another one's delivery."""
+        with self._engine.begin() as connection:
+            announce(connection, job_id, attempt, kind)
 
     def later(self, due: Due, seconds: float, error: str) -> None:
         """To be tried again."""

@@ -11,11 +11,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bot.errors import AlreadyRunning
+from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
 from bot.jobs.statuses import LIVE, Approval, Status
+from bot.jobs.wishes import active_freeze
 from copier import CopySpec
 
 
@@ -61,10 +62,17 @@ class JobStore:
 
         Raises:
             AlreadyRunning: a live job for this target table and liquidation exists.
+            Frozen: somebody has frozen all copies.
         """
         try:
             with self._engine.begin() as connection:
+                if freeze := active_freeze(connection):
+                    raise Frozen(freeze)
                 return self._insert(connection, request), True
+        except Frozen:
+            if request.key and (used := self.by_key(request.key)):
+                return used.id, False
+            raise
         except IntegrityError:
             # The database forbade it: by the press or by the live job. Say which.
             if request.key and (used := self.by_key(request.key)):

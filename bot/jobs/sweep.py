@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, or_, select, update
+from sqlalchemy import Connection, Engine, Numeric, cast, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.failure import Failure
-from bot.jobs.lifecycle import announce_ending
 from bot.jobs.models import CopyEvent, CopyJob
-from bot.jobs.statuses import Approval, Status
+from bot.jobs.outbox import Kind, announce_ending, tell
+from bot.jobs.statuses import Approval, Status, Wish
+from bot.jobs.wishes import is_frozen, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,10 @@ class Sweep:
         """A job that was lost with its worker time and again may be what kills the workers."""
         sentence = f"{self._max_attempts} attempts were lost with their workers"
         failure = Failure("workers_lost", sentence)
-        expired = _expired().where(CopyJob.attempt >= self._max_attempts)
+        expired = _expired().where(
+            CopyJob.attempt - CopyJob.retried_at_attempt >= self._max_attempts,
+            CopyJob.stop_requested.is_(None),
+        )
         jobs = connection.execute(
             update(CopyJob)
             .where(CopyJob.id.in_(expired))
@@ -69,6 +73,8 @@ class Sweep:
         return [job.id for job in jobs]
 
     def _take_from_lost_workers(self, connection: Connection) -> list[int]:
+        """Pending again, or paused or cancelled where somebody had asked the lost worker for that."""
+        silent = func.round(cast(func.extract("epoch", func.now() - CopyJob.updated_at), Numeric))
         jobs = connection.execute(
             update(CopyJob)
             .where(CopyJob.id.in_(_expired()))
@@ -78,12 +84,18 @@ class Sweep:
                 enqueued_at=None,
                 lease_until=None,
                 phase=None,
+                throttle=None,
+                error=func.jsonb_build_object("code", "worker_lost", "seconds", silent),
                 updated_at=func.now(),
             )
-            .returning(CopyJob.id, CopyJob.attempt, CopyJob.worker)
+            .returning(CopyJob.id, CopyJob.attempt, CopyJob.worker, CopyJob.stop_requested)
         ).all()
         for job in jobs:
             _event(connection, job.id, job.attempt, "worker_lost", worker=job.worker)
+            if job.stop_requested:
+                settle(connection, job.id, Wish(job.stop_requested))
+            else:
+                tell(connection, Kind.UPDATE, CopyJob.id == job.id)
         return [job.id for job in jobs]
 
     def _end_unapproved(self, connection: Connection) -> list[int]:
@@ -120,6 +132,7 @@ class Sweep:
                 CopyJob.status == Status.PENDING,
                 CopyJob.approval.is_distinct_from(Approval.WAITING),
                 CopyJob.run_after <= func.now(),
+                ~is_frozen(),
                 or_(CopyJob.enqueued_at.is_(None), CopyJob.enqueued_at < func.now() - self._requeue),
             )
             .order_by(CopyJob.id)

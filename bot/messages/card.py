@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.statuses import Phase, Status
+from bot.jobs.statuses import Phase, Status, Wish
 from bot.messages.approval import asked_for, decided, ended_by_it
 from bot.messages.blocks import (
     Message,
@@ -19,6 +21,10 @@ from bot.messages.blocks import (
 )
 from bot.messages.buttons import buttons_for
 from bot.messages.failures import explained
+from bot.messages.naming import Named, frozen_by, mention, requester
+
+#: Errors after which a copy waits for a server to come back.
+AWAY = frozenset({"connection", "server_down"})
 
 
 def card(job: JobSnapshot, t: Translator) -> Message:
@@ -50,9 +56,11 @@ def progress(job: JobSnapshot, t: Translator) -> str:
 
 
 def state(job: JobSnapshot, t: Translator) -> str:
-    """One word, or three, for what the job is."""
+    """A word or three for what the job is."""
     if job.waits_for_approval:
         return t("waiting for approval")
+    if job.status is Status.RUNNING and job.wish is not None:
+        return t("pausing") if job.wish is Wish.PAUSE else t("being cancelled")
     return {
         Status.PENDING: t("waiting"),
         Status.RUNNING: t("running"),
@@ -63,37 +71,43 @@ def state(job: JobSnapshot, t: Translator) -> str:
     }[job.status]
 
 
-def doing(job: JobSnapshot, t: Translator) -> str:
+def doing(job: JobSnapshot, t: Translator, named: Named = mention) -> str:
     """One line for what the job is doing, or why it waits, or how it ended."""
     match job.status:
         case Status.PENDING:
-            return _waiting(job, t)
+            return _waiting(job, t, named)
         case Status.RUNNING:
-            return _running(job, t)
+            return _running(job, t, named)
         case Status.PAUSED:
-            return t("Paused: nothing is written until somebody resumes it")
+            return _paused(job, t, named)
         case Status.COMPLETED:
             return t(
                 "Completed in {duration}: counted and compared on both sides",
                 duration=t.duration(job.seconds or 0.0),
             )
         case Status.CANCELLED:
-            return ended_by_it(job, t) or t("Cancelled: what was in place stays, the rest was not copied")
+            if unapproved := ended_by_it(job, t):
+                return unapproved
+            if job.stopped_by is None:
+                return t("Cancelled: what was in place stays, the rest was not copied")
+            return t(
+                "Cancelled by {user}: what was in place stays, the rest was not copied",
+                user=named(job.stopped_by),
+            )
         case Status.FAILED:
             return explained(job.error or {}, t).what
 
 
-def _waiting(job: JobSnapshot, t: Translator) -> str:
+def _waiting(job: JobSnapshot, t: Translator, named: Named) -> str:
+    if job.freeze is not None:
+        return frozen_by(job.freeze, t, named)
     if job.waits_for_approval:
         return asked_for(job, t)
+    if job.error and job.error.get("code") == "worker_lost":
+        silent = t.duration(float(job.error.get("seconds", 0)))
+        return t("Its worker was lost, silent for {duration}: another one takes over", duration=silent)
     if job.error:
-        seconds = max(0.0, (job.run_after - job.now).total_seconds())
-        return t(
-            "{what} Attempt {attempt} in {duration}",
-            what=explained(job.error, t).what,
-            attempt=job.attempt + 1,
-            duration=t.duration(seconds),
-        )
+        return _until_next_try(job, job.error, t)
     if job.ahead:
         return t.plural("Queued behind {n} copy", "Queued behind {n} copies", job.ahead)
     if job.attempt:
@@ -101,12 +115,53 @@ def _waiting(job: JobSnapshot, t: Translator) -> str:
     return t("Queued: the next free worker takes it")
 
 
-def _running(job: JobSnapshot, t: Translator) -> str:
+def _until_next_try(job: JobSnapshot, error: dict[str, object], t: Translator) -> str:
+    duration = t.duration(max(0.0, (job.run_after - job.now).total_seconds()))
+    if error.get("code") in AWAY:
+        return t(
+            "Waiting for {side} to come back (attempt {attempt}, in {duration})",
+            side=error.get("side", "?"),
+            attempt=job.attempt + 1,
+            duration=duration,
+        )
+    return t(
+        "{what} Attempt {attempt} in {duration}",
+        what=explained(error, t).what,
+        attempt=job.attempt + 1,
+        duration=duration,
+    )
+
+
+def _paused(job: JobSnapshot, t: Translator, named: Named) -> str:
+    if job.stopped_by is None:
+        text = t("Paused: nothing is written until somebody resumes it")
+    else:
+        text = t("Paused by {user}: nothing is written until somebody resumes it", user=named(job.stopped_by))
+    return f"{text} · {frozen_by(job.freeze, t, named)}" if job.freeze else text
+
+
+def _stopping(job: JobSnapshot, t: Translator, named: Named) -> str | None:
+    """What a running job is about to do instead of going on; None where it goes on."""
+    user = named(job.stopped_by) if job.stopped_by else "?"
+    match job.wish:
+        case Wish.PAUSE:
+            return t("Pausing for {user} at the end of this chunk", user=user)
+        case Wish.CANCEL:
+            return t("Being cancelled for {user} at the end of this chunk", user=user)
+        case _ if job.freeze is not None:
+            return t("{frozen} · it stops at the end of this chunk", frozen=frozen_by(job.freeze, t, named))
+        case _:
+            return None
+
+
+def _running(job: JobSnapshot, t: Translator, named: Named) -> str:
     if job.lease_until is not None and job.lease_until < job.now:
         silent = t.duration((job.now - job.lease_until).total_seconds())
         return t(
             "Its worker has been silent for {duration} too long: another one takes over", duration=silent
         )
+    if stopping := _stopping(job, t, named):
+        return stopping
     if job.phase is Phase.VERIFYING:
         return t(
             "Verifying both sides: {done} of {total}",
@@ -121,7 +176,7 @@ def _running(job: JobSnapshot, t: Translator) -> str:
     if job.phase is Phase.COPYING:
         left = job.seconds_left
         return t(
-            "Copying, chunk {number} · {rate} · {left} left",
+            "Copying, chunk {number} · {rate} · time left {left}",
             number=t.number(job.chunks_done + 1),
             rate=rate(job, t),
             left="N/A" if left is None else t.duration(left),
@@ -138,7 +193,7 @@ def rate(job: JobSnapshot, t: Translator) -> str:
 
 def _about(job: JobSnapshot, t: Translator) -> str:
     parts = [
-        t("Asked for by {user}", user=f"<@{job.requester_id}>"),
+        t("Asked for by {user}", user=mention(requester(job))),
         t("job {id}", id=job.id),
     ]
     if said := decided(job, t):
@@ -148,11 +203,18 @@ def _about(job: JobSnapshot, t: Translator) -> str:
     if job.attempt > 1:
         parts.append(t("attempt {n}", n=job.attempt))
     if job.as_of is not None:
-        parts.append(t("as of {moment}", moment=slack_date(job.as_of, t.moment(job.as_of))))
+        parts.append(t("as of {moment}", moment=moment(job.as_of, t)))
     return " · ".join(parts)
 
 
+def moment(when: datetime, t: Translator) -> str:
+    """In the reader's own time; in UTC where Slack can't show that."""
+    return slack_date(when, t.moment(when))
+
+
 def _sign(job: JobSnapshot) -> str:
+    if job.status is Status.PENDING and job.freeze is not None:
+        return "🧊"
     return {
         Status.PENDING: "⏳",
         Status.RUNNING: "▶️",

@@ -6,37 +6,44 @@ from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
 from bot.messages.approval import decided, ended_by_it
-from bot.messages.blocks import Message, context, section
-from bot.messages.card import progress, rate
+from bot.messages.blocks import Message, actions, code, context, section
+from bot.messages.buttons import retry
+from bot.messages.card import moment, progress, rate
 from bot.messages.failures import explained
+from bot.messages.naming import mention
 
 
 def reply(job: JobSnapshot, t: Translator) -> Message:
     """What the requester is told in the thread."""
-    mention = f"<@{job.requester_id}>"
+    who = f"<@{job.requester_id}>"
     liquidation = t("liquidation {id}", id=job.liquidation_id)
     match job.status:
         case Status.COMPLETED:
             text = t(
                 "{mention} {liquidation} is in consulta: {rows} in {duration} ({rate}), verified.",
-                mention=mention,
+                mention=who,
                 liquidation=liquidation,
                 rows=t.rows(job.total or 0),
                 duration=t.duration(job.seconds or 0.0),
                 rate=rate(job, t),
             )
-            return Message(text, [section(f"✅ {text}"), context(receipt(job, t))])
+            return Message(text, [section(f"✅ {text}"), context(receipt(job, t)), context(_basis(job, t))])
         case Status.FAILED:
             words = explained(job.error or {}, t)
             text = t(
                 "{mention} {liquidation} was not copied. {what}",
-                mention=mention,
+                mention=who,
                 liquidation=liquidation,
                 what=words.what,
             )
             return Message(
                 f"{text} {words.step}",
-                [section(f"❌ {text}"), section(words.step), context(_left(job, t))],
+                [
+                    section(f"❌ {text}"),
+                    section(words.step),
+                    context(_class_of(job, t), _left(job, t)),
+                    actions(retry(job, t)),
+                ],
             )
         case _ if unapproved := ended_by_it(job, t):
             text = t(
@@ -48,8 +55,15 @@ def reply(job: JobSnapshot, t: Translator) -> Message:
             return Message(text, [section(f"🚫 {text}"), context(_ask_again(job, t))])
         case _:
             text = t(
-                "{mention} the copy of {liquidation} was cancelled.", mention=mention, liquidation=liquidation
+                "{mention} the copy of {liquidation} was cancelled.", mention=who, liquidation=liquidation
             )
+            if job.stopped_by is not None:
+                text = t(
+                    "{mention} the copy of {liquidation} was cancelled by {user}.",
+                    mention=who,
+                    liquidation=liquidation,
+                    user=mention(job.stopped_by),
+                )
             return Message(text, [section(f"🚫 {text}"), context(_left(job, t))])
 
 
@@ -72,6 +86,21 @@ def receipt(job: JobSnapshot, t: Translator) -> str:
 
 def _ask_again(job: JobSnapshot, t: Translator) -> str:
     return t("Ask again: `{command}`", command=f"/copy-liquidation {job.liquidation_id} {job.copy_name}")
+
+
+def _basis(job: JobSnapshot, t: Translator) -> str:
+    """Which moment of prod it is, and in how many attempts."""
+    parts = [t("as of {moment}", moment=moment(job.as_of, t))] if job.as_of else []
+    if job.attempt > 1:
+        parts.append(t.plural("{n} attempt", "{n} attempts", job.attempt))
+    parts.append(t("job {id}", id=job.id))
+    return " · ".join(parts)
+
+
+def _class_of(job: JobSnapshot, t: Translator) -> str:
+    error = job.error or {}
+    name = " ".join(str(error[key]) for key in ("code", "sqlstate") if error.get(key))
+    return t("Class of the error: {name}", name=code(name)) if name else ""
 
 
 def _left(job: JobSnapshot, t: Translator) -> str:

@@ -124,6 +124,10 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Every worker that tried was lost."),
         N_("Look at the memory and the log of the workers, then copy again."),
     ),
+    "worker_lost": (
+        N_("Its worker was lost."),
+        N_("Another one takes over by itself. Look at the log of the workers if it happens again."),
+    ),
     "no_such_copy": (
         N_("The workers' configuration doesn't know this copy any more."),
         N_("Give all processes the same configuration, then copy again."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -11,16 +12,28 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import StaleAttempt
 from bot.jobs.lifecycle import Claim, Lifecycle
+from bot.jobs.wishes import Orders
 
 log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """A thread that lives as long as the attempt. ``is_stale`` tells that the job is no longer ours."""
+    """A thread that lives as long as the attempt. ``is_stale`` tells that the job is no longer ours.
 
-    def __init__(self, lifecycle: Lifecycle, claim: Claim, *, every_seconds: float) -> None:
+    ``told`` gets what is wanted of the job, at each beat.
+    """
+
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        claim: Claim,
+        told: Callable[[Orders], None],
+        *,
+        every_seconds: float,
+    ) -> None:
         self._lifecycle = lifecycle
         self._claim = claim
+        self._told = told
         self._every = every_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{claim.job_id}", daemon=True)
@@ -48,7 +61,7 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._over.wait(self._every):
             try:
-                self._lifecycle.renew(self._claim)
+                self._told(self._lifecycle.renew(self._claim))
             except StaleAttempt:
                 self.is_stale = True
                 return

@@ -18,6 +18,7 @@ from bot.errors import StaleAttempt
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim, Lifecycle
+from bot.jobs.statuses import Status
 from bot.work.heartbeat import Heartbeat
 from bot.work.stopping import Stop, StopSwitch
 from copier import Copy, CopySpec, Proof
@@ -27,6 +28,9 @@ from copier.failure import failures_of
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: The longest time between two heartbeats: so soon a press is felt where a chunk takes long, or a pause.
+LONGEST_BEAT = 2.0
 
 #: The longest pause before a retry, in seconds.
 LONGEST_PAUSE = 300.0
@@ -42,6 +46,8 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PAUSED = "paused"  # until somebody resumes it
+    FROZEN = "frozen"  # pending again, until the freeze is lifted
     RELEASED = "released"  # pending again, at once
     RETRY = "retry"  # pending again, due in `Ended.seconds`
     STALE = "stale"  # another worker took over; nothing more to do here
@@ -83,14 +89,18 @@ class Runner:
         if claim is None:
             return Ended(Outcome.NOT_OURS)
         log.info("job %s: attempt %s starts", claim.job_id, claim.attempt)
-        every = self._work.lease_seconds / 4
+        every = min(self._work.lease_seconds / 4, LONGEST_BEAT)
         try:
-            with watch(job_id), Heartbeat(self._lifecycle, claim, every_seconds=every) as heartbeat:
+            with (
+                stop.part() as own,
+                watch(job_id),
+                Heartbeat(self._lifecycle, claim, own.obey, every_seconds=every) as heartbeat,
+            ):
                 refused = refusal(claim)
                 ended = (
-                    self._attempt(claim, stop, heartbeat)
+                    self._attempt(claim, own, heartbeat)
                     if refused is None
-                    else self._fail(claim, stop, refused)
+                    else self._fail(claim, own, refused)
                 )
         except StaleAttempt:
             ended = Ended(Outcome.STALE)
@@ -134,8 +144,10 @@ class Runner:
                 throttled=lambda lag_mb: lifecycle.throttled(claim, lag_mb),
             ) as copy,
         ):
-            lifecycle.planned(claim, copy.plan())
-            ledger = Ledger(lifecycle, claim)
+            stop.obey(lifecycle.planned(claim, copy.plan()))
+            if stop.requested:
+                return self._stop(claim, stop.requested)
+            ledger = Ledger(lifecycle, claim, stop.obey)
             self._until_stopped(copy.chunks(ledger.record), stop)
             if stop.requested:
                 return self._stop(claim, stop.requested)
@@ -169,16 +181,16 @@ class Runner:
         if stop is Stop.CANCEL:
             self._lifecycle.cancelled(claim)
             return Ended(Outcome.CANCELLED)
-        self._lifecycle.released(claim)
-        return Ended(Outcome.RELEASED)
+        status = self._lifecycle.released(claim, frozen=stop is Stop.FREEZE)
+        return Ended(_let_go(status, Outcome.FROZEN if stop is Stop.FREEZE else Outcome.RELEASED))
 
     def _retry(self, claim: Claim, stop: StopSwitch, failure: Failure) -> Ended:
         failures = self._recorded(stop, lambda: self._lifecycle.failures(claim))
-        if failures + 1 >= self._work.max_failures or claim.attempt >= self._work.max_attempts:
+        if failures + 1 >= self._work.max_failures or claim.tries >= self._work.max_attempts:
             return self._fail(claim, stop, failure)
         pause = min(LONGEST_PAUSE, self._work.retry_seconds * 2.0**failures)
-        self._recorded(stop, lambda: self._lifecycle.retry_later(claim, failure, pause))
-        return Ended(Outcome.RETRY, pause)
+        status = self._recorded(stop, lambda: self._lifecycle.retry_later(claim, failure, pause))
+        return Ended(_let_go(status, Outcome.RETRY), pause)
 
     def _fail(self, claim: Claim, stop: StopSwitch, failure: Failure, proof: Proof | None = None) -> Ended:
         self._recorded(stop, lambda: self._lifecycle.failed(claim, failure, proof))
@@ -192,5 +204,10 @@ class Runner:
                 with failures_of("consulta"):
                     return step()
             except Transient:
-                if time.monotonic() > deadline or stop.wait(1.0):
+                if time.monotonic() > deadline or stop.whole.wait(1.0):
                     raise
+
+
+def _let_go(status: Status, pending: Outcome) -> Outcome:
+    """How an attempt ended after which the job is in this state."""
+    return {Status.PAUSED: Outcome.PAUSED, Status.CANCELLED: Outcome.CANCELLED}.get(status, pending)

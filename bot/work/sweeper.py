@@ -35,7 +35,7 @@ class Sweeper:
             try:
                 swept = self._sweep.run()
                 for job_id in swept.lost:
-                    log.warning("job %s: its worker was lost; another one takes over", job_id)
+                    log.warning("job %s: its worker was lost", job_id)
                 for job_id in swept.not_approved:
                     log.info("job %s: nobody approved it in time", job_id)
                 for job_id in swept.to_enqueue:

@@ -24,6 +24,7 @@ class Acting:
             "press": self.press,
             "options": self.options,
             "modal": self.modal,
+            "modals": self.modals,
             "home": self.home,
             "submit": self.submit,
             "close_modal": self.close_modal,
@@ -35,16 +36,17 @@ class Acting:
         found = self._channel(user, channel)
         return [
             message_view(self._core, m, user)
-            for m in found.messages
+            for m in found.messages.values()
             if m.visible_to in (None, user) and (not m.is_reply or m.broadcast)
         ]
 
     async def thread(self, user: str, channel: str, ts: str) -> Any:
         found = self._channel(user, channel)
+        parent = found.message(ts)
         return [
             message_view(self._core, m, user)
-            for m in found.messages
-            if m.visible_to in (None, user) and (m.ts == ts or m.thread_ts == ts)
+            for m in [*([parent] if parent else []), *found.thread(ts)]
+            if m.visible_to in (None, user)
         ]
 
     async def command(self, user: str, line: str, channel: str, thread_ts: str | None = None) -> Any:
@@ -61,30 +63,49 @@ class Acting:
         value: Any = None,
         block_id: str | None = None,
         blocks: Any = None,
+        values: Json | None = None,
     ) -> Any:
-        """`blocks` is what the person still has on the screen, when that is older than the message."""
+        """`blocks` is what the person still has on the screen, when that is older than the message; `values`
+        is what they typed and chose around it."""
         if view_id is not None:
             view = self._view(user, view_id)
             return asdict(
-                await interactions.press_in_view(self._core, self._sockets, view, wanted, value, block_id)
+                await interactions.press_in_view(
+                    self._core, self._sockets, view, wanted, value, block_id, values or {}
+                )
             )
         message = self._message(user, channel or "", ts or "")
         return asdict(
             await interactions.press_in_message(
-                self._core, self._sockets, user, message, wanted, value, block_id, blocks
+                self._core, self._sockets, user, message, wanted, value, block_id, blocks, values or {}
             )
         )
 
     async def options(
-        self, user: str, action_id: str, query: str, channel: str | None = None, ts: str | None = None
+        self,
+        user: str,
+        action_id: str,
+        query: str,
+        channel: str | None = None,
+        ts: str | None = None,
+        view_id: str | None = None,
     ) -> Any:
+        """In a message, in the home tab or the modal of this id, or else in the modal on top."""
         where: View | Message
-        where = self._message(user, channel, ts or "") if channel else modals.need_modal(self._core, user)
+        if channel is not None:
+            where = self._message(user, channel, ts or "")
+        elif view_id is not None:
+            where = self._view(user, view_id)
+        else:
+            where = modals.need_modal(self._core, user)
         return await interactions.load_options(self._core, self._sockets, user, where, action_id, query)
 
     async def modal(self, user: str) -> Any:
         view = modals.top_modal(self._core, self._user(user))
         return None if view is None else view_of(self._core, view)
+
+    async def modals(self, user: str) -> Any:
+        return [view_of(self._core, view) for view in self._core.ws.modals.get(self._user(user), [])]
 
     async def home(self, user: str) -> Any:
         view = self._core.ws.homes.get(self._user(user))

@@ -50,7 +50,7 @@ class Admin:
             "team": asdict(ws.team),
             "app": asdict(ws.app),
             "users": [asdict(user) for user in ws.users.values()],
-            "commands": ws.commands,
+            "commands": list(ws.commands),
             "scopes": ws.scopes,
             "now": self._core.clock.now(),
         }
@@ -75,7 +75,7 @@ class Admin:
                     "is_im": channel.is_im,
                     "is_archived": channel.is_archived,
                     "members": channel.members,
-                    "messages": [message_view(core, message, None) for message in channel.messages],
+                    "messages": [message_view(core, message, None) for message in channel.messages.values()],
                 }
                 for channel in core.ws.channels.values()
             ],
@@ -97,9 +97,11 @@ class Admin:
 
     async def fault(self, **fault: Any) -> Any:
         self._core.ws.faults.append(Fault(**fault))
+        self._core.changes.ring("faults")
 
     async def clear_faults(self) -> Any:
         self._core.ws.faults.clear()
+        self._core.changes.ring("faults")
 
     async def faults_left(self) -> Any:
         """How many faults no call has run into yet, or not often enough."""
@@ -113,9 +115,11 @@ class Admin:
 
     async def revoke_token(self, error: str = "token_revoked") -> Any:
         self._core.ws.token_error = error
+        self._core.changes.ring("faults")
 
     async def restore_token(self) -> Any:
         self._core.ws.token_error = None
+        self._core.changes.ring("faults")
 
     async def set_scopes(self, scopes: list[str]) -> Any:
         """As after a manifest with other scopes was installed; returns those from before."""
@@ -123,8 +127,9 @@ class Admin:
         return before
 
     async def archive(self, channel: str, archived: bool = True) -> Any:
-        self._channel(channel).is_archived = archived
-        self._core.changes.ring()
+        found = self._channel(channel)
+        found.is_archived = archived
+        self._core.changes.ring("channel", found.id)
 
     async def delete_message(self, channel: str, ts: str) -> Any:
         found = self._channel(channel)
@@ -144,17 +149,24 @@ class Admin:
             message = self._core.post(found, user=author, text=f"Pinned note {number + 1}")
             pin(self._core, found, message.ts, author)
 
+    async def fill(self, channel: str, n: int) -> Any:
+        """`n` messages of somebody else, at once."""
+        found = self._channel(channel)
+        author = next(user for user in found.members if user != self._core.bot)
+        for number in range(n):
+            self._core.post(found, user=author, text=f"Message {number + 1:,}")
+
     async def kick(self, channel: str, user: str | None = None) -> Any:
         """Without a user it is the bot that has to go."""
         found = self._channel(channel)
         found.members = [member for member in found.members if member != (user or self._core.bot)]
-        self._core.changes.ring()
+        self._core.changes.ring("channel", found.id)
 
     async def invite(self, channel: str, user: str | None = None) -> Any:
         found = self._channel(channel)
         if (user or self._core.bot) not in found.members:
             found.members.append(user or self._core.bot)
-        self._core.changes.ring()
+        self._core.changes.ring("channel", found.id)
 
     async def add_to_group(self, user: str, group: str) -> Any:
         found = self._group(group)
@@ -174,16 +186,16 @@ class Admin:
     async def add_user(self, **user: Any) -> Any:
         added = User(**user)
         self._core.ws.users[added.id] = added
-        self._core.changes.ring()
+        self._core.changes.ring("people")
 
     async def add_channel(self, **channel: Any) -> Any:
         added = build_channel(channel)
         self._core.ws.channels[added.id] = added
-        self._core.changes.ring()
+        self._core.changes.ring("channel", added.id)
 
     async def advance_clock(self, seconds: float) -> Any:
         self._core.clock.advance(seconds)
-        self._core.changes.ring()
+        self._core.changes.ring("clock")
 
     async def rate_limits(self, enabled: bool = True, scale: float = 1.0) -> Any:
         self._core.rates.enabled = enabled

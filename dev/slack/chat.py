@@ -26,7 +26,7 @@ def post_message(core: Core, args: Args) -> Json:
         user=core.bot,
         text=text,
         blocks=blocks,
-        thread_ts=_thread(args),
+        thread_ts=thread_of(args),
         metadata=_metadata(args),
         attachments=args.object("attachments"),
         broadcast=args.flag("reply_broadcast") and args.given("thread_ts"),
@@ -47,7 +47,7 @@ def post_ephemeral(core: Core, args: Args) -> Json:
         raise SlackError("user_not_in_channel")
     text, blocks = content(args)
     message = core.post(
-        channel, user=core.bot, text=text, blocks=blocks, visible_to=user, thread_ts=_thread(args)
+        channel, user=core.bot, text=text, blocks=blocks, visible_to=user, thread_ts=thread_of(args)
     )
     return {"ok": True, "message_ts": message.ts}
 
@@ -63,7 +63,7 @@ def update(core: Core, args: Args) -> Json:
         message.attachments = args.object("attachments")
     if args.object("metadata") is not None:
         message.metadata = _metadata(args)
-    core.changes.ring()
+    core.touch(message)
     return {
         "ok": True,
         "channel": channel.id,
@@ -131,7 +131,8 @@ def _own_message(core: Core, channel: Channel, args: Args, error: str) -> Messag
     return message
 
 
-def _thread(args: Args) -> str | None:
+def thread_of(args: Args) -> str | None:
+    """The parent that a message is to answer."""
     thread_ts = args.text("thread_ts") or None
     if thread_ts is not None and not _TS.match(thread_ts):
         raise SlackError("invalid_thread_ts")

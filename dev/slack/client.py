@@ -54,6 +54,13 @@ class LocalSlack:
     def envelopes(self) -> list[Envelope]:
         return [_envelope(e) for e in self.ask("envelopes")]
 
+    def download(self, file: Json) -> bytes:
+        """The content of a file in a message."""
+        answer = self._http.get(file["url_private"])
+        if answer.status_code != 200:
+            raise NotPossible(answer.text)
+        return answer.content
+
     def snapshot(self) -> Json:
         snapshot: Json = self.ask("snapshot")
         return snapshot
@@ -207,10 +214,12 @@ class Person:
         value: Any = None,
         block_id: str | None = None,
         stale: bool = False,
+        values: Json | None = None,
     ) -> Interaction:
         """`wanted` is an action id or the visible text. `value` tells buttons of one name apart, and is what
-        to choose in a menu. `stale` presses what was on the screen when `where` was read."""
-        body: Json = {"wanted": wanted, "value": value, "block_id": block_id}
+        to choose in a menu. `stale` presses what was on the screen when `where` was read. `values` is what
+        stands in the inputs around it, by action id."""
+        body: Json = {"wanted": wanted, "value": value, "block_id": block_id, "values": values or {}}
         if isinstance(where, View):
             body["view_id"] = where.id
         else:
@@ -223,6 +232,10 @@ class Person:
         view = self._ask("modal")
         return None if view is None else _view(view)
 
+    def modals(self) -> list[View]:
+        """All that are open, the one on top last."""
+        return [_view(view) for view in self._ask("modals")]
+
     def home(self) -> View | None:
         view = self._ask("home")
         return None if view is None else _view(view)
@@ -233,9 +246,14 @@ class Person:
     def close_modal(self, everything: bool = False) -> Interaction:
         return _interaction(self._ask("close_modal", everything=everything))
 
-    def options(self, action_id: str, query: str, message: Message | None = None) -> list[Json]:
-        where = {"channel": message.channel, "ts": message.ts} if message else {}
-        found: list[Json] = self._ask("options", action_id=action_id, query=query, **where)
+    def options(self, action_id: str, query: str, where: Message | View | None = None) -> list[Json]:
+        """What an external menu offers for `query`: in this message or view, or in the modal on top."""
+        place: Json = {}
+        if isinstance(where, Message):
+            place = {"channel": where.channel, "ts": where.ts}
+        elif where is not None:
+            place = {"view_id": where.id}
+        found: list[Json] = self._ask("options", action_id=action_id, query=query, **place)
         return found
 
     def open_home(self) -> View:

@@ -4,6 +4,8 @@ that rings whenever the state changed (so that nobody has to sleep and hope)."""
 import asyncio
 import secrets
 import time
+from collections import deque
+from itertools import takewhile
 
 
 class Clock:
@@ -24,17 +26,31 @@ class Clock:
         return f"{self._last_micros // 1_000_000}.{self._last_micros % 1_000_000:06d}"
 
 
+Topic = tuple[str, ...]
+REMEMBERED = 5_000
+
+
 class Changes:
-    """A counter of changes that can be waited for. Lives on the server's event loop."""
+    """A counter of changes that can be waited for, and what the last ones were about: ("message", channel,
+    ts), ("pins", channel), ("modal", user)… Lives on the server's event loop."""
 
     def __init__(self) -> None:
         self.seq = 0
         self.closed = False
+        self._journal: deque[tuple[int, Topic]] = deque(maxlen=REMEMBERED)
         self._waiters: set[asyncio.Future[None]] = set()
 
-    def ring(self) -> None:
+    def ring(self, *topic: str) -> None:
         self.seq += 1
+        self._journal.append((self.seq, topic))
         self._wake()
+
+    def since(self, seq: int) -> list[Topic] | None:
+        """What changed after `seq`, each thing once; None where that is too long ago to be known."""
+        if not self.seq - len(self._journal) <= seq <= self.seq:
+            return None
+        newest = takewhile(lambda entry: entry[0] > seq, reversed(self._journal))
+        return list(dict.fromkeys(topic for _, topic in newest))[::-1]
 
     def close(self) -> None:
         self.closed = True

@@ -41,7 +41,7 @@ def members(core: Core, args: Args) -> Json:
 def history(core: Core, args: Args) -> Json:
     """Newest first, without thread replies and without what only one person sees."""
     channel = _joined(core, args)
-    shown = [m for m in channel.messages if m.visible_to is None and (not m.is_reply or m.broadcast)]
+    shown = [m for m in channel.messages.values() if m.visible_to is None and (not m.is_reply or m.broadcast)]
     messages, metadata = page(_between(shown, args)[::-1], args, default=100, most=999)
     return {
         "ok": True,
@@ -101,7 +101,7 @@ def join(core: Core, args: Args) -> Json:
     already = core.bot in channel.members
     if not already:
         channel.members.append(core.bot)
-        core.changes.ring()
+        core.changes.ring("channel", channel.id)
     body: Json = {"ok": True, "channel": channel_json(core, channel)}
     if already:
         body |= {"warning": "already_in_channel", "response_metadata": {"warnings": ["already_in_channel"]}}

@@ -39,7 +39,7 @@ class Core:
             self.ws.channels[channel_id] = Channel(
                 id=channel_id, name="directmessage", is_im=True, members=[user, self.bot], creator=self.bot
             )
-            self.changes.ring()
+            self.changes.ring("channel", channel_id)
         return self.ws.channels[channel_id]
 
     def post(
@@ -54,6 +54,7 @@ class Core:
         metadata: Json | None = None,
         attachments: list[Json] | None = None,
         broadcast: bool = False,
+        files: list[str] | None = None,
     ) -> Message:
         message = Message(
             ts=self.clock.ts(),
@@ -67,10 +68,17 @@ class Core:
             broadcast=broadcast,
             metadata=metadata,
             visible_to=visible_to,
+            files=files or [],
         )
-        channel.messages.append(message)
-        self.changes.ring()
+        channel.add(message)
+        self.touch(message)
         return message
+
+    def touch(self, message: Message) -> None:
+        """It changed; a reply changes what stands below its parent too."""
+        self.changes.ring("message", message.channel, message.ts)
+        if message.is_reply:
+            self.changes.ring("message", message.channel, message.thread_ts or "")
 
     def slackbot_says(self, channel: Channel, user: str, text: str, thread_ts: str | None = None) -> Message:
         return self.post(channel, user=SLACKBOT, text=text, visible_to=user, thread_ts=thread_ts)
@@ -80,10 +88,12 @@ class Core:
         if message.visible_to is None and channel.replies(message.ts):
             message.subtype, message.user, message.bot_id = "tombstone", SLACKBOT, None
             message.text, message.blocks, message.metadata = "This message was deleted.", None, None
+            message.files = []
             channel.pins = [pin for pin in channel.pins if pin.ts != message.ts]
         else:
             channel.remove(message.ts)
-        self.changes.ring()
+        self.touch(message)
+        self.changes.ring("pins", channel.id)
 
     def new_trigger(self, user: str) -> str:
         trigger = Trigger(id=new_id("") + ".1.local", user=user, issued_at=self.clock.now())

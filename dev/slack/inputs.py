@@ -93,9 +93,26 @@ def problem_with(element: Json, state: Json, *, optional: bool) -> str | None:
     return None
 
 
+def fill(blocks: Blocks, state: dict[str, Json], entries: Json, loaded: dict[str, list[Json]]) -> None:
+    """Type and choose, in a modal, a home tab or a message; `entries` go by action id, or by `block/action`
+    where an action id stands in more than one block. Changes `state`."""
+    rest = dict(entries)
+    for block in blocks:
+        for element in elements_of(block):
+            action_id = element["action_id"]
+            name = next((n for n in (f"{block['block_id']}/{action_id}", action_id) if n in rest), None)
+            if name is not None and action_id in state.get(block["block_id"], {}):
+                options = loaded.get(action_id, [])
+                state[block["block_id"]][action_id] = entered(element, rest.pop(name), options)
+    if rest:
+        raise NotPossible(f"there is no input {', '.join(map(repr, rest))} to fill in")
+
+
 def _option(element: Json, wanted: Any, loaded: list[Json]) -> Json:
     offered = all_options(element) + loaded
     if isinstance(wanted, dict):
+        if element["type"].endswith("external_select"):
+            return wanted
         wanted = wanted.get("value")
     for option in offered:
         if wanted in (option.get("value"), option.get("text", {}).get("text")):

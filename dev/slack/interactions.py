@@ -10,7 +10,7 @@ from dev.slack.checker import Checker
 from dev.slack.core import Core
 from dev.slack.elements import check_option, check_option_group
 from dev.slack.errors import InvalidBlocks, NotPossible
-from dev.slack.inputs import entered, value_key
+from dev.slack.inputs import entered, fill, initial_values, value_key
 from dev.slack.jsontypes import Blocks, Json
 from dev.slack.sockets import ACK_SECONDS, Sockets
 from dev.slack.state import Channel, Envelope, Message, View
@@ -91,8 +91,13 @@ async def press_in_message(
     value: Any,
     block_id: str | None,
     on_screen: Blocks | None,
+    values: Json,
 ) -> Outcome:
     block, element, changed = find_element(on_screen or message.blocks or [], wanted, value, block_id, {})
+    state = message.values[user] = initial_values(message.blocks or [], message.values.get(user, {}))
+    fill(message.blocks or [], state, values, {})
+    if changed and element["type"] != "overflow":
+        state.setdefault(block["block_id"], {})[element["action_id"]] = changed
     mark_id = str(element.get("action_id"))
     action = payloads.action(element, block["block_id"], changed)
     envelope = await sockets.deliver(
@@ -105,13 +110,14 @@ async def press_in_message(
     if outcome.error is not None:
         outcome.warning = True
         marks.append(mark_id)
-    core.changes.ring()
+    core.touch(message)
     return outcome
 
 
 async def press_in_view(
-    core: Core, sockets: Sockets, view: View, wanted: str, value: Any, block_id: str | None
+    core: Core, sockets: Sockets, view: View, wanted: str, value: Any, block_id: str | None, values: Json
 ) -> Outcome:
+    fill(view.body["blocks"], view.values, values, view.options)
     block, element, changed = find_element(view.body["blocks"], wanted, value, block_id, view.options)
     if changed and element["type"] != "overflow":
         view.values.setdefault(block["block_id"], {})[element["action_id"]] = changed

@@ -4,10 +4,9 @@ import asyncio
 from typing import Any
 
 from dev.slack import payloads
-from dev.slack.blocks import elements_of
 from dev.slack.core import Core
 from dev.slack.errors import NotPossible, SlackError
-from dev.slack.inputs import entered, problem_with
+from dev.slack.inputs import fill, problem_with
 from dev.slack.interactions import Outcome
 from dev.slack.jsontypes import Json
 from dev.slack.sockets import Sockets
@@ -31,27 +30,14 @@ def need_modal(core: Core, user: str) -> View:
     return view
 
 
-def fill(view: View, values: Json) -> None:
-    """Type and choose, by action id."""
-    rest = dict(values)
-    for block in view.body["blocks"]:
-        for element in elements_of(block):
-            action_id = element["action_id"]
-            if action_id in rest and action_id in view.values.get(block["block_id"], {}):
-                loaded = view.options.get(action_id, [])
-                view.values[block["block_id"]][action_id] = entered(element, rest.pop(action_id), loaded)
-    if rest:
-        raise NotPossible(f"the modal has no input {', '.join(map(repr, rest))}")
-
-
 async def submit(core: Core, sockets: Sockets, user: str, values: Json) -> Outcome:
     view = need_modal(core, user)
     if view.body.get("submit") is None:
         raise NotPossible("this modal has no submit button")
-    fill(view, values)
+    fill(view.body["blocks"], view.values, values, view.options)
     view.trouble, view.errors = None, _unfit(view)
     if view.errors:
-        core.changes.ring()
+        core.changes.ring("modal", user)
         return Outcome(acked=False, ack_seconds=0.0, error="incomplete", errors=view.errors)
     envelope = await sockets.deliver(
         "interactive", payloads.view_submission(core, user, view), accepts_payload=True
@@ -62,7 +48,7 @@ async def submit(core: Core, sockets: Sockets, user: str, values: Json) -> Outco
     if outcome.error is not None:
         view.trouble = outcome.shown = TROUBLE
     outcome.errors = view.errors
-    core.changes.ring()
+    core.changes.ring("modal", user)
     return outcome
 
 
@@ -113,7 +99,7 @@ async def close(core: Core, sockets: Sockets, user: str, *, everything: bool) ->
     stack = core.ws.modals[user]
     closed = stack[::-1] if everything or view.body.get("clear_on_close") else [view]
     core.ws.modals[user] = [v for v in stack if v not in closed]
-    core.changes.ring()
+    core.changes.ring("modal", user)
     outcome = Outcome(acked=True, ack_seconds=0.0)
     for gone in closed:
         if gone.body.get("notify_on_close"):

@@ -45,7 +45,7 @@ def message_action(core: Core, user: str, message: Message, action: Json) -> Jso
         "container": container,
         "trigger_id": core.new_trigger(user),
         "channel": {"id": channel.id, "name": _channel_name(channel)},
-        "state": {"values": initial_values(message.blocks or [], {})},
+        "state": {"values": initial_values(message.blocks or [], message.values.get(user, {}))},
         "response_url": core.new_response_url(channel, user, message.ts),
         "actions": [action],
     }

@@ -50,12 +50,17 @@ def list_pins(core: Core, args: Args) -> Json:
 
 def pin(core: Core, channel: Channel, ts: str, user: str) -> None:
     channel.pins.append(Pin(ts, int(core.clock.now()), user))
-    core.changes.ring()
+    _touch(core, channel, ts)
 
 
 def unpin(core: Core, channel: Channel, ts: str) -> None:
     channel.pins = [entry for entry in channel.pins if entry.ts != ts]
-    core.changes.ring()
+    _touch(core, channel, ts)
+
+
+def _touch(core: Core, channel: Channel, ts: str) -> None:
+    core.changes.ring("pins", channel.id)
+    core.changes.ring("message", channel.id, ts)
 
 
 def _pinnable(core: Core, args: Args) -> tuple[Channel, Message]:

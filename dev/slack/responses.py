@@ -25,7 +25,6 @@ async def handle(core: Core, request: web.Request) -> tuple[int, Json, Args]:
             return 404, {"ok": False, "error": "used_url"}, args
         _respond(core, entry, args)
         entry.uses += 1
-        core.changes.ring()
     except SlackError as error:
         return 400, error.body(), args
     return 200, {"ok": True}, args
@@ -49,7 +48,7 @@ def _respond(core: Core, entry: ResponseUrl, args: Args) -> None:
             raise SlackError("message_not_found")
         original.text, original.blocks = text, blocks
         original.edited = None if blocks or original.visible_to else {"user": core.bot, "ts": core.clock.ts()}
-        core.changes.ring()
+        core.touch(original)
         return
     core.post(
         channel,

@@ -52,6 +52,7 @@ class Message:
     reply_users: list[str] = field(default_factory=list)
     latest_reply: str | None = None
     pinned: bool = False
+    files: list[Json] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property

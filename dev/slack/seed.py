@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from dev.slack.jsontypes import Json
-from dev.slack.state import App, Channel, Group, Team, User, Workspace
+from dev.slack.state import App, Channel, Command, Group, Team, User, Workspace
 
 SLACKBOT = "USLACKBOT"
 
@@ -57,7 +57,7 @@ class Manifest:
     """What the app's manifest grants and declares."""
 
     scopes: list[str] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
     bot_events: list[str] = field(default_factory=list)
     home_enabled: bool = False
 
@@ -70,7 +70,10 @@ class Manifest:
         scopes = ((content.get("oauth_config") or {}).get("scopes") or {}).get("bot") or []
         return cls(
             scopes=list(scopes),
-            commands=[entry["command"] for entry in features.get("slash_commands") or []],
+            commands=[
+                Command(entry["command"], entry.get("description", ""), entry.get("usage_hint", ""))
+                for entry in features.get("slash_commands") or []
+            ],
             bot_events=list((settings.get("event_subscriptions") or {}).get("bot_events") or []),
             home_enabled=bool((features.get("app_home") or {}).get("home_tab_enabled")),
         )
@@ -90,7 +93,7 @@ def build_workspace(manifest: Manifest, seed: Json = SEED) -> Workspace:
         channels={row["id"]: build_channel(row) for row in seed["channels"]},
         groups={row["id"]: Group(**{**row, "users": list(row.get("users", []))}) for row in seed["groups"]},
         scopes=manifest.scopes,
-        commands=manifest.commands,
+        commands={command.name: command for command in manifest.commands},
         bot_events=manifest.bot_events,
         home_enabled=manifest.home_enabled,
     )

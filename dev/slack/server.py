@@ -11,9 +11,10 @@ from types import TracebackType
 
 from aiohttp import web
 
-from dev.slack import responses
+from dev.slack import files, responses
 from dev.slack.admin import Admin
 from dev.slack.core import Core
+from dev.slack.page import Page
 from dev.slack.seed import SEED, Manifest, build_workspace, read_seed
 from dev.slack.sockets import Sockets
 from dev.slack.webapi import WebApi
@@ -36,11 +37,17 @@ def build_app(core: Core, sockets: Sockets) -> web.Application:
         api.record_response_url(args, status, body, time.monotonic() - started)
         return web.json_response(body, status=status) if status != 200 else web.Response(text="ok")
 
-    app = web.Application(client_max_size=8 * 1024 * 1024)
+    async def download(request: web.Request) -> web.StreamResponse:
+        return files.send(core, request)
+
+    app = web.Application(client_max_size=files.LARGEST_FILE_BYTES + 64 * 1024)
     app.router.add_route("*", "/api/{method}", api.handle)
     app.router.add_get("/link/", sockets.handle)
     app.router.add_post("/response/{id}", respond)
+    app.router.add_post("/upload/v1/{file}", api.upload)
+    app.router.add_get("/files/{file}", download)
     app.router.add_route("*", "/admin/{action}", admin.handle)
+    Page(core).add_to(app)
     return app
 
 

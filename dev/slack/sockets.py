@@ -79,7 +79,7 @@ class Sockets:
                 await self._take(connection, message)
         finally:
             self._connections.remove(connection)
-            self._core.changes.ring()
+            self._core.changes.ring("sockets")
         return socket
 
     async def _take(self, connection: Connection, message: WSMessage) -> None:
@@ -90,7 +90,7 @@ class Sockets:
                 await connection.socket.pong(message.data)
         elif message.type is WSMsgType.PONG and not connection.reading:
             connection.reading = True
-            self._core.changes.ring()
+            self._core.changes.ring("sockets")
 
     async def deliver_event(self, payload: Json) -> Envelope:
         """An event that is not acked comes again at once, as a retry (Slack tries twice more, later)."""
@@ -103,6 +103,7 @@ class Sockets:
         """Send one envelope and wait for its ack, 3 s at most; `error` says what went wrong."""
         envelope = Envelope(str(uuid.uuid4()), kind, payload, sent_at=self._core.clock.now())
         self._core.ws.envelopes.append(envelope)
+        self._core.changes.ring("envelope", envelope.id)
         ack: asyncio.Future[Json | None] = asyncio.get_running_loop().create_future()
         self._waiting[envelope.id] = ack
         started = time.monotonic()
@@ -125,10 +126,10 @@ class Sockets:
             except TimeoutError:
                 envelope.error = "operation_timeout"
                 ack.add_done_callback(lambda _: self._late(envelope, started))
-                self._core.changes.ring()
+                self._core.changes.ring("envelope", envelope.id)
                 return envelope
             envelope.ack_seconds = time.monotonic() - started
-        self._core.changes.ring()
+        self._core.changes.ring("envelope", envelope.id)
         return envelope
 
     async def disconnect(self, reason: str | None) -> None:
@@ -144,7 +145,7 @@ class Sockets:
             task = asyncio.create_task(self._close_later(connection, _GRACE_SECONDS.get(reason, 0.0)))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-        self._core.changes.ring()
+        self._core.changes.ring("sockets")
 
     async def stop(self) -> None:
         for task in list(self._closing):
@@ -178,12 +179,12 @@ class Sockets:
         future = self._waiting.get(envelope.id)
         if future is not None and not future.done():
             future.set_result(ack.get("payload"))
-        self._core.changes.ring()
+        self._core.changes.ring("envelope", envelope.id)
 
     def _late(self, envelope: Envelope, started: float) -> None:
         envelope.late = True
         envelope.ack_seconds = time.monotonic() - started
-        self._core.changes.ring()
+        self._core.changes.ring("envelope", envelope.id)
 
     def _hello(self) -> Json:
         return {

@@ -43,7 +43,8 @@ class User:
 
 @dataclass
 class Message:
-    """`visible_to` is the only reader of an ephemeral message; `marks` are the warning signs at buttons."""
+    """`visible_to` is the only reader of an ephemeral message. `marks` are the warning signs at buttons and
+    `values` what stands in its inputs, both for each person."""
 
     ts: str
     channel: str
@@ -58,7 +59,9 @@ class Message:
     edited: Json | None = None
     subtype: str | None = None
     visible_to: str | None = None
+    files: list[str] = field(default_factory=list)
     marks: dict[str, list[str]] = field(default_factory=dict)
+    values: dict[str, dict[str, Json]] = field(default_factory=dict)
 
     @property
     def is_reply(self) -> bool:
@@ -74,6 +77,8 @@ class Pin:
 
 @dataclass
 class Channel:
+    """Messages by their ts, oldest first; `threads` has the replies of each parent."""
+
     id: str
     name: str
     is_private: bool = False
@@ -82,24 +87,53 @@ class Channel:
     creator: str = ""
     created: int = 1700000000
     members: list[str] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    messages: dict[str, Message] = field(default_factory=dict)
+    threads: dict[str, list[str]] = field(default_factory=dict)
     pins: list[Pin] = field(default_factory=list)
 
+    def add(self, message: Message) -> None:
+        self.messages[message.ts] = message
+        if message.is_reply:
+            self.threads.setdefault(message.thread_ts or "", []).append(message.ts)
+
     def message(self, ts: str) -> Message | None:
-        return next((m for m in self.messages if m.ts == ts), None)
+        return self.messages.get(ts)
 
     def public_message(self, ts: str) -> Message | None:
-        return next((m for m in self.messages if m.ts == ts and m.visible_to is None), None)
+        message = self.messages.get(ts)
+        return message if message is not None and message.visible_to is None else None
+
+    def thread(self, ts: str) -> list[Message]:
+        """All replies, those that only one person sees included."""
+        return [self.messages[reply] for reply in self.threads.get(ts, [])]
 
     def replies(self, ts: str) -> list[Message]:
-        return [m for m in self.messages if m.thread_ts == ts and m.is_reply and m.visible_to is None]
+        return [message for message in self.thread(ts) if message.visible_to is None]
 
     def is_pinned(self, ts: str) -> bool:
         return any(pin.ts == ts for pin in self.pins)
 
     def remove(self, ts: str) -> None:
-        self.messages = [m for m in self.messages if m.ts != ts]
+        message = self.messages.pop(ts, None)
+        if message is not None and message.is_reply:
+            self.threads[message.thread_ts or ""].remove(ts)
         self.pins = [pin for pin in self.pins if pin.ts != ts]
+
+
+@dataclass
+class File:
+    """`content` comes with the upload itself; `shared` once it was put into a channel."""
+
+    id: str
+    name: str
+    title: str
+    mimetype: str
+    size: int
+    user: str
+    created: int
+    alt_text: str = ""
+    content: bytes | None = None
+    shared: bool = False
 
 
 @dataclass
@@ -109,6 +143,15 @@ class Group:
     name: str
     users: list[str] = field(default_factory=list)
     disabled: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """A slash command as the manifest declares it."""
+
+    name: str
+    description: str = ""
+    hint: str = ""
 
 
 @dataclass
@@ -202,7 +245,7 @@ class Workspace:
     channels: dict[str, Channel]
     groups: dict[str, Group]
     scopes: list[str] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
+    commands: dict[str, Command] = field(default_factory=dict)
     bot_events: list[str] = field(default_factory=list)
     home_enabled: bool = False
     token_error: str | None = None
@@ -211,6 +254,7 @@ class Workspace:
     homes: dict[str, View] = field(default_factory=dict)
     triggers: dict[str, Trigger] = field(default_factory=dict)
     response_urls: dict[str, ResponseUrl] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     envelopes: list[Envelope] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)

@@ -28,7 +28,7 @@ def open_view(core: Core, args: Args) -> Json:
     user = _use_trigger(core, args)
     view = new_view(core, user, body)
     core.ws.modals[user] = [view]
-    core.changes.ring()
+    core.changes.ring("modal", user)
     return {"ok": True, "view": view_json(core, view)}
 
 
@@ -60,7 +60,7 @@ def publish(core: Core, args: Args) -> Json:
         raise SlackError("hash_conflict")
     if old is None:
         old = core.ws.homes[user] = new_view(core, user, body)
-        core.changes.ring()
+        core.changes.ring("home", user)
     else:
         replace_view(core, old, body)
     return {"ok": True, "view": view_json(core, old)}
@@ -130,7 +130,7 @@ def push_view(core: Core, user: str, body: Json) -> View:
         raise SlackError("push_limit_reached")
     view = new_view(core, user, body, previous=stack[-1])
     stack.append(view)
-    core.changes.ring()
+    core.changes.ring("modal", user)
     return view
 
 
@@ -138,7 +138,7 @@ def replace_view(core: Core, view: View, body: Json) -> None:
     """What was typed into blocks that are still there stays, as long as their ids do."""
     view.body, view.hash, view.trouble, view.errors = body, _new_hash(core), None, {}
     view.values = initial_values(body["blocks"], view.values)
-    core.changes.ring()
+    core.changes.ring(view.type, view.user)
 
 
 def _use_trigger(core: Core, args: Args) -> str:

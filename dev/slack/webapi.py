@@ -6,7 +6,7 @@ import time
 
 from aiohttp import web
 
-from dev.slack import chat, conversations, people, pins, views
+from dev.slack import chat, conversations, files, people, pins, views
 from dev.slack.access import need_scope
 from dev.slack.args import Args, read_args
 from dev.slack.core import Core
@@ -43,6 +43,7 @@ class WebApi:
             **people.METHODS,
             **conversations.METHODS,
             **views.METHODS,
+            **files.METHODS,
         }
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -77,6 +78,22 @@ class WebApi:
             headers["x-oauth-scopes"] = ",".join(self._core.ws.scopes)
         return web.json_response(body, status=status, headers=headers)
 
+    async def upload(self, request: web.Request) -> web.StreamResponse:
+        """The middle step of an upload goes to an address of its own; a fault knows it as `upload`."""
+        started, at = time.monotonic(), self._core.clock.now()
+        args = Args({"file": request.match_info["file"]})
+        fault = self._take_fault("upload", args)
+        if fault is not None and fault.delay:
+            await asyncio.sleep(fault.delay)
+        answer = (
+            await files.receive(self._core, request)
+            if fault is None or fault.status is None
+            else web.Response(status=fault.status, text="upload failed")
+        )
+        body: Json = {"ok": answer.status == 200, "answer": answer.text}
+        self._write_down("upload", at, args, "", answer.status, body, time.monotonic() - started)
+        return answer
+
     def record_response_url(self, args: Args, status: int, body: Json, seconds: float) -> None:
         """Uses of a response_url stand in the same book, as method `response_url`."""
         self._write_down("response_url", self._core.clock.now(), args, "", status, body, seconds)
@@ -110,6 +127,7 @@ class WebApi:
                     fault.times -= 1
                     if fault.times <= 0:
                         self._core.ws.faults.remove(fault)
+                self._core.changes.ring("faults")
                 return fault
         return None
 
@@ -119,7 +137,7 @@ class WebApi:
         calls = self._core.ws.calls
         sent = {key: value for key, value in args.values.items() if key != "token"}
         calls.append(Call(len(calls) + 1, at, name, token, sent, status, body, seconds))
-        self._core.changes.ring()
+        self._core.changes.ring("call", str(len(calls)))
 
 
 def _token(request: web.Request, args: Args) -> str:

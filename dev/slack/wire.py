@@ -2,7 +2,7 @@
 
 from dev.slack.core import Core
 from dev.slack.jsontypes import Json
-from dev.slack.state import Channel, Group, Message, User, View
+from dev.slack.state import Channel, File, Group, Message, User, View
 
 
 def message_json(core: Core, message: Message, *, all_metadata: bool = True) -> Json:
@@ -30,6 +30,8 @@ def message_json(core: Core, message: Message, *, all_metadata: bool = True) -> 
         body["metadata"] = (
             message.metadata if all_metadata else {"event_type": message.metadata.get("event_type", "")}
         )
+    if message.files:
+        body |= {"files": [file_json(core, core.ws.files[file]) for file in message.files], "upload": False}
     replies = channel.replies(message.ts)
     if replies:
         users = list(dict.fromkeys(reply.user for reply in replies))
@@ -48,6 +50,30 @@ def message_json(core: Core, message: Message, *, all_metadata: bool = True) -> 
     if channel.is_pinned(message.ts):
         body["pinned_to"] = [channel.id]
     return body
+
+
+def file_json(core: Core, file: File) -> Json:
+    """A file as it stands in a message. Its address needs no token here, so that a browser can show it."""
+    address = f"{core.url}/files/{file.id}"
+    kind = file.name.rpartition(".")[2].lower() if "." in file.name else "binary"
+    return {
+        "id": file.id,
+        "created": file.created,
+        "timestamp": file.created,
+        "name": file.name,
+        "title": file.title,
+        "mimetype": file.mimetype,
+        "filetype": kind,
+        "pretty_type": kind.upper(),
+        "user": file.user,
+        "size": file.size,
+        "mode": "hosted",
+        "is_external": False,
+        "is_public": file.shared,
+        "url_private": address,
+        "url_private_download": address,
+        "alt_txt": file.alt_text,
+    }
 
 
 def channel_json(core: Core, channel: Channel) -> Json:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine
 
 from bot.announcer import Announcer
 from bot.app import build_app
+from bot.charts import Charts
 from bot.commands.surface import Surface
 from bot.config_file import CopySection, SlackSection
 from bot.courier import Courier
@@ -21,6 +22,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
+from bot.jobs.throughput import Throughput
 from bot.messages.failures import explained
 from bot.people import People
 from bot.permissions import CACHE_SECONDS, Permissions
@@ -30,7 +32,7 @@ from dev.slack.client import LocalSlack
 from dev.slack.results import Message
 from dev.slack.server import LocalSlackServer
 from tests.services import surface_of
-from tests.tracking import CHUNK, LOST, PLAN, TABLE, Jobs
+from tests.tracking import BOB, CHUNK, LOST, PLAN, TABLE, Jobs
 
 CHANNEL = "C0PAYROLL"
 ES = translator("es")
@@ -65,7 +67,8 @@ class Desk:
         self.edits_allowed = True
         web = client(slack.bot_token, slack.api_url)
         self.announcer = Announcer(web, jobs.store, ES, lambda: self.edits_allowed)
-        self.courier = Courier(jobs.outbox, jobs.store, self.announcer)
+        charts = Charts(web, Throughput(jobs.engine), ES)
+        self.courier = Courier(jobs.outbox, jobs.store, self.announcer, charts)
 
     def running(self, channel: str = CHANNEL) -> Claim:
         """A job whose card is posted and pinned."""
@@ -264,6 +267,33 @@ def test_without_room_for_an_edit_there_is_none(desk: Desk) -> None:
     desk.edits_allowed = False
     desk.announcer.progress(desk.jobs.see(claim.job_id))
     assert desk.slack.calls("chat.update") == []
+
+
+def test_a_press_is_shown_even_where_progress_has_no_room(desk: Desk) -> None:
+    claim = desk.running()
+    desk.edits_allowed = False
+    desk.jobs.control.pause(claim.job_id, BOB)
+    desk.courier.deliver_due()
+    assert ES("pausing") in desk.messages()[0].text
+    assert len(desk.slack.calls("pins.add")) == 1
+
+
+def test_the_end_of_an_attempt_that_was_retried_meanwhile_is_not_told_as_another_one(desk: Desk) -> None:
+    claim = desk.running()
+    desk.slack.revoke_token()
+    desk.jobs.lifecycle.failed(claim, LOST)
+    desk.courier.deliver_due()
+    desk.jobs.control.retry(claim.job_id, BOB)
+    desk.slack.restore_token()
+    desk.deliver()
+    [card] = desk.messages()
+    assert ES("waiting") in card.text
+    assert card.pinned
+    assert desk.replies(card.ts) == []
+    desk.jobs.control.cancel(claim.job_id, BOB)
+    desk.deliver()
+    [reply] = desk.replies(card.ts)
+    assert "<@U0BOB>" in reply.plain
 
 
 def test_after_a_429_progress_is_dropped_for_as_long_as_slack_asks(desk: Desk) -> None:

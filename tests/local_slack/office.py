@@ -1,5 +1,6 @@
 """A small Bolt app, unmodified and connected by its base URL alone, that shows every kind of interaction."""
 
+import re
 import threading
 from typing import Any
 
@@ -59,6 +60,22 @@ def form(title: str = "Copy") -> Json:
                 "element": {"type": "external_select", "action_id": "table", "min_query_length": 1},
             },
             {"type": "actions", "block_id": "tools", "elements": [button("Preview", "preview")]},
+        ],
+    }
+
+
+def home(said: str = "Copies") -> Json:
+    menu = {
+        "type": "external_select",
+        "action_id": "table",
+        "min_query_length": 1,
+        "placeholder": {"type": "plain_text", "text": "Search a table"},
+    }
+    return {
+        "type": "home",
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": said}},
+            {"type": "actions", "block_id": "home_tools", "elements": [menu]},
         ],
     }
 
@@ -128,6 +145,10 @@ class Office:
             ack()
             respond(delete_original=True)
 
+        @app.action(re.compile("^size"))
+        def sized(ack: Any) -> None:
+            ack()
+
         @app.action("hold")
         def hold(ack: Any) -> None:
             self.held.wait(20)
@@ -142,6 +163,13 @@ class Office:
         def tables(ack: Any, payload: Json) -> None:
             names = [name for name in ("concepts", "contracts", "employees") if payload["value"] in name]
             ack(options=[{"text": {"type": "plain_text", "text": n.title()}, "value": n} for n in names])
+
+        @app.action("table")
+        def chosen(ack: Any, body: Json, client: WebClient, payload: Json) -> None:
+            ack()
+            if body["container"]["type"] == "view" and body["view"]["type"] == "home":
+                said = payload["selected_option"]["text"]["text"]
+                client.views_publish(user_id=body["user"]["id"], view=home(f"Copies of {said}"))
 
         @app.view("form")
         def submitted(ack: Any) -> None:
@@ -158,5 +186,5 @@ class Office:
             ack()
 
         @app.event("app_home_opened")
-        def home(event: Json, client: WebClient) -> None:
-            client.views_publish(user_id=event["user"], view={"type": "home", "blocks": card("Copies")})
+        def home_opened(event: Json, client: WebClient) -> None:
+            client.views_publish(user_id=event["user"], view=home())

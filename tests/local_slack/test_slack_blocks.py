@@ -104,6 +104,10 @@ LIMITS = [
         [{"type": "table", "rows": [[{"type": "raw_text", "text": "x"}] * 21]}],
         "no more than 20 items allowed [json-pointer:/blocks/0/rows/0]",
     ),
+    (
+        [{"type": "table", "rows": [[{"type": "raw_text", "text": "x"}]]}] * 2,
+        "only_one_table_allowed [json-pointer:/blocks]",
+    ),
     ([{"type": "nonsense"}], "unsupported type: nonsense [json-pointer:/blocks/0/type]"),
     ([{"type": "alert", "text": plain("x")}], "unsupported type: alert [json-pointer:/blocks/0/type]"),
     ([{"type": "header"}], "missing required field: text [json-pointer:/blocks/0]"),
@@ -146,6 +150,12 @@ def test_what_is_just_small_enough_passes() -> None:
             *[{"type": "divider"}] * 46,
         ]
     )
+
+
+def test_a_table_of_a_hundred_rows_and_twenty_columns_can_be_posted(web: WebClient) -> None:
+    table = {"type": "table", "rows": [[{"type": "raw_text", "text": "1.234,56"}] * 20] * 100}
+    answer = web.chat_postMessage(channel="C0PAYROLL", text="t", blocks=[table])
+    assert len(answer["message"]["blocks"][0]["rows"]) == 100
 
 
 def test_the_sdks_own_models_pass() -> None:

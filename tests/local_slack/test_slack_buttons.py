@@ -106,3 +106,27 @@ def test_a_response_url_checks_blocks_and_can_speak_to_the_channel(office: Offic
     assert bad.status_code == 400 and bad.json()["error"] == "invalid_blocks"
     httpx.post(url, json={"text": "All", "response_type": "in_channel"}, trust_env=False)
     assert [m.plain for m in office.bob.messages(room)] == ["All"]
+
+
+def test_what_stands_in_the_inputs_of_a_message_comes_with_each_press(office: Office, room: str) -> None:
+    select = {
+        "type": "static_select",
+        "action_id": "size",
+        "options": [{"text": {"type": "plain_text", "text": size}, "value": size} for size in ("S", "L")],
+    }
+    field = {
+        "type": "input",
+        "block_id": "why",
+        "label": {"type": "plain_text", "text": "Why"},
+        "element": {"type": "plain_text_input", "action_id": "reason"},
+    }
+    blocks = [field, {"type": "actions", "block_id": "row", "elements": [select, button("Go", "size2")]}]
+    office.app.client.chat_postMessage(channel=room, text="t", blocks=blocks)
+    (message,) = office.ana.messages(room)
+    office.ana.press(message, "size", value="L")
+    office.ana.press(message, "Go", values={"reason": "because"})
+    state = office.payload("block_actions")["state"]["values"]
+    assert state["row"]["size"]["selected_option"]["value"] == "L"
+    assert state["why"]["reason"]["value"] == "because"
+    office.bob.press(office.bob.messages(room)[0], "Go")
+    assert office.payload("block_actions")["state"]["values"]["row"]["size"]["selected_option"] is None

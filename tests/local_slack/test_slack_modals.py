@@ -172,7 +172,38 @@ def test_options_are_not_loaded_for_a_query_that_is_too_short(office: Office, mo
 
 def test_opening_the_home_tab_waits_for_what_the_bot_publishes(office: Office) -> None:
     home = office.bob.open_home()
-    assert (home.type, home.plain) == ("home", "Copies")
+    assert (home.type, home.plain.splitlines()[0]) == ("home", "Copies")
     event = office.payload("event_callback")["event"]
     assert (event["type"], event["user"], event["tab"]) == ("app_home_opened", "U0BOB", "home")
     assert card("Copies")[0]["text"]["text"] == home.blocks[0]["text"]["text"]
+
+
+def test_a_menu_of_the_home_tab_loads_its_options_and_the_choice_comes_back(office: Office) -> None:
+    home = office.ana.open_home()
+    (option,) = office.ana.options("table", "contr", home)
+    body = office.payload("block_suggestion")
+    assert body["container"] == {"type": "view", "view_id": home.id}
+    assert (body["view"]["type"], body["block_id"]) == ("home", "home_tools")
+    assert office.ana.press(home, "table", value=option).acked
+    chosen = office.slack.wait_for(
+        lambda: (now := office.ana.home()) and "Copies of Contracts" in now.plain and now
+    )
+    assert isinstance(chosen, View)
+    state = office.payload("block_actions")["view"]["state"]["values"]["home_tools"]["table"]
+    assert state["selected_option"] == option
+
+
+def test_what_is_typed_in_a_modal_arrives_with_a_press_of_its_button(office: Office, modal: View) -> None:
+    office.ana.press(modal, "Preview", values={"reason_block/reason": "typed before"})
+    state = office.payload("block_actions")["view"]["state"]["values"]
+    assert state["reason_block"]["reason"]["value"] == "typed before"
+    with pytest.raises(NotPossible, match="no input 'salary'"):
+        office.ana.submit({"salary": 1})
+
+
+def test_all_open_modals_can_be_looked_at(office: Office, modal: View) -> None:
+    office.submission = {"response_action": "push", "view": form("Second")}
+    office.ana.submit({"reason": "x"})
+    assert [view.title["text"] for view in office.ana.modals()] == ["Copy", "Second"]
+    office.ana.close_modal()
+    assert [view.id for view in office.ana.modals()] == [modal.id]

@@ -142,6 +142,7 @@ class Office:
             "UPDATE traspaso.copy_jobs SET status = 'cancelled', finished_at = now(), attempt = attempt + 1 "
             "WHERE status IN ('pending', 'running', 'paused')"
         )
+        self.consulta.execute("UPDATE traspaso.copy_freezes SET lifted_at = now() WHERE lifted_at IS NULL")
         self.consulta.execute("UPDATE traspaso.outbox SET done_at = now() WHERE done_at IS NULL")
         slack = self.slack
         slack.clear_faults()

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from bot.jobs.failure import Failure
 from bot.messages.failures import explained
 from dev.proxy import Proxy
 
@@ -72,11 +71,16 @@ def test_while_a_retry_is_waited_for_the_card_says_why(office: Office, scene: Sc
         proxy.refuse()
         proxy.cut()
         roadblock.lift()
-        lost = explained(Failure("connection", "", side="prod").as_json(), ES).what
-        scene.slack.wait_for(lambda: lost in scene.card(job_id).plain)
+        waits = ES(
+            "Waiting for {side} to come back (attempt {attempt}, in {duration})",
+            side="prod",
+            attempt=2,
+            duration="",
+        ).partition("(")[0]
+        scene.slack.wait_for(lambda: waits in scene.card(job_id).plain)
         proxy.allow()
         scene.completed(job_id)
-        assert lost not in scene.card(job_id).plain
+        assert waits not in scene.card(job_id).plain
 
 
 def test_a_constraint_of_consulta_fails_the_job_with_its_name_and_no_value(

@@ -15,19 +15,24 @@ from hypothesis import strategies as st
 from bot.i18n import translator
 from bot.jobs.failure import CODES, Failure
 from bot.jobs.snapshot import Freeze, JobSnapshot, Person
-from bot.jobs.statuses import Approval, Phase, Status
-from bot.messages import answers, approval, status
+from bot.jobs.statuses import Approval, Phase, Status, Wish
+from bot.jobs.timeline import Happening, SlowChunk, Timeline
+from bot.messages import answers, approval, buttons, freezing, presses, status
 from bot.messages.blocks import BUTTON_VALUE_LIMIT, Message, code, harmless
 from bot.messages.card import card
 from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
 from bot.messages.outlook import Outlook, preview_blocks
 from bot.messages.preview import Offer, preview_card
+from bot.messages.timeline import details, loading, telling
 from copier import Advice, CopySpec, Count, Preview, TableName
 from dev.slack.blocks import check_message_blocks
 from dev.slack.plain import plain
 
+BOB = Person("U0BOB", "T0ACME", "Bob")
+ROOT_USER = Person("root", "shell", "root <!channel> *x*")
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+FREEZE = Freeze(BOB, "mantenimiento <!channel> *ya* `x`", NOW - timedelta(minutes=5))
 EN, ES = translator("en"), translator("es")
 LONGEST_TEXT = 4000
 TABLE = TableName.parse("public.liquidation_items")
@@ -184,6 +189,16 @@ SHAPES = [
         "error": {"code": "check", "constraint": "c"},
     },
     {"status": Status.FAILED, "phase": None, "finished_at": NOW, "error": None},
+    {"wish": Wish.PAUSE, "stopped_by": BOB},
+    {"wish": Wish.CANCEL, "stopped_by": BOB},
+    {"freeze": FREEZE},
+    {"status": Status.PENDING, "phase": None, "freeze": FREEZE},
+    {"status": Status.PENDING, "phase": None, "freeze": Freeze(ROOT_USER, None, NOW)},
+    {"status": Status.PAUSED, "phase": None, "stopped_by": BOB},
+    {"status": Status.PAUSED, "phase": None, "stopped_by": ROOT_USER, "freeze": FREEZE},
+    {"status": Status.PENDING, "phase": None, "error": {"code": "worker_lost", "seconds": 61}},
+    {"status": Status.PENDING, "phase": None, "error": {"code": "lock", "side": "consulta"}},
+    {"status": Status.CANCELLED, "phase": None, "finished_at": NOW, "stopped_by": BOB},
 ]
 
 
@@ -260,8 +275,86 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         approval.asked_job(17, (GROUP,) * 60, ES),
         approval.no_such(name, ES),
         approval.not_in_private("items", ES),
+        freezing.still_frozen(Freeze(Person("U0BOB", "T0ACME", user), name, NOW), ES),
+        freezing.refused_because_frozen(Freeze(Person(user, "shell", user), name, NOW), ES),
+        presses.not_now(job(status=Status.COMPLETED, label=name), None, ES),
     ):
         check(message)
+    detail = {"worker": name, "seconds": 5.0, **error}
+    kinds = [*EVENTS, name or "?"]
+    people = (None, Person("U0BOB", "T0ACME", name), Person(user, "shell", user))
+    story = [Happening(kind, NOW, 1, person, detail) for kind in kinds for person in people]
+    check_view(details(job(label=name), Timeline(tuple(story), (SlowChunk(3, 5, 1.5),)), ES))
+
+
+EVENTS = [
+    *("requested", "claimed", "released", "frozen", "worker_lost", "retry", "failed", "completed"),
+    *("pause_requested", "paused", "resumed", "cancel_requested", "cancelled", "retried"),
+]
+
+
+def check_view(view: dict[str, Any]) -> None:
+    assert len(view["title"]["text"]) <= 24
+    assert len(view["blocks"]) <= 100
+    check(Message("-", view["blocks"][:50]))
+
+
+@pytest.mark.parametrize("t", [EN, ES], ids=["en", "es"])
+def test_the_details_of_every_state_fit_into_a_modal(t: Any) -> None:
+    for shape in SHAPES:
+        events = tuple(Happening(kind, NOW, 1, BOB, {"seconds": 5, "rows": 7}) for kind in EVENTS)
+        check_view(details(job(**shape), Timeline(events, ()), t))
+        check_view(details(job(**shape), Timeline((), ()), t))
+    check_view(loading(t))
+    check_view(telling(answers.unknown_job(17, t), t))
+
+
+def test_a_long_story_shows_its_end_and_counts_the_rest() -> None:
+    events = tuple(Happening("claimed", NOW, number, None, {"worker": "w"}) for number in range(1, 201))
+    said = plain(details(job(), Timeline(events, ()), EN)["blocks"])
+    assert "160 earlier events" in said
+    assert "attempt 160 begins" not in said
+    assert "attempt 161 begins" in said
+    assert "attempt 200 begins" in said
+
+
+def offered(shape: dict[str, Any]) -> list[str]:
+    [row] = buttons.buttons_for(job(**shape), EN)
+    return [element["action_id"].removeprefix("job.") for element in row["elements"]]
+
+
+def test_a_card_offers_what_fits_its_state_and_nothing_else() -> None:
+    ways = {
+        "pending": ({"status": Status.PENDING, "phase": None}, ["pause", "cancel", "details"]),
+        "running": ({}, ["pause", "cancel", "details"]),
+        "pausing": ({"wish": Wish.PAUSE}, ["resume", "cancel", "details"]),
+        "cancelling": ({"wish": Wish.CANCEL}, ["details"]),
+        "paused": ({"status": Status.PAUSED, "phase": None}, ["resume", "cancel", "details"]),
+        "completed": (ended(Status.COMPLETED), ["details"]),
+        "failed": (ended(Status.FAILED), ["retry", "details"]),
+        "cancelled": (ended(Status.CANCELLED), ["details"]),
+    }
+    for shape, wanted in ways.values():
+        assert offered(shape) == wanted
+
+
+def test_cancelling_is_asked_about_before_it_counts() -> None:
+    [row] = buttons.buttons_for(job(), ES)
+    by_action = {element["action_id"]: element for element in row["elements"]}
+    assert "confirm" in by_action[buttons.CANCEL_ACTION]
+    assert "confirm" not in by_action[buttons.PAUSE_ACTION]
+
+
+def test_the_time_left_is_not_available_until_it_is_known() -> None:
+    assert "time left N/A" in plain(card(job(copied=0), EN).blocks)
+    assert "time left 4.8 s" in plain(card(job(copied=125_000, total=200_000), EN).blocks)
+
+
+def test_who_froze_and_why_stands_on_every_live_card() -> None:
+    for shape in SHAPES:
+        seen = job(**shape | {"freeze": FREEZE, "wish": None, "lease_until": None})
+        said = plain(card(seen, EN).blocks)
+        assert ("Frozen by <@U0BOB>: mantenimiento" in said) == seen.status.is_live
 
 
 def looked(name: str, table: str, side: Count, last: JobSnapshot, t: Any) -> Message:

@@ -1,0 +1,103 @@
+"""``traspaso pause | resume | cancel | retry | freeze | unfreeze``: the buttons and the freeze, in a shell.
+
+A worker takes what is to go on within seconds: its sweep finds it. Cards in Slack are told as well.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+
+import click
+
+from bot import services
+from bot.config import Need
+from bot.errors import AlreadyRunning
+from bot.jobs.control import Became, Control, Effect
+from bot.jobs.freezes import Freezes
+from bot.jobs.store import Requester
+from bot.messages.card import doing, state
+from bot.messages.naming import SHELL, frozen_by
+from bot.services import Databases
+from bot.shell import FAILED, Number, Stopped, checked, settings_for, shell_translator, told
+from bot.terminal import bare_name, plain
+
+JOB = click.argument("job", type=Number())
+
+
+@click.command()
+@JOB
+def pause(job: int) -> None:
+    """Pauses JOB at the end of its chunk; what is in place stays."""
+    _do(job, lambda control, who: control.pause(job, who))
+
+
+@click.command()
+@JOB
+def resume(job: int) -> None:
+    """Lets a paused JOB go on in a worker."""
+    _do(job, lambda control, who: control.resume(job, who))
+
+
+@click.command()
+@JOB
+def cancel(job: int) -> None:
+    """Cancels JOB at the end of its chunk; what is in place stays."""
+    _do(job, lambda control, who: control.cancel(job, who))
+
+
+@click.command()
+@JOB
+def retry(job: int) -> None:
+    """Lets a worker try a failed JOB again."""
+    _do(job, lambda control, who: control.retry(job, who))
+
+
+@click.command()
+@click.argument("reason", nargs=-1)
+def freeze(reason: tuple[str, ...]) -> None:
+    """Stops all copies at the end of their chunk and refuses new ones, until `traspaso unfreeze`."""
+    parts = _parts()
+    with told():
+        found, is_new = Freezes(parts.consulta).freeze(who(), " ".join(reason))
+    words = plain(frozen_by(found, shell_translator(), bare_name))
+    if not is_new:
+        raise Stopped(f"frozen before this: {words}; `traspaso unfreeze` lets copies run again", FAILED)
+    click.echo(f"{words}. `traspaso unfreeze` lets copies run again.")
+
+
+@click.command()
+def unfreeze() -> None:
+    """Lets copies run again."""
+    parts = _parts()
+    with told():
+        lifted = Freezes(parts.consulta).lift(who())
+    if lifted is None:
+        raise Stopped("nothing is frozen", FAILED)
+    click.echo(f"Copies run again; {len(lifted.waiting)} of them waited.")
+
+
+COMMANDS = (pause, resume, cancel, retry, freeze, unfreeze)
+
+
+def who() -> Requester:
+    """The login that runs this shell."""
+    return Requester(SHELL, getpass.getuser(), getpass.getuser())
+
+
+def _do(job_id: int, deed: Callable[[Control, Requester], Effect]) -> None:
+    parts = _parts()
+    try:
+        with told():
+            effect = deed(Control(parts.consulta), who())
+    except AlreadyRunning as running:
+        raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
+    t = shell_translator()
+    if effect.became is Became.NOT_NOW:
+        raise Stopped(f"job {job_id} is {state(effect.job, t)}: nothing was changed", FAILED)
+    name = t("Job {id}", id=job_id)
+    click.echo(f"{name}: {plain(doing(effect.job, t, bare_name))}")
+
+
+def _parts() -> Databases:
+    return checked(services.databases(settings_for(Need.DATABASES)))

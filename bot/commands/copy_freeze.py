@@ -1,0 +1,63 @@
+"""``/copy-freeze mantenimiento``: no chunk is written and no copy started until ``/copy-freeze off``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from slack_bolt import Ack, App, Respond
+
+from bot.commands import parsing
+from bot.commands.surface import Surface, answer_with, user_of
+from bot.i18n import Translator
+from bot.jobs.freezes import Freezes
+from bot.jobs.statuses import Status
+from bot.messages import freezing
+from bot.messages.blocks import Message
+
+log = logging.getLogger(__name__)
+
+COMMAND = freezing.FREEZE_COMMAND
+OFF = "off"
+
+
+def register(app: App, surface: Surface) -> None:
+    app.command(COMMAND)(CopyFreeze(surface).command)
+
+
+class CopyFreeze:
+    """Any admin may freeze, and lift what another one froze."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._freezes = Freezes(surface.consulta)
+
+    def command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+        ack()
+        team_id, user_id = user_of(body)
+        t = self._surface.people.language_of(user_id)
+        text = str(body.get("text") or "").strip()
+        answer_with(lambda: self._answer_to(text, team_id, user_id, t), respond, t)
+
+    def _answer_to(self, text: str, team_id: str, user_id: str, t: Translator) -> Message:
+        if parsing.asks_for_help(text):
+            return freezing.freeze_help(t)
+        if refusal := self._surface.refusal(COMMAND, user_id, t, anew=True):
+            return refusal
+        requester = self._surface.people.requester(team_id, user_id)
+        if text.lower() == OFF:
+            lifted = self._freezes.lift(requester)
+            if lifted is None:
+                return freezing.not_frozen(t)
+            log.info("the freeze was lifted by %s", user_id)
+            for job_id in lifted.waiting:
+                self._surface.enqueue(job_id)
+            self._surface.wake_courier()
+            return freezing.lifted(lifted.freeze, len(lifted.waiting), t)
+        freeze, is_new = self._freezes.freeze(requester, text)
+        if not is_new:
+            return freezing.still_frozen(freeze, t)
+        log.info("all copies were frozen by %s", user_id)
+        self._surface.wake_courier()
+        states = [job.status for job in self._surface.store.live()]
+        return freezing.frozen_now(states.count(Status.RUNNING), states.count(Status.PENDING), t)

@@ -1,0 +1,73 @@
+"""The buttons of a card: pause, resume, cancel, retry, details. Each press is checked anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from slack_bolt import Ack, App, Respond
+
+from bot.commands import parsing
+from bot.commands.surface import Surface, answer_with, user_of
+from bot.errors import AlreadyRunning
+from bot.i18n import Translator
+from bot.jobs.control import Became, Control, Effect
+from bot.jobs.store import Requester
+from bot.messages import answers, buttons, presses, status
+from bot.messages.blocks import Message
+
+log = logging.getLogger(__name__)
+
+Deed = Callable[[int, Requester], Effect]
+
+
+def register(app: App, surface: Surface) -> None:
+    """Adds the four buttons that do something to a job."""
+    control = Control(surface.consulta)
+    for action_id, deed in {
+        buttons.PAUSE_ACTION: control.pause,
+        buttons.RESUME_ACTION: control.resume,
+        buttons.CANCEL_ACTION: control.cancel,
+        buttons.RETRY_ACTION: control.retry,
+    }.items():
+        app.action(action_id)(JobButton(surface, action_id, deed).pressed)
+
+
+class JobButton:
+    """One of the buttons. What it did is seen on the card; only what it didn't do is said."""
+
+    def __init__(self, surface: Surface, action_id: str, deed: Deed) -> None:
+        self._surface = surface
+        self._action_id = action_id
+        self._deed = deed
+
+    def pressed(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+        ack()
+        team_id, user_id = user_of(body)
+        t = self._surface.people.language_of(user_id)
+        alone = bool((body.get("container") or {}).get("is_ephemeral"))
+        value = str(body["actions"][0].get("value") or "")
+        answer_with(lambda: self._press(value, team_id, user_id, t, alone=alone), respond, t, replace=alone)
+
+    def _press(self, value: str, team_id: str, user_id: str, t: Translator, *, alone: bool) -> Message | None:
+        """What to say; None where the card says it. ``alone``: pressed under an answer to this person."""
+        surface = self._surface
+        job_id = parsing.number(value)
+        if job_id is None or surface.store.snapshot(job_id) is None:
+            return answers.unknown_job(job_id or 0, t)
+        if refusal := surface.refusal(answers.COPY_COMMAND, user_id, t, anew=True):
+            return refusal
+        try:
+            effect = self._deed(job_id, surface.people.requester(team_id, user_id))
+        except AlreadyRunning as running:
+            live = surface.store.snapshot(running.job_id)
+            assert live is not None  # noqa: S101 - jobs are never deleted while they are live
+            return answers.running_already(live, surface.announcer.link(live), t)
+        log.info("job %s: %s pressed by %s: %s", job_id, self._action_id, user_id, effect.became)
+        surface.wake_courier()
+        if effect.to_enqueue:
+            surface.enqueue(job_id)
+        if effect.became is Became.NOT_NOW:
+            return presses.not_now(effect.job, surface.announcer.link(effect.job), t)
+        return status.detail(effect.job, surface.announcer.link(effect.job), t) if alone else None

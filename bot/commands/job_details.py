@@ -1,0 +1,55 @@
+"""*Details* under a card: a modal that opens at once and is filled when everything has been read."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from slack_bolt import Ack, App
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.commands import parsing
+from bot.commands.surface import Surface, told, user_of
+from bot.i18n import Translator
+from bot.jobs.timeline import Timelines
+from bot.messages import answers, timeline
+from bot.messages.blocks import Message
+from bot.messages.buttons import DETAILS_ACTION
+from bot.slack import CONNECTION_ERRORS, error_name
+
+log = logging.getLogger(__name__)
+
+
+def register(app: App, surface: Surface) -> None:
+    app.action(DETAILS_ACTION)(JobDetails(surface).pressed)
+
+
+class JobDetails:
+    """Reads rows and changes nothing; still it is for those who may copy."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._timelines = Timelines(surface.consulta)
+
+    def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """A trigger lives for three seconds: the modal comes first, what it says afterwards."""
+        ack()
+        _, user_id = user_of(body)
+        t = self._surface.people.language_of(user_id)
+        job_id = parsing.number(str(body["actions"][0].get("value") or ""))
+        try:
+            opened = client.views_open(trigger_id=body["trigger_id"], view=timeline.loading(t))
+            found = told(lambda: self._view(job_id or 0, user_id, t), t)
+            view = timeline.telling(found, t) if isinstance(found, Message) else found
+            client.views_update(view_id=opened["view"]["id"], view=view)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("job %s: details not shown: %s", job_id, error_name(error))
+
+    def _view(self, job_id: int, user_id: str, t: Translator) -> Message | timeline.View:
+        job = self._surface.store.snapshot(job_id)
+        if job is None:
+            return answers.unknown_job(job_id, t)
+        if refusal := self._surface.refusal(answers.COPY_COMMAND, user_id, t, anew=True):
+            return refusal
+        return timeline.details(job, self._timelines.of(job_id), t)

@@ -1,0 +1,71 @@
+"""The answers of ``/copy-freeze``, and to who wants to start a copy while all are frozen."""
+
+from __future__ import annotations
+
+from bot.i18n import Translator
+from bot.jobs.snapshot import Freeze
+from bot.messages.answers import said
+from bot.messages.blocks import Message
+from bot.messages.naming import frozen_by, mention
+
+FREEZE_COMMAND = "/copy-freeze"
+
+
+def frozen_now(running: int, waiting: int, t: Translator) -> Message:
+    """To whoever froze: what stops because of it."""
+    text = t("All copies are frozen.")
+    if running:
+        text += " " + t.plural(
+            "{n} running copy stops at the end of its chunk.",
+            "{n} running copies stop at the end of their chunks.",
+            running,
+        )
+    if waiting:
+        text += " " + t.plural("{n} copy waits.", "{n} copies wait.", waiting)
+    return said(text, hint=_way_out(t))
+
+
+def still_frozen(freeze: Freeze, t: Translator) -> Message:
+    """Somebody asks what is so, or wants to freeze what is frozen."""
+    return said(f"{frozen_by(freeze, t)}.", hint=_way_out(t))
+
+
+def refused_because_frozen(freeze: Freeze, t: Translator) -> Message:
+    """Somebody wants to start a copy meanwhile."""
+    return said(
+        t("{frozen}. Nothing was started.", frozen=frozen_by(freeze, t)),
+        hint=_way_out(t),
+    )
+
+
+def lifted(freeze: Freeze, waiting: int, t: Translator) -> Message:
+    text = t("Copies run again. The freeze was {user}'s.", user=mention(freeze.by))
+    if waiting:
+        text += " " + t.plural("{n} copy goes on now.", "{n} copies go on now.", waiting)
+    return said(text)
+
+
+def not_frozen(t: Translator) -> Message:
+    return said(
+        t("Nothing is frozen."),
+        hint=t(
+            "`{command}` with or without a reason stops all copies at the end of their chunk.",
+            command=FREEZE_COMMAND,
+        ),
+    )
+
+
+def freeze_help(t: Translator) -> Message:
+    reason = t("maintenance of consulta")
+    lines = [
+        f"• `{FREEZE_COMMAND} {reason}` – "
+        + t("stops all copies at the end of their chunk, and refuses new ones"),
+        f"• `{FREEZE_COMMAND}` – "
+        + t("the same without a reason; while copies are frozen, who froze them and why"),
+        f"• `{FREEZE_COMMAND} off` – " + t("lets copies run again"),
+    ]
+    return said("\n".join(lines))
+
+
+def _way_out(t: Translator) -> str:
+    return t("`{command}` lets copies run again.", command=f"{FREEZE_COMMAND} off")

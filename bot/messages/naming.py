@@ -1,0 +1,34 @@
+"""How a message names somebody, and the freeze that somebody ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot.i18n import Translator
+from bot.jobs.snapshot import Freeze, JobSnapshot, Person
+from bot.messages.blocks import harmless
+
+#: The team of those who asked in a shell.
+SHELL = "shell"
+
+#: Turns a person into words: `mention` in Slack, the bare name in a terminal.
+Named = Callable[[Person], str]
+
+
+def mention(person: Person) -> str:
+    """A mention where Slack knows them, else the login that the shell knows."""
+    return harmless(person.name) if person.team == SHELL else f"<@{person.id}>"
+
+
+def requester(job: JobSnapshot) -> Person:
+    """Who asked for the job."""
+    return Person(job.requester_id, job.requester_team, job.requester_name)
+
+
+def frozen_by(freeze: Freeze, t: Translator, named: Named = mention) -> str:
+    """Who froze all copies, and why, without a full stop."""
+    if freeze.reason:
+        return t(
+            "Frozen by {user}: {reason}", user=named(freeze.by), reason=harmless(freeze.reason, limit=200)
+        )
+    return t("Frozen by {user}", user=named(freeze.by))

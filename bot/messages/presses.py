@@ -1,0 +1,19 @@
+"""Answers to who pressed a button of a card that doesn't fit any more. A press that fits changes the card."""
+
+from __future__ import annotations
+
+from bot.i18n import Translator
+from bot.jobs.snapshot import JobSnapshot
+from bot.messages.answers import said, to_card
+from bot.messages.blocks import Message
+from bot.messages.card import state
+
+
+def not_now(job: JobSnapshot, link: str | None, t: Translator) -> Message:
+    """The job has gone on since the card was drawn."""
+    text = t(
+        "Job {id} is {state} now, so that button has no meaning any more. Nothing was changed.",
+        id=job.id,
+        state=state(job, t),
+    )
+    return said(text, hint=to_card(link, t))

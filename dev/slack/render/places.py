@@ -1,0 +1,106 @@
+"""What is around the messages: the sidebar with the people to be, the head of a channel."""
+
+from dev.slack.core import Core
+from dev.slack.render.html import Html, el, join
+from dev.slack.render.messages import avatar
+from dev.slack.render.reader import Reader
+from dev.slack.seed import SLACKBOT
+from dev.slack.state import Channel, User
+
+HOME = "home"
+
+
+def people_of(core: Core) -> list[User]:
+    """Whom one can be on this page."""
+    return [u for u in core.ws.users.values() if not u.is_bot and not u.deleted and u.id != SLACKBOT]
+
+
+def channels_of(reader: Reader) -> list[Channel]:
+    """The public channels, and the private ones of this person."""
+    return [
+        channel
+        for channel in reader.core.ws.channels.values()
+        if not channel.is_im and (not channel.is_private or reader.user.id in channel.members)
+    ]
+
+
+def sidebar(reader: Reader) -> Html:
+    app = reader.core.ws.app
+    people = [
+        el(
+            "a",
+            avatar(reader, user.id),
+            el("span", user.real_name),
+            el("small", f"{user.locale[:2]}{' · ' + reader.t('admin') if user.is_admin else ''}"),
+            href=f"/as/{user.id}",
+            aria_current="true" if user.id == reader.user.id else None,
+        )
+        for user in people_of(reader.core)
+    ]
+    channels = [
+        _place(
+            reader, channel.id, f"{'🔒' if channel.is_private else '#'} {channel.name}", channel.is_archived
+        )
+        for channel in channels_of(reader)
+    ]
+    return join(
+        el("h1", reader.core.ws.team.name),
+        el("nav", el("h2", reader.t("Channels")), *channels, aria_label=reader.t("Channels")),
+        el(
+            "nav",
+            el("h2", reader.t("Apps")),
+            _place(reader, reader.core.dm(reader.user.id).id, f"⇄ {app.name}", False),
+            aria_label=reader.t("Apps"),
+        ),
+        el("nav", el("h2", reader.t("You are")), *people, class_="people", aria_label=reader.t("You are")),
+    )
+
+
+def place_head(reader: Reader, channel: Channel) -> Html:
+    """The name, and for the bot's conversation its tabs."""
+    if channel.is_im:
+        app, me = reader.core.ws.app, reader.user.id
+        tabs = (
+            el("a", reader.t("Home"), href=f"/as/{me}/{HOME}", role="tab", data_local=True, data_tab=HOME),
+            el(
+                "a",
+                reader.t("Messages"),
+                href=f"/as/{me}/{channel.id}",
+                role="tab",
+                data_local=True,
+                data_tab="im",
+            ),
+        )
+        return join(
+            el("h2", avatar(reader, app.bot_user), f" {app.name}"),
+            el("div", *tabs, role="tablist", class_="tabs") if reader.core.ws.home_enabled else None,
+        )
+    members = reader.plural("{n} member", "{n} members", len(channel.members))
+    return join(
+        el("h2", f"{'🔒' if channel.is_private else '#'} {channel.name}"),
+        el("small", members, class_="members"),
+    )
+
+
+def place_name(reader: Reader, channel: Channel) -> str:
+    return reader.core.ws.app.name if channel.is_im else f"#{channel.name}"
+
+
+def closed_to(reader: Reader, channel: Channel) -> str | None:
+    """Why this person can't write here."""
+    if channel.is_archived:
+        return reader.t("This channel is archived")
+    if reader.user.id not in channel.members:
+        return reader.t("You are not a member of this channel")
+    return None
+
+
+def _place(reader: Reader, channel_id: str, name: str, archived: bool) -> Html:
+    return el(
+        "a",
+        el("span", name),
+        href=f"/as/{reader.user.id}/{channel_id}",
+        class_="archived" if archived else None,
+        data_local=True,
+        data_channel=channel_id,
+    )

@@ -1,0 +1,110 @@
+"""One browser, a small Bolt app that shows every kind of interaction, and the real bot on real servers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from dev.browser import chromium
+from dev.guard import ROOT
+from dev.seed import seed_consulta, seed_prod
+from dev.slack.client import LocalSlack
+from dev.slack.server import LocalSlackServer
+from dev.stack import Stack
+from tests.local_slack.conftest import MANIFEST, _no_proxy  # noqa: F401 - a fixture
+from tests.local_slack.office import Office
+from tests.scenarios.conftest import CLUSTER, WORK
+from tests.scenarios.scene import Office as Company
+from tests.scenarios.scene import Scene
+
+from .desk import Desk
+
+OpenDesk = Callable[..., Desk]
+_rooms = itertools.count(1)
+_numbers = itertools.count(3001)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """For this folder only: while Playwright runs, no other test could have an event loop of its own."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the screenshots of this run are, to be looked at."""
+    return tmp_path_factory.mktemp("screenshots")
+
+
+@pytest.fixture
+def open_desk(browser: Browser) -> Iterator[OpenDesk]:
+    """Windows of one test. Each must have gone without an error and without a request to elsewhere."""
+    desks: list[Desk] = []
+
+    def open_one(url: str, user: str, place: str, *, phone: bool = False) -> Desk:
+        desks.append(Desk(browser, url, user, place, phone=phone))
+        return desks[-1]
+
+    yield open_one
+    for desk in desks:
+        desk.close()
+    assert [trouble for desk in desks for trouble in desk.troubles] == []
+
+
+@pytest.fixture(scope="package")
+def office() -> Iterator[Office]:
+    with LocalSlackServer(manifest=MANIFEST, rate_limits=False) as server:
+        place = Office(LocalSlack(server.url))
+        yield place
+        place.leave()
+
+
+@pytest.fixture
+def room(office: Office) -> Iterator[str]:
+    """A channel of its own for each test, with everybody in it."""
+    channel = f"C0BROWSER{next(_rooms)}"
+    office.slack.add_channel(channel, channel.lower(), ["U0ANA", "U0BOB", "U0CARLA", "U0BOT"])
+    office.submission = {}
+    office.held.clear()
+    yield channel
+    office.held.set()
+    office.slack.clear_faults()
+    for person in (office.ana, office.bob):
+        if person.modal() is not None:
+            person.close_modal(everything=True)
+
+
+@pytest.fixture(scope="package")
+def company() -> Iterator[Company]:
+    """The product: both databases, a bot and a worker."""
+    config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
+    with Stack(config=config, slack=True, settings=CLUSTER) as stack:
+        seed_prod(stack.prod_url, rows=5_000)
+        seed_consulta(stack.consulta_url)
+        notes = "CREATE TABLE item_notes (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)"
+        stack.prod.psql(notes, "prod")
+        stack.consulta.psql(notes, "consulta")
+        stack.migrate()
+        company = Company(stack)
+        company.slack.wait_connected()
+        company.workers(1)
+        yield company
+        company.close()
+
+
+@pytest.fixture
+def scene(company: Company) -> Iterator[Scene]:
+    """A liquidation that prod's catalogue has, and a channel with everybody in it."""
+    number = next(_numbers)
+    scene = Scene(company, number, f"C0SCENE{number}", name=f"Sueldos mensuales {number}")
+    company.slack.add_channel(scene.channel, f"nomina-{number}", ["U0ANA", "U0BOB", "U0CARLA", "U0BOT"])
+    company.prod.execute(
+        "INSERT INTO liquidations VALUES (%s, %s, '2026-10-01', 'prueba', now())", [number, scene.name]
+    )
+    yield scene
+    company.clean_up()

@@ -1,0 +1,105 @@
+"""A message with everything that Block Kit has and the page draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.local_slack.office import button
+
+Json = dict[str, Any]
+
+
+def words(text: str) -> Json:
+    return {"type": "plain_text", "text": text}
+
+
+def options(*names: str) -> list[Json]:
+    return [{"text": words(name), "value": name.lower()} for name in names]
+
+
+TEXT = (
+    "*bold*, _italic_, ~struck~, `code`, a <https://example.com|link>, <@U0ANA>, <#C0PAYROLL>, "
+    "<!subteam^S0ADMINS>, :tada: and <!date^1795534208^{date_long} at {time}|then>\n"
+    "&gt; quoted &amp; escaped &lt;b&gt;\n```\nfixed\n```"
+)
+
+MARKDOWN = "## Markdown\n\n- one **two**\n- [three](https://example.com)\n\n| a | b |\n|---|---|\n| 1 | 2 |"
+
+TABLE: Json = {
+    "type": "table",
+    "column_settings": [{"align": "left"}, {"align": "right"}],
+    "rows": [
+        [{"type": "raw_text", "text": text} for text in row]
+        for row in (("Range", "Rows"), ("1 – 1.000", "1.000"), ("1.001 – 2.000", "998"))
+    ],
+}
+
+BLOCKS: list[Json] = [
+    {"type": "header", "text": words("Everything :tada:")},
+    {
+        "type": "section",
+        "text": {"type": "mrkdwn", "text": TEXT},
+        "accessory": {"type": "overflow", "action_id": "size_more", "options": options("Pause", "Stop")},
+    },
+    {"type": "section", "fields": [words("Rows\n1.000"), words("Bytes\n42 MB")]},
+    {"type": "divider"},
+    {"type": "context", "elements": [{"type": "mrkdwn", "text": "quiet _words_"}]},
+    TABLE,
+    {"type": "markdown", "text": MARKDOWN},
+    {
+        "type": "rich_text",
+        "elements": [
+            {
+                "type": "rich_text_section",
+                "elements": [
+                    {"type": "text", "text": "Rich ", "style": {"bold": True}},
+                    {"type": "user", "user_id": "U0BOB"},
+                ],
+            },
+            {
+                "type": "rich_text_list",
+                "style": "ordered",
+                "elements": [
+                    {"type": "rich_text_section", "elements": [{"type": "text", "text": each}]}
+                    for each in ("first", "second")
+                ],
+            },
+        ],
+    },
+    {
+        "type": "image",
+        "image_url": "https://example.com/x.png",
+        "alt_text": "A chart",
+        "title": words("Chart"),
+    },
+    {
+        "type": "actions",
+        "block_id": "row",
+        "elements": [
+            {**button("Copy", "size_go"), "style": "primary"},
+            {
+                "type": "static_select",
+                "action_id": "size_one",
+                "placeholder": words("Size"),
+                "options": options("S", "L"),
+            },
+            {"type": "users_select", "action_id": "size_who", "placeholder": words("Who")},
+            {
+                "type": "multi_static_select",
+                "action_id": "size_many",
+                "placeholder": words("Several"),
+                "options": options("Red", "Green", "Blue"),
+            },
+            {"type": "datepicker", "action_id": "size_day", "initial_date": "2026-10-31"},
+        ],
+    },
+    {
+        "type": "actions",
+        "block_id": "ticks",
+        "elements": [
+            {"type": "checkboxes", "action_id": "size_ticks", "options": options("Rows", "Digests")},
+            {"type": "radio_buttons", "action_id": "size_pick", "options": options("Now", "Later")},
+        ],
+    },
+    {"type": "card", "title": words("Not drawn"), "body": words("here")},
+]

@@ -1,0 +1,84 @@
+"""/copy-freeze stops what runs within a chunk and refuses what is new, and everybody sees who did it."""
+
+from __future__ import annotations
+
+from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
+from .test_controlling_a_copy import in_place, shell
+
+REASON = "mantenimiento *de* consulta <!channel>"
+BEFORE = 5
+
+
+def test_a_freeze_in_the_middle_of_a_copy_stops_it_at_its_chunk_s_end_until_it_is_lifted(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(1)
+    scene.seed()
+    with scene.roadblock() as roadblock:
+        job_id = scene.start()
+        roadblock.reached(job_id)
+        scene.card(job_id)
+        said = scene.ask(scene.bob, REASON, "/copy-freeze")
+        assert EN("All copies are frozen.") in said
+        assert "1 running copy" in said
+        # Who and why, at once, with nothing that would call everybody.
+        card = scene.card_with(job_id, "<@U0BOB>: mantenimiento")
+        assert "<!channel>" not in str(card.blocks)
+        roadblock.lift()
+        until(lambda: scene.events(job_id)[-1] == "frozen", what="the freeze in the worker")
+    assert in_place(scene) == (BEFORE + 1) * CHUNK_ROWS
+    assert scene.job(job_id)["status"] == "pending"
+    assert ES("Frozen by {user}: {reason}", user="<@U0BOB>", reason="") in scene.card_with(job_id, "🧊").plain
+    # Nothing new either: not by the command, not by the shell.
+    assert "<@U0BOB>" in scene.ask(scene.ana, str(scene.liquidation + 1), "/copy-liquidation")
+    refused = shell(office, "copy", 42)
+    assert refused.returncode == 1
+    assert "has frozen all copies: mantenimiento" in refused.stderr
+    # Somebody else asks, or freezes what is frozen: it stays as it is.
+    for text in ("", "otra cosa"):
+        assert "<@U0BOB>" in scene.ask(scene.ana, text, "/copy-freeze")
+    assert len(scene.rows("SELECT 1 FROM traspaso.copy_freezes WHERE lifted_at IS NULL")) == 1
+    assert ES("Copies run again. The freeze was {user}'s.", user="<@U0BOB>") in scene.ask(
+        scene.ana, "off", "/copy-freeze"
+    )
+    job = scene.completed(job_id)
+    assert job["unchanged_records"] == (BEFORE + 1) * CHUNK_ROWS
+    assert scene.events(job_id) == ["requested", "claimed", "frozen", "claimed", "completed"]
+    assert ES("Nothing is frozen.") in scene.ask(scene.ana, "off", "/copy-freeze")
+
+
+def test_an_offer_from_before_the_freeze_is_refused_at_the_press(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(20)
+    offer = scene.offer(scene.ana)
+    frozen = shell(office, "freeze", "cierre", "de", "mes")
+    assert frozen.returncode == 0, frozen.stderr
+    said = scene.press(scene.ana, offer)
+    assert "cierre de mes" in said
+    assert not scene.jobs()
+    assert shell(office, "unfreeze").returncode == 0
+    assert shell(office, "unfreeze").returncode == 1
+    scene.completed(scene.start())
+
+
+def test_who_may_not_copy_may_not_freeze(scene: Scene) -> None:
+    for text in ("", "off", "motivo"):
+        assert "<!subteam^S0ADMINS>" in scene.ask(scene.carla, text, "/copy-freeze")
+    assert "/copy-freeze off" in scene.ask(scene.carla, "help", "/copy-freeze")
+    assert not scene.rows("SELECT 1 FROM traspaso.copy_freezes WHERE lifted_at IS NULL")
+
+
+def test_a_copy_can_be_cancelled_while_all_is_frozen(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed()
+    with scene.roadblock() as roadblock:
+        job_id = scene.start()
+        roadblock.reached(job_id)
+        scene.card(job_id)
+        scene.ask(scene.bob, "", "/copy-freeze")
+        scene.bob.press(scene.card(job_id), "job.cancel")
+        until(lambda: scene.job(job_id)["stop_requested"], what="the wish")
+        roadblock.lift()
+        scene.ended(job_id, "cancelled")
+    scene.told(job_id)
+    assert "<@U0BOB>" in scene.reply(job_id).plain
