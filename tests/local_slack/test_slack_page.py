@@ -15,6 +15,7 @@ import psutil
 from slack_sdk import WebClient
 
 from dev.guard import ROOT
+from dev.slack import chat, conversations, files, people, pins, views
 from dev.slack.client import LocalSlack
 
 from .conftest import MANIFEST
@@ -166,3 +167,22 @@ def test_a_channel_of_ten_thousand_messages_comes_by_the_window(slack: LocalSlac
     older = get(slack, f"/page/U0ANA/history/C0PAYROLL?before={oldest}").json()
     assert "Message 9,950" in older["messages"][-1]["html"]
     assert len(older["messages"]) == 50
+
+
+def test_the_docs_name_every_method_that_is_modelled() -> None:
+    page = (ROOT / "docs" / "local-slack.md").read_text("utf-8")
+    families = [
+        chat.METHODS,
+        conversations.METHODS,
+        files.METHODS,
+        people.METHODS,
+        pins.METHODS,
+        views.METHODS,
+    ]
+    missing = [
+        name
+        for family in families
+        for name in family
+        if f"`{name}`" not in page and f"`{name.rpartition('.')[2]}`" not in page
+    ]
+    assert missing == []
