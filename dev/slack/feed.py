@@ -147,6 +147,7 @@ class Feed:
             "parent": message.thread_ts if message.is_reply else None,
             "broadcast": message.broadcast,
             "mine": message.user == self._me,
+            "mention": f"<@{self._me}>" in f"{message.text}{message.blocks}",
             "html": message_html(self._reader, message),
         }
 
