@@ -3,10 +3,10 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock catalog bench picture clean
+.PHONY: help demo test lint lock catalog bench screenshots clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.complete ## copy a liquidation from start to end on real servers (STAY=1: and leave them up to play with)
 	@$(BIN)/python -m dev.demo $(if $(filter-out 0,$(STAY)),--stay)
@@ -32,8 +32,8 @@ catalog: .venv/.complete ## the Spanish catalog anew, from the sentences in the 
 bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QUICK=1: in three minutes, nothing written)
 	@$(BIN)/python -m dev.bench $(if $(filter-out 0,$(QUICK)),--quick)
 
-picture: .venv/.complete ## docs/card.svg anew, from the card's own code
-	@$(BIN)/python -m dev.picture docs/card.svg
+screenshots: .venv/.complete ## docs/screenshots anew, from the real bot in the local Slack's page
+	@$(BIN)/python -m dev.screenshots docs/screenshots
 
 clean: ## remove the virtual environment and all caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -117,13 +117,15 @@ def stay(stack: Stack) -> None:
     """Says how to play with what is up, and waits for Ctrl-C."""
     environment = stack.environment()
     names = ("PROD_DATABASE_URL", "CONSULTA_DATABASE_URL", "REDIS_URL", "TRASPASO_CONFIG")
-    say("[bold]Everything stays up until Ctrl-C.[/] In another terminal:\n")
+    say("[bold]Everything stays up until Ctrl-C.[/] Be an admin in the workspace, in a browser:\n")
+    say(f"  {slack_url(stack)}/as/{ADMIN}/{CHANNEL}")
+    say("\nIn another terminal:\n")
     for name in names:
         say(f"  export {name}={environment[name]}")
     program = relative(PRODUCT_PROGRAMS / "traspaso")
     say(f"\n  {program} status")
     say(f"  {program} copy 41")
-    say(f"\nLogs: {stack.folder}/*.log\nLocal Slack: {slack_url(stack)}")
+    say(f"\nLogs: {stack.folder}/*.log")
     signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 

@@ -30,6 +30,7 @@ class Feed:
         self._born = born
         self._reader = Reader(core, user)
         self._me = user.id
+        self._dm = core.dm(user.id).id
 
     # ------------------------------------------------------------------------------- asked for by the page
 
@@ -40,7 +41,7 @@ class Feed:
             "seq": self._core.changes.seq,
             "born": self._core.clock.ts(),
             "me": {"id": self._me, "name": self._reader.user.real_name, "admin": self._reader.user.is_admin},
-            "app": {"name": ws.app.name, "dm": self._core.dm(self._me).id, "home": ws.home_enabled},
+            "app": {"name": ws.app.name, "dm": self._dm, "home": ws.home_enabled},
             "words": words_of(self._reader.user.locale),
             "commands": [
                 {"name": c.name, "hint": c.hint, "description": c.description} for c in ws.commands.values()
@@ -146,6 +147,7 @@ class Feed:
             "parent": message.thread_ts if message.is_reply else None,
             "broadcast": message.broadcast,
             "mine": message.user == self._me,
+            "mention": f"<@{self._me}>" in f"{message.text}{message.blocks}",
             "html": message_html(self._reader, message),
         }
 

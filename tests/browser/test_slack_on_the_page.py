@@ -185,7 +185,7 @@ def test_what_only_one_person_sees_is_gone_when_the_page_is_loaded_again(
 ) -> None:
     ana, bob = (open_desk(office.slack.url, user, room) for user in ("U0ANA", "U0BOB"))
     ana.say("/copy-liquidation 42")
-    expect(ana.row("Copying 42")).to_contain_text("Solo visible para ti")
+    expect(ana.row("Copying 42")).to_contain_text("Solo visible para usted")
     office.app.client.chat_postMessage(channel=room, text="For all")
     expect(bob.row("For all")).to_be_visible()
     expect(bob.room).not_to_contain_text("Copying 42")
@@ -239,6 +239,37 @@ def test_a_picture_of_the_bot_shows_in_its_thread(
     expect(shown).to_be_visible()
     assert shown.evaluate("image => image.naturalWidth") == 240
     bob.shoot(pictures, "picture-in-thread")
+
+
+def test_a_message_in_another_channel_is_marked_once_with_the_times_one_is_mentioned(
+    office: Office, room: str, open_desk: OpenDesk
+) -> None:
+    bob = open_desk(office.slack.url, "U0BOB", "C0OPEN")
+    client = office.app.client
+    ts = client.chat_postMessage(channel=room, text="<@U0BOB> 0 %")["ts"]
+    client.chat_update(channel=room, ts=ts, text="<@U0BOB> 50 %")
+    client.chat_postMessage(channel=room, text="<@U0BOB> and again")
+    link = bob.page.get_by_role("link", name=f"# {room.lower()}")
+    expect(link).to_have_attribute("data-mentions", "2")
+    link.click()
+    expect(bob.row("and again")).to_be_visible()
+    expect(link).not_to_have_attribute("data-mentions", "2")
+
+
+def test_who_looks_can_be_changed_and_the_channel_stays(
+    office: Office, room: str, open_desk: OpenDesk
+) -> None:
+    ana = open_desk(office.slack.url, "U0ANA", room)
+    ana.page.get_by_role("link", name="Bob Brown").click()
+    expect(ana.page.get_by_role("textbox", name=f"Message #{room.lower()}")).to_be_visible()
+    assert ana.page.url.endswith(f"/as/U0BOB/{room}")
+
+
+def test_a_channel_that_is_not_there_leads_to_one_that_is(office: Office, open_desk: OpenDesk) -> None:
+    ana = open_desk(office.slack.url, "U0ANA", "C0NOWHERE")
+    expect(ana.page.get_by_role("status")).to_have_text("U0ANA sees no channel C0NOWHERE")
+    expect(ana.page.get_by_role("heading", name="# payroll")).to_be_visible()
+    ana.troubles.clear()
 
 
 HOSTILE = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'

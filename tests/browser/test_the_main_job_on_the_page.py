@@ -26,7 +26,7 @@ def test_an_admin_copies_a_liquidation_and_watches_the_pinned_bar_move(
     ana.box.press_sequentially(str(scene.liquidation))
     ana.box.press("Enter")
     offer = ana.row(ES("Copy liquidation {id}?", id=scene.liquidation))
-    expect(offer).to_contain_text("Solo visible para ti")
+    expect(offer).to_contain_text("Solo visible para usted")
     expect(offer).to_contain_text(ES.number(ROWS))
     ana.shoot(pictures, "preview")
 
@@ -77,7 +77,7 @@ def test_somebody_without_permission_is_refused_and_told_whom_to_ask(
     carla = open_desk(scene.slack.url, "U0CARLA", scene.channel)
     carla.say(f"/copy-liquidation {scene.liquidation}")
     answer = carla.row(ES("You may not use `{command}`.", command="/copy-liquidation").replace("`", ""))
-    expect(answer).to_contain_text("Solo visible para ti")
+    expect(answer).to_contain_text("Solo visible para usted")
     expect(answer.get_by_role("button")).to_have_count(0)
     carla.shoot(pictures, "without-permission")
 

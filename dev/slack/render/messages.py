@@ -1,5 +1,6 @@
 """A message as a row of the channel, and what a channel says about its pins."""
 
+from dev.slack.inputs import initial_values
 from dev.slack.render.blocks import blocks_html, files_html
 from dev.slack.render.html import Html, el, join
 from dev.slack.render.mrkdwn import mrkdwn
@@ -43,7 +44,8 @@ def message_html(reader: Reader, message: Message) -> Html:
 
 def content_html(reader: Reader, message: Message) -> Html:
     """The blocks, or else the text; then the files."""
-    sight = Sight(reader, message.values.get(reader.user.id, {}), message.marks.get(reader.user.id, []))
+    values = initial_values(message.blocks or [], message.values.get(reader.user.id, {}))
+    sight = Sight(reader, values, message.marks.get(reader.user.id, []))
     shown = (
         blocks_html(sight, message.blocks)
         if message.blocks

@@ -33,6 +33,7 @@ def sidebar(reader: Reader) -> Html:
             el("span", user.real_name),
             el("small", f"{user.locale[:2]}{' · ' + reader.t('admin') if user.is_admin else ''}"),
             href=f"/as/{user.id}",
+            data_person=user.id,
             aria_current="true" if user.id == reader.user.id else None,
         )
         for user in people_of(reader.core)
@@ -52,7 +53,7 @@ def sidebar(reader: Reader) -> Html:
             _place(reader, reader.core.dm(reader.user.id).id, f"⇄ {app.name}", False),
             aria_label=reader.t("Apps"),
         ),
-        el("nav", el("h2", reader.t("You are")), *people, class_="people", aria_label=reader.t("You are")),
+        el("nav", el("h2", reader.t("View as")), *people, class_="people", aria_label=reader.t("View as")),
     )
 
 

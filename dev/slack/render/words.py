@@ -1,7 +1,7 @@
 """The words of the page itself, in the languages of its people. The English ones are the keys."""
 
 ES = {
-    "Only visible to you": "Solo visible para ti",
+    "Only visible to you": "Solo visible para usted",
     "APP": "APP",
     "edited": "editado",
     "Pinned by {name}": "Fijado por {name}",
@@ -36,7 +36,7 @@ ES = {
     "Slack didn't get an answer in time": "Slack no recibió respuesta a tiempo",
     "{name} has no home tab yet": "{name} todavía no tiene pestaña de inicio",
     "This channel is archived": "Este canal está archivado",
-    "You are not a member of this channel": "No forma parte de este canal",
+    "You are not a member of this channel": "No es miembro de este canal",
     "{n} members": "{n} miembros",
     "{n} member": "{n} miembro",
     "today": "hoy",
@@ -51,7 +51,7 @@ ES = {
     "Socket Mode": "Socket Mode",
     "Faults": "Fallos",
     "Commands": "Comandos",
-    "You are": "Usted es",
+    "View as": "Ver como",
     "admin": "admin",
     "Menu": "Menú",
     "Delete message": "Eliminar el mensaje",

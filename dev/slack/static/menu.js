@@ -128,7 +128,7 @@ export function listen() {
     if (event.key === "ArrowDown" && closed) open(menu, "");
     else if (event.key === "ArrowDown") point(menu, rows[Math.min(at + 1, rows.length - 1)]);
     else if (event.key === "ArrowUp") point(menu, rows[Math.max(at - 1, 0)]);
-    else if (event.key === "Enter" && !closed && rows[at]) choose(menu, rows[at].pick);
+    else if (event.key === "Enter") closed || !rows[at] || choose(menu, rows[at].pick);
     else if (event.key === "Escape" && !closed) close(menu);
     else return;
     event.preventDefault();

@@ -1,5 +1,5 @@
 // One person's page: where they are, what is beside it, and the one stream of changes.
-import { $, $$, fragment, look, me, speak, t, toast } from "./dom.js";
+import { $, $$, act as bot, fragment, look, me, speak, t, toast } from "./dom.js";
 import * as act from "./act.js";
 import * as hood from "./hood.js";
 import * as menu from "./menu.js";
@@ -9,6 +9,7 @@ import { MessageList } from "./list.js";
 
 const list = new MessageList($("#list"), $("#room"));
 const pane = new MessageList($("#pane-list"), $("#pane-body"), { apart: true });
+const newest = new Map(); // by channel, the last message that was news
 let boot, composer, reply, place;
 let thread = null; // the ts of the open thread; "pins" while the pins are open
 let loading = false;
@@ -25,7 +26,14 @@ async function enter() {
   const channel = home ? boot.app.dm : wanted.channel;
   place = home ? "home" : channel;
   document.body.classList.remove("menu");
-  let found = await look(`history/${channel}`, { born: boot.born });
+  let found;
+  try {
+    found = await look(`history/${channel}`, { born: boot.born });
+  } catch (error) {
+    toast(error.message);
+    history.replaceState(null, "", `/as/${me}`);
+    return enter();
+  }
   list.fill(found.messages, found.more);
   document.body.dataset.channel = channel;
   $("#head").replaceChildren(fragment(found.head));
@@ -55,8 +63,12 @@ async function enter() {
 function here() {
   for (const each of $$("#sidebar [data-channel]")) {
     const current = each.dataset.channel === document.body.dataset.channel;
-    if (current) each.classList.remove("unread");
+    if (current) seen(each);
     each.toggleAttribute("aria-current", current);
+  }
+  for (const each of $$("#sidebar [data-person]")) {
+    const same = place === boot.app.dm ? "" : `/${place}`;
+    each.href = `/as/${each.dataset.person}${same}`;
   }
   for (const tab of $$("#head [data-tab]")) {
     tab.setAttribute("aria-selected", (tab.dataset.tab === "home") === (place === "home"));
@@ -74,9 +86,7 @@ function pins({ bar, panel }) {
 
 async function openHome() {
   modal.showHome((await look("home")).html);
-  fetch("/admin/open_home", {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ user: me }),
-  });
+  bot("open_home", { user: me });
 }
 
 async function openThread(ts) {
@@ -119,11 +129,27 @@ async function older() {
 
 // ------------------------------------------------------------------------------------------- what changed
 
+function unseen(channel, mentions) {
+  const link = $(`#sidebar [data-channel="${channel}"]`);
+  if (!link) return;
+  link.classList.add("unread");
+  const count = Number(link.dataset.mentions ?? 0) + Number(mentions);
+  if (count) link.dataset.mentions = count;
+}
+
+function seen(link) {
+  link.classList.remove("unread");
+  delete link.dataset.mentions;
+}
+
 const told = {
   message(event) {
     const { channel, ts, html, parent } = event;
     if (channel !== document.body.dataset.channel) {
-      if (html && !event.mine) $(`#sidebar [data-channel="${channel}"]`)?.classList.add("unread");
+      if (html && !event.mine && ts > (newest.get(channel) ?? boot.born)) {
+        newest.set(channel, ts); // an edit is no news
+        unseen(channel, event.mention);
+      }
       return;
     }
     pins(event);
@@ -143,9 +169,9 @@ const told = {
   modal: (event) => modal.showModal(event.html),
   home: (event) => modal.showHome(event.html),
   channel(event) {
-    const unread = $$("#sidebar .unread").map((each) => each.dataset.channel);
+    const unread = $$("#sidebar .unread").map((each) => [each.dataset.channel, Number(each.dataset.mentions ?? 0)]);
     $("#sidebar").replaceChildren(fragment(event.sidebar));
-    for (const each of unread) $(`#sidebar [data-channel="${each}"]`)?.classList.add("unread");
+    for (const [each, mentions] of unread) unseen(each, mentions);
     here();
     if (event.channel === document.body.dataset.channel && place !== "home") enter();
   },

@@ -1,0 +1,89 @@
+"""``make screenshots``: the README's pictures, taken from the local Slack's page while the real bot copies.
+
+python -m dev.screenshots docs/screenshots
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from dev.browser import chromium
+from dev.demo import CHANNEL, CLUSTER, LIQUIDATION, slack_url
+from dev.guard import ROOT
+from dev.seed import seed_consulta, seed_prod
+from dev.slack.client import LocalSlack
+from dev.stack import Stack
+
+#: Many chunks and a slow hand, so that there is time to take a picture in the middle.
+WORK = "\n[work]\nchunk_rows = 10000\nchunk_seconds = 60\nrows_per_second = 40000\ncard_seconds = 1\n"
+ROWS = 200_000
+WIDE, PHONE = (1060, 560), (390, 700)
+LARGEST_BYTES = 120_000
+MIDDLE = re.compile(r"\b[56]\d\s?%")
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
+    with Stack(config=config, slack=True, settings=CLUSTER) as stack, chromium() as browser:
+        seed_prod(stack.prod_url, rows=ROWS)
+        seed_consulta(stack.consulta_url)
+        stack.migrate()
+        slack = LocalSlack(slack_url(stack))
+        stack.start_bot()
+        stack.start_worker(ready="ready for action")
+        slack.wait_connected()
+        take_all(browser, slack, lambda page, name: shoot(page, folder / f"{name}.png"))
+
+
+def take_all(browser: Browser, slack: LocalSlack, take: Callable[[Page, str], None]) -> None:
+    slack.user("U0BOB").say(CHANNEL, f"¿Podemos pasar la {LIQUIDATION} a consulta? La auditoría empieza hoy.")
+    slack.user("U0ANA").say(CHANNEL, "Sí, ya la lanzo.")
+    ana, bob = window(browser, slack, "U0ANA", WIDE), window(browser, slack, "U0BOB", PHONE)
+    box = ana.locator("#composer").get_by_role("textbox")
+    box.press_sequentially("/copy")
+    expect(ana.get_by_role("option").first).to_be_visible()
+    take(ana, "command")
+    box.fill(f"/copy-liquidation {LIQUIDATION}")
+    box.press("Enter")
+    press = ana.get_by_role("button", name="Copiar", exact=True)
+    expect(press).to_be_visible()
+    take(ana, "preview")
+    press.click()
+    expect(ana.locator("#bar")).to_contain_text(MIDDLE, timeout=60_000)
+    take(ana, "running")
+    take(bob, "phone")
+    expect(ana.get_by_role("button", name="1 respuesta")).to_be_visible(timeout=60_000)
+    ana.reload()  # what only she sees goes, and leaves room
+    ana.get_by_role("button", name="1 respuesta").click()
+    expect(ana.locator("#pane").get_by_role("article")).to_have_count(2)
+    take(ana, "ended")
+    ana.get_by_role("button", name="Cerrar").last.click()
+    ana.locator("#hood-open").click()
+    take(ana, "under-the-hood")
+
+
+def window(browser: Browser, slack: LocalSlack, user: str, size: tuple[int, int]) -> Page:
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.goto(f"{slack.url}/as/{user}/{CHANNEL}")
+    expect(page.locator("body[data-stream=open]")).to_be_attached()
+    return page
+
+
+def shoot(page: Page, path: Path) -> None:
+    """Without the pointer and the caret; a picture that is too large says so."""
+    page.mouse.move(0, 0)
+    page.screenshot(path=path, caret="hide", animations="disabled")
+    size = path.stat().st_size
+    if size > LARGEST_BYTES:
+        raise SystemExit(f"{path} has {size:,} bytes, more than {LARGEST_BYTES:,}")
+    print(f"{path}: {size:,} bytes")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
