@@ -48,7 +48,7 @@ def reply(job: JobSnapshot, t: Translator) -> Message:
         case _ if unapproved := ended_by_it(job, t):
             text = t(
                 "{mention} {liquidation} was not copied. {what}",
-                mention=mention,
+                mention=who,
                 liquidation=liquidation,
                 what=f"{unapproved}.",
             )

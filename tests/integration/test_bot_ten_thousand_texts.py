@@ -25,6 +25,7 @@ from bot.app import build_app
 from bot.config_file import CatalogueSection, CopySection, File, SlackSection
 from bot.jobs.approvals import Approvals
 from bot.jobs.history import History
+from bot.messages.freezing import FREEZE_COMMAND
 from bot.messages.preview import COPY_ACTION
 from bot.slack import client
 from copier import TableName
@@ -41,7 +42,12 @@ TEXTS = 10_000
 SECONDS = 1.0
 PEOPLE = ["U0ANA", "U0BOB", "U0CARLA"]
 MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
-COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
+#: All but /copy-freeze, which takes any text as its reason and freezes: that is what it should start.
+COMMANDS = [
+    entry["command"]
+    for entry in MANIFEST["features"]["slash_commands"]
+    if entry["command"] != FREEZE_COMMAND
+]
 ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)"
 
 #: What people type, nearly type, paste, or try.
@@ -123,9 +129,10 @@ class Bot:
 
 
 @pytest.fixture
-def bot(prod: Database, consulta: Database, jobs: Jobs) -> Iterator[Bot]:
-    for side in (prod, consulta):
-        side.execute(ITEMS)
+def bot(prod: Database, jobs: Jobs) -> Iterator[Bot]:
+    prod.execute(ITEMS)
+    with jobs.engine.begin() as consulta:
+        consulta.exec_driver_sql(ITEMS)
     prod.execute("INSERT INTO items SELECT g, 42, 'n' FROM generate_series(1, 50) g")
     prod.execute("CREATE TABLE liquidations (id bigint PRIMARY KEY, name text)")
     prod.execute("INSERT INTO liquidations VALUES (42, '<!channel> *42*')")
@@ -143,7 +150,7 @@ def bot(prod: Database, consulta: Database, jobs: Jobs) -> Iterator[Bot]:
         surface = surface_of(
             web,
             jobs,
-            engine(consulta.url),
+            jobs.engine,
             engine(prod.url),
             File(slack=section, copies=copies, liquidations=listed),
             store=jobs.store,
