@@ -109,9 +109,7 @@ def move(rows: int) -> sql.Composable:
 
 def digest(rows: Slice, part: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their hashes; see `copier.digest`."""
-    return sql.SQL("SELECT count(*), {} FROM {} WHERE {}").format(
-        _xor(rows.row_hash), rows.table.identifier, rows.within(part)
-    )
+    return _digest(rows.row_hash, rows, part)
 
 
 def arrivals(rows: Slice, part: KeyRange, base: str) -> sql.Composable:
@@ -132,14 +130,18 @@ def hashes(rows: Slice, part: KeyRange, first: int | None = None) -> sql.Composa
 
     ``first`` asks for so many rows only.
     """
-    ordered = sql.SQL("SELECT * FROM {} WHERE {} ORDER BY {} LIMIT {}").format(
-        rows.table.identifier, rows.within(part), rows.keys.order, sql.Literal(first)
-    )
-    whole = sql.SQL("SELECT * FROM {} WHERE {}").format(rows.table.identifier, rows.within(part))
+    first_only = sql.SQL(" ORDER BY {} LIMIT {}").format(rows.keys.order, sql.Literal(first))
     return sql.SQL(
         "SELECT string_agg(pg_catalog.int8send({}), ''::bytea ORDER BY {}), "
-        "pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text FROM ({}) AS part"
-    ).format(rows.row_hash, rows.keys.order, whole if first is None else ordered)
+        "pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text "
+        "FROM (SELECT * FROM {} WHERE {}{}) AS part"
+    ).format(
+        rows.row_hash,
+        rows.keys.order,
+        rows.table.identifier,
+        rows.within(part),
+        sql.SQL("") if first is None else first_only,
+    )
 
 
 def keys_at(rows: Slice, part: KeyRange, places: Iterable[int]) -> sql.Composable:
@@ -158,9 +160,7 @@ def keys_at(rows: Slice, part: KeyRange, places: Iterable[int]) -> sql.Composabl
 
 def key_digest(rows: Slice, part: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their keys' hashes."""
-    return sql.SQL("SELECT count(*), {} FROM {} WHERE {}").format(
-        _xor(rows.key_hash), rows.table.identifier, rows.within(part)
-    )
+    return _digest(rows.key_hash, rows, part)
 
 
 def key_hashes(rows: Slice, part: KeyRange) -> sql.Composable:
@@ -223,34 +223,19 @@ def row_bytes(table: TableName, at_least: int) -> sql.Composable:
     """).format(name=sql.Literal(str(table)), rows=sql.Literal(at_least))
 
 
-def catalogue_entry(
-    table: TableName, label: Column, changed: Column | None, number: Column, liquidation_id: int
-) -> sql.Composable:
-    """A liquidation's name, and when it last changed: NULL where no column tells."""
-    return sql.SQL("SELECT {}::text, {} FROM {} WHERE {} = {} LIMIT 1").format(
+def catalogue_label(table: TableName, label: Column, number: Column, liquidation_id: int) -> sql.Composable:
+    return sql.SQL("SELECT {}::text FROM {} WHERE {} = {} LIMIT 1").format(
         sql.Identifier(label.name),
-        sql.SQL("NULL") if changed is None else _moment(changed),
         table.identifier,
         sql.Identifier(number.name),
         number_literal(liquidation_id, number.type.base),
     )
 
 
-def _moment(column: Column) -> sql.Composable:
-    """As timestamptz. A time without a zone is one of the server's own zone: the session's is UTC here."""
-    name = sql.Identifier(column.name)
-    if column.type.base == "timestamp with time zone":
-        moment: sql.Composable = name
-    elif column.type.base in {"timestamp without time zone", "date"}:
-        zone = sql.SQL("(SELECT reset_val FROM pg_catalog.pg_settings WHERE pg_settings.name = 'TimeZone')")
-        moment = sql.SQL("({}::timestamp AT TIME ZONE {})").format(name, zone)
-    else:
-        return sql.SQL("NULL")
-    return sql.SQL("CASE WHEN isfinite({}) THEN {} END").format(name, moment)
-
-
-def _xor(hashed: sql.Composable) -> sql.Composable:
-    return sql.SQL("coalesce(bit_xor({}), 0)").format(hashed)
+def _digest(hashed: sql.Composable, rows: Slice, part: KeyRange) -> sql.Composable:
+    return sql.SQL("SELECT count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {}").format(
+        hashed, rows.table.identifier, rows.within(part)
+    )
 
 
 def _joined(hashed: sql.Composable) -> sql.Composable:
