@@ -13,8 +13,10 @@ from slack_sdk.errors import SlackApiError
 
 from bot import config, logs, services
 from bot.app import build_app
+from bot.commands.comparisons import Comparisons
 from bot.commands.surface import Surface
 from bot.errors import BotError
+from bot.jobs.history import History
 from bot.slack import CONNECTION_ERRORS, client, error_name
 from bot.work.queue import JobQueue
 from copier.errors import CopierError
@@ -45,9 +47,11 @@ def main() -> int:
         prod=parts.prod,
         consulta=parts.consulta,
         store=parts.store,
+        history=History(parts.consulta),
         permissions=slack.permissions,
         people=slack.people,
         announcer=slack.announcer,
+        comparisons=Comparisons(parts.prod, parts.consulta, settings.file.work.limits),
         enqueue=queue.put,
         wake_courier=slack.courier.wake,
     )
@@ -58,6 +62,7 @@ def main() -> int:
     over.wait()
     log.info("stopping")
     handler.close()  # type: ignore[no-untyped-call]
+    surface.comparisons.stop()
     slack.courier.stop()
     return 0
 

@@ -111,6 +111,16 @@ class Announcer:
         """The channel in which the bot can write to that person alone."""
         return str(self._client.conversations_open(users=user_id)["channel"]["id"])
 
+    def tell(self, user_id: str, message: Message) -> None:
+        """Sends a direct message, to that person alone."""
+        self._client.chat_postMessage(
+            channel=self.open_direct_message(user_id),
+            text=message.text,
+            blocks=message.blocks,
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+
     def link(self, job: JobSnapshot) -> str | None:
         """A permalink to the card; None where there is none or Slack doesn't give it."""
         if job.channel_id is None or job.message_ts is None:

@@ -10,7 +10,7 @@ from typing import Any
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from bot.commands import copy_liquidation, copy_status
+from bot.commands import copy_liquidation, copy_status, copy_verify
 from bot.commands.surface import Surface
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ def build_app(surface: Surface, client: WebClient) -> App:
     )
     copy_liquidation.register(app, surface)
     copy_status.register(app, surface)
+    copy_verify.register(app, surface)
     app.command(re.compile(".*"))(unknown_command)
     app.action(re.compile(".*"))(unknown_action)
     return app

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from slack_bolt import Respond
@@ -17,9 +17,11 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
 from bot.announcer import Announcer
-from bot.config_file import File
+from bot.commands.comparisons import Comparisons
+from bot.config_file import CopySection, File
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
+from bot.jobs.history import History
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
 from bot.messages import answers
@@ -33,6 +35,8 @@ from copier.failure import failures_of
 
 log = logging.getLogger(__name__)
 
+Said = TypeVar("Said")
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -42,9 +46,11 @@ class Surface:
     prod: Engine
     consulta: Engine
     store: JobStore
+    history: History
     permissions: Permissions
     people: People
     announcer: Announcer
+    comparisons: Comparisons
     enqueue: Callable[[int], bool]
     wake_courier: Callable[[], None]
 
@@ -53,6 +59,10 @@ class Surface:
         with ThreadPoolExecutor(8) as pool:
             found = pool.map(self.announcer.link, jobs)
             return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
+
+    def copy_named(self, name: str | None) -> CopySection | None:
+        """The configured copy of that name; the first one for None."""
+        return next((copy for copy in self.file.copies if name in {None, copy.name}), None)
 
     def refusal(self, command: str, user_id: str, t: Translator, *, anew: bool = False) -> Message | None:
         """Why this person may not use the command; None where they may. ``anew``: ask Slack, now."""
@@ -85,22 +95,26 @@ def answer(respond: Respond, message: Message, *, replace: bool = False) -> None
 def answer_with(
     make: Callable[[], Message], respond: Respond, t: Translator, *, replace: bool = False
 ) -> None:
-    """Says what ``make`` gives, or in words what kept it from giving anything.
+    """Says what ``make`` gives, or in words what kept it from giving anything."""
+    answer(respond, told(make, t), replace=replace)
+
+
+def told(make: Callable[[], Said], t: Translator) -> Said | Message:
+    """What ``make`` gives, or in words what kept it from giving anything.
 
     A database that fails is named with the next step; for what nobody foresaw there is a number that
     is in the log, with the traceback, too.
     """
     try:
         with failures_of("consulta"):
-            message = make()
+            return make()
     except CopierError as error:
         log.warning("a question was not answered: %s", error, exc_info=error)
-        message = answers.problem(explained(failure_of(error).as_json(), t))
+        return answers.problem(explained(failure_of(error).as_json(), t))
     except Exception:
         number = uuid4().hex[:8]
         log.exception("incident %s", number)
-        message = answers.incident(number, t)
-    answer(respond, message, replace=replace)
+        return answers.incident(number, t)
 
 
 def user_of(body: dict[str, Any]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from bot.messages.failures import Explained
 
 COPY_COMMAND = "/copy-liquidation"
 STATUS_COMMAND = "/copy-status"
+VERIFY_COMMAND = "/copy-verify"
 
 
 def said(text: str, *, hint: str = "") -> Message:
@@ -18,37 +19,30 @@ def said(text: str, *, hint: str = "") -> Message:
     return Message(f"{text} {hint}".strip(), blocks)
 
 
-def usage(t: Translator) -> str:
-    return t("Example: `{command}`", command=f"{COPY_COMMAND} 42")
+def usage(t: Translator, command: str = COPY_COMMAND) -> str:
+    return t("Example: `{command}`", command=f"{command} 42")
 
 
-def not_a_number(word: str, t: Translator) -> Message:
+def not_a_number(word: str, t: Translator, command: str = COPY_COMMAND) -> Message:
     """The text after the command isn't a liquidation's number."""
     return said(
         t("“{word}” is not the number of a liquidation.", word=harmless(word)),
-        hint=t("A number is digits only, from 1 to 9223372036854775807.") + " " + usage(t),
+        hint=t("A number is digits only, from 1 to 9223372036854775807.") + " " + usage(t, command),
     )
 
 
-def number_missing(t: Translator) -> Message:
-    return said(t("Which liquidation? Write its number after the command."), hint=usage(t))
+def number_missing(t: Translator, command: str = COPY_COMMAND) -> Message:
+    return said(t("Which liquidation? Write its number after the command."), hint=usage(t, command))
 
 
-def too_many_words(t: Translator) -> Message:
-    return said(t("That is more than a number and the name of a copy."), hint=usage(t))
+def too_many_words(t: Translator, command: str = COPY_COMMAND) -> Message:
+    return said(t("That is more than a number and the name of a copy."), hint=usage(t, command))
 
 
 def unknown_copy(word: str, names: list[str], t: Translator) -> Message:
     return said(
         t("There is no copy named “{word}”.", word=harmless(word)),
         hint=t("Configured: {names}.", names=", ".join(f"`{name}`" for name in names)),
-    )
-
-
-def not_a_job(word: str, t: Translator) -> Message:
-    return said(
-        t("“{word}” is not the number of a job.", word=harmless(word)),
-        hint=t("Example: `{command}`", command=f"{STATUS_COMMAND} 17"),
     )
 
 
@@ -160,7 +154,8 @@ def problem(words: Explained) -> Message:
 
 
 def help_text(names: list[str], groups: list[str], t: Translator) -> Message:
-    """How to use both commands, with examples that work."""
+    """How to use the commands, with examples that work."""
+    liquidation, mine = t("liquidation"), t("mine")
     lines = [
         t("*Traspaso* copies one liquidation from prod to consulta and proves that both sides agree."),
         f"• `{COPY_COMMAND} 42` – " + t("shows what would be copied, and asks before it does anything"),
@@ -171,6 +166,9 @@ def help_text(names: list[str], groups: list[str], t: Translator) -> Message:
         ),
         f"• `{STATUS_COMMAND}` – " + t("what runs, and the latest jobs"),
         f"• `{STATUS_COMMAND} 17` – " + t("one job"),
+        f"• `{STATUS_COMMAND} {liquidation} 42` – " + t("the history of a liquidation"),
+        f"• `{STATUS_COMMAND} {mine}` – " + t("what you asked for"),
+        f"• `{VERIFY_COMMAND} 42` – " + t("compares both sides now, and writes nothing"),
     ]
     hint = t("Copying is for members of {groups}.", groups=", ".join(groups)) if groups else ""
     return Message(lines[0].replace("*", ""), [section("\n".join(lines)), *([context(hint)] if hint else [])])

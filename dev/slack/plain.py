@@ -88,5 +88,6 @@ def _rich(value: Any) -> str:
         "channel": "#{channel_id}",
         "emoji": ":{name}:",
         "usergroup": "@{usergroup_id}",
+        "date": "{fallback}",
     }
     return shown.get(kind, "{text}").format(**{"text": value.get("text", value.get("url", "")), **value})

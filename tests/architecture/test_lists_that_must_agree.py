@@ -13,7 +13,7 @@ import bot
 import copier
 from bot.config_file import File
 from bot.jobs.statuses import TRANSITIONS, Status
-from bot.messages.answers import COPY_COMMAND, STATUS_COMMAND
+from bot.messages.answers import COPY_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 from dev.guard import ROOT
 
 MODULES = sorted(
@@ -27,7 +27,7 @@ MODULES = sorted(
 def test_the_manifest_offers_the_commands_that_the_bot_answers() -> None:
     manifest = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
     offered = {command["command"] for command in manifest["features"]["slash_commands"]}
-    assert offered == {COPY_COMMAND, STATUS_COMMAND}
+    assert offered == {COPY_COMMAND, STATUS_COMMAND, VERIFY_COMMAND}
 
 
 def test_the_example_configuration_is_valid_and_names_every_setting_with_its_default() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -217,7 +218,7 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         check(status.detail(failed, None, ES))
     for message in (
         answers.not_a_number(name, ES),
-        answers.not_a_job(name, ES),
+        status.usage(name, ES),
         answers.unknown_copy(name, ["items"] * 30, ES),
         answers.cannot_check(name, ES),
         answers.unknown_liquidation(42, table, ES),
@@ -274,10 +275,24 @@ def test_a_long_list_of_jobs_is_shown_within_slack_s_limits(shapes: list[dict[st
 
 
 def test_long_lists_of_latest_jobs_keep_their_links_whole() -> None:
-    jobs = [job(**SHAPES[11] | {"id": number, "label": "&" * 300}) for number in range(1, 11)]
+    jobs = [job(**SHAPES[12] | {"id": number, "label": "&" * 300}) for number in range(1, 11)]
     links = {each.id: f"https://acme.slack.com/archives/C0PAYROLL/p{each.id:016}" for each in jobs}
-    said = "\n".join(mrkdwn(status.overview([], jobs, links, EN).blocks))
-    assert [link for link in links.values() if f"<{link}|" not in said] == []
+    for message in (status.overview([], jobs, links, EN), status.of_user(jobs, links, EN)):
+        [table] = [block for block in check(message).blocks if block["type"] == "table"]
+        linked = [row[0]["elements"][0]["elements"][0]["url"] for row in table["rows"][1:]]
+        assert linked == list(links.values())
+        assert len(json.dumps(table["rows"])) < 10_000
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=20), names)
+def test_tables_take_any_name(shapes: list[dict[str, Any]], name: str) -> None:
+    jobs = [
+        job(**shape | {"id": number, "label": name, "requester_name": name, "channel_id": None})
+        for number, shape in enumerate(shapes, 1)
+    ]
+    check(status.of_liquidation(42, jobs, {}, ES))
+    check(status.of_user(jobs, {}, EN))
 
 
 @pytest.mark.parametrize("t", [EN, ES], ids=["en", "es"])
