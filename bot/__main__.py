@@ -52,17 +52,20 @@ def main() -> int:
         people=slack.people,
         announcer=slack.announcer,
         comparisons=Comparisons(parts.prod, parts.consulta, settings.file.work.limits),
+        panel=slack.panel,
         enqueue=queue.put,
         wake_courier=slack.courier.wake,
     )
     web = client(settings.bot_token, settings.slack_api_url)
     handler = SocketModeHandler(build_app(surface, web), settings.app_token)
     slack.courier.start()
+    slack.panel.start()
     connect(handler, over)
     over.wait()
     log.info("stopping")
     handler.close()  # type: ignore[no-untyped-call]
     surface.comparisons.stop()
+    slack.panel.stop()
     slack.courier.stop()
     return 0
 

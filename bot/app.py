@@ -10,7 +10,7 @@ from typing import Any
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from bot.commands import copy_liquidation, copy_status, copy_verify
+from bot.commands import app_home, copy_liquidation, copy_status, copy_verify
 from bot.commands.surface import Surface
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ def build_app(surface: Surface, client: WebClient) -> App:
         token_verification_enabled=False,
         listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
     )
+    app_home.register(app, surface)
     copy_liquidation.register(app, surface)
     copy_status.register(app, surface)
     copy_verify.register(app, surface)

@@ -16,10 +16,12 @@ from bot.config import Settings
 from bot.courier import Courier
 from bot.errors import SchemaBehind
 from bot.i18n import translator
+from bot.jobs.board import Board
 from bot.jobs.lifecycle import Lifecycle
 from bot.jobs.outbox import Outbox
 from bot.jobs.store import JobStore
 from bot.jobs.sweep import Sweep
+from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions
 from bot.slack import client
@@ -66,6 +68,7 @@ class Slack:
     courier: Courier
     permissions: Permissions
     people: People
+    panel: Panel
 
 
 def databases(settings: Settings) -> Databases:
@@ -89,11 +92,14 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     web = client(settings.bot_token, settings.slack_api_url)
     language = settings.file.slack.language
     announcer = Announcer(web, parts.store, translator(language), may_edit)
+    permissions = Permissions(web, settings.file.slack)
+    people = People(web, language)
     return Slack(
         announcer=announcer,
         courier=Courier(Outbox(parts.consulta), parts.store, announcer),
-        permissions=Permissions(web, settings.file.slack),
-        people=People(web, language),
+        permissions=permissions,
+        people=people,
+        panel=Panel(web, Board(parts.consulta), announcer, permissions, people),
     )
 
 

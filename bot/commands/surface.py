@@ -27,6 +27,7 @@ from bot.jobs.store import JobStore
 from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.messages.failures import explained
+from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions
 from bot.slack import CONNECTION_ERRORS, error_name
@@ -51,6 +52,7 @@ class Surface:
     people: People
     announcer: Announcer
     comparisons: Comparisons
+    panel: Panel
     enqueue: Callable[[int], bool]
     wake_courier: Callable[[], None]
 

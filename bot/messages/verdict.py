@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.i18n import Translator
 from bot.messages.answers import COPY_COMMAND, said
-from bot.messages.blocks import Message, code, context, section
+from bot.messages.blocks import Message, at, code, context, section
 from copier import Comparison, Proof
 
 #: More parts that differ than this are counted, not listed.
@@ -109,12 +109,9 @@ def _part(comparison: Comparison, t: Translator) -> str:
 
 
 def _about(found: Verdict, t: Translator) -> str:
-    moment = (
-        f"<!date^{int(found.as_of.timestamp())}^{{date_short_pretty}} {{time_secs}}|{t.moment(found.as_of)}>"
-    )
     parts = [
         found.copy_name,
-        t("as of {moment}", moment=moment),
+        t("as of {moment}", moment=at(found.as_of, t)),
         t("compared in {duration}", duration=t.duration(found.seconds)),
     ]
     return " · ".join(parts)

@@ -13,19 +13,24 @@ from sqlalchemy import Engine, create_engine
 
 from bot.announcer import Announcer
 from bot.app import build_app
+from bot.commands.comparisons import Comparisons
 from bot.commands.surface import Surface
 from bot.config_file import CopySection, File, SlackSection
 from bot.courier import Courier
 from bot.i18n import translator
+from bot.jobs.board import Board
 from bot.jobs.failure import Failure
+from bot.jobs.history import History
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
 from bot.jobs.store import JobStore
 from bot.messages.failures import explained
+from bot.panel import Panel
 from bot.people import People
 from bot.permissions import CACHE_SECONDS, Permissions
 from bot.slack import Trouble, client, error_name, retry_after, trouble_of
+from copier import Limits
 from dev.guard import ROOT
 from dev.slack.client import LocalSlack
 from dev.slack.results import Message
@@ -385,14 +390,19 @@ def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine) -> Surface:
     web = client(slack.bot_token, slack.api_url)
     section = SlackSection(admin_groups=("S0ADMINS",))
     copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
+    announcer = Desk(slack, jobs).announcer
+    permissions, people = Permissions(web, section), People(web, "es")
     return Surface(
         file=File(slack=section, copies=(copy,)),
         prod=consulta,
         consulta=consulta,
         store=JobStore(consulta),
-        permissions=Permissions(web, section),
-        people=People(web, "es"),
-        announcer=Desk(slack, jobs).announcer,
+        history=History(consulta),
+        permissions=permissions,
+        people=people,
+        announcer=announcer,
+        comparisons=Comparisons(consulta, consulta, Limits()),
+        panel=Panel(web, Board(consulta), announcer, permissions, people),
         enqueue=lambda job_id: True,
         wake_courier=lambda: None,
     )
