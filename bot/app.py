@@ -10,7 +10,8 @@ from typing import Any
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from bot.commands import app_home, copy_liquidation, copy_status, copy_verify
+from bot.commands import app_home, choosing, copy_liquidation, copy_status, copy_verify
+from bot.commands.choosing import Choosing
 from bot.commands.surface import Surface
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ def build_app(surface: Surface, client: WebClient) -> App:
         listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
     )
     app_home.register(app, surface)
-    copy_liquidation.register(app, surface)
+    modal = Choosing(surface)
+    choosing.register(app, modal)
+    copy_liquidation.register(app, surface, modal)
     copy_status.register(app, surface)
     copy_verify.register(app, surface)
     app.command(re.compile(".*"))(unknown_command)

@@ -50,15 +50,16 @@ class SlackSection(_Section):
 
 
 class CatalogueSection(_Section):
-    """Where prod lists its liquidations: for existence and names."""
+    """Where prod lists its liquidations: for existence, names, and to choose from."""
 
     table: Table
     id: ColumnName = "id"
     label: ColumnName = "name"
+    period: ColumnName | None = None
 
     @property
     def catalogue(self) -> Catalogue:
-        return Catalogue(self.table, self.id, self.label)
+        return Catalogue(self.table, self.id, self.label, self.period)
 
 
 class CopySection(_Section):

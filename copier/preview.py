@@ -17,23 +17,14 @@ from copier import statements
 from copier.catalog import Table, read_table
 from copier.errors import Side, Transient
 from copier.failure import failures_of
-from copier.names import TableName, quoted
+from copier.names import quoted
 from copier.session import milliseconds, open_read_only, run, shut
 from copier.slices import Slice, slices
-from copier.spec import CopySpec
+from copier.spec import Catalogue, CopySpec
 
 T = TypeVar("T")
 
 QUERY_CANCELED = "57014"
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """Prod's table of liquidations: which exist, and what people call them."""
-
-    table: TableName
-    id_column: str
-    label_column: str
 
 
 @dataclass(frozen=True, slots=True)

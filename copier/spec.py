@@ -23,3 +23,13 @@ class CopySpec:
     target_table: TableName
     liquidation_column: str
     key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Prod's table of liquidations: which exist, what people call them, and for which period they are."""
+
+    table: TableName
+    id_column: str
+    label_column: str
+    period_column: str | None = None

@@ -94,7 +94,7 @@ def empty_liquidation(liquidation_id: int, label: str | None, t: Translator) -> 
 
 def started(job_id: int, t: Translator) -> Message:
     return said(
-        t("Job {id} is on its way. Its card in this channel shows how far it is.", id=job_id),
+        t("Job {id} is on its way. Its card shows how far it is.", id=job_id),
         hint=_ask_for(job_id, t),
     )
 
