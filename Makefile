@@ -3,10 +3,10 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock catalog bench picture clean
+.PHONY: help demo test lint lock catalog bench picture messages clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.complete ## copy a liquidation from start to end on real servers (STAY=1: and leave them up to play with)
 	@$(BIN)/python -m dev.demo $(if $(filter-out 0,$(STAY)),--stay)
@@ -34,6 +34,9 @@ bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QU
 
 picture: .venv/.complete ## docs/card.svg anew, from the card's own code
 	@$(BIN)/python -m dev.picture docs/card.svg
+
+messages: .venv/.complete ## docs/messages.md and tests/golden anew, from the messages' own code
+	@$(BIN)/python -m dev.messages
 
 clean: ## remove the virtual environment and all caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -60,8 +60,9 @@ def refused(groups: list[str], t: Translator) -> View:
 
 def cannot_check(reason: str, t: Translator) -> View:
     """Slack doesn't say who is in the groups: nothing is shown."""
-    message = answers.cannot_check(reason, t)
-    return _view([header(t("Copies from prod to consulta")), *message.blocks])
+    words = t("I can't check your permission now, so nothing is shown.")
+    hint = t("Slack answered {reason}. Try again, or tell whoever runs Traspaso.", reason=code(reason))
+    return _view([header(t("Copies from prod to consulta")), section(words), context(hint)])
 
 
 def frozen(freeze: Freeze, t: Translator) -> str:

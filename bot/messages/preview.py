@@ -61,7 +61,7 @@ def preview_card(offer: Offer, spec: CopySpec, seen: Preview, minutes: int, t: T
     lines: list[Block] = [header(title)]
     pairs = [
         (t("Name"), offer.label or "–"),
-        (t("Copy"), spec.name),
+        (t("What to copy"), spec.name),
         (t("Rows in prod"), counted(seen.in_prod, t)),
         (t("Rows in consulta now"), counted(seen.in_consulta, t)),
         (t("From"), f"pgsql-prod · {spec.source_table}"),

@@ -63,7 +63,10 @@ def element_text(element: Any) -> str:
         return " ".join(f"[{_text(option.get('text'))}]" for option in element.get("options") or [])
     if kind == "image":
         return f"({element.get('alt_text', '')})"
-    return f"<{_text(element.get('placeholder')) or kind}>"
+    if kind in ("checkboxes", "radio_buttons"):
+        return " ".join(f"( ) {_text(option.get('text'))}" for option in element.get("options") or [])
+    chosen = element.get("initial_option") or {}
+    return f"<{_text(chosen.get('text')) or _text(element.get('placeholder')) or kind}>"
 
 
 def _text(value: Any) -> str:
