@@ -20,12 +20,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.announcer import Announcer
 from bot.jobs.board import Board
+from bot.jobs.failure import failure_of
 from bot.jobs.panel import Filters, PanelSnapshot
 from bot.messages import home
 from bot.messages.blocks import View
+from bot.messages.failures import explained
 from bot.people import People
 from bot.permissions import Permissions
 from bot.slack import CONNECTION_ERRORS, Trouble, error_name, retry_after, trouble_of
+from copier.errors import CopierError
+from copier.failure import failures_of
 
 log = logging.getLogger(__name__)
 
@@ -129,10 +133,6 @@ class Panel:
             except (SlackApiError, *CONNECTION_ERRORS) as error:
                 self._not_shown(watcher, error)
                 return False
-            except SQLAlchemyError as error:
-                log.warning("consulta can't be asked for the panel: %s", type(error).__name__)
-                watcher.is_stale = True
-                return False
             watcher.shown = view
             watcher.shown_at = time.monotonic()
             self._published.append(watcher.shown_at)
@@ -145,7 +145,13 @@ class Panel:
             return home.cannot_check(verdict.reason, t)
         if not verdict.allowed:
             return home.refused(verdict.groups, t)
-        seen = self._board.read(watcher.user_id, watcher.filters)
+        try:
+            with failures_of("consulta"):
+                seen = self._board.read(watcher.user_id, watcher.filters)
+        except CopierError as error:
+            log.warning("App Home of %s: %s", watcher.user_id, error)
+            watcher.is_stale = True  # until consulta answers again
+            return home.problem(explained(failure_of(error).as_json(), t), t)
         return home.home(seen, self._links(seen), t)
 
     def _links(self, seen: PanelSnapshot) -> dict[int, str]:

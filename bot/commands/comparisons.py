@@ -5,16 +5,19 @@ They read both sides and write nothing. When the process ends they are broken of
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 from sqlalchemy import Engine
 
 from bot.config_file import CopySection
 from bot.messages.verdict import Verdict
 from copier import Copy, Limits, Proof
+
+log = logging.getLogger(__name__)
 
 #: Comparisons that run at once in this process.
 AT_ONCE = 2
@@ -34,7 +37,12 @@ class Comparisons:
         self._lock = threading.Lock()
         self._taken = 0
         self._over = threading.Event()
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="comparison")
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # Not an executor's threads, which the process would wait for however long a server takes.
+        self._threads = [
+            threading.Thread(target=self._run, name=f"comparison-{number}", daemon=True)
+            for number in range(AT_ONCE)
+        ]
 
     def ahead(self) -> int:
         """How many are before one that is begun now; zero where it wouldn't have to wait."""
@@ -45,7 +53,10 @@ class Comparisons:
         """Runs ``work``, which calls `compare` and handles what that raises, as soon as there is room."""
         with self._lock:
             self._taken += 1
-        self._pool.submit(self._run, work)
+            for thread in self._threads:
+                if thread.ident is None:
+                    thread.start()
+        self._waiting.put(work)
 
     def compare(self, copy: CopySection, liquidation_id: int) -> Verdict:
         """Compares both sides now.
@@ -81,14 +92,22 @@ class Comparisons:
             seconds=time.monotonic() - began,
         )
 
-    def stop(self) -> None:
-        """Breaks off what runs and what waits; each says so to whoever asked."""
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Breaks off what runs and what waits; each says so to whoever asked, if there is time for it."""
         self._over.set()
-        self._pool.shutdown(wait=True)
+        for _ in self._threads:
+            self._waiting.put(None)
+        until = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
 
-    def _run(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        finally:
-            with self._lock:
-                self._taken -= 1
+    def _run(self) -> None:
+        while work := self._waiting.get():
+            try:
+                work()
+            except Exception:
+                log.exception("a comparison stumbled; the next one comes")
+            finally:
+                with self._lock:
+                    self._taken -= 1

@@ -23,6 +23,7 @@ from bot.messages.blocks import (
     section,
 )
 from bot.messages.card import progress, state
+from bot.messages.failures import Explained
 from bot.messages.status import line, waits_for
 
 NEW_ACTION = "home.new"
@@ -63,6 +64,11 @@ def cannot_check(reason: str, t: Translator) -> View:
     words = t("I can't check your permission now, so nothing is shown.")
     hint = t("Slack answered {reason}. Try again, or tell whoever runs Traspaso.", reason=code(reason))
     return _view([header(t("Copies from prod to consulta")), section(words), context(hint)])
+
+
+def problem(words: Explained, t: Translator) -> View:
+    """Consulta can't be asked: what happened and what to do."""
+    return _view([header(t("Copies from prod to consulta")), section(words.what), context(words.step)])
 
 
 def frozen(freeze: Freeze, t: Translator) -> str:

@@ -122,6 +122,9 @@ SAMPLES = [
     ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
     Sample("home", "cannot-check", lambda t: home.cannot_check("internal_error", t)),
+    Sample(
+        "home", "problem", lambda t: home.problem(explained({"code": "connection", "side": "consulta"}, t), t)
+    ),
     # The modal
     Sample("modal", "wait", lambda t: chooser.wait(t("One moment…"), t)),
     Sample(

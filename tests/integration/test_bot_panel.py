@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from bot import panel as panel_module
 from bot.announcer import Announcer
@@ -14,11 +17,13 @@ from bot.jobs.board import LATEST, Board
 from bot.jobs.panel import Filters
 from bot.jobs.statuses import Status
 from bot.jobs.store import Requester
+from bot.messages.failures import explained
 from bot.panel import REFRESHES_A_MINUTE, Panel
 from bot.people import People
 from bot.permissions import Permissions
 from bot.slack import client
 from dev.guard import ROOT
+from dev.proxy import Proxy
 from dev.slack.client import LocalSlack
 from dev.slack.results import View
 from dev.slack.server import LocalSlackServer
@@ -40,10 +45,23 @@ def slack() -> Iterator[LocalSlack]:
 def panel(slack: LocalSlack, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Panel:
     """Refreshed when the test says so; nobody waits between two views of theirs."""
     monkeypatch.setattr(panel_module, "PERSON_SECONDS", 0.0)
+    return panel_of(slack, jobs, jobs.engine)
+
+
+@pytest.fixture
+def consulta_line(jobs: Jobs) -> Iterator[Proxy]:
+    """The way to consulta, which the test can close."""
+    port = jobs.engine.url.port
+    assert port is not None
+    with Proxy(port) as proxy:
+        yield proxy
+
+
+def panel_of(slack: LocalSlack, jobs: Jobs, engine: Engine) -> Panel:
     web = client(slack.bot_token, slack.api_url)
     announcer = Announcer(web, jobs.store, ES, lambda: True)
     permissions = Permissions(web, SlackSection(admin_groups=("S0ADMINS",)))
-    return Panel(web, Board(jobs.engine), announcer, permissions, People(web, "es"))
+    return Panel(web, Board(engine), announcer, permissions, People(web, "es"))
 
 
 def seen(slack: LocalSlack, user_id: str = "U0BOB") -> View:
@@ -177,3 +195,21 @@ def test_a_view_that_slack_had_no_room_for_comes_later(slack: LocalSlack, panel:
     assert panel.refresh() == 0
     slack.wait_for(lambda: panel.refresh())
     assert EN("Queued: the next free worker takes it") in seen(slack).plain
+
+
+def test_while_consulta_is_away_it_says_so_until_it_is_back(
+    slack: LocalSlack, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, consulta_line: Proxy
+) -> None:
+    monkeypatch.setattr(panel_module, "PERSON_SECONDS", 0.0)
+    url = jobs.engine.url.set(host="127.0.0.1", port=consulta_line.port)
+    panel = panel_of(slack, jobs, create_engine(url, poolclass=NullPool))
+    consulta_line.refuse()
+    panel.opened("U0BOB")
+    words = explained({"code": "connection", "side": "consulta"}, EN)
+    assert words.what in seen(slack).plain
+    assert words.step in seen(slack).plain
+    with pytest.raises(SQLAlchemyError):
+        panel.refresh()
+    consulta_line.allow()
+    assert panel.refresh() == 1
+    assert EN("Nothing is running.") in seen(slack).plain
