@@ -3,7 +3,7 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock catalog bench screenshots clean
+.PHONY: help demo test lint lock catalog bench screenshots messages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QU
 
 screenshots: .venv/.complete ## docs/screenshots anew, from the real bot in the local Slack's page
 	@$(BIN)/python -m dev.screenshots docs/screenshots
+
+messages: .venv/.complete ## docs/messages.md and tests/golden anew, from the messages' own code
+	@$(BIN)/python -m dev.messages
 
 clean: ## remove the virtual environment and all caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -13,6 +13,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot import config, logs, services
 from bot.app import build_app
+from bot.commands.comparisons import Comparisons
 from bot.commands.surface import Surface
 from bot.errors import BotError
 from bot.slack import CONNECTION_ERRORS, client, error_name
@@ -50,16 +51,21 @@ def main() -> int:
         permissions=slack.permissions,
         people=slack.people,
         announcer=slack.announcer,
+        comparisons=Comparisons(parts.prod, parts.consulta, settings.file.work.limits),
+        panel=slack.panel,
         enqueue=queue.put,
         wake_courier=slack.courier.wake,
     )
     web = client(settings.bot_token, settings.slack_api_url)
     handler = SocketModeHandler(build_app(surface, web), settings.app_token)
     slack.courier.start()
+    slack.panel.start()
     connect(handler, over)
     over.wait()
     log.info("stopping")
     handler.close()  # type: ignore[no-untyped-call]
+    surface.comparisons.stop()
+    slack.panel.stop()
     slack.courier.stop()
     return 0
 

@@ -38,6 +38,9 @@ EVENT_TYPE = "traspaso_job"
 #: Seconds without progress edits after Slack has locked us out.
 LOCKED_OUT_PAUSE = 30.0
 
+#: Permalinks never change; so many are remembered.
+LINKS_KEPT = 5000
+
 MayEdit = Callable[[], bool]
 
 
@@ -52,6 +55,7 @@ class Announcer:
         self._may_edit = may_edit
         self._quiet_until = 0.0
         self._lost: set[tuple[int, str]] = set()
+        self._links: dict[tuple[str, str], str] = {}
         self._shown: dict[int, list[dict[str, Any]]] = {}
 
     def progress(self, job: JobSnapshot) -> None:
@@ -116,16 +120,32 @@ class Announcer:
         """The channel in which the bot can write to that person alone."""
         return str(self._client.conversations_open(users=user_id)["channel"]["id"])
 
+    def tell(self, user_id: str, message: Message) -> None:
+        """Sends a direct message, to that person alone."""
+        self._client.chat_postMessage(
+            channel=self.open_direct_message(user_id),
+            text=message.text,
+            blocks=message.blocks,
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+
     def link(self, job: JobSnapshot) -> str | None:
         """A permalink to the card; None where there is none or Slack doesn't give it."""
         if job.channel_id is None or job.message_ts is None:
             return None
+        card = (job.channel_id, job.message_ts)
+        if card in self._links:
+            return self._links[card]
         try:
             answer = self._client.chat_getPermalink(channel=job.channel_id, message_ts=job.message_ts)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.info("job %s: no permalink: %s", job.id, error_name(error))
             return None
-        return str(answer["permalink"])
+        if len(self._links) >= LINKS_KEPT:
+            self._links.clear()
+        self._links[card] = str(answer["permalink"])
+        return self._links[card]
 
     def _post_card(self, job: JobSnapshot, *, look_first: bool) -> str:
         channel = _channel(job)

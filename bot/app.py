@@ -10,7 +10,18 @@ from typing import Any
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from bot.commands import approval, copy_freeze, copy_liquidation, copy_status, job_buttons, job_details
+from bot.commands import (
+    app_home,
+    approval,
+    choosing,
+    copy_freeze,
+    copy_liquidation,
+    copy_status,
+    copy_verify,
+    job_buttons,
+    job_details,
+)
+from bot.commands.choosing import Choosing
 from bot.commands.surface import Surface
 
 log = logging.getLogger(__name__)
@@ -26,12 +37,16 @@ def build_app(surface: Surface, client: WebClient) -> App:
         token_verification_enabled=False,
         listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
     )
-    copy_liquidation.register(app, surface)
+    app_home.register(app, surface)
+    modal = Choosing(surface)
+    choosing.register(app, modal)
+    copy_liquidation.register(app, surface, modal)
     copy_status.register(app, surface)
     approval.register(app, surface)
     copy_freeze.register(app, surface)
     job_buttons.register(app, surface)
     job_details.register(app, surface)
+    copy_verify.register(app, surface)
     app.command(re.compile(".*"))(unknown_command)
     app.action(re.compile(".*"))(unknown_action)
     return app

@@ -50,16 +50,17 @@ class SlackSection(_Section):
 
 
 class CatalogueSection(_Section):
-    """Where prod lists its liquidations: for existence and names."""
+    """Where prod lists its liquidations: for existence, names, and to choose from."""
 
     table: Table
     id: ColumnName = "id"
     label: ColumnName = "name"
     changed: ColumnName | None = None
+    period: ColumnName | None = None
 
     @property
     def catalogue(self) -> Catalogue:
-        return Catalogue(self.table, self.id, self.label, self.changed)
+        return Catalogue(self.table, self.id, self.label, self.changed, self.period)
 
 
 class CopySection(_Section):

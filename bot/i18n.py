@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
 from babel import Locale
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime, format_skeleton
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -61,6 +61,16 @@ class Translator:
             if amount:
                 parts.append(f"{amount} {symbol}")
         return " ".join(parts[:2])
+
+    def period(self, written: str) -> str:
+        """A month for the first of one, such as ``October 2026``; a date for a date; other text as it is."""
+        try:
+            day = date.fromisoformat(written)
+        except ValueError:
+            return written
+        if day.day == 1:
+            return str(format_skeleton("yMMMM", day, locale=self._locale))
+        return str(format_date(day, "medium", locale=self._locale))
 
     def moment(self, when: datetime) -> str:
         """In UTC, for places where Slack can't show the reader's own time."""

@@ -18,12 +18,14 @@ from bot.courier import Courier
 from bot.errors import SchemaBehind
 from bot.i18n import translator
 from bot.jobs.approvals import Approvals
+from bot.jobs.board import Board
 from bot.jobs.history import History
 from bot.jobs.lifecycle import Lifecycle
 from bot.jobs.outbox import Outbox
 from bot.jobs.store import JobStore
 from bot.jobs.sweep import Sweep
 from bot.jobs.throughput import Throughput
+from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions
 from bot.slack import client
@@ -72,6 +74,7 @@ class Slack:
     courier: Courier
     permissions: Permissions
     people: People
+    panel: Panel
 
 
 def databases(settings: Settings) -> Databases:
@@ -98,11 +101,14 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     language = settings.file.slack.language
     announcer = Announcer(web, parts.store, translator(language), may_edit)
     charts = Charts(web, Throughput(parts.consulta), translator(language))
+    permissions = Permissions(web, settings.file.slack, settings.file.copies)
+    people = People(web, language)
     return Slack(
         announcer=announcer,
         courier=Courier(Outbox(parts.consulta), parts.store, announcer, charts),
-        permissions=Permissions(web, settings.file.slack, settings.file.copies),
-        people=People(web, language),
+        permissions=permissions,
+        people=people,
+        panel=Panel(web, Board(parts.consulta), announcer, permissions, people),
     )
 
 

@@ -8,8 +8,9 @@ from copier.difference import Counts
 from copier.digest import Comparison, Digest, Proof
 from copier.names import TableName
 from copier.plan import Chunk, Limits, Plan, cores
-from copier.preview import Advice, Catalogue, Count, Preview, preview
-from copier.spec import MAX_LIQUIDATION_ID, CopySpec
+from copier.preview import Advice, Count, Preview, preview
+from copier.search import Entry, search
+from copier.spec import MAX_LIQUIDATION_ID, Catalogue, CopySpec
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
@@ -22,6 +23,7 @@ __all__ = [
     "Count",
     "Counts",
     "Digest",
+    "Entry",
     "Limits",
     "Plan",
     "Preview",
@@ -29,4 +31,5 @@ __all__ = [
     "TableName",
     "cores",
     "preview",
+    "search",
 ]

@@ -11,31 +11,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from psycopg import sql
 from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
-from copier.catalog import Table, read_table
+from copier.catalog import Column, Table, read_table
 from copier.errors import Side, Transient
 from copier.failure import failures_of
+from copier.keyset import number_literal
 from copier.names import TableName, quoted
 from copier.session import milliseconds, open_read_only, run, shut
 from copier.slices import Slice, slices
-from copier.spec import CopySpec
+from copier.spec import Catalogue, CopySpec
 
 T = TypeVar("T")
 
 QUERY_CANCELED = "57014"
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """Prod's table of liquidations: which exist, what people call them, and when they last changed."""
-
-    table: TableName
-    id_column: str
-    label_column: str
-    changed_column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +163,7 @@ class _Look:
         with failures_of(self._side):
             table = read_table(self._connection, self._side, catalogue.table)
             changed = catalogue.changed_column
-            statement = statements.catalogue_entry(
+            statement = _entry(
                 catalogue.table,
                 table.column(catalogue.label_column),
                 table.column(changed) if changed else None,
@@ -180,3 +172,29 @@ class _Look:
             )
             row = run(self._connection, statement).one_or_none()
         return (False, None, None) if row is None else (True, row[0], row[1])
+
+
+def _entry(
+    table: TableName, label: Column, changed: Column | None, number: Column, liquidation_id: int
+) -> sql.Composable:
+    """A liquidation's name, and when it last changed: NULL where no column tells."""
+    return sql.SQL("SELECT {}::text, {} FROM {} WHERE {} = {} LIMIT 1").format(
+        sql.Identifier(label.name),
+        sql.SQL("NULL") if changed is None else _moment(changed),
+        table.identifier,
+        sql.Identifier(number.name),
+        number_literal(liquidation_id, number.type.base),
+    )
+
+
+def _moment(column: Column) -> sql.Composable:
+    """As timestamptz. A time without a zone is one of the server's own zone: the session's is UTC here."""
+    name = sql.Identifier(column.name)
+    if column.type.base == "timestamp with time zone":
+        moment: sql.Composable = name
+    elif column.type.base in {"timestamp without time zone", "date"}:
+        zone = sql.SQL("(SELECT reset_val FROM pg_catalog.pg_settings WHERE pg_settings.name = 'TimeZone')")
+        moment = sql.SQL("({}::timestamp AT TIME ZONE {})").format(name, zone)
+    else:
+        return sql.SQL("NULL")
+    return sql.SQL("CASE WHEN isfinite({}) THEN {} END").format(name, moment)

@@ -23,3 +23,14 @@ class CopySpec:
     target_table: TableName
     liquidation_column: str
     key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Prod's table of liquidations: which exist, what people call them, when they changed, their period."""
+
+    table: TableName
+    id_column: str
+    label_column: str
+    changed_column: str | None = None
+    period_column: str | None = None

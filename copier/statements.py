@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from psycopg import sql
 from sqlalchemy import text
 
-from copier.catalog import Column
-from copier.keyset import Bound, KeyRange, number_literal
+from copier.keyset import Bound, KeyRange
 from copier.match import Matched
 from copier.names import TableName
 from copier.slices import Slice
@@ -221,15 +220,6 @@ def row_bytes(table: TableName, at_least: int) -> sql.Composable:
         SELECT sum(pg_catalog.pg_table_size(oid)) / greatest(sum(greatest(reltuples, 0)), {rows}, 1)::float8
           FROM pg_catalog.pg_class JOIN parts USING (oid) WHERE relkind IN ('r', 'm')
     """).format(name=sql.Literal(str(table)), rows=sql.Literal(at_least))
-
-
-def catalogue_label(table: TableName, label: Column, number: Column, liquidation_id: int) -> sql.Composable:
-    return sql.SQL("SELECT {}::text FROM {} WHERE {} = {} LIMIT 1").format(
-        sql.Identifier(label.name),
-        table.identifier,
-        sql.Identifier(number.name),
-        number_literal(liquidation_id, number.type.base),
-    )
 
 
 def _digest(hashed: sql.Composable, rows: Slice, part: KeyRange) -> sql.Composable:

@@ -8,14 +8,18 @@ from slack_sdk import WebClient
 from sqlalchemy import Engine
 
 from bot.announcer import Announcer
+from bot.commands.comparisons import Comparisons
 from bot.commands.surface import Surface
 from bot.config_file import CopySection, File, SlackSection
 from bot.i18n import translator
 from bot.jobs.approvals import Approvals
+from bot.jobs.board import Board
 from bot.jobs.history import History
 from bot.jobs.store import JobStore
+from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions
+from copier import Limits
 from tests.tracking import TABLE, Jobs
 
 
@@ -31,13 +35,17 @@ def surface_of(
     consulta = consulta or jobs.engine
     copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
     file = file or File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(copy,))
+    permissions, people = Permissions(web, file.slack, file.copies), People(web, "es")
+    announcer = Announcer(web, jobs.store, translator("es"), lambda: True)
     defaults: dict[str, Any] = {
         "store": JobStore(consulta),
         "history": History(consulta),
         "approvals": Approvals(consulta),
-        "permissions": Permissions(web, file.slack, file.copies),
-        "people": People(web, "es"),
-        "announcer": Announcer(web, jobs.store, translator("es"), lambda: True),
+        "permissions": permissions,
+        "people": people,
+        "comparisons": Comparisons(prod or consulta, consulta, Limits()),
+        "panel": Panel(web, Board(consulta), announcer, permissions, people),
+        "announcer": announcer,
         "enqueue": lambda job_id: True,
         "wake_courier": lambda: None,
     }

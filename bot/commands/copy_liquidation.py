@@ -1,23 +1,26 @@
-"""``/copy-liquidation 42``: look at both sides, ask, and turn one press into one job."""
+"""``/copy-liquidation 42``: look at both sides, ask, one press, one job. Alone it opens the modal."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from slack_bolt import Ack, App, Respond
+from slack_sdk import WebClient
 
 from bot.commands import parsing, suggesting
+from bot.commands.choosing import Choosing
 from bot.commands.starting import COMMAND, Offered, Starting
 from bot.commands.surface import Surface, answer, answer_with, user_of
 from bot.i18n import Translator
 from bot.messages import answers
 from bot.messages.blocks import Message
+from bot.messages.chooser import Carried
 from bot.messages.preview import CANCEL_ACTION, COPY_ACTION, Offer
 
 
-def register(app: App, surface: Surface) -> None:
+def register(app: App, surface: Surface, choosing: Choosing) -> None:
     """Adds the command and its two buttons."""
-    conversation = CopyLiquidation(surface)
+    conversation = CopyLiquidation(surface, choosing)
     app.command(COMMAND)(conversation.command)
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
@@ -26,15 +29,21 @@ def register(app: App, surface: Surface) -> None:
 class CopyLiquidation:
     """The conversation from the command to the job."""
 
-    def __init__(self, surface: Surface) -> None:
+    def __init__(self, surface: Surface, choosing: Choosing) -> None:
         self._surface = surface
         self._starting = Starting(surface)
+        self._choosing = choosing
 
-    def command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+    def command(self, ack: Ack, body: dict[str, Any], respond: Respond, client: WebClient) -> None:
         ack()
         _, user_id = user_of(body)
+        text = str(body.get("text") or "")
+        if not parsing.words(text):
+            carried = Carried(channel=str(body["channel_id"]))
+            if self._choosing.open(client, str(body.get("trigger_id")), user_id, carried):
+                return
         t = self._surface.people.language_of(user_id)
-        answer_with(lambda: self._answer_to(str(body.get("text") or ""), user_id, t), respond, t)
+        answer_with(lambda: self._answer_to(text, user_id, t), respond, t)
 
     def confirmed(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
         ack()
@@ -59,7 +68,7 @@ class CopyLiquidation:
             return answers.not_a_number(words[0], t, meant)
         if len(words) > 2:
             return answers.too_many_words(t, meant)
-        copy = self._starting.copy_named(words[1] if len(words) == 2 else None)
+        copy = self._surface.copy_named(words[1] if len(words) == 2 else None)
         if copy is None:
             return answers.unknown_copy(words[1], names, t, meant, f"{COMMAND} {liquidation_id} {names[0]}")
         found = self._starting.look(copy, liquidation_id, user_id)

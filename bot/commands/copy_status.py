@@ -1,4 +1,7 @@
-"""``/copy-status``: what runs and the latest jobs; ``/copy-status 17``: one job."""
+"""``/copy-status``: what runs and the latest jobs, one job, the past of a liquidation or of one's own.
+
+/copy-status   /copy-status 17   /copy-status liquidation 42   /copy-status mine
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ from bot.messages import answers, status
 from bot.messages.blocks import Message
 
 COMMAND = answers.STATUS_COMMAND
+
+LIQUIDATION_WORDS = frozenset({"liquidation", "liquidación", "liquidacion"})
+MINE_WORDS = frozenset({"mine", "mías", "mias", "míos", "mios"})
 
 
 def register(app: App, surface: Surface) -> None:
@@ -37,14 +43,33 @@ class CopyStatus:
             return surface.help(t)
         if refusal := surface.refusal(COMMAND, user_id, t):
             return refusal
-        words = parsing.words(text)
-        if not words:
-            live, latest = surface.store.live(), surface.store.latest()
-            return status.overview(live, latest, surface.links([*live[: status.SHOWN], *latest]), t)
-        job_id = parsing.number(words[0])
-        if job_id is None or len(words) > 1:
-            return answers.not_a_job(" ".join(words), t, suggesting.status_meant(words))
-        job = surface.store.snapshot(job_id)
+        match [word.lower() for word in parsing.words(text)]:
+            case []:
+                live, latest = surface.store.live(), surface.store.latest()
+                return status.overview(live, latest, surface.links([*live[: status.SHOWN], *latest]), t)
+            case [word] if word in MINE_WORDS:
+                jobs = surface.history.of_user(user_id)
+                return status.of_user(jobs, surface.links(jobs), t)
+            case [word, number] if word in LIQUIDATION_WORDS:
+                return self._liquidation(number, t)
+            case [number]:
+                return self._job(number, t)
+            case _:
+                words = parsing.words(text)
+                return status.usage(" ".join(words), t, suggesting.status_meant(words))
+
+    def _liquidation(self, word: str, t: Translator) -> Message:
+        liquidation_id = parsing.number(word)
+        if liquidation_id is None:
+            return answers.not_a_number(word, t)
+        jobs = self._surface.history.of_liquidation(liquidation_id)
+        return status.of_liquidation(liquidation_id, jobs, self._surface.links(jobs), t)
+
+    def _job(self, word: str, t: Translator) -> Message:
+        job_id = parsing.number(word)
+        if job_id is None:
+            return status.usage(word, t, suggesting.status_meant([word]))
+        job = self._surface.store.snapshot(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
-        return status.detail(job, surface.announcer.link(job), t)
+        return status.detail(job, self._surface.announcer.link(job), t)

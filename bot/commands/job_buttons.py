@@ -54,9 +54,11 @@ class JobButton:
         """What to say; None where the card says it. ``alone``: pressed under an answer to this person."""
         surface = self._surface
         job_id = parsing.number(value)
-        if job_id is None or surface.store.snapshot(job_id) is None:
+        job = surface.store.snapshot(job_id) if job_id is not None else None
+        if job_id is None or job is None:
             return answers.unknown_job(job_id or 0, t)
-        if refusal := surface.refusal(answers.COPY_COMMAND, user_id, t, anew=True):
+        copy = surface.copy_named(job.copy_name)
+        if refusal := surface.refusal(answers.COPY_COMMAND, user_id, t, copy=copy, anew=True):
             return refusal
         try:
             effect = self._deed(job_id, surface.people.requester(team_id, user_id))

@@ -79,7 +79,7 @@ class Starting:
         The person is checked anew, and a press works once, however often it is delivered.
         """
         surface = self._surface
-        copy = self.copy_named(offer.copy_name)
+        copy = surface.copy_named(offer.copy_name)
         if copy is None:
             return answers.unknown_copy(offer.copy_name, self.names, t)
         if refusal := surface.refusal(COMMAND, user_id, t, copy=copy, anew=True):
@@ -109,10 +109,6 @@ class Starting:
             approval_seconds=surface.file.work.approval_seconds,
         )
         return self._create(request, t)
-
-    def copy_named(self, name: str | None) -> CopySection | None:
-        """The configured copy of that name; the first one for None."""
-        return next((copy for copy in self._surface.file.copies if name in {None, copy.name}), None)
 
     @property
     def names(self) -> list[str]:

@@ -17,6 +17,7 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
 from bot.announcer import Announcer
+from bot.commands.comparisons import Comparisons
 from bot.config_file import CopySection, File
 from bot.i18n import Translator
 from bot.jobs.approvals import Approvals
@@ -27,6 +28,7 @@ from bot.jobs.store import JobStore
 from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.messages.failures import explained
+from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions
 from bot.slack import CONNECTION_ERRORS, error_name
@@ -51,6 +53,8 @@ class Surface:
     permissions: Permissions
     people: People
     announcer: Announcer
+    comparisons: Comparisons
+    panel: Panel
     enqueue: Callable[[int], bool]
     wake_courier: Callable[[], None]
 
@@ -59,6 +63,10 @@ class Surface:
         with ThreadPoolExecutor(8) as pool:
             found = pool.map(self.announcer.link, jobs)
             return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
+
+    def copy_named(self, name: str | None) -> CopySection | None:
+        """The configured copy of that name; the first one for None."""
+        return next((copy for copy in self.file.copies if name in {None, copy.name}), None)
 
     def refusal(
         self,

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import median
 
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 from sqlalchemy.orm import Session
 
 from bot.jobs.models import CopyJob, User
+from bot.jobs.panel import Filters
 from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
 from bot.jobs.statuses import LIVE, Status
 
+#: No filter at all.
+EVERYTHING = Filters()
 #: So many of the latest runs say how fast a copy is.
 RUNS = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which jobs a page shows; a field that is None filters nothing.
-
-    ``user_id`` is Slack's id of the requester; ``ended`` leaves out what runs, waits or is paused.
-    """
-
-    status: Status | None = None
-    user_id: str | None = None
-    liquidation_id: int | None = None
-    ended: bool = False
 
 
 class History:
@@ -35,7 +24,7 @@ class History:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def page(self, filters: Filters = Filters(), limit: int = 20) -> list[JobSnapshot]:
+    def page(self, filters: Filters = EVERYTHING, limit: int = 20) -> list[JobSnapshot]:
         """The newest jobs that the filters let through, whatever their state."""
         conditions: list[ColumnElement[bool]] = []
         if filters.status is not None:

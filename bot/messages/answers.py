@@ -10,6 +10,7 @@ from bot.messages.failures import Explained
 
 COPY_COMMAND = "/copy-liquidation"
 STATUS_COMMAND = "/copy-status"
+VERIFY_COMMAND = "/copy-verify"
 
 
 def said(text: str, *, hint: str = "") -> Message:
@@ -25,20 +26,27 @@ def usage(t: Translator, meant: str | None = None, *, example: str = f"{COPY_COM
     return t("Example: `{command}`", command=example)
 
 
-def not_a_number(word: str, t: Translator, meant: str | None = None) -> Message:
+def not_a_number(
+    word: str, t: Translator, meant: str | None = None, *, command: str = COPY_COMMAND
+) -> Message:
     """The text after the command isn't a liquidation's number."""
+    works = usage(t, meant, example=f"{command} 42")
     return said(
         t("“{word}” is not the number of a liquidation.", word=harmless(word)),
-        hint=t("A number is digits only, from 1 to 9223372036854775807.") + " " + usage(t, meant),
+        hint=t("A number is digits only, from 1 to 9223372036854775807.") + " " + works,
     )
 
 
-def number_missing(t: Translator) -> Message:
-    return said(t("Which liquidation? Write its number after the command."), hint=usage(t))
+def number_missing(t: Translator, command: str = COPY_COMMAND) -> Message:
+    works = usage(t, example=f"{command} 42")
+    return said(t("Which liquidation? Write its number after the command."), hint=works)
 
 
-def too_many_words(t: Translator, meant: str | None = None) -> Message:
-    return said(t("That is more than a number and the name of a copy."), hint=usage(t, meant))
+def too_many_words(t: Translator, meant: str | None = None, *, command: str = COPY_COMMAND) -> Message:
+    return said(
+        t("That is more than a number and the name of a copy."),
+        hint=usage(t, meant, example=f"{command} 42"),
+    )
 
 
 def unknown_copy(
@@ -49,13 +57,6 @@ def unknown_copy(
     works = usage(t, meant, example=example) if meant or example else ""
     return said(
         t("There is no copy named “{word}”.", word=harmless(word)), hint=f"{configured} {works}".strip()
-    )
-
-
-def not_a_job(word: str, t: Translator, meant: str | None = None) -> Message:
-    return said(
-        t("“{word}” is not the number of a job.", word=harmless(word)),
-        hint=usage(t, meant, example=f"{STATUS_COMMAND} 17"),
     )
 
 
@@ -113,7 +114,7 @@ def empty_liquidation(liquidation_id: int, label: str | None, t: Translator) -> 
 
 def started(job_id: int, t: Translator) -> Message:
     return said(
-        t("Job {id} is on its way. Its card in this channel shows how far it is.", id=job_id),
+        t("Job {id} is on its way. Its card shows how far it is.", id=job_id),
         hint=_ask_for(job_id, t),
     )
 
@@ -188,6 +189,7 @@ def help_text(
 
     ``groups`` may run each copy that doesn't name its own people; ``own`` has those that do.
     """
+    liquidation, mine = t("liquidation"), t("mine")
     lines = [
         t("*Traspaso* copies one liquidation from prod to consulta and proves that both sides agree."),
         f"• `{COPY_COMMAND} 42` – " + t("shows what would be copied, and asks before it does anything"),
@@ -198,6 +200,10 @@ def help_text(
         ),
         f"• `{STATUS_COMMAND}` – " + t("what runs, and the latest jobs"),
         f"• `{STATUS_COMMAND} 17` – " + t("one job"),
+        f"• `{STATUS_COMMAND} {liquidation} 42` – " + t("the history of a liquidation"),
+        f"• `{STATUS_COMMAND} {mine}` – " + t("what you asked for"),
+        f"• `{VERIFY_COMMAND} 42` – " + t("compares both sides now, and writes nothing"),
+        "• `/copy-freeze` – " + t("stops every copy until it is lifted"),
         f"• `{COPY_COMMAND} help` – " + t("this list"),
     ]
     hints = [t("Copying is for members of {groups}.", groups=", ".join(groups))] if groups else []

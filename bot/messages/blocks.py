@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.i18n import Translator
+
 Block = dict[str, Any]
 
 HEADER_LIMIT = 150
 TEXT_LIMIT = 3000
 FIELD_LIMIT = 2000
 BUTTON_VALUE_LIMIT = 2000
+OPTION_LIMIT = 75
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,10 @@ class Message:
 
     text: str
     blocks: list[Block]
+
+
+#: A modal or a home tab, as Slack's views.* take it.
+View = dict[str, Any]
 
 
 def header(text: str) -> Block:
@@ -73,8 +80,21 @@ def confirm(title: str, text: str, yes: str, no: str) -> Block:
     }
 
 
-def actions(*buttons: Block) -> Block:
-    return {"type": "actions", "elements": list(buttons)}
+def actions(*elements: Block, block_id: str | None = None) -> Block:
+    """A row of buttons and menus; the same ``block_id`` keeps what was chosen when a view is shown anew."""
+    block: Block = {"type": "actions", "elements": list(elements)}
+    return block | ({"block_id": block_id} if block_id else {})
+
+
+def option(text: str, value: str) -> Block:
+    """One line of a menu."""
+    return {"text": _plain(text, OPTION_LIMIT), "value": value}
+
+
+def menu(action_id: str, options: list[Block], chosen: str) -> Block:
+    """A menu in which the option with this value is chosen."""
+    initial = next(each for each in options if each["value"] == chosen)
+    return {"type": "static_select", "action_id": action_id, "options": options, "initial_option": initial}
 
 
 def escaped(text: str) -> str:
@@ -121,6 +141,11 @@ def cut(text: str, limit: int) -> str:
     """At most so long, and without what could turn the reading around."""
     text = text.translate(_UNSEEN)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def at(when: datetime, t: Translator) -> str:
+    """A moment in mrkdwn, in the reader's own time zone; in UTC where Slack can't show it."""
+    return f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time_secs}}|{t.moment(when)}>"
 
 
 def bar(fraction: float, cells: int = 20) -> str:

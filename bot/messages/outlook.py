@@ -31,7 +31,7 @@ def preview_blocks(spec: CopySpec, outlook: Outlook, t: Translator) -> list[Bloc
     seen = outlook.seen
     pairs = [
         (t("Name"), seen.label or "–"),
-        (t("Copy"), spec.name),
+        (t("What to copy"), spec.name),
         (t("Rows in prod"), counted(seen.in_prod, t)),
         (t("Rows in consulta now"), counted(seen.in_consulta, t)),
         (t("From"), f"pgsql-prod · {spec.source_table}"),

@@ -1,34 +1,34 @@
-"""The answer to ``/copy-status``: what runs and the latest jobs, or one job as its card shows it."""
+"""The answers to ``/copy-status``: what runs and the latest jobs, one job, or the past of something."""
 
 from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
-from bot.messages.answers import to_card
-from bot.messages.blocks import Block, Message, context, harmless, header, section
+from bot.jobs.statuses import Status
+from bot.messages.answers import COPY_COMMAND, STATUS_COMMAND, said, to_card
+from bot.messages.blocks import Block, Message, code, context, harmless, header, section
 from bot.messages.card import card, doing, progress, state
+from bot.messages.tables import jobs_table
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
-#: So many lines fit into one section, however long their names are.
-TOGETHER = 5
+#: More jobs than this before a waiting one are counted, not named.
+NAMED = 3
 
 
 def overview(
     live: list[JobSnapshot], latest: list[JobSnapshot], links: dict[int, str], t: Translator
 ) -> Message:
-    """Lists of jobs, each with a link to its card where there is one."""
+    """What runs, what waits and behind what, and the last jobs; each with a link to its card."""
     blocks: list[Block] = [header(t("Copies"))]
     if not live:
         blocks.append(section(t("Nothing is running.")))
-    blocks += [section(f"{_line(job, links, t)}\n{doing(job, t)}") for job in live[:SHOWN]]
+    blocks += [section(f"{line(job, links, t)}\n{waits_for(job, live, t)}") for job in live[:SHOWN]]
     if len(live) > SHOWN:
         blocks.append(context(t.plural("and {n} more", "and {n} more", len(live) - SHOWN)))
     if latest:
         title = t("Latest")
-        blocks.append(section(f"*{title}*"))
-        lines = [_line(job, links, t) for job in latest]
-        blocks += [section("\n".join(lines[at : at + TOGETHER])) for at in range(0, len(lines), TOGETHER)]
+        blocks += [section(f"*{title}*"), jobs_table(latest, links, t)]
     text = t.plural("{n} copy is running or waiting.", "{n} copies are running or waiting.", len(live))
     return Message(text, blocks)
 
@@ -41,10 +41,81 @@ def detail(job: JobSnapshot, link: str | None, t: Translator) -> Message:
     return message
 
 
-def _line(job: JobSnapshot, links: dict[int, str], t: Translator) -> str:
+def of_liquidation(
+    liquidation_id: int, jobs: list[JobSnapshot], links: dict[int, str], t: Translator
+) -> Message:
+    """The history of one liquidation, newest first."""
+    if not jobs:
+        return said(
+            t("Liquidation {id} has never been copied.", id=liquidation_id),
+            hint=t("To copy it: {command}", command=code(f"{COPY_COMMAND} {liquidation_id}")),
+        )
+    title = t("Copies of liquidation {id}", id=liquidation_id)
+    return _listed(title, jobs, links, t)
+
+
+def of_user(jobs: list[JobSnapshot], links: dict[int, str], t: Translator) -> Message:
+    """What the reader asked for, newest first."""
+    if not jobs:
+        return said(
+            t("You have asked for no copy yet."),
+            hint=t("To ask for one: {command}", command=code(f"{COPY_COMMAND} 42")),
+        )
+    return _listed(t("Copies that you asked for"), jobs, links, t)
+
+
+def usage(word: str, t: Translator, meant: str | None = None) -> Message:
+    """The text after the command is none of its forms; ``meant``: what it may stand for."""
+    forms = [
+        (f"{STATUS_COMMAND}", t("what runs, and the latest jobs")),
+        (f"{STATUS_COMMAND} 17", t("one job")),
+        (f"{STATUS_COMMAND} {liquidation_word(t)} 42", t("the history of a liquidation")),
+        (f"{STATUS_COMMAND} {mine_word(t)}", t("what you asked for")),
+    ]
+    text = t("“{word}” is nothing that can be looked up.", word=harmless(word))
+    lines = [f"• `{command}` – {what}" for command, what in forms]
+    works = t("Did you mean `{command}`?", command=meant) if meant else usage_example(t)
+    guess = [section(works)] if meant else []
+    return Message(f"{text} {works}", [section(text), *guess, section("\n".join(lines))])
+
+
+def usage_example(t: Translator) -> str:
+    return t("Example: `{command}`", command=f"{STATUS_COMMAND} 17")
+
+
+def liquidation_word(t: Translator) -> str:
+    """The word before a liquidation's number, as this reader would write it."""
+    return t("liquidation")
+
+
+def mine_word(t: Translator) -> str:
+    return t("mine")
+
+
+def line(job: JobSnapshot, links: dict[int, str], t: Translator) -> str:
+    """One job in one line of mrkdwn."""
     number = t("Job {id}", id=job.id)
     if job.id in links:
         number = f"<{links[job.id]}|{number}>"
     label = f" · {harmless(job.label)}" if job.label else ""
     what = t("liquidation {id}", id=job.liquidation_id)
     return f"{number} · {what}{label} · {state(job, t)} · {progress(job, t)}"
+
+
+def waits_for(job: JobSnapshot, live: list[JobSnapshot], t: Translator) -> str:
+    """What the job is doing; one that is queued names the jobs before it."""
+    words = doing(job, t)
+    if job.status is not Status.PENDING or not job.ahead or job.error:
+        return words
+    before = [each for each in live if each.id < job.id and each.status in {Status.PENDING, Status.RUNNING}]
+    named = [t("job {id}", id=each.id) for each in before[:NAMED]]
+    more = len(before) - len(named)
+    if more > 0:
+        named.append(t.plural("and {n} more", "and {n} more", more))
+    return f"{words} ({', '.join(named)})" if named else words
+
+
+def _listed(title: str, jobs: list[JobSnapshot], links: dict[int, str], t: Translator) -> Message:
+    newest = jobs[0]
+    text = t("{title}: the latest is job {job}, {state}.", title=title, job=newest.id, state=state(newest, t))
+    return Message(text, [header(title), jobs_table(jobs, links, t)])

@@ -63,7 +63,10 @@ def element_text(element: Any) -> str:
         return " ".join(f"[{_text(option.get('text'))}]" for option in element.get("options") or [])
     if kind == "image":
         return f"({element.get('alt_text', '')})"
-    return f"<{_text(element.get('placeholder')) or kind}>"
+    if kind in ("checkboxes", "radio_buttons"):
+        return " ".join(f"( ) {_text(option.get('text'))}" for option in element.get("options") or [])
+    chosen = element.get("initial_option") or {}
+    return f"<{_text(chosen.get('text')) or _text(element.get('placeholder')) or kind}>"
 
 
 def _text(value: Any) -> str:
@@ -88,5 +91,6 @@ def _rich(value: Any) -> str:
         "channel": "#{channel_id}",
         "emoji": ":{name}:",
         "usergroup": "@{usergroup_id}",
+        "date": "{fallback}",
     }
     return shown.get(kind, "{text}").format(**{"text": value.get("text", value.get("url", "")), **value})

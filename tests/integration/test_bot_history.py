@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.jobs.history import RUNS, Filters, History
+from bot.jobs.history import RUNS, History
+from bot.jobs.panel import Filters
 from bot.jobs.statuses import Status
 from bot.jobs.store import Requester
 from tests.tracking import Jobs

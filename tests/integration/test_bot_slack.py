@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +11,12 @@ import pytest
 import yaml
 from slack_bolt import App, BoltRequest
 from slack_sdk.errors import SlackApiError
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, text
 
 from bot.announcer import Announcer
 from bot.app import build_app
 from bot.charts import Charts
+from bot.commands.copy_verify import RESPOND_SECONDS, CopyVerify
 from bot.commands.surface import Surface
 from bot.config_file import CopySection, SlackSection
 from bot.courier import Courier
@@ -23,6 +26,8 @@ from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
 from bot.jobs.throughput import Throughput
+from bot.messages import chooser
+from bot.messages.chooser import Carried
 from bot.messages.failures import explained
 from bot.people import People
 from bot.permissions import CACHE_SECONDS, Permissions
@@ -478,3 +483,83 @@ def test_while_consulta_is_away_every_question_is_answered_with_that(
     words = explained(Failure("connection", "", side="consulta").as_json(), translator("en"))
     assert words.what in answer.args["text"]
     assert words.step in answer.args["text"]
+
+
+# --------------------------------------------------------------------------- the modal without a catalogue
+
+
+def submitted(app: App, number: str, **carried: Any) -> dict[str, Any]:
+    """What the first step of the modal is acknowledged with."""
+    name = chooser.NUMBER
+    view = {
+        "id": "V0",
+        "type": "modal",
+        "callback_id": chooser.CHOOSE_CALLBACK,
+        "private_metadata": Carried(**carried).encoded(),
+        "state": {"values": {name: {name: {"type": "plain_text_input", "value": number}}}},
+    }
+    body = {"type": "view_submission", "team": {"id": "T0ACME"}, "user": {"id": "U0BOB"}, "view": view}
+    response = app.dispatch(BoltRequest(body=body, mode="socket_mode"))
+    assert response.status == 200
+    found: dict[str, Any] = json.loads(response.body)
+    return found
+
+
+@pytest.mark.parametrize("number", ["", "x", "0", "-1", "٤٢", "9223372036854775808", "<!channel>"])
+def test_what_is_no_number_is_said_below_the_field(slack: LocalSlack, jobs: Jobs, number: str) -> None:
+    app = build_app(surface(slack, jobs, jobs.engine), client(slack.bot_token, slack.api_url))
+    answer = submitted(app, number)
+    assert answer["response_action"] == "errors"
+    assert "9223372036854775807" in answer["errors"][chooser.NUMBER]
+
+
+def test_a_number_that_prod_doesn_t_have_is_said_in_the_modal(slack: LocalSlack, jobs: Jobs) -> None:
+    jobs.run("CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id bigint)")
+    app = build_app(surface(slack, jobs, jobs.engine), client(slack.bot_token, slack.api_url))
+    answer = submitted(app, " 42 ", channel=CHANNEL)
+    assert answer["response_action"] == "update"
+    words = translator("en")("Neither prod nor consulta has rows for liquidation {id}.", id=42)
+    assert words in json.dumps(answer["view"])
+    assert "submit" not in answer["view"]
+
+
+# ------------------------------------------------------------------------------- a comparison's late verdict
+
+
+def test_a_verdict_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
+    slack: LocalSlack, jobs: Jobs
+) -> None:
+    jobs.run("CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id bigint)")
+    clock = Clock()
+    parts = surface(slack, jobs, jobs.engine)
+    app = App(client=client(slack.bot_token, slack.api_url), token_verification_enabled=False)
+
+    def later() -> float:
+        clock.now += RESPOND_SECONDS
+        return clock.now
+
+    app.command("/copy-verify")(CopyVerify(parts, clock=later).command)
+    assert typed(app, slack, "/copy-verify", "42") == ""
+    agree = translator("en")("Both sides of liquidation {id} agree: {rows}.", id=42, rows="0 rows")
+    [message] = slack.wait_for(lambda: slack.user("U0BOB").messages("D0BOB"))
+    assert agree in message.plain
+    assert len(slack.calls("response_url")) == 1
+
+
+def test_a_comparison_that_the_end_of_the_bot_breaks_off_says_so(slack: LocalSlack, jobs: Jobs) -> None:
+    jobs.run("CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id bigint)")
+    parts = surface(slack, jobs, jobs.engine)
+    app = build_app(parts, client(slack.bot_token, slack.api_url))
+    with jobs.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE items IN ACCESS EXCLUSIVE MODE"))
+        for _ in range(3):
+            typed(app, slack, "/copy-verify", "42")
+        slack.wait_for(lambda: len(slack.calls("response_url")) == 3)
+        stopping = threading.Thread(target=parts.comparisons.stop)
+        stopping.start()
+    stopping.join(20)
+    assert not stopping.is_alive()
+    broken = translator("en")(
+        "The comparison of liquidation {id} was broken off: the bot is being restarted.", id=42
+    )
+    assert any(broken in call.args["text"] for call in slack.calls("response_url"))

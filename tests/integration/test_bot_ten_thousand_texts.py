@@ -44,9 +44,7 @@ PEOPLE = ["U0ANA", "U0BOB", "U0CARLA"]
 MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
 #: All but /copy-freeze, which takes any text as its reason and freezes: that is what it should start.
 COMMANDS = [
-    entry["command"]
-    for entry in MANIFEST["features"]["slash_commands"]
-    if entry["command"] != FREEZE_COMMAND
+    entry["command"] for entry in MANIFEST["features"]["slash_commands"] if entry["command"] != FREEZE_COMMAND
 ]
 ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)"
 

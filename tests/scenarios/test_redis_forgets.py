@@ -47,7 +47,7 @@ def test_a_job_asked_for_while_redis_is_down_waits_and_is_taken_when_it_is_back(
     office.stack.valkey.stop()
     said = scene.press(scene.bob, scene.offer(scene.bob))
     [job] = scene.jobs()
-    assert EN("Job {id} is on its way. Its card in this channel shows how far it is.", id=job["id"]) in said
+    assert EN("Job {id} is on its way. Its card shows how far it is.", id=job["id"]) in said
     assert job["status"] == "pending"
     assert scene.slack.wait_for(lambda: scene.card(job["id"]).pinned)
     office.stack.valkey.start()

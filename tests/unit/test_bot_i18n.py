@@ -54,6 +54,20 @@ def test_numbers_and_plurals_follow_the_language() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "english", "spanish"),
+    [
+        ("2026-10-01", "October 2026", "octubre de 2026"),
+        ("2026-12-15", "Dec 15, 2026", "15 dic 2026"),
+        ("2026/10", "2026/10", "2026/10"),
+        ("Octubre", "Octubre", "Octubre"),
+        ("", "", ""),
+    ],
+)
+def test_a_period_is_a_month_a_day_or_what_prod_calls_it(written: str, english: str, spanish: str) -> None:
+    assert (EN.period(written), ES.period(written)) == (english, spanish)
+
+
+@pytest.mark.parametrize(
     ("locale", "language"),
     [
         ("es-ES", "es"),

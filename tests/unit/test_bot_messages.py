@@ -14,19 +14,23 @@ from hypothesis import strategies as st
 
 from bot.i18n import translator
 from bot.jobs.failure import CODES, Failure
+from bot.jobs.panel import Filters, PanelSnapshot
 from bot.jobs.snapshot import Freeze, JobSnapshot, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
-from bot.messages import answers, approval, buttons, freezing, presses, status
+from bot.messages import answers, approval, buttons, chooser, freezing, home, presses, status
 from bot.messages.blocks import BUTTON_VALUE_LIMIT, Message, code, harmless
 from bot.messages.card import card
+from bot.messages.chooser import Carried
 from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
 from bot.messages.outlook import Outlook, preview_blocks
 from bot.messages.preview import Offer, preview_card
 from bot.messages.timeline import details, loading, telling
-from copier import Advice, CopySpec, Count, Preview, TableName
-from dev.slack.blocks import check_message_blocks
+from copier import Advice, CopySpec, Count, Entry, Preview, TableName
+from dev.slack.blocks import check_blocks, check_message_blocks
+from dev.slack.checker import Checker
+from dev.slack.elements import check_option
 from dev.slack.plain import plain
 
 BOB = Person("U0BOB", "T0ACME", "Bob")
@@ -259,7 +263,7 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         check(status.detail(failed, None, ES))
     for message in (
         answers.not_a_number(name, ES),
-        answers.not_a_job(name, ES),
+        status.usage(name, ES),
         answers.unknown_copy(name, ["items"] * 30, ES),
         answers.cannot_check(name, ES),
         answers.unknown_liquidation(42, table, ES),
@@ -287,16 +291,23 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
     check_view(details(job(label=name), Timeline(tuple(story), (SlowChunk(3, 5, 1.5),)), ES))
 
 
+def check_view(view: dict[str, Any]) -> None:
+    """What Slack would refuse raises; what would reach others by mistake fails."""
+    checker = Checker()
+    check_blocks(checker, view["blocks"], "/view/blocks", view["type"])
+    assert checker.reasons == []
+    assert len(view.get("private_metadata", "")) <= 3000
+    assert len(json.dumps(view, ensure_ascii=False).encode()) <= 250_000
+    for text in mrkdwn(view["blocks"]):
+        assert "<!channel>" not in text
+        assert "<@U1>" not in text
+        assert "<https://evil" not in text
+
+
 EVENTS = [
     *("requested", "claimed", "released", "frozen", "worker_lost", "retry", "failed", "completed"),
     *("pause_requested", "paused", "resumed", "cancel_requested", "cancelled", "retried"),
 ]
-
-
-def check_view(view: dict[str, Any]) -> None:
-    assert len(view["title"]["text"]) <= 24
-    assert len(view["blocks"]) <= 100
-    check(Message("-", view["blocks"][:50]))
 
 
 @pytest.mark.parametrize("t", [EN, ES], ids=["en", "es"])
@@ -419,10 +430,24 @@ def test_a_long_list_of_jobs_is_shown_within_slack_s_limits(shapes: list[dict[st
 
 
 def test_long_lists_of_latest_jobs_keep_their_links_whole() -> None:
-    jobs = [job(**SHAPES[11] | {"id": number, "label": "&" * 300}) for number in range(1, 11)]
+    jobs = [job(**SHAPES[12] | {"id": number, "label": "&" * 300}) for number in range(1, 11)]
     links = {each.id: f"https://acme.slack.com/archives/C0PAYROLL/p{each.id:016}" for each in jobs}
-    said = "\n".join(mrkdwn(status.overview([], jobs, links, EN).blocks))
-    assert [link for link in links.values() if f"<{link}|" not in said] == []
+    for message in (status.overview([], jobs, links, EN), status.of_user(jobs, links, EN)):
+        [table] = [block for block in check(message).blocks if block["type"] == "table"]
+        linked = [row[0]["elements"][0]["elements"][0]["url"] for row in table["rows"][1:]]
+        assert linked == list(links.values())
+        assert len(json.dumps(table["rows"])) < 10_000
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=20), names)
+def test_tables_take_any_name(shapes: list[dict[str, Any]], name: str) -> None:
+    jobs = [
+        job(**shape | {"id": number, "label": name, "requester_name": name, "channel_id": None})
+        for number, shape in enumerate(shapes, 1)
+    ]
+    check(status.of_liquidation(42, jobs, {}, ES))
+    check(status.of_user(jobs, {}, EN))
 
 
 @pytest.mark.parametrize("t", [EN, ES], ids=["en", "es"])
@@ -560,3 +585,54 @@ def test_what_slack_shows_at_the_time_of_the_snapshot_is_its_own_date() -> None:
     seen = job()
     assert seen.as_of is not None
     assert f"<!date^{int(seen.as_of.timestamp())}^" in plain(card(seen, EN).blocks)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from(SHAPES), max_size=60), names)
+@example([SHAPES[5]] * 60, "&" * 3000)
+def test_app_home_takes_any_jobs_and_names(shapes: list[dict[str, Any]], name: str) -> None:
+    jobs = [
+        job(**shape | {"id": number, "label": name, "requester_name": name, "requester_team": "shell"})
+        for number, shape in enumerate(shapes, 1)
+    ]
+    waiting = [
+        dataclasses.replace(each, approval=Approval.WAITING, previewed=each.id)
+        for each in jobs
+        if each.status is Status.PENDING
+    ]
+    live = [each for each in jobs if each.status.is_live and each.status is not Status.PENDING]
+    seen = PanelSnapshot(
+        "U0BOB",
+        (*live, *waiting),
+        tuple(each for each in jobs if not each.status.is_live)[:20],
+        Filters(Status.FAILED, "U0BOB"),
+        Freeze(Person("U1", "shell", name), name, NOW),
+    )
+    links = {each.id: f"https://acme.slack.com/archives/C0PAYROLL/p{each.id:016}" for each in jobs}
+    for t in (EN, ES):
+        check_view(home.home(seen, links, t))
+
+
+@settings(deadline=None)
+@given(name=names, period=names, query=names)
+def test_the_modal_takes_any_name_and_period(name: str, period: str, query: str) -> None:
+    entries = [Entry(2**63 - 1, name, period), Entry(1, None, None)]
+    checker = Checker()
+    for n, line in enumerate(chooser.options(entries, ES)):
+        check_option(checker, line, f"/options/{n}")
+    assert checker.reasons == []
+    assert len(chooser.no_number(query, ES)[chooser.NUMBER]) < 300
+    table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
+    offer = Offer("a" * 31, 2**63 - 1, name[:300] or None, "0" * 32, 1_900_000_000)
+    for rows in (0, 7):
+        seen = Preview(True, name, Count(rows, True), Count(2, True), ())
+        spec = CopySpec("a" * 31, table, table, "liquidation_id")
+        view = chooser.look(preview_card(offer, spec, seen, 15, ES), Carried("C0PAYROLL"), ES)
+        check_view(view)
+        assert Offer.decoded(Carried.decoded(view["private_metadata"]).offer or "") == offer
+
+
+def test_what_a_menu_doesn_t_know_filters_nothing() -> None:
+    assert home.filters_of("all", "all", "U0BOB") == Filters()
+    assert home.filters_of("running", "x", "U0BOB") == Filters()
+    assert home.filters_of("failed", "mine", "U0BOB") == Filters(Status.FAILED, "U0BOB")

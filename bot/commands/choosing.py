@@ -1,0 +1,183 @@
+"""The modal: choose a liquidation, look at both sides, start the copy. ``/copy-liquidation`` alone opens it.
+
+A trigger lives three seconds, so a view that waits is opened first, and the real one takes its place. A step
+is acknowledged with its outcome where that is there in time, and with a view that waits where it isn't.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooSlow
+from typing import Any
+
+from slack_bolt import Ack, App
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.commands import parsing
+from bot.commands.starting import COMMAND, Starting
+from bot.commands.surface import Surface, told, user_of
+from bot.i18n import Translator
+from bot.messages import chooser
+from bot.messages.blocks import Block, Message, View
+from bot.messages.chooser import Carried
+from bot.messages.home import NEW_ACTION
+from bot.messages.preview import Offer
+from bot.slack import CONNECTION_ERRORS, error_name
+from copier import Entry, search
+from copier.errors import CopierError
+
+log = logging.getLogger(__name__)
+
+#: What the search may take, and when the menu is answered without it; Slack waits for three seconds.
+SEARCH_SECONDS, ANSWER_SECONDS = 1.8, 2.5
+#: How long a step may take until a view that waits is shown, and how long that one needs to arrive.
+STEP_SECONDS, SETTLE_SECONDS = 1.5, 1.0
+#: Steps at once.
+STEPS = 16
+#: Searches at once; one that waits for a server that is away keeps its place for as long as connecting takes.
+SEARCHES = 8
+
+
+def register(app: App, choosing: Choosing) -> None:
+    app.action(NEW_ACTION)(choosing.from_home)
+    app.options(chooser.LIQUIDATION)(choosing.options)
+    app.view(chooser.CHOOSE_CALLBACK)(choosing.chosen)
+    app.view(chooser.PRESS_CALLBACK)(choosing.pressed)
+
+
+class Choosing:
+    """The conversation in the modal."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._starting = Starting(surface)
+        self._steps = ThreadPoolExecutor(STEPS, thread_name_prefix="step")
+        self._searches = ThreadPoolExecutor(SEARCHES, thread_name_prefix="search")
+
+    def open(self, client: WebClient, trigger_id: str, user_id: str, carried: Carried) -> bool:
+        """Opens the modal for this person; False where Slack didn't."""
+        t = self._surface.people.language_of(user_id)
+        try:
+            opened = client.views_open(trigger_id=trigger_id, view=chooser.wait(t("One moment…"), t))
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("the modal was not opened: %s", error_name(error))
+            return False
+        refusal = told(lambda: self._surface.refusal(COMMAND, user_id, t), t)
+        view = chooser.result(refusal, t) if refusal else self._choose(carried, t)
+        self._show(client, str(opened["view"]["id"]), view)
+        return True
+
+    def from_home(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        ack()
+        _, user_id = user_of(body)
+        self.open(client, str(body["trigger_id"]), user_id, Carried(asks_channel=True))
+
+    def options(self, ack: Ack, body: dict[str, Any]) -> None:
+        """The menu's lines for what was typed, within Slack's three seconds."""
+        _, user_id = user_of(body)
+        t = self._surface.people.language_of(user_id)
+        found = self._searches.submit(self._search, str(body.get("value") or ""))
+        try:
+            lines = chooser.options(found.result(ANSWER_SECONDS), t)
+        except (TooSlow, CopierError) as error:
+            log.warning("the catalogue was not searched: %s", type(error).__name__)
+            lines = chooser.unavailable(t)
+        ack(options=lines)
+
+    def chosen(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """The first step is submitted: look at both sides."""
+        _, user_id = user_of(body)
+        t = self._surface.people.language_of(user_id)
+        view = body["view"]
+        values = _Values(view["state"]["values"])
+        carried = Carried.decoded(view["private_metadata"])
+        number = values.option(chooser.LIQUIDATION) or values.text(chooser.NUMBER)
+        liquidation_id = parsing.number(number.strip())
+        copy = self._surface.copy_named(values.option(chooser.COPY) or None)
+        if liquidation_id is None or copy is None:
+            menu = number == chooser.UNAVAILABLE
+            ack(
+                response_action="errors",
+                errors=chooser.not_chosen(t) if menu else chooser.no_number(number, t),
+            )
+            return
+        carried = Carried(values.conversation(chooser.CHANNEL) or carried.channel, carried.asks_channel)
+
+        def look() -> Message:
+            found = self._starting.look(copy, liquidation_id, user_id)
+            return found if isinstance(found, Message) else found.card(t)
+
+        waiting = chooser.wait(t("Looking at both sides…"), t)
+        self._answer(ack, client, view, waiting, lambda: chooser.look(told(look, t), carried, t))
+
+    def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """The preview is submitted: the same press as the card's."""
+        team_id, user_id = user_of(body)
+        t = self._surface.people.language_of(user_id)
+        view = body["view"]
+        carried = Carried.decoded(view["private_metadata"])
+
+        def press() -> Message:
+            offer = Offer.decoded(carried.offer or "")
+            channel = carried.channel or self._surface.announcer.open_direct_message(user_id)
+            return self._starting.press(offer, team_id, user_id, channel, t)
+
+        # Where the press asks again, the answer is another offer.
+        waiting = chooser.wait(t("Starting…"), t)
+        self._answer(ack, client, view, waiting, lambda: chooser.look(told(press, t), carried, t))
+
+    def _answer(
+        self, ack: Ack, client: WebClient, view: View, waiting: View, make: Callable[[], View]
+    ) -> None:
+        """Puts what ``make`` gives in the place of the view, at once or as soon as it is there."""
+        work = self._steps.submit(make)
+        try:
+            ack(response_action="update", view=work.result(STEP_SECONDS))
+            return
+        except TooSlow:
+            ack(response_action="update", view=waiting)
+        acknowledged = time.monotonic()
+        outcome = work.result()
+        # The acknowledgement takes another way than the update, and must not arrive after it.
+        time.sleep(max(0.0, acknowledged + SETTLE_SECONDS - time.monotonic()))
+        self._show(client, str(view["id"]), outcome)
+
+    def _choose(self, carried: Carried, t: Translator) -> View:
+        names = [copy.name for copy in self._surface.file.copies]
+        return chooser.choose(carried, names, has_catalogue=self._surface.file.liquidations is not None, t=t)
+
+    def _search(self, wanted: str) -> list[Entry]:
+        listed = self._surface.file.liquidations
+        if listed is None:
+            return []
+        return search(self._surface.prod, listed.catalogue, wanted, timeout_seconds=SEARCH_SECONDS)
+
+    def _show(self, client: WebClient, view_id: str, view: View) -> None:
+        try:
+            client.views_update(view_id=view_id, view=view)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            # Closed by the person in the meantime, more often than not.
+            log.info("the modal was not updated: %s", error_name(error))
+
+
+class _Values:
+    """What stands in the inputs, by their names; empty where nothing does."""
+
+    def __init__(self, values: dict[str, dict[str, Block]]) -> None:
+        self._values = values
+
+    def option(self, name: str) -> str:
+        return str((self._of(name).get("selected_option") or {}).get("value", ""))
+
+    def text(self, name: str) -> str:
+        return str(self._of(name).get("value") or "")
+
+    def conversation(self, name: str) -> str:
+        return str(self._of(name).get("selected_conversation") or "")
+
+    def _of(self, name: str) -> Block:
+        return self._values.get(name, {}).get(name, {})

@@ -1,0 +1,113 @@
+"""The comparisons that people asked for: two at a time, in threads of their own, so that no listener waits.
+
+They read both sides and write nothing. When the process ends they are broken off between two parts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from sqlalchemy import Engine
+
+from bot.config_file import CopySection
+from bot.messages.verdict import Verdict
+from copier import Copy, Limits, Proof
+
+log = logging.getLogger(__name__)
+
+#: Comparisons that run at once in this process.
+AT_ONCE = 2
+
+
+class Interrupted(Exception):
+    """The process ends; the comparison has no result."""
+
+
+class Comparisons:
+    """Runs what `begin` is given, two at a time and the rest in the order in which they came."""
+
+    def __init__(self, prod: Engine, consulta: Engine, limits: Limits) -> None:
+        self._prod = prod
+        self._consulta = consulta
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._over = threading.Event()
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # Not an executor's threads, which the process would wait for however long a server takes.
+        self._threads = [
+            threading.Thread(target=self._run, name=f"comparison-{number}", daemon=True)
+            for number in range(AT_ONCE)
+        ]
+
+    def ahead(self) -> int:
+        """How many are before one that is begun now; zero where it wouldn't have to wait."""
+        with self._lock:
+            return self._taken if self._taken >= AT_ONCE else 0
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Runs ``work``, which calls `compare` and handles what that raises, as soon as there is room."""
+        with self._lock:
+            self._taken += 1
+            for thread in self._threads:
+                if thread.ident is None:
+                    thread.start()
+        self._waiting.put(work)
+
+    def compare(self, copy: CopySection, liquidation_id: int) -> Verdict:
+        """Compares both sides now.
+
+        Raises:
+            Interrupted: the process ends.
+            SchemaError: the tables don't fit.
+            DatabaseFailed: a side can't be reached.
+        """
+        if self._over.is_set():
+            raise Interrupted
+        began = time.monotonic()
+        comparisons = []
+        with Copy(
+            self._prod,
+            self._consulta,
+            copy.spec,
+            liquidation_id,
+            limits=self._limits,
+            label="traspaso verify",
+        ) as both:
+            as_of = both.plan().as_of
+            for comparison in both.compare():
+                if self._over.is_set():
+                    raise Interrupted
+                comparisons.append(comparison)
+        return Verdict(
+            liquidation_id=liquidation_id,
+            copy_name=copy.name,
+            proof=Proof.of(comparisons),
+            parts=len(comparisons),
+            as_of=as_of,
+            seconds=time.monotonic() - began,
+        )
+
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Breaks off what runs and what waits; each says so to whoever asked, if there is time for it."""
+        self._over.set()
+        for _ in self._threads:
+            self._waiting.put(None)
+        until = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+
+    def _run(self) -> None:
+        while work := self._waiting.get():
+            try:
+                work()
+            except Exception:
+                log.exception("a comparison stumbled; the next one comes")
+            finally:
+                with self._lock:
+                    self._taken -= 1

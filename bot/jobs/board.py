@@ -1,0 +1,67 @@
+"""Reads the panel's snapshot, and tells by one cheap query whether anything has changed since."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import Engine, select, text
+from sqlalchemy.orm import Session
+
+from bot.jobs.history import History
+from bot.jobs.models import CopyFreeze, User
+from bot.jobs.panel import Filters, PanelSnapshot
+from bot.jobs.snapshot import Freeze, person_of
+from bot.jobs.store import JobStore
+
+#: So many ended jobs are shown.
+LATEST = 20
+
+# Whatever is live, the newest jobs, the freeze, and a lease that has run out, which changes no row.
+_MARK = text("""
+    SELECT md5(concat_ws(' ',
+      (SELECT string_agg(concat_ws(' ', job::text, job.lease_until < now()), ' ' ORDER BY job.id)
+         FROM traspaso.copy_jobs job
+        WHERE job.id IN (
+          SELECT id FROM traspaso.copy_jobs WHERE status IN ('pending', 'running', 'paused')
+          UNION ALL (SELECT id FROM traspaso.copy_jobs ORDER BY id DESC LIMIT 50))),
+      (SELECT string_agg(active::text, ' ') FROM traspaso.copy_freezes active WHERE lifted_at IS NULL)))
+""")
+
+
+class Board:
+    """The panel's reader of the tracking tables."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._store = JobStore(engine)
+        self._history = History(engine)
+
+    def mark(self) -> str:
+        """Another one whenever something that a panel shows has changed."""
+        with self._engine.connect() as connection:
+            return str(connection.execute(_MARK).scalar_one())
+
+    def read(self, reader_id: str, filters: Filters) -> PanelSnapshot:
+        """What this person sees; ``filters`` are those of the list of ended jobs."""
+        return PanelSnapshot(
+            reader_id=reader_id,
+            live=tuple(self._store.live()),
+            latest=tuple(self._history.page(replace(filters, ended=True), LATEST)),
+            filters=filters,
+            freeze=self._freeze(),
+        )
+
+    def _freeze(self) -> Freeze | None:
+        statement = (
+            select(CopyFreeze, User)
+            .join(User, User.id == CopyFreeze.frozen_by)
+            .where(CopyFreeze.lifted_at.is_(None))
+        )
+        with Session(self._engine) as session:
+            found = session.execute(statement).one_or_none()
+        if found is None:
+            return None
+        freeze, user = found
+        person = person_of(user)
+        assert person is not None  # noqa: S101 - the foreign key says so
+        return Freeze(person, freeze.reason, freeze.frozen_at)

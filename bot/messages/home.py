@@ -1,0 +1,176 @@
+"""App Home, the panel: what runs, what is frozen, what waits for approval, and the latest copies."""
+
+from __future__ import annotations
+
+from bot.i18n import Translator
+from bot.jobs.panel import Filters, PanelSnapshot
+from bot.jobs.snapshot import Freeze, JobSnapshot, Person
+from bot.jobs.statuses import Status
+from bot.messages import answers
+from bot.messages.blocks import (
+    Block,
+    View,
+    actions,
+    at,
+    bar,
+    button,
+    code,
+    context,
+    harmless,
+    header,
+    menu,
+    option,
+    section,
+)
+from bot.messages.card import progress, state
+from bot.messages.failures import Explained
+from bot.messages.status import line, waits_for
+
+NEW_ACTION = "home.new"
+STATUS_ACTION = "home.status"
+WHO_ACTION = "home.who"
+FILTERS_BLOCK = "home.filters"
+APPROVE_ACTION, REJECT_ACTION = "job.approve", "job.reject"
+
+ALL, MINE = "all", "mine"
+ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+#: More jobs than this of one kind are counted, not listed.
+SHOWN = 15
+#: So many lines fit into one section, however long their names are.
+TOGETHER = 5
+
+
+def home(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> View:
+    """The whole panel; ``links`` lead to the cards."""
+    blocks = [header(t("Copies from prod to consulta"))]
+    if seen.freeze:
+        blocks.append(section(frozen(seen.freeze, t)))
+    blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
+    blocks += _under_way(seen, links, t)
+    blocks += _approvals(seen, links, t)
+    blocks += _latest(seen, links, t)
+    return _view(blocks)
+
+
+def refused(groups: list[str], t: Translator) -> View:
+    """For somebody who may not copy: whom to ask."""
+    message = answers.refused(answers.COPY_COMMAND, groups, t)
+    return _view([header(t("Copies from prod to consulta")), *message.blocks])
+
+
+def cannot_check(reason: str, t: Translator) -> View:
+    """Slack doesn't say who is in the groups: nothing is shown."""
+    words = t("I can't check your permission now, so nothing is shown.")
+    hint = t("Slack answered {reason}. Try again, or tell whoever runs Traspaso.", reason=code(reason))
+    return _view([header(t("Copies from prod to consulta")), section(words), context(hint)])
+
+
+def problem(words: Explained, t: Translator) -> View:
+    """Consulta can't be asked: what happened and what to do."""
+    return _view([header(t("Copies from prod to consulta")), section(words.what), context(words.step)])
+
+
+def frozen(freeze: Freeze, t: Translator) -> str:
+    """Who froze the copies, since when and why, as mrkdwn."""
+    words = t(
+        "🧊 Frozen by {user} since {moment}: nothing is written until `{command}`.",
+        user=_person(freeze.by),
+        moment=at(freeze.since, t),
+        command="/copy-freeze off",
+    )
+    if not freeze.reason:
+        return words
+    reason = t("Reason: {reason}", reason=harmless(freeze.reason, 300))
+    return f"{words}\n{reason}"
+
+
+def _under_way(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> list[Block]:
+    jobs = seen.under_way
+    blocks = [_title(t("Running and waiting"))]
+    if not jobs:
+        return [*blocks, section(t("Nothing is running."))]
+    for job in jobs[:SHOWN]:
+        shown = f"`{bar(job.fraction or 0.0)}` {progress(job, t)}"
+        blocks.append(section(f"{_name(job, links, t)}\n{shown}\n{waits_for(job, list(jobs), t)}"))
+    return [*blocks, *_more(len(jobs), t)]
+
+
+def _approvals(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> list[Block]:
+    jobs = seen.waiting_for_approval
+    if not jobs:
+        return []
+    blocks = [_title(t("Waiting for approval"))]
+    for job in jobs[:SHOWN]:
+        asked = t("Asked for by {user}", user=_person(_requester(job)))
+        rows = "" if job.previewed is None else f" · {t.rows(job.previewed)}"
+        blocks.append(section(f"{_name(job, links, t)}{rows}\n{asked}"))
+        if job.requester_id == seen.reader_id:
+            blocks.append(context(t("Somebody else has to approve it.")))
+        else:
+            blocks.append(
+                actions(
+                    button(t("Approve"), APPROVE_ACTION, str(job.id), style="primary"),
+                    button(t("Reject"), REJECT_ACTION, str(job.id), style="danger"),
+                )
+            )
+    return [*blocks, *_more(len(jobs), t)]
+
+
+def _latest(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> list[Block]:
+    words = {
+        Status.COMPLETED: t("Only completed"),
+        Status.FAILED: t("Only failed"),
+        Status.CANCELLED: t("Only cancelled"),
+    }
+    states = [option(t("Every state"), ALL), *(option(words[each], each.value) for each in ENDED)]
+    people = [option(t("By everybody"), ALL), option(t("Only mine"), MINE)]
+    filters = seen.filters
+    blocks = [
+        _title(t("Latest")),
+        actions(
+            menu(STATUS_ACTION, states, filters.status.value if filters.status else ALL),
+            menu(WHO_ACTION, people, MINE if filters.user_id else ALL),
+            block_id=FILTERS_BLOCK,
+        ),
+    ]
+    if not seen.latest:
+        return [*blocks, section(t("No copy yet that fits."))]
+    lines = [line(job, links, t) for job in seen.latest]
+    parts = range(0, len(lines), TOGETHER)
+    return [*blocks, *(section("\n".join(lines[at : at + TOGETHER])) for at in parts)]
+
+
+def filters_of(status: str, who: str, reader_id: str) -> Filters:
+    """The filters that the values of both menus stand for; what isn't one of them filters nothing."""
+    known = next((each for each in ENDED if each.value == status), None)
+    return Filters(status=known, user_id=reader_id if who == MINE else None)
+
+
+def _name(job: JobSnapshot, links: dict[int, str], t: Translator) -> str:
+    title = t("liquidation {id}", id=job.liquidation_id)
+    number = t("Job {id}", id=job.id)
+    if job.id in links:
+        number = f"<{links[job.id]}|{number}>"
+    label = f" · {harmless(job.label)}" if job.label else ""
+    return f"{number} · *{title}*{label} · {code(job.copy_name)} · {state(job, t)}"
+
+
+def _person(person: Person) -> str:
+    return harmless(person.name) if person.team == "shell" else f"<@{person.id}>"
+
+
+def _requester(job: JobSnapshot) -> Person:
+    return Person(job.requester_id, job.requester_team, job.requester_name)
+
+
+def _title(words: str) -> Block:
+    return section(f"*{words}*")
+
+
+def _more(n: int, t: Translator) -> list[Block]:
+    return [context(t.plural("and {n} more", "and {n} more", n - SHOWN))] if n > SHOWN else []
+
+
+def _view(blocks: list[Block]) -> View:
+    return {"type": "home", "blocks": blocks}

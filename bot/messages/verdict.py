@@ -1,0 +1,117 @@
+"""The answers to ``/copy-verify``: both sides compared now, part by part, without a value of any row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.i18n import Translator
+from bot.messages.answers import COPY_COMMAND, said
+from bot.messages.blocks import Message, at, code, context, section
+from copier import Comparison, Proof
+
+#: More parts that differ than this are counted, not listed.
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A comparison that is through. ``parts`` counts the key ranges; ``as_of`` is prod's moment."""
+
+    liquidation_id: int
+    copy_name: str
+    proof: Proof
+    parts: int
+    as_of: datetime
+    seconds: float
+
+
+def comparing(liquidation_id: int, t: Translator) -> Message:
+    """Said while the comparison runs."""
+    return said(
+        t("Comparing both sides of liquidation {id}…", id=liquidation_id),
+        hint=t("Nothing is written. The answer comes here."),
+    )
+
+
+def waiting(liquidation_id: int, running: int, t: Translator) -> Message:
+    """Said while so many other comparisons, at least two, come before this one."""
+    return said(
+        t(
+            "Liquidation {id} will be compared when one of {n} other comparisons has ended.",
+            id=liquidation_id,
+            n=t.number(running),
+        ),
+        hint=t("Nothing is written. The answer comes here."),
+    )
+
+
+def interrupted(liquidation_id: int, t: Translator) -> Message:
+    return said(
+        t(
+            "The comparison of liquidation {id} was broken off: the bot is being restarted.",
+            id=liquidation_id,
+        ),
+        hint=t("Ask again in a minute."),
+    )
+
+
+def verdict(found: Verdict, t: Translator) -> Message:
+    """Both sides agree, or the parts in which they differ and the command that repairs it."""
+    return _agrees(found, t) if found.proof.holds else _differs(found, t)
+
+
+def _agrees(found: Verdict, t: Translator) -> Message:
+    text = t(
+        "Both sides of liquidation {id} agree: {rows}.",
+        id=found.liquidation_id,
+        rows=t.rows(found.proof.source.rows),
+    )
+    digest = t("digest {digest}", digest=f"`{found.proof.source.hex}`")
+    return Message(text, [section(f"✅ {text}"), context(f"{digest} · {_about(found, t)}")])
+
+
+def _differs(found: Verdict, t: Translator) -> Message:
+    proof = found.proof
+    text = t(
+        "Both sides of liquidation {id} differ in {n} of {parts} parts: {prod} rows in prod, {consulta} in "
+        "consulta.",
+        id=found.liquidation_id,
+        n=t.number(len(proof.differences)),
+        parts=t.number(found.parts),
+        prod=t.number(proof.source.rows),
+        consulta=t.number(proof.target.rows),
+    )
+    lines = [_part(each, t) for each in proof.differences[:SHOWN]]
+    hidden = len(proof.differences) - SHOWN
+    if hidden > 0:
+        lines.append(t.plural("and {n} more", "and {n} more", hidden))
+    step = t(
+        "To make them agree: {command}",
+        command=code(f"{COPY_COMMAND} {found.liquidation_id} {found.copy_name}"),
+    )
+    blocks = [section(f"⚠️ {text}"), section("\n".join(f"• {line}" for line in lines)), section(step)]
+    return Message(f"{text} {step}", [*blocks, context(_about(found, t))])
+
+
+def _part(comparison: Comparison, t: Translator) -> str:
+    number, source, target = comparison.range.number, comparison.source.rows, comparison.target.rows
+    if source != target:
+        return t(
+            "part {number}: {prod} rows in prod, {consulta} in consulta",
+            number=t.number(number),
+            prod=t.number(source),
+            consulta=t.number(target),
+        )
+    return t(
+        "part {number}: {rows} on both sides, values differ", number=t.number(number), rows=t.rows(source)
+    )
+
+
+def _about(found: Verdict, t: Translator) -> str:
+    parts = [
+        found.copy_name,
+        t("as of {moment}", moment=at(found.as_of, t)),
+        t("compared in {duration}", duration=t.duration(found.seconds)),
+    ]
+    return " · ".join(parts)

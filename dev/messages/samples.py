@@ -1,0 +1,158 @@
+"""Every message of the bot in each of its situations: one line names a message and makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from bot.i18n import Translator
+from bot.jobs.panel import Filters
+from bot.jobs.statuses import Status
+from bot.messages import answers, chooser, home, status, verdict
+from bot.messages.blocks import Message, View
+from bot.messages.card import card
+from bot.messages.chooser import Carried
+from bot.messages.ending import reply
+from bot.messages.failures import WORDS, explained
+from bot.messages.preview import preview_card
+from dev.messages import situations as s
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """``section`` and ``name`` are its folder and file; ``make`` the message in one language."""
+
+    section: str
+    name: str
+    make: Callable[[Translator], Message | View]
+
+
+def _failure(code: str) -> Sample:
+    error = s.ERROR | {"code": code}
+    return Sample("failures", code, lambda t: answers.problem(explained(error, t)))
+
+
+GROUPS = ["<!subteam^S0ADMINS>"]
+LINK = s.LINKS[17]
+
+SAMPLES = [
+    # The card in the channel
+    Sample("card", "queued", lambda t: card(s.QUEUED, t)),
+    Sample("card", "queued-behind", lambda t: card(s.BEHIND, t)),
+    Sample("card", "counting", lambda t: card(s.COUNTING, t)),
+    Sample("card", "copying", lambda t: card(s.COPYING, t)),
+    Sample("card", "throttled", lambda t: card(s.THROTTLED, t)),
+    Sample("card", "verifying", lambda t: card(s.VERIFYING, t)),
+    Sample("card", "waits-for-prod", lambda t: card(s.WAITS_FOR_PROD, t)),
+    Sample("card", "worker-lost", lambda t: card(s.LOST, t)),
+    Sample("card", "taken-over", lambda t: card(s.TAKEN_OVER, t)),
+    Sample("card", "paused", lambda t: card(s.PAUSED, t)),
+    Sample("card", "completed", lambda t: card(s.COMPLETED, t)),
+    Sample("card", "cancelled", lambda t: card(s.CANCELLED, t)),
+    Sample("card", "failed", lambda t: card(s.FAILED, t)),
+    # The reply in the thread
+    Sample("ending", "completed", lambda t: reply(s.COMPLETED, t)),
+    Sample("ending", "completed-moved", lambda t: reply(replace(s.COMPLETED, moved=3), t)),
+    Sample("ending", "cancelled", lambda t: reply(s.CANCELLED, t)),
+    Sample("ending", "cancelled-before-it-began", lambda t: reply(s.NEVER_BEGUN, t)),
+    Sample("ending", "failed", lambda t: reply(s.FAILED, t)),
+    # /copy-liquidation 42
+    Sample("preview", "new", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(1_000_000, 0), 15, t)),
+    Sample("preview", "surplus", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(900, 1_000), 15, t)),
+    Sample(
+        "preview",
+        "estimated-without-index",
+        lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(9_000_000, None, exact=False, advice=True), 15, t),
+    ),
+    Sample(
+        "preview", "removes-everything", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(0, 1_000), 15, t)
+    ),
+    # Answers to what was typed or pressed
+    Sample("answers", "help", lambda t: answers.help_text(["items", "notes"], GROUPS, t)),
+    Sample("answers", "started", lambda t: answers.started(17, t)),
+    Sample("answers", "cancelled", answers.cancelled),
+    Sample("answers", "running-already", lambda t: answers.running_already(s.COPYING, LINK, t)),
+    Sample("answers", "pressed-before", lambda t: answers.pressed_before(s.COMPLETED, LINK, t)),
+    Sample("answers", "number-missing", answers.number_missing),
+    Sample("answers", "not-a-number", lambda t: answers.not_a_number("4e1", t)),
+    Sample("answers", "too-many-words", answers.too_many_words),
+    Sample("answers", "unknown-copy", lambda t: answers.unknown_copy("itms", ["items", "notes"], t)),
+    Sample(
+        "answers",
+        "unknown-liquidation",
+        lambda t: answers.unknown_liquidation(4242, "public.liquidations", t),
+    ),
+    Sample("answers", "no-rows-anywhere", lambda t: answers.unknown_liquidation(4242, None, t)),
+    Sample("answers", "empty-liquidation", lambda t: answers.empty_liquidation(50, "Vacaciones", t)),
+    Sample("answers", "refused", lambda t: answers.refused("/copy-liquidation", GROUPS, t)),
+    Sample("answers", "refused-without-groups", lambda t: answers.refused("/copy-liquidation", [], t)),
+    Sample("answers", "cannot-check", lambda t: answers.cannot_check("plan_upgrade_required", t)),
+    Sample("answers", "incident", lambda t: answers.incident("0a1b2c3d", t)),
+    # /copy-status
+    Sample("status", "nothing-yet", lambda t: status.overview([], [], {}, t)),
+    Sample(
+        "status",
+        "overview",
+        lambda t: status.overview([s.COPYING, s.QUEUED, s.BEHIND], s.LATEST, s.LINKS, t),
+    ),
+    Sample("status", "job", lambda t: status.detail(s.COPYING, LINK, t)),
+    Sample("status", "unknown-job", lambda t: answers.unknown_job(99, t)),
+    Sample("status", "liquidation", lambda t: status.of_liquidation(42, s.HISTORY, s.LINKS, t)),
+    Sample("status", "liquidation-never-copied", lambda t: status.of_liquidation(42, [], {}, t)),
+    Sample("status", "mine", lambda t: status.of_user(s.LATEST, s.LINKS, t)),
+    Sample("status", "mine-none", lambda t: status.of_user([], {}, t)),
+    Sample("status", "usage", lambda t: status.usage("yesterday", t)),
+    # /copy-verify 42
+    Sample("verify", "comparing", lambda t: verdict.comparing(42, t)),
+    Sample("verify", "waiting", lambda t: verdict.waiting(42, 2, t)),
+    Sample("verify", "agrees", lambda t: verdict.verdict(s.verdict(0), t)),
+    Sample("verify", "differs", lambda t: verdict.verdict(s.verdict(3), t)),
+    Sample("verify", "differs-in-many", lambda t: verdict.verdict(s.verdict(15), t)),
+    Sample("verify", "interrupted", lambda t: verdict.interrupted(42, t)),
+    # App Home
+    Sample("home", "nothing-yet", lambda t: home.home(s.panel(latest=False), {}, t)),
+    Sample(
+        "home",
+        "busy-and-frozen",
+        lambda t: home.home(s.panel(s.COPYING, s.BEHIND, s.APPROVAL, frozen=True), s.LINKS, t),
+    ),
+    Sample(
+        "home",
+        "filtered",
+        lambda t: home.home(s.panel(filters=Filters(Status.FAILED, "U0BOB")), s.LINKS, t),
+    ),
+    Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
+    Sample("home", "cannot-check", lambda t: home.cannot_check("internal_error", t)),
+    Sample(
+        "home", "problem", lambda t: home.problem(explained({"code": "connection", "side": "consulta"}, t), t)
+    ),
+    # The modal
+    Sample("modal", "wait", lambda t: chooser.wait(t("One moment…"), t)),
+    Sample(
+        "modal",
+        "choose",
+        lambda t: chooser.choose(Carried("C0PAYROLL"), ["items", "notes"], has_catalogue=True, t=t),
+    ),
+    Sample(
+        "modal",
+        "choose-from-home-without-catalogue",
+        lambda t: chooser.choose(Carried(asks_channel=True), ["items"], has_catalogue=False, t=t),
+    ),
+    Sample(
+        "modal",
+        "preview",
+        lambda t: chooser.look(
+            preview_card(s.OFFER, s.SPEC, s.outlook(1_000_000, 0), 15, t), Carried("C0PAYROLL"), t
+        ),
+    ),
+    Sample(
+        "modal",
+        "preview-removes-everything",
+        lambda t: chooser.look(
+            preview_card(s.OFFER, s.SPEC, s.outlook(0, 9), 15, t), Carried("C0PAYROLL"), t
+        ),
+    ),
+    Sample("modal", "started", lambda t: chooser.result(answers.started(17, t), t)),
+    # What a failure means, wherever it is told
+    *(_failure(code) for code in WORDS),
+]

@@ -1,0 +1,213 @@
+"""Made-up jobs and comparisons, one for each thing that messages have to tell apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.jobs.panel import Filters, PanelSnapshot
+from bot.jobs.snapshot import Freeze, JobSnapshot, Person
+from bot.jobs.statuses import Approval, Phase, Status
+from bot.messages.outlook import Outlook
+from bot.messages.preview import Offer
+from bot.messages.verdict import Verdict
+from copier import Advice, Comparison, CopySpec, Count, Digest, Entry, Preview, Proof, TableName
+from copier.keyset import KeyRange
+
+NOW = datetime(2026, 11, 24, 15, 30, 8, tzinfo=UTC)
+BOB = Person("U0BOB", "T0ACME", "Bob Brown")
+LABEL = "Sueldos mensuales · Octubre 2026"
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+#: Liquidation 42 in the middle of its copy. Everything else is told by what differs.
+COPYING = JobSnapshot(
+    id=17,
+    copy_name="items",
+    source_table="public.liquidation_items",
+    target_table="public.liquidation_items",
+    liquidation_id=42,
+    label=LABEL,
+    status=Status.RUNNING,
+    phase=Phase.COPYING,
+    attempt=1,
+    failures=0,
+    ahead=0,
+    total=1_000_000,
+    copied=650_000,
+    verified=0,
+    inserted=649_000,
+    updated=1_000,
+    deleted=12,
+    unchanged=0,
+    moved=0,
+    bytes=189_000_000,
+    chunks_done=13,
+    target_records=None,
+    source_digest=None,
+    target_digest=None,
+    throttle=None,
+    error=None,
+    error_message=None,
+    requester_id="U0ANA",
+    requester_team="T0ACME",
+    requester_name="Ana Álvarez",
+    requester_locale="es-AR",
+    channel_id="C0PAYROLL",
+    message_ts="1795534208.000100",
+    worker="worker-1:4711",
+    created_at=ago(7),
+    started_at=ago(6),
+    claimed_at=ago(6),
+    copying_since=ago(5.2),
+    verifying_since=None,
+    finished_at=None,
+    as_of=ago(6),
+    run_after=ago(7),
+    lease_until=NOW + timedelta(seconds=55),
+    now=NOW,
+)
+
+
+def job(**differs: Any) -> JobSnapshot:
+    """The job above but for these fields."""
+    return replace(COPYING, **differs)
+
+
+QUEUED = job(
+    id=18,
+    status=Status.PENDING,
+    phase=None,
+    attempt=0,
+    total=None,
+    copied=0,
+    chunks_done=0,
+    started_at=None,
+    claimed_at=None,
+    copying_since=None,
+    as_of=None,
+    lease_until=None,
+    worker=None,
+)
+BEHIND = replace(QUEUED, id=19, liquidation_id=43, label="Liquidación final · Octubre 2026", ahead=2)
+COUNTING = job(phase=Phase.COUNTING, total=None, copied=0, chunks_done=0, copying_since=None)
+THROTTLED = job(throttle={"code": "standby_lag", "mb": 96.4})
+VERIFYING = job(phase=Phase.VERIFYING, copied=1_000_000, verified=400_000, verifying_since=ago(1))
+LOST = job(lease_until=ago(40))
+WAITS_FOR_PROD = job(
+    status=Status.PENDING,
+    phase=None,
+    attempt=2,
+    failures=2,
+    error={"code": "connection", "side": "prod"},
+    run_after=NOW + timedelta(seconds=20),
+    lease_until=None,
+)
+TAKEN_OVER = job(status=Status.PENDING, phase=None, attempt=1, lease_until=None)
+PAUSED = job(status=Status.PAUSED, phase=None, stopped_by=BOB, lease_until=None)
+COMPLETED = job(
+    status=Status.COMPLETED,
+    phase=None,
+    copied=1_000_000,
+    verified=1_000_000,
+    inserted=999_000,
+    verifying_since=ago(1.5),
+    finished_at=NOW,
+    target_records=1_000_000,
+    source_digest="5515acfba491b3a3",
+    target_digest="5515acfba491b3a3",
+    lease_until=None,
+)
+CANCELLED = job(status=Status.CANCELLED, phase=None, finished_at=NOW, stopped_by=BOB, lease_until=None)
+NEVER_BEGUN = replace(QUEUED, status=Status.CANCELLED, finished_at=NOW, stopped_by=BOB)
+REFUSED = {
+    "code": "check",
+    "side": "consulta",
+    "table": "public.liquidation_items",
+    "constraint": "amount_positive",
+}
+FAILED = job(status=Status.FAILED, phase=None, finished_at=NOW, error=REFUSED, lease_until=None)
+APPROVAL = replace(
+    QUEUED,
+    id=20,
+    liquidation_id=44,
+    label=None,
+    approval=Approval.WAITING,
+    approval_until=NOW + timedelta(minutes=30),
+    previewed=1_250_000,
+)
+LATEST = [
+    replace(COMPLETED, id=16),
+    replace(FAILED, id=15, liquidation_id=41, label="Aguinaldo · Junio 2026", requester_id="U0BOB"),
+    replace(CANCELLED, id=14, liquidation_id=40, label=None, requester_team="shell", channel_id=None),
+]
+LINKS = {
+    each: f"https://acme.slack.com/archives/C0PAYROLL/p17955342080001{each:02}" for each in range(14, 20)
+}
+
+HISTORY = [replace(COMPLETED, id=16), replace(FAILED, id=15, requester_id="U0BOB"), replace(CANCELLED, id=12)]
+
+FREEZE = Freeze(BOB, "cierre de mes", ago(3600))
+
+#: An error with every name that words can mention.
+ERROR = {
+    "side": "consulta",
+    "table": "public.liquidation_items",
+    "column": "amount",
+    "constraint": "liquidation_items_check",
+    "sqlstate": "23514",
+    "lines": ["column amount: numeric in prod, integer in consulta"],
+}
+
+ITEMS = TableName.parse("public.liquidation_items")
+SPEC = CopySpec("items", ITEMS, ITEMS, "liquidation_id")
+OFFER = Offer("items", 42, "0123456789abcdef0123456789abcdef", 1_795_535_108, 1_000_000, 0)
+
+
+def seen(prod: int | None, consulta: int | None, *, exact: bool = True, advice: bool = False) -> Preview:
+    """Both sides with so many rows."""
+    create = "CREATE INDEX CONCURRENTLY ON public.liquidation_items (liquidation_id, id)"
+    advices = (Advice("prod", create),) if advice else ()
+    return Preview(True, LABEL, Count(prod, exact), Count(consulta, exact), advices)
+
+
+def outlook(prod: int | None, consulta: int | None, *, exact: bool = True, advice: bool = False) -> Outlook:
+    """The same, with nothing known of earlier copies."""
+    return Outlook(seen(prod, consulta, exact=exact, advice=advice))
+
+
+def verdict(differing: int) -> Verdict:
+    """A comparison of twenty parts, of which so many differ: the first by values, the rest by rows."""
+    parts = [
+        Comparison(
+            KeyRange(number, None, None, rows=50_000),
+            Digest(50_000, number),
+            Digest(50_000 - (number - 1 if number <= differing else 0), number + (number == 1 <= differing)),
+        )
+        for number in range(1, 21)
+    ]
+    return Verdict(42, "items", Proof.of(parts), len(parts), ago(6), 12.4)
+
+
+ENTRIES = [
+    Entry(42, LABEL, "2026-10-01"),
+    Entry(50, "Vacaciones · Diciembre 2026", "2026-12-15"),
+    Entry(51, None, None),
+]
+
+
+def panel(
+    *live: JobSnapshot, latest: bool = True, filters: Filters | None = None, frozen: bool = False
+) -> PanelSnapshot:
+    """App Home of Bob."""
+    return PanelSnapshot(
+        reader_id="U0BOB",
+        live=live,
+        latest=tuple(LATEST) if latest else (),
+        filters=filters or Filters(),
+        freeze=FREEZE if frozen else None,
+    )

@@ -1,0 +1,215 @@
+"""App Home as Slack gets it: the right view for each reader, anew when something changes, not too often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from bot import panel as panel_module
+from bot.announcer import Announcer
+from bot.config_file import SlackSection
+from bot.i18n import translator
+from bot.jobs.board import LATEST, Board
+from bot.jobs.panel import Filters
+from bot.jobs.statuses import Status
+from bot.jobs.store import Requester
+from bot.messages.failures import explained
+from bot.panel import REFRESHES_A_MINUTE, Panel
+from bot.people import People
+from bot.permissions import Permissions
+from bot.slack import client
+from dev.guard import ROOT
+from dev.proxy import Proxy
+from dev.slack.client import LocalSlack
+from dev.slack.results import View
+from dev.slack.server import LocalSlackServer
+from tests.tracking import PLAN, Jobs
+
+ES, EN = translator("es"), translator("en")
+BOB = Requester("T0ACME", "U0BOB", "Bob Brown", "en-US")
+
+
+@pytest.fixture
+def slack() -> Iterator[LocalSlack]:
+    with LocalSlackServer(manifest=ROOT / "manifest.yml") as server:
+        slack = LocalSlack(server.url)
+        yield slack
+        slack.close()
+
+
+@pytest.fixture
+def panel(slack: LocalSlack, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Panel:
+    """Refreshed when the test says so; nobody waits between two views of theirs."""
+    monkeypatch.setattr(panel_module, "PERSON_SECONDS", 0.0)
+    return panel_of(slack, jobs, jobs.engine)
+
+
+@pytest.fixture
+def consulta_line(jobs: Jobs) -> Iterator[Proxy]:
+    """The way to consulta, which the test can close."""
+    port = jobs.engine.url.port
+    assert port is not None
+    with Proxy(port) as proxy:
+        yield proxy
+
+
+def panel_of(slack: LocalSlack, jobs: Jobs, engine: Engine) -> Panel:
+    web = client(slack.bot_token, slack.api_url)
+    announcer = Announcer(web, jobs.store, ES, lambda: True)
+    permissions = Permissions(web, SlackSection(admin_groups=("S0ADMINS",)))
+    return Panel(web, Board(engine), announcer, permissions, People(web, "es"))
+
+
+def seen(slack: LocalSlack, user_id: str = "U0BOB") -> View:
+    view = slack.user(user_id).home()
+    assert view is not None
+    return view
+
+
+def test_everybody_reads_it_in_their_language_and_only_who_may_copy_sees_jobs(
+    slack: LocalSlack, panel: Panel, jobs: Jobs
+) -> None:
+    job_id = jobs.create(channel_id="C0PAYROLL")
+    for user_id, t in (("U0ANA", ES), ("U0BOB", EN)):
+        panel.opened(user_id)
+        assert t("Job {id}", id=job_id) in seen(slack, user_id).plain
+        assert t("New copy") in seen(slack, user_id).plain
+    panel.opened("U0CARLA")
+    said = seen(slack, "U0CARLA").plain
+    assert "<!subteam^S0ADMINS>" in said
+    assert ES("You may not use `{command}`.", command="/copy-liquidation") in said
+    assert not seen(slack, "U0CARLA").buttons
+    assert ES("Job {id}", id=job_id) not in said
+
+
+def test_it_is_published_again_when_something_has_changed_and_only_then(
+    slack: LocalSlack, panel: Panel, jobs: Jobs
+) -> None:
+    panel.opened("U0BOB")
+    assert EN("Nothing is running.") in seen(slack).plain
+    panel.refresh()
+    assert panel.refresh() == 0
+    claim = jobs.claimed()
+    assert panel.refresh() == 1
+    assert EN("Counting the rows in prod") in seen(slack).plain
+    assert panel.refresh() == 0
+    jobs.lifecycle.planned(claim, PLAN)
+    assert panel.refresh() == 1
+    assert "0 of 8 rows" in seen(slack).plain
+    jobs.run("UPDATE traspaso.copy_jobs SET lease_until = lease_until + interval '1 s'")
+    assert panel.refresh() == 0  # another row, the same view
+
+
+def test_a_worker_that_falls_silent_changes_it_although_no_row_does(
+    slack: LocalSlack, panel: Panel, jobs: Jobs
+) -> None:
+    claim = jobs.claimed()
+    jobs.run("UPDATE traspaso.copy_jobs SET lease_until = clock_timestamp() + interval '1 s'")
+    panel.opened("U0BOB")
+    panel.refresh()
+    assert "silent" not in seen(slack).plain
+    slack.wait_for(lambda: panel.refresh())
+    assert "silent" in seen(slack).plain
+    assert jobs.see(claim.job_id).status is Status.RUNNING
+
+
+def test_it_says_who_froze_the_copies_and_why(slack: LocalSlack, panel: Panel, jobs: Jobs) -> None:
+    jobs.create(requester=BOB)
+    panel.opened("U0BOB")
+    jobs.run(
+        "INSERT INTO traspaso.copy_freezes (reason, frozen_by) "
+        "SELECT 'month-end <!channel>', id FROM traspaso.users WHERE slack_user_id = 'U0BOB'"
+    )
+    assert panel.refresh() == 1
+    said = seen(slack).plain
+    assert "<@U0BOB>" in said
+    assert "month-end &lt;!channel&gt;" in said
+    jobs.run("UPDATE traspaso.copy_freezes SET lifted_at = now(), lifted_by = frozen_by")
+    assert panel.refresh() == 1
+    assert "🧊" not in seen(slack).plain
+
+
+def test_a_copy_that_waits_for_approval_can_be_approved_by_everybody_but_who_asked(
+    slack: LocalSlack, panel: Panel, jobs: Jobs
+) -> None:
+    job_id = jobs.create(requester=BOB)
+    jobs.run("UPDATE traspaso.copy_jobs SET approval = 'waiting', previewed_records = 1234")
+    panel.opened("U0ANA")
+    panel.opened("U0BOB")
+    offered = {button.action_id: button.value for button in seen(slack, "U0ANA").buttons}
+    assert offered["job.approve"] == offered["job.reject"] == str(job_id)
+    assert "1.234 filas" in seen(slack, "U0ANA").plain
+    assert "job.approve" not in {button.action_id for button in seen(slack, "U0BOB").buttons}
+    assert EN("Somebody else has to approve it.") in seen(slack, "U0BOB").plain
+
+
+def test_the_filters_stay_when_something_changes(slack: LocalSlack, panel: Panel, jobs: Jobs) -> None:
+    done, failed = jobs.create(1), jobs.create(2, requester=BOB)
+    jobs.run("UPDATE traspaso.copy_jobs SET status = 'completed' WHERE id = :id", id=done)
+    jobs.run("UPDATE traspaso.copy_jobs SET status = 'failed' WHERE id = :id", id=failed)
+    panel.opened("U0BOB")
+    assert str(done) in seen(slack).plain
+    panel.filtered("U0BOB", Filters(status=Status.FAILED, user_id="U0BOB"))
+
+    def shown() -> tuple[bool, bool]:
+        said = seen(slack).plain
+        return EN("Job {id}", id=done) in said, EN("Job {id}", id=failed) in said
+
+    assert shown() == (False, True)
+    jobs.create(3)
+    assert panel.refresh() == 1
+    assert shown() == (False, True)
+    [menus] = [block for block in seen(slack).blocks if block["block_id"] == "home.filters"]
+    assert [menu["initial_option"]["value"] for menu in menus["elements"]] == ["failed", "mine"]
+
+
+def test_many_people_and_jobs_stay_below_what_slack_takes_in_a_minute(
+    slack: LocalSlack, panel: Panel, jobs: Jobs
+) -> None:
+    for number in range(1, LATEST + 5):
+        jobs.create(number, label="&" * 300)
+    people = [slack.add_user(f"U0N{n}", f"n{n}", f"Person {n}").id for n in range(25)]
+    for person in people:
+        slack.add_to_group(person)
+    for person in people:
+        panel.opened(person)
+    for number in range(1, 10):
+        jobs.run("UPDATE traspaso.copy_jobs SET copied_records = :n, total_records = 9", n=number)
+        panel.refresh()
+    calls = slack.calls("views.publish")
+    assert all(call.status == 200 and call.response["ok"] for call in calls)
+    assert len(calls) == REFRESHES_A_MINUTE
+    shown = [sum(call.args["user_id"] == person for call in calls) for person in people]
+    assert max(shown) - min(shown) <= 1  # in turn, nobody is left out
+
+
+def test_a_view_that_slack_had_no_room_for_comes_later(slack: LocalSlack, panel: Panel, jobs: Jobs) -> None:
+    panel.opened("U0BOB")
+    panel.refresh()
+    jobs.create()
+    slack.fault("views.publish", status=429, retry_after=1)
+    assert panel.refresh() == 0
+    slack.wait_for(lambda: panel.refresh())
+    assert EN("Queued: the next free worker takes it") in seen(slack).plain
+
+
+def test_while_consulta_is_away_it_says_so_until_it_is_back(
+    slack: LocalSlack, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, consulta_line: Proxy
+) -> None:
+    monkeypatch.setattr(panel_module, "PERSON_SECONDS", 0.0)
+    url = jobs.engine.url.set(host="127.0.0.1", port=consulta_line.port)
+    panel = panel_of(slack, jobs, create_engine(url, poolclass=NullPool))
+    consulta_line.refuse()
+    panel.opened("U0BOB")
+    words = explained({"code": "connection", "side": "consulta"}, EN)
+    assert words.what in seen(slack).plain
+    assert words.step in seen(slack).plain
+    with pytest.raises(SQLAlchemyError):
+        panel.refresh()
+    consulta_line.allow()
+    assert panel.refresh() == 1
+    assert EN("Nothing is running.") in seen(slack).plain

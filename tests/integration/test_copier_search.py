@@ -1,0 +1,152 @@
+"""Prod's catalogue is searched as people write, newest first, and in bounded time however long it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from copier import Catalogue, Entry, TableName, search
+from copier.errors import ColumnMissing, TableMissing
+from tests.support import Database, Databases
+
+TABLE = TableName.parse("public.liquidations")
+CATALOGUE = Catalogue(TABLE, "id", "name", "period")
+MILLION = 1_000_000
+#: Slack drops an answer that comes later.
+SLACK_WAITS = 3.0
+
+
+def engine_of(database: Database) -> Engine:
+    url = database.url.replace("postgresql://", "postgresql+psycopg://", 1)
+    return create_engine(url, poolclass=NullPool)
+
+
+@pytest.fixture
+def prod_engine(prod: Database) -> Engine:
+    prod.execute(
+        r"""
+        CREATE TABLE liquidations (id bigint PRIMARY KEY, name text, period date);
+        INSERT INTO liquidations VALUES
+            (4, 'Sueldos 100% \ mensuales', '2026-09-01'),
+            (42, 'Liquidación final · ÑANDÚ', '2026-10-01'),
+            (420, 'Vacaciones_2', '2026-12-15'),
+            (4200, NULL, NULL),
+            (9223372036854775807, 'La última (42)', '2027-01-01');
+        """
+    )
+    return engine_of(prod)
+
+
+def numbers(engine: Engine, wanted: str, catalogue: Catalogue = CATALOGUE, limit: int = 100) -> list[int]:
+    return [entry.id for entry in search(engine, catalogue, wanted, limit=limit)]
+
+
+LAST = 9223372036854775807
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("", [LAST, 4200, 420, 42, 4]),
+        ("42", [42, LAST, 4200, 420]),  # that number, then what begins or is called so
+        ("liquidacion", [42]),
+        ("LIQUIDACIÓN FINAL", [42]),
+        ("final liq", [42]),
+        ("ñandu", [42]),
+        ("nandú", [42]),
+        ("2026-1", [420, 42]),
+        ("sueldos 2026-09", [4]),
+        ("100%", [4]),
+        ("%", [4]),
+        ("_", [420]),
+        ("\\", [4]),
+        ("(42)", [LAST]),
+        (".*", []),
+        ("[", []),
+        ("***:", []),
+        ("'; DROP TABLE liquidations; --", []),
+        ("\x00", []),
+        ("99999999999999999999", []),
+        ("0", [LAST, 420, 42, 4]),  # in their names or periods
+        ("🎉" * 500, []),
+    ],
+)
+def test_number_name_and_period_are_searched_as_people_write_them(
+    prod_engine: Engine, wanted: str, found: list[int]
+) -> None:
+    assert numbers(prod_engine, wanted) == found
+
+
+def test_an_entry_has_its_name_and_period(prod_engine: Engine) -> None:
+    assert search(prod_engine, CATALOGUE, "420")[0] == Entry(420, "Vacaciones_2", "2026-12-15")
+    assert search(prod_engine, CATALOGUE, "4200")[0] == Entry(4200, None, None)
+
+
+def test_a_catalogue_without_periods_is_searched_too(prod_engine: Engine) -> None:
+    bare = Catalogue(TABLE, "id", "name")
+    assert numbers(prod_engine, "vacaciones", bare) == [420]
+    assert search(prod_engine, bare, "420")[0].period is None
+
+
+def test_no_more_than_asked_for_is_found(prod_engine: Engine) -> None:
+    assert numbers(prod_engine, "", limit=2) == [LAST, 4200]
+    assert numbers(prod_engine, "42", limit=1) == [42]
+
+
+def test_what_is_missing_in_prod_is_named(prod_engine: Engine) -> None:
+    with pytest.raises(TableMissing):
+        search(prod_engine, Catalogue(TableName.parse("public.nosuch"), "id", "name"), "")
+    with pytest.raises(ColumnMissing):
+        search(prod_engine, Catalogue(TABLE, "id", "nosuch"), "")
+
+
+@pytest.fixture(scope="module")
+def million(_prod_databases: Databases) -> Iterator[Engine]:
+    database = _prod_databases.take()
+    database.execute(
+        f"""
+        CREATE TABLE liquidations (id bigint PRIMARY KEY, name text NOT NULL, period date NOT NULL);
+        INSERT INTO liquidations
+        SELECT g,
+               (ARRAY['Sueldos mensuales', 'Liquidación final', 'Vacaciones'])[1 + g % 3] || ' · Lote ' || g,
+               date '1990-01-01' + (g % 430) * interval '1 month'
+        FROM generate_series(1, {MILLION}) AS g;
+        UPDATE liquidations SET name = 'La más antigua' WHERE id = 1;
+        ANALYZE liquidations;
+        """
+    )
+    yield engine_of(database)
+    _prod_databases.give_back(database)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first"),
+    [("", MILLION), ("liquidacion", MILLION), ("123456", 123456), ("Lote 999 sueldos", 999999), ("1", 1)],
+)
+def test_a_million_entries_are_searched_within_what_slack_waits(
+    million: Engine, wanted: str, first: int
+) -> None:
+    began = time.monotonic()
+    found = search(million, CATALOGUE, wanted)
+    assert time.monotonic() - began < SLACK_WAITS
+    assert found[0].id == first
+    assert len(found) <= 100
+    assert [entry.id for entry in found[1:]] == sorted((entry.id for entry in found[1:]), reverse=True)
+
+
+def test_a_search_for_what_is_nowhere_ends_in_time(million: Engine) -> None:
+    began = time.monotonic()
+    assert search(million, CATALOGUE, "nowhere to be found") == []
+    assert time.monotonic() - began < SLACK_WAITS
+
+
+def test_the_oldest_of_a_million_is_found_where_there_is_time(million: Engine) -> None:
+    assert [entry.id for entry in search(million, CATALOGUE, "mas antigua", timeout_seconds=60)] == [1]
+
+
+def test_when_the_time_is_over_what_was_found_is_the_answer(million: Engine) -> None:
+    assert search(million, CATALOGUE, "1", timeout_seconds=1e-9)[0].id == 1

@@ -1,0 +1,202 @@
+"""Without knowing a number: choose a liquidation in a modal, look at both sides there, and start the copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from bot.messages import chooser
+from dev.slack.client import Person
+from dev.slack.results import View
+
+from .scene import EN, ES, Office, Scene
+
+
+def step(scene: Scene, person: Person, action_id: str) -> View:
+    """The modal as soon as it has this input."""
+
+    def shown() -> View | None:
+        view = person.modal()
+        return view if view and action_id in view.inputs else None
+
+    return scene.slack.wait_for(shown)
+
+
+def says(scene: Scene, person: Person, words: str) -> View:
+    def shown() -> View | None:
+        view = person.modal()
+        return view if view and words in view.plain else None
+
+    return scene.slack.wait_for(shown)
+
+
+def opened(scene: Scene, person: Person) -> View:
+    assert person.command("/copy-liquidation", channel=scene.channel).acked
+    return step(scene, person, chooser.LIQUIDATION)
+
+
+def offered(person: Person, query: str) -> list[Any]:
+    return [option["text"]["text"] for option in person.options(chooser.LIQUIDATION, query)]
+
+
+def test_from_the_bare_command_to_the_end_of_the_copy(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(30)
+    view = opened(scene, scene.ana)
+    assert ES("Copy a liquidation") in view.plain
+    line = f"{scene.liquidation} · {scene.name}"
+    assert line in offered(scene.ana, "")
+    assert line in offered(scene.ana, f"prueba {scene.liquidation} liquidacion")
+    assert offered(scene.ana, str(scene.liquidation)) == [line]
+    assert scene.ana.submit({chooser.LIQUIDATION: str(scene.liquidation), chooser.COPY: "items"}).acked
+    preview = says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
+    assert "30" in preview.plain
+    assert "public.liquidation_items" in preview.plain
+    assert preview.submit is not None
+    assert preview.submit["text"] == ES("Copy")
+    assert not scene.jobs()
+    assert scene.ana.submit().acked
+    [job] = scene.slack.wait_for(scene.jobs)
+    said = says(
+        scene,
+        scene.ana,
+        ES("Job {id} is on its way. Its card shows how far it is.", id=job["id"]),
+    )
+    assert said.submit is None
+    assert scene.completed(job["id"])["channel_id"] == scene.channel
+    assert scene.card(job["id"]).plain
+
+
+def test_the_catalogue_is_searched_by_number_name_and_period(scene: Scene) -> None:
+    opened(scene, scene.bob)
+    assert offered(scene.bob, "vacaciones") == ["50 · Vacaciones · Diciembre 2026"]
+    [december] = scene.bob.options(chooser.LIQUIDATION, "2026-12")
+    assert december["description"]["text"] == "December 2026"
+    newest = [int(line.split()[0]) for line in offered(scene.bob, "")]
+    assert newest == sorted(newest, reverse=True)
+    assert newest[0] >= scene.liquidation
+    assert offered(scene.bob, "%_%") == []
+
+
+def test_a_hostile_name_in_the_catalogue_hides_no_other(scene: Scene) -> None:
+    name = "<!channel> *x* `y` \u202e " + "🎉" * 300
+    office = scene.office
+    office.prod.execute("UPDATE liquidations SET name = %s WHERE id = %s", [name, scene.liquidation])
+    opened(scene, scene.bob)
+    assert len(offered(scene.bob, "<!channel>")) == 1
+    scene.seed(10)
+    assert scene.bob.submit({chooser.LIQUIDATION: str(scene.liquidation)}).acked
+    says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
+
+
+def test_what_can_not_be_copied_is_said_in_the_modal_and_nothing_can_be_pressed(scene: Scene) -> None:
+    opened(scene, scene.bob)
+    scene.bob.options(chooser.LIQUIDATION, "vacaciones")
+    assert scene.bob.submit({chooser.LIQUIDATION: "50"}).acked
+    empty = EN("Liquidation {id} has no rows in prod, and none in consulta: there is nothing to copy.", id=50)
+    assert says(scene, scene.bob, empty).submit is None
+
+
+def test_removing_everything_has_to_be_ticked_first(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed_consulta(5)
+    opened(scene, scene.bob)
+    scene.bob.options(chooser.LIQUIDATION, str(scene.liquidation))
+    scene.bob.submit({chooser.LIQUIDATION: str(scene.liquidation)})
+    step(scene, scene.bob, chooser.UNDERSTOOD)
+    assert chooser.UNDERSTOOD in scene.bob.submit().errors
+    assert not scene.jobs()
+    assert scene.bob.submit({chooser.UNDERSTOOD: ["yes"]}).acked
+    [job] = scene.slack.wait_for(scene.jobs)
+    assert scene.completed(job["id"])["deleted_records"] == 5
+
+
+def test_a_copy_started_from_app_home_has_its_card_where_one_chooses(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(10)
+    home = scene.bob.open_home()
+    assert scene.bob.press(home, "home.new").acked
+    step(scene, scene.bob, chooser.CHANNEL)
+    scene.bob.options(chooser.LIQUIDATION, str(scene.liquidation))
+    scene.bob.submit({chooser.LIQUIDATION: str(scene.liquidation), chooser.CHANNEL: scene.channel})
+    says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
+    scene.bob.submit()
+    [job] = scene.slack.wait_for(scene.jobs)
+    assert scene.completed(job["id"])["channel_id"] == scene.channel
+
+
+def test_a_copy_started_from_app_home_without_a_channel_has_its_card_in_a_direct_message(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(1)
+    scene.seed(10)
+    scene.bob.press(scene.bob.open_home(), "home.new")
+    step(scene, scene.bob, chooser.CHANNEL)
+    scene.bob.options(chooser.LIQUIDATION, str(scene.liquidation))
+    scene.bob.submit({chooser.LIQUIDATION: str(scene.liquidation)})
+    says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
+    scene.bob.submit()
+    [job] = scene.slack.wait_for(scene.jobs)
+    scene.completed(job["id"])
+    assert scene.cards(job["id"], scene.bob.dm, scene.bob)
+
+
+def test_who_may_not_copy_is_told_in_the_modal_whom_to_ask(scene: Scene) -> None:
+    assert scene.carla.command("/copy-liquidation", channel=scene.channel).acked
+    view = says(scene, scene.carla, "<!subteam^S0ADMINS>")
+    assert not view.inputs
+    assert view.submit is None
+
+
+def test_who_has_left_the_group_since_the_preview_is_refused_at_the_press(
+    office: Office, scene: Scene
+) -> None:
+    scene.seed(10)
+    opened(scene, scene.ana)
+    scene.ana.options(chooser.LIQUIDATION, str(scene.liquidation))
+    scene.ana.submit({chooser.LIQUIDATION: str(scene.liquidation)})
+    says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
+    scene.slack.remove_from_group("U0ANA")
+    scene.ana.submit()
+    says(scene, scene.ana, "<!subteam^S0ADMINS>")
+    assert not scene.jobs()
+    office.restart_bot()  # it would remember the group without her for a minute
+
+
+def test_submitting_twice_is_one_job(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(10)
+    opened(scene, scene.ana)
+    scene.ana.options(chooser.LIQUIDATION, str(scene.liquidation))
+    scene.ana.submit({chooser.LIQUIDATION: str(scene.liquidation)})
+    says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
+    scene.slack.duplicate_next_envelope()
+    taken = scene.ana.submit()
+    scene.slack.wait_for(
+        lambda: next(
+            (each for each in scene.slack.envelopes() if each.id == taken.envelope_id and each.acks == 2),
+            None,
+        )
+    )
+    [job] = scene.slack.wait_for(scene.jobs)
+    scene.completed(job["id"])
+    assert len(scene.jobs()) == 1
+
+
+def test_a_step_that_takes_long_shows_that_it_waits_and_then_its_outcome(scene: Scene) -> None:
+    scene.seed(10)
+    opened(scene, scene.bob)
+    scene.bob.options(chooser.LIQUIDATION, str(scene.liquidation))
+    with psycopg.connect(scene.office.stack.prod_url) as connection:
+        connection.execute("LOCK TABLE liquidation_items IN ACCESS EXCLUSIVE MODE")
+        assert scene.bob.submit({chooser.LIQUIDATION: str(scene.liquidation)}).acked
+        says(scene, scene.bob, EN("Looking at both sides…"))
+    says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
+
+
+def test_while_slack_opens_no_modal_the_number_is_asked_for(scene: Scene) -> None:
+    scene.slack.fault("views.open", error="expired_trigger_id")
+    said = scene.ask(scene.bob, "")
+    assert EN("Which liquidation? Write its number after the command.") in said
+    assert "/copy-liquidation 42" in said

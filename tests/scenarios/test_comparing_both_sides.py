@@ -1,0 +1,90 @@
+"""/copy-verify: both sides compared now, in words, and nothing written."""
+
+from __future__ import annotations
+
+import psycopg
+
+from dev.slack.results import Message
+
+from .scene import CHUNK_ROWS, EN, ES, ROW_VALUE, ROWS, Office, Scene
+
+
+def verdict(scene: Scene, words: str) -> Message:
+    """The answer that says this, as soon as it is there."""
+    return scene.slack.wait_for(
+        lambda: next(
+            (
+                each
+                for person in (scene.ana, scene.bob)
+                for each in scene.private(person)
+                if words in each.plain
+            ),
+            None,
+        )
+    )
+
+
+def test_sides_that_agree_are_said_to_with_rows_and_digest(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(30)
+    job = scene.completed(scene.start())
+    began = scene.ask(scene.bob, str(scene.liquidation), "/copy-verify")
+    assert EN("Comparing both sides of liquidation {id}…", id=scene.liquidation) in began
+    said = verdict(
+        scene, EN("Both sides of liquidation {id} agree: {rows}.", id=scene.liquidation, rows="30 rows")
+    )
+    assert job["target_digest"] in said.plain
+
+
+def test_sides_that_differ_are_named_by_part_with_the_command_that_repairs_it(scene: Scene) -> None:
+    scene.seed(ROWS)
+    scene.seed_consulta(ROWS - 7)
+    scene.rows("UPDATE liquidation_items SET amount = amount + 1 WHERE id = %s RETURNING id", scene.key(1))
+    scene.type(scene.bob, f"/copy-verify {scene.liquidation} items")
+    said = verdict(scene, f"{EN.number(ROWS)} rows in prod, {EN.number(ROWS - 7)} in consulta").plain
+    last = ROWS // CHUNK_ROWS
+    assert f"in 2 of {last} parts" in said
+    assert f"part 1: {EN.rows(CHUNK_ROWS)} on both sides, values differ" in said
+    assert f"part {last}: {EN.number(CHUNK_ROWS)} rows in prod, {CHUNK_ROWS - 7} in consulta" in said
+    assert f"`/copy-liquidation {scene.liquidation} items`" in said
+    assert ROW_VALUE not in said
+    assert str(scene.key(1)) not in said
+    assert not scene.jobs()
+    assert not scene.compared()
+
+
+def test_a_liquidation_that_is_being_copied_is_not_compared_meanwhile(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed()
+    with scene.roadblock() as roadblock:
+        job_id = scene.start()
+        roadblock.reached(job_id)
+        card = scene.card(job_id)
+        assert card.ts.replace(".", "") in scene.ask(scene.bob, str(scene.liquidation), "/copy-verify")
+    scene.completed(job_id)
+
+
+def test_a_third_comparison_says_that_it_waits_and_then_comes(scene: Scene) -> None:
+    scene.seed(10)
+    with psycopg.connect(scene.office.stack.prod_url) as connection:
+        connection.execute("LOCK TABLE liquidation_items IN ACCESS EXCLUSIVE MODE")
+        for _ in range(2):
+            said = scene.ask(scene.ana, str(scene.liquidation), "/copy-verify")
+            assert ES("Comparing both sides of liquidation {id}…", id=scene.liquidation) in said
+        third = scene.ask(scene.bob, str(scene.liquidation), "/copy-verify")
+        waits = EN(
+            "Liquidation {id} will be compared when one of {n} other comparisons has ended.",
+            id=scene.liquidation,
+            n=2,
+        )
+        assert waits in third
+    verdict(scene, f"{EN.number(10)} rows in prod, 0 in consulta")
+
+
+def test_only_who_may_copy_may_compare_and_mistakes_are_answered(scene: Scene) -> None:
+    assert ES("You may not use `{command}`.", command="/copy-verify") in scene.ask(
+        scene.carla, str(scene.liquidation), "/copy-verify"
+    )
+    for text in ("", "x", "42 items extra", "0"):
+        assert "/copy-verify 42" in scene.ask(scene.bob, text, "/copy-verify")
+    assert "`items`, `notes`" in scene.ask(scene.bob, "42 nosuch", "/copy-verify")

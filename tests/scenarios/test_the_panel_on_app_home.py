@@ -1,0 +1,55 @@
+"""App Home shows what runs while it runs, can be filtered, and tells others whom to ask."""
+
+from __future__ import annotations
+
+from dev.slack.client import Person
+
+from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
+
+
+def said(person: Person) -> str:
+    view = person.home()
+    return view.plain if view else ""
+
+
+def test_it_follows_a_copy_from_the_queue_to_the_end(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed()
+    assert EN("New copy") in scene.bob.open_home().plain
+    with scene.roadblock() as roadblock:
+        job_id = scene.start()
+        roadblock.reached(job_id)
+        name = EN("Job {id}", id=job_id)
+        rows = EN.plural(
+            "{done} of {n} row", "{done} of {n} rows", 8 * CHUNK_ROWS, done=EN.number(5 * CHUNK_ROWS)
+        )
+        scene.slack.wait_for(lambda: name in said(scene.bob) and rows in said(scene.bob))
+        assert "█" in said(scene.bob)
+        link = scene.card(job_id).ts.replace(".", "")
+        scene.slack.wait_for(lambda: link in said(scene.bob))
+    scene.completed(job_id)
+    scene.slack.wait_for(lambda: f"{EN('completed')} · {EN.percent(1)}" in said(scene.bob))
+    assert EN("Nothing is running.") in said(scene.bob)
+
+
+def test_the_list_of_the_latest_can_be_filtered(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(10)
+    hers = EN("Job {id}", id=scene.completed(scene.start(scene.ana))["id"])
+    his = EN("Job {id}", id=scene.completed(scene.start(scene.bob))["id"])
+    home = scene.bob.open_home()
+    assert hers in home.plain
+    assert his in home.plain
+    assert scene.bob.press(home, "home.who", value="mine").acked
+    scene.slack.wait_for(lambda: hers not in said(scene.bob))
+    assert his in said(scene.bob)
+    home = until(scene.bob.home)
+    assert scene.bob.press(home, "home.status", value="failed").acked
+    scene.slack.wait_for(lambda: his not in said(scene.bob))
+
+
+def test_who_may_not_copy_reads_whom_to_ask_and_nothing_else(scene: Scene) -> None:
+    home = scene.carla.open_home()
+    assert "<!subteam^S0ADMINS>" in home.plain
+    assert ES("You may not use `{command}`.", command="/copy-liquidation") in home.plain
+    assert not home.buttons

@@ -1,0 +1,92 @@
+"""Every message is in the catalogue, as it is sent, in both languages, and Slack takes it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+import bot.messages
+from bot.i18n import LANGUAGES
+from bot.messages.blocks import Message
+from dev.messages.catalogue import GOLDEN, RENEW, files, made
+from dev.messages.samples import SAMPLES, Sample
+from dev.slack.blocks import check_blocks, check_message_blocks
+from dev.slack.checker import Checker
+
+#: Helpers that any message is made with; they are no messages.
+HELPERS = {"bot.messages.blocks"}
+
+
+def test_the_catalogue_shows_what_is_said() -> None:
+    stale = [
+        str(path) for path, text in files().items() if not path.is_file() or path.read_text("utf-8") != text
+    ]
+    assert stale == [], f"renew them with `{RENEW}` and read the difference"
+
+
+def test_the_catalogue_shows_nothing_else() -> None:
+    assert sorted(set(GOLDEN.rglob("*.json")) - set(files())) == [], f"`{RENEW}` removes them"
+
+
+def test_each_sample_has_a_name_of_its_own() -> None:
+    names = [(sample.section, sample.name) for sample in SAMPLES]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample.section}/{sample.name}")
+def test_slack_takes_it(sample: Sample, language: str) -> None:
+    message = made(sample, language)
+    if isinstance(message, Message):
+        check_message_blocks(message.blocks)
+        assert message.text.strip()
+        assert "{" not in message.text
+    else:
+        check = Checker()
+        check_blocks(check, message["blocks"], "/view/blocks", message["type"])
+        assert check.reasons == []
+        for end in ("title", "submit", "close"):
+            assert len(message.get(end, {}).get("text", "")) <= 24
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample.section}/{sample.name}")
+def test_it_reads_differently_in_each_language(sample: Sample) -> None:
+    assert made(sample, "es") != made(sample, "en")
+
+
+def test_every_message_of_the_house_has_a_sample() -> None:
+    called: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, arg: Any) -> None:
+        if event == "call":
+            called.add(frame.f_code)
+
+    sys.setprofile(note)
+    try:
+        for sample in SAMPLES:
+            made(sample, "en")
+    finally:
+        sys.setprofile(None)
+    missing = [name for name, function in messages() if function.__code__ not in called]
+    assert missing == [], "add a line for each to dev/messages/samples.py"
+
+
+def messages() -> list[tuple[str, Any]]:
+    """Functions of bot.messages that give a message or a view."""
+    found = []
+    for module in pkgutil.iter_modules(bot.messages.__path__, "bot.messages."):
+        if module.name in HELPERS:
+            continue
+        for name, function in inspect.getmembers(importlib.import_module(module.name), inspect.isfunction):
+            gives = str(function.__annotations__.get("return"))
+            own = function.__module__ == module.name and not name.startswith("_")
+            if own and gives in {"Message", "View", "Message | View"}:
+                found.append((f"{module.name}.{name}", function))
+    assert len(found) > 25
+    return found
