@@ -112,8 +112,9 @@ def no_number(word: str, t: Translator) -> dict[str, str]:
 
 def _line(entry: Entry, t: Translator) -> Block:
     line = option(f"{entry.id} · {entry.label}" if entry.label else str(entry.id), str(entry.id))
-    if entry.period:
-        line["description"] = _plain(cut(t.period(entry.period), 75))
+    period = _plain(cut(t.period(entry.period), 75)) if entry.period else None
+    if period and period["text"].strip():
+        line["description"] = period
     return line
 
 

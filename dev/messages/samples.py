@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 from bot.i18n import Translator
 from bot.jobs.panel import Filters
 from bot.jobs.statuses import Status
-from bot.messages import answers, chooser, home, status, verdict
+from bot.messages import (
+    answers,
+    approval,
+    chooser,
+    freezing,
+    home,
+    presses,
+    status,
+    timeline,
+    verdict,
+)
 from bot.messages.blocks import Message, View
 from bot.messages.card import card
 from bot.messages.chooser import Carried
@@ -50,12 +60,20 @@ SAMPLES = [
     Sample("card", "completed", lambda t: card(s.COMPLETED, t)),
     Sample("card", "cancelled", lambda t: card(s.CANCELLED, t)),
     Sample("card", "failed", lambda t: card(s.FAILED, t)),
+    Sample("card", "pausing", lambda t: card(s.PAUSING, t)),
+    Sample("card", "being-cancelled", lambda t: card(s.CANCELLING, t)),
+    Sample("card", "frozen", lambda t: card(s.FROZEN, t)),
+    Sample("card", "waits-for-approval", lambda t: card(s.APPROVAL, t)),
+    Sample("card", "approved", lambda t: card(s.APPROVED, t)),
+    Sample("card", "rejected", lambda t: card(s.REJECTED, t)),
     # The reply in the thread
     Sample("ending", "completed", lambda t: reply(s.COMPLETED, t)),
     Sample("ending", "completed-moved", lambda t: reply(replace(s.COMPLETED, moved=3), t)),
     Sample("ending", "cancelled", lambda t: reply(s.CANCELLED, t)),
     Sample("ending", "cancelled-before-it-began", lambda t: reply(s.NEVER_BEGUN, t)),
     Sample("ending", "failed", lambda t: reply(s.FAILED, t)),
+    Sample("ending", "rejected", lambda t: reply(s.REJECTED, t)),
+    Sample("ending", "approval-expired", lambda t: reply(s.EXPIRED, t)),
     # /copy-liquidation 42
     Sample("preview", "new", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(1_000_000, 0), 15, t)),
     Sample("preview", "surplus", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(900, 1_000), 15, t)),
@@ -67,6 +85,32 @@ SAMPLES = [
     Sample(
         "preview", "removes-everything", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(0, 1_000), 15, t)
     ),
+    Sample(
+        "preview",
+        "asked-again",
+        lambda t: preview_card(
+            s.OFFER, s.SPEC, s.outlook(1_200_000, 9), 15, t, notice=answers.asked_anew(t, moved=True)
+        ),
+    ),
+    # Four eyes
+    Sample("approval", "asked", lambda t: approval.asked_job(20, tuple(GROUPS), t)),
+    Sample("approval", "approved", lambda t: approval.approved(s.APPROVED, t)),
+    Sample("approval", "rejected", lambda t: approval.rejected(s.REJECTED, t)),
+    Sample("approval", "too-late", lambda t: approval.too_late(s.APPROVED, t)),
+    Sample("approval", "one-s-own", lambda t: approval.own(s.APPROVAL, t)),
+    Sample("approval", "no-such", lambda t: approval.no_such("99", t)),
+    Sample("approval", "not-in-private", lambda t: approval.not_in_private("items", t)),
+    # Stopping and freezing
+    Sample("buttons", "not-now", lambda t: presses.not_now(s.COMPLETED, LINK, t)),
+    Sample("details", "loading", timeline.loading),
+    Sample("details", "story", lambda t: timeline.details(s.COPYING, s.STORY, t)),
+    Sample("details", "unknown-job", lambda t: timeline.telling(answers.unknown_job(99, t), t)),
+    Sample("freeze", "frozen", lambda t: freezing.frozen_now(1, 2, t)),
+    Sample("freeze", "still-frozen", lambda t: freezing.still_frozen(s.FREEZE, t)),
+    Sample("freeze", "refused", lambda t: freezing.refused_because_frozen(s.FREEZE, t)),
+    Sample("freeze", "lifted", lambda t: freezing.lifted(s.FREEZE, 2, t)),
+    Sample("freeze", "not-frozen", freezing.not_frozen),
+    Sample("freeze", "help", freezing.freeze_help),
     # Answers to what was typed or pressed
     Sample("answers", "help", lambda t: answers.help_text(["items", "notes"], GROUPS, t)),
     Sample("answers", "started", lambda t: answers.started(17, t)),

@@ -8,7 +8,8 @@ from typing import Any
 
 from bot.jobs.panel import Filters, PanelSnapshot
 from bot.jobs.snapshot import Freeze, JobSnapshot, Person
-from bot.jobs.statuses import Approval, Phase, Status
+from bot.jobs.statuses import Approval, Phase, Status, Wish
+from bot.jobs.timeline import Happening, SlowChunk, Timeline
 from bot.messages.outlook import Outlook
 from bot.messages.preview import Offer
 from bot.messages.verdict import Verdict
@@ -140,6 +141,13 @@ APPROVAL = replace(
     approval_until=NOW + timedelta(minutes=30),
     previewed=1_250_000,
 )
+APPROVED = replace(COPYING, approval=Approval.APPROVED, approval_by=BOB, approval_at=ago(300))
+REJECTED = replace(
+    NEVER_BEGUN, approval=Approval.REJECTED, approval_by=BOB, approval_at=ago(60), stopped_by=None
+)
+EXPIRED = replace(NEVER_BEGUN, approval=Approval.EXPIRED, approval_until=ago(60), stopped_by=None)
+PAUSING = replace(COPYING, wish=Wish.PAUSE, stopped_by=BOB)
+CANCELLING = replace(COPYING, wish=Wish.CANCEL, stopped_by=BOB)
 LATEST = [
     replace(COMPLETED, id=16),
     replace(FAILED, id=15, liquidation_id=41, label="Aguinaldo · Junio 2026", requester_id="U0BOB"),
@@ -152,6 +160,21 @@ LINKS = {
 HISTORY = [replace(COMPLETED, id=16), replace(FAILED, id=15, requester_id="U0BOB"), replace(CANCELLED, id=12)]
 
 FREEZE = Freeze(BOB, "cierre de mes", ago(3600))
+FROZEN = replace(QUEUED, freeze=FREEZE)
+
+STORY = Timeline(
+    (
+        Happening("requested", ago(420), 0, BOB, {}),
+        Happening("claimed", ago(400), 1, None, {"worker": "worker-1"}),
+        Happening("worker_lost", ago(300), 1, None, {"worker": "worker-1"}),
+        Happening("claimed", ago(298), 2, None, {"worker": "worker-2"}),
+        Happening("pause_requested", ago(200), 2, BOB, {}),
+        Happening("paused", ago(199), 2, BOB, {}),
+        Happening("resumed", ago(100), 2, BOB, {}),
+        Happening("claimed", ago(99), 3, None, {"worker": "worker-2"}),
+    ),
+    (SlowChunk(7, 50_000, 3.2), SlowChunk(3, 50_000, 1.9)),
+)
 
 #: An error with every name that words can mention.
 ERROR = {

@@ -623,11 +623,12 @@ def test_the_modal_takes_any_name_and_period(name: str, period: str, query: str)
     assert checker.reasons == []
     assert len(chooser.no_number(query, ES)[chooser.NUMBER]) < 300
     table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
-    offer = Offer("a" * 31, 2**63 - 1, name[:300] or None, "0" * 32, 1_900_000_000)
+    offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, 7, 2)
     for rows in (0, 7):
         seen = Preview(True, name, Count(rows, True), Count(2, True), ())
         spec = CopySpec("a" * 31, table, table, "liquidation_id")
-        view = chooser.look(preview_card(offer, spec, seen, 15, ES), Carried("C0PAYROLL"), ES)
+        card = preview_card(offer, spec, Outlook(seen), 15, ES)
+        view = chooser.look(card, Carried("C0PAYROLL"), ES)
         check_view(view)
         assert Offer.decoded(Carried.decoded(view["private_metadata"]).offer or "") == offer
 
