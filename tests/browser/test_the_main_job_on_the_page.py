@@ -66,7 +66,7 @@ def test_the_status_is_answered_in_english_to_whoever_reads_english(
     expect(answer).to_contain_text("Only visible to you")
     expect(answer).to_contain_text(scene.name)
     bob.shoot(pictures, "status-in-english")
-    answer.get_by_role("link", name=f"Job {scene.jobs()[0]['id']}").click()
+    answer.get_by_role("link", name=str(scene.jobs()[0]["id"]), exact=True).click()
     expect(bob.room.locator("article.found")).to_contain_text(ES.percent(1))
 
 
