@@ -130,7 +130,7 @@ class Bot:
 def bot(prod: Database, jobs: Jobs) -> Iterator[Bot]:
     prod.execute(ITEMS)
     with jobs.engine.begin() as consulta:
-        consulta.exec_driver_sql(ITEMS)
+        consulta.exec_driver_sql(f"DROP TABLE IF EXISTS items; {ITEMS}")
     prod.execute("INSERT INTO items SELECT g, 42, 'n' FROM generate_series(1, 50) g")
     prod.execute("CREATE TABLE liquidations (id bigint PRIMARY KEY, name text)")
     prod.execute("INSERT INTO liquidations VALUES (42, '<!channel> *42*')")

@@ -14,7 +14,7 @@ from copier.errors import ColumnMissing, TableMissing
 from tests.support import Database, Databases
 
 TABLE = TableName.parse("public.liquidations")
-CATALOGUE = Catalogue(TABLE, "id", "name", "period")
+CATALOGUE = Catalogue(TABLE, "id", "name", period_column="period")
 MILLION = 1_000_000
 #: Slack drops an answer that comes later.
 SLACK_WAITS = 3.0
