@@ -28,8 +28,9 @@ def test_it_follows_a_copy_from_the_queue_to_the_end(office: Office, scene: Scen
         link = scene.card(job_id).ts.replace(".", "")
         scene.slack.wait_for(lambda: link in said(scene.bob))
     scene.completed(job_id)
-    scene.slack.wait_for(lambda: f"{EN('completed')} · {EN.percent(1)}" in said(scene.bob))
-    assert EN("Nothing is running.") in said(scene.bob)
+    scene.slack.wait_for(lambda: EN("Nothing is running.") in said(scene.bob))
+    [line] = [each for each in said(scene.bob).splitlines() if f"|{name}>" in each]
+    assert f"{EN('completed')} · {EN.percent(1)}" in line
 
 
 def test_the_list_of_the_latest_can_be_filtered(office: Office, scene: Scene) -> None:
