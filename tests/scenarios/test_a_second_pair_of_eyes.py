@@ -44,7 +44,7 @@ def test_a_copy_that_needs_it_starts_with_somebody_else_s_approval(office: Offic
     by_bob = ES("approved by {user}", user="<@U0BOB>")
     assert by_bob in scene.reply(job_id).plain
     assert by_bob in scene.card(job_id).plain
-    assert not {button["action_id"] for button in scene.card(job_id).buttons} & {
+    assert not {button.action_id for button in scene.card(job_id).buttons} & {
         APPROVE_ACTION,
         REJECT_ACTION,
     }
