@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import Engine, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, text
 
+from bot.jobs.freezes import Freezes
 from bot.jobs.history import History
-from bot.jobs.models import CopyFreeze, User
 from bot.jobs.panel import Filters, PanelSnapshot
-from bot.jobs.snapshot import Freeze, person_of
 from bot.jobs.store import JobStore
 
 #: So many ended jobs are shown.
@@ -35,6 +33,7 @@ class Board:
         self._engine = engine
         self._store = JobStore(engine)
         self._history = History(engine)
+        self._freezes = Freezes(engine)
 
     def mark(self) -> str:
         """Another one whenever something that a panel shows has changed."""
@@ -48,20 +47,5 @@ class Board:
             live=tuple(self._store.live()),
             latest=tuple(self._history.page(replace(filters, ended=True), LATEST)),
             filters=filters,
-            freeze=self._freeze(),
+            freeze=self._freezes.active(),
         )
-
-    def _freeze(self) -> Freeze | None:
-        statement = (
-            select(CopyFreeze, User)
-            .join(User, User.id == CopyFreeze.frozen_by)
-            .where(CopyFreeze.lifted_at.is_(None))
-        )
-        with Session(self._engine) as session:
-            found = session.execute(statement).one_or_none()
-        if found is None:
-            return None
-        freeze, user = found
-        person = person_of(user)
-        assert person is not None  # noqa: S101 - the foreign key says so
-        return Freeze(person, freeze.reason, freeze.frozen_at)
