@@ -84,6 +84,22 @@ def test_what_is_chosen_in_menus_boxes_and_pickers_reaches_the_bot(
     assert chosen("size_more")["selected_option"]["value"] == "stop"  # type: ignore[index]
 
 
+def test_a_menu_stays_open_where_the_bot_edits_the_message_around_it(
+    office: Office, room: str, open_desk: OpenDesk
+) -> None:
+    sent = office.app.client.chat_postMessage(channel=room, text="t", blocks=BLOCKS)
+    bob = open_desk(office.slack.url, "U0BOB", room)
+    row = bob.row("Everything")
+    who = row.get_by_role("combobox", name="Who")
+    who.fill("car")
+    expect(row.get_by_role("option", name="Carla")).to_be_visible()
+    edited = [*BLOCKS, *card("Edited meanwhile")]
+    office.app.client.chat_update(channel=room, ts=str(sent["ts"]), text="t", blocks=edited)
+    expect(row).to_contain_text("Edited meanwhile")
+    who.press("Enter")
+    expect(who).to_have_value(re.compile("Carla"))
+
+
 def test_a_button_asks_first_spins_while_it_waits_and_warns_of_a_late_answer(
     office: Office, room: str, open_desk: OpenDesk, pictures: Path
 ) -> None:

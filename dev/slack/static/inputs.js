@@ -52,10 +52,11 @@ export function touched(event) {
   event.target.closest("[data-input]")?.setAttribute("data-touched", "");
 }
 
-// Puts `fresh` where `old` stood: typed words, the focus and a waiting button stay.
+// Puts `fresh` where `old` stood: typed words, the focus, an open menu and a waiting button stay.
 export function swap(old, fresh) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   const owner = focused?.closest("[data-action]");
+  const menuOpen = focused?.matches("[role=combobox][aria-expanded=true]");
   const selection = focused && "selectionStart" in focused ? [focused.selectionStart, focused.selectionEnd] : null;
   for (const input of $$("[data-touched]", old)) {
     const twin = $(`[data-input="${input.dataset.input}"]${same(input)}`, fresh);
@@ -80,4 +81,5 @@ export function swap(old, fresh) {
       // Inputs for numbers and dates have no selection.
     }
   }
+  if (menuOpen) target?.dispatchEvent(new Event("input", { bubbles: true })); // as if typed: the list is looked up anew
 }
