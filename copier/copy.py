@@ -188,7 +188,7 @@ class Copy:
             lanes = [
                 (
                     self._snapshot.reader(by_index=self._source.has_index),
-                    moment.reader(by_index=self._into.has_index),
+                    moment.reader(by_index=self._into.has_index, in_order=False),
                 )
                 for _ in range(self._limits.parallel)
             ]

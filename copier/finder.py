@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from psycopg.sql import Composable
@@ -25,7 +25,7 @@ from copier.session import run
 from copier.slices import Slice
 
 #: After a range of which most differed, so many rows at the start of the next one speak for it.
-FIRST_ROWS = 1_000
+FIRST_ROWS = 250
 #: From this share of differing rows on, a range is replaced as a whole.
 MOST = 0.5
 
@@ -37,12 +37,12 @@ class Found:
     """What is to be done with a range: nothing, all, or some rows.
 
     ``missing`` are the keys of the rows to copy and ``surplus`` those of the rows to delete before, both
-    None where the range is to be replaced as a whole. ``source`` is prod's digest where it is known;
-    ``seen`` what the other rows of consulta were found to be.
+    None where the range is to be replaced as a whole. ``source`` is prod's digest; ``seen`` what the other
+    rows of consulta were found to be.
     """
 
     counts: Counts
-    source: Digest | None = None
+    source: Digest
     missing: list[Bound] | None = None
     surplus: list[Bound] | None = None
     seen: Seen | None = None
@@ -64,7 +64,7 @@ class Finder:
     def look(self, connection: Connection, part: KeyRange) -> Found:
         """Compares prod's range with consulta's, as the one snapshot of ``connection`` shows it."""
         if self._mostly and self._starts_otherwise(connection, part):
-            return Found(self._counts_by_key(connection, part))
+            return self._to_replace(connection, part)
         (packed, _), (other, base) = self._both(
             connection, lambda side: statements.hashes(side, part), lambda result: tuple(result.one())
         )
@@ -80,12 +80,12 @@ class Finder:
         self._mostly = max(len(missing), len(surplus)) > MOST * max(len(ours), len(theirs))
         if len(theirs) - len(surplus) != unchanged:
             # Two rows share a hash: it doesn't tell them apart, so it doesn't decide.
-            return Found(self._counts_by_key(connection, part), source)
+            return self._to_replace(connection, part)
+        if self._mostly:
+            return self._to_replace(connection, part, unchanged)
         missing_keys = self._keys("prod", self._reader, self._source, part, missing)
         surplus_keys = self._keys("consulta", connection, self._target, part, surplus)
         counts = Counts.of(missing_keys, surplus_keys, unchanged)
-        if self._mostly:
-            return Found(counts, source)
         written = digest_of(ours[place] for place in missing)
         return Found(counts, source, missing_keys, surplus_keys, self._seen(base, written))
 
@@ -103,21 +103,24 @@ class Finder:
         difference = Difference.between(ours, theirs)
         return len(difference.missing) > MOST * len(ours) and len(difference.surplus) > MOST * len(theirs)
 
-    def _counts_by_key(self, connection: Connection, part: KeyRange) -> Counts:
-        """The counts of rows that are all replaced: every common key counts as updated."""
-        ours, theirs = self._both(
+    def _to_replace(self, connection: Connection, part: KeyRange, unchanged: int = 0) -> Found:
+        """Of a range that is replaced as a whole: but for the unchanged, a common key counts as updated."""
+        (keys, source), (other_keys, _) = self._both(
             connection,
-            lambda side: statements.key_digest(side, part),
-            lambda result: Digest(*result.one()),
+            lambda side: (
+                statements.digests(side, part) if side.is_source else statements.key_digest(side, part)
+            ),
+            _two_digests,
         )
-        if ours == theirs:
-            return Counts(updated=ours.rows)
-        keys = self._both(
+        if keys == other_keys:
+            return Found(Counts(updated=keys.rows - unchanged, unchanged=unchanged), source)
+        ours, theirs = self._both(
             connection,
             lambda side: statements.key_hashes(side, part),
             lambda result: unpacked(result.scalar_one()),
         )
-        return Counts.of(*keys, unchanged=0)
+        counts = Counts.of(ours, theirs, unchanged)
+        return Found(replace(counts, updated=counts.updated - unchanged), source)
 
     @staticmethod
     def _keys(
@@ -144,3 +147,9 @@ class Finder:
 def _asked(side: Side, connection: Connection, statement: Composable, read: Callable[[Any], T]) -> T:
     with failures_of(side):
         return read(run(connection, statement))
+
+
+def _two_digests(result: Any) -> tuple[Digest, Digest]:
+    """Of the keys and, where it was asked for, of the rows."""
+    rows, keys, *values = result.one()
+    return Digest(rows, keys), Digest(rows, *values or (0,))

@@ -44,8 +44,10 @@ class Snapshot:
         self.name: str = row[-2]
         self.as_of: datetime = row[-1]
 
-    def reader(self, *, by_index: bool) -> Connection:
+    def reader(self, *, by_index: bool, in_order: bool = True) -> Connection:
         """Another connection that sees the same moment; closed with the snapshot.
+
+        It reads ranges by their index, and ``in_order`` of the key where that matters.
 
         Raises:
             Transient: the session that holds the snapshot is gone.
@@ -57,6 +59,8 @@ class Snapshot:
             connection.execute(statements.SNAPSHOT_SETTINGS, self._settings)
             if by_index:
                 connection.exec_driver_sql(statements.BY_INDEX)
+            if by_index and not in_order:
+                connection.exec_driver_sql(statements.BY_BITMAP)
             return connection
 
     def _join(self, connection: Connection) -> None:

@@ -34,6 +34,10 @@ ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 #: comparison of rows holds for a third of the table, and would read all of it, or sort what it reads.
 BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
 
+#: Beside it, for digests of consulta: a range that was replaced is in the index twice, and its pages are
+#: read once where the index is read first.
+BY_BITMAP = "SELECT set_config('enable_indexscan', 'off', true)"
+
 
 #: The first statement of a snapshot's transaction: takes it, names it for other readers, and says
 #: when that was. No other may come before it, because the first one takes the snapshot.
@@ -108,7 +112,7 @@ def move(rows: int) -> sql.Composable:
 
 def digest(rows: Slice, part: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their hashes; see `copier.digest`."""
-    return _digest(rows.row_hash, rows, part)
+    return _digests(rows, part, rows.row_hash)
 
 
 def arrivals(rows: Slice, part: KeyRange, base: str) -> sql.Composable:
@@ -159,7 +163,12 @@ def keys_at(rows: Slice, part: KeyRange, places: Iterable[int]) -> sql.Composabl
 
 def key_digest(rows: Slice, part: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their keys' hashes."""
-    return _digest(rows.key_hash, rows, part)
+    return _digests(rows, part, rows.key_hash)
+
+
+def digests(rows: Slice, part: KeyRange) -> sql.Composable:
+    """The key digest and the digest in one look: rows, the keys' value, the rows' value."""
+    return _digests(rows, part, rows.key_hash, rows.row_hash)
 
 
 def key_hashes(rows: Slice, part: KeyRange) -> sql.Composable:
@@ -222,9 +231,10 @@ def row_bytes(table: TableName, at_least: int) -> sql.Composable:
     """).format(name=sql.Literal(str(table)), rows=sql.Literal(at_least))
 
 
-def _digest(hashed: sql.Composable, rows: Slice, part: KeyRange) -> sql.Composable:
-    return sql.SQL("SELECT count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {}").format(
-        hashed, rows.table.identifier, rows.within(part)
+def _digests(rows: Slice, part: KeyRange, *hashes: sql.Composable) -> sql.Composable:
+    values = sql.SQL(", ").join(sql.SQL("coalesce(bit_xor({}), 0)").format(each) for each in hashes)
+    return sql.SQL("SELECT count(*), {} FROM {} WHERE {}").format(
+        values, rows.table.identifier, rows.within(part)
     )
 
 

@@ -46,7 +46,12 @@ FROM generate_series(1::bigint, %(rows)s::bigint) g ORDER BY g
 ALTER_SOME = (
     "UPDATE liquidation_items SET amount = amount + 1 WHERE liquidation_id = 42 AND hashint8(id) % 1000 = 0"
 )
-ALTER_ALL = "UPDATE liquidation_items SET amount = amount + 1 WHERE liquidation_id = 42"
+
+#: The columns of a row as they were before each one changed.
+OTHERWISE = (
+    "id, liquidation_id, employee_id, concept_code, description, quantity, unit_amount, amount - 1, "
+    "currency, period, status, metadata, created_at, updated_at"
+)
 
 
 def make(prod_url: str, consulta_url: str, scale: float) -> None:

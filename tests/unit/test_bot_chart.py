@@ -22,8 +22,13 @@ def stretch(began: float, length: float, rows: int) -> Stretch:
     return Stretch(began, began + length, rows)
 
 
+def seconds(most: int) -> st.SearchStrategy[float]:
+    """Whole microseconds, as the database tells times."""
+    return st.integers(0, most * 10**6).map(lambda microseconds: microseconds / 1e6)
+
+
 stretches = st.lists(
-    st.builds(stretch, st.floats(0, 1e6), st.floats(0, 1e5), st.integers(0, 10**9)), min_size=1, max_size=50
+    st.builds(stretch, seconds(10**6), seconds(10**5), st.integers(0, 10**9)), min_size=1, max_size=50
 )
 
 
