@@ -71,13 +71,18 @@ def full(sides: Sides, request: pytest.FixtureRequest) -> Sides:
 
 def explained(database: Database, statement: str) -> list[tuple[str, int]]:
     """Each scan of the plan: its index (or its kind), and how many rows it read in vain. Leaves no trace."""
+    return scans(plan(database, statement))
+
+
+def plan(database: Database, statement: str) -> dict[str, Any]:
     with psycopg.connect(database.url) as connection:
         connection.execute(statements.SETTINGS.encode())
         connection.execute(statements.BY_INDEX.encode())
         found = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {statement}".encode()).fetchone()
         connection.rollback()
     assert found is not None
-    return scans(found[0][0]["Plan"])
+    top: dict[str, Any] = found[0][0]["Plan"]
+    return top
 
 
 def scans(node: dict[str, Any]) -> list[tuple[str, int]]:
@@ -101,6 +106,25 @@ def test_every_range_is_read_and_deleted_by_the_index_and_no_row_is_read_in_vain
             assert explained(full.prod, statement) == [("by_range", 0)], statement
         for statement in [*reads(theirs, chunk), statements.delete(theirs, chunk.range).as_string()]:
             assert explained(full.consulta, statement) == [("by_range", 0)], statement
+
+
+def test_to_replace_a_few_rows_of_a_range_reads_no_others(full: Sides) -> None:
+    full.consulta.execute("DELETE FROM items WHERE liquidation_id <> 42; ANALYZE items")
+    with full.open(spec(), chunk_rows=1_200) as copy:
+        ours, theirs = copy._source, copy._into
+        part = next(copy.chunks()).range
+    found = full.prod.rows(statements.keys_at(ours, part, [3, 500, 900]).as_string())
+    keys = [tuple(key) for (key,) in found]
+    copy_out = statements.copy_out(ours, part, keys).as_string()
+    assert rows_read(plan(full.prod, copy_out.removeprefix("COPY (").partition(") TO STDOUT")[0])) == 3
+    assert rows_read(plan(full.consulta, statements.delete(theirs, part, keys).as_string())) == 3
+
+
+def rows_read(node: dict[str, Any]) -> int:
+    """From tables, by all scans below the node."""
+    is_scan = "Scan" in node["Node Type"] and node.get("Relation Name") == "items"
+    own = round(node["Actual Rows"] * node["Actual Loops"]) if is_scan else 0
+    return own + sum(rows_read(child) for child in node.get("Plans", []))
 
 
 def reads(rows: Slice, chunk: Chunk) -> list[str]:
