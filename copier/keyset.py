@@ -98,7 +98,7 @@ class Keyset:
         cast = [cast_to(name, column.type_sql) for name, column in zip(names, self.columns, strict=True)]
         comma = sql.SQL(", ")
         return sql.SQL("({}) IN (SELECT {} FROM unnest({}) AS wanted({}))").format(
-            self.key_names, comma.join(cast), comma.join(values), comma.join(names)
+            comma.join(self._keys()), comma.join(cast), comma.join(values), comma.join(names)
         )
 
     def _beyond(
