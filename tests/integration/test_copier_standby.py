@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
+from copier import Chunk
 from copier.errors import Permanent, Transient
 from dev.guard import Guard
 from dev.postgres import PostgresServer
@@ -135,6 +138,34 @@ def test_a_copy_that_is_held_back_can_be_told_to_stop(lagging: Sides) -> None:
         chunks = list(copy.chunks())
     assert 0 < len(chunks) < 10
     assert lagging.consulta.rows("SELECT count(*) FROM items") == [(2 * len(chunks),)]
+
+
+def test_a_failure_in_one_lane_ends_the_wait_of_the_others(lagging: Sides) -> None:
+    both_in_hand, held, looks = threading.Barrier(2), threading.Event(), itertools.count()
+
+    class Stale(Exception):
+        pass
+
+    def record(connection: Connection, chunk: Chunk) -> None:
+        if chunk.range.number > 2:
+            return
+        both_in_hand.wait(30)
+        if chunk.range.number == 1:  # from here on the standby lags by far more than it may
+            lagging.consulta.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 30000000))")
+        else:
+            assert held.wait(30)
+            raise Stale
+
+    def sleep(seconds: float) -> None:
+        held.set()
+        assert next(looks) < 3_000, "the lane still waits"
+        threading.Event().wait(0.01)
+
+    limits = {"chunk_rows": 2, "standby_lag_mb": 20, "parallel": 2}
+    with lagging.open(spec(), sleep=sleep, **limits) as copy, pytest.raises(Stale):
+        list(copy.chunks(record))
+    assert next(looks) < 3_000
+    assert lagging.consulta.rows("SELECT count(*) FROM items") == [(2,)]
 
 
 def test_a_role_that_may_not_see_the_standbys_is_told_so_before_anything_is_written(lagging: Sides) -> None:
