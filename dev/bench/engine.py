@@ -14,6 +14,7 @@ import time
 from bot import config, services
 from bot.config import Need
 from bot.jobs.ledger import Ledger
+from bot.jobs.statuses import Phase
 from bot.jobs.store import Request, Requester
 from bot.services import Databases
 from bot.work.runner import Outcome
@@ -51,7 +52,7 @@ def proven(parts: Databases, job_id: int) -> Extra:
     job = parts.store.snapshot(job_id)
     if ended.outcome is not Outcome.COMPLETED or job is None:
         raise SystemExit(f"the copy ended as {ended.outcome}: {job and job.error_message}")
-    return {"rows": job.copied}
+    return {"rows": job.copied, "plan_seconds": job.seconds_of(Phase.COUNTING)}
 
 
 def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> Extra:

@@ -19,13 +19,17 @@ from dev.stack import Stack
 
 @dataclass(frozen=True)
 class Run:
-    """Seconds of wall time and CPU, megabytes of WAL written by consulta and of the client's peak memory."""
+    """Seconds of wall time and CPU, megabytes of WAL written by consulta and of the client's peak memory.
+
+    ``plan_seconds`` are those before the first chunk: the count and the matching of both tables.
+    """
 
     seconds: float
     client_cpu: float
     server_cpu: float
     wal_mb: float
     peak_mb: float
+    plan_seconds: float = 0.0
 
 
 def run_command(stack: Stack, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
@@ -50,6 +54,7 @@ def run_command(stack: Stack, argv: Sequence[str], environment: Mapping[str, str
         server_cpu=_cpu(stack) - before_cpu,
         wal_mb=(_wal(stack) - before_wal) / 2**20,
         peak_mb=told.get("peak_mb", used.ru_maxrss / 1024),
+        plan_seconds=told.get("plan_seconds", 0.0),
     )
 
 
