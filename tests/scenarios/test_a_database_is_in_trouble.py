@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from bot.messages.buttons import RETRY_ACTION
 from bot.messages.failures import explained
 from dev.proxy import Proxy
 
@@ -15,12 +17,13 @@ from .scene import CHUNK_ROWS, ES, PASSWORD, ROW_VALUE, ROWS, Office, Row, Scene
 
 
 @contextmanager
-def line_to(office: Office, side: str) -> Iterator[Proxy]:
+def line_to(office: Office, side: str, **environment: str) -> Iterator[Proxy]:
     """A worker, the only one, whose way to this side leads through a line that can be cut."""
     server = getattr(office.stack, side)
     with Proxy(server.port) as proxy:
         name = f"{side.upper()}_DATABASE_URL"
-        office.own_worker({name: office.secrets[name].replace(f":{server.port}/", f":{proxy.port}/")})
+        environment[name] = office.secrets[name].replace(f":{server.port}/", f":{proxy.port}/")
+        office.own_worker(environment)
         yield proxy
 
 
@@ -60,6 +63,27 @@ def test_a_database_that_is_away_for_a_while_is_waited_for(office: Office, scene
         job = scene.completed(job_id)
         assert job["attempt"] >= 2
         assert len(scene.cards(job_id)) == len(scene.replies(job_id)) == 1
+
+
+def test_a_database_that_stays_away_fails_the_job_in_the_end_and_a_retry_brings_it_home(
+    office: Office, scene: Scene, tmp_path: Path
+) -> None:
+    soon_enough = tmp_path / "traspaso.toml"
+    config = office.stack.config_path.read_text("utf-8")
+    soon_enough.write_text(config.replace("\n[work]", "\n[work]\nmax_failures = 3"), "utf-8")
+    scene.seed()
+    with line_to(office, "prod", TRASPASO_CONFIG=str(soon_enough)) as proxy:
+        proxy.refuse()
+        job_id = scene.start()
+        job = scene.ended(job_id, "failed")
+        assert scene.events(job_id) == ["requested", *["claimed", "retry"] * 2, "claimed", "failed"]
+        scene.told(job_id)
+        words = explained(job["error"], ES)
+        for message in (scene.reply(job_id), scene.card(job_id)):
+            assert words.what in message.plain
+        proxy.allow()
+        assert scene.ana.press(scene.card(job_id), RETRY_ACTION).acked
+        until(lambda: scene.job(job_id)["status"] == "completed", what="the copy after all")
 
 
 def test_while_a_retry_is_waited_for_the_card_says_why(office: Office, scene: Scene) -> None:
