@@ -10,14 +10,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from dev.browser import chromium
-from dev.guard import ROOT
-from dev.seed import seed_consulta, seed_prod
 from dev.slack.client import LocalSlack
 from dev.slack.server import LocalSlackServer
-from dev.stack import Stack
 from tests.local_slack.conftest import MANIFEST, _no_proxy  # noqa: F401 - a fixture
 from tests.local_slack.office import Office
-from tests.scenarios.conftest import CLUSTER, WORK
+from tests.scenarios.house import open_office, set_scene
 from tests.scenarios.scene import Office as Company
 from tests.scenarios.scene import Scene
 
@@ -82,29 +79,14 @@ def room(office: Office) -> Iterator[str]:
 @pytest.fixture(scope="package")
 def company() -> Iterator[Company]:
     """The product: both databases, a bot and a worker."""
-    config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
-    with Stack(config=config, slack=True, settings=CLUSTER) as stack:
-        seed_prod(stack.prod_url, rows=5_000)
-        seed_consulta(stack.consulta_url)
-        notes = "CREATE TABLE item_notes (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)"
-        stack.prod.psql(notes, "prod")
-        stack.consulta.psql(notes, "consulta")
-        stack.migrate()
-        company = Company(stack)
+    with open_office() as company:
         company.slack.wait_connected()
-        company.workers(1)
         yield company
-        company.close()
 
 
 @pytest.fixture
 def scene(company: Company) -> Iterator[Scene]:
-    """A liquidation that prod's catalogue has, and a channel with everybody in it."""
     number = next(_numbers)
-    scene = Scene(company, number, f"C0SCENE{number}", name=f"Sueldos mensuales {number}")
-    company.slack.add_channel(scene.channel, f"nomina-{number}", ["U0ANA", "U0BOB", "U0CARLA", "U0BOT"])
-    company.prod.execute(
-        "INSERT INTO liquidations VALUES (%s, %s, '2026-10-01', 'prueba', now())", [number, scene.name]
-    )
-    yield scene
-    company.clean_up()
+    company.workers(1)
+    with set_scene(company, number, f"Sueldos mensuales {number}", f"nomina-{number}") as scene:
+        yield scene

@@ -7,74 +7,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.guard import ROOT
-from dev.seed import seed_consulta, seed_prod
-from dev.stack import Stack
-
-from .scene import CHUNK_ROWS, Office, Scene
-
-#: Small chunks of one size, one after the other, and short times; a lock is waited for as long as a
-#: test may hold it.
-WORK = f"""
-[[copies]]
-name = "notes"
-source_table = "public.item_notes"
-target_table = "public.item_notes"
-
-[[copies]]
-name = "checked"
-source_table = "public.liquidation_items"
-target_table = "public.liquidation_items"
-require_approval = true
-
-[[copies]]
-name = "bobs"
-source_table = "public.liquidation_items"
-target_table = "public.liquidation_items"
-allowed_users = ["U0BOB"]
-approval_over_rows = 1000
-
-[work]
-chunk_rows = {CHUNK_ROWS}
-chunk_seconds = 60
-parallel = 1
-lock_timeout_seconds = 60
-lease_seconds = 3
-sweep_seconds = 0.5
-requeue_seconds = 2
-retry_seconds = 0.2
-card_seconds = 1
-"""
-NOTES = "CREATE TABLE item_notes (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)"
-CLUSTER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+from .house import open_office, set_scene
+from .scene import Office, Scene
 
 _numbers = itertools.count(1001)
 
 
 @pytest.fixture(scope="session")
 def office() -> Iterator[Office]:
-    config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
-    with Stack(config=config, slack=True, settings=CLUSTER) as stack:
-        seed_prod(stack.prod_url, rows=5_000)
-        seed_consulta(stack.consulta_url)
-        stack.prod.psql(NOTES, "prod")
-        stack.consulta.psql(NOTES, "consulta")
-        stack.migrate()
-        office = Office(stack)
+    with open_office() as office:
         yield office
-        office.close()
 
 
 @pytest.fixture
 def scene(office: Office) -> Iterator[Scene]:
-    """A liquidation that prod's catalogue has, without rows yet, and a channel with everybody in it."""
     number = next(_numbers)
-    scene = Scene(office, number, f"C0SCENE{number}", name=f"Liquidación de prueba {number}")
-    office.slack.add_channel(scene.channel, f"scene-{number}", ["U0ANA", "U0BOB", "U0CARLA", "U0BOT"])
-    office.prod.execute(
-        "INSERT INTO liquidations VALUES (%s, %s, '2026-10-01', 'prueba', now())", [number, scene.name]
-    )
-    calls = office.slack.calls()
-    scene.first_call = calls[-1].seq if calls else 0
-    yield scene
-    office.clean_up()
+    with set_scene(office, number, f"Liquidación de prueba {number}", f"scene-{number}") as scene:
+        yield scene
