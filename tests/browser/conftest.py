@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from dev.browser import chromium
-from dev.slack.client import LocalSlack
+from dev.slack.client import LocalSlack, Person
 from dev.slack.server import LocalSlackServer
 from tests.local_slack.conftest import MANIFEST, _no_proxy  # noqa: F401 - a fixture
 from tests.local_slack.office import Office
@@ -71,7 +71,12 @@ def room(office: Office) -> Iterator[str]:
     yield channel
     office.held.set()
     office.slack.clear_faults()
-    for person in (office.ana, office.bob):
+    close_modals(office.ana, office.bob)
+
+
+def close_modals(*people: Person) -> None:
+    """They would stand before the page of the next test."""
+    for person in people:
         if person.modal() is not None:
             person.close_modal(everything=True)
 
@@ -90,3 +95,4 @@ def scene(company: Company) -> Iterator[Scene]:
     company.workers(1)
     with set_scene(company, number, f"Sueldos mensuales {number}", f"nomina-{number}") as scene:
         yield scene
+        close_modals(scene.ana, scene.bob)

@@ -66,6 +66,11 @@ class Desk:
     def scripts_ran(self) -> bool:
         return bool(self.page.evaluate("Boolean(window.ran)"))
 
+    @property
+    def too_wide(self) -> bool:
+        """It has to be scrolled sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
     def shoot(self, folder: Path, name: str) -> None:
         """A picture to be looked at."""
         self.page.mouse.move(0, 0)

@@ -93,8 +93,7 @@ def test_the_whole_job_can_be_done_on_a_phone(scene: Scene, open_desk: OpenDesk,
     bob.room.get_by_role("button", name="1 reply").click(timeout=30_000)
     expect(bob.pane.get_by_role("article").nth(1).locator(".mention.me")).to_be_visible()
     bob.shoot(pictures, "phone-thread")
-    wide = bob.page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    assert not wide, "the page is wider than the phone"
+    assert not bob.too_wide
     bob.press("Close", bob.pane)
     bob.press("Menu")
     expect(bob.page.get_by_role("link", name="# general")).to_be_visible()
