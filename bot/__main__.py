@@ -24,6 +24,8 @@ log = logging.getLogger("bot")
 
 #: Seconds between two tries to reach Slack, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: Seconds between two pings. A wire that broke without a goodbye is given up after five of them.
+PING_SECONDS = 2.0
 
 
 def main() -> int:
@@ -57,7 +59,7 @@ def main() -> int:
         wake_courier=slack.courier.wake,
     )
     web = client(settings.bot_token, settings.slack_api_url)
-    handler = SocketModeHandler(build_app(surface, web), settings.app_token)
+    handler = SocketModeHandler(build_app(surface, web), settings.app_token, ping_interval=PING_SECONDS)
     slack.courier.start()
     slack.panel.start()
     connect(handler, over)

@@ -7,6 +7,8 @@ any; whoever posts looks first. Waiting for Retry-After is the announcer's busin
 from __future__ import annotations
 
 import http.client
+import time
+from collections.abc import Callable
 from enum import StrEnum
 
 from slack_sdk import WebClient
@@ -60,6 +62,19 @@ CONNECTION_ERRORS = (OSError, http.client.HTTPException, SlackClientError)
 def client(token: str | None, base_url: str, *, timeout_seconds: int = 10) -> WebClient:
     """A client that repeats nothing by itself."""
     return WebClient(token=token, base_url=base_url, timeout=timeout_seconds, retry_handlers=[])
+
+
+def insist(call: Callable[[], object], tries: int = 3, longest_pause_seconds: float = 5.0) -> None:
+    """Makes a call that may be repeated without harm, again where Slack stumbles over it."""
+    for left in reversed(range(tries)):
+        try:
+            call()
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            if not left or trouble_of(error) not in {Trouble.LATER, Trouble.AMBIGUOUS}:
+                raise
+            time.sleep(min(longest_pause_seconds, retry_after(error)))
+        else:
+            return
 
 
 def error_name(error: BaseException) -> str:

@@ -26,7 +26,7 @@ from bot.messages.blocks import Block, Message, View
 from bot.messages.chooser import Carried
 from bot.messages.home import NEW_ACTION
 from bot.messages.preview import Offer
-from bot.slack import CONNECTION_ERRORS, error_name
+from bot.slack import CONNECTION_ERRORS, error_name, insist
 from copier import Entry, search
 from copier.errors import CopierError
 
@@ -158,7 +158,7 @@ class Choosing:
 
     def _show(self, client: WebClient, view_id: str, view: View) -> None:
         try:
-            client.views_update(view_id=view_id, view=view)
+            insist(lambda: client.views_update(view_id=view_id, view=view))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             # Closed by the person in the meantime, more often than not.
             log.info("the modal was not updated: %s", error_name(error))

@@ -16,7 +16,7 @@ from bot.jobs.timeline import Timelines
 from bot.messages import answers, timeline
 from bot.messages.blocks import Message
 from bot.messages.buttons import DETAILS_ACTION
-from bot.slack import CONNECTION_ERRORS, error_name
+from bot.slack import CONNECTION_ERRORS, error_name, insist
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class JobDetails:
             opened = client.views_open(trigger_id=body["trigger_id"], view=timeline.loading(t))
             found = told(lambda: self._view(job_id or 0, user_id, t), t)
             view = timeline.telling(found, t) if isinstance(found, Message) else found
-            client.views_update(view_id=opened["view"]["id"], view=view)
+            insist(lambda: client.views_update(view_id=opened["view"]["id"], view=view))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: details not shown: %s", job_id, error_name(error))
 

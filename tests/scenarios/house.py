@@ -1,4 +1,4 @@
-"""The stack that scenarios play on, and one test's part of it: for those of the API and those in a browser."""
+"""The stack that scenarios play on, and one test's part of it: the same behind the API and in a browser."""
 
 from __future__ import annotations
 
