@@ -101,5 +101,33 @@ BLOCKS: list[Json] = [
             {"type": "radio_buttons", "action_id": "size_pick", "options": options("Now", "Later")},
         ],
     },
+    {
+        "type": "video",
+        "title": words("How to copy"),
+        "title_url": "https://example.com/watch",
+        "video_url": "https://example.com/embed",
+        "thumbnail_url": "https://example.com/still.png",
+        "alt_text": "A film",
+        "provider_name": "Example",
+        "description": words("In two minutes"),
+    },
     {"type": "card", "title": words("Not drawn"), "body": words("here")},
+]
+
+ATTACHMENTS: list[Json] = [
+    {
+        "color": "#36a64f",
+        "pretext": "What the *old* way shows:",
+        "author_name": "Payroll",
+        "title": "Liquidation 42",
+        "title_link": "https://example.com/42",
+        "text": "All rows are _in place_",
+        "fields": [
+            {"title": "Rows", "value": "1.000", "short": True},
+            {"title": "Took", "value": "`7 s`", "short": True},
+        ],
+        "footer": "consulta",
+    },
+    {"color": "danger", "blocks": [{"type": "section", "text": words("Blocks of an attachment")}]},
+    {"color": "url(x)", "fallback": "Only a fallback"},
 ]

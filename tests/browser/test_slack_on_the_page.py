@@ -13,13 +13,13 @@ from tests.local_slack.office import Office, button, card, form
 from tests.local_slack.test_slack_files import picture
 
 from .conftest import OpenDesk
-from .kit import BLOCKS, words
+from .kit import ATTACHMENTS, BLOCKS, words
 
 
 def test_every_block_is_drawn_and_an_unknown_one_shows_as_such(
     office: Office, room: str, open_desk: OpenDesk, pictures: Path
 ) -> None:
-    office.app.client.chat_postMessage(channel=room, text="t", blocks=BLOCKS)
+    office.app.client.chat_postMessage(channel=room, text="t", blocks=BLOCKS, attachments=ATTACHMENTS)
     ana = open_desk(office.slack.url, "U0ANA", room)
     row = ana.row("Everything 🎉")
     for tag, text in [
@@ -40,8 +40,16 @@ def test_every_block_is_drawn_and_an_unknown_one_shows_as_such(
     )
     expect(row.get_by_role("img", name="A chart")).to_be_visible()
     expect(row.get_by_role("radio")).to_have_count(2)
+    expect(row.get_by_role("link", name="How to copy")).to_have_attribute("href", "https://example.com/watch")
     expect(row).to_contain_text("Bloque desconocido: card")
-    ana.page.set_viewport_size({"width": 1280, "height": 1500})
+    colours = row.locator(".attachment rect").evaluate_all(
+        "all => all.map(each => each.getAttribute('fill'))"
+    )
+    assert colours == ["#36a64f", "#a30200", "#dddddd"]
+    expect(row.get_by_role("link", name="Liquidation 42")).to_be_visible()
+    expect(row.locator(".attachment").first.locator("code")).to_have_text("7 s")
+    expect(row).to_contain_text("Only a fallback")
+    ana.page.set_viewport_size({"width": 1280, "height": 1800})
     ana.shoot(pictures, "every-block")
 
 
@@ -303,7 +311,10 @@ def test_nothing_that_a_bot_says_can_run_in_the_page(office: Office, room: str, 
         {"type": "actions", "elements": [{**button(HOSTILE[:70], "size_x", f'">{HOSTILE}'), "url": link}]},
         {"type": "image", "image_url": link, "alt_text": f'">{HOSTILE}'},
     ]
-    office.app.client.chat_postMessage(channel=room, text=HOSTILE, blocks=blocks)
+    old = [
+        {"color": f'">{HOSTILE}', "title": HOSTILE, "title_link": link, "text": HOSTILE, "footer": HOSTILE}
+    ]
+    office.app.client.chat_postMessage(channel=room, text=HOSTILE, blocks=blocks, attachments=old)
     office.slack.ask("say", user="U0BOB", channel=room, text=HOSTILE)
     ana = open_desk(office.slack.url, "U0ANA", room)
     expect(ana.room.get_by_role("article")).to_have_count(2)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from dev.slack.files import PICTURES
 from dev.slack.jsontypes import Blocks, Json
 from dev.slack.render.elements import element_html
-from dev.slack.render.html import Html, Node, el, join
+from dev.slack.render.html import Html, Node, el, join, safe_link
 from dev.slack.render.markdown import markdown
 from dev.slack.render.rich import rich_text
 from dev.slack.render.sight import Sight
@@ -107,6 +107,20 @@ def _file(sight: Sight, block: Json) -> Html:
     return el("div", f"📄 {block.get('external_id', '')}", class_="card")
 
 
+def _video(sight: Sight, block: Json) -> Html:
+    """Not played: a card with its title, and a link to it."""
+    made_by = " · ".join(str(block[name]) for name in ("author_name", "provider_name") if block.get(name))
+    address = safe_link(str(block.get("title_url") or block.get("video_url") or ""))
+    return el(
+        "div",
+        "▶ ",
+        el("a", sight.text(block.get("title")), href=address, target="_blank", rel="noopener noreferrer"),
+        el("small", made_by) if made_by else None,
+        el("div", sight.text(block["description"])) if block.get("description") else None,
+        class_="card",
+    )
+
+
 def _alert(sight: Sight, block: Json) -> Html:
     return el(
         "div", sight.text(block.get("text")), class_=f"alert {block.get('level', 'default')}", role="note"
@@ -126,6 +140,7 @@ _KINDS = {
     "rich_text": _rich_text,
     "table": _table,
     "file": _file,
+    "video": _video,
     "alert": _alert,
 }
 

@@ -1,6 +1,7 @@
 """A message as a row of the channel, and what a channel says about its pins."""
 
 from dev.slack.inputs import initial_values
+from dev.slack.render.attachments import attachments_html
 from dev.slack.render.blocks import blocks_html, files_html
 from dev.slack.render.html import Html, el, join
 from dev.slack.render.mrkdwn import mrkdwn
@@ -43,7 +44,7 @@ def message_html(reader: Reader, message: Message) -> Html:
 
 
 def content_html(reader: Reader, message: Message) -> Html:
-    """The blocks, or else the text; then the files."""
+    """The blocks, or else the text; then attachments and files."""
     values = initial_values(message.blocks or [], message.values.get(reader.user.id, {}))
     sight = Sight(reader, values, message.marks.get(reader.user.id, []))
     shown = (
@@ -54,7 +55,12 @@ def content_html(reader: Reader, message: Message) -> Html:
         else None
     )
     edited = el("small", f" ({reader.t('edited')})", class_="edited") if message.edited else None
-    return join(shown, edited, files_html(sight, message.files) if message.files else None)
+    return join(
+        shown,
+        edited,
+        attachments_html(sight, message.attachments or []),
+        files_html(sight, message.files) if message.files else None,
+    )
 
 
 def avatar(reader: Reader, user_id: str) -> Html:
