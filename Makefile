@@ -32,8 +32,9 @@ catalog: .venv/.complete ## the Spanish catalog anew, from the sentences in the 
 bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QUICK=1: in three minutes, nothing written)
 	@$(BIN)/python -m dev.bench $(if $(filter-out 0,$(QUICK)),--quick)
 
-screenshots: .venv/.complete ## docs/screenshots anew, from the real bot in the local Slack's page
+screenshots: .venv/.complete ## docs/screenshots and docs/images anew, from the local Slack's page
 	@$(BIN)/python -m dev.screenshots docs/screenshots
+	@$(BIN)/python -m dev.messages.pictures
 
 messages: .venv/.complete ## docs/messages.md and tests/golden anew, from the messages' own code
 	@$(BIN)/python -m dev.messages

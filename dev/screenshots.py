@@ -5,11 +5,12 @@ python -m dev.screenshots docs/screenshots
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from playwright.sync_api import Browser, Page, expect
 
 from dev.browser import chromium
@@ -19,12 +20,20 @@ from dev.seed import seed_consulta, seed_prod
 from dev.slack.client import LocalSlack
 from dev.stack import Stack
 
-#: Many chunks and a slow hand, so that there is time to take a picture in the middle.
-WORK = "\n[work]\nchunk_rows = 10000\nchunk_seconds = 60\nrows_per_second = 40000\ncard_seconds = 1\n"
-ROWS = 200_000
+#: One chunk after the other, and time to take a picture before the one that is held up.
+WORK = """
+[work]
+chunk_rows = 10000
+chunk_seconds = 60
+parallel = 1
+card_seconds = 1
+lock_timeout_seconds = 60
+"""
+ROWS, HELD_UP_AT = 200_000, 125_000
+#: What is in place by then, as the card says it.
+MIDDLE = "60 %"
 WIDE, PHONE = (1060, 560), (390, 700)
 LARGEST_BYTES = 120_000
-MIDDLE = re.compile(r"\b[56]\d\s?%")
 
 
 def main(folder: Path) -> None:
@@ -38,10 +47,26 @@ def main(folder: Path) -> None:
         stack.start_bot()
         stack.start_worker(ready="ready for action")
         slack.wait_connected()
-        take_all(browser, slack, lambda page, name: shoot(page, folder / f"{name}.png"))
+        with held_up(stack) as lift:
+            take_all(browser, slack, lift, lambda page, name: shoot(page, folder / f"{name}.png"))
 
 
-def take_all(browser: Browser, slack: LocalSlack, take: Callable[[Page, str], None]) -> None:
+@contextmanager
+def held_up(stack: Stack) -> Iterator[Callable[[], None]]:
+    """A copy of the liquidation waits in its middle for a key that is taken in consulta, until lifted."""
+    row = "SELECT id FROM liquidation_items WHERE liquidation_id = %s ORDER BY id OFFSET %s LIMIT 1"
+    taken = """INSERT INTO liquidation_items VALUES
+        (%s, %s, 1, '', '', 1, 1, 1, 'ARS', '2026-10-01', '', NULL, now(), now())"""
+    with psycopg.connect(stack.prod_url) as prod, psycopg.connect(stack.consulta_url) as consulta:
+        [key] = prod.execute(row, [LIQUIDATION, HELD_UP_AT]).fetchone() or [0]
+        prod.rollback()
+        consulta.execute(taken, [key, LIQUIDATION])
+        yield consulta.rollback
+
+
+def take_all(
+    browser: Browser, slack: LocalSlack, lift: Callable[[], None], take: Callable[[Page, str], None]
+) -> None:
     slack.user("U0BOB").say(CHANNEL, f"¿Podemos pasar la {LIQUIDATION} a consulta? La auditoría empieza hoy.")
     slack.user("U0ANA").say(CHANNEL, "Sí, ya la lanzo.")
     ana, bob = window(browser, slack, "U0ANA", WIDE), window(browser, slack, "U0BOB", PHONE)
@@ -57,7 +82,9 @@ def take_all(browser: Browser, slack: LocalSlack, take: Callable[[Page, str], No
     press.click()
     expect(ana.locator("#bar")).to_contain_text(MIDDLE, timeout=60_000)
     take(ana, "running")
+    expect(bob.locator("#bar")).to_contain_text(MIDDLE)
     take(bob, "phone")
+    lift()
     expect(ana.get_by_role("button", name="1 respuesta")).to_be_visible(timeout=60_000)
     ana.reload()  # what only she sees goes, and leaves room
     ana.get_by_role("button", name="1 respuesta").click()

@@ -17,7 +17,26 @@ from dev.slack.plain import plain
 
 GOLDEN = ROOT / "tests" / "golden"
 PAGE = ROOT / "docs" / "messages.md"
+IMAGES = ROOT / "docs" / "images"
 RENEW = "make messages"
+
+LARGEST_PICTURE_BYTES = 90_000
+#: The samples that are drawn too, each with the file of its picture.
+PICTURES = {
+    (section, name, language): IMAGES / f"{section}-{name}.{language}.png"
+    for section, name, language in [
+        ("card", "copying", "es"),
+        ("card", "copying", "en"),
+        ("card", "completed", "es"),
+        ("card", "failed", "en"),
+        ("card", "waits-for-approval", "es"),
+        ("preview", "new", "es"),
+        ("status", "overview", "en"),
+        ("home", "busy-and-frozen", "en"),
+        ("modal", "choose", "es"),
+        ("modal", "preview", "en"),
+    ]
+}
 
 TITLES = {
     "card": "The card in the channel",
@@ -38,7 +57,7 @@ INTRODUCTION = f"""# Everything that the bot says
 
 Written by `{RENEW}` from the real messages of made-up situations, in both languages. `[…]` is a button,
 `<…>` a menu or a field. The line in italics is what a notification and a screen reader say. The exact blocks
-are in `tests/golden`.
+are in `tests/golden`; the pictures, by `make screenshots`, are from the page of the local Slack.
 """
 
 
@@ -73,6 +92,9 @@ def _sections() -> Iterator[str]:
             yield f"### {sample.name.replace('-', ' ').replace('_', ' ')}\n"
             for language in LANGUAGES:
                 yield from _shown(made(sample, language), language)
+                picture = PICTURES.get((sample.section, sample.name, language))
+                if picture is not None:
+                    yield f"![The same in Slack]({picture.relative_to(PAGE.parent)})\n"
 
 
 def _shown(message: Message | View, language: str) -> Iterator[str]:

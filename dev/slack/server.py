@@ -86,6 +86,11 @@ class LocalSlackServer:
         )
 
     @property
+    def core(self) -> Core:
+        """The state, for whoever sets a stage in the same process."""
+        return self._core
+
+    @property
     def url(self) -> str:
         return self._core.url
 

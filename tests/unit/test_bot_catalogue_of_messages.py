@@ -14,7 +14,15 @@ import pytest
 import bot.messages
 from bot.i18n import LANGUAGES
 from bot.messages.blocks import Message
-from dev.messages.catalogue import GOLDEN, RENEW, files, made
+from dev.messages.catalogue import (
+    GOLDEN,
+    IMAGES,
+    LARGEST_PICTURE_BYTES,
+    PICTURES,
+    RENEW,
+    files,
+    made,
+)
 from dev.messages.samples import SAMPLES, Sample
 from dev.slack.blocks import check_blocks, check_message_blocks
 from dev.slack.checker import Checker
@@ -32,6 +40,15 @@ def test_the_catalogue_shows_what_is_said() -> None:
 
 def test_the_catalogue_shows_nothing_else() -> None:
     assert sorted(set(GOLDEN.rglob("*.json")) - set(files())) == [], f"`{RENEW}` removes them"
+
+
+def test_the_catalogues_pictures_are_there_and_small_and_no_others() -> None:
+    sizes = {path: path.stat().st_size for path in IMAGES.iterdir()}
+    assert sorted(sizes) == sorted(PICTURES.values()), "renew them with `make screenshots`"
+    assert max(sizes.values()) <= LARGEST_PICTURE_BYTES
+    assert {(section, name) for section, name, _ in PICTURES} <= {
+        (sample.section, sample.name) for sample in SAMPLES
+    }
 
 
 def test_each_sample_has_a_name_of_its_own() -> None:

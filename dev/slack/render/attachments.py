@@ -22,7 +22,7 @@ def _attachment(sight: Sight, attachment: Json) -> Html:
     bar = el("svg", el("rect", width="100%", height="100%", fill=_colour(attachment)), aria_hidden="true")
     return join(
         _text(sight, attachment.get("pretext"), "text"),
-        el("div", bar, el("div", *_parts(sight, attachment), class_="parts"), class_="attachment"),
+        el("div", bar, *_parts(sight, attachment), class_="attachment"),
     )
 
 
