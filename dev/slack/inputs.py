@@ -95,12 +95,14 @@ def problem_with(element: Json, state: Json, *, optional: bool) -> str | None:
 
 def fill(blocks: Blocks, state: dict[str, Json], entries: Json, loaded: dict[str, list[Json]]) -> None:
     """Type and choose, in a modal, a home tab or a message; `entries` go by action id, or by `block/action`
-    where an action id stands in more than one block. Changes `state`."""
+    where an action id stands in more than one block, also by a block of before an edit. Changes `state`."""
     rest = dict(entries)
     for block in blocks:
         for element in elements_of(block):
             action_id = element["action_id"]
-            name = next((n for n in (f"{block['block_id']}/{action_id}", action_id) if n in rest), None)
+            names = (f"{block['block_id']}/{action_id}", action_id)
+            before = (name for name in rest if name.endswith(f"/{action_id}"))
+            name = next((n for n in (*names, *before) if n in rest), None)
             if name is not None and action_id in state.get(block["block_id"], {}):
                 options = loaded.get(action_id, [])
                 state[block["block_id"]][action_id] = entered(element, rest.pop(name), options)

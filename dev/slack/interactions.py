@@ -169,10 +169,12 @@ def _loaded(payload: Json) -> list[Json]:
 def find_element(
     blocks: Blocks, wanted: str, value: Any, block_id: str | None, loaded: dict[str, list[Json]]
 ) -> tuple[Json, Json, Json]:
-    """Block, element and what changes in it, found by action id, visible text, or an overflow's option."""
+    """Block, element and what changes in it, found by action id, visible text, or an overflow's option. A
+    block that isn't there any more was on a screen before the bot edited: then any block will do."""
     seen = []
+    is_there = any(block.get("block_id") == block_id for block in blocks)
     for block in blocks:
-        if block_id is not None and block.get("block_id") != block_id:
+        if is_there and block.get("block_id") != block_id:
             continue
         for element in elements_of(block):
             label = (element.get("text") or {}).get("text")

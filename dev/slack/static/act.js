@@ -1,7 +1,7 @@
 // Presses: a button, a menu's choice, a ticked box. First the confirm dialog, then a spinner until the bot has
 // acknowledged, and a warning triangle where it hasn't within three seconds.
 import { $, $$, act, me, node, t } from "./dom.js";
-import { read, touched, valuesIn } from "./inputs.js";
+import { read, touched, twin, unfold, valuesIn } from "./inputs.js";
 
 // The message or the view that an element stands in, as the admin API names it.
 export function whereOf(element) {
@@ -13,9 +13,18 @@ export function whereOf(element) {
 
 const frameOf = (element) => element.closest("[data-view], [data-ts]");
 
-export async function press(element) {
-  const template = $("template.confirm", element) ?? $("template.confirm", element.closest(".act, .overflow") ?? element);
+// Where it stands now, should the bot have redrawn around it.
+function inPlace(element) {
+  if (element.isConnected) return element;
+  const { view, ts } = frameOf(element).dataset;
+  const frame = $(view ? `[data-view="${view}"]` : `[data-ts="${ts}"]`);
+  return (frame && twin(element, frame)) ?? element;
+}
+
+export async function press(pressed) {
+  const template = $("template.confirm", pressed) ?? $("template.confirm", pressed.closest(".act, .overflow") ?? pressed);
   if (template && !(await confirmed(template))) return;
+  const element = inPlace(pressed);
   if (element.dataset.url) window.open(element.dataset.url, "_blank", "noopener,noreferrer");
   const where = whereOf(element);
   const button = "button" in element.dataset;
@@ -65,15 +74,10 @@ function confirmed(template) {
   });
 }
 
-function toggle(more, open) {
-  $("[role=menu]", more.parentElement).hidden = !open;
-  more.setAttribute("aria-expanded", open);
-}
-
 export function listen() {
   document.addEventListener("click", (event) => {
     const more = event.target.closest("button.more");
-    for (const each of $$("button.more")) toggle(each, each === more && $("[role=menu]", each.parentElement).hidden);
+    for (const each of $$("button.more")) unfold(each, each === more && $("[role=menu]", each.parentElement).hidden);
     const button = event.target.closest("[data-button]");
     if (button && !button.dataset.busy) press(button);
   });
@@ -83,6 +87,6 @@ export function listen() {
     if (input && input.dataset.input !== "menu") press(input);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") for (const each of $$("button.more[aria-expanded=true]")) toggle(each, false);
+    if (event.key === "Escape") for (const each of $$("button.more[aria-expanded=true]")) unfold(each, false);
   });
 }

@@ -1,8 +1,21 @@
 // What stands in the inputs of a message or a view: read for the bot, and kept when the bot redraws around it.
 import { $, $$ } from "./dom.js";
 
-const same = (input) =>
-  `[data-block="${CSS.escape(input.dataset.block)}"][data-action="${CSS.escape(input.dataset.action)}"]`;
+// The same element in what was drawn anew. A block that the bot gave no id has another one by then.
+export function twin(element, root) {
+  const { block, action, value } = element.dataset;
+  if (action === undefined) return null;
+  const named = `[data-action="${CSS.escape(action)}"]`;
+  const valued = value === undefined ? named : `${named}[data-value="${CSS.escape(value)}"]`;
+  const placed = `[data-block="${CSS.escape(block)}"]`;
+  return $(placed + valued, root) ?? $(placed + named, root) ?? $(valued, root) ?? $(named, root);
+}
+
+// The menu behind a button with three dots.
+export function unfold(more, open) {
+  $("[role=menu]", more.parentElement).hidden = !open;
+  more.setAttribute("aria-expanded", open);
+}
 
 export function read(input) {
   switch (input.dataset.input) {
@@ -52,27 +65,33 @@ export function touched(event) {
   event.target.closest("[data-input]")?.setAttribute("data-touched", "");
 }
 
-// Puts `fresh` where `old` stood: typed words, the focus, an open menu and a waiting button stay.
+// Puts `fresh` where `old` stood: typed words, the focus, open menus and a waiting button stay.
 export function swap(old, fresh) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   const owner = focused?.closest("[data-action]");
   const menuOpen = focused?.matches("[role=combobox][aria-expanded=true]");
   const selection = focused && "selectionStart" in focused ? [focused.selectionStart, focused.selectionEnd] : null;
   for (const input of $$("[data-touched]", old)) {
-    const twin = $(`[data-input="${input.dataset.input}"]${same(input)}`, fresh);
-    if (twin) {
-      write(twin, input);
-      twin.dataset.touched = "";
+    const now = twin(input, fresh);
+    if (now?.dataset.input === input.dataset.input) {
+      write(now, input);
+      now.dataset.touched = "";
     }
   }
   for (const waiting of $$("[data-busy]", old)) {
-    const twin = $(`button${same(waiting)}`, fresh);
-    if (twin) twin.dataset.busy = waiting.dataset.busy;
+    const now = twin(waiting, fresh);
+    now?.setAttribute("data-busy", waiting.dataset.busy);
+    now?.setAttribute("aria-busy", "true");
+  }
+  for (const more of $$("button.more[aria-expanded=true]", old)) {
+    const item = twin($("[role=menuitem]", more.parentElement), fresh);
+    const now = item && $("button.more", item.closest(".overflow"));
+    if (now) unfold(now, true);
   }
   old.replaceWith(fresh);
   if (!owner) return;
-  const twin = $(same(owner), fresh);
-  const target = twin?.matches("input, textarea, button") ? twin : twin && $("input, button", twin);
+  const now = twin(owner, fresh);
+  const target = now?.matches("input, textarea, button") ? now : now && $("input, button", now);
   target?.focus({ preventScroll: true });
   if (selection?.[0] != null && target?.setSelectionRange) {
     try {

@@ -6,6 +6,7 @@ import * as menu from "./menu.js";
 import * as modal from "./modal.js";
 import { Composer, know } from "./composer.js";
 import { MessageList } from "./list.js";
+import { listen, undisturbed } from "./stream.js";
 
 const list = new MessageList($("#list"), $("#room"));
 const pane = new MessageList($("#pane-list"), $("#pane-body"), { apart: true });
@@ -13,6 +14,7 @@ const newest = new Map(); // by channel, the last message that was news
 let boot, composer, reply, place;
 let thread = null; // the ts of the open thread; "pins" while the pins are open
 let loading = false;
+let turns = 0; // of entering a place; only the last one counts
 
 function where() {
   const channel = location.pathname.split("/")[3] || $("[data-channel]", $("#sidebar")).dataset.channel;
@@ -20,20 +22,25 @@ function where() {
   return { channel, ts: query.get("ts"), thread: query.get("thread") };
 }
 
-async function enter() {
+const enter = () => undisturbed(arrive);
+
+async function arrive() {
+  const turn = (turns += 1);
   const wanted = where();
   const home = wanted.channel === "home";
   const channel = home ? boot.app.dm : wanted.channel;
-  place = home ? "home" : channel;
   document.body.classList.remove("menu");
   let found;
   try {
     found = await look(`history/${channel}`, { born: boot.born });
   } catch (error) {
+    if (turn !== turns) return;
     toast(error.message);
     history.replaceState(null, "", `/as/${me}`);
-    return enter();
+    return arrive();
   }
+  if (turn !== turns) return;
+  place = home ? "home" : channel;
   list.fill(found.messages, found.more);
   document.body.dataset.channel = channel;
   $("#head").replaceChildren(fragment(found.head));
@@ -89,24 +96,28 @@ async function openHome() {
   bot("open_home", { user: me });
 }
 
-async function openThread(ts) {
-  thread = ts;
+const openThread = (ts) => undisturbed(async () => {
+  const turn = turns;
   const found = await look(`thread/${document.body.dataset.channel}/${ts}`, { born: boot.born });
+  if (turn !== turns) return;
+  thread = ts;
   showPane("Thread");
   pane.fill(found.messages);
   $("#reply").hidden = $("#composer").hidden;
   reply.name(t("Reply…"));
   if (!$("#reply").hidden) reply.box.focus();
-}
+});
 
-async function openPins() {
-  thread = "pins";
+const openPins = () => undisturbed(async () => {
+  const turn = turns;
   const found = await look(`history/${document.body.dataset.channel}`, { born: boot.born });
+  if (turn !== turns) return;
+  thread = "pins";
   showPane("Pinned messages");
   pane.fill([]);
   $("#reply").hidden = true;
   pins({ panel: found.panel });
-}
+});
 
 function showPane(title) {
   $("#pane").hidden = false;
@@ -122,8 +133,11 @@ function closePane() {
 async function older() {
   if (loading || !list.more || $("#room").scrollTop > 300) return;
   loading = true;
-  const found = await look(`history/${document.body.dataset.channel}`, { born: boot.born, before: list.oldest });
-  list.above(found.messages, found.more);
+  const turn = turns;
+  await undisturbed(async () => {
+    const found = await look(`history/${document.body.dataset.channel}`, { born: boot.born, before: list.oldest });
+    if (turn === turns) list.above(found.messages, found.more);
+  });
   loading = false;
 }
 
@@ -180,18 +194,6 @@ const told = {
   reload: () => location.reload(),
 };
 
-function listen() {
-  const stream = new EventSource(`/page/${me}/stream?since=${boot.seq}&run=${boot.run}&born=${boot.born}`);
-  stream.onmessage = (message) => {
-    for (const event of JSON.parse(message.data)) told[event.kind](event);
-  };
-  stream.onopen = () => (document.body.dataset.stream = "open");
-  stream.onerror = () => {
-    document.body.dataset.stream = "lost";
-    toast(t("Reconnecting…"));
-  };
-}
-
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-local]");
   if (link && !event.metaKey && !event.ctrlKey) {
@@ -228,4 +230,4 @@ hood.showFaults(boot.faults);
 for (const row of boot.log) hood.log(row);
 await enter();
 modal.showModal(boot.modal.html);
-listen();
+listen(boot, told, () => toast(t("Reconnecting…")));
