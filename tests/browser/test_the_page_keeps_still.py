@@ -66,6 +66,32 @@ def test_a_menu_of_actions_stays_open_while_its_message_is_edited(
     office.slack.wait_for(lambda: len(pressed(office, "size_more")) == before + 1)
 
 
+def test_a_menu_keeps_all_its_choices_and_the_one_pointed_at_while_its_message_is_edited(
+    office: Office, room: str, open_desk: OpenDesk
+) -> None:
+    def choosing(title: str) -> list[Json]:
+        sizes = options("Small", "Medium", "Large")
+        menu = {
+            "type": "static_select",
+            "action_id": "size_one",
+            "options": sizes,
+            "initial_option": sizes[0],
+        }
+        return [*card(title), {"type": "actions", "elements": [menu]}]
+
+    ts = str(office.app.client.chat_postMessage(channel=room, text="t", blocks=choosing("First"))["ts"])
+    bob = open_desk(office.slack.url, "U0BOB", room)
+    menu = bob.row("First").get_by_role("combobox")
+    menu.click()
+    menu.press("ArrowDown")
+    office.app.client.chat_update(channel=room, ts=ts, text="t", blocks=choosing("Second"))
+    expect(bob.row("Second")).to_be_visible()
+    expect(bob.room.get_by_role("option")).to_have_count(3)
+    bob.page.keyboard.press("Enter")
+    chosen = office.slack.wait_for(lambda: pressed(office, "size_one"))[-1]["selected_option"]["value"]
+    assert chosen == "medium"
+
+
 def test_a_press_counts_though_the_message_is_edited_before_the_finger_is_lifted(
     office: Office, room: str, open_desk: OpenDesk
 ) -> None:

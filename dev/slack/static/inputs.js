@@ -70,6 +70,7 @@ export function swap(old, fresh) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   const owner = focused?.closest("[data-action]");
   const menuOpen = focused?.matches("[role=combobox][aria-expanded=true]");
+  const active = menuOpen && $(".active", owner)?.pick.value;
   const selection = focused && "selectionStart" in focused ? [focused.selectionStart, focused.selectionEnd] : null;
   for (const input of $$("[data-touched]", old)) {
     const now = twin(input, fresh);
@@ -100,5 +101,8 @@ export function swap(old, fresh) {
       // Inputs for numbers and dates have no selection.
     }
   }
-  if (menuOpen) target?.dispatchEvent(new Event("input", { bubbles: true })); // as if typed: the list is looked up anew
+  if (menuOpen) {
+    const detail = { query: owner.dataset.query, active };
+    target?.dispatchEvent(new CustomEvent("reopen", { bubbles: true, detail }));
+  }
 }

@@ -32,14 +32,16 @@ function close(menu) {
   if (box.value === "" && one && !("multi" in menu.dataset)) menu.dataset.chosen = "[]";
 }
 
-async function open(menu, query) {
+// `active` is the value of the option to point at; without it that is the first one.
+async function open(menu, query, active) {
+  menu.dataset.query = query;
   const list = $("[role=listbox]", menu);
   const box = $("[role=combobox]", menu);
   list.hidden = false;
   box.setAttribute("aria-expanded", "true");
   if (menu.dataset.source === "page") {
     const options = JSON.parse(menu.dataset.options);
-    draw(menu, options.filter((each) => each.label.toLowerCase().includes(query.toLowerCase())));
+    draw(menu, options.filter((each) => each.label.toLowerCase().includes(query.toLowerCase())), active);
     return;
   }
   if (query.length < Number(menu.dataset.min)) {
@@ -55,10 +57,10 @@ async function open(menu, query) {
   if (load !== loads || list.hidden) return;
   draw(menu, found.map((option) => ({
     label: option.text.text, value: option.value, hint: option.description?.text, option,
-  })));
+  })), active);
 }
 
-function draw(menu, options) {
+function draw(menu, options, active) {
   const chosen = new Set(chosenIn(menu).map((each) => each.value));
   const list = $("[role=listbox]", menu);
   const rows = [];
@@ -73,7 +75,7 @@ function draw(menu, options) {
     rows.push(row);
   });
   list.replaceChildren(...(rows.length ? rows : [node("p", t("No results"), { class: "none" })]));
-  point(menu, $("[role=option]", list));
+  point(menu, $$("[role=option]", list).find((row) => row.pick.value === active) ?? $("[role=option]", list));
 }
 
 function point(menu, row) {
@@ -101,6 +103,9 @@ export function listen() {
   document.addEventListener("input", (event) => {
     const menu = event.target.closest(".menu");
     if (menu) open(menu, event.target.value);
+  });
+  document.addEventListener("reopen", (event) => {
+    open(event.target.closest(".menu"), event.detail.query, event.detail.active);
   });
   document.addEventListener("click", (event) => {
     const menu = event.target.closest(".menu");
