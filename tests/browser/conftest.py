@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from dev.browser import chromium
 from dev.slack.client import LocalSlack, Person
@@ -19,6 +19,9 @@ from tests.scenarios.scene import Office as Company
 from tests.scenarios.scene import Scene
 
 from .desk import Desk
+
+#: Whatever is waited for may take its time on a busy machine.
+expect.set_options(timeout=15_000)
 
 OpenDesk = Callable[..., Desk]
 _rooms = itertools.count(1)

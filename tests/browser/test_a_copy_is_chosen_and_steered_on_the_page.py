@@ -14,6 +14,7 @@ from tests.scenarios.scene import CHUNK_ROWS, EN, ES, ROWS, Scene
 from .conftest import OpenDesk
 
 LANGUAGES = pytest.mark.parametrize(("user", "t"), [("U0ANA", ES), ("U0BOB", EN)], ids=["es", "en"])
+WIDTHS = pytest.mark.parametrize("phone", [False, True], ids=["wide", "phone"])
 IN_PLACE = 5 * CHUNK_ROWS / ROWS
 
 
@@ -23,7 +24,7 @@ def read(words: str) -> str:
 
 
 @LANGUAGES
-@pytest.mark.parametrize("phone", [False, True], ids=["wide", "phone"])
+@WIDTHS
 def test_a_liquidation_is_searched_looked_at_and_copied_in_the_modal(
     scene: Scene, open_desk: OpenDesk, pictures: Path, user: str, t: Translator, phone: bool
 ) -> None:
@@ -128,13 +129,14 @@ def test_a_second_person_approves_in_a_window_of_their_own(
 
 
 @LANGUAGES
+@WIDTHS
 def test_the_status_has_a_table_in_the_readers_language(
-    scene: Scene, open_desk: OpenDesk, pictures: Path, user: str, t: Translator
+    scene: Scene, open_desk: OpenDesk, pictures: Path, user: str, t: Translator, phone: bool
 ) -> None:
     scene.seed(30)
     ended = scene.completed(scene.start())["id"]
     scene.seed(ROWS - 30, first=31)
-    desk = open_desk(scene.slack.url, user, scene.channel)
+    desk = open_desk(scene.slack.url, user, scene.channel, phone=phone)
     with scene.roadblock() as roadblock:
         running = scene.start()
         roadblock.reached(running)
@@ -146,12 +148,13 @@ def test_the_status_has_a_table_in_the_readers_language(
         newest = table.get_by_role("row").nth(1)
         expect(newest).to_contain_text(str(ended))
         expect(newest).to_contain_text(t("completed"))
-        desk.shoot(pictures, f"status-{t.language}")
+        desk.shoot(pictures, f"{'phone-' if phone else ''}status-{t.language}")
+        assert not desk.too_wide
     scene.completed(running)
 
 
 @LANGUAGES
-@pytest.mark.parametrize("phone", [False, True], ids=["wide", "phone"])
+@WIDTHS
 def test_app_home_shows_the_running_bar_and_starts_a_new_copy(
     scene: Scene, open_desk: OpenDesk, pictures: Path, user: str, t: Translator, phone: bool
 ) -> None:

@@ -128,7 +128,7 @@ def test_a_button_asks_first_spins_while_it_waits_and_warns_of_a_late_answer(
     bob.press("Yes", dialog)
     expect(wait).to_have_attribute("aria-busy", "true")
     warning = bob.row("Slow one").get_by_role("img", name="Slack didn't get an answer in time")
-    expect(warning).to_be_visible(timeout=6_000)
+    expect(warning).to_be_visible()
     expect(wait).not_to_have_attribute("aria-busy", "true")
     bob.shoot(pictures, "late-answer")
 
@@ -159,9 +159,7 @@ def test_a_modal_shows_its_errors_in_place_and_keeps_what_was_typed(
     office.submission = {"hold": True}
     bob.press("Start", bob.modal)
     expect(bob.modal.locator("[data-busy]")).to_be_visible()
-    expect(bob.modal.get_by_role("alert").first).to_contain_text(
-        "We had some trouble connecting", timeout=6_000
-    )
+    expect(bob.modal.get_by_role("alert").first).to_contain_text("We had some trouble connecting")
     office.held.set()
     office.submission = {}
     bob.press("Start", bob.modal)
@@ -230,7 +228,7 @@ def test_commands_are_offered_in_a_channel_and_refused_in_a_thread_in_slacks_wor
     expect(bob.row("/nonsense is not a valid command.")).to_be_visible()
     bob.say("/slow")
     failed = bob.row('/slow failed with the error "operation_timeout"')
-    expect(failed).to_be_visible(timeout=6_000)
+    expect(failed).to_be_visible()
     office.held.set()
     bob.row("A parent").hover()
     bob.press("Reply in thread", bob.row("A parent"))
@@ -379,7 +377,7 @@ def test_the_page_follows_on_after_its_stream_was_cut(office: Office, room: str,
     bob.page.context.set_offline(True)
     office.app.client.chat_postMessage(channel=room, text="While away")
     bob.page.context.set_offline(False)
-    expect(bob.row("While away")).to_be_visible(timeout=10_000)
+    expect(bob.row("While away")).to_be_visible()
     bob.troubles.clear()
 
 
