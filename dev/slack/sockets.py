@@ -38,7 +38,6 @@ class Sockets:
         self._connections: list[Connection] = []
         self._turn = 0
         self._waiting: dict[str, asyncio.Future[Json | None]] = {}
-        self._duplicate_next = False
         self._closing: set[asyncio.Task[None]] = set()
         self.methods = {"apps.connections.open": Method(self._open, app_token=True)}
 
@@ -47,8 +46,9 @@ class Sockets:
         """How many connections are there to stay."""
         return sum(1 for connection in self._connections if connection.reading and not connection.leaving)
 
-    def duplicate_next_envelope(self) -> None:
-        self._duplicate_next = True
+    def duplicate_next_envelope(self, twice: bool = True) -> None:
+        self._core.ws.next_comes_twice = twice
+        self._core.changes.ring("faults")
 
     def _open(self, core: Core, args: Args) -> Json:
         ticket = uuid.uuid4().hex
@@ -115,8 +115,9 @@ class Sockets:
         }
         if kind == "events_api":
             body |= {"retry_attempt": retry, "retry_reason": "timeout" if retry else ""}
-        twice, self._duplicate_next = self._duplicate_next, False
-        for _ in range(2 if twice else 1):
+        await self._send(envelope, body)
+        if self._core.ws.next_comes_twice:
+            self.duplicate_next_envelope(False)
             await self._send(envelope, body)
         if envelope.deliveries == 0:
             envelope.error = "dispatch_failed"

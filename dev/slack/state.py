@@ -249,6 +249,7 @@ class Workspace:
     bot_events: list[str] = field(default_factory=list)
     home_enabled: bool = False
     token_error: str | None = None
+    next_comes_twice: bool = False
     groups_error: str | None = None
     modals: dict[str, list[View]] = field(default_factory=dict)
     homes: dict[str, View] = field(default_factory=dict)

@@ -105,6 +105,7 @@ def test_the_next_envelope_comes_twice_and_the_one_after_it_once(
 ) -> None:
     desk, hood = drawer
     desk.press("Deliver the next envelope twice", hood)
+    expect(hood.get_by_role("listitem")).to_have_text("next envelope: twice")
     hood.get_by_role("tab", name="Socket Mode").click()
     for text in ("1", "2"):
         desk.say(f"/copy-liquidation {text}")

@@ -47,6 +47,8 @@ def faults_list(reader: Reader) -> Html:
     rows = [f"{fault.method}: {_what({k: v for k, v in asdict(fault).items() if v})}" for fault in ws.faults]
     if ws.token_error:
         rows.append(f"token: {ws.token_error}")
+    if ws.next_comes_twice:
+        rows.append("next envelope: twice")
     return join(*(el("li", row) for row in rows))
 
 

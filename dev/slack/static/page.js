@@ -97,10 +97,9 @@ async function openHome() {
 }
 
 const openThread = (ts) => undisturbed(async () => {
-  const turn = turns;
-  const found = await look(`thread/${document.body.dataset.channel}/${ts}`, { born: boot.born });
-  if (turn !== turns) return;
   thread = ts;
+  const found = await look(`thread/${document.body.dataset.channel}/${ts}`, { born: boot.born });
+  if (thread !== ts) return; // something else was opened meanwhile
   showPane("Thread");
   pane.fill(found.messages);
   $("#reply").hidden = $("#composer").hidden;
@@ -109,10 +108,9 @@ const openThread = (ts) => undisturbed(async () => {
 });
 
 const openPins = () => undisturbed(async () => {
-  const turn = turns;
-  const found = await look(`history/${document.body.dataset.channel}`, { born: boot.born });
-  if (turn !== turns) return;
   thread = "pins";
+  const found = await look(`history/${document.body.dataset.channel}`, { born: boot.born });
+  if (thread !== "pins") return;
   showPane("Pinned messages");
   pane.fill([]);
   $("#reply").hidden = true;
