@@ -81,15 +81,16 @@ def boot() -> None:
 
     def after(ended: Ended, job_id: int) -> None:
         slack.courier.wake()
-        if ended.outcome in {Outcome.RETRY, Outcome.RELEASED}:
-            queue.put(job_id, delay_seconds=ended.seconds)
-            show_waiting(job_id)
-
-    def show_waiting(job_id: int) -> None:
-        """No ticker lives between two attempts: the card says once what the job waits for."""
+        if ended.outcome not in {Outcome.RETRY, Outcome.RELEASED, Outcome.FROZEN}:
+            return
         job = parts.store.snapshot(job_id)
-        if job is not None and job.status is Status.PENDING:
-            slack.announcer.progress(job)
+        if job is None or job.status is not Status.PENDING:
+            return
+        if ended.outcome is Outcome.FROZEN and job.freeze is not None:
+            return  # whoever lifts it puts on the queue what waits then; lifted already, that was too early
+        queue.put(job_id, delay_seconds=ended.seconds)
+        # No ticker lives between two attempts: the card says once what the job waits for.
+        slack.announcer.progress(job)
 
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=perform)
     slack = services.slack(settings, parts, queue.may_edit)

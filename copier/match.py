@@ -81,10 +81,6 @@ class Matched:
     def compared(self) -> tuple[Pair, ...]:
         return self.pairs + self.computed
 
-    @property
-    def format(self) -> str:
-        return "binary" if self.binary else "text"
-
 
 def match_columns(source: Table, target: Table) -> Matched:
     """Pairs the columns by name.

@@ -12,7 +12,7 @@ from bot.jobs.control import Control
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import Freezes
 from bot.jobs.lifecycle import Claim, Lifecycle
-from bot.jobs.outbox import Outbox
+from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore, Request, Requester
 from bot.jobs.sweep import Sweep, Swept
@@ -77,6 +77,20 @@ class Jobs:
 
     def sweep(self, *, requeue_seconds: float = 60.0, max_attempts: int = 50) -> Swept:
         return Sweep(self.engine, requeue_seconds=requeue_seconds, max_attempts=max_attempts).run()
+
+    def tell_all(self) -> list[Kind]:
+        """Takes the outbox through, as a courier whom Slack never fails; what it had to tell."""
+        told = []
+        while due := self.outbox.take():
+            self.outbox.done(due)
+            told.append(due.kind)
+        return told
+
+    def is_pending(self, job_id: int, kind: Kind) -> bool:
+        """The outbox still has this to tell about the job."""
+        left = "SELECT FROM traspaso.outbox WHERE job_id = :id AND kind = :kind AND done_at IS NULL"
+        with self.engine.connect() as connection:
+            return connection.execute(text(left), {"id": job_id, "kind": kind.value}).first() is not None
 
     def let_the_lease_run_out(self, job_id: int) -> None:
         self.run(

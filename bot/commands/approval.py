@@ -6,18 +6,15 @@ import logging
 from typing import Any
 
 from slack_bolt import Ack, App, Respond
-from slack_sdk.errors import SlackApiError
 
 from bot.commands import parsing
 from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
 from bot.jobs.approvals import Outcome
-from bot.jobs.snapshot import JobSnapshot
 from bot.messages import approval
 from bot.messages.answers import COPY_COMMAND
 from bot.messages.approval import APPROVE_ACTION, REJECT_ACTION
 from bot.messages.blocks import Message
-from bot.slack import CONNECTION_ERRORS, error_name
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +52,7 @@ class FourEyes:
         job = surface.store.snapshot(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return approval.no_such(pressed, t)
-        copy = next((each for each in surface.file.copies if each.name == job.copy_name), None)
+        copy = surface.copy_named(job.copy_name)
         if refusal := surface.refusal(COPY_COMMAND, user_id, t, copy=copy, anew=True):
             return refusal
         by = surface.people.requester(team_id, user_id)
@@ -71,17 +68,7 @@ class FourEyes:
             case Outcome.DONE:
                 if decision.is_new:
                     log.info("job %s: %s by %s", job_id, "approved" if says_yes else "rejected", user_id)
-                    self._follow(decision.job or job, says_yes=says_yes)
+                    surface.wake_courier()
+                    if says_yes:
+                        surface.enqueue(job_id)
                 return (approval.approved if says_yes else approval.rejected)(job, t)
-
-    def _follow(self, job: JobSnapshot, *, says_yes: bool) -> None:
-        """The card shows a yes before a worker may change it again; a no comes with its ending."""
-        if not says_yes:
-            self._surface.wake_courier()
-            return
-        try:
-            if job.message_ts is not None:
-                self._surface.announcer.show_card(job)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("job %s: the card doesn't show the approval yet: %s", job.id, error_name(error))
-        self._surface.enqueue(job.id)

@@ -57,10 +57,8 @@ class Starting:
         t = self._surface.people.language_of(user_id)
         if refusal := self._surface.refusal(COMMAND, user_id, t, copy=copy):
             return refusal
-        if running := self._running(copy, liquidation_id, t):
-            return running
-        if freeze := Freezes(self._surface.consulta).active():
-            return refused_because_frozen(freeze, t)
+        if hindered := self._hindered(copy, liquidation_id, t):
+            return hindered
         outlook = self._outlook(copy, liquidation_id)
         return self._nothing_to_do(liquidation_id, outlook.seen, t) or self._offered(
             copy, liquidation_id, outlook
@@ -86,8 +84,8 @@ class Starting:
             return refusal
         if used := surface.store.by_key(offer.key):
             return answers.pressed_before(used, surface.announcer.link(used), t)
-        if running := self._running(copy, offer.liquidation_id, t):
-            return running
+        if hindered := self._hindered(copy, offer.liquidation_id, t):
+            return hindered
         outlook = self._outlook(copy, offer.liquidation_id)
         if nothing := self._nothing_to_do(offer.liquidation_id, outlook.seen, t):
             return nothing
@@ -138,11 +136,13 @@ class Starting:
             surface.enqueue(job_id)
         return answers.started(job_id, t)
 
-    def _running(self, copy: CopySection, liquidation_id: int, t: Translator) -> Message | None:
-        live = self._surface.store.live_job(str(copy.target_table), liquidation_id)
-        if live is None:
-            return None
-        return answers.running_already(live, self._surface.announcer.link(live), t)
+    def _hindered(self, copy: CopySection, liquidation_id: int, t: Translator) -> Message | None:
+        """Before both sides are asked: it is being copied already, or nothing may be."""
+        surface = self._surface
+        if live := surface.store.live_job(str(copy.target_table), liquidation_id):
+            return answers.running_already(live, surface.announcer.link(live), t)
+        freeze = Freezes(surface.consulta).active()
+        return refused_because_frozen(freeze, t) if freeze else None
 
     def _outlook(self, copy: CopySection, liquidation_id: int) -> Outlook:
         surface = self._surface

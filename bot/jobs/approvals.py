@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from bot.jobs.lifecycle import announce_ending
 from bot.jobs.models import CopyEvent, CopyJob, User
+from bot.jobs.outbox import Kind, tell
 from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
 from bot.jobs.statuses import Approval, Status
 from bot.jobs.store import Requester, ensure_user
@@ -98,8 +98,7 @@ class Approvals:
                 job_id=job_id, attempt=decided.attempt, user_id=user_id, kind=said.value, detail={}
             )
         )
-        if said is Approval.REJECTED:
-            announce_ending(connection, job_id)
+        tell(connection, Kind.UPDATE if said is Approval.APPROVED else Kind.ENDING, CopyJob.id == job_id)
         return True
 
     def _read(self, job_id: int) -> JobSnapshot | None:

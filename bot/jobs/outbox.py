@@ -15,7 +15,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     Select,
-    and_,
     case,
     func,
     literal,
@@ -151,17 +150,6 @@ class Outbox:
             claimed_until=None,
             last_error=error,
         )
-
-    def is_pending(self, job_id: int, kind: Kind) -> bool:
-        statement = select(OutboxMessage.id).where(
-            and_(
-                OutboxMessage.job_id == job_id,
-                OutboxMessage.kind == kind,
-                OutboxMessage.done_at.is_(None),
-            )
-        )
-        with self._engine.connect() as connection:
-            return connection.execute(statement.limit(1)).first() is not None
 
     def _set(self, due: Due, **values: object) -> None:
         with self._engine.begin() as connection:

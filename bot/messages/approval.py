@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Approval, Status
-from bot.messages.blocks import Block, Message, button, context, harmless, section, slack_date
+from bot.messages.blocks import Block, Message, at, button, context, harmless, section
 
 APPROVE_ACTION = "job.approve"
 REJECT_ACTION = "job.reject"
@@ -26,7 +26,7 @@ def asked_for(job: JobSnapshot, t: Translator) -> str:
         "Waiting for approval: somebody other than {user} has to say yes, out of {who}, until {moment}",
         user=f"<@{job.requester_id}>",
         who=", ".join(job.approvers[:10]) or t("those who may copy"),
-        moment=slack_date(until, t.moment(until)),
+        moment=at(until, t),
     )
 
 

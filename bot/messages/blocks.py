@@ -118,11 +118,6 @@ def code(text: str, limit: int = 200) -> str:
     return f"`{escaped(cut(text.translate(_ENDS_CODE), limit))}`"
 
 
-def slack_date(when: datetime, fallback: str) -> str:
-    """In mrkdwn, a moment in the reader's own time; ``fallback`` where Slack can't show that."""
-    return f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time_secs}}|{fallback}>"
-
-
 #: Characters that nobody sees: they turn the direction of what follows around, or mean nothing in a message.
 _UNSEEN = dict.fromkeys(
     [

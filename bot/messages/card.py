@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Phase, Status, Wish
 from bot.messages.approval import asked_for, decided, ended_by_it
 from bot.messages.blocks import (
     Message,
+    at,
     bar,
     context,
     cut,
@@ -17,7 +16,6 @@ from bot.messages.blocks import (
     header,
     plain_section,
     section,
-    slack_date,
 )
 from bot.messages.buttons import buttons_for
 from bot.messages.failures import explained
@@ -203,13 +201,8 @@ def _about(job: JobSnapshot, t: Translator) -> str:
     if job.attempt > 1:
         parts.append(t("attempt {n}", n=job.attempt))
     if job.as_of is not None:
-        parts.append(t("as of {moment}", moment=moment(job.as_of, t)))
+        parts.append(t("as of {moment}", moment=at(job.as_of, t)))
     return " · ".join(parts)
-
-
-def moment(when: datetime, t: Translator) -> str:
-    """In the reader's own time; in UTC where Slack can't show that."""
-    return slack_date(when, t.moment(when))
 
 
 def _sign(job: JobSnapshot) -> str:

@@ -6,9 +6,9 @@ from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
 from bot.messages.approval import decided, ended_by_it
-from bot.messages.blocks import Message, actions, code, context, section
+from bot.messages.blocks import Message, actions, at, code, context, section
 from bot.messages.buttons import retry
-from bot.messages.card import moment, progress, rate
+from bot.messages.card import progress, rate
 from bot.messages.failures import explained
 from bot.messages.naming import mention
 
@@ -90,7 +90,7 @@ def _ask_again(job: JobSnapshot, t: Translator) -> str:
 
 def _basis(job: JobSnapshot, t: Translator) -> str:
     """Which moment of prod it is, and in how many attempts."""
-    parts = [t("as of {moment}", moment=moment(job.as_of, t))] if job.as_of else []
+    parts = [t("as of {moment}", moment=at(job.as_of, t))] if job.as_of else []
     if job.attempt > 1:
         parts.append(t.plural("{n} attempt", "{n} attempts", job.attempt))
     parts.append(t("job {id}", id=job.id))

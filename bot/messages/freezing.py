@@ -5,8 +5,8 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.snapshot import Freeze
 from bot.messages.answers import said
-from bot.messages.blocks import Message
-from bot.messages.naming import frozen_by, mention
+from bot.messages.blocks import Message, context, section
+from bot.messages.naming import frozen_by, frozen_since, mention
 
 FREEZE_COMMAND = "/copy-freeze"
 
@@ -22,20 +22,17 @@ def frozen_now(running: int, waiting: int, t: Translator) -> Message:
         )
     if waiting:
         text += " " + t.plural("{n} copy waits.", "{n} copies wait.", waiting)
-    return said(text, hint=_way_out(t))
+    return said(text, hint=way_out(t))
 
 
 def still_frozen(freeze: Freeze, t: Translator) -> Message:
     """Somebody asks what is so, or wants to freeze what is frozen."""
-    return said(f"{frozen_by(freeze, t)}.", hint=_way_out(t))
+    return _frozen(freeze, "", t)
 
 
 def refused_because_frozen(freeze: Freeze, t: Translator) -> Message:
     """Somebody wants to start a copy meanwhile."""
-    return said(
-        t("{frozen}. Nothing was started.", frozen=frozen_by(freeze, t)),
-        hint=_way_out(t),
-    )
+    return _frozen(freeze, t("Nothing was started."), t)
 
 
 def lifted(freeze: Freeze, waiting: int, t: Translator) -> Message:
@@ -67,5 +64,12 @@ def freeze_help(t: Translator) -> Message:
     return said("\n".join(lines))
 
 
-def _way_out(t: Translator) -> str:
+def way_out(t: Translator) -> str:
+    """What ends the freeze."""
     return t("`{command}` lets copies run again.", command=f"{FREEZE_COMMAND} off")
+
+
+def _frozen(freeze: Freeze, more: str, t: Translator) -> Message:
+    shown = section(f"{frozen_since(freeze, t)}. {more}".strip())
+    read_out = f"{frozen_by(freeze, t)}. {more}".strip()
+    return Message(f"{read_out} {way_out(t)}", [shown, context(way_out(t))])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.panel import Filters, PanelSnapshot
-from bot.jobs.snapshot import Freeze, JobSnapshot, Person
+from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
 from bot.messages import answers
+from bot.messages.approval import approval_buttons
 from bot.messages.blocks import (
     Block,
     View,
     actions,
-    at,
     bar,
     button,
     code,
@@ -24,13 +24,14 @@ from bot.messages.blocks import (
 )
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
+from bot.messages.freezing import way_out
+from bot.messages.naming import frozen_since, mention, requester
 from bot.messages.status import line, waits_for
 
 NEW_ACTION = "home.new"
 STATUS_ACTION = "home.status"
 WHO_ACTION = "home.who"
 FILTERS_BLOCK = "home.filters"
-APPROVE_ACTION, REJECT_ACTION = "job.approve", "job.reject"
 
 ALL, MINE = "all", "mine"
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
@@ -45,7 +46,7 @@ def home(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> View:
     """The whole panel; ``links`` lead to the cards."""
     blocks = [header(t("Copies from prod to consulta"))]
     if seen.freeze:
-        blocks.append(section(frozen(seen.freeze, t)))
+        blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(way_out(t))]
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
     blocks += _under_way(seen, links, t)
     blocks += _approvals(seen, links, t)
@@ -71,20 +72,6 @@ def problem(words: Explained, t: Translator) -> View:
     return _view([header(t("Copies from prod to consulta")), section(words.what), context(words.step)])
 
 
-def frozen(freeze: Freeze, t: Translator) -> str:
-    """Who froze the copies, since when and why, as mrkdwn."""
-    words = t(
-        "🧊 Frozen by {user} since {moment}: nothing is written until `{command}`.",
-        user=_person(freeze.by),
-        moment=at(freeze.since, t),
-        command="/copy-freeze off",
-    )
-    if not freeze.reason:
-        return words
-    reason = t("Reason: {reason}", reason=harmless(freeze.reason, 300))
-    return f"{words}\n{reason}"
-
-
 def _under_way(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> list[Block]:
     jobs = seen.under_way
     blocks = [_title(t("Running and waiting"))]
@@ -102,18 +89,13 @@ def _approvals(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> lis
         return []
     blocks = [_title(t("Waiting for approval"))]
     for job in jobs[:SHOWN]:
-        asked = t("Asked for by {user}", user=_person(_requester(job)))
+        asked = t("Asked for by {user}", user=mention(requester(job)))
         rows = "" if job.previewed is None else f" · {t.rows(job.previewed)}"
         blocks.append(section(f"{_name(job, links, t)}{rows}\n{asked}"))
         if job.requester_id == seen.reader_id:
             blocks.append(context(t("Somebody else has to approve it.")))
         else:
-            blocks.append(
-                actions(
-                    button(t("Approve"), APPROVE_ACTION, str(job.id), style="primary"),
-                    button(t("Reject"), REJECT_ACTION, str(job.id), style="danger"),
-                )
-            )
+            blocks.append(actions(*approval_buttons(job, t)))
     return [*blocks, *_more(len(jobs), t)]
 
 
@@ -154,14 +136,6 @@ def _name(job: JobSnapshot, links: dict[int, str], t: Translator) -> str:
         number = f"<{links[job.id]}|{number}>"
     label = f" · {harmless(job.label)}" if job.label else ""
     return f"{number} · *{title}*{label} · {code(job.copy_name)} · {state(job, t)}"
-
-
-def _person(person: Person) -> str:
-    return harmless(person.name) if person.team == "shell" else f"<@{person.id}>"
-
-
-def _requester(job: JobSnapshot) -> Person:
-    return Person(job.requester_id, job.requester_team, job.requester_name)
 
 
 def _title(words: str) -> Block:

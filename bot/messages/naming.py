@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import Freeze, JobSnapshot, Person
-from bot.messages.blocks import harmless
+from bot.messages.blocks import at, harmless
 
 #: The team of those who asked in a shell.
 SHELL = "shell"
@@ -32,3 +32,12 @@ def frozen_by(freeze: Freeze, t: Translator, named: Named = mention) -> str:
             "Frozen by {user}: {reason}", user=named(freeze.by), reason=harmless(freeze.reason, limit=200)
         )
     return t("Frozen by {user}", user=named(freeze.by))
+
+
+def frozen_since(freeze: Freeze, t: Translator) -> str:
+    """The same and since when, for answers and App Home."""
+    names = {"user": mention(freeze.by), "moment": at(freeze.since, t)}
+    if freeze.reason:
+        reason = harmless(freeze.reason, limit=300)
+        return t("Frozen by {user} since {moment}: {reason}", reason=reason, **names)
+    return t("Frozen by {user} since {moment}", **names)

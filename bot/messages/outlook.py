@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import Freeze, JobSnapshot, Person
-from bot.messages.blocks import Block, code, fields, harmless, section, slack_date
+from bot.jobs.snapshot import JobSnapshot
+from bot.messages.blocks import Block, at, code, fields, section
+from bot.messages.naming import mention, requester
 from copier import CopySpec, Count, Preview
 
 
@@ -22,7 +23,6 @@ class Outlook:
     last: JobSnapshot | None = None
     expected_seconds: float | None = None
     others: tuple[JobSnapshot, ...] = ()
-    freeze: Freeze | None = None
     approvers: tuple[str, ...] | None = None
 
 
@@ -49,8 +49,8 @@ def last_copied(outlook: Outlook, t: Translator) -> str:
         return t("Not copied before.")
     said = t(
         "Last copied {moment} by {user}: {rows}.",
-        moment=slack_date(last.finished_at, t.moment(last.finished_at)),
-        user=_person(Person(last.requester_id, last.requester_team, last.requester_name)),
+        moment=at(last.finished_at, t),
+        user=mention(requester(last)),
         rows=t.rows(last.total or 0),
     )
     return f"{said} {_changed(outlook.seen, last, t)}"
@@ -88,7 +88,7 @@ def _changed(seen: Preview, last: JobSnapshot, t: Translator) -> str:
             )
     if seen.changed_at is not None and last.as_of is not None:
         if seen.changed_at > last.as_of:
-            changed = slack_date(seen.changed_at, t.moment(seen.changed_at))
+            changed = at(seen.changed_at, t)
             return t("By the catalogue it changed since then, {moment}.", moment=changed)
         return t("By the catalogue it has not changed since then.")
     if seen.in_prod.exact:
@@ -107,15 +107,6 @@ def _expected(outlook: Outlook, t: Translator) -> str:
 
 def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
     seen, warnings = outlook.seen, []
-    if outlook.freeze:
-        warnings.append(
-            t(
-                "{user} has frozen all copies since {moment}: nothing can be started. {reason}",
-                user=_person(outlook.freeze.by),
-                moment=slack_date(outlook.freeze.since, t.moment(outlook.freeze.since)),
-                reason=harmless(outlook.freeze.reason or "", 300),
-            ).strip()
-        )
     if removes_everything(seen):
         held = seen.in_consulta.rows
         warnings.append(
@@ -166,7 +157,3 @@ def _surplus(seen: Preview) -> int:
     if not (seen.in_prod.exact and seen.in_consulta.exact):
         return 0
     return max(0, (seen.in_consulta.rows or 0) - (seen.in_prod.rows or 0))
-
-
-def _person(person: Person) -> str:
-    return harmless(person.name) if person.team == "shell" else f"<@{person.id}>"

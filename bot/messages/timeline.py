@@ -8,8 +8,8 @@ from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Phase
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
-from bot.messages.blocks import Block, Message, code, context, cut, header, section
-from bot.messages.card import doing, moment, progress
+from bot.messages.blocks import Block, Message, at, code, context, cut, header, section
+from bot.messages.card import doing, progress
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
 from bot.messages.naming import mention
@@ -52,7 +52,7 @@ def details(job: JobSnapshot, timeline: Timeline, t: Translator) -> View:
 
 def _happenings(happenings: tuple[Happening, ...], t: Translator) -> list[Block]:
     story = t("What happened")
-    lines = [f"{moment(each.at, t)} · {_happening(each, t)}" for each in happenings[-SHOWN:]]
+    lines = [f"{at(each.at, t)} · {_happening(each, t)}" for each in happenings[-SHOWN:]]
     if hidden := len(happenings) - len(lines):
         lines.insert(0, t.plural("{n} earlier event", "{n} earlier events", hidden))
     groups = ["\n".join(lines[at : at + TOGETHER]) for at in range(0, len(lines), TOGETHER)]

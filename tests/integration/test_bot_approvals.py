@@ -78,6 +78,16 @@ def test_after_somebody_else_s_yes_it_runs_like_any_other(office: Office) -> Non
     assert office.jobs.kinds(job_id) == ["requested", "approved", "claimed", "completed"]
 
 
+def test_a_yes_is_told_on_the_card_before_the_end_that_follows_it(office: Office) -> None:
+    job_id = office.asked(channel_id="C0")
+    office.jobs.tell_all()
+    office.approvals.approve(job_id, BOB)
+    claim = office.jobs.lifecycle.claim(job_id, "host:1")
+    assert claim is not None
+    office.jobs.lifecycle.completed(claim, PROOF)
+    assert office.jobs.tell_all() == [Kind.UPDATE, Kind.ENDING]
+
+
 def test_a_retry_needs_no_new_approval(office: Office) -> None:
     job_id = office.asked()
     office.approvals.approve(job_id, BOB)
@@ -94,7 +104,7 @@ def test_a_no_cancels_it_and_is_told(office: Office) -> None:
     assert decision.job is not None
     assert (decision.outcome, decision.job.status) == (Outcome.DONE, Status.CANCELLED)
     assert decision.job.approval is Approval.REJECTED
-    assert office.jobs.outbox.is_pending(job_id, Kind.ENDING)
+    assert office.jobs.is_pending(job_id, Kind.ENDING)
     assert office.jobs.lifecycle.claim(job_id, "host:1") is None
     assert office.jobs.create() != job_id
 
@@ -147,7 +157,7 @@ def test_the_time_runs_out_in_one_sweep_of_many_and_is_told(office: Office) -> N
     assert sorted(swept) == [[]] * 9 + [[job_id]]
     job = office.jobs.see(job_id)
     assert (job.status, job.approval, job.approval_by) == (Status.CANCELLED, Approval.EXPIRED, None)
-    assert office.jobs.outbox.is_pending(job_id, Kind.ENDING)
+    assert office.jobs.is_pending(job_id, Kind.ENDING)
     assert office.jobs.kinds(job_id) == ["requested", "approval_expired"]
 
 

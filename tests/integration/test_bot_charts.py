@@ -84,7 +84,7 @@ def post(slack: LocalSlack, jobs: Jobs) -> Post:
 
 
 def pending(jobs: Jobs, claim: Claim) -> bool:
-    return any(jobs.outbox.is_pending(claim.job_id, kind) for kind in Kind)
+    return any(jobs.is_pending(claim.job_id, kind) for kind in Kind)
 
 
 @pytest.mark.parametrize("end", ["completed", "failed"])

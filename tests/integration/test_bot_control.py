@@ -48,15 +48,6 @@ def who(jobs: Jobs, job_id: int) -> list[tuple[str, str | None]]:
         return [(row.kind, row.name) for row in found]
 
 
-def deliver(jobs: Jobs) -> list[Kind]:
-    """What couriers would tell now."""
-    told = []
-    while due := jobs.outbox.take():
-        jobs.outbox.done(due)
-        told.append(due.kind)
-    return told
-
-
 # -------------------------------------------------------------------------------------- pause and resume
 
 
@@ -150,7 +141,7 @@ def test_a_paused_job_can_be_cancelled_and_its_end_is_told(jobs: Jobs) -> None:
     claim = pausing(jobs, channel_id="C0")
     jobs.lifecycle.released(claim)
     assert press(jobs, "cancel", claim.job_id).job.status is Status.CANCELLED
-    assert jobs.outbox.is_pending(claim.job_id, Kind.ENDING)
+    assert jobs.is_pending(claim.job_id, Kind.ENDING)
     assert jobs.create() != claim.job_id  # the liquidation is free for another job
 
 
@@ -210,12 +201,12 @@ def failed(jobs: Jobs, **values: Any) -> Claim:
 
 def test_a_failed_job_is_tried_again_with_all_its_tries_and_a_pinned_card(jobs: Jobs) -> None:
     claim = failed(jobs)
-    assert deliver(jobs) == [Kind.CARD, Kind.ENDING]
+    assert jobs.tell_all() == [Kind.CARD, Kind.ENDING]
     effect = press(jobs, "retry", claim.job_id)
     assert (effect.became, effect.to_enqueue) == (Became.DONE, True)
     job = effect.job
     assert (job.status, job.error, job.error_message, job.finished_at) == (Status.PENDING, None, None, None)
-    assert deliver(jobs) == [Kind.CARD]
+    assert jobs.tell_all() == [Kind.CARD]
     again = jobs.lifecycle.claim(job.id, "host:2")
     assert again is not None
     assert (again.attempt, again.tries) == (2, 1)
@@ -242,11 +233,11 @@ def test_a_failed_job_can_t_be_tried_again_beside_another_live_one(jobs: Jobs) -
 
 def test_a_job_that_is_cancelled_before_its_retry_began_is_told_so(jobs: Jobs) -> None:
     claim = failed(jobs)
-    deliver(jobs)
+    jobs.tell_all()
     press(jobs, "retry", claim.job_id)
     press(jobs, "cancel", claim.job_id)
     assert jobs.see(claim.job_id).status is Status.CANCELLED
-    assert Kind.ENDING in deliver(jobs)
+    assert Kind.ENDING in jobs.tell_all()
 
 
 # ------------------------------------------------------------------------------------------ what doesn't fit
@@ -290,15 +281,15 @@ def test_a_job_that_doesn_t_exist_is_said_not_to(jobs: Jobs, name: str) -> None:
 
 def test_a_press_that_comes_while_a_courier_has_the_last_one_in_hand_is_told_too(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
-    assert deliver(jobs) == [Kind.CARD]
+    assert jobs.tell_all() == [Kind.CARD]
     press(jobs, "pause", claim.job_id)
     in_hand = jobs.outbox.take()
     assert in_hand is not None
     press(jobs, "resume", claim.job_id)
     assert jobs.outbox.take() is None  # one courier at a time
     jobs.outbox.done(in_hand)
-    assert deliver(jobs) == [Kind.UPDATE]
-    assert deliver(jobs) == []
+    assert jobs.tell_all() == [Kind.UPDATE]
+    assert jobs.tell_all() == []
 
 
 # ------------------------------------------------------------------------------------------------ the freeze
@@ -324,9 +315,9 @@ def test_a_press_that_was_a_job_before_the_freeze_is_still_that_job(jobs: Jobs) 
 def test_a_freeze_stops_claims_chunks_and_the_sweep_and_lifting_it_brings_all_back(jobs: Jobs) -> None:
     waiting, claim = jobs.create(1, channel_id="C0"), jobs.claimed(liquidation=2, channel_id="C0")
     jobs.store.enqueued(waiting)
-    deliver(jobs)
+    jobs.tell_all()
     jobs.freezes.freeze(ANA, "mantenimiento")
-    assert deliver(jobs) == [Kind.UPDATE, Kind.UPDATE]  # every card says so
+    assert jobs.tell_all() == [Kind.UPDATE, Kind.UPDATE]  # every card says so
     assert jobs.lifecycle.claim(waiting, "host:2") is None
     heard = []
     with jobs.engine.begin() as connection:

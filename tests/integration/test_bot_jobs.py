@@ -156,7 +156,7 @@ def test_a_worker_that_lost_its_job_can_do_nothing_to_it(jobs: Jobs, step: str) 
         )
         assert jobs.kinds(stale.job_id) == events
         assert jobs.lifecycle.claim(stale.job_id, "host:2") or before.status is Status.RUNNING
-    assert not jobs.outbox.is_pending(stale.job_id, Kind.ENDING)
+    assert not jobs.is_pending(stale.job_id, Kind.ENDING)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -188,8 +188,8 @@ def test_the_end_and_what_is_to_be_told_of_it_are_one_transaction(jobs: Jobs) ->
         )
         STEPS[step](jobs, told)
         STEPS[step](jobs, shell)
-        assert jobs.outbox.is_pending(told.job_id, Kind.ENDING)
-        assert not jobs.outbox.is_pending(shell.job_id, Kind.ENDING)
+        assert jobs.is_pending(told.job_id, Kind.ENDING)
+        assert not jobs.is_pending(shell.job_id, Kind.ENDING)
 
 
 def test_a_failed_job_keeps_its_sentence_and_a_code(jobs: Jobs) -> None:
@@ -269,7 +269,7 @@ def test_a_job_that_loses_all_its_workers_is_given_up_and_told(jobs: Jobs) -> No
     job = jobs.see(job_id)
     assert (job.status, job.error) == (Status.FAILED, {"code": "workers_lost"})
     assert job.error_message
-    assert jobs.outbox.is_pending(job_id, Kind.ENDING)
+    assert jobs.is_pending(job_id, Kind.ENDING)
     assert jobs.kinds(job_id)[-1] == "failed"
 
 

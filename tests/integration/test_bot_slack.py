@@ -349,7 +349,7 @@ def test_a_call_whose_fate_is_unknown_is_made_up_for_once(
         [card] = desk.messages()
         assert card.pinned == (step == "card")
     assert [ES("cancelled") in card.text, len(desk.replies(card.ts))] == [True, 1]
-    assert not desk.jobs.outbox.is_pending(claim.job_id, Kind.ENDING)
+    assert not desk.jobs.is_pending(claim.job_id, Kind.ENDING)
 
 
 def test_a_deleted_card_is_posted_anew_and_pinned_by_the_next_progress(desk: Desk) -> None:
@@ -407,7 +407,7 @@ def test_a_message_that_slack_will_never_take_is_given_up_and_the_next_one_is_to
     desk.slack.fault("chat.postMessage", error="invalid_blocks", times=None)
     for _ in range(5):
         desk.deliver()
-    assert not desk.jobs.outbox.is_pending(claim.job_id, Kind.CARD)
+    assert not desk.jobs.is_pending(claim.job_id, Kind.CARD)
     desk.slack.clear_faults()
     desk.jobs.lifecycle.cancelled(claim)
     desk.courier.deliver_due()

@@ -158,15 +158,15 @@ OIDS_INSIDE = {"mood[]", "pos_int[]", "moods", "nested_moods", "pair", "pair[]",
                "pair_range", "aclitem", "regtype", "regclass", "regclass[]"}  # fmt: skip
 
 
-FORMATS = {
-    "binary": ["numeric[]", "mood", "pos_int", "mood_range"],
-    "text": ["mood[]", "nested_moods", "pair", "nested_pair", "pair_range", "regclass", "aclitem"],
+CROSSES_IN_BINARY = {
+    True: ["numeric[]", "mood", "pos_int", "mood_range"],
+    False: ["mood[]", "nested_moods", "pair", "nested_pair", "pair_range", "regclass", "aclitem"],
 }
 
 
 def test_bytes_are_passed_through_unless_they_hold_what_only_one_server_knows(sides: Sides) -> None:
     sides.both(TYPES)
-    for form, kinds in FORMATS.items():
+    for crosses_in_binary, kinds in CROSSES_IN_BINARY.items():
         for kind in kinds:
             sides.both(f"""
                 DROP TABLE IF EXISTS items;
@@ -177,7 +177,7 @@ def test_bytes_are_passed_through_unless_they_hold_what_only_one_server_knows(si
                     read_table(prod, "prod", spec().source_table),
                     read_table(consulta, "consulta", spec().target_table),
                 )
-            assert (kind, matched.format) == (kind, form)
+            assert (kind, matched.binary) == (kind, crosses_in_binary)
 
 
 def test_widened_columns_keep_every_value(sides: Sides) -> None:

@@ -226,6 +226,16 @@ class Scene:
             finally:
                 connection.rollback()
 
+    @contextmanager
+    def halfway(self, workers: int = 1) -> Iterator[tuple[int, Roadblock]]:
+        """A copy that a worker holds within its sixth chunk, and the roadblock that it stands before."""
+        self.office.workers(workers)
+        self.seed()
+        with self.roadblock() as roadblock:
+            job_id = self.start()
+            roadblock.reached(job_id)
+            yield job_id, roadblock
+
     # ------------------------------------------------------------------------------------- the conversation
 
     def type(self, person: Person, line: str) -> tuple[Interaction, Message]:

@@ -129,6 +129,22 @@ def test_an_approval_while_redis_is_away_starts_the_copy_when_it_is_back(
     scene.completed(job_id)
 
 
+def test_an_approval_that_slack_shows_late_hides_no_end(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    job_id, card = asked(scene)
+    scene.slack.wait_for(lambda: scene.card(job_id).pinned)
+    slow = {"channel": scene.channel, "ts": card.ts}
+    scene.slack.fault("chat.update", delay=2.0, match=slow)
+    scene.press_on_card(scene.bob, card, APPROVE_ACTION)
+    scene.ended(job_id)
+    scene.reply(job_id)
+    scene.told(job_id)
+    first, *_ = [call for call in scene.slack.calls("chat.update") if call.args.get("ts") == card.ts]
+    assert first.seconds >= 2
+    assert ES("completed") in scene.card(job_id).text
+    assert not scene.card(job_id).pinned
+
+
 def test_where_nobody_else_can_see_it_no_approval_can_be_asked_for(scene: Scene) -> None:
     scene.seed(30)
     dm = scene.ana.dm

@@ -14,11 +14,8 @@ BEFORE = 5  # chunks in place before the roadblock
 
 
 def test_a_worker_killed_in_the_middle_is_taken_over_by_another_one(office: Office, scene: Scene) -> None:
-    office.workers(2)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        held = roadblock.reached(job_id)
+    with scene.halfway(2) as (job_id, roadblock):
+        held = scene.job(job_id)
         scene.card(job_id)
         office.worker_of(held).kill()
         roadblock.reached(job_id, attempt=2)
@@ -40,10 +37,7 @@ def test_a_worker_killed_in_the_middle_is_taken_over_by_another_one(office: Offi
 
 def test_after_the_only_worker_was_killed_a_new_one_goes_on(office: Office, scene: Scene) -> None:
     [worker] = office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+    with scene.halfway() as (job_id, _):
         scene.card(job_id)
         worker.kill()
     before = scene.job(job_id)
@@ -58,11 +52,8 @@ def test_after_the_only_worker_was_killed_a_new_one_goes_on(office: Office, scen
 def test_a_worker_told_to_end_stops_at_a_chunk_s_end_and_another_one_goes_on(
     office: Office, scene: Scene
 ) -> None:
-    office.workers(2)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        worker = office.worker_of(roadblock.reached(job_id))
+    with scene.halfway(2) as (job_id, roadblock):
+        worker = office.worker_of(scene.job(job_id))
         worker.terminate()
         worker.wait_for_line("Shutting down")
         roadblock.lift()
@@ -78,10 +69,7 @@ def test_after_the_only_worker_was_told_to_end_the_card_says_what_it_waits_for(
     office: Office, scene: Scene
 ) -> None:
     [worker] = office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+    with scene.halfway() as (job_id, roadblock):
         scene.slack.wait_for(lambda: ES.number(BEFORE * CHUNK_ROWS) in scene.card(job_id).plain)
         worker.terminate()
         worker.wait_for_line("Shutting down")
@@ -94,11 +82,8 @@ def test_after_the_only_worker_was_told_to_end_the_card_says_what_it_waits_for(
 
 
 def test_a_worker_back_from_a_long_pause_writes_nothing_more(office: Office, scene: Scene) -> None:
-    office.workers(2)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        held = roadblock.reached(job_id)
+    with scene.halfway(2) as (job_id, roadblock):
+        held = scene.job(job_id)
         scene.card(job_id)
         stopped = office.worker_of(held)
         family = [psutil.Process(stopped.pid), *psutil.Process(stopped.pid).children(recursive=True)]
@@ -124,11 +109,7 @@ def test_a_worker_back_from_a_long_pause_writes_nothing_more(office: Office, sce
 
 
 def test_a_bot_killed_in_the_middle_is_not_missed_by_the_copy(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+    with scene.halfway() as (job_id, _):
         scene.card(job_id)
         office.restart_bot(kill=True)
     job = scene.completed(job_id)

@@ -53,12 +53,8 @@ def test_sides_that_differ_are_named_by_part_with_the_command_that_repairs_it(sc
     assert not scene.compared()
 
 
-def test_a_liquidation_that_is_being_copied_is_not_compared_meanwhile(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_a_liquidation_that_is_being_copied_is_not_compared_meanwhile(scene: Scene) -> None:
+    with scene.halfway() as (job_id, _):
         card = scene.card(job_id)
         assert card.ts.replace(".", "") in scene.ask(scene.bob, str(scene.liquidation), "/copy-verify")
     scene.completed(job_id)

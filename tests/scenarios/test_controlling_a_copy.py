@@ -44,14 +44,8 @@ def said_to(scene: Scene, person: Person, words: str) -> str:
     )
 
 
-def test_a_copy_is_paused_at_its_chunk_s_end_and_goes_on_when_it_is_resumed(
-    office: Office, scene: Scene
-) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_a_copy_is_paused_at_its_chunk_s_end_and_goes_on_when_it_is_resumed(scene: Scene) -> None:
+    with scene.halfway() as (job_id, roadblock):
         press(scene, scene.bob, job_id, PAUSE_ACTION)
         # At once, while the chunk is still in hand: who, and what is going to be.
         asked = scene.card_with(job_id, ES("Pausing for {user} at the end of this chunk", user="<@U0BOB>"))
@@ -78,13 +72,9 @@ def test_a_copy_is_paused_at_its_chunk_s_end_and_goes_on_when_it_is_resumed(
 
 
 def test_a_copy_that_is_cancelled_in_the_middle_leaves_what_is_in_place_and_writes_nothing_more(
-    office: Office, scene: Scene
+    scene: Scene,
 ) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+    with scene.halfway() as (job_id, roadblock):
         press(scene, scene.bob, job_id, CANCEL_ACTION)
         words = ES("Being cancelled for {user} at the end of this chunk", user="<@U0BOB>")
         asked = scene.card_with(job_id, words)
@@ -128,12 +118,8 @@ def test_a_waiting_copy_is_paused_and_cancelled_at_once(office: Office, scene: S
     assert scene.job(job_id)["status"] == "cancelled"
 
 
-def test_pressing_twice_or_being_delivered_twice_is_one_press(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_pressing_twice_or_being_delivered_twice_is_one_press(scene: Scene) -> None:
+    with scene.halfway() as (job_id, roadblock):
         card = scene.card(job_id)
         scene.slack.duplicate_next_envelope()
         taken = scene.ana.press(card, PAUSE_ACTION)
@@ -195,12 +181,8 @@ def test_a_failed_copy_is_not_tried_again_beside_a_newer_one(office: Office, sce
     assert scene.job(job_id)["status"] == "failed"
 
 
-def test_a_button_does_nothing_for_who_may_not_copy(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_a_button_does_nothing_for_who_may_not_copy(scene: Scene) -> None:
+    with scene.halfway() as (job_id, _):
         press(scene, scene.carla, job_id, CANCEL_ACTION)
         said_to(scene, scene.carla, "<!subteam^S0ADMINS>")
         # Who has left the group since the card was posted, as well.
@@ -212,11 +194,8 @@ def test_a_button_does_nothing_for_who_may_not_copy(office: Office, scene: Scene
 
 
 def test_a_worker_killed_while_it_is_pausing_leaves_a_paused_job(office: Office, scene: Scene) -> None:
-    office.workers(2)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        held = roadblock.reached(job_id)
+    with scene.halfway(2) as (job_id, _):
+        held = scene.job(job_id)
         press(scene, scene.ana, job_id, PAUSE_ACTION)
         until(lambda: scene.job(job_id)["stop_requested"], what="the wish")
         office.worker_of(held).kill()
@@ -249,11 +228,7 @@ def shell(office: Office, *arguments: object) -> subprocess.CompletedProcess[str
 
 
 def test_the_shell_does_what_the_buttons_do(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+    with scene.halfway() as (job_id, roadblock):
         scene.card(job_id)
         paused = shell(office, "pause", job_id)
         assert paused.returncode == 0, paused.stderr

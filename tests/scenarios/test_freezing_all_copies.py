@@ -12,11 +12,7 @@ BEFORE = 5
 def test_a_freeze_in_the_middle_of_a_copy_stops_it_at_its_chunk_s_end_until_it_is_lifted(
     office: Office, scene: Scene
 ) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+    with scene.halfway() as (job_id, roadblock):
         scene.card(job_id)
         said = scene.ask(scene.bob, REASON, "/copy-freeze")
         assert EN("All copies are frozen.") in said
@@ -51,9 +47,11 @@ def test_an_offer_from_before_the_freeze_is_refused_at_the_press(office: Office,
     office.workers(1)
     scene.seed(20)
     offer = scene.offer(scene.ana)
+    scene.seed(20, first=21)  # the numbers moved too, but there is no use in asking anew
     frozen = shell(office, "freeze", "cierre", "de", "mes")
     assert frozen.returncode == 0, frozen.stderr
     said = scene.press(scene.ana, offer)
+    assert ES("Nothing was started.") in said
     assert "cierre de mes" in said
     assert not scene.jobs()
     assert shell(office, "unfreeze").returncode == 0
@@ -68,12 +66,8 @@ def test_who_may_not_copy_may_not_freeze(scene: Scene) -> None:
     assert not scene.rows("SELECT 1 FROM traspaso.copy_freezes WHERE lifted_at IS NULL")
 
 
-def test_a_copy_can_be_cancelled_while_all_is_frozen(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_a_copy_can_be_cancelled_while_all_is_frozen(scene: Scene) -> None:
+    with scene.halfway() as (job_id, roadblock):
         scene.card(job_id)
         scene.ask(scene.bob, "", "/copy-freeze")
         scene.bob.press(scene.card(job_id), "job.cancel")
@@ -82,3 +76,25 @@ def test_a_copy_can_be_cancelled_while_all_is_frozen(office: Office, scene: Scen
         scene.ended(job_id, "cancelled")
     scene.told(job_id)
     assert "<@U0BOB>" in scene.reply(job_id).plain
+
+
+def test_a_freeze_lifted_while_the_worker_is_about_to_stop_for_it_costs_no_sweep(
+    office: Office, scene: Scene
+) -> None:
+    config = office.stack.config_path.read_text("utf-8")
+    seldom = office.stack.folder / "seldom.toml"
+    seldom.write_text(config.replace("sweep_seconds = 0.5", "sweep_seconds = 3600"), "utf-8")
+    office.own_worker({"TRASPASO_CONFIG": str(seldom)})
+    scene.seed()
+    with scene.roadblock() as roadblock:
+        job_id = scene.start()
+        roadblock.reached(job_id)
+        scene.ask(scene.bob, "", "/copy-freeze")
+        for _ in range(2):  # beats of its heart: then it knows
+            before = scene.job(job_id)["updated_at"]
+            until(lambda before=before: scene.job(job_id)["updated_at"] > before, what="a heartbeat")
+        scene.ask(scene.bob, "off", "/copy-freeze")
+        roadblock.lift()
+        job = scene.completed(job_id)
+    assert scene.events(job_id) == ["requested", "claimed", "frozen", "claimed", "completed"]
+    assert job["attempt"] == 2

@@ -22,11 +22,8 @@ def details(scene: Scene, person: Person, job_id: int, words: str) -> View:
 
 
 def test_the_details_tell_what_happened_in_order_each_with_who_did_it(office: Office, scene: Scene) -> None:
-    office.workers(2)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        held = roadblock.reached(job_id)
+    with scene.halfway(2) as (job_id, roadblock):
+        held = scene.job(job_id)
         scene.card(job_id)
         office.worker_of(held).kill()
         roadblock.reached(job_id, attempt=2)

@@ -16,11 +16,7 @@ def test_a_job_that_redis_forgot_is_queued_again(office: Office, scene: Scene) -
 
 
 def test_a_running_copy_doesn_t_need_what_redis_knew(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+    with scene.halfway() as (job_id, _):
         office.stack.valkey.flush()
     assert scene.completed(job_id)["attempt"] == 1
     scene.seed(3, first=900_000)
@@ -28,11 +24,7 @@ def test_a_running_copy_doesn_t_need_what_redis_knew(office: Office, scene: Scen
 
 
 def test_a_running_copy_ends_and_is_told_while_redis_is_down(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+    with scene.halfway() as (job_id, _):
         scene.card(job_id)
         office.stack.valkey.kill()
     assert scene.completed(job_id)["attempt"] == 1

@@ -29,12 +29,8 @@ def test_progress_that_slack_has_no_room_for_is_dropped_and_the_end_is_not(
     assert len(refused) == 2
 
 
-def test_the_end_waits_as_long_as_slack_asks(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_the_end_waits_as_long_as_slack_asks(scene: Scene) -> None:
+    with scene.halfway() as (job_id, _):
         scene.card(job_id)
         scene.slack.fault("chat.postMessage", status=429, retry_after=2, match={"channel": scene.channel})
     scene.completed(job_id)
@@ -76,12 +72,8 @@ def test_a_pin_that_slack_had_no_room_for_is_made_up_for(office: Office, scene: 
     assert scene.slack.pins(scene.channel) == []
 
 
-def test_a_progress_edit_that_slack_takes_late_doesn_t_hide_the_end(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_a_progress_edit_that_slack_takes_late_doesn_t_hide_the_end(scene: Scene) -> None:
+    with scene.halfway() as (job_id, _):
         card = scene.card(job_id)
         # The next progress edit is under way for so long that the job has ended, and been told so, before.
         slow = {"channel": scene.channel, "ts": card.ts}
@@ -97,12 +89,8 @@ def test_a_progress_edit_that_slack_takes_late_doesn_t_hide_the_end(office: Offi
     assert scene.slack.pins(scene.channel) == []
 
 
-def test_a_card_that_somebody_deleted_is_posted_anew_and_pinned(office: Office, scene: Scene) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_a_card_that_somebody_deleted_is_posted_anew_and_pinned(scene: Scene) -> None:
+    with scene.halfway() as (job_id, roadblock):
         first = scene.slack.wait_for(
             lambda: next((c for c in scene.cards(job_id) if IN_PLACE in c.plain), None)
         )
@@ -138,14 +126,8 @@ def test_a_card_that_somebody_deleted_comes_back_while_the_copy_runs(office: Off
     assert not scene.card(job_id).pinned
 
 
-def test_when_the_channel_is_archived_in_the_middle_the_requester_is_told_in_person(
-    office: Office, scene: Scene
-) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_when_the_channel_is_archived_in_the_middle_the_requester_is_told_in_person(scene: Scene) -> None:
+    with scene.halfway() as (job_id, _):
         scene.slack.wait_for(lambda: IN_PLACE in scene.card(job_id).plain)
         scene.slack.archive(scene.channel)
     scene.completed(job_id)
@@ -197,14 +179,8 @@ def test_a_channel_with_too_many_pins_has_its_card_unpinned(office: Office, scen
     assert len(scene.slack.pins(scene.channel)) == 100
 
 
-def test_without_a_valid_token_the_copy_goes_on_and_the_end_is_told_later(
-    office: Office, scene: Scene
-) -> None:
-    office.workers(1)
-    scene.seed()
-    with scene.roadblock() as roadblock:
-        job_id = scene.start()
-        roadblock.reached(job_id)
+def test_without_a_valid_token_the_copy_goes_on_and_the_end_is_told_later(scene: Scene) -> None:
+    with scene.halfway() as (job_id, _):
         scene.slack.wait_for(lambda: IN_PLACE in scene.card(job_id).plain)
         scene.slack.revoke_token()
     scene.ended(job_id)
@@ -220,7 +196,7 @@ def test_without_a_valid_token_the_copy_goes_on_and_the_end_is_told_later(
     assert len(scene.replies(job_id)) == 1
 
 
-def test_a_broken_wire_of_the_bot_is_mended_by_itself(office: Office, scene: Scene) -> None:
+def test_a_broken_wire_of_the_bot_is_mended_by_itself(scene: Scene) -> None:
     scene.seed(10)
     scene.slack.disconnect_sockets("warning")
     scene.slack.wait_for(lambda: scene.slack.ask("sockets")["connected"] >= 1)

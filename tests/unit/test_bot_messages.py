@@ -373,8 +373,7 @@ def looked(name: str, table: str, side: Count, last: JobSnapshot, t: Any) -> Mes
     seen = Preview(True, name, side, side, (Advice("prod", f"CREATE INDEX ON {table} (a)"),), NOW)
     spec = CopySpec("items", TableName("public", table[:60] or "t"), TABLE, "liquidation_id")
     last = dataclasses.replace(last, finished_at=NOW)
-    freeze = Freeze(Person("ana", "shell", name), name, NOW)
-    outlook = Outlook(seen, last, 12.0, (last,) * 3, freeze, (GROUP,) * 60)
+    outlook = Outlook(seen, last, 12.0, (last,) * 3, (GROUP,) * 60)
     offer = Offer("items", 42, "0" * 32, 1_900_000_000, side.rows, side.rows)
     return preview_card(offer, spec, outlook, 15, t, notice=answers.asked_anew(t, moved=True))
 
@@ -517,12 +516,9 @@ def test_a_preview_tells_how_long_it_will_take_or_that_nobody_knows() -> None:
     assert "not known" in previewed()
 
 
-def test_a_preview_warns_of_a_freeze_of_another_copy_and_of_rows_that_would_go() -> None:
+def test_a_preview_warns_of_another_copy_and_of_rows_that_would_go() -> None:
     other = job(id=16, liquidation_id=41)
     assert "job 16, liquidation 41" in previewed(others=(other,))
-    freeze = Freeze(BOB, "month <end>", NOW)
-    assert "<@U0BOB>" in previewed(freeze=freeze)
-    assert "month &lt;end&gt;" in previewed(freeze=freeze)
     surplus = dataclasses.replace(SEEN, in_consulta=Count(200_003, True))
     assert "3 rows more than prod" in previewed(seen=surplus)
     assert "<!subteam^S1>" in previewed(approvers=("<!subteam^S1>",))

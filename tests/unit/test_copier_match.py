@@ -114,7 +114,7 @@ def test_columns_are_paired_by_name_in_the_order_of_consulta() -> None:
     )
     assert [pair.name for pair in matched.pairs] == ["b", "a"]
     assert [pair.selected.as_string() for pair in matched.pairs] == ['"b"::bigint', '"a"']
-    assert matched.format == "binary"
+    assert matched.binary
 
 
 def test_all_columns_that_differ_are_named_at_once_each_with_what_to_do() -> None:
@@ -151,7 +151,7 @@ def test_types_whose_binary_form_carries_oids_go_as_text() -> None:
         table("prod", column("a"), column("mood", "mood[]", portable=False)),
         table("consulta", column("a"), column("mood", "mood[]", portable=False)),
     )
-    assert matched.format == "text"
+    assert not matched.binary
     assert hashed(matched.pairs[1], of_source=True).as_string() == 'pg_catalog.textsend(("mood")::text)'
 
 
