@@ -16,7 +16,7 @@
 
 Messages of this tree may be shown in a chat: they name tables, columns, constraints and error
 classes, and never carry the value of a row. PostgreSQL's own DETAIL, which does, stays in the
-chained cause for the log.
+chained cause: log that through `copier.failure.without_values`.
 """
 
 from __future__ import annotations

@@ -60,18 +60,8 @@ def classify(error: psycopg.Error, side: Side) -> DatabaseFailed:
         return _connection_failure(error, side, condition)
     kind = Transient if _passes(sqlstate) else Permanent
     diag = error.diag
-    place = [
-        f"{word} {name}"
-        for word, name in (
-            ("table", diag.table_name),
-            ("column", diag.column_name),
-            ("constraint", diag.constraint_name),
-        )
-        if name
-    ]
-    where = f" ({', '.join(place)})" if place else ""
     return kind(
-        f"{condition} in {side}{where}: {_harmless(error)}",
+        f"{condition} in {side}{_place(error)}: {_harmless(error)}",
         side=side,
         sqlstate=sqlstate,
         condition=condition,
@@ -87,6 +77,20 @@ def _passes(sqlstate: str) -> bool:
     return sqlstate[:2] in TRANSIENT_CLASSES or sqlstate in TRANSIENT_CODES
 
 
+def without_values(error: psycopg.Error) -> str:
+    """What a server or a connection said, for a log: without DETAIL, HINT and CONTEXT, which quote rows."""
+    if error.sqlstate is not None:
+        return f"{error.sqlstate}{_place(error)}: {_harmless(error)}"
+    return str(error) if isinstance(error, psycopg.OperationalError) else "misuse of the driver"
+
+
+def _place(error: psycopg.Error) -> str:
+    diag = error.diag
+    names = {"table": diag.table_name, "column": diag.column_name, "constraint": diag.constraint_name}
+    place = [f"{word} {name}" for word, name in names.items() if name]
+    return f" ({', '.join(place)})" if place else ""
+
+
 def _harmless(error: psycopg.Error) -> str:
     """A sentence for the condition that quotes no data.
 
@@ -96,7 +100,7 @@ def _harmless(error: psycopg.Error) -> str:
     """
     sqlstate = error.sqlstate or ""
     if sqlstate[:2] not in KNOWN_CLASSES or "PL/" in (error.diag.context or ""):
-        return f"error {sqlstate}; the server's own words are in the log"
+        return f"error {sqlstate}; that server's log has its own words"
     return error.diag.message_primary or f"error {sqlstate}"
 
 

@@ -86,7 +86,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "value": (
         N_("A value of prod doesn't fit into table {table} of {side} (error {sqlstate})."),
-        N_("The log names the value. Widen that column in consulta, then copy again."),
+        N_("The log of that server names the value. Widen that column in consulta, then copy again."),
     ),
     "login": (
         N_("{side} refused the login."),
@@ -142,7 +142,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "database": (
         N_("A database error in {side} (error {sqlstate})."),
-        N_("The log has the server's own words."),
+        N_("The log of that server has its own words."),
     ),
 }
 

@@ -1,13 +1,15 @@
-"""No value of a row is in any message of the engine, whatever fails and wherever in the copy it does."""
+"""No value of a row is in any message of the engine nor in the log, whatever fails and wherever it does."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import psycopg
 import pytest
 
+from bot.logs import FORMAT, Redacting
 from copier.errors import CopierError, NotProven
 from tests.copying import Sides, spec
 
@@ -109,10 +111,13 @@ def test_what_fails_is_told_without_a_value(held: Sides, trap: Trap, request: py
 
 
 def tells_nothing(error: CopierError) -> None:
-    """Neither in the sentence nor in what else may be shown of the error."""
+    """Not in the sentence, nor in what else may be shown of the error, nor in its traceback in the log."""
     parts = [*vars(error).values()]
     if isinstance(error, NotProven):
         parts = [*error.differences]
+    failed = (type(error), error, error.__traceback__)
+    parts.append(Redacting(FORMAT).format(logging.LogRecord("x", 40, "x", 1, "failed", (), failed)))
+    assert type(error).__name__ in parts[-1]
     for sentence in [str(error), *map(str, parts)]:
         assert not any(secret in sentence for secret in SECRETS), sentence
 

@@ -209,6 +209,7 @@ def failed_at_once(office: Office, scene: Scene, job: Row, code: str) -> str:
     for told in [*calls, tracked["text"]]:
         assert ROW_VALUE not in told
     assert PASSWORD not in office.logs()
+    assert ROW_VALUE not in office.logs()
     return reply.plain
 
 

@@ -1,4 +1,4 @@
-"""No password and no token gets into a log line."""
+"""No password, no token and no value of a row gets into a log line."""
 
 from __future__ import annotations
 
@@ -58,3 +58,32 @@ def test_what_is_no_secret_stays(said: str) -> None:
 
 def test_who_connected_can_still_be_read() -> None:
     assert "postgresql://writer:***@consulta/x" in line("postgresql://writer:hunter2@consulta/x")
+
+
+def test_a_traceback_tells_what_led_to_an_error_as_python_does() -> None:
+    def fails() -> None:
+        try:
+            {}["table"]
+        except KeyError as error:
+            raise RuntimeError("no such table") from error
+
+    with pytest.raises(RuntimeError) as failed:
+        fails()
+    told = line("it failed", error=failed.value)
+    places = [
+        each.strip() for each in told.splitlines() if each.startswith(("KeyError", "builtins", "Trace"))
+    ]
+    assert places == [
+        "Traceback (most recent call last):",
+        "builtins.KeyError: 'table'",
+        "Traceback (most recent call last):",
+        "builtins.RuntimeError: no such table",
+    ]
+    assert '{}["table"]' in told
+
+
+def test_an_error_that_a_cycle_of_causes_leads_to_is_written_once() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    told = line("it failed", error=first)
+    assert (told.count("first"), told.count("second")) == (1, 1)
