@@ -16,6 +16,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.i18n import Translator
+from bot.jobs.cards import Cards
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
 from bot.messages.blocks import Message
@@ -47,10 +48,13 @@ MayEdit = Callable[[], bool]
 class Announcer:
     """Posts, edits and pins the messages of jobs."""
 
-    def __init__(self, client: WebClient, store: JobStore, translator: Translator, may_edit: MayEdit) -> None:
+    def __init__(
+        self, client: WebClient, store: JobStore, cards: Cards, translator: Translator, may_edit: MayEdit
+    ) -> None:
         """``may_edit`` asks the limiter that all processes share for one progress edit."""
         self._client = client
         self._store = store
+        self._cards = cards
         self._t = translator
         self._may_edit = may_edit
         self._quiet_until = 0.0
@@ -59,7 +63,10 @@ class Announcer:
         self._shown: dict[int, list[dict[str, Any]]] = {}
 
     def progress(self, job: JobSnapshot) -> None:
-        """Edits the card to the newest state, if it has changed and Slack has room for an edit."""
+        """Edits the card to the newest state, if it has changed and Slack has room for an edit.
+
+        Where somebody has deleted it, the outbox has it posted anew.
+        """
         if job.channel_id is None or job.message_ts is None or time.monotonic() < self._quiet_until:
             return
         message = card(job, self._t)
@@ -67,12 +74,14 @@ class Announcer:
         if unwanted or not self._may_edit():
             return
         try:
-            self.show_card(job)
+            self._edit(job, job.message_ts)
             self._shown[job.id] = message.blocks
             self._mend_late_edit(job)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
             match trouble_of(error):
+                case Trouble.MESSAGE_GONE:
+                    self._cards.gone(job.id, job.message_ts)
                 case Trouble.CHANNEL_LOST | Trouble.BROKEN:
                     self._lost.add((job.id, job.channel_id))
                 case Trouble.LOCKED_OUT:
@@ -152,7 +161,7 @@ class Announcer:
         ts = self._find(job, "card") if look_first else None
         if ts is None:
             channel, ts = self._post(channel, card(job, self._t), job, "card")
-        self._store.card_posted(job.id, channel, ts)
+        self._cards.posted(job.id, channel, ts)
         if job.status.is_live:
             self._pin(replace(job, channel_id=channel), ts)
         return ts

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.announcer import Announcer
 from bot.charts import Charts
+from bot.jobs.cards import Cards
 from bot.jobs.outbox import Due, Kind, Outbox
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
@@ -35,9 +36,12 @@ PASSING = frozenset({Trouble.LATER, Trouble.AMBIGUOUS})
 class Courier:
     """A thread around `deliver_due`."""
 
-    def __init__(self, outbox: Outbox, store: JobStore, announcer: Announcer, charts: Charts) -> None:
+    def __init__(
+        self, outbox: Outbox, store: JobStore, cards: Cards, announcer: Announcer, charts: Charts
+    ) -> None:
         self._outbox = outbox
         self._store = store
+        self._cards = cards
         self._announcer = announcer
         self._charts = charts
         self._over = threading.Event()
@@ -115,13 +119,13 @@ class Courier:
                 self._outbox.later(due, pause, name)
 
     def _go_to_requester(self, due: Due, job: JobSnapshot, name: str) -> None:
-        """The channel can't be written to any more: the card moves to a direct message."""
+        """The channel can't be written to: the card moves to a direct message, and says why."""
         try:
             channel = self._announcer.open_direct_message(job.requester_id)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             self._outbox.later(due, 30.0, f"{name}, then {error_name(error)}")
             return
-        self._store.card_moved(job.id, channel)
+        self._cards.moved(job, channel, name)
         self._outbox.later(due, 0.0, name)
 
     def _run(self) -> None:

@@ -19,6 +19,7 @@ from bot.errors import SchemaBehind
 from bot.i18n import translator
 from bot.jobs.approvals import Approvals
 from bot.jobs.board import Board
+from bot.jobs.cards import Cards
 from bot.jobs.history import History
 from bot.jobs.lifecycle import Lifecycle
 from bot.jobs.outbox import Outbox
@@ -99,13 +100,14 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     """Calls Slack only when asked something."""
     web = client(settings.bot_token, settings.slack_api_url)
     language = settings.file.slack.language
-    announcer = Announcer(web, parts.store, translator(language), may_edit)
+    cards = Cards(parts.consulta)
+    announcer = Announcer(web, parts.store, cards, translator(language), may_edit)
     charts = Charts(web, Throughput(parts.consulta), translator(language))
     permissions = Permissions(web, settings.file.slack, settings.file.copies)
     people = People(web, language)
     return Slack(
         announcer=announcer,
-        courier=Courier(Outbox(parts.consulta), parts.store, announcer, charts),
+        courier=Courier(Outbox(parts.consulta), parts.store, cards, announcer, charts),
         permissions=permissions,
         people=people,
         panel=Panel(web, Board(parts.consulta), announcer, permissions, people),

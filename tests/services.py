@@ -36,7 +36,7 @@ def surface_of(
     copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
     file = file or File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(copy,))
     permissions, people = Permissions(web, file.slack, file.copies), People(web, "es")
-    announcer = Announcer(web, jobs.store, translator("es"), lambda: True)
+    announcer = Announcer(web, jobs.store, jobs.cards, translator("es"), lambda: True)
     defaults: dict[str, Any] = {
         "store": JobStore(consulta),
         "history": History(consulta),

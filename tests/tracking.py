@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, text
 
 import migrations
+from bot.jobs.cards import Cards
 from bot.jobs.control import Control
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import Freezes
@@ -46,6 +47,7 @@ class Jobs:
         migrations.upgrade(self.engine)
         self.store = JobStore(self.engine)
         self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds, chart_seconds=CHART_SECONDS)
+        self.cards = Cards(self.engine)
         self.outbox = Outbox(self.engine)
         self.control = Control(self.engine)
         self.freezes = Freezes(self.engine)

@@ -12,9 +12,9 @@ from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
 from bot.jobs.approvals import Outcome
 from bot.messages import approval
-from bot.messages.answers import COPY_COMMAND
 from bot.messages.approval import APPROVE_ACTION, REJECT_ACTION
 from bot.messages.blocks import Message
+from bot.messages.naming import COPY_COMMAND
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
 from bot.jobs.statuses import Status
-from bot.messages import freezing
+from bot.messages import freezing, naming
 from bot.messages.blocks import Message
 
 log = logging.getLogger(__name__)
 
-COMMAND = freezing.FREEZE_COMMAND
+COMMAND = naming.FREEZE_COMMAND
 OFF = "off"
 
 

@@ -12,10 +12,10 @@ from slack_bolt import Ack, App, Respond
 from bot.commands import parsing, suggesting
 from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
-from bot.messages import answers, status
+from bot.messages import answers, naming, status
 from bot.messages.blocks import Message
 
-COMMAND = answers.STATUS_COMMAND
+COMMAND = naming.STATUS_COMMAND
 
 LIQUIDATION_WORDS = frozenset({"liquidation", "liquidación", "liquidacion"})
 MINE_WORDS = frozenset({"mine", "mías", "mias", "míos", "mios"})

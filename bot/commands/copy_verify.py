@@ -16,13 +16,13 @@ from bot.commands.surface import Surface, answer, told, user_of
 from bot.config_file import CopySection
 from bot.i18n import Translator
 from bot.jobs.statuses import Status
-from bot.messages import answers, verdict
+from bot.messages import answers, naming, verdict
 from bot.messages.blocks import Message
 from bot.slack import CONNECTION_ERRORS, error_name
 
 log = logging.getLogger(__name__)
 
-COMMAND = answers.VERIFY_COMMAND
+COMMAND = naming.VERIFY_COMMAND
 #: A response_url lives for 30 minutes; a result that comes later than this is sent as a direct message.
 RESPOND_SECONDS = 25 * 60.0
 

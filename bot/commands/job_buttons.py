@@ -16,6 +16,7 @@ from bot.jobs.control import Became, Control, Effect
 from bot.jobs.store import Requester
 from bot.messages import answers, buttons, presses, status
 from bot.messages.blocks import Message
+from bot.messages.naming import COPY_COMMAND
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class JobButton:
         if job_id is None or job is None:
             return answers.unknown_job(job_id or 0, t)
         copy = surface.copy_named(job.copy_name)
-        if refusal := surface.refusal(answers.COPY_COMMAND, user_id, t, copy=copy, anew=True):
+        if refusal := surface.refusal(COPY_COMMAND, user_id, t, copy=copy, anew=True):
             return refusal
         try:
             effect = self._deed(job_id, surface.people.requester(team_id, user_id))

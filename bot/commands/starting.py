@@ -17,7 +17,7 @@ from bot.errors import AlreadyRunning, Frozen
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
 from bot.jobs.store import Request
-from bot.messages import answers, approval
+from bot.messages import answers, approval, naming
 from bot.messages.blocks import Message, cut
 from bot.messages.freezing import refused_because_frozen
 from bot.messages.outlook import Outlook, removes_everything
@@ -26,7 +26,7 @@ from copier import CopySpec, Count, Preview, preview
 
 log = logging.getLogger(__name__)
 
-COMMAND = answers.COPY_COMMAND
+COMMAND = naming.COPY_COMMAND
 #: So much of a liquidation's name is kept with the job.
 LABEL_LIMIT = 300
 

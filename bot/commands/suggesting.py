@@ -9,7 +9,7 @@ import re
 from difflib import get_close_matches
 
 from bot.commands import parsing
-from bot.messages.answers import COPY_COMMAND, STATUS_COMMAND
+from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND
 
 #: Words after a command that mean another command, or its help.
 COMMANDS = {

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from bot.jobs.models import CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, tell
-from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
+from bot.jobs.reading import snapshot_of, snapshot_query
+from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Approval, Status
 from bot.jobs.store import Requester, ensure_user
 
@@ -105,3 +106,29 @@ class Approvals:
         with Session(self._engine) as session:
             row = session.execute(snapshot_query().where(CopyJob.id == job_id)).one_or_none()
         return None if row is None else snapshot_of(row)
+
+
+def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
+    """Ends those of the jobs that still wait for somebody's yes, and tells it; gives their ids."""
+    unapproved = (
+        select(CopyJob.id)
+        .where(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING, which)
+        .with_for_update(skip_locked=True)
+    )
+    jobs = connection.execute(
+        update(CopyJob)
+        .where(CopyJob.id.in_(unapproved))
+        .values(
+            status=Status.CANCELLED,
+            approval=Approval.EXPIRED,
+            finished_at=func.now(),
+            updated_at=func.now(),
+        )
+        .returning(CopyJob.id, CopyJob.attempt)
+    ).all()
+    for job in jobs:
+        tell(connection, Kind.ENDING, CopyJob.id == job.id)
+        connection.execute(
+            insert(CopyEvent).values(job_id=job.id, attempt=job.attempt, kind="approval_expired")
+        )
+    return [job.id for job in jobs]

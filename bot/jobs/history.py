@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from bot.jobs.models import CopyJob, User
 from bot.jobs.panel import Filters
-from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
+from bot.jobs.reading import snapshot_of, snapshot_query
+from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import LIVE, Status
 
 #: No filter at all.

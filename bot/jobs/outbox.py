@@ -89,14 +89,15 @@ class Outbox:
 
     def take(self) -> Due | None:
         """Claims the oldest due message that is the first undelivered one of its job."""
-        earlier = aliased(OutboxMessage)
+        other = aliased(OutboxMessage)
         first = ~(
-            select(earlier.id)
+            select(other.id)
             .where(
-                earlier.job_id == OutboxMessage.job_id,
-                earlier.id < OutboxMessage.id,
-                earlier.done_at.is_(None),
-                earlier.kind != Kind.CHART,  # nothing waits for a picture
+                other.job_id == OutboxMessage.job_id,
+                # An earlier one may be announced again while a later one is in somebody's hands.
+                or_(other.id < OutboxMessage.id, other.claimed_until > func.now()),
+                other.done_at.is_(None),
+                other.kind != Kind.CHART,  # nothing waits for a picture
             )
             .exists()
         )

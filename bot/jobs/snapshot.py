@@ -6,11 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.engine import Row
-from sqlalchemy.orm import aliased
-
-from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User
 from bot.jobs.statuses import Approval, Phase, Status, Wish
 
 
@@ -33,6 +28,14 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """The card is in a direct message: Slack took nothing more for ``channel``, for that ``reason``."""
+
+    channel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobSnapshot:
     """One job. Times are aware, ``now`` is consulta's clock; rows and bytes are those of the attempt.
 
@@ -41,6 +44,7 @@ class JobSnapshot:
     ``previewed`` are the rows in prod that the requester saw before the press. ``approvers`` says, as
     messages show them, which groups and users were asked to approve it. ``wish`` is what a running
     job was asked for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
+    ``moved_from`` is the channel that its card had to leave.
     """
 
     id: int
@@ -96,6 +100,7 @@ class JobSnapshot:
     approval_by: Person | None = None
     approvers: tuple[str, ...] = ()
     freeze: Freeze | None = None
+    moved_from: Moved | None = None
 
     @property
     def fraction(self) -> float | None:
@@ -144,113 +149,11 @@ class JobSnapshot:
         return self.status is Status.PENDING and self.approval is Approval.WAITING
 
     @property
+    def had_nobody_to_ask(self) -> bool:
+        """It ended because nobody could approve it where its card had to go."""
+        early = self.finished_at and self.approval_until and self.finished_at < self.approval_until
+        return self.approval is Approval.EXPIRED and self.moved_from is not None and bool(early)
+
+    @property
     def is_from_slack(self) -> bool:
         return self.channel_id is not None
-
-
-_stopper = aliased(User, name="stopper")
-_approver = aliased(User, name="approver")
-_freezer = aliased(User, name="freezer")
-
-
-def person_of(user: User | None) -> Person | None:
-    return _person(user) if user else None
-
-
-def _person(user: User) -> Person:
-    return Person(user.slack_user_id, user.slack_team_id, user.name)
-
-
-def snapshot_query() -> Select[Any]:
-    """The columns of a snapshot; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
-    earlier = aliased(CopyJob)
-    ahead = (
-        select(func.count())
-        .where(
-            earlier.status.in_([Status.PENDING, Status.RUNNING]),
-            earlier.approval.is_distinct_from(Approval.WAITING),
-            earlier.id < CopyJob.id,
-            CopyJob.status == Status.PENDING,
-        )
-        .correlate(CopyJob)
-        .scalar_subquery()
-        .label("ahead")
-    )
-    approvers = (
-        select(CopyEvent.detail["approvers"])
-        .where(CopyEvent.job_id == CopyJob.id, CopyEvent.kind == "requested", CopyJob.approval.is_not(None))
-        .correlate(CopyJob)
-        .limit(1)
-        .scalar_subquery()
-        .label("approvers")
-    )
-    now = func.now().label("now")
-    return (
-        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, approvers, now)
-        .join(User, User.id == CopyJob.user_id)
-        .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
-        .outerjoin(_approver, _approver.id == CopyJob.approval_by)
-        .outerjoin(CopyFreeze, CopyFreeze.lifted_at.is_(None))
-        .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
-    )
-
-
-def snapshot_of(row: Row[Any]) -> JobSnapshot:
-    job: CopyJob = row.CopyJob
-    user: User = row.User
-    freeze: CopyFreeze | None = row.CopyFreeze
-    return JobSnapshot(
-        id=job.id,
-        copy_name=job.copy_name,
-        source_table=job.source_table,
-        target_table=job.target_table,
-        liquidation_id=job.liquidation_id,
-        label=job.liquidation_label,
-        status=Status(job.status),
-        phase=Phase(job.phase) if job.phase else None,
-        attempt=job.attempt,
-        failures=job.failures,
-        ahead=row.ahead,
-        total=job.total_records,
-        copied=job.copied_records,
-        verified=job.verified_records,
-        inserted=job.inserted_records,
-        updated=job.updated_records,
-        deleted=job.deleted_records,
-        unchanged=job.unchanged_records,
-        moved=job.moved_records,
-        bytes=job.copied_bytes,
-        chunks_done=job.chunks_done,
-        target_records=job.target_records,
-        source_digest=job.source_digest,
-        target_digest=job.target_digest,
-        throttle=job.throttle,
-        error=job.error,
-        error_message=job.error_message,
-        requester_id=user.slack_user_id,
-        requester_team=user.slack_team_id,
-        requester_name=user.name,
-        requester_locale=user.locale,
-        channel_id=job.channel_id,
-        message_ts=job.message_ts,
-        worker=job.worker,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        claimed_at=job.claimed_at,
-        copying_since=job.copying_since,
-        verifying_since=job.verifying_since,
-        finished_at=job.finished_at,
-        as_of=job.as_of,
-        run_after=job.run_after,
-        lease_until=job.lease_until,
-        now=row.now,
-        previewed=job.previewed_records,
-        wish=Wish(job.stop_requested) if job.stop_requested else None,
-        stopped_by=person_of(row.stopper),
-        approval=Approval(job.approval) if job.approval else None,
-        approval_until=job.approval_until,
-        approval_at=job.approval_at,
-        approval_by=person_of(row.approver),
-        approvers=tuple(row.approvers or ()),
-        freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
-    )

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.snapshot import JobSnapshot, snapshot_of, snapshot_query
+from bot.jobs.reading import snapshot_of, snapshot_query
+from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import LIVE, Approval, Status
 from bot.jobs.wishes import active_freeze
 from copier import CopySpec
@@ -107,22 +108,6 @@ class JobStore:
         """The id is on the queue now."""
         with self._engine.begin() as connection:
             connection.execute(update(CopyJob).where(CopyJob.id == job_id).values(enqueued_at=func.now()))
-
-    def card_posted(self, job_id: int, channel_id: str, message_ts: str) -> None:
-        """Where the card is now."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                update(CopyJob)
-                .where(CopyJob.id == job_id)
-                .values(channel_id=channel_id, message_ts=message_ts)
-            )
-
-    def card_moved(self, job_id: int, channel_id: str) -> None:
-        """The card has to be posted in another channel."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                update(CopyJob).where(CopyJob.id == job_id).values(channel_id=channel_id, message_ts=None)
-            )
 
     def chunks(self, job_id: int) -> Sequence[CopyChunk]:
         """The ledger of the job's last attempt."""

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Numeric, cast, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from bot.jobs.approvals import expire
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, announce_ending, tell
@@ -42,7 +43,7 @@ class Sweep:
         with self._engine.begin() as connection:
             given_up = self._give_up(connection)
             lost = self._take_from_lost_workers(connection)
-            not_approved = self._end_unapproved(connection)
+            not_approved = expire(connection, CopyJob.approval_until < func.now())
             return Swept(lost, self._waiting(connection), given_up, not_approved)
 
     def _give_up(self, connection: Connection) -> list[int]:
@@ -96,33 +97,6 @@ class Sweep:
                 settle(connection, job.id, Wish(job.stop_requested))
             else:
                 tell(connection, Kind.UPDATE, CopyJob.id == job.id)
-        return [job.id for job in jobs]
-
-    def _end_unapproved(self, connection: Connection) -> list[int]:
-        """Nobody said yes or no in time: the job is cancelled, and that is told."""
-        overdue = (
-            select(CopyJob.id)
-            .where(
-                CopyJob.status == Status.PENDING,
-                CopyJob.approval == Approval.WAITING,
-                CopyJob.approval_until < func.now(),
-            )
-            .with_for_update(skip_locked=True)
-        )
-        jobs = connection.execute(
-            update(CopyJob)
-            .where(CopyJob.id.in_(overdue))
-            .values(
-                status=Status.CANCELLED,
-                approval=Approval.EXPIRED,
-                finished_at=func.now(),
-                updated_at=func.now(),
-            )
-            .returning(CopyJob.id, CopyJob.attempt)
-        ).all()
-        for job in jobs:
-            announce_ending(connection, job.id)
-            _event(connection, job.id, job.attempt, "approval_expired")
         return [job.id for job in jobs]
 
     def _waiting(self, connection: Connection) -> list[int]:

@@ -7,10 +7,7 @@ from bot.jobs.snapshot import JobSnapshot
 from bot.messages.blocks import Message, code, context, harmless, section
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
-
-COPY_COMMAND = "/copy-liquidation"
-STATUS_COMMAND = "/copy-status"
-VERIFY_COMMAND = "/copy-verify"
+from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 
 
 def said(text: str, *, hint: str = "") -> Message:
@@ -203,7 +200,7 @@ def help_text(
         f"• `{STATUS_COMMAND} {liquidation} 42` – " + t("the history of a liquidation"),
         f"• `{STATUS_COMMAND} {mine}` – " + t("what you asked for"),
         f"• `{VERIFY_COMMAND} 42` – " + t("compares both sides now, and writes nothing"),
-        "• `/copy-freeze` – " + t("stops every copy until it is lifted"),
+        f"• `{FREEZE_COMMAND}` – " + t("stops every copy until it is lifted"),
         f"• `{COPY_COMMAND} help` – " + t("this list"),
     ]
     hints = [t("Copying is for members of {groups}.", groups=", ".join(groups))] if groups else []

@@ -6,6 +6,8 @@ from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Approval, Status
 from bot.messages.blocks import Block, Message, at, button, context, harmless, section
+from bot.messages.moving import why
+from bot.messages.naming import COPY_COMMAND
 
 APPROVE_ACTION = "job.approve"
 REJECT_ACTION = "job.reject"
@@ -42,10 +44,21 @@ def ended_by_it(job: JobSnapshot, t: Translator) -> str:
     if job.status is not Status.CANCELLED:
         return ""
     if job.approval is Approval.REJECTED and job.approval_by is not None:
-        return t("{user} rejected it: nothing was copied", user=f"<@{job.approval_by.id}>")
+        return t("{user} rejected it", user=f"<@{job.approval_by.id}>")
+    if job.moved_from is not None and job.had_nobody_to_ask:
+        reason = why(job.moved_from, t)
+        return t("Nobody could be asked for approval, because {reason}", reason=reason)
     if job.approval is Approval.EXPIRED:
-        return t("Nobody approved it in time: nothing was copied")
+        return t("Nobody approved it in time")
     return ""
+
+
+def ask_again(job: JobSnapshot, t: Translator) -> str:
+    """The command for another try, and where to type it if the last place was none for an approval."""
+    command = f"{COPY_COMMAND} {job.liquidation_id} {job.copy_name}"
+    if job.had_nobody_to_ask:
+        return t("Ask again in a channel where those who may approve it are: `{command}`", command=command)
+    return t("Ask again: `{command}`", command=command)
 
 
 def asked_job(job_id: int, approvers: tuple[str, ...], t: Translator) -> Message:
@@ -81,6 +94,8 @@ def too_late(job: JobSnapshot, t: Translator) -> Message:
             words = t("{user} has rejected job {id} already.", user=by, id=job.id)
         case _ if job.status is Status.CANCELLED and job.approval is not Approval.EXPIRED:
             words = t("Job {id} was cancelled before anybody approved it.", id=job.id)
+        case _ if job.moved_from is not None and job.had_nobody_to_ask:
+            words = f"{ended_by_it(job, t)}."
         case _:
             words = t("The time to approve job {id} is over.", id=job.id)
     return _said(words)

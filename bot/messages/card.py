@@ -19,6 +19,7 @@ from bot.messages.blocks import (
 )
 from bot.messages.buttons import buttons_for
 from bot.messages.failures import explained
+from bot.messages.moving import moved_here
 from bot.messages.naming import Named, frozen_by, mention, requester
 
 #: Errors after which a copy waits for a server to come back.
@@ -34,11 +35,13 @@ def card(job: JobSnapshot, t: Translator) -> Message:
     if job.waits_for_approval:
         # Nothing moves yet: what it waits for is all there is to say.
         shown = [section(f"👥 {doing(job, t)}")]
+    moved = moved_here(job, t)
     blocks = [
         header(f"{_sign(job)} {title}"),
         plain_section(f"{job.copy_name}: {job.source_table} → {job.target_table}"),
         *shown,
         context(_about(job, t)),
+        *([context(moved)] if moved else []),
         *buttons_for(job, t),
     ]
     return Message(f"{escaped(cut(title, 200))}: {state(job, t)}. {progress(job, t)}", blocks)
@@ -85,7 +88,7 @@ def doing(job: JobSnapshot, t: Translator, named: Named = mention) -> str:
             )
         case Status.CANCELLED:
             if unapproved := ended_by_it(job, t):
-                return unapproved
+                return t("{reason}: nothing was copied", reason=unapproved)
             if job.stopped_by is None:
                 return t("Cancelled: what was in place stays, the rest was not copied")
             return t(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
-from bot.messages.approval import decided, ended_by_it
+from bot.messages.approval import ask_again, decided, ended_by_it
 from bot.messages.blocks import Message, actions, at, code, context, section
 from bot.messages.buttons import retry
 from bot.messages.card import progress, rate
@@ -52,7 +52,7 @@ def reply(job: JobSnapshot, t: Translator) -> Message:
                 liquidation=liquidation,
                 what=f"{unapproved}.",
             )
-            return Message(text, [section(f"🚫 {text}"), context(_ask_again(job, t))])
+            return Message(text, [section(f"🚫 {text}"), context(ask_again(job, t))])
         case _:
             text = t(
                 "{mention} the copy of {liquidation} was cancelled.", mention=who, liquidation=liquidation
@@ -82,10 +82,6 @@ def receipt(job: JobSnapshot, t: Translator) -> str:
     if said := decided(job, t):
         parts.append(said)
     return " · ".join(parts)
-
-
-def _ask_again(job: JobSnapshot, t: Translator) -> str:
-    return t("Ask again: `{command}`", command=f"/copy-liquidation {job.liquidation_id} {job.copy_name}")
 
 
 def _basis(job: JobSnapshot, t: Translator) -> str:

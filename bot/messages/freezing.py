@@ -6,9 +6,7 @@ from bot.i18n import Translator
 from bot.jobs.snapshot import Freeze
 from bot.messages.answers import said
 from bot.messages.blocks import Message, context, section
-from bot.messages.naming import frozen_by, frozen_since, mention
-
-FREEZE_COMMAND = "/copy-freeze"
+from bot.messages.naming import FREEZE_COMMAND, frozen_by, frozen_since, mention
 
 
 def frozen_now(running: int, waiting: int, t: Translator) -> Message:

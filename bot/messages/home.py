@@ -25,7 +25,7 @@ from bot.messages.blocks import (
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
 from bot.messages.freezing import way_out
-from bot.messages.naming import frozen_since, mention, requester
+from bot.messages.naming import COPY_COMMAND, frozen_since, mention, requester
 from bot.messages.status import line, waits_for
 
 NEW_ACTION = "home.new"
@@ -56,7 +56,7 @@ def home(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> View:
 
 def refused(groups: list[str], t: Translator) -> View:
     """For somebody who may not copy: whom to ask."""
-    message = answers.refused(answers.COPY_COMMAND, groups, t)
+    message = answers.refused(COPY_COMMAND, groups, t)
     return _view([header(t("Copies from prod to consulta")), *message.blocks])
 
 

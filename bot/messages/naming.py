@@ -1,4 +1,4 @@
-"""How a message names somebody, and the freeze that somebody ordered."""
+"""How a message names the commands, somebody, and the freeze that somebody ordered."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Callable
 from bot.i18n import Translator
 from bot.jobs.snapshot import Freeze, JobSnapshot, Person
 from bot.messages.blocks import at, harmless
+
+COPY_COMMAND = "/copy-liquidation"
+STATUS_COMMAND = "/copy-status"
+VERIFY_COMMAND = "/copy-verify"
+FREEZE_COMMAND = "/copy-freeze"
 
 #: The team of those who asked in a shell.
 SHELL = "shell"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobSnapshot, Moved
 from bot.jobs.statuses import Phase
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
 from bot.messages.blocks import Block, Message, at, code, context, cut, header, section
 from bot.messages.card import doing, progress
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
+from bot.messages.moving import why
 from bot.messages.naming import mention
 
 View = dict[str, Any]
@@ -85,12 +86,20 @@ def _happening(event: Happening, t: Translator) -> str:
             return t("it fails. {what}", what=explained(detail, t).what)
         case "completed":
             return t("completed, {rows} on both sides", rows=t.rows(int(detail.get("rows", 0))))
+        case "card_moved":
+            return t("its card moves to a direct message, because {reason}", reason=why(Moved(**detail), t))
+        case "approval_expired":
+            return t("it ends: nobody has approved it")
+        case "permission_not_known":
+            return t("Slack doesn't say whether the requester still may: it goes on")
         case _:
             return _done_by_somebody(event.kind, user, t)
 
 
 def _done_by_somebody(kind: str, user: str, t: Translator) -> str:
     words = {
+        "approved": t("{user} approves it", user=user),
+        "rejected": t("{user} rejects it", user=user),
         "pause_requested": t("{user} asks to pause it", user=user),
         "paused": t("paused, for {user}", user=user),
         "resumed": t("{user} lets it go on", user=user),

@@ -118,7 +118,7 @@ def readable(text: str) -> str:
     names = {"<@U0ANA>": "@Ana", "<@U0BOB>": "@Bob", "@U0ANA": "@Ana", "@U0BOB": "@Bob"}
     for mention, name in names.items():
         text = text.replace(mention, name)
-    text = text.replace("<!subteam^S0ADMINS>", "@liquidation-admins")
+    text = text.replace("<!subteam^S0ADMINS>", "@liquidation-admins").replace("<#C0PAYROLL>", "#payroll")
     text = re.sub(r"<!date\^\d+\^[^|]*\|([^>]*)>", r"\1", text)
     text = re.sub(r"<https?://[^|>]*\|([^>]*)>", r"\1", text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

@@ -66,6 +66,10 @@ SAMPLES = [
     Sample("card", "waits-for-approval", lambda t: card(s.APPROVAL, t)),
     Sample("card", "approved", lambda t: card(s.APPROVED, t)),
     Sample("card", "rejected", lambda t: card(s.REJECTED, t)),
+    Sample("card", "in-a-direct-message", lambda t: card(replace(s.COPYING, moved_from=s.ARCHIVED), t)),
+    Sample(
+        "card", "in-a-direct-message-uninvited", lambda t: card(replace(s.COPYING, moved_from=s.NO_MEMBER), t)
+    ),
     # The reply in the thread
     Sample("ending", "completed", lambda t: reply(s.COMPLETED, t)),
     Sample("ending", "completed-moved", lambda t: reply(replace(s.COMPLETED, moved=3), t)),
@@ -73,6 +77,7 @@ SAMPLES = [
     Sample("ending", "cancelled-before-it-began", lambda t: reply(s.NEVER_BEGUN, t)),
     Sample("ending", "failed", lambda t: reply(s.FAILED, t)),
     Sample("ending", "rejected", lambda t: reply(s.REJECTED, t)),
+    Sample("ending", "nobody-to-ask", lambda t: reply(s.NOBODY_TO_ASK, t)),
     Sample("ending", "approval-expired", lambda t: reply(s.EXPIRED, t)),
     # /copy-liquidation 42
     Sample("preview", "new", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(1_000_000, 0), 15, t)),

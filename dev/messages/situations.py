@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.jobs.panel import Filters, PanelSnapshot
-from bot.jobs.snapshot import Freeze, JobSnapshot, Person
+from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
 from bot.messages.outlook import Outlook
@@ -146,6 +146,8 @@ REJECTED = replace(
     NEVER_BEGUN, approval=Approval.REJECTED, approval_by=BOB, approval_at=ago(60), stopped_by=None
 )
 EXPIRED = replace(NEVER_BEGUN, approval=Approval.EXPIRED, approval_until=ago(60), stopped_by=None)
+ARCHIVED, NO_MEMBER = Moved("C0PAYROLL", "is_archived"), Moved("C0PAYROLL", "not_in_channel")
+NOBODY_TO_ASK = replace(EXPIRED, approval_until=NOW + timedelta(hours=23), moved_from=NO_MEMBER)
 PAUSING = replace(COPYING, wish=Wish.PAUSE, stopped_by=BOB)
 CANCELLING = replace(COPYING, wish=Wish.CANCEL, stopped_by=BOB)
 LATEST = [
@@ -165,6 +167,8 @@ FROZEN = replace(QUEUED, freeze=FREEZE)
 STORY = Timeline(
     (
         Happening("requested", ago(420), 0, BOB, {}),
+        Happening("card_moved", ago(410), 0, None, {"channel": "C0PAYROLL", "reason": "is_archived"}),
+        Happening("approved", ago(405), 0, BOB, {}),
         Happening("claimed", ago(400), 1, None, {"worker": "worker-1"}),
         Happening("worker_lost", ago(300), 1, None, {"worker": "worker-1"}),
         Happening("claimed", ago(298), 2, None, {"worker": "worker-2"}),

@@ -40,10 +40,12 @@ class Post:
 
     def __init__(self, slack: LocalSlack, jobs: Jobs) -> None:
         web = client(slack.bot_token, slack.api_url)
-        announcer = Announcer(web, jobs.store, ES, lambda: True)
+        announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: True)
         self._jobs = jobs
         self._slack = slack
-        self.courier = Courier(jobs.outbox, jobs.store, announcer, Charts(web, Throughput(jobs.engine), ES))
+        self.courier = Courier(
+            jobs.outbox, jobs.store, jobs.cards, announcer, Charts(web, Throughput(jobs.engine), ES)
+        )
 
     def copied(self, seconds: float = CHART_SECONDS + 60, channel: str = CHANNEL) -> Claim:
         """An attempt whose two chunks are in place, and that began to copy so long ago."""

@@ -59,7 +59,7 @@ def consulta_line(jobs: Jobs) -> Iterator[Proxy]:
 
 def panel_of(slack: LocalSlack, jobs: Jobs, engine: Engine) -> Panel:
     web = client(slack.bot_token, slack.api_url)
-    announcer = Announcer(web, jobs.store, ES, lambda: True)
+    announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: True)
     permissions = Permissions(web, SlackSection(admin_groups=("S0ADMINS",)))
     return Panel(web, Board(engine), announcer, permissions, People(web, "es"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -71,9 +72,9 @@ class Desk:
         self.jobs = jobs
         self.edits_allowed = True
         web = client(slack.bot_token, slack.api_url)
-        self.announcer = Announcer(web, jobs.store, ES, lambda: self.edits_allowed)
+        self.announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
         charts = Charts(web, Throughput(jobs.engine), ES)
-        self.courier = Courier(jobs.outbox, jobs.store, self.announcer, charts)
+        self.courier = Courier(jobs.outbox, jobs.store, jobs.cards, self.announcer, charts)
 
     def running(self, channel: str = CHANNEL) -> Claim:
         """A job whose card is posted and pinned."""
@@ -357,10 +358,31 @@ def test_a_deleted_card_is_posted_anew_and_pinned_by_the_next_progress(desk: Des
     [card] = desk.messages()
     desk.slack.delete_message(CHANNEL, card.ts)
     desk.announcer.progress(desk.jobs.see(claim.job_id))
+    desk.courier.deliver_due()
     [again] = desk.messages()
     assert again.ts != card.ts
     assert again.pinned
     assert desk.jobs.see(claim.job_id).message_ts == again.ts
+
+
+def test_a_deleted_card_that_several_notice_at_once_is_posted_anew_once(desk: Desk) -> None:
+    """Two tickers and two couriers, one of which has an update in hand."""
+    desk.slack.rate_limits(False)
+    other = Desk(desk.slack, desk.jobs)
+    for number in range(1, 6):
+        claim = desk.jobs.claimed(liquidation=number, channel_id=CHANNEL)
+        desk.courier.deliver_due()
+        seen = desk.jobs.see(claim.job_id)
+        assert seen.message_ts is not None
+        desk.slack.delete_message(CHANNEL, seen.message_ts)
+        desk.jobs.control.pause(claim.job_id, BOB)
+        with ThreadPoolExecutor(4) as pool:
+            pool.map(lambda each, seen=seen: each.announcer.progress(seen), [desk, other])
+            pool.map(lambda each: each.courier.deliver_due(), [desk, other])
+        desk.courier.deliver_due()
+        card = desk.messages()[-1]
+        assert (card.ts, card.pinned) == (desk.jobs.see(claim.job_id).message_ts, True)
+        assert len(desk.messages()) == number
 
 
 def test_a_card_that_was_posted_when_the_bot_was_lost_is_found_again(desk: Desk) -> None:

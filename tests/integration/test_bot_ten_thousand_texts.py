@@ -25,7 +25,7 @@ from bot.app import build_app
 from bot.config_file import CatalogueSection, CopySection, File, SlackSection
 from bot.jobs.approvals import Approvals
 from bot.jobs.history import History
-from bot.messages.freezing import FREEZE_COMMAND
+from bot.messages.naming import FREEZE_COMMAND
 from bot.messages.preview import COPY_ACTION
 from bot.slack import client
 from copier import TableName

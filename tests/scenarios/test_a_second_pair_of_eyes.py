@@ -71,7 +71,7 @@ def test_a_rejected_copy_ends_and_its_requester_learns_by_whom(office: Office, s
     scene.told(job_id)
     reply = scene.reply(job_id)
     assert "<@U0ANA>" in reply.plain
-    assert ES("{user} rejected it: nothing was copied", user="<@U0BOB>") in reply.plain
+    assert ES("{user} rejected it", user="<@U0BOB>") in reply.plain
     assert not scene.card(job_id).pinned
     assert not [button for button in scene.card(job_id).buttons if button.action_id == APPROVE_ACTION]
     scene.slack.add_to_group("U0CARLA")
@@ -94,7 +94,7 @@ def test_a_copy_that_nobody_approves_in_time_ends_and_that_is_told(office: Offic
     job = scene.ended(job_id, "cancelled")
     assert job["approval"] == "expired"
     scene.told(job_id)
-    assert ES("Nobody approved it in time: nothing was copied") in scene.reply(job_id).plain
+    assert ES("Nobody approved it in time") in scene.reply(job_id).plain
     assert f"/copy-liquidation {scene.liquidation} checked" in scene.reply(job_id).plain
     scene.bob.press(card, APPROVE_ACTION, stale=True)
     too_late = EN("The time to approve job {id} is over.", id=job_id)
@@ -159,6 +159,47 @@ def test_where_nobody_else_can_see_it_no_approval_can_be_asked_for(scene: Scene)
     words = ES("Ask again in a channel where those who may approve it are.")
     scene.slack.wait_for(lambda: any(words in each.plain for each in scene.ana.messages(dm)))
     assert not scene.jobs()
+
+
+def test_in_a_channel_without_the_bot_the_requester_learns_at_once_that_nobody_can_be_asked(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(1)
+    scene.seed(30)
+    channel = f"C0HIDDEN{scene.liquidation}"
+    scene.slack.add_channel(channel, f"hidden-{scene.liquidation}", ["U0ANA", "U0BOB"], is_private=True)
+    hidden = Scene(office, scene.liquidation, channel)
+    job_id = hidden.start(scene.ana, "checked")
+    assert hidden.ended(job_id, "cancelled")["approval"] == "expired"
+    hidden.told(job_id)
+    reason = ES("the bot is not in {channel}", channel=f"<#{channel}>")
+    nobody = ES("Nobody could be asked for approval, because {reason}", reason=reason)
+    [card] = hidden.cards(job_id, scene.ana.dm)
+    assert nobody in card.plain
+    [reply] = hidden.replies(job_id, scene.ana.dm)
+    assert nobody in reply.plain
+    again = f"/copy-liquidation {scene.liquidation} checked"
+    words = "Ask again in a channel where those who may approve it are: `{command}`"
+    assert ES(words, command=again) in reply.plain
+    # Where somebody can see it, it can be asked for again at once.
+    again_id = scene.start(scene.ana, "checked")
+    assert again_id != job_id
+    scene.card_with(again_id, "<!subteam^S0ADMINS>")
+
+
+def test_a_copy_that_waits_for_approval_in_a_channel_that_is_archived_ends_with_the_next_word_about_it(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(1)
+    job_id, _ = asked(scene)
+    scene.slack.archive(scene.channel)
+    elsewhere = Scene(office, scene.liquidation, "C0PAYROLL")
+    elsewhere.ask(scene.bob, "cierre de mes", "/copy-freeze")
+    scene.ended(job_id, "cancelled")
+    scene.told(job_id)
+    [reply] = scene.replies(job_id, scene.ana.dm)
+    assert ES("{channel} is archived", channel=f"<#{scene.channel}>") in reply.plain
+    assert scene.events(job_id) == ["requested", "card_moved", "approval_expired"]
 
 
 # -------------------------------------------------------------------------------------- who may copy what

@@ -134,6 +134,8 @@ def test_when_the_channel_is_archived_in_the_middle_the_requester_is_told_in_per
     ana = scene.ana
     [card] = scene.cards(job_id, ana.dm)
     assert ES.percent(1) in card.plain
+    archived = ES("{channel} is archived", channel=f"<#{scene.channel}>")
+    assert ES("In a direct message, because {reason}.", reason=archived) in card.plain
     [reply] = scene.replies(job_id, ana.dm)
     assert ES.rows(scene.job(job_id)["total_records"]) in reply.plain
     assert not scene.replies(job_id)
@@ -149,7 +151,10 @@ def test_a_private_channel_without_the_bot_is_answered_in_a_direct_message(
     job_id = private.start(scene.bob)
     private.completed(job_id)
     bob = scene.bob
-    assert len(private.cards(job_id, bob.dm, bob)) == len(private.replies(job_id, bob.dm, bob)) == 1
+    [card] = private.cards(job_id, bob.dm, bob)
+    assert ES("the bot is not in {channel}", channel="<#C0PRIVATE>") in card.plain
+    assert "/invite @traspaso" in card.plain
+    assert len(private.replies(job_id, bob.dm, bob)) == 1
 
 
 def test_a_public_channel_without_the_bot_has_its_card_unpinned(office: Office, scene: Scene) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bot.i18n import translator
 from bot.jobs.failure import CODES, Failure
 from bot.jobs.panel import Filters, PanelSnapshot
-from bot.jobs.snapshot import Freeze, JobSnapshot, Person
+from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
 from bot.messages import answers, approval, buttons, chooser, freezing, home, presses, status
@@ -161,6 +161,18 @@ SHAPES = [
     {"status": Status.PENDING, **UNSTARTED, **ASKED, **ANSWERED, "approval": Approval.APPROVED},
     {"status": Status.CANCELLED, **UNSTARTED, **ASKED, **ANSWERED, "approval": Approval.REJECTED},
     {"status": Status.CANCELLED, **UNSTARTED, **ASKED, "approval": Approval.EXPIRED, "finished_at": NOW},
+    {
+        **{
+            "status": Status.CANCELLED,
+            **UNSTARTED,
+            **ASKED,
+            "approval": Approval.EXPIRED,
+            "finished_at": NOW,
+        },
+        **{"approval_until": NOW + timedelta(hours=1), "moved_from": Moved("C0", "is_archived")},
+    },
+    {"phase": Phase.COPYING, "moved_from": Moved("C0", "not_in_channel")},
+    {"phase": Phase.COPYING, "moved_from": Moved("C0", "restricted_action")},
     {"phase": Phase.COUNTING, "total": None, "copied": 0, "copying_since": None},
     {"phase": Phase.COPYING},
     {"phase": Phase.COPYING, "throttle": {"code": "standby_lag", "mb": 12.5}},
@@ -285,10 +297,11 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
     ):
         check(message)
     detail = {"worker": name, "seconds": 5.0, **error}
+    moved = Happening("card_moved", NOW, 1, None, {"channel": "C0", "reason": name})
     kinds = [*EVENTS, name or "?"]
     people = (None, Person("U0BOB", "T0ACME", name), Person(user, "shell", user))
     story = [Happening(kind, NOW, 1, person, detail) for kind in kinds for person in people]
-    check_view(details(job(label=name), Timeline(tuple(story), (SlowChunk(3, 5, 1.5),)), ES))
+    check_view(details(job(label=name), Timeline((*story, moved), (SlowChunk(3, 5, 1.5),)), ES))
 
 
 def check_view(view: dict[str, Any]) -> None:
@@ -306,6 +319,7 @@ def check_view(view: dict[str, Any]) -> None:
 
 EVENTS = [
     *("requested", "claimed", "released", "frozen", "worker_lost", "retry", "failed", "completed"),
+    *("approved", "rejected", "approval_expired", "permission_not_known"),
     *("pause_requested", "paused", "resumed", "cancel_requested", "cancelled", "retried"),
 ]
 
