@@ -7,7 +7,7 @@ from typing import Any
 
 from slack_bolt import Ack, App, Respond
 
-from bot.commands import parsing
+from bot.commands import parsing, suggesting
 from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
@@ -18,7 +18,6 @@ from bot.messages.blocks import Message
 log = logging.getLogger(__name__)
 
 COMMAND = naming.FREEZE_COMMAND
-OFF = "off"
 
 
 def register(app: App, surface: Surface) -> None:
@@ -42,10 +41,13 @@ class CopyFreeze:
     def _answer_to(self, text: str, team_id: str, user_id: str, t: Translator) -> Message:
         if parsing.asks_for_help(text):
             return freezing.freeze_help(t)
+        words, names = parsing.words(text), self._surface.copy_names
+        if words and text.lower() != suggesting.OFF and not suggesting.is_reason(words, names):
+            return freezing.no_reason(text, t, suggesting.meant(words, names, COMMAND))
         if refusal := self._surface.refusal(COMMAND, user_id, t, anew=True):
             return refusal
         requester = self._surface.people.requester(team_id, user_id)
-        if text.lower() == OFF:
+        if text.lower() == suggesting.OFF:
             lifted = self._freezes.lift(requester)
             if lifted is None:
                 return freezing.not_frozen(t)

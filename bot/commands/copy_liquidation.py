@@ -59,10 +59,10 @@ class CopyLiquidation:
     def _answer_to(self, text: str, user_id: str, t: Translator) -> Message:
         if parsing.asks_for_help(text):
             return self._surface.help(t)
-        words, names = parsing.words(text), self._starting.names
+        words, names = parsing.words(text), self._surface.copy_names
         if not words:
             return answers.number_missing(t)
-        meant = suggesting.copy_meant(words, names)
+        meant = suggesting.meant(words, names, COMMAND)
         liquidation_id = parsing.number(words[0])
         if liquidation_id is None:
             return answers.not_a_number(words[0], t, meant)

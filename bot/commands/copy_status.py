@@ -17,9 +17,6 @@ from bot.messages.blocks import Message
 
 COMMAND = naming.STATUS_COMMAND
 
-LIQUIDATION_WORDS = frozenset({"liquidation", "liquidación", "liquidacion"})
-MINE_WORDS = frozenset({"mine", "mías", "mias", "míos", "mios"})
-
 
 def register(app: App, surface: Surface) -> None:
     app.command(COMMAND)(CopyStatus(surface).command)
@@ -47,28 +44,30 @@ class CopyStatus:
             case []:
                 live, latest = surface.store.live(), surface.store.latest()
                 return status.overview(live, latest, surface.links([*live[: status.SHOWN], *latest]), t)
-            case [word] if word in MINE_WORDS:
+            case [word] if word in suggesting.MINE_WORDS:
                 jobs = surface.history.of_user(user_id)
                 return status.of_user(jobs, surface.links(jobs), t)
-            case [word, number] if word in LIQUIDATION_WORDS:
+            case [word, number] if word in suggesting.LIQUIDATION_WORDS:
                 return self._liquidation(number, t)
             case [number]:
                 return self._job(number, t)
             case _:
-                words = parsing.words(text)
-                return status.usage(" ".join(words), t, suggesting.status_meant(words))
+                return self._usage(parsing.words(text), t)
+
+    def _usage(self, words: list[str], t: Translator) -> Message:
+        return status.usage(" ".join(words), t, suggesting.meant(words, self._surface.copy_names, COMMAND))
 
     def _liquidation(self, word: str, t: Translator) -> Message:
         liquidation_id = parsing.number(word)
         if liquidation_id is None:
-            return answers.not_a_number(word, t)
+            return answers.not_a_number(word, t, command=f"{COMMAND} {status.liquidation_word(t)}")
         jobs = self._surface.history.of_liquidation(liquidation_id)
         return status.of_liquidation(liquidation_id, jobs, self._surface.links(jobs), t)
 
     def _job(self, word: str, t: Translator) -> Message:
         job_id = parsing.number(word)
         if job_id is None:
-            return status.usage(word, t, suggesting.status_meant([word]))
+            return self._usage([word], t)
         job = self._surface.store.snapshot(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)

@@ -10,7 +10,7 @@ from typing import Any
 from slack_bolt import Ack, App, Respond
 from slack_sdk.errors import SlackApiError
 
-from bot.commands import parsing
+from bot.commands import parsing, suggesting
 from bot.commands.comparisons import Interrupted
 from bot.commands.surface import Surface, answer, told, user_of
 from bot.config_file import CopySection
@@ -49,20 +49,21 @@ class CopyVerify:
     def _answer_to(self, text: str, user_id: str, respond: Respond, t: Translator) -> Message | None:
         """What keeps the comparison from beginning; None where it has begun and said so itself."""
         surface = self._surface
-        names = [copy.name for copy in surface.file.copies]
+        names = surface.copy_names
         if parsing.asks_for_help(text):
             return surface.help(t)
         words = parsing.words(text)
         if not words:
             return answers.number_missing(t, COMMAND)
+        meant = suggesting.meant(words, names, COMMAND)
         liquidation_id = parsing.number(words[0])
         if liquidation_id is None:
-            return answers.not_a_number(words[0], t, command=COMMAND)
+            return answers.not_a_number(words[0], t, meant, command=COMMAND)
         if len(words) > 2:
-            return answers.too_many_words(t, command=COMMAND)
+            return answers.too_many_words(t, meant, command=COMMAND)
         copy = surface.copy_named(words[1] if len(words) == 2 else None)
         if copy is None:
-            return answers.unknown_copy(words[1], names, t, None, f"{COMMAND} {words[0]} {names[0]}")
+            return answers.unknown_copy(words[1], names, t, meant, f"{COMMAND} {words[0]} {names[0]}")
         if refusal := surface.refusal(COMMAND, user_id, t, copy=copy):
             return refusal
         live = surface.store.live_job(str(copy.target_table), liquidation_id)

@@ -79,7 +79,7 @@ class Starting:
         surface = self._surface
         copy = surface.copy_named(offer.copy_name)
         if copy is None:
-            return answers.unknown_copy(offer.copy_name, self.names, t)
+            return answers.unknown_copy(offer.copy_name, surface.copy_names, t)
         if refusal := surface.refusal(COMMAND, user_id, t, copy=copy, anew=True):
             return refusal
         if used := surface.store.by_key(offer.key):
@@ -107,10 +107,6 @@ class Starting:
             approval_seconds=surface.file.work.approval_seconds,
         )
         return self._create(request, t)
-
-    @property
-    def names(self) -> list[str]:
-        return [copy.name for copy in self._surface.file.copies]
 
     def _create(self, request: Request, t: Translator) -> Message:
         surface = self._surface

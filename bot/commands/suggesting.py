@@ -9,14 +9,20 @@ import re
 from difflib import get_close_matches
 
 from bot.commands import parsing
-from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND
+from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 
-#: Words after a command that mean another command, or its help.
+LIQUIDATION_WORDS = ("liquidation", "liquidación", "liquidacion")
+MINE_WORDS = ("mine", "mías", "mias", "míos", "mios")
+OFF, HELP = "off", "help"
+#: Words after a command that mean another one, or its help.
 COMMANDS = {
-    "help": f"{COPY_COMMAND} help",
-    "ayuda": f"{COPY_COMMAND} help",
-    "status": STATUS_COMMAND,
-    "estado": STATUS_COMMAND,
+    **dict.fromkeys((HELP, "ayuda"), HELP),
+    **dict.fromkeys(("copy", "copiar"), COPY_COMMAND),
+    **dict.fromkeys(("status", "estado"), STATUS_COMMAND),
+    **dict.fromkeys(("verify", "verificar", "compare", "comparar"), VERIFY_COMMAND),
+    **dict.fromkeys(("freeze", "congelar"), FREEZE_COMMAND),
+    **dict.fromkeys((OFF, "unfreeze", "descongelar"), f"{FREEZE_COMMAND} {OFF}"),
+    **{word: f"{STATUS_COMMAND} {word}" for word in MINE_WORDS},
 }
 #: What people write around a number, and between its thousands.
 _AROUND = "#\"'`“”‘’«»‹›.,;:!?¿¡()[]{}<>*~_+ºª°"
@@ -44,33 +50,36 @@ def word_meant(word: str, known: list[str]) -> str | None:
     return found[0] if found else None
 
 
-def copy_meant(words: list[str], names: list[str]) -> str | None:
-    """The ``/copy-liquidation …`` or other command that these words probably stand for."""
-    numbers = [number for word in words if (number := number_meant(word)) is not None]
+def meant(words: list[str], names: list[str], command: str) -> str | None:
+    """What these words after ``command`` probably stand for; None where there is no telling.
+
+    ``names`` are those of the configured copies.
+    """
+    numbers = [str(number) for word in words if (number := number_meant(word)) is not None]
     others = [word for word in words if number_meant(word) is None]
     if len(numbers) > 1 or len(words) > 5:
         return None
-    if others and (command := _command_meant(others[0])):
-        is_status = command == STATUS_COMMAND and numbers
-        return f"{command} {numbers[0]}" if is_status else command
-    if not numbers:
-        return None
-    named = [name for word in others if (name := word_meant(word, names))]
-    if others and not named and len(words) <= 2:
-        return None  # a copy that nobody has heard of: there is no telling which one was meant
-    return " ".join([COPY_COMMAND, str(numbers[0]), *named[:1]])
+    known = [word_meant(word, [*names, *COMMANDS, *LIQUIDATION_WORDS]) for word in others]
+    named = [each for each in known if each in names][:1]
+    liquidation = [each for each in known if each in LIQUIDATION_WORDS][:1]
+    other = next((COMMANDS[each] for each in known if each in COMMANDS and each not in names), None)
+    wanted = other or command
+    if wanted == HELP:
+        return f"{command} {HELP}"
+    if wanted == STATUS_COMMAND and (numbers or other):
+        return " ".join([STATUS_COMMAND, *(liquidation if numbers else []), *numbers])
+    if wanted in {COPY_COMMAND, VERIFY_COMMAND}:
+        unheard_of = not other and not named and not liquidation and len(words) == 2
+        if unheard_of or not (numbers or other):
+            return None  # a copy that nobody has heard of, or nothing at all
+        return " ".join([wanted, *(numbers or ["42"]), *named])
+    return other
 
 
-def status_meant(words: list[str]) -> str | None:
-    """The ``/copy-status …`` that these words probably stand for."""
-    numbers = [number for word in words if (number := number_meant(word)) is not None]
-    if len(numbers) == 1:
-        return f"{STATUS_COMMAND} {numbers[0]}"
-    if len(words) == 1 and (command := _command_meant(words[0])):
-        return STATUS_COMMAND if command == STATUS_COMMAND else f"{STATUS_COMMAND} help"
-    return None
-
-
-def _command_meant(word: str) -> str | None:
-    found = word_meant(word, list(COMMANDS))
-    return COMMANDS[found] if found else None
+def is_reason(words: list[str], names: list[str]) -> bool:
+    """Whether they say why: at least one word of their own, that no command has a meaning for."""
+    known = [*names, *COMMANDS, *LIQUIDATION_WORDS]
+    return words[0].lower() != OFF and any(
+        3 <= len(word) <= LONGEST and word.isalpha() and not word_meant(word, known)
+        for word in (each.strip(_AROUND) for each in words if not each.startswith("<"))
+    )

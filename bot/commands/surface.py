@@ -64,6 +64,10 @@ class Surface:
             found = pool.map(self.announcer.link, jobs)
             return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
 
+    @property
+    def copy_names(self) -> list[str]:
+        return [copy.name for copy in self.file.copies]
+
     def copy_named(self, name: str | None) -> CopySection | None:
         """The configured copy of that name; the first one for None."""
         return next((copy for copy in self.file.copies if name in {None, copy.name}), None)
@@ -95,9 +99,7 @@ class Surface:
         own = [
             (copy.name, self.permissions.who_may(copy)) for copy in self.file.copies if copy.names_its_people
         ]
-        names = [copy.name for copy in self.file.copies]
-        shared = self.permissions.shared_names
-        return answers.help_text(names, shared, t, own)
+        return answers.help_text(self.copy_names, self.permissions.shared_names, t, own)
 
 
 def answer(respond: Respond, message: Message, *, replace: bool = False) -> None:

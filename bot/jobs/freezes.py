@@ -42,7 +42,7 @@ class Freezes:
 
         The card of every live job is to say so.
         """
-        words = " ".join((reason or "").split())[:REASON_LIMIT]
+        words = " ".join((reason or "").replace("\x00", " ").split())[:REASON_LIMIT]
         with self._engine.begin() as connection:
             statement = insert(CopyFreeze).values(
                 reason=words or None, frozen_by=ensure_user(connection, requester)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import Freeze
-from bot.messages.answers import said
-from bot.messages.blocks import Message, context, section
+from bot.messages.answers import said, usage
+from bot.messages.blocks import Message, context, harmless, section
 from bot.messages.naming import FREEZE_COMMAND, frozen_by, frozen_since, mention
 
 
@@ -50,16 +50,28 @@ def not_frozen(t: Translator) -> Message:
     )
 
 
+def no_reason(text: str, t: Translator, meant: str | None) -> Message:
+    """What was typed says nothing about why, so it is more likely to be a mistake than a freeze."""
+    step = t("A freeze stops every copy; a single one is paused on its card.")
+    works = usage(t, meant, example=_example(t))
+    return said(
+        t("“{text}” is no reason, so nothing was frozen.", text=harmless(text)), hint=f"{works} {step}"
+    )
+
+
 def freeze_help(t: Translator) -> Message:
-    reason = t("maintenance of consulta")
     lines = [
-        f"• `{FREEZE_COMMAND} {reason}` – "
-        + t("stops all copies at the end of their chunk, and refuses new ones"),
+        f"• `{_example(t)}` – " + t("stops all copies at the end of their chunk, and refuses new ones"),
         f"• `{FREEZE_COMMAND}` – "
         + t("the same without a reason; while copies are frozen, who froze them and why"),
         f"• `{FREEZE_COMMAND} off` – " + t("lets copies run again"),
     ]
     return said("\n".join(lines))
+
+
+def _example(t: Translator) -> str:
+    reason = t("maintenance of consulta")
+    return f"{FREEZE_COMMAND} {reason}"
 
 
 def way_out(t: Translator) -> str:

@@ -116,6 +116,10 @@ SAMPLES = [
     Sample("freeze", "lifted", lambda t: freezing.lifted(s.FREEZE, 2, t)),
     Sample("freeze", "not-frozen", freezing.not_frozen),
     Sample("freeze", "help", freezing.freeze_help),
+    Sample("freeze", "no-reason", lambda t: freezing.no_reason("42", t, None)),
+    Sample(
+        "freeze", "no-reason-but-nearly-a-command", lambda t: freezing.no_reason("of", t, "/copy-freeze off")
+    ),
     # Answers to what was typed or pressed
     Sample("answers", "help", lambda t: answers.help_text(["items", "notes"], GROUPS, t)),
     Sample("answers", "started", lambda t: answers.started(17, t)),

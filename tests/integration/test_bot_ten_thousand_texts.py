@@ -1,7 +1,8 @@
 """Ten thousand texts after the commands, through the real app to its real databases.
 
-Each is answered in under a second, none raises, and none starts anything. The answers go where a
-response_url of Slack points; here a listening socket stands there, and the blocks are checked as Slack would.
+Each is answered in under a second, none raises, and none starts anything, but that a freeze is started
+without a reason, or with one in words. The answers go where a response_url of Slack points; here a listening socket
+stands there, and the blocks are checked as Slack would.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -23,9 +25,10 @@ from slack_bolt import App, BoltRequest
 
 from bot.app import build_app
 from bot.config_file import CatalogueSection, CopySection, File, SlackSection
+from bot.i18n import translator
 from bot.jobs.approvals import Approvals
 from bot.jobs.history import History
-from bot.messages.naming import FREEZE_COMMAND
+from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 from bot.messages.preview import COPY_ACTION
 from bot.slack import client
 from copier import TableName
@@ -36,16 +39,15 @@ from dev.slack.server import LocalSlackServer
 from tests.copying import engine
 from tests.services import surface_of
 from tests.support import Database
-from tests.tracking import Jobs
+from tests.tracking import BOB, Jobs
 
 TEXTS = 10_000
 SECONDS = 1.0
-PEOPLE = ["U0ANA", "U0BOB", "U0CARLA"]
 MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
-#: All but /copy-freeze, which takes any text as its reason and freezes: that is what it should start.
-COMMANDS = [
-    entry["command"] for entry in MANIFEST["features"]["slash_commands"] if entry["command"] != FREEZE_COMMAND
-]
+COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
+PEOPLE = ["U0ANA", "U0BOB", "U0CARLA"]
+MENTIONS = {"<!channel>", "<!here>", "<@U0BOB>"}
+EN = translator("en")
 ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)"
 
 #: What people type, nearly type, paste, or try.
@@ -55,12 +57,15 @@ items itmes ITEMS notes nosuch items; help hlep ayuda ? --help status stauts min
 <!channel> <!here> <@U0BOB> <#C0PAYROLL> <https://evil.example|click> @channel *bold* `code` ``` _it_ &lt;
 > & :boom: ñandú '; -- DROP TABLE OR 1=1 pg_sleep(10) | \ {id} {} %s %(id)s $1 off verify liquidación ~no~
 """
+#: Those of them that mean something to a command, or nearly.
+SPOKEN_FOR = "items itmes notes help hlep ayuda status stauts mine liquidation liquidación off verify"
 WORDS = [*VOCABULARY.split(), "\U0001f469\U0001f3fd", "\u202eעכשיו", "\x00", "\u200b"]
 
 
 def text(chance: random.Random) -> str:
-    """Never blank: what a bare command does has tests of its own."""
-    match chance.randrange(10):
+    match chance.randrange(11):
+        case 10:
+            return chance.choice(["", " ", "\u00a0\t\n"])
         case 0:
             letters = [chr(chance.choice([chance.randrange(32, 127), chance.randrange(0xA0, 0xD7FF)]))]
             found = "".join(letters * chance.randrange(1, 40))
@@ -71,7 +76,13 @@ def text(chance: random.Random) -> str:
         case _:
             gap = chance.choice([" ", "  ", "\u00a0", "\t", "\n"])
             found = gap.join(chance.choice(WORDS) for _ in range(chance.randrange(1, 5)))
-    return found[:3000] if found.strip() else "x"
+    return found[:3000]
+
+
+def says_why(words: str) -> bool:
+    """Whether there is a word in it that is no command's, such as a reason has."""
+    found = re.findall(r"(?<!\S)\W*([^\W\d_]{3,40})\W*(?!\S)", words)
+    return any(word.lower() not in SPOKEN_FOR.split() for word in found)
 
 
 class Mailbox:
@@ -144,6 +155,7 @@ def bot(prod: Database, jobs: Jobs) -> Iterator[Bot]:
     mailbox = Mailbox()
     with LocalSlackServer(manifest=ROOT / "manifest.yml") as server:
         slack = LocalSlack(server.url)
+        slack.rate_limits(False)
         web = client(slack.bot_token, slack.api_url)
         surface = surface_of(
             web,
@@ -155,7 +167,6 @@ def bot(prod: Database, jobs: Jobs) -> Iterator[Bot]:
             history=History(jobs.engine),
             approvals=Approvals(jobs.engine),
             enqueue=lambda job_id: bool(started.append(job_id)) or True,
-            wake_courier=lambda: started.append(-1),
         )
         yield Bot(build_app(surface, web), mailbox, started)
         slack.close()
@@ -169,8 +180,14 @@ def test_each_is_answered_in_under_a_second_none_raises_and_none_starts_anything
     caplog.set_level(logging.ERROR)
     chance = random.Random(20261124)
     typed = [(chance.choice(COMMANDS), chance.choice(PEOPLE), text(chance)) for _ in range(TEXTS)]
+
+    def type_and_lift(at: int) -> float:
+        taken = bot.type(at, *typed[at])
+        jobs.freezes.lift(BOB)
+        return taken
+
     with ThreadPoolExecutor(4) as hands:
-        seconds = list(hands.map(lambda at: bot.type(at, *typed[at]), range(TEXTS)))
+        seconds = list(hands.map(type_and_lift, range(TEXTS)))
 
     late = [(typed[at], taken) for at, taken in enumerate(seconds) if taken >= SECONDS]
     assert late == []
@@ -180,7 +197,8 @@ def test_each_is_answered_in_under_a_second_none_raises_and_none_starts_anything
         assert answer["text"].strip(), typed[at]
         check_message_blocks(answer["blocks"])
         said = json.dumps(answer, ensure_ascii=False)
-        assert not any(mention in answer["text"] for mention in ("<!channel>", "<!here>", "<@U0BOB>")), said
+        mentions = {"<!channel>", "<!here>"} if typed[at][0] == FREEZE_COMMAND else MENTIONS
+        assert not any(mention in answer["text"] for mention in mentions), said
         assert "Traceback" not in said
 
     answers = [json.dumps(answer) for _, answer in bot.mailbox.answers.values()]
@@ -189,3 +207,29 @@ def test_each_is_answered_in_under_a_second_none_raises_and_none_starts_anything
     assert bot.started == []
     assert jobs.store.live() == jobs.store.latest() == []
     assert jobs.outbox.take() is None
+
+    told = {typed[at]: answer["text"] for at, (_, answer) in bot.mailbox.answers.items()}
+    froze = {
+        typed_ for typed_, answer in told.items() if answer.startswith(("All copies are", "Todas las copias"))
+    }
+    assert {command for command, _, _ in froze} == {FREEZE_COMMAND}
+    assert {person for _, person, _ in froze} == {"U0ANA", "U0BOB"}
+    assert [words for _, _, words in froze if words.strip() and not says_why(words)] == []
+    assert any(says_why(words) for _, _, words in froze)
+
+
+def test_a_bare_command_has_its_own_meaning(bot: Bot, jobs: Jobs) -> None:
+    """The modal of the first one isn't opened here, so it asks for the number."""
+    meanings = {
+        COPY_COMMAND: EN("Which liquidation? Write its number after the command."),
+        VERIFY_COMMAND: EN("Which liquidation? Write its number after the command."),
+        STATUS_COMMAND: EN.plural("{n} copy is running or waiting.", "{n} copies are running or waiting.", 0),
+        FREEZE_COMMAND: EN("All copies are frozen."),
+    }
+    assert set(meanings) == set(COMMANDS)
+    for number, (command, words) in enumerate(meanings.items()):
+        bot.type(number, command, "U0BOB", " \u00a0")
+        assert words in bot.mailbox.answers[number][1]["text"]
+    frozen = jobs.freezes.active()
+    assert frozen is not None
+    assert (frozen.by.id, frozen.reason) == ("U0BOB", None)

@@ -68,7 +68,13 @@ def test_what_is_no_liquidation_gets_its_sentence_with_an_example(scene: Scene, 
         ("42 itmes", "/copy-liquidation", "/copy-liquidation 42 items"),
         ("hlep", "/copy-liquidation", "/copy-liquidation help"),
         ("status", "/copy-liquidation", "/copy-status"),
+        ("verficar 42", "/copy-liquidation", "/copy-verify 42"),
+        ("42 itmes", "/copy-verify", "/copy-verify 42 items"),
         ("#17", "/copy-status", "/copy-status 17"),
+        ("liqudation 42", "/copy-status", "/copy-status liquidation 42"),
+        ("minee", "/copy-status", "/copy-status mine"),
+        ("of", "/copy-freeze", "/copy-freeze off"),
+        ("stauts", "/copy-freeze", "/copy-status"),
     ],
 )
 def test_what_was_nearly_right_is_answered_with_the_command_that_would_work(
@@ -77,6 +83,7 @@ def test_what_was_nearly_right_is_answered_with_the_command_that_would_work(
     for person, t in ((scene.ana, ES), (scene.bob, EN)):
         assert t("Did you mean `{command}`?", command=meant) in scene.ask(person, text, command)
     assert not scene.jobs()
+    assert not scene.rows("SELECT FROM traspaso.copy_freezes WHERE lifted_at IS NULL")
 
 
 def test_each_mistake_has_its_own_sentence(scene: Scene) -> None:

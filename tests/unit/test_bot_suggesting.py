@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.commands import parsing
-from bot.commands.suggesting import copy_meant, number_meant, status_meant, word_meant
+from bot.commands.suggesting import is_reason, meant, number_meant, word_meant
+from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 
 NAMES = ["items", "notes", "payment-orders"]
 
@@ -17,8 +18,8 @@ NAMES = ["items", "notes", "payment-orders"]
 )
 def test_a_number_in_other_clothes_is_recognised_but_not_accepted(word: str) -> None:
     assert parsing.number(word) is None
-    assert copy_meant([word], NAMES) == "/copy-liquidation 42"
-    assert status_meant([word]) == "/copy-status 42"
+    assert meant([word], NAMES, COPY_COMMAND) == "/copy-liquidation 42"
+    assert meant([word], NAMES, STATUS_COMMAND) == "/copy-status 42"
 
 
 @pytest.mark.parametrize(("word", "number"), [("1.234", 1234), ("1,234,567", 1234567), ("1.23", None)])
@@ -32,7 +33,7 @@ def test_what_is_no_number_is_not_made_into_one(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "wanted"),
     [
         ("42 itmes", "/copy-liquidation 42 items"),
         ("42 Items", "/copy-liquidation 42 items"),
@@ -54,12 +55,12 @@ def test_what_is_no_number_is_not_made_into_one(word: str) -> None:
         ("", None),
     ],
 )
-def test_the_command_that_was_meant(text: str, meant: str | None) -> None:
-    assert copy_meant(text.split(), NAMES) == meant
+def test_the_command_that_was_meant(text: str, wanted: str | None) -> None:
+    assert meant(text.split(), NAMES, COPY_COMMAND) == wanted
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "wanted"),
     [
         ("17,", "/copy-status 17"),
         ("job 17", "/copy-status 17"),
@@ -69,17 +70,80 @@ def test_the_command_that_was_meant(text: str, meant: str | None) -> None:
         ("x", None),
     ],
 )
-def test_the_question_that_was_meant(text: str, meant: str | None) -> None:
-    assert status_meant(text.split()) == meant
+def test_the_question_that_was_meant(text: str, wanted: str | None) -> None:
+    assert meant(text.split(), NAMES, STATUS_COMMAND) == wanted
 
 
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_what_is_proposed_would_work(words: list[str]) -> None:
-    proposed = copy_meant(words, NAMES)
+    proposed = meant(words, NAMES, COPY_COMMAND)
     if proposed is not None and proposed.startswith("/copy-liquidation "):
         _, first, *more = proposed.split(" ")
         assert parsing.asks_for_help(first) or parsing.number(first) is not None
         assert more in ([], *([name] for name in NAMES))
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "wanted"),
+    [
+        (COPY_COMMAND, "verify 42", "/copy-verify 42"),
+        (COPY_COMMAND, "verficar 42 itmes", "/copy-verify 42 items"),
+        (COPY_COMMAND, "verify", "/copy-verify 42"),
+        (COPY_COMMAND, "frezee", "/copy-freeze"),
+        (COPY_COMMAND, "unfreeze", "/copy-freeze off"),
+        (COPY_COMMAND, "off", "/copy-freeze off"),
+        (COPY_COMMAND, "mine", "/copy-status mine"),
+        (COPY_COMMAND, "mais", "/copy-status mías"),
+        (COPY_COMMAND, "liquidatoin 42", "/copy-liquidation 42"),
+        (COPY_COMMAND, "status liquidación 42", "/copy-status liquidación 42"),
+        (VERIFY_COMMAND, "42 itmes", "/copy-verify 42 items"),
+        (VERIFY_COMMAND, "#42", "/copy-verify 42"),
+        (VERIFY_COMMAND, "stauts", "/copy-status"),
+        (VERIFY_COMMAND, "ayda", "/copy-verify help"),
+        (VERIFY_COMMAND, "42 nosuch", None),
+        (STATUS_COMMAND, "liqudation 42", "/copy-status liquidation 42"),
+        (STATUS_COMMAND, "minne", "/copy-status mine"),
+        (STATUS_COMMAND, "copy 42 items", "/copy-liquidation 42 items"),
+        (STATUS_COMMAND, "verify 42", "/copy-verify 42"),
+        (STATUS_COMMAND, "liquidation", None),
+        (FREEZE_COMMAND, "of", "/copy-freeze off"),
+        (FREEZE_COMMAND, "hlep", "/copy-freeze help"),
+        (FREEZE_COMMAND, "stauts", "/copy-status"),
+        (FREEZE_COMMAND, "42", None),
+        (FREEZE_COMMAND, "items", None),
+    ],
+)
+def test_every_command_and_every_word_is_known_to_every_command(
+    command: str, text: str, wanted: str | None
+) -> None:
+    assert meant(text.split(), NAMES, command) == wanted
+
+
+@pytest.mark.parametrize(
+    "text", ["mantenimiento", "cierre de mes", "liquidación de octubre", "¡urgente!", "42 veces ya"]
+)
+def test_words_of_their_own_are_a_reason(text: str) -> None:
+    assert is_reason(text.split(), NAMES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "42",
+        "on",
+        "of",
+        "off now please",
+        "hlep",
+        "stauts 17",
+        "items 42",
+        "itmes",
+        "<!channel>",
+        "!!!",
+        "x" * 41,
+    ],
+)
+def test_what_may_be_a_mistake_is_no_reason_to_freeze_everything(text: str) -> None:
+    assert not is_reason(text.split(), NAMES)
 
 
 def test_a_misspelt_word_is_found_among_the_known_ones() -> None:
