@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
+from dataclasses import replace
 from typing import Any
 
 from slack_bolt import Ack, App
@@ -66,8 +67,8 @@ class Choosing:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("the modal was not opened: %s", error_name(error))
             return False
-        refusal = told(lambda: self._surface.refusal(COMMAND, user_id, t), t)
-        view = chooser.result(refusal, t) if refusal else self._choose(carried, t)
+        found = told(lambda: self._choose(carried, user_id, t), t)
+        view = chooser.result(found, t) if isinstance(found, Message) else found
         self._show(client, str(opened["view"]["id"]), view)
         return True
 
@@ -97,7 +98,7 @@ class Choosing:
         carried = Carried.decoded(view["private_metadata"])
         number = values.option(chooser.LIQUIDATION) or values.text(chooser.NUMBER)
         liquidation_id = parsing.number(number.strip())
-        copy = self._surface.copy_named(values.option(chooser.COPY) or None)
+        copy = self._surface.copy_named(values.option(chooser.COPY) or carried.copy)
         if liquidation_id is None or copy is None:
             menu = number == chooser.UNAVAILABLE
             ack(
@@ -105,7 +106,7 @@ class Choosing:
                 errors=chooser.not_chosen(t) if menu else chooser.no_number(number, t),
             )
             return
-        carried = Carried(values.conversation(chooser.CHANNEL) or carried.channel, carried.asks_channel)
+        carried = replace(carried, channel=values.conversation(chooser.CHANNEL) or carried.channel)
 
         def look() -> Message:
             found = self._starting.look(copy, liquidation_id, user_id)
@@ -146,9 +147,15 @@ class Choosing:
         time.sleep(max(0.0, acknowledged + SETTLE_SECONDS - time.monotonic()))
         self._show(client, str(view["id"]), outcome)
 
-    def _choose(self, carried: Carried, t: Translator) -> View:
-        names = [copy.name for copy in self._surface.file.copies]
-        return chooser.choose(carried, names, has_catalogue=self._surface.file.liquidations is not None, t=t)
+    def _choose(self, carried: Carried, user_id: str, t: Translator) -> View | Message:
+        surface = self._surface
+        if refusal := surface.refusal(COMMAND, user_id, t):
+            return refusal
+        refusals = {each: surface.refusal(COMMAND, user_id, t, copy=each) for each in surface.file.copies}
+        permitted = [copy.name for copy, refusal in refusals.items() if refusal is None]
+        if not permitted:
+            return next(refusal for refusal in refusals.values() if refusal is not None)
+        return chooser.choose(carried, permitted, has_catalogue=surface.file.liquidations is not None, t=t)
 
     def _search(self, wanted: str) -> list[Entry]:
         listed = self._surface.file.liquidations

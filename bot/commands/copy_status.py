@@ -23,7 +23,10 @@ def register(app: App, surface: Surface) -> None:
 
 
 class CopyStatus:
-    """Reads rows; asks nothing of prod and changes nothing."""
+    """Reads rows; asks nothing of prod and changes nothing.
+
+    For whoever may run any copy, because one's own may wait behind any other; it says what the cards say.
+    """
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface

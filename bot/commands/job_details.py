@@ -27,7 +27,7 @@ def register(app: App, surface: Surface) -> None:
 
 
 class JobDetails:
-    """Reads rows and changes nothing; still it is for those who may copy."""
+    """Reads rows and changes nothing; like each button of the card it is for those who may run its copy."""
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
@@ -51,6 +51,7 @@ class JobDetails:
         job = self._surface.store.snapshot(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
-        if refusal := self._surface.refusal(COPY_COMMAND, user_id, t, anew=True):
+        copy = self._surface.copy_named(job.copy_name)
+        if refusal := self._surface.refusal(COPY_COMMAND, user_id, t, copy=copy, anew=True):
             return refusal
         return timeline.details(job, self._timelines.of(job_id), t)

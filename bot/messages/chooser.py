@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from bot.i18n import Translator
 from bot.messages.blocks import Block, Message, View, cut, option, section
@@ -30,12 +30,14 @@ class Carried:
     """What the modal carries from step to step in its ``private_metadata``.
 
     ``channel`` is where the card will be; None for a direct message. ``asks_channel`` where the modal was
-    opened from App Home. ``offer`` is the encoded one that a press stands for.
+    opened from App Home. ``offer`` is the encoded one that a press stands for. ``copy`` is the only one that
+    this person may run; None where there is a choice.
     """
 
     channel: str | None = None
     asks_channel: bool = False
     offer: str | None = None
+    copy: str | None = None
 
     def encoded(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
@@ -51,12 +53,14 @@ def wait(words: str, t: Translator) -> View:
 
 
 def choose(carried: Carried, copies: list[str], *, has_catalogue: bool, t: Translator) -> View:
-    """The liquidation, the copy where several are configured, and the channel where none is known."""
+    """The liquidation, the copy where this person may run several, and the channel where none is known."""
     blocks = [_liquidation(t) if has_catalogue else _number(t)]
     if len(copies) > 1:
         options = [option(name, name) for name in copies]
         menu = {"type": "static_select", "options": options, "initial_option": options[0]}
         blocks.append(_input(COPY, t("What to copy"), menu))
+    else:
+        carried = replace(carried, copy=copies[0])
     if carried.asks_channel:
         menu = {
             "type": "conversations_select",
@@ -80,7 +84,7 @@ def look(card: Message, carried: Carried, t: Translator) -> View:
         ticked = option(asked["confirm"]["text"], "yes")
         boxes = {"type": "checkboxes", "options": [ticked]}
         blocks.append(_input(UNDERSTOOD, asked["text"]["text"], boxes))
-    carried = Carried(carried.channel, carried.asks_channel, copy["value"])
+    carried = replace(carried, offer=copy["value"])
     return _modal(blocks, t, submit=copy["text"]["text"], callback=PRESS_CALLBACK, carried=carried)
 
 

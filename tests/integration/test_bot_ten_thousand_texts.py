@@ -1,8 +1,8 @@
 """Ten thousand texts after the commands, through the real app to its real databases.
 
 Each is answered in under a second, none raises, and none starts anything, but that a freeze is started
-without a reason, or with one in words. The answers go where a response_url of Slack points; here a listening socket
-stands there, and the blocks are checked as Slack would.
+without a reason, or with one in words. The answers go where a response_url of Slack points; here a
+listening socket stands there, and the blocks are checked as Slack would.
 """
 
 from __future__ import annotations

@@ -142,6 +142,32 @@ def test_a_copy_started_from_app_home_without_a_channel_has_its_card_in_a_direct
     assert scene.cards(job["id"], scene.bob.dm, scene.bob)
 
 
+def test_only_the_copies_that_one_may_run_can_be_chosen(scene: Scene) -> None:
+    def offered_copies(person: Person) -> list[str]:
+        [menu] = [each for each in opened(scene, person).blocks if each.get("block_id") == chooser.COPY]
+        return [option["value"] for option in menu["element"]["options"]]
+
+    assert offered_copies(scene.ana) == ["items", "notes", "checked"]
+    assert offered_copies(scene.bob) == ["items", "notes", "checked", "bobs"]
+
+
+def test_where_only_one_copy_may_be_run_there_is_nothing_to_choose(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    scene.seed(10)
+    scene.slack.remove_from_group("U0BOB")
+    office.restart_bot()  # it would remember the group with him for a minute
+    view = opened(scene, scene.bob)
+    assert chooser.COPY not in view.inputs
+    scene.bob.options(chooser.LIQUIDATION, str(scene.liquidation))
+    scene.bob.submit({chooser.LIQUIDATION: str(scene.liquidation)})
+    assert "bobs" in says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation)).plain
+    scene.bob.submit()
+    [job] = scene.slack.wait_for(scene.jobs)
+    assert scene.completed(job["id"])["copy_name"] == "bobs"
+    scene.slack.add_to_group("U0BOB")
+    office.restart_bot()
+
+
 def test_who_may_not_copy_is_told_in_the_modal_whom_to_ask(scene: Scene) -> None:
     assert scene.carla.command("/copy-liquidation", channel=scene.channel).acked
     view = says(scene, scene.carla, "<!subteam^S0ADMINS>")

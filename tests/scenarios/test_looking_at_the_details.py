@@ -76,3 +76,19 @@ def test_who_may_not_copy_reads_whom_to_ask(office: Office, scene: Scene) -> Non
     scene.completed(job_id)
     view = details(scene, scene.carla, job_id, "<!subteam^S0ADMINS>")
     assert "<@U0ANA>" not in view.plain
+
+
+def test_the_details_of_a_copy_with_its_own_people_are_theirs_as_its_other_buttons_are(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(0)
+    scene.seed(20)
+    job_id = scene.start(scene.bob, "bobs")
+    refused = ES("You may not use `{command}` for copy `{name}`.", command="/copy-liquidation", name="bobs")
+    view = details(scene, scene.ana, job_id, refused)
+    assert ES("What happened") not in view.plain
+    for action in (PAUSE_ACTION, CANCEL_ACTION):
+        assert refused in scene.press_on_card(scene.ana, scene.card(job_id), action)
+    assert EN("What happened") in details(scene, scene.bob, job_id, EN("What happened")).plain
+    # What waits, and behind what, is for whoever may copy anything.
+    assert str(scene.liquidation) in scene.ask(scene.ana, str(job_id), "/copy-status")
