@@ -15,6 +15,7 @@ from typing import Any
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot.finding import find, mark
 from bot.i18n import Translator
 from bot.jobs.cards import Cards
 from bot.jobs.snapshot import JobSnapshot
@@ -32,9 +33,6 @@ from bot.slack import (
 )
 
 log = logging.getLogger(__name__)
-
-#: Marks our messages, so that one whose answer was lost can be found again.
-EVENT_TYPE = "traspaso_job"
 
 #: Seconds without progress edits after Slack has locked us out.
 LOCKED_OUT_PAUSE = 30.0
@@ -120,7 +118,7 @@ class Announcer:
         channel = _channel(job)
         self._unpin(job, ts)
         part = f"ending-{job.attempt}-{job.status}"
-        if look_first and self._find(job, part, thread_ts=ts):
+        if look_first and find(self._client, job, part, thread_ts=ts):
             return
         self._post(channel, reply(job, self._t), job, part, thread_ts=ts)
         self._shown.pop(job.id, None)
@@ -158,7 +156,7 @@ class Announcer:
 
     def _post_card(self, job: JobSnapshot, *, look_first: bool) -> str:
         channel = _channel(job)
-        ts = self._find(job, "card") if look_first else None
+        ts = find(self._client, job, "card") if look_first else None
         if ts is None:
             channel, ts = self._post(channel, card(job, self._t), job, "card")
         self._cards.posted(job.id, channel, ts)
@@ -185,36 +183,13 @@ class Announcer:
             thread_ts=thread_ts,
             unfurl_links=False,
             unfurl_media=False,
-            metadata={"event_type": EVENT_TYPE, "event_payload": {"job": str(job.id), "part": part}},
+            metadata=mark(job, part),
         )
         return str(answer["channel"]), str(answer["ts"])
 
     def _edit(self, job: JobSnapshot, ts: str) -> None:
         message = card(job, self._t)
         self._client.chat_update(channel=_channel(job), ts=ts, text=message.text, blocks=message.blocks)
-
-    def _find(self, job: JobSnapshot, part: str, thread_ts: str | None = None) -> str | None:
-        """The ts of our message about this part of the job, if it had arrived after all."""
-        asked: dict[str, Any] = {
-            "channel": _channel(job),
-            "include_all_metadata": True,
-            "oldest": f"{job.created_at.timestamp() - 60:.6f}",
-            "limit": 200,
-        }
-        cursor = ""
-        while True:
-            if thread_ts is None:
-                page = self._client.conversations_history(cursor=cursor, **asked)
-            else:
-                page = self._client.conversations_replies(ts=thread_ts, cursor=cursor, **asked)
-            for message in page["messages"]:
-                metadata = message.get("metadata") or {}
-                payload = metadata.get("event_payload") or {}
-                if metadata.get("event_type") == EVENT_TYPE and payload == {"job": str(job.id), "part": part}:
-                    return str(message["ts"])
-            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
-            if not cursor:
-                return None
 
     def _pin(self, job: JobSnapshot, ts: str) -> None:
         self._nicety(lambda: self._client.pins_add(channel=_channel(job), timestamp=ts), job)

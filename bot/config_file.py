@@ -137,16 +137,18 @@ def read_file(name: str, lines: list[str], *, copies: bool, slack: bool) -> File
 
     ``copies`` and ``slack`` tell what the process needs it for; without them much may be missing.
     """
-    path = Path(name)
-    if not path.is_file():
+    try:
+        file = File.model_validate(tomllib.loads(Path(name).read_text("utf-8")))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         if copies:
             lines.append(
                 f"{name} is missing: copy traspaso.example.toml to it, "
                 "or name another file in TRASPASO_CONFIG"
             )
         return File()
-    try:
-        file = File.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        lines.append(f"{name} can't be read ({error.strerror}): let this process's user read it")
+        return File()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         lines.append(f"{name} is not valid TOML: {error}")
         return File()

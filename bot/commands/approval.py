@@ -8,7 +8,7 @@ from typing import Any
 from slack_bolt import Ack, App, Respond
 
 from bot.commands import parsing
-from bot.commands.surface import Surface, answer_with, user_of
+from bot.commands.surface import Surface, answer, told, user_of
 from bot.i18n import Translator
 from bot.jobs.approvals import Outcome
 from bot.messages import approval
@@ -44,7 +44,11 @@ class FourEyes:
         team_id, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
         pressed = str(body["actions"][0].get("value"))
-        answer_with(lambda: self._decide(pressed, team_id, user_id, t, says_yes=says_yes), respond, t)
+        message = told(lambda: self._decide(pressed, team_id, user_id, t, says_yes=says_yes), t)
+        if "response_url" in body:
+            answer(respond, message)
+        else:  # pressed on App Home
+            self._surface.tell(user_id, message)
 
     def _decide(self, pressed: str, team_id: str, user_id: str, t: Translator, *, says_yes: bool) -> Message:
         surface = self._surface

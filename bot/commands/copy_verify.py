@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 from slack_bolt import Ack, App, Respond
-from slack_sdk.errors import SlackApiError
 
 from bot.commands import parsing, suggesting
 from bot.commands.comparisons import Interrupted
@@ -18,9 +16,6 @@ from bot.i18n import Translator
 from bot.jobs.statuses import Status
 from bot.messages import answers, naming, verdict
 from bot.messages.blocks import Message
-from bot.slack import CONNECTION_ERRORS, error_name
-
-log = logging.getLogger(__name__)
 
 COMMAND = naming.VERIFY_COMMAND
 #: A response_url lives for 30 minutes; a result that comes later than this is sent as a direct message.
@@ -91,7 +86,7 @@ class CopyVerify:
             if self._clock() - asked < RESPOND_SECONDS:
                 answer(respond, message, replace=True)
             else:
-                self._send(user_id, message)
+                self._surface.tell(user_id, message)
 
         # Said before the work begins, so that the verdict can't be overtaken by it.
         running = self._surface.comparisons.ahead()
@@ -101,9 +96,3 @@ class CopyVerify:
         else:
             answer(respond, verdict.comparing(liquidation_id, t))
         self._surface.comparisons.begin(work)
-
-    def _send(self, user_id: str, message: Message) -> None:
-        try:
-            self._surface.announcer.tell(user_id, message)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("a verdict was not delivered to %s: %s", user_id, error_name(error))

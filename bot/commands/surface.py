@@ -94,6 +94,13 @@ class Surface:
         named = copy.name if copy is not None and copy.names_its_people else None
         return answers.refused(command, verdict.groups, t, named)
 
+    def tell(self, user_id: str, message: Message) -> None:
+        """Says it in a direct message, where there is no response_url (any more)."""
+        try:
+            self.announcer.tell(user_id, message)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("an answer was not delivered to %s: %s", user_id, error_name(error))
+
     def help(self, t: Translator) -> Message:
         """How to use everything, and who may."""
         own = [

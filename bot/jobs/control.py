@@ -22,7 +22,7 @@ from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Approval, Status, Wish
-from bot.jobs.store import JobStore, Requester, ensure_user
+from bot.jobs.store import JobStore, Requester, ensure_user, is_taken
 from bot.jobs.wishes import settle
 
 
@@ -107,14 +107,15 @@ class Control:
                 retried_at_attempt=CopyJob.attempt,
             )
 
-        try:
-            return self._do(job_id, requester, do)
-        except IntegrityError:
-            failed = self._store.snapshot(job_id)
-            live = failed and self._store.live_job(failed.target_table, failed.liquidation_id)
-            if live is None:
-                raise
-            raise AlreadyRunning(live.id) from None
+        while True:
+            try:
+                return self._do(job_id, requester, do)
+            except IntegrityError as refused:
+                if not is_taken(refused):
+                    raise
+                failed = self._store.snapshot(job_id)
+                if failed and (live := self._store.live_job(failed.target_table, failed.liquidation_id)):
+                    raise AlreadyRunning(live.id) from None
 
     def _do(self, job_id: int, requester: Requester, do: Callable[[_Held], Became]) -> Effect:
         with self._held(job_id, requester) as held:

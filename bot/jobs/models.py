@@ -36,6 +36,10 @@ def _one_of(column: str, values: type[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
+#: The index by which a target table and liquidation have at most one live job.
+ONE_LIVE_JOB = "copy_jobs_one_live_job"
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         schema=SCHEMA,
@@ -79,7 +83,7 @@ class CopyJob(Base):
         CheckConstraint(_one_of("stop_requested", Wish), name="stop_requested"),
         CheckConstraint("liquidation_id > 0", name="liquidation_id"),
         Index(
-            "copy_jobs_one_live_job",
+            ONE_LIVE_JOB,
             "target_table",
             "liquidation_id",
             unique=True,

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import psycopg
 from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bot.errors import AlreadyRunning, Frozen
-from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, User
+from bot.jobs.models import ONE_LIVE_JOB, CopyChunk, CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.reading import snapshot_of, snapshot_query
 from bot.jobs.snapshot import JobSnapshot
@@ -59,28 +60,27 @@ class JobStore:
     def create(self, request: Request) -> tuple[int, bool]:
         """The job of this request and whether it is new, pending, and announced if it has a channel.
 
-        The same request key always gives the same job.
+        The same request key always gives the same job. Where the live job in the way ends at this very
+        moment, there is room for this one: it is tried again.
 
         Raises:
             AlreadyRunning: a live job for this target table and liquidation exists.
             Frozen: somebody has frozen all copies.
         """
-        try:
-            with self._engine.begin() as connection:
-                if freeze := active_freeze(connection):
-                    raise Frozen(freeze)
-                return self._insert(connection, request), True
-        except Frozen:
-            if request.key and (used := self.by_key(request.key)):
-                return used.id, False
-            raise
-        except IntegrityError:
-            # The database forbade it: by the press or by the live job. Say which.
-            if request.key and (used := self.by_key(request.key)):
-                return used.id, False
-            if live := self.live_job(str(request.spec.target_table), request.liquidation_id):
-                raise AlreadyRunning(live.id) from None
-            raise
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    if freeze := active_freeze(connection):
+                        raise Frozen(freeze)
+                    return self._insert(connection, request), True
+            except (Frozen, IntegrityError) as refused:
+                # The database forbade it: by the press, by the live job, or by a freeze. Say which.
+                if request.key and (used := self.by_key(request.key)):
+                    return used.id, False
+                if not is_taken(refused):
+                    raise
+                if live := self.live_job(str(request.spec.target_table), request.liquidation_id):
+                    raise AlreadyRunning(live.id) from None
 
     def by_key(self, key: str) -> JobSnapshot | None:
         return self._first(CopyJob.request_key == key)
@@ -173,6 +173,15 @@ class JobStore:
     def _all(self, statement: object) -> list[JobSnapshot]:
         with Session(self._engine) as session:
             return [snapshot_of(row) for row in session.execute(statement)]  # type: ignore[call-overload]
+
+
+def is_taken(error: Exception) -> bool:
+    """Whether another live job has this target table and liquidation, or had them a moment ago."""
+    return (
+        isinstance(error, IntegrityError)
+        and isinstance(error.orig, psycopg.Error)
+        and error.orig.diag.constraint_name == ONE_LIVE_JOB
+    )
 
 
 def ensure_user(connection: Connection, requester: Requester) -> int:

@@ -21,7 +21,7 @@ from bot.jobs.statuses import TRANSITIONS, Status
 from bot.jobs.store import Requester
 from copier import CopySpec, TableName
 from tests.support import Database
-from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, TABLE, WRONG, Jobs
+from tests.tracking import ANA, CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, TABLE, WRONG, Jobs
 
 
 def test_twenty_requests_at_once_for_one_liquidation_are_one_job(jobs: Jobs) -> None:
@@ -52,6 +52,22 @@ def test_the_database_itself_forbids_a_second_live_job(jobs: Jobs) -> None:
                 jobs.run(copy, status=status)
         else:
             jobs.run(copy, status=status)
+
+
+def test_who_asks_in_the_moment_in_which_the_live_job_ends_gets_that_job_or_their_own(jobs: Jobs) -> None:
+    def ask(person: int) -> int:
+        mine = 0
+        for _ in range(40):
+            try:
+                job_id = jobs.create()
+            except AlreadyRunning:
+                continue
+            jobs.control.cancel(job_id, ANA)
+            mine += 1
+        return mine
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(ask, range(6))) > 6
 
 
 def test_twenty_deliveries_of_one_press_are_one_job(jobs: Jobs) -> None:

@@ -353,6 +353,17 @@ def test_a_call_whose_fate_is_unknown_is_made_up_for_once(
     assert not desk.jobs.is_pending(claim.job_id, Kind.ENDING)
 
 
+def test_a_post_whose_answer_is_lost_in_a_channel_without_the_bot_is_there_once(desk: Desk) -> None:
+    desk.slack.kick_bot(CHANNEL)
+    desk.slack.fault("chat.postMessage", accept_then_drop=True)
+    claim = desk.jobs.claimed(channel_id=CHANNEL)
+    desk.courier.deliver_due()
+    desk.deliver()
+    [card] = desk.messages()
+    job = desk.jobs.see(claim.job_id)
+    assert (job.channel_id, job.message_ts) == (CHANNEL, card.ts)
+
+
 def test_a_deleted_card_is_posted_anew_and_pinned_by_the_next_progress(desk: Desk) -> None:
     claim = desk.running()
     [card] = desk.messages()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bot.messages.approval import APPROVE_ACTION
+from bot.messages.buttons import CANCEL_ACTION
 from dev.slack.client import Person
 
 from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
@@ -54,3 +56,22 @@ def test_who_may_not_copy_reads_whom_to_ask_and_nothing_else(scene: Scene) -> No
     assert "<!subteam^S0ADMINS>" in home.plain
     assert ES("You may not use `{command}`.", command="/copy-liquidation") in home.plain
     assert not home.buttons
+
+
+def test_what_becomes_of_an_approval_on_the_panel_is_told_in_a_direct_message(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(1)
+    scene.seed(1001)
+    job_id = scene.start(scene.bob, "bobs")
+    pressed = scene.ana.press(scene.ana.open_home(), APPROVE_ACTION, value=str(job_id))
+    assert pressed.acked
+    refused = ES("You may not use `{command}` for copy `{name}`.", command="/copy-liquidation", name="bobs")
+    scene.slack.wait_for(lambda: refused in scene.ana.messages(scene.ana.dm)[-1].plain)
+    scene.bob.press(scene.card(job_id), CANCEL_ACTION)
+    scene.ended(job_id, "cancelled")
+    job_id = scene.start(scene.ana, "checked")
+    assert scene.bob.press(scene.bob.open_home(), APPROVE_ACTION, value=str(job_id)).acked
+    approved = EN("Approved: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
+    scene.slack.wait_for(lambda: approved in scene.bob.messages(scene.bob.dm)[-1].plain)
+    scene.completed(job_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def test_all_that_is_missing_is_named_at_once_with_what_it_should_look_like(tmp_
     ]:
         [line] = [line for line in lines if name in line.split(":")[0] or name in line.split(" is ")[0]]
         assert example in line
+
+
+def test_a_file_that_may_not_be_read_is_named_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "traspaso.toml"
+    path.write_text(FILE, "utf-8")
+    path.chmod(0)
+    root = os.geteuid() == 0
+    if root:  # who may read everything
+        os.seteuid(65534)
+    try:
+        lines = complaints(tmp_path, None)
+    finally:
+        if root:
+            os.seteuid(0)
+    assert lines == [f"{path} can't be read (Permission denied): let this process's user read it"]
 
 
 def test_all_that_is_wrong_is_named_at_once_and_no_secret_is_repeated(tmp_path: Path) -> None:
