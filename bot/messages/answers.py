@@ -95,7 +95,9 @@ def unknown_liquidation(liquidation_id: int, catalogue: str | None, t: Translato
         )
     return said(
         t("There is no liquidation {id} in prod.", id=liquidation_id),
-        hint=t("It isn't in table {table}. Check the number.", table=code(catalogue)),
+        hint=t("It isn't in table {table}. Check the number.", table=code(catalogue))
+        + " "
+        + t("`{command}` without a number lets you search.", command=COPY_COMMAND),
     )
 
 
@@ -189,6 +191,7 @@ def help_text(
     liquidation, mine = t("liquidation"), t("mine")
     lines = [
         t("*Traspaso* copies one liquidation from prod to consulta and proves that both sides agree."),
+        f"• `{COPY_COMMAND}` – " + t("searches a liquidation in a window, and starts its copy there"),
         f"• `{COPY_COMMAND} 42` – " + t("shows what would be copied, and asks before it does anything"),
         f"• `{COPY_COMMAND} 42 {names[0]}` – "
         + t(
@@ -200,7 +203,8 @@ def help_text(
         f"• `{STATUS_COMMAND} {liquidation} 42` – " + t("the history of a liquidation"),
         f"• `{STATUS_COMMAND} {mine}` – " + t("what you asked for"),
         f"• `{VERIFY_COMMAND} 42` – " + t("compares both sides now, and writes nothing"),
-        f"• `{FREEZE_COMMAND}` – " + t("stops every copy until it is lifted"),
+        f"• `{FREEZE_COMMAND}` – "
+        + t("stops every copy, until `{command}`", command=f"{FREEZE_COMMAND} off"),
         f"• `{COPY_COMMAND} help` – " + t("this list"),
     ]
     hints = [t("Copying is for members of {groups}.", groups=", ".join(groups))] if groups else []

@@ -7,7 +7,7 @@ from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Approval, Status
 from bot.messages.blocks import Block, Message, at, button, context, harmless, section
 from bot.messages.moving import why
-from bot.messages.naming import COPY_COMMAND
+from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND
 
 APPROVE_ACTION = "job.approve"
 REJECT_ACTION = "job.reject"
@@ -25,7 +25,7 @@ def asked_for(job: JobSnapshot, t: Translator) -> str:
     """Who has to say yes, and until when."""
     until = job.approval_until or job.now
     return t(
-        "Waiting for approval: somebody other than {user} has to say yes, out of {who}, until {moment}",
+        "Waiting for approval until {moment}: any of {who} may give it, but not {user}",
         user=f"<@{job.requester_id}>",
         who=", ".join(job.approvers[:10]) or t("those who may copy"),
         moment=at(until, t),
@@ -98,11 +98,14 @@ def too_late(job: JobSnapshot, t: Translator) -> Message:
             words = f"{ended_by_it(job, t)}."
         case _:
             words = t("The time to approve job {id} is over.", id=job.id)
-    return _said(words)
+    if job.status is Status.CANCELLED:
+        return _said(words, ask_again(job, t))
+    return _said(words, t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job.id}"))
 
 
 def no_such(job_id: str, t: Translator) -> Message:
-    return _said(t("There is no job {id} to approve.", id=harmless(job_id, 20)))
+    latest = t("`{command}` lists the latest ones.", command=STATUS_COMMAND)
+    return _said(t("There is no job {id} to approve.", id=harmless(job_id, 20)), latest)
 
 
 def not_in_private(copy_name: str, t: Translator) -> Message:

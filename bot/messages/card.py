@@ -35,6 +35,8 @@ def card(job: JobSnapshot, t: Translator) -> Message:
     if job.waits_for_approval:
         # Nothing moves yet: what it waits for is all there is to say.
         shown = [section(f"👥 {doing(job, t)}")]
+    elif job.total is None and not job.status.is_live:
+        shown = [section(doing(job, t))]
     moved = moved_here(job, t)
     blocks = [
         header(f"{_sign(job)} {title}"),
@@ -44,13 +46,14 @@ def card(job: JobSnapshot, t: Translator) -> Message:
         *([context(moved)] if moved else []),
         *buttons_for(job, t),
     ]
-    return Message(f"{escaped(cut(title, 200))}: {state(job, t)}. {progress(job, t)}", blocks)
+    how_far = "" if job.waits_for_approval else f", {progress(job, t)}"
+    return Message(f"{escaped(cut(title, 200))}: {state(job, t)}{how_far}", blocks)
 
 
 def progress(job: JobSnapshot, t: Translator) -> str:
     """``62 % · 124,000 of 200,000 rows``; the total isn't known before the count."""
     if job.total is None or job.fraction is None:
-        return t("not counted yet")
+        return t("not counted yet") if job.status.is_live else t("nothing copied")
     return f"{t.percent(job.fraction)} · " + t.plural(
         "{done} of {n} row", "{done} of {n} rows", job.total, done=t.number(job.copied)
     )

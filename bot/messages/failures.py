@@ -89,7 +89,7 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("The log of that server names the value. Widen that column in consulta, then copy again."),
     ),
     "login": (
-        N_("{side} refused the login."),
+        N_("The server of {side} refused the login."),
         N_("Check user, password and database name in the settings."),
     ),
     "lock": (
@@ -101,11 +101,11 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Copy again when they are done."),
     ),
     "disk_full": (
-        N_("{side} has run out of resources (error {sqlstate})."),
+        N_("The server of {side} has run out of resources (error {sqlstate})."),
         N_("Ask its administrator to make room. Then copy again."),
     ),
     "resources": (
-        N_("{side} has run out of resources (error {sqlstate})."),
+        N_("The server of {side} has run out of resources (error {sqlstate})."),
         N_("Ask its administrator to make room. Then copy again."),
     ),
     "timeout": (
@@ -114,11 +114,11 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "connection": (
         N_("The connection to {side} was lost."),
-        N_("Check that {side} is up, then copy again."),
+        N_("Check that {side} is up, then try again."),
     ),
     "server_down": (
         N_("The connection to {side} was lost."),
-        N_("Check that {side} is up, then copy again."),
+        N_("Check that {side} is up, then try again."),
     ),
     "workers_lost": (
         N_("Every worker that tried was lost."),

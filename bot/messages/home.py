@@ -12,6 +12,7 @@ from bot.messages.blocks import (
     Block,
     View,
     actions,
+    at,
     bar,
     button,
     code,
@@ -90,6 +91,8 @@ def _approvals(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> lis
     blocks = [_title(t("Waiting for approval"))]
     for job in jobs[:SHOWN]:
         asked = t("Asked for by {user}", user=mention(requester(job)))
+        if job.approval_until is not None:
+            asked += " · " + t("until {moment}", moment=at(job.approval_until, t))
         rows = "" if job.previewed is None else f" · {t.rows(job.previewed)}"
         blocks.append(section(f"{_name(job, links, t)}{rows}\n{asked}"))
         if job.requester_id == seen.reader_id:

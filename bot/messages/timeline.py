@@ -68,11 +68,11 @@ def _happening(event: Happening, t: Translator) -> str:
             return t("{user} asked for the copy", user=user)
         case "claimed":
             worker = code(str(detail.get("worker", "?")), 80)
-            return t("attempt {n} begins, in worker {worker}", n=event.attempt, worker=worker)
+            return t("attempt {n} began, in worker {worker}", n=event.attempt, worker=worker)
         case "released":
             return t("its worker was told to end, and gave it back")
         case "frozen":
-            return t("it stops, because all copies are frozen")
+            return t("it stopped, because all copies were frozen")
         case "worker_lost":
             worker = code(str(detail.get("worker", "?")), 80)
             return t("worker {worker} was lost", worker=worker)
@@ -83,29 +83,29 @@ def _happening(event: Happening, t: Translator) -> str:
                 duration=t.duration(float(detail.get("seconds", 0))),
             )
         case "failed":
-            return t("it fails. {what}", what=explained(detail, t).what)
+            return t("it failed. {what}", what=explained(detail, t).what)
         case "completed":
             return t("completed, {rows} on both sides", rows=t.rows(int(detail.get("rows", 0))))
         case "card_moved":
-            return t("its card moves to a direct message, because {reason}", reason=why(Moved(**detail), t))
+            return t("its card moved to a direct message, because {reason}", reason=why(Moved(**detail), t))
         case "approval_expired":
-            return t("it ends: nobody has approved it")
+            return t("it ended: nobody had approved it")
         case "permission_not_known":
-            return t("Slack doesn't say whether the requester still may: it goes on")
+            return t("Slack didn't say whether the requester still may copy, and it went on")
         case _:
             return _done_by_somebody(event.kind, user, t)
 
 
 def _done_by_somebody(kind: str, user: str, t: Translator) -> str:
     words = {
-        "approved": t("{user} approves it", user=user),
-        "rejected": t("{user} rejects it", user=user),
-        "pause_requested": t("{user} asks to pause it", user=user),
+        "approved": t("{user} approved it", user=user),
+        "rejected": t("{user} rejected it", user=user),
+        "pause_requested": t("{user} asked to pause it", user=user),
         "paused": t("paused, for {user}", user=user),
-        "resumed": t("{user} lets it go on", user=user),
-        "cancel_requested": t("{user} asks to cancel it", user=user),
+        "resumed": t("{user} let it go on", user=user),
+        "cancel_requested": t("{user} asked to cancel it", user=user),
         "cancelled": t("cancelled") if user == "?" else t("cancelled, for {user}", user=user),
-        "retried": t("{user} has it tried again", user=user),
+        "retried": t("{user} had it tried again", user=user),
     }
     return words.get(kind) or code(kind, 60)
 

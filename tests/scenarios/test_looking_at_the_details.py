@@ -38,10 +38,10 @@ def test_the_details_tell_what_happened_in_order_each_with_who_did_it(office: Of
     story = [
         EN("{user} asked for the copy", user="<@U0ANA>"),
         EN("worker {worker} was lost", worker=f"`{held['worker']}`"),
-        EN("{user} asks to pause it", user="<@U0BOB>"),
+        EN("{user} asked to pause it", user="<@U0BOB>"),
         EN("paused, for {user}", user="<@U0BOB>"),
-        EN("{user} lets it go on", user="<@U0ANA>"),
-        EN("attempt {n} begins, in worker {worker}", n=3, worker=f"`{job['worker']}`"),
+        EN("{user} let it go on", user="<@U0ANA>"),
+        EN("attempt {n} began, in worker {worker}", n=3, worker=f"`{job['worker']}`"),
         EN("completed, {rows} on both sides", rows=EN.rows(job["total_records"])),
         EN("Slowest chunks"),
     ]

@@ -338,9 +338,9 @@ def test_a_long_story_shows_its_end_and_counts_the_rest() -> None:
     events = tuple(Happening("claimed", NOW, number, None, {"worker": "w"}) for number in range(1, 201))
     said = plain(details(job(), Timeline(events, ()), EN)["blocks"])
     assert "160 earlier events" in said
-    assert "attempt 160 begins" not in said
-    assert "attempt 161 begins" in said
-    assert "attempt 200 begins" in said
+    assert "attempt 160 began" not in said
+    assert "attempt 161 began" in said
+    assert "attempt 200 began" in said
 
 
 def offered(shape: dict[str, Any]) -> list[str]:
