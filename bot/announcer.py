@@ -90,7 +90,7 @@ class Announcer:
     def update(self, job: JobSnapshot) -> None:
         """Shows at once what somebody did. It counts in the minute of edits, and isn't dropped for it."""
         self._may_edit()
-        self.show_card(job)
+        self.show_card(job, look_first=job.message_ts is None)
 
     def show_card(self, job: JobSnapshot, *, look_first: bool = False) -> str:
         """Brings the card to the job's state: edits it, or posts and pins it where there is none.

@@ -84,8 +84,10 @@ class Courier:
         look_first = due.tries > 0
         match due.kind:
             case Kind.CARD:
-                # A card that is there already, of a job that is tried again, has to be pinned again.
-                self._announcer.show_card(job, look_first=look_first or job.message_ts is not None)
+                # A card that is there already, of a job that is tried again, has to be pinned again; and
+                # one that is asked for in a later attempt is never the first.
+                again = job.message_ts is not None or due.attempt > 0
+                self._announcer.show_card(job, look_first=look_first or again)
             case Kind.UPDATE:
                 self._announcer.update(job)
             case Kind.ENDING if job.status.is_live or due.attempt != job.attempt:

@@ -114,7 +114,7 @@ def empty_liquidation(liquidation_id: int, label: str | None, t: Translator) -> 
 def started(job_id: int, t: Translator) -> Message:
     return said(
         t("Job {id} is on its way. Its card shows how far it is.", id=job_id),
-        hint=_ask_for(job_id, t),
+        hint=ask_for(job_id, t),
     )
 
 
@@ -128,7 +128,7 @@ def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Messag
             job=job.id,
             user=user,
         )
-        return said(text, hint=to_card(link, t) or _ask_for(job.id, t))
+        return said(text, hint=to_card(link, t) or ask_for(job.id, t))
     text = t(
         "Liquidation {id} is being copied already: job {job}, {state}, {progress}, asked for by {user}.",
         id=job.liquidation_id,
@@ -137,12 +137,12 @@ def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Messag
         progress=progress(job, t),
         user=user,
     )
-    return said(text, hint=to_card(link, t) or _ask_for(job.id, t))
+    return said(text, hint=to_card(link, t) or ask_for(job.id, t))
 
 
 def pressed_before(job: JobSnapshot, link: str | None, t: Translator) -> Message:
     text = t("You pressed this before: it became job {job}, {state}.", job=job.id, state=state(job, t))
-    return said(text, hint=to_card(link, t))
+    return said(text, hint=to_card(link, t) or ask_for(job.id, t))
 
 
 def to_card(link: str | None, t: Translator) -> str:
@@ -153,7 +153,8 @@ def to_card(link: str | None, t: Translator) -> str:
     return f"<{link}|{words}>"
 
 
-def _ask_for(job_id: int, t: Translator) -> str:
+def ask_for(job_id: int, t: Translator) -> str:
+    """The command that tells about the job, wherever its card is."""
     return t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job_id}")
 
 

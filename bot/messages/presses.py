@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
-from bot.messages.answers import said, to_card
+from bot.messages.answers import ask_for, said, to_card
 from bot.messages.blocks import Message
 from bot.messages.card import state
 
@@ -16,4 +16,4 @@ def not_now(job: JobSnapshot, link: str | None, t: Translator) -> Message:
         id=job.id,
         state=state(job, t),
     )
-    return said(text, hint=to_card(link, t))
+    return said(text, hint=to_card(link, t) or ask_for(job.id, t))
