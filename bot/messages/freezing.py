@@ -55,7 +55,7 @@ def no_reason(text: str, t: Translator, meant: str | None) -> Message:
     step = t("A freeze stops every copy; a single one is paused on its card.")
     works = usage(t, meant, example=_example(t))
     return said(
-        t("“{text}” is no reason, so nothing was frozen.", text=harmless(text)), hint=f"{works} {step}"
+        t("“{text}” is no reason, so nothing was frozen.", text=harmless(text)), hint=f"{step} {works}"
     )
 
 
