@@ -69,16 +69,8 @@ class Surface:
         return [copy.name for copy in self.file.copies]
 
     def copy_named(self, name: str | None) -> CopySection | None:
-        """The configured copy of that name."""
-        return next((copy for copy in self.file.copies if copy.name == name), None)
-
-    def copy_meant(self, name: str | None, user_id: str) -> CopySection | None:
-        """The configured copy of that name; without a name the first that this person may run, or else
-        the first, of which the refusal then speaks."""
-        if name is not None:
-            return self.copy_named(name)
-        own = (copy for copy in self.file.copies if self.permissions.may_copy(user_id, copy).allowed)
-        return next(own, self.file.copies[0])
+        """The configured copy of that name; the first one for None."""
+        return next((copy for copy in self.file.copies if name in {None, copy.name}), None)
 
     def refusal(
         self,

@@ -19,7 +19,7 @@ from bot.app import build_app
 from bot.charts import Charts
 from bot.commands.copy_verify import RESPOND_SECONDS, CopyVerify
 from bot.commands.surface import Surface
-from bot.config_file import CopySection, File, SlackSection
+from bot.config_file import CopySection, SlackSection
 from bot.courier import Courier
 from bot.i18n import translator
 from bot.jobs.failure import Failure
@@ -203,14 +203,6 @@ def test_what_starts_nothing_is_for_everybody_who_may_run_any_copy(slack: LocalS
     assert asked.may_copy("U0CARLA").allowed
     assert asked.may_copy("U0ANA").allowed
     assert not by_copy(slack, SHARED).may_copy("U0CARLA").allowed
-
-
-def test_without_a_name_the_first_copy_that_one_may_run_is_meant(slack: LocalSlack, jobs: Jobs) -> None:
-    file = File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(SHARED, OWN))
-    surface = surface_of(client(slack.bot_token, slack.api_url), jobs, file=file)
-    assert surface.copy_meant(None, "U0ANA") == SHARED
-    assert surface.copy_meant(None, "U0CARLA") == OWN
-    assert surface.copy_meant("items", "U0CARLA") == SHARED  # who asks by name is refused by name
 
 
 def test_a_group_that_can_t_be_asked_about_hides_no_member_of_another(slack: LocalSlack) -> None:
