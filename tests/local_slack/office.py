@@ -94,7 +94,9 @@ class Office:
             client=client, token_verification_enabled=False, raise_error_for_unhandled_request=False
         )
         self._register()
-        self._handler = SocketModeHandler(self.app, slack.app_token, ping_interval=0.5)
+        # A connection is stale after four of these; while the SDK changes to another one, it hears nothing
+        # for three seconds.
+        self._handler = SocketModeHandler(self.app, slack.app_token, ping_interval=1.0)
         self._handler.connect()
         slack.wait_connected()
 
