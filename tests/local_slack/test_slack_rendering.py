@@ -14,6 +14,7 @@ from dev.slack.render.html import el, join
 from dev.slack.render.markdown import markdown
 from dev.slack.render.mrkdwn import mrkdwn, plain_text
 from dev.slack.render.reader import Reader
+from dev.slack.render.rich import rich_text
 from dev.slack.render.sight import Sight
 from dev.slack.render.words import ES
 from dev.slack.server import build_core
@@ -79,6 +80,13 @@ def test_a_date_is_written_in_the_readers_words_and_time_zone(ana: Reader, bob: 
     now = ana.core.clock.now()
     assert ">hoy<" in mrkdwn(f"<!date^{int(now)}^{{date_short_pretty}}|x>", ana)
     assert ">yesterday<" in mrkdwn(f"<!date^{int(now) - 86_400}^{{date_pretty}}|x>", bob)
+
+
+def test_a_date_in_a_table_is_the_readers_as_well(ana: Reader, bob: Reader) -> None:
+    date = {"type": "date", "timestamp": 1795534208, "format": "{date_short} {time}", "fallback": "in UTC"}
+    cell = {"elements": [{"type": "rich_text_section", "elements": [date]}]}
+    assert "<time>24 nov 2026 16:30</time>" in rich_text(cell, ana)
+    assert re.search(r"<time>Nov 24, 2026 10:30\sAM</time>", rich_text(cell, bob))
 
 
 def test_links_lead_out_in_a_new_window_and_permalinks_to_the_message_on_this_page(ana: Reader) -> None:

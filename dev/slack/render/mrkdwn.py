@@ -145,7 +145,7 @@ def _angle(inner: str, reader: Reader) -> Html:
 def _special(name: str, label: str, reader: Reader) -> Html:
     date = _DATE.match(name)
     if date is not None:
-        when = el("time", _date(int(date[1]), date[2], reader), title=reader.day(date[1], "full"))
+        when = el("time", date_shown(int(date[1]), date[2], reader), title=reader.day(date[1], "full"))
         return link(_unescaped(date[3]), when, reader) if date[3] else when
     if name.startswith("subteam^"):
         return el("span", f"@{reader.group_name(name.removeprefix('subteam^'))}", class_="mention")
@@ -154,7 +154,7 @@ def _special(name: str, label: str, reader: Reader) -> Html:
     return join(_unescaped(label or f"<!{name}>"))
 
 
-def _date(unix: int, form: str, reader: Reader) -> str:
+def date_shown(unix: int, form: str, reader: Reader) -> str:
     """`{date_short_pretty} {time_secs}` in the words and the time zone of whoever reads."""
     values = {
         "date_num": lambda: reader.moment(unix).strftime("%Y-%m-%d"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from dev.slack.jsontypes import Json
 from dev.slack.render.html import Html, Node, el, join
-from dev.slack.render.mrkdwn import emoji_of, link, mention
+from dev.slack.render.mrkdwn import date_shown, emoji_of, link, mention
 from dev.slack.render.reader import Reader
 
 
@@ -53,7 +53,8 @@ def _content(run: Json, reader: Reader) -> Html:
             name = str(run.get("name"))
             return el("span", emoji_of(name) or f":{name}:", class_="emoji", title=f":{name}:")
         case "date":
-            return el("time", str(run.get("fallback") or reader.day(float(run.get("timestamp") or 0))))
+            form = str(run.get("format") or "{date}")
+            return el("time", date_shown(int(run.get("timestamp") or 0), form, reader))
         case "color":
             return el("code", str(run.get("value")))
         case _:
