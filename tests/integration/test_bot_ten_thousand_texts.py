@@ -46,7 +46,8 @@ SECONDS = 1.0
 MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
 COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
 PEOPLE = ["U0ANA", "U0BOB", "U0CARLA"]
-MENTIONS = {"<!channel>", "<!here>", "<@U0BOB>"}
+#: Nobody is to be called by what was typed. Carla may freeze nothing, so no answer speaks of her.
+MENTIONS = {"<!channel>", "<!here>", "<@U0CARLA>"}
 EN = translator("en")
 ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)"
 
@@ -54,7 +55,7 @@ ITEMS = "CREATE TABLE items (id bigint PRIMARY KEY, liquidation_id bigint NOT NU
 VOCABULARY = r"""
 42 #42 42, "42" 42. 042 -42 +42 4_2 42x 0 ٤٢ ４２ 1.234 4e1 0x2a NaN ² 9223372036854775808
 items itmes ITEMS notes nosuch items; help hlep ayuda ? --help status stauts mine liquidation retry
-<!channel> <!here> <@U0BOB> <#C0PAYROLL> <https://evil.example|click> @channel *bold* `code` ``` _it_ &lt;
+<!channel> <!here> <@U0CARLA> <#C0PAYROLL> <https://evil.example|click> @channel *bold* `code` ``` _it_ &lt;
 > & :boom: ñandú '; -- DROP TABLE OR 1=1 pg_sleep(10) | \ {id} {} %s %(id)s $1 off verify liquidación ~no~
 """
 #: Those of them that mean something to a command, or nearly.
@@ -197,8 +198,7 @@ def test_each_is_answered_in_under_a_second_none_raises_and_none_starts_anything
         assert answer["text"].strip(), typed[at]
         check_message_blocks(answer["blocks"])
         said = json.dumps(answer, ensure_ascii=False)
-        mentions = {"<!channel>", "<!here>"} if typed[at][0] == FREEZE_COMMAND else MENTIONS
-        assert not any(mention in answer["text"] for mention in mentions), said
+        assert not any(mention in answer["text"] for mention in MENTIONS), said
         assert "Traceback" not in said
 
     answers = [json.dumps(answer) for _, answer in bot.mailbox.answers.values()]
