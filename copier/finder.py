@@ -80,9 +80,9 @@ class Finder:
         self._mostly = max(len(missing), len(surplus)) > MOST * max(len(ours), len(theirs))
         if len(theirs) - len(surplus) != unchanged:
             # Two rows share a hash: it doesn't tell them apart, so it doesn't decide.
-            return self._to_replace(connection, part)
+            return self._to_replace(connection, part, source)
         if self._mostly:
-            return self._to_replace(connection, part, unchanged)
+            return self._to_replace(connection, part, source, unchanged)
         missing_keys = self._keys("prod", self._reader, self._source, part, missing)
         surplus_keys = self._keys("consulta", connection, self._target, part, surplus)
         counts = Counts.of(missing_keys, surplus_keys, unchanged)
@@ -103,23 +103,32 @@ class Finder:
         difference = Difference.between(ours, theirs)
         return len(difference.missing) > MOST * len(ours) and len(difference.surplus) > MOST * len(theirs)
 
-    def _to_replace(self, connection: Connection, part: KeyRange, unchanged: int = 0) -> Found:
-        """Of a range that is replaced as a whole: but for the unchanged, a common key counts as updated."""
-        (keys, source), (other_keys, _) = self._both(
+    def _to_replace(
+        self, connection: Connection, part: KeyRange, source: Digest | None = None, unchanged: int = 0
+    ) -> Found:
+        """Of a range that is replaced as a whole: but for the unchanged, a common key counts as updated.
+
+        ``source`` is prod's digest where the look has given it.
+        """
+        ours, theirs = self._both(
             connection,
             lambda side: (
-                statements.digests(side, part) if side.is_source else statements.key_digest(side, part)
+                statements.digests(side, part)
+                if side.is_source and source is None
+                else statements.key_digest(side, part)
             ),
-            _two_digests,
+            lambda result: tuple(result.one()),
         )
-        if keys == other_keys:
-            return Found(Counts(updated=keys.rows - unchanged, unchanged=unchanged), source)
-        ours, theirs = self._both(
+        rows = ours[0]
+        source = source or Digest(rows, ours[2])
+        if ours[:2] == theirs:
+            return Found(Counts(updated=rows - unchanged, unchanged=unchanged), source)
+        keys = self._both(
             connection,
             lambda side: statements.key_hashes(side, part),
             lambda result: unpacked(result.scalar_one()),
         )
-        counts = Counts.of(ours, theirs, unchanged)
+        counts = Counts.of(*keys, unchanged)
         return Found(replace(counts, updated=counts.updated - unchanged), source)
 
     @staticmethod
@@ -147,9 +156,3 @@ class Finder:
 def _asked(side: Side, connection: Connection, statement: Composable, read: Callable[[Any], T]) -> T:
     with failures_of(side):
         return read(run(connection, statement))
-
-
-def _two_digests(result: Any) -> tuple[Digest, Digest]:
-    """Of the keys and, where it was asked for, of the rows."""
-    rows, keys, *values = result.one()
-    return Digest(rows, keys), Digest(rows, *values or (0,))
