@@ -15,15 +15,15 @@ from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StaleAttempt
-from bot.jobs.claim import Claim, end_sessions_of_earlier_attempts, label_of
+from bot.jobs.claim import Claim, end_sessions_of_earlier_attempts
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyEvent, CopyJob
-from bot.jobs.outbox import Kind, announce_ending, tell
+from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Approval, Phase, Status, Wish
 from bot.jobs.wishes import Orders, is_frozen, settle
 from copier import Plan, Proof
 
-__all__ = ["Claim", "Lifecycle", "announce_ending", "label_of"]
+__all__ = ["Claim", "Lifecycle"]
 
 #: A queue's clock and consulta's may differ by so much.
 CLOCKS = timedelta(seconds=2)
@@ -232,7 +232,7 @@ class Lifecycle:
             stop_requested=None,
             **values,
         )
-        announce_ending(connection, claim.job_id)
+        tell(connection, Kind.ENDING, CopyJob.id == claim.job_id)
         took_long = CopyJob.copying_since <= func.now() - self._chart
         tell(connection, Kind.CHART, CopyJob.id == claim.job_id, took_long)
 

@@ -65,11 +65,6 @@ def tell(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None
     _announce(connection, chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id))
 
 
-def announce_ending(connection: Connection, job_id: int) -> None:
-    """Puts the ending into the outbox where the job has a channel to tell it in."""
-    tell(connection, Kind.ENDING, CopyJob.id == job_id)
-
-
 def _announce(connection: Connection, chosen: Select[int, int, str]) -> None:
     """A courier that has the message in hand keeps it; the next one delivers what is new since."""
     statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)

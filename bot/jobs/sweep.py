@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bot.jobs.approvals import expire
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyEvent, CopyJob
-from bot.jobs.outbox import Kind, announce_ending, tell
+from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Approval, Status, Wish
 from bot.jobs.wishes import is_frozen, settle
 
@@ -69,7 +69,7 @@ class Sweep:
             .returning(CopyJob.id, CopyJob.attempt)
         ).all()
         for job in jobs:
-            announce_ending(connection, job.id)
+            tell(connection, Kind.ENDING, CopyJob.id == job.id)
             _event(connection, job.id, job.attempt, "failed", message=sentence, **failure.as_json())
         return [job.id for job in jobs]
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
-from bot.messages.blocks import Message, code, context, harmless, section
+from bot.messages.blocks import Message, code, context, harmless, said, section
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
-from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
-
-
-def said(text: str, *, hint: str = "") -> Message:
-    """One sentence, with a quieter one below."""
-    blocks = [section(text)] + ([context(hint)] if hint else [])
-    return Message(f"{text} {hint}".strip(), blocks)
+from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND, ask_for
 
 
 def usage(t: Translator, meant: str | None = None, *, example: str = f"{COPY_COMMAND} 42") -> str:
@@ -151,11 +145,6 @@ def to_card(link: str | None, t: Translator) -> str:
         return ""
     words = t("Go to its card")
     return f"<{link}|{words}>"
-
-
-def ask_for(job_id: int, t: Translator) -> str:
-    """The command that tells about the job, wherever its card is."""
-    return t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job_id}")
 
 
 def asked_anew(t: Translator, *, moved: bool) -> str:

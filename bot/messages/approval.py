@@ -5,9 +5,9 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Approval, Status
-from bot.messages.blocks import Block, Message, at, button, context, harmless, section
+from bot.messages.blocks import Block, Message, at, button, harmless, said
 from bot.messages.moving import why
-from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND
+from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND, ask_for
 
 APPROVE_ACTION = "job.approve"
 REJECT_ACTION = "job.reject"
@@ -63,25 +63,25 @@ def ask_again(job: JobSnapshot, t: Translator) -> str:
 
 def asked_job(job_id: int, approvers: tuple[str, ...], t: Translator) -> Message:
     """To the requester, after the press: the job is there, and waits."""
-    return _said(
+    return said(
         t("Job {id} waits for somebody else's approval. Its card in this channel asks for it.", id=job_id),
-        t("They may approve it: {who}.", who=", ".join(approvers[:10])) if approvers else "",
+        hint=t("They may approve it: {who}.", who=", ".join(approvers[:10])) if approvers else "",
     )
 
 
 def own(job: JobSnapshot, t: Translator) -> Message:
-    return _said(
+    return said(
         t("You asked for this copy yourself: somebody else has to approve or reject it."),
-        t("They may: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else "",
+        hint=t("They may: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else "",
     )
 
 
 def approved(job: JobSnapshot, t: Translator) -> Message:
-    return _said(t("Approved: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
+    return said(t("Approved: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
 
 
 def rejected(job: JobSnapshot, t: Translator) -> Message:
-    return _said(t("Rejected: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
+    return said(t("Rejected: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
 
 
 def too_late(job: JobSnapshot, t: Translator) -> Message:
@@ -99,25 +99,21 @@ def too_late(job: JobSnapshot, t: Translator) -> Message:
         case _:
             words = t("The time to approve job {id} is over.", id=job.id)
     if job.status is Status.CANCELLED:
-        return _said(words, ask_again(job, t))
-    return _said(words, t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job.id}"))
+        return said(words, hint=ask_again(job, t))
+    return said(words, hint=ask_for(job.id, t))
 
 
 def no_such(job_id: str, t: Translator) -> Message:
     latest = t("`{command}` lists the latest ones.", command=STATUS_COMMAND)
-    return _said(t("There is no job {id} to approve.", id=harmless(job_id, 20)), latest)
+    return said(t("There is no job {id} to approve.", id=harmless(job_id, 20)), hint=latest)
 
 
 def not_in_private(copy_name: str, t: Translator) -> Message:
     """Nobody else could see the card there, let alone press it."""
-    return _said(
+    return said(
         t(
             "A copy of `{name}` needs somebody else's approval, and nobody else can see this place.",
             name=copy_name,
         ),
-        t("Ask again in a channel where those who may approve it are."),
+        hint=t("Ask again in a channel where those who may approve it are."),
     )
-
-
-def _said(text: str, hint: str = "") -> Message:
-    return Message(f"{text} {hint}".strip(), [section(text)] + ([context(hint)] if hint else []))

@@ -113,6 +113,12 @@ def harmless(text: str, limit: int = 60) -> str:
     return escaped(cut(text.translate(_LOOK_ALIKE), limit))
 
 
+def said(text: str, *, hint: str = "") -> Message:
+    """One sentence, with a quieter one below."""
+    blocks = [section(text)] + ([context(hint)] if hint else [])
+    return Message(f"{text} {hint}".strip(), blocks)
+
+
 def code(text: str, limit: int = 200) -> str:
     """A name as code, to be read and copied as it is; nothing formats in there but a backtick ends it."""
     return f"`{escaped(cut(text.translate(_ENDS_CODE), limit))}`"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import Freeze
-from bot.messages.answers import said, usage
-from bot.messages.blocks import Message, context, harmless, section
+from bot.messages.answers import usage
+from bot.messages.blocks import Message, context, harmless, said, section
 from bot.messages.naming import FREEZE_COMMAND, frozen_by, frozen_since, mention
 
 

@@ -46,3 +46,8 @@ def frozen_since(freeze: Freeze, t: Translator) -> str:
         reason = harmless(freeze.reason, limit=300)
         return t("Frozen by {user} since {moment}: {reason}", reason=reason, **names)
     return t("Frozen by {user} since {moment}", **names)
+
+
+def ask_for(job_id: int, t: Translator) -> str:
+    """The command that tells about the job, wherever its card is."""
+    return t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job_id}")

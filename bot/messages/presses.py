@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
-from bot.messages.answers import ask_for, said, to_card
-from bot.messages.blocks import Message
+from bot.messages.answers import to_card
+from bot.messages.blocks import Message, said
 from bot.messages.card import state
+from bot.messages.naming import ask_for
 
 
 def not_now(job: JobSnapshot, link: str | None, t: Translator) -> Message:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
-from bot.messages.answers import said, to_card
-from bot.messages.blocks import Block, Message, code, context, harmless, header, section
+from bot.messages.answers import to_card
+from bot.messages.blocks import Block, Message, code, context, harmless, header, said, section
 from bot.messages.card import card, doing, progress, state
 from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND
 from bot.messages.tables import jobs_table

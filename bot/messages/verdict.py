@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.i18n import Translator
-from bot.messages.answers import said
-from bot.messages.blocks import Message, at, code, context, section
+from bot.messages.blocks import Message, at, code, context, said, section
 from bot.messages.naming import COPY_COMMAND
 from copier import Comparison, Proof
 
