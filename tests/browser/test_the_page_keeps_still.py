@@ -14,12 +14,16 @@ from .kit import options
 Json = dict[str, Any]
 
 
+def unasked(text: str, action_id: str) -> Json:
+    """A button that takes effect at once."""
+    return {name: value for name, value in button(text, action_id).items() if name != "confirm"}
+
+
 def blocks(title: str) -> list[Json]:
     """Without block ids: Slack makes up new ones with each edit."""
     row = card(title, button("Copy", "size_go"))
     more = {"type": "overflow", "action_id": "size_more", "options": options("Pause", "Stop")}
-    quiet = {**button("Quiet", "size_quiet"), "confirm": None}
-    row[1]["elements"] += [more, {key: value for key, value in quiet.items() if value}]
+    row[1]["elements"] += [more, unasked("Quiet", "size_quiet")]
     return row
 
 
@@ -113,7 +117,7 @@ def test_a_button_goes_on_spinning_while_its_message_is_edited(
     office: Office, room: str, open_desk: OpenDesk
 ) -> None:
     def waiting(title: str) -> list[Json]:
-        return card(title, {k: v for k, v in button("Wait", "hold").items() if k != "confirm"})
+        return card(title, unasked("Wait", "hold"))
 
     ts = str(office.app.client.chat_postMessage(channel=room, text="t", blocks=waiting("First"))["ts"])
     bob = open_desk(office.slack.url, "U0BOB", room)

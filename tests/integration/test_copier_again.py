@@ -142,9 +142,7 @@ VALUES = st.sampled_from([None, "1", "1.0", "2", "NaN"])
 TABLES = st.dictionaries(st.integers(0, 40), VALUES)
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(TABLES, TABLES, st.integers(1, 15), st.integers(1, 3))
 def test_the_counts_are_those_that_sql_counts(
     sides: Sides, ours: dict[int, str | None], theirs: dict[int, str | None], chunk_rows: int, parallel: int

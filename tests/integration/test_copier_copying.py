@@ -344,9 +344,7 @@ tables = st.dictionaries(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(tables, tables, st.integers(1, 6), st.sampled_from([1, 3]))
 def test_whatever_the_sides_held_consulta_holds_prods_rows_afterwards_and_all_its_own_others(
     sides: Sides,

@@ -324,9 +324,7 @@ def holds(part: KeyRange, key: int) -> bool:
     )
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(st.sets(st.integers(-50, 50)), st.lists(st.integers(1, 12), min_size=1), st.sets(st.integers(-60, 60)))
 def test_every_key_of_either_side_lies_in_exactly_one_range_however_long_each_is(
     sides: Sides, ours: set[int], sizes: list[int], theirs: set[int]

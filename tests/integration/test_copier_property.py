@@ -97,7 +97,6 @@ def fill(database: Database, shape: Shape, wanted: dict[int, Row]) -> None:
 @settings(
     max_examples=20,
     phases=[Phase.explicit, Phase.generate],  # what fails is small as it is, and to shrink it takes minutes
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     database=None,
 )

@@ -115,6 +115,16 @@ class Office:
         worker.wait_for_line("ready for action")
         return worker
 
+    def with_work(self, **settings: float) -> dict[str, str]:
+        """The environment of a process with these settings under ``[work]``, in the place of the house's."""
+        config = self.stack.config_path.read_text("utf-8").splitlines()
+        lines = [line for line in config if line.partition(" =")[0] not in settings]
+        place = lines.index("[work]") + 1
+        lines[place:place] = [f"{name} = {value}" for name, value in settings.items()]
+        path = self.stack.folder / f"{'-'.join(settings)}.toml"
+        path.write_text("\n".join(lines), "utf-8")
+        return {"TRASPASO_CONFIG": str(path)}
+
     def worker_of(self, job: Row) -> Child:
         """The one that holds this job, by the process that the row names."""
         pid = int(job["worker"].rpartition(":")[2])

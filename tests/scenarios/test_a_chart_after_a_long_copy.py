@@ -17,10 +17,7 @@ def test_a_long_copy_ends_with_a_chart_and_a_short_one_without(office: Office, s
     short = scene.start()
     scene.completed(short)
     assert not any(reply.files for reply in replies(scene, short))
-    config = office.stack.config_path.read_text("utf-8")
-    impatient = office.stack.folder / "impatient.toml"
-    impatient.write_text(config.replace("\n[work]", "\n[work]\nchart_seconds = 0.001"), "utf-8")
-    office.own_worker({"TRASPASO_CONFIG": str(impatient)})
+    office.own_worker(office.with_work(chart_seconds=0.001))
     job_id = scene.start()
     job = scene.completed(job_id)
     ending, picture = replies(scene, job_id)

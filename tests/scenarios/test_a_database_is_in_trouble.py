@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -66,13 +65,10 @@ def test_a_database_that_is_away_for_a_while_is_waited_for(office: Office, scene
 
 
 def test_a_database_that_stays_away_fails_the_job_in_the_end_and_a_retry_brings_it_home(
-    office: Office, scene: Scene, tmp_path: Path
+    office: Office, scene: Scene
 ) -> None:
-    soon_enough = tmp_path / "traspaso.toml"
-    config = office.stack.config_path.read_text("utf-8")
-    soon_enough.write_text(config.replace("\n[work]", "\n[work]\nmax_failures = 3"), "utf-8")
     scene.seed()
-    with line_to(office, "prod", TRASPASO_CONFIG=str(soon_enough)) as proxy:
+    with line_to(office, "prod", **office.with_work(max_failures=3)) as proxy:
         proxy.refuse()
         job_id = scene.start()
         job = scene.ended(job_id, "failed")

@@ -250,10 +250,7 @@ def test_the_shell_does_what_the_buttons_do(office: Office, scene: Scene) -> Non
 @pytest.mark.parametrize("kind", ["pause", "cancel"])
 def test_a_stop_is_felt_while_the_cap_makes_the_copy_wait(office: Office, scene: Scene, kind: str) -> None:
     """Between two chunks of a copy that is capped at a few rows a second, minutes may pass."""
-    config = office.stack.config_path.read_text("utf-8")
-    slow = office.stack.folder / "slow.toml"
-    slow.write_text(config.replace("\n[work]", "\n[work]\nrows_per_second = 20"), "utf-8")
-    office.own_worker({"TRASPASO_CONFIG": str(slow)})
+    office.own_worker(office.with_work(rows_per_second=20))
     scene.seed()
     job_id = scene.start()
     until(lambda: scene.job(job_id)["chunks_done"] > 0, what="a chunk")

@@ -81,10 +81,7 @@ def test_a_copy_can_be_cancelled_while_all_is_frozen(scene: Scene) -> None:
 def test_a_freeze_lifted_while_the_worker_is_about_to_stop_for_it_costs_no_sweep(
     office: Office, scene: Scene
 ) -> None:
-    config = office.stack.config_path.read_text("utf-8")
-    seldom = office.stack.folder / "seldom.toml"
-    seldom.write_text(config.replace("sweep_seconds = 0.5", "sweep_seconds = 3600"), "utf-8")
-    office.own_worker({"TRASPASO_CONFIG": str(seldom)})
+    office.own_worker(office.with_work(sweep_seconds=3600))
     scene.seed()
     with scene.roadblock() as roadblock:
         job_id = scene.start()

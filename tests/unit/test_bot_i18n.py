@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.i18n import translator
@@ -12,7 +12,6 @@ from bot.messages.blocks import bar
 EN, ES = translator("en"), translator("es")
 
 
-@settings(deadline=None)
 @given(st.integers(1, 10**12), st.data())
 @example(100, None)
 def test_a_percent_is_never_more_than_what_is_there(total: int, data: st.DataObject | None) -> None:

@@ -243,7 +243,7 @@ def test_a_card_is_not_changed_by_being_shown_twice() -> None:
     assert card(dataclasses.replace(seen, copied=125_000), EN) != before
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(name=names, table=names, user=names)
 @example(name="&" * 3000, table="<" * 3000, user="`" * 100)
 def test_hostile_names_break_no_message(name: str, table: str, user: str) -> None:
@@ -397,7 +397,6 @@ counts = st.builds(Count, st.none(), st.just(False)) | st.builds(
 )
 
 
-@settings(deadline=None)
 @given(name=names, in_prod=counts, in_consulta=counts)
 @example(name="\x01" * 300, in_prod=Count(0, True), in_consulta=Count(2, True))
 @example(name='"' * 300, in_prod=Count(1, True), in_consulta=Count(None, False))
@@ -430,7 +429,7 @@ def test_every_offer_fits_into_its_button_and_comes_back_from_it(
     assert ("confirm" in actions["elements"][0]) == (in_prod == Count(0, True))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(SHAPES), max_size=40), names)
 def test_a_long_list_of_jobs_is_shown_within_slack_s_limits(shapes: list[dict[str, Any]], name: str) -> None:
     jobs = [job(**shape | {"id": number, "label": name}) for number, shape in enumerate(shapes, 1)]
@@ -452,7 +451,7 @@ def test_long_lists_of_latest_jobs_keep_their_links_whole() -> None:
         assert len(json.dumps(table["rows"])) < 10_000
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=20), names)
 def test_tables_take_any_name(shapes: list[dict[str, Any]], name: str) -> None:
     jobs = [
@@ -597,7 +596,7 @@ def test_what_slack_shows_at_the_time_of_the_snapshot_is_its_own_date() -> None:
     assert f"<!date^{int(seen.as_of.timestamp())}^" in plain(card(seen, EN).blocks)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(SHAPES), max_size=60), names)
 @example([SHAPES[5]] * 60, "&" * 3000)
 def test_app_home_takes_any_jobs_and_names(shapes: list[dict[str, Any]], name: str) -> None:
@@ -623,7 +622,6 @@ def test_app_home_takes_any_jobs_and_names(shapes: list[dict[str, Any]], name: s
         check_view(home.home(seen, links, t))
 
 
-@settings(deadline=None)
 @given(name=names, period=names, query=names)
 def test_the_modal_takes_any_name_and_period(name: str, period: str, query: str) -> None:
     entries = [Entry(2**63 - 1, name, period), Entry(1, None, None)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.commands.parsing import asks_for_help, number, words
@@ -11,7 +11,6 @@ LARGEST = 2**63 - 1
 texts = st.text() | st.text(st.sampled_from("0123456789٤２²½+-_.eExX \u00a0\t<>@!"), max_size=25)
 
 
-@settings(deadline=None)
 @given(texts)
 @example("٤٢")
 @example("４２")
@@ -32,7 +31,6 @@ def test_any_text_is_read_and_only_ascii_digits_up_to_the_largest_bigint_are_a_n
             assert read is None
 
 
-@settings(deadline=None)
 @given(st.integers(1, LARGEST))
 @example(1)
 @example(LARGEST)
@@ -40,7 +38,6 @@ def test_every_number_of_a_liquidation_can_be_written(value: int) -> None:
     assert number(str(value)) == value
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1), max_size=4))
 def test_words_may_be_parted_by_any_white_space(parts: list[str]) -> None:
     assert words("\u00a0 ".join(parts)) == parts
