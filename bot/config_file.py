@@ -94,7 +94,7 @@ class WorkSection(_Section):
     """How the work is done. Every default is meant to be left alone."""
 
     parallel: Annotated[int, Field(ge=1, le=16)] = Field(default_factory=cores)
-    chunk_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
+    chunk_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 100_000
     chunk_seconds: Annotated[float, Field(gt=0)] = 1.0
     rows_per_second: Annotated[float, Field(gt=0)] | None = None
     standby_lag_mb: Annotated[float, Field(gt=0)] | None = None

@@ -64,7 +64,8 @@ class IndexColumn:
 class Table:
     """A table or view as one side has it.
 
-    ``cascading`` names the foreign keys of other tables that a DELETE here would carry on.
+    ``cascading`` names the foreign keys of other tables that a DELETE here would carry on; ``version`` is
+    the server's, such as 18.
     """
 
     side: Side
@@ -74,6 +75,7 @@ class Table:
     unique_keys: tuple[tuple[str, ...], ...]
     indexes: tuple[tuple[IndexColumn, ...], ...]
     cascading: tuple[str, ...] = ()
+    version: int = 18
 
     @property
     def is_partitioned(self) -> bool:
@@ -97,7 +99,7 @@ class Table:
 _SEARCH_PATH = text("SELECT set_config('search_path', :path, true)")
 
 _TABLE = text("""
-    SELECT c.oid, c.relkind::text AS kind
+    SELECT c.oid, c.relkind::text AS kind, current_setting('server_version_num')::int / 10000 AS version
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = :schema AND c.relname = :name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """)
@@ -221,4 +223,5 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
         unique_keys=tuple(tuple(row.columns) for row in indexes if row.is_unique),
         indexes=tuple(tuple(map(IndexColumn, row.columns, row.sorted, row.by_bytes)) for row in indexes),
         cascading=tuple(cascading),
+        version=found.version,
     )

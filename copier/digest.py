@@ -1,11 +1,7 @@
 """The proof: rows and a digest of each key range, computed inside the servers, on both sides.
 
-A row's hash is PostgreSQL's own 64-bit `hash_record_extended` over all copied columns, each one
-either of a type whose equal values are identical and whose hash takes in every bit, or replaced by the
-bytes that its binary output function sends. So 1.0 and 1.00, -0.0 and 0.0, or two spellings of one
-interval do differ, and 1 and 2^32, which have one hash as bigint. A range's
-digest is the exclusive-or of its rows' hashes: no order, no sorting, and since a key names each row
-once, no two equal hashes that would cancel out.
+A range's digest is the exclusive-or of its rows' hashes (see `copier.rowhash`): no order, no sorting, and
+since a key names each row once, no two equal hashes that would cancel out.
 """
 
 from __future__ import annotations

@@ -15,24 +15,6 @@ from copier.catalog import Column, ColumnType, Table
 from copier.errors import ColumnsDiffer
 from copier.keyset import cast_to
 
-#: Types whose equality is identity, and whose own hash in PostgreSQL takes in every bit. All others
-#: are hashed through their binary output: 1.0 and 1.00 are equal numerics, not identical; and numbers
-#: and times of 64 bits are folded to 32 before they are hashed, so that 1 and 2^32 have one hash.
-IDENTICAL_WHEN_EQUAL = frozenset(
-    {
-        "boolean",
-        "smallint",
-        "integer",
-        "oid",
-        "text",
-        "character varying",
-        "name",
-        "bytea",
-        "date",
-        "uuid",
-    }
-)
-
 #: Widenings between base types that keep every value.
 WIDENINGS = {
     "smallint": {"integer", "bigint", "numeric"},
@@ -123,12 +105,12 @@ def loss(source: ColumnType, target: ColumnType) -> str | None:
     if source.base != target.base:
         if target.base not in WIDENINGS.get(source.base, ()):
             return f"make consulta's column {source.sql}"
-        if target.base == "character varying" and _modifier(target.sql):
+        if target.base == "character varying" and modifier(target.sql):
             return "make consulta's column text"
-        if target.base == "numeric" and _modifier(target.sql):
+        if target.base == "numeric" and modifier(target.sql):
             return "make consulta's column numeric without precision"
         return None
-    wide, narrow = _modifier(target.sql), _modifier(source.sql)
+    wide, narrow = modifier(target.sql), modifier(source.sql)
     element = source.base.removesuffix("[]")
     if element in {"bpchar", '"bit"'} or (element == "interval" and _fields(target.sql)):
         return f"make consulta's column {source.sql}"
@@ -146,7 +128,8 @@ def loss(source: ColumnType, target: ColumnType) -> str | None:
     return None if wide >= narrow else f"make consulta's column {source.sql} or wider"
 
 
-def _modifier(type_sql: str) -> tuple[int, ...]:
+def modifier(type_sql: str) -> tuple[int, ...]:
+    """``(14, 2)`` of ``numeric(14,2)``; empty where the type has none."""
     found = re.search(r"\((-?\d+)(?:,(-?\d+))?\)", type_sql)
     return tuple(int(part) for part in found.groups() if part is not None) if found else ()
 
@@ -160,28 +143,5 @@ def _is_time(base: str) -> bool:
     return base.startswith(("time", "interval"))
 
 
-def _identical_when_equal(pair: Pair) -> bool:
-    """Of one length, char(n) is padded alike: only its blanks would not be hashed."""
-    here, there = pair.source.type, pair.target.type
-    of_one_length = there.base == "bpchar" and here.sql == there.sql and bool(_modifier(there.sql))
-    return there.base in IDENTICAL_WHEN_EQUAL or of_one_length
-
-
 def _crosses_in_binary(pair: Pair) -> bool:
     return all(side.type.portable and side.type.send for side in (pair.source, pair.target))
-
-
-def hashed(pair: Pair, *, of_source: bool) -> sql.Composable:
-    """The expression whose hash stands for the value: equal only where the bytes are identical.
-
-    Both sides hash the value as consulta's type. Types that only text can carry are hashed as text.
-    What a server sends is in the client's encoding, so sides of different encodings hash alike.
-    """
-    value = pair.selected if of_source else sql.Identifier(pair.target.name)
-    kind = pair.target.type
-    if not (kind.portable and kind.send):
-        return sql.SQL("pg_catalog.textsend(({})::text)").format(value)
-    exact = pair.target.deterministic and pair.source.deterministic
-    if exact and pair.source.encoding == pair.target.encoding and _identical_when_equal(pair):
-        return value
-    return sql.SQL("{}({})").format(sql.Identifier(*kind.send), value)

@@ -29,7 +29,7 @@ class Limits:
     ``standby_lag_mb`` pauses the copy while a standby of consulta is that far behind.
     """
 
-    chunk_rows: int = 50_000
+    chunk_rows: int = 100_000
     chunk_seconds: float = 1.0
     parallel: int = field(default_factory=cores)
     rows_per_second: float | None = None

@@ -99,29 +99,27 @@ class _CopyEnd:
             self._drain()
             raise self._error(result)
 
-    def read_block(self) -> bytes:
+    def read_block(self) -> bytearray:
         """The next rows, about `BLOCK_BYTES` of them; empty at the end of the stream."""
-        pieces: list[bytes | memoryview] = []
-        size = 0
+        block = bytearray()
         get_copy_data = self._pgconn.get_copy_data
-        append = pieces.append
-        while size < BLOCK_BYTES and not self._at_end:
-            # The loop that runs once a row: nothing but the call that has to be.
+        while len(block) < BLOCK_BYTES and not self._at_end:
+            # The loop that runs once a row: nothing but what has to be. No row is kept as an object of its
+            # own, of which the garbage collector would have to take care.
             for length, data in map(get_copy_data, _NOT_BLOCKING):
                 if length <= 0:
                     break
-                append(data)
-                size += length
-                if size >= BLOCK_BYTES:
-                    return b"".join(pieces)
+                block += data
+                if len(block) >= BLOCK_BYTES:
+                    return block
             if length == 0:
                 self._wait(select.POLLIN)
                 self._pgconn.consume_input()
             else:
                 self._at_end = True
-        return b"".join(pieces)
+        return block
 
-    def write_block(self, block: bytes) -> None:
+    def write_block(self, block: pq.abc.Buffer) -> None:
         while self._pgconn.put_copy_data(block) == 0:
             self._flush()
         self._flush()

@@ -11,14 +11,18 @@ from copier.catalog import IndexColumn, Table
 from copier.errors import EncodingUnknown, ReferencesCascade
 from copier.keys import key_columns
 from copier.keyset import INTEGERS, Bound, KeyColumn, KeyRange, Keyset, keyset_of
-from copier.match import Matched, Pair, hashed, match_columns
+from copier.match import Matched, Pair, match_columns
 from copier.names import TableName
+from copier.rowhash import row_hash
 from copier.spec import CopySpec
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One side's rows of a liquidation: where they are, how they are ordered, what stands for them."""
+    """One side's rows of a liquidation: where they are, how they are ordered, what stands for them.
+
+    ``oldest`` is the lower version of both servers'.
+    """
 
     table: TableName
     keys: Keyset
@@ -28,6 +32,7 @@ class Slice:
     key_may_be_null: bool
     has_index: bool
     has_versions: bool
+    oldest: int
 
     def within(self, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
         """The range's rows, or those among them with one of these keys."""
@@ -39,9 +44,7 @@ class Slice:
     @property
     def row_hash(self) -> sql.Composable:
         """Of all columns but the liquidation's number, which is the same in all rows."""
-        return _hash(
-            (pair for pair in self.matched.compared if not self._is_number(pair)), of_source=self.is_source
-        )
+        return self._hash(pair for pair in self.matched.compared if not self._is_number(pair))
 
     def _is_number(self, pair: Pair) -> bool:
         """A numeric 42 may be spelled 42.0 as well, an integer may not."""
@@ -53,7 +56,10 @@ class Slice:
     @property
     def key_hash(self) -> sql.Composable:
         names = {column.name for column in self.keys.columns}
-        return _hash([pair for pair in self.matched.pairs if pair.name in names], of_source=self.is_source)
+        return self._hash(pair for pair in self.matched.pairs if pair.name in names)
+
+    def _hash(self, pairs: Iterable[Pair]) -> sql.Composable:
+        return row_hash(pairs, of_source=self.is_source, version=self.oldest)
 
 
 def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) -> tuple[Slice, Slice]:
@@ -84,6 +90,7 @@ def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) ->
             is_source=table is source,
             key_may_be_null=any(not table.column(name).not_null for name in names),
             has_versions=table.kind in {"r", "p"},
+            oldest=min(source.version, target.version),
             has_index=any(_sorts(index, keys) for index in table.indexes),
         )
 
@@ -97,8 +104,3 @@ def _sorts(index: tuple[IndexColumn, ...], keys: Keyset) -> bool:
         column.name == key.name and (column.by_bytes if key.by_bytes else column.sorted)
         for column, key in zip(index, wanted, strict=False)
     )
-
-
-def _hash(pairs: Iterable[Pair], *, of_source: bool) -> sql.Composable:
-    values = sql.SQL(", ").join(hashed(pair, of_source=of_source) for pair in pairs)
-    return sql.SQL("pg_catalog.hash_record_extended(ROW({}), 0)").format(values)

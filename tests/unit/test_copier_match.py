@@ -4,42 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from copier import TableName
-from copier.catalog import Column, ColumnType, Table
-from copier.errors import ColumnsDiffer, Side
-from copier.match import hashed, loss, match_columns
-
-
-def kind(type_sql: str, base: str | None = None, *, portable: bool = True) -> ColumnType:
-    return ColumnType(type_sql, base or base_of(type_sql), ("pg_catalog", "a_send"), portable)
-
-
-def base_of(type_sql: str) -> str:
-    """As format_type(oid, -1) writes the type without its modifier."""
-    head, bracket, rest = type_sql.partition("(")
-    plain = head + rest.partition(")")[2] if bracket else type_sql
-    plain = plain.removesuffix(" year to month").removesuffix(" day to second")
-    element, array = plain.removesuffix("[]"), "[]" if plain.endswith("[]") else ""
-    return {"character": "bpchar", "bit": '"bit"'}.get(element, element) + array
-
-
-def column(
-    name: str, type_sql: str = "text", *, portable: bool = True, exact: bool = True, **flags: bool
-) -> Column:
-    wanted = {"not_null": False, "has_default": False, "is_generated": False, "is_identity": False}
-    return Column(
-        name=name,
-        type=kind(type_sql, portable=portable),
-        collation=None,
-        deterministic=exact,
-        encoding="UTF8",
-        **{**wanted, **flags},
-    )
-
-
-def table(side: Side, *columns: Column) -> Table:
-    return Table(side, TableName("public", "items"), "r", columns, (), ())
-
+from copier.errors import ColumnsDiffer
+from copier.match import loss, match_columns
+from tests.columns import column, kind, table
 
 LOSSLESS = [
     ("bigint", "bigint"),
@@ -152,16 +119,3 @@ def test_types_whose_binary_form_carries_oids_go_as_text() -> None:
         table("consulta", column("a"), column("mood", "mood[]", portable=False)),
     )
     assert not matched.binary
-    assert hashed(matched.pairs[1], of_source=True).as_string() == 'pg_catalog.textsend(("mood")::text)'
-
-
-def test_a_value_is_hashed_by_its_bytes_unless_equal_means_identical() -> None:
-    def hash_of(each: Column) -> str:
-        matched = match_columns(table("prod", each), table("consulta", each))
-        return hashed(matched.pairs[0], of_source=False).as_string()
-
-    assert hash_of(column("v", "integer")) == '"v"'
-    assert hash_of(column("v", "bigint")) == '"pg_catalog"."a_send"("v")'
-    assert hash_of(column("v", "text")) == '"v"'
-    assert hash_of(column("v", "text", exact=False)) == '"pg_catalog"."a_send"("v")'
-    assert hash_of(column("v", "numeric")) == '"pg_catalog"."a_send"("v")'

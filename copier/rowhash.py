@@ -1,0 +1,88 @@
+"""What stands for a row: a 64-bit hash of its compared values, told by PostgreSQL's own functions.
+
+Each value is hashed with a seed of its column's own, and the exclusive-or of these hashes is hashed once
+more, so that two rows that exchange a value don't cancel out. Every bit of a value is taken in: where equal
+values are identical, its type's own hash is asked, and for all other types that of the bytes which the
+binary output sends. So 1.0 and 1.00, -0.0 and 0.0, or two spellings of one interval do differ; and so do
+1 and 2^32, which have one hash as bigint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from psycopg import sql
+
+from copier.match import Pair, modifier
+
+#: Types whose equality is identity, and the hash that takes in every bit of theirs; that of a bigint folds
+#: it to 32 bits, and so is asked for its upper half too. All others are hashed through their binary output:
+#: numeric's hash ignores the sign and the scale, and those of 64-bit times fold them.
+IDENTICAL_WHEN_EQUAL = {
+    "boolean": "hashboolextended",
+    "smallint": "hashint2extended",
+    "integer": "hashint4extended",
+    "bigint": "hashint8extended",
+    "oid": "hashoidextended",
+    "text": "hashtextextended",
+    "character varying": "hashtextextended",
+    "name": "hashnameextended",
+    "bytea": "hashbyteaextended",
+    "date": "hashdateextended",
+    "uuid": "uuid_hash_extended",
+}
+
+#: What SQL can't call in older versions, other than by hashing a record.
+SINCE_18 = frozenset({"hashboolextended", "hashbyteaextended", "hashdateextended"})
+
+
+def row_hash(pairs: Iterable[Pair], *, of_source: bool, version: int) -> sql.Composable:
+    """The expression whose value is one row's hash: an int8, NULL never.
+
+    Both sides hash each value as consulta's type, and by the functions that the lower ``version`` of theirs
+    has.
+    """
+    hashes: list[sql.Composable] = []
+    record: list[sql.Composable] = []
+    for number, pair in enumerate(pairs, 1):
+        value, function = _hashed(pair, pair.selected if of_source else sql.Identifier(pair.target.name))
+        if function in SINCE_18 and version < 18:
+            record.append(value)
+            continue
+        hashes.append(_hash(function, value, number))
+        if function == "hashint8extended":
+            hashes.append(_hash(function, sql.SQL("{} >> 32").format(value), -number))
+    if record:
+        hashes.append(
+            sql.SQL("pg_catalog.hash_record_extended(ROW({}), 0)").format(sql.SQL(", ").join(record))
+        )
+    return sql.SQL("pg_catalog.hashint4extended(0, {})").format(sql.SQL(" # ").join(hashes or [sql.SQL("0")]))
+
+
+def _hash(function: str, value: sql.Composable, seed: int) -> sql.Composable:
+    """That of NULL is 0."""
+    return sql.SQL("coalesce(pg_catalog.{}({}, {}), 0)").format(sql.SQL(function), value, sql.SQL(str(seed)))
+
+
+def _hashed(pair: Pair, value: sql.Composable) -> tuple[sql.Composable, str]:
+    """What is hashed in a value's place, and the function that hashes it.
+
+    Types that only text can carry are hashed as text. What a server sends is in the client's encoding, so
+    sides of different encodings hash alike.
+    """
+    kind = pair.target.type
+    if not (kind.portable and kind.send):
+        return sql.SQL("pg_catalog.textsend(({})::text)").format(value), "hashbyteaextended"
+    function = _function(pair)
+    same_text = pair.target.deterministic and pair.source.deterministic
+    if function and same_text and pair.source.encoding == pair.target.encoding:
+        return value, function
+    return sql.SQL("{}({})").format(sql.Identifier(*kind.send), value), "hashbyteaextended"
+
+
+def _function(pair: Pair) -> str | None:
+    """Of one length, char(n) is padded alike: only its blanks would not be hashed."""
+    here, there = pair.source.type, pair.target.type
+    if there.base == "bpchar" and here.sql == there.sql and modifier(there.sql):
+        return "hashbpcharextended"
+    return IDENTICAL_WHEN_EQUAL.get(there.base)

@@ -1,0 +1,38 @@
+"""Columns and tables as the catalog would tell of them, for tests that ask no server."""
+
+from __future__ import annotations
+
+from copier import TableName
+from copier.catalog import Column, ColumnType, Table
+from copier.errors import Side
+
+
+def kind(type_sql: str, base: str | None = None, *, portable: bool = True) -> ColumnType:
+    return ColumnType(type_sql, base or base_of(type_sql), ("pg_catalog", "a_send"), portable)
+
+
+def base_of(type_sql: str) -> str:
+    """As format_type(oid, -1) writes the type without its modifier."""
+    head, bracket, rest = type_sql.partition("(")
+    plain = head + rest.partition(")")[2] if bracket else type_sql
+    plain = plain.removesuffix(" year to month").removesuffix(" day to second")
+    element, array = plain.removesuffix("[]"), "[]" if plain.endswith("[]") else ""
+    return {"character": "bpchar", "bit": '"bit"'}.get(element, element) + array
+
+
+def column(
+    name: str, type_sql: str = "text", *, portable: bool = True, exact: bool = True, **flags: bool
+) -> Column:
+    wanted = {"not_null": False, "has_default": False, "is_generated": False, "is_identity": False}
+    return Column(
+        name=name,
+        type=kind(type_sql, portable=portable),
+        collation=None,
+        deterministic=exact,
+        encoding="UTF8",
+        **{**wanted, **flags},
+    )
+
+
+def table(side: Side, *columns: Column) -> Table:
+    return Table(side, TableName("public", "items"), "r", columns, (), ())
