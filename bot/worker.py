@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -98,3 +99,4 @@ def boot() -> None:
     sweeper = Sweeper(parts.sweep, queue.put, every_seconds=work.sweep_seconds)
     queue.broker.add_middleware(Background(stop, sweeper, slack.courier))
     dramatiq.set_broker(queue.broker)
+    gc.freeze()  # what is imported stays: no collection in the middle of a copy has to walk it

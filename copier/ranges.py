@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from copier import statements
 from copier.failure import failures_of
 from copier.keyset import Bound, KeyRange
-from copier.session import run
+from copier.session import one_as_text, run
 
 #: No range is cut shorter than that for the sake of the lanes' ending at once.
 LAST_ROWS = 5_000
@@ -64,4 +64,4 @@ class RangeCursor:
         with failures_of("prod"):
             if rows > 1:
                 run(self._connection, statements.move(rows - 1))
-            return tuple(run(self._connection, statements.FETCH).scalar_one())
+            return one_as_text(self._connection, statements.FETCH)

@@ -30,6 +30,13 @@ def run(connection: Connection, statement: sql.Composable) -> Any:
     return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
 
 
+def one_as_text(connection: Connection, statement: sql.Composable) -> tuple[str, ...]:
+    """The one row that comes back, each value as the server writes it. None of them may be NULL."""
+    result = run(connection, statement).cursor.pgresult
+    values = (result.get_value(0, place) for place in range(result.nfields))
+    return tuple(value.decode() for value in values)
+
+
 def milliseconds(seconds: float) -> str:
     """A timeout as PostgreSQL writes it; never zero, which would mean no timeout."""
     return f"{max(1, round(seconds * 1000))}ms"

@@ -96,10 +96,13 @@ def any_row(rows: Slice) -> sql.Composable:
 
 
 def declare(rows: Slice) -> sql.Composable:
-    """Opens the cursor over the keys in order: an index-only scan where there is an index for it."""
+    """Opens the cursor over the keys in order: an index-only scan where there is an index for it.
+
+    It selects them as they are: most are only passed over, and casts would cost as much as the scan.
+    """
     return sql.SQL("DECLARE {} NO SCROLL CURSOR FOR SELECT {} FROM {} WHERE {} ORDER BY {}").format(
         CURSOR,
-        rows.keys.values_as_text,
+        rows.keys.key_names,
         rows.table.identifier,
         rows.keys.whole(rows.liquidation_id),
         rows.keys.order,

@@ -6,6 +6,7 @@ starts when everything is imported, as in a worker that has been up for a while.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -32,6 +33,7 @@ def main(mode: str, liquidation_id: int) -> None:
     request = Request(spec, liquidation_id, None, Requester("shell", "bench", "bench"))
     job_id, _ = parts.store.create(request)
     parts.prod.connect().close()
+    gc.freeze()  # as the worker does
     began, cpu = time.perf_counter(), time.process_time()
     if mode == "proven":
         extra = proven(parts, job_id)
