@@ -64,18 +64,18 @@ class IndexColumn:
 class Table:
     """A table or view as one side has it.
 
-    ``cascading`` names the foreign keys of other tables that a DELETE here would carry on; ``version`` is
-    the server's, such as 18.
+    ``version`` is the server's, such as 18; ``cascading`` names the foreign keys of other tables that a
+    DELETE here would carry on.
     """
 
     side: Side
     name: TableName
     kind: str
+    version: int
     columns: tuple[Column, ...]
     unique_keys: tuple[tuple[str, ...], ...]
     indexes: tuple[tuple[IndexColumn, ...], ...]
     cascading: tuple[str, ...] = ()
-    version: int = 18
 
     @property
     def is_partitioned(self) -> bool:
@@ -200,6 +200,7 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
         side=side,
         name=name,
         kind=found.kind,
+        version=found.version,
         columns=tuple(
             Column(
                 name=row.name,
@@ -223,5 +224,4 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
         unique_keys=tuple(tuple(row.columns) for row in indexes if row.is_unique),
         indexes=tuple(tuple(map(IndexColumn, row.columns, row.sorted, row.by_bytes)) for row in indexes),
         cascading=tuple(cascading),
-        version=found.version,
     )

@@ -21,13 +21,19 @@ def base_of(type_sql: str) -> str:
 
 
 def column(
-    name: str, type_sql: str = "text", *, portable: bool = True, exact: bool = True, **flags: bool
+    name: str,
+    type_sql: str = "text",
+    *,
+    collation: str | None = None,
+    portable: bool = True,
+    exact: bool = True,
+    **flags: bool,
 ) -> Column:
     wanted = {"not_null": False, "has_default": False, "is_generated": False, "is_identity": False}
     return Column(
         name=name,
         type=kind(type_sql, portable=portable),
-        collation=None,
+        collation=collation,
         deterministic=exact,
         encoding="UTF8",
         **{**wanted, **flags},
@@ -35,4 +41,4 @@ def column(
 
 
 def table(side: Side, *columns: Column) -> Table:
-    return Table(side, TableName("public", "items"), "r", columns, (), ())
+    return Table(side, TableName("public", "items"), "r", 18, columns, (), ())

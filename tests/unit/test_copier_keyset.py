@@ -4,22 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from copier.catalog import Column, ColumnType
 from copier.keyset import KeyColumn, KeyRange, Keyset, keyset_of, number_literal
-
-
-def column(name: str, type_sql: str = "bigint", collation: str | None = None, exact: bool = True) -> Column:
-    return Column(
-        name=name,
-        type=ColumnType(type_sql, type_sql, ("pg_catalog", "int8send"), True),
-        not_null=True,
-        has_default=False,
-        is_generated=False,
-        is_identity=False,
-        collation=collation,
-        deterministic=exact,
-        encoding="UTF8",
-    )
+from tests.columns import column
 
 
 def keyset(*columns: KeyColumn, liquidation_type: str = "bigint") -> Keyset:
@@ -60,17 +46,17 @@ def test_a_liquidation_number_never_overflows_the_type_of_its_column(type_sql: s
 
 
 def test_a_text_key_that_the_sides_order_differently_is_compared_by_its_bytes() -> None:
-    liquidation = column("liq")
-    same, other = column("code", "text", "c:en"), column("code", "text", "c:es")
-    fuzzy = column("code", "text", "i:und", exact=False)
+    liquidation = column("liq", "bigint")
+    same, other = column("code", "text", collation="c:en"), column("code", "text", collation="c:es")
+    fuzzy = column("code", "text", collation="i:und", exact=False)
     assert not keyset_of(liquidation, [same], [same]).columns[0].by_bytes
     assert keyset_of(liquidation, [same], [other]).columns[0].by_bytes
     assert keyset_of(liquidation, [fuzzy], [fuzzy]).columns[0].by_bytes
-    assert not keyset_of(liquidation, [column("id")], [column("id")]).columns[0].by_bytes
+    assert not keyset_of(liquidation, [column("id", "bigint")], [column("id", "bigint")]).columns[0].by_bytes
 
 
 def test_a_key_with_the_liquidation_in_it_names_rows_within_the_liquidation_only() -> None:
-    liquidation, number = column("liq"), column("n")
+    liquidation, number = column("liq", "bigint"), column("n", "bigint")
     keys = keyset_of(liquidation, [liquidation, number], [liquidation, number])
     assert [each.name for each in keys.columns] == ["n"]
     assert not keys.across_liquidations

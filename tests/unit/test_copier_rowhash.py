@@ -10,9 +10,9 @@ from copier.rowhash import row_hash
 from tests.columns import column, table
 
 
-def hash_of(each: Column, *, version: int = 18) -> str:
+def hash_of(each: Column) -> str:
     matched = match_columns(table("prod", each), table("consulta", each))
-    whole = row_hash(matched.pairs, of_source=False, version=version).as_string()
+    whole = row_hash(matched.pairs, of_source=False, version=18).as_string()
     return whole.removeprefix("pg_catalog.hashint4extended(0, ").removesuffix(")")
 
 
