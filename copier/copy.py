@@ -84,6 +84,7 @@ class Copy:
         self._plan: Plan | None = None
         self._done: dict[int, KeyRange] = {}
         self._known: dict[int, Chunk] = {}
+        self._readers: list[Connection] = []
         self._steps: list[Generator[Any, None, None]] = []
         self._snapshot = self._moment_of(prod, "prod")
         try:
@@ -158,7 +159,8 @@ class Copy:
         )
         self._done = supply.done
         self._known.clear()
-        writers = [self._writer(known_empty=not plan.holds) for _ in range(self._limits.parallel)]
+        readers = self._lanes_of_prod()
+        writers = [self._writer(reader, known_empty=not plan.holds) for reader in readers]
 
         def work(writer: Writer, part: KeyRange) -> Chunk:
             chunk = writer.put_in_place(part, record)
@@ -173,6 +175,8 @@ class Copy:
                 raise
             supply.begin_again()
             yield from side_by_side(writers[:1], supply.take, work, over)
+        else:
+            self._readers = readers  # all ended well
 
     def _compared(self) -> Generator[Comparison, None, None]:
         done = [self._done[number] for number in sorted(self._done)]
@@ -186,11 +190,8 @@ class Copy:
         moment = self._moment_of(self._consulta, "consulta")
         try:
             lanes = [
-                (
-                    self._snapshot.reader(by_index=self._source.has_index),
-                    moment.reader(by_index=self._into.has_index, in_order=False),
-                )
-                for _ in range(self._limits.parallel)
+                (reader, moment.reader(by_index=self._into.has_index, in_order=False))
+                for reader in self._readers or self._lanes_of_prod()
             ]
             yield from compared(lanes, take, self._source, self._into, self._known)
         finally:
@@ -228,9 +229,13 @@ class Copy:
         self._targets.append(target)
         return target
 
-    def _writer(self, *, known_empty: bool) -> Writer:
+    def _lanes_of_prod(self) -> list[Connection]:
+        by_index = self._source.has_index
+        return [self._snapshot.reader(by_index=by_index) for _ in range(self._limits.parallel)]
+
+    def _writer(self, reader: Connection, *, known_empty: bool) -> Writer:
         return Writer(
-            self._snapshot.reader(by_index=self._source.has_index),
+            reader,
             self._target(by_index=self._into.has_index),
             self._source,
             self._into,

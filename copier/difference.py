@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import reduce
-from operator import xor
 
 from copier.digest import Digest
 
@@ -64,10 +62,14 @@ class Difference:
         return cls(_places(source, target, starts), _places(target, source, starts))
 
 
-def digest_of(hashes: Iterable[int]) -> Digest:
-    """The digest of the rows that have these hashes."""
-    rows = list(hashes)
-    return Digest(len(rows), reduce(xor, rows, 0))
+def digest_of(hashes: array[int]) -> Digest:
+    """The digest of the rows that have these hashes: folded in halves, until one is left."""
+    folded, left = int.from_bytes(hashes.tobytes(), sys.byteorder), len(hashes)
+    while left > 1:
+        half = left // 2
+        folded = folded >> 64 * half ^ folded & (1 << 64 * half) - 1
+        left -= half
+    return Digest(len(hashes), int.from_bytes(folded.to_bytes(8), signed=True))
 
 
 def unpacked(packed: bytes | None) -> array[int]:

@@ -7,6 +7,7 @@ at all, or replaced as a whole.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -86,7 +87,7 @@ class Finder:
         missing_keys = self._keys("prod", self._reader, self._source, part, missing)
         surplus_keys = self._keys("consulta", connection, self._target, part, surplus)
         counts = Counts.of(missing_keys, surplus_keys, unchanged)
-        written = digest_of(ours[place] for place in missing)
+        written = digest_of(array("q", (ours[place] for place in missing)))
         return Found(counts, source, missing_keys, surplus_keys, self._seen(base, written))
 
     def _seen(self, base: str, written: Digest) -> Seen | None:

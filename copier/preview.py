@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine, text
 
-from copier import statements
+from copier import settings, statements
 from copier.catalog import Column, Table, read_table
 from copier.errors import Side, Transient
 from copier.failure import failures_of
@@ -123,7 +123,7 @@ class _Look:
         with failures_of(self._side):
             self._connection = open_read_only(self._engine, self._side)
             try:
-                self._connection.exec_driver_sql(statements.SETTINGS)
+                self._connection.exec_driver_sql(settings.COMMON)
                 self._connection.execute(
                     text("SELECT set_config('statement_timeout', :timeout, true)"), {"timeout": self._timeout}
                 )

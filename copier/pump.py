@@ -20,7 +20,7 @@ from psycopg.errors import error_from_result
 from copier.failure import failures_of
 
 #: Bytes joined before they are handed on.
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 64 * 1024
 #: How long one side may stay silent before `waiting` is asked, in seconds.
 PATIENCE_SECONDS = 1.0
 

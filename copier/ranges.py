@@ -18,7 +18,7 @@ from copier.keyset import Bound, KeyRange
 from copier.session import one_as_text, run
 
 #: No range is cut shorter than that for the sake of the lanes' ending at once.
-LAST_ROWS = 5_000
+LAST_ROWS = 10_000
 
 
 class RangeCursor:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
-from copier import statements
+from copier import settings, statements
 from copier.errors import Permanent, Side, Transient
 from copier.failure import failures_of
 from copier.session import milliseconds, open_read_only, run, shut
@@ -30,14 +30,13 @@ class Snapshot:
             DatabaseFailed: the side can't be reached.
         """
         self._engine = engine
-        self._settings = {"lock_timeout": milliseconds(lock_timeout_seconds)}
+        self._values = {"lock_timeout": milliseconds(lock_timeout_seconds)}
         self.side: Side = side
         self._connections: list[Connection] = []
         with failures_of(side):
             try:
                 self.connection = self._open()
-                row = self.connection.exec_driver_sql(statements.SNAPSHOT).one()
-                self.connection.execute(statements.SNAPSHOT_SETTINGS, self._settings)
+                row = self.connection.execute(text(settings.SNAPSHOT), self._values).one()
             except BaseException:
                 self.close()
                 raise
@@ -55,12 +54,8 @@ class Snapshot:
         with failures_of(self.side):
             connection = self._open()
             self._join(connection)
-            connection.exec_driver_sql(statements.SETTINGS)
-            connection.execute(statements.SNAPSHOT_SETTINGS, self._settings)
-            if by_index:
-                connection.exec_driver_sql(statements.BY_INDEX)
-            if by_index and not in_order:
-                connection.exec_driver_sql(statements.BY_BITMAP)
+            lane = settings.of_lane(by_index=by_index, in_order=in_order)
+            connection.execute(text(f"{lane}, {settings.HELD}"), self._values)
             return connection
 
     def _join(self, connection: Connection) -> None:

@@ -9,47 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from psycopg import sql
-from sqlalchemy import text
 
 from copier.keyset import Bound, KeyRange
 from copier.match import Matched
 from copier.names import TableName
 from copier.slices import Slice
-
-#: Makes text, and so casts and bounds, read the same on both sides. Row security that would hide rows
-#: is an error instead, or else the rest would be taken for all. One backend a lane, and no time spent
-#: on compiling: a chunk takes a second. Valid for one transaction.
-SETTINGS = (
-    "SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true), "
-    "set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true), "
-    "set_config('bytea_output', 'hex', true), set_config('client_encoding', 'UTF8', true), "
-    "set_config('row_security', 'off', true), set_config('jit', 'off', true), "
-    "set_config('max_parallel_workers_per_gather', '0', true)"
-)
-
-#: The first statement of a transaction that looks at one moment and writes nothing.
-ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-
-#: For reading ranges where there is an index on (liquidation column, key). The planner thinks that a
-#: comparison of rows holds for a third of the table, and would read all of it, or sort what it reads.
-BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
-
-#: Beside it, for digests of consulta: a range that was replaced is in the index twice, and its pages are
-#: read once where the index is read first.
-BY_BITMAP = "SELECT set_config('enable_indexscan', 'off', true)"
-
-
-#: The first statement of a snapshot's transaction: takes it, names it for other readers, and says
-#: when that was. No other may come before it, because the first one takes the snapshot.
-SNAPSHOT = f"{SETTINGS}, pg_catalog.pg_export_snapshot(), pg_catalog.clock_timestamp()"
-
-#: For the transactions that hold a snapshot: they are idle while other lanes copy, and their cursor
-#: is read to its end.
-SNAPSHOT_SETTINGS = text(
-    "SELECT set_config('idle_in_transaction_session_timeout', '0', true), "
-    "set_config('cursor_tuple_fraction', '1.0', true), "
-    "set_config('lock_timeout', :lock_timeout, true)"
-)
 
 #: The cursor that walks down the keys, and one step of it.
 CURSOR = sql.Identifier("traspaso_keys")

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy import Connection, Engine, text
 
-from copier import statements
+from copier import settings
 from copier.failure import failures_of
 from copier.session import connected, driver_of, milliseconds, shut
 
-_LOCAL = text(
-    "SELECT set_config('lock_timeout', :lock_timeout, true), "
+_CHUNK = (
+    "set_config('lock_timeout', :lock_timeout, true), "
     "set_config('idle_in_transaction_session_timeout', :idle_timeout, true), "
     "set_config('synchronous_commit', 'off', true), "
     "set_config('application_name', :label, true)"
@@ -36,8 +36,8 @@ class Target:
         Raises:
             DatabaseFailed: consulta can't be reached.
         """
-        self._by_index = by_index
-        self._settings = {
+        self._begin = text(f"{settings.of_lane(by_index=by_index)}, {_CHUNK}")
+        self._values = {
             "lock_timeout": milliseconds(lock_timeout_seconds),
             "idle_timeout": "15min",  # longer than any wait for prod between two statements
             "label": label,
@@ -60,15 +60,12 @@ class Target:
     def moment(self) -> Iterator[Connection]:
         """The same, but REPEATABLE READ and READ ONLY: all that is read in it is one snapshot."""
         with failures_of("consulta"), self.connection.begin():
-            self.connection.exec_driver_sql(statements.ONE_MOMENT)
+            self.connection.exec_driver_sql(settings.ONE_MOMENT)
             self._settle()
             yield self.connection
 
     def _settle(self) -> None:
-        self.connection.exec_driver_sql(statements.SETTINGS)
-        self.connection.execute(_LOCAL, self._settings)
-        if self._by_index:
-            self.connection.exec_driver_sql(statements.BY_INDEX)
+        self.connection.execute(self._begin, self._values)
 
     def close(self) -> None:
         shut(self.connection)

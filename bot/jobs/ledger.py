@@ -5,15 +5,19 @@ At the end the proof adds the digests of both sides to each line: together they 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, bindparam, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.lifecycle import Claim, Lifecycle
 from bot.jobs.models import CopyChunk, CopyJob
 from bot.jobs.wishes import Orders
 from copier import Chunk, Comparison
+
+#: So often the proof's progress is written.
+SETTLE_SECONDS = 0.5
 
 
 class Ledger:
@@ -28,6 +32,8 @@ class Ledger:
         self._lifecycle = lifecycle
         self._claim = claim
         self._told = told
+        self._gathered: list[Comparison] = []
+        self._due = 0.0
 
     def record(self, connection: Connection, chunk: Chunk) -> None:
         """Writes the chunk's line and moves the counters; commits with the rows or not at all.
@@ -70,28 +76,51 @@ class Ledger:
         self._told(orders)
 
     def compared(self, comparison: Comparison) -> None:
-        """Adds both digests of a range to its line, and the rows to the job's counter.
+        """Both digests of a range are known. They are written with others, so that the proof isn't held up.
 
         Raises:
             StaleAttempt: another worker holds the job.
         """
+        self._gathered.append(comparison)
+        if time.monotonic() >= self._due:
+            self.settle()
+
+    def settle(self) -> None:
+        """Adds the digests of both sides to the lines of their ranges, and the rows to the job's counter.
+
+        Raises:
+            StaleAttempt: another worker holds the job.
+        """
+        if not self._gathered:
+            return
         with self._lifecycle.transaction() as connection:
             orders = self._lifecycle.step(
                 connection,
                 self._claim,
-                verified_records=CopyJob.verified_records + comparison.source.rows,
+                verified_records=CopyJob.verified_records + sum(each.source.rows for each in self._gathered),
             )
             connection.execute(
                 update(CopyChunk)
                 .where(
                     CopyChunk.job_id == self._claim.job_id,
                     CopyChunk.attempt == self._claim.attempt,
-                    CopyChunk.number == comparison.range.number,
+                    CopyChunk.number == bindparam("range"),
                 )
                 .values(
-                    target_records=comparison.target.rows,
-                    source_digest=comparison.source.hex,
-                    target_digest=comparison.target.hex,
-                )
+                    target_records=bindparam("rows"),
+                    source_digest=bindparam("ours"),
+                    target_digest=bindparam("theirs"),
+                ),
+                [
+                    {
+                        "range": each.range.number,
+                        "rows": each.target.rows,
+                        "ours": each.source.hex,
+                        "theirs": each.target.hex,
+                    }
+                    for each in self._gathered
+                ],
             )
+        self._gathered.clear()
+        self._due = time.monotonic() + SETTLE_SECONDS
         self._told(orders)

@@ -153,6 +153,7 @@ class Runner:
                 return self._stop(claim, stop.requested)
             lifecycle.verifying(claim)
             compared = self._until_stopped(copy.compare(), stop, ledger.compared)
+            ledger.settle()
             if stop.requested:
                 return self._stop(claim, stop.requested)
         proof = Proof.of(compared)

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from copier import Advice, Chunk, preview, statements
+from copier import Advice, Chunk, preview, settings, statements
 from copier.names import RESERVED
 from copier.slices import Slice
 from tests.copying import Sides, engine, spec
@@ -76,8 +76,7 @@ def explained(database: Database, statement: str) -> list[tuple[str, int]]:
 
 def plan(database: Database, statement: str) -> dict[str, Any]:
     with psycopg.connect(database.url) as connection:
-        connection.execute(statements.SETTINGS.encode())
-        connection.execute(statements.BY_INDEX.encode())
+        connection.execute(settings.of_lane(by_index=True).encode())
         found = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {statement}".encode()).fetchone()
         connection.rollback()
     assert found is not None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from functools import reduce
+from operator import xor
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copier.difference import STRETCH, Difference
+from copier.difference import STRETCH, Difference, digest_of
+from copier.digest import Digest
 
 hashes = st.lists(st.integers(0, 2**63 - 1), unique=True, max_size=5 * STRETCH)
 
@@ -34,3 +37,8 @@ def test_exactly_the_rows_that_only_one_side_has_are_named(sides: tuple[list[int
     found = Difference.between(array("q", source), array("q", target))
     assert found.missing == [place for place, each in enumerate(source) if each not in set(target)]
     assert found.surplus == [place for place, each in enumerate(target) if each not in set(source)]
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)))
+def test_a_digest_is_the_exclusive_or_of_the_hashes_as_the_server_computes_it(hashes: list[int]) -> None:
+    assert digest_of(array("q", hashes)) == Digest(len(hashes), reduce(xor, hashes, 0))

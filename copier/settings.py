@@ -1,0 +1,51 @@
+"""What a transaction sets, for itself alone: behind PgBouncer in transaction mode a session has no settings.
+
+Each is one statement, or what follows in it, so that a chunk asks for all of its settings at once.
+"""
+
+from __future__ import annotations
+
+#: Makes text, and so casts and bounds, read the same on both sides. Row security that would hide rows
+#: is an error instead, or else the rest would be taken for all. No time is spent on compiling: a chunk
+#: takes a second.
+COMMON = (
+    "SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true), "
+    "set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true), "
+    "set_config('bytea_output', 'hex', true), set_config('client_encoding', 'UTF8', true), "
+    "set_config('row_security', 'off', true), set_config('jit', 'off', true)"
+)
+
+#: The first statement of a transaction that looks at one moment and writes nothing.
+ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+
+#: For the transactions that hold a snapshot: they are idle while other lanes copy, and their cursor
+#: is read to its end.
+HELD = (
+    "set_config('idle_in_transaction_session_timeout', '0', true), "
+    "set_config('cursor_tuple_fraction', '1.0', true), set_config('lock_timeout', :lock_timeout, true)"
+)
+
+#: The first statement of a snapshot's transaction: takes it, names it for other readers, and says
+#: when that was. No other may come before it, because the first one takes the snapshot.
+SNAPSHOT = f"{COMMON}, {HELD}, pg_catalog.pg_export_snapshot(), pg_catalog.clock_timestamp()"
+
+#: One backend a lane.
+_ALONE = "set_config('max_parallel_workers_per_gather', '0', true)"
+
+#: For reading ranges where there is an index on (liquidation column, key). The planner thinks that a
+#: comparison of rows holds for a third of the table, and would read all of it, or sort what it reads.
+_BY_INDEX = "set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
+
+#: Beside it, for digests of consulta: a range that was replaced is in the index twice, and its pages are
+#: read once where the index is read first.
+_BY_BITMAP = "set_config('enable_indexscan', 'off', true)"
+
+
+def of_lane(*, by_index: bool, in_order: bool = True) -> str:
+    """For reading and writing ranges: ``by_index``, and ``in_order`` of the key where that matters."""
+    parts = [COMMON, _ALONE]
+    if by_index:
+        parts.append(_BY_INDEX)
+        if not in_order:
+            parts.append(_BY_BITMAP)
+    return ", ".join(parts)
