@@ -57,11 +57,13 @@ class PostgresServer:
         guard: Guard,
         encoding: str = "UTF8",
         locale: str = "C.UTF-8",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder.absolute() / name
         self.name = name
         self.settings = {**QUICK, **(settings or {})}
         self.encoding, self.locale = encoding, locale
+        self._extra = dict(environment or {})
         self.port = 0
         self._guard = guard
         self._account = server_account()
@@ -242,7 +244,8 @@ class PostgresServer:
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
     def _environment(self) -> dict[str, str]:
-        return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC", **self._guard.mark}
+        path = os.environ.get("PATH", os.defpath)
+        return {"PATH": path, "LC_ALL": "C", "TZ": "UTC", **self._extra, **self._guard.mark}
 
     def __enter__(self) -> PostgresServer:
         self.start()

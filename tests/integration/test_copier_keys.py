@@ -90,25 +90,6 @@ def test_a_text_key_of_other_collations_is_cut_alike_on_both_sides(
     sides.assert_same(order='k COLLATE "C"')
 
 
-def test_a_text_key_that_really_sorts_otherwise_in_consulta_is_right(sides: Sides) -> None:
-    """A database of another locale: 'a' comes before 'B' there."""
-    sides.prod.execute("CREATE TABLE items (k text PRIMARY KEY, liquidation_id int, v int)")
-    found = sides.consulta.rows(
-        "SELECT collname FROM pg_collation WHERE collname IN ('en_US.utf8', 'en_US', 'es_AR')"
-    )
-    if not found:
-        pytest.skip("this machine has no locale that sorts otherwise than by code points")
-    sides.consulta.execute(
-        f'CREATE TABLE items (k text COLLATE "{found[0][0]}" PRIMARY KEY, liquidation_id int, v int)'
-    )
-    sides.prod.execute("""
-        INSERT INTO items SELECT (ARRAY['a', 'B', 'ä', '_', 'Z', 'z'])[1 + g % 6] || g, 42, g
-          FROM generate_series(1, 99) g
-    """)
-    sides.copy_proven(spec(), chunk_rows=10)
-    sides.assert_same(order='k COLLATE "C"')
-
-
 def test_a_unique_index_named_in_the_configuration_is_the_key(sides: Sides) -> None:
     sides.both("""
         CREATE TABLE items (id int PRIMARY KEY, code text NOT NULL, part int NOT NULL, liquidation_id int);
