@@ -123,16 +123,18 @@ class Copy:
             self._plan = Plan(self._snapshot.as_of, int(total), bool(holds))
         return self._plan
 
-    def chunks(self, record: Record = record_nothing) -> Generator[Chunk, None, None]:
+    def chunks(self, record: Record = record_nothing, *, hashed: bool = True) -> Generator[Chunk, None, None]:
         """Puts range after range in place, each committed together with its record, and yields it.
 
         ``record`` runs inside the chunk's transaction, in the thread of its lane; what it raises rolls
         the chunk back and is raised here. Where the caller stops, the ranges in hand are finished.
+        ``hashed`` has prod's digests come with its rows, for the comparison at the end; who doesn't compare
+        can save that.
 
         Raises:
             DatabaseFailed: of the side that failed; nothing of that chunk is left.
         """
-        return self._begun(self._put_in_place(record))
+        return self._begun(self._put_in_place(record, hashed))
 
     def compare(self) -> Generator[Comparison, None, None]:
         """Compares both sides range by range: prod's snapshot with one moment of consulta.
@@ -150,7 +152,7 @@ class Copy:
         self._steps.append(steps)
         return steps
 
-    def _put_in_place(self, record: Record) -> Generator[Chunk, None, None]:
+    def _put_in_place(self, record: Record, hashed: bool) -> Generator[Chunk, None, None]:
         plan = self.plan()
         over = threading.Event()
         pace = Pace(self._limits, self._row_bytes())
@@ -160,7 +162,7 @@ class Copy:
         self._done = supply.done
         self._known.clear()
         readers = self._lanes_of_prod()
-        writers = [self._writer(reader, known_empty=not plan.holds) for reader in readers]
+        writers = [self._writer(reader, known_empty=not plan.holds, hashing=hashed) for reader in readers]
 
         def work(writer: Writer, part: KeyRange) -> Chunk:
             chunk = writer.put_in_place(part, record)
@@ -233,13 +235,14 @@ class Copy:
         by_index = self._source.has_index
         return [self._snapshot.reader(by_index=by_index) for _ in range(self._limits.parallel)]
 
-    def _writer(self, reader: Connection, *, known_empty: bool) -> Writer:
+    def _writer(self, reader: Connection, *, known_empty: bool, hashing: bool) -> Writer:
         return Writer(
             reader,
             self._target(by_index=self._into.has_index),
             self._source,
             self._into,
             known_empty=known_empty,
+            hashing=hashing,
             waiting=self._waiting,
         )
 

@@ -72,7 +72,7 @@ def digest_of(hashes: array[int]) -> Digest:
     return Digest(len(hashes), int.from_bytes(folded.to_bytes(8), signed=True))
 
 
-def unpacked(packed: bytes | None) -> array[int]:
+def unpacked(packed: bytes | bytearray | None) -> array[int]:
     """Big-endian 64-bit numbers as the server joined them; None stands for no rows."""
     numbers = array("q", packed or b"")
     if sys.byteorder == "little":

@@ -38,12 +38,12 @@ class Found:
     """What is to be done with a range: nothing, all, or some rows.
 
     ``missing`` are the keys of the rows to copy and ``surplus`` those of the rows to delete before, both
-    None where the range is to be replaced as a whole. ``source`` is prod's digest; ``seen`` what the other
-    rows of consulta were found to be.
+    None where the range is to be replaced as a whole. ``source`` is prod's digest, where the look has given
+    it; ``seen`` what the other rows of consulta were found to be.
     """
 
     counts: Counts
-    source: Digest
+    source: Digest | None = None
     missing: list[Bound] | None = None
     surplus: list[Bound] | None = None
     seen: Seen | None = None
@@ -112,18 +112,10 @@ class Finder:
         ``source`` is prod's digest where the look has given it.
         """
         ours, theirs = self._both(
-            connection,
-            lambda side: (
-                statements.digests(side, part)
-                if side.is_source and source is None
-                else statements.key_digest(side, part)
-            ),
-            lambda result: tuple(result.one()),
+            connection, lambda side: statements.key_digest(side, part), lambda result: tuple(result.one())
         )
-        rows = ours[0]
-        source = source or Digest(rows, ours[2])
-        if ours[:2] == theirs:
-            return Found(Counts(updated=rows - unchanged, unchanged=unchanged), source)
+        if ours == theirs:
+            return Found(Counts(updated=ours[0] - unchanged, unchanged=unchanged), source)
         keys = self._both(
             connection,
             lambda side: statements.key_hashes(side, part),

@@ -1,9 +1,12 @@
-"""Carries COPY bytes from one PostgreSQL connection to another, without looking at them.
+"""Carries COPY bytes from one PostgreSQL connection to another, without looking at a value.
 
 The public `psycopg.pq` is used bare: ``copy.read()`` pays a generator, a lock and a wait for each
 row, and the client shares its cores with the servers. Rows are joined into blocks; memory is bounded
 by one block and the sockets' buffers, whatever the size of the liquidation. The target's backend is
 the bottleneck: while it works, the source's next rows gather in the socket, so both sides overlap.
+
+Where each row comes with its hash in front of it, the hash is taken off and added to a digest of what was
+sent, and the row goes on as if it had come alone.
 """
 
 from __future__ import annotations
@@ -11,31 +14,32 @@ from __future__ import annotations
 import select
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import repeat
 
 import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
+from copier.digest import Digest
 from copier.failure import failures_of
+from copier.rowstream import BLOCK_BYTES, HashedRows, Rows
 
-#: Bytes joined before they are handed on.
-BLOCK_BYTES = 64 * 1024
 #: How long one side may stay silent before `waiting` is asked, in seconds.
 PATIENCE_SECONDS = 1.0
-
-_NOT_BLOCKING = repeat(1)
 
 Waiting = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Pumped:
-    """What went over: rows that prod sent and that consulta took, and the bytes of the stream."""
+    """What went over: rows that prod sent and that consulta took, and the bytes of the stream.
+
+    ``digest`` is of the rows sent, where they came with their hashes.
+    """
 
     sent: int
     taken: int
     bytes: int
+    digest: Digest | None = None
 
 
 def pump(
@@ -44,17 +48,20 @@ def pump(
     copy_out: bytes,
     copy_in: bytes,
     *,
+    hashed: int | None = None,
     waiting: Waiting = lambda: None,
 ) -> Pumped:
     """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
 
-    Both connections must be inside a transaction. ``waiting`` is called each `PATIENCE_SECONDS` in
-    which a side stays silent, and may raise to give up; the connections are then to be closed.
+    Both connections must be inside a transaction. ``hashed`` tells that the rows are `HashedRows`, and of how
+    many columns. ``waiting`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise
+    to give up; the connections are then to be closed.
 
     Raises:
         DatabaseFailed: of the side that failed. Where consulta refused the rows (a constraint, say),
             prod's stream was read to its end, and prod's transaction can go on.
     """
+    rows = Rows() if hashed is None else HashedRows(hashed)
     reader, writer = _CopyEnd(source, waiting), _CopyEnd(target, waiting)
     with failures_of("consulta"):
         writer.start(copy_in, pq.ExecStatus.COPY_IN)
@@ -64,7 +71,7 @@ def pump(
             reader.start(copy_out, pq.ExecStatus.COPY_OUT)
         while True:
             with failures_of("prod"):
-                block = reader.read_block()
+                block = reader.read_block(rows)
             if not block:
                 break
             total += len(block)
@@ -78,7 +85,7 @@ def pump(
     # libpq reports an error of a running COPY IN only at its end; the server throws away what came after.
     with failures_of("consulta"):
         taken = writer.finish_copy_in()
-    return Pumped(sent, taken, total)
+    return Pumped(sent, taken, total, rows.digest())
 
 
 class _CopyEnd:
@@ -99,23 +106,16 @@ class _CopyEnd:
             self._drain()
             raise self._error(result)
 
-    def read_block(self) -> bytearray:
+    def read_block(self, rows: Rows) -> bytearray:
         """The next rows, about `BLOCK_BYTES` of them; empty at the end of the stream."""
         block = bytearray()
         get_copy_data = self._pgconn.get_copy_data
         while len(block) < BLOCK_BYTES and not self._at_end:
-            # The loop that runs once a row: nothing but what has to be. No row is kept as an object of its
-            # own, of which the garbage collector would have to take care.
-            for length, data in map(get_copy_data, _NOT_BLOCKING):
-                if length <= 0:
-                    break
-                block += data
-                if len(block) >= BLOCK_BYTES:
-                    return block
+            length = rows.take(get_copy_data, block)
             if length == 0:
                 self._wait(select.POLLIN)
                 self._pgconn.consume_input()
-            else:
+            elif length < 0:
                 self._at_end = True
         return block
 

@@ -10,6 +10,7 @@ binary output sends. So 1.0 and 1.00, -0.0 and 0.0, or two spellings of one inte
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from psycopg import sql
 
@@ -36,22 +37,45 @@ IDENTICAL_WHEN_EQUAL = {
 SINCE_18 = frozenset({"hashboolextended", "hashbyteaextended", "hashdateextended"})
 
 
-def row_hash(pairs: Iterable[Pair], *, of_source: bool, version: int) -> sql.Composable:
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """What is hashed in a value's place: the value itself or the bytes that are sent for it, and by what."""
+
+    value: sql.Composable
+    function: str
+
+
+def hashed(pair: Pair, *, of_source: bool) -> Hashed:
+    """Both sides hash a value as consulta's type.
+
+    Types that only text can carry are hashed as text. What a server sends is in the client's encoding, so
+    sides of different encodings hash alike.
+    """
+    value = pair.selected if of_source else sql.Identifier(pair.target.name)
+    kind = pair.target.type
+    if not (kind.portable and kind.send):
+        return Hashed(sql.SQL("pg_catalog.textsend(({})::text)").format(value), "hashbyteaextended")
+    function = _function(pair)
+    same_text = pair.target.deterministic and pair.source.deterministic
+    if function and same_text and pair.source.encoding == pair.target.encoding:
+        return Hashed(value, function)
+    return Hashed(sql.SQL("{}({})").format(sql.Identifier(*kind.send), value), "hashbyteaextended")
+
+
+def row_hash(values: Iterable[Hashed], *, version: int) -> sql.Composable:
     """The expression whose value is one row's hash: an int8, NULL never.
 
-    Both sides hash each value as consulta's type, and by the functions that the lower ``version`` of theirs
-    has.
+    ``version`` is the lower one of both sides': they hash by the functions that it has.
     """
     hashes: list[sql.Composable] = []
     record: list[sql.Composable] = []
-    for number, pair in enumerate(pairs, 1):
-        value, function = _hashed(pair, pair.selected if of_source else sql.Identifier(pair.target.name))
-        if function in SINCE_18 and version < 18:
-            record.append(value)
+    for number, each in enumerate(values, 1):
+        if each.function in SINCE_18 and version < 18:
+            record.append(each.value)
             continue
-        hashes.append(_hash(function, value, number))
-        if function == "hashint8extended":
-            hashes.append(_hash(function, sql.SQL("{} >> 32").format(value), -number))
+        hashes.append(_hash(each.function, each.value, number))
+        if each.function == "hashint8extended":
+            hashes.append(_hash(each.function, sql.SQL("{} >> 32").format(each.value), -number))
     if record:
         hashes.append(
             sql.SQL("pg_catalog.hash_record_extended(ROW({}), 0)").format(sql.SQL(", ").join(record))
@@ -62,22 +86,6 @@ def row_hash(pairs: Iterable[Pair], *, of_source: bool, version: int) -> sql.Com
 def _hash(function: str, value: sql.Composable, seed: int) -> sql.Composable:
     """That of NULL is 0."""
     return sql.SQL("coalesce(pg_catalog.{}({}, {}), 0)").format(sql.SQL(function), value, sql.SQL(str(seed)))
-
-
-def _hashed(pair: Pair, value: sql.Composable) -> tuple[sql.Composable, str]:
-    """What is hashed in a value's place, and the function that hashes it.
-
-    Types that only text can carry are hashed as text. What a server sends is in the client's encoding, so
-    sides of different encodings hash alike.
-    """
-    kind = pair.target.type
-    if not (kind.portable and kind.send):
-        return sql.SQL("pg_catalog.textsend(({})::text)").format(value), "hashbyteaextended"
-    function = _function(pair)
-    same_text = pair.target.deterministic and pair.source.deterministic
-    if function and same_text and pair.source.encoding == pair.target.encoding:
-        return value, function
-    return sql.SQL("{}({})").format(sql.Identifier(*kind.send), value), "hashbyteaextended"
 
 
 def _function(pair: Pair) -> str | None:

@@ -13,7 +13,7 @@ from copier.keys import key_columns
 from copier.keyset import INTEGERS, Bound, KeyColumn, KeyRange, Keyset, keyset_of
 from copier.match import Matched, Pair, match_columns
 from copier.names import TableName
-from copier.rowhash import row_hash
+from copier.rowhash import Hashed, hashed, row_hash
 from copier.spec import CopySpec
 
 
@@ -43,8 +43,15 @@ class Slice:
 
     @property
     def row_hash(self) -> sql.Composable:
-        """Of all columns but the liquidation's number, which is the same in all rows."""
-        return self._hash(pair for pair in self.matched.compared if not self._is_number(pair))
+        return self.hash_of([self._hashed(pair) for pair in self.matched.compared])
+
+    def hash_of(self, values: Iterable[Hashed]) -> sql.Composable:
+        """A row's hash: ``values`` are those of all compared columns, in their order.
+
+        The liquidation's number is left out: it is the same in all rows.
+        """
+        told = zip(self.matched.compared, values, strict=True)
+        return row_hash((value for pair, value in told if not self._is_number(pair)), version=self.oldest)
 
     def _is_number(self, pair: Pair) -> bool:
         """A numeric 42 may be spelled 42.0 as well, an integer may not."""
@@ -56,10 +63,11 @@ class Slice:
     @property
     def key_hash(self) -> sql.Composable:
         names = {column.name for column in self.keys.columns}
-        return self._hash(pair for pair in self.matched.pairs if pair.name in names)
+        values = (self._hashed(pair) for pair in self.matched.pairs if pair.name in names)
+        return row_hash(values, version=self.oldest)
 
-    def _hash(self, pairs: Iterable[Pair]) -> sql.Composable:
-        return row_hash(pairs, of_source=self.is_source, version=self.oldest)
+    def _hashed(self, pair: Pair) -> Hashed:
+        return hashed(pair, of_source=self.is_source)
 
 
 def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) -> tuple[Slice, Slice]:

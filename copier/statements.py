@@ -7,12 +7,14 @@ hashes are literals, because COPY takes no parameters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from psycopg import sql
 
 from copier.keyset import Bound, KeyRange
 from copier.match import Matched
 from copier.names import TableName
+from copier.rowhash import hashed
 from copier.slices import Slice
 
 #: The cursor that walks down the keys, and one step of it.
@@ -133,11 +135,6 @@ def key_digest(rows: Slice, part: KeyRange) -> sql.Composable:
     return _digests(rows, part, rows.key_hash)
 
 
-def digests(rows: Slice, part: KeyRange) -> sql.Composable:
-    """The key digest and the digest in one look: rows, the keys' value, the rows' value."""
-    return _digests(rows, part, rows.key_hash, rows.row_hash)
-
-
 def key_hashes(rows: Slice, part: KeyRange) -> sql.Composable:
     return sql.SQL("SELECT {} FROM {} WHERE {}").format(
         _joined(rows.key_hash), rows.table.identifier, rows.within(part)
@@ -150,6 +147,26 @@ def copy_out(rows: Slice, part: KeyRange, only: Sequence[Bound] | None = None) -
         rows.table.identifier,
         rows.within(part, only),
         _format(rows.matched),
+    )
+
+
+def copy_out_hashed(rows: Slice, part: KeyRange) -> sql.Composable:
+    """The same of a whole range in binary, each row with its hash in front of it: prod is read once.
+
+    What a type sends is computed once, hashed, and sent on as the bytes that it is. OFFSET keeps the planner
+    from computing it in both places.
+    """
+    values = [hashed(pair, of_source=True) for pair in rows.matched.compared]
+    names = [sql.Identifier(f"c{place}") for place in range(len(values))]
+    named = list(zip(values, names, strict=True))
+    return sql.SQL(
+        "COPY (SELECT {}, {} FROM (SELECT {} FROM {} WHERE {} OFFSET 0) AS part) TO STDOUT (FORMAT binary)"
+    ).format(
+        rows.hash_of(replace(value, value=name) for value, name in named),
+        sql.SQL(", ").join(names[: len(rows.matched.pairs)]),
+        sql.SQL(", ").join(sql.SQL("{} AS {}").format(value.value, name) for value, name in named),
+        rows.table.identifier,
+        rows.within(part),
     )
 
 

@@ -13,7 +13,7 @@ keep it from being replaced, and where their foreign key cascades, they go with 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from psycopg.sql import Composable, Identifier
@@ -24,7 +24,7 @@ from copier.difference import Counts
 from copier.digest import Digest
 from copier.errors import Permanent
 from copier.finder import Finder, Found
-from copier.keyset import Bound, KeyRange
+from copier.keyset import KeyRange
 from copier.plan import Chunk
 from copier.pump import Pumped, Waiting, pump
 from copier.session import driver_of, drop_if_unusable, rendered, run
@@ -46,6 +46,7 @@ class Writer:
         into: Slice,
         *,
         known_empty: bool,
+        hashing: bool,
         waiting: Waiting,
     ) -> None:
         self._reader = reader
@@ -54,6 +55,7 @@ class Writer:
         self._into = into
         self._finder = Finder(reader, source, into)
         self._known_empty = known_empty
+        self._hashing = hashing
         self._waiting = waiting
 
     def put_in_place(self, part: KeyRange, record: Record) -> Chunk:
@@ -81,17 +83,26 @@ class Writer:
         return self._replaced(connection, part, found)
 
     def _copied(self, connection: Connection, part: KeyRange, source: Digest | None) -> Chunk:
-        pumped, moved = self._write(connection, part, None)
-        counts = Counts(inserted=pumped.sent)
-        return Chunk(part, "copied", pumped.sent, counts, moved, pumped.bytes, source=source)
+        pumped, moved = self._write(connection, *self._whole(part, source))
+        return Chunk(
+            range=part,
+            outcome="copied",
+            rows=pumped.sent,
+            counts=Counts(inserted=pumped.sent),
+            moved=moved,
+            bytes=pumped.bytes,
+            source=source or pumped.digest,
+        )
 
     def _replaced(self, connection: Connection, part: KeyRange, found: Found) -> Chunk:
         """Removes and copies the rows that were found."""
         if found.surplus is None or found.surplus:
             run(connection, statements.delete(self._into, part, found.surplus))
         pumped, moved = Pumped(0, 0, 0), 0
-        if found.missing is None or found.missing:
-            pumped, moved = self._write(connection, part, found.missing)
+        if found.missing is None:
+            pumped, moved = self._write(connection, *self._whole(part, found.source))
+        elif found.missing:
+            pumped, moved = self._write(connection, statements.copy_out(self._source, part, found.missing))
         return Chunk(
             range=part,
             outcome="replaced" if found.missing is None else "updated",
@@ -99,25 +110,34 @@ class Writer:
             counts=found.counts,
             moved=moved,
             bytes=pumped.bytes,
-            source=found.source,
+            source=found.source or pumped.digest,
             seen=found.seen,
         )
 
+    def _whole(self, part: KeyRange, source: Digest | None) -> tuple[Composable, int | None]:
+        """The COPY of a whole range, and of how many columns its rows are where they bring their hashes.
+
+        They do where the range's digest isn't known yet, and binary COPY can carry them.
+        """
+        matched = self._source.matched
+        if source is None and self._hashing and matched.binary:
+            return statements.copy_out_hashed(self._source, part), len(matched.pairs)
+        return statements.copy_out(self._source, part), None
+
     def _write(
-        self, connection: Connection, part: KeyRange, only: Sequence[Bound] | None
+        self, connection: Connection, copy_out: Composable, hashed: int | None = None
     ) -> tuple[Pumped, int]:
-        """Copies the range's rows, or some of them; also the number taken from other liquidations."""
-        copy_out = statements.copy_out(self._source, part, only)
+        """Copies rows of prod; also the number taken from other liquidations."""
         try:
             with connection.begin_nested():
-                pumped = self._pump(connection, copy_out, self._into.table.identifier)
+                pumped = self._pump(connection, copy_out, self._into.table.identifier, hashed)
                 self._all_taken(pumped.sent, pumped.taken)
                 return pumped, 0
         except Permanent as refusal:
             if refusal.sqlstate != UNIQUE_VIOLATION or not self._into.keys.across_liquidations:
                 raise
         run(connection, statements.create_staging(self._into))
-        pumped = self._pump(connection, copy_out, statements.STAGING)
+        pumped = self._pump(connection, copy_out, statements.STAGING, hashed)
         moved = run(connection, statements.delete_moved(self._into)).rowcount
         self._all_taken(pumped.sent, run(connection, statements.insert_staged(self._into)).rowcount)
         return pumped, moved
@@ -132,7 +152,9 @@ class Writer:
                 table=table.name,
             )
 
-    def _pump(self, connection: Connection, copy_out: Composable, table: Identifier) -> Pumped:
+    def _pump(
+        self, connection: Connection, copy_out: Composable, table: Identifier, hashed: int | None
+    ) -> Pumped:
         copy_in = statements.copy_in(table, self._into.matched)
         try:
             return pump(
@@ -140,6 +162,7 @@ class Writer:
                 driver_of(connection),
                 rendered(copy_out, self._reader).encode(),
                 rendered(copy_in, connection).encode(),
+                hashed=hashed,
                 waiting=self._waiting,
             )
         except BaseException:

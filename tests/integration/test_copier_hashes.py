@@ -6,11 +6,12 @@ from itertools import combinations
 
 import pytest
 
-from copier import TableName
+from copier import TableName, statements
 from copier.catalog import read_table
+from copier.digest import Digest
 from copier.match import match_columns
-from copier.rowhash import row_hash
-from tests.copying import Sides, engine
+from copier.rowhash import hashed, row_hash
+from tests.copying import Sides, engine, spec
 
 #: Before 18 some types can be hashed within a record only; 14 is the oldest version that is supported.
 VERSIONS = (14, 18)
@@ -49,7 +50,7 @@ def hash_of(sides: Sides, table: str, version: int) -> str:
     with engine(sides.prod.url).connect() as connection:
         found = read_table(connection, "prod", TableName("public", table))
         pairs = match_columns(found, found).pairs
-        expression = row_hash(pairs, of_source=True, version=version)
+        expression = row_hash([hashed(pair, of_source=True) for pair in pairs], version=version)
         return expression.as_string(connection.connection.driver_connection)
 
 
@@ -81,3 +82,43 @@ def test_a_value_that_two_rows_exchange_changes_the_digest(sides: Sides, version
             )
             digests += sides.prod.rows(f"SELECT bit_xor({hash_of(sides, 'items', version)}) FROM items")
         assert digests[0] != digests[1], columns
+
+
+COLUMNS = """
+    id bigint PRIMARY KEY, liquidation_id numeric, amount numeric(9,2), paid_at timestamptz, metadata jsonb,
+    code char(3), label text, is_final boolean, day date,
+    twice numeric GENERATED ALWAYS AS (amount * 2) STORED
+"""
+ROWS = """
+    INSERT INTO items
+    SELECT g, 42.0, nullif(g % 7, 3) / 2.0, timestamptz '2024-03-10 02:30+00' + g * interval '1 s',
+           jsonb_build_object('line', g, 'tags', ARRAY['a', 'ñ']), 'ARS', nullif('n' || g % 5, 'n3'),
+           g % 2 = 0, date '2024-01-31' - g::int
+      FROM generate_series(1, 50) g
+"""
+ALTER = "UPDATE items SET amount = coalesce(amount, 0) + 1"
+
+
+@pytest.mark.parametrize("before", ["nothing", "all otherwise"])
+def test_rows_bring_the_hashes_that_prod_gives_when_it_is_asked(sides: Sides, before: str) -> None:
+    sides.both(f"CREATE TABLE items ({COLUMNS})")
+    sides.prod.execute(ROWS)
+    if before == "all otherwise":
+        sides.consulta.execute(f"{ROWS}; {ALTER}")
+    with sides.open(spec(), chunk_rows=20) as copy:
+        chunks = list(copy.chunks())
+        asked = [
+            sides.prod.rows(statements.digest(copy._source, chunk.range).as_string())[0] for chunk in chunks
+        ]
+        assert [chunk.source for chunk in chunks] == [Digest(*each) for each in asked]
+        assert copy.prove().holds
+    sides.assert_same()
+
+
+def test_who_compares_nothing_pays_for_no_hashes(sides: Sides) -> None:
+    sides.both(f"CREATE TABLE items ({COLUMNS})")
+    sides.prod.execute(ROWS)
+    with sides.open(spec(), chunk_rows=20) as copy:
+        assert [chunk.source for chunk in copy.chunks(hashed=False)] == [None] * 3
+        assert copy.prove().holds
+    sides.assert_same()

@@ -93,5 +93,5 @@ def test_a_text_key_that_consulta_sorts_otherwise_is_cut_alike_on_both_sides(
 
     otherwise.prod.execute("UPDATE items SET v = -v WHERE v % 10 = 0; DELETE FROM items WHERE v % 7 = 0")
     again = otherwise.copy_proven(spec(), chunk_rows=10, parallel=parallel)
-    assert (again.counts.updated, again.counts.deleted) == (9, 14)
+    assert (again.counts.updated, again.counts.deleted) == (8, 14)
     otherwise.assert_same(order='k COLLATE "C"')

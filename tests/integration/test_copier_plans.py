@@ -128,10 +128,13 @@ def rows_read(node: dict[str, Any]) -> int:
 
 def reads(rows: Slice, chunk: Chunk) -> list[str]:
     """What the engine asks of a side for a chunk: the rows, their digest and their hashes."""
-    copy_out = statements.copy_out(rows, chunk.range).as_string()
-    select = copy_out.removeprefix("COPY (").removesuffix(") TO STDOUT (FORMAT binary)")
-    hashes = (statements.digest(rows, chunk.range), statements.hashes(rows, chunk.range))
-    return [select, *(each.as_string() for each in hashes)]
+    asked = [statements.copy_out, statements.digest, statements.hashes]
+    if rows.is_source:
+        asked.append(statements.copy_out_hashed)
+    return [
+        ask(rows, chunk.range).as_string().removeprefix("COPY (").removesuffix(") TO STDOUT (FORMAT binary)")
+        for ask in asked
+    ]
 
 
 def test_the_count_and_the_ranges_come_from_the_index_alone(sides: Sides) -> None:

@@ -6,13 +6,13 @@ import pytest
 
 from copier.catalog import Column
 from copier.match import match_columns
-from copier.rowhash import row_hash
+from copier.rowhash import hashed, row_hash
 from tests.columns import column, table
 
 
 def hash_of(each: Column) -> str:
     matched = match_columns(table("prod", each), table("consulta", each))
-    whole = row_hash(matched.pairs, of_source=False, version=18).as_string()
+    whole = row_hash([hashed(pair, of_source=False) for pair in matched.pairs], version=18).as_string()
     return whole.removeprefix("pg_catalog.hashint4extended(0, ").removesuffix(")")
 
 
@@ -62,11 +62,12 @@ def test_before_version_18_what_sql_cant_hash_is_hashed_within_one_record() -> N
         table("prod", column("a", "date"), column("b", "integer"), column("c", "numeric")),
         table("consulta", column("a", "date"), column("b", "integer"), column("c", "numeric")),
     )
-    assert row_hash(matched.pairs, of_source=True, version=17).as_string() == (
+    values = [hashed(pair, of_source=True) for pair in matched.pairs]
+    assert row_hash(values, version=17).as_string() == (
         'pg_catalog.hashint4extended(0, coalesce(pg_catalog.hashint4extended("b", 2), 0) # '
         'pg_catalog.hash_record_extended(ROW("a", "pg_catalog"."a_send"("c")), 0))'
     )
 
 
 def test_a_row_of_no_other_columns_has_a_hash_too() -> None:
-    assert row_hash([], of_source=True, version=18).as_string() == "pg_catalog.hashint4extended(0, 0)"
+    assert row_hash([], version=18).as_string() == "pg_catalog.hashint4extended(0, 0)"
