@@ -83,6 +83,10 @@ class Permissions:
                 reason = reason or error_name(error)
         return Verdict(False, names, reason)
 
+    def copies_of(self, user_id: str) -> frozenset[str]:
+        """The names of the copies that somebody may run, as far as Slack says who is in the groups."""
+        return frozenset(copy.name for copy in self._copies if self.may_copy(user_id, copy).allowed)
+
     def _lists(self, copy: CopySection | None) -> tuple[list[str], list[str]]:
         """Groups and users of a copy; for None those of all of them, and the global ones."""
         if copy is None:

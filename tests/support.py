@@ -1,4 +1,4 @@
-"""What the fixtures hand to the tests: two clusters, and fresh databases on them."""
+"""What the fixtures hand to the tests: two clusters, fresh databases on them, and a clock of its own."""
 
 from __future__ import annotations
 
@@ -67,3 +67,13 @@ class Servers:
 
     prod: PostgresServer
     consulta: PostgresServer
+
+
+class Clock:
+    """Time, in seconds, that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

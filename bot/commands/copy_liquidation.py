@@ -68,7 +68,7 @@ class CopyLiquidation:
             return answers.not_a_number(words[0], t, meant)
         if len(words) > 2:
             return answers.too_many_words(t, meant)
-        copy = self._surface.copy_named(words[1] if len(words) == 2 else None)
+        copy = self._surface.copy_meant(words[1] if len(words) == 2 else None, user_id)
         if copy is None:
             return answers.unknown_copy(words[1], names, t, meant, f"{COMMAND} {liquidation_id} {names[0]}")
         found = self._starting.look(copy, liquidation_id, user_id)

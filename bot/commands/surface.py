@@ -72,6 +72,17 @@ class Surface:
         """The configured copy of that name; the first one for None."""
         return next((copy for copy in self.file.copies if name in {None, copy.name}), None)
 
+    def copy_meant(self, name: str | None, user_id: str) -> CopySection | None:
+        """The configured copy of that name; for None the first one that this person may run.
+
+        A copy of which Slack doesn't say it now isn't passed over; where they may run none, it is the first.
+        """
+        if name is not None:
+            return self.copy_named(name)
+        verdicts = ((copy, self.permissions.may_copy(user_id, copy)) for copy in self.file.copies)
+        wanted = (copy for copy, verdict in verdicts if verdict.allowed or verdict.reason is not None)
+        return next(wanted, self.file.copies[0])
+
     def refusal(
         self,
         command: str,

@@ -61,6 +61,13 @@ def ask_again(job: JobSnapshot, t: Translator) -> str:
     return t("Ask again: `{command}`", command=command)
 
 
+def left_to(job: JobSnapshot, t: Translator) -> str:
+    """For whom it isn't to approve: whoever asked for it, and who may not run that copy."""
+    if not job.approvers:
+        return t("Somebody else has to approve it.")
+    return t("They may approve it: {who}.", who=", ".join(job.approvers[:10]))
+
+
 def asked_job(job_id: int, approvers: tuple[str, ...], t: Translator) -> Message:
     """To the requester, after the press: the job is there, and waits."""
     return said(

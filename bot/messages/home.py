@@ -7,7 +7,7 @@ from bot.jobs.panel import Filters, PanelSnapshot
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
 from bot.messages import answers
-from bot.messages.approval import approval_buttons
+from bot.messages.approval import approval_buttons, left_to
 from bot.messages.blocks import (
     Block,
     View,
@@ -43,14 +43,14 @@ SHOWN = 15
 TOGETHER = 5
 
 
-def home(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> View:
-    """The whole panel; ``links`` lead to the cards."""
+def home(seen: PanelSnapshot, links: dict[int, str], may_run: frozenset[str], t: Translator) -> View:
+    """The whole panel; ``links`` lead to the cards, ``may_run`` names the copies that its reader may run."""
     blocks = [header(t("Copies from prod to consulta"))]
     if seen.freeze:
         blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(way_out(t))]
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
     blocks += _under_way(seen, links, t)
-    blocks += _approvals(seen, links, t)
+    blocks += _approvals(seen, links, may_run, t)
     blocks += _latest(seen, links, t)
     return _view(blocks)
 
@@ -84,7 +84,9 @@ def _under_way(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> lis
     return [*blocks, *_more(len(jobs), t)]
 
 
-def _approvals(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> list[Block]:
+def _approvals(
+    seen: PanelSnapshot, links: dict[int, str], may_run: frozenset[str], t: Translator
+) -> list[Block]:
     jobs = seen.waiting_for_approval
     if not jobs:
         return []
@@ -95,10 +97,10 @@ def _approvals(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> lis
             asked += " · " + t("until {moment}", moment=at(job.approval_until, t))
         rows = "" if job.previewed is None else f" · {t.rows(job.previewed)}"
         blocks.append(section(f"{_name(job, links, t)}{rows}\n{asked}"))
-        if job.requester_id == seen.reader_id:
-            blocks.append(context(t("Somebody else has to approve it.")))
-        else:
+        if job.requester_id != seen.reader_id and job.copy_name in may_run:
             blocks.append(actions(*approval_buttons(job, t)))
+        else:
+            blocks.append(context(left_to(job, t)))
     return [*blocks, *_more(len(jobs), t)]
 
 

@@ -227,6 +227,10 @@ ENTRIES = [
 ]
 
 
+#: What Bob may run.
+MAY_RUN = frozenset({"items"})
+
+
 def panel(
     *live: JobSnapshot, latest: bool = True, filters: Filters | None = None, frozen: bool = False
 ) -> PanelSnapshot:

@@ -1,4 +1,4 @@
-"""Both sides together, for the tests that copy."""
+"""Both sides together, for the tests that copy, and a local Slack for those that talk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from dev.guard import ROOT
+from dev.slack.client import LocalSlack
+from dev.slack.server import LocalSlackServer
 from tests.copying import Sides
 from tests.support import Database, Databases
 from tests.tracking import Jobs
@@ -15,6 +18,15 @@ from tests.tracking import Jobs
 def sides(prod: Database, consulta: Database) -> Sides:
     """An empty database on either cluster."""
     return Sides(prod, consulta)
+
+
+@pytest.fixture
+def slack() -> Iterator[LocalSlack]:
+    """A workspace of this test alone."""
+    with LocalSlackServer(manifest=ROOT / "manifest.yml") as server:
+        slack = LocalSlack(server.url)
+        yield slack
+        slack.close()
 
 
 @pytest.fixture(scope="session")

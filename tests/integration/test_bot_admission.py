@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from bot.config_file import CopySection, SlackSection
@@ -12,18 +10,8 @@ from bot.jobs.store import Requester
 from bot.permissions import Permissions
 from bot.slack import client
 from bot.work.admission import Admission
-from dev.guard import ROOT
 from dev.slack.client import LocalSlack
-from dev.slack.server import LocalSlackServer
 from tests.tracking import CHUNK, LOST, TABLE, Jobs
-
-
-@pytest.fixture
-def slack() -> Iterator[LocalSlack]:
-    with LocalSlackServer(manifest=ROOT / "manifest.yml") as server:
-        slack = LocalSlack(server.url)
-        yield slack
-        slack.close()
 
 
 def admission(slack: LocalSlack, jobs: Jobs, **own: tuple[str, ...]) -> Admission:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,23 +15,13 @@ from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
 from bot.jobs.throughput import Throughput
 from bot.slack import client
-from dev.guard import ROOT
 from dev.slack.client import LocalSlack
 from dev.slack.results import Message
-from dev.slack.server import LocalSlackServer
 from tests.tracking import BOB, CHART_SECONDS, CHUNK, LOST, PLAN, PROOF, SAME, Jobs
 
 CHANNEL = "C0PAYROLL"
 ES = translator("es")
 STEPS = ["files.getUploadURLExternal", "upload", "files.completeUploadExternal"]
-
-
-@pytest.fixture
-def slack() -> Iterator[LocalSlack]:
-    with LocalSlackServer(manifest=ROOT / "manifest.yml") as server:
-        slack = LocalSlack(server.url)
-        yield slack
-        slack.close()
 
 
 class Post:

@@ -11,7 +11,7 @@ from sqlalchemy.pool import NullPool
 
 from bot import panel as panel_module
 from bot.announcer import Announcer
-from bot.config_file import SlackSection
+from bot.config_file import CopySection, SlackSection
 from bot.i18n import translator
 from bot.jobs.board import LATEST, Board
 from bot.jobs.panel import Filters
@@ -22,23 +22,13 @@ from bot.panel import REFRESHES_A_MINUTE, Panel
 from bot.people import People
 from bot.permissions import Permissions
 from bot.slack import client
-from dev.guard import ROOT
 from dev.proxy import Proxy
 from dev.slack.client import LocalSlack
 from dev.slack.results import View
-from dev.slack.server import LocalSlackServer
-from tests.tracking import PLAN, Jobs
+from tests.tracking import PLAN, TABLE, Jobs
 
 ES, EN = translator("es"), translator("en")
 BOB = Requester("T0ACME", "U0BOB", "Bob Brown", "en-US")
-
-
-@pytest.fixture
-def slack() -> Iterator[LocalSlack]:
-    with LocalSlackServer(manifest=ROOT / "manifest.yml") as server:
-        slack = LocalSlack(server.url)
-        yield slack
-        slack.close()
 
 
 @pytest.fixture
@@ -60,7 +50,8 @@ def consulta_line(jobs: Jobs) -> Iterator[Proxy]:
 def panel_of(slack: LocalSlack, jobs: Jobs, engine: Engine) -> Panel:
     web = client(slack.bot_token, slack.api_url)
     announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: True)
-    permissions = Permissions(web, SlackSection(admin_groups=("S0ADMINS",)))
+    copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
+    permissions = Permissions(web, SlackSection(admin_groups=("S0ADMINS",)), [copy])
     return Panel(web, Board(engine), announcer, permissions, People(web, "es"))
 
 

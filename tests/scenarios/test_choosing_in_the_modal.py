@@ -156,6 +156,7 @@ def test_where_only_one_copy_may_be_run_there_is_nothing_to_choose(office: Offic
     scene.seed(10)
     scene.slack.remove_from_group("U0BOB")
     office.restart_bot()  # it would remember the group with him for a minute
+    assert "bobs" in scene.offer(scene.bob).plain  # a command that names no copy means his
     assert scene.bob.command("/copy-liquidation", channel=scene.channel).acked
 
     def without_a_choice() -> bool:  # an older modal of his may be there still

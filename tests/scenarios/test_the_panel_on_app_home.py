@@ -58,20 +58,30 @@ def test_who_may_not_copy_reads_whom_to_ask_and_nothing_else(scene: Scene) -> No
     assert not home.buttons
 
 
+def test_only_who_may_run_the_copy_can_approve_it_on_the_panel(scene: Scene) -> None:
+    scene.seed(1001)
+    job_id = scene.start(scene.bob, "bobs")
+    home = scene.ana.open_home()
+    assert ES("Job {id}", id=job_id) in home.plain
+    assert ES("They may approve it: {who}.", who="<@U0BOB>") in home.plain
+    assert APPROVE_ACTION not in [button.action_id for button in home.buttons]
+    scene.bob.press(scene.card(job_id), CANCEL_ACTION)
+    scene.ended(job_id, "cancelled")
+
+
 def test_what_becomes_of_an_approval_on_the_panel_is_told_in_a_direct_message(
     office: Office, scene: Scene
 ) -> None:
     office.workers(1)
     scene.seed(1001)
-    job_id = scene.start(scene.bob, "bobs")
-    pressed = scene.ana.press(scene.ana.open_home(), APPROVE_ACTION, value=str(job_id))
-    assert pressed.acked
-    refused = ES("You may not use `{command}` for copy `{name}`.", command="/copy-liquidation", name="bobs")
-    scene.slack.wait_for(lambda: refused in scene.ana.messages(scene.ana.dm)[-1].plain)
-    scene.bob.press(scene.card(job_id), CANCEL_ACTION)
-    scene.ended(job_id, "cancelled")
     job_id = scene.start(scene.ana, "checked")
-    assert scene.bob.press(scene.bob.open_home(), APPROVE_ACTION, value=str(job_id)).acked
+    home = scene.bob.open_home()
+    scene.slack.remove_from_group("U0BOB")
+    assert scene.bob.press(home, APPROVE_ACTION, value=str(job_id)).acked
+    refused = EN("You may not use `{command}`.", command="/copy-liquidation")
+    scene.slack.wait_for(lambda: refused in scene.bob.messages(scene.bob.dm)[-1].plain)
+    scene.slack.add_to_group("U0BOB")
+    assert scene.bob.press(home, APPROVE_ACTION, value=str(job_id)).acked
     approved = EN("Approved: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
     scene.slack.wait_for(lambda: approved in scene.bob.messages(scene.bob.dm)[-1].plain)
     scene.completed(job_id)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bot.i18n import translator
 from bot.jobs.throughput import Stretch
 from bot.messages.chart import CELLS, DPI, SIZE, chart, rates
-from tests.unit.test_bot_messages import job
+from tests.shown import job
 
 EN, ES = translator("en"), translator("es")
 STEADY = [Stretch(second, second + 1.0, 2_000) for second in range(400)]

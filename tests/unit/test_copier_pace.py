@@ -7,16 +7,7 @@ from hypothesis import strategies as st
 
 from copier import Limits
 from copier.pace import FIRST_CHUNK_BYTES, FIRST_CHUNK_ROWS, STEP, Pace
-
-
-class Clock:
-    """Goes on only when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support import Clock
 
 
 def sizes(pace: Pace, clock: Clock, rows_per_second: float, chunks: int = 10) -> list[int]:

@@ -1,0 +1,170 @@
+"""An attempt alone moves its job: claim, chunks, proof, end, retry; a worker that lost it changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from bot.errors import StaleAttempt
+from bot.jobs.ledger import Ledger
+from bot.jobs.lifecycle import Claim
+from bot.jobs.outbox import Kind
+from bot.jobs.statuses import TRANSITIONS, Status
+from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, WRONG, Jobs
+
+
+def test_twenty_workers_claim_a_job_once(jobs: Jobs) -> None:
+    job_id = jobs.create()
+    with ThreadPoolExecutor(20) as pool:
+        claims = list(pool.map(lambda n: jobs.lifecycle.claim(job_id, f"host:{n}"), range(20)))
+    [claim] = [claim for claim in claims if claim]
+    job = jobs.see(job_id)
+    assert (job.status, job.attempt, job.worker) == (Status.RUNNING, 1, f"host:{claims.index(claim)}")
+    assert job.lease_until is not None
+    assert job.lease_until > job.now
+
+
+def test_chunks_move_the_counters_and_leave_a_line_each(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    jobs.lifecycle.planned(claim, PLAN)
+    ledger = Ledger(jobs.lifecycle, claim)
+    for chunk in (CHUNK, SAME):
+        with jobs.engine.begin() as connection:
+            ledger.record(connection, chunk)
+    job = jobs.see(claim.job_id)
+    assert (job.total, job.copied, job.moved) == (8, 8, 2)
+    assert (job.inserted, job.updated, job.deleted, job.unchanged) == (2, 2, 1, 4)
+    assert (job.chunks_done, job.bytes, job.fraction) == (2, 100, 1.0)
+    with jobs.engine.connect() as connection:
+        lines = connection.execute(text("SELECT * FROM traspaso.copy_chunks ORDER BY number")).all()
+    assert [(line.lower_key, line.upper_key, line.outcome, line.records) for line in lines] == [
+        (None, ["5"], "updated", 5),
+        (["5"], None, "unchanged", 3),
+    ]
+
+
+def test_a_chunk_that_is_rolled_back_has_no_record(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    ledger = Ledger(jobs.lifecycle, claim)
+    with pytest.raises(RuntimeError), jobs.engine.begin() as connection:
+        ledger.record(connection, CHUNK)
+        raise RuntimeError
+    assert jobs.see(claim.job_id).copied == 0
+
+
+STEPS: dict[str, Callable[[Jobs, Claim], object]] = {
+    "renew": lambda jobs, claim: jobs.lifecycle.renew(claim),
+    "planned": lambda jobs, claim: jobs.lifecycle.planned(claim, PLAN),
+    "verifying": lambda jobs, claim: jobs.lifecycle.verifying(claim),
+    "compared": lambda jobs, claim: Ledger(jobs.lifecycle, claim).compared(COMPARED),
+    "throttled": lambda jobs, claim: jobs.lifecycle.throttled(claim, 12.5),
+    "completed": lambda jobs, claim: jobs.lifecycle.completed(claim, PROOF),
+    "failed": lambda jobs, claim: jobs.lifecycle.failed(claim, LOST),
+    "cancelled": lambda jobs, claim: jobs.lifecycle.cancelled(claim),
+    "retry_later": lambda jobs, claim: jobs.lifecycle.retry_later(claim, LOST, 1.0),
+    "released": lambda jobs, claim: jobs.lifecycle.released(claim),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_that_lost_its_job_can_do_nothing_to_it(jobs: Jobs, step: str) -> None:
+    stale = jobs.claimed(channel_id="C0")
+    jobs.let_the_lease_run_out(stale.job_id)
+    assert jobs.sweep().lost == [stale.job_id]
+    for _ in ("pending", "taken over"):
+        before, events = jobs.see(stale.job_id), jobs.kinds(stale.job_id)
+        with pytest.raises(StaleAttempt):
+            STEPS[step](jobs, stale)
+        with pytest.raises(StaleAttempt), jobs.engine.begin() as connection:
+            Ledger(jobs.lifecycle, stale).record(connection, CHUNK)
+        after = jobs.see(stale.job_id)
+        assert (after.status, after.attempt, after.lease_until) == (
+            before.status,
+            before.attempt,
+            before.lease_until,
+        )
+        assert jobs.kinds(stale.job_id) == events
+        assert jobs.lifecycle.claim(stale.job_id, "host:2") or before.status is Status.RUNNING
+    assert not jobs.is_pending(stale.job_id, Kind.ENDING)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_goes_where_the_transition_table_lets_it(jobs: Jobs, step: str) -> None:
+    claim = jobs.claimed()
+    STEPS[step](jobs, claim)
+    after = jobs.see(claim.job_id).status
+    assert after is Status.RUNNING or after in TRANSITIONS[Status.RUNNING]
+    if after is not Status.RUNNING:
+        with pytest.raises(StaleAttempt):
+            STEPS[step](jobs, claim)
+    if not after.is_live:
+        assert jobs.lifecycle.claim(claim.job_id, "host:2") is None
+        assert jobs.see(claim.job_id).finished_at is not None
+
+
+def test_only_a_proof_that_holds_completes_a_job(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    with pytest.raises(ValueError, match="proof"):
+        jobs.lifecycle.completed(claim, WRONG)
+    assert jobs.see(claim.job_id).status is Status.RUNNING
+
+
+def test_the_end_and_what_is_to_be_told_of_it_are_one_transaction(jobs: Jobs) -> None:
+    for number, step in enumerate(("completed", "failed", "cancelled"), 1):
+        told, shell = (
+            jobs.claimed(liquidation=number, channel_id="C0"),
+            jobs.claimed(liquidation=100 + number),
+        )
+        STEPS[step](jobs, told)
+        STEPS[step](jobs, shell)
+        assert jobs.is_pending(told.job_id, Kind.ENDING)
+        assert not jobs.is_pending(shell.job_id, Kind.ENDING)
+
+
+def test_a_failed_job_keeps_its_sentence_and_a_code(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    jobs.lifecycle.failed(claim, LOST)
+    job = jobs.see(claim.job_id)
+    assert job.error_message == LOST.sentence
+    assert job.error == {"code": "connection", "side": "prod"}
+
+
+def test_a_retry_waits_for_its_time_and_starts_counting_anew(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    with jobs.engine.begin() as connection:
+        Ledger(jobs.lifecycle, claim).record(connection, CHUNK)
+    jobs.lifecycle.retry_later(claim, LOST, 30.0)
+    assert jobs.lifecycle.claim(claim.job_id, "host:2") is None
+    assert jobs.sweep().to_enqueue == []
+    jobs.run("UPDATE traspaso.copy_jobs SET run_after = now()")
+    assert jobs.sweep().to_enqueue == [claim.job_id]
+    again = jobs.lifecycle.claim(claim.job_id, "host:2")
+    assert again is not None
+    job = jobs.see(claim.job_id)
+    assert (again.attempt, job.copied, job.failures, job.total) == (2, 0, 1, None)
+
+
+def test_only_new_ground_ends_a_row_of_failures(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    jobs.lifecycle.retry_later(claim, LOST, 0.0)
+    again = jobs.lifecycle.claim(claim.job_id, "host:1")
+    assert again is not None
+    ledger = Ledger(jobs.lifecycle, again)
+    for chunk, failures in ((SAME, 1), (CHUNK, 0)):
+        with jobs.engine.begin() as connection:
+            ledger.record(connection, chunk)
+        assert jobs.lifecycle.failures(again) == failures
+    assert jobs.see(claim.job_id).error is None
+
+
+def test_a_released_job_is_for_another_worker_at_once(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    jobs.store.enqueued(claim.job_id)
+    jobs.lifecycle.released(claim)
+    assert jobs.sweep().to_enqueue == [claim.job_id]
+    again = jobs.lifecycle.claim(claim.job_id, "host:2")
+    assert again is not None
+    assert again.attempt == 2

@@ -1,0 +1,305 @@
+"""Cards and endings: what the announcer and the courier say to a local Slack that answers as Slack does."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import yaml
+from slack_sdk.errors import SlackApiError
+
+from bot.announcer import Announcer
+from bot.charts import Charts
+from bot.courier import Courier
+from bot.i18n import translator
+from bot.jobs.ledger import Ledger
+from bot.jobs.lifecycle import Claim
+from bot.jobs.outbox import Kind
+from bot.jobs.throughput import Throughput
+from bot.slack import Trouble, client, error_name, retry_after, trouble_of
+from dev.guard import ROOT
+from dev.slack.client import LocalSlack
+from dev.slack.results import Message
+from tests.tracking import BOB, CHUNK, LOST, PLAN, Jobs
+
+CHANNEL = "C0PAYROLL"
+ES = translator("es")
+MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
+COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
+
+
+class Desk:
+    """An announcer and a courier for the tracking tables of this test."""
+
+    def __init__(self, slack: LocalSlack, jobs: Jobs) -> None:
+        self.slack = slack
+        self.jobs = jobs
+        self.edits_allowed = True
+        web = client(slack.bot_token, slack.api_url)
+        self.announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
+        charts = Charts(web, Throughput(jobs.engine), ES)
+        self.courier = Courier(jobs.outbox, jobs.store, jobs.cards, self.announcer, charts)
+
+    def running(self, channel: str = CHANNEL) -> Claim:
+        """A job whose card is posted and pinned."""
+        claim = self.jobs.claimed(channel_id=channel)
+        assert self.courier.deliver_due() == 1
+        return claim
+
+    def deliver(self) -> None:
+        """What waits for its next try is due now."""
+        self.jobs.run("UPDATE traspaso.outbox SET next_try_at = now()")
+        self.courier.deliver_due()
+
+    def messages(self, channel: str = CHANNEL) -> list[Message]:
+        return self.slack.user("U0ANA").messages(channel)
+
+    def replies(self, ts: str, channel: str = CHANNEL) -> list[Message]:
+        return self.slack.user("U0ANA").thread(channel, ts)[1:]
+
+
+@pytest.fixture
+def desk(slack: LocalSlack, jobs: Jobs) -> Desk:
+    return Desk(slack, jobs)
+
+
+def test_the_whole_life_of_a_card(desk: Desk) -> None:
+    claim = desk.running()
+    [card] = desk.messages()
+    assert card.pinned
+    assert desk.jobs.see(claim.job_id).message_ts == card.ts
+    desk.jobs.lifecycle.planned(claim, PLAN)
+    with desk.jobs.engine.begin() as connection:
+        Ledger(desk.jobs.lifecycle, claim).record(connection, CHUNK)
+    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    assert ES.percent(5 / 8) in desk.messages()[0].plain
+    desk.jobs.lifecycle.failed(claim, LOST)
+    desk.courier.deliver_due()
+    [final] = desk.messages()
+    assert (final.ts, final.pinned) == (card.ts, False)
+    [reply] = desk.replies(card.ts)
+    assert "<@U0ANA>" in reply.text
+    link = desk.announcer.link(desk.jobs.see(claim.job_id))
+    assert link is not None
+    assert card.ts.replace(".", "") in link
+
+
+def test_a_card_that_says_the_same_is_not_edited(desk: Desk) -> None:
+    claim = desk.running()
+    for _ in range(3):
+        desk.announcer.progress(desk.jobs.see(claim.job_id))
+    assert len(desk.slack.calls("chat.update")) == 1
+
+
+def test_without_room_for_an_edit_there_is_none(desk: Desk) -> None:
+    claim = desk.running()
+    desk.edits_allowed = False
+    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    assert desk.slack.calls("chat.update") == []
+
+
+def test_a_press_is_shown_even_where_progress_has_no_room(desk: Desk) -> None:
+    claim = desk.running()
+    desk.edits_allowed = False
+    desk.jobs.control.pause(claim.job_id, BOB)
+    desk.courier.deliver_due()
+    assert ES("pausing") in desk.messages()[0].text
+    assert len(desk.slack.calls("pins.add")) == 1
+
+
+def test_the_end_of_an_attempt_that_was_retried_meanwhile_is_not_told_as_another_one(desk: Desk) -> None:
+    claim = desk.running()
+    desk.slack.revoke_token()
+    desk.jobs.lifecycle.failed(claim, LOST)
+    desk.courier.deliver_due()
+    desk.jobs.control.retry(claim.job_id, BOB)
+    desk.slack.restore_token()
+    desk.deliver()
+    [card] = desk.messages()
+    assert ES("waiting") in card.text
+    assert card.pinned
+    assert desk.replies(card.ts) == []
+    desk.jobs.control.cancel(claim.job_id, BOB)
+    desk.deliver()
+    [reply] = desk.replies(card.ts)
+    assert "<@U0BOB>" in reply.plain
+
+
+def test_after_a_429_progress_is_dropped_for_as_long_as_slack_asks(desk: Desk) -> None:
+    claim = desk.running()
+    desk.slack.fault("chat.update", status=429, retry_after=30)
+    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    desk.jobs.lifecycle.planned(claim, PLAN)
+    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    assert len(desk.slack.calls("chat.update")) == 1
+    desk.jobs.lifecycle.cancelled(claim)
+    desk.courier.deliver_due()
+    assert ES("cancelled") in desk.messages()[0].text
+
+
+@pytest.mark.parametrize("error", ["is_archived", "channel_not_found", "invalid_blocks"])
+def test_progress_that_can_t_be_shown_is_not_tried_again_and_again(desk: Desk, error: str) -> None:
+    claim = desk.running()
+    desk.slack.fault("chat.update", error=error, times=None)
+    for step in (desk.jobs.lifecycle.verifying, desk.jobs.lifecycle.renew):
+        step(claim)
+        desk.announcer.progress(desk.jobs.see(claim.job_id))
+    assert len(desk.slack.calls("chat.update")) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"status": 500},
+        {"accept_then_drop": True},
+        {"status": 429, "retry_after": 1},
+        {"error": "fatal_error"},
+    ],
+)
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "pins.add", "pins.remove"])
+def test_a_call_whose_fate_is_unknown_is_made_up_for_once(
+    desk: Desk, method: str, trouble: dict[str, Any]
+) -> None:
+    for step in ("card", "ending"):
+        desk.slack.fault(method, **trouble)
+        if step == "card":
+            claim = desk.running()
+        else:
+            desk.jobs.lifecycle.cancelled(claim)
+            desk.courier.deliver_due()
+        desk.deliver()
+        desk.deliver()
+        desk.slack.clear_faults()
+        [card] = desk.messages()
+        assert card.pinned == (step == "card")
+    assert [ES("cancelled") in card.text, len(desk.replies(card.ts))] == [True, 1]
+    assert not desk.jobs.is_pending(claim.job_id, Kind.ENDING)
+
+
+def test_a_post_whose_answer_is_lost_in_a_channel_without_the_bot_is_there_once(desk: Desk) -> None:
+    desk.slack.kick_bot(CHANNEL)
+    desk.slack.fault("chat.postMessage", accept_then_drop=True)
+    claim = desk.jobs.claimed(channel_id=CHANNEL)
+    desk.courier.deliver_due()
+    desk.deliver()
+    [card] = desk.messages()
+    job = desk.jobs.see(claim.job_id)
+    assert (job.channel_id, job.message_ts) == (CHANNEL, card.ts)
+
+
+def test_a_deleted_card_is_posted_anew_and_pinned_by_the_next_progress(desk: Desk) -> None:
+    claim = desk.running()
+    [card] = desk.messages()
+    desk.slack.delete_message(CHANNEL, card.ts)
+    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    desk.courier.deliver_due()
+    [again] = desk.messages()
+    assert again.ts != card.ts
+    assert again.pinned
+    assert desk.jobs.see(claim.job_id).message_ts == again.ts
+
+
+def test_a_deleted_card_that_several_notice_at_once_is_posted_anew_once(desk: Desk) -> None:
+    """Two tickers and two couriers, one of which has an update in hand."""
+    desk.slack.rate_limits(False)
+    other = Desk(desk.slack, desk.jobs)
+    for number in range(1, 6):
+        claim = desk.jobs.claimed(liquidation=number, channel_id=CHANNEL)
+        desk.courier.deliver_due()
+        seen = desk.jobs.see(claim.job_id)
+        assert seen.message_ts is not None
+        desk.slack.delete_message(CHANNEL, seen.message_ts)
+        desk.jobs.control.pause(claim.job_id, BOB)
+        with ThreadPoolExecutor(4) as pool:
+            pool.map(lambda each, seen=seen: each.announcer.progress(seen), [desk, other])
+            pool.map(lambda each: each.courier.deliver_due(), [desk, other])
+        desk.courier.deliver_due()
+        card = desk.messages()[-1]
+        assert (card.ts, card.pinned) == (desk.jobs.see(claim.job_id).message_ts, True)
+        assert len(desk.messages()) == number
+
+
+def test_a_card_that_was_posted_when_the_bot_was_lost_is_found_again(desk: Desk) -> None:
+    """The post arrived; whoever posted it died before it could write down where."""
+    claim = desk.running()
+    [card] = desk.messages()
+    desk.jobs.run("UPDATE traspaso.copy_jobs SET message_ts = NULL")
+    desk.jobs.run("UPDATE traspaso.outbox SET done_at = NULL, claimed_until = now() - interval '1 s'")
+    desk.deliver()
+    assert [message.ts for message in desk.messages()] == [card.ts]
+    assert desk.jobs.see(claim.job_id).message_ts == card.ts
+
+
+@pytest.mark.parametrize("fate", ["archive", "kick_bot"])
+def test_when_the_channel_is_lost_the_requester_is_told_in_person(desk: Desk, fate: str) -> None:
+    channel = "C0SECRET"
+    desk.slack.invite_bot(channel)
+    claim = desk.running(channel)
+    getattr(desk.slack, fate)(channel)
+    desk.jobs.lifecycle.cancelled(claim)
+    desk.courier.deliver_due()
+    [card] = desk.messages("D0ANA")
+    assert ES("cancelled") in card.text
+    [reply] = desk.replies(card.ts, "D0ANA")
+    assert "<@U0ANA>" in reply.text
+    assert desk.jobs.see(claim.job_id).channel_id != channel
+
+
+def test_while_the_token_is_revoked_messages_wait_in_their_order(desk: Desk) -> None:
+    claim = desk.jobs.claimed(channel_id=CHANNEL)
+    desk.slack.revoke_token("account_inactive")
+    for _ in range(5):
+        desk.deliver()
+    desk.jobs.lifecycle.cancelled(claim)
+    desk.slack.restore_token()
+    desk.deliver()
+    [card] = desk.messages()
+    assert len(desk.replies(card.ts)) == 1
+    assert not card.pinned
+
+
+def test_a_message_that_slack_will_never_take_is_given_up_and_the_next_one_is_told(desk: Desk) -> None:
+    claim = desk.jobs.claimed(channel_id=CHANNEL)
+    desk.slack.fault("chat.postMessage", error="invalid_blocks", times=None)
+    for _ in range(5):
+        desk.deliver()
+    assert not desk.jobs.is_pending(claim.job_id, Kind.CARD)
+    desk.slack.clear_faults()
+    desk.jobs.lifecycle.cancelled(claim)
+    desk.courier.deliver_due()
+    [card] = desk.messages()
+    assert len(desk.replies(card.ts)) == 1
+
+
+def test_two_couriers_at_once_post_each_message_once(slack: LocalSlack, jobs: Jobs) -> None:
+    slack.rate_limits(False)
+    desks = [Desk(slack, jobs), Desk(slack, jobs)]
+    ids = [jobs.create(number, channel_id=CHANNEL) for number in range(1, 16)]
+    for desk in desks:
+        desk.courier.start()
+    slack.wait_for(lambda: len(desks[0].messages()) >= len(ids))
+    for desk in desks:
+        desk.courier.stop()
+    posted = [(message.metadata or {})["event_payload"]["job"] for message in desks[0].messages()]
+    assert sorted(posted, key=int) == [str(job_id) for job_id in ids]
+    assert len(slack.pins(CHANNEL)) == len(ids)
+
+
+def test_what_slack_s_errors_mean(slack: LocalSlack) -> None:
+    web = client(slack.bot_token, slack.api_url)
+    for fault, trouble, seconds in [
+        ({"status": 429, "retry_after": 7}, Trouble.LATER, 7.0),
+        ({"status": 503}, Trouble.AMBIGUOUS, 1.0),
+        ({"error": "message_not_found"}, Trouble.MESSAGE_GONE, 1.0),
+        ({"error": "is_archived"}, Trouble.CHANNEL_LOST, 1.0),
+        ({"error": "too_many_pins"}, Trouble.UNPINNABLE, 1.0),
+        ({"error": "token_revoked"}, Trouble.LOCKED_OUT, 1.0),
+        ({"error": "something_new"}, Trouble.BROKEN, 1.0),
+    ]:
+        slack.fault("chat.postMessage", **fault)  # type: ignore[arg-type]
+        with pytest.raises(SlackApiError) as caught:
+            web.chat_postMessage(channel=CHANNEL, text="x")
+        assert (trouble_of(caught.value), retry_after(caught.value)) == (trouble, seconds)
+        if "error" in fault:
+            assert error_name(caught.value) == fault["error"]

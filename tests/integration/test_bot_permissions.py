@@ -1,0 +1,167 @@
+"""Who may copy, by what a local Slack says of its groups, and who asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.config_file import CopySection, File, SlackSection
+from bot.people import People
+from bot.permissions import CACHE_SECONDS, Permissions
+from bot.slack import client
+from dev.slack.client import LocalSlack
+from tests.services import surface_of
+from tests.support import Clock
+from tests.tracking import TABLE, Jobs
+
+
+def permissions(slack: LocalSlack, clock: Clock | None = None, **section: Any) -> Permissions:
+    section = section or {"admin_groups": ["S0ADMINS"]}
+    web = client(slack.bot_token, slack.api_url)
+    return Permissions(web, SlackSection(**section), clock=clock or Clock())
+
+
+def test_members_may_copy_and_others_are_told_whom_to_ask(slack: LocalSlack) -> None:
+    asked = permissions(slack)
+    assert asked.may_copy("U0ANA").allowed
+    refused = asked.may_copy("U0CARLA")
+    assert (refused.allowed, refused.groups, refused.reason) == (False, ["<!subteam^S0ADMINS>"], None)
+
+
+@pytest.mark.parametrize("handle", ["liquidation-admins", "@liquidation-admins"])
+def test_a_group_may_be_named_by_its_handle(slack: LocalSlack, handle: str) -> None:
+    asked = permissions(slack, admin_groups=[handle])
+    assert asked.may_copy("U0BOB").allowed
+    assert asked.may_copy("U0CARLA").groups == ["@liquidation-admins"]
+
+
+def test_slack_is_asked_once_a_minute_and_whenever_something_is_to_be_started(slack: LocalSlack) -> None:
+    clock = Clock()
+    asked = permissions(slack, clock)
+    for _ in range(30):
+        assert asked.may_copy("U0ANA").allowed
+        assert not asked.may_copy("U0CARLA").allowed
+    assert len(slack.calls("usergroups.users.list")) == 1
+    slack.remove_from_group("U0ANA")
+    assert asked.may_copy("U0ANA").allowed
+    assert not asked.may_copy("U0ANA", anew=True).allowed
+    assert not asked.may_copy("U0ANA").allowed
+    slack.add_to_group("U0ANA")
+    clock.now += CACHE_SECONDS
+    assert asked.may_copy("U0ANA").allowed
+    assert len(slack.calls("usergroups.users.list")) == 3
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ({"error": "no_such_subteam"}, "no_such_subteam"),
+        ({"error": "missing_scope"}, "missing_scope"),
+        ({"error": "token_revoked"}, "token_revoked"),
+        ({"status": 429, "retry_after": 5}, "ratelimited"),
+        ({"status": 500}, "internal_error"),
+    ],
+)
+def test_nobody_gets_through_while_slack_doesn_t_say_who_is_in_the_group(
+    slack: LocalSlack, trouble: dict[str, Any], reason: str
+) -> None:
+    asked = permissions(slack)
+    slack.fault("usergroups.users.list", **trouble)
+    verdict = asked.may_copy("U0ANA")
+    assert (verdict.allowed, verdict.reason) == (False, reason)
+    assert asked.may_copy("U0ANA").allowed
+
+
+def test_a_group_that_is_not_there_lets_nobody_through(slack: LocalSlack) -> None:
+    for group in ("S0NOSUCH", "no-such-handle"):
+        verdict = permissions(slack, admin_groups=[group]).may_copy("U0ANA")
+        assert not verdict.allowed
+        assert verdict.reason
+    slack.disable_usergroups("plan_upgrade_required")
+    for group in ("S0ADMINS", "liquidation-admins"):
+        verdict = permissions(slack, admin_groups=[group]).may_copy("U0ANA")
+        assert (verdict.allowed, verdict.reason) == (False, "plan_upgrade_required")
+
+
+def test_a_single_user_needs_no_group(slack: LocalSlack) -> None:
+    slack.disable_usergroups()
+    asked = permissions(slack, admin_users=["U0CARLA"])
+    assert asked.may_copy("U0CARLA").allowed
+    verdict = asked.may_copy("U0ANA")
+    assert (verdict.allowed, verdict.groups, verdict.reason) == (False, [], None)
+    assert slack.calls() == []
+
+
+OWN = CopySection(name="notes", source_table=TABLE, target_table=TABLE, allowed_users=("U0CARLA",))
+SHARED = CopySection(name="items", source_table=TABLE, target_table=TABLE)
+
+
+def by_copy(slack: LocalSlack, *copies: CopySection) -> Permissions:
+    section = SlackSection(admin_groups=("S0ADMINS",))
+    return Permissions(client(slack.bot_token, slack.api_url), section, copies)
+
+
+def test_a_copy_s_own_people_count_in_the_place_of_the_global_ones(slack: LocalSlack) -> None:
+    asked = by_copy(slack, SHARED, OWN)
+    assert asked.may_copy("U0CARLA", OWN).allowed
+    assert not asked.may_copy("U0ANA", OWN).allowed
+    assert not asked.may_copy("U0CARLA", SHARED).allowed
+    assert asked.may_copy("U0ANA", SHARED).allowed
+    assert asked.who_may(OWN) == ["<@U0CARLA>"]
+    assert asked.who_may(SHARED) == ["<!subteam^S0ADMINS>"]
+
+
+def test_what_starts_nothing_is_for_everybody_who_may_run_any_copy(slack: LocalSlack) -> None:
+    asked = by_copy(slack, SHARED, OWN)
+    assert asked.may_copy("U0CARLA").allowed
+    assert asked.may_copy("U0ANA").allowed
+    assert not by_copy(slack, SHARED).may_copy("U0CARLA").allowed
+
+
+def test_a_group_that_can_t_be_asked_about_hides_no_member_of_another(slack: LocalSlack) -> None:
+    broken = SHARED.model_copy(update={"allowed_groups": ("S0NOSUCH", "S0ADMINS")})
+    asked = by_copy(slack, broken)
+    assert asked.may_copy("U0ANA", broken).allowed
+    nobody_knows = asked.may_copy("U0CARLA", broken)
+    assert not nobody_knows.allowed
+    assert nobody_knows.reason
+
+
+def test_a_command_without_a_copy_s_name_means_the_first_one_that_its_writer_may_run(
+    slack: LocalSlack, jobs: Jobs
+) -> None:
+    file = File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(SHARED, OWN))
+    surface = surface_of(client(slack.bot_token, slack.api_url), jobs, file=file)
+
+    def meant(user_id: str, name: str | None = None) -> str | None:
+        copy = surface.copy_meant(name, user_id)
+        return copy.name if copy else None
+
+    slack.fault("usergroups.users.list", status=500)
+    assert meant("U0CARLA") == "items"  # nobody says that she may not
+    assert meant("U0CARLA") == "notes"
+    assert meant("U0ANA") == "items"
+    assert meant("U0DAN") == "items"
+    assert meant("U0ANA", "notes") == "notes"
+    assert meant("U0ANA", "nosuch") is None
+
+
+def test_people_are_looked_up_once_and_answered_in_their_language(slack: LocalSlack) -> None:
+    people = People(client(slack.bot_token, slack.api_url), "es")
+    for _ in range(3):
+        assert people.language_of("U0ANA").language == "es"
+        assert people.language_of("U0BOB").language == "en"
+    assert people.requester("T0ACME", "U0BOB").name == "Bob Brown"
+    assert len(slack.calls("users.info")) == 2
+
+
+def test_who_slack_doesn_t_tell_about_is_answered_in_the_channels_language(
+    slack: LocalSlack,
+) -> None:
+    people = People(client(slack.bot_token, slack.api_url), "es")
+    slack.fault("users.info", status=500)
+    assert people.language_of("U0BOB").language == "es"
+    assert people.language_of("U0BOB").language == "en"
+    nobody = people.requester("T0ACME", "U0NOBODY")
+    assert (nobody.name, nobody.locale) == ("U0NOBODY", None)

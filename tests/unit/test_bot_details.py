@@ -1,0 +1,32 @@
+"""The details of a job fit into a modal, however long its story is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.jobs.timeline import Happening, Timeline
+from bot.messages import answers
+from bot.messages.timeline import details, loading, telling
+from dev.slack.plain import plain
+from tests.shown import BOB, EN, ES, EVENTS, NOW, SHAPES, check_view, job
+
+
+@pytest.mark.parametrize("t", [EN, ES], ids=["en", "es"])
+def test_the_details_of_every_state_fit_into_a_modal(t: Any) -> None:
+    for shape in SHAPES:
+        events = tuple(Happening(kind, NOW, 1, BOB, {"seconds": 5, "rows": 7}) for kind in EVENTS)
+        check_view(details(job(**shape), Timeline(events, ()), t))
+        check_view(details(job(**shape), Timeline((), ()), t))
+    check_view(loading(t))
+    check_view(telling(answers.unknown_job(17, t), t))
+
+
+def test_a_long_story_shows_its_end_and_counts_the_rest() -> None:
+    events = tuple(Happening("claimed", NOW, number, None, {"worker": "w"}) for number in range(1, 201))
+    said = plain(details(job(), Timeline(events, ()), EN)["blocks"])
+    assert "160 earlier events" in said
+    assert "attempt 160 began" not in said
+    assert "attempt 161 began" in said
+    assert "attempt 200 began" in said

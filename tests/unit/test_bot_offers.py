@@ -1,0 +1,151 @@
+"""The preview tells what a copy would do, and its button brings back what was offered."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+
+from bot.messages import chooser
+from bot.messages.blocks import BUTTON_VALUE_LIMIT
+from bot.messages.chooser import Carried
+from bot.messages.outlook import Outlook, preview_blocks
+from bot.messages.preview import Offer, preview_card
+from copier import Advice, CopySpec, Count, Entry, Preview, TableName
+from dev.slack.checker import Checker
+from dev.slack.elements import check_option
+from dev.slack.plain import plain
+from tests.shown import DONE, EN, ES, NOW, TABLE, check, check_view, counts, job, names
+
+
+@given(name=names, in_prod=counts, in_consulta=counts)
+@example(name="\x01" * 300, in_prod=Count(0, True), in_consulta=Count(2, True))
+@example(name='"' * 300, in_prod=Count(1, True), in_consulta=Count(None, False))
+def test_every_offer_fits_into_its_button_and_comes_back_from_it(
+    name: str, in_prod: Count, in_consulta: Count
+) -> None:
+    table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
+    sides = (in_prod.rows, in_consulta.rows)
+    offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, *sides)
+    message = preview_card(
+        offer,
+        CopySpec("a" * 31, table, table, "liquidation_id"),
+        Outlook(
+            Preview(
+                True,
+                name,
+                in_prod,
+                in_consulta,
+                (Advice("prod", f"CREATE INDEX CONCURRENTLY ON {table} (a)"),),
+            )
+        ),
+        15,
+        ES,
+    )
+    check(message)
+    [actions] = [block for block in message.blocks if block["type"] == "actions"]
+    value = actions["elements"][0]["value"]
+    assert len(value) <= BUTTON_VALUE_LIMIT
+    assert Offer.decoded(value) == offer
+    assert ("confirm" in actions["elements"][0]) == (in_prod == Count(0, True))
+
+
+SPEC = CopySpec("items", TABLE, TABLE, "liquidation_id")
+SEEN = Preview(True, "Sueldos", Count(200_000, True), Count(190_000, True), ())
+
+
+def previewed(t: Any = EN, seen: Preview = SEEN, **outlook: Any) -> str:
+    return plain(preview_blocks(SPEC, Outlook(seen, **outlook), t))
+
+
+def test_a_preview_tells_when_and_by_whom_it_was_last_copied() -> None:
+    assert EN("Not copied before.") in previewed()
+    said = previewed(last=DONE)
+    assert "<@U0ANA>" in said
+    assert f"<!date^{int(NOW.timestamp())}^" in said
+    assert "200,000" in said
+    from_shell = dataclasses.replace(DONE, requester_team="shell", requester_name="ana_dba")
+    assert "<@" not in previewed(last=from_shell)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changed_at", "words"),
+    [
+        (200_007, None, "Changed since then: 7 rows more in prod."),
+        (199_999, None, "Changed since then: 1 row fewer in prod."),
+        (199_999, NOW - timedelta(days=9), "Changed since then: 1 row fewer in prod."),
+        (200_000, None, "Whether it changed since then is not known: the number of rows is the same."),
+        (200_000, NOW, "By the catalogue it changed since then"),
+        (200_000, NOW - timedelta(days=9), "By the catalogue it has not changed since then."),
+    ],
+)
+def test_a_preview_tells_whether_it_changed_since_and_never_more_than_is_known(
+    rows: int, changed_at: datetime | None, words: str
+) -> None:
+    seen = dataclasses.replace(SEEN, in_prod=Count(rows, True), changed_at=changed_at)
+    assert words in previewed(seen=seen, last=DONE)
+
+
+def test_an_estimate_says_nothing_about_changes() -> None:
+    seen = dataclasses.replace(SEEN, in_prod=Count(250_000, False))
+    assert EN("Whether it changed since then is not known.") in previewed(seen=seen, last=DONE)
+
+
+def test_a_preview_tells_how_long_it_will_take_or_that_nobody_knows() -> None:
+    assert "1 min 5 s" in previewed(expected_seconds=65.0)
+    assert "not known" in previewed()
+
+
+def test_a_preview_warns_of_another_copy_and_of_rows_that_would_go() -> None:
+    other = job(id=16, liquidation_id=41)
+    assert "job 16, liquidation 41" in previewed(others=(other,))
+    surplus = dataclasses.replace(SEEN, in_consulta=Count(200_003, True))
+    assert "3 rows more than prod" in previewed(seen=surplus)
+    assert "<!subteam^S1>" in previewed(approvers=("<!subteam^S1>",))
+    assert "approves" not in previewed()
+
+
+@pytest.mark.parametrize(
+    ("shown", "now", "moved"),
+    [
+        ((100, 50), (100, 50), False),
+        ((100, 50), (110, 55), False),
+        ((100, 50), (90, 45), False),
+        ((100, 50), (111, 50), True),
+        ((100, 50), (89, 50), True),
+        ((100, 50), (100, 56), True),
+        ((100, 0), (100, 0), False),
+        ((100, 0), (100, 1), True),
+        ((None, 0), (None, 0), False),
+        ((None, 0), (100, 0), True),
+        ((100, 0), (None, 0), True),
+    ],
+)
+def test_a_press_counts_for_numbers_that_are_within_a_tenth(
+    shown: tuple[int | None, int | None], now: tuple[int | None, int | None], moved: bool
+) -> None:
+    offer = Offer("items", 42, "0" * 32, 1_900_000_000, *shown)
+    in_prod, in_consulta = (Count(rows, rows is not None) for rows in now)
+    assert offer.moved(Preview(True, None, in_prod, in_consulta, ())) is moved
+
+
+@given(name=names, period=names, query=names)
+def test_the_modal_takes_any_name_and_period(name: str, period: str, query: str) -> None:
+    entries = [Entry(2**63 - 1, name, period), Entry(1, None, None)]
+    checker = Checker()
+    for n, line in enumerate(chooser.options(entries, ES)):
+        check_option(checker, line, f"/options/{n}")
+    assert checker.reasons == []
+    assert len(chooser.no_number(query, ES)[chooser.NUMBER]) < 300
+    table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
+    offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, 7, 2)
+    for rows in (0, 7):
+        seen = Preview(True, name, Count(rows, True), Count(2, True), ())
+        spec = CopySpec("a" * 31, table, table, "liquidation_id")
+        card = preview_card(offer, spec, Outlook(seen), 15, ES)
+        view = chooser.look(card, Carried("C0PAYROLL"), ES)
+        check_view(view)
+        assert Offer.decoded(Carried.decoded(view["private_metadata"]).offer or "") == offer
