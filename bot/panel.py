@@ -152,7 +152,9 @@ class Panel:
             log.warning("App Home of %s: %s", watcher.user_id, error)
             watcher.is_stale = True  # until consulta answers again
             return home.problem(explained(failure_of(error).as_json(), t), t)
-        return home.home(seen, self._links(seen), self._permissions.copies_of(watcher.user_id), t)
+        asked_for = {job.copy_name for job in seen.waiting_for_approval}
+        not_theirs = self._permissions.not_for(watcher.user_id, asked_for)
+        return home.home(seen, self._links(seen), not_theirs, t)
 
     def _links(self, seen: PanelSnapshot) -> dict[int, str]:
         jobs = [*seen.live, *seen.latest]

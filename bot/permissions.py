@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from slack_sdk import WebClient
@@ -83,9 +83,10 @@ class Permissions:
                 reason = reason or error_name(error)
         return Verdict(False, names, reason)
 
-    def copies_of(self, user_id: str) -> frozenset[str]:
-        """The names of the copies that somebody may run, as far as Slack says who is in the groups."""
-        return frozenset(copy.name for copy in self._copies if self.may_copy(user_id, copy).allowed)
+    def not_for(self, user_id: str, names: Collection[str]) -> frozenset[str]:
+        """Those among the copies of these names that somebody surely may not run."""
+        verdicts = {copy.name: self.may_copy(user_id, copy) for copy in self._copies if copy.name in names}
+        return frozenset(name for name, each in verdicts.items() if not each.allowed and each.reason is None)
 
     def _lists(self, copy: CopySection | None) -> tuple[list[str], list[str]]:
         """Groups and users of a copy; for None those of all of them, and the global ones."""

@@ -1,8 +1,9 @@
 """Compares both sides range by range: prod's snapshot with one moment of consulta.
 
-A range whose values were compared while it was put in place isn't hashed again as long as nobody has
-written there since, which the rows' xmin tells without reading a value; only the rows that the copy wrote
-into it are. Every other range is hashed.
+Of a range that was copied as a whole, prod's digest has come with its rows, and only consulta is asked. A
+range whose values were compared while it was put in place isn't hashed again as long as nobody has written
+there since, which the rows' xmin tells without reading a value; only the rows that the copy wrote into it
+are. Every other range is hashed on both sides.
 """
 
 from __future__ import annotations

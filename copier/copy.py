@@ -162,7 +162,7 @@ class Copy:
         self._done = supply.done
         self._known.clear()
         readers = self._lanes_of_prod()
-        writers = [self._writer(reader, known_empty=not plan.holds, hashing=hashed) for reader in readers]
+        writers = [self._writer(reader, known_empty=not plan.holds, hashed=hashed) for reader in readers]
 
         def work(writer: Writer, part: KeyRange) -> Chunk:
             chunk = writer.put_in_place(part, record)
@@ -235,14 +235,14 @@ class Copy:
         by_index = self._source.has_index
         return [self._snapshot.reader(by_index=by_index) for _ in range(self._limits.parallel)]
 
-    def _writer(self, reader: Connection, *, known_empty: bool, hashing: bool) -> Writer:
+    def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> Writer:
         return Writer(
             reader,
             self._target(by_index=self._into.has_index),
             self._source,
             self._into,
             known_empty=known_empty,
-            hashing=hashing,
+            hashed=hashed,
             waiting=self._waiting,
         )
 

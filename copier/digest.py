@@ -1,4 +1,4 @@
-"""The proof: rows and a digest of each key range, computed inside the servers, on both sides.
+"""The proof: rows and a digest of each key range, of hashes that the servers compute, on both sides.
 
 A range's digest is the exclusive-or of its rows' hashes (see `copier.rowhash`): no order, no sorting, and
 since a key names each row once, no two equal hashes that would cancel out.

@@ -27,6 +27,9 @@ WIDENINGS = {
     "date": {"timestamp without time zone"},
 }
 
+#: What sends the values of types that hold any text alike.
+TEXTS = {("pg_catalog", "textsend"), ("pg_catalog", "varcharsend")}
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -101,7 +104,8 @@ def match_columns(source: Table, target: Table) -> Matched:
 def loss(source: ColumnType, target: ColumnType) -> str | None:
     """Why a value of the source type may not survive in the target type; None where it does."""
     if source.sql == target.sql:
-        return None
+        same = source.send == target.send or {source.send, target.send} == TEXTS
+        return None if same else "these are two types of one name, make them the same"
     if source.base != target.base:
         if target.base not in WIDENINGS.get(source.base, ()):
             return f"make consulta's column {source.sql}"

@@ -51,8 +51,8 @@ class Chunk:
     """A range that is in place, and what it took.
 
     ``rows`` are prod's; ``moved`` those among the inserted ones that consulta held under another
-    liquidation; ``bytes`` those of the COPY stream; ``source`` prod's digest where it was needed.
-    ``seen`` is what the rows that consulta held already were found to be.
+    liquidation; ``bytes`` those of the COPY stream; ``source`` prod's digest where it was needed, or came
+    with the rows. ``seen`` is what the rows that consulta held already were found to be.
     """
 
     range: KeyRange

@@ -123,7 +123,7 @@ class _Look:
         with failures_of(self._side):
             self._connection = open_read_only(self._engine, self._side)
             try:
-                self._connection.exec_driver_sql(settings.COMMON)
+                self._connection.exec_driver_sql(settings.of_lane(by_index=False))
                 self._connection.execute(
                     text("SELECT set_config('statement_timeout', :timeout, true)"), {"timeout": self._timeout}
                 )

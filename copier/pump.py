@@ -48,20 +48,20 @@ def pump(
     copy_out: bytes,
     copy_in: bytes,
     *,
-    hashed: int | None = None,
+    hashed: bool = False,
     waiting: Waiting = lambda: None,
 ) -> Pumped:
     """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
 
-    Both connections must be inside a transaction. ``hashed`` tells that the rows are `HashedRows`, and of how
-    many columns. ``waiting`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise
-    to give up; the connections are then to be closed.
+    Both connections must be inside a transaction. ``hashed`` tells that the rows are
+    `HashedRows`. ``waiting`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise to
+    give up; the connections are then to be closed.
 
     Raises:
         DatabaseFailed: of the side that failed. Where consulta refused the rows (a constraint, say),
             prod's stream was read to its end, and prod's transaction can go on.
     """
-    rows = Rows() if hashed is None else HashedRows(hashed)
+    rows = HashedRows() if hashed else Rows()
     reader, writer = _CopyEnd(source, waiting), _CopyEnd(target, waiting)
     with failures_of("consulta"):
         writer.start(copy_in, pq.ExecStatus.COPY_IN)

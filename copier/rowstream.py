@@ -42,25 +42,24 @@ class Rows:
 class HashedRows(Rows):
     """Binary rows that each have a hash of 64 bits for their first column, which doesn't go on.
 
-    The format is that of https://www.postgresql.org/docs/current/sql-copy.html: a header, in one message
-    with what follows it; a row is the number of its fields, and each field its length and its bytes; a
-    trailer in the place of that number.
+    The format is that of https://www.postgresql.org/docs/current/sql-copy.html: a header, which PostgreSQL
+    sends in one message with what follows it; a row is the number of its fields, and each field its length
+    and its bytes; a trailer in the place of that number.
     """
 
     HEADER_BYTES = 19
-    TRAILER_BYTES = 2
+    COUNT_BYTES = TRAILER_BYTES = 2
     #: Where in a row the hash begins, and where the second field does.
     HASH, SECOND = 6, 14
 
-    def __init__(self, columns: int) -> None:
-        """Of a row, ``columns`` go on."""
-        self._columns = columns.to_bytes(2)
-        self._begun = False
+    def __init__(self) -> None:
+        self._columns = b""  # of a row that goes on
+        self._header_left = self.HEADER_BYTES
         self._hashes = bytearray()
         self._digest = EMPTY
 
     def take(self, get_copy_data: GetCopyData, block: bytearray) -> int:
-        if not self._begun:
+        if not self._columns:
             return self._begin(get_copy_data, block)
         columns, hashes = self._columns, self._hashes
         start, second, trailer = self.HASH, self.SECOND, self.TRAILER_BYTES
@@ -83,16 +82,18 @@ class HashedRows(Rows):
         return self._digest
 
     def _begin(self, get_copy_data: GetCopyData, block: bytearray) -> int:
+        """Up to the first row, which tells how many columns there are."""
         length, data = get_copy_data(1)
         if length > 0:
-            self._begun = True
-            rest = data[self.HEADER_BYTES :]
-            block += data[: self.HEADER_BYTES]
-            if len(rest) > self.TRAILER_BYTES:
-                self._hashes += rest[self.HASH : self.SECOND]
+            row = data[self._header_left :]
+            block += data[: self._header_left]
+            self._header_left = 0
+            if len(row) > self.TRAILER_BYTES:
+                self._columns = (int.from_bytes(row[: self.COUNT_BYTES]) - 1).to_bytes(self.COUNT_BYTES)
+                self._hashes += row[self.HASH : self.SECOND]
                 block += self._columns
-                rest = rest[self.SECOND :]
-            block += rest
+                row = row[self.SECOND :]
+            block += row
         return length
 
     def _fold(self) -> None:

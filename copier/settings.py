@@ -8,7 +8,7 @@ from __future__ import annotations
 #: Makes text, and so casts and bounds, read the same on both sides. Row security that would hide rows
 #: is an error instead, or else the rest would be taken for all. No time is spent on compiling: a chunk
 #: takes a second.
-COMMON = (
+_COMMON = (
     "SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true), "
     "set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true), "
     "set_config('bytea_output', 'hex', true), set_config('client_encoding', 'UTF8', true), "
@@ -27,7 +27,7 @@ HELD = (
 
 #: The first statement of a snapshot's transaction: takes it, names it for other readers, and says
 #: when that was. No other may come before it, because the first one takes the snapshot.
-SNAPSHOT = f"{COMMON}, {HELD}, pg_catalog.pg_export_snapshot(), pg_catalog.clock_timestamp()"
+SNAPSHOT = f"{_COMMON}, {HELD}, pg_catalog.pg_export_snapshot(), pg_catalog.clock_timestamp()"
 
 #: One backend a lane.
 _ALONE = "set_config('max_parallel_workers_per_gather', '0', true)"
@@ -42,8 +42,11 @@ _BY_BITMAP = "set_config('enable_indexscan', 'off', true)"
 
 
 def of_lane(*, by_index: bool, in_order: bool = True) -> str:
-    """For reading and writing ranges: ``by_index``, and ``in_order`` of the key where that matters."""
-    parts = [COMMON, _ALONE]
+    """For one backend that looks, or reads and writes ranges.
+
+    It reads them ``by_index``, and ``in_order`` of the key where that matters.
+    """
+    parts = [_COMMON, _ALONE]
     if by_index:
         parts.append(_BY_INDEX)
         if not in_order:

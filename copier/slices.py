@@ -42,11 +42,16 @@ class Slice:
         return sql.SQL("{} AND {}").format(self.keys.whole(self.liquidation_id), self.keys.one_of(only))
 
     @property
+    def values(self) -> list[Hashed]:
+        """What is hashed of each compared column."""
+        return [self._hashed(pair) for pair in self.matched.compared]
+
+    @property
     def row_hash(self) -> sql.Composable:
-        return self.hash_of([self._hashed(pair) for pair in self.matched.compared])
+        return self.hash_of(self.values)
 
     def hash_of(self, values: Iterable[Hashed]) -> sql.Composable:
-        """A row's hash: ``values`` are those of all compared columns, in their order.
+        """A row's hash from its `values`, or from what stands for them, in their order.
 
         The liquidation's number is left out: it is the same in all rows.
         """

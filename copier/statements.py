@@ -14,7 +14,6 @@ from psycopg import sql
 from copier.keyset import Bound, KeyRange
 from copier.match import Matched
 from copier.names import TableName
-from copier.rowhash import hashed
 from copier.slices import Slice
 
 #: The cursor that walks down the keys, and one step of it.
@@ -81,7 +80,7 @@ def move(rows: int) -> sql.Composable:
 
 def digest(rows: Slice, part: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their hashes; see `copier.digest`."""
-    return _digests(rows, part, rows.row_hash)
+    return _digest_of(rows.row_hash, rows, part)
 
 
 def arrivals(rows: Slice, part: KeyRange, base: str) -> sql.Composable:
@@ -132,7 +131,7 @@ def keys_at(rows: Slice, part: KeyRange, places: Iterable[int]) -> sql.Composabl
 
 def key_digest(rows: Slice, part: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their keys' hashes."""
-    return _digests(rows, part, rows.key_hash)
+    return _digest_of(rows.key_hash, rows, part)
 
 
 def key_hashes(rows: Slice, part: KeyRange) -> sql.Composable:
@@ -156,9 +155,8 @@ def copy_out_hashed(rows: Slice, part: KeyRange) -> sql.Composable:
     What a type sends is computed once, hashed, and sent on as the bytes that it is. OFFSET keeps the planner
     from computing it in both places.
     """
-    values = [hashed(pair, of_source=True) for pair in rows.matched.compared]
-    names = [sql.Identifier(f"c{place}") for place in range(len(values))]
-    named = list(zip(values, names, strict=True))
+    names = [sql.Identifier(f"c{place}") for place in range(len(rows.matched.compared))]
+    named = list(zip(rows.values, names, strict=True))
     return sql.SQL(
         "COPY (SELECT {}, {} FROM (SELECT {} FROM {} WHERE {} OFFSET 0) AS part) TO STDOUT (FORMAT binary)"
     ).format(
@@ -215,10 +213,9 @@ def row_bytes(table: TableName, at_least: int) -> sql.Composable:
     """).format(name=sql.Literal(str(table)), rows=sql.Literal(at_least))
 
 
-def _digests(rows: Slice, part: KeyRange, *hashes: sql.Composable) -> sql.Composable:
-    values = sql.SQL(", ").join(sql.SQL("coalesce(bit_xor({}), 0)").format(each) for each in hashes)
-    return sql.SQL("SELECT count(*), {} FROM {} WHERE {}").format(
-        values, rows.table.identifier, rows.within(part)
+def _digest_of(hashed: sql.Composable, rows: Slice, part: KeyRange) -> sql.Composable:
+    return sql.SQL("SELECT count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {}").format(
+        hashed, rows.table.identifier, rows.within(part)
     )
 
 

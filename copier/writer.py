@@ -46,7 +46,7 @@ class Writer:
         into: Slice,
         *,
         known_empty: bool,
-        hashing: bool,
+        hashed: bool,
         waiting: Waiting,
     ) -> None:
         self._reader = reader
@@ -55,7 +55,7 @@ class Writer:
         self._into = into
         self._finder = Finder(reader, source, into)
         self._known_empty = known_empty
-        self._hashing = hashing
+        self._hashed = hashed
         self._waiting = waiting
 
     def put_in_place(self, part: KeyRange, record: Record) -> Chunk:
@@ -114,18 +114,17 @@ class Writer:
             seen=found.seen,
         )
 
-    def _whole(self, part: KeyRange, source: Digest | None) -> tuple[Composable, int | None]:
-        """The COPY of a whole range, and of how many columns its rows are where they bring their hashes.
+    def _whole(self, part: KeyRange, source: Digest | None) -> tuple[Composable, bool]:
+        """The COPY of a whole range, and whether its rows bring their hashes.
 
         They do where the range's digest isn't known yet, and binary COPY can carry them.
         """
-        matched = self._source.matched
-        if source is None and self._hashing and matched.binary:
-            return statements.copy_out_hashed(self._source, part), len(matched.pairs)
-        return statements.copy_out(self._source, part), None
+        if source is None and self._hashed and self._source.matched.binary:
+            return statements.copy_out_hashed(self._source, part), True
+        return statements.copy_out(self._source, part), False
 
     def _write(
-        self, connection: Connection, copy_out: Composable, hashed: int | None = None
+        self, connection: Connection, copy_out: Composable, hashed: bool = False
     ) -> tuple[Pumped, int]:
         """Copies rows of prod; also the number taken from other liquidations."""
         try:
@@ -152,9 +151,7 @@ class Writer:
                 table=table.name,
             )
 
-    def _pump(
-        self, connection: Connection, copy_out: Composable, table: Identifier, hashed: int | None
-    ) -> Pumped:
+    def _pump(self, connection: Connection, copy_out: Composable, table: Identifier, hashed: bool) -> Pumped:
         copy_in = statements.copy_in(table, self._into.matched)
         try:
             return pump(

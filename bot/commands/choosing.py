@@ -98,7 +98,7 @@ class Choosing:
         carried = Carried.decoded(view["private_metadata"])
         number = values.option(chooser.LIQUIDATION) or values.text(chooser.NUMBER)
         liquidation_id = parsing.number(number.strip())
-        copy = self._surface.copy_named(values.option(chooser.COPY) or carried.copy)
+        copy = self._surface.copy_meant(values.option(chooser.COPY) or carried.copy, user_id)
         if liquidation_id is None or copy is None:
             menu = number == chooser.UNAVAILABLE
             ack(

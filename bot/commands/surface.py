@@ -68,9 +68,9 @@ class Surface:
     def copy_names(self) -> list[str]:
         return [copy.name for copy in self.file.copies]
 
-    def copy_named(self, name: str | None) -> CopySection | None:
-        """The configured copy of that name; the first one for None."""
-        return next((copy for copy in self.file.copies if name in {None, copy.name}), None)
+    def copy_named(self, name: str) -> CopySection | None:
+        """The configured copy of that name."""
+        return next((copy for copy in self.file.copies if copy.name == name), None)
 
     def copy_meant(self, name: str | None, user_id: str) -> CopySection | None:
         """The configured copy of that name; for None the first one that this person may run.

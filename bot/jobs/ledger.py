@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import BigInteger, Connection, Integer, Text, column, update, values
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.lifecycle import Claim, Lifecycle
@@ -93,6 +93,18 @@ class Ledger:
         """
         if not self._gathered:
             return
+        found = values(
+            column("number", Integer),
+            column("rows", BigInteger),
+            column("ours", Text),
+            column("theirs", Text),
+            name="found",
+        ).data(
+            [
+                (each.range.number, each.target.rows, each.source.hex, each.target.hex)
+                for each in self._gathered
+            ]
+        )
         with self._lifecycle.transaction() as connection:
             orders = self._lifecycle.step(
                 connection,
@@ -104,22 +116,13 @@ class Ledger:
                 .where(
                     CopyChunk.job_id == self._claim.job_id,
                     CopyChunk.attempt == self._claim.attempt,
-                    CopyChunk.number == bindparam("range"),
+                    CopyChunk.number == found.c.number,
                 )
                 .values(
-                    target_records=bindparam("rows"),
-                    source_digest=bindparam("ours"),
-                    target_digest=bindparam("theirs"),
-                ),
-                [
-                    {
-                        "range": each.range.number,
-                        "rows": each.target.rows,
-                        "ours": each.source.hex,
-                        "theirs": each.target.hex,
-                    }
-                    for each in self._gathered
-                ],
+                    target_records=found.c.rows,
+                    source_digest=found.c.ours,
+                    target_digest=found.c.theirs,
+                )
             )
         self._gathered.clear()
         self._due = time.monotonic() + SETTLE_SECONDS

@@ -62,7 +62,7 @@ def ask_again(job: JobSnapshot, t: Translator) -> str:
 
 
 def left_to(job: JobSnapshot, t: Translator) -> str:
-    """For whom it isn't to approve: whoever asked for it, and who may not run that copy."""
+    """To somebody who may not run that copy: who may."""
     if not job.approvers:
         return t("Somebody else has to approve it.")
     return t("They may approve it: {who}.", who=", ".join(job.approvers[:10]))

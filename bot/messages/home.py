@@ -43,14 +43,14 @@ SHOWN = 15
 TOGETHER = 5
 
 
-def home(seen: PanelSnapshot, links: dict[int, str], may_run: frozenset[str], t: Translator) -> View:
-    """The whole panel; ``links`` lead to the cards, ``may_run`` names the copies that its reader may run."""
+def home(seen: PanelSnapshot, links: dict[int, str], not_theirs: frozenset[str], t: Translator) -> View:
+    """The whole panel; ``links`` lead to the cards, ``not_theirs`` are copies that its reader may not run."""
     blocks = [header(t("Copies from prod to consulta"))]
     if seen.freeze:
         blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(way_out(t))]
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
     blocks += _under_way(seen, links, t)
-    blocks += _approvals(seen, links, may_run, t)
+    blocks += _approvals(seen, links, not_theirs, t)
     blocks += _latest(seen, links, t)
     return _view(blocks)
 
@@ -85,7 +85,7 @@ def _under_way(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> lis
 
 
 def _approvals(
-    seen: PanelSnapshot, links: dict[int, str], may_run: frozenset[str], t: Translator
+    seen: PanelSnapshot, links: dict[int, str], not_theirs: frozenset[str], t: Translator
 ) -> list[Block]:
     jobs = seen.waiting_for_approval
     if not jobs:
@@ -97,10 +97,12 @@ def _approvals(
             asked += " · " + t("until {moment}", moment=at(job.approval_until, t))
         rows = "" if job.previewed is None else f" · {t.rows(job.previewed)}"
         blocks.append(section(f"{_name(job, links, t)}{rows}\n{asked}"))
-        if job.requester_id != seen.reader_id and job.copy_name in may_run:
-            blocks.append(actions(*approval_buttons(job, t)))
-        else:
+        if job.requester_id == seen.reader_id:
+            blocks.append(context(t("Somebody else has to approve it.")))
+        elif job.copy_name in not_theirs:
             blocks.append(context(left_to(job, t)))
+        else:
+            blocks.append(actions(*approval_buttons(job, t)))
     return [*blocks, *_more(len(jobs), t)]
 
 

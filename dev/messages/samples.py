@@ -163,18 +163,22 @@ SAMPLES = [
     Sample("verify", "differs-in-many", lambda t: verdict.verdict(s.verdict(15), t)),
     Sample("verify", "interrupted", lambda t: verdict.interrupted(42, t)),
     # App Home
-    Sample("home", "nothing-yet", lambda t: home.home(s.panel(latest=False), {}, s.MAY_RUN, t)),
+    Sample("home", "nothing-yet", lambda t: home.home(s.panel(latest=False), {}, frozenset(), t)),
     Sample(
         "home",
         "busy-and-frozen",
-        lambda t: home.home(s.panel(s.COPYING, s.BEHIND, s.APPROVAL, frozen=True), s.LINKS, s.MAY_RUN, t),
+        lambda t: home.home(s.panel(s.COPYING, s.BEHIND, s.APPROVAL, frozen=True), s.LINKS, frozenset(), t),
     ),
     Sample(
         "home",
         "filtered",
-        lambda t: home.home(s.panel(filters=Filters(Status.FAILED, "U0BOB")), s.LINKS, s.MAY_RUN, t),
+        lambda t: home.home(s.panel(filters=Filters(Status.FAILED, "U0BOB")), s.LINKS, frozenset(), t),
     ),
-    Sample("home", "not-ours-to-approve", lambda t: home.home(s.panel(s.APPROVAL), s.LINKS, frozenset(), t)),
+    Sample(
+        "home",
+        "not-ours-to-approve",
+        lambda t: home.home(s.panel(s.APPROVAL_BY_GROUP), s.LINKS, frozenset({"items"}), t),
+    ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
     Sample("home", "cannot-check", lambda t: home.cannot_check("internal_error", t)),
     Sample(

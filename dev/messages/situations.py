@@ -141,6 +141,7 @@ APPROVAL = replace(
     approval_until=NOW + timedelta(minutes=30),
     previewed=1_250_000,
 )
+APPROVAL_BY_GROUP = replace(APPROVAL, approvers=("<!subteam^S0ADMINS>", "<@U0BOB>"))
 APPROVED = replace(COPYING, approval=Approval.APPROVED, approval_by=BOB, approval_at=ago(300))
 REJECTED = replace(
     NEVER_BEGUN, approval=Approval.REJECTED, approval_by=BOB, approval_at=ago(60), stopped_by=None
@@ -225,10 +226,6 @@ ENTRIES = [
     Entry(50, "Vacaciones · Diciembre 2026", "2026-12-15"),
     Entry(51, None, None),
 ]
-
-
-#: What Bob may run.
-MAY_RUN = frozenset({"items"})
 
 
 def panel(

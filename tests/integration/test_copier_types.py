@@ -275,6 +275,37 @@ AWKWARD = [
 ]
 
 
+def amounts(sides: Sides, ours: str, theirs: str, value: str) -> None:
+    """A domain ``amount`` that each side makes of another type, and one row of prod."""
+    for side, base in ((sides.prod, ours), (sides.consulta, theirs)):
+        side.execute(f"CREATE DOMAIN amount AS {base}")
+        side.execute("CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, v amount)")
+    sides.prod.execute(f"INSERT INTO items VALUES (1, 42, {value})")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "value"),
+    [
+        ("numeric", "float8", "0.12345678901234567890123"),
+        ("bigint", "float8", "9007199254740993"),
+        ("char(5)", "text", "'ab'"),
+    ],
+)
+def test_two_types_of_one_name_are_refused_before_the_first_row(
+    sides: Sides, ours: str, theirs: str, value: str
+) -> None:
+    amounts(sides, ours, theirs, value)
+    with pytest.raises(ColumnsDiffer, match="these are two types of one name"):
+        sides.copy(spec())
+    assert sides.consulta.rows("SELECT * FROM items") == []
+
+
+def test_two_types_of_one_name_that_both_hold_any_text_are_copied(sides: Sides) -> None:
+    amounts(sides, "varchar(9)", "text", "'ab  '")
+    sides.copy_proven(spec())
+    sides.assert_same()
+
+
 def test_awkward_names_of_schema_table_and_columns_are_only_names(sides: Sides) -> None:
     def q(name: str) -> str:
         return '"' + name.replace('"', '""') + '"'

@@ -69,14 +69,14 @@ def test_hashes_are_added_up_and_the_rows_go_on_as_if_they_had_come_alone(
     for message in as_sent(rows):
         messages += [None] * data.draw(st.integers(0, 2))
         messages.append(message)
-    stream = HashedRows(COLUMNS)
+    stream = HashedRows()
     assert b"".join(blocks(stream, messages)) == HEADER + b"".join(packed(row) for _, row in rows) + TRAILER
     assert stream.digest() == Digest(len(rows), reduce(xor, (value for value, _ in rows), 0))
 
 
 def test_a_header_that_comes_alone_is_passed_on() -> None:
     first, *others = as_sent([(7, [b"a", None]), (8, [b"", b"b"])])
-    stream = HashedRows(COLUMNS)
+    stream = HashedRows()
     sent = b"".join(blocks(stream, [HEADER, None, first.removeprefix(HEADER), *others]))
     assert sent == HEADER + packed([b"a", None]) + packed([b"", b"b"]) + TRAILER
     assert stream.digest() == Digest(2, 7 ^ 8)
@@ -84,7 +84,7 @@ def test_a_header_that_comes_alone_is_passed_on() -> None:
 
 def test_blocks_stay_small_and_no_hash_is_lost_between_them() -> None:
     rows: list[Row] = [(number, [bytes(1000), None]) for number in range(20_000)]
-    stream = HashedRows(COLUMNS)
+    stream = HashedRows()
     sizes = [len(block) for block in blocks(stream, [*as_sent(rows)])]
     assert sum(sizes) == len(HEADER) + len(rows) * len(packed(rows[0][1])) + len(TRAILER)
     assert max(sizes) < BLOCK_BYTES + 2000
