@@ -98,7 +98,8 @@ class Choosing:
         carried = Carried.decoded(view["private_metadata"])
         number = values.option(chooser.LIQUIDATION) or values.text(chooser.NUMBER)
         liquidation_id = parsing.number(number.strip())
-        copy = self._surface.copy_meant(values.option(chooser.COPY) or carried.copy, user_id)
+        name = values.option(chooser.COPY) or carried.copy or self._surface.copy_names[0]
+        copy = self._surface.copy_named(name)
         if liquidation_id is None or copy is None:
             menu = number == chooser.UNAVAILABLE
             ack(

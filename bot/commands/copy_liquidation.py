@@ -68,7 +68,9 @@ class CopyLiquidation:
             return answers.not_a_number(words[0], t, meant)
         if len(words) > 2:
             return answers.too_many_words(t, meant)
-        copy = self._surface.copy_meant(words[1] if len(words) == 2 else None, user_id)
+        copy = self._surface.copy_meant(COMMAND, words[1] if len(words) == 2 else None, user_id, t)
+        if isinstance(copy, Message):
+            return copy
         if copy is None:
             return answers.unknown_copy(words[1], names, t, meant, f"{COMMAND} {liquidation_id} {names[0]}")
         found = self._starting.look(copy, liquidation_id, user_id)

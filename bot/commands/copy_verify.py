@@ -56,7 +56,9 @@ class CopyVerify:
             return answers.not_a_number(words[0], t, meant, command=COMMAND)
         if len(words) > 2:
             return answers.too_many_words(t, meant, command=COMMAND)
-        copy = surface.copy_meant(words[1] if len(words) == 2 else None, user_id)
+        copy = surface.copy_meant(COMMAND, words[1] if len(words) == 2 else None, user_id, t)
+        if isinstance(copy, Message):
+            return copy
         if copy is None:
             return answers.unknown_copy(words[1], names, t, meant, f"{COMMAND} {words[0]} {names[0]}")
         if refusal := surface.refusal(COMMAND, user_id, t, copy=copy):

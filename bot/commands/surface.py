@@ -30,7 +30,7 @@ from bot.messages.blocks import Message
 from bot.messages.failures import explained
 from bot.panel import Panel
 from bot.people import People
-from bot.permissions import Permissions
+from bot.permissions import Permissions, Verdict
 from bot.slack import CONNECTION_ERRORS, error_name
 from copier.errors import CopierError
 from copier.failure import failures_of
@@ -72,16 +72,25 @@ class Surface:
         """The configured copy of that name."""
         return next((copy for copy in self.file.copies if copy.name == name), None)
 
-    def copy_meant(self, name: str | None, user_id: str) -> CopySection | None:
-        """The configured copy of that name; for None the first one that this person may run.
+    def copy_meant(
+        self, command: str, name: str | None, user_id: str, t: Translator
+    ) -> CopySection | Message | None:
+        """The configured copy of that name, None where there is none.
 
-        A copy of which Slack doesn't say it now isn't passed over; where they may run none, it is the first.
+        Without a name it is the first one that this person may run; or in words why there is none. A copy of
+        which Slack doesn't say it now isn't passed over.
         """
         if name is not None:
             return self.copy_named(name)
-        verdicts = ((copy, self.permissions.may_copy(user_id, copy)) for copy in self.file.copies)
-        wanted = (copy for copy, verdict in verdicts if verdict.allowed or verdict.reason is not None)
-        return next(wanted, self.file.copies[0])
+        verdicts = []
+        for copy in self.file.copies:
+            verdict = self.permissions.may_copy(user_id, copy)
+            if verdict.allowed:
+                return copy
+            if verdict.reason is not None:
+                return self._refused(command, user_id, verdict, copy, t)
+            verdicts.append(verdict)
+        return self._refused(command, user_id, verdicts[0], self.file.copies[0], t)
 
     def refusal(
         self,
@@ -97,8 +106,12 @@ class Surface:
         ``anew``: ask Slack, now.
         """
         verdict = self.permissions.may_copy(user_id, copy, anew=anew)
-        if verdict.allowed:
-            return None
+        return None if verdict.allowed else self._refused(command, user_id, verdict, copy, t)
+
+    @staticmethod
+    def _refused(
+        command: str, user_id: str, verdict: Verdict, copy: CopySection | None, t: Translator
+    ) -> Message:
         if verdict.reason is not None:
             log.error("permission of %s not known: Slack answered %s", user_id, verdict.reason)
             return answers.cannot_check(verdict.reason, t)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from bot.config_file import CopySection, File, SlackSection
+from bot.i18n import translator
+from bot.messages.blocks import Message
 from bot.people import People
 from bot.permissions import CACHE_SECONDS, Permissions
 from bot.slack import client
@@ -14,6 +16,8 @@ from dev.slack.client import LocalSlack
 from tests.services import surface_of
 from tests.support import Clock
 from tests.tracking import TABLE, Jobs
+
+EN = translator("en")
 
 
 def permissions(slack: LocalSlack, clock: Clock | None = None, **section: Any) -> Permissions:
@@ -135,14 +139,14 @@ def test_a_command_without_a_copy_s_name_means_the_first_one_that_its_writer_may
     surface = surface_of(client(slack.bot_token, slack.api_url), jobs, file=file)
 
     def meant(user_id: str, name: str | None = None) -> str | None:
-        copy = surface.copy_meant(name, user_id)
-        return copy.name if copy else None
+        found = surface.copy_meant("/copy-liquidation", name, user_id, EN)
+        return found.text.partition(". ")[0] + "." if isinstance(found, Message) else found and found.name
 
     slack.fault("usergroups.users.list", status=500)
-    assert meant("U0CARLA") == "items"  # nobody says that she may not
+    assert meant("U0CARLA") == EN("I can't check your permission now, so nothing was started.")
     assert meant("U0CARLA") == "notes"
     assert meant("U0ANA") == "items"
-    assert meant("U0DAN") == "items"
+    assert meant("U0DAN") == EN("You may not use `{command}`.", command="/copy-liquidation")
     assert meant("U0ANA", "notes") == "notes"
     assert meant("U0ANA", "nosuch") is None
 
