@@ -5,10 +5,10 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 
 from copier.copy import Copy
 from copier.difference import Counts
-from copier.digest import Comparison, Digest, Proof
+from copier.digest import Comparison, Counted, Digest, Proof
 from copier.names import TableName
 from copier.plan import Chunk, Limits, Plan, cores
-from copier.preview import Advice, Count, Preview, preview
+from copier.preview import Advice, Count, Preview, is_known, preview
 from copier.search import Entry, search
 from copier.spec import MAX_LIQUIDATION_ID, Catalogue, CopySpec
 
@@ -21,6 +21,7 @@ __all__ = [
     "Copy",
     "CopySpec",
     "Count",
+    "Counted",
     "Counts",
     "Digest",
     "Entry",
@@ -30,6 +31,7 @@ __all__ = [
     "Proof",
     "TableName",
     "cores",
+    "is_known",
     "preview",
     "search",
 ]

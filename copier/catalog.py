@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from copier.errors import ColumnMissing, Side, TableMissing
 from copier.names import TableName
+from copier.relations import Relations, read_relations
 
 #: OIDs below this are the same in every PostgreSQL (FirstNormalObjectId in its sources).
 FIRST_USER_OID = 16384
@@ -37,6 +38,7 @@ class Column:
     """One live column, in the table's order.
 
     ``encoding`` is that of its database; ``labels`` are those of the enum that its type is made of.
+    ``not_null`` is declared; ``never_null`` holds, also in the partitions and children of the table.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Column:
     collation: str | None
     deterministic: bool
     encoding: str
+    never_null: bool
     labels: tuple[str, ...] = ()
 
 
@@ -64,18 +67,20 @@ class IndexColumn:
 class Table:
     """A table or view as one side has it.
 
-    ``version`` is the server's, such as 18; ``cascading`` names the foreign keys of other tables that a
-    DELETE here would carry on.
+    ``version`` is the server's, such as 18, and ``database`` the OID of its database there; ``in_recovery``
+    tells that the server is a standby. ``relations`` are those behind the name.
     """
 
     side: Side
     name: TableName
     kind: str
     version: int
+    database: int
+    in_recovery: bool
     columns: tuple[Column, ...]
     unique_keys: tuple[tuple[str, ...], ...]
     indexes: tuple[tuple[IndexColumn, ...], ...]
-    cascading: tuple[str, ...] = ()
+    relations: Relations
 
     @property
     def is_partitioned(self) -> bool:
@@ -99,7 +104,9 @@ class Table:
 _SEARCH_PATH = text("SELECT set_config('search_path', :path, true)")
 
 _TABLE = text("""
-    SELECT c.oid, c.relkind::text AS kind, current_setting('server_version_num')::int / 10000 AS version
+    SELECT c.oid, c.relkind::text AS kind, current_setting('server_version_num')::int / 10000 AS version,
+           (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) AS database,
+           pg_catalog.pg_is_in_recovery() AS in_recovery
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = :schema AND c.relname = :name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """)
@@ -173,13 +180,6 @@ _INDEXES = text("""
      ORDER BY i.indisprimary DESC, x.relname
 """)
 
-_CASCADING = text("""
-    SELECT pg_catalog.quote_ident(c.conname) || ' of ' || c.conrelid::regclass::text
-      FROM pg_catalog.pg_constraint c
-     WHERE c.contype = 'f' AND c.confrelid = :oid AND c.confdeltype IN ('c', 'n', 'd') AND c.conparentid = 0
-     ORDER BY 1
-""")
-
 
 def read_table(connection: Connection, side: Side, name: TableName) -> Table:
     """The table as this server has it now.
@@ -194,13 +194,15 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
     connection.execute(_SEARCH_PATH, {"path": ""})
     columns = connection.execute(_COLUMNS, {"oid": found.oid, "user_oid": FIRST_USER_OID}).all()
     indexes = connection.execute(_INDEXES, {"oid": found.oid}).all()
-    cascading = connection.scalars(_CASCADING, {"oid": found.oid}).all()
+    relations = read_relations(connection, found.oid)
     connection.execute(_SEARCH_PATH, {"path": search_path})
     return Table(
         side=side,
         name=name,
         kind=found.kind,
         version=found.version,
+        database=found.database,
+        in_recovery=found.in_recovery,
         columns=tuple(
             Column(
                 name=row.name,
@@ -217,11 +219,12 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
                 collation=row.collation,
                 deterministic=row.deterministic,
                 encoding=row.encoding,
+                never_null=row.name in relations.never_null,
                 labels=tuple(row.labels),
             )
             for row in columns
         ),
         unique_keys=tuple(tuple(row.columns) for row in indexes if row.is_unique),
         indexes=tuple(tuple(map(IndexColumn, row.columns, row.sorted, row.by_bytes)) for row in indexes),
-        cascading=tuple(cascading),
+        relations=relations,
     )

@@ -14,29 +14,33 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
+from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
 from copier.brake import Brake, Throttled
 from copier.catalog import read_table
 from copier.comparison import compared
-from copier.digest import Comparison, Proof
+from copier.digest import Comparison, Counted, Proof
 from copier.errors import NoUsableKey, Permanent, Side
 from copier.failure import failures_of
 from copier.keyset import KeyRange
+from copier.names import TableName
 from copier.pace import Pace
 from copier.parallel import side_by_side
 from copier.plan import Chunk, Limits, Plan
 from copier.pump import Waiting
 from copier.ranges import RangeCursor
+from copier.same_table import refuse_same_table
 from copier.session import run
 from copier.slices import Slice, slices
 from copier.snapshot import Snapshot
 from copier.spec import CopySpec
-from copier.supply import OTHER_ROWS, Supply
+from copier.supply import FOREIGN_KEY, OTHER_ROWS, Supply
 from copier.target import Target
 from copier.writer import Record, Writer
 
@@ -72,7 +76,7 @@ class Copy:
 
         Raises:
             SchemaError: the tables don't fit.
-            DatabaseFailed: a side can't be reached.
+            DatabaseFailed: a side can't be reached, or somebody alters the table.
         """
         self._consulta = consulta
         self._limits = limits or Limits()
@@ -86,7 +90,8 @@ class Copy:
         self._known: dict[int, Chunk] = {}
         self._readers: list[Connection] = []
         self._steps: list[Generator[Any, None, None]] = []
-        self._snapshot = self._moment_of(prod, "prod")
+        self._counted: Counted | None = None
+        self._snapshot = self._moment_of(prod, "prod", spec.source_table)
         try:
             self._source, self._into = self._fit(spec, liquidation_id)
         except BaseException:
@@ -108,19 +113,20 @@ class Copy:
             target.close()
 
     def plan(self) -> Plan:
-        """Counts the liquidation in the snapshot, once.
+        """Counts the liquidation on both sides, once: in prod's snapshot, and in consulta as it is now.
 
         Raises:
-            NoUsableKey: prod holds rows whose key is NULL; they would lie in no range.
+            NoUsableKey: a side holds rows whose key is NULL, or prod several rows with one key.
         """
         if self._plan is None:
-            with failures_of("prod"):
-                total = run(self._snapshot.connection, statements.count(self._source)).scalar_one()
+            with ThreadPoolExecutor(1) as other_side:
+                held = other_side.submit(self._held)
+                total = self._ask_prod(statements.count(self._source))
+                self._plan = Plan(self._snapshot.as_of, total, held.result())
             if self._source.key_may_be_null:
-                self._refuse_rows_without_key()
-            with self._targets[0].transaction() as connection:
-                holds = run(connection, statements.any_row(self._into)).scalar_one()
-            self._plan = Plan(self._snapshot.as_of, int(total), bool(holds))
+                _refuse_null_keys(self._source, self._ask_prod(statements.count_without_key(self._source)))
+            if self._source.key_may_repeat and self._into.key_may_repeat:
+                self._refuse_repeated_keys()
         return self._plan
 
     def chunks(self, record: Record = record_nothing, *, hashed: bool = True) -> Generator[Chunk, None, None]:
@@ -145,7 +151,19 @@ class Copy:
 
     def prove(self) -> Proof:
         """The comparison of the whole liquidation."""
-        return Proof.of(self.compare())
+        return self.proof(list(self.compare()))
+
+    def proof(self, comparisons: Iterable[Comparison]) -> Proof:
+        """What all comparisons together prove, once `compare` has given the last one."""
+        if self._counted is None:
+            raise ValueError("the sides have not been compared")
+        return Proof.of(comparisons, self._counted)
+
+    def blamed_triggers(self, proof: Proof) -> list[str]:
+        """The triggers of consulta that fire on written rows, where rows that this copy wrote differ."""
+        chunks = [self._known.get(each.range.number) for each in proof.differences]
+        wrote = any(chunk is not None and chunk.outcome != "unchanged" for chunk in chunks)
+        return [trigger.name for trigger in self._triggers] if wrote else []
 
     def _begun(self, steps: Generator[T, None, None]) -> Generator[T, None, None]:
         """Its lanes have to end before their connections do."""
@@ -156,29 +174,45 @@ class Copy:
         plan = self.plan()
         over = threading.Event()
         pace = Pace(self._limits, self._row_bytes())
-        supply = Supply(
-            self._cut(), pace, self._brake, lanes=self._limits.parallel, sleep=self._sleep, over=over
-        )
+        cursor = self._cut()
+        readers = self._lanes_of_prod()
+        supply = Supply(cursor, pace, self._brake, lanes=len(readers), sleep=self._sleep, over=over)
         self._done = supply.done
         self._known.clear()
-        readers = self._lanes_of_prod()
         writers = [self._writer(reader, known_empty=not plan.holds, hashed=hashed) for reader in readers]
 
         def work(writer: Writer, part: KeyRange) -> Chunk:
-            chunk = writer.put_in_place(part, record)
-            self._known[part.number] = chunk
+            return finished(writer.put_in_place(part, record))
+
+        def finished(chunk: Chunk) -> Chunk:
+            self._known[chunk.range.number] = chunk
             supply.finished(chunk)
             return chunk
 
         try:
             yield from side_by_side(writers, supply.take, work, over)
         except Permanent as refusal:
-            if refusal.sqlstate not in OTHER_ROWS or len(writers) == 1:
+            if not self._waits_for_other_rows(refusal):
                 raise
+            # What is left is put in place in order, by one lane; what is refused again comes last, together.
             supply.begin_again()
-            yield from side_by_side(writers[:1], supply.take, work, over)
-        else:
-            self._readers = readers  # all ended well
+            refused: list[KeyRange] = []
+            while (part := supply.take()) is not None:
+                try:
+                    yield work(writers[0], part)
+                except Permanent as again:
+                    if not self._waits_for_other_rows(again):
+                        raise
+                    refused.append(part)
+            if refused and supply.ended:
+                for chunk in writers[0].put_in_place_together(refused, record):
+                    yield finished(chunk)
+        self._readers = readers  # all ended well
+
+    def _waits_for_other_rows(self, refusal: Permanent) -> bool:
+        """Whether the rows in the way, or missing, may be those of a range that isn't in place yet."""
+        itself = refusal.sqlstate == FOREIGN_KEY and self._refers_to_itself
+        return itself or refusal.sqlstate in OTHER_ROWS
 
     def _compared(self) -> Generator[Comparison, None, None]:
         done = [self._done[number] for number in sorted(self._done)]
@@ -189,36 +223,49 @@ class Copy:
             self._known.clear()
             cursor = self._cut()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
-        moment = self._moment_of(self._consulta, "consulta")
+        moment = self._moment_of(self._consulta, "consulta", self._into.table)
         try:
-            lanes = [
-                (reader, moment.reader(by_index=self._into.has_index, in_order=False))
-                for reader in self._readers or self._lanes_of_prod()
-            ]
+            with failures_of("consulta"):
+                held = int(run(moment.connection, statements.count(self._into)).scalar_one())
+            self._counted = Counted(self.plan().total, held)
+            ours = self._readers or self._lanes_of_prod()
+            theirs = moment.readers(len(ours), by_index=self._into.has_index, in_order=False)
+            lanes = list(zip(ours, theirs, strict=False))
             yield from compared(lanes, take, self._source, self._into, self._known)
         finally:
             moment.close()
 
-    def _moment_of(self, engine: Engine, side: Side) -> Snapshot:
-        return Snapshot(engine, side, lock_timeout_seconds=self._limits.lock_timeout_seconds)
+    def _moment_of(self, engine: Engine, side: Side, table: TableName) -> Snapshot:
+        return Snapshot(engine, side, table, lock_timeout_seconds=self._limits.lock_timeout_seconds)
 
     def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[Slice, Slice]:
-        with failures_of("prod"):
-            source = read_table(self._snapshot.connection, "prod", spec.source_table)
-            # Nobody can truncate or rewrite it from now on: the snapshot would see it empty.
-            run(self._snapshot.connection, statements.hold(spec.source_table))
+        source = self._snapshot.table
         with self._target().transaction() as connection:
             target = read_table(connection, "consulta", spec.target_table)
+            refuse_same_table(self._snapshot.connection, connection, source, target)
+        self._triggers = target.relations.triggers
+        self._refers_to_itself = target.relations.refers_to_itself
         return slices(spec, source, target, liquidation_id)
 
-    def _refuse_rows_without_key(self) -> None:
+    def _ask_prod(self, question: Composable) -> int:
         with failures_of("prod"):
-            found = run(self._snapshot.connection, statements.count_without_key(self._source)).scalar_one()
-        if found:
-            names = ", ".join(column.name for column in self._source.keys.columns)
+            return int(run(self._snapshot.connection, question).scalar_one())
+
+    def _held(self) -> int:
+        """Rows of the liquidation in consulta."""
+        with self._targets[0].transaction() as connection:
+            held = int(run(connection, statements.count(self._into)).scalar_one())
+            if held and self._into.key_may_be_null:
+                found = run(connection, statements.count_without_key(self._into)).scalar_one()
+                _refuse_null_keys(self._into, int(found))
+            return held
+
+    def _refuse_repeated_keys(self) -> None:
+        if self._ask_prod(statements.repeats_key(self._source)):
             raise NoUsableKey(
-                f"key ({names}) is NULL in {found} row{'s' if found > 1 else ''} of table "
-                f"{self._source.table} of prod: fill it in there, or name another key"
+                f"key ({', '.join(self._source.key)}) names more than one row of table {self._source.table} "
+                "of prod, and no unique index of consulta's table and its children forbids that: name "
+                "another key"
             )
 
     def _target(self, *, by_index: bool = False) -> Target:
@@ -232,8 +279,7 @@ class Copy:
         return target
 
     def _lanes_of_prod(self) -> list[Connection]:
-        by_index = self._source.has_index
-        return [self._snapshot.reader(by_index=by_index) for _ in range(self._limits.parallel)]
+        return self._snapshot.readers(self._limits.parallel, by_index=self._source.has_index)
 
     def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> Writer:
         return Writer(
@@ -256,3 +302,13 @@ class Copy:
             )
             average = found.scalar()
         return float(average or 0.0)
+
+
+def _refuse_null_keys(rows: Slice, found: int) -> None:
+    """Such rows would lie in no range."""
+    if found:
+        side = "prod" if rows.is_source else "consulta"
+        raise NoUsableKey(
+            f"key ({', '.join(rows.key)}) is NULL in {found} row{'s' if found > 1 else ''} of table "
+            f"{rows.table} of {side}: fill it in there, or name another key"
+        )

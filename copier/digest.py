@@ -69,15 +69,27 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """Rows of the whole liquidation, counted without the key's ranges, at the moments that are compared."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
-    """Both sides of a whole liquidation, compared range by range."""
+    """Both sides of a whole liquidation, compared range by range, and what each was counted to be as a whole.
+
+    A row whose key is NULL lies in no range: the sums tell that it is there.
+    """
 
     source: Digest
     target: Digest
+    counted: Counted
     differences: tuple[Comparison, ...]
 
     @classmethod
-    def of(cls, comparisons: Iterable[Comparison]) -> Proof:
+    def of(cls, comparisons: Iterable[Comparison], counted: Counted) -> Proof:
         source, target = EMPTY, EMPTY
         differences = []
         for each in comparisons:
@@ -85,8 +97,33 @@ class Proof:
             target += each.target
             if not each.agrees:
                 differences.append(each)
-        return cls(source, target, tuple(differences))
+        return cls(source, target, counted, tuple(differences))
 
     @property
     def holds(self) -> bool:
-        return not self.differences
+        return not self.differences and self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the ranges hold all rows of both sides."""
+        return (self.source.rows, self.target.rows) == (self.counted.source, self.counted.target)
+
+    @property
+    def is_empty(self) -> bool:
+        """Neither side holds a row."""
+        return (self.counted.source, self.counted.target) == (0, 0) and self.holds
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it doesn't hold, a line each, without a value of any row."""
+        lines = [str(each) for each in self.differences]
+        sides = (
+            ("prod", self.source.rows, self.counted.source),
+            ("consulta", self.target.rows, self.counted.target),
+        )
+        lines += [
+            f"{side}: {counted} rows in all, {rows} in the key ranges"
+            for side, rows, counted in sides
+            if rows != counted
+        ]
+        return lines

@@ -7,11 +7,15 @@
     │   ├── ColumnMissing
     │   ├── EncodingUnknown       a database that doesn't know what its bytes mean
     │   ├── ReferencesCascade     replacing a row would change rows of other tables
+    │   ├── RulesRewrite          so would a rule of consulta
+    │   ├── SeveralMoments        rows of prod that no one snapshot holds
+    │   ├── SameTable             both sides are one table
     │   ├── NoUsableKey
     │   └── ColumnsDiffer     carries one line per column that differs
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
+    ├── KeySharedInProd       consulta's key is one that prod uses for several liquidations
     └── NotProven             both sides were compared and differ
 
 Messages of this tree may be shown in a chat: they name tables, columns, constraints and error
@@ -21,16 +25,23 @@ chained cause: log that through `copier.failure.without_values`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from copier.digest import Comparison
+from collections.abc import Sequence
+from typing import Literal
 
 Side = Literal["prod", "consulta"]
 
 
 class CopierError(Exception):
-    """Base of everything the copier raises on purpose."""
+    """Base of everything the copier raises on purpose.
+
+    ``side``, ``table`` and ``column`` name where it happened, as far as that is known; ``lines`` are what
+    else there is to say, such as names of constraints or what differs.
+    """
+
+    side: Side | None = None
+    table: str | None = None
+    column: str | None = None
+    lines: Sequence[str] = ()
 
 
 class BadName(CopierError):
@@ -70,7 +81,59 @@ class ReferencesCascade(SchemaError):
             "make them NO ACTION there"
         )
         self.table = table
-        self.constraints = constraints
+        self.lines = constraints
+
+
+class RulesRewrite(SchemaError):
+    """Rules of the table do something beside, or in the place of, what the copy asks for."""
+
+    def __init__(self, table: str, rules: list[str]) -> None:
+        super().__init__(
+            f"rows of {table} can't be written in consulta as they are: its rules {', '.join(rules)} would "
+            "change what is written, or other tables; drop them there, or copy into another table"
+        )
+        self.table = table
+        self.lines = rules
+
+
+class SeveralMoments(SchemaError):
+    """Rows of prod come from foreign tables in a way that no one snapshot holds all of them."""
+
+    def __init__(self, table: str, reason: str) -> None:
+        super().__init__(
+            f"rows of {table} in prod can't be read at one moment: {reason}; "
+            "copy from the server that holds the rows, or from a table that holds all of them"
+        )
+        self.table = table
+        self.lines = [reason]
+
+
+class SameTable(SchemaError):
+    """Both URLs lead to the same table of the same database: comparing it with itself proves nothing."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            f"prod and consulta are the same table {table} of the same database: "
+            "set PROD_DATABASE_URL and CONSULTA_DATABASE_URL to two databases"
+        )
+        self.table = table
+
+
+class KeySharedInProd(CopierError):
+    """Consulta's key leaves out the liquidation, and prod has the same key in several of them.
+
+    To put the rows of one in place would take those of another, which prod still holds there.
+    """
+
+    def __init__(self, table: str, key: list[str], liquidation_column: str) -> None:
+        names = ", ".join(key)
+        super().__init__(
+            f"key ({names}) of table {table} in consulta leaves out {liquidation_column}, and prod has rows "
+            f"of other liquidations with the same key: copying would take them from those. Make consulta's "
+            f"key ({liquidation_column}, {names}), or copy into another table"
+        )
+        self.table = table
+        self.lines = [names]
 
 
 class EncodingUnknown(SchemaError):
@@ -133,8 +196,13 @@ class Permanent(DatabaseFailed):
 
 
 class NotProven(CopierError):
-    """The comparison of both sides found differences. Nothing may be called completed."""
+    """The comparison of both sides found differences. Nothing may be called completed.
 
-    def __init__(self, differences: list[Comparison]) -> None:
-        super().__init__(f"{len(differences)} key ranges differ between prod and consulta")
-        self.differences = differences
+    ``lines`` are the triggers and the reasons. ``triggers`` of consulta fire on the rows that the copy
+    writes, where just such rows differ.
+    """
+
+    def __init__(self, reasons: list[str], triggers: list[str] | None = None) -> None:
+        super().__init__(f"{len(reasons)} key ranges differ between prod and consulta")
+        self.triggers = triggers or []
+        self.lines = [*self.triggers, *reasons]

@@ -50,6 +50,11 @@ class Pair:
             return column
         return cast_to(column, self.target.type.sql)
 
+    @property
+    def selected_type(self) -> str:
+        """The type, as prod writes it, of what is selected."""
+        return self.target.type.sql
+
 
 @dataclass(frozen=True, slots=True)
 class Matched:

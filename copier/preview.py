@@ -5,6 +5,7 @@ A count that would take too long becomes the planner's estimate, and is said to 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,13 +22,17 @@ from copier.errors import Side, Transient
 from copier.failure import failures_of
 from copier.keyset import number_literal
 from copier.names import TableName, quoted
-from copier.session import milliseconds, open_read_only, run, shut
+from copier.same_table import refuse_same_table
+from copier.session import milliseconds, open_looking, rows_as_text, run, shut
 from copier.slices import Slice, slices
 from copier.spec import Catalogue, CopySpec
+from copier.writer import refuse_shared_keys
 
 T = TypeVar("T")
 
 QUERY_CANCELED = "57014"
+#: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
+TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,11 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it doesn't tell."""
+    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it doesn't tell.
+
+    ``taken`` are the rows of other liquidations in consulta that have a key of this one: prod no longer holds
+    them there. ``triggers`` of consulta fire before each row that is written, and may alter it.
+    """
 
     exists: bool | None
     label: str | None
@@ -59,6 +68,8 @@ class Preview:
     in_consulta: Count
     advice: tuple[Advice, ...]
     changed_at: datetime | None = None
+    taken: Count = Count(0, exact=True)
+    triggers: tuple[str, ...] = ()
 
 
 def preview(
@@ -74,6 +85,7 @@ def preview(
 
     Raises:
         SchemaError: the tables don't fit.
+        KeySharedInProd: copying would take rows of another liquidation that prod still holds there.
         DatabaseFailed: a side can't be reached.
     """
     with (
@@ -83,22 +95,66 @@ def preview(
     ):
         source = ours.read(lambda connection: read_table(connection, "prod", spec.source_table))
         target = theirs.read(lambda connection: read_table(connection, "consulta", spec.target_table))
+        refuse_same_table(ours.connection, theirs.connection, source, target)
         rows, held_rows = slices(spec, source, target, liquidation_id)
         held = other_side.submit(theirs.count, held_rows)
         entry = (None, None, None) if catalogue is None else ours.entry(catalogue, liquidation_id)
         exists, label, changed_at = entry
+        in_prod, in_consulta = ours.count(rows), held.result()
         return Preview(
             exists=exists,
             label=label,
-            in_prod=ours.count(rows),
-            in_consulta=held.result(),
+            in_prod=in_prod,
+            in_consulta=in_consulta,
             advice=tuple(
                 advice
                 for table, side in ((source, rows), (target, held_rows))
                 for advice in _advice(table, side)
             ),
             changed_at=changed_at,
+            taken=_taken(ours, theirs, rows, held_rows) if in_prod.exact else Count(0, exact=False),
+            triggers=tuple(each.name for each in target.relations.triggers if each.before),
         )
+
+
+def is_known(
+    prod: Engine, catalogue: Catalogue, liquidation_id: int, *, timeout_seconds: float = 10.0
+) -> bool:
+    """Whether prod's catalogue has the liquidation.
+
+    Raises:
+        SchemaError: the catalogue's table or a column is missing.
+        DatabaseFailed: prod can't be reached.
+    """
+    with _Look(prod, "prod", timeout_seconds) as ours:
+        return bool(ours.entry(catalogue, liquidation_id)[0])
+
+
+def _taken(ours: _Look, theirs: _Look, rows: Slice, held: Slice) -> Count:
+    """Rows of other liquidations in consulta with a key of this one in prod, until the time is over.
+
+    Raises:
+        KeySharedInProd: prod holds one of them in the other liquidation too.
+    """
+    if not held.keys.across_liquidations:
+        return Count(0, exact=True)
+    until, found = time.monotonic() + TAKEN_SECONDS, 0
+    try:
+        with failures_of("prod"):
+            run(ours.connection, statements.declare(rows))
+        while time.monotonic() < until:
+            with failures_of("prod"):
+                keys = rows_as_text(ours.connection, statements.fetch(TAKEN_ROWS))
+            if not keys:
+                return Count(found, exact=True)
+            with failures_of("consulta"):
+                others = run(theirs.connection, statements.others_with_keys(held, keys)).all()
+            refuse_shared_keys(ours.connection, rows, held, [(row.liquidation, row.key) for row in others])
+            found += len(others)
+    except Transient as error:
+        if error.sqlstate != QUERY_CANCELED:
+            raise
+    return Count(found, exact=False)
 
 
 def _advice(table: Table, rows: Slice) -> Iterator[Advice]:
@@ -121,23 +177,23 @@ class _Look:
 
     def __enter__(self) -> _Look:
         with failures_of(self._side):
-            self._connection = open_read_only(self._engine, self._side)
+            self.connection = open_looking(self._engine, self._side)
             try:
-                self._connection.exec_driver_sql(settings.of_lane(by_index=False))
-                self._connection.execute(
+                self.connection.exec_driver_sql(settings.of_lane(by_index=False))
+                self.connection.execute(
                     text("SELECT set_config('statement_timeout', :timeout, true)"), {"timeout": self._timeout}
                 )
             except BaseException:
-                shut(self._connection)
+                shut(self.connection)
                 raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        shut(self._connection)
+        shut(self.connection)
 
     def read(self, ask: Callable[[Connection], T]) -> T:
         with failures_of(self._side):
-            return ask(self._connection)
+            return ask(self.connection)
 
     def count(self, rows: Slice) -> Count:
         """Exact; or the planner's estimate where the statement timeout ended the count; or not known."""
@@ -150,8 +206,8 @@ class _Look:
     def _bounded(self, statement: Composable) -> Any:
         """The value; None where the statement timeout ended it."""
         try:
-            with failures_of(self._side), self._connection.begin_nested():
-                return run(self._connection, statement).scalar_one()
+            with failures_of(self._side), self.connection.begin_nested():
+                return run(self.connection, statement).scalar_one()
         except Transient as error:
             if error.sqlstate == QUERY_CANCELED:
                 return None
@@ -161,7 +217,7 @@ class _Look:
         self, catalogue: Catalogue, liquidation_id: int
     ) -> tuple[bool | None, str | None, datetime | None]:
         with failures_of(self._side):
-            table = read_table(self._connection, self._side, catalogue.table)
+            table = read_table(self.connection, self._side, catalogue.table)
             changed = catalogue.changed_column
             statement = _entry(
                 catalogue.table,
@@ -170,7 +226,7 @@ class _Look:
                 table.column(catalogue.id_column),
                 liquidation_id,
             )
-            row = run(self._connection, statement).one_or_none()
+            row = run(self.connection, statement).one_or_none()
         return (False, None, None) if row is None else (True, row[0], row[1])
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from copier.catalog import read_table
 from copier.errors import Transient
 from copier.failure import failures_of
-from copier.session import milliseconds, open_read_only, run, shut
+from copier.session import milliseconds, open_looking, run, shut
 from copier.spec import MAX_LIQUIDATION_ID, Catalogue
 
 #: Rows of the first part, and by how much each part is longer than the one before, up to the longest.
@@ -49,7 +49,7 @@ def search(
     deadline = time.monotonic() + timeout_seconds
     words = wanted.split()
     with failures_of("prod"):
-        connection = open_read_only(prod, "prod")
+        connection = open_looking(prod, "prod")
         try:
             columns = _columns(connection, catalogue)
             found = _exactly(connection, columns, wanted.strip())

@@ -8,7 +8,13 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, Engine
 
-from copier.errors import EncodingUnknown, Side
+from copier.errors import EncodingUnknown, Side, Transient
+from copier.names import TableName
+
+#: What a server says of what can't be locked: a materialized view or a foreign table, a table of which the
+#: role may read only some columns, or one that isn't there.
+NOT_LOCKABLE = frozenset({"42809", "42501", "42P01", "3F000"})
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 def connected(engine: Engine, side: Side) -> Connection:
@@ -25,6 +31,49 @@ def open_read_only(engine: Engine, side: Side) -> Connection:
     return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
+def open_looking(engine: Engine, side: Side) -> Connection:
+    """A connection for a look that writes nothing: READ COMMITTED, so that each statement sees what is there
+    when its locks are taken, also after a table was rewritten.
+    """
+    connection = connected(engine, side)
+    return connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
+
+
+def lock_for_reading(
+    connection: Connection, side: Side, table: TableName, *, lock_timeout_seconds: float
+) -> bool:
+    """Takes a reader's lock on the table, its partitions, and what a view reads, until the transaction ends.
+
+    Neither this nor what is sent with it takes a snapshot, so that the snapshot can be taken afterwards: one
+    that is older than a rewrite that isn't MVCC-safe would see the table empty
+    (https://www.postgresql.org/docs/current/mvcc-caveats.html). False where the server doesn't lock it.
+
+    Raises:
+        Transient: somebody alters the table.
+    """
+    driver = driver_of(connection)
+    statement = sql.SQL(
+        "SAVEPOINT traspaso_lock; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}; "
+        "LOCK TABLE {} IN ACCESS SHARE MODE; RELEASE SAVEPOINT traspaso_lock"
+    ).format(sql.Literal(milliseconds(lock_timeout_seconds)), table.identifier)
+    try:
+        driver.execute(statement)
+    except psycopg.Error as error:
+        if error.sqlstate == LOCK_NOT_AVAILABLE:
+            raise Transient(
+                f"table {table} of {side} is being altered: its lock was not to be had in "
+                f"{lock_timeout_seconds:g} s",
+                side=side,
+                condition="TableAltered",
+                table=table.name,
+            ) from error
+        if error.sqlstate not in NOT_LOCKABLE:
+            raise
+        driver.execute("ROLLBACK TO SAVEPOINT traspaso_lock; RELEASE SAVEPOINT traspaso_lock")
+        return False
+    return True
+
+
 def run(connection: Connection, statement: sql.Composable) -> Any:
     """Executes a composed statement. SQLAlchemy always passes parameters, so percent signs are doubled."""
     return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
@@ -32,9 +81,16 @@ def run(connection: Connection, statement: sql.Composable) -> Any:
 
 def one_as_text(connection: Connection, statement: sql.Composable) -> tuple[str, ...]:
     """The one row that comes back, each value as the server writes it. None of them may be NULL."""
+    return rows_as_text(connection, statement)[0]
+
+
+def rows_as_text(connection: Connection, statement: sql.Composable) -> list[tuple[str, ...]]:
+    """The rows that come back, each value as the server writes it. None of them may be NULL."""
     result = run(connection, statement).cursor.pgresult
-    values = (result.get_value(0, place) for place in range(result.nfields))
-    return tuple(value.decode() for value in values)
+    return [
+        tuple(result.get_value(row, place).decode() for place in range(result.nfields))
+        for row in range(result.ntuples)
+    ]
 
 
 def milliseconds(seconds: float) -> str:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 #: Makes text, and so casts and bounds, read the same on both sides. Row security that would hide rows
 #: is an error instead, or else the rest would be taken for all. No time is spent on compiling: a chunk
-#: takes a second.
+#: takes a second. What the role's own timeouts would cut off ends when it is done; servers before 17 know
+#: no transaction_timeout.
 _COMMON = (
     "SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true), "
     "set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true), "
     "set_config('bytea_output', 'hex', true), set_config('client_encoding', 'UTF8', true), "
-    "set_config('row_security', 'off', true), set_config('jit', 'off', true)"
+    "set_config('row_security', 'off', true), set_config('jit', 'off', true), "
+    "set_config('statement_timeout', '0', true), "
+    "CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL "
+    "THEN set_config('transaction_timeout', '0', true) END"
 )
 
 #: The first statement of a transaction that looks at one moment and writes nothing.
@@ -25,9 +29,13 @@ HELD = (
     "set_config('cursor_tuple_fraction', '1.0', true), set_config('lock_timeout', :lock_timeout, true)"
 )
 
-#: The first statement of a snapshot's transaction: takes it, names it for other readers, and says
-#: when that was. No other may come before it, because the first one takes the snapshot.
-SNAPSHOT = f"{_COMMON}, {HELD}, pg_catalog.pg_export_snapshot(), pg_catalog.clock_timestamp()"
+#: The first statement of a snapshot's transaction that takes it, names it for other readers, and says when
+#: that was. Only locks may be taken before it. A standby exports none: one that is imported there may be
+#: wrong where a transaction has more than 64 subtransactions.
+SNAPSHOT = (
+    f"{_COMMON}, {HELD}, CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL "
+    "ELSE pg_catalog.pg_export_snapshot() END AS name, pg_catalog.clock_timestamp() AS as_of"
+)
 
 #: One backend a lane.
 _ALONE = "set_config('max_parallel_workers_per_gather', '0', true)"

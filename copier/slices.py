@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from copier.catalog import IndexColumn, Table
-from copier.errors import EncodingUnknown, ReferencesCascade
+from copier.errors import EncodingUnknown, ReferencesCascade, RulesRewrite, SeveralMoments
 from copier.keys import key_columns
 from copier.keyset import INTEGERS, Bound, KeyColumn, KeyRange, Keyset, keyset_of
 from copier.match import Matched, Pair, match_columns
@@ -21,7 +21,8 @@ from copier.spec import CopySpec
 class Slice:
     """One side's rows of a liquidation: where they are, how they are ordered, what stands for them.
 
-    ``oldest`` is the lower version of both servers'.
+    ``oldest`` is the lower version of both servers'. ``key_may_repeat`` tells that no index keeps the key
+    from naming two rows. ``is_referenced`` tells that foreign keys of this side's database point to its rows.
     """
 
     table: TableName
@@ -29,7 +30,10 @@ class Slice:
     matched: Matched
     liquidation_id: int
     is_source: bool
+    key: tuple[str, ...]
     key_may_be_null: bool
+    key_may_repeat: bool
+    is_referenced: bool
     has_index: bool
     has_versions: bool
     oldest: int
@@ -84,8 +88,12 @@ def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) ->
     for table in (source, target):
         if any(column.encoding == "SQL_ASCII" for column in table.columns):
             raise EncodingUnknown(table.side)
-    if target.cascading:
-        raise ReferencesCascade(str(target.name), list(target.cascading))
+    if reason := source.relations.several_moments:
+        raise SeveralMoments(str(source.name), reason)
+    if target.relations.cascading:
+        raise ReferencesCascade(str(target.name), list(target.relations.cascading))
+    if target.relations.rules:
+        raise RulesRewrite(str(target.name), list(target.relations.rules))
     names = key_columns(spec, source, target)
     matched = match_columns(source, target)
 
@@ -101,13 +109,20 @@ def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) ->
             matched=matched,
             liquidation_id=liquidation_id,
             is_source=table is source,
-            key_may_be_null=any(not table.column(name).not_null for name in names),
-            has_versions=table.kind in {"r", "p"},
+            key=names,
+            key_may_be_null=any(not table.column(name).never_null for name in names),
+            key_may_repeat=table.relations.inherited or not _is_unique(table, names),
+            is_referenced=table.relations.is_referenced,
+            has_versions=table.kind in {"r", "p"} and not table.relations.foreign,
             oldest=min(source.version, target.version),
             has_index=any(_sorts(index, keys) for index in table.indexes),
         )
 
     return side(source, target), side(target, source)
+
+
+def _is_unique(table: Table, names: tuple[str, ...]) -> bool:
+    return any(set(key) <= set(names) for key in table.unique_keys)
 
 
 def _sorts(index: tuple[IndexColumn, ...], keys: Keyset) -> bool:

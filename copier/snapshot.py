@@ -1,8 +1,10 @@
-"""One moment of one side, shared by several readers.
+"""One moment of one side, shared by several readers where they can see the same.
 
-The transaction is REPEATABLE READ, READ ONLY, and its snapshot is exported, so that what the readers see
-is one moment. Nothing is set for longer than a transaction: behind PgBouncer in transaction mode a
-session's settings would leak to its next user.
+The transaction is REPEATABLE READ, READ ONLY. The table is locked before the snapshot is taken, and the
+snapshot is exported, so that what the readers see is one moment. A standby's snapshot isn't exported, and
+of a foreign table each session would have a remote snapshot of its own: there the session that holds the
+snapshot is the only reader. Nothing is set for longer than a transaction: behind PgBouncer in transaction
+mode a session's settings would leak to its next user.
 """
 
 from __future__ import annotations
@@ -12,56 +14,111 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, text
 
 from copier import settings, statements
+from copier.catalog import Table, read_table
 from copier.errors import Permanent, Side, Transient
 from copier.failure import failures_of
-from copier.session import milliseconds, open_read_only, run, shut
+from copier.names import TableName
+from copier.session import lock_for_reading, milliseconds, open_read_only, run, shut
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
 NO_SNAPSHOT = frozenset({"42704", "22023"})
+#: Snapshots that may turn out to be older than a rewrite of the table, until the copy is tried again later.
+TRIES = 5
 
 
 class Snapshot:
-    """An open snapshot. Close it as soon as the work is over: it holds back vacuum."""
+    """An open snapshot. Close it as soon as the work is over: it holds back vacuum.
 
-    def __init__(self, engine: Engine, side: Side, *, lock_timeout_seconds: float = 10.0) -> None:
-        """Connects and takes the snapshot.
+    ``table`` is what the side has under that name, and ``as_of`` when the snapshot was taken.
+    """
+
+    table: Table
+    as_of: datetime
+
+    def __init__(
+        self, engine: Engine, side: Side, table: TableName, *, lock_timeout_seconds: float = 10.0
+    ) -> None:
+        """Connects, locks the table for reading and takes the snapshot.
 
         Raises:
-            DatabaseFailed: the side can't be reached.
+            TableMissing: there is no such table.
+            DatabaseFailed: the side can't be reached, or somebody alters the table.
         """
         self._engine = engine
+        self._lock_timeout = lock_timeout_seconds
         self._values = {"lock_timeout": milliseconds(lock_timeout_seconds)}
         self.side: Side = side
         self._connections: list[Connection] = []
-        with failures_of(side):
-            try:
-                self.connection = self._open()
-                row = self.connection.execute(text(settings.SNAPSHOT), self._values).one()
-            except BaseException:
-                self.close()
-                raise
-        self.name: str = row[-2]
-        self.as_of: datetime = row[-1]
+        try:
+            with failures_of(side):
+                self.connection = self._taken(table)
+        except BaseException:
+            self.close()
+            raise
 
-    def reader(self, *, by_index: bool, in_order: bool = True) -> Connection:
-        """Another connection that sees the same moment; closed with the snapshot.
+    @property
+    def is_shared(self) -> bool:
+        """Whether other sessions can see the same moment."""
+        return not (self.table.in_recovery or self.table.relations.foreign)
 
-        It reads ranges by their index, and ``in_order`` of the key where that matters.
+    def readers(self, count: int, *, by_index: bool, in_order: bool = True) -> list[Connection]:
+        """So many connections that see the same moment, or one where it can't be shared; closed with it.
+
+        They read ranges by their index, and ``in_order`` of the key where that matters.
 
         Raises:
             Transient: the session that holds the snapshot is gone.
         """
+        lane = settings.of_lane(by_index=by_index, in_order=in_order)
         with failures_of(self.side):
+            if not self.is_shared:
+                self.connection.execute(text(lane))
+                return [self.connection]
+            return [self._reader(lane) for _ in range(count)]
+
+    def close(self) -> None:
+        for connection in self._connections:
+            shut(connection)
+        self._connections.clear()
+
+    def _taken(self, name: TableName) -> Connection:
+        for _ in range(TRIES):
             connection = self._open()
-            self._join(connection)
-            lane = settings.of_lane(by_index=by_index, in_order=in_order)
-            connection.execute(text(f"{lane}, {settings.HELD}"), self._values)
-            return connection
+            locked = lock_for_reading(connection, self.side, name, lock_timeout_seconds=self._lock_timeout)
+            row = connection.execute(text(settings.SNAPSHOT), self._values).one()
+            self._name, self.as_of = row.name, row.as_of
+            self.table = read_table(connection, self.side, name)
+            if not locked:
+                # The lock came too late: what was read is read again, to see whether it was rewritten.
+                run(connection, statements.hold(name))
+                self.table = read_table(connection, self.side, name)
+            if self.table.relations.foreign and not self.table.relations.several_moments:
+                self._begin_remotely(connection)
+            if not self.table.relations.rewritten:
+                return connection
+            self.close()
+        raise Transient(
+            f"table {name} of {self.side} is being rewritten again and again",
+            side=self.side,
+            condition="TableAltered",
+            table=name.name,
+        )
+
+    def _begin_remotely(self, connection: Connection) -> None:
+        """The remote transaction takes its snapshot with its first row."""
+        run(connection, statements.hold(self.table.name, rows=1))
+        self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
+
+    def _reader(self, lane: str) -> Connection:
+        connection = self._open()
+        self._join(connection)
+        connection.execute(text(f"{lane}, {settings.HELD}"), self._values)
+        return connection
 
     def _join(self, connection: Connection) -> None:
         try:
             with failures_of(self.side):
-                run(connection, statements.snapshot(self.name))
+                run(connection, statements.snapshot(self._name))
         except Permanent as refusal:
             if refusal.sqlstate not in NO_SNAPSHOT:
                 raise
@@ -70,11 +127,6 @@ class Snapshot:
                 side=self.side,
                 condition="SnapshotGone",
             ) from refusal
-
-    def close(self) -> None:
-        for connection in self._connections:
-            shut(connection)
-        self._connections.clear()
 
     def _open(self) -> Connection:
         connection = open_read_only(self._engine, self.side)

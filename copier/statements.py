@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from copier.keyset import Bound, KeyRange
+from copier.keyset import Bound, KeyRange, cast_to
 from copier.match import Matched
 from copier.names import TableName
 from copier.slices import Slice
@@ -30,14 +30,21 @@ def snapshot(name: str) -> sql.Composable:
     return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name))
 
 
-def hold(table: TableName) -> sql.Composable:
-    """Reads nothing, and takes the lock of a reader until the transaction ends."""
-    return sql.SQL("SELECT FROM {} LIMIT 0").format(table.identifier)
+def hold(table: TableName, rows: int = 0) -> sql.Composable:
+    """Reads so many rows, and takes the lock of a reader until the transaction ends."""
+    return sql.SQL("SELECT FROM {} LIMIT {}").format(table.identifier, sql.Literal(rows))
 
 
 def count(rows: Slice) -> sql.Composable:
     return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
         rows.table.identifier, rows.keys.whole(rows.liquidation_id)
+    )
+
+
+def repeats_key(rows: Slice) -> sql.Composable:
+    """Whether the key names more than one row."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} GROUP BY {} HAVING count(*) > 1)").format(
+        rows.table.identifier, rows.keys.whole(rows.liquidation_id), rows.keys.order
     )
 
 
@@ -54,12 +61,6 @@ def estimate(rows: Slice) -> sql.Composable:
     )
 
 
-def any_row(rows: Slice) -> sql.Composable:
-    return sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(
-        rows.table.identifier, rows.keys.whole(rows.liquidation_id)
-    )
-
-
 def declare(rows: Slice) -> sql.Composable:
     """Opens the cursor over the keys in order: an index-only scan where there is an index for it.
 
@@ -72,6 +73,10 @@ def declare(rows: Slice) -> sql.Composable:
         rows.keys.whole(rows.liquidation_id),
         rows.keys.order,
     )
+
+
+def fetch(rows: int) -> sql.Composable:
+    return sql.SQL("FETCH FORWARD {} FROM {}").format(sql.Literal(rows), CURSOR)
 
 
 def move(rows: int) -> sql.Composable:
@@ -182,21 +187,130 @@ def create_staging(rows: Slice) -> sql.Composable:
     )
 
 
-def delete_moved(rows: Slice) -> sql.Composable:
-    """Removes the rows whose key the staged rows bring, under whatever liquidation they sit."""
-    same_key = sql.SQL(" AND ").join(
-        sql.SQL("held.{name} = staged.{name}").format(name=sql.Identifier(column.name))
-        for column in rows.keys.columns
-    )
-    return sql.SQL("DELETE FROM {} AS held USING {} AS staged WHERE {}").format(
-        rows.table.identifier, STAGING, same_key
+def held_elsewhere(rows: Slice) -> sql.Composable:
+    """Of the staged keys that rows of other liquidations have: these liquidations, and the keys, as text."""
+    return sql.SQL(
+        "SELECT held.{liquidation}::text AS liquidation, {key} AS key FROM {table} AS held "
+        "JOIN {staging} AS staged ON {same} WHERE held.{liquidation} IS DISTINCT FROM {own}"
+    ).format(
+        liquidation=sql.Identifier(rows.keys.liquidation_column),
+        key=_as_text("staged", rows.key),
+        table=rows.table.identifier,
+        staging=STAGING,
+        same=_same_key(rows),
+        own=rows.keys.liquidation(rows.liquidation_id),
     )
 
 
-def insert_staged(rows: Slice) -> sql.Composable:
+def others_with_keys(rows: Slice, keys: Sequence[Bound]) -> sql.Composable:
+    """Rows of other liquidations with one of these keys: their liquidations and keys, as text."""
+    return sql.SQL(
+        "SELECT {liquidation}::text AS liquidation, {key} AS key FROM {table} WHERE {one_of} "
+        "AND {liquidation} IS DISTINCT FROM {own}"
+    ).format(
+        liquidation=sql.Identifier(rows.keys.liquidation_column),
+        key=rows.keys.values_as_text,
+        table=rows.table.identifier,
+        one_of=rows.keys.one_of(keys),
+        own=rows.keys.liquidation(rows.liquidation_id),
+    )
+
+
+def holds_any(rows: Slice, held: Sequence[tuple[str | None, Sequence[str]]]) -> sql.Composable:
+    """Whether prod has a row with one of these liquidations and keys, written as consulta writes them."""
+    names = [rows.keys.liquidation_column, *rows.key]
+    pairs = {pair.name: pair for pair in rows.matched.compared}
+    columns = list(zip(*([number, *key] for number, key in held), strict=True))
+    wanted = [sql.Identifier(f"wanted_{place}") for place, _ in enumerate(names)]
+    same = (
+        sql.SQL("{} IS NOT DISTINCT FROM {}" if place == 0 else "{} = {}").format(
+            pairs[name].selected, cast_to(wanted[place], pairs[name].selected_type)
+        )
+        for place, name in enumerate(names)
+    )
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} JOIN unnest({}) AS wanted({}) ON {})").format(
+        rows.table.identifier,
+        sql.SQL(", ").join(cast_to(sql.Literal(list(column)), "text[]") for column in columns),
+        sql.SQL(", ").join(wanted),
+        sql.SQL(" AND ").join(same),
+    )
+
+
+def merge(
+    rows: Slice, surplus: Sequence[tuple[KeyRange, Sequence[Bound] | None]], *, in_place: bool
+) -> sql.Composable:
+    """Puts the staged rows in place and removes surplus ones, all in one statement.
+
+    ``surplus`` are ranges, and the keys of the rows in them that may have to go; None stands for all of them.
+    Foreign keys are checked when the whole statement is done, so what refers to what doesn't matter. A row
+    whose key is there is updated ``in_place``, or else deleted and inserted, which frees its unique values
+    first. Gives the number of staged rows that are in place then.
+    """
+    table, same = rows.table.identifier, _same_key(rows)
+    gone = sql.SQL(
+        "DELETE FROM {} AS held WHERE ({}) AND NOT EXISTS (SELECT FROM {} AS staged WHERE {})"
+    ).format(
+        table,
+        sql.SQL(" OR ").join(
+            sql.SQL("({})").format(rows.within(part, only)) for part, only in surplus if only != []
+        )
+        if any(only != [] for _, only in surplus)
+        else sql.SQL("false"),
+        STAGING,
+        same,
+    )
     names = _names(rows.matched)
-    return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}").format(
-        rows.table.identifier, names, names, STAGING
+    changed = _update(rows, same) if in_place else _delete_staged(rows, same)
+    left = sql.SQL("AND NOT EXISTS (SELECT FROM {} AS held WHERE {})").format(table, same)
+    return sql.SQL(
+        "WITH gone AS ({gone} RETURNING 1), changed AS ({changed} RETURNING 1), "
+        "brought AS (INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} "
+        "FROM {staging} AS staged WHERE (SELECT count(*) FROM gone) >= 0 "
+        "AND (SELECT count(*) FROM changed) >= 0 {left} RETURNING 1) SELECT {taken}"
+    ).format(
+        gone=gone,
+        changed=changed,
+        table=table,
+        names=names,
+        staging=STAGING,
+        left=left if in_place else sql.SQL(""),
+        taken=sql.SQL(
+            "(SELECT count(*) FROM changed) + (SELECT count(*) FROM brought)"
+            if in_place
+            else "count(*) FROM brought"
+        ),
+    )
+
+
+def _update(rows: Slice, same: sql.Composable) -> sql.Composable:
+    values = [
+        sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(pair.name))
+        for pair in rows.matched.pairs
+        if pair.name not in rows.key
+    ]
+    if not values:  # all columns are the key: to set one to what it is leaves the row as it is
+        values = [sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(rows.key[0]))]
+    return sql.SQL("UPDATE {} AS held SET {} FROM {} AS staged WHERE {}").format(
+        rows.table.identifier, sql.SQL(", ").join(values), STAGING, same
+    )
+
+
+def _delete_staged(rows: Slice, same: sql.Composable) -> sql.Composable:
+    return sql.SQL("DELETE FROM {} AS held USING {} AS staged WHERE {}").format(
+        rows.table.identifier, STAGING, same
+    )
+
+
+def _same_key(rows: Slice) -> sql.Composable:
+    """Of a row that is ``held`` and one that is ``staged``, under whatever liquidation the key names them."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("held.{name} = staged.{name}").format(name=sql.Identifier(name)) for name in rows.key
+    )
+
+
+def _as_text(alias: str, names: Sequence[str]) -> sql.Composable:
+    return sql.SQL("ARRAY[{}]::text[]").format(
+        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(alias, name)) for name in names)
     )
 
 

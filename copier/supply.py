@@ -11,9 +11,10 @@ from copier.pace import Pace
 from copier.plan import Chunk
 from copier.ranges import RangeCursor
 
-#: Refusals of a row for the sake of others: a foreign key, a unique value. Those may be in a range before
-#: it that another lane has in hand, so what is left is then put in place in order, by one lane.
-OTHER_ROWS = frozenset({"23503", "23505"})
+#: Refusals of a row for the sake of others: a unique value, an exclusion constraint. Those may be in a range
+#: that isn't in place yet. So may the row that a foreign key points to, where that is of the same table.
+OTHER_ROWS = frozenset({"23505", "23P01"})
+FOREIGN_KEY = "23503"
 
 
 class Supply:
@@ -39,6 +40,11 @@ class Supply:
         self._over = over
         self._taken: dict[int, KeyRange] = {}
         self._left: list[KeyRange] = []
+
+    @property
+    def ended(self) -> bool:
+        """Whether every range was taken."""
+        return self._cursor.ended and not self._left
 
     def take(self) -> KeyRange | None:
         """The next range, when it may be begun; None where there is none, or no more is wanted."""

@@ -7,15 +7,21 @@ and their record together, and whoever says that the copy is completed does so i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from copier import settings
 from copier.failure import failures_of
-from copier.session import connected, driver_of, milliseconds, shut
+from copier.names import TableName
+from copier.session import connected, lock_for_reading, milliseconds, shut
+
+#: A connection that was idle for so many seconds is asked whether it still lives.
+IDLE_SECONDS = 0.1
+IDLE_SESSION_TIMEOUT = "57P05"
 
 _CHUNK = (
     "set_config('lock_timeout', :lock_timeout, true), "
@@ -36,36 +42,67 @@ class Target:
         Raises:
             DatabaseFailed: consulta can't be reached.
         """
+        self._engine = engine
         self._begin = text(f"{settings.of_lane(by_index=by_index)}, {_CHUNK}")
+        self._lock_timeout = lock_timeout_seconds
         self._values = {
             "lock_timeout": milliseconds(lock_timeout_seconds),
             "idle_timeout": "15min",  # longer than any wait for prod between two statements
             "label": label,
         }
         with failures_of("consulta"):
-            self.connection = connected(engine, "consulta")
-
-    @property
-    def driver(self) -> psycopg.Connection:
-        return driver_of(self.connection)
+            self.connection = self._connected()
+        self._used = time.monotonic()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A READ COMMITTED transaction with the engine's settings, for that transaction only."""
-        with failures_of("consulta"), self.connection.begin():
+        with self._begun() as connection:
             self._settle()
-            yield self.connection
+            yield connection
 
     @contextmanager
-    def moment(self) -> Iterator[Connection]:
-        """The same, but REPEATABLE READ and READ ONLY: all that is read in it is one snapshot."""
-        with failures_of("consulta"), self.connection.begin():
-            self.connection.exec_driver_sql(settings.ONE_MOMENT)
-            self._settle()
-            yield self.connection
+    def moment(self, table: TableName) -> Iterator[Connection]:
+        """The same, but REPEATABLE READ and READ ONLY: all that is read in it is one snapshot.
 
-    def _settle(self) -> None:
-        self.connection.execute(self._begin, self._values)
+        The table is locked before that is taken, as in `copier.snapshot`.
+        """
+        with self._begun() as connection:
+            connection.exec_driver_sql(settings.ONE_MOMENT)
+            lock_for_reading(connection, "consulta", table, lock_timeout_seconds=self._lock_timeout)
+            self._settle()
+            yield connection
 
     def close(self) -> None:
         shut(self.connection)
+
+    def _connected(self) -> Connection:
+        """Whatever the role's default isolation is: lanes that share the job's row would fail each other."""
+        connection = connected(self._engine, "consulta")
+        return connection.execution_options(isolation_level="READ COMMITTED")
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        with failures_of("consulta"):
+            if time.monotonic() - self._used > IDLE_SECONDS:
+                self._revive()
+            with self.connection.begin():
+                yield self.connection
+            self._used = time.monotonic()
+
+    def _revive(self) -> None:
+        """A lane waits between two chunks, to keep a cap or for a standby: where the server has ended its
+        idle session for that, it gets another one. A server that was restarted is another matter: it may have
+        lost chunks.
+        """
+        try:
+            self.connection.exec_driver_sql("SELECT 1")
+            self.connection.rollback()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != IDLE_SESSION_TIMEOUT:
+                raise
+            self.connection.close()
+            self.connection = self._connected()
+
+    def _settle(self) -> None:
+        self.connection.execute(self._begin, self._values)

@@ -1,19 +1,18 @@
-"""Makes one range of consulta what prod's snapshot holds, with the least that has to be written.
+"""Makes ranges of consulta what prod's snapshot holds, with the least that has to be written.
 
 Nothing is there: the rows are copied. All is there: nothing is written. Some rows differ: only those
 are replaced. Most rows differ: the range is replaced as a whole.
 
-A constraint of consulta has to hold at the end of each chunk, or to be deferred to its commit. So rows of
-two ranges can't exchange a unique value, and a row can't refer to one of a later range, though all would
-be well at the end: such a copy fails and names the constraint, and one chunk for all rows would do it
-(``chunk_rows``). To replace a row is to delete and to insert it: rows of other tables that refer to it
-keep it from being replaced, and where their foreign key cascades, they go with it.
+Rows to which foreign keys point are updated in place, so that nothing that refers to them is in the way;
+all others are deleted and copied, which asks for no UPDATE privilege and fires no UPDATE triggers. Rows are
+staged in a temporary table where that is needed: for those updates; where consulta holds a key under another
+liquidation; and for ranges that only together satisfy a constraint, such as a foreign key into a later one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from psycopg.sql import Composable, Identifier
@@ -22,16 +21,21 @@ from sqlalchemy import Connection
 from copier import statements
 from copier.difference import Counts
 from copier.digest import Digest
-from copier.errors import Permanent
+from copier.errors import KeySharedInProd, Permanent
+from copier.failure import failures_of
 from copier.finder import Finder, Found
 from copier.keyset import KeyRange
-from copier.plan import Chunk
+from copier.plan import Chunk, Outcome
 from copier.pump import Pumped, Waiting, pump
 from copier.session import driver_of, drop_if_unusable, rendered, run
 from copier.slices import Slice
 from copier.target import Target
 
-UNIQUE_VIOLATION = "23505"
+#: Refusals of a row for the sake of another one with the same value: a unique or an exclusion constraint.
+TAKEN = frozenset({"23505", "23P01"})
+#: Why rows may not be updated in place though they may be deleted and inserted: two of them exchange a unique
+#: value, or the role lacks UPDATE.
+NOT_IN_PLACE = TAKEN | {"42501"}
 Record = Callable[[Connection, Chunk], None]
 
 
@@ -61,85 +65,117 @@ class Writer:
     def put_in_place(self, part: KeyRange, record: Record) -> Chunk:
         """One transaction: the range and its record."""
         started = time.monotonic()
-        found = None if self._known_empty else self._look(part)
+        found = self._look(part)
         with self._target.transaction() as connection:
             chunk = self._worked(connection, part, found)
             chunk = replace(chunk, seconds=time.monotonic() - started)
             record(connection, chunk)
         return chunk
 
-    def _look(self, part: KeyRange) -> Found:
-        with self._target.moment() as connection:
+    def put_in_place_together(self, parts: Sequence[KeyRange], record: Record) -> list[Chunk]:
+        """One transaction for ranges that a constraint refuses one by one, each with its record."""
+        started = time.monotonic()
+        found = [(part, self._look(part)) for part in parts]
+        with self._target.transaction() as connection:
+            chunks = self._merged(connection, [each for each in found if not _in_place(each[1])])
+            chunks += [_unchanged(part, seen) for part, seen in found if seen is not None and _in_place(seen)]
+            seconds = (time.monotonic() - started) / len(chunks)
+            chunks = [replace(chunk, seconds=seconds) for chunk in chunks]
+            for chunk in chunks:
+                record(connection, chunk)
+        return chunks
+
+    def _look(self, part: KeyRange) -> Found | None:
+        """What differs; None where consulta holds nothing."""
+        if self._known_empty:
+            return None
+        with self._target.moment(self._into.table) as connection:
             return self._finder.look(connection, part)
 
     def _worked(self, connection: Connection, part: KeyRange, found: Found | None) -> Chunk:
-        if found is None:
-            return self._copied(connection, part, None)
-        if found.nothing:
-            rows = found.counts.unchanged
-            return Chunk(part, "unchanged", rows, found.counts, source=found.source, seen=found.seen)
-        if found.counts == Counts(inserted=found.counts.inserted):
-            return self._copied(connection, part, found.source)
-        return self._replaced(connection, part, found)
-
-    def _copied(self, connection: Connection, part: KeyRange, source: Digest | None) -> Chunk:
-        pumped, moved = self._write(connection, *self._whole(part, source))
-        return Chunk(
-            range=part,
-            outcome="copied",
-            rows=pumped.sent,
-            counts=Counts(inserted=pumped.sent),
-            moved=moved,
-            bytes=pumped.bytes,
-            source=source or pumped.digest,
-        )
-
-    def _replaced(self, connection: Connection, part: KeyRange, found: Found) -> Chunk:
-        """Removes and copies the rows that were found."""
-        if found.surplus is None or found.surplus:
-            run(connection, statements.delete(self._into, part, found.surplus))
-        pumped, moved = Pumped(0, 0, 0), 0
-        if found.missing is None:
-            pumped, moved = self._write(connection, *self._whole(part, found.source))
-        elif found.missing:
-            pumped, moved = self._write(connection, statements.copy_out(self._source, part, found.missing))
-        return Chunk(
-            range=part,
-            outcome="replaced" if found.missing is None else "updated",
-            rows=found.counts.inserted + found.counts.updated + found.counts.unchanged,
-            counts=found.counts,
-            moved=moved,
-            bytes=pumped.bytes,
-            source=found.source or pumped.digest,
-            seen=found.seen,
-        )
-
-    def _whole(self, part: KeyRange, source: Digest | None) -> tuple[Composable, bool]:
-        """The COPY of a whole range, and whether its rows bring their hashes.
-
-        They do where the range's digest isn't known yet, and binary COPY can carry them.
-        """
-        if source is None and self._hashed and self._source.matched.binary:
-            return statements.copy_out_hashed(self._source, part), True
-        return statements.copy_out(self._source, part), False
-
-    def _write(
-        self, connection: Connection, copy_out: Composable, hashed: bool = False
-    ) -> tuple[Pumped, int]:
-        """Copies rows of prod; also the number taken from other liquidations."""
+        if found is not None and _in_place(found):
+            return _unchanged(part, found)
+        new = found is None or found.counts == Counts(inserted=found.counts.inserted)
+        if self._into.is_referenced and not new:
+            return self._merged(connection, [(part, found)])[0]
         try:
             with connection.begin_nested():
-                pumped = self._pump(connection, copy_out, self._into.table.identifier, hashed)
-                self._all_taken(pumped.sent, pumped.taken)
-                return pumped, 0
+                return self._copied(connection, part, found, new=new)
         except Permanent as refusal:
-            if refusal.sqlstate != UNIQUE_VIOLATION or not self._into.keys.across_liquidations:
+            if refusal.sqlstate not in TAKEN or not self._into.keys.across_liquidations:
                 raise
+        return self._merged(connection, [(part, found)], in_place=False)[0]
+
+    def _copied(self, connection: Connection, part: KeyRange, found: Found | None, *, new: bool) -> Chunk:
+        """Deletes the rows that differ, and copies prod's straight into the table."""
+        if found is not None and not new and found.surplus != []:
+            run(connection, statements.delete(self._into, part, found.surplus))
+        pumped = Pumped(0, 0, 0)
+        if found is None or found.missing != []:
+            pumped = self._pump(connection, part, found, self._into.table.identifier)
+            self._all_taken(pumped.sent, pumped.taken)
+        return _chunk(part, found, pumped)
+
+    def _merged(
+        self,
+        connection: Connection,
+        found: Sequence[tuple[KeyRange, Found | None]],
+        *,
+        in_place: bool | None = None,
+    ) -> list[Chunk]:
+        """Stages the rows of all these ranges and merges them in one statement.
+
+        ``in_place`` unless told otherwise where foreign keys point to the rows.
+
+        Raises:
+            KeySharedInProd: a row of another liquidation has the key, and prod still holds it there.
+        """
+        if not found:
+            return []
         run(connection, statements.create_staging(self._into))
-        pumped = self._pump(connection, copy_out, statements.STAGING, hashed)
-        moved = run(connection, statements.delete_moved(self._into)).rowcount
-        self._all_taken(pumped.sent, run(connection, statements.insert_staged(self._into)).rowcount)
-        return pumped, moved
+        pumped = [self._staged(connection, part, each) for part, each in found]
+        moved = self._taken_from_others(connection)
+        surplus = [(part, None if each is None else each.surplus) for part, each in found]
+        if self._known_empty:
+            surplus = []
+        sent = sum(each.sent for each in pumped)
+        if in_place is None:
+            in_place = self._into.is_referenced
+        self._all_taken(sent, self._merge(connection, surplus, in_place=in_place))
+        chunks = [_chunk(part, each, went) for (part, each), went in zip(found, pumped, strict=True)]
+        # Which of the ranges a row was moved into isn't asked: the first one counts them.
+        return [replace(chunks[0], moved=moved), *chunks[1:]]
+
+    def _staged(self, connection: Connection, part: KeyRange, found: Found | None) -> Pumped:
+        if found is not None and found.missing == []:
+            return Pumped(0, 0, 0)
+        return self._pump(connection, part, found, statements.STAGING)
+
+    def _merge(
+        self,
+        connection: Connection,
+        surplus: Sequence[tuple[KeyRange, list[tuple[str, ...]] | None]],
+        *,
+        in_place: bool,
+    ) -> int:
+        if in_place:
+            try:
+                with failures_of("consulta"), connection.begin_nested():
+                    return int(
+                        run(connection, statements.merge(self._into, surplus, in_place=True)).scalar_one()
+                    )
+            except Permanent as refusal:
+                if refusal.sqlstate not in NOT_IN_PLACE:
+                    raise
+        return int(run(connection, statements.merge(self._into, surplus, in_place=False)).scalar_one())
+
+    def _taken_from_others(self, connection: Connection) -> int:
+        """The number of rows of other liquidations that have one of the staged keys."""
+        if not self._into.keys.across_liquidations:
+            return 0
+        held = [(row.liquidation, row.key) for row in run(connection, statements.held_elsewhere(self._into))]
+        refuse_shared_keys(self._reader, self._source, self._into, held)
+        return len(held)
 
     def _all_taken(self, sent: int, taken: int) -> None:
         if sent != taken:
@@ -151,7 +187,8 @@ class Writer:
                 table=table.name,
             )
 
-    def _pump(self, connection: Connection, copy_out: Composable, table: Identifier, hashed: bool) -> Pumped:
+    def _pump(self, connection: Connection, part: KeyRange, found: Found | None, table: Identifier) -> Pumped:
+        copy_out, hashed = self._copy_out(part, found)
         copy_in = statements.copy_in(table, self._into.matched)
         try:
             return pump(
@@ -165,3 +202,58 @@ class Writer:
         except BaseException:
             drop_if_unusable(connection)
             raise
+
+    def _copy_out(self, part: KeyRange, found: Found | None) -> tuple[Composable, bool]:
+        """The COPY of the rows that consulta lacks, and whether they bring their hashes.
+
+        They do where a whole range goes over whose digest isn't known yet, and binary COPY can carry them.
+        """
+        if found is not None and found.missing is not None:
+            return statements.copy_out(self._source, part, found.missing), False
+        source = found.source if found is not None else None
+        if source is None and self._hashed and self._source.matched.binary:
+            return statements.copy_out_hashed(self._source, part), True
+        return statements.copy_out(self._source, part), False
+
+
+def refuse_shared_keys(
+    prod: Connection, source: Slice, into: Slice, held: Sequence[tuple[str | None, list[str]]]
+) -> None:
+    """``held`` are rows of consulta: their liquidations and keys, whose rows prod has in this liquidation.
+
+    Raises:
+        KeySharedInProd: prod has one of them in the other liquidation too.
+    """
+    if not held:
+        return
+    with failures_of("prod"):
+        shared = run(prod, statements.holds_any(source, held)).scalar_one()
+    if shared:
+        raise KeySharedInProd(str(into.table), list(into.key), into.keys.liquidation_column)
+
+
+def _in_place(found: Found | None) -> bool:
+    return found is not None and found.nothing
+
+
+def _unchanged(part: KeyRange, found: Found) -> Chunk:
+    rows = found.counts.unchanged
+    return Chunk(part, "unchanged", rows, found.counts, source=found.source, seen=found.seen)
+
+
+def _chunk(part: KeyRange, found: Found | None, pumped: Pumped) -> Chunk:
+    """A range that was written, by what was found in it and what went over."""
+    if found is None or found.counts == Counts(inserted=found.counts.inserted):
+        digest = _digest(found, pumped)
+        counts = Counts(inserted=pumped.sent)
+        return Chunk(part, "copied", pumped.sent, counts, bytes=pumped.bytes, source=digest)
+    outcome: Outcome = "replaced" if found.missing is None else "updated"
+    rows = found.counts.inserted + found.counts.updated + found.counts.unchanged
+    return Chunk(
+        part, outcome, rows, found.counts, bytes=pumped.bytes, source=_digest(found, pumped), seen=found.seen
+    )
+
+
+def _digest(found: Found | None, pumped: Pumped) -> Digest | None:
+    """Prod's, known before or come with the rows."""
+    return (found.source if found is not None else None) or pumped.digest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copier import TableName
 from copier.catalog import Column, ColumnType, Table
 from copier.errors import Side
+from copier.relations import Relations
 
 
 def kind(type_sql: str, base: str | None = None, *, portable: bool = True) -> ColumnType:
@@ -29,7 +30,13 @@ def column(
     exact: bool = True,
     **flags: bool,
 ) -> Column:
-    wanted = {"not_null": False, "has_default": False, "is_generated": False, "is_identity": False}
+    wanted = {
+        "not_null": False,
+        "never_null": False,
+        "has_default": False,
+        "is_generated": False,
+        "is_identity": False,
+    }
     return Column(
         name=name,
         type=kind(type_sql, portable=portable),
@@ -41,4 +48,7 @@ def column(
 
 
 def table(side: Side, *columns: Column) -> Table:
-    return Table(side, TableName("public", "items"), "r", 18, columns, (), ())
+    alone = Relations(
+        (), frozenset(), (), (), (), is_referenced=False, refers_to_itself=False, inherited=False
+    )
+    return Table(side, TableName("public", "items"), "r", 18, 1, False, columns, (), (), alone)

@@ -115,7 +115,7 @@ class Sides:
 
     def copy_proven(self, spec: CopySpec, liquidation: int = 42, **options: Any) -> Done:
         done = self.copy(spec, liquidation, **options)
-        assert done.proof.holds, [str(difference) for difference in done.proof.differences]
+        assert done.proof.holds, done.proof.reasons
         return done
 
     def assert_same(

@@ -17,7 +17,7 @@ from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore, Request, Requester
 from bot.jobs.sweep import Sweep, Swept
-from copier import Chunk, Comparison, CopySpec, Counts, Digest, Plan, Proof, TableName
+from copier import Chunk, Comparison, CopySpec, Counted, Counts, Digest, Plan, Proof, TableName
 from copier.keyset import KeyRange
 from tests.support import Database
 
@@ -29,13 +29,13 @@ RANGE = KeyRange(1, None, ("5",), rows=5)
 CHUNK = Chunk(RANGE, "updated", 5, Counts(inserted=2, updated=2, deleted=1, unchanged=1), 2, 100, 0.1)
 SAME = Chunk(KeyRange(2, ("5",), None, rows=3), "unchanged", 3, Counts(unchanged=3), seconds=0.1)
 COMPARED = Comparison(RANGE, Digest(5, 7), Digest(5, 7))
-PROOF = Proof.of([COMPARED])
-WRONG = Proof.of([Comparison(RANGE, Digest(5, 7), Digest(4, 7))])
+PROOF = Proof.of([COMPARED], Counted(5, 5))
+WRONG = Proof.of([Comparison(RANGE, Digest(5, 7), Digest(4, 7))], Counted(5, 4))
 LOST = Failure("connection", "the connection to prod was lost", side="prod")
 
 CHART_SECONDS = 300.0
 
-PLAN = Plan(datetime.now(UTC), total=8, holds=True)
+PLAN = Plan(datetime.now(UTC), total=8, held=8)
 
 
 class Jobs:

@@ -11,9 +11,13 @@ from copier.errors import (
     CopierError,
     DatabaseFailed,
     EncodingUnknown,
+    KeySharedInProd,
     NotProven,
     NoUsableKey,
     ReferencesCascade,
+    RulesRewrite,
+    SameTable,
+    SeveralMoments,
     TableMissing,
 )
 
@@ -42,7 +46,28 @@ CONDITIONS = {
     "LoginRefused": "login",
     "RowsDropped": "rows_dropped",
     "StandbyLagHidden": "standby_hidden",
+    "TableAltered": "altered",
 }
+
+
+#: The copier's other errors.
+CLASSES: dict[type, str] = {
+    TableMissing: "missing_table",
+    ColumnMissing: "missing_column",
+    ColumnsDiffer: "columns_differ",
+    NotProven: "not_proven",
+    KeySharedInProd: "key_shared",
+    ReferencesCascade: "cascades",
+    RulesRewrite: "rules",
+    SeveralMoments: "several_moments",
+    SameTable: "same_table",
+    EncodingUnknown: "encoding",
+    NoUsableKey: "no_key",
+    BadName: "no_key",
+}
+
+#: So many lines of an error are kept.
+MOST_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +90,25 @@ class Failure:
 
 def failure_of(error: CopierError) -> Failure:
     """The failure for an error of the copier's tree."""
+    sqlstate = constraint = None
+    if isinstance(error, DatabaseFailed):
+        sqlstate, constraint = error.sqlstate, error.constraint
+        code = _code(sqlstate, error.condition)
+    elif isinstance(error, NotProven) and error.triggers:
+        code = "altered_by_trigger"
+    else:
+        code = next((CLASSES[kind] for kind in type(error).__mro__ if kind in CLASSES), "unknown")
     sentence = str(error)
-    match error:
-        case DatabaseFailed():
-            return Failure(
-                code=_code(error.sqlstate, error.condition),
-                sentence=sentence,
-                side=error.side,
-                table=error.table,
-                column=error.column,
-                constraint=error.constraint,
-                sqlstate=error.sqlstate,
-            )
-        case TableMissing():
-            return Failure("missing_table", sentence, side=error.side, table=error.table)
-        case ColumnMissing():
-            return Failure(
-                "missing_column", sentence, side=error.side, table=error.table, column=error.column
-            )
-        case ColumnsDiffer():
-            return Failure("columns_differ", sentence, table=error.table, lines=error.lines)
-        case NotProven():
-            return Failure("not_proven", sentence, lines=[str(each) for each in error.differences[:10]])
-        case ReferencesCascade():
-            return Failure("cascades", sentence, table=error.table, lines=error.constraints)
-        case EncodingUnknown():
-            return Failure("encoding", sentence, side=error.side)
-        case NoUsableKey() | BadName():
-            return Failure("no_key", sentence, lines=[sentence])
-        case _:
-            return Failure("unknown", sentence)
+    return Failure(
+        code=code,
+        sentence=sentence,
+        side=error.side,
+        table=error.table,
+        column=error.column,
+        constraint=constraint,
+        sqlstate=sqlstate,
+        lines=[sentence] if code == "no_key" else list(error.lines[:MOST_LINES]),
+    )
 
 
 def _code(sqlstate: str | None, condition: str) -> str:

@@ -156,9 +156,10 @@ class Runner:
             ledger.settle()
             if stop.requested:
                 return self._stop(claim, stop.requested)
-        proof = Proof.of(compared)
+            proof = copy.proof(compared)
+            triggers = copy.blamed_triggers(proof)
         if not proof.holds:
-            failure = failure_of(NotProven(list(proof.differences)))
+            failure = failure_of(NotProven(proof.reasons, triggers))
             log.error("job %s: %s: %s", claim.job_id, failure.sentence, "; ".join(failure.lines))
             return self._fail(claim, stop, failure, proof)
         self._recorded(stop, lambda: lifecycle.completed(claim, proof))

@@ -37,12 +37,10 @@ def test_every_status_has_its_line_in_the_transition_table() -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_says_why_it_exists_and_stays_small(name: str) -> None:
+def test_a_module_says_why_it_exists(name: str) -> None:
     module = importlib.import_module(name)
     if Path(module.__file__ or "").stat().st_size:
         assert module.__doc__
-    lines = Path(module.__file__ or "").read_text("utf-8").count("\n")
-    assert lines <= 260
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.count(".") == 1])

@@ -246,15 +246,27 @@ def test_a_table_dropped_while_the_copy_runs_is_a_permanent_failure(full: Sides)
             list(chunks)
 
 
-def test_a_row_that_other_tables_refer_to_stays_and_the_constraint_is_named(full: Sides) -> None:
-    full.consulta.execute("""
-        INSERT INTO items VALUES (1, 42, 0, 'old');
-        CREATE TABLE payments (item bigint CONSTRAINT paid_item REFERENCES items);
-        INSERT INTO payments VALUES (1);
-    """)
+PAYMENTS = """
+    CREATE TABLE payments (item bigint CONSTRAINT paid_item REFERENCES items ON DELETE {});
+    INSERT INTO payments VALUES ({});
+"""
+
+
+@pytest.mark.parametrize("action", ["NO ACTION", "RESTRICT"])
+def test_a_row_that_other_tables_refer_to_is_updated_in_place(full: Sides, action: str) -> None:
+    full.consulta.execute("INSERT INTO items VALUES (1, 42, 0, 'old');" + PAYMENTS.format(action, 1))
+    assert full.copy_proven(spec(), chunk_rows=10).counts.updated == 1
+    full.assert_same()
+    assert full.consulta.rows("SELECT item FROM payments") == [(1,)]
+
+
+def test_a_row_that_other_tables_refer_to_and_prod_lacks_stays_and_the_constraint_is_named(
+    full: Sides,
+) -> None:
+    full.consulta.execute("INSERT INTO items VALUES (0, 42, 0, 'old');" + PAYMENTS.format("NO ACTION", 0))
     with refused(table="payments", constraint="paid_item"):
         full.copy(spec(), chunk_rows=10)
-    assert full.consulta.rows("SELECT note FROM items") == [("old",)]
+    assert full.consulta.rows("SELECT id, note FROM items") == [(0, "old")]
 
 
 def test_a_failure_of_the_record_is_one_of_consulta(full: Sides) -> None:

@@ -63,6 +63,36 @@ def test_a_copy_reads_from_a_hot_standby_of_prod(replicated: Sides, standby: Sta
     replicated.assert_same()
 
 
+SESSIONS = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_a_standby_is_read_in_the_session_that_holds_the_snapshot(
+    replicated: Sides, standby: Standby, parallel: int
+) -> None:
+    """One that is imported there sees what a transaction of many subtransactions commits later."""
+    with psycopg.connect(replicated.prod.url) as somebody:
+        somebody.execute("SELECT pg_current_xact_id()")
+        for number in range(201, 301):
+            with somebody.transaction():  # a subtransaction of the one that is open
+                somebody.execute("INSERT INTO items VALUES (%s, 42, 0, 'not yet')", [number])
+        standby.catch_up()
+        where = {"prod_url": standby.url("own"), "parallel": parallel, "chunk_rows": 30}
+        with replicated.open(spec(), **where) as copy:
+            assert copy.plan().total == 200
+            somebody.commit()
+            standby.catch_up()
+            chunks = copy.chunks()
+            next(chunks)
+            assert Database(standby, "own").rows(SESSIONS) == [(1,)]
+            list(chunks)
+            assert copy.prove().holds
+    assert replicated.consulta.rows("SELECT count(*), max(id) FROM items") == [(200, 200)]
+
+
 CONFLICTS = {
     "rows that vacuum removes": ["DELETE FROM items WHERE id > 100", "VACUUM items"],
     "a table that is dropped": ["DROP TABLE items"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copier import Comparison, Digest, Proof
+from copier import Comparison, Counted, Digest, Proof
 from copier.digest import EMPTY
 from copier.keyset import KeyRange
 
@@ -30,10 +30,20 @@ def test_a_digest_is_shown_as_sixteen_digits(digest: Digest) -> None:
 
 def test_one_range_that_differs_breaks_the_proof_even_where_the_sums_agree() -> None:
     a, b = Digest(1, 5), Digest(1, 9)
-    proof = Proof.of([Comparison(part(1), a, b), Comparison(part(2), b, a), Comparison(part(3), a, a)])
+    compared = [Comparison(part(1), a, b), Comparison(part(2), b, a), Comparison(part(3), a, a)]
+    proof = Proof.of(compared, Counted(3, 3))
     assert proof.source == proof.target
     assert not proof.holds
     assert [each.range.number for each in proof.differences] == [1, 2]
+
+
+@given(st.sampled_from([(1, 0), (0, 1), (2, 1), (0, 0)]))
+def test_rows_outside_of_every_range_break_the_proof_and_are_counted(extra: tuple[int, int]) -> None:
+    one = Digest(1, 5)
+    proof = Proof.of([Comparison(part(), one, one)], Counted(1 + extra[0], 1 + extra[1]))
+    assert proof.holds == (extra == (0, 0))
+    sides = [line.partition(":")[0] for line in proof.reasons]
+    assert sides == [side for side, rows in zip(("prod", "consulta"), extra, strict=True) if rows]
 
 
 def test_an_equal_count_with_another_digest_does_not_agree() -> None:
