@@ -53,7 +53,12 @@ def main() -> int:
         permissions=slack.permissions,
         people=slack.people,
         announcer=slack.announcer,
-        comparisons=Comparisons(parts.prod, parts.consulta, settings.file.work.limits),
+        comparisons=Comparisons(
+            parts.prod,
+            parts.consulta,
+            settings.file.work.limits,
+            settings.file.liquidations.catalogue if settings.file.liquidations else None,
+        ),
         panel=slack.panel,
         enqueue=queue.put,
         wake_courier=slack.courier.wake,

@@ -43,7 +43,7 @@ from bot.terminal_sides import Verdict, print_preview
 from bot.work.runner import Outcome
 from bot.work.stopping import Stop, StopSwitch
 from bot.work.ticker import Ticker
-from copier import Copy
+from copier import Copy, is_known
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,7 +122,10 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
         verdict.begin(both.plan())
         for comparison in both.compare():
             verdict.add(comparison)
-    sys.exit(COMPLETED if verdict.finish() else FAILED)
+        proof = both.proof(verdict.comparisons)
+        listed = settings.file.liquidations
+        known = is_known(parts.prod, listed.catalogue, liquidation) if listed and proof.is_empty else None
+    sys.exit(COMPLETED if verdict.finish(proof, known) else FAILED)
 
 
 @main.command()

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bot.i18n import Translator
-from bot.messages.outlook import counted
+from bot.messages.outlook import counted, notes
 from copier import Comparison, CopySpec, Digest, Plan, Preview, Proof
 
 
@@ -22,6 +22,8 @@ def print_preview(seen: Preview, spec: CopySpec, t: Translator) -> None:
         console.print(seen.label, markup=False)
     console.print(f"prod      {spec.source_table}: {counted(seen.in_prod, t)}", markup=False)
     console.print(f"consulta  {spec.target_table}: {counted(seen.in_consulta, t)}", markup=False)
+    for note in notes(seen, t):
+        console.print(note.replace("`", ""), markup=False, soft_wrap=True)
     for advice in seen.advice:
         words = t(
             "No index serves this copy in {side}. Without one every chunk reads the whole table:",
@@ -50,25 +52,57 @@ class Verdict:
         elif not comparison.agrees:
             sys.stdout.write(f"{comparison}, keys {comparison.range}\n")
 
-    def finish(self) -> bool:
-        """Says what came out; True where both sides agree."""
-        proof = Proof.of(self._comparisons)
+    @property
+    def comparisons(self) -> list[Comparison]:
+        return self._comparisons
+
+    def finish(self, proof: Proof, known: bool | None = None) -> bool:
+        """Says what came out; True where both sides agree on rows, or on having none.
+
+        ``known`` says whether the catalogue has the liquidation, where neither side has rows; None where
+        there is no catalogue.
+        """
+        missing = proof.is_empty and not known
         if self._as_json:
             as_of = self._plan.as_of.isoformat() if self._plan else None
             sides = {"prod": _side(proof.source), "consulta": _side(proof.target)}
-            _write({"agree": proof.holds, "as_of": as_of, **sides})
+            counted = {"prod": proof.counted.source, "consulta": proof.counted.target}
+            found = {"agree": proof.holds, "as_of": as_of, **sides, "counted": counted}
+            _write({**found, "known": known} if proof.is_empty else found)
         else:
-            t = self._t
+            sys.stdout.write(f"{self._words(proof, known)}\n")
+        return proof.holds and not missing
+
+    def _words(self, proof: Proof, known: bool | None) -> str:
+        t = self._t
+        if proof.is_empty:
+            return self._nothing_there(known)
+        if proof.holds:
             rows = t.rows(proof.source.rows)
-            same = t("Both sides agree: {rows}, digest {digest}.", rows=rows, digest=proof.source.hex)
-            differ = t(
-                "Both sides differ in {n} key ranges: {prod} rows in prod, {consulta} in consulta.",
-                n=len(proof.differences),
-                prod=t.number(proof.source.rows),
-                consulta=t.number(proof.target.rows),
+            return t("Both sides agree: {rows}, digest {digest}.", rows=rows, digest=proof.source.hex)
+        if not proof.differences:
+            return t(
+                "Rows whose key is NULL lie in no key range: {prod} in prod, {consulta} in consulta.",
+                prod=t.number(proof.counted.source - proof.source.rows),
+                consulta=t.number(proof.counted.target - proof.target.rows),
             )
-            sys.stdout.write(f"{same if proof.holds else differ}\n")
-        return proof.holds
+        return t(
+            "Both sides differ in {n} key ranges: {prod} rows in prod, {consulta} in consulta.",
+            n=len(proof.differences),
+            prod=t.number(proof.counted.source),
+            consulta=t.number(proof.counted.target),
+        )
+
+    def _nothing_there(self, known: bool | None) -> str:
+        t = self._t
+        words = [t("Neither prod nor consulta has rows of it.")]
+        if known:
+            words.append(t("The catalogue of liquidations in prod knows it: there is nothing to compare."))
+        else:
+            if known is False:
+                words.append(t("The catalogue of liquidations in prod doesn't know it."))
+            words.append(t("Check the number: nothing was compared."))
+        return " ".join(words)
 
 
 def range_as_json(comparison: Comparison) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from bot.config_file import CopySection
 from bot.messages.verdict import Verdict
-from copier import Copy, Limits, Proof
+from copier import Catalogue, Copy, Limits, is_known
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,13 @@ class Interrupted(Exception):
 class Comparisons:
     """Runs what `begin` is given, two at a time and the rest in the order in which they came."""
 
-    def __init__(self, prod: Engine, consulta: Engine, limits: Limits) -> None:
+    def __init__(
+        self, prod: Engine, consulta: Engine, limits: Limits, catalogue: Catalogue | None = None
+    ) -> None:
         self._prod = prod
         self._consulta = consulta
         self._limits = limits
+        self._catalogue = catalogue
         self._lock = threading.Lock()
         self._taken = 0
         self._over = threading.Event()
@@ -83,13 +86,18 @@ class Comparisons:
                 if self._over.is_set():
                     raise Interrupted
                 comparisons.append(comparison)
+            proof = both.proof(comparisons)
+        known = None
+        if proof.is_empty and self._catalogue is not None:
+            known = is_known(self._prod, self._catalogue, liquidation_id)
         return Verdict(
             liquidation_id=liquidation_id,
             copy_name=copy.name,
-            proof=Proof.of(comparisons),
+            proof=proof,
             parts=len(comparisons),
             as_of=as_of,
             seconds=time.monotonic() - began,
+            known=known,
         )
 
     def stop(self, timeout_seconds: float = 10.0) -> None:

@@ -68,6 +68,33 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Replacing rows of {table} in consulta would delete or blank rows of other tables: {first}"),
         N_("Make those foreign keys NO ACTION in consulta. Then copy again."),
     ),
+    "rules": (
+        N_("Rules of {table} in consulta would change what is written, or other tables: {first}"),
+        N_("Drop them in consulta, or copy into another table. Then copy again."),
+    ),
+    "several_moments": (
+        N_("Rows of {table} in prod can't be read at one moment: {first}"),
+        N_("Copy from the server that holds the rows, or from a table that holds all of them."),
+    ),
+    "same_table": (
+        N_("Prod and consulta are the same table {table} of the same database."),
+        N_("Set PROD_DATABASE_URL and CONSULTA_DATABASE_URL to two databases, then copy again."),
+    ),
+    "key_shared": (
+        N_(
+            "Consulta's key of {table} ({first}) leaves out the liquidation, and prod has the same key in "
+            "another one: its rows would be taken from it."
+        ),
+        N_("Put the liquidation's column into consulta's key, or copy into another table. Then copy again."),
+    ),
+    "altered": (
+        N_("Table {table} of {side} is being altered, and can't be read meanwhile."),
+        N_("Copy again when that has ended."),
+    ),
+    "altered_by_trigger": (
+        N_("Rows differ from those that were written. A trigger of consulta may have altered them: {first}"),
+        N_("Disable that trigger in consulta, or copy into another table. Then copy again."),
+    ),
     "encoding": (
         N_("The database of {side} is SQL_ASCII: it doesn't say what its bytes mean."),
         N_("Only a database that knows its encoding, such as UTF8, can be copied without loss."),

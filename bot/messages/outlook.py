@@ -105,6 +105,30 @@ def _expected(outlook: Outlook, t: Translator) -> str:
     )
 
 
+def notes(seen: Preview, t: Translator) -> list[str]:
+    """What consulta's tables will do to the copy, or the copy to rows of other liquidations."""
+    found = []
+    if seen.taken.rows:
+        rows = t.rows(seen.taken.rows)
+        found.append(
+            t("{rows} of other liquidations in consulta move to this one, as they have in prod.", rows=rows)
+            if seen.taken.exact
+            else t(
+                "At least {rows} of other liquidations in consulta move to this one, as they have in prod.",
+                rows=rows,
+            )
+        )
+    if seen.triggers:
+        found.append(
+            t(
+                "Triggers of consulta fire before each row that is written: {names}. "
+                "If they alter rows, the comparison at the end fails.",
+                names=code(", ".join(seen.triggers), 400),
+            )
+        )
+    return found
+
+
 def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
     seen, warnings = outlook.seen, []
     if removes_everything(seen):
@@ -129,6 +153,7 @@ def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
         )
         for advice in seen.advice
     ]
+    warnings += notes(seen, t)
     if outlook.others:
         first = outlook.others[0]
         warnings.append(

@@ -16,7 +16,11 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A comparison that is through. ``parts`` counts the key ranges; ``as_of`` is prod's moment."""
+    """A comparison that is through. ``parts`` counts the key ranges; ``as_of`` is prod's moment.
+
+    ``known`` says whether prod's catalogue has the liquidation, where neither side has rows; None where there
+    is no catalogue, and where it wasn't asked.
+    """
 
     liquidation_id: int
     copy_name: str
@@ -24,6 +28,7 @@ class Verdict:
     parts: int
     as_of: datetime
     seconds: float
+    known: bool | None = None
 
 
 def comparing(liquidation_id: int, t: Translator) -> Message:
@@ -58,7 +63,27 @@ def interrupted(liquidation_id: int, t: Translator) -> Message:
 
 def verdict(found: Verdict, t: Translator) -> Message:
     """Both sides agree, or the parts in which they differ and the command that repairs it."""
+    if found.proof.is_empty:
+        return _nothing_there(found, t)
     return _agrees(found, t) if found.proof.holds else _differs(found, t)
+
+
+def _nothing_there(found: Verdict, t: Translator) -> Message:
+    if found.known:
+        return said(
+            t("Neither prod nor consulta has rows for liquidation {id}.", id=found.liquidation_id),
+            hint=t("The catalogue of liquidations in prod knows it: there is nothing to compare."),
+        )
+    return said(
+        t("Neither prod nor consulta has rows for liquidation {id}.", id=found.liquidation_id)
+        if found.known is None
+        else t(
+            "Neither prod nor consulta has rows for liquidation {id}, "
+            "and the catalogue of liquidations doesn't know it.",
+            id=found.liquidation_id,
+        ),
+        hint=t("Check the number: nothing was compared."),
+    )
 
 
 def _agrees(found: Verdict, t: Translator) -> Message:
@@ -79,10 +104,10 @@ def _differs(found: Verdict, t: Translator) -> Message:
         id=found.liquidation_id,
         n=t.number(len(proof.differences)),
         parts=t.number(found.parts),
-        prod=t.number(proof.source.rows),
-        consulta=t.number(proof.target.rows),
+        prod=t.number(proof.counted.source),
+        consulta=t.number(proof.counted.target),
     )
-    lines = [_part(each, t) for each in proof.differences[:SHOWN]]
+    lines = [*_outside(proof, t), *(_part(each, t) for each in proof.differences[:SHOWN])]
     hidden = len(proof.differences) - SHOWN
     if hidden > 0:
         lines.append(t.plural("and {n} more", "and {n} more", hidden))
@@ -92,6 +117,19 @@ def _differs(found: Verdict, t: Translator) -> Message:
     )
     blocks = [section(f"⚠️ {text}"), section("\n".join(f"• {line}" for line in lines)), section(step)]
     return Message(f"{text} {step}", [*blocks, context(_about(found, t))])
+
+
+def _outside(proof: Proof, t: Translator) -> list[str]:
+    """Rows that lie in no part, because their key is NULL."""
+    sides = (
+        ("prod", proof.counted.source - proof.source.rows),
+        ("consulta", proof.counted.target - proof.target.rows),
+    )
+    return [
+        t("{rows} of {side} in no part: their key is empty", rows=t.rows(rows), side=side)
+        for side, rows in sides
+        if rows
+    ]
 
 
 def _part(comparison: Comparison, t: Translator) -> str:

@@ -97,6 +97,11 @@ SAMPLES = [
             s.OFFER, s.SPEC, s.outlook(1_200_000, 9), 15, t, notice=answers.asked_anew(t, moved=True)
         ),
     ),
+    Sample(
+        "preview",
+        "rows-that-move",
+        lambda t: preview_card(s.OFFER, s.SPEC, s.outlook_of_rows_that_move(), 15, t),
+    ),
     # Four eyes
     Sample("approval", "asked", lambda t: approval.asked_job(20, tuple(GROUPS), t)),
     Sample("approval", "approved", lambda t: approval.approved(s.APPROVED, t)),
@@ -161,6 +166,10 @@ SAMPLES = [
     Sample("verify", "agrees", lambda t: verdict.verdict(s.verdict(0), t)),
     Sample("verify", "differs", lambda t: verdict.verdict(s.verdict(3), t)),
     Sample("verify", "differs-in-many", lambda t: verdict.verdict(s.verdict(15), t)),
+    Sample("verify", "unknown", lambda t: verdict.verdict(s.empty_verdict(False), t)),
+    Sample("verify", "no-rows-and-no-catalogue", lambda t: verdict.verdict(s.empty_verdict(None), t)),
+    Sample("verify", "known-and-empty", lambda t: verdict.verdict(s.empty_verdict(True), t)),
+    Sample("verify", "rows-without-a-key", lambda t: verdict.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verdict.interrupted(42, t)),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.panel(latest=False), {}, frozenset(), t)),

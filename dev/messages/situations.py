@@ -13,7 +13,7 @@ from bot.jobs.timeline import Happening, SlowChunk, Timeline
 from bot.messages.outlook import Outlook
 from bot.messages.preview import Offer
 from bot.messages.verdict import Verdict
-from copier import Advice, Comparison, CopySpec, Count, Digest, Entry, Preview, Proof, TableName
+from copier import Advice, Comparison, CopySpec, Count, Counted, Digest, Entry, Preview, Proof, TableName
 from copier.keyset import KeyRange
 
 NOW = datetime(2026, 11, 24, 15, 30, 8, tzinfo=UTC)
@@ -208,6 +208,13 @@ def outlook(prod: int | None, consulta: int | None, *, exact: bool = True, advic
     return Outlook(seen(prod, consulta, exact=exact, advice=advice))
 
 
+def outlook_of_rows_that_move() -> Outlook:
+    """Rows of other liquidations are taken, and a trigger of consulta fires on each row."""
+    return Outlook(
+        replace(seen(1_000, 900), taken=Count(12, exact=True), triggers=("stamp on public.items",))
+    )
+
+
 def verdict(differing: int) -> Verdict:
     """A comparison of twenty parts, of which so many differ: the first by values, the rest by rows."""
     parts = [
@@ -218,7 +225,26 @@ def verdict(differing: int) -> Verdict:
         )
         for number in range(1, 21)
     ]
-    return Verdict(42, "items", Proof.of(parts), len(parts), ago(6), 12.4)
+    counted = Counted(
+        *(
+            sum(side.rows for side in sides)
+            for sides in zip(*((e.source, e.target) for e in parts), strict=True)
+        )
+    )
+    return Verdict(42, "items", Proof.of(parts, counted), len(parts), ago(6), 12.4)
+
+
+def empty_verdict(known: bool | None) -> Verdict:
+    """A comparison of a liquidation of which neither side has rows; ``known`` to the catalogue."""
+    nothing = Comparison(KeyRange(1, None, None, rows=0), Digest(0, 0), Digest(0, 0))
+    return Verdict(7777, "items", Proof.of([nothing], Counted(0, 0)), 1, ago(6), 0.2, known=known)
+
+
+def hidden_verdict() -> Verdict:
+    """A comparison whose ranges agree, but consulta has rows in none of them."""
+    found = verdict(0)
+    proof = replace(found.proof, counted=replace(found.proof.counted, target=found.proof.target.rows + 3))
+    return replace(found, proof=proof)
 
 
 ENTRIES = [

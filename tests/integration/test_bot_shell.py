@@ -314,3 +314,40 @@ def test_verify_agrees_after_a_copy_and_names_the_keys_that_differ_after_a_chang
     assert [part["number"] for part in ranges if not part["agree"]] == [3]
     assert (code, whole["agree"], whole["prod"]["rows"]) == (1, False, ROWS)
     assert shell.sides.consulta.rows("SELECT ctid::text, xmin::text FROM items ORDER BY id") == before
+
+
+CATALOGUE = '[liquidations]\ntable = "public.liquidations"\n'
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "liquidation", "code", "said"),
+    [
+        ("", "7777", 1, "Neither prod nor consulta has rows of it. Check the number"),
+        (CATALOGUE, "7777", 1, "The catalogue of liquidations in prod doesn't know it. Check the number"),
+        (CATALOGUE, "50", 0, "The catalogue of liquidations in prod knows it: there is nothing to compare"),
+    ],
+)
+def test_verify_of_a_liquidation_that_nobody_has_agrees_only_where_the_catalogue_knows_it(
+    shell: Shell, catalogue: str, liquidation: str, code: int, said: str
+) -> None:
+    shell.sides.prod.execute("CREATE TABLE liquidations (id int PRIMARY KEY, name text)")
+    shell.sides.prod.execute("INSERT INTO liquidations VALUES (50, 'empty')")
+    Path(shell.environment["TRASPASO_CONFIG"]).write_text(catalogue + FILE, "utf-8")
+    found, out, _ = shell.run("verify", liquidation)
+    assert (found, said in out, "agree" in out) == (code, True, False)
+    found, out, _ = shell.run("verify", liquidation, "--json")
+    whole = json.loads(out.splitlines()[-1])
+    assert (found, whole["known"]) == (code, None if not catalogue else liquidation == "50")
+    assert whole["counted"] == {"prod": 0, "consulta": 0}
+
+
+def test_the_preview_names_the_rows_that_will_be_taken_and_the_triggers_that_fire(shell: Shell) -> None:
+    shell.sides.consulta.execute("""
+        INSERT INTO items SELECT g, 41, g, 'moved' FROM generate_series(1, 7) g;
+        CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+        CREATE TRIGGER stamp BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION stamp();
+    """)
+    code, out, _ = shell.run("preview", "42")
+    assert code == 0
+    assert "7 rows of other liquidations in consulta move to this one" in out
+    assert "stamp on public.items" in out

@@ -84,3 +84,22 @@ def test_only_who_may_copy_may_compare_and_mistakes_are_answered(scene: Scene) -
     for text in ("", "x", "42 items extra", "0"):
         assert "/copy-verify 42" in scene.ask(scene.bob, text, "/copy-verify")
     assert "`items`, `notes`" in scene.ask(scene.bob, "42 nosuch", "/copy-verify")
+
+
+def test_a_liquidation_that_neither_side_nor_the_catalogue_has_is_not_said_to_agree(scene: Scene) -> None:
+    scene.type(scene.bob, "/copy-verify 7777")
+    said = verdict(
+        scene,
+        EN(
+            "Neither prod nor consulta has rows for liquidation {id}, "
+            "and the catalogue of liquidations doesn't know it.",
+            id=7777,
+        ),
+    )
+    assert EN("Check the number: nothing was compared.") in said.plain
+    scene.type(scene.ana, f"/copy-verify {scene.liquidation}")
+    nothing = ES("Neither prod nor consulta has rows for liquidation {id}.", id=scene.liquidation)
+    assert (
+        ES("The catalogue of liquidations in prod knows it: there is nothing to compare.")
+        in verdict(scene, nothing).plain
+    )
