@@ -122,7 +122,9 @@ def worker_name() -> str:
 def _engine(url: URL | None, *, pooled: bool) -> Engine:
     if url is None:
         raise ValueError("the settings were read without Need.DATABASES")
+    # Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
+    common = {"connect_args": CONNECT_ARGS, "isolation_level": "READ COMMITTED"}
     if pooled:
         # Threads of a worker: copies, heartbeats, tickers, courier, sweeper.
-        return create_engine(url, connect_args=CONNECT_ARGS, pool_pre_ping=True, pool_size=5, max_overflow=30)
-    return create_engine(url, connect_args=CONNECT_ARGS, poolclass=NullPool)
+        return create_engine(url, **common, pool_pre_ping=True, pool_size=5, max_overflow=30)
+    return create_engine(url, **common, poolclass=NullPool)

@@ -316,6 +316,19 @@ def test_verify_agrees_after_a_copy_and_names_the_keys_that_differ_after_a_chang
     assert shell.sides.consulta.rows("SELECT ctid::text, xmin::text FROM items ORDER BY id") == before
 
 
+def test_defaults_of_the_databases_are_not_in_the_way(shell: Shell) -> None:
+    """Lanes and heartbeats change one row at the same time; statements take as long as they take."""
+    path = Path(shell.environment["TRASPASO_CONFIG"])
+    path.write_text(FILE.replace("parallel = 1", "parallel = 4\nlease_seconds = 2"), "utf-8")
+    for side in (shell.sides.prod, shell.sides.consulta):
+        for default in ("default_transaction_isolation = 'serializable'", "transaction_timeout = '300ms'"):
+            side.execute(f"ALTER DATABASE {side.name} SET {default}")
+    code, _, err = shell.run("copy", "42")
+    assert code == 0, err
+    shell.sides.assert_same()
+    assert shell.jobs()[0]["attempt"] == 1
+
+
 CATALOGUE = '[liquidations]\ntable = "public.liquidations"\n'
 
 
