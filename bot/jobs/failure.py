@@ -25,6 +25,7 @@ from copier.errors import (
 CODES = {
     "23505": "unique",
     "23503": "foreign_key",
+    "23001": "restrict",
     "23502": "not_null",
     "23514": "check",
     "23P01": "exclusion",

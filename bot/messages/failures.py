@@ -28,6 +28,10 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Table {table} of consulta refused rows by its foreign key {constraint}."),
         N_("Copy or create the rows that it points to in consulta first. Then copy again."),
     ),
+    "restrict": (
+        N_("Other rows of consulta refer to rows that have to go, and {constraint} is RESTRICT."),
+        N_("Make it NO ACTION in consulta, or remove what refers to them. Then copy again."),
+    ),
     "check": (
         N_("Table {table} of consulta refused rows by its constraint {constraint}."),
         CONSTRAINT_STEP,

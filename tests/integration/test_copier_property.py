@@ -136,3 +136,61 @@ def copied_and_nothing_else(sides: Sides, shape: Shape, **options: Any) -> None:
 
 def order(shape: Shape) -> str:
     return ", ".join(shape.names)
+
+
+LINKED = """
+    CREATE TABLE items (
+        id int PRIMARY KEY, liquidation_id int, refers int REFERENCES items{}, u int UNIQUE, v int);
+    INSERT INTO items VALUES (1000, 7, 1001, 1000, 0), (1001, 7, 1000, 1001, 0);
+"""
+
+
+@st.composite
+def linked(draw: st.DrawFn) -> list[tuple[int, int | None, int, int]]:
+    """Rows that refer to each other, each with a unique value of its own: key, reference, and two values."""
+    keys = draw(st.lists(st.integers(0, 20), unique=True, max_size=15))
+    values = draw(st.permutations(range(15)))
+    refers = [draw(st.none() | st.sampled_from(keys)) for _ in keys]
+    others = [draw(st.integers(0, 2)) for _ in keys]
+    return list(zip(keys, refers, values, others, strict=False))
+
+
+def fill_linked(database: Database, found: list[tuple[int, int | None, int, int]]) -> None:
+    database.execute("DELETE FROM items WHERE liquidation_id = 42")
+    if found:
+        values = ", ".join(f"({key}, 42, {refers or 'NULL'}, {u}, {v})" for key, refers, u, v in found)
+        database.execute(f"INSERT INTO items VALUES {values}")
+
+
+@settings(
+    max_examples=60,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    database=None,
+)
+@given(
+    linked(),
+    linked(),
+    st.sampled_from(["", " ON DELETE RESTRICT", " DEFERRABLE INITIALLY DEFERRED"]),
+    st.integers(1, 8),
+    st.integers(1, 3),
+)
+def test_rows_that_refer_to_each_other_and_exchange_unique_values_end_as_in_prod(
+    sides: Sides,
+    ours: list[tuple[int, int | None, int, int]],
+    theirs: list[tuple[int, int | None, int, int]],
+    action: str,
+    chunk_rows: int,
+    parallel: int,
+) -> None:
+    sides.both("DROP TABLE IF EXISTS items;" + LINKED.format(action))
+    if "RESTRICT" in action:  # such rows can't be replaced, and so can't exchange a unique value
+        ours, theirs = ([(key, refers, key, v) for key, refers, _, v in rows] for rows in (ours, theirs))
+    ours = [(key, refers if refers in {row[0] for row in ours} else None, u, v) for key, refers, u, v in ours]
+    fill_linked(sides.prod, ours)
+    fill_linked(sides.consulta, theirs)
+    others = sides.others()
+    done = sides.copy_proven(spec(), chunk_rows=chunk_rows, parallel=parallel)
+    assert sum(chunk.rows for chunk in done.chunks) == len(ours)
+    sides.assert_same()
+    assert sides.others() == others
