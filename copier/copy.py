@@ -192,7 +192,7 @@ class Copy:
         moment = self._moment_of(self._consulta, "consulta")
         try:
             lanes = [
-                (reader, moment.reader(by_index=self._into.has_index, in_order=False))
+                (reader, moment.reader(self._into, in_order=False))
                 for reader in self._readers or self._lanes_of_prod()
             ]
             yield from compared(lanes, take, self._source, self._into, self._known)
@@ -221,24 +221,23 @@ class Copy:
                 f"{self._source.table} of prod: fill it in there, or name another key"
             )
 
-    def _target(self, *, by_index: bool = False) -> Target:
+    def _target(self, rows: Slice | None = None) -> Target:
         target = Target(
             self._consulta,
             lock_timeout_seconds=self._limits.lock_timeout_seconds,
             label=self._label,
-            by_index=by_index,
+            rows=rows,
         )
         self._targets.append(target)
         return target
 
     def _lanes_of_prod(self) -> list[Connection]:
-        by_index = self._source.has_index
-        return [self._snapshot.reader(by_index=by_index) for _ in range(self._limits.parallel)]
+        return [self._snapshot.reader(self._source) for _ in range(self._limits.parallel)]
 
     def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> Writer:
         return Writer(
             reader,
-            self._target(by_index=self._into.has_index),
+            self._target(self._into),
             self._source,
             self._into,
             known_empty=known_empty,

@@ -28,6 +28,8 @@ from copier.spec import Catalogue, CopySpec
 T = TypeVar("T")
 
 QUERY_CANCELED = "57014"
+#: The type that the extension lo makes of oid, as `copier.kinds` names it.
+LARGE_OBJECT = "lo of extension lo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,10 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it doesn't tell."""
+    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it doesn't tell.
+
+    ``large_object_columns`` point to large objects of prod, or seem to: what they point to isn't copied.
+    """
 
     exists: bool | None
     label: str | None
@@ -59,6 +64,7 @@ class Preview:
     in_consulta: Count
     advice: tuple[Advice, ...]
     changed_at: datetime | None = None
+    large_object_columns: tuple[str, ...] = ()
 
 
 def preview(
@@ -98,6 +104,7 @@ def preview(
                 for advice in _advice(table, side)
             ),
             changed_at=changed_at,
+            large_object_columns=ours.read(lambda connection: _large_object_columns(connection, source)),
         )
 
 
@@ -109,6 +116,18 @@ def _advice(table: Table, rows: Slice) -> Iterator[Advice]:
         names = [quoted(rows.keys.liquidation_column)]
         names += [quoted(key.name) + (' COLLATE "C"' if key.by_bytes else "") for key in rows.keys.columns]
         yield Advice(table.side, f"CREATE INDEX{how} ON {table.name} ({', '.join(names)})")
+
+
+def _large_object_columns(connection: Connection, table: Table) -> tuple[str, ...]:
+    """Those of type lo; and those of type oid, where the database has any large object."""
+    names = {column.name: {each.name for each in column.type.kind.all()} for column in table.columns}
+    wanted = {LARGE_OBJECT}
+    if (
+        any("oid" in held for held in names.values())
+        and run(connection, statements.ANY_LARGE_OBJECT).scalar()
+    ):
+        wanted.add("oid")
+    return tuple(name for name, held in names.items() if wanted & held)
 
 
 class _Look:

@@ -42,6 +42,11 @@ class Slice:
         return sql.SQL("{} AND {}").format(self.keys.whole(self.liquidation_id), self.keys.one_of(only))
 
     @property
+    def holds_names(self) -> bool:
+        """Whether the rows hold a regclass or its like: names of objects, which are to be read qualified."""
+        return any(pair.source.type.kind.names_objects for pair in self.matched.compared)
+
+    @property
     def values(self) -> list[Hashed]:
         """What is hashed of each compared column."""
         return [self._hashed(pair) for pair in self.matched.compared]

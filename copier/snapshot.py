@@ -15,6 +15,7 @@ from copier import settings, statements
 from copier.errors import Permanent, Side, Transient
 from copier.failure import failures_of
 from copier.session import milliseconds, open_read_only, run, shut
+from copier.slices import Slice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
 NO_SNAPSHOT = frozenset({"42704", "22023"})
@@ -43,10 +44,10 @@ class Snapshot:
         self.name: str = row[-2]
         self.as_of: datetime = row[-1]
 
-    def reader(self, *, by_index: bool, in_order: bool = True) -> Connection:
-        """Another connection that sees the same moment; closed with the snapshot.
+    def reader(self, rows: Slice, *, in_order: bool = True) -> Connection:
+        """Another connection that sees the same moment of these rows; closed with the snapshot.
 
-        It reads ranges by their index, and ``in_order`` of the key where that matters.
+        It reads ranges by their index where there is one, and ``in_order`` of the key where that matters.
 
         Raises:
             Transient: the session that holds the snapshot is gone.
@@ -54,7 +55,7 @@ class Snapshot:
         with failures_of(self.side):
             connection = self._open()
             self._join(connection)
-            lane = settings.of_lane(by_index=by_index, in_order=in_order)
+            lane = settings.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
             connection.execute(text(f"{lane}, {settings.HELD}"), self._values)
             return connection
 

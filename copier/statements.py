@@ -22,6 +22,9 @@ FETCH = sql.SQL("FETCH NEXT FROM {}").format(CURSOR)
 #: The one of an earlier walk, if there was one: no other cursor is open in these transactions.
 CLOSE = sql.SQL("CLOSE ALL")
 
+#: Whether the database has any large object; everybody may ask it.
+ANY_LARGE_OBJECT = sql.SQL("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)")
+
 #: The staging table of the rare chunk whose rows consulta holds under another liquidation.
 STAGING = sql.Identifier("traspaso_staging")
 
@@ -185,7 +188,7 @@ def create_staging(rows: Slice) -> sql.Composable:
 def delete_moved(rows: Slice) -> sql.Composable:
     """Removes the rows whose key the staged rows bring, under whatever liquidation they sit."""
     same_key = sql.SQL(" AND ").join(
-        sql.SQL("held.{name} = staged.{name}").format(name=sql.Identifier(column.name))
+        column.compared(sql.Identifier("held", column.name), "=", sql.Identifier("staged", column.name))
         for column in rows.keys.columns
     )
     return sql.SQL("DELETE FROM {} AS held USING {} AS staged WHERE {}").format(

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from copier import settings
 from copier.failure import failures_of
 from copier.session import connected, driver_of, milliseconds, shut
+from copier.slices import Slice
 
 _CHUNK = (
     "set_config('lock_timeout', :lock_timeout, true), "
@@ -29,14 +30,21 @@ class Target:
     """One connection to consulta for one lane of a copy."""
 
     def __init__(
-        self, engine: Engine, *, lock_timeout_seconds: float, label: str, by_index: bool = False
+        self,
+        engine: Engine,
+        *,
+        lock_timeout_seconds: float,
+        label: str,
+        rows: Slice | None = None,
     ) -> None:
-        """Connects. ``label`` is what ``pg_stat_activity`` shows while a chunk is being written.
+        """Connects. ``label`` is what ``pg_stat_activity`` shows while a chunk of ``rows`` is being written.
 
         Raises:
             DatabaseFailed: consulta can't be reached.
         """
-        self._begin = text(f"{settings.of_lane(by_index=by_index)}, {_CHUNK}")
+        by_index, holds_names = (rows.has_index, rows.holds_names) if rows else (False, False)
+        self._write = text(f"{settings.of_lane(by_index=by_index)}, {_CHUNK}")
+        self._look = text(f"{settings.of_lane(by_index=by_index, qualified=holds_names)}, {_CHUNK}")
         self._values = {
             "lock_timeout": milliseconds(lock_timeout_seconds),
             "idle_timeout": "15min",  # longer than any wait for prod between two statements
@@ -53,7 +61,7 @@ class Target:
     def transaction(self) -> Iterator[Connection]:
         """A READ COMMITTED transaction with the engine's settings, for that transaction only."""
         with failures_of("consulta"), self.connection.begin():
-            self._settle()
+            self.connection.execute(self._write, self._values)
             yield self.connection
 
     @contextmanager
@@ -61,11 +69,8 @@ class Target:
         """The same, but REPEATABLE READ and READ ONLY: all that is read in it is one snapshot."""
         with failures_of("consulta"), self.connection.begin():
             self.connection.exec_driver_sql(settings.ONE_MOMENT)
-            self._settle()
+            self.connection.execute(self._look, self._values)
             yield self.connection
-
-    def _settle(self) -> None:
-        self.connection.execute(self._begin, self._values)
 
     def close(self) -> None:
         shut(self.connection)
