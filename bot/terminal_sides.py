@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bot.i18n import Translator
-from bot.messages.outlook import counted
+from bot.messages.outlook import counted, large_objects
 from copier import Comparison, CopySpec, Digest, Plan, Preview, Proof
 
 
@@ -22,6 +22,9 @@ def print_preview(seen: Preview, spec: CopySpec, t: Translator) -> None:
         console.print(seen.label, markup=False)
     console.print(f"prod      {spec.source_table}: {counted(seen.in_prod, t)}", markup=False)
     console.print(f"consulta  {spec.target_table}: {counted(seen.in_consulta, t)}", markup=False)
+    if seen.large_object_columns:
+        columns = ", ".join(seen.large_object_columns)
+        console.print(large_objects(seen, columns, t), markup=False, soft_wrap=True)
     for advice in seen.advice:
         words = t(
             "No index serves this copy in {side}. Without one every chunk reads the whole table:",

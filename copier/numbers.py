@@ -1,4 +1,4 @@
-"""A liquidation's number in prod's catalogue, whatever type its column has: an integer, text, a numeric.
+"""A liquidation's number, whatever type its column has: an integer, text, a numeric.
 
 What isn't written as PostgreSQL would write it (007, 2026-01) is the number of no liquidation.
 """
@@ -9,12 +9,16 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from copier.catalog import Column
+from copier.catalog import Column, Table
+from copier.errors import ColumnsDiffer
 from copier.keyset import INTEGERS, number_literal
+from copier.kinds import Kind
 from copier.spec import MAX_LIQUIDATION_ID
 
 #: Types, beside the integers, in which any number can be written.
 COMPARABLE = frozenset({"text", "character varying", "bpchar", "numeric"})
+#: PostgreSQL's own types in which some can.
+NUMBERED = INTEGERS | COMPARABLE | {"real", "double precision", "oid", "name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +74,20 @@ class Number:
         if self.kind in INTEGERS | COMPARABLE:
             return sql.SQL("{} = {}").format(self.column, number_literal(number, self.kind))
         return sql.SQL("{} = {}").format(self.written, sql.Literal(str(number)))
+
+
+def refuse_what_has_no_numbers(name: str, tables: tuple[Table, Table]) -> None:
+    """Raises ColumnsDiffer where the liquidation column of this name can't hold any number."""
+    lines = [
+        f"{name} is {kind.sql} in {table.side}: liquidations have numbers here, so make it an integer, "
+        f"a numeric or a text"
+        for table in tables
+        if not _takes_numbers((kind := table.column(name).type).kind.base)
+    ]
+    if lines:
+        raise ColumnsDiffer(str(tables[-1].name), lines)
+
+
+def _takes_numbers(kind: Kind) -> bool:
+    """Of a type that isn't PostgreSQL's own, who made it knows."""
+    return kind.form == "enum" or not kind.is_builtin or kind.name in NUMBERED

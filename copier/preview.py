@@ -19,8 +19,8 @@ from copier import settings, statements
 from copier.catalog import Column, Table, read_table
 from copier.errors import Side, Transient
 from copier.failure import failures_of
-from copier.keyset import number_literal
 from copier.names import TableName, quoted
+from copier.numbers import Number
 from copier.session import milliseconds, open_read_only, run, shut
 from copier.slices import Slice, slices
 from copier.spec import Catalogue, CopySpec
@@ -197,12 +197,11 @@ def _entry(
     table: TableName, label: Column, changed: Column | None, number: Column, liquidation_id: int
 ) -> sql.Composable:
     """A liquidation's name, and when it last changed: NULL where no column tells."""
-    return sql.SQL("SELECT {}::text, {} FROM {} WHERE {} = {} LIMIT 1").format(
+    return sql.SQL("SELECT {}::text, {} FROM {} WHERE {} LIMIT 1").format(
         sql.Identifier(label.name),
         sql.SQL("NULL") if changed is None else _moment(changed),
         table.identifier,
-        sql.Identifier(number.name),
-        number_literal(liquidation_id, number.type.base),
+        Number.of(number).is_exactly(liquidation_id),
     )
 
 

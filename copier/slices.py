@@ -13,6 +13,7 @@ from copier.keys import key_columns
 from copier.keyset import INTEGERS, Bound, KeyColumn, KeyRange, Keyset, keyset_of
 from copier.match import Matched, Pair, match_columns
 from copier.names import TableName
+from copier.numbers import refuse_what_has_no_numbers
 from copier.rowhash import Hashed, hashed, row_hash
 from copier.spec import CopySpec
 
@@ -91,6 +92,7 @@ def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) ->
             raise EncodingUnknown(table.side)
     if target.cascading:
         raise ReferencesCascade(str(target.name), list(target.cascading))
+    refuse_what_has_no_numbers(spec.liquidation_column, (source, target))
     names = key_columns(spec, source, target)
     matched = match_columns(source, target)
 

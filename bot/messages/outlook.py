@@ -65,6 +65,18 @@ def counted(count: Count, t: Translator) -> str:
     return t("about {n}, estimated: counting took too long", n=t.number(count.rows))
 
 
+def large_objects(seen: Preview, columns: str, t: Translator) -> str:
+    """That these columns, as they are written here, will point to nothing in consulta."""
+    return t.plural(
+        "Column {columns} points to large objects, which are not copied: in consulta its numbers point to "
+        "nothing.",
+        "Columns {columns} point to large objects, which are not copied: in consulta their numbers point to "
+        "nothing.",
+        len(seen.large_object_columns),
+        columns=columns,
+    )
+
+
 def removes_everything(seen: Preview) -> bool:
     """Prod has no rows for certain."""
     return seen.in_prod.exact and seen.in_prod.rows == 0
@@ -129,6 +141,8 @@ def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
         )
         for advice in seen.advice
     ]
+    if seen.large_object_columns:
+        warnings.append(large_objects(seen, code(", ".join(seen.large_object_columns), 400), t))
     if outlook.others:
         first = outlook.others[0]
         warnings.append(

@@ -208,6 +208,11 @@ def outlook(prod: int | None, consulta: int | None, *, exact: bool = True, advic
     return Outlook(seen(prod, consulta, exact=exact, advice=advice))
 
 
+def pointing(*columns: str) -> Outlook:
+    """Both sides of a table whose columns of these names point to large objects."""
+    return Outlook(replace(seen(900, 900), large_object_columns=columns))
+
+
 def verdict(differing: int) -> Verdict:
     """A comparison of twenty parts, of which so many differ: the first by values, the rest by rows."""
     parts = [
