@@ -68,6 +68,11 @@ def _refuse_another_order(ours: Column, theirs: Column) -> None:
                 f"key column {side.name} is {side.type.sql}, which is sorted by numbers that each server "
                 f"gives for itself: name another key"
             )
+    if ours.type.kind.spellings != theirs.type.kind.spellings:
+        raise NoUsableKey(
+            f"key column {ours.name} is {ours.type.sql}, whose bounds the lc_monetary of each database "
+            f"writes otherwise: set it alike on both, or name another key"
+        )
     here, there = ([*_labels(side.type.kind)] for side in (ours, theirs))
     common = {*here} & {*there}
     if [each for each in here if each in common] != [each for each in there if each in common]:

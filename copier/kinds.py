@@ -52,6 +52,11 @@ class Kind:
         return self.parts[0][1].base if self.form == "domain" and self.parts else self
 
     @property
+    def spellings(self) -> set[str]:
+        """How the server writes what another may read as another value: money, by its lc_monetary."""
+        return {each.spelled for each in self.all()}
+
+    @property
     def names_objects(self) -> bool:
         """Whether it holds a regclass or its like: a number of one server, written as a name."""
         return any(_is_name(each) for each in self.all())

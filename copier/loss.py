@@ -30,7 +30,7 @@ TEXTS = {"text", "character varying"}
 def loss(source: ColumnType, target: ColumnType) -> str | None:
     """Why a value of the source type may not survive in the target type; None where it does."""
     ours, theirs = source.kind, target.kind
-    if ours.name != theirs.name and source.sql != target.sql:
+    if ours.name != theirs.name and source.base != target.base:
         return _too_narrow(source.sql, source.base, target.sql, target.base)
     if found := _difference(ours, theirs, ""):
         return f"these are two types of one name, {found}: make them the same"
@@ -39,7 +39,7 @@ def loss(source: ColumnType, target: ColumnType) -> str | None:
             f"money has {_decimals(ours)} in prod and {_decimals(theirs)} in consulta by the lc_monetary of "
             f"each database: set it alike on both"
         )
-    if not (source.portable and target.portable) and _spelled(ours) != _spelled(theirs):
+    if not (source.portable and target.portable) and ours.spellings != theirs.spellings:
         return "it holds money, which the lc_monetary of each database writes otherwise: set it alike on both"
     if not ours.is_builtin:  # what a modifier means only its extension knows
         kept = theirs.written in {ours.written, theirs.name}
@@ -117,10 +117,6 @@ def _keeps_every_bit(ours: Kind, theirs: Kind) -> bool:
 
 def _decimals(kind: Kind) -> str:
     return ", ".join(sorted({each.details for each in kind.all() if each.spelled}))
-
-
-def _spelled(kind: Kind) -> set[str]:
-    return {each.spelled for each in kind.all()}
 
 
 def _too_narrow(source_sql: str, source_base: str, target_sql: str, target_base: str) -> str | None:

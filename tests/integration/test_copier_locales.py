@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from copier import preview
-from copier.errors import ColumnsDiffer
+from copier.errors import ColumnsDiffer, NoUsableKey
 from dev.guard import Guard
 from dev.postgres import PostgresServer
 from tests.copying import Sides, engine, spec
@@ -185,3 +185,13 @@ def test_money_that_is_only_written_otherwise_is_copied_where_no_text_carries_it
     moneyed.consulta.execute("ALTER DATABASE own SET lc_monetary = 'C'")
     moneyed.assert_same(formats=("text",))
     assert moneyed.copy_proven(spec()).outcomes == ["unchanged"]
+
+
+@pytest.mark.parametrize("kind", ["money", "money[]", "net", "span"])
+def test_a_key_of_money_that_each_side_writes_otherwise_is_refused(moneyed: Sides, kind: str) -> None:
+    moneyed.consulta.execute("ALTER DATABASE own SET lc_monetary = 'comma.utf8'")
+    moneyed.both(f"{KINDS}; CREATE TABLE items (id {kind} PRIMARY KEY, liquidation_id int)")
+    with pytest.raises(
+        NoUsableKey, match=r"key column id is .*, whose bounds the lc_monetary of each database"
+    ):
+        moneyed.copy(spec())
