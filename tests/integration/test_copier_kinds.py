@@ -253,28 +253,3 @@ def test_a_composite_key_whose_text_each_side_sorts_otherwise_is_refused(
     sides.consulta.execute("ALTER TABLE items ALTER code SET NOT NULL")
     sides.copy_proven(spec(key=("code",)))  # the values are the same, only their order isn't
     sides.assert_same(order="code", formats=("text",))
-
-
-def test_a_type_of_postgresql_s_own_that_each_version_numbers_anew_goes_as_text(sides: Sides) -> None:
-    sides.both(
-        "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, v information_schema.yes_or_no[])"
-    )
-    sides.prod.execute("INSERT INTO items VALUES (1, 42, '{YES,NO}')")
-    with sides.open(spec()) as copy:
-        assert not copy._source.matched.binary
-    sides.copy_proven(spec())
-    sides.assert_same()
-
-
-@pytest.mark.parametrize("holder", ["aclitem[]", "CREATE TYPE v AS (a aclitem)"])
-def test_a_type_that_holds_one_without_a_binary_form_goes_as_text(sides: Sides, holder: str) -> None:
-    kind, value = (
-        ("v", "'(\"postgres=r/postgres\")'") if " " in holder else (holder, "'{postgres=r/postgres}'")
-    )
-    sides.both(f"""
-        {holder if " " in holder else "SELECT 1"};
-        CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, v {kind})
-    """)
-    sides.prod.execute(f"INSERT INTO items VALUES (1, 42, {value})")
-    sides.copy_proven(spec())
-    sides.assert_same(formats=("text",))
