@@ -22,8 +22,8 @@ def print_preview(seen: Preview, spec: CopySpec, t: Translator) -> None:
         console.print(seen.label, markup=False)
     console.print(f"prod      {spec.source_table}: {counted(seen.in_prod, t)}", markup=False)
     console.print(f"consulta  {spec.target_table}: {counted(seen.in_consulta, t)}", markup=False)
-    for note in notes(seen, t):
-        console.print(note.replace("`", ""), markup=False, soft_wrap=True)
+    for note in notes(seen, t, quoted=str):
+        console.print(note, markup=False, soft_wrap=True)
     for advice in seen.advice:
         words = t(
             "No index serves this copy in {side}. Without one every chunk reads the whole table:",

@@ -10,34 +10,16 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from copier.errors import ColumnMissing, Side, TableMissing
+from copier.kinds import ColumnType
 from copier.names import TableName
 from copier.relations import Relations, read_relations
-
-#: OIDs below this are the same in every PostgreSQL (FirstNormalObjectId in its sources).
-FIRST_USER_OID = 16384
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnType:
-    """A column's type. ``sql`` is how SQL writes it (``numeric(14,2)``); ``base`` drops the modifier.
-
-    The base of ``character(9)`` is ``bpchar``, because ``character`` alone means one character.
-
-    ``send`` is schema and name of the binary output function, None where the type has none;
-    ``portable`` tells that its binary form carries no OID that only one server knows.
-    """
-
-    sql: str
-    base: str
-    send: tuple[str, str] | None
-    portable: bool
+from copier.types import Types, collation_of
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One live column, in the table's order.
+    """One live column, in the table's order; ``encoding`` is that of its database.
 
-    ``encoding`` is that of its database; ``labels`` are those of the enum that its type is made of.
     ``not_null`` is declared; ``never_null`` holds, also in the partitions and children of the table.
     """
 
@@ -51,7 +33,6 @@ class Column:
     deterministic: bool
     encoding: str
     never_null: bool
-    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,56 +92,22 @@ _TABLE = text("""
      WHERE n.nspname = :schema AND c.relname = :name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """)
 
-# The empty search_path makes format_type qualify every name that isn't PostgreSQL's own. to_jsonb
-# reads catalog columns that only some versions have (colllocale since 17, datlocprovider since 15).
-# A modifier of -1, unlike NULL, writes types that hold any length: bpchar and "bit". What a column's
-# binary form holds inside of it: a domain its base, a range its bounds, an array its elements, these
-# with their type's OID, as a composite has its members; a regclass and its like are OIDs themselves.
-_COLUMNS = text("""
+_COLUMNS = text(f"""
     SELECT a.attname AS name,
+           a.atttypid AS type_oid,
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS sql,
-           pg_catalog.format_type(a.atttypid, -1) AS base,
-           fn.nspname AS send_schema, f.proname AS send_name,
-           inside.portable, inside.labels,
            a.attnotnull AS not_null,
            a.atthasdef AS has_default,
            a.attgenerated <> '' AS is_generated,
            a.attidentity <> '' AS is_identity,
-           CASE WHEN a.attcollation = 0 THEN NULL
-                WHEN l.collprovider = 'd' THEN concat_ws(':',
-                  to_jsonb(d) ->> 'datlocprovider', to_jsonb(d) ->> 'datlocale',
-                  to_jsonb(d) ->> 'daticulocale',
-                  d.datcollate, to_jsonb(d) ->> 'datcollversion')
-                ELSE concat_ws(':',
-                  l.collprovider::text, to_jsonb(l) ->> 'colllocale', to_jsonb(l) ->> 'colliculocale',
-                  l.collcollate, pg_catalog.pg_collation_actual_version(l.oid)) END AS collation,
+           {collation_of("a.attcollation")} AS collation,
            coalesce(l.collisdeterministic, true) AS deterministic,
            pg_catalog.getdatabaseencoding() AS encoding
       FROM pg_catalog.pg_attribute a
-      JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-      CROSS JOIN LATERAL (
-        WITH RECURSIVE held (oid, with_oid) AS (
-          SELECT t.oid, false
-          UNION
-          SELECT i.oid, h.typcategory = 'A' AND h.typtype = 'b'
-            FROM held JOIN pg_catalog.pg_type h ON h.oid = held.oid
-            LEFT JOIN pg_catalog.pg_range r ON h.oid IN (r.rngtypid, r.rngmultitypid)
-            JOIN pg_catalog.pg_type i ON i.oid = CASE
-                 WHEN h.typtype = 'd' THEN h.typbasetype
-                 WHEN h.typtype IN ('r', 'm') THEN r.rngsubtype
-                 WHEN h.typcategory = 'A' THEN h.typelem END)
-        SELECT coalesce(bool_and(NOT ((with_oid OR h.typtype = 'c') AND h.oid >= :user_oid
-                                      OR h.typname LIKE 'reg%' AND h.oid < :user_oid)), true) AS portable,
-               ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
-                      WHERE e.enumtypid IN (SELECT held.oid FROM held) ORDER BY e.enumsortorder) AS labels
-          FROM held JOIN pg_catalog.pg_type h ON h.oid = held.oid) inside
-      LEFT JOIN pg_catalog.pg_proc f ON f.oid = t.typsend
-      LEFT JOIN pg_catalog.pg_namespace fn ON fn.oid = f.pronamespace
       LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
-      JOIN pg_catalog.pg_database d ON d.datname = current_database()
      WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped
      ORDER BY a.attnum
-""")
+""")  # noqa: S608 - of constants
 
 _INDEXES = text("""
     SELECT i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AS is_unique,
@@ -192,7 +139,8 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
         raise TableMissing(side, str(name))
     search_path = connection.scalar(text("SELECT current_setting('search_path')"))
     connection.execute(_SEARCH_PATH, {"path": ""})
-    columns = connection.execute(_COLUMNS, {"oid": found.oid, "user_oid": FIRST_USER_OID}).all()
+    columns = connection.execute(_COLUMNS, {"oid": found.oid}).all()
+    types = Types(connection, found.oid)
     indexes = connection.execute(_INDEXES, {"oid": found.oid}).all()
     relations = read_relations(connection, found.oid)
     connection.execute(_SEARCH_PATH, {"path": search_path})
@@ -206,12 +154,7 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
         columns=tuple(
             Column(
                 name=row.name,
-                type=ColumnType(
-                    sql=row.sql,
-                    base=row.base,
-                    send=(row.send_schema, row.send_name) if row.send_name else None,
-                    portable=row.portable,
-                ),
+                type=types.column_type(row.type_oid, row.sql),
                 not_null=row.not_null,
                 has_default=row.has_default,
                 is_generated=row.is_generated,
@@ -220,7 +163,6 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
                 deterministic=row.deterministic,
                 encoding=row.encoding,
                 never_null=row.name in relations.never_null,
-                labels=tuple(row.labels),
             )
             for row in columns
         ),

@@ -229,7 +229,7 @@ class Copy:
                 held = int(run(moment.connection, statements.count(self._into)).scalar_one())
             self._counted = Counted(self.plan().total, held)
             ours = self._readers or self._lanes_of_prod()
-            theirs = moment.readers(len(ours), by_index=self._into.has_index, in_order=False)
+            theirs = moment.readers(len(ours), self._into, in_order=False)
             lanes = list(zip(ours, theirs, strict=False))
             yield from compared(lanes, take, self._source, self._into, self._known)
         finally:
@@ -268,23 +268,23 @@ class Copy:
                 "another key"
             )
 
-    def _target(self, *, by_index: bool = False) -> Target:
+    def _target(self, rows: Slice | None = None) -> Target:
         target = Target(
             self._consulta,
             lock_timeout_seconds=self._limits.lock_timeout_seconds,
             label=self._label,
-            by_index=by_index,
+            rows=rows,
         )
         self._targets.append(target)
         return target
 
     def _lanes_of_prod(self) -> list[Connection]:
-        return self._snapshot.readers(self._limits.parallel, by_index=self._source.has_index)
+        return self._snapshot.readers(self._limits.parallel, self._source)
 
     def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> Writer:
         return Writer(
             reader,
-            self._target(by_index=self._into.has_index),
+            self._target(self._into),
             self._source,
             self._into,
             known_empty=known_empty,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from copier.catalog import Column, Table
 from copier.errors import NoUsableKey
+from copier.kinds import Kind
 from copier.spec import CopySpec
 
 
@@ -59,10 +62,38 @@ def _refuse_another_order(ours: Column, theirs: Column) -> None:
             f"key column {ours.name} is real in prod and double precision in consulta, where its bounds "
             f"would fall between other rows: make consulta's column real, or name another key"
         )
-    common = {*ours.labels} & {*theirs.labels}
-    here, there = ([label for label in side.labels if label in common] for side in (ours, theirs))
-    if here != there:
+    for side in (ours, theirs):
+        if side.type.kind.names_objects:
+            raise NoUsableKey(
+                f"key column {side.name} is {side.type.sql}, which is sorted by numbers that each server "
+                f"gives for itself: name another key"
+            )
+    if ours.type.kind.spellings != theirs.type.kind.spellings:
+        raise NoUsableKey(
+            f"key column {ours.name} is {ours.type.sql}, whose bounds the lc_monetary of each database "
+            f"writes otherwise: set it alike on both, or name another key"
+        )
+    here, there = ([*_labels(side.type.kind)] for side in (ours, theirs))
+    common = {*here} & {*there}
+    if [each for each in here if each in common] != [each for each in there if each in common]:
         raise NoUsableKey(
             f"key column {ours.name} is an enum whose labels are in another order in consulta than in "
             f"prod: create the type there with its labels in prod's order, or name another key"
         )
+    if _collations(ours.type.kind) != _collations(theirs.type.kind):
+        raise NoUsableKey(
+            f"key column {ours.name} is {ours.type.sql}, which holds text that consulta sorts otherwise than "
+            f"prod: name another key"
+        )
+
+
+def _labels(kind: Kind) -> Iterator[tuple[str, str]]:
+    """Each with its enum: a composite may hold several."""
+    for each in kind.all():
+        for label in each.labels:
+            yield each.name, label
+
+
+def _collations(kind: Kind) -> list[tuple[str, ...]]:
+    """What is compared by which locale within a value; the column's own is evened out."""
+    return [each.collations for each in kind.all()]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -26,16 +27,27 @@ Bound = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class KeyColumn:
-    """A key column as one side compares it; ``by_bytes`` where the sides' collations differ."""
+    """A key column as one side compares it; ``by_bytes`` where the sides' collations differ.
+
+    ``operators`` is the schema of its type's own, which an extension may have put where no search_path looks.
+    """
 
     name: str
     type_sql: str
     by_bytes: bool = False
+    operators: str = "pg_catalog"
 
     @property
     def expression(self) -> sql.Composable:
         column = sql.Identifier(self.name)
         return sql.SQL('{} COLLATE "C"').format(column) if self.by_bytes else column
+
+    def compared(
+        self, ours: sql.Composable, operator: LiteralString, theirs: sql.Composable
+    ) -> sql.Composable:
+        """Both values compared by the type's own operator, wherever that is."""
+        own = sql.SQL("OPERATOR({}.{})").format(sql.Identifier(self.operators), sql.SQL(operator))
+        return sql.SQL("{} {} {}").format(ours, own, theirs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +92,8 @@ class Keyset:
         if key_range.lower is None and key_range.upper is None:
             return self.whole(liquidation_id)
         return sql.SQL("{} AND {}").format(
-            self._beyond(sql.SQL(">"), sql.SQL(">="), liquidation_id, key_range.lower),
-            self._beyond(sql.SQL("<="), sql.SQL("<="), liquidation_id, key_range.upper),
+            self._beyond(">", ">=", liquidation_id, key_range.lower),
+            self._beyond("<=", "<=", liquidation_id, key_range.upper),
         )
 
     def one_of(self, keys: Sequence[Bound]) -> sql.Composable:
@@ -91,24 +103,60 @@ class Keyset:
         """
         if not self.columns:
             return sql.SQL("true")
-        names = [sql.Identifier(f"key_{place}") for place, _ in enumerate(self.columns)]
+        names = [sql.Identifier(f"traspaso_key_{place}") for place, _ in enumerate(self.columns)]
         values = [
             cast_to(sql.Literal([key[place] for key in keys]), "text[]") for place, _ in enumerate(names)
         ]
         cast = [cast_to(name, column.type_sql) for name, column in zip(names, self.columns, strict=True)]
         comma = sql.SQL(", ")
+        if self._has_own_operators:
+            same = (
+                column.compared(column.expression, "=", value)
+                for column, value in zip(self.columns, cast, strict=True)
+            )
+            return sql.SQL("EXISTS (SELECT FROM unnest({}) AS wanted({}) WHERE {})").format(
+                comma.join(values), comma.join(names), sql.SQL(" AND ").join(same)
+            )
         return sql.SQL("({}) IN (SELECT {} FROM unnest({}) AS wanted({}))").format(
             comma.join(self._keys()), comma.join(cast), comma.join(values), comma.join(names)
         )
 
     def _beyond(
-        self, operator: sql.SQL, open_operator: sql.SQL, liquidation_id: int, bound: Bound | None
+        self, operator: LiteralString, open_operator: LiteralString, liquidation_id: int, bound: Bound | None
     ) -> sql.Composable:
         if bound is None:
             return sql.SQL("{} {} {}").format(
-                sql.Identifier(self.liquidation_column), open_operator, self.liquidation(liquidation_id)
+                sql.Identifier(self.liquidation_column),
+                sql.SQL(open_operator),
+                self.liquidation(liquidation_id),
             )
-        return sql.SQL("({}) {} ({})").format(self.order, operator, self._literals(liquidation_id, bound))
+        if self._has_own_operators:
+            return sql.SQL("{} AND {}").format(
+                self.whole(liquidation_id), self._beyond_by_columns(operator, bound)
+            )
+        return sql.SQL("({}) {} ({})").format(
+            self.order, sql.SQL(operator), self._literals(liquidation_id, bound)
+        )
+
+    @property
+    def _has_own_operators(self) -> bool:
+        return any(column.operators != "pg_catalog" for column in self.columns)
+
+    def _beyond_by_columns(self, operator: LiteralString, bound: Bound) -> sql.Composable:
+        """The comparison of two rows, column by column: SQL can't name an operator for each within one."""
+        beyond: sql.Composable | None = None
+        for column, value in reversed([*zip(self.columns, bound, strict=True)]):
+            literal = cast_to(sql.Literal(value), column.type_sql)
+            if beyond is None:
+                beyond = column.compared(column.expression, operator, literal)
+                continue
+            beyond = sql.SQL("{} AND ({} OR {})").format(
+                column.compared(column.expression, ">=" if operator == ">" else "<=", literal),
+                column.compared(column.expression, ">" if operator == ">" else "<", literal),
+                sql.SQL("({})").format(beyond),
+            )
+        assert beyond is not None  # noqa: S101 - it has own operators, and so columns
+        return beyond
 
     def _keys(self) -> list[sql.Composable]:
         return [column.expression for column in self.columns]
@@ -151,6 +199,7 @@ def keyset_of(liquidation: Column, keys: list[Column], others: list[Column]) -> 
                 column.type.base,
                 by_bytes=column.collation is not None
                 and (column.collation != other.collation or not column.deterministic),
+                operators=column.type.kind.base.operators,
             )
             for column, other in zip(keys, others, strict=True)
             if column.name != liquidation.name

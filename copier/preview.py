@@ -20,8 +20,8 @@ from copier import settings, statements
 from copier.catalog import Column, Table, read_table
 from copier.errors import Side, Transient
 from copier.failure import failures_of
-from copier.keyset import number_literal
 from copier.names import TableName, quoted
+from copier.numbers import Number
 from copier.same_table import refuse_same_table
 from copier.session import milliseconds, open_looking, rows_as_text, run, shut
 from copier.slices import Slice, slices
@@ -33,6 +33,8 @@ T = TypeVar("T")
 QUERY_CANCELED = "57014"
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
 TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
+#: The type that the extension lo makes of oid, as `copier.kinds` names it.
+LARGE_OBJECT = "lo of extension lo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Preview:
 
     ``taken`` are the rows of other liquidations in consulta that have a key of this one: prod no longer holds
     them there. ``triggers`` of consulta fire before each row that is written, and may alter it.
+    ``large_object_columns`` point to large objects of prod, or seem to: what they point to isn't copied.
     """
 
     exists: bool | None
@@ -70,6 +73,7 @@ class Preview:
     changed_at: datetime | None = None
     taken: Count = Count(0, exact=True)
     triggers: tuple[str, ...] = ()
+    large_object_columns: tuple[str, ...] = ()
 
 
 def preview(
@@ -114,6 +118,7 @@ def preview(
             changed_at=changed_at,
             taken=_taken(ours, theirs, rows, held_rows) if in_prod.exact else Count(0, exact=False),
             triggers=tuple(each.name for each in target.relations.triggers if each.before),
+            large_object_columns=ours.read(lambda connection: _large_object_columns(connection, source)),
         )
 
 
@@ -165,6 +170,18 @@ def _advice(table: Table, rows: Slice) -> Iterator[Advice]:
         names = [quoted(rows.keys.liquidation_column)]
         names += [quoted(key.name) + (' COLLATE "C"' if key.by_bytes else "") for key in rows.keys.columns]
         yield Advice(table.side, f"CREATE INDEX{how} ON {table.name} ({', '.join(names)})")
+
+
+def _large_object_columns(connection: Connection, table: Table) -> tuple[str, ...]:
+    """Those of type lo; and those of type oid, where the database has any large object."""
+    names = {column.name: {each.name for each in column.type.kind.all()} for column in table.columns}
+    wanted = {LARGE_OBJECT}
+    if (
+        any("oid" in held for held in names.values())
+        and run(connection, statements.ANY_LARGE_OBJECT).scalar()
+    ):
+        wanted.add("oid")
+    return tuple(name for name, held in names.items() if wanted & held)
 
 
 class _Look:
@@ -234,12 +251,11 @@ def _entry(
     table: TableName, label: Column, changed: Column | None, number: Column, liquidation_id: int
 ) -> sql.Composable:
     """A liquidation's name, and when it last changed: NULL where no column tells."""
-    return sql.SQL("SELECT {}::text, {} FROM {} WHERE {} = {} LIMIT 1").format(
+    return sql.SQL("SELECT {}::text, {} FROM {} WHERE {} LIMIT 1").format(
         sql.Identifier(label.name),
         sql.SQL("NULL") if changed is None else _moment(changed),
         table.identifier,
-        sql.Identifier(number.name),
-        number_literal(liquidation_id, number.type.base),
+        Number.of(number).is_exactly(liquidation_id),
     )
 
 

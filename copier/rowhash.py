@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from copier.match import Pair, modifier
+from copier.loss import modifier
+from copier.match import Pair
 
 #: Types whose equality is identity, and the hash that takes in every bit of theirs; that of a bigint folds
 #: it to 32 bits, and so is asked for its upper half too. All others are hashed through their binary output:
@@ -46,20 +47,20 @@ class Hashed:
 
 
 def hashed(pair: Pair, *, of_source: bool) -> Hashed:
-    """Both sides hash a value as consulta's type.
+    """Both sides hash a value as consulta's type, each by its own functions.
 
     Types that only text can carry are hashed as text. What a server sends is in the client's encoding, so
     sides of different encodings hash alike.
     """
     value = pair.selected if of_source else sql.Identifier(pair.target.name)
-    kind = pair.target.type
-    if not (kind.portable and kind.send):
+    send = (pair.source if of_source and not pair.is_cast else pair.target).type.send
+    if send is None or not pair.crosses_in_binary:
         return Hashed(sql.SQL("pg_catalog.textsend(({})::text)").format(value), "hashbyteaextended")
     function = _function(pair)
     same_text = pair.target.deterministic and pair.source.deterministic
     if function and same_text and pair.source.encoding == pair.target.encoding:
         return Hashed(value, function)
-    return Hashed(sql.SQL("{}({})").format(sql.Identifier(*kind.send), value), "hashbyteaextended")
+    return Hashed(sql.SQL("{}({})").format(sql.Identifier(*send), value), "hashbyteaextended")
 
 
 def row_hash(values: Iterable[Hashed], *, version: int) -> sql.Composable:

@@ -1,7 +1,9 @@
 """Finds liquidations in prod's catalogue, newest first, within a bounded time however many there are.
 
 By the beginning of the number, and by parts of the name and the period, whatever the case and the accents.
-The catalogue is read down from the newest in parts; when the time is over, what was found is the answer.
+A catalogue that numbers in integers is read down from the newest in parts; when the time is over, what was
+found is the answer. One that numbers in text, or in any other type, has no order that an index could know:
+it is read as a whole, and what isn't a number there is no liquidation.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from sqlalchemy import Connection, Engine, text
 from copier.catalog import read_table
 from copier.errors import Transient
 from copier.failure import failures_of
+from copier.numbers import Number
 from copier.session import milliseconds, open_looking, run, shut
 from copier.spec import MAX_LIQUIDATION_ID, Catalogue
 
@@ -65,17 +68,21 @@ class _Columns:
     """The parts of the statements, quoted."""
 
     table: sql.Composable
-    id: sql.Composable
+    number: Number
     label: sql.Composable
     period: sql.Composable
 
 
 def _columns(connection: Connection, catalogue: Catalogue) -> _Columns:
     table = read_table(connection, "prod", catalogue.table)
-    names = [catalogue.id_column, catalogue.label_column, catalogue.period_column]
-    number, label, period = (sql.Identifier(table.column(name).name) if name else None for name in names)
-    assert number is not None and label is not None  # noqa: S101 - both are always named
-    return _Columns(catalogue.table.identifier, number, label, period or sql.SQL("NULL"))
+    number, label = table.column(catalogue.id_column), table.column(catalogue.label_column)
+    period = table.column(catalogue.period_column) if catalogue.period_column else None
+    return _Columns(
+        table=catalogue.table.identifier,
+        number=Number.of(number),
+        label=sql.Identifier(label.name),
+        period=sql.Identifier(period.name) if period else sql.SQL("NULL"),
+    )
 
 
 def _exactly(connection: Connection, columns: _Columns, wanted: str) -> list[Entry]:
@@ -84,19 +91,20 @@ def _exactly(connection: Connection, columns: _Columns, wanted: str) -> list[Ent
     if int(wanted) > MAX_LIQUIDATION_ID:
         return []
     statement = sql.SQL(
-        "SELECT {id}, {label}::text, {period}::text FROM {table} WHERE {id} = {number}"
+        "SELECT {id}, {label}::text, {period}::text FROM {table} WHERE {same} AND {is_number}"
     ).format(
-        id=columns.id,
+        id=columns.number.id,
         label=columns.label,
         period=columns.period,
         table=columns.table,
-        number=sql.SQL(str(int(wanted))),
+        same=columns.number.is_exactly(int(wanted)),
+        is_number=columns.number.is_number,
     )
     return [_entry(row) for row in run(connection, statement)]
 
 
 class _Reading:
-    """Reads the catalogue from the newest entry down, part by part."""
+    """Reads the catalogue from the newest entry down, part by part, or at once where no index helps."""
 
     def __init__(
         self, connection: Connection, columns: _Columns, words: list[str], limit: int, deadline: float
@@ -108,6 +116,8 @@ class _Reading:
         self._deadline = deadline
 
     def entries(self) -> list[Entry]:
+        if not self._columns.number.is_ordered:
+            return [_entry(row) for row in self._ask(self._hits(None, None, self._limit)) or []]
         found: list[Entry] = []
         rows, below = FIRST_ROWS, None
         while len(found) < self._limit:
@@ -145,11 +155,14 @@ class _Reading:
     def _lowest(self, rows: int, below: Any) -> sql.Composable:
         """The last id of a part of so many rows."""
         return sql.SQL(
-            "SELECT {id} FROM {table} WHERE {older} ORDER BY {id} DESC OFFSET {rows} LIMIT 1"
+            "SELECT {id} FROM {table} WHERE {older} AND {is_number} ORDER BY {newest_first} "
+            "OFFSET {rows} LIMIT 1"
         ).format(
-            id=self._columns.id,
+            id=self._columns.number.id,
             table=self._columns.table,
             older=self._bound("<", below),
+            is_number=self._columns.number.is_number,
+            newest_first=self._columns.number.newest_first,
             rows=sql.SQL(str(rows - 1)),
         )
 
@@ -157,9 +170,9 @@ class _Reading:
         columns = self._columns
         return sql.SQL(
             "SELECT {id}, {label}::text, {period}::text FROM {table} WHERE {conditions} "
-            "ORDER BY {id} DESC LIMIT {limit}"
+            "ORDER BY {newest_first} LIMIT {limit}"
         ).format(
-            id=columns.id,
+            id=columns.number.id,
             label=columns.label,
             period=columns.period,
             table=columns.table,
@@ -167,16 +180,18 @@ class _Reading:
                 [
                     self._bound("<", below),
                     self._bound(">=", down_to),
+                    columns.number.is_number,
                     *(_fits(word, columns) for word in self._words),
                 ]
             ),
+            newest_first=columns.number.newest_first,
             limit=sql.SQL(str(limit)),
         )
 
     def _bound(self, operator: str, number: Any) -> sql.Composable:
         if number is None:
             return sql.SQL("true")
-        return sql.SQL(f"{{}} {operator} {{}}").format(self._columns.id, sql.Literal(number))
+        return sql.SQL(f"{{}} {operator} {{}}").format(self._columns.number.id, sql.Literal(number))
 
 
 def _fits(word: str, columns: _Columns) -> sql.Composable:
@@ -187,7 +202,7 @@ def _fits(word: str, columns: _Columns) -> sql.Composable:
         sql.SQL("{}::text ILIKE {}").format(columns.period, sql.Literal(f"%{_escaped(word)}%")),
     ]
     if word.isascii() and word.isdigit():
-        conditions.insert(0, sql.SQL("{}::text LIKE {}").format(columns.id, sql.Literal(f"{word}%")))
+        conditions.insert(0, sql.SQL("{} LIKE {}").format(columns.number.written, sql.Literal(f"{word}%")))
     return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
 
 

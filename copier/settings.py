@@ -49,12 +49,19 @@ _BY_INDEX = "set_config('enable_seqscan', 'off', true), set_config('enable_sort'
 _BY_BITMAP = "set_config('enable_indexscan', 'off', true)"
 
 
-def of_lane(*, by_index: bool, in_order: bool = True) -> str:
+#: Makes the names that a regclass and its like are written by whole, whatever the databases' search_path.
+_QUALIFIED = "set_config('search_path', '', true)"
+
+
+def of_lane(*, by_index: bool, in_order: bool = True, qualified: bool = False) -> str:
     """For one backend that looks, or reads and writes ranges.
 
-    It reads them ``by_index``, and ``in_order`` of the key where that matters.
+    It reads them ``by_index``, and ``in_order`` of the key where that matters; names are written
+    ``qualified`` where rows hold any. That is for who only reads: a trigger may need the search_path.
     """
     parts = [_COMMON, _ALONE]
+    if qualified:
+        parts.append(_QUALIFIED)
     if by_index:
         parts.append(_BY_INDEX)
         if not in_order:

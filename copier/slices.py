@@ -13,6 +13,7 @@ from copier.keys import key_columns
 from copier.keyset import INTEGERS, Bound, KeyColumn, KeyRange, Keyset, keyset_of
 from copier.match import Matched, Pair, match_columns
 from copier.names import TableName
+from copier.numbers import refuse_what_has_no_numbers
 from copier.rowhash import Hashed, hashed, row_hash
 from copier.spec import CopySpec
 
@@ -44,6 +45,11 @@ class Slice:
             return self.keys.within(self.liquidation_id, part)
         # Without the range: an equality is what the index is made for, and what the planner judges well.
         return sql.SQL("{} AND {}").format(self.keys.whole(self.liquidation_id), self.keys.one_of(only))
+
+    @property
+    def holds_names(self) -> bool:
+        """Whether the rows hold a regclass or its like: names of objects, which are to be read qualified."""
+        return any(pair.source.type.kind.names_objects for pair in self.matched.compared)
 
     @property
     def values(self) -> list[Hashed]:
@@ -94,6 +100,7 @@ def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) ->
         raise ReferencesCascade(str(target.name), list(target.relations.cascading))
     if target.relations.rules:
         raise RulesRewrite(str(target.name), list(target.relations.rules))
+    refuse_what_has_no_numbers(spec.liquidation_column, (source, target))
     names = key_columns(spec, source, target)
     matched = match_columns(source, target)
 

@@ -19,6 +19,7 @@ from copier.errors import Permanent, Side, Transient
 from copier.failure import failures_of
 from copier.names import TableName
 from copier.session import lock_for_reading, milliseconds, open_read_only, run, shut
+from copier.slices import Slice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
 NO_SNAPSHOT = frozenset({"42704", "22023"})
@@ -61,15 +62,16 @@ class Snapshot:
         """Whether other sessions can see the same moment."""
         return not (self.table.in_recovery or self.table.relations.foreign)
 
-    def readers(self, count: int, *, by_index: bool, in_order: bool = True) -> list[Connection]:
-        """So many connections that see the same moment, or one where it can't be shared; closed with it.
+    def readers(self, count: int, rows: Slice, *, in_order: bool = True) -> list[Connection]:
+        """So many connections that see the same moment of these rows, or one where it can't be shared.
 
-        They read ranges by their index, and ``in_order`` of the key where that matters.
+        They read ranges by their index where there is one, and ``in_order`` of the key where that matters.
+        They are closed with the snapshot.
 
         Raises:
             Transient: the session that holds the snapshot is gone.
         """
-        lane = settings.of_lane(by_index=by_index, in_order=in_order)
+        lane = settings.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
         with failures_of(self.side):
             if not self.is_shared:
                 self.connection.execute(text(lane))

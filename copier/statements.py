@@ -22,6 +22,9 @@ FETCH = sql.SQL("FETCH NEXT FROM {}").format(CURSOR)
 #: The one of an earlier walk, if there was one: no other cursor is open in these transactions.
 CLOSE = sql.SQL("CLOSE ALL")
 
+#: Whether the database has any large object; everybody may ask it.
+ANY_LARGE_OBJECT = sql.SQL("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)")
+
 #: The staging table of the rare chunk whose rows consulta holds under another liquidation.
 STAGING = sql.Identifier("traspaso_staging")
 
@@ -222,12 +225,16 @@ def holds_any(rows: Slice, held: Sequence[tuple[str | None, Sequence[str]]]) -> 
     pairs = {pair.name: pair for pair in rows.matched.compared}
     columns = list(zip(*([number, *key] for number, key in held), strict=True))
     wanted = [sql.Identifier(f"wanted_{place}") for place, _ in enumerate(names)]
-    same = (
-        sql.SQL("{} IS NOT DISTINCT FROM {}" if place == 0 else "{} = {}").format(
-            pairs[name].selected, cast_to(wanted[place], pairs[name].selected_type)
-        )
-        for place, name in enumerate(names)
-    )
+    keys = {column.name: column for column in rows.keys.columns}
+    values = [
+        (pairs[name].selected, cast_to(value, pairs[name].selected_type))
+        for name, value in zip(names, wanted, strict=True)
+    ]
+    same: list[sql.Composable] = [sql.SQL("{} IS NOT DISTINCT FROM {}").format(*values[0])]
+    same += [
+        keys[name].compared(ours, "=", theirs)
+        for name, (ours, theirs) in zip(rows.key, values[1:], strict=True)
+    ]
     return sql.SQL("SELECT EXISTS (SELECT FROM {} JOIN unnest({}) AS wanted({}) ON {})").format(
         rows.table.identifier,
         sql.SQL(", ").join(cast_to(sql.Literal(list(column)), "text[]") for column in columns),
@@ -303,9 +310,14 @@ def _delete_staged(rows: Slice, same: sql.Composable) -> sql.Composable:
 
 def _same_key(rows: Slice) -> sql.Composable:
     """Of a row that is ``held`` and one that is ``staged``, under whatever liquidation the key names them."""
-    return sql.SQL(" AND ").join(
-        sql.SQL("held.{name} = staged.{name}").format(name=sql.Identifier(name)) for name in rows.key
-    )
+    keys = [
+        column.compared(sql.Identifier("held", column.name), "=", sql.Identifier("staged", column.name))
+        for column in rows.keys.columns
+    ]
+    if not rows.keys.across_liquidations:
+        number = sql.Identifier(rows.keys.liquidation_column)
+        keys.append(sql.SQL("held.{name} = staged.{name}").format(name=number))
+    return sql.SQL(" AND ").join(keys)
 
 
 def _as_text(alias: str, names: Sequence[str]) -> sql.Composable:

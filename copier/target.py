@@ -18,6 +18,7 @@ from copier import settings
 from copier.failure import failures_of
 from copier.names import TableName
 from copier.session import connected, lock_for_reading, milliseconds, shut
+from copier.slices import Slice
 
 #: A connection that was idle for so many seconds is asked whether it still lives.
 IDLE_SECONDS = 0.1
@@ -35,15 +36,22 @@ class Target:
     """One connection to consulta for one lane of a copy."""
 
     def __init__(
-        self, engine: Engine, *, lock_timeout_seconds: float, label: str, by_index: bool = False
+        self,
+        engine: Engine,
+        *,
+        lock_timeout_seconds: float,
+        label: str,
+        rows: Slice | None = None,
     ) -> None:
-        """Connects. ``label`` is what ``pg_stat_activity`` shows while a chunk is being written.
+        """Connects. ``label`` is what ``pg_stat_activity`` shows while a chunk of ``rows`` is being written.
 
         Raises:
             DatabaseFailed: consulta can't be reached.
         """
         self._engine = engine
-        self._begin = text(f"{settings.of_lane(by_index=by_index)}, {_CHUNK}")
+        by_index, holds_names = (rows.has_index, rows.holds_names) if rows else (False, False)
+        self._write = text(f"{settings.of_lane(by_index=by_index)}, {_CHUNK}")
+        self._look = text(f"{settings.of_lane(by_index=by_index, qualified=holds_names)}, {_CHUNK}")
         self._lock_timeout = lock_timeout_seconds
         self._values = {
             "lock_timeout": milliseconds(lock_timeout_seconds),
@@ -58,7 +66,7 @@ class Target:
     def transaction(self) -> Iterator[Connection]:
         """A READ COMMITTED transaction with the engine's settings, for that transaction only."""
         with self._begun() as connection:
-            self._settle()
+            connection.execute(self._write, self._values)
             yield connection
 
     @contextmanager
@@ -70,7 +78,7 @@ class Target:
         with self._begun() as connection:
             connection.exec_driver_sql(settings.ONE_MOMENT)
             lock_for_reading(connection, "consulta", table, lock_timeout_seconds=self._lock_timeout)
-            self._settle()
+            connection.execute(self._look, self._values)
             yield connection
 
     def close(self) -> None:
@@ -103,6 +111,3 @@ class Target:
                 raise
             self.connection.close()
             self.connection = self._connected()
-
-    def _settle(self) -> None:
-        self.connection.execute(self._begin, self._values)

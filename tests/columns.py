@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from copier import TableName
-from copier.catalog import Column, ColumnType, Table
+from copier.catalog import Column, Table
 from copier.errors import Side
+from copier.kinds import ColumnType, Kind
 from copier.relations import Relations
 
 
 def kind(type_sql: str, base: str | None = None, *, portable: bool = True) -> ColumnType:
-    return ColumnType(type_sql, base or base_of(type_sql), ("pg_catalog", "a_send"), portable)
+    """A type of PostgreSQL's own."""
+    base = base or base_of(type_sql)
+    return ColumnType(
+        type_sql, base, ("pg_catalog", "a_send"), Kind("base", base, type_sql, has_binary=portable)
+    )
 
 
 def base_of(type_sql: str) -> str:

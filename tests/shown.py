@@ -226,7 +226,17 @@ EVENTS = [
 
 def looked(name: str, table: str, side: Count, last: JobSnapshot, t: Any) -> Message:
     """A confirm card with everything on it that a person or a database may have named."""
-    seen = Preview(True, name, side, side, (Advice("prod", f"CREATE INDEX ON {table} (a)"),), NOW)
+    seen = Preview(
+        True,
+        name,
+        side,
+        side,
+        (Advice("prod", f"CREATE INDEX ON {table} (a)"),),
+        NOW,
+        taken=side,
+        triggers=(table, name),
+        large_object_columns=(table, name),
+    )
     spec = CopySpec("items", TableName("public", table[:60] or "t"), TABLE, "liquidation_id")
     last = dataclasses.replace(last, finished_at=NOW)
     outlook = Outlook(seen, last, 12.0, (last,) * 3, (GROUP,) * 60)

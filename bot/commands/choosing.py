@@ -87,6 +87,9 @@ class Choosing:
         except (TooSlow, CopierError) as error:
             log.warning("the catalogue was not searched: %s", type(error).__name__)
             lines = chooser.unavailable(t)
+        except Exception:  # a menu without an answer only turns
+            log.exception("the catalogue was not searched")
+            lines = chooser.unavailable(t)
         ack(options=lines)
 
     def chosen(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:

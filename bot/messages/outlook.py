@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.i18n import Translator
@@ -65,6 +66,18 @@ def counted(count: Count, t: Translator) -> str:
     return t("about {n}, estimated: counting took too long", n=t.number(count.rows))
 
 
+def _large_objects(seen: Preview, columns: str, t: Translator) -> str:
+    """That these columns, as they are written here, will point to nothing in consulta."""
+    return t.plural(
+        "Column {columns} points to large objects, which are not copied: in consulta its numbers point to "
+        "nothing.",
+        "Columns {columns} point to large objects, which are not copied: in consulta their numbers point to "
+        "nothing.",
+        len(seen.large_object_columns),
+        columns=columns,
+    )
+
+
 def removes_everything(seen: Preview) -> bool:
     """Prod has no rows for certain."""
     return seen.in_prod.exact and seen.in_prod.rows == 0
@@ -105,8 +118,11 @@ def _expected(outlook: Outlook, t: Translator) -> str:
     )
 
 
-def notes(seen: Preview, t: Translator) -> list[str]:
-    """What consulta's tables will do to the copy, or the copy to rows of other liquidations."""
+def notes(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> list[str]:
+    """What consulta does to the copy, what the copy does to other liquidations, and what stays in prod.
+
+    ``quoted`` writes names as the reader's medium does.
+    """
     found = []
     if seen.taken.rows:
         rows = t.rows(seen.taken.rows)
@@ -123,9 +139,11 @@ def notes(seen: Preview, t: Translator) -> list[str]:
             t(
                 "Triggers of consulta fire before each row that is written: {names}. "
                 "If they alter rows, the comparison at the end fails.",
-                names=code(", ".join(seen.triggers), 400),
+                names=quoted(", ".join(seen.triggers)),
             )
         )
+    if seen.large_object_columns:
+        found.append(_large_objects(seen, quoted(", ".join(seen.large_object_columns)), t))
     return found
 
 
@@ -153,7 +171,7 @@ def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
         )
         for advice in seen.advice
     ]
-    warnings += notes(seen, t)
+    warnings += notes(seen, t, lambda names: code(names, 400))
     if outlook.others:
         first = outlook.others[0]
         warnings.append(

@@ -92,6 +92,11 @@ SAMPLES = [
     ),
     Sample(
         "preview",
+        "large-objects",
+        lambda t: preview_card(s.OFFER, s.SPEC, s.pointing("scan", "signature"), 15, t),
+    ),
+    Sample(
+        "preview",
         "asked-again",
         lambda t: preview_card(
             s.OFFER, s.SPEC, s.outlook(1_200_000, 9), 15, t, notice=answers.asked_anew(t, moved=True)

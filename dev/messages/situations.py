@@ -215,6 +215,11 @@ def outlook_of_rows_that_move() -> Outlook:
     )
 
 
+def pointing(*columns: str) -> Outlook:
+    """Both sides of a table whose columns of these names point to large objects."""
+    return Outlook(replace(seen(900, 900), large_object_columns=columns))
+
+
 def verdict(differing: int) -> Verdict:
     """A comparison of twenty parts, of which so many differ: the first by values, the rest by rows."""
     parts = [

@@ -297,7 +297,18 @@ def test_a_preview_tells_both_counts_and_the_index_that_is_missing(shell: Shell)
     seen = json.loads(out)
     assert (seen["in_prod"], seen["in_consulta"]["rows"]) == ({"rows": ROWS, "exact": True}, 0)
     assert [advice["side"] for advice in seen["advice"]] == ["consulta"]
+    assert seen["large_object_columns"] == []
     assert not shell.jobs()
+
+
+def test_a_preview_tells_which_columns_point_to_large_objects(shell: Shell) -> None:
+    shell.sides.both("ALTER TABLE items ADD scan oid")
+    shell.sides.prod.execute("UPDATE items SET scan = lo_from_bytea(0, 'payslip') WHERE id = 1")
+    code, out, _ = shell.run("preview", "42")
+    assert code == 0
+    assert "Column scan points to large objects, which are not copied" in out
+    code, out, _ = shell.run("preview", "42", "--json")
+    assert json.loads(out)["large_object_columns"] == ["scan"]
 
 
 def test_verify_agrees_after_a_copy_and_names_the_keys_that_differ_after_a_change(shell: Shell) -> None:

@@ -70,6 +70,29 @@ def test_the_catalogue_may_number_liquidations_in_another_type(full: Sides, type
     assert look(full, 4).exists is False
 
 
+def test_a_catalogue_whose_column_takes_no_number_has_no_such_liquidation(full: Sides) -> None:
+    full.prod.execute("""
+        CREATE DOMAIN code AS text CHECK (VALUE LIKE 'L%');
+        DROP TABLE liquidations;
+        CREATE TABLE liquidations (id code PRIMARY KEY, name text, also uuid DEFAULT gen_random_uuid());
+        INSERT INTO liquidations VALUES ('L42', 'named')
+    """)
+    for column in ("id", "also"):
+        wanted = Catalogue(TableName.parse("liquidations"), column, "name")
+        assert look(full, catalogue=wanted) == seen(False, None, 50, 7)
+
+
+@pytest.mark.parametrize("type_name", ["uuid", "date", "boolean", "int[]", "int4range", "jsonb"])
+def test_a_liquidation_column_that_takes_no_number_is_refused_in_words(full: Sides, type_name: str) -> None:
+    full.both(f"ALTER TABLE items ADD liq {type_name}")
+    for ask in (lambda: look(full, wanted=spec(column="liq")), lambda: full.copy(spec(column="liq"))):
+        with pytest.raises(ColumnsDiffer) as refused:
+            ask()
+        shown = {"int[]": "integer[]"}.get(type_name, type_name)
+        wanted = "liquidations have numbers here, so make it an integer, a numeric or a text"
+        assert refused.value.lines == [f"liq is {shown} in {side}: {wanted}" for side in ("prod", "consulta")]
+
+
 @pytest.mark.parametrize(
     ("type_name", "written", "moment"),
     [

@@ -104,6 +104,59 @@ def test_what_is_missing_in_prod_is_named(prod_engine: Engine) -> None:
         search(prod_engine, Catalogue(TABLE, "id", "nosuch"), "")
 
 
+#: How a catalogue may number: a type, what else its column may hold, and what it holds for a number.
+OTHERWISE = {
+    "text": ("text", ["''", "'2026-01'", "'007'", "' 5'", "'5 '", "'-3'", "'0'", "'1e3'", "'９'", "'3.0'"]),
+    "varchar": ("varchar(30)", ["'2026-01'", "'99999999999999999999'", "'9223372036854775808'"]),
+    "char": ("char(30)", ["'2026-01'", "''", "'007'"]),
+    "numeric": ("numeric", ["0", "-3", "1.5", "'NaN'", "'Infinity'", "9223372036854775808", "1e30"]),
+    "numeric with a scale": ("numeric(30,2)", ["1.5", "-3"]),
+    "a domain over text": ("code", ["'2026-01'"]),
+    "a float": ("float8", ["1.5", "'NaN'", "1e300"]),
+    "an integer": ("int8", ["0", "-3", "NULL"]),
+}
+
+
+@pytest.fixture(params=OTHERWISE.values(), ids=OTHERWISE.keys())
+def numbered(prod: Database, request: pytest.FixtureRequest) -> Engine:
+    """The numbers 3, 42, 420 and 1000, among entries that have none."""
+    type_name, others = request.param
+    prod.execute(f"""
+        CREATE DOMAIN code AS text CHECK (VALUE <> '');
+        CREATE TABLE liquidations (id {type_name}, name text, period date);
+        INSERT INTO liquidations VALUES ('3', 'Sueldos', '2026-01-01'), ('42', 'Vacaciones', '2026-02-01'),
+                                        ('1000', 'Aguinaldo', NULL), ('420', NULL, '2026-03-01');
+    """)
+    for other in others:
+        prod.execute(f"INSERT INTO liquidations VALUES ({other}, 'Sueldos de nadie', '2026-01-01')")
+    return engine_of(prod)
+
+
+def test_a_catalogue_may_number_in_any_type_and_what_is_no_number_is_left_out(numbered: Engine) -> None:
+    for wanted, found in (
+        ("", [1000, 420, 42, 3]),  # the newest is the highest number, not the last text
+        ("42", [42, 420]),
+        ("4", [420, 42]),
+        ("1000", [1000]),
+        ("5", []),
+        ("007", []),
+        ("2026-01", [3]),
+        ("sueldos", [3]),
+        ("sueldos 3", [3]),
+    ):
+        assert (wanted, numbers(numbered, wanted)) == (wanted, found)
+        assert numbers(numbered, wanted, limit=1) == found[:1]
+
+
+def test_an_uuid_is_no_number(prod: Database) -> None:
+    prod.execute("""
+        CREATE TABLE liquidations (id uuid PRIMARY KEY, name text, period date);
+        INSERT INTO liquidations VALUES (gen_random_uuid(), 'Sueldos 42', NULL)
+    """)
+    for wanted in ("", "42", "sueldos"):
+        assert numbers(engine_of(prod), wanted) == []
+
+
 @pytest.fixture(scope="module")
 def million(_prod_databases: Databases) -> Iterator[Engine]:
     database = _prod_databases.take()
@@ -150,3 +203,28 @@ def test_the_oldest_of_a_million_is_found_where_there_is_time(million: Engine) -
 
 def test_when_the_time_is_over_what_was_found_is_the_answer(million: Engine) -> None:
     assert search(million, CATALOGUE, "1", timeout_seconds=1e-9)[0].id == 1
+
+
+def test_a_long_catalogue_that_numbers_in_text_is_searched_within_what_slack_waits(million: Engine) -> None:
+    with million.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TABLE in_text AS SELECT id::varchar(20), name, period FROM liquidations "
+            f"WHERE id > {MILLION - 100_000}"
+        )
+        connection.exec_driver_sql("ALTER TABLE in_text ADD PRIMARY KEY (id)")
+    in_text = Catalogue(TableName.parse("public.in_text"), "id", "name", period_column="period")
+    for wanted, first in (("", MILLION), ("923456", 923456), ("99999", 999999), ("liquidacion", MILLION)):
+        began = time.monotonic()
+        assert search(million, in_text, wanted)[0].id == first
+        assert time.monotonic() - began < SLACK_WAITS
+
+
+def test_when_the_time_is_over_for_a_catalogue_in_text_that_very_number_is_the_answer(
+    prod: Database,
+) -> None:
+    prod.execute("""
+        CREATE TABLE liquidations (id text PRIMARY KEY, name text, period date);
+        INSERT INTO liquidations VALUES ('42', 'Sueldos', NULL), ('420', 'Sueldos', NULL)
+    """)
+    found = search(engine_of(prod), CATALOGUE, "42", timeout_seconds=1e-9)
+    assert [entry.id for entry in found] == [42]

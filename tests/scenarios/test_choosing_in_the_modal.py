@@ -90,6 +90,30 @@ def test_a_hostile_name_in_the_catalogue_hides_no_other(scene: Scene) -> None:
     says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
 
 
+def test_a_catalogue_that_numbers_in_text_is_offered_and_what_is_no_number_there_hides_nothing(
+    office: Office, scene: Scene
+) -> None:
+    scene.seed(10)
+    office.prod.execute("""
+        ALTER TABLE liquidations RENAME TO numbered;
+        CREATE VIEW liquidations AS
+            SELECT id::varchar(20) AS id, name, period, kind, created_at FROM numbered
+            UNION ALL VALUES ('2026-01', 'Liquidación sin número', date '2026-01-01', 'mensual', now())
+    """)
+    try:
+        opened(scene, scene.bob)
+        line = f"{scene.liquidation} · {scene.name}"
+        assert offered(scene.bob, str(scene.liquidation)) == [line]
+        newest = [int(each.split()[0]) for each in offered(scene.bob, "")]
+        assert newest == sorted(newest, reverse=True)
+        assert offered(scene.bob, "sin número") == []
+        scene.bob.options(chooser.LIQUIDATION, str(scene.liquidation))
+        assert scene.bob.submit({chooser.LIQUIDATION: str(scene.liquidation)}).acked
+        says(scene, scene.bob, scene.name)
+    finally:
+        office.prod.execute("DROP VIEW liquidations; ALTER TABLE numbered RENAME TO liquidations")
+
+
 def test_what_can_not_be_copied_is_said_in_the_modal_and_nothing_can_be_pressed(scene: Scene) -> None:
     opened(scene, scene.bob)
     scene.bob.options(chooser.LIQUIDATION, "vacaciones")

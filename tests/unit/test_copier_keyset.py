@@ -61,3 +61,27 @@ def test_a_key_with_the_liquidation_in_it_names_rows_within_the_liquidation_only
     assert [each.name for each in keys.columns] == ["n"]
     assert not keys.across_liquidations
     assert keyset_of(liquidation, [number], [number]).across_liquidations
+
+
+def test_a_key_whose_type_has_operators_of_its_own_is_compared_by_these_column_by_column() -> None:
+    keys = keyset(
+        KeyColumn("a", "bigint"),
+        KeyColumn("b", "x.citext", by_bytes=True, operators='the "x"'),
+        KeyColumn("c", "date"),
+    )
+    own = 'OPERATOR("the ""x""".{})'
+    more, at_least = (own.format(sign) for sign in (">", ">="))
+    assert keys.within(42, KeyRange(2, ("1", "y", "2024-01-01"), None, 10)).as_string() == (
+        '"liq" = 42::bigint'
+        """ AND "a" OPERATOR("pg_catalog".>=) '1'::bigint"""
+        """ AND ("a" OPERATOR("pg_catalog".>) '1'::bigint OR"""
+        f""" ("b" COLLATE "C" {at_least} 'y'::x.citext AND ("b" COLLATE "C" {more} 'y'::x.citext OR"""
+        """ ("c" OPERATOR("pg_catalog".>) '2024-01-01'::date)))) AND "liq" <= 42::bigint"""
+    )
+    assert keys.one_of([("1", "y", "2024-01-01")]).as_string() == (
+        """EXISTS (SELECT FROM unnest('{1}'::text[], '{y}'::text[], '{2024-01-01}'::text[])"""
+        """ AS wanted("traspaso_key_0", "traspaso_key_1", "traspaso_key_2")"""
+        """ WHERE "a" OPERATOR("pg_catalog".=) "traspaso_key_0"::bigint"""
+        f""" AND "b" COLLATE "C" {own.format("=")} "traspaso_key_1"::x.citext"""
+        """ AND "c" OPERATOR("pg_catalog".=) "traspaso_key_2"::date)"""
+    )
