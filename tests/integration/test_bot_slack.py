@@ -22,8 +22,9 @@ from bot.messages.failures import explained
 from bot.slack import client
 from dev.guard import ROOT
 from dev.slack.client import LocalSlack
+from tests.copying import engine
 from tests.services import surface_of
-from tests.support import Clock
+from tests.support import Clock, Database
 from tests.tracking import Jobs
 
 CHANNEL = "C0PAYROLL"
@@ -32,8 +33,8 @@ MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
 COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
 
 
-def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine) -> Surface:
-    return surface_of(client(slack.bot_token, slack.api_url), jobs, consulta)
+def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine, prod: Engine | None = None) -> Surface:
+    return surface_of(client(slack.bot_token, slack.api_url), jobs, consulta, prod)
 
 
 def typed(app: App, slack: LocalSlack, command: str, text: str = "") -> str:
@@ -94,9 +95,17 @@ def test_what_is_no_number_is_said_below_the_field(slack: LocalSlack, jobs: Jobs
     assert "9223372036854775807" in answer["errors"][chooser.NUMBER]
 
 
-def test_a_number_that_prod_doesn_t_have_is_said_in_the_modal(slack: LocalSlack, jobs: Jobs) -> None:
-    jobs.run("CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id bigint)")
-    app = build_app(surface(slack, jobs, jobs.engine), client(slack.bot_token, slack.api_url))
+ITEMS = "CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id bigint)"
+
+
+def test_a_number_that_prod_doesn_t_have_is_said_in_the_modal(
+    slack: LocalSlack, jobs: Jobs, prod: Database
+) -> None:
+    prod.execute(ITEMS)
+    jobs.run(ITEMS)
+    app = build_app(
+        surface(slack, jobs, jobs.engine, engine(prod.url)), client(slack.bot_token, slack.api_url)
+    )
     answer = submitted(app, " 42 ", channel=CHANNEL)
     assert answer["response_action"] == "update"
     words = translator("en")("Neither prod nor consulta has rows for liquidation {id}.", id=42)
@@ -108,11 +117,12 @@ def test_a_number_that_prod_doesn_t_have_is_said_in_the_modal(slack: LocalSlack,
 
 
 def test_a_verdict_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
-    slack: LocalSlack, jobs: Jobs
+    slack: LocalSlack, jobs: Jobs, prod: Database
 ) -> None:
-    jobs.run("CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id bigint)")
+    prod.execute(ITEMS + "; INSERT INTO items VALUES (1, 42)")
+    jobs.run(ITEMS + "; TRUNCATE items; INSERT INTO items VALUES (1, 42)")
     clock = Clock()
-    parts = surface(slack, jobs, jobs.engine)
+    parts = surface(slack, jobs, jobs.engine, engine(prod.url))
     app = App(client=client(slack.bot_token, slack.api_url), token_verification_enabled=False)
 
     def later() -> float:
@@ -121,14 +131,14 @@ def test_a_verdict_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
 
     app.command("/copy-verify")(CopyVerify(parts, clock=later).command)
     assert typed(app, slack, "/copy-verify", "42") == ""
-    agree = translator("en")("Both sides of liquidation {id} agree: {rows}.", id=42, rows="0 rows")
+    agree = translator("en")("Both sides of liquidation {id} agree: {rows}.", id=42, rows="1 row")
     [message] = slack.wait_for(lambda: slack.user("U0BOB").messages("D0BOB"))
     assert agree in message.plain
     assert len(slack.calls("response_url")) == 1
 
 
 def test_a_comparison_that_the_end_of_the_bot_breaks_off_says_so(slack: LocalSlack, jobs: Jobs) -> None:
-    jobs.run("CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id bigint)")
+    jobs.run(ITEMS)
     parts = surface(slack, jobs, jobs.engine)
     app = build_app(parts, client(slack.bot_token, slack.api_url))
     with jobs.engine.begin() as connection:
