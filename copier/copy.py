@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -26,6 +27,7 @@ from copier.comparison import compared
 from copier.digest import Comparison, Proof
 from copier.errors import NoUsableKey, Permanent, Side
 from copier.failure import failures_of
+from copier.fingerprint import Fingerprint
 from copier.keyset import KeyRange
 from copier.pace import Pace
 from copier.parallel import side_by_side
@@ -89,6 +91,7 @@ class Copy:
         self._snapshot = self._moment_of(prod, "prod")
         try:
             self._source, self._into = self._fit(spec, liquidation_id)
+            self.fingerprint = Fingerprint.of(self._source, self._into)
         except BaseException:
             self.close()
             raise
@@ -108,19 +111,18 @@ class Copy:
             target.close()
 
     def plan(self) -> Plan:
-        """Counts the liquidation in the snapshot, once.
+        """Counts the liquidation in the snapshot, and what consulta holds of it beside that, once.
 
         Raises:
             NoUsableKey: prod holds rows whose key is NULL; they would lie in no range.
         """
         if self._plan is None:
-            with failures_of("prod"):
+            with ThreadPoolExecutor(1) as other_side, failures_of("prod"):
+                held = other_side.submit(self._targets[0].count, self._into)
                 total = run(self._snapshot.connection, statements.count(self._source)).scalar_one()
-            if self._source.key_may_be_null:
-                self._refuse_rows_without_key()
-            with self._targets[0].transaction() as connection:
-                holds = run(connection, statements.any_row(self._into)).scalar_one()
-            self._plan = Plan(self._snapshot.as_of, int(total), bool(holds))
+                if self._source.key_may_be_null:
+                    self._refuse_rows_without_key()
+            self._plan = Plan(self._snapshot.as_of, int(total), held.result())
         return self._plan
 
     def chunks(self, record: Record = record_nothing, *, hashed: bool = True) -> Generator[Chunk, None, None]:

@@ -39,11 +39,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``total`` rows in prod at ``as_of``; whether consulta ``holds`` any row of the liquidation."""
+    """``total`` rows in prod at ``as_of``; ``held`` rows of the liquidation in consulta just then."""
 
     as_of: datetime
     total: int
-    holds: bool
+    held: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether consulta has any row of it."""
+        return self.held > 0
 
 
 @dataclass(frozen=True, slots=True)

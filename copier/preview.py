@@ -19,6 +19,7 @@ from copier import settings, statements
 from copier.catalog import Column, Table, read_table
 from copier.errors import Side, Transient
 from copier.failure import failures_of
+from copier.fingerprint import Fingerprint
 from copier.keyset import number_literal
 from copier.names import TableName, quoted
 from copier.session import milliseconds, open_read_only, run, shut
@@ -40,6 +41,11 @@ class Count:
     rows: int | None
     exact: bool
 
+    @property
+    def known(self) -> int | None:
+        """The rows where they were counted; an estimate says nothing for certain."""
+        return self.rows if self.exact else None
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -51,7 +57,10 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it doesn't tell."""
+    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it doesn't tell.
+
+    ``fingerprint`` is what a copy would be made of.
+    """
 
     exists: bool | None
     label: str | None
@@ -59,6 +68,7 @@ class Preview:
     in_consulta: Count
     advice: tuple[Advice, ...]
     changed_at: datetime | None = None
+    fingerprint: Fingerprint | None = None
 
 
 def preview(
@@ -98,6 +108,7 @@ def preview(
                 for advice in _advice(table, side)
             ),
             changed_at=changed_at,
+            fingerprint=Fingerprint.of(rows, held_rows),
         )
 
 

@@ -54,12 +54,6 @@ def estimate(rows: Slice) -> sql.Composable:
     )
 
 
-def any_row(rows: Slice) -> sql.Composable:
-    return sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(
-        rows.table.identifier, rows.keys.whole(rows.liquidation_id)
-    )
-
-
 def declare(rows: Slice) -> sql.Composable:
     """Opens the cursor over the keys in order: an index-only scan where there is an index for it.
 

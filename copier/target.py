@@ -13,9 +13,10 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy import Connection, Engine, text
 
-from copier import settings
+from copier import settings, statements
 from copier.failure import failures_of
-from copier.session import connected, driver_of, milliseconds, shut
+from copier.session import connected, driver_of, milliseconds, run, shut
+from copier.slices import Slice
 
 _CHUNK = (
     "set_config('lock_timeout', :lock_timeout, true), "
@@ -63,6 +64,10 @@ class Target:
             self.connection.exec_driver_sql(settings.ONE_MOMENT)
             self._settle()
             yield self.connection
+
+    def count(self, rows: Slice) -> int:
+        with self.transaction() as connection:
+            return int(run(connection, statements.count(rows)).scalar_one())
 
     def _settle(self) -> None:
         self.connection.execute(self._begin, self._values)
