@@ -35,7 +35,7 @@ LOST = Failure("connection", "the connection to prod was lost", side="prod")
 
 CHART_SECONDS = 300.0
 
-PLAN = Plan(datetime.now(UTC), total=8, holds=True)
+PLAN = Plan(datetime.now(UTC), total=8, held=8)
 
 
 class Jobs:

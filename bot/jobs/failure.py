@@ -47,7 +47,10 @@ CONDITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """``code`` names the class of the error; ``sentence`` is English, for the row and the log."""
+    """``code`` names the class of the error; ``sentence`` is English, for the row and the log.
+
+    ``command`` is what to write in Slack next.
+    """
 
     code: str
     sentence: str
@@ -56,6 +59,7 @@ class Failure:
     column: str | None = None
     constraint: str | None = None
     sqlstate: str | None = None
+    command: str | None = None
     lines: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:

@@ -172,7 +172,7 @@ def test_ctrl_c_cancels_at_a_chunk_s_end(shell: Shell) -> None:
         process = shell.begin("copy", "42")
         waiting = (
             "SELECT 1 FROM pg_stat_activity "
-            "WHERE application_name LIKE 'traspaso job %' AND wait_event_type = 'Lock'"
+            "WHERE application_name LIKE 'traspaso % job %' AND wait_event_type = 'Lock'"
         )
         deadline = time.monotonic() + 20
         while not shell.sides.consulta.rows(waiting):

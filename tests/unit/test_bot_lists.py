@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bot.jobs.panel import Filters, PanelSnapshot
 from bot.jobs.snapshot import Freeze, Person
 from bot.jobs.statuses import Approval, Status
+from bot.jobs.terms import Terms
 from bot.messages import home, status
 from dev.slack.plain import plain
 from tests.shown import EN, ES, NOW, SHAPES, check, check_view, job, names
@@ -59,7 +60,9 @@ def test_app_home_takes_any_jobs_and_names(shapes: list[dict[str, Any]], name: s
         for number, shape in enumerate(shapes, 1)
     ]
     waiting = [
-        dataclasses.replace(each, approval=Approval.WAITING, previewed=each.id)
+        dataclasses.replace(
+            each, approval=Approval.WAITING, terms=Terms(each.id, None, removal_confirmed=False)
+        )
         for each in jobs
         if each.status is Status.PENDING
     ]
