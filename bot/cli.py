@@ -189,6 +189,7 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
         if job is None or not job.status.is_live:
             break
         if job.waits_for_somebody:
+            display.finish(job)
             raise Stopped(asks(job), FAILED)
         display.show(job)
         if ended.outcome is Outcome.RETRY and stop.wait(ended.seconds):

@@ -116,6 +116,16 @@ def test_a_copy_s_own_people_count_in_the_place_of_the_global_ones(slack: LocalS
     assert asked.who_may(SHARED) == ["<!subteam^S0ADMINS>"]
 
 
+def test_what_somebody_may_surely_not_run_includes_what_nobody_knows(slack: LocalSlack) -> None:
+    asked = by_copy(slack, SHARED, OWN)
+    names = {"items", "notes", "renamed"}
+    assert asked.not_for("U0ANA", names) == {"notes", "renamed"}
+    assert asked.not_for("U0CARLA", names) == {"items", "renamed"}
+    slack.fault("usergroups.users.list", status=500)
+    # Slack doesn't say it now: then it isn't sure, but of an unknown copy it is.
+    assert by_copy(slack, SHARED).not_for("U0ANA", {"items", "renamed"}) == {"renamed"}
+
+
 def test_what_starts_nothing_is_for_everybody_who_may_run_any_copy(slack: LocalSlack) -> None:
     asked = by_copy(slack, SHARED, OWN)
     assert asked.may_use("U0CARLA").allowed
