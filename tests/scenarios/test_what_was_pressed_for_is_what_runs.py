@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -370,6 +372,21 @@ def test_a_copy_that_the_bot_doesn_t_know_by_its_name_can_be_neither_approved_no
         said = scene.press_on_card(scene.bob, card, action)
         assert words in said
         assert f"traspaso cancel {job_id}" in said
+    for action in (PAUSE_ACTION, RESUME_ACTION, RETRY_ACTION, CONFIRM_ACTION):
+        before = len(scene.private(scene.bob))
+        scene.bob.press(with_button(card, action), action, stale=True)
+        scene.slack.wait_for(lambda before=before: len(scene.private(scene.bob)) > before)
+        assert words in scene.private(scene.bob)[-1].plain
+    scene.bob.press(with_button(card, DETAILS_ACTION), DETAILS_ACTION, stale=True)
+    scene.slack.wait_for(lambda: (modal := scene.bob.modal()) is not None and words in modal.plain)
     job = scene.job(job_id)
     assert (job["status"], job["approval"]) == ("pending", "waiting")
     assert scene.events(job_id) == ["requested"]
+
+
+def with_button(card: Message, action_id: str) -> Message:
+    """The same card as it would be with this button in the place of its first."""
+    blocks = json.loads(json.dumps(card.blocks))
+    [row] = [block for block in blocks if block["type"] == "actions"]
+    row["elements"][0]["action_id"] = action_id
+    return replace(card, blocks=blocks)
