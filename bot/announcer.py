@@ -20,6 +20,7 @@ from bot.i18n import Translator
 from bot.jobs.cards import Cards
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
+from bot.messages.asking import asks
 from bot.messages.blocks import Message
 from bot.messages.card import card
 from bot.messages.ending import reply
@@ -112,15 +113,20 @@ class Announcer:
                 return job.message_ts
         return self._post_card(job, look_first=look_first)
 
+    def ask(self, job: JobSnapshot, *, look_first: bool) -> None:
+        """The card with the question on it, and the threaded reply to whoever has to answer."""
+        if job.question is None:
+            raise ValueError(f"job {job.id} asks nothing")
+        ts = self.show_card(job, look_first=look_first)
+        message = asks(job, job.question, self._t)
+        self._reply(job, message, f"question-{job.attempt}", ts, look_first=look_first)
+
     def finish(self, job: JobSnapshot, *, look_first: bool) -> None:
         """The final card, unpinned, and the threaded reply."""
         ts = self.show_card(job, look_first=look_first)
-        channel = _channel(job)
         self._unpin(job, ts)
         part = f"ending-{job.attempt}-{job.status}"
-        if look_first and find(self._client, job, part, thread_ts=ts):
-            return
-        self._post(channel, reply(job, self._t), job, part, thread_ts=ts)
+        self._reply(job, reply(job, self._t), part, ts, look_first=look_first)
         self._shown.pop(job.id, None)
 
     def open_direct_message(self, user_id: str) -> str:
@@ -153,6 +159,12 @@ class Announcer:
             self._links.clear()
         self._links[card] = str(answer["permalink"])
         return self._links[card]
+
+    def _reply(self, job: JobSnapshot, message: Message, part: str, ts: str, *, look_first: bool) -> None:
+        """Posts it in the card's thread, unless it is there already."""
+        if look_first and find(self._client, job, part, thread_ts=ts):
+            return
+        self._post(_channel(job), message, job, part, thread_ts=ts)
 
     def _post_card(self, job: JobSnapshot, *, look_first: bool) -> str:
         channel = _channel(job)
@@ -217,4 +229,4 @@ def _channel(job: JobSnapshot) -> str:
 
 def _told(job: JobSnapshot) -> tuple[object, ...]:
     """What is told by the outbox, and not only by the next edit."""
-    return job.status, job.wish, job.freeze
+    return job.status, job.wish, job.freeze, job.approval, job.question

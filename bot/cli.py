@@ -20,9 +20,11 @@ from bot import logs, services
 from bot.cli_control import COMMANDS
 from bot.config import Need, Settings
 from bot.errors import AlreadyRunning, Frozen
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import SHELL, JobSnapshot
 from bot.jobs.statuses import Status
 from bot.jobs.store import Request, Requester
+from bot.jobs.terms import Terms
+from bot.messages.outlook import removes_everything
 from bot.services import Databases
 from bot.shell import (
     COMPLETED,
@@ -30,6 +32,7 @@ from bot.shell import (
     INTERRUPTED,
     Number,
     Stopped,
+    asks,
     checked,
     chosen_copy,
     looked,
@@ -38,7 +41,7 @@ from bot.shell import (
     shell_translator,
     told,
 )
-from bot.terminal import Bar, Display, JsonLines, approval_line, print_json, print_table
+from bot.terminal import Bar, Display, JsonLines, approval_line, plain, print_json, print_table, question_line
 from bot.terminal_sides import Verdict, print_preview
 from bot.work.runner import Outcome
 from bot.work.stopping import Stop, StopSwitch
@@ -67,7 +70,7 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
     seen = looked(parts, settings, chosen, liquidation)
     if words := refusal(seen, liquidation, remove=remove):
         raise Stopped(words, FAILED)
-    if chosen.needs_approval(seen.in_prod.rows, seen.in_consulta.rows):
+    if chosen.needs_approval(seen.in_prod.known, seen.in_consulta.known):
         raise Stopped(
             f"copying liquidation {liquidation} needs the approval of a second person, which only Slack can "
             f"ask for: write `/copy-liquidation {liquidation} {chosen.name}` there",
@@ -77,8 +80,11 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
         spec=chosen.spec,
         liquidation_id=liquidation,
         label=seen.label,
-        previewed=seen.in_prod.rows,
-        requester=Requester("shell", getpass.getuser(), getpass.getuser()),
+        terms=Terms(
+            seen.in_prod.rows, seen.in_consulta.known, removal_confirmed=remove and removes_everything(seen)
+        ),
+        fingerprint=seen.fingerprint,
+        requester=Requester(SHELL, getpass.getuser(), getpass.getuser()),
     )
     try:
         job_id, _ = parts.store.create(request)
@@ -147,9 +153,10 @@ def status(job: int | None, as_json: bool) -> None:
         return
     print_table(jobs, shell_translator())
     if job is not None:
-        for line in (approval_line(jobs[0], shell_translator()), jobs[0].error_message):
+        t = shell_translator()
+        for line in (approval_line(jobs[0], t), question_line(jobs[0], t), jobs[0].error_message):
             if line:
-                click.echo(line)
+                click.echo(plain(line))
 
 
 @main.command()
@@ -184,6 +191,9 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
             job = parts.store.snapshot(job_id)
         if job is None or not job.status.is_live:
             break
+        if job.waits_for_somebody:
+            display.finish(job)
+            raise Stopped(asks(job), FAILED)
         display.show(job)
         if ended.outcome is Outcome.RETRY and stop.wait(ended.seconds):
             raise Stopped(f"job {job_id} stays pending: a worker will take it", INTERRUPTED)

@@ -1,4 +1,4 @@
-"""``traspaso pause | resume | cancel | retry | freeze | unfreeze``: the buttons and the freeze, in a shell.
+"""``traspaso pause | resume | cancel | retry | confirm | freeze | unfreeze``: buttons and freeze, in a shell.
 
 A worker takes what is to go on within seconds: its sweep finds it. Cards in Slack are told as well.
 """
@@ -12,14 +12,15 @@ import click
 
 from bot import services
 from bot.config import Need
-from bot.errors import AlreadyRunning
+from bot.errors import AlreadyRunning, UnknownJob
 from bot.jobs.control import Became, Control, Effect
 from bot.jobs.freezes import Freezes
+from bot.jobs.snapshot import SHELL
 from bot.jobs.store import Requester
 from bot.messages.card import doing, state
-from bot.messages.naming import SHELL, frozen_by
+from bot.messages.naming import frozen_by
 from bot.services import Databases
-from bot.shell import FAILED, Number, Stopped, checked, settings_for, shell_translator, told
+from bot.shell import FAILED, Number, Stopped, asks, checked, settings_for, shell_translator, told
 from bot.terminal import bare_name, plain
 
 JOB = click.argument("job", type=Number())
@@ -54,6 +55,23 @@ def retry(job: int) -> None:
 
 
 @click.command()
+@JOB
+def confirm(job: int) -> None:
+    """Agrees to the numbers that JOB asks about, so that a worker copies them."""
+    parts = _parts()
+    with told():
+        found = parts.store.snapshot(job)
+        if found is None:
+            raise UnknownJob(job)
+    if found.waits_for_approval:
+        raise Stopped(asks(found), FAILED)
+    if found.question is None or not found.waits_for_confirmation:
+        raise Stopped(f"job {job} is {state(found, shell_translator())} and asks nothing", FAILED)
+    numbers = found.question.numbers
+    _do(job, lambda control, who: control.confirm(job, who, numbers))
+
+
+@click.command()
 @click.argument("reason", nargs=-1)
 def freeze(reason: tuple[str, ...]) -> None:
     """Stops all copies at the end of their chunk and refuses new ones, until `traspaso unfreeze`."""
@@ -77,7 +95,7 @@ def unfreeze() -> None:
     click.echo(f"Copies run again; {len(lifted.waiting)} of them waited.")
 
 
-COMMANDS = (pause, resume, cancel, retry, freeze, unfreeze)
+COMMANDS = (pause, resume, cancel, retry, confirm, freeze, unfreeze)
 
 
 def who() -> Requester:
@@ -93,7 +111,7 @@ def _do(job_id: int, deed: Callable[[Control, Requester], Effect]) -> None:
     except AlreadyRunning as running:
         raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
     t = shell_translator()
-    if effect.became is Became.NOT_NOW:
+    if effect.became in {Became.NOT_NOW, Became.NOT_YOURS, Became.STALE}:
         raise Stopped(f"job {job_id} is {state(effect.job, t)}: nothing was changed", FAILED)
     name = t("Job {id}", id=job_id)
     click.echo(f"{name}: {plain(doing(effect.job, t, bare_name))}")

@@ -90,6 +90,10 @@ class Courier:
                 self._announcer.show_card(job, look_first=look_first or again)
             case Kind.UPDATE:
                 self._announcer.update(job)
+            case Kind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
+                self._announcer.ask(job, look_first=look_first)
+            case Kind.QUESTION:
+                log.info("job %s: the question of attempt %s is answered", job.id, due.attempt)
             case Kind.ENDING if job.status.is_live or due.attempt != job.attempt:
                 log.info("job %s: the end of attempt %s is told no more: it goes on", job.id, due.attempt)
             case Kind.ENDING:

@@ -140,7 +140,7 @@ class Panel:
 
     def _view_for(self, watcher: Watcher) -> View:
         t = self._people.language_of(watcher.user_id)
-        verdict = self._permissions.may_copy(watcher.user_id)
+        verdict = self._permissions.may_use(watcher.user_id)
         if verdict.reason is not None:
             return home.cannot_check(verdict.reason, t)
         if not verdict.allowed:

@@ -31,6 +31,14 @@ class Verdict:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Groups and single users, as the configuration writes them."""
+
+    groups: tuple[str, ...]
+    users: tuple[str, ...]
+
+
 class Permissions:
     """Answers whether somebody may copy, and who may."""
 
@@ -55,22 +63,28 @@ class Permissions:
         """The groups that may run each copy that doesn't name its own people."""
         return [_shown(name) for name in self._slack.admin_groups]
 
-    def groups_of(self, copy: CopySection | None) -> list[str]:
-        """The groups of a copy, as a message shows them: a mention for an id, the handle for a handle."""
-        return [_shown(name) for name in self._lists(copy)[0]]
-
     def listed(self, copy: CopySection) -> list[str]:
         """Groups and single users, as the configuration writes them."""
-        groups, users = self._lists(copy)
-        return groups + users
+        return [*self._of(copy).groups, *self._of(copy).users]
 
     def who_may(self, copy: CopySection) -> list[str]:
         """Groups and single users, as a message shows them."""
-        return self.groups_of(copy) + [f"<@{user}>" for user in self._lists(copy)[1]]
+        return who_may(self._slack, copy)
 
-    def may_copy(self, user_id: str, copy: CopySection | None = None, *, anew: bool = False) -> Verdict:
-        """Whether somebody may run this copy; without one, any. ``anew`` believes no earlier answer."""
-        groups, users = self._lists(copy)
+    def may_run(self, user_id: str, copy: CopySection, *, anew: bool = False) -> Verdict:
+        """Whether somebody may run this copy. ``anew`` believes no earlier answer."""
+        return self._verdict(user_id, self._of(copy), anew=anew)
+
+    def may_use(self, user_id: str, *, anew: bool = False) -> Verdict:
+        """Whether somebody may run any of the copies: for what concerns none in particular."""
+        own = [each for each in self._copies if each.names_its_people]
+        groups = [*self._slack.admin_groups, *(name for each in own for name in each.allowed_groups)]
+        users = [*self._slack.admin_users, *(name for each in own for name in each.allowed_users)]
+        people = _People(tuple(dict.fromkeys(groups)), tuple(dict.fromkeys(users)))
+        return self._verdict(user_id, people, anew=anew)
+
+    def _verdict(self, user_id: str, people: _People, *, anew: bool) -> Verdict:
+        groups, users = people.groups, people.users
         names = [_shown(name) for name in groups]
         if user_id in users:
             return Verdict(True, names)
@@ -84,20 +98,13 @@ class Permissions:
         return Verdict(False, names, reason)
 
     def not_for(self, user_id: str, names: Collection[str]) -> frozenset[str]:
-        """Those among the copies of these names that somebody surely may not run."""
-        verdicts = {copy.name: self.may_copy(user_id, copy) for copy in self._copies if copy.name in names}
-        return frozenset(name for name, each in verdicts.items() if not each.allowed and each.reason is None)
+        """Those among the copies of these names that somebody surely may not run, the unknown included."""
+        verdicts = {copy.name: self.may_run(user_id, copy) for copy in self._copies if copy.name in names}
+        refused = {name for name, each in verdicts.items() if not each.allowed and each.reason is None}
+        return frozenset(refused | (set(names) - verdicts.keys()))
 
-    def _lists(self, copy: CopySection | None) -> tuple[list[str], list[str]]:
-        """Groups and users of a copy; for None those of all of them, and the global ones."""
-        if copy is None:
-            own = [each for each in self._copies if each.names_its_people]
-            groups = [*self._slack.admin_groups, *(name for each in own for name in each.allowed_groups)]
-            users = [*self._slack.admin_users, *(name for each in own for name in each.allowed_users)]
-            return list(dict.fromkeys(groups)), list(dict.fromkeys(users))
-        if copy.names_its_people:
-            return list(copy.allowed_groups), list(copy.allowed_users)
-        return list(self._slack.admin_groups), list(self._slack.admin_users)
+    def _of(self, copy: CopySection) -> _People:
+        return _people_of(self._slack, copy)
 
     def _members_of(self, name: str, *, anew: bool) -> frozenset[str]:
         with self._lock:
@@ -118,6 +125,18 @@ class Permissions:
         found = self._ids[1].get(name.removeprefix("@"))
         # Slack's own answer to a group that isn't there, for a handle as for an id.
         return found or name
+
+
+def who_may(slack: SlackSection, copy: CopySection) -> list[str]:
+    """The groups and single users of a copy, as a message shows them."""
+    people = _people_of(slack, copy)
+    return [*(_shown(name) for name in people.groups), *(f"<@{user}>" for user in people.users)]
+
+
+def _people_of(slack: SlackSection, copy: CopySection) -> _People:
+    if copy.names_its_people:
+        return _People(copy.allowed_groups, copy.allowed_users)
+    return _People(slack.admin_groups, slack.admin_users)
 
 
 def _shown(name: str) -> str:

@@ -16,6 +16,7 @@ from bot.config import Need, Settings
 from bot.config_file import CopySection
 from bot.errors import BotError
 from bot.i18n import Translator, translator
+from bot.jobs.snapshot import JobSnapshot
 from bot.messages.outlook import removes_everything
 from bot.services import Databases
 from copier import Count, Preview
@@ -72,6 +73,20 @@ def chosen_copy(settings: Settings, name: str | None) -> CopySection:
         names = ", ".join(each.name for each in settings.file.copies)
         raise click.UsageError(f"there is no copy named {name!r}; configured: {names}")
     return chosen
+
+
+def asks(job: JobSnapshot) -> str:
+    """What ends a command that has nothing left to do before somebody has answered the job."""
+    question = job.question
+    if job.waits_for_approval or question is None:
+        return f"job {job.id} waits for a second person's approval, which only Slack can ask for"
+    shown = "unknown" if question.shown_in_prod is None else f"{question.shown_in_prod:,}"
+    shown_there = "unknown" if question.shown_in_consulta is None else f"{question.shown_in_consulta:,}"
+    return (
+        f"nothing was written: rows shown were {shown} in prod and {shown_there} in consulta, and now they "
+        f"are {question.in_prod:,} and {question.in_consulta:,}; `traspaso confirm {job.id}` has it copied "
+        f"so, `traspaso cancel {job.id}` ends it"
+    )
 
 
 class Stopped(click.ClickException):

@@ -20,6 +20,7 @@ from bot.messages.blocks import escaped
 from bot.messages.card import doing, progress, state
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
+from bot.messages.terms import asked
 
 
 class Display(Protocol):
@@ -113,7 +114,10 @@ def as_json(job: JobSnapshot) -> dict[str, Any]:
         "error": job.error,
         "error_message": job.error_message,
         "requested_by": job.requester_name,
-        "previewed_records": job.previewed,
+        "previewed_records": job.terms.in_prod,
+        "previewed_target_records": job.terms.in_consulta,
+        "removal_confirmed": job.terms.removal_confirmed,
+        "question": job.question.as_json() if job.question else None,
         "approval": job.approval,
         "approval_by": job.approval_by.name if job.approval_by else None,
         "approval_at": moment(job.approval_at),
@@ -194,6 +198,16 @@ def approval_line(job: JobSnapshot, t: Translator) -> str | None:
             return t("Rejected by {name}, {moment}.", name=by, moment=when)
         case Approval.EXPIRED:
             return t("Nobody approved it until {moment}.", moment=when)
+
+
+def question_line(job: JobSnapshot, t: Translator) -> str | None:
+    """Why a job asks again, and how to answer in a shell; None for one that asks nothing."""
+    if job.question is None or not job.waits_for_somebody:
+        return None
+    words = asked(job.question, t)
+    if job.waits_for_approval:
+        return words
+    return f"{words} " + t("`{command}` confirms it.", command=f"traspaso confirm {job.id}")
 
 
 def bare_name(person: Person) -> str:

@@ -6,6 +6,7 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 from copier.copy import Copy
 from copier.difference import Counts
 from copier.digest import Comparison, Counted, Digest, Proof
+from copier.fingerprint import Fingerprint
 from copier.names import TableName
 from copier.plan import Chunk, Limits, Plan, cores
 from copier.preview import Advice, Count, Preview, is_known, preview
@@ -25,6 +26,7 @@ __all__ = [
     "Counts",
     "Digest",
     "Entry",
+    "Fingerprint",
     "Limits",
     "Plan",
     "Preview",

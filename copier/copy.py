@@ -28,6 +28,7 @@ from copier.comparison import compared
 from copier.digest import Comparison, Counted, Proof
 from copier.errors import NoUsableKey, Permanent, Side
 from copier.failure import failures_of
+from copier.fingerprint import Fingerprint
 from copier.keyset import KeyRange
 from copier.names import TableName
 from copier.pace import Pace
@@ -94,6 +95,7 @@ class Copy:
         self._snapshot = self._moment_of(prod, "prod", spec.source_table)
         try:
             self._source, self._into = self._fit(spec, liquidation_id)
+            self.fingerprint = Fingerprint.of(self._source, self._into)
         except BaseException:
             self.close()
             raise
@@ -122,11 +124,12 @@ class Copy:
             with ThreadPoolExecutor(1) as other_side:
                 held = other_side.submit(self._held)
                 total = self._ask_prod(statements.count(self._source))
-                self._plan = Plan(self._snapshot.as_of, total, held.result())
+                plan = Plan(self._snapshot.as_of, total, held.result())
             if self._source.key_may_be_null:
                 _refuse_null_keys(self._source, self._ask_prod(statements.count_without_key(self._source)))
             if self._source.key_may_repeat and self._into.key_may_repeat:
                 self._refuse_repeated_keys()
+            self._plan = plan
         return self._plan
 
     def chunks(self, record: Record = record_nothing, *, hashed: bool = True) -> Generator[Chunk, None, None]:

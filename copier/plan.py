@@ -39,7 +39,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``total`` rows in prod at ``as_of``; ``held`` rows of the liquidation in consulta now."""
+    """``total`` rows in prod at ``as_of``; ``held`` rows of the liquidation in consulta just then."""
 
     as_of: datetime
     total: int
@@ -47,6 +47,7 @@ class Plan:
 
     @property
     def holds(self) -> bool:
+        """Whether consulta has any row of it."""
         return self.held > 0
 
 

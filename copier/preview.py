@@ -20,6 +20,7 @@ from copier import settings, statements
 from copier.catalog import Column, Table, read_table
 from copier.errors import Side, Transient
 from copier.failure import failures_of
+from copier.fingerprint import Fingerprint
 from copier.names import TableName, quoted
 from copier.numbers import Number
 from copier.same_table import refuse_same_table
@@ -47,6 +48,11 @@ class Count:
     rows: int | None
     exact: bool
 
+    @property
+    def known(self) -> int | None:
+        """The rows where they were counted; an estimate says nothing for certain."""
+        return self.rows if self.exact else None
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -63,6 +69,7 @@ class Preview:
     ``taken`` are the rows of other liquidations in consulta that have a key of this one: prod no longer holds
     them there. ``triggers`` of consulta fire before each row that is written, and may alter it.
     ``large_object_columns`` point to large objects of prod, or seem to: what they point to isn't copied.
+    ``fingerprint`` is what a copy would be made of.
     """
 
     exists: bool | None
@@ -74,6 +81,7 @@ class Preview:
     taken: Count = Count(0, exact=True)
     triggers: tuple[str, ...] = ()
     large_object_columns: tuple[str, ...] = ()
+    fingerprint: Fingerprint | None = None
 
 
 def preview(
@@ -119,6 +127,7 @@ def preview(
             taken=_taken(ours, theirs, rows, held_rows) if in_prod.exact else Count(0, exact=False),
             triggers=tuple(each.name for each in target.relations.triggers if each.before),
             large_object_columns=ours.read(lambda connection: _large_object_columns(connection, source)),
+            fingerprint=Fingerprint.of(rows, held_rows),
         )
 
 

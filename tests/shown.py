@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bot.i18n import translator
 from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
+from bot.jobs.terms import Question, Reason, Terms
 from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.messages.outlook import Outlook
@@ -129,8 +130,15 @@ ASKED = {
     "approval": Approval.WAITING,
     "approval_until": NOW + timedelta(hours=24),
     "approvers": ("<!subteam^S0ADMINS>", "<@U0CARLA>"),
-    "previewed": 200_000,
+    "terms": Terms(200_000, 150, removal_confirmed=False),
 }
+QUESTIONS = [
+    Question(Reason.MOVED, 150_500, 0, 500, 0),
+    Question(Reason.APPROVAL, 2**63 - 1, 2**63 - 1, None, None),
+    Question(Reason.REMOVAL, 0, 2**63 - 1, 500, None),
+    Question(Reason.SURPLUS, 500, 900, 500, 20),
+    Question(Reason.MOVED, 0, 0, 500, 0),
+]
 ANSWERED = {"approval_by": BOB, "approval_at": NOW}
 
 
@@ -201,6 +209,18 @@ SHAPES = [
     {"status": Status.PENDING, "phase": None, "error": {"code": "worker_lost", "seconds": 61}},
     {"status": Status.PENDING, "phase": None, "error": {"code": "lock", "side": "consulta"}},
     {"status": Status.CANCELLED, "phase": None, "finished_at": NOW, "stopped_by": BOB},
+    {"status": Status.PENDING, **UNSTARTED, **ASKED, "terms": Terms(0, 300, removal_confirmed=True)},
+    {"status": Status.PENDING, **UNSTARTED, **ASKED, "terms": Terms(None, None, removal_confirmed=False)},
+    *({"status": Status.PENDING, **UNSTARTED, "question": question} for question in QUESTIONS),
+    *({"status": Status.PENDING, **UNSTARTED, **ASKED, "question": question} for question in QUESTIONS),
+    {"status": Status.PENDING, **UNSTARTED, "question": QUESTIONS[0], "freeze": FREEZE},
+    {
+        "status": Status.CANCELLED,
+        **UNSTARTED,
+        "question": QUESTIONS[0],
+        "stopped_by": BOB,
+        "finished_at": NOW,
+    },
 ]
 
 
@@ -217,9 +237,15 @@ def check_view(view: dict[str, Any]) -> None:
         assert "<https://evil" not in text
 
 
+#: What an event says beside who and when, where that has a form of its own.
+DETAILS: dict[str, dict[str, Any]] = {
+    "asked_again": QUESTIONS[0].as_json(),
+    "confirmed": {"in_prod": 150_500, "in_consulta": 0},
+}
 EVENTS = [
     *("requested", "claimed", "released", "frozen", "worker_lost", "retry", "failed", "completed"),
     *("approved", "rejected", "approval_expired", "permission_not_known"),
+    *("asked_again", "confirmed"),
     *("pause_requested", "paused", "resumed", "cancel_requested", "cancelled", "retried"),
 ]
 

@@ -11,10 +11,9 @@ from bot.commands import parsing
 from bot.commands.surface import Surface, answer, told, user_of
 from bot.i18n import Translator
 from bot.jobs.approvals import Outcome
-from bot.messages import approval
+from bot.messages import approval, presses, terms
 from bot.messages.approval import APPROVE_ACTION, REJECT_ACTION
 from bot.messages.blocks import Message
-from bot.messages.naming import COPY_COMMAND
 
 log = logging.getLogger(__name__)
 
@@ -43,30 +42,33 @@ class FourEyes:
     def _answer(self, body: dict[str, Any], respond: Respond, *, says_yes: bool) -> None:
         team_id, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
-        pressed = str(body["actions"][0].get("value"))
-        message = told(lambda: self._decide(pressed, team_id, user_id, t, says_yes=says_yes), t)
+        value = str(body["actions"][0].get("value"))
+        message = told(lambda: self._decide(value, team_id, user_id, t, says_yes=says_yes), t)
         if "response_url" in body:
             answer(respond, message)
         else:  # pressed on App Home
             self._surface.tell(user_id, message)
 
-    def _decide(self, pressed: str, team_id: str, user_id: str, t: Translator, *, says_yes: bool) -> Message:
+    def _decide(self, value: str, team_id: str, user_id: str, t: Translator, *, says_yes: bool) -> Message:
         surface = self._surface
+        pressed, numbers = terms.pressed(value)
         job_id = parsing.number(pressed)
         job = surface.store.snapshot(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return approval.no_such(pressed, t)
-        copy = surface.copy_named(job.copy_name)
-        if refusal := surface.refusal(COPY_COMMAND, user_id, t, copy=copy, anew=True):
+        if refusal := surface.refusal_of_press(job, user_id, t):
             return refusal
         by = surface.people.requester(team_id, user_id)
-        decide = surface.approvals.approve if says_yes else surface.approvals.reject
-        decision = decide(job_id, by)
+        approvals = surface.approvals
+        decision = approvals.approve(job_id, by, numbers) if says_yes else approvals.reject(job_id, by)
         match decision.outcome:
             case Outcome.UNKNOWN:
                 return approval.no_such(pressed, t)
             case Outcome.OWN:
                 return approval.own(job, t)
+            case Outcome.STALE:
+                surface.wake_courier()
+                return presses.stale(decision.job or job, surface.announcer.link(job), t)
             case Outcome.LATE:
                 return approval.too_late(decision.job or job, t)
             case Outcome.DONE:

@@ -153,9 +153,9 @@ class Choosing:
 
     def _choose(self, carried: Carried, user_id: str, t: Translator) -> View | Message:
         surface = self._surface
-        if refusal := surface.refusal(COMMAND, user_id, t):
+        if refusal := surface.refusal_to_use(COMMAND, user_id, t):
             return refusal
-        refusals = {each: surface.refusal(COMMAND, user_id, t, copy=each) for each in surface.file.copies}
+        refusals = {each: surface.refusal_to_run(COMMAND, user_id, each, t) for each in surface.file.copies}
         permitted = [copy.name for copy, refusal in refusals.items() if refusal is None]
         if not permitted:
             return next(refusal for refusal in refusals.values() if refusal is not None)

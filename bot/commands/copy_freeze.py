@@ -44,7 +44,7 @@ class CopyFreeze:
         words, names = parsing.words(text), self._surface.copy_names
         if words and text.lower() != suggesting.OFF and not suggesting.is_reason(words, names):
             return freezing.no_reason(text, t, suggesting.meant(words, names, COMMAND))
-        if refusal := self._surface.refusal(COMMAND, user_id, t, anew=True):
+        if refusal := self._surface.refusal_to_use(COMMAND, user_id, t, anew=True):
             return refusal
         requester = self._surface.people.requester(team_id, user_id)
         if text.lower() == suggesting.OFF:
@@ -61,5 +61,5 @@ class CopyFreeze:
             return freezing.still_frozen(freeze, t)
         log.info("all copies were frozen by %s", user_id)
         self._surface.wake_courier()
-        states = [job.status for job in self._surface.store.live()]
+        states = [job.status for job in self._surface.store.live() if not job.waits_for_somebody]
         return freezing.frozen_now(states.count(Status.RUNNING), states.count(Status.PENDING), t)

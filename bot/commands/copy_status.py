@@ -41,7 +41,7 @@ class CopyStatus:
         surface = self._surface
         if parsing.asks_for_help(text):
             return surface.help(t)
-        if refusal := surface.refusal(COMMAND, user_id, t):
+        if refusal := surface.refusal_to_use(COMMAND, user_id, t):
             return refusal
         match [word.lower() for word in parsing.words(text)]:
             case []:

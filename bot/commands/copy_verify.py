@@ -61,7 +61,7 @@ class CopyVerify:
             return copy
         if copy is None:
             return answers.unknown_copy(words[1], names, t, meant, f"{COMMAND} {words[0]} {names[0]}")
-        if refusal := surface.refusal(COMMAND, user_id, t, copy=copy):
+        if refusal := surface.refusal_to_run(COMMAND, user_id, copy, t):
             return refusal
         live = surface.store.live_job(str(copy.target_table), liquidation_id)
         if live is not None and live.status is Status.RUNNING:

@@ -1,4 +1,4 @@
-"""The buttons of a card: pause, resume, cancel, retry, details. Each press is checked anew."""
+"""The buttons of a card: pause, resume, cancel, retry, confirm. Each press is checked anew."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.control import Became, Control, Effect
 from bot.jobs.store import Requester
-from bot.messages import answers, buttons, presses, status
+from bot.jobs.terms import Numbers
+from bot.messages import answers, buttons, presses, status, terms
 from bot.messages.blocks import Message
-from bot.messages.naming import COPY_COMMAND
 
 log = logging.getLogger(__name__)
 
-Deed = Callable[[int, Requester], Effect]
+#: What a press does; the numbers are those that its button showed.
+Deed = Callable[[int, Requester, Numbers | None], Effect]
 
 
 def register(app: App, surface: Surface) -> None:
-    """Adds the four buttons that do something to a job."""
+    """Adds the buttons that do something to a job."""
     control = Control(surface.consulta)
     for action_id, deed in {
         buttons.PAUSE_ACTION: control.pause,
@@ -32,7 +33,12 @@ def register(app: App, surface: Surface) -> None:
         buttons.CANCEL_ACTION: control.cancel,
         buttons.RETRY_ACTION: control.retry,
     }.items():
-        app.action(action_id)(JobButton(surface, action_id, deed).pressed)
+        app.action(action_id)(JobButton(surface, action_id, _whatever_it_shows(deed)).pressed)
+    app.action(terms.CONFIRM_ACTION)(JobButton(surface, terms.CONFIRM_ACTION, control.confirm).pressed)
+
+
+def _whatever_it_shows(deed: Callable[[int, Requester], Effect]) -> Deed:
+    return lambda job_id, requester, numbers: deed(job_id, requester)
 
 
 class JobButton:
@@ -54,15 +60,15 @@ class JobButton:
     def _press(self, value: str, team_id: str, user_id: str, t: Translator, *, alone: bool) -> Message | None:
         """What to say; None where the card says it. ``alone``: pressed under an answer to this person."""
         surface = self._surface
-        job_id = parsing.number(value)
+        pressed, numbers = terms.pressed(value)
+        job_id = parsing.number(pressed)
         job = surface.store.snapshot(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return answers.unknown_job(job_id or 0, t)
-        copy = surface.copy_named(job.copy_name)
-        if refusal := surface.refusal(COPY_COMMAND, user_id, t, copy=copy, anew=True):
+        if refusal := surface.refusal_of_press(job, user_id, t):
             return refusal
         try:
-            effect = self._deed(job_id, surface.people.requester(team_id, user_id))
+            effect = self._deed(job_id, surface.people.requester(team_id, user_id), numbers)
         except AlreadyRunning as running:
             live = surface.store.snapshot(running.job_id)
             assert live is not None  # noqa: S101 - jobs are never deleted while they are live
@@ -71,6 +77,13 @@ class JobButton:
         surface.wake_courier()
         if effect.to_enqueue:
             surface.enqueue(job_id)
-        if effect.became is Became.NOT_NOW:
-            return presses.not_now(effect.job, surface.announcer.link(effect.job), t)
-        return status.detail(effect.job, surface.announcer.link(effect.job), t) if alone else None
+        link = surface.announcer.link(effect.job)
+        match effect.became:
+            case Became.NOT_NOW:
+                return presses.not_now(effect.job, link, t)
+            case Became.NOT_YOURS:
+                return presses.not_yours(effect.job, t)
+            case Became.STALE:
+                return presses.stale(effect.job, link, t)
+            case _:
+                return status.detail(effect.job, link, t) if alone else None

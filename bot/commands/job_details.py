@@ -16,7 +16,6 @@ from bot.jobs.timeline import Timelines
 from bot.messages import answers, timeline
 from bot.messages.blocks import Message
 from bot.messages.buttons import DETAILS_ACTION
-from bot.messages.naming import COPY_COMMAND
 from bot.slack import CONNECTION_ERRORS, error_name, insist
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,6 @@ class JobDetails:
         job = self._surface.store.snapshot(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
-        copy = self._surface.copy_named(job.copy_name)
-        if refusal := self._surface.refusal(COPY_COMMAND, user_id, t, copy=copy, anew=True):
+        if refusal := self._surface.refusal_of_press(job, user_id, t):
             return refusal
         return timeline.details(job, self._timelines.of(job_id), t)

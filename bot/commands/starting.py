@@ -21,7 +21,7 @@ from bot.messages import answers, approval, naming
 from bot.messages.blocks import Message, cut
 from bot.messages.freezing import refused_because_frozen
 from bot.messages.outlook import Outlook, removes_everything
-from bot.messages.preview import Offer, preview_card
+from bot.messages.preview import Offer, made_of, preview_card
 from copier import CopySpec, Count, Preview, preview
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Starting:
     def look(self, copy: CopySection, liquidation_id: int, user_id: str) -> Offered | Message:
         """The offer; or, in words, why there is nothing that this person could press."""
         t = self._surface.people.language_of(user_id)
-        if refusal := self._surface.refusal(COMMAND, user_id, t, copy=copy):
+        if refusal := self._surface.refusal_to_run(COMMAND, user_id, copy, t):
             return refusal
         if hindered := self._hindered(copy, liquidation_id, t):
             return hindered
@@ -80,7 +80,7 @@ class Starting:
         copy = surface.copy_named(offer.copy_name)
         if copy is None:
             return answers.unknown_copy(offer.copy_name, surface.copy_names, t)
-        if refusal := surface.refusal(COMMAND, user_id, t, copy=copy, anew=True):
+        if refusal := surface.refusal_to_run(COMMAND, user_id, copy, t, anew=True):
             return refusal
         if used := surface.store.by_key(offer.key):
             return answers.pressed_before(used, surface.announcer.link(used), t)
@@ -102,7 +102,8 @@ class Starting:
             requester=surface.people.requester(team_id, user_id),
             channel_id=channel_id,
             key=offer.key,
-            previewed=outlook.seen.in_prod.rows,
+            terms=offer.terms(outlook.seen),
+            fingerprint=outlook.seen.fingerprint,
             approvers=outlook.approvers,
             approval_seconds=surface.file.work.approval_seconds,
         )
@@ -152,7 +153,7 @@ class Starting:
             timeout_seconds=surface.file.work.preview_timeout_seconds,
         )
         target, in_prod = str(copy.target_table), seen.in_prod.rows
-        needed = copy.needs_approval(in_prod, seen.in_consulta.rows)
+        needed = copy.needs_approval(seen.in_prod.known, seen.in_consulta.known)
         return Outlook(
             seen=seen,
             last=surface.history.last_completed(target, liquidation_id),
@@ -160,7 +161,7 @@ class Starting:
             others=tuple(
                 job
                 for job in surface.store.live()
-                if job.target_table == target and not job.waits_for_approval
+                if job.target_table == target and not job.waits_for_somebody
             ),
             approvers=tuple(surface.permissions.who_may(copy)) if needed else None,
         )
@@ -183,5 +184,6 @@ class Starting:
             expires_at=int(time.time() + lifetime),
             in_prod=outlook.seen.in_prod.rows,
             in_consulta=outlook.seen.in_consulta.rows,
+            made_of=made_of(outlook.seen),
         )
         return Offered(offer, copy.spec, outlook, max(1, round(lifetime / 60)), notice)

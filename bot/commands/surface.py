@@ -25,7 +25,7 @@ from bot.jobs.failure import failure_of
 from bot.jobs.history import History
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
-from bot.messages import answers
+from bot.messages import answers, naming
 from bot.messages.blocks import Message
 from bot.messages.failures import explained
 from bot.panel import Panel
@@ -84,7 +84,7 @@ class Surface:
             return self.copy_named(name)
         verdicts = []
         for copy in self.file.copies:
-            verdict = self.permissions.may_copy(user_id, copy)
+            verdict = self.permissions.may_run(user_id, copy)
             if verdict.allowed:
                 return copy
             if verdict.reason is not None:
@@ -92,21 +92,32 @@ class Surface:
             verdicts.append(verdict)
         return self._refused(command, user_id, verdicts[0], self.file.copies[0], t)
 
-    def refusal(
-        self,
-        command: str,
-        user_id: str,
-        t: Translator,
-        *,
-        copy: CopySection | None = None,
-        anew: bool = False,
+    def refusal_to_run(
+        self, command: str, user_id: str, copy: CopySection, t: Translator, *, anew: bool = False
     ) -> Message | None:
-        """Why this person may not use the command, for this copy or for any; None where they may.
+        """Why this person may not use the command for this copy; None where they may.
 
         ``anew``: ask Slack, now.
         """
-        verdict = self.permissions.may_copy(user_id, copy, anew=anew)
+        verdict = self.permissions.may_run(user_id, copy, anew=anew)
         return None if verdict.allowed else self._refused(command, user_id, verdict, copy, t)
+
+    def refusal_to_use(
+        self, command: str, user_id: str, t: Translator, *, anew: bool = False
+    ) -> Message | None:
+        """The same for what concerns no copy in particular: it is for whoever may run any."""
+        verdict = self.permissions.may_use(user_id, anew=anew)
+        return None if verdict.allowed else self._refused(command, user_id, verdict, None, t)
+
+    def refusal_of_press(self, job: JobSnapshot, user_id: str, t: Translator) -> Message | None:
+        """Why this person may press no button of the job's card; None where they may. Asked anew.
+
+        Of a copy that the configuration doesn't have nobody knows who may run it: nobody may.
+        """
+        copy = self.copy_named(job.copy_name)
+        if copy is None:
+            return answers.copy_not_configured(job, t)
+        return self.refusal_to_run(naming.COPY_COMMAND, user_id, copy, t, anew=True)
 
     @staticmethod
     def _refused(

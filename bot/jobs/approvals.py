@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from bot.jobs.asking import accepted, asks_about
 from bot.jobs.models import CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.reading import snapshot_of, snapshot_query
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Approval, Status
 from bot.jobs.store import Requester, ensure_user
+from bot.jobs.terms import Numbers
 
 
 class Outcome(StrEnum):
@@ -26,6 +29,7 @@ class Outcome(StrEnum):
 
     DONE = "done"  # it counts; a second press of the same person counts no second time and says the same
     OWN = "own"  # they asked for the copy themselves
+    STALE = "stale"  # its numbers aren't those that were pressed for; the card is told anew
     LATE = "late"  # somebody else, the requester or the time has decided; the job tells
     UNKNOWN = "unknown"  # there is no such job, or it never needed an approval
 
@@ -45,17 +49,20 @@ class Approvals:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def approve(self, job_id: int, by: Requester) -> Decision:
-        """The job is due at once, to be put on the queue by the caller, or else by the next sweep."""
-        return self._decide(job_id, by, Approval.APPROVED)
+    def approve(self, job_id: int, by: Requester, numbers: Numbers | None = None) -> Decision:
+        """The job is due at once, to be put on the queue by the caller, or else by the next sweep.
+
+        ``numbers`` are those that it asked about again, as they were pressed for; None where it hadn't.
+        """
+        return self._decide(job_id, by, Approval.APPROVED, numbers)
 
     def reject(self, job_id: int, by: Requester) -> Decision:
         """The job is cancelled, and its ending told where it has a channel."""
         return self._decide(job_id, by, Approval.REJECTED)
 
-    def _decide(self, job_id: int, by: Requester, said: Approval) -> Decision:
+    def _decide(self, job_id: int, by: Requester, said: Approval, numbers: Numbers | None = None) -> Decision:
         with self._engine.begin() as connection:
-            is_new = self._write(connection, job_id, by, said)
+            is_new = self._write(connection, job_id, by, said, numbers)
         job = self._read(job_id)
         if job is None or job.approval is None:
             return Decision(Outcome.UNKNOWN, None)
@@ -63,23 +70,32 @@ class Approvals:
             return Decision(Outcome.DONE, job, is_new=True)
         if job.requester_id == by.user_id and job.waits_for_approval:
             return Decision(Outcome.OWN, job)
+        asked = job.question.numbers if job.question else None
+        if job.waits_for_approval and said is Approval.APPROVED and asked != numbers:
+            with self._engine.begin() as connection:
+                tell(connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
+            return Decision(Outcome.STALE, job)
         same = job.approval is said and job.approval_by is not None and job.approval_by.id == by.user_id
         return Decision(Outcome.DONE if same else Outcome.LATE, job)
 
-    def _write(self, connection: Connection, job_id: int, by: Requester, said: Approval) -> bool:
+    def _write(
+        self, connection: Connection, job_id: int, by: Requester, said: Approval, numbers: Numbers | None
+    ) -> bool:
         user_id = ensure_user(connection, by)
         # Of one person in two workspaces of an organisation: the Slack id is the same.
         themselves = select(User.id).where(User.slack_user_id == by.user_id)
-        values = {
+        values: dict[str, Any] = {
             "approval": said,
             "approval_by": user_id,
             "approval_at": func.now(),
             "updated_at": func.now(),
         }
         if said is Approval.APPROVED:
-            values |= {"run_after": func.now(), "enqueued_at": None}
+            values |= {"run_after": func.now(), "enqueued_at": None, **accepted()}
+            counts = asks_about(numbers)
         else:
             values |= {"status": Status.CANCELLED, "finished_at": func.now()}
+            counts = true()  # a no needs no numbers
         decided = connection.execute(
             update(CopyJob)
             .where(
@@ -88,15 +104,18 @@ class Approvals:
                 CopyJob.approval == Approval.WAITING,
                 CopyJob.approval_until > func.now(),
                 CopyJob.user_id.not_in(themselves),
+                counts,
             )
             .values(**values)
-            .returning(CopyJob.attempt)
+            .returning(CopyJob.attempt, CopyJob.previewed_records, CopyJob.previewed_target_records)
         ).one_or_none()
         if decided is None:
             return False
+        attempt, in_prod, in_consulta = decided
+        detail = {"in_prod": in_prod, "in_consulta": in_consulta} if said is Approval.APPROVED else {}
         connection.execute(
             insert(CopyEvent).values(
-                job_id=job_id, attempt=decided.attempt, user_id=user_id, kind=said.value, detail={}
+                job_id=job_id, attempt=attempt, user_id=user_id, kind=said.value, detail=detail
             )
         )
         tell(connection, Kind.UPDATE if said is Approval.APPROVED else Kind.ENDING, CopyJob.id == job_id)

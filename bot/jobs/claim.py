@@ -1,24 +1,76 @@
-"""A job in a worker's hands: its fencing token, and the name under which databases show its sessions."""
+"""A job in a worker's hands: its fencing token, what it is bound to, and the name of its sessions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
+from sqlalchemy.engine import Row
+
+from bot.jobs.models import CopyJob, Installation
+from bot.jobs.statuses import Approval
+from bot.jobs.terms import Terms
+from copier import CopySpec, Fingerprint
+
+#: What an UPDATE that claims a job has to return.
+CLAIMED: tuple[Any, ...] = (
+    CopyJob.id,
+    CopyJob.attempt,
+    CopyJob.copy_name,
+    CopyJob.liquidation_id,
+    CopyJob.source_table,
+    CopyJob.target_table,
+    CopyJob.fingerprint,
+    CopyJob.previewed_records,
+    CopyJob.previewed_target_records,
+    CopyJob.removal_confirmed,
+    CopyJob.approval,
+    CopyJob.channel_id,
+    CopyJob.retried_at_attempt,
+    select(Installation.id).scalar_subquery().label("installation"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A job in the hands of this worker. ``attempt`` is the fencing token.
 
-    ``retried_at`` is the attempt after which somebody pressed *Retry*; 0 where nobody did.
+    ``terms`` and ``fingerprint`` are what was pressed for; ``approved`` says that a second person agreed, and
+    ``channel_id`` where one could be asked. ``retried_at`` is the attempt after which somebody pressed
+    *Retry*; 0 where nobody did.
     """
 
     job_id: int
     attempt: int
     copy_name: str
     liquidation_id: int
+    source_table: str
+    target_table: str
+    fingerprint: Fingerprint | None
+    terms: Terms
+    approved: bool
+    channel_id: str | None
+    installation: str
     retried_at: int = 0
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        """From a row of `CLAIMED`."""
+        return cls(
+            job_id=row.id,
+            attempt=row.attempt,
+            copy_name=row.copy_name,
+            liquidation_id=row.liquidation_id,
+            source_table=row.source_table,
+            target_table=row.target_table,
+            fingerprint=Fingerprint.from_json(row.fingerprint) if row.fingerprint else None,
+            terms=Terms(row.previewed_records, row.previewed_target_records, row.removal_confirmed),
+            approved=row.approval == Approval.APPROVED,
+            channel_id=row.channel_id,
+            installation=row.installation,
+            retried_at=row.retried_at_attempt,
+        )
 
     @property
     def tries(self) -> int:
@@ -28,19 +80,33 @@ class Claim:
     @property
     def label(self) -> str:
         """What the databases' activity views show for this attempt."""
-        return f"{label_of(self.job_id)}/{self.attempt}"
+        return f"{self.label_of_all}/{self.attempt}"
 
+    @property
+    def label_of_all(self) -> str:
+        """With which the labels of all attempts of this job begin, and those of no other installation."""
+        return f"traspaso {self.installation} job {self.job_id}"
 
-def label_of(job_id: int) -> str:
-    return f"traspaso job {job_id}"
+    def configured_otherwise(self, spec: CopySpec) -> list[str]:
+        """What a configuration alone tells to be another copy than the one asked for, a line each."""
+        tables = Fingerprint(self.source_table, self.target_table, spec.liquidation_column, spec.key)
+        recorded = self.fingerprint or tables
+        return recorded.differences(recorded.configured(spec))
+
+    def made_otherwise(self, now: Fingerprint) -> list[str]:
+        """The same, once both tables have been looked at."""
+        return self.fingerprint.differences(now) if self.fingerprint else []
 
 
 def end_sessions_of_earlier_attempts(engine: Engine, claim: Claim) -> None:
-    """A worker that hangs in the middle of a chunk would hold its rows' locks: end its session."""
+    """A worker that hangs in the middle of a chunk would hold its rows' locks: end its session.
+
+    Only in this database, and of this installation: others have jobs of the same number.
+    """
     statement = text(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE usename = current_user AND pid <> pg_backend_pid() "
+        "WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid() "
         "AND application_name LIKE :earlier AND application_name <> :own"
     )
     with engine.begin() as connection:
-        connection.execute(statement, {"earlier": f"{label_of(claim.job_id)}/%", "own": claim.label})
+        connection.execute(statement, {"earlier": f"{claim.label_of_all}/%", "own": claim.label})

@@ -1,4 +1,4 @@
-"""What people do to a job with a button or in the shell: pause, resume, cancel, retry.
+"""What people do to a job with a button or in the shell: pause, resume, cancel, retry, confirm.
 
 Each is one transaction that holds the job's row, so that it is decided on what is true, and that leaves
 an event with who did it. Doing it twice is doing it once. What can't be done any more changes nothing,
@@ -7,9 +7,9 @@ and the card is told anew, so that it shows why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -18,12 +18,18 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from bot.errors import AlreadyRunning, UnknownJob
-from bot.jobs.models import CopyEvent, CopyJob
+from bot.jobs.asking import accepted
+from bot.jobs.models import CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, tell
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import SHELL, JobSnapshot
 from bot.jobs.statuses import Approval, Status, Wish
 from bot.jobs.store import JobStore, Requester, ensure_user, is_taken
+from bot.jobs.terms import Numbers, Question
 from bot.jobs.wishes import settle
+
+#: What an event says beside who and when.
+Detail = Mapping[str, object]
+NOTHING: Detail = {}
 
 
 class Became(StrEnum):
@@ -32,6 +38,8 @@ class Became(StrEnum):
     DONE = "done"  # at once
     ASKED = "asked"  # the worker does it at its chunk's end
     BEFORE = "before"  # it was so, or on its way, already
+    NOT_YOURS = "not_yours"  # only its requester can say it
+    STALE = "stale"  # the job asks about other numbers by now
     NOT_NOW = "not_now"  # the job's state has no place for it (any more)
 
 
@@ -57,7 +65,7 @@ class Control:
         def do(held: _Held) -> Became:
             if held.status is Status.RUNNING and held.wish is not Wish.CANCEL:
                 return held.ask(Wish.PAUSE)
-            if held.status is Status.PENDING and held.approval != Approval.WAITING:
+            if held.status is Status.PENDING and not held.waits_for_somebody:
                 return held.settle(Wish.PAUSE)
             return Became.BEFORE if held.status is Status.PAUSED else Became.NOT_NOW
 
@@ -117,10 +125,29 @@ class Control:
                 if failed and (live := self._store.live_job(failed.target_table, failed.liquidation_id)):
                     raise AlreadyRunning(live.id) from None
 
+    def confirm(self, job_id: int, requester: Requester, numbers: Numbers | None) -> Effect:
+        """Its requester agrees to the numbers that the job asks about: they are what was shown; it is due.
+
+        In a shell whoever has the settings may say it, as they might copy anew.
+        """
+
+        def do(held: _Held) -> Became:
+            if held.status is not Status.PENDING or held.approval == Approval.WAITING:
+                return Became.BEFORE if held.status is Status.RUNNING else Became.NOT_NOW
+            if held.question is None:
+                return Became.BEFORE
+            if requester.team_id != SHELL and held.requester_id != requester.user_id:
+                return Became.NOT_YOURS
+            if numbers is None or held.question.numbers != numbers:
+                return Became.STALE
+            return held.wait_again("confirmed", detail=asdict(numbers), **accepted())
+
+        return self._do(job_id, requester, do)
+
     def _do(self, job_id: int, requester: Requester, do: Callable[[_Held], Became]) -> Effect:
         with self._held(job_id, requester) as held:
             became = do(held)
-            if became in {Became.BEFORE, Became.NOT_NOW}:
+            if became not in {Became.DONE, Became.ASKED}:
                 tell(held.connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
         job = self._store.snapshot(job_id)
         if job is None:
@@ -130,7 +157,12 @@ class Control:
 
     @contextmanager
     def _held(self, job_id: int, requester: Requester) -> Iterator[_Held]:
-        statement = select(CopyJob).where(CopyJob.id == job_id).with_for_update()
+        statement = (
+            select(CopyJob, User.slack_user_id)
+            .join(User, User.id == CopyJob.user_id)
+            .where(CopyJob.id == job_id)
+            .with_for_update(of=CopyJob)
+        )
         with self._engine.begin() as connection:
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             user_id = ensure_user(connection, requester)  # before the job, as everywhere: no deadlock
@@ -148,10 +180,16 @@ class _Held:
         self.status = Status(row.status)
         self.wish = Wish(row.stop_requested) if row.stop_requested else None
         self.approval: str | None = row.approval
+        self.question = Question.from_json(row.question) if row.question else None
+        self.requester_id: str = row.slack_user_id
         self.retried_at: int = row.retried_at_attempt
         self._id: int = row.id
         self._attempt: int = row.attempt
         self._user_id = user_id
+
+    @property
+    def waits_for_somebody(self) -> bool:
+        return self.approval == Approval.WAITING or self.question is not None
 
     def ask(self, wish: Wish) -> Became:
         """The worker learns it with its next step."""
@@ -165,11 +203,14 @@ class _Held:
         settle(self.connection, self._id, wish)
         return Became.DONE
 
-    def wait_again(self, event: str, *, kind: Kind = Kind.UPDATE, **values: object) -> Became:
+    def wait_again(
+        self, event: str, *, kind: Kind = Kind.UPDATE, detail: Detail = NOTHING, **values: object
+    ) -> Became:
         """Pending and due, with nothing held against it."""
         return self.set(
             event,
             kind=kind,
+            detail=detail,
             status=Status.PENDING,
             stop_requested=None,
             stopped_by=None,
@@ -180,11 +221,13 @@ class _Held:
             **values,
         )
 
-    def set(self, event: str, *, kind: Kind = Kind.UPDATE, **values: object) -> Became:
+    def set(
+        self, event: str, *, kind: Kind = Kind.UPDATE, detail: Detail = NOTHING, **values: object
+    ) -> Became:
         self._update(**values)
         self.connection.execute(
             insert(CopyEvent).values(
-                job_id=self._id, attempt=self._attempt, user_id=self._user_id, kind=event
+                job_id=self._id, attempt=self._attempt, user_id=self._user_id, kind=event, detail=dict(detail)
             )
         )
         tell(self.connection, kind, CopyJob.id == self._id)

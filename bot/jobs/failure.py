@@ -73,7 +73,10 @@ MOST_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """``code`` names the class of the error; ``sentence`` is English, for the row and the log."""
+    """``code`` names the class of the error; ``sentence`` is English, for the row and the log.
+
+    ``command`` is what to write in Slack next.
+    """
 
     code: str
     sentence: str
@@ -82,6 +85,7 @@ class Failure:
     column: str | None = None
     constraint: str | None = None
     sqlstate: str | None = None
+    command: str | None = None
     lines: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:

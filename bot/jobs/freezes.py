@@ -12,6 +12,7 @@ from bot.jobs.outbox import Kind, tell
 from bot.jobs.snapshot import Freeze
 from bot.jobs.statuses import LIVE, Status
 from bot.jobs.store import Requester, ensure_user
+from bot.jobs.waiting import waits_for_somebody
 from bot.jobs.wishes import active_freeze
 
 #: The longest reason that is kept, in characters.
@@ -71,7 +72,9 @@ class Freezes:
             connection.execute(
                 update(CopyJob).where(CopyJob.status == Status.PENDING).values(enqueued_at=None)
             )
-            due = select(CopyJob.id).where(CopyJob.status == Status.PENDING, CopyJob.run_after <= func.now())
+            due = select(CopyJob.id).where(
+                CopyJob.status == Status.PENDING, ~waits_for_somebody(), CopyJob.run_after <= func.now()
+            )
             waiting = list(connection.scalars(due.order_by(CopyJob.id)))
             tell(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
         return Lifted(freeze, waiting)

@@ -15,11 +15,12 @@ from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StaleAttempt
-from bot.jobs.claim import Claim, end_sessions_of_earlier_attempts
+from bot.jobs.claim import CLAIMED, Claim, end_sessions_of_earlier_attempts
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, tell
-from bot.jobs.statuses import Approval, Phase, Status, Wish
+from bot.jobs.statuses import Phase, Status, Wish
+from bot.jobs.waiting import waits_for_somebody
 from bot.jobs.wishes import Orders, is_frozen, settle
 from copier import Plan, Proof
 
@@ -54,7 +55,7 @@ class Lifecycle:
             .where(
                 CopyJob.id == job_id,
                 CopyJob.status == Status.PENDING,
-                CopyJob.approval.is_distinct_from(Approval.WAITING),
+                ~waits_for_somebody(),
                 CopyJob.run_after <= func.now() + CLOCKS,
                 ~is_frozen(),
             )
@@ -82,19 +83,13 @@ class Lifecycle:
                 verifying_since=None,
                 updated_at=func.now(),
             )
-            .returning(
-                CopyJob.id,
-                CopyJob.attempt,
-                CopyJob.copy_name,
-                CopyJob.liquidation_id,
-                CopyJob.retried_at_attempt,
-            )
+            .returning(*CLAIMED)
         )
         with self._engine.begin() as connection:
             row = connection.execute(statement).one_or_none()
             if row is None:
                 return None
-            claim = Claim(*row)
+            claim = Claim.of(row)
             self._event(connection, claim, "claimed", worker=worker)
         end_sessions_of_earlier_attempts(self._engine, claim)
         return claim
@@ -164,7 +159,7 @@ class Lifecycle:
             self._event(
                 connection, claim, "retry", seconds=seconds, message=failure.sentence, **failure.as_json()
             )
-            return self._let_go(
+            return self.let_go(
                 connection,
                 claim,
                 failures=CopyJob.failures + 1,
@@ -178,7 +173,7 @@ class Lifecycle:
         ``frozen`` where it stops because all copies are: then the card says so.
         """
         with self._engine.begin() as connection:
-            status = self._let_go(connection, claim, run_after=func.now())
+            status = self.let_go(connection, claim, run_after=func.now())
             if status is Status.PENDING:
                 self._event(connection, claim, "frozen" if frozen else "released")
             if frozen:
@@ -207,8 +202,8 @@ class Lifecycle:
         wish, frozen = found
         return Orders(Wish(wish) if wish else None, frozen)
 
-    def _let_go(self, connection: Connection, claim: Claim, **values: Any) -> Status:
-        """Nobody holds the job any more."""
+    def let_go(self, connection: Connection, claim: Claim, **values: Any) -> Status:
+        """Nobody holds the job any more: pending, or what somebody wants it to be."""
         orders = self.step(
             connection,
             claim,

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     Float,
@@ -82,6 +83,7 @@ class CopyJob(Base):
         CheckConstraint(_one_of("approval", Approval), name="approval"),
         CheckConstraint(_one_of("stop_requested", Wish), name="stop_requested"),
         CheckConstraint("liquidation_id > 0", name="liquidation_id"),
+        CheckConstraint("question IS NULL OR status IN ('pending', 'cancelled')", name="question"),
         Index(
             ONE_LIVE_JOB,
             "target_table",
@@ -106,11 +108,18 @@ class CopyJob(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    # The request: which configured copy, what the admin saw, which press (one press, one job).
+    # The request: which configured copy and what it was made of, which press (one press, one job).
     copy_name: Mapped[str]
     liquidation_label: Mapped[str | None]
     request_key: Mapped[str | None] = mapped_column(unique=True)
+    fingerprint: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+
+    # What was shown before the last press, on both sides, which the run has to keep to; and what a worker
+    # found instead. A job with a question is pending and not to be claimed.
     previewed_records: Mapped[int | None]
+    previewed_target_records: Mapped[int | None]
+    removal_confirmed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    question: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
     # Four eyes: what the second person says. A job that waits for it is pending and not to be claimed.
     approval: Mapped[str | None]
@@ -238,3 +247,13 @@ class CopyFreeze(Base):
     frozen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lifted_by: Mapped[int | None] = mapped_column(ForeignKey("traspaso.users.id"))
     lifted_at: Mapped[datetime | None]
+
+
+class Installation(Base):
+    """One row: the name by which these tables' sessions are told from those of other ones."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("is_the_one", name="is_the_one"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    is_the_one: Mapped[bool] = mapped_column(Boolean, unique=True, server_default=text("true"))

@@ -36,6 +36,7 @@ class Kind(StrEnum):
 
     CARD = "card"  # post the card and pin it
     UPDATE = "update"  # somebody did something to the job: the card says so, at once
+    QUESTION = "question"  # the job asks again: the card, and a threaded reply to whoever has to answer
     ENDING = "ending"  # the final card, unpinned, and the threaded reply
     CHART = "chart"  # after a long copy, its rows per second as a picture in the thread
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.jobs.snapshot import Freeze, JobSnapshot
-from bot.jobs.statuses import Approval, Status
+from bot.jobs.statuses import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class PanelSnapshot:
 
     @property
     def waiting_for_approval(self) -> tuple[JobSnapshot, ...]:
-        return tuple(job for job in self.live if job.approval is Approval.WAITING)
+        return tuple(job for job in self.live if job.waits_for_approval)
 
     @property
     def under_way(self) -> tuple[JobSnapshot, ...]:
         """Live jobs that nobody has to approve first."""
-        return tuple(job for job in self.live if job.approval is not Approval.WAITING)
+        return tuple(job for job in self.live if not job.waits_for_approval)

@@ -11,6 +11,8 @@ from sqlalchemy.orm import aliased
 from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User
 from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
+from bot.jobs.terms import Question, Terms
+from bot.jobs.waiting import waits_for_somebody
 
 _stopper = aliased(User, name="stopper")
 _approver = aliased(User, name="approver")
@@ -28,7 +30,7 @@ def snapshot_query() -> Select[Any]:
         select(func.count())
         .where(
             earlier.status.in_([Status.PENDING, Status.RUNNING]),
-            earlier.approval.is_distinct_from(Approval.WAITING),
+            ~waits_for_somebody(earlier),
             earlier.id < CopyJob.id,
             CopyJob.status == Status.PENDING,
         )
@@ -36,11 +38,11 @@ def snapshot_query() -> Select[Any]:
         .scalar_subquery()
         .label("ahead")
     )
-    requested = _detail("requested", CopyJob.approval.is_not(None)).label("requested")
-    moved = _detail("card_moved", CopyJob.channel_id.is_not(None)).label("moved")
+    asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
+    moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == "card_moved").label("moved")
     now = func.now().label("now")
     return (
-        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, requested, moved, now)
+        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, asked, moved, now)
         .join(User, User.id == CopyJob.user_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
         .outerjoin(_approver, _approver.id == CopyJob.approval_by)
@@ -49,9 +51,9 @@ def snapshot_query() -> Select[Any]:
     )
 
 
-def _detail(kind: str, condition: ColumnElement[bool]) -> ScalarSelect[Any]:
-    """What the job's last event of that kind says; NULL without one, and where the condition doesn't hold."""
-    found = select(CopyEvent.detail).where(CopyEvent.job_id == CopyJob.id, CopyEvent.kind == kind, condition)
+def _detail(condition: ColumnElement[bool], which: ColumnElement[bool]) -> ScalarSelect[Any]:
+    """What the last such event of the job says; NULL without one, and where the condition doesn't hold."""
+    found = select(CopyEvent.detail).where(CopyEvent.job_id == CopyJob.id, which, condition)
     return found.correlate(CopyJob).order_by(CopyEvent.id.desc()).limit(1).scalar_subquery()
 
 
@@ -104,14 +106,15 @@ def snapshot_of(row: Row[Any]) -> JobSnapshot:
         run_after=job.run_after,
         lease_until=job.lease_until,
         now=row.now,
-        previewed=job.previewed_records,
+        terms=Terms(job.previewed_records, job.previewed_target_records, job.removal_confirmed),
+        question=Question.from_json(job.question) if job.question else None,
         wish=Wish(job.stop_requested) if job.stop_requested else None,
         stopped_by=_person(row.stopper) if row.stopper else None,
         approval=Approval(job.approval) if job.approval else None,
         approval_until=job.approval_until,
         approval_at=job.approval_at,
         approval_by=_person(row.approver) if row.approver else None,
-        approvers=tuple((row.requested or {}).get("approvers") or ()),
+        approvers=tuple((row.asked or {}).get("approvers") or ()),
         freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
         moved_from=Moved(**row.moved) if row.moved else None,
     )

@@ -7,6 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from bot.jobs.statuses import Approval, Phase, Status, Wish
+from bot.jobs.terms import NOTHING_SHOWN, Question, Terms
+
+#: The team of those who asked in a shell.
+SHELL = "shell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,10 @@ class JobSnapshot:
 
     ``total`` is None until the snapshot was counted. ``ahead`` counts the live jobs asked for earlier.
     ``error`` is the failure's code and names (see `bot.jobs.failure`), None where nothing failed.
-    ``previewed`` are the rows in prod that the requester saw before the press. ``approvers`` says, as
-    messages show them, which groups and users were asked to approve it. ``wish`` is what a running
-    job was asked for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
+    ``terms`` are the rows of both sides that were shown before the last press. ``question`` is what a
+    worker found instead: it asks again, and nobody may take it meanwhile. ``approvers`` says, as messages
+    show them, which groups and users were asked to approve it. ``wish`` is what a running job was asked
+    for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
     ``moved_from`` is the channel that its card had to leave.
     """
 
@@ -91,7 +96,8 @@ class JobSnapshot:
     run_after: datetime
     lease_until: datetime | None
     now: datetime
-    previewed: int | None = None
+    terms: Terms = NOTHING_SHOWN
+    question: Question | None = None
     wish: Wish | None = None
     stopped_by: Person | None = None
     approval: Approval | None = None
@@ -147,6 +153,16 @@ class JobSnapshot:
     def waits_for_approval(self) -> bool:
         """Nobody may start it before somebody else has approved it."""
         return self.status is Status.PENDING and self.approval is Approval.WAITING
+
+    @property
+    def waits_for_confirmation(self) -> bool:
+        """It asks its requester about numbers that aren't those that were shown."""
+        return self.status is Status.PENDING and self.question is not None and not self.waits_for_approval
+
+    @property
+    def waits_for_somebody(self) -> bool:
+        """No worker may take it before somebody has approved or confirmed it."""
+        return self.waits_for_approval or self.waits_for_confirmation
 
     @property
     def had_nobody_to_ask(self) -> bool:

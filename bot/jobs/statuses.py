@@ -73,7 +73,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
             Status.FAILED,  # a permanent error, or no attempts left
             Status.PAUSED,  # somebody asked; taken at a chunk's end
             Status.CANCELLED,  # somebody asked; taken at a chunk's end
-            Status.PENDING,  # shutdown at a chunk's end, a retry later, or the worker was lost
+            Status.PENDING,  # shutdown at a chunk's end, a retry later, a question, or the worker was lost
         }
     ),
     Status.PAUSED: frozenset({Status.PENDING, Status.CANCELLED}),

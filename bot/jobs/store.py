@@ -18,8 +18,9 @@ from bot.jobs.outbox import Kind, announce
 from bot.jobs.reading import snapshot_of, snapshot_query
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import LIVE, Approval, Status
+from bot.jobs.terms import NOTHING_SHOWN, Terms
 from bot.jobs.wishes import active_freeze
-from copier import CopySpec
+from copier import CopySpec, Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Requester:
 class Request:
     """One copy that somebody confirmed. ``key`` makes a press work once.
 
-    ``previewed`` are the rows in prod that they saw. ``approvers`` says, as messages show them, who may
-    approve it; None where nobody has to. It then waits for them for ``approval_seconds``.
+    ``terms`` are the rows that they saw, ``fingerprint`` what the copy was made of then. ``approvers`` says,
+    as messages show them, who may approve it; None where nobody has to. It then waits for them for
+    ``approval_seconds``.
     """
 
     spec: CopySpec
@@ -46,7 +48,8 @@ class Request:
     requester: Requester
     channel_id: str | None = None
     key: str | None = None
-    previewed: int | None = None
+    terms: Terms = NOTHING_SHOWN
+    fingerprint: Fingerprint | None = None
     approvers: tuple[str, ...] | None = None
     approval_seconds: float = 24 * 60 * 60
 
@@ -146,7 +149,10 @@ class JobStore:
                 liquidation_label=request.label,
                 request_key=request.key,
                 channel_id=request.channel_id,
-                previewed_records=request.previewed,
+                previewed_records=request.terms.in_prod,
+                previewed_target_records=request.terms.in_consulta,
+                removal_confirmed=request.terms.removal_confirmed,
+                fingerprint=request.fingerprint.as_json() if request.fingerprint else None,
                 approval=Approval.WAITING if waits else None,
                 approval_until=func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
                 status=Status.PENDING,

@@ -15,7 +15,8 @@ from bot.jobs.approvals import expire
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, tell
-from bot.jobs.statuses import Approval, Status, Wish
+from bot.jobs.statuses import Status, Wish
+from bot.jobs.waiting import waits_for_somebody
 from bot.jobs.wishes import is_frozen, settle
 
 
@@ -104,7 +105,7 @@ class Sweep:
             select(CopyJob.id)
             .where(
                 CopyJob.status == Status.PENDING,
-                CopyJob.approval.is_distinct_from(Approval.WAITING),
+                ~waits_for_somebody(),
                 CopyJob.run_after <= func.now(),
                 ~is_frozen(),
                 or_(CopyJob.enqueued_at.is_(None), CopyJob.enqueued_at < func.now() - self._requeue),

@@ -81,6 +81,21 @@ def cannot_check(reason: str, t: Translator) -> Message:
     )
 
 
+def copy_not_configured(job: JobSnapshot, t: Translator) -> Message:
+    """The job's copy isn't in the bot's configuration, so nobody can tell who may press its buttons."""
+    return said(
+        t(
+            "Job {id} is of copy {name}, which the configuration doesn't have: nothing was changed.",
+            id=job.id,
+            name=code(job.copy_name),
+        ),
+        hint=t(
+            "Give all processes the same configuration, or end the job in a shell: `{command}`",
+            command=f"traspaso cancel {job.id}",
+        ),
+    )
+
+
 def unknown_liquidation(liquidation_id: int, catalogue: str | None, t: Translator) -> Message:
     if catalogue is None:
         return said(
@@ -148,9 +163,9 @@ def to_card(link: str | None, t: Translator) -> str:
 
 
 def asked_anew(t: Translator, *, moved: bool) -> str:
-    """Why a press started nothing and the preview is there again: with new numbers, or a new age."""
+    """Why a press started nothing and the preview is there again: other numbers or tables, or a new age."""
     if moved:
-        return t("The numbers have changed since you were asked, so nothing was started. Look again.")
+        return t("What you were shown has changed since, so nothing was started. Look again.")
     return t("That preview was too old to be pressed, so nothing was started. This is how it is now.")
 
 

@@ -8,15 +8,16 @@ from bot.jobs.statuses import Approval, Status
 from bot.messages.blocks import Block, Message, at, button, harmless, said
 from bot.messages.moving import why
 from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND, ask_for
+from bot.messages.terms import approve_button
 
 APPROVE_ACTION = "job.approve"
 REJECT_ACTION = "job.reject"
 
 
 def approval_buttons(job: JobSnapshot, t: Translator) -> list[Block]:
-    """*Approve* and *Reject*; their value is the job's number."""
+    """*Approve*, for the rows that it shows where the job asks again, and *Reject*."""
     return [
-        button(t("Approve"), APPROVE_ACTION, str(job.id), style="primary"),
+        approve_button(job, APPROVE_ACTION, t),
         button(t("Reject"), REJECT_ACTION, str(job.id), style="danger"),
     ]
 

@@ -7,6 +7,7 @@ from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status, Wish
 from bot.messages.approval import approval_buttons
 from bot.messages.blocks import Block, actions, button, confirm
+from bot.messages.terms import confirm_button
 
 PAUSE_ACTION = "job.pause"
 RESUME_ACTION = "job.resume"
@@ -16,11 +17,13 @@ DETAILS_ACTION = "job.details"
 
 
 def buttons_for(job: JobSnapshot, t: Translator) -> list[Block]:
-    """One row of buttons; the value of each is the job's number."""
+    """One row of buttons; the value of each is the job's number, with the rows that it shows if it does."""
     details = button(t("Details"), DETAILS_ACTION, str(job.id))
     match job.status:
         case Status.PENDING if job.waits_for_approval:
             row = [*approval_buttons(job, t), _cancel(job, t)]
+        case Status.PENDING if job.question is not None:
+            row = [confirm_button(job, job.question, t), _cancel(job, t), details]
         case Status.RUNNING if job.wish is Wish.CANCEL:
             row = [details]
         case Status.RUNNING if job.wish is Wish.PAUSE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Phase, Status, Wish
+from bot.messages import terms
 from bot.messages.approval import asked_for, decided, ended_by_it
 from bot.messages.blocks import (
     Message,
@@ -32,9 +33,11 @@ def card(job: JobSnapshot, t: Translator) -> Message:
     if job.label:
         title = f"{title} · {job.label}"
     shown = [section(f"`{bar(job.fraction or 0.0)}` {progress(job, t)}"), context(doing(job, t))]
-    if job.waits_for_approval:
+    if job.waits_for_approval and job.question is None:
         # Nothing moves yet: what it waits for is all there is to say.
-        shown = [section(f"👥 {doing(job, t)}")]
+        shown = [section(f"👥 {doing(job, t)}"), section(terms.shown(job, t))]
+    elif job.waits_for_somebody:
+        shown = [section(f"❓ {terms.shown(job, t)}"), context(_answerer(job, t, mention))]
     elif job.total is None and not job.status.is_live:
         shown = [section(doing(job, t))]
     moved = moved_here(job, t)
@@ -46,7 +49,7 @@ def card(job: JobSnapshot, t: Translator) -> Message:
         *([context(moved)] if moved else []),
         *buttons_for(job, t),
     ]
-    how_far = "" if job.waits_for_approval else f", {progress(job, t)}"
+    how_far = "" if job.waits_for_somebody else f", {progress(job, t)}"
     return Message(f"{escaped(cut(title, 200))}: {state(job, t)}{how_far}", blocks)
 
 
@@ -63,6 +66,8 @@ def state(job: JobSnapshot, t: Translator) -> str:
     """A word or three for what the job is."""
     if job.waits_for_approval:
         return t("waiting for approval")
+    if job.waits_for_confirmation:
+        return t("waiting for confirmation")
     if job.status is Status.RUNNING and job.wish is not None:
         return t("pausing") if job.wish is Wish.PAUSE else t("being cancelled")
     return {
@@ -103,6 +108,8 @@ def doing(job: JobSnapshot, t: Translator, named: Named = mention) -> str:
 
 
 def _waiting(job: JobSnapshot, t: Translator, named: Named) -> str:
+    if job.question is not None:
+        return f"{_answerer(job, t, named)}. {terms.asked(job.question, t)}"
     if job.freeze is not None:
         return frozen_by(job.freeze, t, named)
     if job.waits_for_approval:
@@ -117,6 +124,15 @@ def _waiting(job: JobSnapshot, t: Translator, named: Named) -> str:
     if job.attempt:
         return t("Waiting for another worker to go on")
     return t("Queued: the next free worker takes it")
+
+
+def _answerer(job: JobSnapshot, t: Translator, named: Named) -> str:
+    """Who has to answer what the job asks, without a full stop; and that copies are frozen, if they are."""
+    if job.waits_for_approval:
+        text = asked_for(job, t)
+    else:
+        text = t("Waiting for confirmation by {user}", user=named(requester(job)))
+    return f"{text} · {frozen_by(job.freeze, t, named)}" if job.freeze else text
 
 
 def _until_next_try(job: JobSnapshot, error: dict[str, object], t: Translator) -> str:
@@ -202,8 +218,6 @@ def _about(job: JobSnapshot, t: Translator) -> str:
     ]
     if said := decided(job, t):
         parts.append(said)
-    elif job.waits_for_approval and job.previewed is not None:
-        parts.append(t("{rows} in prod", rows=t.rows(job.previewed)))
     if job.attempt > 1:
         parts.append(t("attempt {n}", n=job.attempt))
     if job.as_of is not None:

@@ -163,6 +163,14 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("The workers' configuration doesn't know this copy any more."),
         N_("Give all processes the same configuration, then copy again."),
     ),
+    "copy_changed": (
+        N_("The copy isn't what it was when it was asked for, and nothing was written: {first}"),
+        N_("If it is meant so, ask again: {command}"),
+    ),
+    "nobody_to_approve": (
+        N_("It needs the approval of a second person by now, and nobody else can see its card."),
+        N_("Ask again in a channel where those who may approve it are: {command}"),
+    ),
     "not_permitted": (
         N_("Whoever asked for this copy may not start it any more."),
         N_("Somebody else can ask for it again, out of {first}."),
@@ -195,6 +203,7 @@ def explained(error: dict[str, Any], t: Translator) -> Explained:
         "column": _code(error.get("column")),
         "constraint": _code(error.get("constraint")),
         "sqlstate": error.get("sqlstate", "?"),
+        "command": _code(error.get("command")),
         "first": _code("; ".join(error.get("lines", [])), 400),
     }
     return Explained(t(what, **names), t(step, **names))

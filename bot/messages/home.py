@@ -6,7 +6,7 @@ from bot.i18n import Translator
 from bot.jobs.panel import Filters, PanelSnapshot
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
-from bot.messages import answers
+from bot.messages import answers, terms
 from bot.messages.approval import approval_buttons, left_to
 from bot.messages.blocks import (
     Block,
@@ -95,8 +95,7 @@ def _approvals(
         asked = t("Asked for by {user}", user=mention(requester(job)))
         if job.approval_until is not None:
             asked += " · " + t("until {moment}", moment=at(job.approval_until, t))
-        rows = "" if job.previewed is None else f" · {t.rows(job.previewed)}"
-        blocks.append(section(f"{_name(job, links, t)}{rows}\n{asked}"))
+        blocks.append(section(f"{_name(job, links, t)}\n{terms.shown(job, t)}\n{asked}"))
         if job.requester_id == seen.reader_id:
             blocks.append(context(t("Somebody else has to approve it.")))
         elif job.copy_name in not_theirs:

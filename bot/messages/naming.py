@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import Freeze, JobSnapshot, Person
+from bot.jobs.snapshot import SHELL, Freeze, JobSnapshot, Person
 from bot.messages.blocks import at, harmless
 
 COPY_COMMAND = "/copy-liquidation"
 STATUS_COMMAND = "/copy-status"
 VERIFY_COMMAND = "/copy-verify"
 FREEZE_COMMAND = "/copy-freeze"
-
-#: The team of those who asked in a shell.
-SHELL = "shell"
 
 #: Turns a person into words: `mention` in Slack, the bare name in a terminal.
 Named = Callable[[Person], str]

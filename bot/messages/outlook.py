@@ -9,6 +9,7 @@ from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.messages.blocks import Block, at, code, fields, section
 from bot.messages.naming import mention, requester
+from bot.messages.terms import removal
 from copier import CopySpec, Count, Preview
 
 
@@ -149,20 +150,9 @@ def notes(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> list[st
 
 def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
     seen, warnings = outlook.seen, []
-    if removes_everything(seen):
-        held = seen.in_consulta.rows
-        warnings.append(
-            t("Prod has no rows for it. Copying would remove its rows from consulta.")
-            if held is None
-            else t("Prod has no rows for it. Copying would remove {rows} from consulta.", rows=t.rows(held))
-        )
-    elif surplus := _surplus(seen):
-        warnings.append(
-            t(
-                "Consulta has {rows} more than prod: copying removes what prod doesn't have.",
-                rows=t.rows(surplus),
-            )
-        )
+    held = seen.in_consulta.rows if removes_everything(seen) else seen.in_consulta.known
+    if goes := removal(seen.in_prod.known, held, t):
+        warnings.append(goes)
     warnings += [
         t(
             "{side} has no index for this, so each part of the copy reads the whole table. {statement}",
@@ -193,10 +183,3 @@ def _approval(outlook: Outlook, t: Translator) -> list[Block]:
     who = ", ".join(outlook.approvers[:10])
     words = t("It starts only when somebody else approves it, out of {who}.", who=who)
     return [section(f"👥 {words}")]
-
-
-def _surplus(seen: Preview) -> int:
-    """Rows that consulta has more than prod, where both were counted."""
-    if not (seen.in_prod.exact and seen.in_consulta.exact):
-        return 0
-    return max(0, (seen.in_consulta.rows or 0) - (seen.in_prod.rows or 0))

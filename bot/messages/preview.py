@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 
 from bot.i18n import Translator
+from bot.jobs.terms import Terms, apart
 from bot.messages.blocks import (
     Block,
     Message,
     actions,
     button,
-    confirm,
     context,
     cut,
     escaped,
@@ -19,6 +19,7 @@ from bot.messages.blocks import (
     section,
 )
 from bot.messages.outlook import Outlook, counted, preview_blocks, removes_everything
+from bot.messages.terms import removal_dialog
 from copier import CopySpec, Preview
 
 COPY_ACTION = "copy_liquidation.confirm"
@@ -30,7 +31,8 @@ class Offer:
     """What a press of *Copy* stands for; travels in the button's value. ``key`` makes it work once.
 
     ``expires_at`` is in seconds since 1970. ``in_prod`` and ``in_consulta`` are the rows that the person was
-    shown, None for those that weren't known: the press counts only for them.
+    shown, None for those that weren't known: the press counts only for them. ``made_of`` stands for the
+    tables, the key and the columns that the copy had then.
     """
 
     copy_name: str
@@ -39,6 +41,7 @@ class Offer:
     expires_at: int
     in_prod: int | None
     in_consulta: int | None
+    made_of: str = ""
 
     def encoded(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
@@ -54,12 +57,29 @@ class Offer:
             int(offer.expires_at),
             None if offer.in_prod is None else int(offer.in_prod),
             None if offer.in_consulta is None else int(offer.in_consulta),
+            str(offer.made_of),
         )
 
     def moved(self, seen: Preview) -> bool:
-        """Whether a side is more than a tenth away from what was shown, or known only now, or no more."""
+        """Whether a side is more than a tenth away from what was shown, or known only now, or no more.
+
+        Or whether the copy is made of something else than it was.
+        """
         shown_and_now = ((self.in_prod, seen.in_prod.rows), (self.in_consulta, seen.in_consulta.rows))
-        return any(_apart(shown, now) for shown, now in shown_and_now)
+        return self.made_of != made_of(seen) or any(_apart(shown, now) for shown, now in shown_and_now)
+
+    def terms(self, seen: Preview) -> Terms:
+        """What the run is bound to; an estimate of consulta's rows says nothing about what may go."""
+        return Terms(
+            in_prod=self.in_prod,
+            in_consulta=self.in_consulta if seen.in_consulta.exact else None,
+            removal_confirmed=self.in_prod == 0 and removes_everything(seen),
+        )
+
+
+def made_of(seen: Preview) -> str:
+    """Stands for the copy's tables, key and columns; another one for another copy."""
+    return seen.fingerprint.digest if seen.fingerprint else ""
 
 
 def preview_card(
@@ -85,19 +105,11 @@ def copy_button(offer: Offer, seen: Preview, t: Translator) -> Block:
     removes = removes_everything(seen)
     copy = button(t("Copy"), COPY_ACTION, offer.encoded(), style="danger" if removes else "primary")
     if removes:
-        copy["confirm"] = confirm(
-            t("Remove from consulta?"),
-            t(
-                "Prod has no rows for liquidation {id}. Its rows in consulta will be removed.",
-                id=offer.liquidation_id,
-            ),
-            t("Remove"),
-            t("Keep"),
-        )
+        copy["confirm"] = removal_dialog(offer.liquidation_id, t)
     return copy
 
 
 def _apart(shown: int | None, now: int | None) -> bool:
     if shown is None or now is None:
         return shown is not now
-    return abs(now - shown) * 10 > shown
+    return apart(shown, now)

@@ -108,7 +108,13 @@ def waits_for(job: JobSnapshot, live: list[JobSnapshot], t: Translator) -> str:
     words = doing(job, t)
     if job.status is not Status.PENDING or not job.ahead or job.error:
         return words
-    before = [each for each in live if each.id < job.id and each.status in {Status.PENDING, Status.RUNNING}]
+    before = [
+        each
+        for each in live
+        if each.id < job.id
+        and each.status in {Status.PENDING, Status.RUNNING}
+        and not each.waits_for_somebody
+    ]
     named = [t("job {id}", id=each.id) for each in before[:NAMED]]
     more = len(before) - len(named)
     if more > 0:

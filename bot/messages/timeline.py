@@ -7,6 +7,7 @@ from typing import Any
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot, Moved
 from bot.jobs.statuses import Phase
+from bot.jobs.terms import Question
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
 from bot.messages.blocks import Block, Message, at, code, context, cut, header, section
 from bot.messages.card import doing, progress
@@ -14,6 +15,7 @@ from bot.messages.ending import receipt
 from bot.messages.failures import explained
 from bot.messages.moving import why
 from bot.messages.naming import mention
+from bot.messages.terms import asked, sides
 
 View = dict[str, Any]
 
@@ -93,7 +95,16 @@ def _happening(event: Happening, t: Translator) -> str:
         case "permission_not_known":
             return t("Slack didn't say whether the requester still may copy, and it went on")
         case _:
-            return _done_by_somebody(event.kind, user, t)
+            return _asked_and_answered(event, user, t) or _done_by_somebody(event.kind, user, t)
+
+
+def _asked_and_answered(event: Happening, user: str, t: Translator) -> str:
+    """A question or the requester's answer; empty for other events."""
+    if event.kind == "asked_again":
+        return t("it asked again. {what}", what=asked(Question.from_json(event.detail), t))
+    if event.kind == "confirmed":
+        return t("{user} confirmed: {sides}", user=user, sides=sides(**event.detail, t=t))
+    return ""
 
 
 def _done_by_somebody(kind: str, user: str, t: Translator) -> str:

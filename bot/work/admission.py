@@ -11,13 +11,14 @@ import logging
 from bot.config_file import CopySection
 from bot.jobs.failure import Failure
 from bot.jobs.lifecycle import Claim
+from bot.jobs.snapshot import SHELL
 from bot.jobs.store import JobStore
 from bot.permissions import Permissions
 
 log = logging.getLogger(__name__)
 
 #: Events of presses that set a job going again.
-PRESSES = {"resumed", "retried"}
+PRESSES = {"resumed", "retried", "confirmed", "approved"}
 
 
 class Admission:
@@ -32,9 +33,9 @@ class Admission:
         """Why the job must not start; None where it may."""
         job = self._store.snapshot(claim.job_id)
         copy = self._copies.get(claim.copy_name)
-        if job is None or copy is None or job.requester_team == "shell" or self._has_begun(claim):
+        if job is None or copy is None or job.requester_team == SHELL or self._has_begun(claim):
             return None
-        verdict = self._permissions.may_copy(job.requester_id, copy, anew=True)
+        verdict = self._permissions.may_run(job.requester_id, copy, anew=True)
         if verdict.allowed:
             return None
         if verdict.reason is not None:
@@ -48,5 +49,6 @@ class Admission:
         """Rows are in place, or somebody has set it going again since, by a press that was checked itself."""
         if claim.attempt == 1:
             return False
-        kinds = {event.kind for event in self._store.events(claim.job_id)}
+        # A press before the first attempt is older than the check that was made then.
+        kinds = {event.kind for event in self._store.events(claim.job_id) if event.attempt}
         return bool(kinds & PRESSES or self._store.chunks(claim.job_id))

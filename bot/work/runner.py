@@ -13,15 +13,19 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from bot.config_file import File, WorkSection
+from bot.config_file import CopySection, File, WorkSection
 from bot.errors import StaleAttempt
+from bot.jobs.asking import SecondPerson, ask
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim, Lifecycle
 from bot.jobs.statuses import Status
+from bot.jobs.terms import Question
+from bot.permissions import who_may
+from bot.work import bound
 from bot.work.heartbeat import Heartbeat
 from bot.work.stopping import Stop, StopSwitch
-from copier import Copy, CopySpec, Proof
+from copier import Copy, Proof
 from copier.errors import CopierError, NotProven, Transient
 from copier.failure import failures_of
 
@@ -48,6 +52,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     PAUSED = "paused"  # until somebody resumes it
     FROZEN = "frozen"  # pending again, until the freeze is lifted
+    ASKED = "asked"  # pending, until somebody has answered: both sides aren't what was shown
     RELEASED = "released"  # pending again, at once
     RETRY = "retry"  # pending again, due in `Ended.seconds`
     STALE = "stale"  # another worker took over; nothing more to do here
@@ -68,7 +73,8 @@ class Runner:
         self._prod = prod
         self._consulta = consulta
         self._lifecycle = lifecycle
-        self._copies = {copy.name: copy.spec for copy in file.copies}
+        self._copies = {copy.name: copy for copy in file.copies}
+        self._slack = file.slack
         self._work: WorkSection = file.work
         self._worker = worker
 
@@ -108,12 +114,14 @@ class Runner:
         return ended
 
     def _attempt(self, claim: Claim, stop: StopSwitch, heartbeat: Heartbeat) -> Ended:
-        spec = self._copies.get(claim.copy_name)
-        if spec is None:
+        section = self._copies.get(claim.copy_name)
+        if section is None:
             sentence = f"the configuration of this worker has no copy named {claim.copy_name}"
             return self._fail(claim, stop, Failure("no_such_copy", sentence))
+        if changed := claim.configured_otherwise(section.spec):
+            return self._fail(claim, stop, bound.copy_changed(claim, changed))
         try:
-            return self._copy(claim, spec, stop, heartbeat)
+            return self._copy(claim, section, stop, heartbeat)
         except StaleAttempt:
             raise
         except Transient as error:
@@ -128,14 +136,14 @@ class Runner:
             sentence = f"internal error, incident {incident} in the log"
             return self._fail(claim, stop, Failure("internal", sentence, lines=[incident]))
 
-    def _copy(self, claim: Claim, spec: CopySpec, stop: StopSwitch, heartbeat: Heartbeat) -> Ended:
+    def _copy(self, claim: Claim, section: CopySection, stop: StopSwitch, heartbeat: Heartbeat) -> Ended:
         lifecycle = self._lifecycle
         with (
             failures_of("consulta"),
             Copy(
                 self._prod,
                 self._consulta,
-                spec,
+                section.spec,
                 claim.liquidation_id,
                 limits=self._work.limits,
                 label=claim.label,
@@ -144,7 +152,12 @@ class Runner:
                 throttled=lambda lag_mb: lifecycle.throttled(claim, lag_mb),
             ) as copy,
         ):
-            stop.obey(lifecycle.planned(claim, copy.plan()))
+            if changed := claim.made_otherwise(copy.fingerprint):
+                return self._fail(claim, stop, bound.copy_changed(claim, changed))
+            plan = copy.plan()
+            if not stop.requested and (question := bound.question(claim, section, plan)):
+                return self._ask(claim, section, stop, question)
+            stop.obey(lifecycle.planned(claim, plan))
             if stop.requested:
                 return self._stop(claim, stop.requested)
             ledger = Ledger(lifecycle, claim, stop.obey)
@@ -164,6 +177,17 @@ class Runner:
             return self._fail(claim, stop, failure, proof)
         self._recorded(stop, lambda: lifecycle.completed(claim, proof))
         return Ended(Outcome.COMPLETED)
+
+    def _ask(self, claim: Claim, section: CopySection, stop: StopSwitch, question: Question) -> Ended:
+        """Nothing is written: whoever has to answer is asked, where there is a way to."""
+        second = None
+        if bound.needs_second_person(claim, section, question):
+            if not bound.can_be_approved(claim):
+                return self._fail(claim, stop, bound.nobody_to_ask(claim, question))
+            second = SecondPerson(tuple(who_may(self._slack, section)), self._work.approval_seconds)
+        log.info("job %s: asks again: %s", claim.job_id, question)
+        status = ask(self._lifecycle, claim, question, second)
+        return Ended(_let_go(status, Outcome.ASKED))
 
     @staticmethod
     def _until_stopped(

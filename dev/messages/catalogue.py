@@ -40,6 +40,7 @@ PICTURES = {
 
 TITLES = {
     "card": "The card in the channel",
+    "asking": "The reply in its thread where a copy asks again",
     "ending": "The reply in its thread",
     "preview": "The preview, for whoever typed `/copy-liquidation 42`",
     "approval": "A second pair of eyes",

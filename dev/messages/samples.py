@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bot.i18n import Translator
 from bot.jobs.panel import Filters
+from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import Status
 from bot.messages import (
     answers,
@@ -19,6 +20,7 @@ from bot.messages import (
     timeline,
     verdict,
 )
+from bot.messages.asking import asks
 from bot.messages.blocks import Message, View
 from bot.messages.card import card
 from bot.messages.chooser import Carried
@@ -40,6 +42,13 @@ class Sample:
 def _failure(code: str) -> Sample:
     error = s.ERROR | {"code": code}
     return Sample("failures", code, lambda t: answers.problem(explained(error, t)))
+
+
+def _asking(name: str, job: JobSnapshot) -> Sample:
+    if job.question is None:
+        raise ValueError("this job asks nothing")
+    question = job.question
+    return Sample("asking", name, lambda t: asks(job, question, t))
 
 
 GROUPS = ["<!subteam^S0ADMINS>"]
@@ -64,13 +73,25 @@ SAMPLES = [
     Sample("card", "being-cancelled", lambda t: card(s.CANCELLING, t)),
     Sample("card", "frozen", lambda t: card(s.FROZEN, t)),
     Sample("card", "waits-for-approval", lambda t: card(s.APPROVAL, t)),
+    Sample("card", "waits-for-approval-of-a-removal", lambda t: card(s.APPROVAL_OF_REMOVAL, t)),
+    Sample("card", "waits-for-approval-of-an-estimate", lambda t: card(s.APPROVAL_UNKNOWN, t)),
+    Sample("card", "asks-again", lambda t: card(s.ASKS_MOVED, t)),
+    Sample("card", "asks-again-and-frozen", lambda t: card(replace(s.ASKS_MOVED, freeze=s.FREEZE), t)),
+    Sample("card", "asks-again-to-remove", lambda t: card(s.ASKS_REMOVAL, t)),
+    Sample("card", "asks-again-to-remove-more", lambda t: card(s.ASKS_SURPLUS, t)),
+    Sample("card", "asks-again-for-approval", lambda t: card(s.ASKS_APPROVAL, t)),
+    Sample("card", "asks-again-for-approval-of-a-removal", lambda t: card(s.ASKS_APPROVAL_OF_REMOVAL, t)),
     Sample("card", "approved", lambda t: card(s.APPROVED, t)),
     Sample("card", "rejected", lambda t: card(s.REJECTED, t)),
     Sample("card", "in-a-direct-message", lambda t: card(replace(s.COPYING, moved_from=s.ARCHIVED), t)),
     Sample(
         "card", "in-a-direct-message-uninvited", lambda t: card(replace(s.COPYING, moved_from=s.NO_MEMBER), t)
     ),
-    # The reply in the thread
+    # The replies in the thread
+    _asking("its-requester", s.ASKS_MOVED),
+    _asking("to-remove", s.ASKS_REMOVAL),
+    _asking("to-remove-more", s.ASKS_SURPLUS),
+    _asking("a-second-person", s.ASKS_APPROVAL),
     Sample("ending", "completed", lambda t: reply(s.COMPLETED, t)),
     Sample("ending", "completed-moved", lambda t: reply(replace(s.COMPLETED, moved=3), t)),
     Sample("ending", "cancelled", lambda t: reply(s.CANCELLED, t)),
@@ -116,6 +137,8 @@ SAMPLES = [
     Sample("approval", "no-such", lambda t: approval.no_such("99", t)),
     Sample("approval", "not-in-private", lambda t: approval.not_in_private("items", t)),
     # Stopping and freezing
+    Sample("buttons", "not-yours", lambda t: presses.not_yours(s.ASKS_MOVED, t)),
+    Sample("buttons", "other-numbers", lambda t: presses.stale(s.ASKS_MOVED, LINK, t)),
     Sample("buttons", "not-now", lambda t: presses.not_now(s.COMPLETED, LINK, t)),
     Sample("details", "loading", timeline.loading),
     Sample("details", "story", lambda t: timeline.details(s.COPYING, s.STORY, t)),
@@ -139,6 +162,7 @@ SAMPLES = [
     Sample("answers", "number-missing", answers.number_missing),
     Sample("answers", "not-a-number", lambda t: answers.not_a_number("4e1", t)),
     Sample("answers", "too-many-words", answers.too_many_words),
+    Sample("answers", "copy-not-configured", lambda t: answers.copy_not_configured(s.COPYING, t)),
     Sample("answers", "unknown-copy", lambda t: answers.unknown_copy("itms", ["items", "notes"], t)),
     Sample(
         "answers",
@@ -159,6 +183,11 @@ SAMPLES = [
         lambda t: status.overview([s.COPYING, s.QUEUED, s.BEHIND], s.LATEST, s.LINKS, t),
     ),
     Sample("status", "job", lambda t: status.detail(s.COPYING, LINK, t)),
+    Sample(
+        "status",
+        "overview-with-questions",
+        lambda t: status.overview([s.ASKS_MOVED, s.ASKS_APPROVAL, s.BEHIND], [], s.LINKS, t),
+    ),
     Sample("status", "unknown-job", lambda t: answers.unknown_job(99, t)),
     Sample("status", "liquidation", lambda t: status.of_liquidation(42, s.HISTORY, s.LINKS, t)),
     Sample("status", "liquidation-never-copied", lambda t: status.of_liquidation(42, [], {}, t)),
@@ -192,6 +221,11 @@ SAMPLES = [
         "home",
         "not-ours-to-approve",
         lambda t: home.home(s.panel(s.APPROVAL_BY_GROUP), s.LINKS, frozenset({"items"}), t),
+    ),
+    Sample(
+        "home",
+        "asked-again",
+        lambda t: home.home(s.panel(s.ASKS_MOVED, s.ASKS_APPROVAL), s.LINKS, frozenset(), t),
     ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
     Sample("home", "cannot-check", lambda t: home.cannot_check("internal_error", t)),

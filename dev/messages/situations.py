@@ -9,6 +9,7 @@ from typing import Any
 from bot.jobs.panel import Filters, PanelSnapshot
 from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
+from bot.jobs.terms import Question, Reason, Terms
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
 from bot.messages.outlook import Outlook
 from bot.messages.preview import Offer
@@ -139,10 +140,30 @@ APPROVAL = replace(
     label=None,
     approval=Approval.WAITING,
     approval_until=NOW + timedelta(minutes=30),
-    previewed=1_250_000,
+    terms=Terms(1_250_000, 0, removal_confirmed=False),
 )
 APPROVAL_BY_GROUP = replace(APPROVAL, approvers=("<!subteam^S0ADMINS>", "<@U0BOB>"))
 APPROVED = replace(COPYING, approval=Approval.APPROVED, approval_by=BOB, approval_at=ago(300))
+APPROVAL_OF_REMOVAL = replace(APPROVAL, terms=Terms(0, 300, removal_confirmed=True))
+APPROVAL_UNKNOWN = replace(APPROVAL, terms=Terms(9_000_000, None, removal_confirmed=False))
+
+
+def asking(reason: Reason, in_prod: int, in_consulta: int, *shown: int | None, **differs: Any) -> JobSnapshot:
+    """Liquidation 42 after a worker has found these rows where others had been shown."""
+    question = Question(reason, in_prod, in_consulta, *shown)
+    return replace(QUEUED, id=21, attempt=1, question=question, **differs)
+
+
+ASKS_MOVED = asking(Reason.MOVED, 150_500, 0, 500, 0)
+ASKS_REMOVAL = asking(Reason.REMOVAL, 0, 300, 500, None)
+ASKS_SURPLUS = asking(Reason.SURPLUS, 500, 900, 500, 20)
+AGAIN = {
+    "approval": Approval.WAITING,
+    "approval_until": NOW + timedelta(hours=24),
+    "approvers": ("<!subteam^S0ADMINS>", "<@U0BOB>"),
+}
+ASKS_APPROVAL = asking(Reason.APPROVAL, 150_500, 0, 500, 0, **AGAIN)
+ASKS_APPROVAL_OF_REMOVAL = asking(Reason.REMOVAL, 0, 1_500, 1_500, 0, **AGAIN)
 REJECTED = replace(
     NEVER_BEGUN, approval=Approval.REJECTED, approval_by=BOB, approval_at=ago(60), stopped_by=None
 )
@@ -176,6 +197,10 @@ STORY = Timeline(
         Happening("pause_requested", ago(200), 2, BOB, {}),
         Happening("paused", ago(199), 2, BOB, {}),
         Happening("resumed", ago(100), 2, BOB, {}),
+        Happening(
+            "asked_again", ago(99), 2, None, ASKS_MOVED.question.as_json() if ASKS_MOVED.question else {}
+        ),
+        Happening("confirmed", ago(99), 2, BOB, {"in_prod": 150_500, "in_consulta": 0}),
         Happening("claimed", ago(99), 3, None, {"worker": "worker-2"}),
     ),
     (SlowChunk(7, 50_000, 3.2), SlowChunk(3, 50_000, 1.9)),
@@ -188,6 +213,7 @@ ERROR = {
     "column": "amount",
     "constraint": "liquidation_items_check",
     "sqlstate": "23514",
+    "command": "/copy-liquidation 42 items",
     "lines": ["column amount: numeric in prod, integer in consulta"],
 }
 

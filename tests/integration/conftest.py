@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import migrations
 from dev.guard import ROOT
 from dev.slack.client import LocalSlack
 from dev.slack.server import LocalSlackServer
-from tests.copying import Sides
+from tests.copying import ITEMS, Sides, engine
+from tests.shell import ROWS, Shell
 from tests.support import Database, Databases
 from tests.tracking import Jobs
 
@@ -43,3 +46,14 @@ def jobs(_jobs: Jobs) -> Jobs:
     """The tracking tables, empty."""
     _jobs.empty()
     return _jobs
+
+
+@pytest.fixture
+def shell(sides: Sides, tmp_path: Path) -> Shell:
+    """Both sides have the table, consulta has the tracking tables."""
+    sides.both(ITEMS)
+    sides.prod.execute(f"INSERT INTO items SELECT g, 42, g, 'n' || g FROM generate_series(1, {ROWS}) g")
+    consulta = engine(sides.consulta.url)
+    migrations.upgrade(consulta)
+    consulta.dispose()
+    return Shell(sides, tmp_path)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from bot.config_file import CopySection, SlackSection
+from bot.jobs.approvals import Approvals
+from bot.jobs.asking import SecondPerson, ask
 from bot.jobs.ledger import Ledger
 from bot.jobs.store import Requester
+from bot.jobs.terms import Question, Reason
 from bot.permissions import Permissions
 from bot.slack import client
 from bot.work.admission import Admission
 from dev.slack.client import LocalSlack
-from tests.tracking import CHUNK, LOST, TABLE, Jobs
+from tests.tracking import ANA, BOB, CHUNK, LOST, TABLE, Jobs
+
+MOVED = Question(Reason.MOVED, 150_500, 0, 500, 0)
 
 
 def admission(slack: LocalSlack, jobs: Jobs, **own: tuple[str, ...]) -> Admission:
@@ -67,6 +72,37 @@ def test_a_copy_that_has_begun_goes_on(slack: LocalSlack, jobs: Jobs) -> None:
     again = jobs.lifecycle.claim(first.job_id, "host:2")
     assert again is not None
     assert admission(slack, jobs).refusal(again) is None
+
+
+@pytest.mark.parametrize("answer", ["confirmed", "approved"])
+def test_a_yes_to_the_numbers_that_it_asked_about_counts_as_a_press_of_its_own(
+    slack: LocalSlack, jobs: Jobs, answer: str
+) -> None:
+    first = jobs.claimed(channel_id="C0")
+    second = SecondPerson(("<@U0BOB>",), 60.0) if answer == "approved" else None
+    ask(jobs.lifecycle, first, MOVED, second)
+    if second is None:
+        jobs.control.confirm(first.job_id, ANA, MOVED.numbers)
+    else:
+        Approvals(jobs.engine).approve(first.job_id, BOB, MOVED.numbers)
+    slack.remove_from_group("U0ANA")
+    again = jobs.lifecycle.claim(first.job_id, "host:2")
+    assert again is not None
+    assert admission(slack, jobs).refusal(again) is None
+
+
+def test_a_yes_from_before_the_first_attempt_is_no_check_of_the_requester(
+    slack: LocalSlack, jobs: Jobs
+) -> None:
+    job_id = jobs.create(approvers=("<@U0BOB>",))
+    Approvals(jobs.engine).approve(job_id, BOB)
+    first = jobs.lifecycle.claim(job_id, "host:1")
+    assert first is not None
+    jobs.lifecycle.retry_later(first, LOST, 0.0)
+    slack.remove_from_group("U0ANA")
+    again = jobs.lifecycle.claim(job_id, "host:2")
+    assert again is not None
+    assert admission(slack, jobs).refusal(again) is not None
 
 
 def test_an_attempt_after_one_that_copied_nothing_asks_again(slack: LocalSlack, jobs: Jobs) -> None:

@@ -13,17 +13,21 @@ from bot.announcer import Announcer
 from bot.charts import Charts
 from bot.courier import Courier
 from bot.i18n import translator
+from bot.jobs.asking import ask
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
+from bot.jobs.statuses import Status
+from bot.jobs.terms import Question, Reason
 from bot.jobs.throughput import Throughput
 from bot.slack import Trouble, client, error_name, retry_after, trouble_of
 from dev.guard import ROOT
 from dev.slack.client import LocalSlack
 from dev.slack.results import Message
-from tests.tracking import BOB, CHUNK, LOST, PLAN, Jobs
+from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, Jobs
 
 CHANNEL = "C0PAYROLL"
+MOVED = Question(Reason.MOVED, 150_500, 0, 500, 0)
 ES = translator("es")
 MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
 COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
@@ -124,6 +128,49 @@ def test_the_end_of_an_attempt_that_was_retried_meanwhile_is_not_told_as_another
     desk.deliver()
     [reply] = desk.replies(card.ts)
     assert "<@U0BOB>" in reply.plain
+
+
+def asks_again(desk: Desk) -> Claim:
+    """A job whose worker has found other numbers than were shown; not told yet."""
+    claim = desk.running()
+    assert ask(desk.jobs.lifecycle, claim, MOVED, None) is Status.PENDING
+    return claim
+
+
+def test_a_question_is_on_the_card_at_once_and_in_its_thread_for_who_has_to_answer(desk: Desk) -> None:
+    claim = asks_again(desk)
+    desk.courier.deliver_due()
+    [card] = desk.messages()
+    assert ES("waiting for confirmation") in card.text
+    assert card.pinned
+    [reply] = desk.replies(card.ts)
+    assert reply.plain.startswith("❓ <@U0ANA>")
+    desk.jobs.control.confirm(claim.job_id, ANA, MOVED.numbers)
+    desk.courier.deliver_due()
+    assert ES("waiting for confirmation") not in desk.messages()[0].text
+    assert len(desk.replies(card.ts)) == 1
+
+
+@pytest.mark.parametrize("trouble", [{"accept_then_drop": True}, {"status": 503}])
+def test_a_question_whose_answer_was_lost_is_posted_once(desk: Desk, trouble: dict[str, Any]) -> None:
+    asks_again(desk)
+    desk.slack.fault("chat.postMessage", **trouble)
+    for _ in range(3):
+        desk.deliver()
+    [card] = desk.messages()
+    assert len(desk.replies(card.ts)) == 1
+
+
+def test_a_question_that_was_answered_before_slack_took_it_is_not_posted(desk: Desk) -> None:
+    claim = asks_again(desk)
+    desk.slack.revoke_token()
+    desk.courier.deliver_due()
+    desk.jobs.control.confirm(claim.job_id, ANA, MOVED.numbers)
+    desk.slack.restore_token()
+    desk.deliver()
+    [card] = desk.messages()
+    assert ES("waiting for confirmation") not in card.text
+    assert desk.replies(card.ts) == []
 
 
 def test_after_a_429_progress_is_dropped_for_as_long_as_slack_asks(desk: Desk) -> None:

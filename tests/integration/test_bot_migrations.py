@@ -6,15 +6,55 @@ from concurrent.futures import ThreadPoolExecutor
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 
 import migrations
+from bot.jobs.lifecycle import Lifecycle
 from bot.jobs.models import SCHEMA, Base
+from bot.jobs.terms import NOTHING_SHOWN
 from tests.support import Database
+
+JOB = """
+    WITH ana AS (
+        INSERT INTO traspaso.users (slack_team_id, slack_user_id, name)
+        VALUES ('T0', 'U0ANA', 'Ana') RETURNING id
+    )
+    INSERT INTO traspaso.copy_jobs (user_id, source_table, target_table, liquidation_id, copy_name, status)
+    SELECT id, 'public.items', 'public.items', 42, 'items', 'pending' FROM ana
+"""
+
+
+def engine_of(consulta: Database) -> Engine:
+    return create_engine(consulta.url.replace("postgresql://", "postgresql+psycopg://", 1))
+
+
+def test_jobs_of_the_release_before_stay_and_are_bound_to_no_numbers(consulta: Database) -> None:
+    engine = engine_of(consulta)
+    migrations.upgrade(engine, "0002")
+    consulta.execute(JOB)
+    migrations.upgrade(engine)
+    claim = Lifecycle(engine, lease_seconds=60, chart_seconds=300).claim(1, "host:1")
+    engine.dispose()
+    assert claim is not None
+    assert (claim.terms, claim.fingerprint, claim.approved) == (NOTHING_SHOWN, None, False)
+    assert len(claim.installation) == 8
+
+
+def test_a_job_that_asks_ends_where_the_release_goes_back_to_one_that_can_t_take_the_answer(
+    consulta: Database,
+) -> None:
+    engine = engine_of(consulta)
+    migrations.upgrade(engine)
+    consulta.execute(JOB)
+    consulta.execute("UPDATE traspaso.copy_jobs SET question = '{}'")
+    migrations.downgrade(engine, "0002")
+    assert consulta.rows("SELECT status FROM traspaso.copy_jobs") == [("cancelled",)]
+    migrations.upgrade(engine)
+    engine.dispose()
 
 
 def test_the_migrations_go_up_and_down_and_up_and_make_what_the_models_say(consulta: Database) -> None:
-    engine = create_engine(consulta.url.replace("postgresql://", "postgresql+psycopg://", 1))
+    engine = engine_of(consulta)
     consulta.execute("CREATE TABLE not_ours (id int)")
     try:
         for _ in range(2):

@@ -13,11 +13,14 @@ from bot import panel as panel_module
 from bot.announcer import Announcer
 from bot.config_file import CopySection, SlackSection
 from bot.i18n import translator
+from bot.jobs.asking import SecondPerson, ask
 from bot.jobs.board import LATEST, Board
 from bot.jobs.panel import Filters
 from bot.jobs.statuses import Status
 from bot.jobs.store import Requester
+from bot.jobs.terms import Question, Reason
 from bot.messages.failures import explained
+from bot.messages.terms import pressed
 from bot.panel import REFRESHES_A_MINUTE, Panel
 from bot.people import People
 from bot.permissions import Permissions
@@ -136,6 +139,31 @@ def test_a_copy_that_waits_for_approval_can_be_approved_by_everybody_but_who_ask
     assert "1.234 filas" in seen(slack, "U0ANA").plain
     assert "job.approve" not in {button.action_id for button in seen(slack, "U0BOB").buttons}
     assert EN("Somebody else has to approve it.") in seen(slack, "U0BOB").plain
+
+
+def test_an_approval_for_a_copy_that_the_bot_doesn_t_know_is_offered_to_nobody(
+    slack: LocalSlack, panel: Panel, jobs: Jobs
+) -> None:
+    job_id = jobs.create(requester=BOB, approvers=("<!subteam^S0ADMINS>",))
+    panel.opened("U0ANA")
+    assert "job.approve" in {button.action_id for button in seen(slack, "U0ANA").buttons}
+    jobs.run("UPDATE traspaso.copy_jobs SET copy_name = 'renamed' WHERE id = :id", id=job_id)
+    assert panel.refresh() == 1
+    assert "job.approve" not in {button.action_id for button in seen(slack, "U0ANA").buttons}
+    assert ES("They may approve it: {who}.", who="<!subteam^S0ADMINS>") in seen(slack, "U0ANA").plain
+
+
+def test_a_question_to_a_second_person_is_offered_with_its_numbers(
+    slack: LocalSlack, panel: Panel, jobs: Jobs
+) -> None:
+    claim = jobs.claimed(requester=BOB, channel_id="C0")
+    question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
+    ask(jobs.lifecycle, claim, question, SecondPerson(("<!subteam^S0ADMINS>",), 60.0))
+    panel.opened("U0ANA")
+    [approve] = [each for each in seen(slack, "U0ANA").buttons if each.action_id == "job.approve"]
+    assert approve.text == ES("Approve {rows}", rows=ES.rows(150_500))
+    assert pressed(approve.value) == (str(claim.job_id), question.numbers)
+    assert ES.rows(500) in seen(slack, "U0ANA").plain
 
 
 def test_the_filters_stay_when_something_changes(slack: LocalSlack, panel: Panel, jobs: Jobs) -> None:

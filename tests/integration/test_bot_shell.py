@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -22,72 +19,8 @@ from bot.jobs.store import JobStore, Request, Requester
 from bot.messages.failures import explained
 from bot.terminal import plain
 from copier import CopySpec, TableName
-from dev.guard import ROOT
-from dev.processes import PRODUCT_PROGRAMS
-from tests.copying import ITEMS, Sides, engine
-
-FILE = """
-[[copies]]
-name = "items"
-source_table = "public.items"
-target_table = "public.items"
-[work]
-chunk_rows = 1000
-parallel = 1
-chunk_seconds = 60
-lock_timeout_seconds = 60
-"""
-ROWS = 5_000
-PASSWORD = "hunter2-very-secret"
-
-
-class Shell:
-    """A terminal of somebody who has set the two databases and nothing else."""
-
-    def __init__(self, sides: Sides, folder: Path) -> None:
-        self.sides = sides
-        path = folder / "traspaso.toml"
-        path.write_text(FILE, "utf-8")
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "LANG": "C.UTF-8",
-            "PROD_DATABASE_URL": sides.prod.url.replace("postgres@", f"postgres:{PASSWORD}@"),
-            "CONSULTA_DATABASE_URL": sides.consulta.url.replace("postgres@", f"postgres:{PASSWORD}@"),
-            "TRASPASO_CONFIG": str(path),
-        }
-
-    def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [PRODUCT_PROGRAMS / "traspaso", *arguments],
-            cwd=ROOT,
-            env={**self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        process = self.begin(*arguments, **environment)
-        out, err = process.communicate(timeout=60)
-        assert PASSWORD not in out + err
-        return process.returncode, out, err
-
-    def jobs(self) -> list[dict[str, Any]]:
-        found = self.sides.consulta.rows("SELECT to_jsonb(j) FROM traspaso.copy_jobs j ORDER BY id")
-        return [row[0] for row in found]
-
-
-@pytest.fixture
-def shell(sides: Sides, tmp_path: Path) -> Shell:
-    """Both sides have the table, consulta has the tracking tables."""
-    sides.both(ITEMS)
-    sides.prod.execute(f"INSERT INTO items SELECT g, 42, g, 'n' || g FROM generate_series(1, {ROWS}) g")
-    consulta = engine(sides.consulta.url)
-    migrations.upgrade(consulta)
-    consulta.dispose()
-    return Shell(sides, tmp_path)
+from tests.copying import Sides, engine
+from tests.shell import FILE, PASSWORD, ROWS, Shell
 
 
 def test_a_copy_in_the_foreground_ends_with_0_and_a_receipt(shell: Shell) -> None:
@@ -172,7 +105,7 @@ def test_ctrl_c_cancels_at_a_chunk_s_end(shell: Shell) -> None:
         process = shell.begin("copy", "42")
         waiting = (
             "SELECT 1 FROM pg_stat_activity "
-            "WHERE application_name LIKE 'traspaso job %' AND wait_event_type = 'Lock'"
+            "WHERE application_name LIKE 'traspaso % job %' AND wait_event_type = 'Lock'"
         )
         deadline = time.monotonic() + 20
         while not shell.sides.consulta.rows(waiting):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, text
 
-from copier import Chunk, Copy, Counts
+from copier import Chunk, Copy, Counts, Fingerprint
 from tests.copying import ITEMS, Sides, engine, sessions_end, spec
 
 ROWS = """
@@ -56,7 +56,7 @@ def test_a_first_copy_brings_the_liquidation_and_only_that(full: Sides) -> None:
     done = full.copy_proven(spec(), chunk_rows=30)
     full.assert_same()
     assert full.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id <> 42") == [(0,)]
-    assert (done.plan.total, done.plan.holds) == (100, False)
+    assert (done.plan.total, done.plan.held, done.plan.holds) == (100, 0, False)
     assert [chunk.rows for chunk in done.chunks] == [30, 30, 30, 10]
     assert done.outcomes == ["copied"] * 4
     assert [chunk.range.rows for chunk in done.chunks] == [30, 30, 30, 10]
@@ -156,6 +156,17 @@ def test_a_liquidation_that_is_empty_in_prod_is_empty_in_consulta_afterwards(cop
     assert copied.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id = 42") == [(0,)]
     assert [(chunk.rows, chunk.counts) for chunk in done.chunks] == [(0, Counts(deleted=100))]
     assert copied.others() == others
+
+
+def test_the_plan_counts_both_sides_and_the_copy_tells_what_it_is_made_of(copied: Sides) -> None:
+    copied.consulta.execute("DELETE FROM items WHERE liquidation_id = 42 AND id % 2 = 0")
+    [(held,)] = copied.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id = 42")
+    with copied.open(spec()) as copy:
+        assert (copy.plan().total, copy.plan().held, copy.plan().holds) == (100, held, True)
+        columns = ("amount", "id", "liquidation_id", "note")
+        assert copy.fingerprint == Fingerprint(
+            "public.items", "public.items", "liquidation_id", ("id",), columns
+        )
 
 
 def test_a_liquidation_that_nobody_has_is_copied_as_no_rows(full: Sides) -> None:

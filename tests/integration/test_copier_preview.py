@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from copier import Catalogue, CopySpec, Count, Preview, TableName, preview
+from copier import Catalogue, CopySpec, Count, Fingerprint, Preview, TableName, preview
 from copier.errors import ColumnMissing, ColumnsDiffer, NoUsableKey, TableMissing, Transient
 from tests.copying import ITEMS, Sides, engine, sessions_end, spec
 
 CATALOGUE = Catalogue(TableName.parse("liquidations"), "id", "name")
+COLUMNS = ("amount", "id", "liquidation_id", "note")
+MADE_OF = Fingerprint("public.items", "public.items", "liquidation_id", ("id",), COLUMNS)
 
 
 @pytest.fixture
@@ -45,7 +47,8 @@ def look(
 
 def seen(exists: bool | None, label: str | None, in_prod: int, in_consulta: int) -> Preview:
     """Both counts exact, and no advice."""
-    return Preview(exists, label, Count(in_prod, exact=True), Count(in_consulta, exact=True), ())
+    sides = Count(in_prod, exact=True), Count(in_consulta, exact=True)
+    return Preview(exists, label, *sides, (), fingerprint=MADE_OF)
 
 
 def test_a_preview_tells_the_name_and_the_rows_of_both_sides(full: Sides) -> None:

@@ -26,6 +26,12 @@ target_table = "public.liquidation_items"
 require_approval = true
 
 [[copies]]
+name = "large"
+source_table = "public.liquidation_items"
+target_table = "public.liquidation_items"
+approval_over_rows = 1000
+
+[[copies]]
 name = "bobs"
 source_table = "public.liquidation_items"
 target_table = "public.liquidation_items"

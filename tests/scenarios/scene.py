@@ -404,8 +404,10 @@ class Roadblock:
 
     def reached(self, job_id: int, *, attempt: int = 1, timeout: float = 20.0) -> Row:
         """The job's row once this attempt stands before the roadblock."""
-        waiting = "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
-        name = f"traspaso job {job_id}/{attempt}"
+        waiting = (
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE %s AND wait_event_type = 'Lock'"
+        )
+        name = f"traspaso % job {job_id}/{attempt}"
         until(lambda: self.scene.rows(waiting, name), timeout, f"{name} before the roadblock")
         job = self.scene.job(job_id)
         assert job["attempt"] == attempt

@@ -171,8 +171,8 @@ def test_only_the_copies_that_one_may_run_can_be_chosen(scene: Scene) -> None:
         [menu] = [each for each in opened(scene, person).blocks if each.get("block_id") == chooser.COPY]
         return [option["value"] for option in menu["element"]["options"]]
 
-    assert offered_copies(scene.ana) == ["items", "notes", "checked"]
-    assert offered_copies(scene.bob) == ["items", "notes", "checked", "bobs"]
+    assert offered_copies(scene.ana) == ["items", "notes", "checked", "large"]
+    assert offered_copies(scene.bob) == ["items", "notes", "checked", "large", "bobs"]
 
 
 def test_where_only_one_copy_may_be_run_there_is_nothing_to_choose(office: Office, scene: Scene) -> None:

@@ -96,7 +96,7 @@ def test_each_mistake_has_its_own_sentence(scene: Scene) -> None:
 def test_help_is_for_everybody(scene: Scene, command: str, text: str) -> None:
     said = scene.ask(scene.carla, text, command)
     own = [("bobs", ["<@U0BOB>"])]
-    assert said == plain(help_text(["items", "notes", "checked", "bobs"], GROUPS, ES, own).blocks)
+    assert said == plain(help_text(["items", "notes", "checked", "large", "bobs"], GROUPS, ES, own).blocks)
     assert "/copy-liquidation 42 items" in said
     assert "/copy-status 17" in said
 

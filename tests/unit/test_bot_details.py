@@ -10,13 +10,15 @@ from bot.jobs.timeline import Happening, Timeline
 from bot.messages import answers
 from bot.messages.timeline import details, loading, telling
 from dev.slack.plain import plain
-from tests.shown import BOB, EN, ES, EVENTS, NOW, SHAPES, check_view, job
+from tests.shown import BOB, DETAILS, EN, ES, EVENTS, NOW, SHAPES, check_view, job
 
 
 @pytest.mark.parametrize("t", [EN, ES], ids=["en", "es"])
 def test_the_details_of_every_state_fit_into_a_modal(t: Any) -> None:
     for shape in SHAPES:
-        events = tuple(Happening(kind, NOW, 1, BOB, {"seconds": 5, "rows": 7}) for kind in EVENTS)
+        events = tuple(
+            Happening(kind, NOW, 1, BOB, DETAILS.get(kind, {"seconds": 5, "rows": 7})) for kind in EVENTS
+        )
         check_view(details(job(**shape), Timeline(events, ()), t))
         check_view(details(job(**shape), Timeline((), ()), t))
     check_view(loading(t))

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from bot.jobs.panel import Filters, PanelSnapshot
 from bot.jobs.snapshot import Freeze, Person
 from bot.jobs.statuses import Approval, Status
+from bot.jobs.terms import Terms
 from bot.messages import home, status
 from dev.slack.plain import plain
-from tests.shown import EN, ES, NOW, SHAPES, check, check_view, job, names
+from tests.shown import EN, ES, NOW, QUESTIONS, SHAPES, check, check_view, job, names
 
 
 @settings(max_examples=50)
@@ -59,7 +60,9 @@ def test_app_home_takes_any_jobs_and_names(shapes: list[dict[str, Any]], name: s
         for number, shape in enumerate(shapes, 1)
     ]
     waiting = [
-        dataclasses.replace(each, approval=Approval.WAITING, previewed=each.id)
+        dataclasses.replace(
+            each, approval=Approval.WAITING, terms=Terms(each.id, None, removal_confirmed=False)
+        )
         for each in jobs
         if each.status is Status.PENDING
     ]
@@ -74,6 +77,13 @@ def test_app_home_takes_any_jobs_and_names(shapes: list[dict[str, Any]], name: s
     links = {each.id: f"https://acme.slack.com/archives/C0PAYROLL/p{each.id:016}" for each in jobs}
     for t in (EN, ES):
         check_view(home.home(seen, links, frozenset(job.copy_name for job in jobs[::2]), t))
+
+
+def test_a_copy_that_is_queued_names_only_those_before_it_that_stand_in_its_way() -> None:
+    running, queued = job(id=1), job(**SHAPES[0] | {"id": 5, "ahead": 1})
+    asking = [job(**SHAPES[4] | {"id": 2}), job(**SHAPES[0] | {"id": 3, "question": QUESTIONS[0]})]
+    said = status.waits_for(queued, [running, *asking, queued], EN)
+    assert said.endswith("(job 1)")
 
 
 def test_what_a_menu_doesn_t_know_filters_nothing() -> None:

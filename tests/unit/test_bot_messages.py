@@ -25,6 +25,7 @@ from dev.slack.plain import plain
 from tests.shown import (
     ASKED,
     BOB,
+    DETAILS,
     DONE,
     EN,
     ES,
@@ -119,13 +120,17 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         freezing.still_frozen(Freeze(Person("U0BOB", "T0ACME", user), name, NOW), ES),
         freezing.refused_because_frozen(Freeze(Person(user, "shell", user), name, NOW), ES),
         presses.not_now(job(status=Status.COMPLETED, label=name), None, ES),
+        presses.not_yours(job(requester_team="shell", requester_name=user), ES),
+        answers.copy_not_configured(job(copy_name=name), ES),
     ):
         check(message)
     detail = {"worker": name, "seconds": 5.0, **error}
     moved = Happening("card_moved", NOW, 1, None, {"channel": "C0", "reason": name})
     kinds = [*EVENTS, name or "?"]
     people = (None, Person("U0BOB", "T0ACME", name), Person(user, "shell", user))
-    story = [Happening(kind, NOW, 1, person, detail) for kind in kinds for person in people]
+    story = [
+        Happening(kind, NOW, 1, person, DETAILS.get(kind, detail)) for kind in kinds for person in people
+    ]
     check_view(details(job(label=name), Timeline((*story, moved), (SlowChunk(3, 5, 1.5),)), ES))
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
+from bot.jobs.terms import Terms
 from bot.messages import chooser
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.chooser import Carried
 from bot.messages.outlook import Outlook, preview_blocks
-from bot.messages.preview import Offer, preview_card
-from copier import Advice, CopySpec, Count, Entry, Preview, TableName
+from bot.messages.preview import Offer, made_of, preview_card
+from copier import Advice, CopySpec, Count, Entry, Fingerprint, Preview, TableName
 from dev.slack.checker import Checker
 from dev.slack.elements import check_option
 from dev.slack.plain import plain
@@ -130,6 +131,39 @@ def test_a_press_counts_for_numbers_that_are_within_a_tenth(
     offer = Offer("items", 42, "0" * 32, 1_900_000_000, *shown)
     in_prod, in_consulta = (Count(rows, rows is not None) for rows in now)
     assert offer.moved(Preview(True, None, in_prod, in_consulta, ())) is moved
+
+
+def test_a_press_counts_only_for_the_copy_as_it_was_made_then() -> None:
+    made = Fingerprint("public.items", "public.items", "liquidation_id", ("id",), ("id",))
+    seen = dataclasses.replace(SEEN, fingerprint=made)
+    offer = Offer("items", 42, "0" * 32, 1_900_000_000, 200_000, 190_000, made_of(seen))
+    assert not offer.moved(seen)
+    assert not Offer.decoded(offer.encoded()).moved(seen)
+    other = dataclasses.replace(made, target_table="public.others")
+    assert offer.moved(dataclasses.replace(seen, fingerprint=other))
+
+
+@pytest.mark.parametrize(
+    ("shown", "in_prod", "in_consulta", "terms"),
+    [
+        ((100, 50), Count(105, True), Count(51, True), (100, 50, False)),
+        ((100, 50), Count(105, False), Count(51, False), (100, None, False)),
+        ((None, None), Count(None, False), Count(None, False), (None, None, False)),
+        ((0, 50), Count(0, True), Count(50, True), (0, 50, True)),
+        ((0, None), Count(0, True), Count(None, False), (0, None, True)),
+    ],
+)
+def test_a_job_is_bound_to_what_was_shown_and_an_estimate_is_no_promise_of_what_may_go(
+    shown: tuple[int | None, int | None],
+    in_prod: Count,
+    in_consulta: Count,
+    terms: tuple[int | None, int | None, bool],
+) -> None:
+    offer = Offer("items", 42, "0" * 32, 1_900_000_000, *shown)
+    prod, consulta, confirmed = terms
+    assert offer.terms(Preview(True, None, in_prod, in_consulta, ())) == Terms(
+        prod, consulta, removal_confirmed=confirmed
+    )
 
 
 @given(name=names, period=names, query=names)

@@ -1,0 +1,111 @@
+"""A claim ends sessions that earlier attempts left behind, and no others; and it knows what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, create_engine, text
+
+from bot.jobs.claim import Claim
+from copier import CopySpec, Fingerprint, TableName
+from tests.copying import sessions_end
+from tests.support import Database
+from tests.tracking import LOST, SPEC, Jobs
+
+OTHERS = TableName.parse("public.others")
+MADE_OF = Fingerprint("public.items", "public.items", "liquidation_id", ("id",), ("amount", "id"))
+
+
+def again(jobs: Jobs, claim: Claim) -> Claim:
+    """The claim of the job's next attempt."""
+    jobs.lifecycle.retry_later(claim, LOST, 0.0)
+    found = jobs.lifecycle.claim(claim.job_id, "host:2")
+    assert found is not None
+    return found
+
+
+def named(connection: Connection, label: str) -> Connection:
+    """A session with this name."""
+    connection.execute(text("SELECT set_config('application_name', :label, false)"), {"label": label})
+    connection.commit()
+    return connection
+
+
+def is_alive(connection: Connection) -> bool:
+    return connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+@pytest.fixture
+def elsewhere(consulta: Database) -> Iterator[Connection]:
+    """A session of the same role in another database of the same server."""
+    engine = create_engine(consulta.url.replace("postgresql://", "postgresql+psycopg://", 1))
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def test_a_session_that_an_earlier_attempt_left_behind_is_ended(jobs: Jobs) -> None:
+    first = jobs.claimed()
+    with jobs.engine.connect() as hanging:
+        named(hanging, first.label)
+        again(jobs, first)
+        with pytest.raises(psycopg.OperationalError):
+            for _ in range(1000):
+                hanging.connection.driver_connection.execute("SELECT pg_sleep(0.01)")  # type: ignore[union-attr]
+        hanging.invalidate()
+
+
+def test_a_session_for_a_job_of_the_same_number_elsewhere_lives_on(jobs: Jobs, elsewhere: Connection) -> None:
+    first = jobs.claimed()
+    other_label = first.label.replace(first.installation, "0badcafe")
+    with jobs.engine.connect() as installed_beside, jobs.engine.connect() as of_another_job:
+        named(elsewhere, first.label)
+        named(installed_beside, other_label)
+        named(of_another_job, replace(first, job_id=first.job_id * 10 + 1).label)
+        again(jobs, first)
+        for connection in (elsewhere, installed_beside, of_another_job):
+            assert is_alive(connection)
+            named(connection, "")
+
+
+def test_an_installation_has_one_name_for_good_and_another_one_another_name(
+    jobs: Jobs, consulta: Database
+) -> None:
+    other = Jobs(consulta)
+    claims = [jobs.claimed(liquidation=1), jobs.claimed(liquidation=2), other.claimed()]
+    names = [claim.installation for claim in claims]
+    assert names[0] == names[1] != names[2]
+    assert all(len(name) == 8 and int(name, 16) >= 0 for name in names)
+    assert len(replace(claims[0], job_id=2**63 - 1, attempt=2**31 - 1).label) < 64  # what PostgreSQL keeps
+    for statement in (
+        "INSERT INTO traspaso.installation VALUES ('11111111')",
+        "INSERT INTO traspaso.installation VALUES ('11111111', false)",
+    ):
+        with pytest.raises(psycopg.IntegrityError):
+            consulta.execute(statement)
+    other.engine.dispose()
+    assert sessions_end(consulta)
+
+
+def test_a_claim_tells_what_a_configuration_has_changed_since_the_request(jobs: Jobs) -> None:
+    claim = jobs.claimed(fingerprint=MADE_OF)
+    assert claim.fingerprint == MADE_OF
+    assert claim.configured_otherwise(SPEC) == []
+    assert claim.made_otherwise(MADE_OF) == []
+    assert claim.configured_otherwise(replace(SPEC, target_table=OTHERS)) == [
+        "table of consulta was public.items, is public.others"
+    ]
+    assert claim.configured_otherwise(replace(SPEC, key=("line",))) == ["key was (id), is (line)"]
+    assert claim.made_otherwise(replace(MADE_OF, columns=("id",))) == ["column amount is not copied any more"]
+
+
+def test_a_job_of_an_older_release_is_bound_to_its_tables(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    assert claim.fingerprint is None
+    assert claim.configured_otherwise(CopySpec("items", OTHERS, SPEC.target_table, "x", ("y",))) == [
+        "table of prod was public.items, is public.others"
+    ]
+    assert claim.made_otherwise(MADE_OF) == []

@@ -1,0 +1,117 @@
+"""What a press in Slack binds a job to, asked of both sides as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bot.commands.starting import Offered, Starting
+from bot.config_file import CopySection, File, SlackSection, WorkSection
+from bot.i18n import translator
+from bot.messages import answers
+from bot.messages.blocks import Message
+from bot.slack import client
+from copier import Fingerprint, TableName
+from dev.slack.client import LocalSlack
+from tests.copying import ITEMS, Sides, engine
+from tests.services import surface_of
+from tests.tracking import TABLE, Jobs
+
+EN = translator("en")
+CHANNEL = "C0PAYROLL"
+#: A count is slow by it because each row's check waits; the planner knows nothing of that.
+SLOW = """
+    ANALYZE items;
+    CREATE FUNCTION slowly() RETURNS boolean STABLE LANGUAGE sql AS 'SELECT pg_sleep(30) IS NOT NULL';
+    ALTER TABLE items RENAME TO base;
+    CREATE VIEW items AS SELECT * FROM base WHERE (SELECT slowly())
+"""
+
+Bot = Callable[..., Starting]
+
+
+@pytest.fixture
+def tables(sides: Sides) -> Iterator[Jobs]:
+    """Both sides, and the tracking tables in consulta."""
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items SELECT g, 42 FROM generate_series(1, 500) g")
+    sides.consulta.execute("INSERT INTO items SELECT g, 42 FROM generate_series(1, 20) g")
+    jobs = Jobs(sides.consulta)
+    yield jobs
+    jobs.engine.dispose()
+
+
+@pytest.fixture
+def bot(slack: LocalSlack, sides: Sides, tables: Jobs) -> Bot:
+    """A bot with one copy of these settings."""
+
+    def started(target: TableName = TABLE, over: int | None = None, timeout: float = 10.0) -> Starting:
+        copy = CopySection(name="items", source_table=TABLE, target_table=target, approval_over_rows=over)
+        file = File(
+            slack=SlackSection(admin_groups=("S0ADMINS",)),
+            copies=(copy,),
+            work=WorkSection(preview_timeout_seconds=timeout),
+        )
+        web = client(slack.bot_token, slack.api_url)
+        return Starting(surface_of(web, tables, prod=engine(sides.prod.url), file=file))
+
+    return started
+
+
+def offered(bot: Starting) -> Offered:
+    found = bot.look(bot._surface.file.copies[0], 42, "U0ANA")
+    assert isinstance(found, Offered), found.text
+    return found
+
+
+def pressed(bot: Starting, offer: Offered) -> Offered | Message:
+    return bot.start_or_ask(offer.offer, "T0ACME", "U0ANA", CHANNEL, EN)
+
+
+def test_the_row_keeps_what_was_shown_and_what_the_copy_was_made_of(
+    bot: Bot, tables: Jobs, sides: Sides
+) -> None:
+    offer = offered(bot())
+    sides.prod.execute("INSERT INTO items SELECT g, 42 FROM generate_series(501, 540) g")
+    assert isinstance(pressed(bot(), offer), Message)
+    [job] = tables.store.live()
+    assert (job.terms.in_prod, job.terms.in_consulta, job.terms.removal_confirmed) == (500, 20, False)
+    claim = tables.lifecycle.claim(job.id, "host:1")
+    assert claim is not None
+    columns = ("amount", "id", "liquidation_id", "note")
+    made_of = Fingerprint("public.items", "public.items", "liquidation_id", ("id",), columns)
+    assert claim.fingerprint == made_of
+
+
+def test_only_a_press_in_the_dialog_of_a_removal_confirms_one(bot: Bot, tables: Jobs, sides: Sides) -> None:
+    sides.prod.execute("DELETE FROM items")
+    assert isinstance(pressed(bot(), offered(bot())), Message)
+    [job] = tables.store.live()
+    assert (job.terms.in_prod, job.terms.in_consulta, job.terms.removal_confirmed) == (0, 20, True)
+
+
+def test_an_estimate_is_below_no_threshold(bot: Bot, tables: Jobs, sides: Sides) -> None:
+    assert offered(bot(over=1_000_000)).outlook.approvers is None
+    sides.prod.execute(SLOW)
+    offer = offered(bot(over=1_000_000, timeout=0.5))
+    assert not offer.outlook.seen.in_prod.exact
+    assert offer.outlook.approvers == ("<!subteam^S0ADMINS>",)
+    assert isinstance(pressed(bot(over=1_000_000, timeout=0.5), offer), Message)
+    [job] = tables.store.live()
+    assert job.waits_for_approval
+
+
+def test_a_press_of_what_was_shown_of_another_table_shows_the_new_one_and_asks_again(
+    bot: Bot, tables: Jobs, sides: Sides
+) -> None:
+    offer = offered(bot())
+    sides.consulta.execute("CREATE TABLE others (LIKE items INCLUDING ALL)")
+    sides.consulta.execute("INSERT INTO others SELECT * FROM items")
+    started_anew = bot(target=TableName.parse("public.others"))
+    again = pressed(started_anew, offer)
+    assert isinstance(again, Offered)
+    assert again.notice == answers.asked_anew(EN, moved=True)
+    assert tables.store.live() == []
+    assert isinstance(pressed(started_anew, again), Message)
+    assert [job.target_table for job in tables.store.live()] == ["public.others"]
