@@ -24,7 +24,7 @@ from copier.digest import Digest
 from copier.errors import KeySharedInProd, Permanent
 from copier.failure import failures_of
 from copier.finder import Finder, Found
-from copier.keyset import KeyRange
+from copier.keyset import Bound, KeyRange
 from copier.plan import Chunk, Outcome
 from copier.pump import Pumped, Waiting, pump
 from copier.session import driver_of, drop_if_unusable, rendered, run
@@ -34,8 +34,8 @@ from copier.target import Target
 #: Refusals of a row for the sake of another one with the same value: a unique or an exclusion constraint.
 TAKEN = frozenset({"23505", "23P01"})
 #: Why rows may not be updated in place though they may be deleted and inserted: two of them exchange a unique
-#: value, or the role lacks UPDATE.
-NOT_IN_PLACE = TAKEN | {"42501"}
+#: value, the role lacks UPDATE, or a column is GENERATED ALWAYS AS IDENTITY.
+NOT_IN_PLACE = TAKEN | {"42501", "428C9"}
 Record = Callable[[Connection, Chunk], None]
 
 
@@ -104,7 +104,7 @@ class Writer:
         except Permanent as refusal:
             if refusal.sqlstate not in TAKEN or not self._into.keys.across_liquidations:
                 raise
-        return self._merged(connection, [(part, found)], in_place=False)[0]
+        return self._merged(connection, [(part, found)])[0]
 
     def _copied(self, connection: Connection, part: KeyRange, found: Found | None, *, new: bool) -> Chunk:
         """Deletes the rows that differ, and copies prod's straight into the table."""
@@ -116,16 +116,8 @@ class Writer:
             self._all_taken(pumped.sent, pumped.taken)
         return _chunk(part, found, pumped)
 
-    def _merged(
-        self,
-        connection: Connection,
-        found: Sequence[tuple[KeyRange, Found | None]],
-        *,
-        in_place: bool | None = None,
-    ) -> list[Chunk]:
+    def _merged(self, connection: Connection, found: Sequence[tuple[KeyRange, Found | None]]) -> list[Chunk]:
         """Stages the rows of all these ranges and merges them in one statement.
-
-        ``in_place`` unless told otherwise where foreign keys point to the rows.
 
         Raises:
             KeySharedInProd: a row of another liquidation has the key, and prod still holds it there.
@@ -139,9 +131,7 @@ class Writer:
         if self._known_empty:
             surplus = []
         sent = sum(each.sent for each in pumped)
-        if in_place is None:
-            in_place = self._into.is_referenced
-        self._all_taken(sent, self._merge(connection, surplus, in_place=in_place))
+        self._all_taken(sent, self._merge(connection, surplus))
         chunks = [_chunk(part, each, went) for (part, each), went in zip(found, pumped, strict=True)]
         # Which of the ranges a row was moved into isn't asked: the first one counts them.
         return [replace(chunks[0], moved=moved), *chunks[1:]]
@@ -151,23 +141,20 @@ class Writer:
             return Pumped(0, 0, 0)
         return self._pump(connection, part, found, statements.STAGING)
 
-    def _merge(
-        self,
-        connection: Connection,
-        surplus: Sequence[tuple[KeyRange, list[tuple[str, ...]] | None]],
-        *,
-        in_place: bool,
-    ) -> int:
-        if in_place:
+    def _merge(self, connection: Connection, surplus: Sequence[tuple[KeyRange, list[Bound] | None]]) -> int:
+        """In place where foreign keys point to the rows; the number of staged rows that are there then."""
+        if self._into.is_referenced:
             try:
                 with failures_of("consulta"), connection.begin_nested():
-                    return int(
-                        run(connection, statements.merge(self._into, surplus, in_place=True)).scalar_one()
-                    )
+                    return self._merge_by(connection, statements.merge(self._into, surplus, in_place=True))
             except Permanent as refusal:
                 if refusal.sqlstate not in NOT_IN_PLACE:
                     raise
-        return int(run(connection, statements.merge(self._into, surplus, in_place=False)).scalar_one())
+        return self._merge_by(connection, statements.merge(self._into, surplus, in_place=False))
+
+    @staticmethod
+    def _merge_by(connection: Connection, statement: Composable) -> int:
+        return int(run(connection, statement).scalar_one())
 
     def _taken_from_others(self, connection: Connection) -> int:
         """The number of rows of other liquidations that have one of the staged keys."""

@@ -98,14 +98,22 @@ def _agrees(found: Verdict, t: Translator) -> Message:
 
 def _differs(found: Verdict, t: Translator) -> Message:
     proof = found.proof
-    text = t(
-        "Both sides of liquidation {id} differ in {n} of {parts} parts: {prod} rows in prod, {consulta} in "
-        "consulta.",
-        id=found.liquidation_id,
-        n=t.number(len(proof.differences)),
-        parts=t.number(found.parts),
-        prod=t.number(proof.counted.source),
-        consulta=t.number(proof.counted.target),
+    rows = {"prod": t.number(proof.counted.source), "consulta": t.number(proof.counted.target)}
+    text = (
+        t(
+            "Both sides of liquidation {id} differ in {n} of {parts} parts: {prod} rows in prod, {consulta} "
+            "in consulta.",
+            id=found.liquidation_id,
+            n=t.number(len(proof.differences)),
+            parts=t.number(found.parts),
+            **rows,
+        )
+        if proof.differences
+        else t(
+            "Both sides of liquidation {id} differ: {prod} rows in prod, {consulta} in consulta.",
+            id=found.liquidation_id,
+            **rows,
+        )
     )
     lines = [*_outside(proof, t), *(_part(each, t) for each in proof.differences[:SHOWN])]
     hidden = len(proof.differences) - SHOWN

@@ -187,6 +187,32 @@ def test_a_column_that_only_consulta_has_is_kept_where_rows_are_updated_in_place
     assert sides.consulta.rows("SELECT a, seen FROM items") == [(2, "kept")]
 
 
+def test_a_row_that_moved_while_other_tables_refer_to_it_is_moved_in_place(sides: Sides) -> None:
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, g, 'n' FROM generate_series(1, 20) g")
+    sides.consulta.execute("""
+        INSERT INTO items SELECT g, 41, g, 'old' FROM generate_series(1, 5) g;
+        CREATE TABLE payments (item bigint REFERENCES items ON DELETE RESTRICT);
+        INSERT INTO payments SELECT id FROM items;
+    """)
+    done = sides.copy_proven(spec(), chunk_rows=6)
+    assert sum(chunk.moved for chunk in done.chunks) == 5
+    sides.assert_same()
+    assert sides.consulta.rows("SELECT count(*) FROM payments") == [(5,)]
+
+
+def test_an_identity_column_beside_the_key_is_no_hindrance(sides: Sides) -> None:
+    sides.both(
+        "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, n int GENERATED ALWAYS AS IDENTITY)"
+    )
+    sides.consulta.execute("CREATE TABLE remarks (item int REFERENCES items)")
+    insert = "INSERT INTO items OVERRIDING SYSTEM VALUE VALUES (1, 42, {})"
+    sides.prod.execute(insert.format(7))
+    sides.consulta.execute(insert.format(8) + "; INSERT INTO remarks VALUES (1)")
+    sides.copy_proven(spec())
+    sides.assert_same()
+
+
 TO = {
     "the last row": "40",
     "the next row": "CASE WHEN id < 40 THEN id + 1 END",
