@@ -35,8 +35,13 @@ def compared(
     source: Slice,
     target: Slice,
     known: Mapping[int, Chunk],
+    *,
+    definition: str,
 ) -> Iterator[Comparison]:
-    """Yields a comparison a range; ``known`` are the chunks by which the ranges were put in place."""
+    """Yields a comparison a range; ``known`` are the chunks by which the ranges were put in place.
+
+    ``definition`` is what consulta's table is made of at the moment that is compared.
+    """
     with ThreadPoolExecutor(len(lanes)) as other_side:
 
         def work(readers: Readers, part: KeyRange) -> Comparison:
@@ -46,6 +51,7 @@ def compared(
                 chunk
                 and ours is not None
                 and chunk.seen
+                and chunk.seen.definition == definition
                 and _still(readers[1], target, part, ours, chunk.seen)
             ):
                 return Comparison(part, ours, ours)

@@ -23,10 +23,10 @@ from sqlalchemy import Connection, Engine
 
 from copier import statements
 from copier.brake import Brake, Throttled
-from copier.catalog import read_table
+from copier.catalog import Table, read_table
 from copier.comparison import compared
 from copier.digest import Comparison, Counted, Proof
-from copier.errors import NoUsableKey, Permanent, Side
+from copier.errors import NoUsableKey, Permanent, Side, Transient
 from copier.failure import failures_of
 from copier.fingerprint import Fingerprint
 from copier.keyset import KeyRange
@@ -37,11 +37,11 @@ from copier.plan import Chunk, Limits, Plan
 from copier.pump import Waiting
 from copier.ranges import RangeCursor
 from copier.same_table import refuse_same_table
-from copier.session import run
-from copier.slices import Slice, slices
+from copier.session import open_looking, run
+from copier.slices import Slice, refuse_null_keys, slices
 from copier.snapshot import Snapshot
 from copier.spec import CopySpec
-from copier.supply import FOREIGN_KEY, OTHER_ROWS, Supply
+from copier.supply import FOREIGN_KEYS, OTHER_ROWS, Supply
 from copier.target import Target
 from copier.writer import Record, Writer
 
@@ -79,6 +79,7 @@ class Copy:
             SchemaError: the tables don't fit.
             DatabaseFailed: a side can't be reached, or somebody alters the table.
         """
+        self._prod = prod
         self._consulta = consulta
         self._limits = limits or Limits()
         self._label = label
@@ -126,7 +127,7 @@ class Copy:
                 total = self._ask_prod(statements.count(self._source))
                 plan = Plan(self._snapshot.as_of, total, held.result())
             if self._source.key_may_be_null:
-                _refuse_null_keys(self._source, self._ask_prod(statements.count_without_key(self._source)))
+                refuse_null_keys(self._source, self._ask_prod(statements.count_without_key(self._source)))
             if self._source.key_may_repeat and self._into.key_may_repeat:
                 self._refuse_repeated_keys()
             self._plan = plan
@@ -166,7 +167,7 @@ class Copy:
         """The triggers of consulta that fire on written rows, where rows that this copy wrote differ."""
         chunks = [self._known.get(each.range.number) for each in proof.differences]
         wrote = any(chunk is not None and chunk.outcome != "unchanged" for chunk in chunks)
-        return [trigger.name for trigger in self._triggers] if wrote else []
+        return [trigger.name for trigger in self._into.triggers] if wrote else []
 
     def _begun(self, steps: Generator[T, None, None]) -> Generator[T, None, None]:
         """Its lanes have to end before their connections do."""
@@ -214,10 +215,26 @@ class Copy:
 
     def _waits_for_other_rows(self, refusal: Permanent) -> bool:
         """Whether the rows in the way, or missing, may be those of a range that isn't in place yet."""
-        itself = refusal.sqlstate == FOREIGN_KEY and self._refers_to_itself
-        return itself or refusal.sqlstate in OTHER_ROWS
+        if refusal.sqlstate in FOREIGN_KEYS:
+            return self._into.is_referenced and refusal.constraint not in self._references
+        return refusal.sqlstate in OTHER_ROWS
+
+    def _refuse_other_labels(self) -> None:
+        """An enum's label is written as it is called now, whatever the snapshot: lanes may have seen two."""
+        ours = _labels(self._snapshot.table)
+        if ours:
+            with failures_of("prod"), open_looking(self._prod, "prod") as connection:
+                now = _labels(read_table(connection, "prod", self._source.table))
+            if now != ours:
+                raise Transient(
+                    f"an enum of table {self._source.table} of prod was altered while it was copied",
+                    side="prod",
+                    condition="TableAltered",
+                    table=self._source.table.name,
+                )
 
     def _compared(self) -> Generator[Comparison, None, None]:
+        self._refuse_other_labels()
         done = [self._done[number] for number in sorted(self._done)]
         if done and sum(part.rows for part in done) == self.plan().total:
             parts = iter(done)
@@ -230,11 +247,12 @@ class Copy:
         try:
             with failures_of("consulta"):
                 held = int(run(moment.connection, statements.count(self._into)).scalar_one())
+                made_of = str(run(moment.connection, statements.definition(self._into.table)).scalar_one())
             self._counted = Counted(self.plan().total, held)
             ours = self._readers or self._lanes_of_prod()
             theirs = moment.readers(len(ours), self._into, in_order=False)
             lanes = list(zip(ours, theirs, strict=False))
-            yield from compared(lanes, take, self._source, self._into, self._known)
+            yield from compared(lanes, take, self._source, self._into, self._known, definition=made_of)
         finally:
             moment.close()
 
@@ -246,8 +264,7 @@ class Copy:
         with self._target().transaction() as connection:
             target = read_table(connection, "consulta", spec.target_table)
             refuse_same_table(self._snapshot.connection, connection, source, target)
-        self._triggers = target.relations.triggers
-        self._refers_to_itself = target.relations.refers_to_itself
+        self._references = target.relations.references
         return slices(spec, source, target, liquidation_id)
 
     def _ask_prod(self, question: Composable) -> int:
@@ -260,7 +277,7 @@ class Copy:
             held = int(run(connection, statements.count(self._into)).scalar_one())
             if held and self._into.key_may_be_null:
                 found = run(connection, statements.count_without_key(self._into)).scalar_one()
-                _refuse_null_keys(self._into, int(found))
+                refuse_null_keys(self._into, int(found))
             return held
 
     def _refuse_repeated_keys(self) -> None:
@@ -307,11 +324,7 @@ class Copy:
         return float(average or 0.0)
 
 
-def _refuse_null_keys(rows: Slice, found: int) -> None:
-    """Such rows would lie in no range."""
-    if found:
-        side = "prod" if rows.is_source else "consulta"
-        raise NoUsableKey(
-            f"key ({', '.join(rows.key)}) is NULL in {found} row{'s' if found > 1 else ''} of table "
-            f"{rows.table} of {side}: fill it in there, or name another key"
-        )
+def _labels(table: Table) -> list[tuple[str, ...]]:
+    """Those of all enums that the table's rows may hold."""
+    kinds = (each for column in table.columns for each in column.type.kind.all())
+    return [each.labels for each in kinds if each.labels]

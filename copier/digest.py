@@ -40,11 +40,13 @@ class Seen:
     """Consulta's rows of a range, compared by value with prod's at one moment.
 
     Every transaction before ``base`` (an xid8) had ended by then. So a row that was written before it is
-    one that agreed, and of those written since there have to be exactly the ``written`` ones.
+    one that agreed, and of those written since there have to be exactly the ``written`` ones, as long as the
+    table's ``definition`` is the same.
     """
 
     base: str
     written: Digest
+    definition: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,9 @@ def _harmless(error: psycopg.Error) -> str:
     type integer: "secret""); a trigger or another function may raise any code with any words, and
     its name and language ("PL/pgSQL function …") then stand in the context. All else names objects.
     """
-    sqlstate = error.sqlstate or ""
-    if sqlstate[:2] not in KNOWN_CLASSES or "PL/" in (error.diag.context or ""):
+    sqlstate, context = error.sqlstate or "", error.diag.context or ""
+    read_by_copy = context.startswith("COPY ") and sqlstate[:2] != "23"  # a regclass is read as a name
+    if sqlstate[:2] not in KNOWN_CLASSES or "PL/" in context or read_by_copy:
         return f"error {sqlstate}; that server's log has its own words"
     return error.diag.message_primary or f"error {sqlstate}"
 

@@ -61,11 +61,13 @@ class Finder:
         self._source = source
         self._target = target
         self._mostly = False
+        self._definition = ""
 
     def look(self, connection: Connection, part: KeyRange) -> Found:
         """Compares prod's range with consulta's, as the one snapshot of ``connection`` shows it."""
         if self._mostly and self._starts_otherwise(connection, part):
             return self._to_replace(connection, part)
+        self._definition = self._defined(connection)
         (packed, _), (other, base) = self._both(
             connection, lambda side: statements.hashes(side, part), lambda result: tuple(result.one())
         )
@@ -92,7 +94,11 @@ class Finder:
 
     def _seen(self, base: str, written: Digest) -> Seen | None:
         """None for a view, which has no xmin."""
-        return Seen(base, written) if self._target.has_versions else None
+        return Seen(base, written, self._definition) if self._target.has_versions else None
+
+    def _defined(self, connection: Connection) -> str:
+        with failures_of("consulta"):
+            return str(run(connection, statements.definition(self._target.table)).scalar_one())
 
     def _starts_otherwise(self, connection: Connection, part: KeyRange) -> bool:
         """Whether most of the range's first rows differ."""

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from copier.errors import Permanent
+
 Lane = TypeVar("Lane")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,7 +55,8 @@ def side_by_side(
             if result is None:
                 running -= 1
             elif isinstance(result, BaseException):
-                failure = failure or result
+                # What passes by itself has to be tried again: the lane's reader may be of no use any more.
+                failure = result if failure is None or isinstance(failure, Permanent) else failure
             else:
                 yield result
     finally:

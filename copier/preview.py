@@ -25,7 +25,7 @@ from copier.names import TableName, quoted
 from copier.numbers import Number
 from copier.same_table import refuse_same_table
 from copier.session import milliseconds, open_looking, rows_as_text, run, shut
-from copier.slices import Slice, slices
+from copier.slices import Slice, refuse_null_keys, slices
 from copier.spec import Catalogue, CopySpec
 from copier.writer import refuse_shared_keys
 
@@ -125,7 +125,7 @@ def preview(
             ),
             changed_at=changed_at,
             taken=_taken(ours, theirs, rows, held_rows) if in_prod.exact else Count(0, exact=False),
-            triggers=tuple(each.name for each in target.relations.triggers if each.before),
+            triggers=tuple(each.name for each in held_rows.triggers if each.before),
             large_object_columns=ours.read(lambda connection: _large_object_columns(connection, source)),
             fingerprint=Fingerprint.of(rows, held_rows),
         )
@@ -154,17 +154,22 @@ def _taken(ours: _Look, theirs: _Look, rows: Slice, held: Slice) -> Count:
         return Count(0, exact=True)
     until, found = time.monotonic() + TAKEN_SECONDS, 0
     try:
-        with failures_of("prod"):
-            run(ours.connection, statements.declare(rows))
-        while time.monotonic() < until:
+        with ours.connection.begin_nested(), theirs.connection.begin_nested():
             with failures_of("prod"):
-                keys = rows_as_text(ours.connection, statements.fetch(TAKEN_ROWS))
-            if not keys:
-                return Count(found, exact=True)
-            with failures_of("consulta"):
-                others = run(theirs.connection, statements.others_with_keys(held, keys)).all()
-            refuse_shared_keys(ours.connection, rows, held, [(row.liquidation, row.key) for row in others])
-            found += len(others)
+                if rows.key_may_be_null:
+                    without = run(ours.connection, statements.count_without_key(rows)).scalar_one()
+                    refuse_null_keys(rows, int(without))
+                run(ours.connection, statements.declare(rows))
+            while time.monotonic() < until:
+                with failures_of("prod"):
+                    keys = rows_as_text(ours.connection, statements.fetch(TAKEN_ROWS))
+                if not keys:
+                    return Count(found, exact=True)
+                with failures_of("consulta"):
+                    others = run(theirs.connection, statements.others_with_keys(held, keys)).all()
+                taken: list[statements.Held] = [(row.liquidation, row.key) for row in others]
+                refuse_shared_keys(ours.connection, rows, held, taken)
+                found += len(others)
     except Transient as error:
         if error.sqlstate != QUERY_CANCELED:
             raise
@@ -278,4 +283,5 @@ def _moment(column: Column) -> sql.Composable:
         moment = sql.SQL("({}::timestamp AT TIME ZONE {})").format(name, zone)
     else:
         return sql.SQL("NULL")
-    return sql.SQL("CASE WHEN isfinite({}) THEN {} END").format(name, moment)
+    # Python's years, and a day to spare for the time zone.
+    return sql.SQL("CASE WHEN {} BETWEEN '0001-01-02' AND '9999-12-30' THEN {} END").format(name, moment)

@@ -39,9 +39,13 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """A trigger that fires on INSERT. ``before`` each row: it may alter the row that is written."""
+    """A trigger that fires on rows that are written or removed: ``on`` INSERT, UPDATE or DELETE.
+
+    ``before`` each row, or in its place: it may alter the row, or keep it from being written.
+    """
 
     name: str
+    on: frozenset[str]
     before: bool
 
 
@@ -51,8 +55,9 @@ class Relations:
 
     ``never_null`` are the columns that hold no NULL in any of them, by constraints that were validated.
     ``cascading`` names foreign keys of other tables that a DELETE would carry on, ``rules`` the rules that do
-    something beside, or in the place of, a write. ``is_referenced`` tells that foreign keys point to rows,
-    ``refers_to_itself`` that some of these are rows of the same table.
+    something beside, or in the place of, a write. ``is_referenced`` tells that foreign keys point to rows;
+    ``carried_on`` are the columns of which they would carry an UPDATE on. ``references`` names the foreign
+    keys by which rows refer to other tables.
     ``inherited`` tells of inheritance children, for which a unique index of the parent doesn't hold.
     """
 
@@ -62,7 +67,8 @@ class Relations:
     rules: tuple[str, ...]
     triggers: tuple[Trigger, ...]
     is_referenced: bool
-    refers_to_itself: bool
+    carried_on: frozenset[str]
+    references: frozenset[str]
     inherited: bool
 
     @property
@@ -142,11 +148,21 @@ _NEVER_NULL = text("""
 # among the relations.
 _FOREIGN_KEYS = text("""
     SELECT pg_catalog.quote_ident(c.conname) || ' of ' || c.conrelid::regclass::text AS name,
-           c.confdeltype IN ('c', 'n', 'd') AS cascades, c.conrelid = ANY(:oids) AS from_itself
+           c.confdeltype IN ('c', 'n', 'd') AS cascades,
+           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                  WHERE c.confupdtype IN ('c', 'n', 'd') AND a.attrelid = c.confrelid
+                    AND a.attnum = ANY(c.confkey)) AS carried_on
       FROM pg_catalog.pg_constraint c
-     WHERE c.contype = 'f' AND c.confrelid = ANY(:oids) AND NOT EXISTS (
-       SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = c.conparentid AND p.confrelid = ANY(:oids))
+     WHERE c.contype = 'f' AND c.confrelid = ANY(:oids)
+       AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'  -- since 18
+       AND NOT EXISTS (
+         SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = c.conparentid AND p.confrelid = ANY(:oids))
      ORDER BY 1
+""")
+
+_REFERENCES = text("""
+    SELECT c.conname::text FROM pg_catalog.pg_constraint c
+     WHERE c.contype = 'f' AND c.conrelid = ANY(:oids) AND NOT c.confrelid = ANY(:oids)
 """)
 
 # INSTEAD rules of a view are how it is written to; all others do more, or less, than they are asked for.
@@ -158,12 +174,16 @@ _RULES = text("""
      ORDER BY 1
 """)
 
-# Of tgtype: 1 each row, 2 BEFORE, 4 INSERT.
+# Of tgtype: 1 each row, 2 BEFORE, 4 INSERT, 8 DELETE, 16 UPDATE, 64 INSTEAD OF.
 _TRIGGERS = text("""
     SELECT pg_catalog.quote_ident(g.tgname) || ' on ' || g.tgrelid::regclass::text AS name,
-           g.tgtype & 3 = 3 AS before
+           array_remove(ARRAY[CASE WHEN g.tgtype & 4 > 0 THEN 'INSERT' END,
+                              CASE WHEN g.tgtype & 8 > 0 THEN 'DELETE' END,
+                              CASE WHEN g.tgtype & 16 > 0 THEN 'UPDATE' END], NULL) AS on,
+           g.tgtype & 3 = 3 OR g.tgtype & 64 > 0 AS before
       FROM pg_catalog.pg_trigger g
-     WHERE g.tgrelid = ANY(:oids) AND NOT g.tgisinternal AND g.tgtype & 4 = 4 AND g.tgenabled IN ('O', 'A')
+     WHERE g.tgrelid = ANY(:oids) AND NOT g.tgisinternal AND g.tgtype & 28 > 0
+       AND g.tgenabled IN ('O', 'A')
        AND NOT EXISTS (
          SELECT FROM pg_catalog.pg_trigger p WHERE p.oid = g.tgparentid AND p.tgrelid = ANY(:oids))
      ORDER BY 1
@@ -185,8 +205,12 @@ def read_relations(connection: Connection, oid: int) -> Relations:
         never_null=frozenset(connection.scalars(_NEVER_NULL, {"oid": oid, "family": family})),
         cascading=tuple(key.name for key in keys if key.cascades),
         rules=tuple(connection.scalars(_RULES, {"oids": oids})),
-        triggers=tuple(Trigger(*row) for row in connection.execute(_TRIGGERS, {"oids": oids})),
+        triggers=tuple(
+            Trigger(row.name, frozenset(row.on), row.before)
+            for row in connection.execute(_TRIGGERS, {"oids": oids})
+        ),
         is_referenced=bool(keys),
-        refers_to_itself=any(key.from_itself for key in keys),
+        carried_on=frozenset(name for key in keys for name in key.carried_on),
+        references=frozenset(connection.scalars(_REFERENCES, {"oids": oids})),
         inherited=found[0].kind == "r" and len(found) > 1,
     )

@@ -53,14 +53,25 @@ def hashed(pair: Pair, *, of_source: bool) -> Hashed:
     sides of different encodings hash alike.
     """
     value = pair.selected if of_source else sql.Identifier(pair.target.name)
+    if pair.target.type.kind.form == "domain" and pair.target.type.kind.base.form == "enum":
+        return _as_text(value)  # enum_send takes no domain
     send = (pair.source if of_source and not pair.is_cast else pair.target).type.send
     if send is None or not pair.crosses_in_binary:
-        return Hashed(sql.SQL("pg_catalog.textsend(({})::text)").format(value), "hashbyteaextended")
+        return _as_text(value)
     function = _function(pair)
     same_text = pair.target.deterministic and pair.source.deterministic
     if function and same_text and pair.source.encoding == pair.target.encoding:
         return Hashed(value, function)
     return Hashed(sql.SQL("{}({})").format(sql.Identifier(*send), value), "hashbyteaextended")
+
+
+def identical_when_equal(pair: Pair) -> bool:
+    """Whether two values of consulta's type that are equal are the same to the bit."""
+    return pair.target.type.base in IDENTICAL_WHEN_EQUAL and pair.target.deterministic
+
+
+def _as_text(value: sql.Composable) -> Hashed:
+    return Hashed(sql.SQL("pg_catalog.textsend(({})::text)").format(value), "hashbyteaextended")
 
 
 def row_hash(values: Iterable[Hashed], *, version: int) -> sql.Composable:

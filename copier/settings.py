@@ -14,6 +14,7 @@ _COMMON = (
     "set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true), "
     "set_config('bytea_output', 'hex', true), set_config('client_encoding', 'UTF8', true), "
     "set_config('row_security', 'off', true), set_config('jit', 'off', true), "
+    "set_config('quote_all_identifiers', 'off', true), set_config('array_nulls', 'on', true), "
     "set_config('statement_timeout', '0', true), "
     "CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL "
     "THEN set_config('transaction_timeout', '0', true) END"

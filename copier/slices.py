@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from copier.catalog import IndexColumn, Table
-from copier.errors import EncodingUnknown, ReferencesCascade, RulesRewrite, SeveralMoments
+from copier.errors import EncodingUnknown, NoUsableKey, ReferencesCascade, RulesRewrite, SeveralMoments
 from copier.keys import key_columns
 from copier.keyset import INTEGERS, Bound, KeyColumn, KeyRange, Keyset, keyset_of
 from copier.match import Matched, Pair, match_columns
 from copier.names import TableName
 from copier.numbers import refuse_what_has_no_numbers
-from copier.rowhash import Hashed, hashed, row_hash
+from copier.relations import Relations, Trigger
+from copier.rowhash import Hashed, hashed, identical_when_equal, row_hash
 from copier.spec import CopySpec
 
 
@@ -23,7 +24,9 @@ class Slice:
     """One side's rows of a liquidation: where they are, how they are ordered, what stands for them.
 
     ``oldest`` is the lower version of both servers'. ``key_may_repeat`` tells that no index keeps the key
-    from naming two rows. ``is_referenced`` tells that foreign keys of this side's database point to its rows.
+    from naming two rows. ``is_referenced`` tells that foreign keys of this side's database point to its rows,
+    and ``in_place`` that a row's columns may then be updated: no foreign key would carry that on. ``updated``
+    are those columns. ``triggers`` are those that fire on what is written or removed.
     """
 
     table: TableName
@@ -35,6 +38,9 @@ class Slice:
     key_may_be_null: bool
     key_may_repeat: bool
     is_referenced: bool
+    in_place: bool
+    updated: frozenset[str]
+    triggers: tuple[Trigger, ...]
     has_index: bool
     has_versions: bool
     oldest: int
@@ -103,6 +109,9 @@ def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) ->
     refuse_what_has_no_numbers(spec.liquidation_column, (source, target))
     names = key_columns(spec, source, target)
     matched = match_columns(source, target)
+    updated = frozenset(
+        pair.name for pair in matched.pairs if pair.name not in names or not identical_when_equal(pair)
+    )
 
     def side(table: Table, other: Table) -> Slice:
         keys = keyset_of(
@@ -120,12 +129,35 @@ def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) ->
             key_may_be_null=any(not table.column(name).never_null for name in names),
             key_may_repeat=table.relations.inherited or not _is_unique(table, names),
             is_referenced=table.relations.is_referenced,
+            in_place=table.relations.is_referenced and not table.relations.carried_on & updated,
+            updated=updated,
+            triggers=_firing(table.relations, updated=not table.relations.carried_on & updated),
             has_versions=table.kind in {"r", "p"} and not table.relations.foreign,
             oldest=min(source.version, target.version),
             has_index=any(_sorts(index, keys) for index in table.indexes),
         )
 
     return side(source, target), side(target, source)
+
+
+def refuse_null_keys(rows: Slice, found: int) -> None:
+    """``found`` rows have a key that is NULL: they would lie in no range.
+
+    Raises:
+        NoUsableKey: there is any.
+    """
+    if found:
+        side = "prod" if rows.is_source else "consulta"
+        raise NoUsableKey(
+            f"key ({', '.join(rows.key)}) is NULL in {found} row{'s' if found > 1 else ''} of table "
+            f"{rows.table} of {side}: fill it in there, or name another key"
+        )
+
+
+def _firing(relations: Relations, *, updated: bool) -> tuple[Trigger, ...]:
+    """Those that fire on inserted and deleted rows, and on updated ones where rows are updated in place."""
+    events = {"INSERT", "DELETE"} | ({"UPDATE"} if relations.is_referenced and updated else set())
+    return tuple(trigger for trigger in relations.triggers if trigger.on & events)
 
 
 def _is_unique(table: Table, names: tuple[str, ...]) -> bool:

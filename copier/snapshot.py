@@ -1,10 +1,10 @@
 """One moment of one side, shared by several readers where they can see the same.
 
 The transaction is REPEATABLE READ, READ ONLY. The table is locked before the snapshot is taken, and the
-snapshot is exported, so that what the readers see is one moment. A standby's snapshot isn't exported, and
-of a foreign table each session would have a remote snapshot of its own: there the session that holds the
-snapshot is the only reader. Nothing is set for longer than a transaction: behind PgBouncer in transaction
-mode a session's settings would leak to its next user.
+snapshot is exported, so that what the readers see is one moment. A standby's snapshot isn't exported, of a
+foreign table each session would have a remote snapshot of its own, and a view may tell when its transaction
+began: there the session that holds the snapshot is the only reader. Nothing is set for longer than a
+transaction: behind PgBouncer in transaction mode a session's settings would leak to its next user.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Snapshot:
     @property
     def is_shared(self) -> bool:
         """Whether other sessions can see the same moment."""
-        return not (self.table.in_recovery or self.table.relations.foreign)
+        return not (self.table.in_recovery or self.table.relations.foreign or self.table.kind == "v")
 
     def readers(self, count: int, rows: Slice, *, in_order: bool = True) -> list[Connection]:
         """So many connections that see the same moment of these rows, or one where it can't be shared.

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from copier.keyset import Bound, KeyRange, cast_to
+from copier.keyset import INTEGERS, Bound, KeyRange, cast_to
 from copier.match import Matched
 from copier.names import TableName
 from copier.slices import Slice
@@ -25,12 +25,39 @@ CLOSE = sql.SQL("CLOSE ALL")
 #: Whether the database has any large object; everybody may ask it.
 ANY_LARGE_OBJECT = sql.SQL("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)")
 
+#: A row of consulta that is under another liquidation: that, and its key, as text.
+Held = tuple[str | None, Sequence[str]]
+#: Types of a liquidation column whose values compare as numbers, however they are spelled.
+NUMBERS = INTEGERS | {"numeric"}
+
 #: The staging table of the rare chunk whose rows consulta holds under another liquidation.
 STAGING = sql.Identifier("traspaso_staging")
 
 
 def snapshot(name: str) -> sql.Composable:
     return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name))
+
+
+def definition(table: TableName) -> sql.Composable:
+    """What the table under this name is made of now, as one text: another one after any DDL on it or an enum.
+
+    Rows keep their xmin where the table, a partition or a column is exchanged, or an enum's label renamed.
+    """
+    return sql.SQL("""
+        WITH RECURSIVE tree (oid) AS (
+          SELECT to_regclass({name})::oid
+          UNION
+          SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)
+        SELECT pg_catalog.md5(string_agg(row, ',' ORDER BY row)) FROM (
+          SELECT concat_ws(' ', 'c', c.oid, c.relfilenode, c.xmin, c.ctid)
+            FROM pg_catalog.pg_class c JOIN tree USING (oid)
+          UNION ALL SELECT concat_ws(' ', 'a', a.attrelid, a.attnum, a.xmin, a.ctid)
+            FROM pg_catalog.pg_attribute a JOIN tree ON tree.oid = a.attrelid
+          UNION ALL SELECT concat_ws(' ', 'd', d.oid, d.xmin, d.ctid)
+            FROM pg_catalog.pg_attrdef d JOIN tree ON tree.oid = d.adrelid
+          UNION ALL SELECT concat_ws(' ', 'e', e.oid, e.xmin, e.ctid) FROM pg_catalog.pg_enum e
+        ) AS parts (row)
+    """).format(name=sql.Literal(str(table)))
 
 
 def hold(table: TableName, rows: int = 0) -> sql.Composable:
@@ -191,13 +218,13 @@ def create_staging(rows: Slice) -> sql.Composable:
 
 
 def held_elsewhere(rows: Slice) -> sql.Composable:
-    """Of the staged keys that rows of other liquidations have: these liquidations, and the keys, as text."""
+    """Rows of other liquidations with one of the staged keys: their liquidations and keys, as text."""
     return sql.SQL(
         "SELECT held.{liquidation}::text AS liquidation, {key} AS key FROM {table} AS held "
         "JOIN {staging} AS staged ON {same} WHERE held.{liquidation} IS DISTINCT FROM {own}"
     ).format(
         liquidation=sql.Identifier(rows.keys.liquidation_column),
-        key=_as_text("staged", rows.key),
+        key=_as_text("held", rows.key),
         table=rows.table.identifier,
         staging=STAGING,
         same=_same_key(rows),
@@ -219,23 +246,27 @@ def others_with_keys(rows: Slice, keys: Sequence[Bound]) -> sql.Composable:
     )
 
 
-def holds_any(rows: Slice, held: Sequence[tuple[str | None, Sequence[str]]]) -> sql.Composable:
+def holds_any(rows: Slice, held: Sequence[Held]) -> sql.Composable:
     """Whether prod has a row with one of these liquidations and keys, written as consulta writes them."""
     names = [rows.keys.liquidation_column, *rows.key]
     pairs = {pair.name: pair for pair in rows.matched.compared}
     columns = list(zip(*([number, *key] for number, key in held), strict=True))
-    wanted = [sql.Identifier(f"wanted_{place}") for place, _ in enumerate(names)]
+    wanted = [sql.Identifier(f"traspaso_wanted_{place}") for place, _ in enumerate(names)]
     keys = {column.name: column for column in rows.keys.columns}
     values = [
         (pairs[name].selected, cast_to(value, pairs[name].selected_type))
         for name, value in zip(names, wanted, strict=True)
     ]
+    if rows.keys.liquidation_type not in NUMBERS:  # consulta may have a spelling that prod's type can't read
+        values[0] = (cast_to(pairs[names[0]].selected, "text"), wanted[0])
     same: list[sql.Composable] = [sql.SQL("{} IS NOT DISTINCT FROM {}").format(*values[0])]
     same += [
         keys[name].compared(ours, "=", theirs)
         for name, (ours, theirs) in zip(rows.key, values[1:], strict=True)
     ]
-    return sql.SQL("SELECT EXISTS (SELECT FROM {} JOIN unnest({}) AS wanted({}) ON {})").format(
+    return sql.SQL(
+        "SELECT EXISTS (SELECT FROM {} AS traspaso_rows JOIN unnest({}) AS traspaso_wanted({}) ON {})"
+    ).format(
         rows.table.identifier,
         sql.SQL(", ").join(cast_to(sql.Literal(list(column)), "text[]") for column in columns),
         sql.SQL(", ").join(wanted),
@@ -243,17 +274,29 @@ def holds_any(rows: Slice, held: Sequence[tuple[str | None, Sequence[str]]]) -> 
     )
 
 
+def repeats_staged_key(rows: Slice) -> sql.Composable:
+    """Whether prod has sent several rows with one key."""
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in rows.key)
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} GROUP BY {} HAVING count(*) > 1)").format(STAGING, names)
+
+
 def merge(
-    rows: Slice, surplus: Sequence[tuple[KeyRange, Sequence[Bound] | None]], *, in_place: bool
+    rows: Slice,
+    surplus: Sequence[tuple[KeyRange, Sequence[Bound] | None]],
+    taken: Sequence[Held],
+    *,
+    in_place: bool,
 ) -> sql.Composable:
     """Puts the staged rows in place and removes surplus ones, all in one statement.
 
     ``surplus`` are ranges, and the keys of the rows in them that may have to go; None stands for all of them.
     Foreign keys are checked when the whole statement is done, so what refers to what doesn't matter. A row
     whose key is there is updated ``in_place``, or else deleted and inserted, which frees its unique values
-    first. Gives the number of staged rows that are in place then.
+    first: a row of this liquidation, or one of those that are ``taken`` from others, and of no other. Gives
+    the number of staged rows that are in place then.
     """
     table, same = rows.table.identifier, _same_key(rows)
+    own = sql.SQL("{} AND {}").format(same, _ours(rows, taken))
     gone = sql.SQL(
         "DELETE FROM {} AS held WHERE ({}) AND NOT EXISTS (SELECT FROM {} AS staged WHERE {})"
     ).format(
@@ -267,7 +310,7 @@ def merge(
         same,
     )
     names = _names(rows.matched)
-    changed = _update(rows, same) if in_place else _delete_staged(rows, same)
+    changed = _update(rows, own) if in_place else _delete_staged(rows, own)
     left = sql.SQL("AND NOT EXISTS (SELECT FROM {} AS held WHERE {})").format(table, same)
     return sql.SQL(
         "WITH gone AS ({gone} RETURNING 1), changed AS ({changed} RETURNING 1), "
@@ -293,7 +336,7 @@ def _update(rows: Slice, same: sql.Composable) -> sql.Composable:
     values = [
         sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(pair.name))
         for pair in rows.matched.pairs
-        if pair.name not in rows.key
+        if pair.name in rows.updated
     ]
     if not values:  # all columns are the key: to set one to what it is leaves the row as it is
         values = [sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(rows.key[0]))]
@@ -305,6 +348,31 @@ def _update(rows: Slice, same: sql.Composable) -> sql.Composable:
 def _delete_staged(rows: Slice, same: sql.Composable) -> sql.Composable:
     return sql.SQL("DELETE FROM {} AS held USING {} AS staged WHERE {}").format(
         rows.table.identifier, STAGING, same
+    )
+
+
+def _ours(rows: Slice, taken: Sequence[Held]) -> sql.Composable:
+    """Of a row that is ``held``: it is of this liquidation, or one of those that are taken from others.
+
+    Whoever has put it elsewhere in the meantime, or has put another one in its place, keeps it.
+    """
+    if not rows.keys.across_liquidations:
+        return sql.SQL("true")
+    number = sql.Identifier("held", rows.keys.liquidation_column)
+    ours = sql.SQL("{} = {}").format(number, rows.keys.liquidation(rows.liquidation_id))
+    if not taken:
+        return ours
+    names = [rows.keys.liquidation_column, *rows.key]
+    columns = zip(*([liquidation, *key] for liquidation, key in taken), strict=True)
+    marks = [sql.Identifier(f"taken_{place}") for place, _ in enumerate(names)]
+    return sql.SQL("({} OR EXISTS (SELECT FROM unnest({}) AS taken({}) WHERE {}))").format(
+        ours,
+        sql.SQL(", ").join(cast_to(sql.Literal(list(column)), "text[]") for column in columns),
+        sql.SQL(", ").join(marks),
+        sql.SQL(" AND ").join(
+            sql.SQL("{}::text IS NOT DISTINCT FROM {}").format(sql.Identifier("held", name), mark)
+            for name, mark in zip(names, marks, strict=True)
+        ),
     )
 
 

@@ -12,9 +12,9 @@ from copier.plan import Chunk
 from copier.ranges import RangeCursor
 
 #: Refusals of a row for the sake of others: a unique value, an exclusion constraint. Those may be in a range
-#: that isn't in place yet. So may the row that a foreign key points to, where that is of the same table.
+#: that isn't in place yet. So may the row that a foreign key points to, or the one that still points to it.
 OTHER_ROWS = frozenset({"23505", "23P01"})
-FOREIGN_KEY = "23503"
+FOREIGN_KEYS = frozenset({"23503", "23001"})
 
 
 class Supply:

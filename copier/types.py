@@ -15,7 +15,8 @@ from copier.kinds import ColumnType, Form, Kind
 #: sources); those below the other one are PostgreSQL's own too, but each version gives them anew.
 FIRST_OWN_OID, FIRST_USER_OID = 10000, 16384
 
-#: The OID of the collation "default", by which the strings in a jsonb are compared.
+#: The OID of the collation "default", by which the strings in a jsonb are compared, and by which types such
+#: as citext may compare whatever collation their column has.
 DEFAULT_COLLATION = "100"
 
 _FORMS: dict[str, Form] = {"e": "enum", "d": "domain", "r": "range", "m": "multirange", "c": "composite"}
@@ -65,8 +66,10 @@ _TYPES = text(f"""
            r.rngtypid AS range, r.rngsubtype AS subtype,
            concat_ws(' ', o.opcname, c.proname, nullif(r.rngcollation, 0)::regcollation) AS sorts,
            {collation_of("r.rngcollation")} AS collation,
-           CASE WHEN t.oid = 'pg_catalog.jsonb'::regtype
-                THEN {collation_of(DEFAULT_COLLATION)} END AS own_collation,
+           CASE WHEN t.oid = 'pg_catalog.jsonb'::regtype OR t.typcollation <> 0 AND t.oid >= {FIRST_USER_OID}
+                THEN concat_ws(':', {collation_of(DEFAULT_COLLATION)},
+                  (SELECT d.datctype FROM pg_catalog.pg_database d WHERE d.datname = current_database()))
+                END AS own_collation,
            member.names, member.oids, member.sqls, member.collations,
            x.extname::text AS extension,
            fn.nspname AS send_schema, f.proname AS send_name,

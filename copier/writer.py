@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from copier import statements
 from copier.difference import Counts
 from copier.digest import Digest
-from copier.errors import KeySharedInProd, Permanent
+from copier.errors import KeySharedInProd, NoUsableKey, Permanent, Transient
 from copier.failure import failures_of
 from copier.finder import Finder, Found
 from copier.keyset import Bound, KeyRange
@@ -29,6 +29,7 @@ from copier.plan import Chunk, Outcome
 from copier.pump import Pumped, Waiting, pump
 from copier.session import driver_of, drop_if_unusable, rendered, run
 from copier.slices import Slice
+from copier.statements import Held
 from copier.target import Target
 
 #: Refusals of a row for the sake of another one with the same value: a unique or an exclusion constraint.
@@ -126,43 +127,69 @@ class Writer:
             return []
         run(connection, statements.create_staging(self._into))
         pumped = [self._staged(connection, part, each) for part, each in found]
-        moved = self._taken_from_others(connection)
+        taken = self._taken_from_others(connection)
         surplus = [(part, None if each is None else each.surplus) for part, each in found]
         if self._known_empty:
             surplus = []
         sent = sum(each.sent for each in pumped)
-        self._all_taken(sent, self._merge(connection, surplus))
+        self._all_merged(connection, sent, self._merge(connection, surplus, taken))
         chunks = [_chunk(part, each, went) for (part, each), went in zip(found, pumped, strict=True)]
         # Which of the ranges a row was moved into isn't asked: the first one counts them.
-        return [replace(chunks[0], moved=moved), *chunks[1:]]
+        return [replace(chunks[0], moved=len(taken)), *chunks[1:]]
 
     def _staged(self, connection: Connection, part: KeyRange, found: Found | None) -> Pumped:
         if found is not None and found.missing == []:
             return Pumped(0, 0, 0)
         return self._pump(connection, part, found, statements.STAGING)
 
-    def _merge(self, connection: Connection, surplus: Sequence[tuple[KeyRange, list[Bound] | None]]) -> int:
+    def _merge(
+        self,
+        connection: Connection,
+        surplus: Sequence[tuple[KeyRange, list[Bound] | None]],
+        taken: Sequence[Held],
+    ) -> int:
         """In place where foreign keys point to the rows; the number of staged rows that are there then."""
-        if self._into.is_referenced:
+        if self._into.in_place:
             try:
                 with failures_of("consulta"), connection.begin_nested():
-                    return self._merge_by(connection, statements.merge(self._into, surplus, in_place=True))
+                    return self._merge_by(
+                        connection, statements.merge(self._into, surplus, taken, in_place=True)
+                    )
             except Permanent as refusal:
                 if refusal.sqlstate not in NOT_IN_PLACE:
                     raise
-        return self._merge_by(connection, statements.merge(self._into, surplus, in_place=False))
+        return self._merge_by(connection, statements.merge(self._into, surplus, taken, in_place=False))
 
     @staticmethod
     def _merge_by(connection: Connection, statement: Composable) -> int:
         return int(run(connection, statement).scalar_one())
 
-    def _taken_from_others(self, connection: Connection) -> int:
-        """The number of rows of other liquidations that have one of the staged keys."""
+    def _taken_from_others(self, connection: Connection) -> list[Held]:
+        """The rows of other liquidations that have one of the staged keys."""
         if not self._into.keys.across_liquidations:
-            return 0
-        held = [(row.liquidation, row.key) for row in run(connection, statements.held_elsewhere(self._into))]
+            return []
+        found = run(connection, statements.held_elsewhere(self._into))
+        held: list[Held] = [(row.liquidation, row.key) for row in found]
         refuse_shared_keys(self._reader, self._source, self._into, held)
-        return len(held)
+        return held
+
+    def _all_merged(self, connection: Connection, staged: int, merged: int) -> None:
+        """Staged rows that are not in place were staged twice, dropped, or somebody else has them in hand."""
+        if staged == merged:
+            return
+        if run(connection, statements.repeats_staged_key(self._into)).scalar_one():
+            raise NoUsableKey(
+                f"key ({', '.join(self._into.key)}) names more than one row of table {self._source.table} of "
+                "prod: name another key"
+            )
+        if any(trigger.before for trigger in self._into.triggers):
+            self._all_taken(staged, merged)
+        raise Transient(
+            f"rows of table {self._into.table} of consulta were changed by somebody else at the same time",
+            side="consulta",
+            condition="RowsChanged",
+            table=self._into.table.name,
+        )
 
     def _all_taken(self, sent: int, taken: int) -> None:
         if sent != taken:
@@ -203,9 +230,7 @@ class Writer:
         return statements.copy_out(self._source, part), False
 
 
-def refuse_shared_keys(
-    prod: Connection, source: Slice, into: Slice, held: Sequence[tuple[str | None, list[str]]]
-) -> None:
+def refuse_shared_keys(prod: Connection, source: Slice, into: Slice, held: Sequence[Held]) -> None:
     """``held`` are rows of consulta: their liquidations and keys, whose rows prod has in this liquidation.
 
     Raises:

@@ -54,6 +54,14 @@ def column(
 
 def table(side: Side, *columns: Column) -> Table:
     alone = Relations(
-        (), frozenset(), (), (), (), is_referenced=False, refers_to_itself=False, inherited=False
+        (),
+        frozenset(),
+        (),
+        (),
+        (),
+        is_referenced=False,
+        carried_on=frozenset(),
+        references=frozenset(),
+        inherited=False,
     )
     return Table(side, TableName("public", "items"), "r", 18, 1, False, columns, (), (), alone)

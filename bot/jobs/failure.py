@@ -48,6 +48,7 @@ CONDITIONS = {
     "RowsDropped": "rows_dropped",
     "StandbyLagHidden": "standby_hidden",
     "TableAltered": "altered",
+    "RowsChanged": "rows_changed",
 }
 
 

@@ -91,6 +91,10 @@ WORDS: dict[str, tuple[str, str]] = {
         ),
         N_("Put the liquidation's column into consulta's key, or copy into another table. Then copy again."),
     ),
+    "rows_changed": (
+        N_("Somebody else changed rows of {table} in consulta at the same time."),
+        N_("Copy again when they are done."),
+    ),
     "altered": (
         N_("Table {table} of {side} is being altered, and can't be read meanwhile."),
         N_("Copy again when that has ended."),

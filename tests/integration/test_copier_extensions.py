@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from copier.errors import ColumnsDiffer
+from copier.errors import ColumnsDiffer, NoUsableKey
 from tests.copying import Sides, spec
+from tests.support import Database
 
 #: A type of an extension, and values of it.
 TYPES = {
@@ -131,3 +132,18 @@ def test_types_of_two_extensions_are_two_types(elsewhere: Sides) -> None:
     )
     with pytest.raises(ColumnsDiffer, match="two types of one name, the type is citext of extension citext"):
         elsewhere.copy(spec())
+
+
+def test_a_citext_key_whose_databases_fold_letters_otherwise_is_refused(sides: Sides) -> None:
+    """citext goes by the database's locale, whatever collation its column has."""
+    name = f"{sides.prod.name}_c"
+    sides.prod.server.create_database(name, locale="C")
+    other = Sides(Database(sides.prod.server, name), sides.consulta)
+    try:
+        other.both("CREATE EXTENSION citext; CREATE TABLE items (id citext PRIMARY KEY, liquidation_id int)")
+        folds = "SELECT datcollate, datctype FROM pg_database WHERE datname = current_database()"
+        assert other.prod.rows(folds) != other.consulta.rows(folds)
+        with pytest.raises(NoUsableKey, match="sorts otherwise"):
+            other.copy(spec())
+    finally:
+        sides.prod.server.drop_database(name)

@@ -190,3 +190,37 @@ def test_a_preview_leaves_no_session_behind(full: Sides) -> None:
         look(full, wanted=spec("nothing"))
     assert sessions_end(full.prod)
     assert sessions_end(full.consulta)
+
+
+@pytest.mark.parametrize("moment", ["20000-01-01", "0044-03-15 BC", "infinity", "-infinity"])
+def test_a_time_of_change_that_no_calendar_of_ours_has_is_not_known(sides: Sides, moment: str) -> None:
+    sides.both(ITEMS)
+    sides.prod.execute(
+        "CREATE TABLE liquidations (id int PRIMARY KEY, name text, changed timestamptz); "
+        f"INSERT INTO liquidations VALUES (42, 'x', '{moment}')"
+    )
+    listed = Catalogue(TableName.parse("liquidations"), "id", "name", changed_column="changed")
+    seen = preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42, catalogue=listed)
+    assert (seen.exists, seen.changed_at) == (True, None)
+
+
+def test_rows_whose_key_is_null_are_refused_before_anybody_presses(sides: Sides) -> None:
+    sides.prod.execute("CREATE TABLE items (id bigint, liquidation_id bigint, amount numeric, note text)")
+    sides.prod.execute("INSERT INTO items VALUES (1, 42), (NULL, 42)")
+    sides.consulta.execute(ITEMS)
+    with pytest.raises(NoUsableKey, match=r"key \(id\) is NULL in 1 row of table public\.items of prod"):
+        preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42)
+
+
+def test_a_look_for_keys_that_takes_too_long_ends_and_the_rest_is_shown(sides: Sides) -> None:
+    sides.prod.execute(
+        "CREATE TABLE base (id bigint, liquidation_id bigint, scan oid); "
+        "CREATE FUNCTION slow(bigint) RETURNS bigint LANGUAGE sql VOLATILE AS "
+        "$$ SELECT $1 FROM pg_sleep(0.05) $$; "
+        "CREATE VIEW items AS SELECT slow(id) AS id, liquidation_id, scan FROM base; "
+        "INSERT INTO base SELECT g, 42, lo_create(0) FROM generate_series(1, 50) g"
+    )
+    sides.consulta.execute("CREATE TABLE items (id bigint PRIMARY KEY, liquidation_id bigint, scan oid)")
+    seen = preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42, timeout_seconds=0.7)
+    assert not seen.taken.exact
+    assert seen.large_object_columns == ("scan",)

@@ -77,6 +77,10 @@ TRAPS = {
         ALTER TABLE items RENAME TO base;
         CREATE VIEW items AS SELECT * FROM base UNION ALL SELECT * FROM base WHERE note LIKE '% 25'
     """),
+    "the name of an object": Trap(
+        source=TABLE + """CREATE TABLE "S3CRET" (x int); ALTER TABLE items ADD object regclass;"""
+        + FILL.replace("('D0C-', g)", """('D0C-', g), '"S3CRET"'::regclass"""),
+        consulta="ALTER TABLE items ADD object regclass"),
     "a key that is NULL": Trap(prod="""
         ALTER TABLE items RENAME TO base; CREATE VIEW items AS
         SELECT nullif(id, 'K3Y-025') AS id, liquidation_id, amount, note, doc FROM base
