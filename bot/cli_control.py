@@ -17,6 +17,7 @@ from bot.jobs.control import Became, Control, Effect
 from bot.jobs.freezes import Freezes
 from bot.jobs.snapshot import SHELL
 from bot.jobs.store import Requester
+from bot.jobs.terms import Numbers
 from bot.messages.card import doing, state
 from bot.messages.naming import frozen_by
 from bot.services import Databases
@@ -56,8 +57,13 @@ def retry(job: int) -> None:
 
 @click.command()
 @JOB
-def confirm(job: int) -> None:
-    """Agrees to the numbers that JOB asks about, so that a worker copies them."""
+@click.argument("in_prod", type=click.IntRange(min=0))
+@click.argument("in_consulta", type=click.IntRange(min=0))
+@click.option(
+    "--remove", is_flag=True, help="Where more rows are in consulta than in prod: these are removed."
+)
+def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
+    """Agrees to the rows IN_PROD and IN_CONSULTA that JOB asks about, so that a worker copies them."""
     parts = _parts()
     with told():
         found = parts.store.snapshot(job)
@@ -67,7 +73,9 @@ def confirm(job: int) -> None:
         raise Stopped(asks(found), FAILED)
     if found.question is None or not found.waits_for_confirmation:
         raise Stopped(f"job {job} is {state(found, shell_translator())} and asks nothing", FAILED)
-    numbers = found.question.numbers
+    numbers = Numbers(in_prod, in_consulta)
+    if numbers != found.question.numbers or (found.question.removed and not remove):
+        raise Stopped(asks(found), FAILED)
     _do(job, lambda control, who: control.confirm(job, who, numbers))
 
 

@@ -18,6 +18,7 @@ from bot.errors import BotError
 from bot.i18n import Translator, translator
 from bot.jobs.snapshot import JobSnapshot
 from bot.messages.outlook import removes_everything
+from bot.messages.terms import confirmation
 from bot.services import Databases
 from copier import Count, Preview
 from copier import preview as look
@@ -56,7 +57,7 @@ def refusal(seen: Preview, liquidation: int, *, remove: bool) -> str | None:
     if seen.exists is False:
         return f"there is no liquidation {liquidation} in prod: check the number"
     if not removes_everything(seen):
-        return None
+        return None if remove else _removal(seen, liquidation)
     if seen.in_consulta == Count(0, exact=True):
         return f"liquidation {liquidation} has no rows in prod, and none in consulta: nothing to copy"
     if not remove:
@@ -65,6 +66,17 @@ def refusal(seen: Preview, liquidation: int, *, remove: bool) -> str | None:
             "add --remove if that is meant"
         )
     return None
+
+
+def _removal(seen: Preview, liquidation: int) -> str | None:
+    """More of consulta's rows would go than a press in Slack lets go without showing them."""
+    in_prod, in_consulta = seen.in_prod.rows, seen.in_consulta.rows
+    if in_prod is None or in_consulta is None or in_consulta - in_prod <= in_consulta / 10:
+        return None
+    return (
+        f"liquidation {liquidation} has {in_prod:,} rows in prod and {in_consulta:,} in consulta: copying "
+        f"would remove {in_consulta - in_prod:,} of them; add --remove if that is meant"
+    )
 
 
 def chosen_copy(settings: Settings, name: str | None) -> CopySection:
@@ -84,8 +96,8 @@ def asks(job: JobSnapshot) -> str:
     shown_there = "unknown" if question.shown_in_consulta is None else f"{question.shown_in_consulta:,}"
     return (
         f"nothing was written: rows shown were {shown} in prod and {shown_there} in consulta, and now they "
-        f"are {question.in_prod:,} and {question.in_consulta:,}; `traspaso confirm {job.id}` has it copied "
-        f"so, `traspaso cancel {job.id}` ends it"
+        f"are {question.in_prod:,} and {question.in_consulta:,}; `{confirmation(job.id, question)}` has it "
+        f"copied so, `traspaso cancel {job.id}` ends it"
     )
 
 

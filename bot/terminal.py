@@ -20,7 +20,7 @@ from bot.messages.blocks import escaped
 from bot.messages.card import doing, progress, state
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
-from bot.messages.terms import asked
+from bot.messages.terms import asked, confirmation
 
 
 class Display(Protocol):
@@ -207,7 +207,7 @@ def question_line(job: JobSnapshot, t: Translator) -> str | None:
     words = asked(job.question, t)
     if job.waits_for_approval:
         return words
-    return f"{words} " + t("`{command}` confirms it.", command=f"traspaso confirm {job.id}")
+    return f"{words} " + t("`{command}` confirms it.", command=confirmation(job.id, job.question))
 
 
 def bare_name(person: Person) -> str:

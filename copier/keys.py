@@ -63,6 +63,11 @@ def _refuse_another_order(ours: Column, theirs: Column) -> None:
             f"would fall between other rows: make consulta's column real, or name another key"
         )
     for side in (ours, theirs):
+        if side.type.kind.form == "domain" and side.type.kind.base.form == "enum":
+            raise NoUsableKey(
+                f"key column {side.name} is {side.type.sql}, a domain over an enum, which PostgreSQL doesn't "
+                f"compare: make it the enum, or name another key"
+            )
         if side.type.kind.names_objects:
             raise NoUsableKey(
                 f"key column {side.name} is {side.type.sql}, which is sorted by numbers that each server "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, Engine, ScalarSelect, and_, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -23,12 +23,15 @@ from bot.jobs.statuses import Approval, Status
 from bot.jobs.store import Requester, ensure_user
 from bot.jobs.terms import Numbers
 
+#: Presses that set a job going again: whoever made the last one is no second person for what follows.
+SET_GOING = ("resumed", "retried", "confirmed")
+
 
 class Outcome(StrEnum):
     """What became of a press of *Approve* or *Reject*."""
 
     DONE = "done"  # it counts; a second press of the same person counts no second time and says the same
-    OWN = "own"  # they asked for the copy themselves
+    OWN = "own"  # they asked for the copy themselves, or set it going again
     STALE = "stale"  # its numbers aren't those that were pressed for; the card is told anew
     LATE = "late"  # somebody else, the requester or the time has decided; the job tells
     UNKNOWN = "unknown"  # there is no such job, or it never needed an approval
@@ -68,9 +71,9 @@ class Approvals:
             return Decision(Outcome.UNKNOWN, None)
         if is_new:
             return Decision(Outcome.DONE, job, is_new=True)
-        if job.requester_id == by.user_id and job.waits_for_approval:
-            return Decision(Outcome.OWN, job)
         asked = job.question.numbers if job.question else None
+        if job.waits_for_approval and by.user_id in {job.requester_id, self._set_going_by(job_id)}:
+            return Decision(Outcome.OWN, job)
         if job.waits_for_approval and said is Approval.APPROVED and asked != numbers:
             with self._engine.begin() as connection:
                 tell(connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
@@ -92,7 +95,7 @@ class Approvals:
         }
         if said is Approval.APPROVED:
             values |= {"run_after": func.now(), "enqueued_at": None, **accepted()}
-            counts = asks_about(numbers)
+            counts = and_(asks_about(numbers), _set_going(job_id).is_distinct_from(by.user_id))
         else:
             values |= {"status": Status.CANCELLED, "finished_at": func.now()}
             counts = true()  # a no needs no numbers
@@ -121,10 +124,33 @@ class Approvals:
         tell(connection, Kind.UPDATE if said is Approval.APPROVED else Kind.ENDING, CopyJob.id == job_id)
         return True
 
+    def _set_going_by(self, job_id: int) -> str | None:
+        with self._engine.connect() as connection:
+            return connection.execute(select(_set_going(job_id))).scalar_one()
+
     def _read(self, job_id: int) -> JobSnapshot | None:
         with Session(self._engine) as session:
             row = session.execute(snapshot_query().where(CopyJob.id == job_id)).one_or_none()
         return None if row is None else snapshot_of(row)
+
+
+def _set_going(job_id: int) -> ScalarSelect[str]:
+    """The Slack id of whoever last set the job going again, since the last yes to it; NULL for nobody."""
+    last_yes = select(func.coalesce(func.max(CopyEvent.id), 0)).where(
+        CopyEvent.job_id == job_id, CopyEvent.kind == Approval.APPROVED.value
+    )
+    return (
+        select(User.slack_user_id)
+        .join(CopyEvent, CopyEvent.user_id == User.id)
+        .where(
+            CopyEvent.job_id == job_id,
+            CopyEvent.kind.in_(SET_GOING),
+            CopyEvent.id > last_yes.scalar_subquery(),
+        )
+        .order_by(CopyEvent.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:

@@ -24,6 +24,10 @@ class SecondPerson:
     seconds: float
 
 
+class NobodyCanApprove(Exception):
+    """The job's card is in a direct message, where nobody else can see that it asks."""
+
+
 def ask(lifecycle: Lifecycle, claim: Claim, question: Question, second: SecondPerson | None) -> Status:
     """Lets go of the job and has it wait for the requester's answer, or a second person's.
 
@@ -31,6 +35,7 @@ def ask(lifecycle: Lifecycle, claim: Claim, question: Question, second: SecondPe
 
     Raises:
         StaleAttempt: another worker holds the job.
+        NobodyCanApprove: a second person is needed, and can't see the card.
     """
     with lifecycle.transaction() as connection:
         status = lifecycle.let_go(connection, claim, run_after=func.now(), error=None)
@@ -46,7 +51,10 @@ def ask(lifecycle: Lifecycle, claim: Claim, question: Question, second: SecondPe
                 "approval_at": None,
             }
             detail |= {"approvers": list(second.approvers)}
-        connection.execute(update(CopyJob).where(CopyJob.id == claim.job_id).values(**values))
+        asked = update(CopyJob).where(CopyJob.id == claim.job_id).values(**values)
+        channel = connection.execute(asked.returning(CopyJob.channel_id)).scalar_one()
+        if second is not None and (channel is None or channel.startswith("D")):
+            raise NobodyCanApprove
         connection.execute(
             insert(CopyEvent).values(
                 job_id=claim.job_id, attempt=claim.attempt, kind="asked_again", detail=detail

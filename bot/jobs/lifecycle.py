@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bot.errors import StaleAttempt
 from bot.jobs.claim import CLAIMED, Claim, end_sessions_of_earlier_attempts
 from bot.jobs.failure import Failure
-from bot.jobs.models import CopyEvent, CopyJob
+from bot.jobs.models import CopyChunk, CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Phase, Status, Wish
 from bot.jobs.waiting import waits_for_somebody
@@ -98,6 +98,12 @@ class Lifecycle:
         """Says that this worker lives, and learns what is wanted of it."""
         with self._engine.begin() as connection:
             return self.step(connection, claim)
+
+    def brought(self, claim: Claim) -> int:
+        """Rows that earlier attempts of the job have brought to consulta, less those that they removed."""
+        net = func.coalesce(func.sum(CopyChunk.inserted_records - CopyChunk.deleted_records), 0)
+        with self._engine.connect() as connection:
+            return int(connection.execute(select(net).where(CopyChunk.job_id == claim.job_id)).scalar_one())
 
     def planned(self, claim: Claim, plan: Plan) -> Orders:
         """The snapshot is counted."""

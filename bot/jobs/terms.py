@@ -83,7 +83,8 @@ class Terms:
 
         Consulta's number alone is not compared: an earlier attempt may have brought rows there.
         """
-        reason = self._reason(total, held, unapproved=needs_approval and not approved)
+        unseen = self.in_prod is None and (needs_approval or approved)  # nobody has agreed to a number
+        reason = self._reason(total, held, unapproved=unseen or (needs_approval and not approved))
         return Question(reason, total, held, self.in_prod, self.in_consulta) if reason else None
 
     def _reason(self, total: int, held: int, *, unapproved: bool) -> Reason | None:

@@ -79,7 +79,7 @@ def asked_job(job_id: int, approvers: tuple[str, ...], t: Translator) -> Message
 
 def own(job: JobSnapshot, t: Translator) -> Message:
     return said(
-        t("You asked for this copy yourself: somebody else has to approve or reject it."),
+        t("You asked for this copy, or set it going again, yourself: somebody else has to approve it."),
         hint=t("They may: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else "",
     )
 

@@ -96,6 +96,8 @@ def doing(job: JobSnapshot, t: Translator, named: Named = mention) -> str:
             )
         case Status.CANCELLED:
             if unapproved := ended_by_it(job, t):
+                if job.attempt:
+                    return t("{reason}: what was in place stays, the rest was not copied", reason=unapproved)
                 return t("{reason}: nothing was copied", reason=unapproved)
             if job.stopped_by is None:
                 return t("Cancelled: what was in place stays, the rest was not copied")

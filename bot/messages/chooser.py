@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from bot.i18n import Translator
 from bot.messages.blocks import Block, Message, View, cut, option, section
-from bot.messages.preview import COPY_ACTION
+from bot.messages.preview import COPY_ACTION, Offer
 from copier import Entry
 
 CHOOSE_CALLBACK, PRESS_CALLBACK = "choosing.choose", "choosing.press"
@@ -83,7 +83,9 @@ def look(card: Message, carried: Carried, t: Translator) -> View:
         asked = copy["confirm"]
         ticked = option(asked["confirm"]["text"], "yes")
         boxes = {"type": "checkboxes", "options": [ticked]}
-        blocks.append(_input(UNDERSTOOD, asked["text"]["text"], boxes))
+        # Of each offer its own: a tick is for the numbers that it stands under.
+        understood = f"{UNDERSTOOD}.{Offer.decoded(copy['value']).key}"
+        blocks.append(_input(understood, asked["text"]["text"], boxes))
     carried = replace(carried, offer=copy["value"])
     return _modal(blocks, t, submit=copy["text"]["text"], callback=PRESS_CALLBACK, carried=carried)
 

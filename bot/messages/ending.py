@@ -101,7 +101,7 @@ def _class_of(job: JobSnapshot, t: Translator) -> str:
 
 def _left(job: JobSnapshot, t: Translator) -> str:
     if not job.copied:
-        return t("Nothing was written.")
+        return t("The last attempt wrote nothing.") if job.attempt > 1 else t("Nothing was written.")
     return t(
         "In place when it ended: {progress}. Copying again goes on from there.", progress=progress(job, t)
     )

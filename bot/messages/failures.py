@@ -168,7 +168,7 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Give all processes the same configuration, then copy again."),
     ),
     "copy_changed": (
-        N_("The copy isn't what it was when it was asked for, and nothing was written: {first}"),
+        N_("The copy isn't what it was when it was asked for, and nothing more was written: {first}"),
         N_("If it is meant so, ask again: {command}"),
     ),
     "nobody_to_approve": (

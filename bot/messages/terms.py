@@ -54,18 +54,24 @@ def asked(question: Question, t: Translator) -> str:
         Reason.SURPLUS: t("More rows would go from consulta than was shown."),
     }[question.reason]
     numbers = t(
-        "Shown: {shown}. Now: {now}. Nothing was written.",
+        "Shown: {shown}. Now: {now}. Nothing is written until somebody answers.",
         shown=sides(question.shown_in_prod, question.shown_in_consulta, t),
         now=sides(question.in_prod, question.in_consulta, t),
     )
     return f"{because} {numbers}" if because == goes else f"{because} {numbers} {goes}".strip()
 
 
+def confirmation(job_id: int, question: Question) -> str:
+    """The command of a shell that agrees to just these numbers."""
+    remove = " --remove" if question.removed else ""
+    return f"traspaso confirm {job_id} {question.in_prod} {question.in_consulta}{remove}"
+
+
 def confirm_button(job: JobSnapshot, question: Question, t: Translator) -> Block:
     """The requester's: it says the new number, and asks once more where rows of consulta would go by it."""
     if question.removes_everything:
         words = t("Remove {rows}", rows=t.rows(question.in_consulta))
-    elif question.reason is Reason.SURPLUS:
+    elif question.removed:
         words = t("Copy {rows}, remove {n}", rows=t.rows(question.in_prod), n=t.number(question.removed))
     else:
         words = t("Copy {rows}", rows=t.rows(question.in_prod))
@@ -79,6 +85,8 @@ def approve_button(job: JobSnapshot, action_id: str, t: Translator) -> Block:
         words = t("Approve")
     elif question.removes_everything:
         words = t("Approve removing {rows}", rows=t.rows(question.in_consulta))
+    elif question.removed:
+        words = t("Approve {rows}, remove {n}", rows=t.rows(question.in_prod), n=t.number(question.removed))
     else:
         words = t("Approve {rows}", rows=t.rows(question.in_prod))
     return _answer(job, words, action_id, t)
@@ -90,9 +98,14 @@ def pressed(value: str) -> tuple[str, Numbers | None]:
     What isn't such a value gives no numbers, and so agrees to none.
     """
     number, *rows = value.split(" ")
-    if len(rows) != 2 or not all(each.isascii() and each.isdigit() for each in rows):
+    if len(rows) != 2 or not all(map(_is_count, rows)):
         return number, None
     return number, Numbers(*map(int, rows))
+
+
+def _is_count(text: str) -> bool:
+    """A bigint of PostgreSQL, from 0 on."""
+    return text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63
 
 
 def removal_dialog(liquidation_id: int, t: Translator) -> Block:
@@ -111,9 +124,9 @@ def _answer(job: JobSnapshot, words: str, action_id: str, t: Translator) -> Bloc
     if question is not None:
         value = f"{job.id} {question.in_prod} {question.in_consulta}"
     dialog = None
-    if (question.in_prod if question else job.terms.in_prod) == 0:
+    if question.removes_everything if question else job.terms.in_prod == 0:
         dialog = removal_dialog(job.liquidation_id, t)
-    elif question is not None and question.reason is Reason.SURPLUS:
+    elif question is not None and question.removed:
         rows = t.rows(question.removed)
         words_of_it = t(
             "Consulta has {rows} more than prod. What prod doesn't have will be removed.", rows=rows

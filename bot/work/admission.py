@@ -18,7 +18,7 @@ from bot.permissions import Permissions
 log = logging.getLogger(__name__)
 
 #: Events of presses that set a job going again.
-PRESSES = {"resumed", "retried", "confirmed", "approved"}
+PRESSES = {"resumed", "retried", "confirmed"}
 
 
 class Admission:

@@ -9,12 +9,16 @@ from bot.jobs.terms import Question
 from copier import Plan
 
 
-def question(claim: Claim, section: CopySection, plan: Plan) -> Question | None:
-    """What has to be asked before the first write; None where all is as it was shown and agreed to."""
+def question(claim: Claim, section: CopySection, plan: Plan, brought: int) -> Question | None:
+    """What has to be asked before the first write; None where all is as it was shown and agreed to.
+
+    ``brought`` are rows of consulta that earlier attempts of the job have put there: they aren't counted.
+    """
+    held = max(0, plan.held - brought)
     return claim.terms.broken_by(
         plan.total,
-        plan.held,
-        needs_approval=section.needs_approval(plan.total, plan.held),
+        held,
+        needs_approval=section.needs_approval(plan.total, held),
         approved=claim.approved,
     )
 

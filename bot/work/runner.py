@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from bot.config_file import CopySection, File, WorkSection
 from bot.errors import StaleAttempt
-from bot.jobs.asking import SecondPerson, ask
+from bot.jobs.asking import NobodyCanApprove, SecondPerson, ask
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim, Lifecycle
@@ -155,7 +155,8 @@ class Runner:
             if changed := claim.made_otherwise(copy.fingerprint):
                 return self._fail(claim, stop, bound.copy_changed(claim, changed))
             plan = copy.plan()
-            if not stop.requested and (question := bound.question(claim, section, plan)):
+            brought = lifecycle.brought(claim)
+            if not stop.requested and (question := bound.question(claim, section, plan, brought)):
                 return self._ask(claim, section, stop, question)
             stop.obey(lifecycle.planned(claim, plan))
             if stop.requested:
@@ -186,7 +187,10 @@ class Runner:
                 return self._fail(claim, stop, bound.nobody_to_ask(claim, question))
             second = SecondPerson(tuple(who_may(self._slack, section)), self._work.approval_seconds)
         log.info("job %s: asks again: %s", claim.job_id, question)
-        status = ask(self._lifecycle, claim, question, second)
+        try:
+            status = ask(self._lifecycle, claim, question, second)
+        except NobodyCanApprove:  # the card has left its channel just now
+            return self._fail(claim, stop, bound.nobody_to_ask(claim, question))
         return Ended(_let_go(status, Outcome.ASKED))
 
     @staticmethod

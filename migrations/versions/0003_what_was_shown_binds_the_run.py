@@ -39,9 +39,16 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("installation", schema="traspaso")
     # A job that asks waits for an answer that the older release can't take.
-    op.execute(
-        "UPDATE traspaso.copy_jobs SET status = 'cancelled', finished_at = now(), updated_at = now() "
-        "WHERE status = 'pending' AND question IS NOT NULL"
-    )
+    op.execute("DELETE FROM traspaso.outbox WHERE kind = 'question'")
+    op.execute("""
+        WITH ended AS (
+          UPDATE traspaso.copy_jobs SET status = 'cancelled', finished_at = now(), updated_at = now()
+           WHERE status = 'pending' AND question IS NOT NULL RETURNING id, attempt, channel_id),
+        told AS (
+          INSERT INTO traspaso.outbox (job_id, attempt, kind)
+          SELECT id, attempt, 'ending' FROM ended WHERE channel_id IS NOT NULL
+              ON CONFLICT (job_id, kind, attempt) DO UPDATE SET done_at = NULL, next_try_at = now())
+        INSERT INTO traspaso.copy_events (job_id, attempt, kind) SELECT id, attempt, 'cancelled' FROM ended
+    """)
     for column in ("previewed_target_records", "removal_confirmed", "fingerprint", "question"):
         op.drop_column("copy_jobs", column, schema="traspaso")

@@ -74,21 +74,28 @@ def test_a_copy_that_has_begun_goes_on(slack: LocalSlack, jobs: Jobs) -> None:
     assert admission(slack, jobs).refusal(again) is None
 
 
-@pytest.mark.parametrize("answer", ["confirmed", "approved"])
 def test_a_yes_to_the_numbers_that_it_asked_about_counts_as_a_press_of_its_own(
-    slack: LocalSlack, jobs: Jobs, answer: str
+    slack: LocalSlack, jobs: Jobs
 ) -> None:
     first = jobs.claimed(channel_id="C0")
-    second = SecondPerson(("<@U0BOB>",), 60.0) if answer == "approved" else None
-    ask(jobs.lifecycle, first, MOVED, second)
-    if second is None:
-        jobs.control.confirm(first.job_id, ANA, MOVED.numbers)
-    else:
-        Approvals(jobs.engine).approve(first.job_id, BOB, MOVED.numbers)
+    ask(jobs.lifecycle, first, MOVED, None)
+    jobs.control.confirm(first.job_id, ANA, MOVED.numbers)
     slack.remove_from_group("U0ANA")
     again = jobs.lifecycle.claim(first.job_id, "host:2")
     assert again is not None
     assert admission(slack, jobs).refusal(again) is None
+
+
+def test_a_second_person_s_yes_stands_for_nobody_else_s_permission(slack: LocalSlack, jobs: Jobs) -> None:
+    first = jobs.claimed(channel_id="C0")
+    ask(jobs.lifecycle, first, MOVED, SecondPerson(("<@U0BOB>",), 60.0))
+    Approvals(jobs.engine).approve(first.job_id, BOB, MOVED.numbers)
+    slack.remove_from_group("U0ANA")
+    again = jobs.lifecycle.claim(first.job_id, "host:2")
+    assert again is not None
+    refused = admission(slack, jobs).refusal(again)
+    assert refused is not None
+    assert refused.code == "not_permitted"
 
 
 def test_a_yes_from_before_the_first_attempt_is_no_check_of_the_requester(

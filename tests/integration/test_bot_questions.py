@@ -10,14 +10,15 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.errors import StaleAttempt
 from bot.jobs.approvals import Approvals, Outcome
-from bot.jobs.asking import SecondPerson, ask
+from bot.jobs.asking import NobodyCanApprove, SecondPerson, ask
 from bot.jobs.claim import Claim
 from bot.jobs.control import Became, Effect
+from bot.jobs.ledger import Ledger
 from bot.jobs.outbox import Kind
 from bot.jobs.statuses import Approval, Status
 from bot.jobs.store import Requester
 from bot.jobs.terms import Numbers, Question, Reason, Terms
-from tests.tracking import ANA, BOB, LOST, Jobs
+from tests.tracking import ANA, BOB, CHUNK, LOST, Jobs
 
 WHO = ("<!subteam^S0ADMINS>",)
 CARLA = Requester("T0", "U0CARLA", "Carla")
@@ -219,3 +220,35 @@ def test_errors_of_before_are_no_reason_any_more(jobs: Jobs) -> None:
     assert claim is not None
     ask(jobs.lifecycle, claim, MOVED, None)
     assert jobs.see(claim.job_id).error is None
+
+
+def test_whoever_set_a_job_going_again_is_no_second_person_for_it(jobs: Jobs) -> None:
+    claim = jobs.claimed(channel_id="C0")
+    jobs.lifecycle.failed(claim, LOST)
+    jobs.control.retry(claim.job_id, BOB)
+    again = jobs.lifecycle.claim(claim.job_id, "host:2")
+    assert again is not None
+    question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
+    ask(jobs.lifecycle, again, question, SecondPerson(("<@U0BOB>", "<@U0EVE>"), 3600.0))
+    approvals = Approvals(jobs.engine)
+    assert approvals.approve(claim.job_id, BOB, question.numbers).outcome is Outcome.OWN
+    assert approvals.approve(claim.job_id, ANA, question.numbers).outcome is Outcome.OWN
+    assert jobs.see(claim.job_id).waits_for_approval
+    third = Requester("T0", "U0EVE", "Eve")
+    assert approvals.approve(claim.job_id, third, question.numbers).outcome is Outcome.DONE
+
+
+def test_a_question_whose_card_has_left_its_channel_is_put_to_nobody(jobs: Jobs) -> None:
+    claim = jobs.claimed(channel_id="C0")
+    jobs.cards.moved(jobs.see(claim.job_id), "D0ANA", "is_archived")
+    question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
+    with pytest.raises(NobodyCanApprove):
+        ask(jobs.lifecycle, claim, question, SecondPerson(("<@U0BOB>",), 3600.0))
+    assert jobs.see(claim.job_id).status is Status.RUNNING
+
+
+def test_rows_that_the_job_itself_has_brought_are_not_counted_as_consulta_s(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    with jobs.engine.begin() as connection:
+        Ledger(jobs.lifecycle, claim).record(connection, CHUNK)
+    assert jobs.lifecycle.brought(claim) == CHUNK.counts.inserted - CHUNK.counts.deleted

@@ -70,11 +70,14 @@ def test_a_copy_whose_rows_have_become_more_ends_with_1_and_both_numbers(shell: 
     code, out, _ = shell.run("status", str(job["id"]))
     assert (code, f"traspaso confirm {job['id']}" in out, "8,000" in out) == (0, True, True)
     assert "waiting for" in shell.run("status")[1]
-    code, out, _ = shell.run("confirm", str(job["id"]))
+    # Other numbers than those that it asks about are agreed to by nobody.
+    code, _, err = shell.run("confirm", str(job["id"]), "8001", "0")
+    assert (code, f"traspaso confirm {job['id']} 8000 0" in err) == (1, True)
+    code, out, _ = shell.run("confirm", str(job["id"]), "8000", "0")
     assert (code, f"Job {job['id']}" in out) == (0, True)
     [job] = shell.jobs()
     assert (job["question"], job["previewed_records"], job["status"]) == (None, ROWS + 3000, "pending")
-    code, _, err = shell.run("confirm", str(job["id"]))
+    code, _, err = shell.run("confirm", str(job["id"]), "8000", "0")
     assert (code, "asks nothing" in err) == (1, True)
 
 
@@ -84,7 +87,9 @@ def test_a_copy_whose_rows_are_gone_removes_nothing_unless_that_was_said(shell: 
     assert (code, held(shell)) == (1, ROWS)
     job = shell.jobs()[-1]
     assert (job["question"]["reason"], job["removal_confirmed"]) == ("removal", False)
-    assert f"traspaso confirm {job['id']}" in err
+    assert f"traspaso confirm {job['id']} 0 {ROWS} --remove" in err
+    code, _, err = shell.run("confirm", str(job["id"]), "0", str(ROWS))
+    assert (code, "--remove" in err, held(shell)) == (1, True, ROWS)
     assert shell.run("cancel", str(job["id"]))[0] == 0
     assert shell.run("copy", "42", "--remove")[0] == 0
     assert (shell.jobs()[-1]["removal_confirmed"], held(shell)) == (True, 0)
@@ -112,12 +117,12 @@ def test_what_a_second_person_is_asked_can_t_be_confirmed_in_a_shell(shell: Shel
     assert claim is not None
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
     ask(lifecycle, claim, question, SecondPerson(("<!subteam^S0ADMINS>",), 3600.0))
-    code, _, err = shell.run("confirm", str(job_id))
+    code, _, err = shell.run("confirm", str(job_id), "150500", "0")
     assert (code, "second person" in err) == (1, True)
     code, out, _ = shell.run("status", str(job_id))
     assert (code, "150,500" in out, "traspaso confirm" in out) == (0, True, False)
     assert shell.jobs()[0]["approval"] == "waiting"
-    assert shell.run("confirm", "987654321")[0] == 1
+    assert shell.run("confirm", "987654321", "1", "0")[0] == 1
     consulta.dispose()
 
 
@@ -147,3 +152,13 @@ def test_a_job_keeps_what_its_copy_was_made_of(shell: Shell, change: str) -> Non
     assert (process.returncode, job["error"]["code"], held(shell)) == (1, "copy_changed", 0)
     assert job["fingerprint"]["columns"] == ["amount", "id", "liquidation_id", "note"]
     assert change.split()[1] in job["error_message"]
+
+
+def test_a_copy_that_would_remove_much_shows_how_much_and_wants_it_said(shell: Shell) -> None:
+    assert shell.run("copy", "42")[0] == 0
+    shell.sides.prod.execute("DELETE FROM items WHERE id > 10")
+    code, _, err = shell.run("copy", "42")
+    assert (code, held(shell), len(shell.jobs())) == (1, ROWS, 1)
+    assert f"remove {ROWS - 10:,} of them; add --remove" in err
+    assert shell.run("copy", "42", "--remove")[0] == 0
+    assert held(shell) == 10

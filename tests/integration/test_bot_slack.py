@@ -137,9 +137,12 @@ def test_a_verdict_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
     assert len(slack.calls("response_url")) == 1
 
 
-def test_a_comparison_that_the_end_of_the_bot_breaks_off_says_so(slack: LocalSlack, jobs: Jobs) -> None:
+def test_a_comparison_that_the_end_of_the_bot_breaks_off_says_so(
+    slack: LocalSlack, jobs: Jobs, prod: Database
+) -> None:
+    prod.execute(ITEMS)
     jobs.run(ITEMS)
-    parts = surface(slack, jobs, jobs.engine)
+    parts = surface(slack, jobs, jobs.engine, engine(prod.url))
     app = build_app(parts, client(slack.bot_token, slack.api_url))
     with jobs.engine.begin() as connection:
         connection.execute(text("LOCK TABLE items IN ACCESS EXCLUSIVE MODE"))

@@ -137,7 +137,7 @@ def test_types_of_two_extensions_are_two_types(elsewhere: Sides) -> None:
 def test_a_citext_key_whose_databases_fold_letters_otherwise_is_refused(sides: Sides) -> None:
     """citext goes by the database's locale, whatever collation its column has."""
     name = f"{sides.prod.name}_c"
-    sides.prod.server.create_database(name, locale="C")
+    sides.prod.server.create_database(name, locale="C.UTF-8")
     other = Sides(Database(sides.prod.server, name), sides.consulta)
     try:
         other.both("CREATE EXTENSION citext; CREATE TABLE items (id citext PRIMARY KEY, liquidation_id int)")

@@ -267,7 +267,8 @@ def test_a_missing_row_of_another_table_ends_the_copy_at_once(sides: Sides) -> N
     sides.prod.execute("CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, kind int)")
     sides.consulta.execute(
         "CREATE TABLE kinds (id int PRIMARY KEY); "
-        "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, kind int REFERENCES kinds, parent int REFERENCES items)"
+        "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, kind int REFERENCES kinds, "
+        "parent int REFERENCES items)"
     )
     sides.prod.execute(
         "ALTER TABLE items ADD parent int; INSERT INTO items SELECT g, 42, 7 FROM generate_series(1, 20) g"

@@ -113,7 +113,7 @@ def test_a_button_says_the_new_number_and_brings_back_the_numbers_that_it_shows(
     for button in (confirm_button(asking, question, EN), approval_buttons(approving, EN)[0]):
         assert EN.rows(number) in button["text"]["text"]
         assert pressed(button["value"]) == ("17", question.numbers)
-        goes = question.in_prod == 0 or question.reason is Reason.SURPLUS
+        goes = question.removed > 0
         assert ("confirm" in button, button["style"]) == (goes, "danger" if goes else "primary")
 
 
@@ -143,3 +143,12 @@ def test_the_card_says_what_was_shown_and_what_is_there_now(question: Question) 
     assert sides(question.in_prod, question.in_consulta, EN) in said
     assert EN("Waiting for confirmation by {user}", user="<@U0ANA>") in said
     assert "Pause" not in said
+
+
+def test_a_number_that_nobody_knew_is_agreed_to_by_nobody_where_a_second_person_is_needed() -> None:
+    unknown = Terms(None, 0, removal_confirmed=False)
+    for needs, approved in ((True, False), (True, True), (False, True)):
+        question = unknown.broken_by(60_500, 0, needs_approval=needs, approved=approved)
+        assert question is not None
+        assert question.reason is Reason.APPROVAL
+    assert unknown.broken_by(60_500, 0, needs_approval=False, approved=False) is None
