@@ -78,8 +78,8 @@ class Writer:
         started = time.monotonic()
         found = [(part, self._look(part)) for part in parts]
         with self._target.transaction() as connection:
-            chunks = self._merged(connection, [each for each in found if not _in_place(each[1])])
-            chunks += [_unchanged(part, seen) for part, seen in found if seen is not None and _in_place(seen)]
+            chunks = self._merged(connection, [each for each in found if not _agrees(each[1])])
+            chunks += [_unchanged(part, seen) for part, seen in found if seen is not None and _agrees(seen)]
             seconds = (time.monotonic() - started) / len(chunks)
             chunks = [replace(chunk, seconds=seconds) for chunk in chunks]
             for chunk in chunks:
@@ -94,7 +94,7 @@ class Writer:
             return self._finder.look(connection, part)
 
     def _worked(self, connection: Connection, part: KeyRange, found: Found | None) -> Chunk:
-        if found is not None and _in_place(found):
+        if found is not None and _agrees(found):
             return _unchanged(part, found)
         new = found is None or found.counts == Counts(inserted=found.counts.inserted)
         if self._into.is_referenced and not new:
@@ -244,7 +244,7 @@ def refuse_shared_keys(prod: Connection, source: Slice, into: Slice, held: Seque
         raise KeySharedInProd(str(into.table), list(into.key), into.keys.liquidation_column)
 
 
-def _in_place(found: Found | None) -> bool:
+def _agrees(found: Found | None) -> bool:
     return found is not None and found.nothing
 
 
