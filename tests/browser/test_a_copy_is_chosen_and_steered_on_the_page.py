@@ -113,7 +113,7 @@ def test_a_second_person_approves_in_a_window_of_their_own(
     expect(bob.row(ES("Approve"))).to_contain_text("@liquidation-admins")
     bob.shoot(pictures, "four-eyes-asked")
     ana.press(ES("Approve"), ana.row(ES("Approve")))
-    own = ES("You asked for this copy yourself: somebody else has to approve or reject it.")
+    own = ES("You asked for this copy, or set it going again, yourself: somebody else has to approve it.")
     expect(ana.row(own)).to_contain_text("Solo visible para usted")
     ana.shoot(pictures, "four-eyes-not-one-s-own")
     bob.press(ES("Approve"), bob.row(ES("Approve")))

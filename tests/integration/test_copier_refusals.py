@@ -266,7 +266,8 @@ def test_a_row_that_other_tables_refer_to_and_prod_lacks_stays_and_the_constrain
     full.consulta.execute("INSERT INTO items VALUES (0, 42, 0, 'old');" + PAYMENTS.format("NO ACTION", 0))
     with refused(table="payments", constraint="paid_item"):
         full.copy(spec(), chunk_rows=10)
-    assert full.consulta.rows("SELECT id, note FROM items") == [(0, "old")]
+    assert full.consulta.rows("SELECT note FROM items WHERE id = 0") == [("old",)]
+    assert full.consulta.rows("SELECT item FROM payments") == [(0,)]
 
 
 def test_a_failure_of_the_record_is_one_of_consulta(full: Sides) -> None:

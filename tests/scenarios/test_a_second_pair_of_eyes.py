@@ -53,7 +53,7 @@ def test_a_copy_that_needs_it_starts_with_somebody_else_s_approval(office: Offic
 def test_neither_the_requester_nor_who_may_not_copy_can_decide(office: Office, scene: Scene) -> None:
     office.workers(1)
     job_id, card = asked(scene)
-    own = ES("You asked for this copy yourself: somebody else has to approve or reject it.")
+    own = ES("You asked for this copy, or set it going again, yourself: somebody else has to approve it.")
     for action in (APPROVE_ACTION, REJECT_ACTION):
         assert own in scene.press_on_card(scene.ana, card, action)
         refused = scene.press_on_card(scene.carla, card, action)

@@ -86,7 +86,7 @@ def test_rows_that_came_while_a_copy_was_paused_are_not_copied_without_the_secon
     assert told.plain.startswith(f"❓ {ADMINS}")
     assert sides(2000, 0, ES) in told.plain
     assert in_place(scene) == 0
-    own = ES("You asked for this copy yourself: somebody else has to approve or reject it.")
+    own = ES("You asked for this copy, or set it going again, yourself: somebody else has to approve it.")
     assert own in scene.press_on_card(scene.ana, card, APPROVE_ACTION)
     scene.press_on_card(scene.bob, card, APPROVE_ACTION)
     job = scene.completed(job_id)
