@@ -31,6 +31,17 @@ def says(scene: Scene, person: Person, words: str) -> View:
     return scene.slack.wait_for(shown)
 
 
+def to_be_ticked(scene: Scene, person: Person, but: str = "") -> str:
+    """The box under a look at a copy that removes all, as soon as it is shown; another one than before."""
+
+    def shown() -> str | None:
+        view = person.modal()
+        boxes = [name for name in view.inputs if name.startswith(chooser.UNDERSTOOD)] if view else []
+        return next((name for name in boxes if name != but), None)
+
+    return scene.slack.wait_for(shown)
+
+
 def opened(scene: Scene, person: Person) -> View:
     assert person.command("/copy-liquidation", channel=scene.channel).acked
     return step(scene, person, chooser.LIQUIDATION)
@@ -128,12 +139,18 @@ def test_removing_everything_has_to_be_ticked_first(office: Office, scene: Scene
     opened(scene, scene.bob)
     scene.bob.options(chooser.LIQUIDATION, str(scene.liquidation))
     scene.bob.submit({chooser.LIQUIDATION: str(scene.liquidation)})
-    step(scene, scene.bob, chooser.UNDERSTOOD)
-    assert chooser.UNDERSTOOD in scene.bob.submit().errors
+    box = to_be_ticked(scene, scene.bob)
+    assert box in scene.bob.submit().errors
     assert not scene.jobs()
-    assert scene.bob.submit({chooser.UNDERSTOOD: ["yes"]}).acked
+    # Other numbers are another thing to be ticked.
+    scene.seed_consulta(5, first=6)
+    assert scene.bob.submit({box: ["yes"]}).acked
+    anew = to_be_ticked(scene, scene.bob, but=box)
+    assert not scene.jobs()
+    assert anew in scene.bob.submit().errors
+    assert scene.bob.submit({anew: ["yes"]}).acked
     [job] = scene.slack.wait_for(scene.jobs)
-    assert scene.completed(job["id"])["deleted_records"] == 5
+    assert scene.completed(job["id"])["deleted_records"] == 10
 
 
 def test_a_copy_started_from_app_home_has_its_card_where_one_chooses(office: Office, scene: Scene) -> None:
