@@ -37,12 +37,12 @@ def test_a_timeout_of_the_role_cuts_nothing_off(sides: Sides, timeout: str, side
     sides.prod.execute(ROWS)
     slow = """
         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+            $$ BEGIN PERFORM pg_sleep(1.3); RETURN NULL; END $$;
         CREATE TRIGGER slow AFTER INSERT ON items FOR EACH STATEMENT EXECUTE FUNCTION slow();
     """
     sides.consulta.execute(slow)
     database = sides.prod if side == "prod" else sides.consulta
-    with role(database, f"{timeout} = '300ms'") as url:
+    with role(database, f"{timeout} = '1s'") as url:
         sides.copy_proven(spec(), **{f"{side}_url": url})
     sides.assert_same()
 
