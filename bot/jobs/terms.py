@@ -78,23 +78,27 @@ class Terms:
     in_consulta: int | None
     removal_confirmed: bool
 
-    def broken_by(self, total: int, held: int, *, needs_approval: bool, approved: bool) -> Question | None:
+    def broken_by(
+        self, total: int, held: int, *, needs_approval: bool, approved: bool, brought: int = 0
+    ) -> Question | None:
         """What to ask where ``total`` rows in prod and ``held`` ones in consulta aren't what was shown.
 
-        Consulta's number alone is not compared: an earlier attempt may have brought rows there.
+        Consulta's number alone is not compared: earlier attempts of the job may have ``brought`` rows there,
+        which are no surplus. Where prod has none any more, they would go all the same, and are asked about.
         """
         unseen = self.in_prod is None and (needs_approval or approved)  # nobody has agreed to a number
-        reason = self._reason(total, held, unapproved=unseen or (needs_approval and not approved))
+        unapproved = unseen or (needs_approval and not approved)
+        reason = self._reason(total, held, max(0, held - brought), unapproved=unapproved)
         return Question(reason, total, held, self.in_prod, self.in_consulta) if reason else None
 
-    def _reason(self, total: int, held: int, *, unapproved: bool) -> Reason | None:
+    def _reason(self, total: int, held: int, of_others: int, *, unapproved: bool) -> Reason | None:
         if total == 0 and held > 0 and not self.removal_confirmed:
             return Reason.REMOVAL
         if unapproved:
             return Reason.APPROVAL
         if self.in_prod is not None and apart(self.in_prod, total):
             return Reason.MOVED
-        if max(0, held - total) > self._removable:
+        if max(0, of_others - total) > self._removable:
             return Reason.SURPLUS
         return None
 

@@ -12,14 +12,14 @@ from copier import Plan
 def question(claim: Claim, section: CopySection, plan: Plan, brought: int) -> Question | None:
     """What has to be asked before the first write; None where all is as it was shown and agreed to.
 
-    ``brought`` are rows of consulta that earlier attempts of the job have put there: they aren't counted.
+    ``brought`` are rows of consulta that earlier attempts of the job have put there.
     """
-    held = max(0, plan.held - brought)
     return claim.terms.broken_by(
         plan.total,
-        held,
-        needs_approval=section.needs_approval(plan.total, held),
+        plan.held,
+        needs_approval=section.needs_approval(plan.total, max(0, plan.held - brought)),
         approved=claim.approved,
+        brought=brought,
     )
 
 
