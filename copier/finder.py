@@ -61,20 +61,19 @@ class Finder:
         self._source = source
         self._target = target
         self._mostly = False
-        self._definition = ""
 
     def look(self, connection: Connection, part: KeyRange) -> Found:
         """Compares prod's range with consulta's, as the one snapshot of ``connection`` shows it."""
         if self._mostly and self._starts_otherwise(connection, part):
             return self._to_replace(connection, part)
-        self._definition = self._defined(connection)
+        definition = self._defined(connection)
         (packed, _), (other, base) = self._both(
             connection, lambda side: statements.hashes(side, part), lambda result: tuple(result.one())
         )
         ours, theirs = unpacked(packed), unpacked(other)
         source = digest_of(ours)
         if packed == other:
-            return Found(Counts(unchanged=len(ours)), source, [], [], self._seen(base, EMPTY))
+            return Found(Counts(unchanged=len(ours)), source, [], [], self._seen(base, EMPTY, definition))
         difference = Difference.between(ours, theirs)
         missing, surplus = difference.missing, difference.surplus
         unchanged = len(ours) - len(missing)
@@ -90,11 +89,11 @@ class Finder:
         surplus_keys = self._keys("consulta", connection, self._target, part, surplus)
         counts = Counts.of(missing_keys, surplus_keys, unchanged)
         written = digest_of(array("q", (ours[place] for place in missing)))
-        return Found(counts, source, missing_keys, surplus_keys, self._seen(base, written))
+        return Found(counts, source, missing_keys, surplus_keys, self._seen(base, written, definition))
 
-    def _seen(self, base: str, written: Digest) -> Seen | None:
+    def _seen(self, base: str, written: Digest, definition: str) -> Seen | None:
         """None for a view, which has no xmin."""
-        return Seen(base, written, self._definition) if self._target.has_versions else None
+        return Seen(base, written, definition) if self._target.has_versions else None
 
     def _defined(self, connection: Connection) -> str:
         with failures_of("consulta"):
