@@ -136,6 +136,7 @@ class CopyJob(Base):
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
     retried_at_attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     worker: Mapped[str | None]
+    worker_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.workers.id", ondelete="SET NULL"))
     lease_until: Mapped[datetime | None]
     run_after: Mapped[datetime] = mapped_column(server_default=func.now())
     enqueued_at: Mapped[datetime | None]
@@ -208,7 +209,14 @@ class CopyEvent(Base):
 
 
 class OutboxMessage(Base):
-    """What Slack still has to be told about a job, in order. ``tries`` above zero: look before posting."""
+    """What Slack still has to be told about a job.
+
+    ``version`` counts how often it was announced, ``tries`` how often a deliverer took it in hand: that is
+    the fencing token of whoever delivers. ``failures`` in a row, since ``failing_since``, decide the pause
+    before the next try. ``begun`` says that a delivery was begun of which nobody knows the outcome: look
+    before posting. ``channel_id`` and ``message_ts`` are of the message that it is about, where that isn't
+    the job's card.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (
@@ -220,12 +228,37 @@ class OutboxMessage(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
     attempt: Mapped[int] = mapped_column(Integer)
     kind: Mapped[str]
+    version: Mapped[int] = mapped_column(Integer, server_default="0")
     tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    failing_since: Mapped[datetime | None]
+    begun: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    announced_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
     claimed_until: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+    channel_id: Mapped[str | None]
+    message_ts: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Worker(Base):
+    """A process that copies, and that it lives. ``takes_jobs`` where it is a worker of the queue, and not a
+    shell that runs its own copy. One that stops in order leaves ``ended_at``.
+    """
+
+    __tablename__ = "workers"
+    __table_args__ = (Index("workers_beat_at_idx", "beat_at"),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    host: Mapped[str]
+    process: Mapped[int]
+    version: Mapped[str]
+    takes_jobs: Mapped[bool]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    beat_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
 
 
 class CopyFreeze(Base):
