@@ -1,21 +1,23 @@
 """Tells Slack: the only caller of chat.* and pins.*.
 
 What it says comes from a snapshot of the row, so a message can be made anew at any time. A progress
-edit may be dropped, an ending never: endings come through the outbox (see `bot.courier`).
+edit may be dropped, an ending never: endings come through the outbox (see `bot.courier`). Whoever delivers
+gives ``hold``, which is asked before each call that somebody could see, and raises where the message is in
+another one's hands by now.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.finding import find, mark
+from bot.finding import find, mark, of_job
 from bot.i18n import Translator
 from bot.jobs.cards import Cards
 from bot.jobs.snapshot import JobSnapshot
@@ -24,9 +26,11 @@ from bot.messages.asking import asks
 from bot.messages.blocks import Message
 from bot.messages.card import card
 from bot.messages.ending import reply
+from bot.messages.moving import moved_away
 from bot.slack import (
+    BLOCKS_REFUSED,
     CONNECTION_ERRORS,
-    DONE_ALREADY,
+    PIN_DONE,
     Trouble,
     error_name,
     retry_after,
@@ -41,7 +45,19 @@ LOCKED_OUT_PAUSE = 30.0
 #: Permalinks never change; so many are remembered.
 LINKS_KEPT = 5000
 
+#: With which the mark of each ending begins.
+ENDING = "ending"
+
 MayEdit = Callable[[], bool]
+Hold = Callable[[], None]
+
+
+class NotPosted(Exception):
+    """Slack didn't take a new message, or can't be asked whether it had; ``error`` is the reason."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error_name(error))
+        self.error = error
 
 
 class Announcer:
@@ -64,70 +80,134 @@ class Announcer:
     def progress(self, job: JobSnapshot) -> None:
         """Edits the card to the newest state, if it has changed and Slack has room for an edit.
 
-        Where somebody has deleted it, the outbox has it posted anew.
+        Where somebody has deleted it, the outbox has it posted anew. Where no answer comes, the outbox has
+        the newest state shown once more.
         """
         if job.channel_id is None or job.message_ts is None or time.monotonic() < self._quiet_until:
             return
-        message = card(job, self._t)
-        unwanted = (job.id, job.channel_id) in self._lost or self._shown.get(job.id) == message.blocks
+        unwanted = (job.id, job.channel_id) in self._lost or self._says(job)
         if unwanted or not self._may_edit():
             return
+        edit = self._cards.edit_begins(job)
+        if edit is None:
+            return
+        now = self._store.snapshot(job.id)
+        if now is None or not now.status.is_live or (now.channel_id, now.message_ts) != _place(job):
+            self._cards.edit_answered(edit)
+            return
         try:
-            self._edit(job, job.message_ts)
-            self._shown[job.id] = message.blocks
-            self._mend_late_edit(job)
+            self._edit(now)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
-            match trouble_of(error):
+            trouble = trouble_of(error)
+            if trouble is not Trouble.AMBIGUOUS:
+                self._cards.edit_answered(edit)
+            match trouble:
                 case Trouble.MESSAGE_GONE:
                     self._cards.gone(job.id, job.message_ts)
-                case Trouble.CHANNEL_LOST | Trouble.BROKEN:
+                case Trouble.NOT_HERE | Trouble.NO_THREAD:
                     self._lost.add((job.id, job.channel_id))
                 case Trouble.LOCKED_OUT:
                     self._quiet_until = time.monotonic() + LOCKED_OUT_PAUSE
                 case _:
                     self._quiet_until = time.monotonic() + retry_after(error)
+        else:
+            self._shown[job.id] = card(now, self._t).blocks
+            self._cards.edit_answered(edit)
 
-    def update(self, job: JobSnapshot) -> None:
-        """Shows at once what somebody did. It counts in the minute of edits, and isn't dropped for it."""
-        self._may_edit()
-        self.show_card(job, look_first=job.message_ts is None)
+    def show_card(self, job: JobSnapshot, hold: Hold, *, look_first: bool = False) -> JobSnapshot:
+        """Brings the card to the job's state: edits it, or posts it where there is none.
 
-    def show_card(self, job: JobSnapshot, *, look_first: bool = False) -> str:
-        """Brings the card to the job's state: edits it, or posts and pins it where there is none.
+        ``look_first`` where this was tried before: the post may have arrived. It counts in the minute of
+        edits, and isn't dropped for it. Returns the job with the place of its card.
 
-        ``look_first`` where this was tried before: the post may have arrived, the pin may be missing.
-        Returns its ts.
+        Raises:
+            NotPosted: there is no card, and Slack takes none.
+            SlackApiError: Slack refuses the edit.
         """
+        self._may_edit()
         if job.message_ts is not None:
             try:
-                self._edit(job, job.message_ts)
+                hold()
+                self._edit(job)
             except SlackApiError as error:
                 if trouble_of(error) is not Trouble.MESSAGE_GONE:
                     raise
                 log.info("job %s: somebody deleted the card; posting it anew", job.id)
                 look_first = True
             else:
-                if look_first and job.status.is_live:
-                    self._pin(job, job.message_ts)
-                return job.message_ts
-        return self._post_card(job, look_first=look_first)
+                return job
+        ts = self._found(job, "card") if look_first else None
+        channel = _channel(job)
+        if ts is None:
+            channel, ts = self._post(job, card(job, self._t), "card", hold)
+        self._cards.posted(job.id, channel, ts)
+        return replace(job, channel_id=channel, message_ts=ts)
 
-    def ask(self, job: JobSnapshot, *, look_first: bool) -> None:
-        """The card with the question on it, and the threaded reply to whoever has to answer."""
+    def ask(self, job: JobSnapshot, hold: Hold, *, look_first: bool) -> None:
+        """The threaded reply to whoever has to answer the question that is on the card.
+
+        Raises:
+            NotPosted: Slack doesn't take it.
+        """
         if job.question is None:
             raise ValueError(f"job {job.id} asks nothing")
-        ts = self.show_card(job, look_first=look_first)
-        message = asks(job, job.question, self._t)
-        self._reply(job, message, f"question-{job.attempt}", ts, look_first=look_first)
+        self._reply(
+            job, asks(job, job.question, self._t), f"question-{job.attempt}", hold, look_first=look_first
+        )
 
-    def finish(self, job: JobSnapshot, *, look_first: bool) -> None:
-        """The final card, unpinned, and the threaded reply."""
-        ts = self.show_card(job, look_first=look_first)
-        self._unpin(job, ts)
-        part = f"ending-{job.attempt}-{job.status}"
-        self._reply(job, reply(job, self._t), part, ts, look_first=look_first)
+    def finish(self, job: JobSnapshot, hold: Hold, *, look_first: bool) -> None:
+        """The threaded reply that says how it ended.
+
+        Raises:
+            NotPosted: Slack doesn't take it.
+        """
+        part = f"{ENDING}-{job.attempt}-{job.status}"
+        self._reply(job, reply(job, self._t), part, hold, look_first=look_first)
         self._shown.pop(job.id, None)
+
+    def pin(self, job: JobSnapshot, hold: Hold) -> None:
+        """The card is pinned while the job is live, and not afterwards."""
+        call = self._client.pins_add if job.status.is_live else self._client.pins_remove
+        hold()
+        self._pinned(lambda: call(channel=_channel(job), timestamp=job.message_ts))
+
+    def leave(self, job: JobSnapshot, channel_id: str, message_ts: str, hold: Hold) -> None:
+        """The card's last words in a channel that it had to leave, and its pin taken off."""
+        stayed = replace(job, channel_id=channel_id, message_ts=message_ts, moved_from=None)
+        message = moved_away(job, self._t) if job.status.is_live else card(stayed, self._t)
+        hold()
+        try:
+            self._change(stayed, message)
+        except SlackApiError as error:
+            if trouble_of(error) in {Trouble.LATER, Trouble.AMBIGUOUS, Trouble.LOCKED_OUT}:
+                raise
+            log.info("job %s: the card stays as it is in %s: %s", job.id, channel_id, error_name(error))
+        hold()
+        self._pinned(lambda: self._client.pins_remove(channel=channel_id, timestamp=message_ts))
+
+    def remove_doubles(self, job: JobSnapshot, channel_id: str, known: Collection[str], hold: Hold) -> None:
+        """Takes back what arrived after all, of posts that got no answer and were made again, or elsewhere.
+
+        The job's card stays, those that it left behind in ``known``, and the older one of two replies.
+        """
+        here = channel_id == job.channel_id
+        if here and job.message_ts is None:
+            return
+        cards = [ts for ts, payload in of_job(self._client, job, channel_id) if payload["part"] == "card"]
+        doubles = [ts for ts in cards if ts != job.message_ts and ts not in known]
+        for card_ts in cards:
+            replies = [each for each in of_job(self._client, job, channel_id, card_ts) if each[0] != card_ts]
+            parts: set[str] = set()
+            for ts, payload in sorted(replies, key=lambda each: each[0]):
+                elsewhere = not here and payload["part"].startswith(ENDING)
+                if elsewhere or payload["part"] in parts:
+                    doubles.append(ts)
+                parts.add(payload["part"])
+        for ts in doubles:
+            log.info("job %s: message %s had arrived after all, and is taken back", job.id, ts)
+            hold()
+            self._client.chat_delete(channel=channel_id, ts=ts)
 
     def open_direct_message(self, user_id: str) -> str:
         """The channel in which the bot can write to that person alone."""
@@ -160,65 +240,80 @@ class Announcer:
         self._links[card] = str(answer["permalink"])
         return self._links[card]
 
-    def _reply(self, job: JobSnapshot, message: Message, part: str, ts: str, *, look_first: bool) -> None:
-        """Posts it in the card's thread, unless it is there already."""
-        if look_first and find(self._client, job, part, thread_ts=ts):
+    def _reply(self, job: JobSnapshot, message: Message, part: str, hold: Hold, *, look_first: bool) -> None:
+        """Posts it in the card's thread, or beside it where the channel takes no threads; once."""
+        ts = job.message_ts
+        if look_first and (self._found(job, part, ts) or self._found(job, part)):
             return
-        self._post(_channel(job), message, job, part, thread_ts=ts)
+        try:
+            self._post(job, message, part, hold, thread_ts=ts)
+        except NotPosted as refused:
+            if ts is None or trouble_of(refused.error) is not Trouble.NO_THREAD:
+                raise
+            self._post(job, message, part, hold)
 
-    def _post_card(self, job: JobSnapshot, *, look_first: bool) -> str:
-        channel = _channel(job)
-        ts = find(self._client, job, "card") if look_first else None
-        if ts is None:
-            channel, ts = self._post(channel, card(job, self._t), job, "card")
-        self._cards.posted(job.id, channel, ts)
-        if job.status.is_live:
-            self._pin(replace(job, channel_id=channel), ts)
-        return ts
-
-    def _mend_late_edit(self, job: JobSnapshot) -> None:
-        """The job may have become another one, and been told so, while Slack took its time for an edit."""
-        now = self._store.snapshot(job.id)
-        if now is None or now.message_ts is None or _told(now) == _told(job):
-            return
-        self._edit(now, now.message_ts)
-        if not now.status.is_live:
-            self._unpin(now, now.message_ts)
+    def _found(self, job: JobSnapshot, part: str, thread_ts: str | None = None) -> str | None:
+        try:
+            return find(self._client, job, part, thread_ts)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            if trouble_of(error) is Trouble.MESSAGE_GONE:  # the thread's first message was deleted
+                return None
+            raise NotPosted(error) from error
 
     def _post(
-        self, channel: str, message: Message, job: JobSnapshot, part: str, thread_ts: str | None = None
+        self, job: JobSnapshot, message: Message, part: str, hold: Hold, thread_ts: str | None = None
     ) -> tuple[str, str]:
-        answer = self._client.chat_postMessage(
-            channel=channel,
-            text=message.text,
-            blocks=message.blocks,
-            thread_ts=thread_ts,
-            unfurl_links=False,
-            unfurl_media=False,
-            metadata=mark(job, part),
-        )
+        def post(blocks: list[dict[str, Any]] | None) -> Any:
+            hold()
+            return self._client.chat_postMessage(
+                channel=_channel(job),
+                text=message.text,
+                blocks=blocks,
+                thread_ts=thread_ts,
+                unfurl_links=False,
+                unfurl_media=False,
+                metadata=mark(job, part),
+            )
+
+        try:
+            answer = _with_or_without(post, message.blocks)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            raise NotPosted(error) from error
         return str(answer["channel"]), str(answer["ts"])
 
-    def _edit(self, job: JobSnapshot, ts: str) -> None:
-        message = card(job, self._t)
-        self._client.chat_update(channel=_channel(job), ts=ts, text=message.text, blocks=message.blocks)
+    def _says(self, job: JobSnapshot) -> bool:
+        """The card has shown this already."""
+        return self._shown.get(job.id) == card(job, self._t).blocks
 
-    def _pin(self, job: JobSnapshot, ts: str) -> None:
-        self._nicety(lambda: self._client.pins_add(channel=_channel(job), timestamp=ts), job)
+    def _edit(self, job: JobSnapshot) -> None:
+        self._change(job, card(job, self._t))
 
-    def _unpin(self, job: JobSnapshot, ts: str) -> None:
-        self._nicety(lambda: self._client.pins_remove(channel=_channel(job), timestamp=ts), job)
+    def _change(self, job: JobSnapshot, message: Message) -> None:
+        _with_or_without(
+            lambda blocks: self._client.chat_update(
+                channel=_channel(job), ts=str(job.message_ts), text=message.text, blocks=blocks
+            ),
+            message.blocks,
+        )
 
-    def _nicety(self, call: Callable[[], object], job: JobSnapshot) -> None:
-        """A pin is no more than that: only what passes by itself is worth another try."""
+    @staticmethod
+    def _pinned(call: Callable[[], object]) -> None:
         try:
             call()
         except SlackApiError as error:
-            if error_name(error) in DONE_ALREADY:
-                return
-            if trouble_of(error) in {Trouble.LATER, Trouble.AMBIGUOUS}:
+            if error_name(error) not in PIN_DONE:
                 raise
-            log.warning("job %s: the card can't be pinned or unpinned: %s", job.id, error_name(error))
+
+
+def _with_or_without(call: Callable[[list[dict[str, Any]] | None], Any], blocks: list[dict[str, Any]]) -> Any:
+    """Makes the call with these blocks; a workspace that doesn't take them gets the words alone."""
+    try:
+        return call(blocks)
+    except SlackApiError as error:
+        if error_name(error) not in BLOCKS_REFUSED:
+            raise
+        log.warning("Slack takes the words alone: %s", error_name(error))
+        return call(None)
 
 
 def _channel(job: JobSnapshot) -> str:
@@ -227,6 +322,5 @@ def _channel(job: JobSnapshot) -> str:
     return job.channel_id
 
 
-def _told(job: JobSnapshot) -> tuple[object, ...]:
-    """What is told by the outbox, and not only by the next edit."""
-    return job.status, job.wish, job.freeze, job.approval, job.question
+def _place(job: JobSnapshot) -> tuple[str | None, str | None]:
+    return job.channel_id, job.message_ts

@@ -1,72 +1,116 @@
-"""Delivers the outbox: in order for each job, until Slack has taken it, whatever happens in between.
+"""Delivers the outbox: until Slack has taken each message, or the requester has read it elsewhere.
 
-Every process that may talk to Slack runs one; a message is in the hands of one of them at a time.
+Every process that may talk to Slack runs one; a message is in the hands of one of them at a time. An ending
+depends on nothing but itself: a card that can't be edited and a pin that can't be taken off are owed apart.
+Where a channel takes no post, for whatever reason, a direct message to the requester takes over.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from datetime import timedelta
 
 from slack_sdk.errors import SlackApiError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.announcer import Announcer
+from bot.announcer import Announcer, Hold, NotPosted
 from bot.charts import Charts
 from bot.jobs.cards import Cards
-from bot.jobs.outbox import Due, Kind, Outbox
+from bot.jobs.outbox import ClaimLost, Due, Kind, Outbox
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
-from bot.slack import CONNECTION_ERRORS, Trouble, error_name, retry_after, trouble_of
+from bot.slack import CONNECTION_ERRORS, PASSING, Trouble, error_name, retry_after, says_when, trouble_of
 
 log = logging.getLogger(__name__)
 
+#: Messages that one process delivers at the same time: a channel that lets us wait holds up no other.
+THREADS = 2
 #: Seconds between two looks into the outbox.
 LOOK_SECONDS = 1.0
-#: The longest pause before the next try of one message, in seconds.
-LONGEST_PAUSE = 300.0
+#: The longest pause before the next try of one message, in seconds; and of one that Slack refuses for good.
+LONGEST_PAUSE = 60.0
+LONGEST_PAUSE_REFUSED = 3600.0
+#: For so long a post is tried in its channel, whatever Slack answers there, before the direct message takes
+#: over; and where Slack keeps saying for how long to wait.
+TAKEOVER_SECONDS = 15.0
+TAKEOVER_SECONDS_LIMITED = 120.0
+#: While a post has failed for less than that, the longest pause before its next try.
+SHORT_PAUSE = 5.0
+#: After so long what Slack refuses for good, even in a direct message, is given up; and a pin.
+GIVE_UP_SECONDS = 3600.0
+GIVE_UP_PIN_SECONDS = 7 * 24 * 3600.0
 #: A chart is no more than a nicety: after so many tries the thread does without it.
 CHART_TRIES = 5
+#: For how long a chart is in one courier's hands: an upload takes several calls.
+CHART_CLAIM = timedelta(seconds=60)
 #: Seconds in which Slack surely shows a file that had arrived.
 FILE_SECONDS = 30.0
-#: Troubles of a chart that may pass by themselves; for the others there is no second try.
-PASSING = frozenset({Trouble.LATER, Trouble.AMBIGUOUS})
+#: In so many seconds a pin whose call got no answer is looked after.
+PIN_SECONDS = 1.0
+
+#: What makes up for a call of theirs that got no answer, beside the next try: Slack may still get to it.
+MADE_UP_FOR = {
+    Kind.CARD: Kind.REFRESH,
+    Kind.UPDATE: Kind.REFRESH,
+    Kind.REFRESH: Kind.REFRESH,
+    Kind.PIN: Kind.PIN,
+}
+
+ERRORS = (SlackApiError, *CONNECTION_ERRORS)
 
 
 class Courier:
-    """A thread around `deliver_due`."""
+    """Threads around `deliver_due`."""
 
     def __init__(
-        self, outbox: Outbox, store: JobStore, cards: Cards, announcer: Announcer, charts: Charts
+        self,
+        outbox: Outbox,
+        store: JobStore,
+        cards: Cards,
+        announcer: Announcer,
+        charts: Charts,
+        *,
+        takeover_seconds: float = TAKEOVER_SECONDS,
     ) -> None:
         self._outbox = outbox
         self._store = store
         self._cards = cards
         self._announcer = announcer
         self._charts = charts
+        self._takeover = takeover_seconds
         self._over = threading.Event()
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._wakes = [threading.Event() for _ in range(THREADS)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(wake,), name=f"courier-{number}", daemon=True)
+            for number, wake in enumerate(self._wakes, 1)
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def wake(self) -> None:
         """Something was put into the outbox just now."""
-        self._wake.set()
+        for wake in self._wakes:
+            wake.set()
 
     def stop(self, timeout_seconds: float = 15.0) -> None:
-        """Ends after the message in hand, having looked once more."""
+        """Ends after the messages in hand, having looked once more."""
         self._over.set()
-        self._wake.set()
-        self._thread.join(timeout_seconds)
+        self.wake()
+        for thread in self._threads:
+            thread.join(timeout_seconds)
 
     def deliver_due(self) -> int:
         """Delivers what is due now; returns how many messages were taken in hand."""
         taken = 0
         while due := self._outbox.take():
             taken += 1
-            self._deliver(due)
+            try:
+                self._deliver(due)
+            except ClaimLost:
+                log.warning("job %s: %s is in another process's hands by now", due.job_id, due.kind)
         return taken
 
     def _deliver(self, due: Due) -> None:
@@ -76,65 +120,179 @@ class Courier:
             return
         try:
             self._tell(due, job)
-            self._outbox.done(due)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            self._undelivered(due, job, error)
+        except NotPosted as refused:
+            self._not_posted(due, job, refused.error)
+        except ERRORS as error:
+            self._not_changed(due, job, error)
 
     def _tell(self, due: Due, job: JobSnapshot) -> None:
-        look_first = due.tries > 0
+        """Says it, and that it is said.
+
+        Raises:
+            NotPosted: a post that is the message itself isn't there.
+            SlackApiError: an edit, a pin or a file that is the message itself isn't there.
+        """
         match due.kind:
-            case Kind.CARD:
-                # A card that is there already, of a job that is tried again, has to be pinned again; and
-                # one that is asked for in a later attempt is never the first.
-                again = job.message_ts is not None or due.attempt > 0
-                self._announcer.show_card(job, look_first=look_first or again)
-            case Kind.UPDATE:
-                self._announcer.update(job)
+            case Kind.CARD | Kind.UPDATE:
+                self._show(due, job)
             case Kind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
-                self._announcer.ask(job, look_first=look_first)
-            case Kind.QUESTION:
-                log.info("job %s: the question of attempt %s is answered", job.id, due.attempt)
-            case Kind.ENDING if job.status.is_live or due.attempt != job.attempt:
-                log.info("job %s: the end of attempt %s is told no more: it goes on", job.id, due.attempt)
-            case Kind.ENDING:
-                self._announcer.finish(job, look_first=look_first)
+                job = self._card_of_reply(due, job)
+                self._announcer.ask(job, self._hold(due), look_first=due.look_first)
+                self._outbox.done(due, shown=True)
+            case Kind.ENDING if due.attempt == job.attempt and not job.status.is_live:
+                job = self._card_of_reply(due, job)
+                self._announcer.finish(job, self._hold(due), look_first=due.look_first)
+                self._pin(due, job)
+                self._outbox.done(due, shown=True)
             case Kind.CHART if due.attempt == job.attempt and not job.status.is_live:
-                self._charts.post(job, look_first=look_first)
-            case Kind.CHART:
-                log.info("job %s: attempt %s gets no chart: the job went on", job.id, due.attempt)
-
-    def _undelivered(self, due: Due, job: JobSnapshot, error: BaseException) -> None:
-        name = error_name(error)
-        log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
-        pause = min(LONGEST_PAUSE, 2.0 ** min(due.tries, 10))
-        match trouble_of(error):
-            case trouble if due.kind is Kind.CHART and (trouble not in PASSING or due.tries >= CHART_TRIES):
-                self._outbox.done(due, note=name)
-            case Trouble.AMBIGUOUS if due.kind is Kind.CHART:
-                self._outbox.later(due, FILE_SECONDS, name)
-            case Trouble.LATER:
-                self._outbox.later(due, retry_after(error), name)
-            case Trouble.LOCKED_OUT:
-                self._outbox.later(due, min(60.0, 5.0 * (due.tries + 1)), name)
-            case Trouble.CHANNEL_LOST if job.channel_id and not job.channel_id.startswith("D"):
-                self._go_to_requester(due, job, name)
-            case Trouble.CHANNEL_LOST | Trouble.BROKEN if due.tries >= 3:
-                self._outbox.done(due, note=name)
-                log.error("job %s: %s given up: %s", job.id, due.kind, name)
+                self._outbox.hold(due, claim=CHART_CLAIM)
+                self._charts.post(job, look_first=due.look_first)
+                self._outbox.done(due)
+            case Kind.REFRESH if job.message_ts is not None:
+                self._announcer.show_card(job, self._hold(due))
+                self._outbox.again(due)
+            case Kind.PIN if job.message_ts is not None:
+                self._announcer.pin(job, self._hold(due))
+                self._outbox.again(due) if due.look_first else self._outbox.done(due)
+            case Kind.LEFT if due.channel_id is not None and due.message_ts is not None:
+                self._announcer.leave(job, due.channel_id, due.message_ts, self._hold(due))
+                self._outbox.done(due)
+            case Kind.DOUBLES if due.channel_id is not None:
+                known = self._outbox.left_behind(job.id)
+                self._announcer.remove_doubles(job, due.channel_id, known, self._hold(due))
+                self._outbox.again(due)
             case _:
-                self._outbox.later(due, pause, name)
+                log.info(
+                    "job %s: %s of attempt %s is told no more: the job went on", job.id, due.kind, due.attempt
+                )
+                self._outbox.done(due, note="the job went on")
 
-    def _go_to_requester(self, due: Due, job: JobSnapshot, name: str) -> None:
-        """The channel can't be written to: the card moves to a direct message, and says why."""
+    def _show(self, due: Due, job: JobSnapshot) -> None:
+        """The card in the job's state, pinned where it is new or has to be again."""
+        if due.look_first and job.message_ts is not None:
+            self._outbox.unsure(due, Kind.REFRESH)  # an edit that was begun before may still be applied
+        # One that is asked for in a later attempt is never the first.
+        look = due.look_first or due.attempt > 0 or due.kind is Kind.UPDATE
+        shown = self._announcer.show_card(job, self._hold(due), look_first=look)
+        if shown.status.is_live and (due.kind is Kind.CARD or shown.message_ts != job.message_ts):
+            self._pin(due, shown)
+        self._outbox.done(due, shown=True)
+
+    def _card_of_reply(self, due: Due, job: JobSnapshot) -> JobSnapshot:
+        """The job with the card under which to reply.
+
+        The card is edited once, if Slack takes that; the reply doesn't wait for it.
+        """
+        if due.failures and job.message_ts is not None:
+            return job
+        if due.look_first and job.message_ts is not None:
+            self._outbox.unsure(due, Kind.REFRESH)
+        try:
+            return self._announcer.show_card(job, self._hold(due), look_first=due.look_first)
+        except ERRORS as error:
+            log.warning("job %s: %s, but the card was not edited: %s", job.id, due.kind, error_name(error))
+            match trouble_of(error):
+                case Trouble.AMBIGUOUS:
+                    self._outbox.unsure(due, Kind.REFRESH)
+                case trouble if trouble in PASSING:
+                    self._outbox.add(due, Kind.REFRESH, seconds=retry_after(error))
+            return job
+
+    def _pin(self, due: Due, job: JobSnapshot) -> None:
+        """Pins or unpins the card at once; where Slack doesn't take it, that is owed by itself."""
+        try:
+            self._announcer.pin(job, self._hold(due))
+        except ERRORS as error:
+            log.warning("job %s: the card's pin is as it was: %s", job.id, error_name(error))
+            trouble = trouble_of(error)
+            if trouble is Trouble.AMBIGUOUS:
+                self._outbox.unsure(due, Kind.PIN, first=PIN_SECONDS)
+            elif trouble in PASSING or not job.status.is_live:
+                self._outbox.add(due, Kind.PIN, seconds=retry_after(error))
+
+    def _not_posted(self, due: Due, job: JobSnapshot, error: Exception) -> None:
+        """Once more, or to the requester in person."""
+        name, trouble = error_name(error), trouble_of(error)
+        log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
+        if trouble is Trouble.AMBIGUOUS:
+            self._outbox.unsure(due, Kind.DOUBLES, channel_id=job.channel_id)
+        patience = TAKEOVER_SECONDS_LIMITED if says_when(error) else self._takeover
+        if trouble not in PASSING or due.failing_seconds >= patience:
+            self._go_to_requester(due, job, error)
+        else:
+            self._try_again(due, error, SHORT_PAUSE)
+
+    def _not_changed(self, due: Due, job: JobSnapshot, error: Exception) -> None:
+        """An edit, a pin or a picture: once more where that can help, else the rest goes on without it."""
+        name, trouble = error_name(error), trouble_of(error)
+        log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
+        match due.kind:
+            case Kind.CHART if trouble in {Trouble.LATER, Trouble.AMBIGUOUS} and due.failures < CHART_TRIES:
+                pause = FILE_SECONDS if trouble is Trouble.AMBIGUOUS else retry_after(error)
+                self._outbox.later(due, pause, name)
+            case Kind.CHART:
+                self._outbox.done(due, note=name)
+            case _ if trouble is Trouble.AMBIGUOUS:
+                if due.kind in MADE_UP_FOR:
+                    self._outbox.unsure(due, MADE_UP_FOR[due.kind])
+                self._try_again(due, error, LONGEST_PAUSE)
+            case _ if trouble in PASSING:
+                self._try_again(due, error, LONGEST_PAUSE)
+            case Kind.PIN if job.status.is_live:  # too many pins, or none allowed: it goes without
+                self._outbox.done(due, note=name)
+            case Kind.PIN | Kind.LEFT if due.failing_seconds < GIVE_UP_PIN_SECONDS:
+                self._try_again(due, error, LONGEST_PAUSE_REFUSED)
+            case _:
+                log.error("job %s: %s given up: %s", job.id, due.kind, name)
+                self._outbox.done(due, note=name)
+
+    def _try_again(self, due: Due, error: Exception, longest: float) -> None:
+        pause = (
+            retry_after(error)
+            if trouble_of(error) is Trouble.LATER
+            else min(longest, 2.0 ** min(due.failures, 12))
+        )
+        unsure = trouble_of(error) is Trouble.AMBIGUOUS
+        self._outbox.later(due, pause, error_name(error), unsure=unsure)
+
+    def _go_to_requester(self, due: Due, job: JobSnapshot, error: Exception) -> None:
+        """The channel doesn't take it: the card moves to a direct message, and says why.
+
+        Where Slack as a whole was away, the channel gets one more try now that Slack answers.
+        """
+        name, trouble = error_name(error), trouble_of(error)
         try:
             channel = self._announcer.open_direct_message(job.requester_id)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            self._outbox.later(due, 30.0, f"{name}, then {error_name(error)}")
+        except ERRORS as refused:
+            log.warning("job %s: %s has no direct message: %s", job.id, job.requester_id, error_name(refused))
+            self._in_person(due, job, refused)
             return
+        if channel == job.channel_id:
+            self._in_person(due, job, error)
+            return
+        if trouble in PASSING:
+            try:
+                self._tell(due, job)
+            except NotPosted as refused:
+                name = error_name(refused.error)
+            else:
+                return
+        self._outbox.hold(due)
         self._cards.moved(job, channel, name)
-        self._outbox.later(due, 0.0, name)
+        self._outbox.later(due, 0.0, name, unsure=False)
 
-    def _run(self) -> None:
+    def _in_person(self, due: Due, job: JobSnapshot, error: Exception) -> None:
+        """There is no other place left to tell it: as long as it may pass, it is tried again."""
+        if trouble_of(error) in PASSING or due.failing_seconds < GIVE_UP_SECONDS:
+            self._try_again(due, error, LONGEST_PAUSE)
+        else:
+            log.error("job %s: %s given up: %s", job.id, due.kind, error_name(error))
+            self._outbox.done(due, note=error_name(error))
+
+    def _hold(self, due: Due) -> Hold:
+        return lambda: self._outbox.hold(due)
+
+    def _run(self, wake: threading.Event) -> None:
         while True:
             last = self._over.is_set()
             try:
@@ -145,5 +303,5 @@ class Courier:
                 log.exception("the courier stumbled; the message will be taken up again")
             if last:
                 return
-            self._wake.wait(LOOK_SECONDS)
-            self._wake.clear()
+            wake.wait(LOOK_SECONDS)
+            wake.clear()

@@ -16,31 +16,36 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 
 class Trouble(StrEnum):
-    """What an error of the Web API asks for."""
+    """What an error of the Web API asks for.
+
+    What isn't listed is NOT_HERE: Slack adds errors each year, and most say "not here, for you". Of an edit
+    or a pin it says that Slack will never take it; a post has to go elsewhere.
+    """
 
     LATER = "later"  # rate limited: wait as told
     AMBIGUOUS = "ambiguous"  # it may have happened: look before repeating
     MESSAGE_GONE = "message_gone"  # somebody deleted it: post it anew
-    CHANNEL_LOST = "channel_lost"  # nobody can be told there: tell the requester in person
-    UNPINNABLE = "unpinnable"  # go on without a pin
+    NO_THREAD = "no_thread"  # the channel takes it, but not in that thread
     LOCKED_OUT = "locked_out"  # token or app: nothing works until an operator acts
-    BROKEN = "broken"  # our own mistake, or one we don't know: log it, don't repeat it
+    NOT_HERE = "not_here"  # not in this channel: tell the requester in person
 
 
 _MEANING = {
     Trouble.LATER: {"ratelimited", "rate_limited"},
-    Trouble.AMBIGUOUS: {"fatal_error", "internal_error", "service_unavailable", "request_timeout"},
-    Trouble.MESSAGE_GONE: {"message_not_found", "thread_not_found"},
-    Trouble.CHANNEL_LOST: {
-        "channel_not_found",
-        "not_in_channel",
-        "is_archived",
-        "is_inactive",
-        "restricted_action",
-        "restricted_action_read_only_channel",
-        "user_not_found",
+    Trouble.AMBIGUOUS: {
+        "external_channel_migrating",
+        "fatal_error",
+        "internal_error",
+        "request_timeout",
+        "service_unavailable",
+        "update_failed",
     },
-    Trouble.UNPINNABLE: {"too_many_pins", "not_pinnable", "restricted_action_pins"},
+    Trouble.MESSAGE_GONE: {"message_not_found", "thread_not_found"},
+    Trouble.NO_THREAD: {
+        "cannot_reply_to_message",
+        "restricted_action_non_threadable_channel",
+        "restricted_action_thread_locked",
+    },
     Trouble.LOCKED_OUT: {
         "account_inactive",
         "token_revoked",
@@ -52,8 +57,14 @@ _MEANING = {
     },
 }
 
-#: Answers that say that what was wanted is so already.
-DONE_ALREADY = frozenset({"already_pinned", "no_pin", "not_pinned"})
+#: Troubles that may pass by themselves, or when an operator acts.
+PASSING = frozenset({Trouble.LATER, Trouble.AMBIGUOUS, Trouble.LOCKED_OUT})
+#: A workspace may not know a block yet: the same words without blocks get through.
+BLOCKS_REFUSED = frozenset(
+    {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "block_mismatch"}
+)
+#: Answers that say that there is nothing (left) to pin or to unpin.
+PIN_DONE = frozenset({"already_pinned", "no_pin", "not_pinned", "message_not_found"})
 
 #: What the SDK lets through when a connection fails or an answer can't be read.
 CONNECTION_ERRORS = (OSError, http.client.HTTPException, SlackClientError)
@@ -94,7 +105,14 @@ def trouble_of(error: BaseException) -> Trouble:
     if status >= 500:
         return Trouble.AMBIGUOUS
     name = error_name(error)
-    return next((trouble for trouble, names in _MEANING.items() if name in names), Trouble.BROKEN)
+    return next((trouble for trouble, names in _MEANING.items() if name in names), Trouble.NOT_HERE)
+
+
+def says_when(error: BaseException) -> bool:
+    """Whether Slack says how long to wait."""
+    return isinstance(error, SlackApiError) and any(
+        name.lower() == "retry-after" for name in error.response.headers or {}
+    )
 
 
 def retry_after(error: BaseException) -> float:

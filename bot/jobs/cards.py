@@ -1,14 +1,63 @@
-"""Where a job's card is: posted, deleted by somebody, or moved to a direct message."""
+"""Where a job's card is, and which edits of it are under way.
+
+An edit is written down before it is sent. One that gets no answer, because Slack took too long or because the
+process was killed, leaves an open message in the outbox: whoever delivers brings the card to the newest state
+once more, as Slack may still apply the lost edit over a later one.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, func, update
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.approvals import expire
 from bot.jobs.models import CopyEvent, CopyJob
-from bot.jobs.outbox import Kind, tell
+from bot.jobs.outbox import POSTING, REFRESHES, Kind, leave, tell
 from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.statuses import LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A progress edit under way: the line of the outbox that waits for its end, and how much was announced of
+    the job by then.
+    """
+
+    message_id: int
+    version: int
+    job_id: int
+    announced: int
+
+
+#: How much was announced of a job: it grows with each announcement.
+_ANNOUNCED = """
+    SELECT coalesce(sum(version + 1), 0) FROM traspaso.outbox
+     WHERE job_id = :job AND kind = ANY(CAST(:kinds AS text[]))
+"""
+
+_BEGIN = text(f"""
+    INSERT INTO traspaso.outbox AS line (job_id, attempt, kind, next_try_at)
+    SELECT id, attempt, 'refresh', now() + make_interval(secs => :first)
+      FROM traspaso.copy_jobs
+     WHERE id = :job AND message_ts = :ts AND status = ANY(CAST(:live AS text[]))
+        ON CONFLICT (job_id, kind, attempt) DO UPDATE
+       SET version = line.version + 1, begun = line.done_at IS NULL, done_at = NULL,
+           announced_at = clock_timestamp(), next_try_at = EXCLUDED.next_try_at
+    RETURNING id, version, ({_ANNOUNCED}) AS announced
+""")  # noqa: S608 - nothing of it comes from outside
+
+_ANSWERED = text(f"""
+    UPDATE traspaso.outbox
+       SET done_at = CASE WHEN seen.nothing_new AND version = :version AND NOT begun THEN now() END,
+           next_try_at = CASE WHEN seen.nothing_new THEN next_try_at ELSE now() END
+      FROM (SELECT ({_ANNOUNCED}) = :announced AS nothing_new) AS seen
+     WHERE id = :id AND (version = :version OR NOT seen.nothing_new)
+""")  # noqa: S608
+
+
+_POSTING = [kind.value for kind in POSTING]
 
 
 class Cards:
@@ -25,6 +74,39 @@ class Cards:
                 .where(CopyJob.id == job_id)
                 .values(channel_id=channel_id, message_ts=message_ts)
             )
+
+    def edit_begins(self, job: JobSnapshot) -> Edit | None:
+        """Writes down that the card is about to be edited to show progress.
+
+        None where there is nothing to show any more: the job has ended, or its card is elsewhere. What is
+        sent then has to be read from the row anew, so that it isn't older than what was announced.
+        """
+        values = {
+            "job": job.id,
+            "ts": job.message_ts,
+            "live": [status.value for status in LIVE],
+            "first": REFRESHES[0],
+            "kinds": _POSTING,
+        }
+        with self._engine.begin() as connection:
+            row = connection.execute(_BEGIN, values).one_or_none()
+        return Edit(row.id, row.version, job.id, int(row.announced)) if row else None
+
+    def edit_answered(self, edit: Edit) -> None:
+        """Slack has taken the edit, or refused it.
+
+        What was announced of the job meanwhile may lie under it: then the card is brought to the newest state
+        at once.
+        """
+        values = {
+            "id": edit.message_id,
+            "version": edit.version,
+            "announced": edit.announced,
+            "job": edit.job_id,
+            "kinds": _POSTING,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(_ANSWERED, values)
 
     def gone(self, job_id: int, message_ts: str) -> None:
         """Somebody deleted this card: whoever of several notices it first has it posted anew, once."""
@@ -50,6 +132,8 @@ class Cards:
             )
             if not moved.rowcount:
                 return
+            if job.channel_id is not None and job.message_ts is not None:
+                leave(connection, job.id, job.attempt, job.channel_id, job.message_ts)
             detail = {"channel": job.channel_id, "reason": reason}
             connection.execute(
                 insert(CopyEvent).values(job_id=job.id, attempt=job.attempt, kind="card_moved", detail=detail)

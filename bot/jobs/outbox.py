@@ -1,21 +1,26 @@
 """What Slack still has to be told. Written in the transaction of the fact, delivered when Slack can.
 
-Messages of one job are delivered in order, each by one courier at a time. A message whose delivery
-was begun before may have arrived: whoever takes it up again looks before it posts.
+Each message is owed by itself: one that Slack refuses holds no other one back. Of a job's messages one at a
+time is in a deliverer's hands, the ending first. A message whose delivery was begun before may have arrived:
+whoever takes it up again looks before it posts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
     Select,
+    and_,
     case,
+    exists,
     func,
     literal,
     or_,
@@ -23,12 +28,22 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
 from bot.jobs.models import CopyJob, OutboxMessage
 
-#: How long a courier may take for one message before another one takes it up.
-CLAIM = timedelta(seconds=90)
+#: How long a message is in the hands of one deliverer. Longer than one call of Slack may take (10 s): the
+#: claim is asked again, and prolonged, before each.
+CLAIM = timedelta(seconds=15)
+
+#: Seconds after an edit without an answer at which the card is brought to the newest state once more: Slack
+#: may still apply it, after the client gave up waiting, and over a later one.
+REFRESHES = (15.0, 45.0, 120.0)
+
+
+#: So many messages are looked at to find one of a job of which nobody has one in hand.
+CANDIDATES = 20
 
 
 class Kind(StrEnum):
@@ -37,19 +52,46 @@ class Kind(StrEnum):
     CARD = "card"  # post the card and pin it
     UPDATE = "update"  # somebody did something to the job: the card says so, at once
     QUESTION = "question"  # the job asks again: the card, and a threaded reply to whoever has to answer
-    ENDING = "ending"  # the final card, unpinned, and the threaded reply
+    ENDING = "ending"  # the final card, the threaded reply, and the pin taken off
     CHART = "chart"  # after a long copy, its rows per second as a picture in the thread
+    REFRESH = "refresh"  # an edit of the card got no answer: the newest state once more
+    PIN = "pin"  # the card's pin: on while the job is live, else off
+    DOUBLES = "doubles"  # a post got no answer and was repeated: if the first one arrives after all, it goes
+    LEFT = "left"  # the card that stayed in a channel which took no more: its last words, and its pin off
+
+
+#: What brings the card to the job's state.
+SHOWING = (Kind.CARD, Kind.UPDATE)
+#: What may have posted a card, or a reply.
+POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING)
+
+
+class ClaimLost(Exception):
+    """Another deliverer has taken up the message: this one has nothing more to do with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A message that this courier has claimed. ``tries`` counts the deliveries begun before."""
+    """A message that this deliverer has claimed.
+
+    ``tries`` is its fencing token. ``look_first``: something of it, or of the card, may have arrived already.
+    ``failures`` in a row, for ``failing_seconds``. ``shown`` are the other messages of the job, with their
+    versions, that were open when it was claimed and that ask for no more than the card's newest state.
+    ``channel_id`` and ``message_ts`` are of the message that it is about, where that isn't the job's card.
+    """
 
     id: int
     job_id: int
     attempt: int
     kind: Kind
     tries: int
+    version: int
+    look_first: bool
+    failures: int
+    failing_seconds: float
+    shown: tuple[tuple[int, int], ...] = ()
+    channel_id: str | None = None
+    message_ts: str | None = None
 
 
 def announce(connection: Connection, job_id: int, attempt: int, kind: Kind) -> None:
@@ -66,88 +108,272 @@ def tell(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None
     _announce(connection, chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id))
 
 
+def leave(connection: Connection, job_id: int, attempt: int, channel_id: str, message_ts: str) -> None:
+    """The job's card has moved elsewhere: this one is to say so, and to lose its pin."""
+    statement = insert(OutboxMessage).values(
+        job_id=job_id, attempt=attempt, kind=Kind.LEFT, channel_id=channel_id, message_ts=message_ts
+    )
+    connection.execute(statement.on_conflict_do_nothing())
+
+
 def _announce(connection: Connection, chosen: Select[int, int, str]) -> None:
-    """A courier that has the message in hand keeps it; the next one delivers what is new since."""
+    """A deliverer that has the message in hand keeps it; the next one delivers what is new since."""
     statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt],
-            set_={"done_at": None, "next_try_at": func.now(), "tries": OutboxMessage.tries + 1},
+            set_={
+                "version": OutboxMessage.version + 1,
+                "announced_at": func.clock_timestamp(),
+                "done_at": None,
+                "next_try_at": func.now(),
+                "failures": 0,
+                "failing_since": None,
+            },
         )
     )
 
 
 class Outbox:
-    """The couriers' view of the table."""
+    """The deliverers' view of the table."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def take(self) -> Due | None:
-        """Claims the oldest due message that is the first undelivered one of its job."""
-        other = aliased(OutboxMessage)
-        first = ~(
-            select(other.id)
-            .where(
-                other.job_id == OutboxMessage.job_id,
-                # An earlier one may be announced again while a later one is in somebody's hands.
-                or_(other.id < OutboxMessage.id, other.claimed_until > func.now()),
-                other.done_at.is_(None),
-                other.kind != Kind.CHART,  # nothing waits for a picture
-            )
-            .exists()
-        )
-        chosen = (
-            select(OutboxMessage.id)
-            .where(
-                OutboxMessage.done_at.is_(None),
-                OutboxMessage.next_try_at <= func.now(),
-                or_(OutboxMessage.claimed_until.is_(None), OutboxMessage.claimed_until < func.now()),
-                first,
-            )
-            .order_by(OutboxMessage.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        statement = (
-            update(OutboxMessage)
-            .where(OutboxMessage.id == chosen)
-            .values(tries=OutboxMessage.tries + 1, claimed_until=func.now() + CLAIM)
-            .returning(
-                OutboxMessage.id,
-                OutboxMessage.job_id,
-                OutboxMessage.attempt,
-                OutboxMessage.kind,
-                OutboxMessage.tries - 1,
-            )
-        )
-        with self._engine.begin() as connection:
-            row = connection.execute(statement).one_or_none()
-        return Due(row[0], row[1], row[2], Kind(row[3]), row[4]) if row else None
+        """Claims the most pressing message that is due, of a job of which nobody has one in hand.
 
-    def done(self, due: Due, *, note: str | None = None) -> None:
-        """Delivered, or never deliverable (then ``note`` says why).
+        Whoever takes one locks out, for that moment, whoever wants another one of the same job.
+        """
+        with self._engine.begin() as connection:
+            for id_, job_id in connection.execute(_due()).all():
+                lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"traspaso outbox {job_id}", 0))
+                if not connection.scalar(select(lock)):
+                    continue
+                if row := connection.execute(_claim(id_)).one_or_none():
+                    return _due_of(row)
+        return None
+
+    def hold(self, due: Due, *, claim: timedelta = CLAIM) -> None:
+        """Asks whether the message is still in this deliverer's hands, and keeps it for the next call.
+
+        Raises:
+            ClaimLost: it was away for too long, and another one has taken it.
+        """
+        with self._engine.begin() as connection:
+            self._own(connection, due, claimed_until=func.clock_timestamp() + claim)
+
+    def done(self, due: Due, *, shown: bool = False, note: str | None = None) -> None:
+        """Delivered, or never deliverable (then ``note`` says why). With ``shown`` the card says what else
+        was to be told of it by then.
 
         What was announced again in the meantime stays to be told.
+
+        Raises:
+            ClaimLost: another one has taken it.
         """
-        unchanged = OutboxMessage.tries == due.tries + 1
-        self._set(due, done_at=case((unchanged, func.now())), claimed_until=None, last_error=note)
-
-    def add(self, job_id: int, attempt: int, kind: Kind) -> None:
-        """A message that follows from another one's delivery."""
         with self._engine.begin() as connection:
-            announce(connection, job_id, attempt, kind)
+            unchanged = OutboxMessage.version == due.version
+            self._own(connection, due, done_at=case((unchanged, func.now())), **_SETTLED, last_error=note)
+            if shown:
+                self._show(connection, due.shown)
 
-    def later(self, due: Due, seconds: float, error: str) -> None:
-        """To be tried again."""
-        self._set(
-            due,
-            next_try_at=func.now() + timedelta(seconds=seconds),
-            claimed_until=None,
-            last_error=error,
+    def later(self, due: Due, seconds: float, error: str, *, unsure: bool = True) -> None:
+        """To be tried again, in ``seconds``. ``unsure``: nobody knows whether this try had an effect.
+
+        Raises:
+            ClaimLost: another one has taken it.
+        """
+        with self._engine.begin() as connection:
+            self._own(
+                connection,
+                due,
+                next_try_at=func.now() + timedelta(seconds=seconds),
+                claimed_until=None,
+                begun=OutboxMessage.begun if unsure else due.look_first,
+                failures=OutboxMessage.failures + 1,
+                failing_since=func.coalesce(OutboxMessage.failing_since, func.now()),
+                last_error=error,
+            )
+
+    def again(self, due: Due) -> None:
+        """What makes up for a call without an answer was done: once more, while Slack may still get to it.
+
+        Raises:
+            ClaimLost: another one has taken it.
+        """
+        since = func.extract("epoch", func.clock_timestamp() - OutboxMessage.announced_at)
+        following = case(
+            *(
+                (since < seconds - 1, OutboxMessage.announced_at + timedelta(seconds=seconds))
+                for seconds in REFRESHES
+            )
         )
-
-    def _set(self, due: Due, **values: object) -> None:
+        over = and_(OutboxMessage.version == due.version, following.is_(None))
         with self._engine.begin() as connection:
-            connection.execute(update(OutboxMessage).where(OutboxMessage.id == due.id).values(**values))
+            self._own(
+                connection,
+                due,
+                done_at=case((over, func.now())),
+                next_try_at=func.coalesce(following, OutboxMessage.next_try_at),
+                **_SETTLED | {"begun": ~over},
+            )
+
+    def add(self, due: Due, kind: Kind, *, seconds: float) -> None:
+        """What this delivery leaves undone is owed by itself, due in so many seconds."""
+        mine = and_(
+            OutboxMessage.job_id == due.job_id,
+            OutboxMessage.attempt == due.attempt,
+            OutboxMessage.kind == kind,
+        )
+        later = update(OutboxMessage).where(mine).values(next_try_at=func.now() + timedelta(seconds=seconds))
+        with self._engine.begin() as connection:
+            announce(connection, due.job_id, due.attempt, kind)
+            connection.execute(later)
+
+    def left_behind(self, job_id: int) -> frozenset[str]:
+        """The ts of each card that the job had to leave in a channel."""
+        cards = select(OutboxMessage.message_ts).where(
+            OutboxMessage.job_id == job_id, OutboxMessage.kind == Kind.LEFT
+        )
+        with self._engine.connect() as connection:
+            return frozenset(connection.scalars(cards))
+
+    def unsure(
+        self, due: Due, kind: Kind, *, channel_id: str | None = None, first: float = REFRESHES[0]
+    ) -> None:
+        """A call got no answer: Slack may still get to it, after a later one.
+
+        This kind of message makes up for it, in ``first`` seconds and then as `REFRESHES` says.
+        """
+        pause = timedelta(seconds=first)
+        statement = insert(OutboxMessage).values(
+            job_id=due.job_id,
+            attempt=due.attempt,
+            kind=kind,
+            next_try_at=func.now() + pause,
+            begun=True,
+            channel_id=channel_id,
+        )
+        with self._engine.begin() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt],
+                    set_={
+                        "version": OutboxMessage.version + 1,
+                        "announced_at": func.clock_timestamp(),
+                        "done_at": None,
+                        "begun": True,
+                        "next_try_at": func.now() + pause,
+                        "channel_id": channel_id,
+                    },
+                )
+            )
+
+    @staticmethod
+    def _own(connection: Connection, due: Due, **values: Any) -> None:
+        mine = update(OutboxMessage).where(OutboxMessage.id == due.id, OutboxMessage.tries == due.tries)
+        if connection.execute(mine.values(**values)).rowcount != 1:
+            raise ClaimLost
+
+    @staticmethod
+    def _show(connection: Connection, messages: Sequence[tuple[int, int]]) -> None:
+        if messages:
+            same = [
+                and_(OutboxMessage.id == id_, OutboxMessage.version == version) for id_, version in messages
+            ]
+            connection.execute(
+                update(OutboxMessage).where(or_(*same)).values(done_at=func.now(), begun=False)
+            )
+
+
+#: What a delivery leaves behind.
+_SETTLED: dict[str, Any] = {"begun": False, "claimed_until": None, "failures": 0, "failing_since": None}
+
+
+_OTHER = aliased(OutboxMessage)
+_OF_THE_JOB = and_(_OTHER.job_id == OutboxMessage.job_id, _OTHER.id != OutboxMessage.id)
+
+
+def _may_be_taken() -> ColumnElement[bool]:
+    in_hand = exists().where(_OF_THE_JOB, _OTHER.kind != Kind.CHART, _OTHER.claimed_until > func.now())
+    # The card itself is on its way: it will say what an update has to say.
+    comes = and_(
+        OutboxMessage.kind == Kind.UPDATE,
+        exists().where(_OF_THE_JOB, _OTHER.kind == Kind.CARD, _OTHER.done_at.is_(None)),
+    )
+    return and_(
+        OutboxMessage.done_at.is_(None),
+        OutboxMessage.next_try_at <= func.now(),
+        func.coalesce(OutboxMessage.claimed_until <= func.now(), True),
+        ~in_hand,
+        ~comes,
+    )
+
+
+def _due() -> Select[int, int]:
+    """Of what is due, the ending before the refresh of a card, and a picture last."""
+    rank = case(
+        (OutboxMessage.kind == Kind.ENDING, 0),
+        (OutboxMessage.kind.in_([Kind.QUESTION, Kind.CARD]), 1),
+        (OutboxMessage.kind == Kind.CHART, 3),
+        else_=2,
+    )
+    chosen = select(OutboxMessage.id, OutboxMessage.job_id).where(_may_be_taken())
+    return chosen.order_by(rank, OutboxMessage.id).limit(CANDIDATES)
+
+
+def _claim(id_: int) -> Any:
+    posted = exists().where(_OF_THE_JOB, _OTHER.kind.in_(POSTING), _OTHER.begun, _OTHER.done_at.is_(None))
+    shown = (
+        select(func.jsonb_agg(func.jsonb_build_object("id", _OTHER.id, "version", _OTHER.version)))
+        .where(_OF_THE_JOB, _OTHER.kind.in_(SHOWING), _OTHER.done_at.is_(None))
+        .scalar_subquery()
+    )
+    chosen = (
+        select(
+            OutboxMessage.id,
+            or_(OutboxMessage.begun, posted).label("look_first"),
+            func.extract("epoch", func.now() - OutboxMessage.failing_since).label("failing_seconds"),
+            shown.label("shown"),
+        )
+        .where(OutboxMessage.id == id_, _may_be_taken())
+        .with_for_update(skip_locked=True, of=OutboxMessage)
+        .cte("chosen")
+    )
+    return (
+        update(OutboxMessage)
+        .where(OutboxMessage.id == chosen.c.id)
+        .values(tries=OutboxMessage.tries + 1, begun=True, claimed_until=func.clock_timestamp() + CLAIM)
+        .returning(
+            OutboxMessage.id,
+            OutboxMessage.job_id,
+            OutboxMessage.attempt,
+            OutboxMessage.kind,
+            OutboxMessage.tries,
+            OutboxMessage.version,
+            OutboxMessage.failures,
+            OutboxMessage.channel_id,
+            OutboxMessage.message_ts,
+            chosen.c.look_first,
+            chosen.c.failing_seconds,
+            chosen.c.shown,
+        )
+    )
+
+
+def _due_of(row: Row[Any]) -> Due:
+    return Due(
+        id=row.id,
+        job_id=row.job_id,
+        attempt=row.attempt,
+        kind=Kind(row.kind),
+        tries=row.tries,
+        version=row.version,
+        look_first=row.look_first,
+        failures=row.failures,
+        failing_seconds=float(row.failing_seconds or 0.0),
+        shown=tuple((each["id"], each["version"]) for each in row.shown or ()),
+        channel_id=row.channel_id,
+        message_ts=row.message_ts,
+    )

@@ -1,10 +1,10 @@
-"""Why a job's card is in a direct message and not where the copy was asked for."""
+"""What is said where a job's card is in a direct message and not where the copy was asked for."""
 
 from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot, Moved
-from bot.messages.blocks import code
+from bot.messages.blocks import Message, code, context, section
 
 #: Slack's answers where the bot is no member of the channel, or can't even see it.
 NO_MEMBER = frozenset({"not_in_channel", "channel_not_found"})
@@ -22,6 +22,21 @@ def moved_here(job: JobSnapshot, t: Translator) -> str:
             "Before the next copy, invite it there with `{command}`.", command="/invite @traspaso"
         )
     return line
+
+
+def moved_away(job: JobSnapshot, t: Translator) -> Message:
+    """What stays of the card in the channel that it had to leave while the job goes on."""
+    text = t(
+        "{liquidation} goes on in a direct message with {user}.",
+        liquidation=t("liquidation {id}", id=job.liquidation_id).capitalize(),
+        user=f"<@{job.requester_id}>",
+    )
+    reason = (
+        t("Slack took nothing more for this channel ({error}).", error=code(job.moved_from.reason, 60))
+        if job.moved_from
+        else ""
+    )
+    return Message(text, [section(f"↪️ {text}"), context(reason, t("job {id}", id=job.id))])
 
 
 def why(moved: Moved, t: Translator) -> str:

@@ -26,6 +26,7 @@ from bot.messages.card import card
 from bot.messages.chooser import Carried
 from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
+from bot.messages.moving import moved_away
 from bot.messages.preview import preview_card
 from dev.messages import situations as s
 
@@ -87,6 +88,7 @@ SAMPLES = [
     Sample(
         "card", "in-a-direct-message-uninvited", lambda t: card(replace(s.COPYING, moved_from=s.NO_MEMBER), t)
     ),
+    Sample("card", "left-behind", lambda t: moved_away(replace(s.COPYING, moved_from=s.THREAD_LOCKED), t)),
     # The replies in the thread
     _asking("its-requester", s.ASKS_MOVED),
     _asking("to-remove", s.ASKS_REMOVAL),

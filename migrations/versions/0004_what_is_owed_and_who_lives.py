@@ -1,5 +1,7 @@
 """What is owed to Slack is counted apart from its tries; workers say that they live"""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,7 +10,7 @@ down_revision: str | None = "0003"
 
 # Only columns and a table are added, with defaults: processes of the release before go on working beside
 # those of this one while it is rolled out.
-OUTBOX = (
+OUTBOX: tuple[sa.Column[Any], ...] = (
     sa.Column("version", sa.Integer(), server_default=sa.text("0"), nullable=False),
     sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
     sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),

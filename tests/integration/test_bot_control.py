@@ -201,7 +201,7 @@ def failed(jobs: Jobs, **values: Any) -> Claim:
 
 def test_a_failed_job_is_tried_again_with_all_its_tries_and_a_pinned_card(jobs: Jobs) -> None:
     claim = failed(jobs)
-    assert jobs.tell_all() == [Kind.CARD, Kind.ENDING]
+    assert jobs.tell_all() == [Kind.ENDING, Kind.CARD]
     effect = press(jobs, "retry", claim.job_id)
     assert (effect.became, effect.to_enqueue) == (Became.DONE, True)
     job = effect.job

@@ -337,8 +337,11 @@ class Scene:
         return job
 
     def told(self, job_id: int, timeout: float = 30.0) -> None:
-        """Everything that was to be said about the job has been said."""
-        left = "SELECT count(*) AS n FROM traspaso.outbox WHERE job_id = %s AND done_at IS NULL"
+        """Everything that was to be said about the job has been said; what looks after lost calls may go on."""
+        left = (
+            "SELECT count(*) AS n FROM traspaso.outbox WHERE job_id = %s AND done_at IS NULL "
+            "AND kind NOT IN ('refresh', 'doubles', 'left')"
+        )
         until(lambda: self.rows(left, job_id)[0]["n"] == 0, timeout, f"the last message of job {job_id}")
 
     def completed(self, job_id: int, timeout: float = 30.0) -> Row:
