@@ -30,6 +30,7 @@ from bot.messages.moving import moved_away
 from bot.slack import (
     BLOCKS_REFUSED,
     CONNECTION_ERRORS,
+    PASSING,
     PIN_DONE,
     Trouble,
     error_name,
@@ -167,10 +168,25 @@ class Announcer:
         self._shown.pop(job.id, None)
 
     def pin(self, job: JobSnapshot, hold: Hold) -> None:
-        """The card is pinned while the job is live, and not afterwards."""
-        call = self._client.pins_add if job.status.is_live else self._client.pins_remove
+        """The card is pinned while the job is live, and not afterwards.
+
+        Raises:
+            SlackApiError: Slack doesn't take it.
+        """
+        if not job.status.is_live:
+            if job.pinned is not False:
+                hold()
+                self._unpin(_channel(job), str(job.message_ts))
+            return
         hold()
-        self._pinned(lambda: call(channel=_channel(job), timestamp=job.message_ts))
+        try:
+            self._client.pins_add(channel=_channel(job), timestamp=job.message_ts)
+        except SlackApiError as error:
+            if error_name(error) not in PIN_DONE:
+                if trouble_of(error) not in PASSING:
+                    self._cards.pinned(job, False)
+                raise
+        self._cards.pinned(job, True)
 
     def leave(self, job: JobSnapshot, channel_id: str, message_ts: str, hold: Hold) -> None:
         """The card's last words in a channel that it had to leave, and its pin taken off."""
@@ -180,11 +196,11 @@ class Announcer:
         try:
             self._change(stayed, message)
         except SlackApiError as error:
-            if trouble_of(error) in {Trouble.LATER, Trouble.AMBIGUOUS, Trouble.LOCKED_OUT}:
+            if trouble_of(error) in PASSING:
                 raise
             log.info("job %s: the card stays as it is in %s: %s", job.id, channel_id, error_name(error))
         hold()
-        self._pinned(lambda: self._client.pins_remove(channel=channel_id, timestamp=message_ts))
+        self._unpin(channel_id, message_ts)
 
     def remove_doubles(self, job: JobSnapshot, channel_id: str, known: Collection[str], hold: Hold) -> None:
         """Takes back what arrived after all, of posts that got no answer and were made again, or elsewhere.
@@ -296,12 +312,15 @@ class Announcer:
             message.blocks,
         )
 
-    @staticmethod
-    def _pinned(call: Callable[[], object]) -> None:
+    def _unpin(self, channel_id: str, ts: str) -> None:
+        """A bot that was put out of a public channel meanwhile joins it to take its pin off."""
         try:
-            call()
+            self._client.pins_remove(channel=channel_id, timestamp=ts)
         except SlackApiError as error:
-            if error_name(error) not in PIN_DONE:
+            if error_name(error) == "not_in_channel":
+                self._client.conversations_join(channel=channel_id)
+                self._client.pins_remove(channel=channel_id, timestamp=ts)
+            elif error_name(error) not in PIN_DONE:
                 raise
 
 

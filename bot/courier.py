@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.announcer import Announcer, Hold, NotPosted
 from bot.charts import Charts
 from bot.jobs.cards import Cards
-from bot.jobs.outbox import ClaimLost, Due, Kind, Outbox
+from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
 from bot.slack import CONNECTION_ERRORS, PASSING, Trouble, error_name, retry_after, says_when, trouble_of
@@ -132,6 +132,11 @@ class Courier:
             NotPosted: a post that is the message itself isn't there.
             SlackApiError: an edit, a pin or a file that is the message itself isn't there.
         """
+        if due.look_first and due.kind in POSTING:
+            # A call that was begun before may still arrive, an edit or a post.
+            self._outbox.unsure(due, Kind.DOUBLES, channel_id=job.channel_id)
+            if job.message_ts is not None:
+                self._outbox.unsure(due, Kind.REFRESH)
         match due.kind:
             case Kind.CARD | Kind.UPDATE:
                 self._show(due, job)
@@ -169,8 +174,6 @@ class Courier:
 
     def _show(self, due: Due, job: JobSnapshot) -> None:
         """The card in the job's state, pinned where it is new or has to be again."""
-        if due.look_first and job.message_ts is not None:
-            self._outbox.unsure(due, Kind.REFRESH)  # an edit that was begun before may still be applied
         # One that is asked for in a later attempt is never the first.
         look = due.look_first or due.attempt > 0 or due.kind is Kind.UPDATE
         shown = self._announcer.show_card(job, self._hold(due), look_first=look)
@@ -185,8 +188,6 @@ class Courier:
         """
         if due.failures and job.message_ts is not None:
             return job
-        if due.look_first and job.message_ts is not None:
-            self._outbox.unsure(due, Kind.REFRESH)
         try:
             return self._announcer.show_card(job, self._hold(due), look_first=due.look_first)
         except ERRORS as error:
@@ -214,8 +215,6 @@ class Courier:
         """Once more, or to the requester in person."""
         name, trouble = error_name(error), trouble_of(error)
         log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
-        if trouble is Trouble.AMBIGUOUS:
-            self._outbox.unsure(due, Kind.DOUBLES, channel_id=job.channel_id)
         patience = TAKEOVER_SECONDS_LIMITED if says_when(error) else self._takeover
         if trouble not in PASSING or due.failing_seconds >= patience:
             self._go_to_requester(due, job, error)

@@ -72,7 +72,16 @@ class Cards:
             connection.execute(
                 update(CopyJob)
                 .where(CopyJob.id == job_id)
-                .values(channel_id=channel_id, message_ts=message_ts)
+                .values(channel_id=channel_id, message_ts=message_ts, pinned=None)
+            )
+
+    def pinned(self, job: JobSnapshot, pinned: bool) -> None:
+        """Slack has pinned the card, or never will."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(CopyJob)
+                .where(CopyJob.id == job.id, CopyJob.message_ts == job.message_ts)
+                .values(pinned=pinned)
             )
 
     def edit_begins(self, job: JobSnapshot) -> Edit | None:
@@ -128,7 +137,7 @@ class Cards:
             moved = connection.execute(
                 update(CopyJob)
                 .where(CopyJob.id == job.id, CopyJob.channel_id == job.channel_id)
-                .values(channel_id=channel_id, message_ts=None, updated_at=func.now())
+                .values(channel_id=channel_id, message_ts=None, pinned=None, updated_at=func.now())
             )
             if not moved.rowcount:
                 return

@@ -161,9 +161,10 @@ class CopyJob(Base):
     target_digest: Mapped[str | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
-    # Slack's projection: where the card is.
+    # Slack's projection: where the card is, and whether Slack has taken its pin; NULL where nobody knows.
     channel_id: Mapped[str | None]
     message_ts: Mapped[str | None]
+    pinned: Mapped[bool | None] = mapped_column(Boolean)
 
 
 class CopyChunk(Base):

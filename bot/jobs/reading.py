@@ -117,4 +117,5 @@ def snapshot_of(row: Row[Any]) -> JobSnapshot:
         approvers=tuple((row.asked or {}).get("approvers") or ()),
         freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
         moved_from=Moved(**row.moved) if row.moved else None,
+        pinned=job.pinned,
     )

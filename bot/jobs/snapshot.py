@@ -49,7 +49,8 @@ class JobSnapshot:
     worker found instead: it asks again, and nobody may take it meanwhile. ``approvers`` says, as messages
     show them, which groups and users were asked to approve it. ``wish`` is what a running job was asked
     for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
-    ``moved_from`` is the channel that its card had to leave.
+    ``moved_from`` is the channel that its card had to leave. ``pinned`` is None where nobody knows whether
+    Slack has taken the card's pin.
     """
 
     id: int
@@ -107,6 +108,7 @@ class JobSnapshot:
     approvers: tuple[str, ...] = ()
     freeze: Freeze | None = None
     moved_from: Moved | None = None
+    pinned: bool | None = None
 
     @property
     def fraction(self) -> float | None:

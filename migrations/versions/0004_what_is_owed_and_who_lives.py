@@ -45,6 +45,7 @@ def upgrade() -> None:
         schema="traspaso",
     )
     op.create_index("workers_beat_at_idx", "workers", ["beat_at"], schema="traspaso")
+    op.add_column("copy_jobs", sa.Column("pinned", sa.Boolean(), nullable=True), schema="traspaso")
     op.add_column("copy_jobs", sa.Column("worker_id", sa.BigInteger(), nullable=True), schema="traspaso")
     op.create_foreign_key(
         op.f("copy_jobs_worker_id_fkey"),
@@ -61,6 +62,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_constraint(op.f("copy_jobs_worker_id_fkey"), "copy_jobs", schema="traspaso")
     op.drop_column("copy_jobs", "worker_id", schema="traspaso")
+    op.drop_column("copy_jobs", "pinned", schema="traspaso")
     op.drop_table("workers", schema="traspaso")
     # The older release knows no message of these kinds.
     op.execute("DELETE FROM traspaso.outbox WHERE kind IN ('refresh', 'pin', 'left')")

@@ -210,7 +210,7 @@ def test_each_question_is_told_and_one_that_was_answered_is_told_no_more(jobs: J
     again = jobs.lifecycle.claim(claim.job_id, "host:2")
     assert again is not None
     ask(jobs.lifecycle, again, REMOVAL, None)
-    assert jobs.tell_all() == [Kind.UPDATE, Kind.QUESTION]
+    assert jobs.tell_all() == [Kind.QUESTION, Kind.UPDATE]
 
 
 def test_errors_of_before_are_no_reason_any_more(jobs: Jobs) -> None:

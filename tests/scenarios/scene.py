@@ -337,7 +337,10 @@ class Scene:
         return job
 
     def told(self, job_id: int, timeout: float = 30.0) -> None:
-        """Everything that was to be said about the job has been said; what looks after lost calls may go on."""
+        """Everything that was to be said about the job has been said.
+
+        What looks after calls that got no answer may go on.
+        """
         left = (
             "SELECT count(*) AS n FROM traspaso.outbox WHERE job_id = %s AND done_at IS NULL "
             "AND kind NOT IN ('refresh', 'doubles', 'left')"
