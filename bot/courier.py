@@ -134,7 +134,7 @@ class Courier:
         """
         if due.look_first and due.kind in POSTING:
             # A call that was begun before may still arrive, an edit or a post.
-            self._outbox.unsure(due, Kind.DOUBLES, channel_id=job.channel_id)
+            self._outbox.unsure(due, Kind.DOUBLES)
             if job.message_ts is not None:
                 self._outbox.unsure(due, Kind.REFRESH)
         match due.kind:
@@ -162,9 +162,12 @@ class Courier:
             case Kind.LEFT if due.channel_id is not None and due.message_ts is not None:
                 self._announcer.leave(job, due.channel_id, due.message_ts, self._hold(due))
                 self._outbox.done(due)
-            case Kind.DOUBLES if due.channel_id is not None:
+            case Kind.DOUBLES:
                 known = self._outbox.left_behind(job.id)
-                self._announcer.remove_doubles(job, due.channel_id, known, self._hold(due))
+                for channel_id in {job.channel_id, job.moved_from.channel if job.moved_from else None} - {
+                    None
+                }:
+                    self._announcer.remove_doubles(job, str(channel_id), known, self._hold(due))
                 self._outbox.again(due)
             case _:
                 log.info(

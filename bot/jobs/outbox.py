@@ -239,9 +239,7 @@ class Outbox:
         with self._engine.connect() as connection:
             return frozenset(connection.scalars(cards))
 
-    def unsure(
-        self, due: Due, kind: Kind, *, channel_id: str | None = None, first: float = REFRESHES[0]
-    ) -> None:
+    def unsure(self, due: Due, kind: Kind, *, first: float = REFRESHES[0]) -> None:
         """A call got no answer: Slack may still get to it, after a later one.
 
         This kind of message makes up for it, in ``first`` seconds and then as `REFRESHES` says.
@@ -253,7 +251,6 @@ class Outbox:
             kind=kind,
             next_try_at=func.now() + pause,
             begun=True,
-            channel_id=channel_id,
         )
         with self._engine.begin() as connection:
             connection.execute(
@@ -265,7 +262,6 @@ class Outbox:
                         "done_at": None,
                         "begun": True,
                         "next_try_at": func.now() + pause,
-                        "channel_id": channel_id,
                     },
                 )
             )
