@@ -165,6 +165,7 @@ class Feed:
         )
 
     def _visible(self, channel_id: str) -> Channel:
+        self._core.dm_of(self._me, channel_id)
         if not self._can_see(channel_id):
             raise LookupError(f"{self._me} sees no channel {channel_id}")
         return self._core.ws.channels[channel_id]

@@ -12,7 +12,12 @@ from dev.slack.state import Call, Envelope
 def call_row(reader: Reader, call: Call) -> Html:
     """`details` opens what was sent and answered."""
     error = call.response.get("error")
-    outcome = "dropped" if call.status == 0 else error or ("ok" if call.status == 200 else str(call.status))
+    silence = "no answer" if call.held else "dropped"
+    outcome = silence if call.status == 0 else error or ("ok" if call.status == 200 else str(call.status))
+    if call.held:
+        outcome += (
+            ", to happen" if call.applied_at is None else f", happened +{call.applied_at - call.at:.0f} s"
+        )
     return _row(
         f"call-{call.seq}",
         reader.clock(call.at, seconds=True),

@@ -18,6 +18,8 @@ ES = {
     "Go to message": "Ir al mensaje",
     "Channels": "Canales",
     "Apps": "Aplicaciones",
+    "Direct messages": "Mensajes directos",
+    "you": "usted",
     "Home": "Inicio",
     "Messages": "Mensajes",
     "Message {place}": "Enviar un mensaje a {place}",
