@@ -39,7 +39,8 @@ COMMON_ERRORS: tuple[str, ...] = (
     "two_factor_setup_required",
 )
 
-_OF_ITS_OWN: dict[str, tuple[str, ...]] = {
+#: What a method may answer besides.
+OWN_ERRORS: dict[str, tuple[str, ...]] = {
     "chat.postMessage": (
         "agent_prompt_display_not_allowed",
         "app_access_restricted",
@@ -153,5 +154,5 @@ _OF_ITS_OWN: dict[str, tuple[str, ...]] = {
 
 #: By method, its own errors and the common ones, in the order of the alphabet.
 DOCUMENTED_ERRORS: dict[str, tuple[str, ...]] = {
-    method: tuple(sorted({*own, *COMMON_ERRORS})) for method, own in _OF_ITS_OWN.items()
+    method: tuple(sorted({*own, *COMMON_ERRORS})) for method, own in OWN_ERRORS.items()
 }

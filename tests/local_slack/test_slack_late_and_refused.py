@@ -1,4 +1,4 @@
-"""Calls that happen after the client gave up, and what is refused for good: edits, posts, pins and answers, and
+"""Calls that happen after the client gave up, and what is refused for good: edits, posts, pins, answers and
 whole conversations that the bot has no part in."""
 
 from __future__ import annotations
