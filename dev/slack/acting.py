@@ -30,6 +30,7 @@ class Acting:
             "close_modal": self.close_modal,
             "open_home": self.open_home,
             "say": self.say,
+            "open_dm": self.open_dm,
         }
 
     async def messages(self, user: str, channel: str) -> Any:
@@ -125,6 +126,12 @@ class Acting:
         found = self._channel(user, channel, to_write=True)
         return await modals.say(self._core, self._sockets, user, found.id, text, thread_ts)
 
+    async def open_dm(self, user: str, other: str) -> Any:
+        """The conversation with somebody else, with the bot or with oneself."""
+        if self._core.ws.users[self._user(other)].is_bot:
+            return self._core.dm(self._user(user)).id
+        return self._core.people_dm(self._user(user), other).id
+
     def _user(self, user: str) -> str:
         if user not in self._core.ws.users:
             raise NotPossible(f"there is no user {user}")
@@ -133,9 +140,7 @@ class Acting:
     def _channel(self, user: str, name_or_id: str, *, to_write: bool = False) -> Channel:
         """A channel as this person reaches it: public ones to read, their own to write in."""
         self._user(user)
-        if name_or_id == "D" + user.removeprefix("U"):
-            return self._core.dm(user)
-        channel = self._core.find_channel(name_or_id)
+        channel = self._core.dm_of(user, name_or_id) or self._core.find_channel(name_or_id)
         if channel is None or (
             user not in channel.members and (channel.is_private or channel.is_im or to_write)
         ):

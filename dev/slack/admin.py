@@ -2,6 +2,7 @@
 clocks, people leaving) and the books (calls, envelopes); acting as a person is in `acting`."""
 
 import inspect
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +12,7 @@ from aiohttp import web
 from dev.slack.acting import Acting, message_view, view_of
 from dev.slack.core import Core
 from dev.slack.errors import NotPossible
+from dev.slack.exchange import Exchange
 from dev.slack.jsontypes import Json
 from dev.slack.pins import pin, unpin
 from dev.slack.seed import build_channel
@@ -21,9 +23,11 @@ Action = Callable[..., Awaitable[Any]]
 
 
 class Admin:
-    def __init__(self, core: Core, sockets: Sockets) -> None:
+    def __init__(self, core: Core, sockets: Sockets, exchange: Exchange) -> None:
         self._core = core
         self._sockets = sockets
+        self._exchange = exchange
+        self._numbers = itertools.count(1)
         own: dict[str, Action] = {
             name: method for name, method in inspect.getmembers(self) if not name.startswith("_")
         }
@@ -96,12 +100,32 @@ class Admin:
         return [asdict(envelope) for envelope in self._core.ws.envelopes]
 
     async def fault(self, **fault: Any) -> Any:
-        self._core.ws.faults.append(Fault(**fault))
+        """Its number, by which it can be taken away again."""
+        added = Fault(**fault, id=next(self._numbers))
+        if added.hang and added.accept_then_drop:
+            raise NotPossible("a call either hangs or is dropped")
+        self._core.ws.faults.append(added)
         self._core.changes.ring("faults")
+        return added.id
+
+    async def faults(self) -> Any:
+        return [asdict(fault) for fault in self._core.ws.faults]
+
+    async def remove_fault(self, id: int) -> Any:
+        """False where it is there no more."""
+        left = [fault for fault in self._core.ws.faults if fault.id != id]
+        found = len(left) < len(self._core.ws.faults)
+        self._core.ws.faults[:] = left
+        self._core.changes.ring("faults")
+        return found
 
     async def clear_faults(self) -> Any:
         self._core.ws.faults.clear()
         self._core.changes.ring("faults")
+
+    async def apply_held(self) -> Any:
+        """Carry out at once what a fault holds back; how many calls that were."""
+        return await self._exchange.let_go()
 
     async def faults_left(self) -> Any:
         """How many faults no call has run into yet, or not often enough."""

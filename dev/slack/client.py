@@ -13,6 +13,8 @@ from dev.slack.results import Call, Envelope, Interaction, Kind, Message, NotPos
 
 T = TypeVar("T")
 _RECHECK_SECONDS = 1.0
+#: What a response_url says with each status.
+_REFUSALS = {401: "invalid_auth", 404: "expired_url", 429: "ratelimited", 500: "internal_error"}
 
 _message, _view, _call, _envelope = Kind(Message), Kind(View), Kind(Call), Kind(Envelope)
 _interaction = Kind(Interaction)
@@ -104,24 +106,75 @@ class LocalSlack:
         retry_after: int | None = None,
         delay: float = 0.0,
         accept_then_drop: bool = False,
+        hang: bool = False,
+        applied_after: float | None = None,
         times: int | None = 1,
         match: Json | None = None,
-    ) -> None:
-        """The next `times` calls (None: all) of `method` ("*": any) whose arguments `match` go wrong so."""
-        self.ask(
-            "fault",
-            method=method,
-            error=error,
-            status=status,
-            retry_after=retry_after,
-            delay=delay,
-            accept_then_drop=accept_then_drop,
-            times=times,
-            match=match or {},
+    ) -> int:
+        """The next `times` calls (None: all) of `method` ("*": any of the Web API) whose arguments `match` go
+        wrong so. `match` knows the `channel` by id, name or the person it is shared with, and the message as
+        `ts`, whatever the method calls them.
+
+        With `applied_after` the call is carried out so many seconds after it came, though the client may have
+        gone: it is answered then, or at once with `error` or `status`, or never with `hang` or
+        `accept_then_drop`. Returns the number of the fault."""
+        return int(
+            self.ask(
+                "fault",
+                method=method,
+                error=error,
+                status=status,
+                retry_after=retry_after,
+                delay=delay,
+                accept_then_drop=accept_then_drop,
+                hang=hang,
+                applied_after=applied_after,
+                times=times,
+                match=match or {},
+            )
         )
+
+    def refuse_response_urls(
+        self,
+        status: int = 404,
+        *,
+        error: str | None = None,
+        retry_after: int | None = None,
+        user: str | None = None,
+        channel: str | None = None,
+        times: int | None = None,
+    ) -> int:
+        """The next `times` uses (None: all) of a response_url, of this user's and channel's only if they are
+        given, are answered with `status` and change nothing."""
+        match = {"user": user, "channel": channel}
+        return self.fault(
+            "response_url",
+            status=status,
+            error=error or _REFUSALS.get(status),
+            retry_after=retry_after,
+            times=times,
+            match={key: value for key, value in match.items() if value is not None},
+        )
+
+    def faults(self) -> list[Json]:
+        """Those that are set, with their `id` and what is left of their `times`."""
+        found: list[Json] = self.ask("faults")
+        return found
+
+    def remove_fault(self, fault: int) -> bool:
+        """By the number that `fault` returned; False where it is there no more."""
+        return bool(self.ask("remove_fault", id=fault))
 
     def clear_faults(self) -> None:
         self.ask("clear_faults")
+
+    def held_calls(self, method: str | None = None) -> list[Call]:
+        """Those that came, and are to be carried out later."""
+        return [call for call in self.calls(method) if call.held and call.applied_at is None]
+
+    def apply_held(self) -> int:
+        """Carry them out now, in the order in which they came; how many they were."""
+        return int(self.ask("apply_held"))
 
     def faults_left(self) -> int:
         """How many are still to come: a slow call has left with its fault as soon as it arrived."""
@@ -265,6 +318,10 @@ class Person:
     def say(self, channel: str, text: str, thread_ts: str | None = None) -> str:
         """Write an ordinary message; returns its ts."""
         return str(self._ask("say", channel=channel, text=text, thread_ts=thread_ts))
+
+    def dm_with(self, other: str) -> str:
+        """The channel of the conversation with `other`; one's own id for that with oneself."""
+        return str(self._ask("open_dm", other=other))
 
     def _ask(self, action: str, **body: Any) -> Any:
         return self._slack.ask(action, user=self.id, **body)

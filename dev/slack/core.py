@@ -34,13 +34,43 @@ class Core:
 
     def dm(self, user: str) -> Channel:
         """The conversation of the bot and one person, made on first use."""
-        channel_id = "D" + user.removeprefix("U")
+        channel_id = _dm_id(user)
         if channel_id not in self.ws.channels:
             self.ws.channels[channel_id] = Channel(
                 id=channel_id, name="directmessage", is_im=True, members=[user, self.bot], creator=self.bot
             )
             self.changes.ring("channel", channel_id)
         return self.ws.channels[channel_id]
+
+    @staticmethod
+    def people_dm_id(user: str, other: str) -> str:
+        return "D" + "".join(sorted(each.removeprefix("U") for each in (user, other)))
+
+    def people_dm(self, user: str, other: str) -> Channel:
+        """The conversation of two people, or of somebody with themselves; the bot has no part in it."""
+        channel_id = self.people_dm_id(user, other)
+        if channel_id not in self.ws.channels:
+            members = list(dict.fromkeys((user, other)))
+            self.ws.channels[channel_id] = Channel(
+                id=channel_id, name="directmessage", is_im=True, members=members, creator=user
+            )
+            self.changes.ring("channel", channel_id)
+        return self.ws.channels[channel_id]
+
+    def dm_of(self, user: str, channel_id: str) -> Channel | None:
+        """The direct message of this id that this person has, or would have once they write in it."""
+        if channel_id == _dm_id(user):
+            return self.dm(user)
+        others = (other.id for other in self.ws.users.values() if not other.is_bot and other.id != SLACKBOT)
+        other = next((other for other in others if self.people_dm_id(user, other) == channel_id), None)
+        return None if other is None else self.people_dm(user, other)
+
+    def channel_id(self, target: str) -> str:
+        """Of a channel by its id or name, or of the bot's conversation with a person."""
+        channel = self.find_channel(target)
+        if channel is not None:
+            return channel.id
+        return _dm_id(target) if target in self.ws.users else target
 
     def post(
         self,
@@ -117,3 +147,7 @@ class Core:
         """A reply to a reply belongs to the thread of that reply."""
         target = channel.message(thread_ts) if thread_ts else None
         return target.thread_ts if target is not None and target.is_reply else thread_ts
+
+
+def _dm_id(user: str) -> str:
+    return "D" + user.removeprefix("U")

@@ -7,6 +7,8 @@ from typing import Any
 
 from dev.slack.clock import Topic
 from dev.slack.core import Core
+from dev.slack.documented_errors import COMMON_ERRORS, OWN_ERRORS
+from dev.slack.exchange import RESPONSE_URL
 from dev.slack.jsontypes import Json
 from dev.slack.render.hood import call_row, envelope_row, faults_list
 from dev.slack.render.messages import message_html, pins_bar, pins_panel
@@ -47,7 +49,8 @@ class Feed:
                 {"name": c.name, "hint": c.hint, "description": c.description} for c in ws.commands.values()
             ],
             "people": [{"id": u.id, "name": u.real_name, "handle": u.name} for u in ws.users.values()],
-            "methods": sorted({call.method for call in ws.calls}),
+            "methods": sorted({call.method for call in ws.calls} - {RESPONSE_URL}),
+            "errors": {"own": OWN_ERRORS, "common": COMMON_ERRORS},
             "sidebar": sidebar(self._reader),
             "modal": self._modal(),
             "faults": faults_list(self._reader),
@@ -165,6 +168,7 @@ class Feed:
         )
 
     def _visible(self, channel_id: str) -> Channel:
+        self._core.dm_of(self._me, channel_id)
         if not self._can_see(channel_id):
             raise LookupError(f"{self._me} sees no channel {channel_id}")
         return self._core.ws.channels[channel_id]

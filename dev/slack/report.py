@@ -21,7 +21,9 @@ def describe(snapshot: Json, calls: list[Call]) -> str:
         lines += [f"modal of {user}: {plain(view['blocks'])} {view['trouble'] or ''}" for view in stack]
     lines.append("last calls:")
     for call in calls[-_LAST_CALLS:]:
-        outcome = "ok" if call.response.get("ok") else call.response.get("error")
+        outcome = "ok" if call.response.get("ok") else call.response.get("error", "no answer")
+        if call.held:
+            outcome = f"{outcome}, {'held' if call.outcome is None else 'carried out late'}"
         lines.append(f"  {call.seq} {call.method} {call.status} {outcome}")
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ from dev.slack.args import Args, read_args
 from dev.slack.chat import LONGEST_TEXT, checked_blocks
 from dev.slack.core import Core
 from dev.slack.errors import SlackError
+from dev.slack.exchange import RESPONSE_URL, Answer, Arrival, Exchange
 from dev.slack.jsontypes import Json
 from dev.slack.state import ResponseUrl
 
@@ -13,21 +14,36 @@ MOST_USES = 5
 LIFETIME_SECONDS = 30 * 60
 
 
-async def handle(core: Core, request: web.Request) -> tuple[int, Json, Args]:
-    """Status and body of the answer, and what was sent."""
-    args = Args({})
+async def handle(core: Core, exchange: Exchange, request: web.Request) -> web.StreamResponse:
+    """Each use stands in the book of calls, as method `response_url`; a fault may match whose it is by `user`
+    and `channel`."""
+    arrival = Arrival(request, RESPONSE_URL, core.clock.now())
     try:
-        args = await read_args(request)
-        entry = core.ws.response_urls.get(request.match_info["id"])
-        if entry is None or core.clock.now() - entry.created_at > LIFETIME_SECONDS:
-            return 404, {"ok": False, "error": "expired_url"}, args
-        if entry.uses >= MOST_USES:
-            return 404, {"ok": False, "error": "used_url"}, args
-        _respond(core, entry, args)
-        entry.uses += 1
+        arrival.args = await read_args(request)
     except SlackError as error:
-        return 400, error.body(), args
-    return 200, {"ok": True}, args
+        exchange.write(arrival, 400, error.body())
+        return web.json_response(error.body(), status=400)
+    entry = core.ws.response_urls.get(request.match_info["id"])
+    about: Json = {} if entry is None else {"user": entry.user, "channel": entry.channel}
+    answer = await exchange.carry_out(arrival, lambda: lambda: _use(core, entry, arrival.args), about)
+    if answer is None:
+        return web.Response(status=500)  # nobody is there to read it
+    if answer.status != 200:
+        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+    return web.Response(text="ok")
+
+
+def _use(core: Core, entry: ResponseUrl | None, args: Args) -> Answer:
+    if entry is None or core.clock.now() - entry.created_at > LIFETIME_SECONDS:
+        return Answer(404, {"ok": False, "error": "expired_url"})
+    if entry.uses >= MOST_USES:
+        return Answer(404, {"ok": False, "error": "used_url"})
+    try:
+        _respond(core, entry, args)
+    except SlackError as error:
+        return Answer(400, error.body())
+    entry.uses += 1
+    return Answer(200, {"ok": True})
 
 
 def _respond(core: Core, entry: ResponseUrl, args: Args) -> None:

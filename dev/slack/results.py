@@ -114,6 +114,9 @@ class Call:
     status: int
     response: Json
     seconds: float
+    held: bool = False
+    applied_at: float | None = None
+    outcome: Json | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from aiohttp import web
 from dev.slack import files, responses
 from dev.slack.admin import Admin
 from dev.slack.core import Core
+from dev.slack.exchange import Exchange
 from dev.slack.page import Page
 from dev.slack.seed import SEED, Manifest, build_workspace, read_seed
 from dev.slack.sockets import Sockets
@@ -29,13 +29,11 @@ def build_core(manifest: Path, *, seed: Path | None = None, rate_limits: bool = 
 
 
 def build_app(core: Core, sockets: Sockets) -> web.Application:
-    api, admin = WebApi(core, sockets), Admin(core, sockets)
+    exchange = Exchange(core)
+    api, admin = WebApi(core, sockets, exchange), Admin(core, sockets, exchange)
 
     async def respond(request: web.Request) -> web.StreamResponse:
-        started = time.monotonic()
-        status, body, args = await responses.handle(core, request)
-        api.record_response_url(args, status, body, time.monotonic() - started)
-        return web.json_response(body, status=status) if status != 200 else web.Response(text="ok")
+        return await responses.handle(core, exchange, request)
 
     async def download(request: web.Request) -> web.StreamResponse:
         return files.send(core, request)

@@ -194,7 +194,8 @@ class ResponseUrl:
 
 @dataclass
 class Call:
-    """One call of the Web API; `status` 0 means that the connection was dropped without an answer."""
+    """One call of the Web API; `status` 0 means that there was no answer, or is none yet. A `held` call is
+    carried out later than it came, at `applied_at` with its `outcome`, whatever was answered."""
 
     seq: int
     at: float
@@ -204,6 +205,9 @@ class Call:
     status: int
     response: Json
     seconds: float
+    held: bool = False
+    applied_at: float | None = None
+    outcome: Json | None = None
 
 
 @dataclass
@@ -225,7 +229,9 @@ class Envelope:
 
 @dataclass
 class Fault:
-    """Something to go wrong: `times` None means always; `match` compares arguments of the call."""
+    """Something to go wrong: `times` None means always; `match` compares arguments of the call. With
+    `applied_after` the call is carried out so many seconds after it came, whatever is answered. No answer
+    comes with `accept_then_drop`, which closes the connection, and `hang`, which leaves it to the client."""
 
     method: str
     error: str | None = None
@@ -233,8 +239,15 @@ class Fault:
     retry_after: int | None = None
     delay: float = 0.0
     accept_then_drop: bool = False
+    hang: bool = False
+    applied_after: float | None = None
     times: int | None = 1
     match: Json = field(default_factory=dict)
+    id: int = 0
+
+    @property
+    def silent(self) -> bool:
+        return self.accept_then_drop or self.hang
 
 
 @dataclass

@@ -1,8 +1,6 @@
-"""The door of the Web API: faults first, then the token, the rate limit, the scopes and the method itself.
-Every call is written down with its answer."""
+"""The door of the Web API: faults first, then the token, the rate limit, the scopes and the method itself."""
 
 import asyncio
-import time
 
 from aiohttp import web
 
@@ -10,13 +8,11 @@ from dev.slack import chat, conversations, files, people, pins, views
 from dev.slack.access import need_scope
 from dev.slack.args import Args, read_args
 from dev.slack.core import Core
-from dev.slack.errors import RateLimited, SlackError
+from dev.slack.errors import SlackError
+from dev.slack.exchange import Answer, Arrival, Exchange, Work
 from dev.slack.jsontypes import Json
 from dev.slack.method import Method
 from dev.slack.sockets import Sockets
-from dev.slack.state import Call, Fault
-
-DROPPED = 0
 
 
 def auth_test(core: Core, args: Args) -> Json:
@@ -33,8 +29,9 @@ def auth_test(core: Core, args: Args) -> Json:
 
 
 class WebApi:
-    def __init__(self, core: Core, sockets: Sockets) -> None:
+    def __init__(self, core: Core, sockets: Sockets, exchange: Exchange) -> None:
         self._core = core
+        self._exchange = exchange
         self._methods: dict[str, Method] = {
             "auth.test": Method(auth_test),
             **sockets.methods,
@@ -47,42 +44,25 @@ class WebApi:
         }
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["method"]
-        started, at = time.monotonic(), self._core.clock.now()
-        args, token, headers = Args({}), "", {}
-        fault: Fault | None = None
-        status = 200
+        arrival = Arrival(request, request.match_info["method"], self._core.clock.now())
         try:
-            args = await read_args(request)
-            token = _token(request, args)
-            fault = self._take_fault(name, args)
-            if fault is not None and fault.delay:
-                await asyncio.sleep(fault.delay)
-            body = _faulty(fault) or self._run(name, args, token)
+            arrival.args = await read_args(request)
         except SlackError as error:
-            body = error.body()
-            if isinstance(error, RateLimited):
-                status, headers = 429, {"Retry-After": str(error.retry_after_seconds)}
-        if fault is not None and fault.status is not None:
-            status = fault.status
-            if fault.retry_after is not None or status == 429:
-                headers = {"Retry-After": str(fault.retry_after or 1)}
-        if fault is not None and fault.accept_then_drop:
-            status = DROPPED
-        self._write_down(name, at, args, token, status, body, time.monotonic() - started)
-        if status == DROPPED:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
-        if token == self._core.ws.app.bot_token:
-            headers["x-oauth-scopes"] = ",".join(self._core.ws.scopes)
-        return web.json_response(body, status=status, headers=headers)
+            self._exchange.write(arrival, 200, error.body())
+            return web.json_response(error.body())
+        arrival.token = _token(request, arrival.args)
+        answer = await self._exchange.carry_out(arrival, lambda: self._admit(arrival))
+        if answer is None:
+            return web.Response(status=500)  # nobody is there to read it
+        if arrival.token == self._core.ws.app.bot_token:
+            answer.headers["x-oauth-scopes"] = ",".join(self._core.ws.scopes)
+        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         """The middle step of an upload goes to an address of its own; a fault knows it as `upload`."""
-        started, at = time.monotonic(), self._core.clock.now()
         args = Args({"file": request.match_info["file"]})
-        fault = self._take_fault("upload", args)
+        arrival = Arrival(request, "upload", self._core.clock.now(), args)
+        fault = self._exchange.take("upload", args.values)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
         answer = (
@@ -90,23 +70,19 @@ class WebApi:
             if fault is None or fault.status is None
             else web.Response(status=fault.status, text="upload failed")
         )
-        body: Json = {"ok": answer.status == 200, "answer": answer.text}
-        self._write_down("upload", at, args, "", answer.status, body, time.monotonic() - started)
+        self._exchange.write(arrival, answer.status, {"ok": answer.status == 200, "answer": answer.text})
         return answer
 
-    def record_response_url(self, args: Args, status: int, body: Json, seconds: float) -> None:
-        """Uses of a response_url stand in the same book, as method `response_url`."""
-        self._write_down("response_url", self._core.clock.now(), args, "", status, body, seconds)
-
-    def _run(self, name: str, args: Args, token: str) -> Json:
-        core = self._core
+    def _admit(self, arrival: Arrival) -> Work:
+        """Past the door: what is refused there is refused at once, even where the rest happens late."""
+        core, name = self._core, arrival.method
         method = self._methods.get(name)
         if method is None:
             raise SlackError("unknown_method", req_method=name)
-        self._check_token(method, token)
-        core.rates.check(name, args.text("channel"))
+        self._check_token(method, arrival.token)
+        core.rates.check(name, arrival.args.text("channel"))
         need_scope(core, *method.scopes)
-        return method.run(core, args)
+        return lambda: Answer(200, method.run(core, arrival.args))
 
     def _check_token(self, method: Method, token: str) -> None:
         app = self._core.ws.app
@@ -119,36 +95,7 @@ class WebApi:
         if (token == app.app_token) != method.app_token:
             raise SlackError("not_allowed_token_type")
 
-    def _take_fault(self, name: str, args: Args) -> Fault | None:
-        for fault in self._core.ws.faults:
-            fits = all(str(args.values.get(key)) == str(value) for key, value in fault.match.items())
-            if fault.method in (name, "*") and fits:
-                if fault.times is not None:
-                    fault.times -= 1
-                    if fault.times <= 0:
-                        self._core.ws.faults.remove(fault)
-                self._core.changes.ring("faults")
-                return fault
-        return None
-
-    def _write_down(
-        self, name: str, at: float, args: Args, token: str, status: int, body: Json, seconds: float
-    ) -> None:
-        calls = self._core.ws.calls
-        sent = {key: value for key, value in args.values.items() if key != "token"}
-        calls.append(Call(len(calls) + 1, at, name, token, sent, status, body, seconds))
-        self._core.changes.ring("call", str(len(calls)))
-
 
 def _token(request: web.Request, args: Args) -> str:
     header = request.headers.get("Authorization", "")
     return header.removeprefix("Bearer ").strip() or args.text("token") or ""
-
-
-def _faulty(fault: Fault | None) -> Json | None:
-    """The answer of a fault that replaces the call; None when the call is still made."""
-    if fault is None or (fault.error is None and fault.status is None):
-        return None
-    if fault.error is not None:
-        return {"ok": False, "error": fault.error}
-    return {"ok": False, "error": "ratelimited" if fault.status == 429 else "internal_error"}

@@ -282,7 +282,7 @@ def test_who_looks_can_be_changed_and_the_channel_stays(
     office: Office, room: str, open_desk: OpenDesk
 ) -> None:
     ana = open_desk(office.slack.url, "U0ANA", room)
-    ana.page.get_by_role("link", name="Bob Brown").click()
+    ana.page.get_by_role("navigation", name="Ver como").get_by_role("link", name="Bob Brown").click()
     expect(ana.page.get_by_role("textbox", name=f"Message #{room.lower()}")).to_be_visible()
     assert ana.page.url.endswith(f"/as/U0BOB/{room}")
 
@@ -329,11 +329,11 @@ def test_faults_are_set_in_the_drawer_and_every_call_is_seen_there(
     bob.press("Under the hood")
     hood = bob.page.get_by_role("region", name="Under the hood")
     hood.get_by_role("tab", name="Faults").click()
-    hood.get_by_label("Method").fill("chat.postMessage")
-    hood.get_by_label("What goes wrong").select_option(label="answers an error")
-    hood.get_by_label("Error, or seconds").fill("restricted_action")
+    hood.get_by_role("combobox", name="Method", exact=True).fill("chat.postMessage")
+    hood.get_by_role("combobox", name="What goes wrong").select_option(label="answers an error")
+    hood.get_by_role("combobox", name="Error", exact=True).select_option("restricted_action")
     bob.press("Set the fault", hood)
-    expect(hood.get_by_role("listitem")).to_contain_text("chat.postMessage: error restricted_action")
+    expect(hood.get_by_role("listitem")).to_contain_text("chat.postMessage: restricted_action, once")
     bob.shoot(pictures, "faults")
     with pytest.raises(SlackApiError, match="restricted_action"):
         office.app.client.chat_postMessage(channel=room, text="Lost")

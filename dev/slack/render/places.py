@@ -53,12 +53,24 @@ def sidebar(reader: Reader) -> Html:
             _place(reader, reader.core.dm(reader.user.id).id, f"⇄ {app.name}", False),
             aria_label=reader.t("Apps"),
         ),
+        el(
+            "nav",
+            el("h2", reader.t("Direct messages")),
+            *(
+                _place(reader, reader.core.people_dm_id(reader.user.id, user.id), _with(reader, user), False)
+                for user in people_of(reader.core)
+            ),
+            aria_label=reader.t("Direct messages"),
+        ),
         el("nav", el("h2", reader.t("View as")), *people, class_="people", aria_label=reader.t("View as")),
     )
 
 
 def place_head(reader: Reader, channel: Channel) -> Html:
     """The name, and for the bot's conversation its tabs."""
+    if channel.is_im and reader.core.bot not in channel.members:
+        other = _other(reader, channel)
+        return el("h2", avatar(reader, other.id), f" {_with(reader, other)}")
     if channel.is_im:
         app, me = reader.core.ws.app, reader.user.id
         tabs = (
@@ -84,7 +96,11 @@ def place_head(reader: Reader, channel: Channel) -> Html:
 
 
 def place_name(reader: Reader, channel: Channel) -> str:
-    return reader.core.ws.app.name if channel.is_im else f"#{channel.name}"
+    if not channel.is_im:
+        return f"#{channel.name}"
+    return (
+        reader.core.ws.app.name if reader.core.bot in channel.members else _other(reader, channel).real_name
+    )
 
 
 def closed_to(reader: Reader, channel: Channel) -> str | None:
@@ -94,6 +110,16 @@ def closed_to(reader: Reader, channel: Channel) -> str | None:
     if reader.user.id not in channel.members:
         return reader.t("You are not a member of this channel")
     return None
+
+
+def _other(reader: Reader, channel: Channel) -> User:
+    """Whom one writes to there: somebody else, or oneself."""
+    me = reader.user
+    return next((reader.core.ws.users[each] for each in channel.members if each != me.id), me)
+
+
+def _with(reader: Reader, user: User) -> str:
+    return f"{user.real_name} ({reader.t('you')})" if user.id == reader.user.id else user.real_name
 
 
 def _place(reader: Reader, channel_id: str, name: str, archived: bool) -> Html:

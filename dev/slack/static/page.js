@@ -185,6 +185,7 @@ const told = {
     $("#sidebar").replaceChildren(fragment(event.sidebar));
     for (const [each, mentions] of unread) unseen(each, mentions);
     here();
+    hood.knowPlaces();
     if (event.channel === document.body.dataset.channel && place !== "home") enter();
   },
   log: (event) => hood.log(event.row),
@@ -223,7 +224,8 @@ const channel = () => ({ channel: document.body.dataset.channel });
 composer = new Composer($("#composer"), { where: channel, commands: true });
 reply = new Composer($("#reply"), { where: () => ({ ...channel(), thread_ts: thread }), commands: false });
 for (const part of [act, menu, modal, hood]) part.listen();
-hood.knowMethods(boot.methods);
+hood.know(boot);
+hood.knowPlaces();
 hood.showFaults(boot.faults);
 for (const row of boot.log) hood.log(row);
 await enter();
