@@ -107,11 +107,15 @@ class Courier:
         taken = 0
         while due := self._outbox.take():
             taken += 1
-            try:
-                self._deliver(due)
-            except ClaimLost:
-                log.warning("job %s: %s is in another process's hands by now", due.job_id, due.kind)
+            self.deliver(due)
         return taken
+
+    def deliver(self, due: Due) -> None:
+        """Delivers this message, or says when to try again; nothing where another one has taken it by now."""
+        try:
+            self._deliver(due)
+        except ClaimLost:
+            log.warning("job %s: %s is in another process's hands by now", due.job_id, due.kind)
 
     def _deliver(self, due: Due) -> None:
         job = self._store.snapshot(due.job_id)

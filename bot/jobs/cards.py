@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, func, text, update
+from sqlalchemy import Engine, exists, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.approvals import expire
-from bot.jobs.models import CopyEvent, CopyJob
+from bot.jobs.models import CopyEvent, CopyJob, OutboxMessage
 from bot.jobs.outbox import POSTING, REFRESHES, Kind, leave, tell
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.statuses import LIVE
@@ -56,6 +56,9 @@ _ANSWERED = text(f"""
      WHERE id = :id AND (version = :version OR NOT seen.nothing_new)
 """)  # noqa: S608
 
+
+#: So often a deleted card is posted anew in one attempt.
+COMES_BACK = 4
 
 _POSTING = [kind.value for kind in POSTING]
 
@@ -118,7 +121,16 @@ class Cards:
             connection.execute(_ANSWERED, values)
 
     def gone(self, job_id: int, message_ts: str) -> None:
-        """Somebody deleted this card: whoever of several notices it first has it posted anew, once."""
+        """Somebody deleted this card: whoever of several notices it first has it posted anew, once.
+
+        Where Slack goes on saying so, or somebody insists, the next card is the final one.
+        """
+        often = exists().where(
+            OutboxMessage.job_id == job_id,
+            OutboxMessage.attempt == CopyJob.attempt,
+            OutboxMessage.kind == Kind.CARD,
+            OutboxMessage.version >= COMES_BACK,
+        )
         with self._engine.begin() as connection:
             noticed = connection.execute(
                 update(CopyJob)
@@ -126,7 +138,7 @@ class Cards:
                 .values(message_ts=None)
             )
             if noticed.rowcount:
-                tell(connection, Kind.CARD, CopyJob.id == job_id)
+                tell(connection, Kind.CARD, CopyJob.id == job_id, ~often)
 
     def moved(self, job: JobSnapshot, channel_id: str, reason: str) -> None:
         """The card has to be posted in this direct message, because Slack takes nothing more for its channel.

@@ -9,58 +9,21 @@ import pytest
 import yaml
 from slack_sdk.errors import SlackApiError
 
-from bot.announcer import Announcer
-from bot.charts import Charts
-from bot.courier import Courier
-from bot.i18n import translator
 from bot.jobs.asking import ask
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
 from bot.jobs.statuses import Status
 from bot.jobs.terms import Question, Reason
-from bot.jobs.throughput import Throughput
 from bot.slack import Trouble, client, error_name, retry_after, trouble_of
 from dev.guard import ROOT
 from dev.slack.client import LocalSlack
-from dev.slack.results import Message
+from tests.desk import CHANNEL, ES, Desk
 from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, Jobs
 
-CHANNEL = "C0PAYROLL"
 MOVED = Question(Reason.MOVED, 150_500, 0, 500, 0)
-ES = translator("es")
 MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
 COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
-
-
-class Desk:
-    """An announcer and a courier for the tracking tables of this test."""
-
-    def __init__(self, slack: LocalSlack, jobs: Jobs) -> None:
-        self.slack = slack
-        self.jobs = jobs
-        self.edits_allowed = True
-        web = client(slack.bot_token, slack.api_url)
-        self.announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
-        charts = Charts(web, Throughput(jobs.engine), ES)
-        self.courier = Courier(jobs.outbox, jobs.store, jobs.cards, self.announcer, charts)
-
-    def running(self, channel: str = CHANNEL) -> Claim:
-        """A job whose card is posted and pinned."""
-        claim = self.jobs.claimed(channel_id=channel)
-        assert self.courier.deliver_due() == 1
-        return claim
-
-    def deliver(self) -> None:
-        """What waits for its next try is due now."""
-        self.jobs.run("UPDATE traspaso.outbox SET next_try_at = now()")
-        self.courier.deliver_due()
-
-    def messages(self, channel: str = CHANNEL) -> list[Message]:
-        return self.slack.user("U0ANA").messages(channel)
-
-    def replies(self, ts: str, channel: str = CHANNEL) -> list[Message]:
-        return self.slack.user("U0ANA").thread(channel, ts)[1:]
 
 
 @pytest.fixture

@@ -1,0 +1,72 @@
+"""An announcer and a courier at a local Slack, for the tracking tables of one test."""
+
+from __future__ import annotations
+
+from bot.announcer import Announcer
+from bot.charts import Charts
+from bot.courier import Courier
+from bot.i18n import translator
+from bot.jobs.lifecycle import Claim
+from bot.jobs.throughput import Throughput
+from bot.slack import client
+from dev.slack.client import LocalSlack
+from dev.slack.results import Message
+from tests.tracking import Jobs
+
+CHANNEL = "C0PAYROLL"
+ES = translator("es")
+
+
+class Desk:
+    """Delivers when it is told to, and reads what people read."""
+
+    def __init__(
+        self, slack: LocalSlack, jobs: Jobs, *, timeout_seconds: int = 10, **settings: float
+    ) -> None:
+        self.slack = slack
+        self.jobs = jobs
+        self.edits_allowed = True
+        web = client(slack.bot_token, slack.api_url, timeout_seconds=timeout_seconds)
+        self.announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
+        charts = Charts(web, Throughput(jobs.engine), ES)
+        self.courier = Courier(jobs.outbox, jobs.store, jobs.cards, self.announcer, charts, **settings)
+
+    def running(self, channel: str = CHANNEL) -> Claim:
+        """A job whose card is posted and pinned."""
+        claim = self.jobs.claimed(channel_id=channel)
+        assert self.courier.deliver_due() == 1
+        return claim
+
+    def deliver(self) -> None:
+        """What waits for its next try is due now."""
+        self.jobs.run(
+            "UPDATE traspaso.outbox SET next_try_at = now() WHERE kind NOT IN ('refresh', 'doubles')"
+        )
+        self.courier.deliver_due()
+
+    def look_after_lost_calls(self) -> None:
+        """As after the time in which Slack may still get to them."""
+        self.jobs.run("UPDATE traspaso.outbox SET next_try_at = now() WHERE kind IN ('refresh', 'doubles')")
+        self.courier.deliver_due()
+
+    def messages(self, channel: str = CHANNEL) -> list[Message]:
+        return self.slack.user("U0ANA").messages(channel)
+
+    def replies(self, ts: str, channel: str = CHANNEL) -> list[Message]:
+        return self.slack.user("U0ANA").thread(channel, ts)[1:]
+
+    def endings(self, job_id: int) -> list[Message]:
+        """What the requester can read about the end of the job, in the channel and in person."""
+        found = []
+        for channel in (CHANNEL, "D0ANA"):
+            for message in self.messages(channel):
+                found.append(message)
+                if message.reply_count:
+                    found += self.replies(message.ts, channel)
+        wanted = f"ending-{self.jobs.see(job_id).attempt}-"
+        payloads = [(each, (each.metadata or {}).get("event_payload") or {}) for each in found]
+        return [
+            each
+            for each, payload in payloads
+            if payload.get("job") == str(job_id) and str(payload.get("part")).startswith(wanted)
+        ]
