@@ -358,7 +358,11 @@ def test_a_command_in_a_conversation_of_people_names_a_channel_that_the_bot_can_
         (web.conversations_open, {}),
     ]:
         assert error_of(call, channel=channel, **args) == "channel_not_found"
-    assert channel not in [each["id"] for each in web.conversations_list(types="im")["channels"]]
+    before = office.slack.set_scopes([*office.slack.ask("info")["scopes"], "im:read", "channels:join"])
+    assert error_of(web.conversations_join, channel=channel) == "channel_not_found"
+    known = [each["id"] for each in web.conversations_list(types="im")["channels"]]
+    office.slack.set_scopes(before)
+    assert channel not in known
     assert use(str(body["response_url"]), "Only this way").status_code == 200
     assert office.ana.messages(channel)[-1].text == "Only this way"
 
