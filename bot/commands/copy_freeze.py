@@ -9,6 +9,7 @@ from slack_bolt import Ack, App, Respond
 
 from bot.commands import parsing, suggesting
 from bot.commands.surface import Surface, answer_with, user_of
+from bot.groups import PRESS
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
 from bot.jobs.statuses import Status
@@ -44,7 +45,7 @@ class CopyFreeze:
         words, names = parsing.words(text), self._surface.copy_names
         if words and text.lower() != suggesting.OFF and not suggesting.is_reason(words, names):
             return freezing.no_reason(text, t, suggesting.meant(words, names, COMMAND))
-        if refusal := self._surface.refusal_to_use(COMMAND, user_id, t, anew=True):
+        if refusal := self._surface.refusal_to_use(COMMAND, user_id, t, PRESS):
             return refusal
         requester = self._surface.people.requester(team_id, user_id)
         if text.lower() == suggesting.OFF:

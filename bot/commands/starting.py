@@ -14,6 +14,7 @@ from uuid import uuid4
 from bot.commands.surface import Surface
 from bot.config_file import CopySection
 from bot.errors import AlreadyRunning, Frozen
+from bot.groups import PRESS
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
 from bot.jobs.store import Request
@@ -80,7 +81,7 @@ class Starting:
         copy = surface.copy_named(offer.copy_name)
         if copy is None:
             return answers.unknown_copy(offer.copy_name, surface.copy_names, t)
-        if refusal := surface.refusal_to_run(COMMAND, user_id, copy, t, anew=True):
+        if refusal := surface.refusal_to_run(COMMAND, user_id, copy, t, PRESS):
             return refusal
         if used := surface.store.by_key(offer.key):
             return answers.pressed_before(used, surface.announcer.link(used), t)

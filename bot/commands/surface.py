@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from bot.announcer import Announcer
 from bot.commands.comparisons import Comparisons
 from bot.config_file import CopySection, File
+from bot.groups import LOOK, PRESS, Age
 from bot.i18n import Translator
 from bot.jobs.approvals import Approvals
 from bot.jobs.failure import failure_of
@@ -93,31 +94,26 @@ class Surface:
         return self._refused(command, user_id, verdicts[0], self.file.copies[0], t)
 
     def refusal_to_run(
-        self, command: str, user_id: str, copy: CopySection, t: Translator, *, anew: bool = False
+        self, command: str, user_id: str, copy: CopySection, t: Translator, age: Age = LOOK
     ) -> Message | None:
-        """Why this person may not use the command for this copy; None where they may.
-
-        ``anew``: ask Slack, now.
-        """
-        verdict = self.permissions.may_run(user_id, copy, anew=anew)
+        """Why this person may not use the command for this copy; None where they may."""
+        verdict = self.permissions.may_run(user_id, copy, age)
         return None if verdict.allowed else self._refused(command, user_id, verdict, copy, t)
 
-    def refusal_to_use(
-        self, command: str, user_id: str, t: Translator, *, anew: bool = False
-    ) -> Message | None:
+    def refusal_to_use(self, command: str, user_id: str, t: Translator, age: Age = LOOK) -> Message | None:
         """The same for what concerns no copy in particular: it is for whoever may run any."""
-        verdict = self.permissions.may_use(user_id, anew=anew)
+        verdict = self.permissions.may_use(user_id, age)
         return None if verdict.allowed else self._refused(command, user_id, verdict, None, t)
 
     def refusal_of_press(self, job: JobSnapshot, user_id: str, t: Translator) -> Message | None:
-        """Why this person may press no button of the job's card; None where they may. Asked anew.
+        """Why this person may press no button of the job's card; None where they may.
 
         Of a copy that the configuration doesn't have nobody knows who may run it: nobody may.
         """
         copy = self.copy_named(job.copy_name)
         if copy is None:
             return answers.copy_not_configured(job, t)
-        return self.refusal_to_run(naming.COPY_COMMAND, user_id, copy, t, anew=True)
+        return self.refusal_to_run(naming.COPY_COMMAND, user_id, copy, t, PRESS)
 
     @staticmethod
     def _refused(

@@ -1,7 +1,8 @@
 """Whether a job may still start when a worker takes it: who asked for it may have lost the permission.
 
-Only Slack's clear no counts. Where Slack doesn't answer, the check at the press does: Slack never fails
-a copy.
+Only Slack's clear no counts, and only one that is younger than the press. Where Slack doesn't answer, the
+check at the press does: Slack never fails a copy. All processes share 20 looks a minute, so a press of a
+moment ago isn't asked about again.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import logging
 
 from bot.config_file import CopySection
+from bot.groups import PRESS, Age
 from bot.jobs.failure import Failure
 from bot.jobs.lifecycle import Claim
-from bot.jobs.snapshot import SHELL
+from bot.jobs.snapshot import SHELL, JobSnapshot
 from bot.jobs.store import JobStore
 from bot.permissions import Permissions
 
@@ -19,6 +21,11 @@ log = logging.getLogger(__name__)
 
 #: Events of presses that set a job going again.
 PRESSES = {"resumed", "retried", "confirmed"}
+
+#: So long ago, in seconds, the press itself was the check.
+JUST_PRESSED = 10.0
+#: How old an answer may be that lets a job through.
+ADMISSION = Age(30.0, 30.0)
 
 
 class Admission:
@@ -33,9 +40,14 @@ class Admission:
         """Why the job must not start; None where it may."""
         job = self._store.snapshot(claim.job_id)
         copy = self._copies.get(claim.copy_name)
-        if job is None or copy is None or job.requester_team == SHELL or self._has_begun(claim):
+        if job is None or copy is None or job.requester_team == SHELL:
             return None
-        verdict = self._permissions.may_run(job.requester_id, copy, anew=True)
+        if _was_just_pressed(job) or self._has_begun(claim):
+            return None
+        verdict = self._permissions.may_run(job.requester_id, copy, ADMISSION)
+        if not verdict.allowed and verdict.reason is None:
+            # That may be from before the press, which Slack was asked about, too.
+            verdict = self._permissions.may_run(job.requester_id, copy, PRESS)
         if verdict.allowed:
             return None
         if verdict.reason is not None:
@@ -52,3 +64,7 @@ class Admission:
         # A press before the first attempt is older than the check that was made then.
         kinds = {event.kind for event in self._store.events(claim.job_id) if event.attempt}
         return bool(kinds & PRESSES or self._store.chunks(claim.job_id))
+
+
+def _was_just_pressed(job: JobSnapshot) -> bool:
+    return (job.now - job.created_at).total_seconds() < JUST_PRESSED

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from bot.config_file import CopySection, File, SlackSection
+from bot.groups import FAILED_SECONDS, LOOK, PRESS
 from bot.i18n import translator
 from bot.messages.blocks import Message
 from bot.people import People
-from bot.permissions import CACHE_SECONDS, Permissions
+from bot.permissions import Permissions
 from bot.slack import client
 from dev.slack.client import LocalSlack
 from tests.services import surface_of
@@ -24,6 +26,11 @@ def permissions(slack: LocalSlack, clock: Clock | None = None, **section: Any) -
     section = section or {"admin_groups": ["S0ADMINS"]}
     web = client(slack.bot_token, slack.api_url)
     return Permissions(web, SlackSection(**section), clock=clock or Clock())
+
+
+def looks(slack: LocalSlack) -> int:
+    """How often Slack was asked who is in a group."""
+    return len(slack.calls("usergroups.users.list"))
 
 
 def test_members_may_copy_and_others_are_told_whom_to_ask(slack: LocalSlack) -> None:
@@ -40,21 +47,105 @@ def test_a_group_may_be_named_by_its_handle(slack: LocalSlack, handle: str) -> N
     assert asked.may_use("U0CARLA").groups == ["@liquidation-admins"]
 
 
-def test_slack_is_asked_once_a_minute_and_whenever_something_is_to_be_started(slack: LocalSlack) -> None:
+def test_a_look_rests_on_an_answer_of_the_last_minute_and_a_press_on_one_of_the_last_seconds(
+    slack: LocalSlack,
+) -> None:
     clock = Clock()
     asked = permissions(slack, clock)
     for _ in range(30):
         assert asked.may_use("U0ANA").allowed
-        assert not asked.may_use("U0CARLA").allowed
-    assert len(slack.calls("usergroups.users.list")) == 1
+        assert not asked.may_use("U0CARLA", PRESS).allowed
+    assert looks(slack) == 1
     slack.remove_from_group("U0ANA")
+    clock.now += PRESS.most
     assert asked.may_use("U0ANA").allowed
-    assert not asked.may_use("U0ANA", anew=True).allowed
+    assert not asked.may_use("U0ANA", PRESS).allowed
     assert not asked.may_use("U0ANA").allowed
     slack.add_to_group("U0ANA")
-    clock.now += CACHE_SECONDS
+    clock.now += LOOK.most
     assert asked.may_use("U0ANA").allowed
-    assert len(slack.calls("usergroups.users.list")) == 3
+    assert looks(slack) == 3
+
+
+def test_presses_for_a_minute_on_end_stay_below_what_slack_allows(slack: LocalSlack) -> None:
+    clock = Clock()
+    asked = permissions(slack, clock)
+    for _ in range(240):
+        assert asked.may_use("U0ANA", PRESS).allowed
+        clock.now += 0.25
+    assert looks(slack) == 15
+
+
+@pytest.mark.parametrize("group", ["S0ADMINS", "@liquidation-admins"])
+def test_all_who_press_at_once_share_one_look(slack: LocalSlack, group: str) -> None:
+    asked = permissions(slack, admin_groups=[group])
+    slack.fault("usergroups.users.list", delay=0.5)
+    with ThreadPoolExecutor(24) as pool:
+        presses = [pool.submit(asked.may_use, user, PRESS) for user in ["U0ANA", "U0CARLA"] * 12]
+        assert [press.result().allowed for press in presses] == [True, False] * 12
+    assert looks(slack) == 1
+    assert len(slack.calls("usergroups.list")) == (group != "S0ADMINS")
+
+
+def test_a_slow_look_delays_nobody_who_asks_about_another_group(slack: LocalSlack) -> None:
+    finance = SHARED.model_copy(update={"name": "finance", "allowed_groups": ("S0FINANCE",)})
+    asked = by_copy(slack, SHARED, finance)
+    slack.fault("usergroups.users.list", delay=5.0, match={"usergroup": "S0ADMINS"})
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(asked.may_run, "U0ANA", SHARED)
+        slack.wait_for(lambda: slack.faults_left() == 0)
+        asked.may_run("U0ANA", finance)
+        assert not slow.done()
+        assert slow.result().allowed
+
+
+def test_a_press_doesn_t_wait_for_a_look_that_was_begun_too_long_ago(slack: LocalSlack) -> None:
+    clock = Clock()
+    asked = permissions(slack, clock)
+    slack.fault("usergroups.users.list", delay=5.0)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(asked.may_use, "U0ANA", PRESS)
+        slack.wait_for(lambda: slack.faults_left() == 0)
+        slack.remove_from_group("U0ANA")
+        clock.now += PRESS.most
+        assert not asked.may_use("U0ANA", PRESS).allowed
+        assert not slow.done()
+
+
+def test_a_look_that_fails_is_shared_by_who_waited_and_not_believed_for_long(slack: LocalSlack) -> None:
+    clock = Clock()
+    asked = permissions(slack, clock)
+    slack.fault("usergroups.users.list", status=500, delay=0.5)
+    with ThreadPoolExecutor(24) as pool:
+        presses = [pool.submit(asked.may_use, "U0ANA", PRESS) for _ in range(24)]
+        assert {press.result().reason for press in presses} == {"internal_error"}
+    assert asked.may_use("U0ANA", PRESS).reason == "internal_error"
+    assert looks(slack) == 1
+    clock.now += FAILED_SECONDS
+    assert asked.may_use("U0ANA", PRESS).allowed
+
+
+def test_while_slack_asks_for_a_pause_it_is_left_alone_and_only_looks_rest_on_older_answers(
+    slack: LocalSlack,
+) -> None:
+    clock = Clock()
+    asked = permissions(slack, clock)
+    assert asked.may_use("U0ANA").allowed
+    clock.now += LOOK.most
+    slack.fault("usergroups.users.list", status=429, retry_after=30)
+    assert asked.may_use("U0ANA").allowed
+    for _ in range(29):
+        press = asked.may_use("U0ANA", PRESS)
+        assert (press.allowed, press.reason) == (False, "ratelimited")
+        assert asked.may_use("U0ANA").allowed
+        assert not asked.may_use("U0CARLA").allowed
+        clock.now += 1.0
+    assert looks(slack) == 2
+    clock.now += 1.0
+    assert asked.may_use("U0ANA", PRESS).allowed
+    clock.now += LOOK.in_a_pause
+    slack.fault("usergroups.users.list", status=429, retry_after=30)
+    assert asked.may_use("U0ANA").reason == "ratelimited"
 
 
 @pytest.mark.parametrize(
@@ -70,10 +161,12 @@ def test_slack_is_asked_once_a_minute_and_whenever_something_is_to_be_started(sl
 def test_nobody_gets_through_while_slack_doesn_t_say_who_is_in_the_group(
     slack: LocalSlack, trouble: dict[str, Any], reason: str
 ) -> None:
-    asked = permissions(slack)
+    clock = Clock()
+    asked = permissions(slack, clock)
     slack.fault("usergroups.users.list", **trouble)
     verdict = asked.may_use("U0ANA")
     assert (verdict.allowed, verdict.reason) == (False, reason)
+    clock.now += trouble.get("retry_after", FAILED_SECONDS)
     assert asked.may_use("U0ANA").allowed
 
 
@@ -101,9 +194,9 @@ OWN = CopySection(name="notes", source_table=TABLE, target_table=TABLE, allowed_
 SHARED = CopySection(name="items", source_table=TABLE, target_table=TABLE)
 
 
-def by_copy(slack: LocalSlack, *copies: CopySection) -> Permissions:
+def by_copy(slack: LocalSlack, *copies: CopySection, clock: Clock | None = None) -> Permissions:
     section = SlackSection(admin_groups=("S0ADMINS",))
-    return Permissions(client(slack.bot_token, slack.api_url), section, copies)
+    return Permissions(client(slack.bot_token, slack.api_url), section, copies, clock=clock or Clock())
 
 
 def test_a_copy_s_own_people_count_in_the_place_of_the_global_ones(slack: LocalSlack) -> None:
@@ -146,7 +239,10 @@ def test_a_command_without_a_copy_s_name_means_the_first_one_that_its_writer_may
     slack: LocalSlack, jobs: Jobs
 ) -> None:
     file = File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(SHARED, OWN))
-    surface = surface_of(client(slack.bot_token, slack.api_url), jobs, file=file)
+    clock = Clock()
+    web = client(slack.bot_token, slack.api_url)
+    permissions = Permissions(web, file.slack, file.copies, clock=clock)
+    surface = surface_of(web, jobs, file=file, permissions=permissions)
 
     def meant(user_id: str, name: str | None = None) -> str | None:
         found = surface.copy_meant("/copy-liquidation", name, user_id, EN)
@@ -154,6 +250,7 @@ def test_a_command_without_a_copy_s_name_means_the_first_one_that_its_writer_may
 
     slack.fault("usergroups.users.list", status=500)
     assert meant("U0CARLA") == EN("I can't check your permission now, so nothing was started.")
+    clock.now += FAILED_SECONDS
     assert meant("U0CARLA") == "notes"
     assert meant("U0ANA") == "items"
     assert meant("U0DAN") == EN("You may not use `{command}`.", command="/copy-liquidation")

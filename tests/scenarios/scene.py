@@ -17,6 +17,7 @@ import psutil
 import psycopg
 from psycopg.rows import dict_row
 
+from bot.groups import PRESS
 from bot.i18n import translator
 from dev.compare import Comparison, compare
 from dev.processes import Child
@@ -207,6 +208,27 @@ class Scene:
     def carla(self) -> Person:
         """Not an admin."""
         return self.slack.user("U0CARLA")
+
+    def leaves_the_group(self, person: Person) -> None:
+        """No press after this rests on what Slack said of the group before."""
+        self.slack.remove_from_group(person.id)
+        self.let_a_press_ask_anew()
+
+    def joins_the_group(self, person: Person) -> None:
+        """The same the other way round."""
+        self.slack.add_to_group(person.id)
+        self.let_a_press_ask_anew()
+
+    def let_a_press_ask_anew(self) -> None:
+        """What the bot has been told of the groups is too old for a press then."""
+        time.sleep(PRESS.most)
+
+    def was_pressed_a_while_ago(self, job_id: int) -> None:
+        """As if a worker took the job so late that it asks about its requester again."""
+        self.office.consulta.execute(
+            "UPDATE traspaso.copy_jobs SET created_at = created_at - interval '1 minute' WHERE id = %s",
+            [job_id],
+        )
 
     # ------------------------------------------------------------------------------------------ the data
 

@@ -74,7 +74,7 @@ def test_a_rejected_copy_ends_and_its_requester_learns_by_whom(office: Office, s
     assert ES("{user} rejected it", user="<@U0BOB>") in reply.plain
     assert not scene.card(job_id).pinned
     assert not [button for button in scene.card(job_id).buttons if button.action_id == APPROVE_ACTION]
-    scene.slack.add_to_group("U0CARLA")
+    scene.joins_the_group(scene.carla)
     try:
         scene.carla.press(card, APPROVE_ACTION, stale=True)
         in_spanish = ES("{user} has rejected job {id} already.", user="<@U0BOB>", id=job_id)
@@ -232,6 +232,7 @@ def test_who_loses_the_permission_between_the_press_and_the_start_gets_no_copy(
     scene.seed(30)
     job_id = scene.start(scene.bob)
     scene.slack.remove_from_group("U0BOB")
+    scene.was_pressed_a_while_ago(job_id)
     office.workers(1)
     job = scene.ended(job_id, "failed")
     assert job["error"]["code"] == "not_permitted"
@@ -249,6 +250,7 @@ def test_a_slack_that_doesn_t_answer_at_the_start_fails_no_copy(
     office.workers(0)
     scene.seed(30)
     job_id = scene.start(scene.bob)
+    scene.was_pressed_a_while_ago(job_id)
     scene.slack.fault("usergroups.users.list", times=None, **trouble)  # type: ignore[arg-type]
     office.workers(1)
     scene.completed(job_id)

@@ -230,7 +230,7 @@ def test_who_has_left_the_group_since_the_preview_is_refused_at_the_press(
     scene.ana.options(chooser.LIQUIDATION, str(scene.liquidation))
     scene.ana.submit({chooser.LIQUIDATION: str(scene.liquidation)})
     says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
-    scene.slack.remove_from_group("U0ANA")
+    scene.leaves_the_group(scene.ana)
     scene.ana.submit()
     says(scene, scene.ana, "<!subteam^S0ADMINS>")
     assert not scene.jobs()

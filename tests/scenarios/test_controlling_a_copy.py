@@ -186,7 +186,7 @@ def test_a_button_does_nothing_for_who_may_not_copy(scene: Scene) -> None:
         press(scene, scene.carla, job_id, CANCEL_ACTION)
         said_to(scene, scene.carla, "<!subteam^S0ADMINS>")
         # Who has left the group since the card was posted, as well.
-        scene.slack.remove_from_group("U0BOB")
+        scene.leaves_the_group(scene.bob)
         press(scene, scene.bob, job_id, PAUSE_ACTION)
         said_to(scene, scene.bob, "<!subteam^S0ADMINS>")
     scene.completed(job_id)

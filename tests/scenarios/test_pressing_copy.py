@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from bot.groups import FAILED_SECONDS
 from bot.messages import answers
 from bot.messages.preview import COPY_ACTION
 from dev.slack.client import Person
@@ -148,11 +150,11 @@ def test_who_is_not_in_the_group_is_refused_and_told_whom_to_ask(scene: Scene) -
 def test_who_has_left_the_group_since_the_command_is_refused_at_the_press(scene: Scene) -> None:
     scene.seed(20)
     offers = [scene.offer(scene.ana), scene.offer(scene.ana)]
-    scene.slack.remove_from_group("U0ANA")
+    scene.leaves_the_group(scene.ana)
     said = scene.press(scene.ana, offers[0])
     assert "<!subteam^S0ADMINS>" in said
     assert not scene.jobs()
-    scene.slack.add_to_group("U0ANA")
+    scene.joins_the_group(scene.ana)
     scene.press(scene.ana, offers[1])
     assert len(scene.jobs()) == 1
 
@@ -163,6 +165,7 @@ def test_nobody_gets_through_while_slack_doesn_t_say_who_is_in_the_group(
     scene.seed(20)
     offer = scene.offer(scene.bob)
     scene.slack.disable_usergroups("plan_upgrade_required")
+    scene.let_a_press_ask_anew()
     cannot = EN("I can't check your permission now, so nothing was started.")
     said = scene.press(scene.bob, offer)
     assert cannot in said
@@ -171,9 +174,37 @@ def test_nobody_gets_through_while_slack_doesn_t_say_who_is_in_the_group(
     for trouble in ({"error": "no_such_subteam"}, {"status": 500}, {"accept_then_drop": True}):
         scene.slack.disable_usergroups(None)
         scene.slack.fault("usergroups.users.list", **trouble)  # type: ignore[arg-type]
+        time.sleep(FAILED_SECONDS)  # a failure is believed for so long
         assert cannot in scene.ask(scene.bob, str(scene.liquidation))
     assert not scene.jobs()
+    time.sleep(FAILED_SECONDS)
     assert scene.offer(scene.bob).buttons
+
+
+def test_two_dozen_who_press_at_once_cost_one_look_at_the_group(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    numbers = range(scene.liquidation * 1000, scene.liquidation * 1000 + 24)
+    for number in numbers:
+        scene.seed(2, liquidation=number)
+        office.prod.execute(
+            "INSERT INTO liquidations VALUES (%s, %s, '2026-10-01', 'prueba', now())", [number, scene.name]
+        )
+    offers = []
+    for number in numbers:
+        _, offer = scene.type(scene.bob, f"/copy-liquidation {number}")
+        offers.append(offer)
+    scene.let_a_press_ask_anew()
+    before = len(scene.slack.calls("usergroups.users.list"))
+    with ThreadPoolExecutor(24) as pool:
+        taken = [pool.submit(scene.bob.press, offer, COPY_ACTION) for offer in offers]
+        assert all(each.result().acked for each in taken)
+    jobs = "SELECT id FROM traspaso.copy_jobs WHERE liquidation_id = ANY(%s)"
+    until(lambda: len(scene.rows(jobs, list(numbers))) == 24, 40.0, "two dozen jobs")
+    assert len(scene.slack.calls("usergroups.users.list")) - before <= 2
+    for job in scene.rows(jobs, list(numbers)):
+        scene.ended(job["id"], timeout=60.0)
+    # A worker asks at most twice a minute, about those who have waited for it.
+    assert len(scene.slack.calls("usergroups.users.list")) - before <= 4
 
 
 def shown_anew(scene: Scene, person: Person, offer: Message) -> Message:

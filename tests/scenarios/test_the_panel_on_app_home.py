@@ -76,11 +76,11 @@ def test_what_becomes_of_an_approval_on_the_panel_is_told_in_a_direct_message(
     scene.seed(1001)
     job_id = scene.start(scene.ana, "checked")
     home = scene.bob.open_home()
-    scene.slack.remove_from_group("U0BOB")
+    scene.leaves_the_group(scene.bob)
     assert scene.bob.press(home, APPROVE_ACTION, value=str(job_id)).acked
     refused = EN("You may not use `{command}`.", command="/copy-liquidation")
     scene.slack.wait_for(lambda: refused in scene.bob.messages(scene.bob.dm)[-1].plain)
-    scene.slack.add_to_group("U0BOB")
+    scene.joins_the_group(scene.bob)
     assert scene.bob.press(home, APPROVE_ACTION, value=str(job_id)).acked
     approved = EN("Approved: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
     scene.slack.wait_for(lambda: approved in scene.bob.messages(scene.bob.dm)[-1].plain)
