@@ -53,6 +53,7 @@ def main() -> int:
         permissions=slack.permissions,
         people=slack.people,
         announcer=slack.announcer,
+        replies=slack.replies,
         comparisons=Comparisons(
             parts.prod,
             parts.consulta,

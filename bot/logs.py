@@ -17,9 +17,10 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
-#: Slack tokens, the password of a URL, and that of a connection string.
+#: Slack tokens and response URLs, the password of a URL, and that of a connection string.
 _SECRETS = re.compile(
-    r"xox[a-z]-[\w-]+|xapp-[\w-]+|(?<=://)([^\s:/@]*):[^\s@]+(?=@)|(?<=password=)('[^']*'|[^\s']+)"
+    r"xox[a-z]-[\w-]+|xapp-[\w-]+|(?<=hooks\.slack\.com/)[\w/-]+"
+    r"|(?<=://)([^\s:/@]*):[^\s@]+(?=@)|(?<=password=)('[^']*'|[^\s']+)"
 )
 
 

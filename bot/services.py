@@ -29,6 +29,7 @@ from bot.jobs.throughput import Throughput
 from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions
+from bot.replies import Replies
 from bot.slack import client
 from bot.work.runner import Runner
 from copier.failure import failures_of
@@ -72,6 +73,7 @@ class Slack:
     """Everything that talks to Slack."""
 
     announcer: Announcer
+    replies: Replies
     courier: Courier
     permissions: Permissions
     people: People
@@ -107,6 +109,7 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     people = People(web, language)
     return Slack(
         announcer=announcer,
+        replies=Replies(web, announcer),
         courier=Courier(Outbox(parts.consulta), parts.store, cards, announcer, charts),
         permissions=permissions,
         people=people,

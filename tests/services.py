@@ -19,6 +19,7 @@ from bot.jobs.store import JobStore
 from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions
+from bot.replies import Replies
 from copier import Limits
 from tests.tracking import TABLE, Jobs
 
@@ -46,6 +47,7 @@ def surface_of(
         "comparisons": Comparisons(prod or consulta, consulta, Limits()),
         "panel": Panel(web, Board(consulta), announcer, permissions, people),
         "announcer": announcer,
+        "replies": Replies(web, announcer),
         "enqueue": lambda job_id: True,
         "wake_courier": lambda: None,
     }

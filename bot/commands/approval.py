@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from slack_bolt import Ack, App, Respond
+from slack_bolt import Ack, App
 
 from bot.commands import parsing
-from bot.commands.surface import Surface, answer, told, user_of
+from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
 from bot.jobs.approvals import Outcome
 from bot.messages import approval, presses, terms
@@ -31,23 +31,20 @@ class FourEyes:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
 
-    def approve(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+    def approve(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
-        self._answer(body, respond, says_yes=True)
+        self._answer(body, says_yes=True)
 
-    def reject(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+    def reject(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
-        self._answer(body, respond, says_yes=False)
+        self._answer(body, says_yes=False)
 
-    def _answer(self, body: dict[str, Any], respond: Respond, *, says_yes: bool) -> None:
+    def _answer(self, body: dict[str, Any], *, says_yes: bool) -> None:
         team_id, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
         value = str(body["actions"][0].get("value"))
-        message = told(lambda: self._decide(value, team_id, user_id, t, says_yes=says_yes), t)
-        if "response_url" in body:
-            answer(respond, message)
-        else:  # pressed on App Home
-            self._surface.tell(user_id, message)
+        reply = self._surface.replies.to(body)  # on App Home that is a direct message
+        answer_with(lambda: self._decide(value, team_id, user_id, t, says_yes=says_yes), reply, t)
 
     def _decide(self, value: str, team_id: str, user_id: str, t: Translator, *, says_yes: bool) -> Message:
         surface = self._surface

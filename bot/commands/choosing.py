@@ -20,14 +20,14 @@ from slack_sdk.errors import SlackApiError
 
 from bot.commands import parsing
 from bot.commands.starting import COMMAND, Starting
-from bot.commands.surface import Surface, told, user_of
+from bot.commands.surface import Shown, Surface, show, told, user_of
 from bot.i18n import Translator
 from bot.messages import chooser
 from bot.messages.blocks import Block, Message, View
 from bot.messages.chooser import Carried
 from bot.messages.home import NEW_ACTION
 from bot.messages.preview import Offer
-from bot.slack import CONNECTION_ERRORS, error_name, insist
+from bot.slack import CONNECTION_ERRORS, error_name
 from copier import Entry, search
 from copier.errors import CopierError
 
@@ -59,23 +59,27 @@ class Choosing:
         self._steps = ThreadPoolExecutor(STEPS, thread_name_prefix="step")
         self._searches = ThreadPoolExecutor(SEARCHES, thread_name_prefix="search")
 
-    def open(self, client: WebClient, trigger_id: str, user_id: str, carried: Carried) -> bool:
-        """Opens the modal for this person; False where Slack didn't."""
+    def open(self, client: WebClient, body: dict[str, Any], carried: Carried) -> bool:
+        """Opens the modal for whoever this payload is from; False where Slack didn't."""
+        _, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
+        waiting = chooser.wait(t("One moment…"), t)
         try:
-            opened = client.views_open(trigger_id=trigger_id, view=chooser.wait(t("One moment…"), t))
+            opened = client.views_open(trigger_id=str(body.get("trigger_id")), view=waiting)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("the modal was not opened: %s", error_name(error))
             return False
         found = told(lambda: self._choose(carried, user_id, t), t)
         view = chooser.result(found, t) if isinstance(found, Message) else found
-        self._show(client, str(opened["view"]["id"]), view)
+        if show(client, str(opened["view"]["id"]), view) is Shown.NO:
+            self._surface.replies.to(body).say(found if isinstance(found, Message) else chooser.not_shown(t))
         return True
 
     def from_home(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         ack()
-        _, user_id = user_of(body)
-        self.open(client, str(body["trigger_id"]), user_id, Carried(asks_channel=True))
+        if not self.open(client, body, Carried(asks_channel=True)):
+            _, user_id = user_of(body)
+            self._surface.replies.to(body).say(chooser.not_shown(self._surface.people.language_of(user_id)))
 
     def options(self, ack: Ack, body: dict[str, Any]) -> None:
         """The menu's lines for what was typed, within Slack's three seconds."""
@@ -117,7 +121,7 @@ class Choosing:
             return found if isinstance(found, Message) else found.card(t)
 
         waiting = chooser.wait(t("Looking at both sides…"), t)
-        self._answer(ack, client, view, waiting, lambda: chooser.look(told(look, t), carried, t))
+        self._answer(ack, client, body, look, waiting=waiting, carried=carried)
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """The preview is submitted: the same press as the card's."""
@@ -133,23 +137,45 @@ class Choosing:
 
         # Where the press asks again, the answer is another offer.
         waiting = chooser.wait(t("Starting…"), t)
-        self._answer(ack, client, view, waiting, lambda: chooser.look(told(press, t), carried, t))
+        self._answer(ack, client, body, press, waiting=waiting, carried=carried, is_press=True)
 
     def _answer(
-        self, ack: Ack, client: WebClient, view: View, waiting: View, make: Callable[[], View]
+        self,
+        ack: Ack,
+        client: WebClient,
+        body: dict[str, Any],
+        make: Callable[[], Message],
+        *,
+        waiting: View,
+        carried: Carried,
+        is_press: bool = False,
     ) -> None:
-        """Puts what ``make`` gives in the place of the view, at once or as soon as it is there."""
-        work = self._steps.submit(make)
+        """Puts what ``make`` gives in the place of the view, at once or as soon as it is there.
+
+        Where Slack doesn't show it, it is said. What became of a press also to who has closed the window.
+        """
+        _, user_id = user_of(body)
+        t = self._surface.people.language_of(user_id)
+
+        def step() -> tuple[Message, View]:
+            message = told(make, t)
+            return message, chooser.look(message, carried, t)
+
+        work = self._steps.submit(step)
         try:
-            ack(response_action="update", view=work.result(STEP_SECONDS))
+            ack(response_action="update", view=work.result(STEP_SECONDS)[1])
             return
         except TooSlow:
             ack(response_action="update", view=waiting)
         acknowledged = time.monotonic()
-        outcome = work.result()
+        message, outcome = work.result()
         # The acknowledgement takes another way than the update, and must not arrive after it.
         time.sleep(max(0.0, acknowledged + SETTLE_SECONDS - time.monotonic()))
-        self._show(client, str(view["id"]), outcome)
+        shown = show(client, str(body["view"]["id"]), outcome)
+        if shown is Shown.NO or (shown is Shown.CLOSED and is_press):
+            # An offer that is pressed elsewhere would have its card there.
+            lost = chooser.not_shown(t) if "submit" in outcome else message
+            self._surface.replies.to(body).say(lost)
 
     def _choose(self, carried: Carried, user_id: str, t: Translator) -> View | Message:
         surface = self._surface
@@ -166,13 +192,6 @@ class Choosing:
         if listed is None:
             return []
         return search(self._surface.prod, listed.catalogue, wanted, timeout_seconds=SEARCH_SECONDS)
-
-    def _show(self, client: WebClient, view_id: str, view: View) -> None:
-        try:
-            insist(lambda: client.views_update(view_id=view_id, view=view))
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            # Closed by the person in the meantime, more often than not.
-            log.info("the modal was not updated: %s", error_name(error))
 
 
 class _Values:

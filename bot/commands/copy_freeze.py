@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from slack_bolt import Ack, App, Respond
+from slack_bolt import Ack, App
 
 from bot.commands import parsing, suggesting
 from bot.commands.surface import Surface, answer_with, user_of
@@ -32,12 +32,12 @@ class CopyFreeze:
         self._surface = surface
         self._freezes = Freezes(surface.consulta)
 
-    def command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+    def command(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
         team_id, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
         text = str(body.get("text") or "").strip()
-        answer_with(lambda: self._answer_to(text, team_id, user_id, t), respond, t)
+        answer_with(lambda: self._answer_to(text, team_id, user_id, t), self._surface.replies.to(body), t)
 
     def _answer_to(self, text: str, team_id: str, user_id: str, t: Translator) -> Message:
         if parsing.asks_for_help(text):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from slack_bolt import Ack, App, Respond
+from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from bot.commands import parsing, suggesting
 from bot.commands.choosing import Choosing
 from bot.commands.starting import COMMAND, Offered, Starting
-from bot.commands.surface import Surface, answer, answer_with, user_of
+from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
 from bot.messages import answers
 from bot.messages.blocks import Message
@@ -34,27 +34,29 @@ class CopyLiquidation:
         self._starting = Starting(surface)
         self._choosing = choosing
 
-    def command(self, ack: Ack, body: dict[str, Any], respond: Respond, client: WebClient) -> None:
+    def command(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         ack()
         _, user_id = user_of(body)
         text = str(body.get("text") or "")
         if not parsing.words(text):
             carried = Carried(channel=str(body["channel_id"]))
-            if self._choosing.open(client, str(body.get("trigger_id")), user_id, carried):
+            if self._choosing.open(client, body, carried):
                 return
         t = self._surface.people.language_of(user_id)
-        answer_with(lambda: self._answer_to(text, user_id, t), respond, t)
+        answer_with(lambda: self._answer_to(text, user_id, t), self._surface.replies.to(body), t)
 
-    def confirmed(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+    def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
         team_id, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
-        answer_with(lambda: self._press(body, team_id, user_id, t), respond, t, replace=True)
+        reply = self._surface.replies.to(body)
+        answer_with(lambda: self._press(body, team_id, user_id, t), reply, t, replace=True)
 
-    def cancelled(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+    def cancelled(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
         _, user_id = user_of(body)
-        answer(respond, answers.cancelled(self._surface.people.language_of(user_id)), replace=True)
+        cancelled = answers.cancelled(self._surface.people.language_of(user_id))
+        self._surface.replies.to(body).say(cancelled, replace=True)
 
     def _answer_to(self, text: str, user_id: str, t: Translator) -> Message:
         if parsing.asks_for_help(text):

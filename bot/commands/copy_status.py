@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slack_bolt import Ack, App, Respond
+from slack_bolt import Ack, App
 
 from bot.commands import parsing, suggesting
 from bot.commands.surface import Surface, answer_with, user_of
@@ -31,11 +31,12 @@ class CopyStatus:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
 
-    def command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+    def command(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
         _, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
-        answer_with(lambda: self._answer_to(str(body.get("text") or ""), user_id, t), respond, t)
+        reply = self._surface.replies.to(body)
+        answer_with(lambda: self._answer_to(str(body.get("text") or ""), user_id, t), reply, t)
 
     def _answer_to(self, text: str, user_id: str, t: Translator) -> Message:
         surface = self._surface

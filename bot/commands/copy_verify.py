@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
-from slack_bolt import Ack, App, Respond
+from slack_bolt import Ack, App
 
 from bot.commands import parsing, suggesting
 from bot.commands.comparisons import Interrupted
-from bot.commands.surface import Surface, answer, told, user_of
+from bot.commands.surface import Surface, answer_with, told, user_of
 from bot.config_file import CopySection
 from bot.i18n import Translator
 from bot.jobs.statuses import Status
 from bot.messages import answers, naming, verdict
 from bot.messages.blocks import Message
+from bot.replies import Reply
 
 COMMAND = naming.VERIFY_COMMAND
-#: A response_url lives for 30 minutes; a result that comes later than this is sent as a direct message.
-RESPOND_SECONDS = 25 * 60.0
 
 
 def register(app: App, surface: Surface) -> None:
@@ -29,19 +26,17 @@ def register(app: App, surface: Surface) -> None:
 class CopyVerify:
     """The conversation from the command to the verdict."""
 
-    def __init__(self, surface: Surface, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, surface: Surface) -> None:
         self._surface = surface
-        self._clock = clock
 
-    def command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+    def command(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
         _, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
-        message = told(lambda: self._answer_to(str(body.get("text") or ""), user_id, respond, t), t)
-        if message is not None:
-            answer(respond, message)
+        reply = self._surface.replies.to(body)
+        answer_with(lambda: self._answer_to(str(body.get("text") or ""), user_id, reply, t), reply, t)
 
-    def _answer_to(self, text: str, user_id: str, respond: Respond, t: Translator) -> Message | None:
+    def _answer_to(self, text: str, user_id: str, reply: Reply, t: Translator) -> Message | None:
         """What keeps the comparison from beginning; None where it has begun and said so itself."""
         surface = self._surface
         names = surface.copy_names
@@ -66,13 +61,10 @@ class CopyVerify:
         live = surface.store.live_job(str(copy.target_table), liquidation_id)
         if live is not None and live.status is Status.RUNNING:
             return answers.running_already(live, surface.announcer.link(live), t)
-        self._begin(copy, liquidation_id, user_id, respond, t)
+        self._begin(copy, liquidation_id, reply, t)
         return None
 
-    def _begin(
-        self, copy: CopySection, liquidation_id: int, user_id: str, respond: Respond, t: Translator
-    ) -> None:
-        asked = self._clock()
+    def _begin(self, copy: CopySection, liquidation_id: int, reply: Reply, t: Translator) -> None:
         waited: list[bool] = []
 
         def compare() -> Message:
@@ -83,18 +75,14 @@ class CopyVerify:
 
         def work() -> None:
             if waited:
-                answer(respond, verdict.comparing(liquidation_id, t), replace=True)
-            message = told(compare, t)
-            if self._clock() - asked < RESPOND_SECONDS:
-                answer(respond, message, replace=True)
-            else:
-                self._surface.tell(user_id, message)
+                reply.say(verdict.comparing(liquidation_id, t), replace=True)
+            reply.say(told(compare, t), replace=True)
 
         # Said before the work begins, so that the verdict can't be overtaken by it.
         running = self._surface.comparisons.ahead()
         if running:
             waited.append(True)
-            answer(respond, verdict.waiting(liquidation_id, running, t))
+            reply.say(verdict.waiting(liquidation_id, running, t))
         else:
-            answer(respond, verdict.comparing(liquidation_id, t))
+            reply.say(verdict.comparing(liquidation_id, t))
         self._surface.comparisons.begin(work)

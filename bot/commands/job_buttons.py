@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from slack_bolt import Ack, App, Respond
+from slack_bolt import Ack, App
 
 from bot.commands import parsing
 from bot.commands.surface import Surface, answer_with, user_of
@@ -49,13 +49,14 @@ class JobButton:
         self._action_id = action_id
         self._deed = deed
 
-    def pressed(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+    def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
         team_id, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
         alone = bool((body.get("container") or {}).get("is_ephemeral"))
         value = str(body["actions"][0].get("value") or "")
-        answer_with(lambda: self._press(value, team_id, user_id, t, alone=alone), respond, t, replace=alone)
+        reply = self._surface.replies.to(body)
+        answer_with(lambda: self._press(value, team_id, user_id, t, alone=alone), reply, t, replace=alone)
 
     def _press(self, value: str, team_id: str, user_id: str, t: Translator, *, alone: bool) -> Message | None:
         """What to say; None where the card says it. ``alone``: pressed under an answer to this person."""

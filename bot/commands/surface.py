@@ -1,4 +1,4 @@
-"""What every conversation needs: the parts it may use, and answers that only one person sees.
+"""What every conversation needs: the parts it may use, and words for what kept it from an answer.
 
 A conversation acknowledges first, within Slack's three seconds, and asks databases afterwards.
 """
@@ -9,10 +9,11 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from slack_bolt import Respond
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
@@ -27,12 +28,13 @@ from bot.jobs.history import History
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
 from bot.messages import answers, naming
-from bot.messages.blocks import Message
+from bot.messages.blocks import Message, View
 from bot.messages.failures import explained
 from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions, Verdict
-from bot.slack import CONNECTION_ERRORS, error_name
+from bot.replies import Replies, Reply
+from bot.slack import CONNECTION_ERRORS, error_name, insist
 from copier.errors import CopierError
 from copier.failure import failures_of
 
@@ -54,6 +56,7 @@ class Surface:
     permissions: Permissions
     people: People
     announcer: Announcer
+    replies: Replies
     comparisons: Comparisons
     panel: Panel
     enqueue: Callable[[int], bool]
@@ -125,13 +128,6 @@ class Surface:
         named = copy.name if copy is not None and copy.names_its_people else None
         return answers.refused(command, verdict.groups, t, named)
 
-    def tell(self, user_id: str, message: Message) -> None:
-        """Says it in a direct message, where there is no response_url (any more)."""
-        try:
-            self.announcer.tell(user_id, message)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("an answer was not delivered to %s: %s", user_id, error_name(error))
-
     def help(self, t: Translator) -> Message:
         """How to use everything, and who may."""
         own = [
@@ -140,30 +136,13 @@ class Surface:
         return answers.help_text(self.copy_names, self.permissions.shared_names, t, own)
 
 
-def answer(respond: Respond, message: Message, *, replace: bool = False) -> None:
-    """Says it to the person who typed or pressed, and to nobody else.
-
-    A response_url takes five uses within 30 minutes; when it is used up there is nobody to tell.
-    """
-    try:
-        respond(
-            text=message.text,
-            blocks=message.blocks,
-            response_type="ephemeral",
-            replace_original=replace,
-            unfurl_links=False,
-        )
-    except (SlackApiError, *CONNECTION_ERRORS) as error:
-        log.warning("an answer was not delivered: %s", error_name(error))
-
-
 def answer_with(
-    make: Callable[[], Message | None], respond: Respond, t: Translator, *, replace: bool = False
+    make: Callable[[], Message | None], reply: Reply, t: Translator, *, replace: bool = False
 ) -> None:
     """Says what ``make`` gives, or in words what kept it from giving anything; nothing for None."""
     message = told(make, t)
     if message is not None:
-        answer(respond, message, replace=replace)
+        reply.say(message, replace=replace)
 
 
 def told(make: Callable[[], Said], t: Translator) -> Said | Message:
@@ -182,6 +161,24 @@ def told(make: Callable[[], Said], t: Translator) -> Said | Message:
         number = uuid4().hex[:8]
         log.exception("incident %s", number)
         return answers.incident(number, t)
+
+
+class Shown(Enum):
+    """What became of a view that was to take the place of one that waits."""
+
+    YES = "yes"
+    CLOSED = "closed"  # by whom it was for
+    NO = "no"
+
+
+def show(client: WebClient, view_id: str, view: View) -> Shown:
+    """Puts it in the place of the view that waits."""
+    try:
+        insist(lambda: client.views_update(view_id=view_id, view=view))
+    except (SlackApiError, *CONNECTION_ERRORS) as error:
+        log.info("a window was not updated: %s", error_name(error))
+        return Shown.CLOSED if error_name(error) == "not_found" else Shown.NO
+    return Shown.YES
 
 
 def user_of(body: dict[str, Any]) -> tuple[str, str]:

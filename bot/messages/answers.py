@@ -58,6 +58,17 @@ def unknown_job(job_id: int, t: Translator) -> Message:
     )
 
 
+def details_not_shown(job_id: int, t: Translator) -> Message:
+    """Slack didn't open the window, or left it waiting."""
+    return said(
+        t("Slack didn't show the details of job {id}.", id=job_id),
+        hint=t(
+            "Close the window if it is still open, and try again. `{command}` works without it.",
+            command=f"{STATUS_COMMAND} {job_id}",
+        ),
+    )
+
+
 def refused(command: str, groups: list[str], t: Translator, copy_name: str | None = None) -> Message:
     """The person is in none of the groups that may, for the copy named if it has groups of its own."""
     if groups:

@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 from bot.i18n import Translator
-from bot.messages.blocks import Block, Message, View, cut, option, section
+from bot.messages.blocks import Block, Message, View, cut, option, said, section
+from bot.messages.naming import COPY_COMMAND
 from bot.messages.preview import COPY_ACTION, Offer
 from copier import Entry
 
@@ -93,6 +94,17 @@ def look(card: Message, carried: Carried, t: Translator) -> View:
 def result(message: Message, t: Translator) -> View:
     """What became of the press."""
     return _modal([block for block in message.blocks if block["type"] != "actions"], t)
+
+
+def not_shown(t: Translator) -> Message:
+    """Slack didn't open the window, or showed nothing after its first step."""
+    return said(
+        t("Slack didn't show the next step, so nothing was started."),
+        hint=t(
+            "Close the window if it is still open, and try again. `{command}` works without it.",
+            command=f"{COPY_COMMAND} 42",
+        ),
+    )
 
 
 def options(entries: list[Entry], t: Translator) -> list[Block]:

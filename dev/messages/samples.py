@@ -144,6 +144,7 @@ SAMPLES = [
     Sample("buttons", "not-now", lambda t: presses.not_now(s.COMPLETED, LINK, t)),
     Sample("details", "loading", timeline.loading),
     Sample("details", "story", lambda t: timeline.details(s.COPYING, s.STORY, t)),
+    Sample("details", "not-shown", lambda t: answers.details_not_shown(17, t)),
     Sample("details", "unknown-job", lambda t: timeline.telling(answers.unknown_job(99, t), t)),
     Sample("freeze", "frozen", lambda t: freezing.frozen_now(1, 2, t)),
     Sample("freeze", "still-frozen", lambda t: freezing.still_frozen(s.FREEZE, t)),
@@ -260,6 +261,7 @@ SAMPLES = [
             preview_card(s.OFFER, s.SPEC, s.outlook(0, 9), 15, t), Carried("C0PAYROLL"), t
         ),
     ),
+    Sample("modal", "not-shown", chooser.not_shown),
     Sample("modal", "started", lambda t: chooser.result(answers.started(17, t), t)),
     # What a failure means, wherever it is told
     *(_failure(code) for code in WORDS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,13 +13,14 @@ from slack_bolt import App, BoltRequest
 from sqlalchemy import Engine, create_engine, text
 
 from bot.app import build_app
-from bot.commands.copy_verify import RESPOND_SECONDS, CopyVerify
+from bot.commands.copy_verify import CopyVerify
 from bot.commands.surface import Surface
 from bot.i18n import translator
 from bot.jobs.failure import Failure
 from bot.messages import chooser
 from bot.messages.chooser import Carried
 from bot.messages.failures import explained
+from bot.replies import RESPOND_SECONDS, Replies
 from bot.slack import client
 from dev.guard import ROOT
 from dev.slack.client import LocalSlack
@@ -122,14 +124,16 @@ def test_a_verdict_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
     prod.execute(ITEMS + "; INSERT INTO items VALUES (1, 42)")
     jobs.run(ITEMS + "; TRUNCATE items; INSERT INTO items VALUES (1, 42)")
     clock = Clock()
+    web = client(slack.bot_token, slack.api_url)
     parts = surface(slack, jobs, jobs.engine, engine(prod.url))
-    app = App(client=client(slack.bot_token, slack.api_url), token_verification_enabled=False)
 
     def later() -> float:
-        clock.now += RESPOND_SECONDS
+        clock.now += RESPOND_SECONDS / 2
         return clock.now
 
-    app.command("/copy-verify")(CopyVerify(parts, clock=later).command)
+    parts = replace(parts, replies=Replies(web, parts.announcer, clock=later))
+    app = App(client=web, token_verification_enabled=False)
+    app.command("/copy-verify")(CopyVerify(parts).command)
     assert typed(app, slack, "/copy-verify", "42") == ""
     agree = translator("en")("Both sides of liquidation {id} agree: {rows}.", id=42, rows="1 row")
     [message] = slack.wait_for(lambda: slack.user("U0BOB").messages("D0BOB"))

@@ -29,6 +29,7 @@ def line(message: str, *args: object, error: BaseException | None = None) -> str
         ("xoxe.xoxp-1-AbC", "1-AbC"),
         ("connection failed: password=hunter2 host=consulta", "hunter2"),
         ("password='hun ter2' host=consulta", "hun ter2"),
+        ("POST https://hooks.slack.com/commands/T0/1-2/AbC", "AbC"),
     ],
 )
 def test_a_secret_is_taken_out_of_a_message_an_argument_and_a_traceback(said: str, secret: str) -> None:
