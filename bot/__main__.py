@@ -47,6 +47,7 @@ def main() -> int:
         file=settings.file,
         prod=parts.prod,
         consulta=parts.consulta,
+        tracking=parts.tracking,
         store=parts.store,
         history=parts.history,
         approvals=parts.approvals,

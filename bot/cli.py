@@ -10,6 +10,7 @@ import json
 import logging
 import signal
 import sys
+import threading
 from dataclasses import asdict
 from types import FrameType
 
@@ -124,9 +125,29 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     parts = services.databases(settings)
     verdict = Verdict(as_json, shell_translator())
     limits = settings.file.work.limits
-    with told(), Copy(parts.prod, parts.consulta, chosen.spec, liquidation, limits=limits) as both:
+    over = threading.Event()
+
+    def go_on(silent: float = 0.0) -> None:
+        if over.is_set():
+            raise Stopped("the comparison was broken off; nothing was written", INTERRUPTED)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    with (
+        told(),
+        Copy(
+            parts.prod,
+            parts.consulta,
+            chosen.spec,
+            liquidation,
+            limits=limits,
+            label="traspaso verify",
+            waiting=go_on,
+        ) as both,
+    ):
         verdict.begin(both.plan())
         for comparison in both.compare():
+            go_on()
             verdict.add(comparison)
         proof = both.proof(verdict.comparisons)
         listed = settings.file.liquidations
@@ -177,7 +198,8 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
     stop = StopSwitch()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        stop.request(Stop.CANCEL)
+        # Who presses twice doesn't wait for a side that stands still.
+        stop.request(Stop.CANCEL, at_once=stop.requested is not None)
 
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)

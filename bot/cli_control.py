@@ -85,7 +85,7 @@ def freeze(reason: tuple[str, ...]) -> None:
     """Stops all copies at the end of their chunk and refuses new ones, until `traspaso unfreeze`."""
     parts = _parts()
     with told():
-        found, is_new = Freezes(parts.consulta).freeze(who(), " ".join(reason))
+        found, is_new = Freezes(parts.tracking).freeze(who(), " ".join(reason))
     words = plain(frozen_by(found, shell_translator(), bare_name))
     if not is_new:
         raise Stopped(f"frozen before this: {words}; `traspaso unfreeze` lets copies run again", FAILED)
@@ -97,7 +97,7 @@ def unfreeze() -> None:
     """Lets copies run again."""
     parts = _parts()
     with told():
-        lifted = Freezes(parts.consulta).lift(who())
+        lifted = Freezes(parts.tracking).lift(who())
     if lifted is None:
         raise Stopped("nothing is frozen", FAILED)
     click.echo(f"Copies run again; {len(lifted.waiting)} of them waited.")
@@ -115,7 +115,7 @@ def _do(job_id: int, deed: Callable[[Control, Requester], Effect]) -> None:
     parts = _parts()
     try:
         with told():
-            effect = deed(Control(parts.consulta), who())
+            effect = deed(Control(parts.tracking), who())
     except AlreadyRunning as running:
         raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
     t = shell_translator()

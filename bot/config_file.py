@@ -102,6 +102,8 @@ class WorkSection(_Section):
     preview_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     confirm_seconds: Annotated[float, Field(gt=0)] = 15 * 60
     approval_seconds: Annotated[float, Field(gt=0)] = 24 * 60 * 60
+    stop_seconds: Annotated[float, Field(gt=0)] = 3.0
+    lost_seconds: Annotated[float, Field(ge=2)] = 60.0
     lease_seconds: Annotated[float, Field(ge=2)] = 60.0
     sweep_seconds: Annotated[float, Field(gt=0)] = 5.0
     requeue_seconds: Annotated[float, Field(gt=0)] = 60.0
@@ -120,6 +122,7 @@ class WorkSection(_Section):
             rows_per_second=self.rows_per_second,
             lock_timeout_seconds=self.lock_timeout_seconds,
             standby_lag_mb=self.standby_lag_mb,
+            lost_seconds=self.lost_seconds,
         )
 
 

@@ -22,6 +22,7 @@ from bot.jobs.board import Board
 from bot.jobs.cards import Cards
 from bot.jobs.history import History
 from bot.jobs.lifecycle import Lifecycle
+from bot.jobs.limits import give_up_silent_servers, with_limits
 from bot.jobs.outbox import Outbox
 from bot.jobs.store import JobStore
 from bot.jobs.sweep import Sweep
@@ -49,10 +50,11 @@ CONNECT_ARGS = {
 
 @dataclass(frozen=True)
 class Databases:
-    """Both engines, and what lives in consulta."""
+    """Both engines, for copies; and what lives in consulta, over connections of ``tracking``."""
 
     prod: Engine
     consulta: Engine
+    tracking: Engine
     store: JobStore
     lifecycle: Lifecycle
     runner: Runner
@@ -62,7 +64,7 @@ class Databases:
 
     def check_schema(self) -> None:
         """Raises SchemaBehind where the tracking tables aren't this release's."""
-        with failures_of("consulta"), self.consulta.connect() as connection:
+        with failures_of("consulta"), self.tracking.connect() as connection:
             current = migrations.current(connection)
         if current != migrations.newest():
             raise SchemaBehind(current, migrations.newest())
@@ -84,17 +86,19 @@ def databases(settings: Settings) -> Databases:
     """Connects to nothing yet."""
     prod = _engine(settings.prod, pooled=False)
     consulta = _engine(settings.consulta, pooled=True)
+    tracking = with_limits(consulta)
     work = settings.file.work
-    lifecycle = Lifecycle(consulta, lease_seconds=work.lease_seconds, chart_seconds=work.chart_seconds)
+    lifecycle = Lifecycle(tracking, lease_seconds=work.lease_seconds, chart_seconds=work.chart_seconds)
     return Databases(
         prod=prod,
         consulta=consulta,
-        store=JobStore(consulta),
+        tracking=tracking,
+        store=JobStore(tracking),
         lifecycle=lifecycle,
         runner=Runner(prod, consulta, lifecycle, settings.file, worker=worker_name()),
-        sweep=Sweep(consulta, requeue_seconds=work.requeue_seconds, max_attempts=work.max_attempts),
-        approvals=Approvals(consulta),
-        history=History(consulta),
+        sweep=Sweep(tracking, requeue_seconds=work.requeue_seconds, max_attempts=work.max_attempts),
+        approvals=Approvals(tracking),
+        history=History(tracking),
     )
 
 
@@ -102,18 +106,18 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     """Calls Slack only when asked something."""
     web = client(settings.bot_token, settings.slack_api_url)
     language = settings.file.slack.language
-    cards = Cards(parts.consulta)
+    cards = Cards(parts.tracking)
     announcer = Announcer(web, parts.store, cards, translator(language), may_edit)
-    charts = Charts(web, Throughput(parts.consulta), translator(language))
+    charts = Charts(web, Throughput(parts.tracking), translator(language))
     permissions = Permissions(web, settings.file.slack, settings.file.copies)
     people = People(web, language)
     return Slack(
         announcer=announcer,
         replies=Replies(web, announcer),
-        courier=Courier(Outbox(parts.consulta), parts.store, cards, announcer, charts),
+        courier=Courier(Outbox(parts.tracking), parts.store, cards, announcer, charts),
         permissions=permissions,
         people=people,
-        panel=Panel(web, Board(parts.consulta), announcer, permissions, people),
+        panel=Panel(web, Board(parts.tracking), announcer, permissions, people),
     )
 
 
@@ -127,7 +131,8 @@ def _engine(url: URL | None, *, pooled: bool) -> Engine:
         raise ValueError("the settings were read without Need.DATABASES")
     # Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
     common = {"connect_args": CONNECT_ARGS, "isolation_level": "READ COMMITTED"}
-    if pooled:
-        # Threads of a worker: copies, heartbeats, tickers, courier, sweeper.
-        return create_engine(url, **common, pool_pre_ping=True, pool_size=5, max_overflow=30)
-    return create_engine(url, **common, poolclass=NullPool)
+    # Threads of a worker: copies, heartbeats, tickers, courier, sweeper.
+    pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 30} if pooled else {"poolclass": NullPool}
+    engine = create_engine(url, **common, **pool)
+    give_up_silent_servers(engine)
+    return engine

@@ -11,18 +11,19 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine, text
 
+from copier import settings
 from copier.errors import Permanent
 from copier.failure import failures_of
-from copier.session import connected
+from copier.sessions import Sessions
 
 #: Seconds between two looks while the copy is held back.
 LOOK_SECONDS = 1.0
 
-_LAG = text("""
-    SELECT count(*) FILTER (WHERE state IS NULL) AS hidden,
-           coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), replay_lsn)), 0)::float8 / 1048576 AS mb
-      FROM pg_stat_replication WHERE state IS NULL OR state IN ('streaming', 'catchup')
-""")
+_LAG = text(
+    f"SELECT {settings.LOST}, count(*) FILTER (WHERE state IS NULL) AS hidden, "  # noqa: S608 - our own words
+    "coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), replay_lsn)), 0)::float8 / 1048576 AS mb "
+    "FROM pg_stat_replication WHERE state IS NULL OR state IN ('streaming', 'catchup')"
+)
 
 Throttled = Callable[[float | None], None]
 
@@ -34,12 +35,14 @@ class Brake:
         self,
         consulta: Engine,
         limit_mb: float | None,
+        sessions: Sessions,
         *,
         throttled: Throttled,
         sleep: Callable[[float], object],
     ) -> None:
         self._consulta = consulta
         self._limit = limit_mb
+        self._sessions = sessions
         self._throttled = throttled
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -68,8 +71,12 @@ class Brake:
             return True
 
     def _lag_mb(self) -> float:
-        with failures_of("consulta"), connected(self._consulta, "consulta") as connection:
-            row = connection.execute(_LAG).one()
+        with failures_of("consulta"):
+            connection = self._sessions.open(self._consulta, "consulta")
+            try:
+                row = connection.execute(_LAG, self._sessions.values).one()
+            finally:
+                self._sessions.shut(connection)
         if row.hidden:
             raise Permanent(
                 "consulta's role may not see how far the standbys are: grant it pg_monitor, "

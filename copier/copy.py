@@ -29,15 +29,16 @@ from copier.digest import Comparison, Counted, Proof
 from copier.errors import NoUsableKey, Permanent, Side, Transient
 from copier.failure import failures_of
 from copier.fingerprint import Fingerprint
+from copier.interruptible import Waiting
 from copier.keyset import KeyRange
 from copier.names import TableName
 from copier.pace import Pace
 from copier.parallel import side_by_side
 from copier.plan import Chunk, Limits, Plan
-from copier.pump import Waiting
 from copier.ranges import RangeCursor
 from copier.same_table import refuse_same_table
-from copier.session import open_looking, run
+from copier.session import run
+from copier.sessions import Sessions
 from copier.slices import Slice, refuse_null_keys, slices
 from copier.snapshot import Snapshot
 from copier.spec import CopySpec
@@ -64,16 +65,17 @@ class Copy:
         *,
         limits: Limits | None = None,
         label: str = "traspaso",
-        waiting: Waiting = lambda: None,
+        waiting: Waiting = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
         throttled: Throttled = lambda lag_mb: None,
     ) -> None:
         """Takes the snapshot of prod and matches both tables; writes nothing.
 
-        ``waiting`` is called while a side is silent, ``sleep`` to keep a cap or to wait for a standby,
-        both in the lanes' threads; they may raise to stop, and where ``sleep`` returns something true,
-        no further range is begun. ``throttled`` is told how many MB a standby lags while the copy waits
-        for it, and None when it goes on.
+        ``waiting`` is called each second in which a side is silent, with the seconds, whatever it was asked;
+        ``sleep`` to keep a cap or to wait for a standby. Both are called in several threads and may raise to
+        stop: a statement that is waited for is then cancelled, and where the server doesn't even answer that,
+        its connection is closed. Where ``sleep`` returns something true, no further range is begun.
+        ``throttled`` is told how many MB a standby lags while it is waited for, and None afterwards.
 
         Raises:
             SchemaError: the tables don't fit.
@@ -82,10 +84,16 @@ class Copy:
         self._prod = prod
         self._consulta = consulta
         self._limits = limits or Limits()
-        self._label = label
-        self._waiting = waiting
+        self._sessions = Sessions(
+            label,
+            waiting=waiting,
+            lock_timeout_seconds=self._limits.lock_timeout_seconds,
+            lost_seconds=self._limits.lost_seconds,
+        )
         self._sleep = sleep
-        self._brake = Brake(consulta, self._limits.standby_lag_mb, throttled=throttled, sleep=sleep)
+        self._brake = Brake(
+            consulta, self._limits.standby_lag_mb, self._sessions, throttled=throttled, sleep=sleep
+        )
         self._targets: list[Target] = []
         self._plan: Plan | None = None
         self._done: dict[int, KeyRange] = {}
@@ -93,8 +101,8 @@ class Copy:
         self._readers: list[Connection] = []
         self._steps: list[Generator[Any, None, None]] = []
         self._counted: Counted | None = None
-        self._snapshot = self._moment_of(prod, "prod", spec.source_table)
         try:
+            self._snapshot = self._moment_of(prod, "prod", spec.source_table)
             self._source, self._into = self._fit(spec, liquidation_id)
             self.fingerprint = Fingerprint.of(self._source, self._into)
         except BaseException:
@@ -111,9 +119,7 @@ class Copy:
         """Finishes the ranges in hand, ends the snapshot and gives all connections back."""
         for steps in self._steps:
             steps.close()
-        self._snapshot.close()
-        for target in self._targets:
-            target.close()
+        self._sessions.close()
 
     def plan(self) -> Plan:
         """Counts the liquidation on both sides, once: in prod's snapshot, and in consulta as it is now.
@@ -223,8 +229,13 @@ class Copy:
         """An enum's label is written as it is called now, whatever the snapshot: lanes may have seen two."""
         ours = _labels(self._snapshot.table)
         if ours:
-            with failures_of("prod"), open_looking(self._prod, "prod") as connection:
-                now = _labels(read_table(connection, "prod", self._source.table))
+            with failures_of("prod"):
+                connection = self._sessions.open(self._prod, "prod", read_only=True)
+                try:
+                    self._sessions.tell(connection)
+                    now = _labels(read_table(connection, "prod", self._source.table))
+                finally:
+                    self._sessions.shut(connection)
             if now != ours:
                 raise Transient(
                     f"an enum of table {self._source.table} of prod was altered while it was copied",
@@ -257,7 +268,7 @@ class Copy:
             moment.close()
 
     def _moment_of(self, engine: Engine, side: Side, table: TableName) -> Snapshot:
-        return Snapshot(engine, side, table, lock_timeout_seconds=self._limits.lock_timeout_seconds)
+        return Snapshot(engine, side, table, self._sessions)
 
     def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[Slice, Slice]:
         source = self._snapshot.table
@@ -289,12 +300,7 @@ class Copy:
             )
 
     def _target(self, rows: Slice | None = None) -> Target:
-        target = Target(
-            self._consulta,
-            lock_timeout_seconds=self._limits.lock_timeout_seconds,
-            label=self._label,
-            rows=rows,
-        )
+        target = Target(self._consulta, self._sessions, rows)
         self._targets.append(target)
         return target
 
@@ -309,7 +315,7 @@ class Copy:
             self._into,
             known_empty=known_empty,
             hashed=hashed,
-            waiting=self._waiting,
+            waiting=self._sessions.ask,
         )
 
     def _cut(self) -> RangeCursor:

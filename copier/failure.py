@@ -12,6 +12,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from copier.errors import DatabaseFailed, Permanent, Side, Transient
+from copier.interruptible import GivenUp
 
 #: Classes (first two characters) whose errors pass by themselves.
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
@@ -34,14 +35,19 @@ REFUSED_LOGIN = (
 def failures_of(side: Side) -> Iterator[None]:
     """What a server or a connection does wrong inside is raised as `Transient` or `Permanent`.
 
-    A misuse of the driver, which has no SQLSTATE and is no lost connection, is raised as it is.
+    A misuse of the driver, which has no SQLSTATE and is no lost connection, is raised as it is; and what a
+    statement was broken off for is raised itself.
     """
     try:
         yield
     except DBAPIError as error:
+        if isinstance(error.orig, GivenUp):
+            raise error.orig.reason from error
         if isinstance(error.orig, psycopg.Error) and _is_failure(error.orig):
             raise classify(error.orig, side) from error
         raise
+    except GivenUp as error:
+        raise error.reason from error
     except psycopg.Error as error:
         if _is_failure(error):
             raise classify(error, side) from error

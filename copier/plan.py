@@ -26,7 +26,8 @@ class Limits:
     ``chunk_rows`` is the most that a chunk may have, ``chunk_seconds`` what it should take;
     ``parallel`` how many ranges are copied at once; ``rows_per_second`` caps the whole copy;
     ``lock_timeout_seconds`` is how long a chunk waits for a lock in consulta;
-    ``standby_lag_mb`` pauses the copy while a standby of consulta is that far behind.
+    ``standby_lag_mb`` pauses the copy while a standby of consulta is that far behind; ``lost_seconds`` is
+    after what silence of the client a server ends its sessions.
     """
 
     chunk_rows: int = 100_000
@@ -35,6 +36,7 @@ class Limits:
     rows_per_second: float | None = None
     lock_timeout_seconds: float = 10.0
     standby_lag_mb: float | None = None
+    lost_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

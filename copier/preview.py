@@ -21,10 +21,13 @@ from copier.catalog import Column, Table, read_table
 from copier.errors import Side, Transient
 from copier.failure import failures_of
 from copier.fingerprint import Fingerprint
+from copier.interruptible import look_limit
 from copier.names import TableName, quoted
 from copier.numbers import Number
 from copier.same_table import refuse_same_table
-from copier.session import milliseconds, open_looking, rows_as_text, run, shut
+from copier.session import rows_as_text, run
+from copier.sessions import Sessions
+from copier.settings import milliseconds
 from copier.slices import Slice, refuse_null_keys, slices
 from copier.spec import Catalogue, CopySpec
 from copier.writer import refuse_shared_keys
@@ -34,6 +37,9 @@ T = TypeVar("T")
 QUERY_CANCELED = "57014"
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
 TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
+#: What the servers' activity views show of a look.
+LABEL = "traspaso preview"
+_LOOK = text(f"{settings.of_lane(by_index=False)}, {settings.LOST}")
 #: The type that the extension lo makes of oid, as `copier.kinds` names it.
 LARGE_OBJECT = "lo of extension lo"
 
@@ -199,28 +205,31 @@ def _large_object_columns(connection: Connection, table: Table) -> tuple[str, ..
 
 
 class _Look:
-    """One read-only transaction with a statement timeout."""
+    """One read-only transaction with a statement timeout. READ COMMITTED: each statement sees what is there
+    when its locks are taken, also after a table was rewritten.
+    """
 
     def __init__(self, engine: Engine, side: Side, timeout_seconds: float) -> None:
         self._engine = engine
         self._side: Side = side
         self._timeout = milliseconds(timeout_seconds)
+        self._sessions = Sessions(LABEL, waiting=look_limit(timeout_seconds))
 
     def __enter__(self) -> _Look:
         with failures_of(self._side):
-            self.connection = open_looking(self._engine, self._side)
             try:
-                self.connection.exec_driver_sql(settings.of_lane(by_index=False))
+                self.connection = self._sessions.open(self._engine, self._side, read_only=True)
+                self.connection.execute(_LOOK, self._sessions.values)
                 self.connection.execute(
                     text("SELECT set_config('statement_timeout', :timeout, true)"), {"timeout": self._timeout}
                 )
             except BaseException:
-                shut(self.connection)
+                self._sessions.close()
                 raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        shut(self.connection)
+        self._sessions.close()
 
     def read(self, ask: Callable[[Connection], T]) -> T:
         with failures_of(self._side):

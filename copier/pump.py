@@ -12,7 +12,7 @@ sent, and the row goes on as if it had come alone.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 
 import psycopg
@@ -21,12 +21,8 @@ from psycopg.errors import error_from_result
 
 from copier.digest import Digest
 from copier.failure import failures_of
+from copier.interruptible import PATIENCE_SECONDS, Waiting, alone_with, cancel
 from copier.rowstream import BLOCK_BYTES, HashedRows, Rows
-
-#: How long one side may stay silent before `waiting` is asked, in seconds.
-PATIENCE_SECONDS = 1.0
-
-Waiting = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +45,24 @@ def pump(
     copy_in: bytes,
     *,
     hashed: bool = False,
-    waiting: Waiting = lambda: None,
+    waiting: Waiting = lambda silent: None,
 ) -> Pumped:
     """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
 
     Both connections must be inside a transaction. ``hashed`` tells that the rows are
     `HashedRows`. ``waiting`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise to
-    give up; the connections are then to be closed.
+    give up; the connections are then to be closed. No other thread may use them meanwhile.
 
     Raises:
         DatabaseFailed: of the side that failed. Where consulta refused the rows (a constraint, say),
             prod's stream was read to its end, and prod's transaction can go on.
     """
     rows = HashedRows() if hashed else Rows()
-    reader, writer = _CopyEnd(source, waiting), _CopyEnd(target, waiting)
+    with alone_with(source, waiting), alone_with(target, waiting):
+        return _pumped(_CopyEnd(source, waiting), _CopyEnd(target, waiting), copy_out, copy_in, rows)
+
+
+def _pumped(reader: _CopyEnd, writer: _CopyEnd, copy_out: bytes, copy_in: bytes, rows: Rows) -> Pumped:
     with failures_of("consulta"):
         writer.start(copy_in, pq.ExecStatus.COPY_IN)
     total = 0
@@ -147,6 +147,7 @@ class _CopyEnd:
         except (psycopg.Error, OSError):
             self._connection.close()
         except BaseException:
+            cancel(self._connection)
             self._connection.close()
             raise
 
@@ -167,8 +168,9 @@ class _CopyEnd:
 
     def _wait(self, events: int) -> int:
         self._poll.register(self._pgconn.socket, events)
+        began = time.monotonic()
         while not (ready := self._poll.poll(PATIENCE_SECONDS * 1000)):
-            self._waiting()
+            self._waiting(time.monotonic() - began)
         return ready[0][1]
 
     def _error(self, result: pq.abc.PGresult | None) -> psycopg.Error:

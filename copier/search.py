@@ -15,16 +15,25 @@ from typing import Any
 from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
+from copier import settings
 from copier.catalog import read_table
 from copier.errors import Transient
 from copier.failure import failures_of
+from copier.interruptible import look_limit
 from copier.numbers import Number
-from copier.session import milliseconds, open_looking, run, shut
+from copier.session import run
+from copier.sessions import Sessions
+from copier.settings import milliseconds
 from copier.spec import MAX_LIQUIDATION_ID, Catalogue
 
 #: Rows of the first part, and by how much each part is longer than the one before, up to the longest.
 FIRST_ROWS, GROWTH, MOST_ROWS = 5_000, 4, 200_000
 QUERY_CANCELED = "57014"
+#: How much longer the entry of exactly the wanted number may take to be found.
+EXACTLY_SECONDS = 1.0
+#: What prod's activity view shows of a search.
+LABEL = "traspaso search"
+_LOOK = text(f"SELECT {settings.LOST}, set_config('statement_timeout', :timeout, true)")
 
 #: What a letter may look like in a name.
 _VARIANTS = {"a": "aáàâäã", "e": "eéèêë", "i": "iíìîï", "o": "oóòôöõ", "u": "uúùûü", "n": "nñ", "c": "cç"}
@@ -51,16 +60,20 @@ def search(
     """
     deadline = time.monotonic() + timeout_seconds
     words = wanted.split()
+    sessions = Sessions(LABEL, waiting=look_limit(timeout_seconds))
     with failures_of("prod"):
-        connection = open_looking(prod, "prod")
         try:
+            connection = sessions.open(prod, "prod", read_only=True)
+            # That very number is looked for all the same, be the time however short.
+            timeout = milliseconds(timeout_seconds + EXACTLY_SECONDS)
+            connection.execute(_LOOK, {**sessions.values, "timeout": timeout})
             columns = _columns(connection, catalogue)
             found = _exactly(connection, columns, wanted.strip())
             known = {entry.id for entry in found}
             reading = _Reading(connection, columns, words, limit, deadline)
             return [*found, *(each for each in reading.entries() if each.id not in known)][:limit]
         finally:
-            shut(connection)
+            sessions.close()
 
 
 @dataclass(frozen=True, slots=True)

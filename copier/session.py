@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from copier.errors import EncodingUnknown, Side, Transient
 from copier.names import TableName
+from copier.settings import milliseconds
 
 #: What a server says of what can't be locked: a materialized view or a foreign table, a table of which the
 #: role may read only some columns, or one that isn't there.
@@ -25,37 +26,36 @@ def connected(engine: Engine, side: Side) -> Connection:
         raise EncodingUnknown(side) from error
 
 
-def open_read_only(engine: Engine, side: Side) -> Connection:
-    """A connection whose transaction is REPEATABLE READ, READ ONLY."""
-    connection = connected(engine, side)
-    return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-
-
-def open_looking(engine: Engine, side: Side) -> Connection:
-    """A connection for a look that writes nothing: READ COMMITTED, so that each statement sees what is there
-    when its locks are taken, also after a table was rewritten.
-    """
-    connection = connected(engine, side)
-    return connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
-
-
 def lock_for_reading(
-    connection: Connection, side: Side, table: TableName, *, lock_timeout_seconds: float
+    connection: Connection,
+    side: Side,
+    table: TableName,
+    *,
+    label: str,
+    lost_after: str,
+    lock_timeout_seconds: float,
 ) -> bool:
     """Takes a reader's lock on the table, its partitions, and what a view reads, until the transaction ends.
 
     Neither this nor what is sent with it takes a snapshot, so that the snapshot can be taken afterwards: one
     that is older than a rewrite that isn't MVCC-safe would see the table empty
-    (https://www.postgresql.org/docs/current/mvcc-caveats.html). False where the server doesn't lock it.
+    (https://www.postgresql.org/docs/current/mvcc-caveats.html). False where the server doesn't lock it. The
+    session has its ``label`` meanwhile, and is ``lost_after`` so long without a word of its client.
 
     Raises:
         Transient: somebody alters the table.
     """
     driver = driver_of(connection)
     statement = sql.SQL(
-        "SAVEPOINT traspaso_lock; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}; "
+        "SAVEPOINT traspaso_lock; SET LOCAL statement_timeout = 0; SET LOCAL application_name = {}; "
+        "SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL lock_timeout = {}; "
         "LOCK TABLE {} IN ACCESS SHARE MODE; RELEASE SAVEPOINT traspaso_lock"
-    ).format(sql.Literal(milliseconds(lock_timeout_seconds)), table.identifier)
+    ).format(
+        sql.Literal(label),
+        sql.Literal(lost_after),
+        sql.Literal(milliseconds(lock_timeout_seconds)),
+        table.identifier,
+    )
     try:
         driver.execute(statement)
     except psycopg.Error as error:
@@ -91,11 +91,6 @@ def rows_as_text(connection: Connection, statement: sql.Composable) -> list[tupl
         tuple(result.get_value(row, place).decode() for place in range(result.nfields))
         for row in range(result.ntuples)
     ]
-
-
-def milliseconds(seconds: float) -> str:
-    """A timeout as PostgreSQL writes it; never zero, which would mean no timeout."""
-    return f"{max(1, round(seconds * 1000))}ms"
 
 
 def rendered(statement: sql.Composable, connection: Connection) -> str:

@@ -18,7 +18,8 @@ from copier.catalog import Table, read_table
 from copier.errors import Permanent, Side, Transient
 from copier.failure import failures_of
 from copier.names import TableName
-from copier.session import lock_for_reading, milliseconds, open_read_only, run, shut
+from copier.session import run
+from copier.sessions import Sessions
 from copier.slices import Slice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
@@ -36,9 +37,7 @@ class Snapshot:
     table: Table
     as_of: datetime
 
-    def __init__(
-        self, engine: Engine, side: Side, table: TableName, *, lock_timeout_seconds: float = 10.0
-    ) -> None:
+    def __init__(self, engine: Engine, side: Side, table: TableName, sessions: Sessions) -> None:
         """Connects, locks the table for reading and takes the snapshot.
 
         Raises:
@@ -46,8 +45,7 @@ class Snapshot:
             DatabaseFailed: the side can't be reached, or somebody alters the table.
         """
         self._engine = engine
-        self._lock_timeout = lock_timeout_seconds
-        self._values = {"lock_timeout": milliseconds(lock_timeout_seconds)}
+        self._sessions = sessions
         self.side: Side = side
         self._connections: list[Connection] = []
         try:
@@ -80,14 +78,14 @@ class Snapshot:
 
     def close(self) -> None:
         for connection in self._connections:
-            shut(connection)
+            self._sessions.shut(connection)
         self._connections.clear()
 
     def _taken(self, name: TableName) -> Connection:
         for _ in range(TRIES):
             connection = self._open()
-            locked = lock_for_reading(connection, self.side, name, lock_timeout_seconds=self._lock_timeout)
-            row = connection.execute(text(settings.SNAPSHOT), self._values).one()
+            locked = self._sessions.lock_for_reading(connection, self.side, name)
+            row = connection.execute(text(settings.SNAPSHOT), self._sessions.values).one()
             self._name, self.as_of = row.name, row.as_of
             self.table = read_table(connection, self.side, name)
             if not locked:
@@ -114,7 +112,7 @@ class Snapshot:
     def _reader(self, lane: str) -> Connection:
         connection = self._open()
         self._join(connection)
-        connection.execute(text(f"{lane}, {settings.HELD}"), self._values)
+        connection.execute(text(f"{lane}, {settings.HELD}"), self._sessions.values)
         return connection
 
     def _join(self, connection: Connection) -> None:
@@ -131,6 +129,6 @@ class Snapshot:
             ) from refusal
 
     def _open(self) -> Connection:
-        connection = open_read_only(self._engine, self.side)
+        connection = self._sessions.open(self._engine, self.side, isolation="REPEATABLE READ", read_only=True)
         self._connections.append(connection)
         return connection

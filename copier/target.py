@@ -17,47 +17,30 @@ from sqlalchemy.exc import DBAPIError
 from copier import settings
 from copier.failure import failures_of
 from copier.names import TableName
-from copier.session import connected, lock_for_reading, milliseconds, shut
+from copier.sessions import Sessions
 from copier.slices import Slice
 
 #: A connection that was idle for so many seconds is asked whether it still lives.
 IDLE_SECONDS = 0.1
 IDLE_SESSION_TIMEOUT = "57P05"
 
-_CHUNK = (
-    "set_config('lock_timeout', :lock_timeout, true), "
-    "set_config('idle_in_transaction_session_timeout', :idle_timeout, true), "
-    "set_config('synchronous_commit', 'off', true), "
-    "set_config('application_name', :label, true)"
-)
+_CHUNK = f"{settings.LOST}, set_config('synchronous_commit', 'off', true)"
 
 
 class Target:
     """One connection to consulta for one lane of a copy."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        lock_timeout_seconds: float,
-        label: str,
-        rows: Slice | None = None,
-    ) -> None:
-        """Connects. ``label`` is what ``pg_stat_activity`` shows while a chunk of ``rows`` is being written.
+    def __init__(self, engine: Engine, sessions: Sessions, rows: Slice | None = None) -> None:
+        """Connects, for chunks of ``rows``.
 
         Raises:
             DatabaseFailed: consulta can't be reached.
         """
         self._engine = engine
+        self._sessions = sessions
         by_index, holds_names = (rows.has_index, rows.holds_names) if rows else (False, False)
         self._write = text(f"{settings.of_lane(by_index=by_index)}, {_CHUNK}")
         self._look = text(f"{settings.of_lane(by_index=by_index, qualified=holds_names)}, {_CHUNK}")
-        self._lock_timeout = lock_timeout_seconds
-        self._values = {
-            "lock_timeout": milliseconds(lock_timeout_seconds),
-            "idle_timeout": "15min",  # longer than any wait for prod between two statements
-            "label": label,
-        }
         with failures_of("consulta"):
             self.connection = self._connected()
         self._used = time.monotonic()
@@ -66,7 +49,7 @@ class Target:
     def transaction(self) -> Iterator[Connection]:
         """A READ COMMITTED transaction with the engine's settings, for that transaction only."""
         with self._begun() as connection:
-            connection.execute(self._write, self._values)
+            connection.execute(self._write, self._sessions.values)
             yield connection
 
     @contextmanager
@@ -77,17 +60,16 @@ class Target:
         """
         with self._begun() as connection:
             connection.exec_driver_sql(settings.ONE_MOMENT)
-            lock_for_reading(connection, "consulta", table, lock_timeout_seconds=self._lock_timeout)
-            connection.execute(self._look, self._values)
+            self._sessions.lock_for_reading(connection, "consulta", table)
+            connection.execute(self._look, self._sessions.values)
             yield connection
 
     def close(self) -> None:
-        shut(self.connection)
+        self._sessions.shut(self.connection)
 
     def _connected(self) -> Connection:
         """Whatever the role's default isolation is: lanes that share the job's row would fail each other."""
-        connection = connected(self._engine, "consulta")
-        return connection.execution_options(isolation_level="READ COMMITTED")
+        return self._sessions.open(self._engine, "consulta")
 
     @contextmanager
     def _begun(self) -> Iterator[Connection]:
@@ -109,5 +91,5 @@ class Target:
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != IDLE_SESSION_TIMEOUT:
                 raise
-            self.connection.close()
+            self._sessions.shut(self.connection)
             self.connection = self._connected()

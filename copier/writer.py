@@ -24,9 +24,10 @@ from copier.digest import Digest
 from copier.errors import KeySharedInProd, NoUsableKey, Permanent, Transient
 from copier.failure import failures_of
 from copier.finder import Finder, Found
+from copier.interruptible import Waiting
 from copier.keyset import Bound, KeyRange
 from copier.plan import Chunk, Outcome
-from copier.pump import Pumped, Waiting, pump
+from copier.pump import Pumped, pump
 from copier.session import driver_of, drop_if_unusable, rendered, run
 from copier.slices import Slice
 from copier.statements import Held

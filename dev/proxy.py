@@ -1,8 +1,8 @@
 """A network that fails on command: a TCP proxy between a client and a real server.
 
 `cut` drops the connections as a broken line does (RST), `refuse` makes the port a closed one, `stall` keeps
-connections open while nothing arrives any more, `cut_after` cuts at an exact byte. The client and the
-server are the real ones and know nothing of it.
+connections open while nothing arrives any more, `cut_after` cuts, and `stall_after` stalls, at an exact byte.
+The client and the server are the real ones and know nothing of it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Proxy:
         self._door: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._limits: dict[Direction, int] = {}
+        self._stalling: set[Direction] = set()
         self._limit_reached = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -82,8 +83,13 @@ class Proxy:
         self._limit_reached.clear()
         self._call(lambda: self._limits.__setitem__(direction, count))
 
+    def stall_after(self, count: int, direction: Direction = "received") -> None:
+        """Once: stalls, as `stall` does, when exactly so many more bytes have passed in this direction."""
+        self._call(lambda: self._stalling.add(direction))
+        self.cut_after(count, direction)
+
     def wait_until_cut(self, timeout_seconds: float = 30.0) -> bool:
-        """Whether the cut that `cut_after` asked for came about in this time."""
+        """Whether what `cut_after` or `stall_after` asked for came about in this time."""
         return self._limit_reached.wait(timeout_seconds)
 
     # -------------------------------------------------------------------------------- in the loop's thread
@@ -151,23 +157,32 @@ class Proxy:
     async def _pump(self, source: socket.socket, sink: socket.socket, direction: Direction) -> None:
         while block := await self._loop.sock_recv(source, BLOCK_BYTES):
             await self._flowing.wait()
-            limit = self._limits.get(direction)
+            limit, rest = self._limits.get(direction), b""
             if limit is not None:
-                block = block[:limit]
+                block, rest = block[:limit], block[limit:]
                 self._limits[direction] = limit - len(block)
-            await self._loop.sock_sendall(sink, block)
-            if direction == "sent":
-                self.sent_bytes += len(block)
-            else:
-                self.received_bytes += len(block)
+            await self._forward(sink, block, direction)
             if self._limits.get(direction) == 0:
                 del self._limits[direction]
                 self._limit_reached.set()
+                if direction in self._stalling:
+                    self._stalling.remove(direction)
+                    self._flowing.clear()
+                    await self._flowing.wait()
+                    await self._forward(sink, rest, direction)
+                    continue
                 for line in list(self._lines):
                     line.cancel()
                 raise ConnectionAbortedError("cut here")  # before the next block, which may be there already
         await self._flowing.wait()
         sink.shutdown(socket.SHUT_WR)
+
+    async def _forward(self, sink: socket.socket, block: bytes, direction: Direction) -> None:
+        await self._loop.sock_sendall(sink, block)
+        if direction == "sent":
+            self.sent_bytes += len(block)
+        else:
+            self.received_bytes += len(block)
 
     async def _cut(self) -> None:
         tasks = list(self._lines)

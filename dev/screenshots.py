@@ -28,6 +28,7 @@ chunk_seconds = 60
 parallel = 1
 card_seconds = 1
 lock_timeout_seconds = 60
+stop_seconds = 60
 """
 ROWS, HELD_UP_AT = 200_000, 125_000
 #: What is in place by then, as the card says it.

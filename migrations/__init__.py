@@ -5,6 +5,8 @@ Two releases that migrate at the same moment wait for each other by an advisory 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -13,21 +15,22 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from copier.interruptible import ask_while_waiting
+from copier.session import driver_of
+
 #: The advisory lock of whoever migrates: the bytes of "traspaso" as a bigint.
 LOCK = int.from_bytes(b"traspaso")
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Brings the schema to ``revision``; nothing to do is fine."""
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    with _alone(engine) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
     """Takes the schema back to ``revision``. Going to ``base`` deletes every job's record."""
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    with _alone(engine) as connection:
         command.downgrade(_config(connection), revision)
 
 
@@ -39,6 +42,22 @@ def current(connection: Connection) -> str | None:
 
 def newest() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that waits for the other release, however long that takes; and so may its statements."""
+    with engine.connect() as connection:
+        driver = driver_of(connection)
+        before = ask_while_waiting(driver, None)
+        try:
+            with connection.begin():
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SET LOCAL lock_timeout = 0"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+                yield connection
+        finally:
+            ask_while_waiting(driver, before)
 
 
 def _config(connection: Connection | None = None) -> Config:

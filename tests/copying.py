@@ -83,7 +83,7 @@ class Sides:
         *,
         prod_url: str | None = None,
         consulta_url: str | None = None,
-        waiting: Callable[[], None] = lambda: None,
+        waiting: Callable[[float], None] = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
         throttled: Callable[[float | None], None] = lambda lag_mb: None,
         **limits: Any,

@@ -39,6 +39,7 @@ def surface_of(
     permissions, people = Permissions(web, file.slack, file.copies), People(web, "es")
     announcer = Announcer(web, jobs.store, jobs.cards, translator("es"), lambda: True)
     defaults: dict[str, Any] = {
+        "tracking": consulta,
         "store": JobStore(consulta),
         "history": History(consulta),
         "approvals": Approvals(consulta),

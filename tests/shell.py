@@ -21,6 +21,7 @@ chunk_rows = 1000
 parallel = 1
 chunk_seconds = 60
 lock_timeout_seconds = 60
+stop_seconds = 60
 """
 ROWS = 5_000
 PASSWORD = "hunter2-very-secret"

@@ -80,6 +80,7 @@ class Comparisons:
             liquidation_id,
             limits=self._limits,
             label="traspaso verify",
+            waiting=self._may_wait,
         ) as both:
             as_of = both.plan().as_of
             for comparison in both.compare():
@@ -99,6 +100,11 @@ class Comparisons:
             seconds=time.monotonic() - began,
             known=known,
         )
+
+    def _may_wait(self, silent: float) -> None:
+        """Asked while a side is silent."""
+        if self._over.is_set():
+            raise Interrupted
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
         """Breaks off what runs and what waits; each says so to whoever asked, if there is time for it."""

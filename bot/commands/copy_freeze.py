@@ -30,7 +30,7 @@ class CopyFreeze:
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
-        self._freezes = Freezes(surface.consulta)
+        self._freezes = Freezes(surface.tracking)
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()

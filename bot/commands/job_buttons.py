@@ -26,7 +26,7 @@ Deed = Callable[[int, Requester, Numbers | None], Effect]
 
 def register(app: App, surface: Surface) -> None:
     """Adds the buttons that do something to a job."""
-    control = Control(surface.consulta)
+    control = Control(surface.tracking)
     for action_id, deed in {
         buttons.PAUSE_ACTION: control.pause,
         buttons.RESUME_ACTION: control.resume,

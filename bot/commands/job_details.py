@@ -30,7 +30,7 @@ class JobDetails:
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
-        self._timelines = Timelines(surface.consulta)
+        self._timelines = Timelines(surface.tracking)
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """A trigger lives for three seconds: the modal comes first, what it says afterwards."""

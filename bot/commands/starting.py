@@ -139,7 +139,7 @@ class Starting:
         surface = self._surface
         if live := surface.store.live_job(str(copy.target_table), liquidation_id):
             return answers.running_already(live, surface.announcer.link(live), t)
-        freeze = Freezes(surface.consulta).active()
+        freeze = Freezes(surface.tracking).active()
         return refused_because_frozen(freeze, t) if freeze else None
 
     def _outlook(self, copy: CopySection, liquidation_id: int) -> Outlook:

@@ -50,6 +50,7 @@ class Surface:
     file: File
     prod: Engine
     consulta: Engine
+    tracking: Engine
     store: JobStore
     history: History
     approvals: Approvals

@@ -37,7 +37,7 @@ def ask(lifecycle: Lifecycle, claim: Claim, question: Question, second: SecondPe
         StaleAttempt: another worker holds the job.
         NobodyCanApprove: a second person is needed, and can't see the card.
     """
-    with lifecycle.transaction() as connection:
+    with lifecycle.transaction(claim) as connection:
         status = lifecycle.let_go(connection, claim, run_after=func.now(), error=None)
         if status is not Status.PENDING:
             return status

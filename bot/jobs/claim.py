@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.engine import Row
+from sqlalchemy.exc import DBAPIError
 
+from bot.jobs.limits import transaction
 from bot.jobs.models import CopyJob, Installation
 from bot.jobs.statuses import Approval
 from bot.jobs.terms import Terms
 from copier import CopySpec, Fingerprint
+from copier.errors import Side
+
+log = logging.getLogger(__name__)
+
+#: How long sessions that were told to end are waited for, in seconds.
+END_SECONDS = 1.0
+NOT_ALLOWED = "42501"
+_LEFT = text(
+    "SELECT pid, usename, application_name, coalesce(xact_start, backend_start) AS since "
+    "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND application_name LIKE :earlier AND application_name <> :own ORDER BY pid"
+)
+_END = text("SELECT pg_terminate_backend(:pid)")
+_ANEW = text("SELECT pg_stat_clear_snapshot()")
 
 #: What an UPDATE that claims a job has to return.
 CLAIMED: tuple[Any, ...] = (
@@ -98,15 +117,45 @@ class Claim:
         return self.fingerprint.differences(now) if self.fingerprint else []
 
 
-def end_sessions_of_earlier_attempts(engine: Engine, claim: Claim) -> None:
-    """A worker that hangs in the middle of a chunk would hold its rows' locks: end its session.
+def end_sessions_of_earlier_attempts(engine: Engine, side: Side, claim: Claim) -> None:
+    """Those that hang in the middle of something hold locks in consulta, and vacuum back in prod.
 
-    Only in this database, and of this installation: others have jobs of the same number.
+    Only in this database, and of this installation: others have jobs of the same number. One that can't be
+    ended is named in the log, for somebody who may.
     """
-    statement = text(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid() "
-        "AND application_name LIKE :earlier AND application_name <> :own"
-    )
-    with engine.begin() as connection:
-        connection.execute(statement, {"earlier": f"{claim.label_of_all}/%", "own": claim.label})
+    with transaction(engine, claim.label) as connection:
+        left = _end(connection, claim)
+        until = time.monotonic() + END_SECONDS
+        while left and time.monotonic() < until:
+            time.sleep(END_SECONDS / 10)
+            left = _left(connection, claim)
+    for session in left:
+        log.warning(
+            "%s: session %s of an earlier attempt (%s, user %s, since %s) can't be ended from here; "
+            "whoever may there: SELECT pg_terminate_backend(%s)",
+            side,
+            session.pid,
+            session.application_name,
+            session.usename,
+            session.since,
+            session.pid,
+        )
+
+
+def _end(connection: Connection, claim: Claim) -> Sequence[Row[Any]]:
+    """Those that are still there after each of them was told to end."""
+    left = _left(connection, claim)
+    for session in left:
+        try:
+            with connection.begin_nested():
+                connection.execute(_END, {"pid": session.pid})
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != NOT_ALLOWED:
+                raise
+    return _left(connection, claim) if left else left
+
+
+def _left(connection: Connection, claim: Claim) -> Sequence[Row[Any]]:
+    # Within a transaction the view shows what it has shown before.
+    connection.execute(_ANEW)
+    return connection.execute(_LEFT, {"earlier": f"{claim.label_of_all}/%", "own": claim.label}).all()

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -164,7 +164,6 @@ class Control:
             .with_for_update(of=CopyJob)
         )
         with self._engine.begin() as connection:
-            connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             user_id = ensure_user(connection, requester)  # before the job, as everywhere: no deadlock
             row = connection.execute(statement).one_or_none()
             if row is None:

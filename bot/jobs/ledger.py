@@ -105,7 +105,7 @@ class Ledger:
                 for each in self._gathered
             ]
         )
-        with self._lifecycle.transaction() as connection:
+        with self._lifecycle.transaction(self._claim) as connection:
             orders = self._lifecycle.step(
                 connection,
                 self._claim,

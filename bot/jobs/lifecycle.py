@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bot.errors import StaleAttempt
 from bot.jobs.claim import CLAIMED, Claim, end_sessions_of_earlier_attempts
 from bot.jobs.failure import Failure
+from bot.jobs.limits import transaction
 from bot.jobs.models import CopyChunk, CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Phase, Status, Wish
@@ -40,9 +41,9 @@ class Lifecycle:
         self._chart = timedelta(seconds=chart_seconds)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, claim: Claim) -> Iterator[Connection]:
         """One for a step and what belongs to it."""
-        with self._engine.begin() as connection:
+        with transaction(self._engine, claim.label) as connection:
             yield connection
 
     def claim(self, job_id: int, worker: str) -> Claim | None:
@@ -91,23 +92,23 @@ class Lifecycle:
                 return None
             claim = Claim.of(row)
             self._event(connection, claim, "claimed", worker=worker)
-        end_sessions_of_earlier_attempts(self._engine, claim)
+        end_sessions_of_earlier_attempts(self._engine, "consulta", claim)
         return claim
 
     def renew(self, claim: Claim) -> Orders:
         """Says that this worker lives, and learns what is wanted of it."""
-        with self._engine.begin() as connection:
+        with self.transaction(claim) as connection:
             return self.step(connection, claim)
 
     def brought(self, claim: Claim) -> int:
         """Rows that earlier attempts of the job have brought to consulta, less those that they removed."""
         net = func.coalesce(func.sum(CopyChunk.inserted_records - CopyChunk.deleted_records), 0)
-        with self._engine.connect() as connection:
+        with self.transaction(claim) as connection:
             return int(connection.execute(select(net).where(CopyChunk.job_id == claim.job_id)).scalar_one())
 
     def planned(self, claim: Claim, plan: Plan) -> Orders:
         """The snapshot is counted."""
-        with self._engine.begin() as connection:
+        with self.transaction(claim) as connection:
             return self.step(
                 connection,
                 claim,
@@ -118,26 +119,26 @@ class Lifecycle:
             )
 
     def verifying(self, claim: Claim) -> None:
-        with self._engine.begin() as connection:
+        with self.transaction(claim) as connection:
             self.step(connection, claim, phase=Phase.VERIFYING, verifying_since=func.now())
 
     def throttled(self, claim: Claim, lag_mb: float | None) -> None:
         """The copy waits for a standby of consulta that is so far behind; None: it goes on."""
         reason = None if lag_mb is None else {"code": "standby_lag", "mb": round(lag_mb, 1)}
-        with self._engine.begin() as connection:
+        with self.transaction(claim) as connection:
             self.step(connection, claim, throttle=reason)
 
     def completed(self, claim: Claim, proof: Proof) -> None:
         """The proof holds: the job's end and what is to be told about it are one transaction."""
         if not proof.holds:
             raise ValueError("only a proof that holds completes a job")
-        with self._engine.begin() as connection:
+        with self.transaction(claim) as connection:
             self._end(connection, claim, Status.COMPLETED, error=None, **_proof(proof))
             self._event(connection, claim, "completed", rows=proof.target.rows, digest=proof.target.hex)
 
     def failed(self, claim: Claim, failure: Failure, proof: Proof | None = None) -> None:
         """``proof`` where the job failed because it didn't hold."""
-        with self._engine.begin() as connection:
+        with self.transaction(claim) as connection:
             self._end(
                 connection,
                 claim,
@@ -150,18 +151,18 @@ class Lifecycle:
 
     def cancelled(self, claim: Claim) -> None:
         """Whoever runs the attempt has ended it for good."""
-        with self._engine.begin() as connection:
+        with self.transaction(claim) as connection:
             self._end(connection, claim, Status.CANCELLED)
             self._event(connection, claim, "cancelled")
 
     def failures(self, claim: Claim) -> int:
         """Passing errors in a row, since the last new chunk."""
-        with self._engine.connect() as connection:
+        with self.transaction(claim) as connection:
             return connection.execute(select(CopyJob.failures).where(CopyJob.id == claim.job_id)).scalar_one()
 
     def retry_later(self, claim: Claim, failure: Failure, seconds: float) -> Status:
         """A passing error: pending again, due in ``seconds``; or what somebody wants it to be."""
-        with self._engine.begin() as connection:
+        with self.transaction(claim) as connection:
             self._event(
                 connection, claim, "retry", seconds=seconds, message=failure.sentence, **failure.as_json()
             )
@@ -178,7 +179,7 @@ class Lifecycle:
 
         ``frozen`` where it stops because all copies are: then the card says so.
         """
-        with self._engine.begin() as connection:
+        with self.transaction(claim) as connection:
             status = self.let_go(connection, claim, run_after=func.now())
             if status is Status.PENDING:
                 self._event(connection, claim, "frozen" if frozen else "released")

@@ -14,6 +14,9 @@ from bot.errors import StaleAttempt
 from bot.jobs.lifecycle import Claim, Lifecycle
 from bot.jobs.wishes import Orders
 
+#: How long a beat that hangs is waited for when the attempt is over. What it does later changes nothing.
+LEAVE_SECONDS = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -47,7 +50,7 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(LEAVE_SECONDS)
 
     def check(self) -> None:
         """Called while a side is silent.

@@ -16,15 +16,17 @@ from sqlalchemy import Engine
 from bot.config_file import CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.asking import NobodyCanApprove, SecondPerson, ask
+from bot.jobs.claim import end_sessions_of_earlier_attempts
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim, Lifecycle
+from bot.jobs.limits import with_limits
 from bot.jobs.statuses import Status
 from bot.jobs.terms import Question
 from bot.permissions import who_may
 from bot.work import bound
 from bot.work.heartbeat import Heartbeat
-from bot.work.stopping import Stop, StopSwitch
+from bot.work.stopping import BrokenOff, Stop, StopSwitch, in_time
 from copier import Copy, Proof
 from copier.errors import CopierError, NotProven, Transient
 from copier.failure import failures_of
@@ -71,6 +73,7 @@ class Runner:
         self, prod: Engine, consulta: Engine, lifecycle: Lifecycle, file: File, *, worker: str
     ) -> None:
         self._prod = prod
+        self._prod_briefly = with_limits(prod)
         self._consulta = consulta
         self._lifecycle = lifecycle
         self._copies = {copy.name: copy for copy in file.copies}
@@ -91,7 +94,7 @@ class Runner:
         ``refusal`` the reason why the job must not start, None where it may. Only a consulta that can't
         be written to raises: then the lease runs out, and the sweep takes over.
         """
-        claim = self._lifecycle.claim(job_id, self._worker)
+        claim = in_time(lambda: self._lifecycle.claim(job_id, self._worker), stop.whole)
         if claim is None:
             return Ended(Outcome.NOT_OURS)
         log.info("job %s: attempt %s starts", claim.job_id, claim.attempt)
@@ -121,10 +124,19 @@ class Runner:
         if changed := claim.configured_otherwise(section.spec):
             return self._fail(claim, stop, bound.copy_changed(claim, changed))
         try:
+            if claim.attempt > 1:
+                with failures_of("prod"):
+                    end_sessions_of_earlier_attempts(self._prod_briefly, "prod", claim)
             return self._copy(claim, section, stop, heartbeat)
         except StaleAttempt:
             raise
+        except BrokenOff:
+            log.info("job %s: a side stood still, so the chunk in hand is rolled back", claim.job_id)
+            return self._stop(claim, stop)
         except Transient as error:
+            if stop.requested:  # what was broken off, or broke just now: nothing is tried again
+                log.info("job %s: %s", claim.job_id, error)
+                return self._stop(claim, stop)
             log.warning("job %s: %s", claim.job_id, error, exc_info=error)
             return self._retry(claim, stop, failure_of(error))
         except CopierError as error:
@@ -147,7 +159,7 @@ class Runner:
                 claim.liquidation_id,
                 limits=self._work.limits,
                 label=claim.label,
-                waiting=heartbeat.check,
+                waiting=lambda silent: self._may_wait(silent, stop, heartbeat),
                 sleep=stop.wait,
                 throttled=lambda lag_mb: lifecycle.throttled(claim, lag_mb),
             ) as copy,
@@ -155,21 +167,21 @@ class Runner:
             if changed := claim.made_otherwise(copy.fingerprint):
                 return self._fail(claim, stop, bound.copy_changed(claim, changed))
             plan = copy.plan()
-            brought = lifecycle.brought(claim)
+            brought = in_time(lambda: lifecycle.brought(claim), stop.whole)
             if not stop.requested and (question := bound.question(claim, section, plan, brought)):
                 return self._ask(claim, section, stop, question)
-            stop.obey(lifecycle.planned(claim, plan))
+            stop.obey(in_time(lambda: lifecycle.planned(claim, plan), stop.whole))
             if stop.requested:
-                return self._stop(claim, stop.requested)
+                return self._stop(claim, stop)
             ledger = Ledger(lifecycle, claim, stop.obey)
             self._until_stopped(copy.chunks(ledger.record), stop)
             if stop.requested:
-                return self._stop(claim, stop.requested)
-            lifecycle.verifying(claim)
+                return self._stop(claim, stop)
+            in_time(lambda: lifecycle.verifying(claim), stop.whole)
             compared = self._until_stopped(copy.compare(), stop, ledger.compared)
             ledger.settle()
             if stop.requested:
-                return self._stop(claim, stop.requested)
+                return self._stop(claim, stop)
             proof = copy.proof(compared)
             triggers = copy.blamed_triggers(proof)
         if not proof.holds:
@@ -178,6 +190,11 @@ class Runner:
             return self._fail(claim, stop, failure, proof)
         self._recorded(stop, lambda: lifecycle.completed(claim, proof))
         return Ended(Outcome.COMPLETED)
+
+    def _may_wait(self, silent: float, stop: StopSwitch, heartbeat: Heartbeat) -> None:
+        """Raises StaleAttempt or BrokenOff where a silent side isn't to be waited for."""
+        heartbeat.check()
+        stop.check(silent, self._work.stop_seconds)
 
     def _ask(self, claim: Claim, section: CopySection, stop: StopSwitch, question: Question) -> Ended:
         """Nothing is written: whoever has to answer is asked, where there is a way to."""
@@ -207,12 +224,13 @@ class Runner:
                     break
         return done
 
-    def _stop(self, claim: Claim, stop: Stop) -> Ended:
-        if stop is Stop.CANCEL:
-            self._lifecycle.cancelled(claim)
+    def _stop(self, claim: Claim, stop: StopSwitch) -> Ended:
+        if stop.requested is Stop.CANCEL:
+            self._recorded(stop, lambda: self._lifecycle.cancelled(claim))
             return Ended(Outcome.CANCELLED)
-        status = self._lifecycle.released(claim, frozen=stop is Stop.FREEZE)
-        return Ended(_let_go(status, Outcome.FROZEN if stop is Stop.FREEZE else Outcome.RELEASED))
+        frozen = stop.requested is Stop.FREEZE
+        status = self._recorded(stop, lambda: self._lifecycle.released(claim, frozen=frozen))
+        return Ended(_let_go(status, Outcome.FROZEN if frozen else Outcome.RELEASED))
 
     def _retry(self, claim: Claim, stop: StopSwitch, failure: Failure) -> Ended:
         failures = self._recorded(stop, lambda: self._lifecycle.failures(claim))
@@ -232,7 +250,7 @@ class Runner:
         while True:
             try:
                 with failures_of("consulta"):
-                    return step()
+                    return in_time(step, stop.whole)
             except Transient:
                 if time.monotonic() > deadline or stop.whole.wait(1.0):
                     raise

@@ -10,6 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.jobs.sweep import Sweep
 
+#: How long a sweep that hangs is waited for when the process ends: it is rolled back then.
+LEAVE_SECONDS = 2.0
+
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +31,7 @@ class Sweeper:
 
     def stop(self) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(LEAVE_SECONDS)
 
     def _run(self) -> None:
         while True:

@@ -14,6 +14,9 @@ from typing import Self
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
 
+#: How long a picture that hangs is waited for when the attempt is over.
+LEAVE_SECONDS = 5.0
+
 log = logging.getLogger(__name__)
 
 Show = Callable[[JobSnapshot], None]
@@ -38,7 +41,7 @@ class Ticker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(LEAVE_SECONDS)
 
     def _run(self) -> None:
         while not self._over.wait(self._every):

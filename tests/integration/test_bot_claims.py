@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
-from bot.jobs.claim import Claim
+from bot.jobs.claim import Claim, end_sessions_of_earlier_attempts
+from bot.jobs.lifecycle import Lifecycle
+from bot.jobs.limits import with_limits
 from copier import CopySpec, Fingerprint, TableName
 from tests.copying import sessions_end
 from tests.support import Database
@@ -56,6 +58,57 @@ def test_a_session_that_an_earlier_attempt_left_behind_is_ended(jobs: Jobs) -> N
             for _ in range(1000):
                 hanging.connection.driver_connection.execute("SELECT pg_sleep(0.01)")  # type: ignore[union-attr]
         hanging.invalidate()
+
+
+@pytest.fixture
+def in_prod(prod: Database) -> Iterator[Engine]:
+    engine = create_engine(prod.url.replace("postgresql://", "postgresql+psycopg://", 1))
+    yield with_limits(engine)
+    engine.dispose()
+
+
+def test_so_is_one_in_prod_when_the_next_attempt_begins(jobs: Jobs, prod: Database, in_prod: Engine) -> None:
+    second = again(jobs, jobs.claimed())
+    with psycopg.connect(prod.url, application_name=f"{second.label_of_all}/1") as hanging:
+        hanging.execute("SELECT 1")
+        end_sessions_of_earlier_attempts(in_prod, "prod", second)
+        with pytest.raises(psycopg.OperationalError):
+            hanging.execute("SELECT 1")
+
+
+def test_one_that_may_not_be_ended_is_named_in_the_log(
+    jobs: Jobs, prod: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    second = again(jobs, jobs.claimed())
+    role = f"reader_{prod.name}"
+    prod.execute(f"CREATE ROLE {role} LOGIN; GRANT pg_read_all_stats TO {role}")
+    engine = create_engine(
+        prod.url.replace("postgresql://", "postgresql+psycopg://", 1).replace("postgres@", f"{role}@")
+    )
+    label = f"{second.label_of_all}/1"
+    try:
+        with psycopg.connect(prod.url, application_name=label) as hanging:
+            hanging.execute("SELECT 1")
+            end_sessions_of_earlier_attempts(with_limits(engine), "prod", second)
+            assert hanging.execute("SELECT 1").fetchone() == (1,)
+            pid = hanging.info.backend_pid
+        [line] = [record.getMessage() for record in caplog.records]
+        for word in ("prod", label, "user postgres", "since 2", f"pg_terminate_backend({pid})"):
+            assert word in line
+    finally:
+        engine.dispose()
+        prod.execute(f"DROP ROLE {role}")
+
+
+def test_every_step_of_an_attempt_has_its_name_in_the_database(jobs: Jobs) -> None:
+    lifecycle = Lifecycle(with_limits(jobs.engine), lease_seconds=60, chart_seconds=60)
+    claim = jobs.claimed()
+    with lifecycle.transaction(claim) as connection:
+        lifecycle.step(connection, claim)
+        [name] = connection.execute(
+            text("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        ).one()
+    assert name == claim.label == f"traspaso {claim.installation} job {claim.job_id}/1"
 
 
 def test_a_session_for_a_job_of_the_same_number_elsewhere_lives_on(jobs: Jobs, elsewhere: Connection) -> None:

@@ -155,6 +155,42 @@ def test_wrong_usage_ends_with_2_before_anything_is_asked_for(arguments: str) ->
     assert "Usage:" in found.stderr
 
 
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_ends_a_copy_for_which_a_side_stands_still(shell: Shell, presses: int) -> None:
+    """Once: after stop_seconds. Twice: at once, however long those are. The rows of the chunk are gone."""
+    path = Path(shell.environment["TRASPASO_CONFIG"])
+    stop_seconds = {1: 1, 2: 600}[presses]
+    path.write_text(FILE.replace("stop_seconds = 60", f"stop_seconds = {stop_seconds}"), "utf-8")
+    with psycopg.connect(shell.sides.consulta.url) as somebody:
+        somebody.execute("INSERT INTO items VALUES (2500, 7, 0, 'in the way')")
+        process = shell.begin("copy", "42", "--json")
+        deadline = time.monotonic() + 20
+        while not shell.sides.consulta.rows("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for _ in range(presses):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)  # two signals at once are one
+        process.communicate(timeout=15)
+    assert process.returncode == 130
+    [job] = shell.jobs()
+    assert (job["status"], job["copied_records"], job["failures"]) == ("cancelled", 2000, 0)
+    assert shell.sides.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id = 42") == [(2000,)]
+
+
+def test_ctrl_c_ends_a_comparison_for_which_a_side_stands_still(shell: Shell) -> None:
+    with psycopg.connect(shell.sides.consulta.url) as somebody:
+        somebody.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+        process = shell.begin("verify", "42")
+        deadline = time.monotonic() + 20
+        while not shell.sides.consulta.rows("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=15)
+    assert (process.returncode, "broken off" in err) == (130, True)
+
+
 def test_a_copy_that_is_not_configured_is_named_with_those_that_are(shell: Shell) -> None:
     code, _, err = shell.run("copy", "42", "nosuch")
     assert code == 2

@@ -170,7 +170,7 @@ def test_a_caller_can_give_up_while_prod_is_silent(full: Sides) -> None:
 def given_up_in_the_chunk_after(finished: int, sides: Sides, silent: Database) -> None:
     """The caller is asked while the side is silent, is obeyed, and both connections end with the copy."""
 
-    def waiting() -> None:
+    def waiting(silent: float) -> None:
         raise GaveUp
 
     before = sides.consulta.rows("SELECT id FROM items WHERE note = 'old'")

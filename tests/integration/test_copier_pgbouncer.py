@@ -58,6 +58,20 @@ def test_a_whole_copy_works_behind_pgbouncer_and_no_setting_leaks(
             assert left_behind == 0
 
 
+def test_sessions_behind_pgbouncer_are_kept_alive_while_a_copy_waits(
+    sides: Sides, bouncer: PgBouncer
+) -> None:
+    """It waits a second after each chunk, and the servers end what is silent for less."""
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, g FROM generate_series(1, 300) g")
+    prod, consulta = bouncer.url("prod"), bouncer.url("consulta")
+    done = sides.copy_proven(
+        spec(), prod_url=prod, consulta_url=consulta, rows_per_second=100, lost_seconds=0.4, parallel=2
+    )
+    assert len(done.chunks) > 2
+    sides.assert_same()
+
+
 def sessions_of(connection: psycopg.Connection, database: str) -> set[int]:
     """The server processes of the pool."""
     rows = connection.execute(

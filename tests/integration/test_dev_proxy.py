@@ -125,6 +125,21 @@ def test_a_cut_comes_at_the_very_byte_it_was_ordered_for(proxy: Proxy) -> None:
     assert proxy.received_bytes == 100_000
 
 
+def test_a_line_stalls_at_the_very_byte_it_was_ordered_to_and_loses_nothing(proxy: Proxy) -> None:
+    proxy.stall_after(100_000, "received")
+    with connect(proxy) as connection:
+        connection.settimeout(10)
+        threading.Thread(target=lambda: _send(connection, bytes(300_000)), daemon=True).start()
+        assert proxy.wait_until_cut(5)
+        assert len(exactly(connection, 100_000)) == proxy.received_bytes == 100_000
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(10)
+        proxy.resume()
+        assert len(exactly(connection, 200_000)) == 200_000
+
+
 def _send(connection: socket.socket, message: bytes) -> None:
     try:
         connection.sendall(message)

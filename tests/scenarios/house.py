@@ -12,7 +12,7 @@ from dev.stack import Stack
 from .scene import CHUNK_ROWS, Office, Scene
 
 #: Small chunks of one size, one after the other, and short times; a lock is waited for as long as a
-#: test may hold it.
+#: test may hold it, also after a stop was asked for.
 WORK = f"""
 [[copies]]
 name = "notes"
@@ -43,6 +43,7 @@ chunk_rows = {CHUNK_ROWS}
 chunk_seconds = 60
 parallel = 1
 lock_timeout_seconds = 60
+stop_seconds = 60
 lease_seconds = 3
 sweep_seconds = 0.5
 requeue_seconds = 2
