@@ -20,7 +20,16 @@ from bot.jobs.cards import Cards
 from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore
-from bot.slack import CONNECTION_ERRORS, PASSING, Trouble, error_name, retry_after, says_when, trouble_of
+from bot.slack import (
+    CHANNEL_LOST,
+    CONNECTION_ERRORS,
+    PASSING,
+    Trouble,
+    error_name,
+    retry_after,
+    says_when,
+    trouble_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +55,8 @@ CHART_TRIES = 5
 CHART_CLAIM = timedelta(seconds=60)
 #: Seconds in which Slack surely shows a file that had arrived.
 FILE_SECONDS = 30.0
-#: In so many seconds a pin whose call got no answer is looked after.
-PIN_SECONDS = 1.0
+#: In so many seconds an edit or a pin that got no answer is made up for, and then as long as it may arrive.
+SOON = 1.0
 
 #: What makes up for a call of theirs that got no answer, beside the next try: Slack may still get to it.
 MADE_UP_FOR = {
@@ -201,7 +210,7 @@ class Courier:
             log.warning("job %s: %s, but the card was not edited: %s", job.id, due.kind, error_name(error))
             match trouble_of(error):
                 case Trouble.AMBIGUOUS:
-                    self._outbox.unsure(due, Kind.REFRESH)
+                    self._outbox.unsure(due, Kind.REFRESH, first=SOON)
                 case trouble if trouble in PASSING:
                     self._outbox.add(due, Kind.REFRESH, seconds=retry_after(error))
             return job
@@ -214,7 +223,7 @@ class Courier:
             log.warning("job %s: the card's pin is as it was: %s", job.id, error_name(error))
             trouble = trouble_of(error)
             if trouble is Trouble.AMBIGUOUS:
-                self._outbox.unsure(due, Kind.PIN, first=PIN_SECONDS)
+                self._outbox.unsure(due, Kind.PIN, first=SOON)
             elif trouble in PASSING or not job.status.is_live:
                 self._outbox.add(due, Kind.PIN, seconds=retry_after(error))
 
@@ -244,6 +253,8 @@ class Courier:
                 self._try_again(due, error, LONGEST_PAUSE)
             case _ if trouble in PASSING:
                 self._try_again(due, error, LONGEST_PAUSE)
+            case Kind.CARD | Kind.UPDATE if name in CHANNEL_LOST:
+                self._go_to_requester(due, job, error)
             case Kind.PIN if job.status.is_live:  # too many pins, or none allowed: it goes without
                 self._outbox.done(due, note=name)
             case Kind.PIN | Kind.LEFT if due.failing_seconds < GIVE_UP_PIN_SECONDS:

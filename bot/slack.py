@@ -63,6 +63,8 @@ PASSING = frozenset({Trouble.LATER, Trouble.AMBIGUOUS, Trouble.LOCKED_OUT})
 BLOCKS_REFUSED = frozenset(
     {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "block_mismatch"}
 )
+#: Answers to an edit that say that nobody reads the channel any more, or the bot can't write there at all.
+CHANNEL_LOST = frozenset({"channel_not_found", "is_archived", "is_inactive", "not_in_channel"})
 #: Answers that say that there is nothing (left) to pin or to unpin.
 PIN_DONE = frozenset({"already_pinned", "no_pin", "not_pinned", "message_not_found"})
 

@@ -180,7 +180,7 @@ def test_a_call_whose_fate_is_unknown_is_made_up_for_once(
             desk.jobs.lifecycle.cancelled(claim)
             desk.courier.deliver_due()
         desk.deliver()
-        desk.deliver()
+        desk.look_after_lost_calls()
         desk.slack.clear_faults()
         [card] = desk.messages()
         assert card.pinned == (step == "card")
