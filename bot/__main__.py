@@ -18,6 +18,7 @@ from bot.commands.surface import Surface
 from bot.errors import BotError
 from bot.slack import CONNECTION_ERRORS, client, error_name
 from bot.work.queue import JobQueue
+from bot.work.worker_watch import WorkerWatch
 from copier.errors import CopierError
 
 log = logging.getLogger("bot")
@@ -36,7 +37,7 @@ def main() -> int:
         signal.signal(number, lambda *_: over.set())
     try:
         settings = config.load(os.environ)
-        parts = services.databases(settings)
+        parts = services.databases(settings, services.operators(settings))
         parts.check_schema()
     except (BotError, CopierError) as error:
         log.critical("%s", error)
@@ -67,13 +68,18 @@ def main() -> int:
     )
     web = client(settings.bot_token, settings.slack_api_url)
     handler = SocketModeHandler(build_app(surface, web), settings.app_token, ping_interval=PING_SECONDS)
+    watch = WorkerWatch(parts.workers, slack.courier.wake)
+    queue.watch.start()
     slack.courier.start()
     slack.panel.start()
+    watch.start()
     connect(handler, over)
     over.wait()
     log.info("stopping")
     handler.close()  # type: ignore[no-untyped-call]
     surface.comparisons.stop()
+    watch.stop()
+    queue.watch.stop()
     slack.panel.stop()
     slack.courier.stop()
     return 0

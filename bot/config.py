@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Flag, auto
 
+import redis
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -67,6 +68,7 @@ def load(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> Settings:
         "a Redis URL, such as redis://redis:6379/0",
         ("redis://", "rediss://", "unix://"),
     )
+    read.checked_redis(redis_url)
     bot_token = read.prefixed(
         "SLACK_BOT_TOKEN",
         Need.SLACK in need,
@@ -117,6 +119,14 @@ class _Environment:
         elif wanted:
             self._lines.append(f"{name} is missing: set it to {shape}")
         return None
+
+    def checked_redis(self, url: str | None) -> None:
+        """Notes a URL that can't be read; whether it leads to a Redis that can be used is seen later."""
+        try:
+            if url is not None:
+                redis.ConnectionPool.from_url(url)
+        except ValueError:
+            self._lines.append("REDIS_URL can't be read: look at its port and at the values of its options")
 
     def database(self, name: str, wanted: bool, example: str) -> URL | None:
         shape = f"a PostgreSQL URL, such as postgresql://{example}"

@@ -46,6 +46,7 @@ class _Section(BaseModel):
 class SlackSection(_Section):
     admin_groups: tuple[str, ...] = ()
     admin_users: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
     language: Literal["es", "en"] = "es"
 
 
@@ -105,8 +106,8 @@ class WorkSection(_Section):
     stop_seconds: Annotated[float, Field(gt=0)] = 3.0
     lost_seconds: Annotated[float, Field(ge=2)] = 60.0
     lease_seconds: Annotated[float, Field(ge=2)] = 60.0
-    sweep_seconds: Annotated[float, Field(gt=0)] = 5.0
-    requeue_seconds: Annotated[float, Field(gt=0)] = 60.0
+    sweep_seconds: Annotated[float, Field(gt=0)] = 2.0
+    overdue_seconds: Annotated[float, Field(gt=0)] = 5.0
     retry_seconds: Annotated[float, Field(gt=0)] = 5.0
     max_failures: Annotated[int, Field(ge=1)] = 8
     max_attempts: Annotated[int, Field(ge=1)] = 50

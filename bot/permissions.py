@@ -106,6 +106,11 @@ def who_may(slack: SlackSection, copy: CopySection) -> list[str]:
     return [*(_shown(name) for name in people.groups), *(f"<@{user}>" for user in people.users)]
 
 
+def mentions(names: Sequence[str]) -> tuple[str, ...]:
+    """People, groups and handles as a message mentions them, whichever of them each name is."""
+    return tuple(f"<@{name}>" if _is_user(name) else _shown(name) for name in names)
+
+
 def _people_of(slack: SlackSection, copy: CopySection) -> _People:
     if copy.names_its_people:
         return _People(copy.allowed_groups, copy.allowed_users)
@@ -114,3 +119,7 @@ def _people_of(slack: SlackSection, copy: CopySection) -> _People:
 
 def _shown(name: str) -> str:
     return f"<!subteam^{name}>" if is_id(name) else f"@{name.removeprefix('@')}"
+
+
+def _is_user(name: str) -> bool:
+    return name[:1] in {"U", "W"} and name.isalnum() and name.isupper()

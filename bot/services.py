@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
@@ -27,11 +28,13 @@ from bot.jobs.outbox import Outbox
 from bot.jobs.store import JobStore
 from bot.jobs.sweep import Sweep
 from bot.jobs.throughput import Throughput
+from bot.jobs.workers import Workers
 from bot.panel import Panel
 from bot.people import People
-from bot.permissions import Permissions
+from bot.permissions import Permissions, mentions
 from bot.replies import Replies
 from bot.slack import client
+from bot.work.presence import Presence
 from bot.work.runner import Runner
 from copier.failure import failures_of
 
@@ -46,6 +49,8 @@ CONNECT_ARGS = {
     "application_name": "traspaso",
     "prepare_threshold": None,  # PgBouncer in transaction mode gives each transaction another session
 }
+# Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
+COMMON: dict[str, Any] = {"connect_args": CONNECT_ARGS, "isolation_level": "READ COMMITTED"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Databases:
     sweep: Sweep
     approvals: Approvals
     history: History
+    workers: Workers
+    presence: Presence
 
     def check_schema(self) -> None:
         """Raises SchemaBehind where the tracking tables aren't this release's."""
@@ -82,24 +89,43 @@ class Slack:
     panel: Panel
 
 
-def databases(settings: Settings) -> Databases:
-    """Connects to nothing yet."""
+def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
+    """Connects to nothing yet. ``operators`` are those whom messages mention where nobody works."""
     prod = _engine(settings.prod, pooled=False)
     consulta = _engine(settings.consulta, pooled=True)
     tracking = with_limits(consulta)
     work = settings.file.work
+    beats = create_engine(
+        consulta.url, **COMMON, pool_pre_ping=True, pool_size=1, max_overflow=0, pool_timeout=5
+    )
+    give_up_silent_servers(beats)
+    presence = Presence(Workers(with_limits(beats)))
     lifecycle = Lifecycle(tracking, lease_seconds=work.lease_seconds, chart_seconds=work.chart_seconds)
     return Databases(
         prod=prod,
         consulta=consulta,
         tracking=tracking,
-        store=JobStore(tracking),
+        store=JobStore(tracking, operators),
         lifecycle=lifecycle,
-        runner=Runner(prod, consulta, lifecycle, settings.file, worker=worker_name()),
-        sweep=Sweep(tracking, requeue_seconds=work.requeue_seconds, max_attempts=work.max_attempts),
+        runner=Runner(
+            prod,
+            consulta,
+            lifecycle,
+            settings.file,
+            worker=worker_name(),
+            worker_id=lambda: presence.worker_id,
+        ),
+        sweep=Sweep(tracking, overdue_seconds=work.overdue_seconds, max_attempts=work.max_attempts),
         approvals=Approvals(tracking),
         history=History(tracking),
+        workers=Workers(tracking),
+        presence=presence,
     )
+
+
+def operators(settings: Settings) -> tuple[str, ...]:
+    """Who runs Traspaso, as messages mention them."""
+    return mentions(settings.file.slack.operators)
 
 
 def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
@@ -117,7 +143,7 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
         courier=Courier(Outbox(parts.tracking), parts.store, cards, announcer, charts),
         permissions=permissions,
         people=people,
-        panel=Panel(web, Board(parts.tracking), announcer, permissions, people),
+        panel=Panel(web, Board(parts.tracking, parts.store), announcer, permissions, people),
     )
 
 
@@ -129,10 +155,8 @@ def worker_name() -> str:
 def _engine(url: URL | None, *, pooled: bool) -> Engine:
     if url is None:
         raise ValueError("the settings were read without Need.DATABASES")
-    # Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
-    common = {"connect_args": CONNECT_ARGS, "isolation_level": "READ COMMITTED"}
     # Threads of a worker: copies, heartbeats, tickers, courier, sweeper.
     pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 30} if pooled else {"poolclass": NullPool}
-    engine = create_engine(url, **common, **pool)
+    engine = create_engine(url, **COMMON, **pool)
     give_up_silent_servers(engine)
     return engine

@@ -16,8 +16,11 @@ from bot.courier import Courier
 from bot.errors import BotError
 from bot.jobs.statuses import Status
 from bot.work.admission import Admission
+from bot.work.direct import Direct
+from bot.work.presence import Presence
 from bot.work.queue import JobQueue
 from bot.work.runner import Ended, Outcome
+from bot.work.slots import Slots
 from bot.work.stopping import Stop, StopSwitch
 from bot.work.sweeper import Sweeper
 from bot.work.ticker import Ticker
@@ -28,14 +31,36 @@ log = logging.getLogger(__name__)
 #: What the process exits with when the settings or the databases don't let it start.
 EXIT_CONFIG = 78
 
+#: So long a shutdown waits for the chunks in hand: as long as Dramatiq does for its own threads.
+LONGEST_CHUNK_SECONDS = 600.0
+
 
 class Background(Middleware):
     """Starts what runs beside the actors, and passes a shutdown on to the running copies."""
 
-    def __init__(self, stop: StopSwitch, sweeper: Sweeper, courier: Courier) -> None:
+    def __init__(
+        self,
+        *,
+        stop: StopSwitch,
+        slots: Slots,
+        presence: Presence,
+        queue: JobQueue,
+        sweeper: Sweeper,
+        direct: Direct,
+        courier: Courier,
+    ) -> None:
         self._stop = stop
+        self._slots = slots
+        self._presence = presence
+        self._queue = queue
         self._sweeper = sweeper
+        self._direct = direct
         self._courier = courier
+
+    def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
+        self._presence.start(takes_jobs=True)
+        self._queue.watch.start()
+        self._slots.open(worker.worker_threads)
 
     def after_worker_boot(self, broker: object, worker: object) -> None:
         self._courier.start()
@@ -46,7 +71,10 @@ class Background(Middleware):
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
         self._sweeper.stop()
+        self._direct.join(LONGEST_CHUNK_SECONDS)
         self._courier.stop()
+        self._queue.watch.stop()
+        self._presence.stop()
 
 
 def boot() -> None:
@@ -54,7 +82,7 @@ def boot() -> None:
     logs.set_up()
     try:
         settings = config.load(os.environ)
-        parts = services.databases(settings)
+        parts = services.databases(settings, services.operators(settings))
         parts.check_schema()
     except (BotError, CopierError) as error:
         log.critical("%s", error)
@@ -62,11 +90,18 @@ def boot() -> None:
     stop = StopSwitch()
     work = settings.file.work
 
+    def message(job_id: int) -> None:
+        """What a message of the queue asks for."""
+        if not slots.wait_for_one(stop):
+            queue.put(job_id)  # for a worker that stays: here it would be released after a chunk
+            return
+        try:
+            perform(job_id)
+        finally:
+            slots.give_back()
+
     def perform(job_id: int) -> None:
         try:
-            if stop.requested:
-                queue.put(job_id)  # for a worker that stays: here it would be released after a chunk
-                return
             ended = parts.runner.run(
                 job_id,
                 stop,
@@ -93,10 +128,29 @@ def boot() -> None:
         # No ticker lives between two attempts: the card says once what the job waits for.
         slack.announcer.progress(job)
 
-    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=perform)
+    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=message)
     slack = services.slack(settings, parts, queue.may_edit)
     admission = Admission(parts.store, slack.permissions, settings.file.copies)
-    sweeper = Sweeper(parts.sweep, queue.put, every_seconds=work.sweep_seconds)
-    queue.broker.add_middleware(Background(stop, sweeper, slack.courier))
+    slots = Slots(freed=lambda: sweeper.has_room())  # noqa: PLW0108 - there is no sweeper yet
+    direct = Direct(slots, perform, stop)
+    sweeper = Sweeper(
+        parts.sweep,
+        queue.put,
+        direct.take,
+        room=lambda: slots.free,
+        own=lambda: parts.presence.unbroken,
+        every_seconds=work.sweep_seconds,
+    )
+    queue.broker.add_middleware(
+        Background(
+            stop=stop,
+            slots=slots,
+            presence=parts.presence,
+            queue=queue,
+            sweeper=sweeper,
+            direct=direct,
+            courier=slack.courier,
+        )
+    )
     dramatiq.set_broker(queue.broker)
     gc.freeze()  # what is imported stays: no collection in the middle of a copy has to walk it

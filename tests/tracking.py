@@ -17,6 +17,7 @@ from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import JobStore, Request, Requester
 from bot.jobs.sweep import Sweep, Swept
+from bot.jobs.workers import Unbroken, Workers
 from copier import Chunk, Comparison, CopySpec, Counted, Counts, Digest, Plan, Proof, TableName
 from copier.keyset import KeyRange
 from tests.support import Database
@@ -51,10 +52,24 @@ class Jobs:
         self.outbox = Outbox(self.engine)
         self.control = Control(self.engine)
         self.freezes = Freezes(self.engine)
+        self.workers = Workers(self.engine)
 
     def empty(self) -> None:
         """As before the first job, but for the numbers."""
-        self.run("TRUNCATE traspaso.users, traspaso.copy_jobs CASCADE")
+        self.run("TRUNCATE traspaso.users, traspaso.copy_jobs, traspaso.workers CASCADE")
+        self.somebody_works()
+
+    def somebody_works(self, takes_jobs: bool = True, **since: float) -> int:
+        """A worker that goes on living, or that was last heard of so many ``seconds`` ago; its number."""
+        worker_id, _ = self.workers.begin("host", 1, "0.1.0", takes_jobs=takes_jobs)
+        seconds = since.get("seconds", -24 * 3600)
+        self.run(
+            "UPDATE traspaso.workers SET started_at = now() - interval '2 days', "
+            "beat_at = clock_timestamp() - make_interval(secs => :seconds) WHERE id = :id",
+            id=worker_id,
+            seconds=seconds,
+        )
+        return worker_id
 
     def request(self, liquidation: int = 42, **values: Any) -> Request:
         return Request(
@@ -77,8 +92,15 @@ class Jobs:
     def kinds(self, job_id: int) -> list[str]:
         return [event.kind for event in self.store.events(job_id)]
 
-    def sweep(self, *, requeue_seconds: float = 60.0, max_attempts: int = 50) -> Swept:
-        return Sweep(self.engine, requeue_seconds=requeue_seconds, max_attempts=max_attempts).run()
+    def sweep(
+        self,
+        *,
+        overdue_seconds: float = 5.0,
+        max_attempts: int = 50,
+        own: Unbroken | None = None,
+        room: int = 0,
+    ) -> Swept:
+        return Sweep(self.engine, overdue_seconds=overdue_seconds, max_attempts=max_attempts).run(own, room)
 
     def tell_all(self) -> list[Kind]:
         """Takes the outbox through, as a courier whom Slack never fails; what it had to tell."""

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import Engine, text
+from sqlalchemy import ColumnElement, Engine, literal_column, select
 
 from bot.jobs.freezes import Freezes
 from bot.jobs.history import History
 from bot.jobs.panel import Filters, PanelSnapshot
 from bot.jobs.store import JobStore
+from bot.jobs.workers import is_missing
 
 #: So many ended jobs are shown.
 LATEST = 20
 
-# Whatever is live, the newest jobs, the freeze, and a lease that has run out, which changes no row.
-_MARK = text("""
-    SELECT md5(concat_ws(' ',
+# Whatever is live, the newest jobs, the freeze; and what changes no row: a lease that runs out, a worker that
+# falls silent. Whether workers are there at all is asked for beside it.
+_MARK: ColumnElement[str] = literal_column("""
+    md5(concat_ws(' ',
       (SELECT string_agg(concat_ws(' ', job::text, job.lease_until < now()), ' ' ORDER BY job.id)
          FROM traspaso.copy_jobs job
         WHERE job.id IN (
           SELECT id FROM traspaso.copy_jobs WHERE status IN ('pending', 'running', 'paused')
           UNION ALL (SELECT id FROM traspaso.copy_jobs ORDER BY id DESC LIMIT 50))),
+      (SELECT count(*) FROM traspaso.workers
+        WHERE ended_at IS NULL AND beat_at < clock_timestamp() - interval '10 s'),
       (SELECT string_agg(active::text, ' ') FROM traspaso.copy_freezes active WHERE lifted_at IS NULL)))
 """)
 
@@ -29,16 +33,17 @@ _MARK = text("""
 class Board:
     """The panel's reader of the tracking tables."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, store: JobStore | None = None) -> None:
         self._engine = engine
-        self._store = JobStore(engine)
+        self._store = store or JobStore(engine)
         self._history = History(engine)
         self._freezes = Freezes(engine)
 
     def mark(self) -> str:
         """Another one whenever something that a panel shows has changed."""
         with self._engine.connect() as connection:
-            return str(connection.execute(_MARK).scalar_one())
+            mark, missing = connection.execute(select(_MARK, is_missing())).one()
+        return f"{mark} {missing}"
 
     def read(self, reader_id: str, filters: Filters) -> PanelSnapshot:
         """What this person sees; ``filters`` are those of the list of ended jobs."""
@@ -48,4 +53,5 @@ class Board:
             latest=tuple(self._history.page(replace(filters, ended=True), LATEST)),
             filters=filters,
             freeze=self._freezes.active(),
+            no_worker=self._store.no_worker(),
         )

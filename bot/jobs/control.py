@@ -55,9 +55,9 @@ class Effect:
 class Control:
     """Every method raises UnknownJob where there is no such job."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, store: JobStore | None = None) -> None:
         self._engine = engine
-        self._store = JobStore(engine)
+        self._store = store or JobStore(engine)
 
     def pause(self, job_id: int, requester: Requester) -> Effect:
         """A running job stops at its chunk's end and keeps what is in place; a waiting one at once."""

@@ -18,7 +18,7 @@ from bot.errors import StaleAttempt
 from bot.jobs.claim import CLAIMED, Claim, end_sessions_of_earlier_attempts
 from bot.jobs.failure import Failure
 from bot.jobs.limits import transaction
-from bot.jobs.models import CopyChunk, CopyEvent, CopyJob
+from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, Worker
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Phase, Status, Wish
 from bot.jobs.waiting import waits_for_somebody
@@ -46,10 +46,11 @@ class Lifecycle:
         with transaction(self._engine, claim.label) as connection:
             yield connection
 
-    def claim(self, job_id: int, worker: str) -> Claim | None:
+    def claim(self, job_id: int, worker: str, worker_id: int | None = None) -> Claim | None:
         """Takes a pending job that is due: running, attempt + 1, a lease. None where there is none.
 
-        Nobody takes anything while copies are frozen.
+        ``worker_id`` is the row by which the process says that it lives. Nobody takes anything while copies
+        are frozen.
         """
         statement = (
             update(CopyJob)
@@ -64,6 +65,7 @@ class Lifecycle:
                 status=Status.RUNNING,
                 attempt=CopyJob.attempt + 1,
                 worker=worker,
+                worker_id=select(Worker.id).where(Worker.id == worker_id).scalar_subquery(),
                 lease_until=func.now() + self._lease,
                 phase=Phase.COUNTING,
                 throttle=None,
@@ -216,6 +218,7 @@ class Lifecycle:
             claim,
             status=Status.PENDING,
             enqueued_at=None,
+            worker_id=None,
             lease_until=None,
             phase=None,
             throttle=None,
@@ -230,6 +233,7 @@ class Lifecycle:
             status=status,
             finished_at=func.now(),
             phase=None,
+            worker_id=None,
             lease_until=None,
             stop_requested=None,
             **values,

@@ -284,10 +284,14 @@ class CopyFreeze(Base):
 
 
 class Installation(Base):
-    """One row: the name by which these tables' sessions are told from those of other ones."""
+    """One row: the name by which these tables' sessions are told from those of other ones.
+
+    ``workers_missing`` is what the cards were last told: that nobody works, or that somebody does.
+    """
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("is_the_one", name="is_the_one"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     is_the_one: Mapped[bool] = mapped_column(Boolean, unique=True, server_default=text("true"))
+    workers_missing: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.jobs.snapshot import Freeze, JobSnapshot
+from bot.jobs.snapshot import Freeze, JobSnapshot, NoWorker
 from bot.jobs.statuses import Status
 
 
@@ -30,6 +30,7 @@ class PanelSnapshot:
     latest: tuple[JobSnapshot, ...]
     filters: Filters
     freeze: Freeze | None
+    no_worker: NoWorker | None = None
 
     @property
     def waiting_for_approval(self) -> tuple[JobSnapshot, ...]:

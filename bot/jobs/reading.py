@@ -8,11 +8,12 @@ from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User
-from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, Person
+from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User, Worker
+from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, NoWorker, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
 from bot.jobs.terms import Question, Terms
 from bot.jobs.waiting import waits_for_somebody
+from bot.jobs.workers import holds, is_missing, last_seen
 
 _stopper = aliased(User, name="stopper")
 _approver = aliased(User, name="approver")
@@ -41,13 +42,17 @@ def snapshot_query() -> Select[Any]:
     asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
     moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == "card_moved").label("moved")
     now = func.now().label("now")
+    seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
+    missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
     return (
         select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, asked, moved, now)
+        .add_columns(seen, missing, missing_since)
         .join(User, User.id == CopyJob.user_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
         .outerjoin(_approver, _approver.id == CopyJob.approval_by)
         .outerjoin(CopyFreeze, CopyFreeze.lifted_at.is_(None))
         .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
+        .outerjoin(Worker, holds())
     )
 
 
@@ -57,7 +62,8 @@ def _detail(condition: ColumnElement[bool], which: ColumnElement[bool]) -> Scala
     return found.correlate(CopyJob).order_by(CopyEvent.id.desc()).limit(1).scalar_subquery()
 
 
-def snapshot_of(row: Row[Any]) -> JobSnapshot:
+def snapshot_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobSnapshot:
+    """The job of a row of `snapshot_query`; ``operators`` are to be told where nobody works."""
     job: CopyJob = row.CopyJob
     user: User = row.User
     freeze: CopyFreeze | None = row.CopyFreeze
@@ -118,4 +124,6 @@ def snapshot_of(row: Row[Any]) -> JobSnapshot:
         freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
         moved_from=Moved(**row.moved) if row.moved else None,
         pinned=job.pinned,
+        worker_seen_at=row.seen,
+        no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
     )

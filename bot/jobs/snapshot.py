@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.jobs.statuses import Approval, Phase, Status, Wish
 from bot.jobs.terms import NOTHING_SHOWN, Question, Terms
+
+#: A process that says nothing for so long is lost.
+SILENT = timedelta(seconds=10)
 
 #: The team of those who asked in a shell.
 SHELL = "shell"
@@ -40,6 +43,17 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class NoWorker:
+    """Nobody takes a job, ``since`` the last worker ended or fell silent; None where there never was one.
+
+    ``operators`` are the people and groups to tell, as messages mention them; empty where none are known.
+    """
+
+    since: datetime | None
+    operators: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class JobSnapshot:
     """One job. Times are aware, ``now`` is consulta's clock; rows and bytes are those of the attempt.
 
@@ -50,7 +64,9 @@ class JobSnapshot:
     show them, which groups and users were asked to approve it. ``wish`` is what a running job was asked
     for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
     ``moved_from`` is the channel that its card had to leave. ``pinned`` is None where nobody knows whether
-    Slack has taken the card's pin.
+    Slack has taken the card's pin. ``worker_seen_at`` is when the process that
+    holds, or held, it last said that it lives; None where it is of a release that doesn't. ``no_worker``
+    says that nobody works now, on any job.
     """
 
     id: int
@@ -109,6 +125,8 @@ class JobSnapshot:
     freeze: Freeze | None = None
     moved_from: Moved | None = None
     pinned: bool | None = None
+    worker_seen_at: datetime | None = None
+    no_worker: NoWorker | None = None
 
     @property
     def fraction(self) -> float | None:
@@ -152,6 +170,20 @@ class JobSnapshot:
         return max(0.0, ((after or self.finished_at or self.now) - began).total_seconds())
 
     @property
+    def seconds_silent(self) -> float | None:
+        """For how long at least nothing has been heard of the worker that runs it; None where it was lately.
+
+        A worker of a release that doesn't say that it lives has the job for as long as its lease.
+        """
+        if self.status is not Status.RUNNING:
+            return None
+        if self.worker_seen_at is not None and self.now - self.worker_seen_at >= SILENT:
+            return (self.now - self.worker_seen_at).total_seconds()
+        if self.lease_until is not None and self.lease_until < self.now:
+            return (self.now - self.lease_until).total_seconds()
+        return None
+
+    @property
     def waits_for_approval(self) -> bool:
         """Nobody may start it before somebody else has approved it."""
         return self.status is Status.PENDING and self.approval is Approval.WAITING
@@ -165,6 +197,16 @@ class JobSnapshot:
     def waits_for_somebody(self) -> bool:
         """No worker may take it before somebody has approved or confirmed it."""
         return self.waits_for_approval or self.waits_for_confirmation
+
+    @property
+    def waits_for_a_worker(self) -> bool:
+        """Nothing else is in its way, but nobody works."""
+        return (
+            self.status is Status.PENDING
+            and self.no_worker is not None
+            and self.freeze is None
+            and not self.waits_for_somebody
+        )
 
     @property
     def had_nobody_to_ask(self) -> bool:

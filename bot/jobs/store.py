@@ -16,10 +16,11 @@ from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.models import ONE_LIVE_JOB, CopyChunk, CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.reading import snapshot_of, snapshot_query
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobSnapshot, NoWorker
 from bot.jobs.statuses import LIVE, Approval, Status
 from bot.jobs.terms import NOTHING_SHOWN, Terms
 from bot.jobs.wishes import active_freeze
+from bot.jobs.workers import Workers
 from copier import CopySpec, Fingerprint
 
 
@@ -55,10 +56,11 @@ class Request:
 
 
 class JobStore:
-    """Creates and reads jobs."""
+    """Creates and reads jobs. ``operators`` are whom its snapshots name where nobody works."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, operators: tuple[str, ...] = ()) -> None:
         self._engine = engine
+        self._operators = operators
 
     def create(self, request: Request) -> tuple[int, bool]:
         """The job of this request and whether it is new, pending, and announced if it has a channel.
@@ -106,6 +108,10 @@ class JobStore:
         """The last jobs that have ended, newest first."""
         ended = snapshot_query().where(CopyJob.status.not_in(LIVE))
         return self._all(ended.order_by(CopyJob.id.desc()).limit(limit))
+
+    def no_worker(self) -> NoWorker | None:
+        """That nobody works, and since when; None where somebody does."""
+        return Workers(self._engine).missing(self._operators)
 
     def enqueued(self, job_id: int) -> None:
         """The id is on the queue now."""
@@ -178,7 +184,7 @@ class JobStore:
 
     def _all(self, statement: object) -> list[JobSnapshot]:
         with Session(self._engine) as session:
-            return [snapshot_of(row) for row in session.execute(statement)]  # type: ignore[call-overload]
+            return [snapshot_of(row, self._operators) for row in session.execute(statement)]  # type: ignore[call-overload]
 
 
 def is_taken(error: Exception) -> bool:

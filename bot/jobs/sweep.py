@@ -1,5 +1,5 @@
-"""Finds the jobs that nobody holds: lost with their worker, waiting without a place on the queue, or for
-an approval that didn't come in time.
+"""Finds the jobs that nobody holds: lost with their worker, waiting without a place on the queue or longer
+than any message takes, or for an approval that didn't come in time.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Numeric, cast, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Numeric, cast, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.approvals import expire
@@ -18,40 +18,46 @@ from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Status, Wish
 from bot.jobs.waiting import waits_for_somebody
 from bot.jobs.wishes import is_frozen, settle
+from bot.jobs.workers import Unbroken, is_lost
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Ids of jobs taken from lost workers, of jobs to put on the queue, of jobs given up, and of those that
-    nobody has approved in time.
+    """Ids of jobs taken from lost workers, of jobs that never were on the queue, of jobs given up, of those
+    that nobody has approved in time, and of those that a worker with room should take without the queue.
     """
 
     lost: list[int]
     to_enqueue: list[int]
     given_up: list[int]
     not_approved: list[int] = field(default_factory=list)
+    overdue: list[int] = field(default_factory=list)
 
 
 class Sweep:
     """Safe to run in every worker at once: the rows are locked, and locked rows are skipped."""
 
-    def __init__(self, engine: Engine, *, requeue_seconds: float, max_attempts: int) -> None:
+    def __init__(self, engine: Engine, *, overdue_seconds: float, max_attempts: int) -> None:
         self._engine = engine
-        self._requeue = timedelta(seconds=requeue_seconds)
+        self._overdue_after = timedelta(seconds=overdue_seconds)
         self._max_attempts = max_attempts
 
-    def run(self) -> Swept:
+    def run(self, own: Unbroken | None = None, room: int = 0) -> Swept:
+        """``own`` are the beats of the process that sweeps, without which the silence of others doesn't
+        count; ``room`` is for how many more jobs it has room.
+        """
         with self._engine.begin() as connection:
-            given_up = self._give_up(connection)
-            lost = self._take_from_lost_workers(connection)
+            given_up = self._give_up(connection, own)
+            lost = self._take_from_lost_workers(connection, own)
             not_approved = expire(connection, CopyJob.approval_until < func.now())
-            return Swept(lost, self._waiting(connection), given_up, not_approved)
+            waiting, overdue = self._waiting(connection), self._overdue(connection, room)
+            return Swept(lost, waiting, given_up, not_approved, overdue)
 
-    def _give_up(self, connection: Connection) -> list[int]:
+    def _give_up(self, connection: Connection, own: Unbroken | None) -> list[int]:
         """A job that was lost with its worker time and again may be what kills the workers."""
         sentence = f"{self._max_attempts} attempts were lost with their workers"
         failure = Failure("workers_lost", sentence)
-        expired = _expired().where(
+        expired = _lost(own).where(
             CopyJob.attempt - CopyJob.retried_at_attempt >= self._max_attempts,
             CopyJob.stop_requested.is_(None),
         )
@@ -62,6 +68,7 @@ class Sweep:
                 status=Status.FAILED,
                 finished_at=func.now(),
                 updated_at=func.now(),
+                worker_id=None,
                 lease_until=None,
                 phase=None,
                 error=failure.as_json(),
@@ -74,16 +81,17 @@ class Sweep:
             _event(connection, job.id, job.attempt, "failed", message=sentence, **failure.as_json())
         return [job.id for job in jobs]
 
-    def _take_from_lost_workers(self, connection: Connection) -> list[int]:
+    def _take_from_lost_workers(self, connection: Connection, own: Unbroken | None) -> list[int]:
         """Pending again, or paused or cancelled where somebody had asked the lost worker for that."""
         silent = func.round(cast(func.extract("epoch", func.now() - CopyJob.updated_at), Numeric))
         jobs = connection.execute(
             update(CopyJob)
-            .where(CopyJob.id.in_(_expired()))
+            .where(CopyJob.id.in_(_lost(own)))
             .values(
                 status=Status.PENDING,
                 run_after=func.now(),
                 enqueued_at=None,
+                worker_id=None,
                 lease_until=None,
                 phase=None,
                 throttle=None,
@@ -103,25 +111,36 @@ class Sweep:
     def _waiting(self, connection: Connection) -> list[int]:
         due = (
             select(CopyJob.id)
-            .where(
-                CopyJob.status == Status.PENDING,
-                ~waits_for_somebody(),
-                CopyJob.run_after <= func.now(),
-                ~is_frozen(),
-                or_(CopyJob.enqueued_at.is_(None), CopyJob.enqueued_at < func.now() - self._requeue),
-            )
+            .where(*_due(), CopyJob.enqueued_at.is_(None))
             .order_by(CopyJob.id)
             .with_for_update(skip_locked=True)
         )
         return list(connection.scalars(due))
 
+    def _overdue(self, connection: Connection, room: int) -> list[int]:
+        """Due for longer than a message takes: it was lost, or waits behind another worker's copies.
 
-def _expired() -> Any:
-    return (
-        select(CopyJob.id)
-        .where(CopyJob.status == Status.RUNNING, CopyJob.lease_until < func.now())
-        .with_for_update(skip_locked=True)
-    )
+        Nothing is written, because the claim decides who gets a job.
+        """
+        if room <= 0:
+            return []
+        since = func.greatest(CopyJob.run_after, CopyJob.enqueued_at)
+        late = select(CopyJob.id).where(*_due(), since < func.now() - self._overdue_after)
+        return list(connection.scalars(late.order_by(CopyJob.id).limit(room)))
+
+
+def _due() -> list[ColumnElement[bool]]:
+    return [
+        CopyJob.status == Status.PENDING,
+        ~waits_for_somebody(),
+        CopyJob.run_after <= func.now(),
+        ~is_frozen(),
+    ]
+
+
+def _lost(own: Unbroken | None) -> Any:
+    gone = or_(CopyJob.lease_until < func.now(), is_lost(own))
+    return select(CopyJob.id).where(CopyJob.status == Status.RUNNING, gone).with_for_update(skip_locked=True)
 
 
 def _event(connection: Connection, job_id: int, attempt: int, kind: str, **detail: object) -> None:

@@ -1,7 +1,7 @@
 """The queue: Dramatiq over Redis. It carries a job's id and nothing else; the row is the truth.
 
-A lost message is put on the queue again by the sweeper, a repeated one finds its job claimed. So
-nothing here retries, and no result is kept.
+Where Redis can't be used, or loses a message, a worker with room takes the job by its row; a repeated
+message finds its job claimed. So nothing here retries, nothing here raises, and no result is kept.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 import dramatiq
 import redis
-from dramatiq import BrokerConnectionError
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.rate_limits import WindowRateLimiter
 from dramatiq.rate_limits.backends import RedisBackend
+
+from bot.work.edits import OwnEdits
+from bot.work.redis_watch import RedisWatch
 
 log = logging.getLogger(__name__)
 
@@ -44,29 +46,40 @@ class JobQueue:
         """``perform`` does the work of one job, in a worker; ``on_put`` notes that an id is on the queue."""
         self._on_put = on_put
         client = redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=30)
+        self.watch = RedisWatch(redis_url)
         self.broker = RedisBroker(client=client, middleware=[])  # type: ignore[no-untyped-call]
         declare = dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=self.broker)
         self._actor = declare(perform)
         self._edits = WindowRateLimiter(  # type: ignore[no-untyped-call]
             RedisBackend(client=client), "traspaso-card-edits", limit=EDITS_A_MINUTE, window=60
         )
+        self._own_edits = OwnEdits()
 
     def put(self, job_id: int, *, delay_seconds: float = 0.0) -> bool:
-        """False where Redis can't be reached: the sweeper tries again later."""
+        """False where Redis can't be used: a worker with room takes the job by its row. Raises nothing."""
+        if not self.watch.usable:
+            return False
         try:
             self._actor.send_with_options(
                 args=(job_id,), delay=round(delay_seconds * 1000) if delay_seconds else None
             )
-        except (redis.RedisError, BrokerConnectionError) as error:
-            log.warning("job %s: not on the queue yet, Redis failed: %s", job_id, type(error).__name__)
+        except Exception as error:  # also what the client raises for an option that it doesn't take
+            log.warning("job %s: not on the queue, Redis failed: %s", job_id, type(error).__name__)
+            self.watch.look()
             return False
-        self._on_put(job_id)
+        try:
+            self._on_put(job_id)
+        except Exception as error:  # it is on the queue; a second message would do no harm
+            log.warning("job %s: not noted as queued: %s", job_id, type(error).__name__)
         return True
 
     def may_edit(self) -> bool:
-        """Takes one progress edit from the shared minute; without Redis there are none."""
-        try:
-            with self._edits.acquire(raise_on_failure=False) as acquired:
-                return bool(acquired)
-        except redis.RedisError:
-            return False
+        """Takes one progress edit from the minute that all share; without Redis from this process's own."""
+        if self.watch.usable:
+            try:
+                with self._edits.acquire(raise_on_failure=False) as acquired:
+                    return bool(acquired)
+            except Exception as error:
+                log.info("the shared limit of edits can't be asked: %s", type(error).__name__)
+                self.watch.look()
+        return self._own_edits.take()

@@ -70,8 +70,16 @@ class Runner:
     """Knows how to run a job; holds no state of one."""
 
     def __init__(
-        self, prod: Engine, consulta: Engine, lifecycle: Lifecycle, file: File, *, worker: str
+        self,
+        prod: Engine,
+        consulta: Engine,
+        lifecycle: Lifecycle,
+        file: File,
+        *,
+        worker: str,
+        worker_id: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """``worker`` names this process in the job's row, ``worker_id`` is its own row among the workers."""
         self._prod = prod
         self._prod_briefly = with_limits(prod)
         self._consulta = consulta
@@ -80,6 +88,7 @@ class Runner:
         self._slack = file.slack
         self._work: WorkSection = file.work
         self._worker = worker
+        self._worker_id = worker_id
 
     def run(
         self,
@@ -94,7 +103,9 @@ class Runner:
         ``refusal`` the reason why the job must not start, None where it may. Only a consulta that can't
         be written to raises: then the lease runs out, and the sweep takes over.
         """
-        claim = in_time(lambda: self._lifecycle.claim(job_id, self._worker), stop.whole)
+        claim = in_time(
+            lambda: self._lifecycle.claim(job_id, self._worker, self._worker_id()), stop.whole
+        )
         if claim is None:
             return Ended(Outcome.NOT_OURS)
         log.info("job %s: attempt %s starts", claim.job_id, claim.attempt)

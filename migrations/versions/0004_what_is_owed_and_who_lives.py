@@ -57,9 +57,15 @@ def upgrade() -> None:
         referent_schema="traspaso",
         ondelete="SET NULL",
     )
+    op.add_column(
+        "installation",
+        sa.Column("workers_missing", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        schema="traspaso",
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("installation", "workers_missing", schema="traspaso")
     op.drop_constraint(op.f("copy_jobs_worker_id_fkey"), "copy_jobs", schema="traspaso")
     op.drop_column("copy_jobs", "worker_id", schema="traspaso")
     op.drop_column("copy_jobs", "pinned", schema="traspaso")

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
 
 from bot.jobs.outbox import Kind
 from bot.jobs.statuses import Status
-from tests.tracking import Jobs
+from bot.jobs.workers import Unbroken
+from bot.work.presence import Presence
+from bot.work.queue import JobQueue
+from bot.work.worker_watch import WorkerWatch
+from dev.valkey import Valkey
+from tests.support import Clock
+from tests.tracking import ANA, Jobs
 
 
 def test_a_lively_worker_keeps_its_job_and_a_silent_one_loses_it(jobs: Jobs) -> None:
@@ -44,10 +55,219 @@ def test_a_job_that_loses_all_its_workers_is_given_up_and_told(jobs: Jobs) -> No
     assert jobs.kinds(job_id)[-1] == "failed"
 
 
-def test_a_waiting_job_is_put_on_the_queue_when_it_never_was_or_long_ago(jobs: Jobs) -> None:
+def test_a_waiting_job_is_put_on_the_queue_once(jobs: Jobs) -> None:
     job_id = jobs.create()
     assert jobs.sweep().to_enqueue == [job_id]
     jobs.store.enqueued(job_id)
+    jobs.run("UPDATE traspaso.copy_jobs SET run_after = now() - interval '1 h', enqueued_at = run_after")
     assert jobs.sweep().to_enqueue == []
-    jobs.run("UPDATE traspaso.copy_jobs SET enqueued_at = now() - interval '61 s'")
-    assert jobs.sweep().to_enqueue == [job_id]
+
+
+def test_a_worker_with_room_takes_jobs_that_no_message_brought_and_no_more_than_it_has_room_for(
+    jobs: Jobs,
+) -> None:
+    late = [jobs.create(liquidation=number) for number in (1, 2, 3)]
+    fresh = jobs.create(liquidation=4)
+    for job_id in (*late, fresh):
+        jobs.store.enqueued(job_id)
+    assert jobs.sweep(room=4).overdue == []
+    old = "UPDATE traspaso.copy_jobs SET run_after = now() - interval '6 s', {} WHERE id <> :fresh"
+    jobs.run(old.format("enqueued_at = now()"), fresh=fresh)
+    assert jobs.sweep(room=4).overdue == []
+    jobs.run(old.format("enqueued_at = now() - interval '6 s'"), fresh=fresh)
+    assert jobs.sweep(room=0).overdue == []
+    assert jobs.sweep(room=2).overdue == late[:2]
+    assert jobs.sweep(room=4).overdue == late
+
+
+def test_nobody_takes_what_waits_for_somebody_or_is_frozen_or_is_due_later(jobs: Jobs) -> None:
+    job_id = jobs.create()
+    jobs.create(liquidation=43, approvers=("<@U0BOB>",))
+    jobs.create(liquidation=44)
+    jobs.run("UPDATE traspaso.copy_jobs SET run_after = now() - interval '1 h' WHERE liquidation_id <> 44")
+    jobs.run("UPDATE traspaso.copy_jobs SET run_after = now() + interval '1 h' WHERE liquidation_id = 44")
+    assert jobs.sweep(room=9).overdue == [job_id]
+    jobs.freezes.freeze(ANA, None)
+    assert jobs.sweep(room=9).overdue == []
+    jobs.freezes.lift(ANA)
+
+
+def test_a_job_that_can_t_be_noted_as_queued_is_on_the_queue_all_the_same(valkey: Valkey) -> None:
+    def fails(job_id: int) -> None:
+        raise RuntimeError
+
+    assert JobQueue(valkey.url, on_put=fails).put(1) is True
+
+
+# ------------------------------------------------------------------------------ processes that live or don't
+
+
+def held_by(jobs: Jobs, worker_id: int | None, liquidation: int = 42) -> int:
+    claim = jobs.lifecycle.claim(jobs.create(liquidation), "host:1", worker_id)
+    assert claim is not None
+    return claim.job_id
+
+
+def beats(jobs: Jobs, *, since: float, last: float = 0.0) -> Unbroken:
+    """Own beats that have gone through since so many seconds."""
+    [[now]] = [list(row) for row in jobs.engine.connect().execute(text("SELECT clock_timestamp()"))]
+    return Unbroken(now - timedelta(seconds=since), now - timedelta(seconds=last))
+
+
+def test_a_job_whose_process_is_silent_for_ten_seconds_goes_to_another_one_long_before_its_lease(
+    jobs: Jobs,
+) -> None:
+    silent, lively = jobs.somebody_works(seconds=11), jobs.somebody_works(seconds=8)
+    lost, kept, of_an_older_release = (
+        held_by(jobs, silent, 1),
+        held_by(jobs, lively, 2),
+        held_by(jobs, None, 3),
+    )
+    assert jobs.sweep(own=beats(jobs, since=60)).lost == [lost]
+    assert {jobs.see(each).status for each in (kept, of_an_older_release)} == {Status.RUNNING}
+
+
+def test_silence_counts_only_for_who_was_heard_all_the_time(jobs: Jobs) -> None:
+    """While consulta was away nobody could say that it lives: afterwards all have time to."""
+    job_id = held_by(jobs, jobs.somebody_works(seconds=60))
+    for own in (None, beats(jobs, since=9), beats(jobs, since=60, last=6)):
+        assert jobs.sweep(own=own).lost == []
+    assert jobs.sweep(own=beats(jobs, since=11)).lost == [job_id]
+
+
+def test_a_gap_between_two_beats_begins_the_count_anew() -> None:
+    begin = datetime(2026, 11, 26, tzinfo=UTC)
+    at = [begin + timedelta(seconds=seconds) for seconds in (0, 2, 4, 10, 12)]
+    beats = Unbroken(at[0], at[0]).and_then(at[1]).and_then(at[2])
+    assert (beats.since, beats.last) == (at[0], at[2])
+    beats = beats.and_then(at[3]).and_then(at[4])
+    assert (beats.since, beats.last) == (at[3], at[4])
+
+
+def test_a_job_of_a_process_that_has_ended_is_taken_at_once(jobs: Jobs) -> None:
+    worker_id = jobs.somebody_works(seconds=1)
+    job_id = held_by(jobs, worker_id)
+    assert jobs.sweep().lost == []
+    jobs.workers.end(worker_id)
+    assert jobs.sweep().lost == [job_id]
+
+
+def test_a_job_that_a_worker_of_an_older_release_took_next_is_its_own(jobs: Jobs) -> None:
+    """It writes its name into the job's row, and leaves the number of the process before it there."""
+    job_id = held_by(jobs, jobs.somebody_works(seconds=60))
+    jobs.run("UPDATE traspaso.copy_jobs SET worker = 'older:7'")
+    assert jobs.sweep(own=beats(jobs, since=60)).lost == []
+    assert jobs.see(job_id).seconds_silent is None
+
+
+def test_a_container_that_is_started_again_takes_over_from_itself(jobs: Jobs) -> None:
+    """It has the same host name and the same process number."""
+    before = jobs.somebody_works(seconds=6)
+    job_id = held_by(jobs, before)
+    assert jobs.sweep().lost == []
+    jobs.workers.begin("other", 1, "0.1.0", takes_jobs=True)
+    jobs.workers.begin("host", 2, "0.1.0", takes_jobs=True)
+    assert jobs.sweep().lost == []
+    jobs.workers.begin("host", 1, "0.1.0", takes_jobs=True)
+    assert jobs.sweep().lost == [job_id]
+
+
+def test_two_processes_of_the_same_name_that_both_live_leave_each_other_their_jobs(jobs: Jobs) -> None:
+    first = jobs.somebody_works(seconds=1)
+    job_id = held_by(jobs, first)
+    jobs.workers.begin("host", 1, "0.1.0", takes_jobs=True)
+    assert jobs.workers.beat(first)
+    jobs.run(
+        "UPDATE traspaso.workers SET beat_at = beat_at - interval '6 s', started_at = now() - interval '1 h'"
+    )
+    assert jobs.sweep().lost == []
+    assert jobs.see(job_id).status is Status.RUNNING
+
+
+def test_a_process_whose_row_was_forgotten_gets_a_new_one(jobs: Jobs) -> None:
+    jobs.run("TRUNCATE traspaso.workers CASCADE")
+    presence = Presence(jobs.workers, every_seconds=0.05)
+    presence.start(takes_jobs=True)
+    try:
+        first = presence.worker_id
+        jobs.run("DELETE FROM traspaso.workers")
+        deadline = time.monotonic() + 10
+        while presence.worker_id == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        [alive] = jobs.workers.alive()
+        assert (alive.id, alive.process) == (presence.worker_id, os.getpid())
+    finally:
+        presence.stop()
+    assert jobs.workers.alive() == []
+
+
+def test_rows_of_processes_lost_long_ago_go_but_for_that_of_the_last_worker(jobs: Jobs) -> None:
+    jobs.run("TRUNCATE traspaso.workers CASCADE")
+    day = 24 * 3600
+    jobs.somebody_works(seconds=3 * day)
+    last = jobs.somebody_works(seconds=2 * day)
+    jobs.somebody_works(seconds=2 * day - 60, takes_jobs=False)
+    assert jobs.workers.prune() == 2
+    none = jobs.workers.missing()
+    assert none is not None
+    assert none.since is not None
+    assert jobs.workers.beat(last) is not None
+    assert jobs.workers.missing() is None
+
+
+# ---------------------------------------------------------------------------------------------- nobody works
+
+
+def test_nobody_is_missed_in_the_seconds_of_a_restart(jobs: Jobs) -> None:
+    jobs.run("TRUNCATE traspaso.workers CASCADE")
+    never = jobs.workers.missing()
+    assert never is not None
+    assert never.since is None
+    jobs.workers.end(jobs.somebody_works(seconds=1))
+    assert jobs.workers.missing() is None
+    jobs.run(
+        "UPDATE traspaso.workers SET ended_at = now() - interval '16 s', beat_at = now() - interval '20 s'"
+    )
+    none = jobs.see(jobs.create()).no_worker
+    assert none is not None
+    assert none.since is not None
+
+
+def test_a_shell_that_runs_its_own_copy_is_no_worker_for_others(jobs: Jobs) -> None:
+    jobs.run("TRUNCATE traspaso.workers CASCADE")
+    jobs.somebody_works(takes_jobs=False)
+    assert jobs.workers.missing() is not None
+
+
+def test_workers_of_an_older_release_count_while_they_hold_a_job(jobs: Jobs) -> None:
+    jobs.run("TRUNCATE traspaso.workers CASCADE")
+    job_id = held_by(jobs, None)
+    assert jobs.workers.missing() is None
+    jobs.let_the_lease_run_out(job_id)
+    assert jobs.workers.missing() is not None
+
+
+def test_cards_are_told_once_that_nobody_works_and_once_that_somebody_does(jobs: Jobs) -> None:
+    jobs.run("TRUNCATE traspaso.workers CASCADE")
+    job_id = jobs.create(channel_id="C0")
+    jobs.cards.posted(job_id, "C0", "1.1")
+    jobs.create(liquidation=43)  # of a shell: no card
+    jobs.tell_all()
+    clock = Clock()
+    told: list[str] = []
+    watches = [WorkerWatch(jobs.workers, lambda: told.append("told"), clock=clock) for _ in range(2)]
+
+    def look(times: int) -> None:
+        for _ in range(times):
+            clock.now += 5
+            for watch in watches:
+                watch.look()
+
+    look(3)
+    assert told == []  # a bot that has just started can't tell yet
+    look(3)
+    assert (told, jobs.tell_all()) == (["told"], [Kind.UPDATE])
+    jobs.somebody_works()
+    look(3)
+    assert (told, jobs.tell_all()) == (["told"] * 2, [Kind.UPDATE])

@@ -46,7 +46,7 @@ lock_timeout_seconds = 60
 stop_seconds = 60
 lease_seconds = 3
 sweep_seconds = 0.5
-requeue_seconds = 2
+overdue_seconds = 2
 retry_seconds = 0.2
 card_seconds = 1
 """
@@ -58,6 +58,7 @@ CLUSTER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off
 def open_office() -> Iterator[Office]:
     """Both databases with their tables, Valkey, the local Slack and a bot that is connected to it."""
     config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
+    config = config.replace("# operators", "operators")
     with Stack(config=config, slack=True, settings=CLUSTER) as stack:
         seed_prod(stack.prod_url, rows=5_000)
         seed_consulta(stack.consulta_url)

@@ -36,6 +36,9 @@ ROWS = 8 * CHUNK_ROWS
 
 ES, EN = translator("es"), translator("en")
 
+#: Settings under which it is measured how soon a loss is noticed.
+DEFAULTS = {"lease_seconds": 60.0, "sweep_seconds": 2.0, "overdue_seconds": 5.0}
+
 ITEMS = """
 INSERT INTO liquidation_items
 SELECT %(liquidation)s::bigint * 1000000 + g, %(liquidation)s, 20000000 + g %% 97, 'C0001',
@@ -84,14 +87,14 @@ class Office:
             if name.endswith("_DATABASE_URL")
         }
 
-    def restart_bot(self, *, kill: bool = False) -> None:
+    def restart_bot(self, *, kill: bool = False, **environment: str) -> None:
         if self.bot.running:
             if kill:
                 self.bot.kill()
             else:
                 self.bot.terminate()
                 assert self.bot.wait(20) == 0
-        self.bot = self._start_bot()
+        self.bot = self._start_bot(environment)
 
     def stop_bot(self) -> None:
         self.bot.terminate()
@@ -108,8 +111,18 @@ class Office:
             worker.wait_for_line("ready for action")
         return list(self._workers)
 
+    def pretend(self, *, silent_seconds: float = -3600.0) -> None:
+        """No worker but one that only says that it lives, or that has been silent for so long."""
+        self.workers(0)
+        self.consulta.execute("UPDATE traspaso.workers SET beat_at = now() - interval '1 d'")
+        self.consulta.execute(
+            "INSERT INTO traspaso.workers (host, process, version, takes_jobs, beat_at) "
+            "VALUES ('pretended', 1, '0', true, now() - make_interval(secs => %s))",
+            [silent_seconds],
+        )
+
     def own_worker(self, environment: Mapping[str, str]) -> Child:
-        """The only worker, for this test alone, with other settings."""
+        """A worker for this test alone, with other settings; only such ones run."""
         self.workers(0)
         worker = self._start_worker(environment)
         self._own.append(worker)
@@ -147,6 +160,7 @@ class Office:
         for worker in self._own:
             worker.kill()
         self._own.clear()
+        self.consulta.execute("DELETE FROM traspaso.workers WHERE host = 'pretended'")
         if not self.stack.valkey.running:
             self.stack.valkey.start()
         self.consulta.execute(
@@ -165,8 +179,8 @@ class Office:
         if not self.bot.running:
             self.bot = self._start_bot()
 
-    def _start_bot(self) -> Child:
-        bot = self.stack.start_bot(env=self.secrets)
+    def _start_bot(self, environment: Mapping[str, str] | None = None) -> Child:
+        bot = self.stack.start_bot(env={**self.secrets, **(environment or {})})
         bot.wait_until(lambda: "connected to Slack" in bot.log(), what="connection to Slack")
         self.slack.wait_for(lambda: self.slack.ask("sockets")["connected"] == 1)
         return bot

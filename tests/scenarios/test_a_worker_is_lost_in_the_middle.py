@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import psutil
 
-from .scene import CHUNK_ROWS, ES, ROWS, Office, Scene
+from .scene import CHUNK_ROWS, DEFAULTS, ES, ROWS, Office, Scene, until
 
 BEFORE = 5  # chunks in place before the roadblock
 
@@ -33,6 +33,24 @@ def test_a_worker_killed_in_the_middle_is_taken_over_by_another_one(office: Offi
     assert again[0]["lower_key"] is again[-1]["upper_key"] is None
     assert all(one["upper_key"] == following["lower_key"] for one, following in pairwise(again))
     assert len(scene.cards(job_id)) == len(scene.replies(job_id)) == 1
+
+
+def test_a_killed_worker_is_replaced_within_fifteen_seconds_with_the_default_settings(
+    office: Office, scene: Scene
+) -> None:
+    settings = office.with_work(**DEFAULTS)
+    for _ in range(2):
+        office.own_worker(settings)
+    scene.seed()
+    with scene.roadblock() as roadblock:
+        job_id = scene.start()
+        held = roadblock.reached(job_id)
+        scene.card(job_id)
+        office.worker_of(held).kill()
+        until(lambda: scene.job(job_id)["attempt"] == 2, 15.0, "the next claim")
+    job = scene.completed(job_id)
+    assert scene.events(job_id) == ["requested", "claimed", "worker_lost", "claimed", "completed"]
+    assert job["worker"] != held["worker"]
 
 
 def test_after_the_only_worker_was_killed_a_new_one_goes_on(office: Office, scene: Scene) -> None:

@@ -164,3 +164,10 @@ def test_settings_can_be_printed_without_a_secret(tmp_path: Path) -> None:
     printed = f"{read(tmp_path)!r} {read(tmp_path)}"
     assert "payroll" in printed
     assert re.findall("[a-z]+-secret", printed) == []
+
+
+def test_a_redis_url_that_can_t_be_read_is_named_and_not_repeated(tmp_path: Path) -> None:
+    for url in ("redis://:redis-secret@redis:port/0", "redis://:redis-secret@redis/0?socket_timeout=soon"):
+        [line] = complaints(tmp_path, REDIS_URL=url)
+        assert line.startswith("REDIS_URL can't be read")
+        assert "redis-secret" not in line
