@@ -25,7 +25,9 @@ from bot.jobs.snapshot import SHELL, JobSnapshot
 from bot.jobs.statuses import Status
 from bot.jobs.store import Request, Requester
 from bot.jobs.terms import Terms
+from bot.messages.naming import WORKER_COMMAND
 from bot.messages.outlook import removes_everything
+from bot.messages.working import nobody_works
 from bot.services import Databases
 from bot.shell import (
     COMPLETED,
@@ -42,7 +44,17 @@ from bot.shell import (
     shell_translator,
     told,
 )
-from bot.terminal import Bar, Display, JsonLines, approval_line, plain, print_json, print_table, question_line
+from bot.terminal import (
+    Bar,
+    Display,
+    JsonLines,
+    approval_line,
+    plain,
+    print_json,
+    print_table,
+    print_workers,
+    question_line,
+)
 from bot.terminal_sides import Verdict, print_preview
 from bot.work.runner import Outcome
 from bot.work.stopping import Stop, StopSwitch
@@ -94,7 +106,11 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
     except Frozen as frozen:
         raise Stopped(str(frozen), FAILED) from None
     display: Display = JsonLines() if as_json else Bar(shell_translator())
-    job = _follow(parts, job_id, display, settings)
+    parts.presence.start(takes_jobs=False)
+    try:
+        job = _follow(parts, job_id, display, settings)
+    finally:
+        parts.presence.stop()
     display.finish(job)
     sys.exit({Status.COMPLETED: COMPLETED, Status.CANCELLED: INTERRUPTED}.get(job.status, FAILED))
 
@@ -159,7 +175,7 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
 @click.argument("job", type=Number(), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def status(job: int | None, as_json: bool) -> None:
-    """Shows what runs and the latest jobs, or one JOB."""
+    """Shows what runs, the latest jobs and the workers that are alive, or one JOB."""
     parts = checked(services.databases(settings_for(Need.DATABASES)))
     if job is None:
         jobs = [*parts.store.live(), *parts.store.latest()]
@@ -172,10 +188,20 @@ def status(job: int | None, as_json: bool) -> None:
         for each in jobs:
             print_json(each, parts.store.chunks(each.id) if job is not None else None)
         return
-    print_table(jobs, shell_translator())
-    if job is not None:
-        t = shell_translator()
-        for line in (approval_line(jobs[0], t), question_line(jobs[0], t), jobs[0].error_message):
+    t = shell_translator()
+    print_table(jobs, t)
+    if job is None:
+        alive = parts.workers.alive()
+        if alive:
+            click.echo()
+            print_workers(alive, t)
+        if none := parts.workers.missing():
+            click.echo()
+            click.echo(plain(nobody_works(none, t)))
+    else:
+        none = jobs[0].no_worker if jobs[0].waits_for_a_worker else None
+        waits = nobody_works(none, t) if none else None
+        for line in (approval_line(jobs[0], t), question_line(jobs[0], t), waits, jobs[0].error_message):
             if line:
                 click.echo(plain(line))
 
@@ -204,7 +230,7 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     while True:
-        with told():
+        with told(f"; job {job_id} is there: `traspaso status {job_id}` shows it"):
             ended = parts.runner.run(
                 job_id,
                 stop,
@@ -218,7 +244,7 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
             raise Stopped(asks(job), FAILED)
         display.show(job)
         if ended.outcome is Outcome.RETRY and stop.wait(ended.seconds):
-            raise Stopped(f"job {job_id} stays pending: a worker will take it", INTERRUPTED)
+            raise Stopped(f"job {job_id} stays pending: {_a_worker(job)}", INTERRUPTED)
         if ended.outcome in {Outcome.NOT_OURS, Outcome.STALE, Outcome.PAUSED, Outcome.FROZEN} and stop.wait(
             1.0
         ):
@@ -234,4 +260,13 @@ def _left(job: JobSnapshot) -> str:
         return f"job {job.id} stays paused: `traspaso resume {job.id}` lets it go on"
     if job.freeze is not None:
         return f"job {job.id} goes on in a worker when the freeze is lifted: `traspaso unfreeze`"
+    if job.status is Status.PENDING:
+        return f"job {job.id} is pending: {_a_worker(job)}"
     return f"job {job.id} goes on in a worker"
+
+
+def _a_worker(job: JobSnapshot) -> str:
+    """Who takes what this terminal leaves."""
+    if job.no_worker is not None:
+        return f"no worker is alive; one that is started takes it: `{WORKER_COMMAND}`"
+    return "a worker will take it"

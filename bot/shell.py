@@ -114,16 +114,19 @@ class Stopped(click.ClickException):
 
 
 class told:  # noqa: N801 - a context manager that reads as a sentence
-    """Errors of databases end the command with a sentence, not with a traceback."""
+    """Errors of databases end the command with a sentence, not with a traceback; ``more`` is added to it."""
+
+    def __init__(self, more: str = "") -> None:
+        self._more = more
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, CopierError | BotError):
-            raise Stopped(str(error), FAILED) from error
+            raise Stopped(f"{error}{self._more}", FAILED) from error
         if isinstance(error, SQLAlchemyError):
-            raise Stopped(f"consulta failed: {type(error).__name__}", FAILED) from error
+            raise Stopped(f"consulta failed: {type(error).__name__}{self._more}", FAILED) from error
 
 
 def settings_for(need: Need) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +17,7 @@ from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
 from bot.jobs.snapshot import JobSnapshot, Person
 from bot.jobs.statuses import Approval, Phase, Status
+from bot.jobs.workers import Alive
 from bot.messages.blocks import escaped
 from bot.messages.card import doing, progress, state
 from bot.messages.ending import receipt
@@ -183,6 +185,23 @@ def print_table(jobs: list[JobSnapshot], t: Translator) -> None:
     Console(highlight=False).print(table)
 
 
+def print_workers(workers: list[Alive], t: Translator) -> None:
+    """The processes that live, and what each of them has in hand."""
+    table = Table(box=None, pad_edge=False)
+    for heading in (t("Worker"), t("Version"), t("Since"), t("Last heard of"), t("Jobs in hand")):
+        table.add_column(heading)
+    for worker in workers:
+        name = f"{worker.host}:{worker.process}"
+        table.add_row(
+            name if worker.takes_jobs else t("{worker} (a shell)", worker=name),
+            worker.version,
+            t.moment(worker.started_at),
+            t.moment(worker.beat_at),
+            ", ".join(str(job_id) for job_id in worker.jobs) or "–",
+        )
+    Console(highlight=False).print(table)
+
+
 def approval_line(job: JobSnapshot, t: Translator) -> str | None:
     """What the second person said, or until when they may; None for a job that needs no approval."""
     if job.approval is None:
@@ -216,9 +235,10 @@ def bare_name(person: Person) -> str:
 
 
 def plain(mrkdwn: str) -> str:
-    """Our own mrkdwn without its marks."""
+    """Our own mrkdwn without its marks, moments in UTC."""
     return (
-        mrkdwn.replace("`", "")
+        re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
+        .replace("`", "")
         .replace("*", "")
         .replace("&lt;", "<")
         .replace("&gt;", ">")

@@ -8,7 +8,7 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.commands import parsing, suggesting
-from bot.commands.surface import Surface, answer_with, user_of
+from bot.commands.surface import Surface, after_it_is_done, answer_with, user_of
 from bot.groups import PRESS
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
@@ -53,14 +53,23 @@ class CopyFreeze:
             if lifted is None:
                 return freezing.not_frozen(t)
             log.info("the freeze was lifted by %s", user_id)
-            for job_id in lifted.waiting:
-                self._surface.enqueue(job_id)
             self._surface.wake_courier()
-            return freezing.lifted(lifted.freeze, len(lifted.waiting), t)
+            for job_id in lifted.waiting:
+                if not self._surface.enqueue(job_id):
+                    break  # workers take them by their rows
+            return after_it_is_done(
+                lambda: freezing.lifted(
+                    lifted.freeze, len(lifted.waiting), t, self._surface.store.no_worker()
+                ),
+                freezing.lifted(lifted.freeze, 0, t),
+            )
         freeze, is_new = self._freezes.freeze(requester, text)
         if not is_new:
             return freezing.still_frozen(freeze, t)
         log.info("all copies were frozen by %s", user_id)
         self._surface.wake_courier()
+        return after_it_is_done(lambda: self._frozen_now(t), freezing.frozen_now(0, 0, t))
+
+    def _frozen_now(self, t: Translator) -> Message:
         states = [job.status for job in self._surface.store.live() if not job.waits_for_somebody]
         return freezing.frozen_now(states.count(Status.RUNNING), states.count(Status.PENDING), t)

@@ -47,7 +47,8 @@ class CopyStatus:
         match [word.lower() for word in parsing.words(text)]:
             case []:
                 live, latest = surface.store.live(), surface.store.latest()
-                return status.overview(live, latest, surface.links([*live[: status.SHOWN], *latest]), t)
+                links = surface.links([*live[: status.SHOWN], *latest])
+                return status.overview(live, latest, links, t, surface.store.no_worker())
             case [word] if word in suggesting.MINE_WORDS:
                 jobs = surface.history.of_user(user_id)
                 return status.of_user(jobs, surface.links(jobs), t)

@@ -9,7 +9,7 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.commands import parsing
-from bot.commands.surface import Surface, answer_with, user_of
+from bot.commands.surface import Surface, after_it_is_done, answer_with, user_of
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.control import Became, Control, Effect
@@ -26,7 +26,7 @@ Deed = Callable[[int, Requester, Numbers | None], Effect]
 
 def register(app: App, surface: Surface) -> None:
     """Adds the buttons that do something to a job."""
-    control = Control(surface.tracking)
+    control = Control(surface.tracking, surface.store)
     for action_id, deed in {
         buttons.PAUSE_ACTION: control.pause,
         buttons.RESUME_ACTION: control.resume,
@@ -75,6 +75,12 @@ class JobButton:
             assert live is not None  # noqa: S101 - jobs are never deleted while they are live
             return answers.running_already(live, surface.announcer.link(live), t)
         log.info("job %s: %s pressed by %s: %s", job_id, self._action_id, user_id, effect.became)
+        return after_it_is_done(
+            lambda: self._said(job_id, effect, t, alone=alone), answers.done_blindly(job_id, t)
+        )
+
+    def _said(self, job_id: int, effect: Effect, t: Translator, *, alone: bool) -> Message | None:
+        surface = self._surface
         surface.wake_courier()
         if effect.to_enqueue:
             surface.enqueue(job_id)

@@ -11,12 +11,15 @@ import time
 from dataclasses import dataclass
 from uuid import uuid4
 
-from bot.commands.surface import Surface
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.commands.surface import Surface, after_it_is_done
 from bot.config_file import CopySection
-from bot.errors import AlreadyRunning, Frozen
+from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.groups import PRESS
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
+from bot.jobs.snapshot import JobSnapshot
 from bot.jobs.store import Request
 from bot.messages import answers, approval, naming
 from bot.messages.blocks import Message, cut
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 COMMAND = naming.COPY_COMMAND
 #: So much of a liquidation's name is kept with the job.
 LABEL_LIMIT = 300
+#: So long the answer to a press waits for the card that it links to, in seconds, and how often it looks.
+CARD_SECONDS, LOOK_SECONDS = 1.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +118,29 @@ class Starting:
     def _create(self, request: Request, t: Translator) -> Message:
         surface = self._surface
         try:
-            job_id, is_new = surface.store.create(request)
+            job_id, is_new = self._written(request)
         except AlreadyRunning as running:
             job = surface.store.snapshot(running.job_id)
             assert job is not None  # noqa: S101 - jobs are never deleted while they are live
             return answers.running_already(job, surface.announcer.link(job), t)
         except Frozen as frozen:
             return refused_because_frozen(frozen.freeze, t)
+        return after_it_is_done(
+            lambda: self._set_going(job_id, request, t, is_new=is_new), answers.requested_blindly(job_id, t)
+        )
+
+    def _written(self, request: Request) -> tuple[int, bool]:
+        """The job and whether it is new, also where consulta's answer to the commit was lost."""
+        store = self._surface.store
+        try:
+            return store.create(request)
+        except SQLAlchemyError:
+            if request.key and (job := store.by_key(request.key)):
+                return job.id, True
+            raise
+
+    def _set_going(self, job_id: int, request: Request, t: Translator, *, is_new: bool) -> Message:
+        surface = self._surface
         if is_new:
             log.info(
                 "job %s: liquidation %s asked for by %s",
@@ -128,11 +149,21 @@ class Starting:
                 request.requester.user_id,
             )
             surface.wake_courier()
-        if request.approvers is not None:
-            return approval.asked_job(job_id, request.approvers, t)
-        if is_new:
-            surface.enqueue(job_id)
-        return answers.started(job_id, t)
+            if request.approvers is None:
+                surface.enqueue(job_id)
+        job = self._with_card(job_id)
+        return answers.requested(job, surface.announcer.link(job), t)
+
+    def _with_card(self, job_id: int) -> JobSnapshot:
+        """The job as soon as its card is there, or as it is after a moment."""
+        until = time.monotonic() + CARD_SECONDS
+        while True:
+            job = self._surface.store.snapshot(job_id)
+            if job is None:
+                raise UnknownJob(job_id)
+            if job.message_ts is not None or time.monotonic() > until:
+                return job
+            time.sleep(LOOK_SECONDS)
 
     def _hindered(self, copy: CopySection, liquidation_id: int, t: Translator) -> Message | None:
         """Before both sides are asked: it is being copied already, or nothing may be."""

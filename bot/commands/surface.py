@@ -182,6 +182,18 @@ def show(client: WebClient, view_id: str, view: View) -> Shown:
     return Shown.YES
 
 
+def after_it_is_done(make: Callable[[], Said], blindly: Message) -> Said | Message:
+    """What ``make`` says of something that is written down already; ``blindly`` where that fails.
+
+    Nothing that goes wrong from then on may make the answer deny it.
+    """
+    try:
+        return make()
+    except Exception:
+        log.exception("an answer is shorter than it could be")
+        return blindly
+
+
 def user_of(body: dict[str, Any]) -> tuple[str, str]:
     """Team and user of a command's or an action's payload."""
     if "user" in body:

@@ -64,9 +64,8 @@ class JobSnapshot:
     show them, which groups and users were asked to approve it. ``wish`` is what a running job was asked
     for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
     ``moved_from`` is the channel that its card had to leave. ``pinned`` is None where nobody knows whether
-    Slack has taken the card's pin. ``worker_seen_at`` is when the process that
-    holds, or held, it last said that it lives; None where it is of a release that doesn't. ``no_worker``
-    says that nobody works now, on any job.
+    Slack has taken the card's pin. ``worker_seen_at`` is when the process that holds it last said that
+    it lives; None where it is of a release that doesn't. ``no_worker`` says that nobody works on any job.
     """
 
     id: int

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.statuses import Status
 from bot.messages.blocks import Message, code, context, harmless, said, section
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
-from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND, ask_for
+from bot.messages.naming import (
+    COPY_COMMAND,
+    FREEZE_COMMAND,
+    STATUS_COMMAND,
+    VERIFY_COMMAND,
+    ask_for,
+    card_will_appear,
+)
+from bot.messages.working import and_nobody_works
 
 
 def usage(t: Translator, meant: str | None = None, *, example: str = f"{COPY_COMMAND} 42") -> str:
@@ -131,11 +140,28 @@ def empty_liquidation(liquidation_id: int, label: str | None, t: Translator) -> 
     )
 
 
-def started(job_id: int, t: Translator) -> Message:
-    return said(
-        t("Job {id} is on its way. Its card shows how far it is.", id=job_id),
-        hint=ask_for(job_id, t),
-    )
+def requested(job: JobSnapshot, link: str | None, t: Translator) -> Message:
+    """What a press has become, as its row says it: no more than that, and where to see the rest."""
+    card_is = to_card(link, t) or card_will_appear(job.channel_id, t)
+    if job.waits_for_approval:
+        text = t("Requested: job {id}. It waits for somebody else's approval.", id=job.id)
+        they = t("They may approve it: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else ""
+        return said(text, hint=f"{they} {card_is}".strip())
+    text = t("Requested: job {id}, {state}.", id=job.id, state=state(job, t))
+    hint = f"{card_is} {ask_for(job.id, t)}".strip()
+    if job.waits_for_a_worker and job.no_worker is not None:
+        return and_nobody_works(text, job.no_worker, t, hint)
+    return said(text, hint=hint)
+
+
+def requested_blindly(job_id: int, t: Translator) -> Message:
+    """The job is there, and something kept us from looking at it since."""
+    return said(t("Requested: job {id}.", id=job_id), hint=ask_for(job_id, t))
+
+
+def done_blindly(job_id: int, t: Translator) -> Message:
+    """A press of a button has been written down, and something kept us from looking at the job since."""
+    return said(t("Done for job {id}; how it is now couldn't be read.", id=job_id), hint=ask_for(job_id, t))
 
 
 def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Message:
@@ -149,15 +175,27 @@ def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Messag
             user=user,
         )
         return said(text, hint=to_card(link, t) or ask_for(job.id, t))
-    text = t(
-        "Liquidation {id} is being copied already: job {job}, {state}, {progress}, asked for by {user}.",
-        id=job.liquidation_id,
-        job=job.id,
-        state=state(job, t),
-        progress=progress(job, t),
-        user=user,
-    )
-    return said(text, hint=to_card(link, t) or ask_for(job.id, t))
+    names = {
+        "id": job.liquidation_id,
+        "job": job.id,
+        "state": state(job, t),
+        "progress": progress(job, t),
+        "user": user,
+    }
+    if job.status is Status.RUNNING:
+        text = t(
+            "Liquidation {id} is being copied already: job {job}, {state}, {progress}, asked for by {user}.",
+            **names,
+        )
+    else:
+        text = t(
+            "Liquidation {id} was asked for already, by {user}: job {job}, {state}, {progress}.",
+            **names,
+        )
+    hint = to_card(link, t) or ask_for(job.id, t)
+    if job.waits_for_a_worker and job.no_worker is not None:
+        return and_nobody_works(text, job.no_worker, t, hint)
+    return said(text, hint=hint)
 
 
 def pressed_before(job: JobSnapshot, link: str | None, t: Translator) -> Message:
@@ -187,8 +225,12 @@ def cancelled(t: Translator) -> Message:
 def incident(number: str, t: Translator) -> Message:
     """Something that nobody foresaw; the number is in the log too."""
     return said(
-        t("Something went wrong here, and nothing was started."),
-        hint=t("Give this number to whoever runs Traspaso: `{number}`", number=number),
+        t("Something went wrong here."),
+        hint=t(
+            "`{command}` shows what was started. Give this number to whoever runs Traspaso: `{number}`",
+            command=STATUS_COMMAND,
+            number=number,
+        ),
     )
 
 

@@ -69,14 +69,6 @@ def left_to(job: JobSnapshot, t: Translator) -> str:
     return t("They may approve it: {who}.", who=", ".join(job.approvers[:10]))
 
 
-def asked_job(job_id: int, approvers: tuple[str, ...], t: Translator) -> Message:
-    """To the requester, after the press: the job is there, and waits."""
-    return said(
-        t("Job {id} waits for somebody else's approval. Its card in this channel asks for it.", id=job_id),
-        hint=t("They may approve it: {who}.", who=", ".join(approvers[:10])) if approvers else "",
-    )
-
-
 def own(job: JobSnapshot, t: Translator) -> Message:
     return said(
         t("You asked for this copy, or set it going again, yourself: somebody else has to approve it."),

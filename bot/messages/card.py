@@ -22,6 +22,7 @@ from bot.messages.buttons import buttons_for
 from bot.messages.failures import explained
 from bot.messages.moving import moved_here
 from bot.messages.naming import Named, frozen_by, mention, requester
+from bot.messages.working import nobody_works
 
 #: Errors after which a copy waits for a server to come back.
 AWAY = frozenset({"connection", "server_down"})
@@ -116,6 +117,8 @@ def _waiting(job: JobSnapshot, t: Translator, named: Named) -> str:
         return frozen_by(job.freeze, t, named)
     if job.waits_for_approval:
         return asked_for(job, t)
+    if job.waits_for_a_worker and job.no_worker is not None:
+        return nobody_works(job.no_worker, t)
     if job.error and job.error.get("code") == "worker_lost":
         silent = t.duration(float(job.error.get("seconds", 0)))
         return t("Its worker was lost, silent for {duration}: another one takes over", duration=silent)
@@ -176,12 +179,20 @@ def _stopping(job: JobSnapshot, t: Translator, named: Named) -> str | None:
             return None
 
 
+def _worker_lost(job: JobSnapshot, t: Translator) -> str:
+    """That nobody goes on with it at the moment, and who will; empty while its worker is heard of."""
+    if (silent := job.seconds_silent) is None:
+        return ""
+    duration = t.duration(silent)
+    if job.no_worker is not None:
+        words = t("Its worker has been silent for {duration}.", duration=duration)
+        return f"{words} {nobody_works(job.no_worker, t)}"
+    return t("Its worker has been silent for {duration}: another one takes over", duration=duration)
+
+
 def _running(job: JobSnapshot, t: Translator, named: Named) -> str:
-    if job.lease_until is not None and job.lease_until < job.now:
-        silent = t.duration((job.now - job.lease_until).total_seconds())
-        return t(
-            "Its worker has been silent for {duration} too long: another one takes over", duration=silent
-        )
+    if lost := _worker_lost(job, t):
+        return lost
     if stopping := _stopping(job, t, named):
         return stopping
     if job.phase is Phase.VERIFYING:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import Freeze
+from bot.jobs.snapshot import Freeze, NoWorker
 from bot.messages.answers import usage
 from bot.messages.blocks import Message, context, harmless, said, section
 from bot.messages.naming import FREEZE_COMMAND, frozen_by, frozen_since, mention
+from bot.messages.working import and_nobody_works
 
 
 def frozen_now(running: int, waiting: int, t: Translator) -> Message:
@@ -33,7 +34,10 @@ def refused_because_frozen(freeze: Freeze, t: Translator) -> Message:
     return _frozen(freeze, t("Nothing was started."), t)
 
 
-def lifted(freeze: Freeze, waiting: int, t: Translator) -> Message:
+def lifted(freeze: Freeze, waiting: int, t: Translator, no_worker: NoWorker | None = None) -> Message:
+    if no_worker is not None:
+        text = t("The freeze of {user} is lifted.", user=mention(freeze.by))
+        return and_nobody_works(text, no_worker, t)
     text = t("Copies run again. The freeze was {user}'s.", user=mention(freeze.by))
     if waiting:
         text += " " + t.plural("{n} copy goes on now.", "{n} copies go on now.", waiting)

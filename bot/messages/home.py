@@ -28,6 +28,7 @@ from bot.messages.failures import Explained
 from bot.messages.freezing import way_out
 from bot.messages.naming import COPY_COMMAND, frozen_since, mention, requester
 from bot.messages.status import line, waits_for
+from bot.messages.working import nobody_works
 
 NEW_ACTION = "home.new"
 STATUS_ACTION = "home.status"
@@ -48,6 +49,8 @@ def home(seen: PanelSnapshot, links: dict[int, str], not_theirs: frozenset[str],
     blocks = [header(t("Copies from prod to consulta"))]
     if seen.freeze:
         blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(way_out(t))]
+    if seen.no_worker:
+        blocks.append(section(f"⚠️ {nobody_works(seen.no_worker, t)}"))
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
     blocks += _under_way(seen, links, t)
     blocks += _approvals(seen, links, not_theirs, t)

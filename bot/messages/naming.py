@@ -12,6 +12,8 @@ COPY_COMMAND = "/copy-liquidation"
 STATUS_COMMAND = "/copy-status"
 VERIFY_COMMAND = "/copy-verify"
 FREEZE_COMMAND = "/copy-freeze"
+#: What starts a worker, as the Procfile has it.
+WORKER_COMMAND = "dramatiq bot.worker:boot --processes 1 --threads 4"
 
 #: Turns a person into words: `mention` in Slack, the bare name in a terminal.
 Named = Callable[[Person], str]
@@ -43,6 +45,15 @@ def frozen_since(freeze: Freeze, t: Translator) -> str:
         reason = harmless(freeze.reason, limit=300)
         return t("Frozen by {user} since {moment}: {reason}", reason=reason, **names)
     return t("Frozen by {user} since {moment}", **names)
+
+
+def card_will_appear(channel_id: str | None, t: Translator) -> str:
+    """Where the card is going to be, while it isn't there yet; empty for a job that has none."""
+    if channel_id is None:
+        return ""
+    if channel_id.startswith("D"):
+        return t("Its card will appear in a direct message.")
+    return t("Its card will appear in {channel}.", channel=f"<#{channel_id}>")
 
 
 def ask_for(job_id: int, t: Translator) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobSnapshot, NoWorker
 from bot.jobs.statuses import Status
 from bot.messages.answers import to_card
 from bot.messages.blocks import Block, Message, code, context, harmless, header, said, section
 from bot.messages.card import card, doing, progress, state
 from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND
 from bot.messages.tables import jobs_table
+from bot.messages.working import nobody_works
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
@@ -18,10 +19,16 @@ NAMED = 3
 
 
 def overview(
-    live: list[JobSnapshot], latest: list[JobSnapshot], links: dict[int, str], t: Translator
+    live: list[JobSnapshot],
+    latest: list[JobSnapshot],
+    links: dict[int, str],
+    t: Translator,
+    no_worker: NoWorker | None = None,
 ) -> Message:
     """What runs, what waits and behind what, and the last jobs; each with a link to its card."""
     blocks: list[Block] = [header(t("Copies"))]
+    if no_worker is not None:
+        blocks.append(section(f"⚠️ {nobody_works(no_worker, t)}"))
     if not live:
         blocks.append(section(t("Nothing is running.")))
     blocks += [section(f"{line(job, links, t)}\n{waits_for(job, live, t)}") for job in live[:SHOWN]]
@@ -31,6 +38,8 @@ def overview(
         title = t("Latest")
         blocks += [section(f"*{title}*"), jobs_table(latest, links, t)]
     text = t.plural("{n} copy is running or waiting.", "{n} copies are running or waiting.", len(live))
+    if no_worker is not None:
+        text += " " + t("No worker is alive: copies wait until one is started.")
     return Message(text, blocks)
 
 
@@ -105,6 +114,8 @@ def line(job: JobSnapshot, links: dict[int, str], t: Translator) -> str:
 
 def waits_for(job: JobSnapshot, live: list[JobSnapshot], t: Translator) -> str:
     """What the job is doing; one that is queued names the jobs before it."""
+    if job.waits_for_a_worker:
+        return t("Waiting for a worker")  # since when, and whom to tell, stands above the list
     words = doing(job, t)
     if job.status is not Status.PENDING or not job.ahead or job.error:
         return words

@@ -103,9 +103,7 @@ class Runner:
         ``refusal`` the reason why the job must not start, None where it may. Only a consulta that can't
         be written to raises: then the lease runs out, and the sweep takes over.
         """
-        claim = in_time(
-            lambda: self._lifecycle.claim(job_id, self._worker, self._worker_id()), stop.whole
-        )
+        claim = in_time(lambda: self._lifecycle.claim(job_id, self._worker, self._worker_id()), stop.whole)
         if claim is None:
             return Ended(Outcome.NOT_OURS)
         log.info("job %s: attempt %s starts", claim.job_id, claim.attempt)

@@ -59,6 +59,10 @@ SAMPLES = [
     # The card in the channel
     Sample("card", "queued", lambda t: card(s.QUEUED, t)),
     Sample("card", "queued-behind", lambda t: card(s.BEHIND, t)),
+    Sample("card", "nobody-works", lambda t: card(s.NOBODY_WORKS, t)),
+    Sample("card", "nobody-works-and-no-operators", lambda t: card(s.NOBODY_WORKS_OR_RUNS_IT, t)),
+    Sample("card", "nobody-has-ever-worked", lambda t: card(s.NOBODY_EVER_WORKED, t)),
+    Sample("card", "worker-lost-and-nobody-works", lambda t: card(s.LOST_AND_NOBODY_WORKS, t)),
     Sample("card", "counting", lambda t: card(s.COUNTING, t)),
     Sample("card", "copying", lambda t: card(s.COPYING, t)),
     Sample("card", "throttled", lambda t: card(s.THROTTLED, t)),
@@ -131,7 +135,7 @@ SAMPLES = [
         lambda t: preview_card(s.OFFER, s.SPEC, s.outlook_of_rows_that_move(), 15, t),
     ),
     # Four eyes
-    Sample("approval", "asked", lambda t: approval.asked_job(20, tuple(GROUPS), t)),
+    Sample("approval", "asked", lambda t: answers.requested(s.APPROVAL_BY_GROUP, LINK, t)),
     Sample("approval", "approved", lambda t: approval.approved(s.APPROVED, t)),
     Sample("approval", "rejected", lambda t: approval.rejected(s.REJECTED, t)),
     Sample("approval", "too-late", lambda t: approval.too_late(s.APPROVED, t)),
@@ -150,6 +154,7 @@ SAMPLES = [
     Sample("freeze", "still-frozen", lambda t: freezing.still_frozen(s.FREEZE, t)),
     Sample("freeze", "refused", lambda t: freezing.refused_because_frozen(s.FREEZE, t)),
     Sample("freeze", "lifted", lambda t: freezing.lifted(s.FREEZE, 2, t)),
+    Sample("freeze", "lifted-and-nobody-works", lambda t: freezing.lifted(s.FREEZE, 2, t, s.NO_WORKER)),
     Sample("freeze", "not-frozen", freezing.not_frozen),
     Sample("freeze", "help", freezing.freeze_help),
     Sample("freeze", "no-reason", lambda t: freezing.no_reason("42", t, None)),
@@ -158,9 +163,15 @@ SAMPLES = [
     ),
     # Answers to what was typed or pressed
     Sample("answers", "help", lambda t: answers.help_text(["items", "notes"], GROUPS, t)),
-    Sample("answers", "started", lambda t: answers.started(17, t)),
+    Sample("answers", "requested", lambda t: answers.requested(s.QUEUED, LINK, t)),
+    Sample("answers", "requested-and-running", lambda t: answers.requested(s.COUNTING, LINK, t)),
+    Sample("answers", "requested-without-a-card-yet", lambda t: answers.requested(s.NO_CARD_YET, None, t)),
+    Sample("answers", "requested-and-nobody-works", lambda t: answers.requested(s.NOBODY_WORKS, LINK, t)),
+    Sample("answers", "requested-and-nothing-more-known", lambda t: answers.requested_blindly(18, t)),
+    Sample("answers", "done-and-nothing-more-known", lambda t: answers.done_blindly(18, t)),
     Sample("answers", "cancelled", answers.cancelled),
     Sample("answers", "running-already", lambda t: answers.running_already(s.COPYING, LINK, t)),
+    Sample("answers", "waiting-already", lambda t: answers.running_already(s.NOBODY_WORKS, LINK, t)),
     Sample("answers", "pressed-before", lambda t: answers.pressed_before(s.COMPLETED, LINK, t)),
     Sample("answers", "number-missing", answers.number_missing),
     Sample("answers", "not-a-number", lambda t: answers.not_a_number("4e1", t)),
@@ -184,6 +195,11 @@ SAMPLES = [
         "status",
         "overview",
         lambda t: status.overview([s.COPYING, s.QUEUED, s.BEHIND], s.LATEST, s.LINKS, t),
+    ),
+    Sample(
+        "status",
+        "overview-and-nobody-works",
+        lambda t: status.overview([s.NOBODY_WORKS, s.BEHIND_NOBODY], s.LATEST, s.LINKS, t, s.NO_WORKER),
     ),
     Sample("status", "job", lambda t: status.detail(s.COPYING, LINK, t)),
     Sample(
@@ -230,6 +246,11 @@ SAMPLES = [
         "asked-again",
         lambda t: home.home(s.panel(s.ASKS_MOVED, s.ASKS_APPROVAL), s.LINKS, frozenset(), t),
     ),
+    Sample(
+        "home",
+        "nobody-works",
+        lambda t: home.home(replace(s.panel(s.NOBODY_WORKS), no_worker=s.NO_WORKER), s.LINKS, frozenset(), t),
+    ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
     Sample("home", "cannot-check", lambda t: home.cannot_check("internal_error", t)),
     Sample(
@@ -262,7 +283,7 @@ SAMPLES = [
         ),
     ),
     Sample("modal", "not-shown", chooser.not_shown),
-    Sample("modal", "started", lambda t: chooser.result(answers.started(17, t), t)),
+    Sample("modal", "started", lambda t: chooser.result(answers.requested(s.QUEUED, LINK, t), t)),
     # What a failure means, wherever it is told
     *(_failure(code) for code in WORDS),
 ]

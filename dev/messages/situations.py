@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.jobs.panel import Filters, PanelSnapshot
-from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, Person
+from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, NoWorker, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
 from bot.jobs.terms import Question, Reason, Terms
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
@@ -96,6 +96,13 @@ QUEUED = job(
     worker=None,
 )
 BEHIND = replace(QUEUED, id=19, liquidation_id=43, label="Liquidación final · Octubre 2026", ahead=2)
+NO_WORKER = NoWorker(ago(900), ("<@U0OPS>", "<!subteam^S0OPS>"))
+NOBODY_WORKS = replace(QUEUED, no_worker=NO_WORKER)
+BEHIND_NOBODY = replace(BEHIND, no_worker=NO_WORKER)
+NOBODY_WORKS_OR_RUNS_IT = replace(QUEUED, no_worker=NoWorker(ago(900)))
+NOBODY_EVER_WORKED = replace(QUEUED, no_worker=NoWorker(None, ("@sistemas",)))
+LOST_AND_NOBODY_WORKS = job(worker_seen_at=ago(900), lease_until=ago(840), no_worker=NO_WORKER)
+NO_CARD_YET = replace(QUEUED, message_ts=None)
 COUNTING = job(phase=Phase.COUNTING, total=None, copied=0, chunks_done=0, copying_since=None)
 THROTTLED = job(throttle={"code": "standby_lag", "mb": 96.4})
 VERIFYING = job(phase=Phase.VERIFYING, copied=1_000_000, verified=400_000, verifying_since=ago(1))

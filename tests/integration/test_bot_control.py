@@ -325,7 +325,8 @@ def test_a_freeze_stops_claims_chunks_and_the_sweep_and_lifting_it_brings_all_ba
     assert [orders.frozen for orders in heard] == [True]
     assert jobs.lifecycle.released(claim, frozen=True) is Status.PENDING
     assert jobs.kinds(claim.job_id)[-1] == "frozen"
-    assert jobs.sweep(requeue_seconds=0).to_enqueue == []
+    swept = jobs.sweep(overdue_seconds=0, room=9)
+    assert (swept.to_enqueue, swept.overdue) == ([], [])
     freeze = jobs.see(waiting).freeze
     assert freeze is not None
     assert (freeze.by.name, freeze.reason) == ("Ana", "mantenimiento")

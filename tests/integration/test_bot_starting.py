@@ -46,7 +46,9 @@ def tables(sides: Sides) -> Iterator[Jobs]:
 def bot(slack: LocalSlack, sides: Sides, tables: Jobs) -> Bot:
     """A bot with one copy of these settings."""
 
-    def started(target: TableName = TABLE, over: int | None = None, timeout: float = 10.0) -> Starting:
+    def started(
+        target: TableName = TABLE, over: int | None = None, timeout: float = 10.0, **parts: object
+    ) -> Starting:
         copy = CopySection(name="items", source_table=TABLE, target_table=target, approval_over_rows=over)
         file = File(
             slack=SlackSection(admin_groups=("S0ADMINS",)),
@@ -54,7 +56,7 @@ def bot(slack: LocalSlack, sides: Sides, tables: Jobs) -> Bot:
             work=WorkSection(preview_timeout_seconds=timeout),
         )
         web = client(slack.bot_token, slack.api_url)
-        return Starting(surface_of(web, tables, prod=engine(sides.prod.url), file=file))
+        return Starting(surface_of(web, tables, prod=engine(sides.prod.url), file=file, **parts))
 
     return started
 
@@ -115,3 +117,31 @@ def test_a_press_of_what_was_shown_of_another_table_shows_the_new_one_and_asks_a
     assert tables.store.live() == []
     assert isinstance(pressed(started_anew, again), Message)
     assert [job.target_table for job in tables.store.live()] == ["public.others"]
+
+
+def test_whatever_fails_after_the_job_is_there_the_answer_says_that_it_is_there(
+    bot: Bot, tables: Jobs
+) -> None:
+    def fails(*_: object) -> bool:
+        raise RuntimeError
+
+    def breaks() -> None:
+        tables.run("ALTER TABLE traspaso.copy_jobs RENAME TO elsewhere")
+
+    for parts in ({"enqueue": fails}, {"wake_courier": breaks}):
+        said = pressed(bot(**parts), offered(bot()))
+        if "wake_courier" in parts:
+            tables.run("ALTER TABLE traspaso.elsewhere RENAME TO copy_jobs")
+        [job] = tables.store.live()
+        assert isinstance(said, Message)
+        assert EN("Requested: job {id}.", id=job.id) in said.text
+        tables.run("UPDATE traspaso.copy_jobs SET status = 'cancelled'")
+
+
+def test_the_answer_to_a_press_says_what_the_row_says(bot: Bot, tables: Jobs) -> None:
+    said = pressed(bot(), offered(bot()))
+    [job] = tables.store.live()
+    assert isinstance(said, Message)
+    assert EN("Requested: job {id}, {state}.", id=job.id, state=EN("waiting")) in said.text
+    assert EN("No worker is alive: copies wait until one is started.") in said.text
+    assert EN("Its card will appear in {channel}.", channel=f"<#{CHANNEL}>") in said.text

@@ -134,8 +134,8 @@ def test_cancel_starts_nothing(scene: Scene) -> None:
     assert not scene.jobs()
 
 
-def test_without_a_worker_the_card_says_that_the_copy_is_queued(office: Office, scene: Scene) -> None:
-    office.workers(0)
+def test_before_a_worker_takes_it_the_card_says_that_the_copy_is_queued(office: Office, scene: Scene) -> None:
+    office.pretend()
     scene.seed(10)
     job_id = scene.start()
     card = scene.card(job_id)

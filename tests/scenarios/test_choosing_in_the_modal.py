@@ -69,11 +69,7 @@ def test_from_the_bare_command_to_the_end_of_the_copy(office: Office, scene: Sce
     assert not scene.jobs()
     assert scene.ana.submit().acked
     [job] = scene.slack.wait_for(scene.jobs)
-    said = says(
-        scene,
-        scene.ana,
-        ES("Job {id} is on its way. Its card shows how far it is.", id=job["id"]),
-    )
+    said = says(scene, scene.ana, ES("Requested: job {id}.", id=job["id"])[:-1])
     assert said.submit is None
     assert scene.completed(job["id"])["channel_id"] == scene.channel
     assert scene.card(job["id"]).plain

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from bot.jobs.failure import CODES, Failure
-from bot.jobs.snapshot import Freeze, Person
+from bot.jobs.snapshot import Freeze, NoWorker, Person
 from bot.jobs.statuses import Approval, Status, Wish
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
 from bot.messages import answers, approval, buttons, freezing, presses, status
@@ -114,7 +114,10 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         answers.not_a_number(name, ES, "/copy-liquidation 42"),
         answers.unknown_copy(name, ["a" * 31] * 30, ES, None, "/copy-liquidation 42 items"),
         answers.help_text(["a" * 31] * 60, [GROUP] * 60, ES, [("a" * 31, ["<@U0ANA>"] * 60)] * 60),
-        approval.asked_job(17, (GROUP,) * 60, ES),
+        answers.requested(
+            job(status=Status.PENDING, approval=Approval.WAITING, approvers=(GROUP,) * 60), None, ES
+        ),
+        card(job(status=Status.PENDING, no_worker=NoWorker(NOW, (GROUP,) * 60)), ES),
         approval.no_such(name, ES),
         approval.not_in_private("items", ES),
         freezing.still_frozen(Freeze(Person("U0BOB", "T0ACME", user), name, NOW), ES),
