@@ -114,7 +114,7 @@ class Office:
     def pretend(self, *, silent_seconds: float = -3600.0) -> None:
         """No worker but one that only says that it lives, or that has been silent for so long."""
         self.workers(0)
-        self.consulta.execute("UPDATE traspaso.workers SET beat_at = now() - interval '1 d'")
+        self.consulta.execute("UPDATE traspaso.workers SET beat_at = now() - interval '1 d', ended_at = NULL")
         self.consulta.execute(
             "INSERT INTO traspaso.workers (host, process, version, takes_jobs, beat_at) "
             "VALUES ('pretended', 1, '0', true, now() - make_interval(secs => %s))",
