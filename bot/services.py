@@ -27,11 +27,11 @@ from bot.jobs.outbox import Outbox
 from bot.jobs.store import JobStore
 from bot.jobs.sweep import Sweep
 from bot.jobs.throughput import Throughput
+from bot.pacing import EDIT, PacedClient, Pacing
 from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions
 from bot.replies import Replies
-from bot.slack import client
 from bot.work.runner import Runner
 from copier.failure import failures_of
 
@@ -103,11 +103,13 @@ def databases(settings: Settings) -> Databases:
 
 
 def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
-    """Calls Slack only when asked something."""
-    web = client(settings.bot_token, settings.slack_api_url)
+    """Calls Slack only when asked something. Progress is shown where the minute has room left for it."""
+    web = slack_client(settings)
     language = settings.file.slack.language
     cards = Cards(parts.tracking)
-    announcer = Announcer(web, parts.store, cards, translator(language), may_edit)
+    announcer = Announcer(
+        web, parts.store, cards, translator(language), lambda: web.pacing.has_spare(EDIT) and may_edit()
+    )
     charts = Charts(web, Throughput(parts.tracking), translator(language))
     permissions = Permissions(web, settings.file.slack, settings.file.copies)
     people = People(web, language)
@@ -118,6 +120,16 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
         permissions=permissions,
         people=people,
         panel=Panel(web, Board(parts.tracking), announcer, permissions, people),
+    )
+
+
+def slack_client(settings: Settings) -> PacedClient:
+    """A client that keeps to the limits which all processes share."""
+    return PacedClient(
+        Pacing(settings.redis_url or ""),
+        token=settings.bot_token,
+        base_url=settings.slack_api_url,
+        timeout=10,
     )
 
 
