@@ -143,8 +143,9 @@ def _engine(url: URL | None, *, pooled: bool) -> Engine:
         raise ValueError("the settings were read without Need.DATABASES")
     # Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
     common = {"connect_args": CONNECT_ARGS, "isolation_level": "READ COMMITTED"}
-    # Threads of a worker: copies, heartbeats, tickers, courier, sweeper.
-    pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 30} if pooled else {"poolclass": NullPool}
+    # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
+    # part of what they need would wait for each other.
+    pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": -1} if pooled else {"poolclass": NullPool}
     engine = create_engine(url, **common, **pool)
     give_up_silent_servers(engine)
     return engine

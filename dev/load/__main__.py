@@ -69,7 +69,8 @@ def main() -> int:
     named = {each.name for each in fields(Options)}
     chosen = {name: value for name, value in vars(given).items() if name in named and value is not None}
     options = replace(QUICK if given.quick else Options(), **chosen)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a background job inherits the latter ignored
+        signal.signal(number, signal.default_int_handler)
     held = True
     try:
         for part in parts:

@@ -74,6 +74,7 @@ class Crowd:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._turns = itertools.count()
         self._over = threading.Event()
         self._quiet = threading.Event()
         self._lock = threading.Lock()
@@ -94,13 +95,14 @@ class Crowd:
 
     def ask_for(self, liquidations: list[int], over_seconds: float, channels: int) -> list[Future[Asked]]:
         """Several people ask for these copies, in so many channels, evenly over this time."""
-        people, places = itertools.cycle(ADMINS), itertools.cycle(list(CHANNELS)[:channels])
+        people, places = list(ADMINS), list(CHANNELS)[:channels]
         futures: list[Future[Asked]] = []
         pause = over_seconds / max(1, len(liquidations))
 
         began = time.monotonic()
         for number, liquidation in enumerate(liquidations):
-            person, channel = next(people), next(places)
+            turn = next(self._turns)
+            person, channel = people[turn % len(people)], places[turn % len(places)]
             futures.append(
                 self._askers.submit(self._one, began + number * pause, liquidation, person, channel)
             )

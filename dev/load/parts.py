@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import psycopg
 
@@ -24,8 +24,8 @@ from dev.slack.results import Envelope
 THIS = Release("this release", ROOT)
 FIRST = 1_001
 WORKERS = ("worker-1", "worker-2")
-#: What the pool of consulta gives at most, and a worker's threads.
-POOL, SLOTS = 35, 4
+#: A worker's threads by the Procfile, the bot's listeners, and its comparisons at once.
+SLOTS, LISTENERS, COMPARISONS = 4, 32, 2
 #: The last message of a job after it has ended: what was said again later is another matter.
 LAST_WORD = """
 SELECT extract(epoch FROM (SELECT max(done_at) FROM traspaso.outbox) - max(finished_at))
@@ -187,17 +187,19 @@ class Part:
 
 
 def bounds(side: str, role: str, parallel: int) -> int | None:
-    """The most connections that the code can open, for a worker with four slots or the bot.
+    """The most sessions that a worker with four slots, or the bot, can have by the code.
 
-    Prod, a worker: for each slot the session of the snapshot, a reader for each lane, and one that looks
-    whether an enum was altered before the comparison. Consulta: a pool of 5, with 30 more. The bot asks prod
-    for previews in 32 listeners, and compares two liquidations at once.
+    A copy, in prod: the session of the snapshot, a reader for each lane, and one that looks whether an enum
+    was altered. In consulta: one and a writer for each lane; when it compares one more and a reader for each
+    lane; and for moments the heartbeat's, the ticker's and that of a step. Beside the copies there are two
+    couriers and the sweeper, in the bot two couriers, the panel, and one or two for each listener.
     """
-    if role.startswith(("old ", "worker", "bot")):
-        if side == "consulta":
-            return POOL
-        return SLOTS * (parallel + 2) if "worker" in role else 32 + 2 * (parallel + 2)
-    return None
+    if role in {"together", "not told"}:
+        return None
+    copy = parallel + 2 if side == "prod" else 2 * parallel + 5
+    if "worker" in role:
+        return SLOTS * copy + (0 if side == "prod" else 3)
+    return COMPARISONS * copy + (LISTENERS if side == "prod" else 2 * LISTENERS + 3)
 
 
 # ------------------------------------------------------------------------------------------------- the parts
@@ -232,7 +234,8 @@ def load(options: Options, say: Say) -> Result:
 
 
 def deploys(options: Options, say: Say) -> Result:
-    """Bot and workers are restarted in turn, while people go on."""
+    """Bot and workers are restarted in turn, and during each restart people ask for two copies."""
+    options = replace(options, copies=2 * options.restarts)
     with _begun(options, say, rows_per_second=20_000.0) as part:
         site, watch, crowd = part.site, part.watch, part.crowd
         what = part.fill()
@@ -245,10 +248,10 @@ def deploys(options: Options, say: Say) -> Result:
         codes: Counter[str] = Counter()
         kinds: Counter[str] = Counter()
         with watch:
-            # As long as the restarts are going to take, more or less.
-            asked = crowd.ask_for(part.liquidations, options.restarts * 5.0, options.channels)
+            asked: list[Future[Asked]] = []
             crowd.be_noisy(options.per_minute)
             for number in range(options.restarts):
+                asked += crowd.ask_for(part.liquidations[2 * number : 2 * number + 2], 2.0, options.channels)
                 role = ("bot", *WORKERS)[number % 3]
                 manner = manner_of(number)
                 old = now[role]
