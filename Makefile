@@ -3,7 +3,7 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock catalog bench screenshots messages clean
+.PHONY: help demo test lint lock catalog bench load screenshots messages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ catalog: .venv/.complete ## the Spanish catalog anew, from the sentences in the 
 
 bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QUICK=1: in three minutes, nothing written)
 	@$(BIN)/python -m dev.bench $(if $(filter-out 0,$(QUICK)),--quick)
+
+load: .venv/.complete ## what load and deploys do to it (PARTS="load deploys releases" BEFORE=COMMIT, QUICK=1, ARGS=--help)
+	@$(BIN)/python -m dev.load $(PARTS) $(if $(BEFORE),--before $(BEFORE)) $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
 screenshots: .venv/.complete ## docs/screenshots and docs/images anew, from the local Slack's page
 	@$(BIN)/python -m dev.screenshots docs/screenshots

@@ -16,7 +16,7 @@ from bot.app import build_app
 from bot.commands.comparisons import Comparisons
 from bot.commands.surface import Surface
 from bot.errors import BotError
-from bot.slack import CONNECTION_ERRORS, client, error_name
+from bot.slack import CONNECTION_ERRORS, error_name
 from bot.work.queue import JobQueue
 from bot.work.worker_watch import WorkerWatch
 from copier.errors import CopierError
@@ -66,7 +66,7 @@ def main() -> int:
         enqueue=queue.put,
         wake_courier=slack.courier.wake,
     )
-    web = client(settings.bot_token, settings.slack_api_url)
+    web = services.slack_client(settings)
     handler = SocketModeHandler(build_app(surface, web), settings.app_token, ping_interval=PING_SECONDS)
     watch = WorkerWatch(parts.workers, slack.courier.wake)
     queue.watch.start()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from slack_bolt import Ack, App
+from slack_bolt import Ack, App, BoltContext
 from slack_sdk import WebClient
 
 from bot.commands import (
@@ -37,6 +38,7 @@ def build_app(surface: Surface, client: WebClient) -> App:
         token_verification_enabled=False,
         listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
     )
+    app.middleware(with_this(client))
     app_home.register(app, surface)
     modal = Choosing(surface)
     choosing.register(app, modal)
@@ -50,6 +52,16 @@ def build_app(surface: Surface, client: WebClient) -> App:
     app.command(re.compile(".*"))(unknown_command)
     app.action(re.compile(".*"))(unknown_action)
     return app
+
+
+def with_this(client: WebClient) -> Callable[[BoltContext, Callable[[], None]], None]:
+    """Bolt makes a plain client for each request; conversations get this one, which is paced."""
+
+    def ours(context: BoltContext, next_: Callable[[], None]) -> None:
+        context["client"] = client
+        next_()
+
+    return ours
 
 
 def unknown_command(ack: Ack, body: dict[str, Any]) -> None:

@@ -29,11 +29,11 @@ from bot.jobs.store import JobStore
 from bot.jobs.sweep import Sweep
 from bot.jobs.throughput import Throughput
 from bot.jobs.workers import Workers
+from bot.pacing import EDIT, PacedClient, Pacing
 from bot.panel import Panel
 from bot.people import People
 from bot.permissions import Permissions, mentions
 from bot.replies import Replies
-from bot.slack import client
 from bot.work.presence import Presence
 from bot.work.runner import Runner
 from copier.failure import failures_of
@@ -129,11 +129,13 @@ def operators(settings: Settings) -> tuple[str, ...]:
 
 
 def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
-    """Calls Slack only when asked something."""
-    web = client(settings.bot_token, settings.slack_api_url)
+    """Calls Slack only when asked something. Progress is shown where the minute has room left for it."""
+    web = slack_client(settings)
     language = settings.file.slack.language
     cards = Cards(parts.tracking)
-    announcer = Announcer(web, parts.store, cards, translator(language), may_edit)
+    announcer = Announcer(
+        web, parts.store, cards, translator(language), lambda: web.pacing.has_spare(EDIT) and may_edit()
+    )
     charts = Charts(web, Throughput(parts.tracking), translator(language))
     permissions = Permissions(web, settings.file.slack, settings.file.copies)
     people = People(web, language)
@@ -147,6 +149,16 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     )
 
 
+def slack_client(settings: Settings) -> PacedClient:
+    """A client that keeps to the limits which all processes share."""
+    return PacedClient(
+        Pacing(settings.redis_url or ""),
+        token=settings.bot_token,
+        base_url=settings.slack_api_url,
+        timeout=10,
+    )
+
+
 def worker_name() -> str:
     """Host and process, as the row and the log show it."""
     return f"{socket.gethostname()}:{os.getpid()}"
@@ -155,8 +167,9 @@ def worker_name() -> str:
 def _engine(url: URL | None, *, pooled: bool) -> Engine:
     if url is None:
         raise ValueError("the settings were read without Need.DATABASES")
-    # Threads of a worker: copies, heartbeats, tickers, courier, sweeper.
-    pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 30} if pooled else {"poolclass": NullPool}
+    # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
+    # part of what they need would wait for each other.
+    pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": -1} if pooled else {"poolclass": NullPool}
     engine = create_engine(url, **COMMON, **pool)
     give_up_silent_servers(engine)
     return engine

@@ -1,0 +1,1 @@
+"""Deploys and load, on real processes: ``make load``."""
