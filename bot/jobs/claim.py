@@ -46,7 +46,6 @@ CLAIMED: tuple[Any, ...] = (
     CopyJob.removal_confirmed,
     CopyJob.approval,
     CopyJob.channel_id,
-    CopyJob.retried_at_attempt,
     select(Installation.id).scalar_subquery().label("installation"),
 )
 
@@ -56,8 +55,7 @@ class Claim:
     """A job in the hands of this worker. ``attempt`` is the fencing token.
 
     ``terms`` and ``fingerprint`` are what was pressed for; ``approved`` says that a second person agreed, and
-    ``channel_id`` where one could be asked. ``retried_at`` is the attempt after which somebody pressed
-    *Retry*; 0 where nobody did.
+    ``channel_id`` where one could be asked.
     """
 
     job_id: int
@@ -71,7 +69,6 @@ class Claim:
     approved: bool
     channel_id: str | None
     installation: str
-    retried_at: int = 0
 
     @classmethod
     def of(cls, row: Row[Any]) -> Self:
@@ -88,13 +85,7 @@ class Claim:
             approved=row.approval == Approval.APPROVED,
             channel_id=row.channel_id,
             installation=row.installation,
-            retried_at=row.retried_at_attempt,
         )
-
-    @property
-    def tries(self) -> int:
-        """Attempts since the request, or since somebody asked for a new row of them."""
-        return self.attempt - self.retried_at
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, ScalarSelect, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StaleAttempt
@@ -162,6 +162,15 @@ class Lifecycle:
         with self.transaction(claim) as connection:
             return connection.execute(select(CopyJob.failures).where(CopyJob.id == claim.job_id)).scalar_one()
 
+    def broken_attempts(self, claim: Claim) -> int:
+        """Attempts that failed or were lost since the request, or since somebody pressed *Retry*.
+
+        Those that ended because a worker stopped, or somebody paused them, don't count.
+        """
+        broken = select(broken_attempts()).where(CopyJob.id == claim.job_id)
+        with self.transaction(claim) as connection:
+            return connection.execute(broken).scalar_one()
+
     def retry_later(self, claim: Claim, failure: Failure, seconds: float) -> Status:
         """A passing error: pending again, due in ``seconds``; or what somebody wants it to be."""
         with self.transaction(claim) as connection:
@@ -246,6 +255,20 @@ class Lifecycle:
         connection.execute(
             insert(CopyEvent).values(job_id=claim.job_id, attempt=claim.attempt, kind=kind, detail=detail)
         )
+
+
+def broken_attempts(*kinds: str) -> ScalarSelect[int]:
+    """How many of `CopyJob`'s attempts ended in one of these events; by default in any that breaks one."""
+    return (
+        select(func.count(CopyEvent.id))
+        .where(
+            CopyEvent.job_id == CopyJob.id,
+            CopyEvent.attempt > CopyJob.retried_at_attempt,
+            CopyEvent.kind.in_(kinds or ("retry", "worker_lost")),
+        )
+        .correlate(CopyJob)
+        .scalar_subquery()
+    )
 
 
 def _proof(proof: Proof) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.approvals import expire
 from bot.jobs.failure import Failure
+from bot.jobs.lifecycle import broken_attempts
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Status, Wish
@@ -58,7 +59,7 @@ class Sweep:
         sentence = f"{self._max_attempts} attempts were lost with their workers"
         failure = Failure("workers_lost", sentence)
         expired = _lost(own).where(
-            CopyJob.attempt - CopyJob.retried_at_attempt >= self._max_attempts,
+            broken_attempts("worker_lost") + 1 >= self._max_attempts,
             CopyJob.stop_requested.is_(None),
         )
         jobs = connection.execute(

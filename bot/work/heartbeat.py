@@ -71,3 +71,5 @@ class Heartbeat:
             except SQLAlchemyError as error:
                 # Consulta is away: the copy itself will notice. The next beat tries again.
                 log.warning("job %s: the lease was not renewed: %s", self._claim.job_id, type(error).__name__)
+            except Exception:
+                log.exception("job %s: the heartbeat stumbled; it goes on", self._claim.job_id)

@@ -243,7 +243,8 @@ class Runner:
 
     def _retry(self, claim: Claim, stop: StopSwitch, failure: Failure) -> Ended:
         failures = self._recorded(stop, lambda: self._lifecycle.failures(claim))
-        if failures + 1 >= self._work.max_failures or claim.tries >= self._work.max_attempts:
+        broken = self._recorded(stop, lambda: self._lifecycle.broken_attempts(claim))
+        if failures + 1 >= self._work.max_failures or broken + 1 >= self._work.max_attempts:
             return self._fail(claim, stop, failure)
         pause = min(LONGEST_PAUSE, self._work.retry_seconds * 2.0**failures)
         status = self._recorded(stop, lambda: self._lifecycle.retry_later(claim, failure, pause))

@@ -55,6 +55,19 @@ def test_a_job_that_loses_all_its_workers_is_given_up_and_told(jobs: Jobs) -> No
     assert jobs.kinds(job_id)[-1] == "failed"
 
 
+def test_attempts_that_were_paused_or_released_are_no_lost_workers(jobs: Jobs) -> None:
+    """A long copy that lives through many deploys loses one worker, and goes on."""
+    job_id = jobs.create()
+    for number in range(1, 6):
+        claim = jobs.lifecycle.claim(job_id, f"host:{number}")
+        assert claim is not None
+        jobs.lifecycle.released(claim)
+    jobs.lifecycle.claim(job_id, "host:6")
+    jobs.let_the_lease_run_out(job_id)
+    swept = jobs.sweep(max_attempts=2)
+    assert (swept.given_up, swept.lost) == ([], [job_id])
+
+
 def test_a_waiting_job_is_put_on_the_queue_once(jobs: Jobs) -> None:
     job_id = jobs.create()
     assert jobs.sweep().to_enqueue == [job_id]
