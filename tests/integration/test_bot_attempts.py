@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from sqlalchemy import text
@@ -13,6 +14,8 @@ from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
 from bot.jobs.statuses import TRANSITIONS, Status
+from bot.jobs.wishes import Orders
+from bot.work.heartbeat import Heartbeat
 from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, WRONG, Jobs
 
 
@@ -168,3 +171,18 @@ def test_a_released_job_is_for_another_worker_at_once(jobs: Jobs) -> None:
     again = jobs.lifecycle.claim(claim.job_id, "host:2")
     assert again is not None
     assert again.attempt == 2
+
+
+def test_a_heartbeat_that_stumbles_over_anything_goes_on(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    beats = Event()
+    times: list[Orders] = []
+
+    def told(orders: Orders) -> None:
+        times.append(orders)
+        if len(times) > 1:
+            beats.set()
+        raise RuntimeError("nobody foresaw this")
+
+    with Heartbeat(jobs.lifecycle, claim, told, every_seconds=0.05):
+        assert beats.wait(10)

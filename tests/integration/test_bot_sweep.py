@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
+from bot.errors import StaleAttempt
+from bot.jobs.lifecycle import Claim
 from bot.jobs.outbox import Kind
 from bot.jobs.statuses import Status
 from bot.jobs.workers import Unbroken
@@ -17,7 +19,7 @@ from bot.work.queue import JobQueue
 from bot.work.worker_watch import WorkerWatch
 from dev.valkey import Valkey
 from tests.support import Clock
-from tests.tracking import ANA, Jobs
+from tests.tracking import ANA, PROOF, Jobs
 
 
 def test_a_lively_worker_keeps_its_job_and_a_silent_one_loses_it(jobs: Jobs) -> None:
@@ -38,6 +40,26 @@ def test_twenty_sweeps_at_once_take_a_lost_job_once(jobs: Jobs) -> None:
         swept = list(pool.map(lambda _: jobs.sweep(), range(20)))
     assert [each.lost for each in swept if each.lost] == [[claim.job_id]]
     assert jobs.kinds(claim.job_id).count("worker_lost") == 1
+
+
+def test_a_job_that_ends_while_it_is_taken_from_its_worker_is_one_or_the_other(jobs: Jobs) -> None:
+    for liquidation in range(1, 21):
+        claim = jobs.claimed(liquidation=liquidation)
+        jobs.let_the_lease_run_out(claim.job_id)
+
+        def complete(claim: Claim = claim) -> bool:
+            try:
+                jobs.lifecycle.completed(claim, PROOF)
+            except StaleAttempt:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            ended, swept = pool.submit(complete), pool.submit(jobs.sweep)
+        lost = claim.job_id in swept.result().lost
+        assert ended.result() != lost
+        assert jobs.see(claim.job_id).status is (Status.PENDING if lost else Status.COMPLETED)
+        assert jobs.kinds(claim.job_id)[2:] == ["worker_lost" if lost else "completed"]
 
 
 def test_a_job_that_loses_all_its_workers_is_given_up_and_told(jobs: Jobs) -> None:
