@@ -138,6 +138,9 @@ class Part:
             "logged": logged(self.site.logs("")),
             "untrue cards": [asdict(each) for each in books.told if not each.is_true][:10],
             "watch": self.watch.problem,
+            "dumps": [
+                each.child.log()[-20_000:] for each in self.site.history if "Fatal Python" in each.child.log()
+            ],
             "not acknowledged": [_about(self.site, each) for each in books.unacked()],
         }
         return books

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import signal
 import subprocess
 import tarfile
 import threading
@@ -22,7 +23,7 @@ import psycopg
 
 from dev import seed
 from dev.guard import ROOT
-from dev.processes import PRODUCT_PROGRAMS, Child
+from dev.processes import PRODUCT_PROGRAMS, Child, ChildError
 from dev.slack.client import LocalSlack, Person
 from dev.stack import Stack
 
@@ -179,11 +180,16 @@ class Site:
         running.ready = time.time()
         return running
 
-    def stop(self, running: Running, timeout_seconds: float = 120.0) -> int:
-        """SIGTERM, and its exit code."""
+    def stop(self, running: Running, timeout_seconds: float = 60.0) -> int:
+        """SIGTERM, and its exit code. One that doesn't end logs what its threads are doing, and is ended."""
         running.asked_to_end = time.time()
         running.child.terminate()
-        code = running.child.wait(timeout_seconds)
+        try:
+            code = running.child.wait(timeout_seconds)
+        except ChildError:
+            for process in running.family():
+                process.send_signal(signal.SIGABRT)  # of which PYTHONFAULTHANDLER makes a dump
+            code = running.child.wait(timeout_seconds)
         running.ended = time.time()
         return code
 
@@ -222,7 +228,7 @@ class Site:
         return Child(
             name,
             argv,
-            {**self.stack.environment(), "PYTHONPATH": str(release.tree)},
+            {**self.stack.environment(), "PYTHONPATH": str(release.tree), "PYTHONFAULTHANDLER": "1"},
             self.stack.folder / f"{name}.log",
             guard=self.stack.guard,
             cwd=release.tree,

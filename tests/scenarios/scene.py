@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import psutil
 import psycopg
+import redis
 from psycopg.rows import dict_row
 
 from bot.groups import PRESS
@@ -176,8 +177,15 @@ class Office:
         for person in ("U0ANA", "U0BOB"):
             slack.add_to_group(person)
         slack.rate_limits()
+        self._forget_calls()
         if not self.bot.running:
             self.bot = self._start_bot()
+
+    def _forget_calls(self) -> None:
+        """The local Slack begins a new minute; so do the product's processes."""
+        with redis.Redis.from_url(self.stack.valkey.url) as client:
+            if calls := list(client.scan_iter("traspaso-pace:*")):
+                client.delete(*calls)
 
     def _start_bot(self, environment: Mapping[str, str] | None = None) -> Child:
         bot = self.stack.start_bot(env={**self.secrets, **(environment or {})})
