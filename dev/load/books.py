@@ -139,9 +139,10 @@ class Books:
         """Acked late, or never."""
         return [each for each in self.envelopes if each.error is not None]
 
-    def refused(self) -> dict[str, int]:
+    def refused(self, since: float = 0.0) -> dict[str, int]:
         """Calls that were answered with 429, by method."""
-        return dict(Counter(call.method for call in self.calls if call.status == 429).most_common())
+        refused = (call.method for call in self.calls if call.status == 429 and call.at >= since)
+        return dict(Counter(refused).most_common())
 
     def busiest_minute(self) -> dict[str, tuple[int, int]]:
         """Of each method with a limit: the most accepted calls in any minute, and Slack's limit."""
