@@ -13,10 +13,11 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import redis
+from redis.commands.core import Script
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
@@ -34,6 +35,9 @@ POST_SECONDS, POSTS_AT_ONCE = 1.05, 3
 SPARE_SHARE = 0.5
 #: For so long a call waits for its turn: what a modal may wait for, whose trigger lives three seconds.
 PATIENCE_SECONDS = 1.5
+
+#: A Redis that has failed is asked again after so many seconds.
+WITHOUT_SECONDS = 5.0
 
 #: Calls a minute that Slack allows: https://docs.slack.dev/apis/web-api/rate-limits
 TIER_2, TIER_3, TIER_4 = 20, 50, 100
@@ -126,6 +130,7 @@ class Pacing:
         self._take = client.register_script(TAKE)
         self._count = client.register_script(COUNT)
         self._hold_back = client.register_script(HOLD_BACK)
+        self._without_until = 0.0
 
     def take(self, method: str, channel: str | None = None) -> float:
         """Zero where the call may be made, and is noted; else the seconds after which to ask again."""
@@ -134,27 +139,31 @@ class Pacing:
             return 0.0
         posts = (POST_SECONDS, POSTS_AT_ONCE) if method == POST and channel else (0, 0)
         call = (uuid4().hex, allowed.calls, allowed.window_seconds, *posts)
-        try:
-            return float(cast(bytes, self._take(keys=_keys(method, channel), args=call)))
-        except redis.RedisError as error:
-            log.info("%s is not paced, Redis failed: %s", method, type(error).__name__)
-            return 0.0
+        return float(self._asked(self._take, _keys(method, channel), call) or 0.0)
 
     def has_spare(self, method: str) -> bool:
-        """Whether a call may be made that could as well be left out. None may without Redis."""
+        """Whether a call may be made that could as well be left out.
+
+        Without Redis it may: who leaves calls out has a limit of its own for that time.
+        """
         allowed = self._allowed[method]
-        try:
-            made = int(cast(int, self._count(keys=_keys(method)[:1], args=(allowed.window_seconds,))))
-        except redis.RedisError:
-            return False
+        made = int(self._asked(self._count, _keys(method)[:1], (allowed.window_seconds,)) or 0)
         return made < allowed.calls * SPARE_SHARE
 
     def refused(self, method: str, channel: str | None, seconds: float) -> None:
         """Slack has refused a call: for so many seconds nobody makes another one."""
+        self._asked(self._hold_back, _keys(method, channel)[-1:], (seconds,))
+
+    def _asked(self, script: Script, keys: list[str], arguments: tuple[str | float, ...]) -> Any:
+        """What Redis answers; None where it fails. Then it is left alone for a while."""
+        if time.monotonic() < self._without_until:
+            return None
         try:
-            self._hold_back(keys=_keys(method, channel)[-1:], args=(seconds,))
-        except redis.RedisError as error:
-            log.info("%s is not held back, Redis failed: %s", method, type(error).__name__)
+            return script(keys=keys, args=arguments)
+        except Exception as error:  # whatever a server answers that is no Redis, or not ours
+            log.info("Slack's calls are not paced: %s", type(error).__name__)
+            self._without_until = time.monotonic() + WITHOUT_SECONDS
+            return None
 
 
 class PacedClient(WebClient):

@@ -198,14 +198,15 @@ def bounds(side: str, role: str, parallel: int) -> int | None:
     A copy, in prod: the session of the snapshot, a reader for each lane, and one that looks whether an enum
     was altered. In consulta: one and a writer for each lane; when it compares one more and a reader for each
     lane; and for moments the heartbeat's, the ticker's and that of a step. Beside the copies there are two
-    couriers and the sweeper, in the bot two couriers, the panel, and one or two for each listener.
+    couriers, the sweeper and the presence. In the bot there are two couriers, the panel, the watch over the
+    workers, and one or two for each listener.
     """
     if role in {"together", "not told"}:
         return None
     copy = parallel + 2 if side == "prod" else 2 * parallel + 5
     if "worker" in role:
-        return SLOTS * copy + (0 if side == "prod" else 3)
-    return COMPARISONS * copy + (LISTENERS if side == "prod" else 2 * LISTENERS + 3)
+        return SLOTS * copy + (0 if side == "prod" else 4)
+    return COMPARISONS * copy + (LISTENERS if side == "prod" else 2 * LISTENERS + 4)
 
 
 # ------------------------------------------------------------------------------------------------- the parts
