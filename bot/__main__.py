@@ -8,8 +8,11 @@ import signal
 import sys
 import threading
 
+from slack_bolt import App
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk.errors import SlackApiError
+from slack_sdk.socket_mode import SocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot import config, logs, services
 from bot.app import build_app
@@ -27,6 +30,8 @@ log = logging.getLogger("bot")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 #: Seconds between two pings. A wire that broke without a goodbye is given up after five of them.
 PING_SECONDS = 2.0
+#: How often the main thread looks whether it has to stop, and how long a stop waits for acknowledgements.
+LOOK_SECONDS, DRAIN_SECONDS = 1.0, 3.0
 
 
 def main() -> int:
@@ -67,15 +72,17 @@ def main() -> int:
         wake_courier=slack.courier.wake,
     )
     web = services.slack_client(settings)
-    handler = SocketModeHandler(build_app(surface, web), settings.app_token, ping_interval=PING_SECONDS)
+    handler = DrainingHandler(build_app(surface, web), settings.app_token, ping_interval=PING_SECONDS)
     watch = WorkerWatch(parts.workers, slack.courier.wake)
     queue.watch.start()
     slack.courier.start()
     slack.panel.start()
     watch.start()
     connect(handler, over)
-    over.wait()
+    while not over.wait(LOOK_SECONDS):
+        pass
     log.info("stopping")
+    handler.drain(DRAIN_SECONDS)
     handler.close()  # type: ignore[no-untyped-call]
     surface.comparisons.stop()
     watch.stop()
@@ -83,6 +90,31 @@ def main() -> int:
     slack.panel.stop()
     slack.courier.stop()
     return 0
+
+
+class DrainingHandler(SocketModeHandler):
+    """Knows which payloads are in hand, so that none is dropped without its acknowledgement at a stop."""
+
+    def __init__(self, app: App, app_token: str | None, ping_interval: float) -> None:
+        super().__init__(app, app_token, ping_interval=ping_interval)
+        self._in_hand = 0
+        self._changed = threading.Condition()
+
+    def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:
+        """Returns when the payload is acknowledged; its conversation may go on."""
+        with self._changed:
+            self._in_hand += 1
+        try:
+            super().handle(client, req)
+        finally:
+            with self._changed:
+                self._in_hand -= 1
+                self._changed.notify_all()
+
+    def drain(self, timeout_seconds: float) -> None:
+        """Waits for a moment in which nothing is in hand."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._in_hand, timeout_seconds)
 
 
 def connect(handler: SocketModeHandler, over: threading.Event) -> None:

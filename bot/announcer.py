@@ -183,7 +183,7 @@ class Announcer:
             self._client.pins_add(channel=_channel(job), timestamp=job.message_ts)
         except SlackApiError as error:
             if error_name(error) not in PIN_DONE:
-                if trouble_of(error) not in PASSING:
+                if trouble_of(error) is not Trouble.AMBIGUOUS:
                     self._cards.pinned(job, False)
                 raise
         self._cards.pinned(job, True)

@@ -26,6 +26,7 @@ from bot.slack import (
     PASSING,
     Trouble,
     error_name,
+    is_paced,
     retry_after,
     says_when,
     trouble_of,
@@ -207,7 +208,8 @@ class Courier:
         try:
             return self._announcer.show_card(job, self._hold(due), look_first=due.look_first)
         except ERRORS as error:
-            log.warning("job %s: %s, but the card was not edited: %s", job.id, due.kind, error_name(error))
+            level = logging.INFO if is_paced(error) else logging.WARNING
+            log.log(level, "job %s: %s, but the card was not edited: %s", job.id, due.kind, error_name(error))
             match trouble_of(error):
                 case Trouble.AMBIGUOUS:
                     self._outbox.unsure(due, Kind.REFRESH, first=SOON)
@@ -220,7 +222,8 @@ class Courier:
         try:
             self._announcer.pin(job, self._hold(due))
         except ERRORS as error:
-            log.warning("job %s: the card's pin is as it was: %s", job.id, error_name(error))
+            level = logging.INFO if is_paced(error) else logging.WARNING
+            log.log(level, "job %s: the card's pin is as it was: %s", job.id, error_name(error))
             trouble = trouble_of(error)
             if trouble is Trouble.AMBIGUOUS:
                 self._outbox.unsure(due, Kind.PIN, first=SOON)
@@ -229,6 +232,9 @@ class Courier:
 
     def _not_posted(self, due: Due, job: JobSnapshot, error: Exception) -> None:
         """Once more, or to the requester in person."""
+        if is_paced(error):
+            self._outbox.wait(due, retry_after(error))
+            return
         name, trouble = error_name(error), trouble_of(error)
         log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
         patience = TAKEOVER_SECONDS_LIMITED if says_when(error) else self._takeover
@@ -239,6 +245,9 @@ class Courier:
 
     def _not_changed(self, due: Due, job: JobSnapshot, error: Exception) -> None:
         """An edit, a pin or a picture: once more where that can help, else the rest goes on without it."""
+        if is_paced(error):
+            self._outbox.wait(due, retry_after(error))
+            return
         name, trouble = error_name(error), trouble_of(error)
         log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
         match due.kind:

@@ -22,6 +22,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
+from bot.slack import PACED
+
 log = logging.getLogger(__name__)
 
 POST, EDIT = "chat.postMessage", "chat.update"
@@ -198,7 +200,7 @@ class PacedClient(WebClient):
             http_verb="POST",
             api_url=f"{self.base_url}{method}",
             req_args={},
-            data={"ok": False, "error": "ratelimited"},
+            data={"ok": False, "error": "ratelimited", PACED: True},
             headers={"Retry-After": f"{seconds:.1f}"},
             status_code=429,
         )

@@ -68,6 +68,9 @@ CHANNEL_LOST = frozenset({"channel_not_found", "is_archived", "is_inactive", "no
 #: Answers that say that there is nothing (left) to pin or to unpin.
 PIN_DONE = frozenset({"already_pinned", "no_pin", "not_pinned", "message_not_found"})
 
+#: Set in the answer to a call that wasn't made, because the processes share a limit (see `bot.pacing`).
+PACED = "paced"
+
 #: What the SDK lets through when a connection fails or an answer can't be read.
 CONNECTION_ERRORS = (OSError, http.client.HTTPException, SlackClientError)
 
@@ -108,6 +111,11 @@ def trouble_of(error: BaseException) -> Trouble:
         return Trouble.AMBIGUOUS
     name = error_name(error)
     return next((trouble for trouble, names in _MEANING.items() if name in names), Trouble.NOT_HERE)
+
+
+def is_paced(error: BaseException) -> bool:
+    """Whether the call waits for its turn: Slack hasn't been asked."""
+    return isinstance(error, SlackApiError) and bool(error.response.get(PACED))
 
 
 def says_when(error: BaseException) -> bool:

@@ -196,6 +196,16 @@ class Outbox:
                 last_error=error,
             )
 
+    def wait(self, due: Due, seconds: float) -> None:
+        """Its turn comes in so many seconds. Slack hasn't been asked, so that is no failure.
+
+        Raises:
+            ClaimLost: another one has taken it.
+        """
+        with self._engine.begin() as connection:
+            turn = func.now() + timedelta(seconds=seconds)
+            self._own(connection, due, next_try_at=turn, claimed_until=None, begun=due.look_first)
+
     def again(self, due: Due) -> None:
         """What makes up for a call without an answer was done: once more, while Slack may still get to it.
 

@@ -177,3 +177,10 @@ def test_what_makes_up_for_a_lost_edit_is_done_again_until_slack_can_t_apply_it_
         rounds += 1
     assert rounds == 3
     assert jobs.outbox.take() is None
+
+
+def test_who_waits_for_its_turn_has_failed_at_nothing(jobs: Jobs) -> None:
+    jobs.create(channel_id="C0")
+    jobs.outbox.wait(take(jobs), 0.0)
+    again = take(jobs)
+    assert (again.failures, again.failing_seconds, again.look_first) == (0, 0.0, False)
