@@ -99,13 +99,15 @@ class Profile:
 SHORT = {
     "lease_seconds": 3,
     "sweep_seconds": 0.5,
-    "requeue_seconds": 2,
+    "overdue_seconds": 2,
+    "lost_seconds": 20,
     "retry_seconds": 0.2,
     "card_seconds": 1,
     "lock_timeout_seconds": 3,
     "chunk_rows": 200,
     "parallel": 2,
 }
+FEW = {"parallel": 1, "chunk_rows": 100, "max_failures": 3, "max_attempts": 4}
 PROFILES = {
     profile.name: profile
     for profile in (
