@@ -193,6 +193,32 @@ def disk_full(run: Run, victim: Process, fault: Fault) -> None:
     run.later(fault.seconds, mend)
 
 
+def stands_still(run: Run, victim: Process, fault: Fault) -> None:
+    """All of a server is stopped: its lines are alive, and nothing answers."""
+    side: Database = "prod" if fault.detail == "prod" else "consulta"
+    stopped = run.house.suspend(side)
+    run.later(fault.seconds, lambda: run.house.resume(stopped))
+
+
+def rows_locked(run: Run, victim: Process, fault: Fault) -> None:
+    """Somebody has changed rows of the liquidation in consulta, and rolls back in the end."""
+
+    def hold() -> None:
+        with suppress(psycopg.Error), run.house.connect("consulta") as connection:
+            connection.execute("SET lock_timeout = '3s'")
+            with connection.transaction(force_rollback=True):
+                connection.execute(
+                    "UPDATE items SET code = 'locked' WHERE liquidation_id = %s", [run.numbers.liquidation]
+                )
+                connection.execute(
+                    "INSERT INTO items VALUES (%s, %s, 'locked', '', 0, NULL, now()) ON CONFLICT DO NOTHING",
+                    [run.numbers.base + run.plan.shape.rows // 2, run.numbers.liquidation],
+                )
+                time.sleep(fault.seconds)
+
+    run.later(0.0, hold)
+
+
 # ----------------------------------------------------------------------------------------------- lines
 
 
@@ -273,14 +299,22 @@ def slack_errs(run: Run, victim: Process, fault: Fault) -> None:
     run.house.api.fault(method, times=int(times), **hows[how])
 
 
-METHODS = ("chat.postMessage", "chat.update", "pins.add", "pins.remove", "*")
+METHODS = (
+    *("chat.postMessage", "chat.update", "pins.add", "pins.remove"),
+    *("conversations.history", "conversations.replies", "usergroups.users.list", "*"),
+)
 HOWS = ("500", "429", "fatal", "dropped", "hangs", "slow", "internal")
 #: Calls that Slack carries out after their client has given up, or has been told otherwise.
 LATE = ("late", "refused-yet-done")
 SLACK = (
     *(f"{method} {how} {times}" for method in METHODS for how in HOWS for times in (1, 2)),
-    *(f"{method} {how} 1" for method in METHODS[:-1] for how in LATE for _ in range(3)),
+    *(f"{method} {how} 1" for method in METHODS[:4] for how in LATE for _ in range(3)),
 )
+
+
+def answers_refused(run: Run, victim: Process, fault: Fault) -> None:
+    """What the bot says to one person alone doesn't arrive."""
+    run.house.api.refuse_response_urls(int(fault.detail), times=2)
 
 
 def token_revoked(run: Run, victim: Process, fault: Fault) -> None:
@@ -385,11 +419,19 @@ KINDS: dict[str, Kind] = {
         least=1.5,
         details=("consulta data", "consulta log", "prod data", "prod log"),
     ),
+    "stands still": Kind(
+        "a server is stopped with its lines alive",
+        stands_still,
+        DOWN | {"lock"},
+        details=("prod", "consulta"),
+    ),
+    "rows locked": Kind("somebody holds rows in consulta", rows_locked, DOWN | {"lock"}),
     "lines cut": Kind("connections are reset", cut, DOWN, details=LINES),
     "lines refused": Kind("connections are reset and refused", refused, DOWN, details=LINES),
     "lines swallow": Kind("nothing arrives, then the lines break", swallowed, DOWN, details=LINES, most=6.0),
     "lines slow": Kind("all of it comes late", slow, DOWN, details=LINES),
     "Slack errs": Kind("Slack answers with errors, late, or not at all", slack_errs, details=SLACK),
+    "answers refused": Kind("Slack takes no answer to one person", answers_refused, details=("404", "500")),
     "token revoked": Kind("Slack locks the app out", token_revoked),
     "card deleted": Kind("somebody deletes the card", card_deleted),
     "channel lost": Kind("the channel takes no more", channel_lost, details=("archived", "kicked")),

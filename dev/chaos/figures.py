@@ -136,7 +136,7 @@ def _row(kind: str, detail: str) -> str:
         return f"{kind}: {words[-1] if kind.startswith('lines') else detail}"
     if kind == "Slack errs":
         return f"{kind}: {words[1]}"
-    if kind in {"clock set", "locked out", "table locked", "failed over", "pressed"}:
+    if kind in {"clock set", "locked out", "table locked", "failed over", "stands still", "pressed"}:
         return f"{kind}: {words[0]}"
     return kind
 

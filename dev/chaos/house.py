@@ -348,6 +348,26 @@ class House(Stack):
         with self._lock:
             (self.prod if side == "prod" else self.consulta).start()
 
+    def suspend(self, side: Database) -> list[psutil.Process]:
+        """SIGSTOP of the server and all its sessions."""
+        server = self.prod if side == "prod" else self.consulta
+        stopped: list[psutil.Process] = []
+        with self._lock, suppress(psutil.Error):
+            if server.pid is not None and server.running:
+                postmaster = psutil.Process(server.pid)
+                postmaster.suspend()
+                for process in (postmaster, *postmaster.children(recursive=True)):
+                    with suppress(psutil.Error):
+                        process.suspend()
+                        stopped.append(process)
+        return stopped
+
+    @staticmethod
+    def resume(stopped: list[psutil.Process]) -> None:
+        for process in reversed(stopped):
+            with suppress(psutil.Error):
+                process.resume()
+
     def fail_over(self, side: Database) -> None:
         """The primary is gone for good, its standby takes its place, and the lines lead there."""
         with self._lock:
