@@ -119,7 +119,7 @@ def message_lost(run: Run, victim: Process, fault: Fault) -> None:
         resume()
 
     run.at("enqueued", lose)
-    run.later(15.0, resume)  # should it never be queued
+    run.later(5.0, resume)  # should it never be queued
 
 
 def sessions_ended(run: Run, victim: Process, fault: Fault) -> None:
