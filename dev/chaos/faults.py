@@ -407,7 +407,6 @@ KINDS: dict[str, Kind] = {
             "its 3600",
             "consulta -8",
             "consulta 8",
-            "consulta 3600",
             "prod -30",
             "prod 30",
         ),
