@@ -107,7 +107,7 @@ def draw(seed: int, profile: str | None = None) -> Plan:
         writes_per_second=rng.choice([5.0, 20.0, 60.0]),
     )
     copy = rng.choices(["items", "checked"], [6, 1])[0]
-    way = rng.choices(["pressed once", "pressed twice", "by the modal"], [6, 2, 1])[0]
+    way = rng.choices(["pressed once", "pressed twice", "two people", "by the modal"], [6, 2, 1, 1])[0]
     if profile == "defaults":
         return Plan(seed, profile, Shape(8000, "nothing", 20.0), "items", "pressed once", FIGURES[seed % 4])
     if rng.random() < 0.2:  # a worker is lost, and something happens to whoever takes its job over

@@ -12,7 +12,7 @@ from bot.messages.approval import APPROVE_ACTION
 from bot.messages.buttons import CANCEL_ACTION, PAUSE_ACTION, RESUME_ACTION, RETRY_ACTION
 from bot.messages.preview import COPY_ACTION
 from bot.messages.terms import CONFIRM_ACTION
-from dev.chaos.house import House, Row
+from dev.chaos.house import House, Row, until
 from dev.slack.client import LocalSlack, Person
 from dev.slack.results import Message, NotPossible, View
 
@@ -28,7 +28,7 @@ COMMAND = "/copy-liquidation"
 
 
 class People:
-    """Ana asks, Bob approves. They try again where Slack shows them an error, as people do."""
+    """Ana asks, Bob approves, or both ask at once. They try again where Slack shows them an error."""
 
     def __init__(self, house: House, channel: str, liquidation: int) -> None:
         self._house = house
@@ -37,27 +37,32 @@ class People:
         self.liquidation = liquidation
         self.ana: Person = self._slack.user("U0ANA")
         self.bob: Person = self._slack.user("U0BOB")
+        #: Whose job it became.
+        self.requester = self.ana
 
-    def start(self, copy: str, *, twice: bool, modal: bool, timeout: float = 90.0) -> Row | None:
+    def start(self, copy: str, way: str, timeout: float = 90.0) -> Row | None:
         """The whole way to a job; None where there is none in that time."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if modal:
+            if way == "by the modal":
                 self._choose(copy)
             else:
-                offer = self._offer(copy)
-                if offer is not None:
-                    self._press(offer, times=2 if twice else 1)
+                people = [self.ana, self.bob] if way == "two people" else [self.ana]
+                offers = [(person, self._offer(person, copy)) for person in people]
+                if self._house.newest(self.liquidation) is None:
+                    self._press(offers * (2 if way == "pressed twice" else 1))
             wait_until = time.monotonic() + 8.0
             while time.monotonic() < wait_until:
                 if job := self._house.newest(self.liquidation):
+                    self._find_requester(job)
                     return job
                 time.sleep(0.05)
         return None
 
     def press(self, action: str, job: Row) -> bool:
         """Presses that button of the card, if it has it. True where the bot has taken the press."""
-        who = self.bob if action == "approve" else self.ana
+        other = self.ana if self.requester is self.bob else self.bob
+        who = other if action == "approve" else self.requester
         with suppress(NotPossible):
             card = self.card(job)
             if card is not None and any(each.action_id == ACTIONS[action] for each in card.buttons):
@@ -70,14 +75,15 @@ class People:
         return found[-1] if found else None
 
     def everything(self, job: Row) -> list[Message]:
-        """All messages that Ana can read in the channel, in its threads, and in her direct messages."""
+        """All messages that the requester can read in the channel, in its threads, and in person."""
+        who = self.requester
         found: list[Message] = []
-        for channel in dict.fromkeys([self.channel, job.get("channel_id") or self.channel, self.ana.dm]):
+        for channel in dict.fromkeys([self.channel, job.get("channel_id") or self.channel, who.dm]):
             with suppress(NotPossible):
-                for message in self.ana.messages(channel):
+                for message in who.messages(channel):
                     found.append(message)
                     if message.reply_count:
-                        found += self.ana.thread(channel, message.ts)[1:]
+                        found += who.thread(channel, message.ts)[1:]
         return found
 
     def command(self, line: str) -> None:
@@ -85,16 +91,23 @@ class People:
         with suppress(NotPossible):
             self.bob.command(line, channel=self.channel)
 
-    def _press(self, offer: Message, times: int) -> None:
+    def _find_requester(self, job: Row) -> None:
+        query = "SELECT slack_user_id AS id FROM traspaso.users WHERE id = %s"
+        found = until(lambda: self._house.ask("consulta", query, job["user_id"]), 20.0)
+        self.requester = self.bob if found and found[0]["id"] == self.bob.id else self.ana
+
+    @staticmethod
+    def _press(offers: list[tuple[Person, Message | None]]) -> None:
         """All of them at the same moment."""
 
-        def press() -> None:
+        def press(person: Person, offer: Message) -> None:
             with suppress(NotPossible):
-                self.ana.press(offer, COPY_ACTION)
+                person.press(offer, COPY_ACTION)
 
-        with ThreadPoolExecutor(times) as pool:
-            for _ in range(times):
-                pool.submit(press)
+        with ThreadPoolExecutor(len(offers)) as pool:
+            for person, offer in offers:
+                if offer is not None:
+                    pool.submit(press, person, offer)
 
     def _choose(self, copy: str) -> None:
         """The way through the modal, as far as it comes."""
@@ -106,7 +119,8 @@ class People:
             if self._until(lambda: chooser.LIQUIDATION in self._modal().inputs):
                 self.ana.options(chooser.LIQUIDATION, str(self.liquidation))
                 self.ana.submit({chooser.LIQUIDATION: str(self.liquidation), chooser.COPY: copy})
-                if self._until(lambda: self._modal().callback_id == chooser.PRESS_CALLBACK):
+                shown = self._until(lambda: self._modal().callback_id == chooser.PRESS_CALLBACK)
+                if shown and self._house.newest(self.liquidation) is None:
                     self.ana.submit()
 
     def _modal(self) -> View:
@@ -125,22 +139,22 @@ class People:
             time.sleep(0.05)
         return False
 
-    def _offer(self, copy: str) -> Message | None:
-        before = {message.ts for message in self._private()}
+    def _offer(self, person: Person, copy: str) -> Message | None:
+        before = {message.ts for message in self._private(person)}
         line = f"{COMMAND} {self.liquidation} {copy}"
-        if not self.ana.command(line, channel=self.channel).acked:
+        if not person.command(line, channel=self.channel).acked:
             time.sleep(0.5)
             return None
         deadline = time.monotonic() + 8.0
         while time.monotonic() < deadline:
-            for message in self._private():
+            for message in self._private(person):
                 if message.ts not in before:
                     return message if any(b.action_id == COPY_ACTION for b in message.buttons) else None
             time.sleep(0.05)
         return None
 
-    def _private(self) -> list[Message]:
-        return [message for message in self.ana.messages(self.channel) if message.ephemeral]
+    def _private(self, person: Person) -> list[Message]:
+        return [message for message in person.messages(self.channel) if message.ephemeral]
 
 
 def part_of(message: Message) -> tuple[str, str]:

@@ -73,6 +73,7 @@ class Story:
                 for struck in self.struck
             ],
             "recoveries": {name: round(seconds, 2) for name, seconds in self.recoveries.items()},
+            "notes": self.notes,
             "violations": self.violations,
         }
 
@@ -156,11 +157,7 @@ class Run:
             for fault in self.plan.faults:
                 if fault.point is None:
                     self.later(fault.after or 0.0, partial(self._strike, fault, None))
-            job = self.people.start(
-                self.plan.copy,
-                twice=self.plan.way == "pressed twice",
-                modal=self.plan.way == "by the modal",
-            )
+            job = self.people.start(self.plan.copy, self.plan.way)
             if job is None:
                 self.story.violations.append("nobody got a copy to start")
                 return
@@ -247,7 +244,10 @@ class Run:
             )
             self.story.violations.append(f"not told in {patience:g} s: {words or 'no answer'}")
         self.job = self.house.newest(self.numbers.liquidation) or self.job
+        began = time.monotonic()
         until(lambda: not list(shown(self)), patience, step=0.2)
+        if (seconds := time.monotonic() - began) > 1.0:
+            self.note(f"Slack showed what the row says {seconds:.1f} s later")
 
     def _state(self, job_id: int) -> str:
         job = self.house.newest(self.numbers.liquidation) or {}
