@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dev.chaos.run import Run
 
 COUNTERS = ("inserted_records", "updated_records", "deleted_records", "unchanged_records", "moved_records")
+#: No run needs more: an attempt that begins again and again gets nowhere.
+MOST_ATTEMPTS = 15
 #: Begin what a process of the product calls its sessions.
 SESSIONS = """
 SELECT usename, application_name, state FROM pg_stat_activity
@@ -61,6 +63,8 @@ def _end(run: Run) -> Iterator[str]:
     if job["status"] not in run.plan.may_end():
         error = (job["error"] or {}).get("code")
         yield f"the job ended {job['status']} ({error}), not {' or '.join(sorted(run.plan.may_end()))}"
+    if job["attempt"] > MOST_ATTEMPTS:
+        yield f"it took {job['attempt']} attempts"
     jobs = run.house.ask(
         "consulta",
         "SELECT count(*) AS n FROM traspaso.copy_jobs WHERE liquidation_id = %s",
