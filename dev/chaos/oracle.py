@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COUNTERS = ("inserted_records", "updated_records", "deleted_records", "unchanged_records", "moved_records")
 #: No run needs more: an attempt that begins again and again gets nowhere.
 MOST_ATTEMPTS = 15
-#: Begin what a process of the product calls its sessions.
+#: Sessions of the product that are at work, or still have the name of an attempt.
 SESSIONS = """
 SELECT usename, application_name, state FROM pg_stat_activity
 WHERE usename IN ('reader', 'traspaso') AND (state <> 'idle' OR application_name LIKE 'traspaso%% job %%')
