@@ -165,7 +165,6 @@ class Run:
             self._to_the_end(job["id"])
             self._timers.finish()
             self._all_running()
-            until(lambda: not self.house.api.held_calls(), 30.0, step=0.2)
             self._told_everything(job["id"])
             time.sleep(QUIET_SECONDS)
         finally:
@@ -244,6 +243,7 @@ class Run:
             )
             self.story.violations.append(f"not told in {patience:g} s: {words or 'no answer'}")
         self.job = self.house.newest(self.numbers.liquidation) or self.job
+        until(lambda: not self.house.api.held_calls(), 30.0, step=0.2)
         began = time.monotonic()
         until(lambda: not list(shown(self)), patience, step=0.2)
         if (seconds := time.monotonic() - began) > 1.0:
