@@ -36,7 +36,7 @@ load: .venv/.complete ## what load and deploys do to it (PARTS="load deploys rel
 	@$(BIN)/python -m dev.load $(PARTS) $(if $(BEFORE),--before $(BEFORE)) $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
 chaos: .venv/.complete ## faults drawn from a seed, judged by an oracle (RUNS=10 SEED=1: one run is replayed by its seed)
-	@$(BIN)/python -m dev.chaos --runs $(or $(RUNS),10) --seed $(or $(SEED),1)
+	@$(BIN)/python -m dev.chaos --runs $(or $(RUNS),10) --seed $(or $(SEED),1) $(if $(HOUSE),--house "$(HOUSE)")
 
 screenshots: .venv/.complete ## docs/screenshots and docs/images anew, from the local Slack's page
 	@$(BIN)/python -m dev.screenshots docs/screenshots

@@ -62,13 +62,15 @@ def say(story: Story) -> None:
     """A line a run, and one for each promise that it broke."""
     verdict = "broken" if story.violations else "kept"
     struck = len(story.struck)
+    drawn = draw(story.seed).profile == story.plan.profile
+    house = "" if drawn else f' HOUSE="{story.plan.profile}"'
     print(
         f"seed {story.seed}: {verdict}; {story.status} after {story.attempts} attempts and "
         f"{story.seconds:.1f} s; {struck} of {len(story.plan.faults)} faults struck; {story.plan}",
         flush=True,
     )
     for violation in story.violations:
-        print(f"  VIOLATED {violation}\n    make chaos SEED={story.seed} RUNS=1", flush=True)
+        print(f"  VIOLATED {violation}\n    make chaos SEED={story.seed} RUNS=1{house}", flush=True)
     sys.stdout.flush()
 
 
