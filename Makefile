@@ -3,7 +3,7 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock catalog bench load screenshots messages clean
+.PHONY: help demo test lint lock catalog bench load chaos screenshots messages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QU
 
 load: .venv/.complete ## what load and deploys do to it (PARTS="load deploys releases" BEFORE=COMMIT, QUICK=1, ARGS=--help)
 	@$(BIN)/python -m dev.load $(PARTS) $(if $(BEFORE),--before $(BEFORE)) $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
+
+chaos: .venv/.complete ## faults drawn from a seed, judged by an oracle (RUNS=10 SEED=1: one run is replayed by its seed)
+	@$(BIN)/python -m dev.chaos --runs $(or $(RUNS),10) --seed $(or $(SEED),1) $(if $(HOUSE),--house "$(HOUSE)")
 
 screenshots: .venv/.complete ## docs/screenshots and docs/images anew, from the local Slack's page
 	@$(BIN)/python -m dev.screenshots docs/screenshots

@@ -9,6 +9,7 @@ another one's hands by now.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -143,6 +144,7 @@ class Announcer:
         if ts is None:
             channel, ts = self._post(job, card(job, self._t), "card", hold)
         self._cards.posted(job.id, channel, ts)
+        sys.audit("traspaso.card_saved", job.id)
         return replace(job, channel_id=channel, message_ts=ts)
 
     def ask(self, job: JobSnapshot, hold: Hold, *, look_first: bool) -> None:
@@ -173,6 +175,7 @@ class Announcer:
         Raises:
             SlackApiError: Slack doesn't take it.
         """
+        sys.audit("traspaso.pin", job.id, job.status)
         if not job.status.is_live:
             if job.pinned is not False:
                 hold()
@@ -281,6 +284,7 @@ class Announcer:
     ) -> tuple[str, str]:
         def post(blocks: list[dict[str, Any]] | None) -> Any:
             hold()
+            sys.audit("traspaso.post", job.id, part)
             return self._client.chat_postMessage(
                 channel=_channel(job),
                 text=message.text,
@@ -295,6 +299,7 @@ class Announcer:
             answer = _with_or_without(post, message.blocks)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise NotPosted(error) from error
+        sys.audit("traspaso.posted", job.id, part)
         return str(answer["channel"]), str(answer["ts"])
 
     def _says(self, job: JobSnapshot) -> bool:
@@ -305,6 +310,7 @@ class Announcer:
         self._change(job, card(job, self._t))
 
     def _change(self, job: JobSnapshot, message: Message) -> None:
+        sys.audit("traspaso.edit", job.id, job.status)
         _with_or_without(
             lambda blocks: self._client.chat_update(
                 channel=_channel(job), ts=str(job.message_ts), text=message.text, blocks=blocks

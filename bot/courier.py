@@ -8,6 +8,7 @@ Where a channel takes no post, for whatever reason, a direct message to the requ
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from datetime import timedelta
 
@@ -128,6 +129,7 @@ class Courier:
             log.warning("job %s: %s is in another process's hands by now", due.job_id, due.kind)
 
     def _deliver(self, due: Due) -> None:
+        sys.audit("traspaso.delivery", due.job_id, due.kind)
         job = self._store.snapshot(due.job_id)
         if job is None or job.channel_id is None:
             self._outbox.done(due, note="nobody to tell")

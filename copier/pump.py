@@ -12,6 +12,7 @@ sent, and the row goes on as if it had come alone.
 from __future__ import annotations
 
 import select
+import sys
 import time
 from dataclasses import dataclass
 
@@ -74,6 +75,8 @@ def _pumped(reader: _CopyEnd, writer: _CopyEnd, copy_out: bytes, copy_in: bytes,
                 block = reader.read_block(rows)
             if not block:
                 break
+            if not total:
+                sys.audit("traspaso.first_bytes")
             total += len(block)
             with failures_of("consulta"):
                 writer.write_block(block)

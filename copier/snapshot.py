@@ -9,6 +9,7 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, text
@@ -87,6 +88,7 @@ class Snapshot:
             locked = self._sessions.lock_for_reading(connection, self.side, name)
             row = connection.execute(text(settings.SNAPSHOT), self._sessions.values).one()
             self._name, self.as_of = row.name, row.as_of
+            sys.audit("traspaso.snapshot", self.side, row.name)
             self.table = read_table(connection, self.side, name)
             if not locked:
                 # The lock came too late: what was read is read again, to see whether it was rewritten.

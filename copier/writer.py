@@ -11,6 +11,7 @@ liquidation; and for ranges that only together satisfy a constraint, such as a f
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -72,6 +73,7 @@ class Writer:
             chunk = self._worked(connection, part, found)
             chunk = replace(chunk, seconds=time.monotonic() - started)
             record(connection, chunk)
+        sys.audit("traspaso.chunk_committed", part.number)
         return chunk
 
     def put_in_place_together(self, parts: Sequence[KeyRange], record: Record) -> list[Chunk]:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -41,8 +41,12 @@ def pgbouncer_program() -> str:
 class PgBouncer:
     """`databases` maps the names that clients use to the URLs of the real ones. A context manager."""
 
-    def __init__(self, folder: Path, databases: Mapping[str, str], *, guard: Guard) -> None:
+    def __init__(
+        self, folder: Path, databases: Mapping[str, str], *, guard: Guard, settings: Sequence[str] = ()
+    ) -> None:
+        """``settings`` are further lines of its configuration."""
         self._folder = folder
+        self._settings = list(settings)
         self._databases = databases
         self._guard = guard
         self.port = candidate_port()
@@ -56,7 +60,7 @@ class PgBouncer:
         run_as: RunAs = account.run_as if account else {}
         targets = [f"{name} = {_words(url)}" for name, url in self._databases.items()]
         own = ["pool_mode = transaction", "auth_type = any", "listen_addr = 127.0.0.1"]
-        own += [f"listen_port = {self.port}", "unix_socket_dir ="]
+        own += [f"listen_port = {self.port}", "unix_socket_dir =", *self._settings]
         configuration = self._folder / "pgbouncer.ini"
         configuration.write_text("\n".join(["[databases]", *targets, "[pgbouncer]", *own, ""]))
         log = self._folder / "pgbouncer.log"

@@ -5,6 +5,7 @@ At the end the proof adds the digests of both sides to each line: together they 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -73,6 +74,7 @@ class Ledger:
                 seconds=chunk.seconds,
             )
         )
+        sys.audit("traspaso.chunk_recorded", self._claim.job_id, self._claim.attempt, chunk.range.number)
         self._told(orders)
 
     def compared(self, comparison: Comparison) -> None:

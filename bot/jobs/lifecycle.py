@@ -6,6 +6,7 @@ The attempt is the fencing token: every step asks for it, and a worker whose tok
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -94,6 +95,7 @@ class Lifecycle:
                 return None
             claim = Claim.of(row)
             self._event(connection, claim, "claimed", worker=worker)
+        sys.audit("traspaso.take_over", claim.job_id, claim.attempt)
         end_sessions_of_earlier_attempts(self._engine, "consulta", claim)
         return claim
 
@@ -137,6 +139,8 @@ class Lifecycle:
         with self.transaction(claim) as connection:
             self._end(connection, claim, Status.COMPLETED, error=None, **_proof(proof))
             self._event(connection, claim, "completed", rows=proof.target.rows, digest=proof.target.hex)
+            sys.audit("traspaso.completing", claim.job_id, claim.attempt)
+        sys.audit("traspaso.completed", claim.job_id, claim.attempt)
 
     def failed(self, claim: Claim, failure: Failure, proof: Proof | None = None) -> None:
         """``proof`` where the job failed because it didn't hold."""

@@ -7,6 +7,7 @@ whoever takes it up again looks before it posts.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -172,6 +173,7 @@ class Outbox:
         Raises:
             ClaimLost: another one has taken it.
         """
+        sys.audit("traspaso.delivered", due.job_id, due.kind)
         with self._engine.begin() as connection:
             unchanged = OutboxMessage.version == due.version
             self._own(connection, due, done_at=case((unchanged, func.now())), **_SETTLED, last_error=note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -176,6 +177,7 @@ class JobStore:
         )
         if request.channel_id:
             announce(connection, job_id, 0, Kind.CARD)
+        sys.audit("traspaso.requested", job_id)
         return job_id
 
     def _first(self, *conditions: object) -> JobSnapshot | None:

@@ -4,6 +4,7 @@ than any message takes, or for an approval that didn't come in time.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -49,7 +50,9 @@ class Sweep:
         """
         with self._engine.begin() as connection:
             given_up = self._give_up(connection, own)
+            sys.audit("traspaso.sweep")
             lost = self._take_from_lost_workers(connection, own)
+            sys.audit("traspaso.sweep_taken", *lost)
             not_approved = expire(connection, CopyJob.approval_until < func.now())
             waiting, overdue = self._waiting(connection), self._overdue(connection, room)
             return Swept(lost, waiting, given_up, not_approved, overdue)

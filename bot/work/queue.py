@@ -7,6 +7,7 @@ message finds its job claimed. So nothing here retries, nothing here raises, and
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 
 import dramatiq
@@ -68,6 +69,7 @@ class JobQueue:
             self.watch.look()
             return False
         try:
+            sys.audit("traspaso.enqueued", job_id)
             self._on_put(job_id)
         except Exception as error:  # it is on the queue; a second message would do no harm
             log.warning("job %s: not noted as queued: %s", job_id, type(error).__name__)

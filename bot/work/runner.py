@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -103,9 +104,11 @@ class Runner:
         ``refusal`` the reason why the job must not start, None where it may. Only a consulta that can't
         be written to raises: then the lease runs out, and the sweep takes over.
         """
+        sys.audit("traspaso.claim", job_id)
         claim = in_time(lambda: self._lifecycle.claim(job_id, self._worker, self._worker_id()), stop.whole)
         if claim is None:
             return Ended(Outcome.NOT_OURS)
+        sys.audit("traspaso.claimed", claim.job_id, claim.attempt)
         log.info("job %s: attempt %s starts", claim.job_id, claim.attempt)
         every = min(self._work.lease_seconds / 4, LONGEST_BEAT)
         try:
@@ -176,6 +179,7 @@ class Runner:
             if changed := claim.made_otherwise(copy.fingerprint):
                 return self._fail(claim, stop, bound.copy_changed(claim, changed))
             plan = copy.plan()
+            sys.audit("traspaso.planned", claim.job_id, claim.attempt)
             brought = in_time(lambda: lifecycle.brought(claim), stop.whole)
             if not stop.requested and (question := bound.question(claim, section, plan, brought)):
                 return self._ask(claim, section, stop, question)
@@ -187,6 +191,7 @@ class Runner:
             if stop.requested:
                 return self._stop(claim, stop)
             in_time(lambda: lifecycle.verifying(claim), stop.whole)
+            sys.audit("traspaso.verifying", claim.job_id, claim.attempt)
             compared = self._until_stopped(copy.compare(), stop, ledger.compared)
             ledger.settle()
             if stop.requested:

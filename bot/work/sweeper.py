@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 
@@ -62,7 +63,9 @@ class Sweeper:
     def _run(self) -> None:
         while True:
             try:
-                self._distribute(self._sweep.run(self._own(), self._room()))
+                swept = self._sweep.run(self._own(), self._room())
+                sys.audit("traspaso.swept", *swept.to_enqueue, *swept.overdue)
+                self._distribute(swept)
             except SQLAlchemyError as error:
                 log.warning("consulta can't be swept: %s", type(error).__name__)
             except Exception:
