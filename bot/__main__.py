@@ -100,7 +100,7 @@ class DrainingHandler(SocketModeHandler):
         self._in_hand = 0
         self._changed = threading.Condition()
 
-    def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:
+    def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]
         """Returns when the payload is acknowledged; its conversation may go on."""
         with self._changed:
             self._in_hand += 1
