@@ -55,7 +55,12 @@ def failures_of(side: Side) -> Iterator[None]:
 
 
 def _is_failure(error: psycopg.Error) -> bool:
-    return error.sqlstate is not None or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    """Whether it is the database's word, or a line that was lost.
+
+    psycopg says so in several ways: an answer that breaks off in the middle is an InternalError.
+    """
+    lost = psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError
+    return error.sqlstate is not None or isinstance(error, lost)
 
 
 def classify(error: psycopg.Error, side: Side) -> DatabaseFailed:

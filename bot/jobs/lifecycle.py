@@ -20,6 +20,7 @@ from bot.jobs.claim import CLAIMED, Claim, end_sessions_of_earlier_attempts
 from bot.jobs.failure import Failure
 from bot.jobs.limits import transaction
 from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, Worker
+from bot.jobs.moments import has_come
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Phase, Status, Wish
 from bot.jobs.waiting import waits_for_somebody
@@ -59,7 +60,7 @@ class Lifecycle:
                 CopyJob.id == job_id,
                 CopyJob.status == Status.PENDING,
                 ~waits_for_somebody(),
-                CopyJob.run_after <= func.now() + CLOCKS,
+                has_come(CopyJob.run_after, early=CLOCKS),
                 ~is_frozen(),
             )
             .values(

@@ -33,6 +33,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
 from bot.jobs.models import CopyJob, OutboxMessage
+from bot.jobs.moments import LONGEST, has_come
 
 #: How long a message is in the hands of one deliverer. Longer than one call of Slack may take (10 s): the
 #: claim is asked again, and prolonged, before each.
@@ -65,6 +66,10 @@ class Kind(StrEnum):
 SHOWING = (Kind.CARD, Kind.UPDATE)
 #: What may have posted a card, or a reply.
 POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING)
+
+
+#: What may be put off for longer than `bot.jobs.moments.LONGEST`.
+PUT_OFF = (Kind.PIN, Kind.LEFT)
 
 
 class ClaimLost(Exception):
@@ -190,7 +195,7 @@ class Outbox:
             self._own(
                 connection,
                 due,
-                next_try_at=func.now() + timedelta(seconds=seconds),
+                next_try_at=func.now() + _pause(due, seconds),
                 claimed_until=None,
                 begun=OutboxMessage.begun if unsure else due.look_first,
                 failures=OutboxMessage.failures + 1,
@@ -205,7 +210,7 @@ class Outbox:
             ClaimLost: another one has taken it.
         """
         with self._engine.begin() as connection:
-            turn = func.now() + timedelta(seconds=seconds)
+            turn = func.now() + _pause(due, seconds)
             self._own(connection, due, next_try_at=turn, claimed_until=None, begun=due.look_first)
 
     def again(self, due: Due) -> None:
@@ -312,8 +317,11 @@ def _may_be_taken() -> ColumnElement[bool]:
     )
     return and_(
         OutboxMessage.done_at.is_(None),
-        OutboxMessage.next_try_at <= func.now(),
-        func.coalesce(OutboxMessage.claimed_until <= func.now(), True),
+        or_(
+            OutboxMessage.next_try_at <= func.now(),
+            and_(OutboxMessage.kind.not_in(PUT_OFF), has_come(OutboxMessage.next_try_at)),
+        ),
+        func.coalesce(has_come(OutboxMessage.claimed_until), True),
         ~in_hand,
         ~comes,
     )
@@ -368,6 +376,11 @@ def _claim(id_: int) -> Any:
             chosen.c.shown,
         )
     )
+
+
+def _pause(due: Due, seconds: float) -> timedelta:
+    pause = timedelta(seconds=seconds)
+    return pause if due.kind in PUT_OFF else min(pause, LONGEST / 2)
 
 
 def _due_of(row: Row[Any]) -> Due:

@@ -16,6 +16,7 @@ from bot.jobs.approvals import expire
 from bot.jobs.failure import Failure
 from bot.jobs.lifecycle import broken_attempts
 from bot.jobs.models import CopyEvent, CopyJob
+from bot.jobs.moments import has_come
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Status, Wish
 from bot.jobs.waiting import waits_for_somebody
@@ -128,8 +129,8 @@ class Sweep:
         """
         if room <= 0:
             return []
-        since = func.greatest(CopyJob.run_after, CopyJob.enqueued_at)
-        late = select(CopyJob.id).where(*_due(), since < func.now() - self._overdue_after)
+        since = func.greatest(CopyJob.run_after, CopyJob.enqueued_at) + self._overdue_after
+        late = select(CopyJob.id).where(*_due(), has_come(since))
         return list(connection.scalars(late.order_by(CopyJob.id).limit(room)))
 
 
@@ -137,7 +138,7 @@ def _due() -> list[ColumnElement[bool]]:
     return [
         CopyJob.status == Status.PENDING,
         ~waits_for_somebody(),
-        CopyJob.run_after <= func.now(),
+        has_come(CopyJob.run_after),
         ~is_frozen(),
     ]
 

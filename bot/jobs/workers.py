@@ -58,7 +58,8 @@ class Unbroken:
 
     def and_then(self, beat: datetime) -> Unbroken:
         """With one more."""
-        return Unbroken(beat if beat - self.last > GAP else self.since, beat)
+        whole = timedelta() <= beat - self.last <= GAP  # or consulta's clock was set back
+        return Unbroken(self.since if whole else beat, beat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ def is_lost(own: Unbroken | None) -> ColumnElement[bool]:
     gone = [Worker.ended_at.is_not(None), replaced]
     if own is not None:
         trusted = and_(literal(own.since) <= _NOW - SILENT, literal(own.last) >= _NOW - GAP)
-        gone.append(and_(Worker.beat_at < _NOW - SILENT, trusted))
+        # A beat that lies ahead is older than the setting back of consulta's clock.
+        silent = or_(Worker.beat_at < _NOW - SILENT, Worker.beat_at > _NOW + GAP)
+        gone.append(and_(silent, trusted))
     return select(Worker.id).where(holds(), or_(*gone)).exists()
 
 

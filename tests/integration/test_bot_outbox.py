@@ -184,3 +184,9 @@ def test_who_waits_for_its_turn_has_failed_at_nothing(jobs: Jobs) -> None:
     jobs.outbox.wait(take(jobs), 0.0)
     again = take(jobs)
     assert (again.failures, again.failing_seconds, again.look_first) == (0, 0.0, False)
+
+
+def test_however_long_slack_asks_to_wait_a_message_is_not_taken_again_at_once(jobs: Jobs) -> None:
+    jobs.create(channel_id="C0")
+    jobs.outbox.later(take(jobs), 86_400.0, "ratelimited")
+    assert jobs.outbox.take() is None

@@ -120,7 +120,7 @@ def test_nobody_takes_what_waits_for_somebody_or_is_frozen_or_is_due_later(jobs:
     jobs.create(liquidation=43, approvers=("<@U0BOB>",))
     jobs.create(liquidation=44)
     jobs.run("UPDATE traspaso.copy_jobs SET run_after = now() - interval '1 h' WHERE liquidation_id <> 44")
-    jobs.run("UPDATE traspaso.copy_jobs SET run_after = now() + interval '1 h' WHERE liquidation_id = 44")
+    jobs.run("UPDATE traspaso.copy_jobs SET run_after = now() + interval '1 min' WHERE liquidation_id = 44")
     assert jobs.sweep(room=9).overdue == [job_id]
     jobs.freezes.freeze(ANA, None)
     assert jobs.sweep(room=9).overdue == []
@@ -306,3 +306,25 @@ def test_cards_are_told_once_that_nobody_works_and_once_that_somebody_does(jobs:
     jobs.somebody_works()
     look(3)
     assert (told, jobs.tell_all()) == (["told"] * 2, [Kind.UPDATE])
+
+
+def test_what_was_written_before_consulta_s_clock_was_set_back_waits_no_longer(jobs: Jobs) -> None:
+    """An hour ahead: a retry's time, a message's next try and claim, the last beat of a lost worker."""
+    ahead = "now() + interval '1 h'"
+    waiting = jobs.create(channel_id="C0")
+    jobs.run(f"UPDATE traspaso.copy_jobs SET run_after = {ahead}, enqueued_at = now()")
+    jobs.run(f"UPDATE traspaso.outbox SET next_try_at = {ahead}, claimed_until = {ahead}")
+    assert jobs.sweep(overdue_seconds=0.0, room=1).overdue == [waiting]
+    assert jobs.outbox.take() is not None
+    worker_id, _ = jobs.workers.begin("elsewhere", 1, "1", takes_jobs=True)
+    claim = jobs.lifecycle.claim(waiting, "elsewhere:1", worker_id)
+    assert claim is not None
+    jobs.run(f"UPDATE traspaso.workers SET beat_at = {ahead}")
+    now = datetime.now(UTC)
+    assert jobs.sweep(own=Unbroken(now - timedelta(seconds=60), now)).lost == [waiting]
+
+
+def test_a_clock_that_is_set_back_begins_the_count_of_beats_anew() -> None:
+    then = datetime(2026, 11, 26, tzinfo=UTC)
+    beats = Unbroken(then, then).and_then(then - timedelta(hours=1))
+    assert beats.since == then - timedelta(hours=1)
