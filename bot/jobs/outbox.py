@@ -238,12 +238,13 @@ class Outbox:
 
     def add(self, due: Due, kind: Kind, *, seconds: float) -> None:
         """What this delivery leaves undone is owed by itself, due in so many seconds."""
+        pause = min(timedelta(seconds=seconds), LONGEST / 2)
         mine = and_(
             OutboxMessage.job_id == due.job_id,
             OutboxMessage.attempt == due.attempt,
             OutboxMessage.kind == kind,
         )
-        later = update(OutboxMessage).where(mine).values(next_try_at=func.now() + timedelta(seconds=seconds))
+        later = update(OutboxMessage).where(mine).values(next_try_at=func.now() + pause)
         with self._engine.begin() as connection:
             announce(connection, due.job_id, due.attempt, kind)
             connection.execute(later)
