@@ -15,8 +15,6 @@ from dev.guard import ROOT
 
 OUT = ROOT / "dist" / "load"
 PAGE = ROOT / "docs" / "reliability.md"
-#: Where the section is until the page is there.
-OWN_PAGE = ROOT / "docs" / "load-section.md"
 BEGIN, END = "<!-- load: written by make load -->", "<!-- load: end -->"
 TITLES = {
     "load": "Load",
@@ -91,16 +89,14 @@ def section(results: list[dict[str, Any]]) -> str:
 
 
 def write_section() -> Path:
-    """Puts what was measured last between the page's markers; a page of its own where there is none."""
+    """Puts what was measured last between the page's markers."""
     results = [
         json.loads((OUT / f"{part}.json").read_text("utf-8"))
         for part in TITLES
         if (OUT / f"{part}.json").exists()
     ]
-    path = PAGE if PAGE.exists() else OWN_PAGE
-    page = path.read_text("utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
-    path.write_text(filled(page, section(results)), "utf-8")
-    return path
+    PAGE.write_text(filled(PAGE.read_text("utf-8"), section(results)), "utf-8")
+    return PAGE
 
 
 def filled(page: str, text: str) -> str:
