@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 from psycopg.rows import dict_row
+from sqlalchemy.exc import SQLAlchemyError
 
 from dev.chaos import data, hook, shim
 from dev.chaos.wire import Listener
@@ -487,7 +488,7 @@ def until(look: Callable[[], T], timeout: float, step: float = 0.05) -> T | None
     """The first truthy result of `look`; None after so many seconds. A server may be down."""
     deadline = time.monotonic() + timeout
     while True:
-        with suppress(psycopg.Error):
+        with suppress(psycopg.Error, SQLAlchemyError):
             if found := look():
                 return found
         if time.monotonic() > deadline:
