@@ -17,7 +17,7 @@ def moved_here(job: JobSnapshot, t: Translator) -> str:
     if job.moved_from is None:
         return ""
     line = t("In a direct message, because {reason}.", reason=why(job.moved_from, t))
-    if job.moved_from.reason in NO_MEMBER:
+    if job.moved_from.reason in NO_MEMBER and not _is_private(job.moved_from):
         line += " " + t(
             "Before the next copy, invite it there with `{command}`.", command="/invite @traspaso"
         )
@@ -41,9 +41,16 @@ def moved_away(job: JobSnapshot, t: Translator) -> Message:
 
 def why(moved: Moved, t: Translator) -> str:
     """The end of a sentence."""
+    if moved.reason in NO_MEMBER and _is_private(moved):
+        return t("the bot takes no part in that conversation")
     channel = f"<#{moved.channel}>"
     if moved.reason in NO_MEMBER:
         return t("the bot is not in {channel}", channel=channel)
     if moved.reason in ARCHIVED:
         return t("{channel} is archived", channel=channel)
     return t("the bot may not write in {channel} ({error})", channel=channel, error=code(moved.reason, 60))
+
+
+def _is_private(moved: Moved) -> bool:
+    """A direct message between people, or to oneself: no bot can be invited there, and it has no name."""
+    return moved.channel.startswith("D")

@@ -92,6 +92,11 @@ SAMPLES = [
     Sample(
         "card", "in-a-direct-message-uninvited", lambda t: card(replace(s.COPYING, moved_from=s.NO_MEMBER), t)
     ),
+    Sample(
+        "card",
+        "in-a-direct-message-instead-of-another",
+        lambda t: card(replace(s.COPYING, moved_from=s.BETWEEN_PEOPLE), t),
+    ),
     Sample("card", "left-behind", lambda t: moved_away(replace(s.COPYING, moved_from=s.THREAD_LOCKED), t)),
     # The replies in the thread
     _asking("its-requester", s.ASKS_MOVED),

@@ -175,6 +175,7 @@ REJECTED = replace(
     NEVER_BEGUN, approval=Approval.REJECTED, approval_by=BOB, approval_at=ago(60), stopped_by=None
 )
 EXPIRED = replace(NEVER_BEGUN, approval=Approval.EXPIRED, approval_until=ago(60), stopped_by=None)
+BETWEEN_PEOPLE = Moved("D0ANA0BOB", "channel_not_found")
 THREAD_LOCKED = Moved("C0PAYROLL", "restricted_action_thread_locked")
 ARCHIVED, NO_MEMBER = Moved("C0PAYROLL", "is_archived"), Moved("C0PAYROLL", "not_in_channel")
 NOBODY_TO_ASK = replace(EXPIRED, approval_until=NOW + timedelta(hours=23), moved_from=NO_MEMBER)
