@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.finding import find, mark, of_job
+from bot.finding import Hold, find, mark, of_job
 from bot.i18n import Translator
 from bot.jobs.cards import Cards
 from bot.jobs.snapshot import JobSnapshot
@@ -46,12 +46,16 @@ LOCKED_OUT_PAUSE = 30.0
 
 #: Permalinks never change; so many are remembered.
 LINKS_KEPT = 5000
+#: Of so many cards it is remembered what they show, and that they can't be edited.
+CARDS_KEPT = 1000
 
 #: With which the mark of each ending begins.
 ENDING = "ending"
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
 MayEdit = Callable[[], bool]
-Hold = Callable[[], None]
 
 
 class NotPosted(Exception):
@@ -75,7 +79,7 @@ class Announcer:
         self._t = translator
         self._may_edit = may_edit
         self._quiet_until = 0.0
-        self._lost: set[tuple[int, str]] = set()
+        self._lost: dict[tuple[int, str], None] = {}
         self._links: dict[tuple[str, str], str] = {}
         self._shown: dict[int, list[dict[str, Any]]] = {}
 
@@ -100,22 +104,25 @@ class Announcer:
         try:
             self._edit(now)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
-            trouble = trouble_of(error)
-            if trouble is not Trouble.AMBIGUOUS:
+            if trouble_of(error) is not Trouble.AMBIGUOUS:
                 self._cards.edit_answered(edit)
-            match trouble:
-                case Trouble.MESSAGE_GONE:
-                    self._cards.gone(job.id, job.message_ts)
-                case Trouble.NOT_HERE | Trouble.NO_THREAD:
-                    self._lost.add((job.id, job.channel_id))
-                case Trouble.LOCKED_OUT:
-                    self._quiet_until = time.monotonic() + LOCKED_OUT_PAUSE
-                case _:
-                    self._quiet_until = time.monotonic() + retry_after(error)
+            self._not_shown(now, error)
         else:
-            self._shown[job.id] = card(now, self._t).blocks
+            _remember(self._shown, job.id, card(now, self._t).blocks)
             self._cards.edit_answered(edit)
+
+    def _not_shown(self, job: JobSnapshot, error: Exception) -> None:
+        """Progress that Slack doesn't take is dropped; for how long depends on what it says."""
+        log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
+        match trouble_of(error):
+            case Trouble.MESSAGE_GONE:
+                self._cards.gone(job.id, str(job.message_ts))
+            case Trouble.NOT_HERE | Trouble.NO_THREAD:
+                _remember(self._lost, (job.id, _channel(job)), None)
+            case Trouble.LOCKED_OUT:
+                self._quiet_until = time.monotonic() + LOCKED_OUT_PAUSE
+            case _:
+                self._quiet_until = time.monotonic() + retry_after(error)
 
     def show_card(self, job: JobSnapshot, hold: Hold, *, look_first: bool = False) -> JobSnapshot:
         """Brings the card to the job's state: edits it, or posts it where there is none.
@@ -139,7 +146,7 @@ class Announcer:
                 look_first = True
             else:
                 return job
-        ts = self._found(job, "card") if look_first else None
+        ts = self._found(job, "card", hold) if look_first else None
         channel = _channel(job)
         if ts is None:
             channel, ts = self._post(job, card(job, self._t), "card", hold)
@@ -186,7 +193,7 @@ class Announcer:
             self._client.pins_add(channel=_channel(job), timestamp=job.message_ts)
         except SlackApiError as error:
             if error_name(error) not in PIN_DONE:
-                if trouble_of(error) is not Trouble.AMBIGUOUS:
+                if trouble_of(error) not in PASSING and job.pinned is None:
                     self._cards.pinned(job, False)
                 raise
         self._cards.pinned(job, True)
@@ -213,10 +220,14 @@ class Announcer:
         here = channel_id == job.channel_id
         if here and job.message_ts is None:
             return
-        cards = [ts for ts, payload in of_job(self._client, job, channel_id) if payload["part"] == "card"]
+        cards = [
+            ts for ts, payload in of_job(self._client, job, channel_id, hold) if payload["part"] == "card"
+        ]
         doubles = [ts for ts in cards if ts != job.message_ts and ts not in known]
         for card_ts in cards:
-            replies = [each for each in of_job(self._client, job, channel_id, card_ts) if each[0] != card_ts]
+            replies = [
+                each for each in of_job(self._client, job, channel_id, hold, card_ts) if each[0] != card_ts
+            ]
             parts: set[str] = set()
             for ts, payload in sorted(replies, key=lambda each: each[0]):
                 elsewhere = not here and payload["part"].startswith(ENDING)
@@ -262,7 +273,7 @@ class Announcer:
     def _reply(self, job: JobSnapshot, message: Message, part: str, hold: Hold, *, look_first: bool) -> None:
         """Posts it in the card's thread, or beside it where the channel takes no threads; once."""
         ts = job.message_ts
-        if look_first and (self._found(job, part, ts) or self._found(job, part)):
+        if look_first and (self._found(job, part, hold, ts) or self._found(job, part, hold)):
             return
         try:
             self._post(job, message, part, hold, thread_ts=ts)
@@ -271,9 +282,9 @@ class Announcer:
                 raise
             self._post(job, message, part, hold)
 
-    def _found(self, job: JobSnapshot, part: str, thread_ts: str | None = None) -> str | None:
+    def _found(self, job: JobSnapshot, part: str, hold: Hold, thread_ts: str | None = None) -> str | None:
         try:
-            return find(self._client, job, part, thread_ts)
+            return find(self._client, job, part, hold, thread_ts)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             if trouble_of(error) is Trouble.MESSAGE_GONE:  # the thread's first message was deleted
                 return None
@@ -339,6 +350,13 @@ def _with_or_without(call: Callable[[list[dict[str, Any]] | None], Any], blocks:
             raise
         log.warning("Slack takes the words alone: %s", error_name(error))
         return call(None)
+
+
+def _remember(cards: dict[Key, Value], key: Key, value: Value) -> None:
+    """Keeps it, but not for ever: other processes may deliver the ends of these jobs."""
+    if len(cards) >= CARDS_KEPT:
+        cards.clear()
+    cards[key] = value
 
 
 def _channel(job: JobSnapshot) -> str:

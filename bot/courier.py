@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 from slack_sdk.errors import SlackApiError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.announcer import Announcer, Hold, NotPosted
+from bot.announcer import Announcer, NotPosted
 from bot.charts import Charts
+from bot.finding import Hold
 from bot.jobs.cards import Cards
 from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
 from bot.jobs.snapshot import JobSnapshot
@@ -157,14 +159,14 @@ class Courier:
             case Kind.CARD | Kind.UPDATE:
                 self._show(due, job)
             case Kind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
-                job = self._card_of_reply(due, job)
+                job, shown = self._card_of_reply(due, job)
                 self._announcer.ask(job, self._hold(due), look_first=due.look_first)
-                self._outbox.done(due, shown=True)
+                self._outbox.done(due, shown=shown)
             case Kind.ENDING if due.attempt == job.attempt and not job.status.is_live:
-                job = self._card_of_reply(due, job)
+                job, shown = self._card_of_reply(due, job)
                 self._announcer.finish(job, self._hold(due), look_first=due.look_first)
                 self._pin(due, job)
-                self._outbox.done(due, shown=True)
+                self._outbox.done(due, shown=shown)
             case Kind.CHART if due.attempt == job.attempt and not job.status.is_live:
                 self._outbox.hold(due, claim=CHART_CLAIM)
                 self._charts.post(job, look_first=due.look_first)
@@ -200,15 +202,15 @@ class Courier:
             self._pin(due, shown)
         self._outbox.done(due, shown=True)
 
-    def _card_of_reply(self, due: Due, job: JobSnapshot) -> JobSnapshot:
-        """The job with the card under which to reply.
+    def _card_of_reply(self, due: Due, job: JobSnapshot) -> tuple[JobSnapshot, bool]:
+        """The job with the card under which to reply, and whether the card shows its state by now.
 
         The card is edited once, if Slack takes that; the reply doesn't wait for it.
         """
         if due.failures and job.message_ts is not None:
-            return job
+            return job, False
         try:
-            return self._announcer.show_card(job, self._hold(due), look_first=due.look_first)
+            return self._announcer.show_card(job, self._hold(due), look_first=due.look_first), True
         except ERRORS as error:
             level = logging.INFO if is_paced(error) else logging.WARNING
             log.log(level, "job %s: %s, but the card was not edited: %s", job.id, due.kind, error_name(error))
@@ -217,7 +219,7 @@ class Courier:
                     self._outbox.unsure(due, Kind.REFRESH, first=SOON)
                 case trouble if trouble in PASSING:
                     self._outbox.add(due, Kind.REFRESH, seconds=retry_after(error))
-            return job
+            return job, False
 
     def _pin(self, due: Due, job: JobSnapshot) -> None:
         """Pins or unpins the card at once; where Slack doesn't take it, that is owed by itself."""
@@ -243,7 +245,8 @@ class Courier:
         if trouble not in PASSING or due.failing_seconds >= patience:
             self._go_to_requester(due, job, error)
         else:
-            self._try_again(due, error, SHORT_PAUSE)
+            left = max(SOON, patience - due.failing_seconds)
+            self._try_again(due, error, left if trouble is Trouble.LATER else SHORT_PAUSE)
 
     def _not_changed(self, due: Due, job: JobSnapshot, error: Exception) -> None:
         """An edit, a pin or a picture: once more where that can help, else the rest goes on without it."""
@@ -262,6 +265,8 @@ class Courier:
                 if due.kind in MADE_UP_FOR:
                     self._outbox.unsure(due, MADE_UP_FOR[due.kind])
                 self._try_again(due, error, LONGEST_PAUSE)
+            case _ if trouble is Trouble.LATER:
+                self._try_again(due, error, retry_after(error))
             case _ if trouble in PASSING:
                 self._try_again(due, error, LONGEST_PAUSE)
             case Kind.CARD | Kind.UPDATE if name in CHANNEL_LOST:
@@ -275,13 +280,10 @@ class Courier:
                 self._outbox.done(due, note=name)
 
     def _try_again(self, due: Due, error: Exception, longest: float) -> None:
-        pause = (
-            retry_after(error)
-            if trouble_of(error) is Trouble.LATER
-            else min(longest, 2.0 ** min(due.failures, 12))
-        )
-        unsure = trouble_of(error) is Trouble.AMBIGUOUS
-        self._outbox.later(due, pause, error_name(error), unsure=unsure)
+        trouble = trouble_of(error)
+        asked = retry_after(error) if trouble is Trouble.LATER else 2.0 ** min(due.failures, 12)
+        unsure = trouble is Trouble.AMBIGUOUS
+        self._outbox.later(due, min(longest, asked), error_name(error), unsure=unsure)
 
     def _go_to_requester(self, due: Due, job: JobSnapshot, error: Exception) -> None:
         """The channel doesn't take it: the card moves to a direct message, and says why.
@@ -289,6 +291,8 @@ class Courier:
         Where Slack as a whole was away, the channel gets one more try now that Slack answers.
         """
         name, trouble = error_name(error), trouble_of(error)
+        if trouble is Trouble.AMBIGUOUS:  # this very try may have arrived
+            due = replace(due, look_first=True)
         try:
             channel = self._announcer.open_direct_message(job.requester_id)
         except ERRORS as refused:
@@ -303,6 +307,9 @@ class Courier:
                 self._tell(due, job)
             except NotPosted as refused:
                 name = error_name(refused.error)
+            except ERRORS as refused:
+                self._not_changed(due, job, refused)
+                return
             else:
                 return
         self._outbox.hold(due)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from slack_sdk import WebClient
@@ -10,6 +10,8 @@ from slack_sdk.errors import SlackApiError
 
 from bot.jobs.snapshot import JobSnapshot
 from bot.slack import error_name
+
+Hold = Callable[[], None]
 
 #: The type of the metadata on each of them.
 EVENT = "traspaso_job"
@@ -20,34 +22,39 @@ def mark(job: JobSnapshot, part: str) -> dict[str, Any]:
     return {"event_type": EVENT, "event_payload": {"job": str(job.id), "part": part}}
 
 
-def find(client: WebClient, job: JobSnapshot, part: str, thread_ts: str | None = None) -> str | None:
+def find(
+    client: WebClient, job: JobSnapshot, part: str, hold: Hold, thread_ts: str | None = None
+) -> str | None:
     """The ts of that message, if it had arrived after all."""
     wanted = mark(job, part)["event_payload"]
-    ours = of_job(client, job, str(job.channel_id), thread_ts)
+    ours = of_job(client, job, str(job.channel_id), hold, thread_ts)
     return next((ts for ts, payload in ours if payload == wanted), None)
 
 
 def of_job(
-    client: WebClient, job: JobSnapshot, channel_id: str, thread_ts: str | None = None
+    client: WebClient, job: JobSnapshot, channel_id: str, hold: Hold, thread_ts: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The ts and the mark of each message about the job in that channel, or in that thread; newest first.
+
+    ``hold`` is asked before each call: a look may take several, and longer than a claim.
 
     A public channel takes posts from everybody, but shows only its members what is in it: the bot joins.
     """
     try:
-        yield from _pages(client, job, channel_id, thread_ts)
+        yield from _pages(client, job, channel_id, hold, thread_ts)
     except SlackApiError as error:
         if error_name(error) != "not_in_channel":
             raise
+        hold()
         try:
             client.conversations_join(channel=channel_id)
         except SlackApiError:
             raise error from None
-        yield from _pages(client, job, channel_id, thread_ts)
+        yield from _pages(client, job, channel_id, hold, thread_ts)
 
 
 def _pages(
-    client: WebClient, job: JobSnapshot, channel_id: str, thread_ts: str | None
+    client: WebClient, job: JobSnapshot, channel_id: str, hold: Hold, thread_ts: str | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     asked: dict[str, Any] = {
         "channel": channel_id,
@@ -57,6 +64,7 @@ def _pages(
     }
     cursor = ""
     while True:
+        hold()
         if thread_ts is None:
             page = client.conversations_history(cursor=cursor, **asked)
         else:

@@ -158,7 +158,7 @@ def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
     unapproved = (
         select(CopyJob.id)
         .where(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING, which)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     )
     jobs = connection.execute(
         update(CopyJob)

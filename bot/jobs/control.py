@@ -161,7 +161,7 @@ class Control:
             select(CopyJob, User.slack_user_id)
             .join(User, User.id == CopyJob.user_id)
             .where(CopyJob.id == job_id)
-            .with_for_update(of=CopyJob)
+            .with_for_update(of=CopyJob, key_share=True)
         )
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, requester)  # before the job, as everywhere: no deadlock

@@ -6,6 +6,7 @@ The attempt is the fencing token: every step asks for it, and a worker whose tok
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, ScalarSelect, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import StaleAttempt
 from bot.jobs.claim import CLAIMED, Claim, end_sessions_of_earlier_attempts
@@ -26,6 +28,8 @@ from bot.jobs.statuses import Phase, Status, Wish
 from bot.jobs.waiting import waits_for_somebody
 from bot.jobs.wishes import Orders, is_frozen, settle
 from copier import Plan, Proof
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Claim", "Lifecycle"]
 
@@ -97,7 +101,11 @@ class Lifecycle:
             claim = Claim.of(row)
             self._event(connection, claim, "claimed", worker=worker)
         sys.audit("traspaso.take_over", claim.job_id, claim.attempt)
-        end_sessions_of_earlier_attempts(self._engine, "consulta", claim)
+        try:
+            end_sessions_of_earlier_attempts(self._engine, "consulta", claim)
+        except SQLAlchemyError as error:
+            # The job is this worker's all the same; what hangs there holds locks at most for its own limits.
+            log.warning("job %s: earlier sessions were not ended: %s", claim.job_id, type(error).__name__)
         return claim
 
     def renew(self, claim: Claim) -> Orders:

@@ -192,14 +192,16 @@ class Outbox:
             ClaimLost: another one has taken it.
         """
         with self._engine.begin() as connection:
+            same = OutboxMessage.version == due.version  # else it was announced anew, and is due at once
+            failing_since = func.coalesce(OutboxMessage.failing_since, func.now())
             self._own(
                 connection,
                 due,
-                next_try_at=func.now() + _pause(due, seconds),
+                next_try_at=case((same, func.now() + _pause(due, seconds)), else_=OutboxMessage.next_try_at),
                 claimed_until=None,
                 begun=OutboxMessage.begun if unsure else due.look_first,
-                failures=OutboxMessage.failures + 1,
-                failing_since=func.coalesce(OutboxMessage.failing_since, func.now()),
+                failures=case((same, OutboxMessage.failures + 1), else_=OutboxMessage.failures),
+                failing_since=case((same, failing_since), else_=OutboxMessage.failing_since),
                 last_error=error,
             )
 
@@ -210,7 +212,8 @@ class Outbox:
             ClaimLost: another one has taken it.
         """
         with self._engine.begin() as connection:
-            turn = func.now() + _pause(due, seconds)
+            same = OutboxMessage.version == due.version
+            turn = case((same, func.now() + _pause(due, seconds)), else_=OutboxMessage.next_try_at)
             self._own(connection, due, next_try_at=turn, claimed_until=None, begun=due.look_first)
 
     def again(self, due: Due) -> None:
@@ -219,12 +222,11 @@ class Outbox:
         Raises:
             ClaimLost: another one has taken it.
         """
-        since = func.extract("epoch", func.clock_timestamp() - OutboxMessage.announced_at)
+        # One that lies ahead was written before consulta's clock was set back.
+        announced_at = func.least(OutboxMessage.announced_at, func.clock_timestamp())
+        since = func.extract("epoch", func.clock_timestamp() - announced_at)
         following = case(
-            *(
-                (since < seconds - 1, OutboxMessage.announced_at + timedelta(seconds=seconds))
-                for seconds in REFRESHES
-            )
+            *((since < seconds - 1, announced_at + timedelta(seconds=seconds)) for seconds in REFRESHES)
         )
         over = and_(OutboxMessage.version == due.version, following.is_(None))
         with self._engine.begin() as connection:
@@ -233,6 +235,7 @@ class Outbox:
                 due,
                 done_at=case((over, func.now())),
                 next_try_at=func.coalesce(following, OutboxMessage.next_try_at),
+                announced_at=announced_at,
                 **_SETTLED | {"begun": ~over},
             )
 
@@ -310,7 +313,9 @@ _OF_THE_JOB = and_(_OTHER.job_id == OutboxMessage.job_id, _OTHER.id != OutboxMes
 
 
 def _may_be_taken() -> ColumnElement[bool]:
-    in_hand = exists().where(_OF_THE_JOB, _OTHER.kind != Kind.CHART, _OTHER.claimed_until > func.now())
+    # The release before claims for longer, also what it doesn't know and can't deliver.
+    known = or_(_OTHER.kind.in_([*POSTING, Kind.CHART]), _OTHER.claimed_until <= func.now() + CLAIM)
+    in_hand = exists().where(_OF_THE_JOB, _OTHER.kind != Kind.CHART, _OTHER.claimed_until > func.now(), known)
     # The card itself is on its way: it will say what an update has to say.
     comes = and_(
         OutboxMessage.kind == Kind.UPDATE,
@@ -342,6 +347,8 @@ def _due() -> Select[int, int]:
 
 def _claim(id_: int) -> Any:
     posted = exists().where(_OF_THE_JOB, _OTHER.kind.in_(POSTING), _OTHER.begun, _OTHER.done_at.is_(None))
+    # The release before notes an error, and counts no failure.
+    before = and_(OutboxMessage.failures == 0, OutboxMessage.last_error.is_not(None))
     shown = (
         select(func.jsonb_agg(func.jsonb_build_object("id", _OTHER.id, "version", _OTHER.version)))
         .where(_OF_THE_JOB, _OTHER.kind.in_(SHOWING), _OTHER.done_at.is_(None))
@@ -350,7 +357,7 @@ def _claim(id_: int) -> Any:
     chosen = (
         select(
             OutboxMessage.id,
-            or_(OutboxMessage.begun, posted).label("look_first"),
+            or_(OutboxMessage.begun, posted, before).label("look_first"),
             func.extract("epoch", func.now() - OutboxMessage.failing_since).label("failing_seconds"),
             shown.label("shown"),
         )

@@ -23,6 +23,9 @@ from bot.jobs.waiting import waits_for_somebody
 from bot.jobs.wishes import is_frozen, settle
 from bot.jobs.workers import Unbroken, is_lost
 
+#: Of so many jobs that never were on the queue one sweep puts the ids there.
+AT_ONCE = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
@@ -118,7 +121,8 @@ class Sweep:
             select(CopyJob.id)
             .where(*_due(), CopyJob.enqueued_at.is_(None))
             .order_by(CopyJob.id)
-            .with_for_update(skip_locked=True)
+            .limit(AT_ONCE)
+            .with_for_update(skip_locked=True, key_share=True)
         )
         return list(connection.scalars(due))
 
@@ -145,7 +149,8 @@ def _due() -> list[ColumnElement[bool]]:
 
 def _lost(own: Unbroken | None) -> Any:
     gone = or_(CopyJob.lease_until < func.now(), is_lost(own))
-    return select(CopyJob.id).where(CopyJob.status == Status.RUNNING, gone).with_for_update(skip_locked=True)
+    lost = select(CopyJob.id).where(CopyJob.status == Status.RUNNING, gone)
+    return lost.with_for_update(skip_locked=True, key_share=True)
 
 
 def _event(connection: Connection, job_id: int, attempt: int, kind: str, **detail: object) -> None:

@@ -105,7 +105,7 @@ def is_lost(own: Unbroken | None) -> ColumnElement[bool]:
     )
     gone = [Worker.ended_at.is_not(None), replaced]
     if own is not None:
-        trusted = and_(literal(own.since) <= _NOW - SILENT, literal(own.last) >= _NOW - GAP)
+        trusted = and_(literal(own.since) <= _NOW - SILENT, literal(own.last).between(_NOW - GAP, _NOW + GAP))
         # A beat that lies ahead is older than the setting back of consulta's clock.
         silent = or_(Worker.beat_at < _NOW - SILENT, Worker.beat_at > _NOW + GAP)
         gone.append(and_(silent, trusted))

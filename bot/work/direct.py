@@ -32,7 +32,13 @@ class Direct:
                 return False
             thread = threading.Thread(target=self._run, args=(job_id,), name=f"job-{job_id}", daemon=True)
             self._running[job_id] = thread
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                log.exception("job %s: no thread for it now", job_id)
+                del self._running[job_id]
+                self._slots.give_back()
+                return False
         return True
 
     def join(self, timeout_seconds: float) -> None:

@@ -47,12 +47,14 @@ class JobQueue:
         """``perform`` does the work of one job, in a worker; ``on_put`` notes that an id is on the queue."""
         self._on_put = on_put
         client = redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=30)
+        # Whoever tells something about a job doesn't wait for a Redis that stands still.
+        briefly = redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1)
         self.watch = RedisWatch(redis_url)
         self.broker = RedisBroker(client=client, middleware=[])  # type: ignore[no-untyped-call]
         declare = dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=self.broker)
         self._actor = declare(perform)
         self._edits = WindowRateLimiter(  # type: ignore[no-untyped-call]
-            RedisBackend(client=client), "traspaso-card-edits", limit=EDITS_A_MINUTE, window=60
+            RedisBackend(client=briefly), "traspaso-card-edits", limit=EDITS_A_MINUTE, window=60
         )
         self._own_edits = OwnEdits()
 

@@ -30,7 +30,7 @@ from dev.chaos import data, hook, shim
 from dev.chaos.wire import Listener
 from dev.pgbouncer import PgBouncer
 from dev.postgres import PostgresServer
-from dev.processes import PRODUCT_PROGRAMS, Child
+from dev.processes import PRODUCT_PROGRAMS, Child, ChildError
 from dev.proxy import Proxy
 from dev.slack.client import LocalSlack
 from dev.stack import Stack
@@ -200,10 +200,21 @@ class Process:
         self._signal(signal.SIGCONT)
         self._stopped = False
 
-    def wait_ready(self) -> None:
-        child = self.child
-        assert child is not None
-        child.wait_for_line("ready for action" if self.is_worker else "connected to Slack", 60.0)
+    def wait_ready(self, timeout_seconds: float = 60.0) -> None:
+        """Started again, as a supervisor does, where it found a server away and ended."""
+        words = "ready for action" if self.is_worker else "connected to Slack"
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            assert self.child is not None
+            try:
+                self.child.wait_for_line(words, timeout_seconds)
+            except ChildError:
+                if self.running or time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
+                self.start()
+            else:
+                return
 
     def _signal(self, number: signal.Signals) -> None:
         if self.child is not None and self.running:

@@ -71,6 +71,6 @@ def downgrade() -> None:
     op.drop_column("copy_jobs", "pinned", schema="traspaso")
     op.drop_table("workers", schema="traspaso")
     # The older release knows no message of these kinds.
-    op.execute("DELETE FROM traspaso.outbox WHERE kind IN ('refresh', 'pin', 'left')")
+    op.execute("DELETE FROM traspaso.outbox WHERE kind IN ('refresh', 'pin', 'left', 'doubles')")
     for added in OUTBOX:
         op.drop_column("outbox", added.name, schema="traspaso")

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, create_engine
 import migrations
 from bot.jobs.lifecycle import Lifecycle
 from bot.jobs.models import SCHEMA, Base
+from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.terms import NOTHING_SHOWN
 from tests.support import Database
 
@@ -51,6 +52,33 @@ def test_a_job_that_asks_ends_where_the_release_goes_back_to_one_that_can_t_take
     assert consulta.rows("SELECT status FROM traspaso.copy_jobs") == [("cancelled",)]
     migrations.upgrade(engine)
     engine.dispose()
+
+
+def test_the_way_back_leaves_nothing_in_the_outbox_that_the_older_release_can_t_read(
+    consulta: Database,
+) -> None:
+    engine = engine_of(consulta)
+    migrations.upgrade(engine)
+    consulta.execute(JOB)
+    for kind in Kind:
+        consulta.execute(f"INSERT INTO traspaso.outbox (job_id, attempt, kind) VALUES (1, 0, '{kind}')")
+    migrations.downgrade(engine, "0003")
+    kinds = {kind for (kind,) in consulta.rows("SELECT kind FROM traspaso.outbox")}
+    assert kinds == {"card", "update", "question", "ending", "chart"}
+    migrations.upgrade(engine)
+    engine.dispose()
+
+
+def test_what_the_release_before_had_begun_is_looked_for_by_this_one(consulta: Database) -> None:
+    engine = engine_of(consulta)
+    migrations.upgrade(engine, "0003")
+    consulta.execute(JOB)
+    consulta.execute("INSERT INTO traspaso.outbox (job_id, attempt, kind, tries) VALUES (1, 0, 'card', 1)")
+    migrations.upgrade(engine)
+    due = Outbox(engine).take()
+    engine.dispose()
+    assert due is not None
+    assert due.look_first
 
 
 def test_the_migrations_go_up_and_down_and_up_and_make_what_the_models_say(consulta: Database) -> None:
