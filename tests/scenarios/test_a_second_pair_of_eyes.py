@@ -27,10 +27,7 @@ def test_a_copy_that_needs_it_starts_with_somebody_else_s_approval(office: Offic
     assert who in offer.plain
     said = scene.press(scene.ana, offer)
     job_id = scene.jobs()[0]["id"]
-    waits = ES(
-        "Job {id} waits for somebody else's approval. Its card in this channel asks for it.", id=job_id
-    )
-    assert waits in said
+    assert ES("Requested: job {id}. It waits for somebody else's approval.", id=job_id) in said
     card = scene.card_with(job_id, "<!subteam^S0ADMINS>")
     assert "<@U0ANA>" in card.plain
     assert [button.text for button in card.buttons[:2]] == [ES("Approve"), ES("Reject")]
