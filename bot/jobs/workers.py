@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import CopyJob, Installation, Worker
-from bot.jobs.outbox import Kind, tell
+from bot.jobs.models import CopyJob, Installation, OutboxMessage, Worker
+from bot.jobs.outbox import SHOWING, Kind, tell
 from bot.jobs.snapshot import SILENT, NoWorker
 from bot.jobs.statuses import Status
 from bot.jobs.waiting import waits_for_somebody
@@ -138,6 +138,19 @@ def last_seen() -> ScalarSelect[datetime]:
     return seen.scalar_subquery()
 
 
+def _told_since() -> ColumnElement[bool]:
+    """A condition on `CopyJob`: its card was announced since the last worker has been missing."""
+    return (
+        select(OutboxMessage.id)
+        .where(
+            OutboxMessage.job_id == CopyJob.id,
+            OutboxMessage.kind.in_(SHOWING),
+            or_(last_seen().is_(None), OutboxMessage.announced_at > last_seen() + MISSING),
+        )
+        .exists()
+    )
+
+
 class Workers:
     """The rows of the processes."""
 
@@ -221,6 +234,9 @@ class Workers:
             missing = connection.execute(statement).scalar_one_or_none()
             if missing is not None:
                 tell(connection, Kind.UPDATE, CopyJob.id.in_(shown))
+            elif may_be_missing:
+                # A worker that lived between two looks only: what was told meanwhile isn't true any more.
+                tell(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(shown.where(~_told_since())))
         return missing
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:

@@ -328,3 +328,18 @@ def test_a_clock_that_is_set_back_begins_the_count_of_beats_anew() -> None:
     then = datetime(2026, 11, 26, tzinfo=UTC)
     beats = Unbroken(then, then).and_then(then - timedelta(hours=1))
     assert beats.since == then - timedelta(hours=1)
+
+
+def test_a_card_that_a_short_lived_worker_made_hopeful_is_told_once_that_nobody_works(jobs: Jobs) -> None:
+    """It started and died between two looks: nothing has changed since the last one."""
+    job_id = jobs.create(channel_id="C0")
+    jobs.workers.begin("host", 1, "1", takes_jobs=True)
+    jobs.cards.posted(job_id, "C0", "1.0")
+    jobs.tell_all()
+    jobs.run("UPDATE traspaso.workers SET beat_at = now() - interval '60 s'")
+    jobs.run("UPDATE traspaso.outbox SET announced_at = now() - interval '61 s'")
+    jobs.run("UPDATE traspaso.installation SET workers_missing = true")
+    assert jobs.workers.tell_change(may_be_missing=True) is None
+    assert jobs.tell_all() == [Kind.UPDATE]
+    assert jobs.workers.tell_change(may_be_missing=True) is None
+    assert jobs.tell_all() == []
