@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -51,7 +52,7 @@ def test_a_whole_copy_works_behind_pgbouncer_and_no_setting_leaks(
     for side, database in (("prod", sides.prod), ("consulta", sides.consulta)):
         with psycopg.connect(database.url) as fresh:
             wanted = fresh.execute(SETTINGS.encode()).fetchall()
-            pooled = sessions_of(fresh, database.name)
+            pooled = settled(fresh, database.name)
         assert len(pooled) > parallel
         for settings, left_behind in states(bouncer.url(side), pooled).values():
             assert dict(settings).items() == dict(wanted).items()
@@ -80,6 +81,17 @@ def sessions_of(connection: psycopg.Connection, database: str) -> set[int]:
         [database],
     )
     return {pid for (pid,) in rows}
+
+
+def settled(connection: psycopg.Connection, database: str) -> set[int]:
+    """The same, once no process of a session that was ended is on its way out."""
+    before: set[int] = set()
+    deadline = time.monotonic() + 20
+    while (now := sessions_of(connection, database)) != before and time.monotonic() < deadline:
+        before = now
+        connection.rollback()  # within one transaction the view shows what it has shown before
+        time.sleep(0.3)
+    return now
 
 
 def states(url: str, pooled: set[int]) -> dict[int, tuple[list[tuple[str, str]], int]]:
