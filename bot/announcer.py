@@ -265,9 +265,7 @@ class Announcer:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.info("job %s: no permalink: %s", job.id, error_name(error))
             return None
-        if len(self._links) >= LINKS_KEPT:
-            self._links.clear()
-        self._links[card] = str(answer["permalink"])
+        _remember(self._links, card, str(answer["permalink"]), LINKS_KEPT)
         return self._links[card]
 
     def _reply(self, job: JobSnapshot, message: Message, part: str, hold: Hold, *, look_first: bool) -> None:
@@ -352,9 +350,9 @@ def _with_or_without(call: Callable[[list[dict[str, Any]] | None], Any], blocks:
         return call(None)
 
 
-def _remember(cards: dict[Key, Value], key: Key, value: Value) -> None:
+def _remember(cards: dict[Key, Value], key: Key, value: Value, kept: int = CARDS_KEPT) -> None:
     """Keeps it, but not for ever: other processes may deliver the ends of these jobs."""
-    if len(cards) >= CARDS_KEPT:
+    if len(cards) >= kept:
         cards.clear()
     cards[key] = value
 

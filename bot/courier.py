@@ -182,10 +182,9 @@ class Courier:
                 self._outbox.done(due)
             case Kind.DOUBLES:
                 known = self._outbox.left_behind(job.id)
-                for channel_id in {job.channel_id, job.moved_from.channel if job.moved_from else None} - {
-                    None
-                }:
-                    self._announcer.remove_doubles(job, str(channel_id), known, self._hold(due))
+                channels = [str(job.channel_id), *([job.moved_from.channel] if job.moved_from else [])]
+                for channel_id in dict.fromkeys(channels):
+                    self._announcer.remove_doubles(job, channel_id, known, self._hold(due))
                 self._outbox.again(due)
             case _:
                 log.info(
@@ -212,8 +211,8 @@ class Courier:
         try:
             return self._announcer.show_card(job, self._hold(due), look_first=due.look_first), True
         except ERRORS as error:
-            level = logging.INFO if is_paced(error) else logging.WARNING
-            log.log(level, "job %s: %s, but the card was not edited: %s", job.id, due.kind, error_name(error))
+            words = "job %s: %s, but the card was not edited: %s"
+            log.log(_level(error), words, job.id, due.kind, error_name(error))
             match trouble_of(error):
                 case Trouble.AMBIGUOUS:
                     self._outbox.unsure(due, Kind.REFRESH, first=SOON)
@@ -226,8 +225,7 @@ class Courier:
         try:
             self._announcer.pin(job, self._hold(due))
         except ERRORS as error:
-            level = logging.INFO if is_paced(error) else logging.WARNING
-            log.log(level, "job %s: the card's pin is as it was: %s", job.id, error_name(error))
+            log.log(_level(error), "job %s: the card's pin is as it was: %s", job.id, error_name(error))
             trouble = trouble_of(error)
             if trouble is Trouble.AMBIGUOUS:
                 self._outbox.unsure(due, Kind.PIN, first=SOON)
@@ -340,3 +338,8 @@ class Courier:
                 return
             wake.wait(LOOK_SECONDS)
             wake.clear()
+
+
+def _level(error: Exception) -> int:
+    """A call that waits for its turn is no trouble."""
+    return logging.INFO if is_paced(error) else logging.WARNING

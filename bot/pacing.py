@@ -22,7 +22,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
-from bot.slack import PACED
+from bot.slack import PACED, retry_after
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class PacedClient(WebClient):
         except SlackApiError as error:
             if error.response.status_code == 429:
                 log.warning("Slack refused %s in spite of the pacing", api_method)
-                self.pacing.refused(api_method, channel, _seconds(error))
+                self.pacing.refused(api_method, channel, retry_after(error))
             raise
 
     def _no_room(self, method: str, seconds: float) -> SlackApiError:
@@ -211,11 +211,3 @@ class PacedClient(WebClient):
 def _keys(method: str, channel: str | None = None) -> list[str]:
     place = f"{method}:{channel}" if channel else method
     return [f"traspaso-pace:calls:{method}", f"traspaso-pace:next:{place}", f"traspaso-pace:until:{place}"]
-
-
-def _seconds(error: SlackApiError) -> float:
-    headers = {name.lower(): value for name, value in (error.response.headers or {}).items()}
-    try:
-        return max(1.0, float(headers.get("retry-after", 1)))
-    except (TypeError, ValueError):
-        return 1.0

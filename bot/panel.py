@@ -27,7 +27,7 @@ from bot.messages.blocks import View
 from bot.messages.failures import explained
 from bot.people import People
 from bot.permissions import Permissions
-from bot.slack import CONNECTION_ERRORS, Trouble, error_name, retry_after, trouble_of
+from bot.slack import CONNECTION_ERRORS, PASSING, error_name, retry_after, trouble_of
 from copier.errors import CopierError
 from copier.failure import failures_of
 
@@ -164,7 +164,7 @@ class Panel:
 
     def _not_shown(self, watcher: Watcher, error: BaseException) -> None:
         log.warning("App Home of %s was not published: %s", watcher.user_id, error_name(error))
-        if trouble_of(error) in {Trouble.LATER, Trouble.AMBIGUOUS, Trouble.LOCKED_OUT}:
+        if trouble_of(error) in PASSING:
             watcher.is_stale = True
             self._quiet_until = time.monotonic() + retry_after(error)
         else:

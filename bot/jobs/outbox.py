@@ -72,6 +72,10 @@ POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING)
 PUT_OFF = (Kind.PIN, Kind.LEFT)
 
 
+#: A job's attempt has one message of each kind.
+ONE_EACH = [OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt]
+
+
 class ClaimLost(Exception):
     """Another deliverer has taken up the message: this one has nothing more to do with it."""
 
@@ -127,17 +131,20 @@ def _announce(connection: Connection, chosen: Select[int, int, str]) -> None:
     statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=[OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt],
-            set_={
-                "version": OutboxMessage.version + 1,
-                "announced_at": func.clock_timestamp(),
-                "done_at": None,
-                "next_try_at": func.now(),
-                "failures": 0,
-                "failing_since": None,
-            },
+            index_elements=ONE_EACH,
+            set_=_anew(next_try_at=func.now(), failures=0, failing_since=None),
         )
     )
+
+
+def _anew(**values: Any) -> dict[str, Any]:
+    """What changes in a message that is to be told, or done, again."""
+    return {
+        "version": OutboxMessage.version + 1,
+        "announced_at": func.clock_timestamp(),
+        "done_at": None,
+        **values,
+    }
 
 
 class Outbox:
@@ -241,16 +248,7 @@ class Outbox:
 
     def add(self, due: Due, kind: Kind, *, seconds: float) -> None:
         """What this delivery leaves undone is owed by itself, due in so many seconds."""
-        pause = min(timedelta(seconds=seconds), LONGEST / 2)
-        mine = and_(
-            OutboxMessage.job_id == due.job_id,
-            OutboxMessage.attempt == due.attempt,
-            OutboxMessage.kind == kind,
-        )
-        later = update(OutboxMessage).where(mine).values(next_try_at=func.now() + pause)
-        with self._engine.begin() as connection:
-            announce(connection, due.job_id, due.attempt, kind)
-            connection.execute(later)
+        self._owe(due, kind, min(timedelta(seconds=seconds), LONGEST / 2), failures=0, failing_since=None)
 
     def left_behind(self, job_id: int) -> frozenset[str]:
         """The ts of each card that the job had to leave in a channel."""
@@ -265,27 +263,13 @@ class Outbox:
 
         This kind of message makes up for it, in ``first`` seconds and then as `REFRESHES` says.
         """
-        pause = timedelta(seconds=first)
-        statement = insert(OutboxMessage).values(
-            job_id=due.job_id,
-            attempt=due.attempt,
-            kind=kind,
-            next_try_at=func.now() + pause,
-            begun=True,
-        )
+        self._owe(due, kind, timedelta(seconds=first), begun=True)
+
+    def _owe(self, due: Due, kind: Kind, pause: timedelta, **values: Any) -> None:
+        values["next_try_at"] = func.now() + pause
+        owed = insert(OutboxMessage).values(job_id=due.job_id, attempt=due.attempt, kind=kind, **values)
         with self._engine.begin() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt],
-                    set_={
-                        "version": OutboxMessage.version + 1,
-                        "announced_at": func.clock_timestamp(),
-                        "done_at": None,
-                        "begun": True,
-                        "next_try_at": func.now() + pause,
-                    },
-                )
-            )
+            connection.execute(owed.on_conflict_do_update(index_elements=ONE_EACH, set_=_anew(**values)))
 
     @staticmethod
     def _own(connection: Connection, due: Due, **values: Any) -> None:
