@@ -53,13 +53,20 @@ class Comparisons:
             return self._taken if self._taken >= AT_ONCE else 0
 
     def begin(self, work: Callable[[], None]) -> None:
-        """Runs ``work``, which calls `compare` and handles what that raises, as soon as there is room."""
+        """Runs ``work``, which calls `compare` and handles what that raises, as soon as there is room.
+
+        After `stop` it is run at once, by the caller: `compare` raises Interrupted then.
+        """
         with self._lock:
-            self._taken += 1
-            for thread in self._threads:
-                if thread.ident is None:
-                    thread.start()
-        self._waiting.put(work)
+            is_over = self._over.is_set()
+            if not is_over:
+                self._taken += 1
+                for thread in self._threads:
+                    if thread.ident is None:
+                        thread.start()
+                self._waiting.put(work)
+        if is_over:
+            work()
 
     def compare(self, copy: CopySection, liquidation_id: int) -> Verdict:
         """Compares both sides now.
@@ -108,9 +115,10 @@ class Comparisons:
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
         """Breaks off what runs and what waits; each says so to whoever asked, if there is time for it."""
-        self._over.set()
-        for _ in self._threads:
-            self._waiting.put(None)
+        with self._lock:  # so that nothing is put behind the end of the queue
+            self._over.set()
+            for _ in self._threads:
+                self._waiting.put(None)
         until = time.monotonic() + timeout_seconds
         for thread in self._threads:
             if thread.ident is not None:

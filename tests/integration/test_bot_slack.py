@@ -155,9 +155,10 @@ def test_a_comparison_that_the_end_of_the_bot_breaks_off_says_so(
         slack.wait_for(lambda: len(slack.calls("response_url")) == 3)
         stopping = threading.Thread(target=parts.comparisons.stop)
         stopping.start()
-    stopping.join(20)
+        stopping.join(20)
     assert not stopping.is_alive()
     broken = translator("en")(
         "The comparison of liquidation {id} was broken off: the bot is being restarted.", id=42
     )
-    assert any(broken in call.args["text"] for call in slack.calls("response_url"))
+    said = [call for call in slack.calls("response_url") if broken in call.args["text"]]
+    assert len(said) == 3
