@@ -59,7 +59,7 @@ def main() -> int:
         approvals=parts.approvals,
         permissions=slack.permissions,
         people=slack.people,
-        announcer=slack.announcer,
+        card_publisher=slack.card_publisher,
         replies=slack.replies,
         comparisons=Comparisons(
             parts.prod,
@@ -67,16 +67,16 @@ def main() -> int:
             settings.file.work.limits,
             settings.file.liquidations.catalogue if settings.file.liquidations else None,
         ),
-        panel=slack.panel,
+        home_publisher=slack.home_publisher,
         enqueue=queue.put,
-        wake_courier=slack.courier.wake,
+        wake_courier=slack.outbox_relay.wake,
     )
     web = services.slack_client(settings)
     handler = DrainingHandler(build_app(surface, web), settings.app_token, ping_interval=PING_SECONDS)
-    watch = WorkerWatch(parts.workers, slack.courier.wake)
+    watch = WorkerWatch(parts.workers, slack.outbox_relay.wake)
     queue.watch.start()
-    slack.courier.start()
-    slack.panel.start()
+    slack.outbox_relay.start()
+    slack.home_publisher.start()
     watch.start()
     connect(handler, over)
     while not over.wait(LOOK_SECONDS):
@@ -87,8 +87,8 @@ def main() -> int:
     surface.comparisons.stop()
     watch.stop()
     queue.watch.stop()
-    slack.panel.stop()
-    slack.courier.stop()
+    slack.home_publisher.stop()
+    slack.outbox_relay.stop()
     return 0
 
 

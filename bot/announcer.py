@@ -1,7 +1,7 @@
 """Tells Slack: the only caller of chat.* and pins.*.
 
 What it says comes from a snapshot of the row, so a message can be made anew at any time. A progress
-edit may be dropped, an ending never: endings come through the outbox (see `bot.courier`). Whoever delivers
+edit may be dropped, an ending never: endings come through the outbox (see `bot.outbox_relay`). Whoever delivers
 gives ``hold``, which is asked before each call that somebody could see, and raises where the message is in
 another one's hands by now.
 """
@@ -21,8 +21,8 @@ from slack_sdk.errors import SlackApiError
 from bot.finding import Hold, find, mark, of_job
 from bot.i18n import Translator
 from bot.jobs.cards import Cards
-from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.store import JobStore
+from bot.jobs.snapshot import JobView
+from bot.jobs.store import JobRepository
 from bot.messages.asking import asks
 from bot.messages.blocks import Message
 from bot.messages.card import card
@@ -66,11 +66,11 @@ class NotPosted(Exception):
         self.error = error
 
 
-class Announcer:
+class CardPublisher:
     """Posts, edits and pins the messages of jobs."""
 
     def __init__(
-        self, client: WebClient, store: JobStore, cards: Cards, translator: Translator, may_edit: MayEdit
+        self, client: WebClient, store: JobRepository, cards: Cards, translator: Translator, may_edit: MayEdit
     ) -> None:
         """``may_edit`` asks the limiter that all processes share for one progress edit."""
         self._client = client
@@ -83,7 +83,7 @@ class Announcer:
         self._links: dict[tuple[str, str], str] = {}
         self._shown: dict[int, list[dict[str, Any]]] = {}
 
-    def progress(self, job: JobSnapshot) -> None:
+    def progress(self, job: JobView) -> None:
         """Edits the card to the newest state, if it has changed and Slack has room for an edit.
 
         Where somebody has deleted it, the outbox has it posted anew. Where no answer comes, the outbox has
@@ -111,7 +111,7 @@ class Announcer:
             _remember(self._shown, job.id, card(now, self._t).blocks)
             self._cards.edit_answered(edit)
 
-    def _not_shown(self, job: JobSnapshot, error: Exception) -> None:
+    def _not_shown(self, job: JobView, error: Exception) -> None:
         """Progress that Slack doesn't take is dropped; for how long depends on what it says."""
         log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
         match trouble_of(error):
@@ -124,7 +124,7 @@ class Announcer:
             case _:
                 self._quiet_until = time.monotonic() + retry_after(error)
 
-    def show_card(self, job: JobSnapshot, hold: Hold, *, look_first: bool = False) -> JobSnapshot:
+    def show_card(self, job: JobView, hold: Hold, *, look_first: bool = False) -> JobView:
         """Brings the card to the job's state: edits it, or posts it where there is none.
 
         ``look_first`` where this was tried before: the post may have arrived. It counts in the minute of
@@ -154,7 +154,7 @@ class Announcer:
         sys.audit("traspaso.card_saved", job.id)
         return replace(job, channel_id=channel, message_ts=ts)
 
-    def ask(self, job: JobSnapshot, hold: Hold, *, look_first: bool) -> None:
+    def ask(self, job: JobView, hold: Hold, *, look_first: bool) -> None:
         """The threaded reply to whoever has to answer the question that is on the card.
 
         Raises:
@@ -166,7 +166,7 @@ class Announcer:
             job, asks(job, job.question, self._t), f"question-{job.attempt}", hold, look_first=look_first
         )
 
-    def finish(self, job: JobSnapshot, hold: Hold, *, look_first: bool) -> None:
+    def finish(self, job: JobView, hold: Hold, *, look_first: bool) -> None:
         """The threaded reply that says how it ended.
 
         Raises:
@@ -176,7 +176,7 @@ class Announcer:
         self._reply(job, reply(job, self._t), part, hold, look_first=look_first)
         self._shown.pop(job.id, None)
 
-    def pin(self, job: JobSnapshot, hold: Hold) -> None:
+    def pin(self, job: JobView, hold: Hold) -> None:
         """The card is pinned while the job is live, and not afterwards.
 
         Raises:
@@ -198,7 +198,7 @@ class Announcer:
                 raise
         self._cards.pinned(job, True)
 
-    def leave(self, job: JobSnapshot, channel_id: str, message_ts: str, hold: Hold) -> None:
+    def leave(self, job: JobView, channel_id: str, message_ts: str, hold: Hold) -> None:
         """The card's last words in a channel that it had to leave, and its pin taken off."""
         stayed = replace(job, channel_id=channel_id, message_ts=message_ts, moved_from=None)
         message = moved_away(job, self._t) if job.status.is_live else card(stayed, self._t)
@@ -212,7 +212,7 @@ class Announcer:
         hold()
         self._unpin(channel_id, message_ts)
 
-    def remove_doubles(self, job: JobSnapshot, channel_id: str, known: Collection[str], hold: Hold) -> None:
+    def remove_doubles(self, job: JobView, channel_id: str, known: Collection[str], hold: Hold) -> None:
         """Takes back what arrived after all, of posts that got no answer and were made again, or elsewhere.
 
         The job's card stays, those that it left behind in ``known``, and the older one of two replies.
@@ -253,7 +253,7 @@ class Announcer:
             unfurl_media=False,
         )
 
-    def link(self, job: JobSnapshot) -> str | None:
+    def link(self, job: JobView) -> str | None:
         """A permalink to the card; None where there is none or Slack doesn't give it."""
         if job.channel_id is None or job.message_ts is None:
             return None
@@ -268,7 +268,7 @@ class Announcer:
         _remember(self._links, card, str(answer["permalink"]), LINKS_KEPT)
         return self._links[card]
 
-    def _reply(self, job: JobSnapshot, message: Message, part: str, hold: Hold, *, look_first: bool) -> None:
+    def _reply(self, job: JobView, message: Message, part: str, hold: Hold, *, look_first: bool) -> None:
         """Posts it in the card's thread, or beside it where the channel takes no threads; once."""
         ts = job.message_ts
         if look_first and (self._found(job, part, hold, ts) or self._found(job, part, hold)):
@@ -280,7 +280,7 @@ class Announcer:
                 raise
             self._post(job, message, part, hold)
 
-    def _found(self, job: JobSnapshot, part: str, hold: Hold, thread_ts: str | None = None) -> str | None:
+    def _found(self, job: JobView, part: str, hold: Hold, thread_ts: str | None = None) -> str | None:
         try:
             return find(self._client, job, part, hold, thread_ts)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -289,7 +289,7 @@ class Announcer:
             raise NotPosted(error) from error
 
     def _post(
-        self, job: JobSnapshot, message: Message, part: str, hold: Hold, thread_ts: str | None = None
+        self, job: JobView, message: Message, part: str, hold: Hold, thread_ts: str | None = None
     ) -> tuple[str, str]:
         def post(blocks: list[dict[str, Any]] | None) -> Any:
             hold()
@@ -311,14 +311,14 @@ class Announcer:
         sys.audit("traspaso.posted", job.id, part)
         return str(answer["channel"]), str(answer["ts"])
 
-    def _says(self, job: JobSnapshot) -> bool:
+    def _says(self, job: JobView) -> bool:
         """The card has shown this already."""
         return self._shown.get(job.id) == card(job, self._t).blocks
 
-    def _edit(self, job: JobSnapshot) -> None:
+    def _edit(self, job: JobView) -> None:
         self._change(job, card(job, self._t))
 
-    def _change(self, job: JobSnapshot, message: Message) -> None:
+    def _change(self, job: JobView, message: Message) -> None:
         sys.audit("traspaso.edit", job.id, job.status)
         _with_or_without(
             lambda blocks: self._client.chat_update(
@@ -357,11 +357,11 @@ def _remember(cards: dict[Key, Value], key: Key, value: Value, kept: int = CARDS
     cards[key] = value
 
 
-def _channel(job: JobSnapshot) -> str:
+def _channel(job: JobView) -> str:
     if job.channel_id is None:
         raise ValueError(f"job {job.id} has no channel")
     return job.channel_id
 
 
-def _place(job: JobSnapshot) -> tuple[str | None, str | None]:
+def _place(job: JobView) -> tuple[str | None, str | None]:
     return job.channel_id, job.message_ts

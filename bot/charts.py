@@ -12,7 +12,7 @@ from typing import Any
 from slack_sdk import WebClient
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.throughput import Throughput
 from bot.messages.chart import Chart, chart
 
@@ -27,7 +27,7 @@ class Charts:
         self._throughput = throughput
         self._t = translator
 
-    def post(self, job: JobSnapshot, *, look_first: bool) -> None:
+    def post(self, job: JobView, *, look_first: bool) -> None:
         """Uploads the chart, once. Slack takes files only where the bot is a member.
 
         ``look_first`` where this was tried before: the chart may have arrived.
@@ -47,7 +47,7 @@ class Charts:
             initial_comment=drawn.words,
         )
 
-    def _draw(self, job: JobSnapshot) -> Chart | None:
+    def _draw(self, job: JobView) -> Chart | None:
         stretches = self._throughput.of(job.id)
         try:
             return chart(job, stretches, self._t)
@@ -55,7 +55,7 @@ class Charts:
             log.exception("job %s: the chart can't be drawn", job.id)
             return None
 
-    def _thread(self, job: JobSnapshot) -> Iterator[dict[str, Any]]:
+    def _thread(self, job: JobView) -> Iterator[dict[str, Any]]:
         cursor = ""
         while True:
             page = self._client.conversations_replies(

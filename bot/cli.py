@@ -21,10 +21,10 @@ from bot import logs, services
 from bot.cli_control import COMMANDS
 from bot.config import Need, Settings
 from bot.errors import AlreadyRunning, Frozen
-from bot.jobs.snapshot import SHELL, JobSnapshot
+from bot.jobs.snapshot import SHELL, JobView
 from bot.jobs.statuses import Status
 from bot.jobs.store import Request, Requester
-from bot.jobs.terms import Terms
+from bot.jobs.terms import AgreedCounts
 from bot.messages.naming import WORKER_COMMAND
 from bot.messages.outlook import removes_everything
 from bot.messages.working import nobody_works
@@ -55,8 +55,8 @@ from bot.terminal import (
     print_workers,
     question_line,
 )
-from bot.terminal_sides import Verdict, print_preview
-from bot.work.runner import Outcome
+from bot.terminal_sides import VerificationOutput, print_preview
+from bot.work.runner import AttemptOutcome
 from bot.work.stopping import Stop, StopSwitch
 from bot.work.ticker import Ticker
 from copier import Copy, is_known
@@ -93,7 +93,7 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
         spec=chosen.spec,
         liquidation_id=liquidation,
         label=seen.label,
-        terms=Terms(
+        terms=AgreedCounts(
             seen.in_prod.rows, seen.in_consulta.known, removal_confirmed=remove and removes_everything(seen)
         ),
         fingerprint=seen.fingerprint,
@@ -139,7 +139,7 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = chosen_copy(settings, copy_name)
     parts = services.databases(settings)
-    verdict = Verdict(as_json, shell_translator())
+    verdict = VerificationOutput(as_json, shell_translator())
     limits = settings.file.work.limits
     over = threading.Event()
 
@@ -219,7 +219,7 @@ for command in COMMANDS:
     main.add_command(command)
 
 
-def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobSnapshot:
+def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobView:
     """Works on the job until it has ended; where a worker took it over, watches that one."""
     stop = StopSwitch()
 
@@ -243,18 +243,21 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
             display.finish(job)
             raise Stopped(asks(job), FAILED)
         display.show(job)
-        if ended.outcome is Outcome.RETRY and stop.wait(ended.seconds):
+        if ended.outcome is AttemptOutcome.RETRY and stop.wait(ended.seconds):
             raise Stopped(f"job {job_id} stays pending: {_a_worker(job)}", INTERRUPTED)
-        if ended.outcome in {Outcome.NOT_OURS, Outcome.STALE, Outcome.PAUSED, Outcome.FROZEN} and stop.wait(
-            1.0
-        ):
+        if ended.outcome in {
+            AttemptOutcome.NOT_OURS,
+            AttemptOutcome.STALE,
+            AttemptOutcome.PAUSED,
+            AttemptOutcome.FROZEN,
+        } and stop.wait(1.0):
             raise Stopped(_left(job), INTERRUPTED)
     if job is None:
         raise Stopped(f"job {job_id} has been deleted", FAILED)
     return job
 
 
-def _left(job: JobSnapshot) -> str:
+def _left(job: JobView) -> str:
     """What becomes of a job that this terminal watched and didn't run."""
     if job.status is Status.PAUSED:
         return f"job {job.id} stays paused: `traspaso resume {job.id}` lets it go on"
@@ -265,7 +268,7 @@ def _left(job: JobSnapshot) -> str:
     return f"job {job.id} goes on in a worker"
 
 
-def _a_worker(job: JobSnapshot) -> str:
+def _a_worker(job: JobView) -> str:
     """Who takes what this terminal leaves."""
     if job.no_worker is not None:
         return f"no worker is alive; one that is started takes it: `{WORKER_COMMAND}`"

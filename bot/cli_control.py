@@ -17,7 +17,7 @@ from bot.jobs.control import Became, Control, Effect
 from bot.jobs.freezes import Freezes
 from bot.jobs.snapshot import SHELL
 from bot.jobs.store import Requester
-from bot.jobs.terms import Numbers
+from bot.jobs.terms import RowCounts
 from bot.messages.card import doing, state
 from bot.messages.naming import frozen_by
 from bot.services import Databases
@@ -73,7 +73,7 @@ def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
         raise Stopped(asks(found), FAILED)
     if found.question is None or not found.waits_for_confirmation:
         raise Stopped(f"job {job} is {state(found, shell_translator())} and asks nothing", FAILED)
-    numbers = Numbers(in_prod, in_consulta)
+    numbers = RowCounts(in_prod, in_consulta)
     if numbers != found.question.numbers or (found.question.removed and not remove):
         raise Stopped(asks(found), FAILED)
     _do(job, lambda control, who: control.confirm(job, who, numbers))

@@ -16,13 +16,13 @@ from datetime import timedelta
 from slack_sdk.errors import SlackApiError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.announcer import Announcer, NotPosted
+from bot.announcer import CardPublisher, NotPosted
 from bot.charts import Charts
 from bot.finding import Hold
 from bot.jobs.cards import Cards
 from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
-from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.store import JobStore
+from bot.jobs.snapshot import JobView
+from bot.jobs.store import JobRepository
 from bot.slack import (
     CHANNEL_LOST,
     CONNECTION_ERRORS,
@@ -55,7 +55,7 @@ GIVE_UP_SECONDS = 3600.0
 GIVE_UP_PIN_SECONDS = 7 * 24 * 3600.0
 #: A chart is no more than a nicety: after so many tries the thread does without it.
 CHART_TRIES = 5
-#: For how long a chart is in one courier's hands: an upload takes several calls.
+#: For how long a chart is in one outbox relay's hands: an upload takes several calls.
 CHART_CLAIM = timedelta(seconds=60)
 #: Seconds in which Slack surely shows a file that had arrived.
 FILE_SECONDS = 30.0
@@ -73,15 +73,15 @@ MADE_UP_FOR = {
 ERRORS = (SlackApiError, *CONNECTION_ERRORS)
 
 
-class Courier:
+class OutboxRelay:
     """Threads around `deliver_due`."""
 
     def __init__(
         self,
         outbox: Outbox,
-        store: JobStore,
+        store: JobRepository,
         cards: Cards,
-        announcer: Announcer,
+        card_publisher: CardPublisher,
         charts: Charts,
         *,
         takeover_seconds: float = TAKEOVER_SECONDS,
@@ -89,7 +89,7 @@ class Courier:
         self._outbox = outbox
         self._store = store
         self._cards = cards
-        self._announcer = announcer
+        self._card_publisher = card_publisher
         self._charts = charts
         self._takeover = takeover_seconds
         self._over = threading.Event()
@@ -143,7 +143,7 @@ class Courier:
         except ERRORS as error:
             self._not_changed(due, job, error)
 
-    def _tell(self, due: Due, job: JobSnapshot) -> None:
+    def _tell(self, due: Due, job: JobView) -> None:
         """Says it, and that it is said.
 
         Raises:
@@ -160,11 +160,11 @@ class Courier:
                 self._show(due, job)
             case Kind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
                 job, shown = self._card_of_reply(due, job)
-                self._announcer.ask(job, self._hold(due), look_first=due.look_first)
+                self._card_publisher.ask(job, self._hold(due), look_first=due.look_first)
                 self._outbox.done(due, shown=shown)
             case Kind.ENDING if due.attempt == job.attempt and not job.status.is_live:
                 job, shown = self._card_of_reply(due, job)
-                self._announcer.finish(job, self._hold(due), look_first=due.look_first)
+                self._card_publisher.finish(job, self._hold(due), look_first=due.look_first)
                 self._pin(due, job)
                 self._outbox.done(due, shown=shown)
             case Kind.CHART if due.attempt == job.attempt and not job.status.is_live:
@@ -172,19 +172,19 @@ class Courier:
                 self._charts.post(job, look_first=due.look_first)
                 self._outbox.done(due)
             case Kind.REFRESH if job.message_ts is not None:
-                self._announcer.show_card(job, self._hold(due))
+                self._card_publisher.show_card(job, self._hold(due))
                 self._outbox.again(due)
             case Kind.PIN if job.message_ts is not None:
-                self._announcer.pin(job, self._hold(due))
+                self._card_publisher.pin(job, self._hold(due))
                 self._outbox.again(due) if due.look_first else self._outbox.done(due)
             case Kind.LEFT if due.channel_id is not None and due.message_ts is not None:
-                self._announcer.leave(job, due.channel_id, due.message_ts, self._hold(due))
+                self._card_publisher.leave(job, due.channel_id, due.message_ts, self._hold(due))
                 self._outbox.done(due)
             case Kind.DOUBLES:
                 known = self._outbox.left_behind(job.id)
                 channels = [str(job.channel_id), *([job.moved_from.channel] if job.moved_from else [])]
                 for channel_id in dict.fromkeys(channels):
-                    self._announcer.remove_doubles(job, channel_id, known, self._hold(due))
+                    self._card_publisher.remove_doubles(job, channel_id, known, self._hold(due))
                 self._outbox.again(due)
             case _:
                 log.info(
@@ -192,16 +192,16 @@ class Courier:
                 )
                 self._outbox.done(due, note="the job went on")
 
-    def _show(self, due: Due, job: JobSnapshot) -> None:
+    def _show(self, due: Due, job: JobView) -> None:
         """The card in the job's state, pinned where it is new or has to be again."""
         # One that is asked for in a later attempt is never the first.
         look = due.look_first or due.attempt > 0 or due.kind is Kind.UPDATE
-        shown = self._announcer.show_card(job, self._hold(due), look_first=look)
+        shown = self._card_publisher.show_card(job, self._hold(due), look_first=look)
         if shown.status.is_live and (due.kind is Kind.CARD or shown.message_ts != job.message_ts):
             self._pin(due, shown)
         self._outbox.done(due, shown=True)
 
-    def _card_of_reply(self, due: Due, job: JobSnapshot) -> tuple[JobSnapshot, bool]:
+    def _card_of_reply(self, due: Due, job: JobView) -> tuple[JobView, bool]:
         """The job with the card under which to reply, and whether the card shows its state by now.
 
         The card is edited once, if Slack takes that; the reply doesn't wait for it.
@@ -209,7 +209,7 @@ class Courier:
         if due.failures and job.message_ts is not None:
             return job, False
         try:
-            return self._announcer.show_card(job, self._hold(due), look_first=due.look_first), True
+            return self._card_publisher.show_card(job, self._hold(due), look_first=due.look_first), True
         except ERRORS as error:
             words = "job %s: %s, but the card was not edited: %s"
             log.log(_level(error), words, job.id, due.kind, error_name(error))
@@ -220,10 +220,10 @@ class Courier:
                     self._outbox.add(due, Kind.REFRESH, seconds=retry_after(error))
             return job, False
 
-    def _pin(self, due: Due, job: JobSnapshot) -> None:
+    def _pin(self, due: Due, job: JobView) -> None:
         """Pins or unpins the card at once; where Slack doesn't take it, that is owed by itself."""
         try:
-            self._announcer.pin(job, self._hold(due))
+            self._card_publisher.pin(job, self._hold(due))
         except ERRORS as error:
             log.log(_level(error), "job %s: the card's pin is as it was: %s", job.id, error_name(error))
             trouble = trouble_of(error)
@@ -232,7 +232,7 @@ class Courier:
             elif trouble in PASSING or not job.status.is_live:
                 self._outbox.add(due, Kind.PIN, seconds=retry_after(error))
 
-    def _not_posted(self, due: Due, job: JobSnapshot, error: Exception) -> None:
+    def _not_posted(self, due: Due, job: JobView, error: Exception) -> None:
         """Once more, or to the requester in person."""
         if is_paced(error):
             self._outbox.wait(due, retry_after(error))
@@ -246,7 +246,7 @@ class Courier:
             left = max(SOON, patience - due.failing_seconds)
             self._try_again(due, error, left if trouble is Trouble.LATER else SHORT_PAUSE)
 
-    def _not_changed(self, due: Due, job: JobSnapshot, error: Exception) -> None:
+    def _not_changed(self, due: Due, job: JobView, error: Exception) -> None:
         """An edit, a pin or a picture: once more where that can help, else the rest goes on without it."""
         if is_paced(error):
             self._outbox.wait(due, retry_after(error))
@@ -283,7 +283,7 @@ class Courier:
         unsure = trouble is Trouble.AMBIGUOUS
         self._outbox.later(due, min(longest, asked), error_name(error), unsure=unsure)
 
-    def _go_to_requester(self, due: Due, job: JobSnapshot, error: Exception) -> None:
+    def _go_to_requester(self, due: Due, job: JobView, error: Exception) -> None:
         """The channel doesn't take it: the card moves to a direct message, and says why.
 
         Where Slack as a whole was away, the channel gets one more try now that Slack answers.
@@ -292,7 +292,7 @@ class Courier:
         if trouble is Trouble.AMBIGUOUS:  # this very try may have arrived
             due = replace(due, look_first=True)
         try:
-            channel = self._announcer.open_direct_message(job.requester_id)
+            channel = self._card_publisher.open_direct_message(job.requester_id)
         except ERRORS as refused:
             log.warning("job %s: %s has no direct message: %s", job.id, job.requester_id, error_name(refused))
             self._in_person(due, job, refused)
@@ -314,7 +314,7 @@ class Courier:
         self._cards.moved(job, channel, name)
         self._outbox.later(due, 0.0, name, unsure=False)
 
-    def _in_person(self, due: Due, job: JobSnapshot, error: Exception) -> None:
+    def _in_person(self, due: Due, job: JobView, error: Exception) -> None:
         """There is no other place left to tell it: as long as it may pass, it is tried again."""
         if trouble_of(error) in PASSING or due.failing_seconds < GIVE_UP_SECONDS:
             self._try_again(due, error, LONGEST_PAUSE)
@@ -333,7 +333,7 @@ class Courier:
             except SQLAlchemyError as error:
                 log.warning("consulta can't be asked for the outbox: %s", type(error).__name__)
             except Exception:
-                log.exception("the courier stumbled; the message will be taken up again")
+                log.exception("the outbox relay stumbled; the message will be taken up again")
             if last:
                 return
             wake.wait(LOOK_SECONDS)

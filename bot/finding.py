@@ -8,7 +8,7 @@ from typing import Any
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.slack import error_name
 
 Hold = Callable[[], None]
@@ -17,14 +17,12 @@ Hold = Callable[[], None]
 EVENT = "traspaso_job"
 
 
-def mark(job: JobSnapshot, part: str) -> dict[str, Any]:
+def mark(job: JobView, part: str) -> dict[str, Any]:
     """The metadata of the message that is this part of what is told about the job."""
     return {"event_type": EVENT, "event_payload": {"job": str(job.id), "part": part}}
 
 
-def find(
-    client: WebClient, job: JobSnapshot, part: str, hold: Hold, thread_ts: str | None = None
-) -> str | None:
+def find(client: WebClient, job: JobView, part: str, hold: Hold, thread_ts: str | None = None) -> str | None:
     """The ts of that message, if it had arrived after all."""
     wanted = mark(job, part)["event_payload"]
     ours = of_job(client, job, str(job.channel_id), hold, thread_ts)
@@ -32,7 +30,7 @@ def find(
 
 
 def of_job(
-    client: WebClient, job: JobSnapshot, channel_id: str, hold: Hold, thread_ts: str | None = None
+    client: WebClient, job: JobView, channel_id: str, hold: Hold, thread_ts: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The ts and the mark of each message about the job in that channel, or in that thread; newest first.
 
@@ -54,7 +52,7 @@ def of_job(
 
 
 def _pages(
-    client: WebClient, job: JobSnapshot, channel_id: str, hold: Hold, thread_ts: str | None
+    client: WebClient, job: JobView, channel_id: str, hold: Hold, thread_ts: str | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     asked: dict[str, Any] = {
         "channel": channel_id,

@@ -18,15 +18,15 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.announcer import Announcer
-from bot.jobs.board import Board
+from bot.announcer import CardPublisher
+from bot.jobs.board import HomeRepository
 from bot.jobs.failure import failure_of
-from bot.jobs.panel import Filters, PanelSnapshot
+from bot.jobs.panel import HomeFilters, HomeView
 from bot.messages import home
 from bot.messages.blocks import View
 from bot.messages.failures import explained
 from bot.people import People
-from bot.permissions import Permissions
+from bot.permissions import Access
 from bot.slack import CONNECTION_ERRORS, PASSING, error_name, retry_after, trouble_of
 from copier.errors import CopierError
 from copier.failure import failures_of
@@ -47,22 +47,27 @@ class Watcher:
 
     user_id: str
     until: float
-    filters: Filters = field(default_factory=Filters)
+    filters: HomeFilters = field(default_factory=HomeFilters)
     shown: View | None = None
     shown_at: float = 0.0
     is_stale: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Panel:
+class HomePublisher:
     """The tab of everybody who has it open, and the thread that keeps it true."""
 
     def __init__(
-        self, client: WebClient, board: Board, announcer: Announcer, permissions: Permissions, people: People
+        self,
+        client: WebClient,
+        board: HomeRepository,
+        card_publisher: CardPublisher,
+        permissions: Access,
+        people: People,
     ) -> None:
         self._client = client
         self._board = board
-        self._announcer = announcer
+        self._card_publisher = card_publisher
         self._permissions = permissions
         self._people = people
         self._lock = threading.Lock()
@@ -84,7 +89,7 @@ class Panel:
         """Somebody looks at the tab: they see what is now."""
         self._show_now(self._watcher(user_id))
 
-    def filtered(self, user_id: str, filters: Filters) -> None:
+    def filtered(self, user_id: str, filters: HomeFilters) -> None:
         """Somebody has chosen what the list of ended jobs shows."""
         watcher = self._watcher(user_id)
         watcher.filters = filters
@@ -156,10 +161,10 @@ class Panel:
         not_theirs = self._permissions.not_for(watcher.user_id, asked_for)
         return home.home(seen, self._links(seen), not_theirs, t)
 
-    def _links(self, seen: PanelSnapshot) -> dict[int, str]:
+    def _links(self, seen: HomeView) -> dict[int, str]:
         jobs = [*seen.live, *seen.latest]
         with ThreadPoolExecutor(8) as pool:
-            found = pool.map(self._announcer.link, jobs)
+            found = pool.map(self._card_publisher.link, jobs)
             return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
 
     def _not_shown(self, watcher: Watcher, error: BaseException) -> None:

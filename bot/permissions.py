@@ -20,7 +20,7 @@ from bot.slack import CONNECTION_ERRORS, error_name
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AccessDecision:
     """``groups`` names, as mentions or handles, the groups to ask for; ``reason`` why it can't be known."""
 
     allowed: bool
@@ -36,7 +36,7 @@ class _People:
     users: tuple[str, ...]
 
 
-class Permissions:
+class Access:
     """Answers whether somebody may copy, and who may."""
 
     def __init__(
@@ -64,31 +64,31 @@ class Permissions:
         """Groups and single users, as a message shows them."""
         return who_may(self._slack, copy)
 
-    def may_run(self, user_id: str, copy: CopySection, age: Age = LOOK) -> Verdict:
+    def may_run(self, user_id: str, copy: CopySection, age: Age = LOOK) -> AccessDecision:
         """Whether somebody may run this copy."""
-        return self._verdict(user_id, self._of(copy), age)
+        return self._decision(user_id, self._of(copy), age)
 
-    def may_use(self, user_id: str, age: Age = LOOK) -> Verdict:
+    def may_use(self, user_id: str, age: Age = LOOK) -> AccessDecision:
         """Whether somebody may run any of the copies: for what concerns none in particular."""
         own = [each for each in self._copies if each.names_its_people]
         groups = [*self._slack.admin_groups, *(name for each in own for name in each.allowed_groups)]
         users = [*self._slack.admin_users, *(name for each in own for name in each.allowed_users)]
         people = _People(tuple(dict.fromkeys(groups)), tuple(dict.fromkeys(users)))
-        return self._verdict(user_id, people, age)
+        return self._decision(user_id, people, age)
 
-    def _verdict(self, user_id: str, people: _People, age: Age) -> Verdict:
+    def _decision(self, user_id: str, people: _People, age: Age) -> AccessDecision:
         groups, users = people.groups, people.users
         names = [_shown(name) for name in groups]
         if user_id in users:
-            return Verdict(True, names)
+            return AccessDecision(True, names)
         reason = None
         for group in groups:
             try:
                 if user_id in self._groups.members(group, age):
-                    return Verdict(True, names)
+                    return AccessDecision(True, names)
             except (SlackApiError, *CONNECTION_ERRORS) as error:
                 reason = reason or error_name(error)
-        return Verdict(False, names, reason)
+        return AccessDecision(False, names, reason)
 
     def not_for(self, user_id: str, names: Collection[str]) -> frozenset[str]:
         """Those among the copies of these names that somebody surely may not run, the unknown included."""

@@ -22,7 +22,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
-from bot.announcer import Announcer
+from bot.announcer import CardPublisher
 from bot.messages.blocks import Message
 from bot.slack import BLOCKS_REFUSED, CONNECTION_ERRORS, Trouble, error_name, retry_after, trouble_of
 
@@ -45,10 +45,10 @@ class Replies:
     """Makes the `Reply` of each payload."""
 
     def __init__(
-        self, client: WebClient, announcer: Announcer, clock: Callable[[], float] = time.monotonic
+        self, client: WebClient, card_publisher: CardPublisher, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._client = client
-        self._announcer = announcer
+        self._card_publisher = card_publisher
         self._clock = clock
 
     def to(self, body: dict[str, Any]) -> Reply:
@@ -56,7 +56,7 @@ class Replies:
         place, pressed = body.get("container") or {}, body.get("actions") or [body.get("view") or {}]
         return Reply(
             self._client,
-            self._announcer,
+            self._card_publisher,
             self._clock,
             response_url=body.get("response_url"),
             channel_id=body.get("channel_id") or place.get("channel_id"),
@@ -71,7 +71,7 @@ class Reply:
     def __init__(
         self,
         client: WebClient,
-        announcer: Announcer,
+        card_publisher: CardPublisher,
         clock: Callable[[], float],
         *,
         response_url: str | None,
@@ -81,7 +81,7 @@ class Reply:
     ) -> None:
         """``subject`` is what is answered, for the log."""
         self._client = client
-        self._announcer = announcer
+        self._card_publisher = card_publisher
         self._clock = clock
         self._asked = clock()
         self._url = response_url
@@ -151,7 +151,9 @@ class Reply:
 
     def _write(self, message: Message) -> bool:
         """A direct message."""
-        return self._try("a direct message", lambda said: self._announcer.tell(self._user_id, said), message)
+        return self._try(
+            "a direct message", lambda said: self._card_publisher.tell(self._user_id, said), message
+        )
 
     def _try(self, way: str, call: Callable[[Message], object], message: Message) -> bool:
         for is_last in (False, True):

@@ -12,27 +12,27 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 import migrations
-from bot.announcer import Announcer, MayEdit
+from bot.announcer import CardPublisher, MayEdit
 from bot.charts import Charts
 from bot.config import Settings
-from bot.courier import Courier
+from bot.courier import OutboxRelay
 from bot.errors import SchemaBehind
 from bot.i18n import translator
 from bot.jobs.approvals import Approvals
-from bot.jobs.board import Board
+from bot.jobs.board import HomeRepository
 from bot.jobs.cards import Cards
-from bot.jobs.history import History
+from bot.jobs.history import JobHistory
 from bot.jobs.lifecycle import Lifecycle
 from bot.jobs.limits import give_up_silent_servers, with_limits
 from bot.jobs.outbox import Outbox
-from bot.jobs.store import JobStore
+from bot.jobs.store import JobRepository
 from bot.jobs.sweep import Sweep
 from bot.jobs.throughput import Throughput
 from bot.jobs.workers import Workers
 from bot.pacing import EDIT, PacedClient, Pacing
-from bot.panel import Panel
+from bot.panel import HomePublisher
 from bot.people import People
-from bot.permissions import Permissions, mentions
+from bot.permissions import Access, mentions
 from bot.replies import Replies
 from bot.work.presence import Presence
 from bot.work.runner import Runner
@@ -60,12 +60,12 @@ class Databases:
     prod: Engine
     consulta: Engine
     tracking: Engine
-    store: JobStore
+    store: JobRepository
     lifecycle: Lifecycle
     runner: Runner
     sweep: Sweep
     approvals: Approvals
-    history: History
+    history: JobHistory
     workers: Workers
     presence: Presence
 
@@ -81,12 +81,12 @@ class Databases:
 class Slack:
     """Everything that talks to Slack."""
 
-    announcer: Announcer
+    card_publisher: CardPublisher
     replies: Replies
-    courier: Courier
-    permissions: Permissions
+    outbox_relay: OutboxRelay
+    permissions: Access
     people: People
-    panel: Panel
+    home_publisher: HomePublisher
 
 
 def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
@@ -105,7 +105,7 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
         prod=prod,
         consulta=consulta,
         tracking=tracking,
-        store=JobStore(tracking, operators),
+        store=JobRepository(tracking, operators),
         lifecycle=lifecycle,
         runner=Runner(
             prod,
@@ -117,7 +117,7 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
         ),
         sweep=Sweep(tracking, overdue_seconds=work.overdue_seconds, max_attempts=work.max_attempts),
         approvals=Approvals(tracking),
-        history=History(tracking),
+        history=JobHistory(tracking),
         workers=Workers(tracking),
         presence=presence,
     )
@@ -133,19 +133,21 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     web = slack_client(settings)
     language = settings.file.slack.language
     cards = Cards(parts.tracking)
-    announcer = Announcer(
+    card_publisher = CardPublisher(
         web, parts.store, cards, translator(language), lambda: web.pacing.has_spare(EDIT) and may_edit()
     )
     charts = Charts(web, Throughput(parts.tracking), translator(language))
-    permissions = Permissions(web, settings.file.slack, settings.file.copies)
+    permissions = Access(web, settings.file.slack, settings.file.copies)
     people = People(web, language)
     return Slack(
-        announcer=announcer,
-        replies=Replies(web, announcer),
-        courier=Courier(Outbox(parts.tracking), parts.store, cards, announcer, charts),
+        card_publisher=card_publisher,
+        replies=Replies(web, card_publisher),
+        outbox_relay=OutboxRelay(Outbox(parts.tracking), parts.store, cards, card_publisher, charts),
         permissions=permissions,
         people=people,
-        panel=Panel(web, Board(parts.tracking, parts.store), announcer, permissions, people),
+        home_publisher=HomePublisher(
+            web, HomeRepository(parts.tracking, parts.store), card_publisher, permissions, people
+        ),
     )
 
 

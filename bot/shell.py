@@ -16,7 +16,7 @@ from bot.config import Need, Settings
 from bot.config_file import CopySection
 from bot.errors import BotError
 from bot.i18n import Translator, translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.messages.outlook import removes_everything
 from bot.messages.terms import confirmation
 from bot.services import Databases
@@ -87,7 +87,7 @@ def chosen_copy(settings: Settings, name: str | None) -> CopySection:
     return chosen
 
 
-def asks(job: JobSnapshot) -> str:
+def asks(job: JobView) -> str:
     """What ends a command that has nothing left to do before somebody has answered the job."""
     question = job.question
     if job.waits_for_approval or question is None:

@@ -1,7 +1,7 @@
 """The Slack client as the bot needs it, and what its errors mean.
 
 The SDK's retry on a connection error repeats posts that had arrived, so clients are built without
-any; whoever posts looks first. Waiting for Retry-After is the announcer's business.
+any; whoever posts looks first. Waiting for Retry-After is the card publisher's business.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
-from bot.jobs.snapshot import JobSnapshot, Person
+from bot.jobs.snapshot import JobView, Person
 from bot.jobs.statuses import Approval, Phase, Status
 from bot.jobs.workers import Alive
 from bot.messages.blocks import escaped
@@ -28,8 +28,8 @@ from bot.messages.terms import asked, confirmation
 class Display(Protocol):
     """What shows a job as it goes."""
 
-    def show(self, job: JobSnapshot) -> None: ...
-    def finish(self, job: JobSnapshot) -> None: ...
+    def show(self, job: JobView) -> None: ...
+    def finish(self, job: JobView) -> None: ...
 
 
 class Bar:
@@ -45,13 +45,13 @@ class Bar:
         if self._console.is_terminal:
             self._bar.start()
 
-    def show(self, job: JobSnapshot) -> None:
+    def show(self, job: JobView) -> None:
         words = f"{progress(job, self._t)} · {plain(doing(job, self._t, bare_name))}"
         self._bar.update(self._task, total=job.total, completed=job.copied, description=words)
         if not self._console.is_terminal:
             self._console.print(words, markup=False)
 
-    def finish(self, job: JobSnapshot) -> None:
+    def finish(self, job: JobView) -> None:
         if self._console.is_terminal:
             self._bar.update(self._task, total=job.total or 1, completed=job.copied or 1, description="")
             self._bar.stop()
@@ -69,14 +69,14 @@ class Bar:
 class JsonLines:
     """One JSON object a line on stdout: the job, each time it was looked at, and once at its end."""
 
-    def show(self, job: JobSnapshot) -> None:
+    def show(self, job: JobView) -> None:
         print_json(job)
 
-    def finish(self, job: JobSnapshot) -> None:
+    def finish(self, job: JobView) -> None:
         print_json(job)
 
 
-def print_json(job: JobSnapshot, chunks: Sequence[CopyChunk] | None = None) -> None:
+def print_json(job: JobView, chunks: Sequence[CopyChunk] | None = None) -> None:
     """The job, with the lines of its ledger if they are given."""
     found = as_json(job)
     if chunks is not None:
@@ -85,7 +85,7 @@ def print_json(job: JobSnapshot, chunks: Sequence[CopyChunk] | None = None) -> N
     sys.stdout.flush()
 
 
-def as_json(job: JobSnapshot) -> dict[str, Any]:
+def as_json(job: JobView) -> dict[str, Any]:
     """The job with the names of the tracking table's columns; times in ISO 8601, rates in rows a second."""
 
     def moment(when: datetime | None) -> str | None:
@@ -159,7 +159,7 @@ def chunk_as_json(chunk: CopyChunk) -> dict[str, Any]:
     }
 
 
-def print_table(jobs: list[JobSnapshot], t: Translator) -> None:
+def print_table(jobs: list[JobView], t: Translator) -> None:
     """Jobs for a person to read."""
     table = Table(box=None, pad_edge=False)
     for heading in (
@@ -202,7 +202,7 @@ def print_workers(workers: list[Alive], t: Translator) -> None:
     Console(highlight=False).print(table)
 
 
-def approval_line(job: JobSnapshot, t: Translator) -> str | None:
+def approval_line(job: JobView, t: Translator) -> str | None:
     """What the second person said, or until when they may; None for a job that needs no approval."""
     if job.approval is None:
         return None
@@ -219,7 +219,7 @@ def approval_line(job: JobSnapshot, t: Translator) -> str | None:
             return t("Nobody approved it until {moment}.", moment=when)
 
 
-def question_line(job: JobSnapshot, t: Translator) -> str | None:
+def question_line(job: JobView, t: Translator) -> str | None:
     """Why a job asks again, and how to answer in a shell; None for one that asks nothing."""
     if job.question is None or not job.waits_for_somebody:
         return None

@@ -33,7 +33,7 @@ def print_preview(seen: Preview, spec: CopySpec, t: Translator) -> None:
         console.print(f"  {advice.statement};", markup=False, soft_wrap=True)
 
 
-class Verdict:
+class VerificationOutput:
     """The comparison of both sides, range by range. The bounds are keys of rows: they stay in the shell."""
 
     def __init__(self, as_json: bool, t: Translator) -> None:

@@ -12,14 +12,14 @@ from dramatiq.middleware import Middleware
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import config, logs, services
-from bot.courier import Courier
+from bot.courier import OutboxRelay
 from bot.errors import BotError
 from bot.jobs.statuses import Status
 from bot.work.admission import Admission
 from bot.work.direct import Direct
 from bot.work.presence import Presence
 from bot.work.queue import JobQueue
-from bot.work.runner import Ended, Outcome
+from bot.work.runner import AttemptOutcome, Ended
 from bot.work.slots import Slots
 from bot.work.stopping import Stop, StopSwitch
 from bot.work.sweeper import Sweeper
@@ -47,7 +47,7 @@ class Background(Middleware):
         queue: JobQueue,
         sweeper: Sweeper,
         direct: Direct,
-        courier: Courier,
+        outbox_relay: OutboxRelay,
     ) -> None:
         self._stop = stop
         self._slots = slots
@@ -55,7 +55,7 @@ class Background(Middleware):
         self._queue = queue
         self._sweeper = sweeper
         self._direct = direct
-        self._courier = courier
+        self._outbox_relay = outbox_relay
 
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
         self._presence.start(takes_jobs=True)
@@ -63,7 +63,7 @@ class Background(Middleware):
         self._slots.open(worker.worker_threads)
 
     def after_worker_boot(self, broker: object, worker: object) -> None:
-        self._courier.start()
+        self._outbox_relay.start()
         self._sweeper.start()
 
     def before_worker_shutdown(self, broker: object, worker: object) -> None:
@@ -72,7 +72,7 @@ class Background(Middleware):
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
         self._sweeper.stop()
         self._direct.join(LONGEST_CHUNK_SECONDS)
-        self._courier.stop()
+        self._outbox_relay.stop()
         self._queue.watch.stop()
         self._presence.stop()
 
@@ -106,7 +106,7 @@ def boot() -> None:
                 job_id,
                 stop,
                 watch=lambda job: Ticker(
-                    parts.store, job, slack.announcer.progress, every_seconds=work.card_seconds
+                    parts.store, job, slack.card_publisher.progress, every_seconds=work.card_seconds
                 ),
                 refusal=admission.refusal,
             )
@@ -116,17 +116,17 @@ def boot() -> None:
             log.error("job %s: left to the sweep: %s", job_id, type(error).__name__)  # noqa: TRY400
 
     def after(ended: Ended, job_id: int) -> None:
-        slack.courier.wake()
-        if ended.outcome not in {Outcome.RETRY, Outcome.RELEASED, Outcome.FROZEN}:
+        slack.outbox_relay.wake()
+        if ended.outcome not in {AttemptOutcome.RETRY, AttemptOutcome.RELEASED, AttemptOutcome.FROZEN}:
             return
         job = parts.store.snapshot(job_id)
         if job is None or job.status is not Status.PENDING:
             return
-        if ended.outcome is Outcome.FROZEN and job.freeze is not None:
+        if ended.outcome is AttemptOutcome.FROZEN and job.freeze is not None:
             return  # whoever lifts it puts on the queue what waits then; lifted already, that was too early
         queue.put(job_id, delay_seconds=ended.seconds)
         # No ticker lives between two attempts: the card says once what the job waits for.
-        slack.announcer.progress(job)
+        slack.card_publisher.progress(job)
 
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=message)
     slack = services.slack(settings, parts, queue.may_edit)
@@ -149,7 +149,7 @@ def boot() -> None:
             queue=queue,
             sweeper=sweeper,
             direct=direct,
-            courier=slack.courier,
+            outbox_relay=slack.outbox_relay,
         )
     )
     dramatiq.set_broker(queue.broker)

@@ -28,7 +28,7 @@ _LAG = text(
 Throttled = Callable[[float | None], None]
 
 
-class Brake:
+class Throttle:
     """Waits between two chunks; tells ``throttled`` the lag in MB while it does, and None afterwards."""
 
     def __init__(

@@ -23,7 +23,7 @@ from copier.keyset import KeyRange
 from copier.parallel import side_by_side
 from copier.plan import Chunk
 from copier.session import run
-from copier.slices import Slice
+from copier.slices import TableSlice
 
 #: Both readers of one lane.
 Readers = tuple[Connection, Connection]
@@ -32,8 +32,8 @@ Readers = tuple[Connection, Connection]
 def compared(
     lanes: list[Readers],
     take: Callable[[], KeyRange | None],
-    source: Slice,
-    target: Slice,
+    source: TableSlice,
+    target: TableSlice,
     known: Mapping[int, Chunk],
     *,
     definition: str,
@@ -65,7 +65,7 @@ def compared(
         yield from side_by_side(lanes, take, work, threading.Event())
 
 
-def _still(connection: Connection, target: Slice, part: KeyRange, ours: Digest, seen: Seen) -> bool:
+def _still(connection: Connection, target: TableSlice, part: KeyRange, ours: Digest, seen: Seen) -> bool:
     """Whether the rows that agreed are all there, and beside them what was written in this copy."""
     with failures_of("consulta"):
         rows, arrived, value = run(connection, statements.arrivals(target, part, seen.base)).one()

@@ -22,7 +22,7 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.brake import Brake, Throttled
+from copier.brake import Throttle, Throttled
 from copier.catalog import Table, read_table
 from copier.comparison import compared
 from copier.digest import Comparison, Counted, Proof
@@ -39,12 +39,12 @@ from copier.ranges import RangeCursor
 from copier.same_table import refuse_same_table
 from copier.session import run
 from copier.sessions import Sessions
-from copier.slices import Slice, refuse_null_keys, slices
+from copier.slices import TableSlice, refuse_null_keys, slices
 from copier.snapshot import Snapshot
 from copier.spec import CopySpec
-from copier.supply import FOREIGN_KEYS, OTHER_ROWS, Supply
+from copier.supply import FOREIGN_KEYS, OTHER_ROWS, Chunker
 from copier.target import Target
-from copier.writer import Record, Writer
+from copier.writer import ChunkWriter, Record
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class Copy:
             lost_seconds=self._limits.lost_seconds,
         )
         self._sleep = sleep
-        self._brake = Brake(
+        self._brake = Throttle(
             consulta, self._limits.standby_lag_mb, self._sessions, throttled=throttled, sleep=sleep
         )
         self._targets: list[Target] = []
@@ -186,35 +186,35 @@ class Copy:
         pace = Pace(self._limits, self._row_bytes())
         cursor = self._cut()
         readers = self._lanes_of_prod()
-        supply = Supply(cursor, pace, self._brake, lanes=len(readers), sleep=self._sleep, over=over)
-        self._done = supply.done
+        chunker = Chunker(cursor, pace, self._brake, lanes=len(readers), sleep=self._sleep, over=over)
+        self._done = chunker.done
         self._known.clear()
         writers = [self._writer(reader, known_empty=not plan.holds, hashed=hashed) for reader in readers]
 
-        def work(writer: Writer, part: KeyRange) -> Chunk:
-            return finished(writer.put_in_place(part, record))
+        def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
+            return finished(chunk_writer.put_in_place(part, record))
 
         def finished(chunk: Chunk) -> Chunk:
             self._known[chunk.range.number] = chunk
-            supply.finished(chunk)
+            chunker.finished(chunk)
             return chunk
 
         try:
-            yield from side_by_side(writers, supply.take, work, over)
+            yield from side_by_side(writers, chunker.take, work, over)
         except Permanent as refusal:
             if not self._waits_for_other_rows(refusal):
                 raise
             # What is left is put in place in order, by one lane; what is refused again comes last, together.
-            supply.begin_again()
+            chunker.begin_again()
             refused: list[KeyRange] = []
-            while (part := supply.take()) is not None:
+            while (part := chunker.take()) is not None:
                 try:
                     yield work(writers[0], part)
                 except Permanent as again:
                     if not self._waits_for_other_rows(again):
                         raise
                     refused.append(part)
-            if refused and supply.ended:
+            if refused and chunker.ended:
                 for chunk in writers[0].put_in_place_together(refused, record):
                     yield finished(chunk)
         self._readers = readers  # all ended well
@@ -270,7 +270,7 @@ class Copy:
     def _moment_of(self, engine: Engine, side: Side, table: TableName) -> Snapshot:
         return Snapshot(engine, side, table, self._sessions)
 
-    def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[Slice, Slice]:
+    def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[TableSlice, TableSlice]:
         source = self._snapshot.table
         with self._target().transaction() as connection:
             target = read_table(connection, "consulta", spec.target_table)
@@ -299,7 +299,7 @@ class Copy:
                 "another key"
             )
 
-    def _target(self, rows: Slice | None = None) -> Target:
+    def _target(self, rows: TableSlice | None = None) -> Target:
         target = Target(self._consulta, self._sessions, rows)
         self._targets.append(target)
         return target
@@ -307,8 +307,8 @@ class Copy:
     def _lanes_of_prod(self) -> list[Connection]:
         return self._snapshot.readers(self._limits.parallel, self._source)
 
-    def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> Writer:
-        return Writer(
+    def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> ChunkWriter:
+        return ChunkWriter(
             reader,
             self._target(self._into),
             self._source,

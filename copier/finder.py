@@ -23,7 +23,7 @@ from copier.errors import Side
 from copier.failure import failures_of
 from copier.keyset import Bound, KeyRange
 from copier.session import run
-from copier.slices import Slice
+from copier.slices import TableSlice
 
 #: After a range of which most differed, so many rows at the start of the next one speak for it.
 FIRST_ROWS = 250
@@ -53,10 +53,10 @@ class Found:
         return self.missing == [] and self.surplus == []
 
 
-class Finder:
+class RangeDiff:
     """One lane's eyes: a reader of prod's snapshot, and one moment of consulta for each range."""
 
-    def __init__(self, reader: Connection, source: Slice, target: Slice) -> None:
+    def __init__(self, reader: Connection, source: TableSlice, target: TableSlice) -> None:
         self._reader = reader
         self._source = source
         self._target = target
@@ -131,7 +131,7 @@ class Finder:
 
     @staticmethod
     def _keys(
-        side: Side, connection: Connection, rows: Slice, part: KeyRange, places: list[int]
+        side: Side, connection: Connection, rows: TableSlice, part: KeyRange, places: list[int]
     ) -> list[Bound]:
         if not places:
             return []
@@ -141,7 +141,7 @@ class Finder:
     def _both(
         self,
         connection: Connection,
-        question: Callable[[Slice], Composable],
+        question: Callable[[TableSlice], Composable],
         read: Callable[[Any], T],
     ) -> tuple[T, T]:
         """Asks prod and consulta at the same time."""

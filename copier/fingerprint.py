@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from copier.slices import Slice
+from copier.slices import TableSlice
 from copier.spec import CopySpec
 
 
@@ -23,7 +23,7 @@ class Fingerprint:
     columns: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, source: Slice, target: Slice) -> Self:
+    def of(cls, source: TableSlice, target: TableSlice) -> Self:
         """As the engine has matched both sides."""
         return cls(
             source_table=str(source.table),

@@ -1,4 +1,4 @@
-"""Lets several lanes work through one supply of ranges, and hands their results to one consumer.
+"""Lets several lanes work through one chunker of ranges, and hands their results to one consumer.
 
 A lane that fails, or a consumer that has had enough, stops the others after the range in hand: what
 was begun is finished or rolled back, never left hanging. ``over`` tells it to whoever waits in ``take``.

@@ -11,7 +11,7 @@ from copier.difference import Counts
 from copier.digest import Digest, Seen
 from copier.keyset import KeyRange
 
-Outcome = Literal["copied", "updated", "replaced", "unchanged"]
+ChunkOutcome = Literal["copied", "updated", "replaced", "unchanged"]
 
 
 def cores() -> int:
@@ -63,7 +63,7 @@ class Chunk:
     """
 
     range: KeyRange
-    outcome: Outcome
+    outcome: ChunkOutcome
     rows: int
     counts: Counts
     moved: int = 0

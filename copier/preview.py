@@ -28,7 +28,7 @@ from copier.same_table import refuse_same_table
 from copier.session import rows_as_text, run
 from copier.sessions import Sessions
 from copier.settings import milliseconds
-from copier.slices import Slice, refuse_null_keys, slices
+from copier.slices import TableSlice, refuse_null_keys, slices
 from copier.spec import Catalogue, CopySpec
 from copier.writer import refuse_shared_keys
 
@@ -150,7 +150,7 @@ def is_known(
         return bool(ours.entry(catalogue, liquidation_id)[0])
 
 
-def _taken(ours: _Look, theirs: _Look, rows: Slice, held: Slice) -> Count:
+def _taken(ours: _Look, theirs: _Look, rows: TableSlice, held: TableSlice) -> Count:
     """Rows of other liquidations in consulta with a key of this one in prod, until the time is over.
 
     Raises:
@@ -182,7 +182,7 @@ def _taken(ours: _Look, theirs: _Look, rows: Slice, held: Slice) -> Count:
     return Count(found, exact=False)
 
 
-def _advice(table: Table, rows: Slice) -> Iterator[Advice]:
+def _advice(table: Table, rows: TableSlice) -> Iterator[Advice]:
     """The index that every range is read by, where it is missing."""
     if table.can_be_indexed and not rows.has_index:
         # Of a partitioned table PostgreSQL builds no index concurrently.
@@ -235,7 +235,7 @@ class _Look:
         with failures_of(self._side):
             return ask(self.connection)
 
-    def count(self, rows: Slice) -> Count:
+    def count(self, rows: TableSlice) -> Count:
         """Exact; or the planner's estimate where the statement timeout ended the count; or not known."""
         counted = self._bounded(statements.count(rows))
         if counted is not None:

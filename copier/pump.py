@@ -27,7 +27,7 @@ from copier.rowstream import BLOCK_BYTES, HashedRows, Rows
 
 
 @dataclass(frozen=True, slots=True)
-class Pumped:
+class Streamed:
     """What went over: rows that prod sent and that consulta took, and the bytes of the stream.
 
     ``digest`` is of the rows sent, where they came with their hashes.
@@ -39,7 +39,7 @@ class Pumped:
     digest: Digest | None = None
 
 
-def pump(
+def stream_copy(
     source: psycopg.Connection,
     target: psycopg.Connection,
     copy_out: bytes,
@@ -47,7 +47,7 @@ def pump(
     *,
     hashed: bool = False,
     waiting: Waiting = lambda silent: None,
-) -> Pumped:
+) -> Streamed:
     """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
 
     Both connections must be inside a transaction. ``hashed`` tells that the rows are
@@ -60,12 +60,14 @@ def pump(
     """
     rows = HashedRows() if hashed else Rows()
     with alone_with(source, waiting), alone_with(target, waiting):
-        return _pumped(_CopyEnd(source, waiting), _CopyEnd(target, waiting), copy_out, copy_in, rows)
+        return _streamed(_CopyEnd(source, waiting), _CopyEnd(target, waiting), copy_out, copy_in, rows)
 
 
-def _pumped(reader: _CopyEnd, writer: _CopyEnd, copy_out: bytes, copy_in: bytes, rows: Rows) -> Pumped:
+def _streamed(
+    reader: _CopyEnd, chunk_writer: _CopyEnd, copy_out: bytes, copy_in: bytes, rows: Rows
+) -> Streamed:
     with failures_of("consulta"):
-        writer.start(copy_in, pq.ExecStatus.COPY_IN)
+        chunk_writer.start(copy_in, pq.ExecStatus.COPY_IN)
     total = 0
     try:
         with failures_of("prod"):
@@ -79,16 +81,16 @@ def _pumped(reader: _CopyEnd, writer: _CopyEnd, copy_out: bytes, copy_in: bytes,
                 sys.audit("traspaso.first_bytes")
             total += len(block)
             with failures_of("consulta"):
-                writer.write_block(block)
+                chunk_writer.write_block(block)
         with failures_of("prod"):
             sent = reader.finish()
     except BaseException:
-        writer.abandon("prod's COPY did not end well")
+        chunk_writer.abandon("prod's COPY did not end well")
         raise
     # libpq reports an error of a running COPY IN only at its end; the server throws away what came after.
     with failures_of("consulta"):
-        taken = writer.finish_copy_in()
-    return Pumped(sent, taken, total, rows.digest())
+        taken = chunk_writer.finish_copy_in()
+    return Streamed(sent, taken, total, rows.digest())
 
 
 class _CopyEnd:

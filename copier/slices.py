@@ -20,7 +20,7 @@ from copier.spec import CopySpec
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class TableSlice:
     """One side's rows of a liquidation: where they are, how they are ordered, what stands for them.
 
     ``oldest`` is the lower version of both servers'. ``key_may_repeat`` tells that no index keeps the key
@@ -91,7 +91,9 @@ class Slice:
         return hashed(pair, of_source=self.is_source)
 
 
-def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) -> tuple[Slice, Slice]:
+def slices(
+    spec: CopySpec, source: Table, target: Table, liquidation_id: int
+) -> tuple[TableSlice, TableSlice]:
     """Prod's and consulta's slice of the liquidation, their columns and keys matched.
 
     Raises:
@@ -113,13 +115,13 @@ def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) ->
         pair.name for pair in matched.pairs if pair.name not in names or not identical_when_equal(pair)
     )
 
-    def side(table: Table, other: Table) -> Slice:
+    def side(table: Table, other: Table) -> TableSlice:
         keys = keyset_of(
             table.column(spec.liquidation_column),
             [table.column(name) for name in names],
             [other.column(name) for name in names],
         )
-        return Slice(
+        return TableSlice(
             table=table.name,
             keys=keys,
             matched=matched,
@@ -140,7 +142,7 @@ def slices(spec: CopySpec, source: Table, target: Table, liquidation_id: int) ->
     return side(source, target), side(target, source)
 
 
-def refuse_null_keys(rows: Slice, found: int) -> None:
+def refuse_null_keys(rows: TableSlice, found: int) -> None:
     """``found`` rows have a key that is NULL: they would lie in no range.
 
     Raises:

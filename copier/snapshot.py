@@ -21,7 +21,7 @@ from copier.failure import failures_of
 from copier.names import TableName
 from copier.session import run
 from copier.sessions import Sessions
-from copier.slices import Slice
+from copier.slices import TableSlice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
 NO_SNAPSHOT = frozenset({"42704", "22023"})
@@ -61,7 +61,7 @@ class Snapshot:
         """Whether other sessions can see the same moment."""
         return not (self.table.in_recovery or self.table.relations.foreign or self.table.kind == "v")
 
-    def readers(self, count: int, rows: Slice, *, in_order: bool = True) -> list[Connection]:
+    def readers(self, count: int, rows: TableSlice, *, in_order: bool = True) -> list[Connection]:
         """So many connections that see the same moment of these rows, or one where it can't be shared.
 
         They read ranges by their index where there is one, and ``in_order`` of the key where that matters.

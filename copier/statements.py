@@ -14,7 +14,7 @@ from psycopg import sql
 from copier.keyset import INTEGERS, Bound, KeyRange, cast_to
 from copier.match import Matched
 from copier.names import TableName
-from copier.slices import Slice
+from copier.slices import TableSlice
 
 #: The cursor that walks down the keys, and one step of it.
 CURSOR = sql.Identifier("traspaso_keys")
@@ -65,33 +65,33 @@ def hold(table: TableName, rows: int = 0) -> sql.Composable:
     return sql.SQL("SELECT FROM {} LIMIT {}").format(table.identifier, sql.Literal(rows))
 
 
-def count(rows: Slice) -> sql.Composable:
+def count(rows: TableSlice) -> sql.Composable:
     return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
         rows.table.identifier, rows.keys.whole(rows.liquidation_id)
     )
 
 
-def repeats_key(rows: Slice) -> sql.Composable:
+def repeats_key(rows: TableSlice) -> sql.Composable:
     """Whether the key names more than one row."""
     return sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} GROUP BY {} HAVING count(*) > 1)").format(
         rows.table.identifier, rows.keys.whole(rows.liquidation_id), rows.keys.order
     )
 
 
-def count_without_key(rows: Slice) -> sql.Composable:
+def count_without_key(rows: TableSlice) -> sql.Composable:
     return sql.SQL("SELECT count(*) FROM {} WHERE {} AND num_nulls({}) > 0").format(
         rows.table.identifier, rows.keys.whole(rows.liquidation_id), rows.keys.key_names
     )
 
 
-def estimate(rows: Slice) -> sql.Composable:
+def estimate(rows: TableSlice) -> sql.Composable:
     """What the planner thinks the count would be."""
     return sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {} WHERE {}").format(
         rows.table.identifier, rows.keys.whole(rows.liquidation_id)
     )
 
 
-def declare(rows: Slice) -> sql.Composable:
+def declare(rows: TableSlice) -> sql.Composable:
     """Opens the cursor over the keys in order: an index-only scan where there is an index for it.
 
     It selects them as they are: most are only passed over, and casts would cost as much as the scan.
@@ -113,12 +113,12 @@ def move(rows: int) -> sql.Composable:
     return sql.SQL("MOVE FORWARD {} FROM {}").format(sql.Literal(rows), CURSOR)
 
 
-def digest(rows: Slice, part: KeyRange) -> sql.Composable:
+def digest(rows: TableSlice, part: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their hashes; see `copier.digest`."""
     return _digest_of(rows.row_hash, rows, part)
 
 
-def arrivals(rows: Slice, part: KeyRange, base: str) -> sql.Composable:
+def arrivals(rows: TableSlice, part: KeyRange, base: str) -> sql.Composable:
     """Rows of the range; then rows and digest of those among them that no transaction before ``base`` wrote.
 
     Ages are compared because xids wrap around: a row so old that its xid has come round again looks new.
@@ -130,7 +130,7 @@ def arrivals(rows: Slice, part: KeyRange, base: str) -> sql.Composable:
     ).format(new=is_new, hash=rows.row_hash, table=rows.table.identifier, where=rows.within(part))
 
 
-def hashes(rows: Slice, part: KeyRange, first: int | None = None) -> sql.Composable:
+def hashes(rows: TableSlice, part: KeyRange, first: int | None = None) -> sql.Composable:
     """The hashes of the range's rows in the order of the keys, as one byte string, and the xid8 of the
     oldest transaction that hadn't ended by then.
 
@@ -150,7 +150,7 @@ def hashes(rows: Slice, part: KeyRange, first: int | None = None) -> sql.Composa
     )
 
 
-def keys_at(rows: Slice, part: KeyRange, places: Iterable[int]) -> sql.Composable:
+def keys_at(rows: TableSlice, part: KeyRange, places: Iterable[int]) -> sql.Composable:
     """The keys, as arrays of text, of the rows at these places, from 0, in the order of the keys."""
     return sql.SQL(
         "SELECT {} FROM (SELECT *, row_number() OVER (ORDER BY {}) - 1 AS traspaso_place FROM {} WHERE {}) "
@@ -164,18 +164,18 @@ def keys_at(rows: Slice, part: KeyRange, places: Iterable[int]) -> sql.Composabl
     )
 
 
-def key_digest(rows: Slice, part: KeyRange) -> sql.Composable:
+def key_digest(rows: TableSlice, part: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their keys' hashes."""
     return _digest_of(rows.key_hash, rows, part)
 
 
-def key_hashes(rows: Slice, part: KeyRange) -> sql.Composable:
+def key_hashes(rows: TableSlice, part: KeyRange) -> sql.Composable:
     return sql.SQL("SELECT {} FROM {} WHERE {}").format(
         _joined(rows.key_hash), rows.table.identifier, rows.within(part)
     )
 
 
-def copy_out(rows: Slice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
+def copy_out(rows: TableSlice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
     return sql.SQL("COPY (SELECT {} FROM {} WHERE {}) TO STDOUT (FORMAT {})").format(
         sql.SQL(", ").join(pair.selected for pair in rows.matched.pairs),
         rows.table.identifier,
@@ -184,7 +184,7 @@ def copy_out(rows: Slice, part: KeyRange, only: Sequence[Bound] | None = None) -
     )
 
 
-def copy_out_hashed(rows: Slice, part: KeyRange) -> sql.Composable:
+def copy_out_hashed(rows: TableSlice, part: KeyRange) -> sql.Composable:
     """The same of a whole range in binary, each row with its hash in front of it: prod is read once.
 
     What a type sends is computed once, hashed, and sent on as the bytes that it is. OFFSET keeps the planner
@@ -207,17 +207,17 @@ def copy_in(table: sql.Identifier, matched: Matched) -> sql.Composable:
     return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(table, _names(matched), _format(matched))
 
 
-def delete(rows: Slice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
+def delete(rows: TableSlice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
     return sql.SQL("DELETE FROM {} WHERE {}").format(rows.table.identifier, rows.within(part, only))
 
 
-def create_staging(rows: Slice) -> sql.Composable:
+def create_staging(rows: TableSlice) -> sql.Composable:
     return sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} LIMIT 0").format(
         STAGING, _names(rows.matched), rows.table.identifier
     )
 
 
-def held_elsewhere(rows: Slice) -> sql.Composable:
+def held_elsewhere(rows: TableSlice) -> sql.Composable:
     """Rows of other liquidations with one of the staged keys: their liquidations and keys, as text."""
     return sql.SQL(
         "SELECT held.{liquidation}::text AS liquidation, {key} AS key FROM {table} AS held "
@@ -232,7 +232,7 @@ def held_elsewhere(rows: Slice) -> sql.Composable:
     )
 
 
-def others_with_keys(rows: Slice, keys: Sequence[Bound]) -> sql.Composable:
+def others_with_keys(rows: TableSlice, keys: Sequence[Bound]) -> sql.Composable:
     """Rows of other liquidations with one of these keys: their liquidations and keys, as text."""
     return sql.SQL(
         "SELECT {liquidation}::text AS liquidation, {key} AS key FROM {table} WHERE {one_of} "
@@ -246,7 +246,7 @@ def others_with_keys(rows: Slice, keys: Sequence[Bound]) -> sql.Composable:
     )
 
 
-def holds_any(rows: Slice, held: Sequence[Held]) -> sql.Composable:
+def holds_any(rows: TableSlice, held: Sequence[Held]) -> sql.Composable:
     """Whether prod has a row with one of these liquidations and keys, written as consulta writes them."""
     names = [rows.keys.liquidation_column, *rows.key]
     pairs = {pair.name: pair for pair in rows.matched.compared}
@@ -274,14 +274,14 @@ def holds_any(rows: Slice, held: Sequence[Held]) -> sql.Composable:
     )
 
 
-def repeats_staged_key(rows: Slice) -> sql.Composable:
+def repeats_staged_key(rows: TableSlice) -> sql.Composable:
     """Whether prod has sent several rows with one key."""
     names = sql.SQL(", ").join(sql.Identifier(name) for name in rows.key)
     return sql.SQL("SELECT EXISTS (SELECT FROM {} GROUP BY {} HAVING count(*) > 1)").format(STAGING, names)
 
 
 def merge(
-    rows: Slice,
+    rows: TableSlice,
     surplus: Sequence[tuple[KeyRange, Sequence[Bound] | None]],
     taken: Sequence[Held],
     *,
@@ -332,7 +332,7 @@ def merge(
     )
 
 
-def _update(rows: Slice, same: sql.Composable) -> sql.Composable:
+def _update(rows: TableSlice, same: sql.Composable) -> sql.Composable:
     values = [
         sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(pair.name))
         for pair in rows.matched.pairs
@@ -345,13 +345,13 @@ def _update(rows: Slice, same: sql.Composable) -> sql.Composable:
     )
 
 
-def _delete_staged(rows: Slice, same: sql.Composable) -> sql.Composable:
+def _delete_staged(rows: TableSlice, same: sql.Composable) -> sql.Composable:
     return sql.SQL("DELETE FROM {} AS held USING {} AS staged WHERE {}").format(
         rows.table.identifier, STAGING, same
     )
 
 
-def _ours(rows: Slice, taken: Sequence[Held]) -> sql.Composable:
+def _ours(rows: TableSlice, taken: Sequence[Held]) -> sql.Composable:
     """Of a row that is ``held``: it is of this liquidation, or one of those that are taken from others.
 
     Whoever has put it elsewhere in the meantime, or has put another one in its place, keeps it.
@@ -376,7 +376,7 @@ def _ours(rows: Slice, taken: Sequence[Held]) -> sql.Composable:
     )
 
 
-def _same_key(rows: Slice) -> sql.Composable:
+def _same_key(rows: TableSlice) -> sql.Composable:
     """Of a row that is ``held`` and one that is ``staged``, under whatever liquidation the key names them."""
     keys = [
         column.compared(sql.Identifier("held", column.name), "=", sql.Identifier("staged", column.name))
@@ -407,7 +407,7 @@ def row_bytes(table: TableName, at_least: int) -> sql.Composable:
     """).format(name=sql.Literal(str(table)), rows=sql.Literal(at_least))
 
 
-def _digest_of(hashed: sql.Composable, rows: Slice, part: KeyRange) -> sql.Composable:
+def _digest_of(hashed: sql.Composable, rows: TableSlice, part: KeyRange) -> sql.Composable:
     return sql.SQL("SELECT count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {}").format(
         hashed, rows.table.identifier, rows.within(part)
     )

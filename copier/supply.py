@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from copier.brake import Brake
+from copier.brake import Throttle
 from copier.keyset import KeyRange
 from copier.pace import Pace
 from copier.plan import Chunk
@@ -17,14 +17,14 @@ OTHER_ROWS = frozenset({"23505", "23P01"})
 FOREIGN_KEYS = frozenset({"23503", "23001"})
 
 
-class Supply:
+class Chunker:
     """Shared by all lanes. ``done`` are the ranges that are in place, by their numbers."""
 
     def __init__(
         self,
         cursor: RangeCursor,
         pace: Pace,
-        brake: Brake,
+        throttle: Throttle,
         *,
         lanes: int,
         sleep: Callable[[float], object],
@@ -34,7 +34,7 @@ class Supply:
         self.done: dict[int, KeyRange] = {}
         self._cursor = cursor
         self._pace = pace
-        self._brake = brake
+        self._brake = throttle
         self._lanes = lanes
         self._sleep = sleep
         self._over = over

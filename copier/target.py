@@ -18,7 +18,7 @@ from copier import settings
 from copier.failure import failures_of
 from copier.names import TableName
 from copier.sessions import Sessions
-from copier.slices import Slice
+from copier.slices import TableSlice
 
 #: A connection that was idle for so many seconds is asked whether it still lives.
 IDLE_SECONDS = 0.1
@@ -30,7 +30,7 @@ _CHUNK = f"{settings.LOST}, set_config('synchronous_commit', 'off', true)"
 class Target:
     """One connection to consulta for one lane of a copy."""
 
-    def __init__(self, engine: Engine, sessions: Sessions, rows: Slice | None = None) -> None:
+    def __init__(self, engine: Engine, sessions: Sessions, rows: TableSlice | None = None) -> None:
         """Connects, for chunks of ``rows``.
 
         Raises:

@@ -24,13 +24,13 @@ from copier.difference import Counts
 from copier.digest import Digest
 from copier.errors import KeySharedInProd, NoUsableKey, Permanent, Transient
 from copier.failure import failures_of
-from copier.finder import Finder, Found
+from copier.finder import Found, RangeDiff
 from copier.interruptible import Waiting
 from copier.keyset import Bound, KeyRange
-from copier.plan import Chunk, Outcome
-from copier.pump import Pumped, pump
+from copier.plan import Chunk, ChunkOutcome
+from copier.pump import Streamed, stream_copy
 from copier.session import driver_of, drop_if_unusable, rendered, run
-from copier.slices import Slice
+from copier.slices import TableSlice
 from copier.statements import Held
 from copier.target import Target
 
@@ -42,15 +42,15 @@ NOT_IN_PLACE = TAKEN | {"42501", "428C9"}
 Record = Callable[[Connection, Chunk], None]
 
 
-class Writer:
+class ChunkWriter:
     """One lane: a reader of prod's snapshot and a connection to consulta."""
 
     def __init__(
         self,
         reader: Connection,
         target: Target,
-        source: Slice,
-        into: Slice,
+        source: TableSlice,
+        into: TableSlice,
         *,
         known_empty: bool,
         hashed: bool,
@@ -60,7 +60,7 @@ class Writer:
         self._target = target
         self._source = source
         self._into = into
-        self._finder = Finder(reader, source, into)
+        self._finder = RangeDiff(reader, source, into)
         self._known_empty = known_empty
         self._hashed = hashed
         self._waiting = waiting
@@ -114,9 +114,9 @@ class Writer:
         """Deletes the rows that differ, and copies prod's straight into the table."""
         if found is not None and not new and found.surplus != []:
             run(connection, statements.delete(self._into, part, found.surplus))
-        pumped = Pumped(0, 0, 0)
+        pumped = Streamed(0, 0, 0)
         if found is None or found.missing != []:
-            pumped = self._pump(connection, part, found, self._into.table.identifier)
+            pumped = self._stream(connection, part, found, self._into.table.identifier)
             self._all_taken(pumped.sent, pumped.taken)
         return _chunk(part, found, pumped)
 
@@ -140,10 +140,10 @@ class Writer:
         # Which of the ranges a row was moved into isn't asked: the first one counts them.
         return [replace(chunks[0], moved=len(taken)), *chunks[1:]]
 
-    def _staged(self, connection: Connection, part: KeyRange, found: Found | None) -> Pumped:
+    def _staged(self, connection: Connection, part: KeyRange, found: Found | None) -> Streamed:
         if found is not None and found.missing == []:
-            return Pumped(0, 0, 0)
-        return self._pump(connection, part, found, statements.STAGING)
+            return Streamed(0, 0, 0)
+        return self._stream(connection, part, found, statements.STAGING)
 
     def _merge(
         self,
@@ -204,11 +204,13 @@ class Writer:
                 table=table.name,
             )
 
-    def _pump(self, connection: Connection, part: KeyRange, found: Found | None, table: Identifier) -> Pumped:
+    def _stream(
+        self, connection: Connection, part: KeyRange, found: Found | None, table: Identifier
+    ) -> Streamed:
         copy_out, hashed = self._copy_out(part, found)
         copy_in = statements.copy_in(table, self._into.matched)
         try:
-            return pump(
+            return stream_copy(
                 driver_of(self._reader),
                 driver_of(connection),
                 rendered(copy_out, self._reader).encode(),
@@ -233,7 +235,7 @@ class Writer:
         return statements.copy_out(self._source, part), False
 
 
-def refuse_shared_keys(prod: Connection, source: Slice, into: Slice, held: Sequence[Held]) -> None:
+def refuse_shared_keys(prod: Connection, source: TableSlice, into: TableSlice, held: Sequence[Held]) -> None:
     """``held`` are rows of consulta: their liquidations and keys, whose rows prod has in this liquidation.
 
     Raises:
@@ -256,19 +258,19 @@ def _unchanged(part: KeyRange, found: Found) -> Chunk:
     return Chunk(part, "unchanged", rows, found.counts, source=found.source, seen=found.seen)
 
 
-def _chunk(part: KeyRange, found: Found | None, pumped: Pumped) -> Chunk:
+def _chunk(part: KeyRange, found: Found | None, pumped: Streamed) -> Chunk:
     """A range that was written, by what was found in it and what went over."""
     if found is None or found.counts == Counts(inserted=found.counts.inserted):
         digest = _digest(found, pumped)
         counts = Counts(inserted=pumped.sent)
         return Chunk(part, "copied", pumped.sent, counts, bytes=pumped.bytes, source=digest)
-    outcome: Outcome = "replaced" if found.missing is None else "updated"
+    outcome: ChunkOutcome = "replaced" if found.missing is None else "updated"
     rows = found.counts.inserted + found.counts.updated + found.counts.unchanged
     return Chunk(
         part, outcome, rows, found.counts, bytes=pumped.bytes, source=_digest(found, pumped), seen=found.seen
     )
 
 
-def _digest(found: Found | None, pumped: Pumped) -> Digest | None:
+def _digest(found: Found | None, pumped: Streamed) -> Digest | None:
     """Prod's, known before or come with the rows."""
     return (found.source if found is not None else None) or pumped.digest

@@ -1,10 +1,10 @@
-"""An announcer and a courier at a local Slack, for the tracking tables of one test."""
+"""An card publisher and a outbox relay at a local Slack, for the tracking tables of one test."""
 
 from __future__ import annotations
 
-from bot.announcer import Announcer
+from bot.announcer import CardPublisher
 from bot.charts import Charts
-from bot.courier import Courier
+from bot.courier import OutboxRelay
 from bot.i18n import translator
 from bot.jobs.lifecycle import Claim
 from bot.jobs.throughput import Throughput
@@ -27,14 +27,16 @@ class Desk:
         self.jobs = jobs
         self.edits_allowed = True
         web = client(slack.bot_token, slack.api_url, timeout_seconds=timeout_seconds)
-        self.announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
+        self.card_publisher = CardPublisher(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
         charts = Charts(web, Throughput(jobs.engine), ES)
-        self.courier = Courier(jobs.outbox, jobs.store, jobs.cards, self.announcer, charts, **settings)
+        self.outbox_relay = OutboxRelay(
+            jobs.outbox, jobs.store, jobs.cards, self.card_publisher, charts, **settings
+        )
 
     def running(self, channel: str = CHANNEL) -> Claim:
         """A job whose card is posted and pinned."""
         claim = self.jobs.claimed(channel_id=channel)
-        assert self.courier.deliver_due() == 1
+        assert self.outbox_relay.deliver_due() == 1
         return claim
 
     def deliver(self) -> None:
@@ -42,12 +44,12 @@ class Desk:
         self.jobs.run(
             "UPDATE traspaso.outbox SET next_try_at = now() WHERE kind NOT IN ('refresh', 'doubles')"
         )
-        self.courier.deliver_due()
+        self.outbox_relay.deliver_due()
 
     def look_after_lost_calls(self) -> None:
         """As after the time in which Slack may still get to them."""
         self.jobs.run("UPDATE traspaso.outbox SET next_try_at = now() WHERE kind IN ('refresh', 'doubles')")
-        self.courier.deliver_due()
+        self.outbox_relay.deliver_due()
 
     def messages(self, channel: str = CHANNEL) -> list[Message]:
         return self.slack.user("U0ANA").messages(channel)

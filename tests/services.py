@@ -7,18 +7,18 @@ from typing import Any
 from slack_sdk import WebClient
 from sqlalchemy import Engine
 
-from bot.announcer import Announcer
+from bot.announcer import CardPublisher
 from bot.commands.comparisons import Comparisons
 from bot.commands.surface import Surface
 from bot.config_file import CopySection, File, SlackSection
 from bot.i18n import translator
 from bot.jobs.approvals import Approvals
-from bot.jobs.board import Board
-from bot.jobs.history import History
-from bot.jobs.store import JobStore
-from bot.panel import Panel
+from bot.jobs.board import HomeRepository
+from bot.jobs.history import JobHistory
+from bot.jobs.store import JobRepository
+from bot.panel import HomePublisher
 from bot.people import People
-from bot.permissions import Permissions
+from bot.permissions import Access
 from bot.replies import Replies
 from copier import Limits
 from tests.tracking import TABLE, Jobs
@@ -36,19 +36,19 @@ def surface_of(
     consulta = consulta or jobs.engine
     copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
     file = file or File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(copy,))
-    permissions, people = Permissions(web, file.slack, file.copies), People(web, "es")
-    announcer = Announcer(web, jobs.store, jobs.cards, translator("es"), lambda: True)
+    permissions, people = Access(web, file.slack, file.copies), People(web, "es")
+    card_publisher = CardPublisher(web, jobs.store, jobs.cards, translator("es"), lambda: True)
     defaults: dict[str, Any] = {
         "tracking": consulta,
-        "store": JobStore(consulta),
-        "history": History(consulta),
+        "store": JobRepository(consulta),
+        "history": JobHistory(consulta),
         "approvals": Approvals(consulta),
         "permissions": permissions,
         "people": people,
         "comparisons": Comparisons(prod or consulta, consulta, Limits()),
-        "panel": Panel(web, Board(consulta), announcer, permissions, people),
-        "announcer": announcer,
-        "replies": Replies(web, announcer),
+        "panel": HomePublisher(web, HomeRepository(consulta), card_publisher, permissions, people),
+        "card publisher": card_publisher,
+        "replies": Replies(web, card_publisher),
         "enqueue": lambda job_id: True,
         "wake_courier": lambda: None,
     }

@@ -10,12 +10,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bot.i18n import translator
-from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, Person
+from bot.jobs.snapshot import Freeze, JobView, Moved, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
-from bot.jobs.terms import Question, Reason, Terms
+from bot.jobs.terms import AgreedCounts, Question, Reason
 from bot.messages import answers
 from bot.messages.blocks import Message
-from bot.messages.outlook import Outlook
+from bot.messages.outlook import Proposal
 from bot.messages.preview import Offer, preview_card
 from copier import Advice, CopySpec, Count, Preview, TableName
 from dev.slack.blocks import check_blocks, check_message_blocks
@@ -49,7 +49,7 @@ counts = st.none() | st.integers(0, 2**63 - 1)
 names = st.sampled_from(HOSTILE) | st.text(max_size=400)
 
 
-def job(**values: Any) -> JobSnapshot:
+def job(**values: Any) -> JobView:
     defaults: dict[str, Any] = {
         "id": 17,
         "copy_name": "items",
@@ -96,7 +96,7 @@ def job(**values: Any) -> JobSnapshot:
         "lease_until": NOW + timedelta(seconds=60),
         "now": NOW,
     }
-    return JobSnapshot(**defaults | values)
+    return JobView(**defaults | values)
 
 
 def check(message: Message) -> Message:
@@ -130,7 +130,7 @@ ASKED = {
     "approval": Approval.WAITING,
     "approval_until": NOW + timedelta(hours=24),
     "approvers": ("<!subteam^S0ADMINS>", "<@U0CARLA>"),
-    "terms": Terms(200_000, 150, removal_confirmed=False),
+    "terms": AgreedCounts(200_000, 150, removal_confirmed=False),
 }
 QUESTIONS = [
     Question(Reason.MOVED, 150_500, 0, 500, 0),
@@ -209,8 +209,13 @@ SHAPES = [
     {"status": Status.PENDING, "phase": None, "error": {"code": "worker_lost", "seconds": 61}},
     {"status": Status.PENDING, "phase": None, "error": {"code": "lock", "side": "consulta"}},
     {"status": Status.CANCELLED, "phase": None, "finished_at": NOW, "stopped_by": BOB},
-    {"status": Status.PENDING, **UNSTARTED, **ASKED, "terms": Terms(0, 300, removal_confirmed=True)},
-    {"status": Status.PENDING, **UNSTARTED, **ASKED, "terms": Terms(None, None, removal_confirmed=False)},
+    {"status": Status.PENDING, **UNSTARTED, **ASKED, "terms": AgreedCounts(0, 300, removal_confirmed=True)},
+    {
+        "status": Status.PENDING,
+        **UNSTARTED,
+        **ASKED,
+        "terms": AgreedCounts(None, None, removal_confirmed=False),
+    },
     *({"status": Status.PENDING, **UNSTARTED, "question": question} for question in QUESTIONS),
     *({"status": Status.PENDING, **UNSTARTED, **ASKED, "question": question} for question in QUESTIONS),
     {"status": Status.PENDING, **UNSTARTED, "question": QUESTIONS[0], "freeze": FREEZE},
@@ -250,7 +255,7 @@ EVENTS = [
 ]
 
 
-def looked(name: str, table: str, side: Count, last: JobSnapshot, t: Any) -> Message:
+def looked(name: str, table: str, side: Count, last: JobView, t: Any) -> Message:
     """A confirm card with everything on it that a person or a database may have named."""
     seen = Preview(
         True,
@@ -265,9 +270,9 @@ def looked(name: str, table: str, side: Count, last: JobSnapshot, t: Any) -> Mes
     )
     spec = CopySpec("items", TableName("public", table[:60] or "t"), TABLE, "liquidation_id")
     last = dataclasses.replace(last, finished_at=NOW)
-    outlook = Outlook(seen, last, 12.0, (last,) * 3, (GROUP,) * 60)
+    proposal = Proposal(seen, last, 12.0, (last,) * 3, (GROUP,) * 60)
     offer = Offer("items", 42, "0" * 32, 1_900_000_000, side.rows, side.rows)
-    return preview_card(offer, spec, outlook, 15, t, notice=answers.asked_anew(t, moved=True))
+    return preview_card(offer, spec, proposal, 15, t, notice=answers.asked_anew(t, moved=True))
 
 
 counts = st.builds(Count, st.none(), st.just(False)) | st.builds(

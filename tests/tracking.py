@@ -14,8 +14,8 @@ from bot.jobs.failure import Failure
 from bot.jobs.freezes import Freezes
 from bot.jobs.lifecycle import Claim, Lifecycle
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.store import JobStore, Request, Requester
+from bot.jobs.snapshot import JobView
+from bot.jobs.store import JobRepository, Request, Requester
 from bot.jobs.sweep import Sweep, Swept
 from bot.jobs.workers import Unbroken, Workers
 from copier import Chunk, Comparison, CopySpec, Counted, Counts, Digest, Plan, Proof, TableName
@@ -46,7 +46,7 @@ class Jobs:
         url = database.url.replace("postgresql://", "postgresql+psycopg://", 1)
         self.engine: Engine = create_engine(url, pool_size=20, max_overflow=30)
         migrations.upgrade(self.engine)
-        self.store = JobStore(self.engine)
+        self.store = JobRepository(self.engine)
         self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds, chart_seconds=CHART_SECONDS)
         self.cards = Cards(self.engine)
         self.outbox = Outbox(self.engine)
@@ -84,7 +84,7 @@ class Jobs:
         assert claim is not None
         return claim
 
-    def see(self, job_id: int) -> JobSnapshot:
+    def see(self, job_id: int) -> JobView:
         job = self.store.snapshot(job_id)
         assert job is not None
         return job
@@ -103,7 +103,7 @@ class Jobs:
         return Sweep(self.engine, overdue_seconds=overdue_seconds, max_attempts=max_attempts).run(own, room)
 
     def tell_all(self) -> list[Kind]:
-        """Takes the outbox through, as a courier whom Slack never fails; what it had to tell."""
+        """Takes the outbox through, as a outbox relay whom Slack never fails; what it had to tell."""
         told = []
         while due := self.outbox.take():
             self.outbox.done(due)

@@ -25,13 +25,13 @@ class AppHome:
 
     def opened(self, event: dict[str, Any]) -> None:
         if event.get("tab") == "home":
-            self._surface.panel.opened(str(event["user"]))
+            self._surface.home_publisher.opened(str(event["user"]))
 
     def filtered(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
         _, user_id = user_of(body)
         chosen = body["view"]["state"]["values"].get(FILTERS_BLOCK, {})
-        self._surface.panel.filtered(
+        self._surface.home_publisher.filtered(
             user_id, filters_of(_value(chosen, STATUS_ACTION), _value(chosen, WHO_ACTION), user_id)
         )
 

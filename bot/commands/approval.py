@@ -10,7 +10,7 @@ from slack_bolt import Ack, App
 from bot.commands import parsing
 from bot.commands.surface import Surface, answer_with, user_of
 from bot.i18n import Translator
-from bot.jobs.approvals import Outcome
+from bot.jobs.approvals import ApprovalOutcome
 from bot.messages import approval, presses, terms
 from bot.messages.approval import APPROVE_ACTION, REJECT_ACTION
 from bot.messages.blocks import Message
@@ -59,16 +59,16 @@ class FourEyes:
         approvals = surface.approvals
         decision = approvals.approve(job_id, by, numbers) if says_yes else approvals.reject(job_id, by)
         match decision.outcome:
-            case Outcome.UNKNOWN:
+            case ApprovalOutcome.UNKNOWN:
                 return approval.no_such(pressed, t)
-            case Outcome.OWN:
+            case ApprovalOutcome.OWN:
                 return approval.own(job, t)
-            case Outcome.STALE:
+            case ApprovalOutcome.STALE:
                 surface.wake_courier()
-                return presses.stale(decision.job or job, surface.announcer.link(job), t)
-            case Outcome.LATE:
+                return presses.stale(decision.job or job, surface.card_publisher.link(job), t)
+            case ApprovalOutcome.LATE:
                 return approval.too_late(decision.job or job, t)
-            case Outcome.DONE:
+            case ApprovalOutcome.DONE:
                 if decision.is_new:
                     log.info("job %s: %s by %s", job_id, "approved" if says_yes else "rejected", user_id)
                     surface.wake_courier()

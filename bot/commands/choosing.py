@@ -132,7 +132,7 @@ class Choosing:
 
         def press() -> Message:
             offer = Offer.decoded(carried.offer or "")
-            channel = carried.channel or self._surface.announcer.open_direct_message(user_id)
+            channel = carried.channel or self._surface.card_publisher.open_direct_message(user_id)
             return self._starting.press(offer, team_id, user_id, channel, t)
 
         # Where the press asks again, the answer is another offer.

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from sqlalchemy import Engine
 
 from bot.config_file import CopySection
-from bot.messages.verdict import Verdict
+from bot.messages.verdict import VerificationResult
 from copier import Catalogue, Copy, Limits, is_known
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Comparisons:
         if is_over:
             work()
 
-    def compare(self, copy: CopySection, liquidation_id: int) -> Verdict:
+    def compare(self, copy: CopySection, liquidation_id: int) -> VerificationResult:
         """Compares both sides now.
 
         Raises:
@@ -98,7 +98,7 @@ class Comparisons:
         known = None
         if proof.is_empty and self._catalogue is not None:
             known = is_known(self._prod, self._catalogue, liquidation_id)
-        return Verdict(
+        return VerificationResult(
             liquidation_id=liquidation_id,
             copy_name=copy.name,
             proof=proof,

@@ -76,4 +76,4 @@ class CopyStatus:
         job = self._surface.store.snapshot(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
-        return status.detail(job, self._surface.announcer.link(job), t)
+        return status.detail(job, self._surface.card_publisher.link(job), t)

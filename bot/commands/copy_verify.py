@@ -60,7 +60,7 @@ class CopyVerify:
             return refusal
         live = surface.store.live_job(str(copy.target_table), liquidation_id)
         if live is not None and live.status is Status.RUNNING:
-            return answers.running_already(live, surface.announcer.link(live), t)
+            return answers.running_already(live, surface.card_publisher.link(live), t)
         self._begin(copy, liquidation_id, reply, t)
         return None
 

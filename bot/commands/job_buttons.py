@@ -14,14 +14,14 @@ from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.control import Became, Control, Effect
 from bot.jobs.store import Requester
-from bot.jobs.terms import Numbers
+from bot.jobs.terms import RowCounts
 from bot.messages import answers, buttons, presses, status, terms
 from bot.messages.blocks import Message
 
 log = logging.getLogger(__name__)
 
 #: What a press does; the numbers are those that its button showed.
-Deed = Callable[[int, Requester, Numbers | None], Effect]
+Deed = Callable[[int, Requester, RowCounts | None], Effect]
 
 
 def register(app: App, surface: Surface) -> None:
@@ -73,7 +73,7 @@ class JobButton:
         except AlreadyRunning as running:
             live = surface.store.snapshot(running.job_id)
             assert live is not None  # noqa: S101 - jobs are never deleted while they are live
-            return answers.running_already(live, surface.announcer.link(live), t)
+            return answers.running_already(live, surface.card_publisher.link(live), t)
         log.info("job %s: %s pressed by %s: %s", job_id, self._action_id, user_id, effect.became)
         return after_it_is_done(
             lambda: self._said(job_id, effect, t, alone=alone), answers.done_blindly(job_id, t)
@@ -84,7 +84,7 @@ class JobButton:
         surface.wake_courier()
         if effect.to_enqueue:
             surface.enqueue(job_id)
-        link = surface.announcer.link(effect.job)
+        link = surface.card_publisher.link(effect.job)
         match effect.became:
             case Became.NOT_NOW:
                 return presses.not_now(effect.job, link, t)

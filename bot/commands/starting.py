@@ -19,12 +19,12 @@ from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.groups import PRESS
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.store import Request
 from bot.messages import answers, approval, naming
 from bot.messages.blocks import Message, cut
 from bot.messages.freezing import refused_because_frozen
-from bot.messages.outlook import Outlook, removes_everything
+from bot.messages.outlook import Proposal, removes_everything
 from bot.messages.preview import Offer, made_of, preview_card
 from copier import CopySpec, Count, Preview, preview
 
@@ -43,13 +43,13 @@ class Offered:
 
     offer: Offer
     spec: CopySpec
-    outlook: Outlook
+    proposal: Proposal
     minutes: int
     notice: str = ""
 
     def card(self, t: Translator) -> Message:
         """As the confirm card."""
-        return preview_card(self.offer, self.spec, self.outlook, self.minutes, t, notice=self.notice)
+        return preview_card(self.offer, self.spec, self.proposal, self.minutes, t, notice=self.notice)
 
 
 class Starting:
@@ -65,9 +65,9 @@ class Starting:
             return refusal
         if hindered := self._hindered(copy, liquidation_id, t):
             return hindered
-        outlook = self._outlook(copy, liquidation_id)
-        return self._nothing_to_do(liquidation_id, outlook.seen, t) or self._offered(
-            copy, liquidation_id, outlook
+        proposal = self._proposal(copy, liquidation_id)
+        return self._nothing_to_do(liquidation_id, proposal.seen, t) or self._offered(
+            copy, liquidation_id, proposal
         )
 
     def press(self, offer: Offer, team_id: str, user_id: str, channel_id: str, t: Translator) -> Message:
@@ -89,28 +89,28 @@ class Starting:
         if refusal := surface.refusal_to_run(COMMAND, user_id, copy, t, PRESS):
             return refusal
         if used := surface.store.by_key(offer.key):
-            return answers.pressed_before(used, surface.announcer.link(used), t)
+            return answers.pressed_before(used, surface.card_publisher.link(used), t)
         if hindered := self._hindered(copy, offer.liquidation_id, t):
             return hindered
-        outlook = self._outlook(copy, offer.liquidation_id)
-        if nothing := self._nothing_to_do(offer.liquidation_id, outlook.seen, t):
+        proposal = self._proposal(copy, offer.liquidation_id)
+        if nothing := self._nothing_to_do(offer.liquidation_id, proposal.seen, t):
             return nothing
-        moved = offer.moved(outlook.seen)
+        moved = offer.moved(proposal.seen)
         if moved or time.time() > offer.expires_at:
             notice = answers.asked_anew(t, moved=moved)
-            return self._offered(copy, offer.liquidation_id, outlook, notice)
-        if outlook.approvers is not None and channel_id.startswith("D"):
+            return self._offered(copy, offer.liquidation_id, proposal, notice)
+        if proposal.approvers is not None and channel_id.startswith("D"):
             return approval.not_in_private(copy.name, t)
         request = Request(
             spec=copy.spec,
             liquidation_id=offer.liquidation_id,
-            label=cut(outlook.seen.label, LABEL_LIMIT) if outlook.seen.label else None,
+            label=cut(proposal.seen.label, LABEL_LIMIT) if proposal.seen.label else None,
             requester=surface.people.requester(team_id, user_id),
             channel_id=channel_id,
             key=offer.key,
-            terms=offer.terms(outlook.seen),
-            fingerprint=outlook.seen.fingerprint,
-            approvers=outlook.approvers,
+            terms=offer.terms(proposal.seen),
+            fingerprint=proposal.seen.fingerprint,
+            approvers=proposal.approvers,
             approval_seconds=surface.file.work.approval_seconds,
         )
         return self._create(request, t)
@@ -122,7 +122,7 @@ class Starting:
         except AlreadyRunning as running:
             job = surface.store.snapshot(running.job_id)
             assert job is not None  # noqa: S101 - jobs are never deleted while they are live
-            return answers.running_already(job, surface.announcer.link(job), t)
+            return answers.running_already(job, surface.card_publisher.link(job), t)
         except Frozen as frozen:
             return refused_because_frozen(frozen.freeze, t)
         return after_it_is_done(
@@ -152,9 +152,9 @@ class Starting:
             if request.approvers is None:
                 surface.enqueue(job_id)
         job = self._with_card(job_id)
-        return answers.requested(job, surface.announcer.link(job), t)
+        return answers.requested(job, surface.card_publisher.link(job), t)
 
-    def _with_card(self, job_id: int) -> JobSnapshot:
+    def _with_card(self, job_id: int) -> JobView:
         """The job as soon as its card is there, or as it is after a moment."""
         until = time.monotonic() + CARD_SECONDS
         while True:
@@ -169,11 +169,11 @@ class Starting:
         """Before both sides are asked: it is being copied already, or nothing may be."""
         surface = self._surface
         if live := surface.store.live_job(str(copy.target_table), liquidation_id):
-            return answers.running_already(live, surface.announcer.link(live), t)
+            return answers.running_already(live, surface.card_publisher.link(live), t)
         freeze = Freezes(surface.tracking).active()
         return refused_because_frozen(freeze, t) if freeze else None
 
-    def _outlook(self, copy: CopySection, liquidation_id: int) -> Outlook:
+    def _proposal(self, copy: CopySection, liquidation_id: int) -> Proposal:
         surface = self._surface
         listed = surface.file.liquidations
         seen = preview(
@@ -186,7 +186,7 @@ class Starting:
         )
         target, in_prod = str(copy.target_table), seen.in_prod.rows
         needed = copy.needs_approval(seen.in_prod.known, seen.in_consulta.known)
-        return Outlook(
+        return Proposal(
             seen=seen,
             last=surface.history.last_completed(target, liquidation_id),
             expected_seconds=surface.history.expected_seconds(copy.name, in_prod) if in_prod else None,
@@ -207,15 +207,17 @@ class Starting:
             return answers.empty_liquidation(liquidation_id, seen.label, t)
         return None
 
-    def _offered(self, copy: CopySection, liquidation_id: int, outlook: Outlook, notice: str = "") -> Offered:
+    def _offered(
+        self, copy: CopySection, liquidation_id: int, proposal: Proposal, notice: str = ""
+    ) -> Offered:
         lifetime = self._surface.file.work.confirm_seconds
         offer = Offer(
             copy_name=copy.name,
             liquidation_id=liquidation_id,
             key=uuid4().hex,
             expires_at=int(time.time() + lifetime),
-            in_prod=outlook.seen.in_prod.rows,
-            in_consulta=outlook.seen.in_consulta.rows,
-            made_of=made_of(outlook.seen),
+            in_prod=proposal.seen.in_prod.rows,
+            in_consulta=proposal.seen.in_consulta.rows,
+            made_of=made_of(proposal.seen),
         )
-        return Offered(offer, copy.spec, outlook, max(1, round(lifetime / 60)), notice)
+        return Offered(offer, copy.spec, proposal, max(1, round(lifetime / 60)), notice)

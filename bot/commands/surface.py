@@ -17,22 +17,22 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
-from bot.announcer import Announcer
+from bot.announcer import CardPublisher
 from bot.commands.comparisons import Comparisons
 from bot.config_file import CopySection, File
 from bot.groups import LOOK, PRESS, Age
 from bot.i18n import Translator
 from bot.jobs.approvals import Approvals
 from bot.jobs.failure import failure_of
-from bot.jobs.history import History
-from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.store import JobStore
+from bot.jobs.history import JobHistory
+from bot.jobs.snapshot import JobView
+from bot.jobs.store import JobRepository
 from bot.messages import answers, naming
 from bot.messages.blocks import Message, View
 from bot.messages.failures import explained
-from bot.panel import Panel
+from bot.panel import HomePublisher
 from bot.people import People
-from bot.permissions import Permissions, Verdict
+from bot.permissions import Access, AccessDecision
 from bot.replies import Replies, Reply
 from bot.slack import CONNECTION_ERRORS, error_name, insist
 from copier.errors import CopierError
@@ -51,22 +51,22 @@ class Surface:
     prod: Engine
     consulta: Engine
     tracking: Engine
-    store: JobStore
-    history: History
+    store: JobRepository
+    history: JobHistory
     approvals: Approvals
-    permissions: Permissions
+    permissions: Access
     people: People
-    announcer: Announcer
+    card_publisher: CardPublisher
     replies: Replies
     comparisons: Comparisons
-    panel: Panel
+    home_publisher: HomePublisher
     enqueue: Callable[[int], bool]
     wake_courier: Callable[[], None]
 
-    def links(self, jobs: list[JobSnapshot]) -> dict[int, str]:
+    def links(self, jobs: list[JobView]) -> dict[int, str]:
         """Permalinks to the cards of these jobs, asked for side by side."""
         with ThreadPoolExecutor(8) as pool:
-            found = pool.map(self.announcer.link, jobs)
+            found = pool.map(self.card_publisher.link, jobs)
             return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
 
     @property
@@ -89,27 +89,27 @@ class Surface:
             return self.copy_named(name)
         verdicts = []
         for copy in self.file.copies:
-            verdict = self.permissions.may_run(user_id, copy)
-            if verdict.allowed:
+            decision = self.permissions.may_run(user_id, copy)
+            if decision.allowed:
                 return copy
-            if verdict.reason is not None:
-                return self._refused(command, user_id, verdict, copy, t)
-            verdicts.append(verdict)
+            if decision.reason is not None:
+                return self._refused(command, user_id, decision, copy, t)
+            verdicts.append(decision)
         return self._refused(command, user_id, verdicts[0], self.file.copies[0], t)
 
     def refusal_to_run(
         self, command: str, user_id: str, copy: CopySection, t: Translator, age: Age = LOOK
     ) -> Message | None:
         """Why this person may not use the command for this copy; None where they may."""
-        verdict = self.permissions.may_run(user_id, copy, age)
-        return None if verdict.allowed else self._refused(command, user_id, verdict, copy, t)
+        decision = self.permissions.may_run(user_id, copy, age)
+        return None if decision.allowed else self._refused(command, user_id, decision, copy, t)
 
     def refusal_to_use(self, command: str, user_id: str, t: Translator, age: Age = LOOK) -> Message | None:
         """The same for what concerns no copy in particular: it is for whoever may run any."""
-        verdict = self.permissions.may_use(user_id, age)
-        return None if verdict.allowed else self._refused(command, user_id, verdict, None, t)
+        decision = self.permissions.may_use(user_id, age)
+        return None if decision.allowed else self._refused(command, user_id, decision, None, t)
 
-    def refusal_of_press(self, job: JobSnapshot, user_id: str, t: Translator) -> Message | None:
+    def refusal_of_press(self, job: JobView, user_id: str, t: Translator) -> Message | None:
         """Why this person may press no button of the job's card; None where they may.
 
         Of a copy that the configuration doesn't have nobody knows who may run it: nobody may.
@@ -121,13 +121,13 @@ class Surface:
 
     @staticmethod
     def _refused(
-        command: str, user_id: str, verdict: Verdict, copy: CopySection | None, t: Translator
+        command: str, user_id: str, decision: AccessDecision, copy: CopySection | None, t: Translator
     ) -> Message:
-        if verdict.reason is not None:
-            log.error("permission of %s not known: Slack answered %s", user_id, verdict.reason)
-            return answers.cannot_check(verdict.reason, t)
+        if decision.reason is not None:
+            log.error("permission of %s not known: Slack answered %s", user_id, decision.reason)
+            return answers.cannot_check(decision.reason, t)
         named = copy.name if copy is not None and copy.names_its_people else None
-        return answers.refused(command, verdict.groups, t, named)
+        return answers.refused(command, decision.groups, t, named)
 
     def help(self, t: Translator) -> Message:
         """How to use everything, and who may."""

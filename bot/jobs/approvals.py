@@ -17,17 +17,17 @@ from sqlalchemy.orm import Session
 from bot.jobs.asking import accepted, asks_about
 from bot.jobs.models import CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, tell
-from bot.jobs.reading import snapshot_of, snapshot_query
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.reading import view_of, view_query
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import Approval, Status
 from bot.jobs.store import Requester, ensure_user
-from bot.jobs.terms import Numbers
+from bot.jobs.terms import RowCounts
 
 #: Presses that set a job going again: whoever made the last one is no second person for what follows.
 SET_GOING = ("resumed", "retried", "confirmed")
 
 
-class Outcome(StrEnum):
+class ApprovalOutcome(StrEnum):
     """What became of a press of *Approve* or *Reject*."""
 
     DONE = "done"  # it counts; a second press of the same person counts no second time and says the same
@@ -41,8 +41,8 @@ class Outcome(StrEnum):
 class Decision:
     """``job`` is how it is now; None only for UNKNOWN. ``is_new`` where this very press decided."""
 
-    outcome: Outcome
-    job: JobSnapshot | None
+    outcome: ApprovalOutcome
+    job: JobView | None
     is_new: bool = False
 
 
@@ -52,7 +52,7 @@ class Approvals:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def approve(self, job_id: int, by: Requester, numbers: Numbers | None = None) -> Decision:
+    def approve(self, job_id: int, by: Requester, numbers: RowCounts | None = None) -> Decision:
         """The job is due at once, to be put on the queue by the caller, or else by the next sweep.
 
         ``numbers`` are those that it asked about again, as they were pressed for; None where it hadn't.
@@ -63,26 +63,28 @@ class Approvals:
         """The job is cancelled, and its ending told where it has a channel."""
         return self._decide(job_id, by, Approval.REJECTED)
 
-    def _decide(self, job_id: int, by: Requester, said: Approval, numbers: Numbers | None = None) -> Decision:
+    def _decide(
+        self, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None = None
+    ) -> Decision:
         with self._engine.begin() as connection:
             is_new = self._write(connection, job_id, by, said, numbers)
         job = self._read(job_id)
         if job is None or job.approval is None:
-            return Decision(Outcome.UNKNOWN, None)
+            return Decision(ApprovalOutcome.UNKNOWN, None)
         if is_new:
-            return Decision(Outcome.DONE, job, is_new=True)
+            return Decision(ApprovalOutcome.DONE, job, is_new=True)
         asked = job.question.numbers if job.question else None
         if job.waits_for_approval and by.user_id in {job.requester_id, self._set_going_by(job_id)}:
-            return Decision(Outcome.OWN, job)
+            return Decision(ApprovalOutcome.OWN, job)
         if job.waits_for_approval and said is Approval.APPROVED and asked != numbers:
             with self._engine.begin() as connection:
                 tell(connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
-            return Decision(Outcome.STALE, job)
+            return Decision(ApprovalOutcome.STALE, job)
         same = job.approval is said and job.approval_by is not None and job.approval_by.id == by.user_id
-        return Decision(Outcome.DONE if same else Outcome.LATE, job)
+        return Decision(ApprovalOutcome.DONE if same else ApprovalOutcome.LATE, job)
 
     def _write(
-        self, connection: Connection, job_id: int, by: Requester, said: Approval, numbers: Numbers | None
+        self, connection: Connection, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None
     ) -> bool:
         user_id = ensure_user(connection, by)
         # Of one person in two workspaces of an organisation: the Slack id is the same.
@@ -128,10 +130,10 @@ class Approvals:
         with self._engine.connect() as connection:
             return connection.execute(select(_set_going(job_id))).scalar_one()
 
-    def _read(self, job_id: int) -> JobSnapshot | None:
+    def _read(self, job_id: int) -> JobView | None:
         with Session(self._engine) as session:
-            row = session.execute(snapshot_query().where(CopyJob.id == job_id)).one_or_none()
-        return None if row is None else snapshot_of(row)
+            row = session.execute(view_query().where(CopyJob.id == job_id)).one_or_none()
+        return None if row is None else view_of(row)
 
 
 def _set_going(job_id: int) -> ScalarSelect[str]:

@@ -13,7 +13,7 @@ from bot.jobs.lifecycle import Claim, Lifecycle
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.statuses import Approval, Status
-from bot.jobs.terms import Numbers, Question
+from bot.jobs.terms import Question, RowCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def ask(lifecycle: Lifecycle, claim: Claim, question: Question, second: SecondPe
     return status
 
 
-def asks_about(numbers: Numbers | None) -> ColumnElement[bool]:
+def asks_about(numbers: RowCounts | None) -> ColumnElement[bool]:
     """A condition: these numbers are what the job asks about; None where it asks about none."""
     if numbers is None:
         return CopyJob.question.is_(None)

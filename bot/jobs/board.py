@@ -7,9 +7,9 @@ from dataclasses import replace
 from sqlalchemy import ColumnElement, Engine, literal_column, select
 
 from bot.jobs.freezes import Freezes
-from bot.jobs.history import History
-from bot.jobs.panel import Filters, PanelSnapshot
-from bot.jobs.store import JobStore
+from bot.jobs.history import JobHistory
+from bot.jobs.panel import HomeFilters, HomeView
+from bot.jobs.store import JobRepository
 from bot.jobs.workers import is_missing
 
 #: So many ended jobs are shown.
@@ -30,13 +30,13 @@ _MARK: ColumnElement[str] = literal_column("""
 """)
 
 
-class Board:
+class HomeRepository:
     """The panel's reader of the tracking tables."""
 
-    def __init__(self, engine: Engine, store: JobStore | None = None) -> None:
+    def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
         self._engine = engine
-        self._store = store or JobStore(engine)
-        self._history = History(engine)
+        self._store = store or JobRepository(engine)
+        self._history = JobHistory(engine)
         self._freezes = Freezes(engine)
 
     def mark(self) -> str:
@@ -45,9 +45,9 @@ class Board:
             mark, missing = connection.execute(select(_MARK, is_missing())).one()
         return f"{mark} {missing}"
 
-    def read(self, reader_id: str, filters: Filters) -> PanelSnapshot:
+    def read(self, reader_id: str, filters: HomeFilters) -> HomeView:
         """What this person sees; ``filters`` are those of the list of ended jobs."""
-        return PanelSnapshot(
+        return HomeView(
             reader_id=reader_id,
             live=tuple(self._store.live()),
             latest=tuple(self._history.page(replace(filters, ended=True), LATEST)),

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bot.jobs.approvals import expire
 from bot.jobs.models import CopyEvent, CopyJob, OutboxMessage
 from bot.jobs.outbox import POSTING, REFRESHES, Kind, leave, tell
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import LIVE
 
 
@@ -78,7 +78,7 @@ class Cards:
                 .values(channel_id=channel_id, message_ts=message_ts, pinned=None)
             )
 
-    def pinned(self, job: JobSnapshot, pinned: bool) -> None:
+    def pinned(self, job: JobView, pinned: bool) -> None:
         """Slack has pinned the card, or never will."""
         with self._engine.begin() as connection:
             connection.execute(
@@ -87,7 +87,7 @@ class Cards:
                 .values(pinned=pinned)
             )
 
-    def edit_begins(self, job: JobSnapshot) -> Edit | None:
+    def edit_begins(self, job: JobView) -> Edit | None:
         """Writes down that the card is about to be edited to show progress.
 
         None where there is nothing to show any more: the job has ended, or its card is elsewhere. What is
@@ -140,7 +140,7 @@ class Cards:
             if noticed.rowcount:
                 tell(connection, Kind.CARD, CopyJob.id == job_id, ~often)
 
-    def moved(self, job: JobSnapshot, channel_id: str, reason: str) -> None:
+    def moved(self, job: JobView, channel_id: str, reason: str) -> None:
         """The card has to be posted in this direct message, because Slack takes nothing more for its channel.
 
         Nobody but the requester could approve it there: a job that waits for that ends.

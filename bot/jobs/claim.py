@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from bot.jobs.limits import transaction
 from bot.jobs.models import CopyJob, Installation
 from bot.jobs.statuses import Approval
-from bot.jobs.terms import Terms
+from bot.jobs.terms import AgreedCounts
 from copier import CopySpec, Fingerprint
 from copier.errors import Side
 
@@ -65,7 +65,7 @@ class Claim:
     source_table: str
     target_table: str
     fingerprint: Fingerprint | None
-    terms: Terms
+    terms: AgreedCounts
     approved: bool
     channel_id: str | None
     installation: str
@@ -81,7 +81,7 @@ class Claim:
             source_table=row.source_table,
             target_table=row.target_table,
             fingerprint=Fingerprint.from_json(row.fingerprint) if row.fingerprint else None,
-            terms=Terms(row.previewed_records, row.previewed_target_records, row.removal_confirmed),
+            terms=AgreedCounts(row.previewed_records, row.previewed_target_records, row.removal_confirmed),
             approved=row.approval == Approval.APPROVED,
             channel_id=row.channel_id,
             installation=row.installation,

@@ -21,10 +21,10 @@ from bot.errors import AlreadyRunning, UnknownJob
 from bot.jobs.asking import accepted
 from bot.jobs.models import CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, tell
-from bot.jobs.snapshot import SHELL, JobSnapshot
+from bot.jobs.snapshot import SHELL, JobView
 from bot.jobs.statuses import Approval, Status, Wish
-from bot.jobs.store import JobStore, Requester, ensure_user, is_taken
-from bot.jobs.terms import Numbers, Question
+from bot.jobs.store import JobRepository, Requester, ensure_user, is_taken
+from bot.jobs.terms import Question, RowCounts
 from bot.jobs.wishes import settle
 
 #: What an event says beside who and when.
@@ -48,16 +48,16 @@ class Effect:
     """What became of it, and the job as it is now. ``to_enqueue``: a worker may take it."""
 
     became: Became
-    job: JobSnapshot
+    job: JobView
     to_enqueue: bool = False
 
 
 class Control:
     """Every method raises UnknownJob where there is no such job."""
 
-    def __init__(self, engine: Engine, store: JobStore | None = None) -> None:
+    def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
         self._engine = engine
-        self._store = store or JobStore(engine)
+        self._store = store or JobRepository(engine)
 
     def pause(self, job_id: int, requester: Requester) -> Effect:
         """A running job stops at its chunk's end and keeps what is in place; a waiting one at once."""
@@ -125,7 +125,7 @@ class Control:
                 if failed and (live := self._store.live_job(failed.target_table, failed.liquidation_id)):
                     raise AlreadyRunning(live.id) from None
 
-    def confirm(self, job_id: int, requester: Requester, numbers: Numbers | None) -> Effect:
+    def confirm(self, job_id: int, requester: Requester, numbers: RowCounts | None) -> Effect:
         """Its requester agrees to the numbers that the job asks about: they are what was shown; it is due.
 
         In a shell whoever has the settings may say it, as they might copy anew.

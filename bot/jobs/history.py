@@ -8,24 +8,24 @@ from sqlalchemy import ColumnElement, Engine, Select, func, select
 from sqlalchemy.orm import Session
 
 from bot.jobs.models import CopyJob, User
-from bot.jobs.panel import Filters
-from bot.jobs.reading import snapshot_of, snapshot_query
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.panel import HomeFilters
+from bot.jobs.reading import view_of, view_query
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import LIVE, Status
 
 #: No filter at all.
-EVERYTHING = Filters()
+EVERYTHING = HomeFilters()
 #: So many of the latest runs say how fast a copy is.
 RUNS = 7
 
 
-class History:
+class JobHistory:
     """Queries over the jobs there have been, newest first."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def page(self, filters: Filters = EVERYTHING, limit: int = 20) -> list[JobSnapshot]:
+    def page(self, filters: HomeFilters = EVERYTHING, limit: int = 20) -> list[JobView]:
         """The newest jobs that the filters let through, whatever their state."""
         conditions: list[ColumnElement[bool]] = []
         if filters.status is not None:
@@ -36,19 +36,19 @@ class History:
             conditions.append(CopyJob.liquidation_id == filters.liquidation_id)
         if filters.ended:
             conditions.append(CopyJob.status.not_in(LIVE))
-        return self._all(snapshot_query().where(*conditions).order_by(CopyJob.id.desc()).limit(limit))
+        return self._all(view_query().where(*conditions).order_by(CopyJob.id.desc()).limit(limit))
 
-    def of_liquidation(self, liquidation_id: int, limit: int = 20) -> list[JobSnapshot]:
+    def of_liquidation(self, liquidation_id: int, limit: int = 20) -> list[JobView]:
         """All jobs of one liquidation, whichever copy they ran."""
-        return self.page(Filters(liquidation_id=liquidation_id), limit)
+        return self.page(HomeFilters(liquidation_id=liquidation_id), limit)
 
-    def of_user(self, user_id: str, limit: int = 20) -> list[JobSnapshot]:
+    def of_user(self, user_id: str, limit: int = 20) -> list[JobView]:
         """All jobs that this Slack user asked for."""
-        return self.page(Filters(user_id=user_id), limit)
+        return self.page(HomeFilters(user_id=user_id), limit)
 
-    def last_completed(self, target_table: str, liquidation_id: int) -> JobSnapshot | None:
+    def last_completed(self, target_table: str, liquidation_id: int) -> JobView | None:
         """The latest proven copy of this liquidation into this table; None where there was none."""
-        statement = snapshot_query().where(
+        statement = view_query().where(
             CopyJob.target_table == target_table,
             CopyJob.liquidation_id == liquidation_id,
             CopyJob.status == Status.COMPLETED,
@@ -79,6 +79,6 @@ class History:
             rates = [float(rate) for rate in session.scalars(statement) if rate]
         return rows / median(rates) if rates else None
 
-    def _all(self, statement: Select[tuple[object, ...]]) -> list[JobSnapshot]:
+    def _all(self, statement: Select[tuple[object, ...]]) -> list[JobView]:
         with Session(self._engine) as session:
-            return [snapshot_of(row) for row in session.execute(statement)]
+            return [view_of(row) for row in session.execute(statement)]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.jobs.snapshot import Freeze, JobSnapshot, NoWorker
+from bot.jobs.snapshot import Freeze, JobView, NoWorker
 from bot.jobs.statuses import Status
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class HomeFilters:
     """Which jobs a list shows; a field that is None filters nothing.
 
     ``user_id`` is Slack's id of the requester; ``ended`` leaves out what runs, waits or is paused.
@@ -22,21 +22,21 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class PanelSnapshot:
+class HomeView:
     """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id."""
 
     reader_id: str
-    live: tuple[JobSnapshot, ...]
-    latest: tuple[JobSnapshot, ...]
-    filters: Filters
+    live: tuple[JobView, ...]
+    latest: tuple[JobView, ...]
+    filters: HomeFilters
     freeze: Freeze | None
     no_worker: NoWorker | None = None
 
     @property
-    def waiting_for_approval(self) -> tuple[JobSnapshot, ...]:
+    def waiting_for_approval(self) -> tuple[JobView, ...]:
         return tuple(job for job in self.live if job.waits_for_approval)
 
     @property
-    def under_way(self) -> tuple[JobSnapshot, ...]:
+    def under_way(self) -> tuple[JobView, ...]:
         """Live jobs that nobody has to approve first."""
         return tuple(job for job in self.live if not job.waits_for_approval)

@@ -9,9 +9,9 @@ from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
 from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User, Worker
-from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, NoWorker, Person
+from bot.jobs.snapshot import Freeze, JobView, Moved, NoWorker, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
-from bot.jobs.terms import Question, Terms
+from bot.jobs.terms import AgreedCounts, Question
 from bot.jobs.waiting import waits_for_somebody
 from bot.jobs.workers import holds, is_missing, last_seen
 
@@ -24,7 +24,7 @@ def _person(user: User) -> Person:
     return Person(user.slack_user_id, user.slack_team_id, user.name)
 
 
-def snapshot_query() -> Select[Any]:
+def view_query() -> Select[Any]:
     """The columns of a snapshot; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
     earlier = aliased(CopyJob)
     ahead = (
@@ -62,12 +62,12 @@ def _detail(condition: ColumnElement[bool], which: ColumnElement[bool]) -> Scala
     return found.correlate(CopyJob).order_by(CopyEvent.id.desc()).limit(1).scalar_subquery()
 
 
-def snapshot_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobSnapshot:
-    """The job of a row of `snapshot_query`; ``operators`` are to be told where nobody works."""
+def view_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobView:
+    """The job of a row of `view_query`; ``operators`` are to be told where nobody works."""
     job: CopyJob = row.CopyJob
     user: User = row.User
     freeze: CopyFreeze | None = row.CopyFreeze
-    return JobSnapshot(
+    return JobView(
         id=job.id,
         copy_name=job.copy_name,
         source_table=job.source_table,
@@ -112,7 +112,7 @@ def snapshot_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobSnapshot:
         run_after=job.run_after,
         lease_until=job.lease_until,
         now=row.now,
-        terms=Terms(job.previewed_records, job.previewed_target_records, job.removal_confirmed),
+        terms=AgreedCounts(job.previewed_records, job.previewed_target_records, job.removal_confirmed),
         question=Question.from_json(job.question) if job.question else None,
         wish=Wish(job.stop_requested) if job.stop_requested else None,
         stopped_by=_person(row.stopper) if row.stopper else None,

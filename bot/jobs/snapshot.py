@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.jobs.statuses import Approval, Phase, Status, Wish
-from bot.jobs.terms import NOTHING_SHOWN, Question, Terms
+from bot.jobs.terms import NOTHING_SHOWN, AgreedCounts, Question
 
 #: A process that says nothing for so long is lost.
 SILENT = timedelta(seconds=10)
@@ -54,7 +54,7 @@ class NoWorker:
 
 
 @dataclass(frozen=True, slots=True)
-class JobSnapshot:
+class JobView:
     """One job. Times are aware, ``now`` is consulta's clock; rows and bytes are those of the attempt.
 
     ``total`` is None until the snapshot was counted. ``ahead`` counts the live jobs asked for earlier.
@@ -112,7 +112,7 @@ class JobSnapshot:
     run_after: datetime
     lease_until: datetime | None
     now: datetime
-    terms: Terms = NOTHING_SHOWN
+    terms: AgreedCounts = NOTHING_SHOWN
     question: Question | None = None
     wish: Wish | None = None
     stopped_by: Person | None = None

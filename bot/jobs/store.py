@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.models import ONE_LIVE_JOB, CopyChunk, CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.reading import snapshot_of, snapshot_query
-from bot.jobs.snapshot import JobSnapshot, NoWorker
+from bot.jobs.reading import view_of, view_query
+from bot.jobs.snapshot import JobView, NoWorker
 from bot.jobs.statuses import LIVE, Approval, Status
-from bot.jobs.terms import NOTHING_SHOWN, Terms
+from bot.jobs.terms import NOTHING_SHOWN, AgreedCounts
 from bot.jobs.wishes import active_freeze
 from bot.jobs.workers import Workers
 from copier import CopySpec, Fingerprint
@@ -50,13 +50,13 @@ class Request:
     requester: Requester
     channel_id: str | None = None
     key: str | None = None
-    terms: Terms = NOTHING_SHOWN
+    terms: AgreedCounts = NOTHING_SHOWN
     fingerprint: Fingerprint | None = None
     approvers: tuple[str, ...] | None = None
     approval_seconds: float = 24 * 60 * 60
 
 
-class JobStore:
+class JobRepository:
     """Creates and reads jobs. ``operators`` are whom its snapshots name where nobody works."""
 
     def __init__(self, engine: Engine, operators: tuple[str, ...] = ()) -> None:
@@ -88,26 +88,26 @@ class JobStore:
                 if live := self.live_job(str(request.spec.target_table), request.liquidation_id):
                     raise AlreadyRunning(live.id) from None
 
-    def by_key(self, key: str) -> JobSnapshot | None:
+    def by_key(self, key: str) -> JobView | None:
         return self._first(CopyJob.request_key == key)
 
-    def snapshot(self, job_id: int) -> JobSnapshot | None:
+    def snapshot(self, job_id: int) -> JobView | None:
         return self._first(CopyJob.id == job_id)
 
-    def live_job(self, target_table: str, liquidation_id: int) -> JobSnapshot | None:
+    def live_job(self, target_table: str, liquidation_id: int) -> JobView | None:
         return self._first(
             CopyJob.target_table == target_table,
             CopyJob.liquidation_id == liquidation_id,
             CopyJob.status.in_(LIVE),
         )
 
-    def live(self) -> list[JobSnapshot]:
+    def live(self) -> list[JobView]:
         """What runs, waits or is paused, oldest first."""
-        return self._all(snapshot_query().where(CopyJob.status.in_(LIVE)).order_by(CopyJob.id))
+        return self._all(view_query().where(CopyJob.status.in_(LIVE)).order_by(CopyJob.id))
 
-    def latest(self, limit: int = 10) -> list[JobSnapshot]:
+    def latest(self, limit: int = 10) -> list[JobView]:
         """The last jobs that have ended, newest first."""
-        ended = snapshot_query().where(CopyJob.status.not_in(LIVE))
+        ended = view_query().where(CopyJob.status.not_in(LIVE))
         return self._all(ended.order_by(CopyJob.id.desc()).limit(limit))
 
     def no_worker(self) -> NoWorker | None:
@@ -180,13 +180,13 @@ class JobStore:
         sys.audit("traspaso.requested", job_id)
         return job_id
 
-    def _first(self, *conditions: object) -> JobSnapshot | None:
-        rows = self._all(snapshot_query().where(*conditions).order_by(CopyJob.id.desc()).limit(1))  # type: ignore[arg-type]
+    def _first(self, *conditions: object) -> JobView | None:
+        rows = self._all(view_query().where(*conditions).order_by(CopyJob.id.desc()).limit(1))  # type: ignore[arg-type]
         return rows[0] if rows else None
 
-    def _all(self, statement: object) -> list[JobSnapshot]:
+    def _all(self, statement: object) -> list[JobView]:
         with Session(self._engine) as session:
-            return [snapshot_of(row, self._operators) for row in session.execute(statement)]  # type: ignore[call-overload]
+            return [view_of(row, self._operators) for row in session.execute(statement)]  # type: ignore[call-overload]
 
 
 def is_taken(error: Exception) -> bool:

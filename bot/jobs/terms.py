@@ -26,7 +26,7 @@ def apart(shown: int, now: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class RowCounts:
     """Rows of the liquidation on both sides, as a button shows them: a press of it counts for these only."""
 
     in_prod: int
@@ -44,8 +44,8 @@ class Question:
     shown_in_consulta: int | None
 
     @property
-    def numbers(self) -> Numbers:
-        return Numbers(self.in_prod, self.in_consulta)
+    def numbers(self) -> RowCounts:
+        return RowCounts(self.in_prod, self.in_consulta)
 
     @property
     def removed(self) -> int:
@@ -71,7 +71,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class AgreedCounts:
     """The rows that were shown, None for what wasn't known, and whether a removal of all was confirmed."""
 
     in_prod: int | None
@@ -111,4 +111,4 @@ class Terms:
 
 
 #: Of a job of which nobody was shown anything.
-NOTHING_SHOWN = Terms(None, None, removal_confirmed=False)
+NOTHING_SHOWN = AgreedCounts(None, None, removal_confirmed=False)

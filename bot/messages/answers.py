@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import Status
 from bot.messages.blocks import Message, code, context, harmless, said, section
 from bot.messages.card import progress, state
@@ -101,7 +101,7 @@ def cannot_check(reason: str, t: Translator) -> Message:
     )
 
 
-def copy_not_configured(job: JobSnapshot, t: Translator) -> Message:
+def copy_not_configured(job: JobView, t: Translator) -> Message:
     """The job's copy isn't in the bot's configuration, so nobody can tell who may press its buttons."""
     return said(
         t(
@@ -140,7 +140,7 @@ def empty_liquidation(liquidation_id: int, label: str | None, t: Translator) -> 
     )
 
 
-def requested(job: JobSnapshot, link: str | None, t: Translator) -> Message:
+def requested(job: JobView, link: str | None, t: Translator) -> Message:
     """What a press has become, as its row says it: no more than that, and where to see the rest."""
     card_is = to_card(link, t) or card_will_appear(job.channel_id, t)
     if job.waits_for_approval:
@@ -164,7 +164,7 @@ def done_blindly(job_id: int, t: Translator) -> Message:
     return said(t("Done for job {id}; how it is now couldn't be read.", id=job_id), hint=ask_for(job_id, t))
 
 
-def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Message:
+def running_already(job: JobView, link: str | None, t: Translator) -> Message:
     """Somebody else's press came first: that job, and the way to its card, or to ask for it."""
     user = f"<@{job.requester_id}>" if job.is_from_slack else harmless(job.requester_name)
     if job.waits_for_approval:
@@ -198,7 +198,7 @@ def running_already(job: JobSnapshot, link: str | None, t: Translator) -> Messag
     return said(text, hint=hint)
 
 
-def pressed_before(job: JobSnapshot, link: str | None, t: Translator) -> Message:
+def pressed_before(job: JobView, link: str | None, t: Translator) -> Message:
     text = t("You pressed this before: it became job {job}, {state}.", job=job.id, state=state(job, t))
     return said(text, hint=to_card(link, t) or ask_for(job.id, t))
 

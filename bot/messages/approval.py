@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import Approval, Status
 from bot.messages.blocks import Block, Message, at, button, harmless, said
 from bot.messages.moving import why
@@ -14,7 +14,7 @@ APPROVE_ACTION = "job.approve"
 REJECT_ACTION = "job.reject"
 
 
-def approval_buttons(job: JobSnapshot, t: Translator) -> list[Block]:
+def approval_buttons(job: JobView, t: Translator) -> list[Block]:
     """*Approve*, for the rows that it shows where the job asks again, and *Reject*."""
     return [
         approve_button(job, APPROVE_ACTION, t),
@@ -22,7 +22,7 @@ def approval_buttons(job: JobSnapshot, t: Translator) -> list[Block]:
     ]
 
 
-def asked_for(job: JobSnapshot, t: Translator) -> str:
+def asked_for(job: JobView, t: Translator) -> str:
     """Who has to say yes, and until when."""
     until = job.approval_until or job.now
     return t(
@@ -33,14 +33,14 @@ def asked_for(job: JobSnapshot, t: Translator) -> str:
     )
 
 
-def decided(job: JobSnapshot, t: Translator) -> str:
+def decided(job: JobView, t: Translator) -> str:
     """``approved by …``, for the card and the receipt; empty where nobody approved."""
     if job.approval is not Approval.APPROVED or job.approval_by is None:
         return ""
     return t("approved by {user}", user=f"<@{job.approval_by.id}>")
 
 
-def ended_by_it(job: JobSnapshot, t: Translator) -> str:
+def ended_by_it(job: JobView, t: Translator) -> str:
     """Why the copy never started: somebody said no, or nobody yes. Empty for other endings."""
     if job.status is not Status.CANCELLED:
         return ""
@@ -54,7 +54,7 @@ def ended_by_it(job: JobSnapshot, t: Translator) -> str:
     return ""
 
 
-def ask_again(job: JobSnapshot, t: Translator) -> str:
+def ask_again(job: JobView, t: Translator) -> str:
     """The command for another try, and where to type it if the last place was none for an approval."""
     command = f"{COPY_COMMAND} {job.liquidation_id} {job.copy_name}"
     if job.had_nobody_to_ask:
@@ -62,29 +62,29 @@ def ask_again(job: JobSnapshot, t: Translator) -> str:
     return t("Ask again: `{command}`", command=command)
 
 
-def left_to(job: JobSnapshot, t: Translator) -> str:
+def left_to(job: JobView, t: Translator) -> str:
     """To somebody who may not run that copy: who may."""
     if not job.approvers:
         return t("Somebody else has to approve it.")
     return t("They may approve it: {who}.", who=", ".join(job.approvers[:10]))
 
 
-def own(job: JobSnapshot, t: Translator) -> Message:
+def own(job: JobView, t: Translator) -> Message:
     return said(
         t("You asked for this copy, or set it going again, yourself: somebody else has to approve it."),
         hint=t("They may: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else "",
     )
 
 
-def approved(job: JobSnapshot, t: Translator) -> Message:
+def approved(job: JobView, t: Translator) -> Message:
     return said(t("Approved: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
 
 
-def rejected(job: JobSnapshot, t: Translator) -> Message:
+def rejected(job: JobView, t: Translator) -> Message:
     return said(t("Rejected: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
 
 
-def too_late(job: JobSnapshot, t: Translator) -> Message:
+def too_late(job: JobView, t: Translator) -> Message:
     """Somebody or the time was faster; says what was decided."""
     by = f"<@{job.approval_by.id}>" if job.approval_by else harmless(job.requester_name)
     match job.approval:

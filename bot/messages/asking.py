@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.terms import Question
 from bot.messages import terms
 from bot.messages.blocks import Message, context, section
 from bot.messages.naming import mention, requester
 
 
-def asks(job: JobSnapshot, question: Question, t: Translator) -> Message:
+def asks(job: JobView, question: Question, t: Translator) -> Message:
     """What was shown, what is there now, and where to answer."""
     others = ", ".join(job.approvers[:10]) if job.waits_for_approval else ""
     text = t(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import Status, Wish
 from bot.messages.approval import approval_buttons
 from bot.messages.blocks import Block, actions, button, confirm
@@ -16,7 +16,7 @@ RETRY_ACTION = "job.retry"
 DETAILS_ACTION = "job.details"
 
 
-def buttons_for(job: JobSnapshot, t: Translator) -> list[Block]:
+def buttons_for(job: JobView, t: Translator) -> list[Block]:
     """One row of buttons; the value of each is the job's number, with the rows that it shows if it does."""
     details = button(t("Details"), DETAILS_ACTION, str(job.id))
     match job.status:
@@ -39,15 +39,15 @@ def buttons_for(job: JobSnapshot, t: Translator) -> list[Block]:
     return [actions(*row)]
 
 
-def retry(job: JobSnapshot, t: Translator) -> Block:
+def retry(job: JobView, t: Translator) -> Block:
     return button(t("Retry"), RETRY_ACTION, str(job.id), style="primary")
 
 
-def _resume(job: JobSnapshot, t: Translator, style: str | None = None) -> Block:
+def _resume(job: JobView, t: Translator, style: str | None = None) -> Block:
     return button(t("Resume"), RESUME_ACTION, str(job.id), style=style)
 
 
-def _cancel(job: JobSnapshot, t: Translator) -> Block:
+def _cancel(job: JobView, t: Translator) -> Block:
     block = button(t("Cancel"), CANCEL_ACTION, str(job.id), style="danger")
     block["confirm"] = confirm(
         t("Cancel this copy?"),

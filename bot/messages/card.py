@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import Phase, Status, Wish
 from bot.messages import terms
 from bot.messages.approval import asked_for, decided, ended_by_it
@@ -28,7 +28,7 @@ from bot.messages.working import nobody_works
 AWAY = frozenset({"connection", "server_down"})
 
 
-def card(job: JobSnapshot, t: Translator) -> Message:
+def card(job: JobView, t: Translator) -> Message:
     """The pinned message of a job."""
     title = t("Liquidation {id}", id=job.liquidation_id)
     if job.label:
@@ -54,7 +54,7 @@ def card(job: JobSnapshot, t: Translator) -> Message:
     return Message(f"{escaped(cut(title, 200))}: {state(job, t)}{how_far}", blocks)
 
 
-def progress(job: JobSnapshot, t: Translator) -> str:
+def progress(job: JobView, t: Translator) -> str:
     """``62 % · 124,000 of 200,000 rows``; the total isn't known before the count."""
     if job.total is None or job.fraction is None:
         return t("not counted yet") if job.status.is_live else t("nothing copied")
@@ -63,7 +63,7 @@ def progress(job: JobSnapshot, t: Translator) -> str:
     )
 
 
-def state(job: JobSnapshot, t: Translator) -> str:
+def state(job: JobView, t: Translator) -> str:
     """A word or three for what the job is."""
     if job.waits_for_approval:
         return t("waiting for approval")
@@ -81,7 +81,7 @@ def state(job: JobSnapshot, t: Translator) -> str:
     }[job.status]
 
 
-def doing(job: JobSnapshot, t: Translator, named: Named = mention) -> str:
+def doing(job: JobView, t: Translator, named: Named = mention) -> str:
     """One line for what the job is doing, or why it waits, or how it ended."""
     match job.status:
         case Status.PENDING:
@@ -110,7 +110,7 @@ def doing(job: JobSnapshot, t: Translator, named: Named = mention) -> str:
             return explained(job.error or {}, t).what
 
 
-def _waiting(job: JobSnapshot, t: Translator, named: Named) -> str:
+def _waiting(job: JobView, t: Translator, named: Named) -> str:
     if job.question is not None:
         return f"{_answerer(job, t, named)}. {terms.asked(job.question, t)}"
     if job.freeze is not None:
@@ -131,7 +131,7 @@ def _waiting(job: JobSnapshot, t: Translator, named: Named) -> str:
     return t("Queued: the next free worker takes it")
 
 
-def _answerer(job: JobSnapshot, t: Translator, named: Named) -> str:
+def _answerer(job: JobView, t: Translator, named: Named) -> str:
     """Who has to answer what the job asks, without a full stop; and that copies are frozen, if they are."""
     if job.waits_for_approval:
         text = asked_for(job, t)
@@ -140,7 +140,7 @@ def _answerer(job: JobSnapshot, t: Translator, named: Named) -> str:
     return f"{text} · {frozen_by(job.freeze, t, named)}" if job.freeze else text
 
 
-def _until_next_try(job: JobSnapshot, error: dict[str, object], t: Translator) -> str:
+def _until_next_try(job: JobView, error: dict[str, object], t: Translator) -> str:
     duration = t.duration(max(0.0, (job.run_after - job.now).total_seconds()))
     if error.get("code") in AWAY:
         return t(
@@ -157,7 +157,7 @@ def _until_next_try(job: JobSnapshot, error: dict[str, object], t: Translator) -
     )
 
 
-def _paused(job: JobSnapshot, t: Translator, named: Named) -> str:
+def _paused(job: JobView, t: Translator, named: Named) -> str:
     if job.stopped_by is None:
         text = t("Paused: nothing is written until somebody resumes it")
     else:
@@ -165,7 +165,7 @@ def _paused(job: JobSnapshot, t: Translator, named: Named) -> str:
     return f"{text} · {frozen_by(job.freeze, t, named)}" if job.freeze else text
 
 
-def _stopping(job: JobSnapshot, t: Translator, named: Named) -> str | None:
+def _stopping(job: JobView, t: Translator, named: Named) -> str | None:
     """What a running job is about to do instead of going on; None where it goes on."""
     user = named(job.stopped_by) if job.stopped_by else "?"
     match job.wish:
@@ -179,7 +179,7 @@ def _stopping(job: JobSnapshot, t: Translator, named: Named) -> str | None:
             return None
 
 
-def _worker_lost(job: JobSnapshot, t: Translator) -> str:
+def _worker_lost(job: JobView, t: Translator) -> str:
     """That nobody goes on with it at the moment, and who will; empty while its worker is heard of."""
     if (silent := job.seconds_silent) is None:
         return ""
@@ -190,7 +190,7 @@ def _worker_lost(job: JobSnapshot, t: Translator) -> str:
     return t("Its worker has been silent for {duration}: another one takes over", duration=duration)
 
 
-def _running(job: JobSnapshot, t: Translator, named: Named) -> str:
+def _running(job: JobView, t: Translator, named: Named) -> str:
     if lost := _worker_lost(job, t):
         return lost
     if stopping := _stopping(job, t, named):
@@ -217,14 +217,14 @@ def _running(job: JobSnapshot, t: Translator, named: Named) -> str:
     return t("Counting the rows in prod")
 
 
-def rate(job: JobSnapshot, t: Translator) -> str:
+def rate(job: JobView, t: Translator) -> str:
     """``85,000 rows/s``; ``N/A`` until it is known."""
     if job.rate is None:
         return "N/A"
     return t("{n} rows/s", n=t.number(job.rate))
 
 
-def _about(job: JobSnapshot, t: Translator) -> str:
+def _about(job: JobView, t: Translator) -> str:
     parts = [
         t("Asked for by {user}", user=mention(requester(job))),
         t("job {id}", id=job.id),
@@ -238,7 +238,7 @@ def _about(job: JobSnapshot, t: Translator) -> str:
     return " · ".join(parts)
 
 
-def _sign(job: JobSnapshot) -> str:
+def _sign(job: JobView) -> str:
     if job.status is Status.PENDING and job.freeze is not None:
         return "🧊"
     return {

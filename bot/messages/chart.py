@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.throughput import Stretch
 
 #: The curve has so many steps, each the mean of its time.
@@ -33,7 +33,7 @@ class Chart:
     png: bytes
 
 
-def chart(job: JobSnapshot, stretches: Sequence[Stretch], t: Translator) -> Chart | None:
+def chart(job: JobView, stretches: Sequence[Stretch], t: Translator) -> Chart | None:
     """None where there are too few chunks for a curve."""
     span = max((stretch.ended for stretch in stretches), default=0.0)
     if len(stretches) < 2 or span <= 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import Status
 from bot.messages.approval import ask_again, decided, ended_by_it
 from bot.messages.blocks import Message, actions, at, code, context, section
@@ -13,7 +13,7 @@ from bot.messages.failures import explained
 from bot.messages.naming import mention
 
 
-def reply(job: JobSnapshot, t: Translator) -> Message:
+def reply(job: JobView, t: Translator) -> Message:
     """What the requester is told in the thread."""
     who = f"<@{job.requester_id}>"
     liquidation = t("liquidation {id}", id=job.liquidation_id)
@@ -67,7 +67,7 @@ def reply(job: JobSnapshot, t: Translator) -> Message:
             return Message(text, [section(f"🚫 {text}"), context(_left(job, t))])
 
 
-def receipt(job: JobSnapshot, t: Translator) -> str:
+def receipt(job: JobView, t: Translator) -> str:
     """What was done to consulta, and the proof's digest."""
     parts = [
         t("inserted {rows}", rows=t.number(job.inserted)),
@@ -84,7 +84,7 @@ def receipt(job: JobSnapshot, t: Translator) -> str:
     return " · ".join(parts)
 
 
-def _basis(job: JobSnapshot, t: Translator) -> str:
+def _basis(job: JobView, t: Translator) -> str:
     """Which moment of prod it is, and in how many attempts."""
     parts = [t("as of {moment}", moment=at(job.as_of, t))] if job.as_of else []
     if job.attempt > 1:
@@ -93,13 +93,13 @@ def _basis(job: JobSnapshot, t: Translator) -> str:
     return " · ".join(parts)
 
 
-def _class_of(job: JobSnapshot, t: Translator) -> str:
+def _class_of(job: JobView, t: Translator) -> str:
     error = job.error or {}
     name = " ".join(str(error[key]) for key in ("code", "sqlstate") if error.get(key))
     return t("Class of the error: {name}", name=code(name)) if name else ""
 
 
-def _left(job: JobSnapshot, t: Translator) -> str:
+def _left(job: JobView, t: Translator) -> str:
     if not job.copied:
         return t("The last attempt wrote nothing.") if job.attempt > 1 else t("Nothing was written.")
     return t(

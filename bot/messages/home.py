@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.panel import Filters, PanelSnapshot
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.panel import HomeFilters, HomeView
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import Status
 from bot.messages import answers, terms
 from bot.messages.approval import approval_buttons, left_to
@@ -44,7 +44,7 @@ SHOWN = 15
 TOGETHER = 5
 
 
-def home(seen: PanelSnapshot, links: dict[int, str], not_theirs: frozenset[str], t: Translator) -> View:
+def home(seen: HomeView, links: dict[int, str], not_theirs: frozenset[str], t: Translator) -> View:
     """The whole panel; ``links`` lead to the cards, ``not_theirs`` are copies that its reader may not run."""
     blocks = [header(t("Copies from prod to consulta"))]
     if seen.freeze:
@@ -76,7 +76,7 @@ def problem(words: Explained, t: Translator) -> View:
     return _view([header(t("Copies from prod to consulta")), section(words.what), context(words.step)])
 
 
-def _under_way(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> list[Block]:
+def _under_way(seen: HomeView, links: dict[int, str], t: Translator) -> list[Block]:
     jobs = seen.under_way
     blocks = [_title(t("Running and waiting"))]
     if not jobs:
@@ -88,7 +88,7 @@ def _under_way(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> lis
 
 
 def _approvals(
-    seen: PanelSnapshot, links: dict[int, str], not_theirs: frozenset[str], t: Translator
+    seen: HomeView, links: dict[int, str], not_theirs: frozenset[str], t: Translator
 ) -> list[Block]:
     jobs = seen.waiting_for_approval
     if not jobs:
@@ -108,7 +108,7 @@ def _approvals(
     return [*blocks, *_more(len(jobs), t)]
 
 
-def _latest(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> list[Block]:
+def _latest(seen: HomeView, links: dict[int, str], t: Translator) -> list[Block]:
     words = {
         Status.COMPLETED: t("Only completed"),
         Status.FAILED: t("Only failed"),
@@ -132,13 +132,13 @@ def _latest(seen: PanelSnapshot, links: dict[int, str], t: Translator) -> list[B
     return [*blocks, *(section("\n".join(lines[at : at + TOGETHER])) for at in parts)]
 
 
-def filters_of(status: str, who: str, reader_id: str) -> Filters:
+def filters_of(status: str, who: str, reader_id: str) -> HomeFilters:
     """The filters that the values of both menus stand for; what isn't one of them filters nothing."""
     known = next((each for each in ENDED if each.value == status), None)
-    return Filters(status=known, user_id=reader_id if who == MINE else None)
+    return HomeFilters(status=known, user_id=reader_id if who == MINE else None)
 
 
-def _name(job: JobSnapshot, links: dict[int, str], t: Translator) -> str:
+def _name(job: JobView, links: dict[int, str], t: Translator) -> str:
     title = t("liquidation {id}", id=job.liquidation_id)
     number = t("Job {id}", id=job.id)
     if job.id in links:

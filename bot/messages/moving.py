@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot, Moved
+from bot.jobs.snapshot import JobView, Moved
 from bot.messages.blocks import Message, code, context, section
 
 #: Slack's answers where the bot is no member of the channel, or can't even see it.
@@ -12,7 +12,7 @@ NO_MEMBER = frozenset({"not_in_channel", "channel_not_found"})
 ARCHIVED = frozenset({"is_archived", "is_inactive"})
 
 
-def moved_here(job: JobSnapshot, t: Translator) -> str:
+def moved_here(job: JobView, t: Translator) -> str:
     """One line; empty where the card is where it was asked for."""
     if job.moved_from is None:
         return ""
@@ -24,7 +24,7 @@ def moved_here(job: JobSnapshot, t: Translator) -> str:
     return line
 
 
-def moved_away(job: JobSnapshot, t: Translator) -> Message:
+def moved_away(job: JobView, t: Translator) -> Message:
     """What stays of the card in the channel that it had to leave while the job goes on."""
     text = t(
         "{liquidation} goes on in a direct message with {user}.",

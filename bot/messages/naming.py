@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import SHELL, Freeze, JobSnapshot, Person
+from bot.jobs.snapshot import SHELL, Freeze, JobView, Person
 from bot.messages.blocks import at, harmless
 
 COPY_COMMAND = "/copy-liquidation"
@@ -24,7 +24,7 @@ def mention(person: Person) -> str:
     return harmless(person.name) if person.team == SHELL else f"<@{person.id}>"
 
 
-def requester(job: JobSnapshot) -> Person:
+def requester(job: JobView) -> Person:
     """Who asked for the job."""
     return Person(job.requester_id, job.requester_team, job.requester_name)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.messages.blocks import Block, at, code, fields, section
 from bot.messages.naming import mention, requester
 from bot.messages.terms import removal
@@ -14,7 +14,7 @@ from copier import CopySpec, Count, Preview
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Proposal:
     """Both sides as they are ``seen`` now, and what earlier and present jobs say about them.
 
     ``last`` is the latest completed copy of this liquidation, ``others`` the live copies of other ones into
@@ -22,15 +22,15 @@ class Outlook:
     """
 
     seen: Preview
-    last: JobSnapshot | None = None
+    last: JobView | None = None
     expected_seconds: float | None = None
-    others: tuple[JobSnapshot, ...] = ()
+    others: tuple[JobView, ...] = ()
     approvers: tuple[str, ...] | None = None
 
 
-def preview_blocks(spec: CopySpec, outlook: Outlook, t: Translator) -> list[Block]:
+def preview_blocks(spec: CopySpec, proposal: Proposal, t: Translator) -> list[Block]:
     """Rows of both sides, the last copy, the expected time, and what to mind."""
-    seen = outlook.seen
+    seen = proposal.seen
     pairs = [
         (t("Name"), seen.label or "–"),
         (t("What to copy"), spec.name),
@@ -39,14 +39,14 @@ def preview_blocks(spec: CopySpec, outlook: Outlook, t: Translator) -> list[Bloc
         (t("From"), f"pgsql-prod · {spec.source_table}"),
         (t("To"), f"pgsql-consulta · {spec.target_table}"),
     ]
-    past = f"{last_copied(outlook, t)}\n{_expected(outlook, t)}"
-    warnings = [section(f"⚠️ {warning}") for warning in _warnings(spec, outlook, t)]
-    return [fields(pairs), section(past), *warnings, *_approval(outlook, t)]
+    past = f"{last_copied(proposal, t)}\n{_expected(proposal, t)}"
+    warnings = [section(f"⚠️ {warning}") for warning in _warnings(spec, proposal, t)]
+    return [fields(pairs), section(past), *warnings, *_approval(proposal, t)]
 
 
-def last_copied(outlook: Outlook, t: Translator) -> str:
+def last_copied(proposal: Proposal, t: Translator) -> str:
     """When and by whom the liquidation was last copied, and whether prod has changed since."""
-    last = outlook.last
+    last = proposal.last
     if last is None or last.finished_at is None:
         return t("Not copied before.")
     said = t(
@@ -55,7 +55,7 @@ def last_copied(outlook: Outlook, t: Translator) -> str:
         user=mention(requester(last)),
         rows=t.rows(last.total or 0),
     )
-    return f"{said} {_changed(outlook.seen, last, t)}"
+    return f"{said} {_changed(proposal.seen, last, t)}"
 
 
 def counted(count: Count, t: Translator) -> str:
@@ -84,7 +84,7 @@ def removes_everything(seen: Preview) -> bool:
     return seen.in_prod.exact and seen.in_prod.rows == 0
 
 
-def _changed(seen: Preview, last: JobSnapshot, t: Translator) -> str:
+def _changed(seen: Preview, last: JobView, t: Translator) -> str:
     """A different number of rows tells for certain, else the catalogue's time does, else nothing."""
     if seen.in_prod.exact and seen.in_prod.rows is not None and last.total is not None:
         more = seen.in_prod.rows - last.total
@@ -110,12 +110,12 @@ def _changed(seen: Preview, last: JobSnapshot, t: Translator) -> str:
     return t("Whether it changed since then is not known.")
 
 
-def _expected(outlook: Outlook, t: Translator) -> str:
-    if outlook.expected_seconds is None:
+def _expected(proposal: Proposal, t: Translator) -> str:
+    if proposal.expected_seconds is None:
         return t("How long it will take is not known: there are no past runs of this copy to go by.")
     return t(
         "It should take about {duration}, going by the last runs of this copy.",
-        duration=t.duration(outlook.expected_seconds),
+        duration=t.duration(proposal.expected_seconds),
     )
 
 
@@ -148,8 +148,8 @@ def notes(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> list[st
     return found
 
 
-def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
-    seen, warnings = outlook.seen, []
+def _warnings(spec: CopySpec, proposal: Proposal, t: Translator) -> list[str]:
+    seen, warnings = proposal.seen, []
     held = seen.in_consulta.rows if removes_everything(seen) else seen.in_consulta.known
     if goes := removal(seen.in_prod.known, held, t):
         warnings.append(goes)
@@ -162,13 +162,13 @@ def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
         for advice in seen.advice
     ]
     warnings += notes(seen, t, lambda names: code(names, 400))
-    if outlook.others:
-        first = outlook.others[0]
+    if proposal.others:
+        first = proposal.others[0]
         warnings.append(
             t.plural(
                 "{n} copy into {table} is under way: job {job}, liquidation {id}.",
                 "{n} copies into {table} are under way, the first is job {job}, liquidation {id}.",
-                len(outlook.others),
+                len(proposal.others),
                 table=code(str(spec.target_table), 150),
                 job=first.id,
                 id=first.liquidation_id,
@@ -177,9 +177,9 @@ def _warnings(spec: CopySpec, outlook: Outlook, t: Translator) -> list[str]:
     return warnings
 
 
-def _approval(outlook: Outlook, t: Translator) -> list[Block]:
-    if outlook.approvers is None:
+def _approval(proposal: Proposal, t: Translator) -> list[Block]:
+    if proposal.approvers is None:
         return []
-    who = ", ".join(outlook.approvers[:10])
+    who = ", ".join(proposal.approvers[:10])
     words = t("It starts only when somebody else approves it, out of {who}.", who=who)
     return [section(f"👥 {words}")]

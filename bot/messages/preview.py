@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from bot.i18n import Translator
-from bot.jobs.terms import Terms, apart
+from bot.jobs.terms import AgreedCounts, apart
 from bot.messages.blocks import (
     Block,
     Message,
@@ -18,7 +18,7 @@ from bot.messages.blocks import (
     header,
     section,
 )
-from bot.messages.outlook import Outlook, counted, preview_blocks, removes_everything
+from bot.messages.outlook import Proposal, counted, preview_blocks, removes_everything
 from bot.messages.terms import removal_dialog
 from copier import CopySpec, Preview
 
@@ -68,9 +68,9 @@ class Offer:
         shown_and_now = ((self.in_prod, seen.in_prod.rows), (self.in_consulta, seen.in_consulta.rows))
         return self.made_of != made_of(seen) or any(_apart(shown, now) for shown, now in shown_and_now)
 
-    def terms(self, seen: Preview) -> Terms:
+    def terms(self, seen: Preview) -> AgreedCounts:
         """What the run is bound to; an estimate of consulta's rows says nothing about what may go."""
-        return Terms(
+        return AgreedCounts(
             in_prod=self.in_prod,
             in_consulta=self.in_consulta if seen.in_consulta.exact else None,
             removal_confirmed=self.in_prod == 0 and removes_everything(seen),
@@ -83,15 +83,15 @@ def made_of(seen: Preview) -> str:
 
 
 def preview_card(
-    offer: Offer, spec: CopySpec, outlook: Outlook, minutes: int, t: Translator, *, notice: str = ""
+    offer: Offer, spec: CopySpec, proposal: Proposal, minutes: int, t: Translator, *, notice: str = ""
 ) -> Message:
     """Shows both sides and asks. ``notice`` says first why it asks again."""
-    seen = outlook.seen
+    seen = proposal.seen
     title = t("Copy liquidation {id}?", id=offer.liquidation_id)
     lines: list[Block] = [header(title)]
     if notice:
         lines.append(section(f"🔁 {notice}"))
-    lines += preview_blocks(spec, outlook, t)
+    lines += preview_blocks(spec, proposal, t)
     lines.append(actions(copy_button(offer, seen, t), button(t("Cancel"), CANCEL_ACTION, offer.key)))
     lines.append(context(t("Nothing happens until you press. The buttons work for {n} minutes.", n=minutes)))
     in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")

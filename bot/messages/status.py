@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot, NoWorker
+from bot.jobs.snapshot import JobView, NoWorker
 from bot.jobs.statuses import Status
 from bot.messages.answers import to_card
 from bot.messages.blocks import Block, Message, code, context, harmless, header, said, section
@@ -19,8 +19,8 @@ NAMED = 3
 
 
 def overview(
-    live: list[JobSnapshot],
-    latest: list[JobSnapshot],
+    live: list[JobView],
+    latest: list[JobView],
     links: dict[int, str],
     t: Translator,
     no_worker: NoWorker | None = None,
@@ -43,7 +43,7 @@ def overview(
     return Message(text, blocks)
 
 
-def detail(job: JobSnapshot, link: str | None, t: Translator) -> Message:
+def detail(job: JobView, link: str | None, t: Translator) -> Message:
     """One job: its card, and the way to the original."""
     message = card(job, t)
     if link:
@@ -51,9 +51,7 @@ def detail(job: JobSnapshot, link: str | None, t: Translator) -> Message:
     return message
 
 
-def of_liquidation(
-    liquidation_id: int, jobs: list[JobSnapshot], links: dict[int, str], t: Translator
-) -> Message:
+def of_liquidation(liquidation_id: int, jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
     """The history of one liquidation, newest first."""
     if not jobs:
         return said(
@@ -64,7 +62,7 @@ def of_liquidation(
     return _listed(title, jobs, links, t)
 
 
-def of_user(jobs: list[JobSnapshot], links: dict[int, str], t: Translator) -> Message:
+def of_user(jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
     """What the reader asked for, newest first."""
     if not jobs:
         return said(
@@ -102,7 +100,7 @@ def mine_word(t: Translator) -> str:
     return t("mine")
 
 
-def line(job: JobSnapshot, links: dict[int, str], t: Translator) -> str:
+def line(job: JobView, links: dict[int, str], t: Translator) -> str:
     """One job in one line of mrkdwn."""
     number = t("Job {id}", id=job.id)
     if job.id in links:
@@ -112,7 +110,7 @@ def line(job: JobSnapshot, links: dict[int, str], t: Translator) -> str:
     return f"{number} · {what}{label} · {state(job, t)} · {progress(job, t)}"
 
 
-def waits_for(job: JobSnapshot, live: list[JobSnapshot], t: Translator) -> str:
+def waits_for(job: JobView, live: list[JobView], t: Translator) -> str:
     """What the job is doing; one that is queued names the jobs before it."""
     if job.waits_for_a_worker:
         return t("Waiting for a worker")  # since when, and whom to tell, stands above the list
@@ -133,7 +131,7 @@ def waits_for(job: JobSnapshot, live: list[JobSnapshot], t: Translator) -> str:
     return f"{words} ({', '.join(named)})" if named else words
 
 
-def _listed(title: str, jobs: list[JobSnapshot], links: dict[int, str], t: Translator) -> Message:
+def _listed(title: str, jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
     newest = jobs[0]
     text = t("{title}: the latest is job {job}, {state}.", title=title, job=newest.id, state=state(newest, t))
     return Message(text, [header(title), jobs_table(jobs, links, t)])

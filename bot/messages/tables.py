@@ -9,14 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.messages.blocks import Block, cut
 from bot.messages.card import state
 
 CELL_LIMIT = 60
 
 
-def jobs_table(jobs: list[JobSnapshot], links: dict[int, str], t: Translator) -> Block:
+def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Block:
     """Job, liquidation, state, rows, who asked, when it ended (or was asked for) and how long it took."""
     heads = [t("Job"), t("Liquidation"), t("State"), t("Rows"), t("Asked for by"), t("When"), t("Took")]
     rows = [[text(head) for head in heads]]
@@ -48,7 +48,7 @@ def link(said: str, url: str | None) -> Block:
     return _rich({"type": "link", "url": url, "text": said})
 
 
-def person(job: JobSnapshot) -> Block:
+def person(job: JobView) -> Block:
     """Whoever asked; a mention in an answer that one person reads notifies nobody."""
     if not job.is_from_slack:
         return text(job.requester_name)

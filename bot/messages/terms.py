@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.terms import Numbers, Question, Reason
+from bot.jobs.snapshot import JobView
+from bot.jobs.terms import Question, Reason, RowCounts
 from bot.messages.blocks import Block, button, confirm
 
 CONFIRM_ACTION = "job.confirm"
@@ -35,7 +35,7 @@ def removal(in_prod: int | None, in_consulta: int | None, t: Translator) -> str:
     )
 
 
-def shown(job: JobSnapshot, t: Translator) -> str:
+def shown(job: JobView, t: Translator) -> str:
     """What whoever has to approve the job should know: both sides' rows, and how many would go."""
     if job.question is not None:
         return asked(job.question, t)
@@ -67,7 +67,7 @@ def confirmation(job_id: int, question: Question) -> str:
     return f"traspaso confirm {job_id} {question.in_prod} {question.in_consulta}{remove}"
 
 
-def confirm_button(job: JobSnapshot, question: Question, t: Translator) -> Block:
+def confirm_button(job: JobView, question: Question, t: Translator) -> Block:
     """The requester's: it says the new number, and asks once more where rows of consulta would go by it."""
     if question.removes_everything:
         words = t("Remove {rows}", rows=t.rows(question.in_consulta))
@@ -78,7 +78,7 @@ def confirm_button(job: JobSnapshot, question: Question, t: Translator) -> Block
     return _answer(job, words, CONFIRM_ACTION, t)
 
 
-def approve_button(job: JobSnapshot, action_id: str, t: Translator) -> Block:
+def approve_button(job: JobView, action_id: str, t: Translator) -> Block:
     """The second person's: where the job asks again, with the new number on it."""
     question = job.question
     if question is None:
@@ -92,7 +92,7 @@ def approve_button(job: JobSnapshot, action_id: str, t: Translator) -> Block:
     return _answer(job, words, action_id, t)
 
 
-def pressed(value: str) -> tuple[str, Numbers | None]:
+def pressed(value: str) -> tuple[str, RowCounts | None]:
     """The job's number as it was written, and the rows that the button showed; None where it showed none.
 
     What isn't such a value gives no numbers, and so agrees to none.
@@ -100,7 +100,7 @@ def pressed(value: str) -> tuple[str, Numbers | None]:
     number, *rows = value.split(" ")
     if len(rows) != 2 or not all(map(_is_count, rows)):
         return number, None
-    return number, Numbers(*map(int, rows))
+    return number, RowCounts(*map(int, rows))
 
 
 def _is_count(text: str) -> bool:
@@ -118,7 +118,7 @@ def removal_dialog(liquidation_id: int, t: Translator) -> Block:
     )
 
 
-def _answer(job: JobSnapshot, words: str, action_id: str, t: Translator) -> Block:
+def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
     question = job.question
     value = str(job.id)
     if question is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobSnapshot, Moved
+from bot.jobs.snapshot import JobView, Moved
 from bot.jobs.statuses import Phase
 from bot.jobs.terms import Question
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
@@ -35,7 +35,7 @@ def telling(message: Message, t: Translator) -> View:
     return _modal(t("Details"), message.blocks, t)
 
 
-def details(job: JobSnapshot, timeline: Timeline, t: Translator) -> View:
+def details(job: JobView, timeline: Timeline, t: Translator) -> View:
     """The job's state, what was done, how long each phase took, the events, and the slowest chunks."""
     title = t("Liquidation {id}", id=job.liquidation_id)
     blocks = [
@@ -121,7 +121,7 @@ def _done_by_somebody(kind: str, user: str, t: Translator) -> str:
     return words.get(kind) or code(kind, 60)
 
 
-def _phases(job: JobSnapshot, t: Translator) -> str:
+def _phases(job: JobView, t: Translator) -> str:
     names = {Phase.COUNTING: t("counting"), Phase.COPYING: t("copying"), Phase.VERIFYING: t("verifying")}
     parts = [
         f"{names[phase]} {t.duration(seconds)}"

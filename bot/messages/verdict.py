@@ -15,7 +15,7 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VerificationResult:
     """A comparison that is through. ``parts`` counts the key ranges; ``as_of`` is prod's moment.
 
     ``known`` says whether prod's catalogue has the liquidation, where neither side has rows; None where there
@@ -61,14 +61,14 @@ def interrupted(liquidation_id: int, t: Translator) -> Message:
     )
 
 
-def verdict(found: Verdict, t: Translator) -> Message:
+def verdict(found: VerificationResult, t: Translator) -> Message:
     """Both sides agree, or the parts in which they differ and the command that repairs it."""
     if found.proof.is_empty:
         return _nothing_there(found, t)
     return _agrees(found, t) if found.proof.holds else _differs(found, t)
 
 
-def _nothing_there(found: Verdict, t: Translator) -> Message:
+def _nothing_there(found: VerificationResult, t: Translator) -> Message:
     if found.known:
         return said(
             t("Neither prod nor consulta has rows for liquidation {id}.", id=found.liquidation_id),
@@ -86,7 +86,7 @@ def _nothing_there(found: Verdict, t: Translator) -> Message:
     )
 
 
-def _agrees(found: Verdict, t: Translator) -> Message:
+def _agrees(found: VerificationResult, t: Translator) -> Message:
     text = t(
         "Both sides of liquidation {id} agree: {rows}.",
         id=found.liquidation_id,
@@ -96,7 +96,7 @@ def _agrees(found: Verdict, t: Translator) -> Message:
     return Message(text, [section(f"✅ {text}"), context(f"{digest} · {_about(found, t)}")])
 
 
-def _differs(found: Verdict, t: Translator) -> Message:
+def _differs(found: VerificationResult, t: Translator) -> Message:
     proof = found.proof
     rows = {"prod": t.number(proof.counted.source), "consulta": t.number(proof.counted.target)}
     text = (
@@ -154,7 +154,7 @@ def _part(comparison: Comparison, t: Translator) -> str:
     )
 
 
-def _about(found: Verdict, t: Translator) -> str:
+def _about(found: VerificationResult, t: Translator) -> str:
     parts = [
         found.copy_name,
         t("as of {moment}", moment=at(found.as_of, t)),

@@ -13,9 +13,9 @@ from bot.config_file import CopySection
 from bot.groups import PRESS, Age
 from bot.jobs.failure import Failure
 from bot.jobs.lifecycle import Claim
-from bot.jobs.snapshot import SHELL, JobSnapshot
-from bot.jobs.store import JobStore
-from bot.permissions import Permissions
+from bot.jobs.snapshot import SHELL, JobView
+from bot.jobs.store import JobRepository
+from bot.permissions import Access
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ ADMISSION = Age(30.0, 30.0)
 class Admission:
     """Asks Slack about the requester before the first row; jobs of the shell aren't asked about."""
 
-    def __init__(self, store: JobStore, permissions: Permissions, copies: tuple[CopySection, ...]) -> None:
+    def __init__(self, store: JobRepository, permissions: Access, copies: tuple[CopySection, ...]) -> None:
         self._store = store
         self._permissions = permissions
         self._copies = {copy.name: copy for copy in copies}
@@ -66,5 +66,5 @@ class Admission:
         return bool(kinds & PRESSES or self._store.chunks(claim.job_id))
 
 
-def _was_just_pressed(job: JobSnapshot) -> bool:
+def _was_just_pressed(job: JobView) -> bool:
     return (job.now - job.created_at).total_seconds() < JUST_PRESSED

@@ -46,7 +46,7 @@ Watch = Callable[[int], AbstractContextManager[object]]
 Admit = Callable[[Claim], Failure | None]
 
 
-class Outcome(StrEnum):
+class AttemptOutcome(StrEnum):
     """How an attempt ended."""
 
     NOT_OURS = "not_ours"  # not pending, not due, or taken by another worker
@@ -63,7 +63,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    outcome: Outcome
+    outcome: AttemptOutcome
     seconds: float = 0.0
 
 
@@ -107,7 +107,7 @@ class Runner:
         sys.audit("traspaso.claim", job_id)
         claim = in_time(lambda: self._lifecycle.claim(job_id, self._worker, self._worker_id()), stop.whole)
         if claim is None:
-            return Ended(Outcome.NOT_OURS)
+            return Ended(AttemptOutcome.NOT_OURS)
         sys.audit("traspaso.claimed", claim.job_id, claim.attempt)
         log.info("job %s: attempt %s starts", claim.job_id, claim.attempt)
         every = min(self._work.lease_seconds / 4, LONGEST_BEAT)
@@ -124,7 +124,7 @@ class Runner:
                     else self._fail(claim, own, refused)
                 )
         except StaleAttempt:
-            ended = Ended(Outcome.STALE)
+            ended = Ended(AttemptOutcome.STALE)
         log.info("job %s: attempt %s ends: %s", claim.job_id, claim.attempt, ended.outcome)
         return ended
 
@@ -203,7 +203,7 @@ class Runner:
             log.error("job %s: %s: %s", claim.job_id, failure.sentence, "; ".join(failure.lines))
             return self._fail(claim, stop, failure, proof)
         self._recorded(stop, lambda: lifecycle.completed(claim, proof))
-        return Ended(Outcome.COMPLETED)
+        return Ended(AttemptOutcome.COMPLETED)
 
     def _may_wait(self, silent: float, stop: StopSwitch, heartbeat: Heartbeat) -> None:
         """Raises StaleAttempt or BrokenOff where a silent side isn't to be waited for."""
@@ -222,7 +222,7 @@ class Runner:
             status = ask(self._lifecycle, claim, question, second)
         except NobodyCanApprove:  # the card has left its channel just now
             return self._fail(claim, stop, bound.nobody_to_ask(claim, question))
-        return Ended(_let_go(status, Outcome.ASKED))
+        return Ended(_let_go(status, AttemptOutcome.ASKED))
 
     @staticmethod
     def _until_stopped(
@@ -241,10 +241,10 @@ class Runner:
     def _stop(self, claim: Claim, stop: StopSwitch) -> Ended:
         if stop.requested is Stop.CANCEL:
             self._recorded(stop, lambda: self._lifecycle.cancelled(claim))
-            return Ended(Outcome.CANCELLED)
+            return Ended(AttemptOutcome.CANCELLED)
         frozen = stop.requested is Stop.FREEZE
         status = self._recorded(stop, lambda: self._lifecycle.released(claim, frozen=frozen))
-        return Ended(_let_go(status, Outcome.FROZEN if frozen else Outcome.RELEASED))
+        return Ended(_let_go(status, AttemptOutcome.FROZEN if frozen else AttemptOutcome.RELEASED))
 
     def _retry(self, claim: Claim, stop: StopSwitch, failure: Failure) -> Ended:
         failures = self._recorded(stop, lambda: self._lifecycle.failures(claim))
@@ -253,11 +253,11 @@ class Runner:
             return self._fail(claim, stop, failure)
         pause = min(LONGEST_PAUSE, self._work.retry_seconds * 2.0**failures)
         status = self._recorded(stop, lambda: self._lifecycle.retry_later(claim, failure, pause))
-        return Ended(_let_go(status, Outcome.RETRY), pause)
+        return Ended(_let_go(status, AttemptOutcome.RETRY), pause)
 
     def _fail(self, claim: Claim, stop: StopSwitch, failure: Failure, proof: Proof | None = None) -> Ended:
         self._recorded(stop, lambda: self._lifecycle.failed(claim, failure, proof))
-        return Ended(Outcome.FAILED)
+        return Ended(AttemptOutcome.FAILED)
 
     def _recorded(self, stop: StopSwitch, step: Callable[[], T]) -> T:
         """Does the step as soon as consulta can be written to, as long as the lease may last."""
@@ -271,6 +271,8 @@ class Runner:
                     raise
 
 
-def _let_go(status: Status, pending: Outcome) -> Outcome:
+def _let_go(status: Status, pending: AttemptOutcome) -> AttemptOutcome:
     """How an attempt ended after which the job is in this state."""
-    return {Status.PAUSED: Outcome.PAUSED, Status.CANCELLED: Outcome.CANCELLED}.get(status, pending)
+    return {Status.PAUSED: AttemptOutcome.PAUSED, Status.CANCELLED: AttemptOutcome.CANCELLED}.get(
+        status, pending
+    )

@@ -11,21 +11,21 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from bot.jobs.snapshot import JobSnapshot
-from bot.jobs.store import JobStore
+from bot.jobs.snapshot import JobView
+from bot.jobs.store import JobRepository
 
 #: How long a picture that hangs is waited for when the attempt is over.
 LEAVE_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
-Show = Callable[[JobSnapshot], None]
+Show = Callable[[JobView], None]
 
 
 class Ticker:
     """Alive for one attempt: reads the job's row and hands it to ``show``."""
 
-    def __init__(self, store: JobStore, job_id: int, show: Show, *, every_seconds: float) -> None:
+    def __init__(self, store: JobRepository, job_id: int, show: Show, *, every_seconds: float) -> None:
         self._store = store
         self._job_id = job_id
         self._show = show

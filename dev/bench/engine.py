@@ -18,7 +18,7 @@ from bot.jobs.ledger import Ledger
 from bot.jobs.statuses import Phase
 from bot.jobs.store import Request, Requester
 from bot.services import Databases
-from bot.work.runner import Outcome
+from bot.work.runner import AttemptOutcome
 from bot.work.stopping import StopSwitch
 from copier import Copy, CopySpec, Limits
 from dev.memory import peak_kb
@@ -52,7 +52,7 @@ def proven(parts: Databases, job_id: int) -> Extra:
     """With everything on: count, chunks, ledger, fencing, digests of both sides."""
     ended = parts.runner.run(job_id, StopSwitch())
     job = parts.store.snapshot(job_id)
-    if ended.outcome is not Outcome.COMPLETED or job is None:
+    if ended.outcome is not AttemptOutcome.COMPLETED or job is None:
         raise SystemExit(f"the copy ended as {ended.outcome}: {job and job.error_message}")
     return {"rows": job.copied, "plan_seconds": job.seconds_of(Phase.COUNTING)}
 

@@ -67,7 +67,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class RowCounts:
     """The liquidation of a run, and another one whose rows come and go between the two."""
 
     liquidation: int
@@ -81,7 +81,7 @@ class Numbers:
         return self.liquidation * SPAN
 
 
-def seed(prod: psycopg.Connection, consulta: psycopg.Connection, numbers: Numbers, shape: Shape) -> None:
+def seed(prod: psycopg.Connection, consulta: psycopg.Connection, numbers: RowCounts, shape: Shape) -> None:
     """Both sides as they are when somebody asks for the copy."""
     for side in (prod, consulta):
         side.execute(EMPTY)
@@ -168,7 +168,7 @@ class Writer:
     """Somebody who works in prod all the while: rows come, change, go, and move between liquidations."""
 
     url: Callable[[], str]
-    numbers: Numbers
+    numbers: RowCounts
     shape: Shape
     rng: random.Random
     written: list[Written] = field(default_factory=list)

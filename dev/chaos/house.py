@@ -329,7 +329,7 @@ class House(Stack):
             process.wait_ready()
         self.api.wait_connected(30.0, self.profile.bots)
 
-    def fresh(self, numbers: data.Numbers, shape: data.Shape) -> None:
+    def fresh(self, numbers: data.RowCounts, shape: data.Shape) -> None:
         """No job alive, nothing to tell, the data of this run on both sides."""
         self.all_up()
         self.ask(

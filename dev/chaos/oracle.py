@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy import create_engine
 
 from bot.i18n import translator
-from bot.jobs.store import JobStore
+from bot.jobs.store import JobRepository
 from bot.messages.card import card
 from dev.chaos.data import CANARY, PASSWORD, Lines, Truth, lines, liquidation_of
 from dev.chaos.house import Row, until
@@ -237,7 +237,7 @@ def _deleted_after_all(run: Run) -> bool:
 def _card(run: Run, message: Any) -> Iterator[str]:
     engine = create_engine(run.house.consulta_url.replace("postgresql:", "postgresql+psycopg:"))
     try:
-        snapshot = JobStore(engine).snapshot(run.job["id"])
+        snapshot = JobRepository(engine).snapshot(run.job["id"])
         assert snapshot is not None
         wanted = card(snapshot, translator("es"))
     finally:

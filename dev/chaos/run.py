@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from dev.chaos.data import Lines, Numbers, Truth, Writer, lines, truth_at
+from dev.chaos.data import Lines, RowCounts, Truth, Writer, lines, truth_at
 from dev.chaos.draw import Plan
 from dev.chaos.faults import KINDS, Fault, Timers
 from dev.chaos.figures import measured, told
@@ -84,7 +84,7 @@ class Run:
     def __init__(self, house: House, plan: Plan, number: int) -> None:
         self.house = house
         self.plan = plan
-        self.numbers = Numbers(10 * number + 1)
+        self.numbers = RowCounts(10 * number + 1)
         self.channel = f"C0RUN{number}"
         self.people = People(house, self.channel, self.numbers.liquidation)
         self.story = Story(plan.seed, plan)

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import create_engine
 
 from bot.i18n import Translator, translator
-from bot.jobs.store import JobStore
+from bot.jobs.store import JobRepository
 from bot.messages.card import card
 from dev.compare import compare
 from dev.load.site import CHANNELS, Site
@@ -250,13 +250,13 @@ def _part_of(message: Row) -> str:
 def _cards(site: Site, jobs: list[int]) -> dict[int, str]:
     """What each card has to say, by the row and this release's own messages."""
     engine = create_engine(site.stack.consulta_url.replace("postgresql://", "postgresql+psycopg://"))
-    store, spanish = JobStore(engine), translator("es")
+    store, spanish = JobRepository(engine), translator("es")
     try:
         return {job: text for job in jobs if (text := _card(store, job, spanish)) is not None}
     finally:
         engine.dispose()
 
 
-def _card(store: JobStore, job: int, t: Translator) -> str | None:
+def _card(store: JobRepository, job: int, t: Translator) -> str | None:
     snapshot = store.snapshot(job)
     return None if snapshot is None else plain(card(snapshot, t).blocks)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bot.i18n import Translator
-from bot.jobs.panel import Filters
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.panel import HomeFilters
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import Status
 from bot.messages import (
     answers,
@@ -45,7 +45,7 @@ def _failure(code: str) -> Sample:
     return Sample("failures", code, lambda t: answers.problem(explained(error, t)))
 
 
-def _asking(name: str, job: JobSnapshot) -> Sample:
+def _asking(name: str, job: JobView) -> Sample:
     if job.question is None:
         raise ValueError("this job asks nothing")
     question = job.question
@@ -112,15 +112,15 @@ SAMPLES = [
     Sample("ending", "nobody-to-ask", lambda t: reply(s.NOBODY_TO_ASK, t)),
     Sample("ending", "approval-expired", lambda t: reply(s.EXPIRED, t)),
     # /copy-liquidation 42
-    Sample("preview", "new", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(1_000_000, 0), 15, t)),
-    Sample("preview", "surplus", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(900, 1_000), 15, t)),
+    Sample("preview", "new", lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(1_000_000, 0), 15, t)),
+    Sample("preview", "surplus", lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(900, 1_000), 15, t)),
     Sample(
         "preview",
         "estimated-without-index",
-        lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(9_000_000, None, exact=False, advice=True), 15, t),
+        lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(9_000_000, None, exact=False, advice=True), 15, t),
     ),
     Sample(
-        "preview", "removes-everything", lambda t: preview_card(s.OFFER, s.SPEC, s.outlook(0, 1_000), 15, t)
+        "preview", "removes-everything", lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(0, 1_000), 15, t)
     ),
     Sample(
         "preview",
@@ -131,7 +131,7 @@ SAMPLES = [
         "preview",
         "asked-again",
         lambda t: preview_card(
-            s.OFFER, s.SPEC, s.outlook(1_200_000, 9), 15, t, notice=answers.asked_anew(t, moved=True)
+            s.OFFER, s.SPEC, s.proposal(1_200_000, 9), 15, t, notice=answers.asked_anew(t, moved=True)
         ),
     ),
     Sample(
@@ -230,31 +230,37 @@ SAMPLES = [
     Sample("verify", "rows-without-a-key", lambda t: verdict.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verdict.interrupted(42, t)),
     # App Home
-    Sample("home", "nothing-yet", lambda t: home.home(s.panel(latest=False), {}, frozenset(), t)),
+    Sample("home", "nothing-yet", lambda t: home.home(s.home_publisher(latest=False), {}, frozenset(), t)),
     Sample(
         "home",
         "busy-and-frozen",
-        lambda t: home.home(s.panel(s.COPYING, s.BEHIND, s.APPROVAL, frozen=True), s.LINKS, frozenset(), t),
+        lambda t: home.home(
+            s.home_publisher(s.COPYING, s.BEHIND, s.APPROVAL, frozen=True), s.LINKS, frozenset(), t
+        ),
     ),
     Sample(
         "home",
         "filtered",
-        lambda t: home.home(s.panel(filters=Filters(Status.FAILED, "U0BOB")), s.LINKS, frozenset(), t),
+        lambda t: home.home(
+            s.home_publisher(filters=HomeFilters(Status.FAILED, "U0BOB")), s.LINKS, frozenset(), t
+        ),
     ),
     Sample(
         "home",
         "not-ours-to-approve",
-        lambda t: home.home(s.panel(s.APPROVAL_BY_GROUP), s.LINKS, frozenset({"items"}), t),
+        lambda t: home.home(s.home_publisher(s.APPROVAL_BY_GROUP), s.LINKS, frozenset({"items"}), t),
     ),
     Sample(
         "home",
         "asked-again",
-        lambda t: home.home(s.panel(s.ASKS_MOVED, s.ASKS_APPROVAL), s.LINKS, frozenset(), t),
+        lambda t: home.home(s.home_publisher(s.ASKS_MOVED, s.ASKS_APPROVAL), s.LINKS, frozenset(), t),
     ),
     Sample(
         "home",
         "nobody-works",
-        lambda t: home.home(replace(s.panel(s.NOBODY_WORKS), no_worker=s.NO_WORKER), s.LINKS, frozenset(), t),
+        lambda t: home.home(
+            replace(s.home_publisher(s.NOBODY_WORKS), no_worker=s.NO_WORKER), s.LINKS, frozenset(), t
+        ),
     ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
     Sample("home", "cannot-check", lambda t: home.cannot_check("internal_error", t)),
@@ -277,14 +283,14 @@ SAMPLES = [
         "modal",
         "preview",
         lambda t: chooser.look(
-            preview_card(s.OFFER, s.SPEC, s.outlook(1_000_000, 0), 15, t), Carried("C0PAYROLL"), t
+            preview_card(s.OFFER, s.SPEC, s.proposal(1_000_000, 0), 15, t), Carried("C0PAYROLL"), t
         ),
     ),
     Sample(
         "modal",
         "preview-removes-everything",
         lambda t: chooser.look(
-            preview_card(s.OFFER, s.SPEC, s.outlook(0, 9), 15, t), Carried("C0PAYROLL"), t
+            preview_card(s.OFFER, s.SPEC, s.proposal(0, 9), 15, t), Carried("C0PAYROLL"), t
         ),
     ),
     Sample("modal", "not-shown", chooser.not_shown),

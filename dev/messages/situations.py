@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.jobs.panel import Filters, PanelSnapshot
-from bot.jobs.snapshot import Freeze, JobSnapshot, Moved, NoWorker, Person
+from bot.jobs.panel import HomeFilters, HomeView
+from bot.jobs.snapshot import Freeze, JobView, Moved, NoWorker, Person
 from bot.jobs.statuses import Approval, Phase, Status, Wish
-from bot.jobs.terms import Question, Reason, Terms
+from bot.jobs.terms import AgreedCounts, Question, Reason
 from bot.jobs.timeline import Happening, SlowChunk, Timeline
-from bot.messages.outlook import Outlook
+from bot.messages.outlook import Proposal
 from bot.messages.preview import Offer
-from bot.messages.verdict import Verdict
+from bot.messages.verdict import VerificationResult
 from copier import Advice, Comparison, CopySpec, Count, Counted, Digest, Entry, Preview, Proof, TableName
 from copier.keyset import KeyRange
 
@@ -27,7 +27,7 @@ def ago(seconds: float) -> datetime:
 
 
 #: Liquidation 42 in the middle of its copy. Everything else is told by what differs.
-COPYING = JobSnapshot(
+COPYING = JobView(
     id=17,
     copy_name="items",
     source_table="public.liquidation_items",
@@ -75,7 +75,7 @@ COPYING = JobSnapshot(
 )
 
 
-def job(**differs: Any) -> JobSnapshot:
+def job(**differs: Any) -> JobView:
     """The job above but for these fields."""
     return replace(COPYING, **differs)
 
@@ -147,15 +147,15 @@ APPROVAL = replace(
     label=None,
     approval=Approval.WAITING,
     approval_until=NOW + timedelta(minutes=30),
-    terms=Terms(1_250_000, 0, removal_confirmed=False),
+    terms=AgreedCounts(1_250_000, 0, removal_confirmed=False),
 )
 APPROVAL_BY_GROUP = replace(APPROVAL, approvers=("<!subteam^S0ADMINS>", "<@U0BOB>"))
 APPROVED = replace(COPYING, approval=Approval.APPROVED, approval_by=BOB, approval_at=ago(300))
-APPROVAL_OF_REMOVAL = replace(APPROVAL, terms=Terms(0, 300, removal_confirmed=True))
-APPROVAL_UNKNOWN = replace(APPROVAL, terms=Terms(9_000_000, None, removal_confirmed=False))
+APPROVAL_OF_REMOVAL = replace(APPROVAL, terms=AgreedCounts(0, 300, removal_confirmed=True))
+APPROVAL_UNKNOWN = replace(APPROVAL, terms=AgreedCounts(9_000_000, None, removal_confirmed=False))
 
 
-def asking(reason: Reason, in_prod: int, in_consulta: int, *shown: int | None, **differs: Any) -> JobSnapshot:
+def asking(reason: Reason, in_prod: int, in_consulta: int, *shown: int | None, **differs: Any) -> JobView:
     """Liquidation 42 after a worker has found these rows where others had been shown."""
     question = Question(reason, in_prod, in_consulta, *shown)
     return replace(QUEUED, id=21, attempt=1, question=question, **differs)
@@ -238,24 +238,24 @@ def seen(prod: int | None, consulta: int | None, *, exact: bool = True, advice: 
     return Preview(True, LABEL, Count(prod, exact), Count(consulta, exact), advices)
 
 
-def outlook(prod: int | None, consulta: int | None, *, exact: bool = True, advice: bool = False) -> Outlook:
+def proposal(prod: int | None, consulta: int | None, *, exact: bool = True, advice: bool = False) -> Proposal:
     """The same, with nothing known of earlier copies."""
-    return Outlook(seen(prod, consulta, exact=exact, advice=advice))
+    return Proposal(seen(prod, consulta, exact=exact, advice=advice))
 
 
-def outlook_of_rows_that_move() -> Outlook:
+def outlook_of_rows_that_move() -> Proposal:
     """Rows of other liquidations are taken, and a trigger of consulta fires on each row."""
-    return Outlook(
+    return Proposal(
         replace(seen(1_000, 900), taken=Count(12, exact=True), triggers=("stamp on public.items",))
     )
 
 
-def pointing(*columns: str) -> Outlook:
+def pointing(*columns: str) -> Proposal:
     """Both sides of a table whose columns of these names point to large objects."""
-    return Outlook(replace(seen(900, 900), large_object_columns=columns))
+    return Proposal(replace(seen(900, 900), large_object_columns=columns))
 
 
-def verdict(differing: int) -> Verdict:
+def verdict(differing: int) -> VerificationResult:
     """A comparison of twenty parts, of which so many differ: the first by values, the rest by rows."""
     parts = [
         Comparison(
@@ -271,16 +271,16 @@ def verdict(differing: int) -> Verdict:
             for sides in zip(*((e.source, e.target) for e in parts), strict=True)
         )
     )
-    return Verdict(42, "items", Proof.of(parts, counted), len(parts), ago(6), 12.4)
+    return VerificationResult(42, "items", Proof.of(parts, counted), len(parts), ago(6), 12.4)
 
 
-def empty_verdict(known: bool | None) -> Verdict:
+def empty_verdict(known: bool | None) -> VerificationResult:
     """A comparison of a liquidation of which neither side has rows; ``known`` to the catalogue."""
     nothing = Comparison(KeyRange(1, None, None, rows=0), Digest(0, 0), Digest(0, 0))
-    return Verdict(7777, "items", Proof.of([nothing], Counted(0, 0)), 1, ago(6), 0.2, known=known)
+    return VerificationResult(7777, "items", Proof.of([nothing], Counted(0, 0)), 1, ago(6), 0.2, known=known)
 
 
-def hidden_verdict() -> Verdict:
+def hidden_verdict() -> VerificationResult:
     """A comparison whose ranges agree, but consulta has rows in none of them."""
     found = verdict(0)
     proof = replace(found.proof, counted=replace(found.proof.counted, target=found.proof.target.rows + 3))
@@ -294,14 +294,14 @@ ENTRIES = [
 ]
 
 
-def panel(
-    *live: JobSnapshot, latest: bool = True, filters: Filters | None = None, frozen: bool = False
-) -> PanelSnapshot:
+def home_publisher(
+    *live: JobView, latest: bool = True, filters: HomeFilters | None = None, frozen: bool = False
+) -> HomeView:
     """App Home of Bob."""
-    return PanelSnapshot(
+    return HomeView(
         reader_id="U0BOB",
         live=live,
         latest=tuple(LATEST) if latest else (),
-        filters=filters or Filters(),
+        filters=filters or HomeFilters(),
         freeze=FREEZE if frozen else None,
     )

@@ -12,7 +12,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.ledger import Ledger
 from bot.jobs.store import Requester
 from bot.jobs.terms import Question, Reason
-from bot.permissions import Permissions
+from bot.permissions import Access
 from bot.slack import client
 from bot.work.admission import JUST_PRESSED, Admission
 from dev.slack.client import LocalSlack
@@ -26,7 +26,7 @@ def admission(slack: LocalSlack, jobs: Jobs, clock: Clock | None = None, **own: 
     copies = (CopySection(name="items", source_table=TABLE, target_table=TABLE, **own),)
     section = SlackSection(admin_groups=("S0ADMINS",))
     web = client(slack.bot_token, slack.api_url)
-    asked = Permissions(web, section, copies, clock=clock or Clock())
+    asked = Access(web, section, copies, clock=clock or Clock())
     return Admission(jobs.store, asked, copies)
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bot.errors import AlreadyRunning
-from bot.jobs.approvals import Approvals, Decision, Outcome
+from bot.jobs.approvals import ApprovalOutcome, Approvals, Decision
 from bot.jobs.outbox import Kind
 from bot.jobs.statuses import Approval, Status
 from bot.jobs.store import Requester
@@ -63,7 +63,7 @@ def test_it_holds_its_liquidation_so_that_nobody_asks_twice(office: Office) -> N
 def test_after_somebody_else_s_yes_it_runs_like_any_other(office: Office) -> None:
     job_id = office.asked()
     decision = office.approvals.approve(job_id, BOB)
-    assert (decision.outcome, decision.is_new) == (Outcome.DONE, True)
+    assert (decision.outcome, decision.is_new) == (ApprovalOutcome.DONE, True)
     assert office.jobs.sweep().to_enqueue == [job_id]
     claim = office.jobs.lifecycle.claim(job_id, "host:1")
     assert claim is not None
@@ -102,7 +102,7 @@ def test_a_no_cancels_it_and_is_told(office: Office) -> None:
     job_id = office.asked(channel_id="C0")
     decision = office.approvals.reject(job_id, BOB)
     assert decision.job is not None
-    assert (decision.outcome, decision.job.status) == (Outcome.DONE, Status.CANCELLED)
+    assert (decision.outcome, decision.job.status) == (ApprovalOutcome.DONE, Status.CANCELLED)
     assert decision.job.approval is Approval.REJECTED
     assert office.jobs.is_pending(job_id, Kind.ENDING)
     assert office.jobs.lifecycle.claim(job_id, "host:1") is None
@@ -113,7 +113,7 @@ def test_nobody_decides_about_a_copy_that_they_asked_for(office: Office) -> None
     job_id = office.asked()
     for decide in (office.approvals.approve, office.approvals.reject):
         for by in (ANA, Requester("T1", "U0ANA", "Ana, in another workspace of the organisation")):
-            assert decide(job_id, by).outcome is Outcome.OWN
+            assert decide(job_id, by).outcome is ApprovalOutcome.OWN
     assert office.jobs.see(job_id).waits_for_approval
     assert office.jobs.kinds(job_id) == ["requested"]
 
@@ -121,7 +121,7 @@ def test_nobody_decides_about_a_copy_that_they_asked_for(office: Office) -> None
 def test_the_same_press_twice_counts_once_and_says_the_same(office: Office) -> None:
     job_id = office.asked()
     decisions = [office.approvals.approve(job_id, BOB) for _ in range(3)]
-    assert [each.outcome for each in decisions] == [Outcome.DONE] * 3
+    assert [each.outcome for each in decisions] == [ApprovalOutcome.DONE] * 3
     assert [each.is_new for each in decisions] == [True, False, False]
     assert office.jobs.kinds(job_id).count("approved") == 1
 
@@ -140,8 +140,8 @@ def test_of_twenty_presses_at_once_one_counts_and_all_learn_what_was_decided(off
             decisions = list(pool.map(press, enumerate(people)))
         job = office.jobs.see(job_id)
         assert sum(each.is_new for each in decisions) == 1
-        assert sum(each.outcome is Outcome.DONE for each in decisions) == 1
-        assert {each.outcome for each in decisions} == {Outcome.DONE, Outcome.LATE}
+        assert sum(each.outcome is ApprovalOutcome.DONE for each in decisions) == 1
+        assert {each.outcome for each in decisions} == {ApprovalOutcome.DONE, ApprovalOutcome.LATE}
         assert {each.job.approval for each in decisions if each.job} == {job.approval}
         assert job.status is (Status.PENDING if job.approval is Approval.APPROVED else Status.CANCELLED)
         assert len(office.jobs.kinds(job_id)) == 2
@@ -151,7 +151,7 @@ def test_the_time_runs_out_in_one_sweep_of_many_and_is_told(office: Office) -> N
     job_id = office.asked(channel_id="C0")
     assert office.jobs.sweep().not_approved == []
     office.let_the_time_pass(job_id)
-    assert office.approvals.approve(job_id, BOB).outcome is Outcome.LATE
+    assert office.approvals.approve(job_id, BOB).outcome is ApprovalOutcome.LATE
     with ThreadPoolExecutor(10) as pool:
         swept = list(pool.map(lambda _: office.jobs.sweep().not_approved, range(10)))
     assert sorted(swept) == [[]] * 9 + [[job_id]]
@@ -175,6 +175,6 @@ def test_an_approval_and_the_end_of_the_time_at_one_moment_are_one_of_both(offic
 
 def test_what_needs_no_approval_can_be_neither_approved_nor_rejected(office: Office) -> None:
     for job_id in (office.jobs.create(), 987654321):
-        assert office.approvals.approve(job_id, BOB).outcome is Outcome.UNKNOWN
-        assert office.approvals.reject(job_id, CARLA).outcome is Outcome.UNKNOWN
+        assert office.approvals.approve(job_id, BOB).outcome is ApprovalOutcome.UNKNOWN
+        assert office.approvals.reject(job_id, CARLA).outcome is ApprovalOutcome.UNKNOWN
     assert office.jobs.see(office.jobs.create(7)).approvers == ()

@@ -1,4 +1,4 @@
-"""Cards and endings: what the announcer and the courier say to a local Slack that answers as Slack does."""
+"""Cards and endings: what the card publisher and the outbox relay say to a local Slack that answers as Slack does."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def test_the_whole_life_of_a_card(desk: Desk) -> None:
     desk.jobs.lifecycle.planned(claim, PLAN)
     with desk.jobs.engine.begin() as connection:
         Ledger(desk.jobs.lifecycle, claim).record(connection, CHUNK)
-    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert ES.percent(5 / 8) in desk.messages()[0].plain
     desk.jobs.lifecycle.failed(claim, LOST)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     [final] = desk.messages()
     assert (final.ts, final.pinned) == (card.ts, False)
     [reply] = desk.replies(card.ts)
     assert "<@U0ANA>" in reply.text
-    link = desk.announcer.link(desk.jobs.see(claim.job_id))
+    link = desk.card_publisher.link(desk.jobs.see(claim.job_id))
     assert link is not None
     assert card.ts.replace(".", "") in link
 
@@ -55,14 +55,14 @@ def test_the_whole_life_of_a_card(desk: Desk) -> None:
 def test_a_card_that_says_the_same_is_not_edited(desk: Desk) -> None:
     claim = desk.running()
     for _ in range(3):
-        desk.announcer.progress(desk.jobs.see(claim.job_id))
+        desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 1
 
 
 def test_without_room_for_an_edit_there_is_none(desk: Desk) -> None:
     claim = desk.running()
     desk.edits_allowed = False
-    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert desk.slack.calls("chat.update") == []
 
 
@@ -70,7 +70,7 @@ def test_a_press_is_shown_even_where_progress_has_no_room(desk: Desk) -> None:
     claim = desk.running()
     desk.edits_allowed = False
     desk.jobs.control.pause(claim.job_id, BOB)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     assert ES("pausing") in desk.messages()[0].text
     assert len(desk.slack.calls("pins.add")) == 1
 
@@ -79,7 +79,7 @@ def test_the_end_of_an_attempt_that_was_retried_meanwhile_is_not_told_as_another
     claim = desk.running()
     desk.slack.revoke_token()
     desk.jobs.lifecycle.failed(claim, LOST)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     desk.jobs.control.retry(claim.job_id, BOB)
     desk.slack.restore_token()
     desk.deliver()
@@ -102,14 +102,14 @@ def asks_again(desk: Desk) -> Claim:
 
 def test_a_question_is_on_the_card_at_once_and_in_its_thread_for_who_has_to_answer(desk: Desk) -> None:
     claim = asks_again(desk)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     [card] = desk.messages()
     assert ES("waiting for confirmation") in card.text
     assert card.pinned
     [reply] = desk.replies(card.ts)
     assert reply.plain.startswith("❓ <@U0ANA>")
     desk.jobs.control.confirm(claim.job_id, ANA, MOVED.numbers)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     assert ES("waiting for confirmation") not in desk.messages()[0].text
     assert len(desk.replies(card.ts)) == 1
 
@@ -127,7 +127,7 @@ def test_a_question_whose_answer_was_lost_is_posted_once(desk: Desk, trouble: di
 def test_a_question_that_was_answered_before_slack_took_it_is_not_posted(desk: Desk) -> None:
     claim = asks_again(desk)
     desk.slack.revoke_token()
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     desk.jobs.control.confirm(claim.job_id, ANA, MOVED.numbers)
     desk.slack.restore_token()
     desk.deliver()
@@ -139,12 +139,12 @@ def test_a_question_that_was_answered_before_slack_took_it_is_not_posted(desk: D
 def test_after_a_429_progress_is_dropped_for_as_long_as_slack_asks(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.fault("chat.update", status=429, retry_after=30)
-    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     desk.jobs.lifecycle.planned(claim, PLAN)
-    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 1
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     assert ES("cancelled") in desk.messages()[0].text
 
 
@@ -154,7 +154,7 @@ def test_progress_that_can_t_be_shown_is_not_tried_again_and_again(desk: Desk, e
     desk.slack.fault("chat.update", error=error, times=None)
     for step in (desk.jobs.lifecycle.verifying, desk.jobs.lifecycle.renew):
         step(claim)
-        desk.announcer.progress(desk.jobs.see(claim.job_id))
+        desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     # Blocks that a workspace doesn't take are tried without them, once.
     assert len(desk.slack.calls("chat.update")) == (2 if error == "invalid_blocks" else 1)
 
@@ -178,7 +178,7 @@ def test_a_call_whose_fate_is_unknown_is_made_up_for_once(
             claim = desk.running()
         else:
             desk.jobs.lifecycle.cancelled(claim)
-            desk.courier.deliver_due()
+            desk.outbox_relay.deliver_due()
         desk.deliver()
         desk.look_after_lost_calls()
         desk.slack.clear_faults()
@@ -192,7 +192,7 @@ def test_a_post_whose_answer_is_lost_in_a_channel_without_the_bot_is_there_once(
     desk.slack.kick_bot(CHANNEL)
     desk.slack.fault("chat.postMessage", accept_then_drop=True)
     claim = desk.jobs.claimed(channel_id=CHANNEL)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     desk.deliver()
     [card] = desk.messages()
     job = desk.jobs.see(claim.job_id)
@@ -203,8 +203,8 @@ def test_a_deleted_card_is_posted_anew_and_pinned_by_the_next_progress(desk: Des
     claim = desk.running()
     [card] = desk.messages()
     desk.slack.delete_message(CHANNEL, card.ts)
-    desk.announcer.progress(desk.jobs.see(claim.job_id))
-    desk.courier.deliver_due()
+    desk.card_publisher.progress(desk.jobs.see(claim.job_id))
+    desk.outbox_relay.deliver_due()
     [again] = desk.messages()
     assert again.ts != card.ts
     assert again.pinned
@@ -217,15 +217,15 @@ def test_a_deleted_card_that_several_notice_at_once_is_posted_anew_once(desk: De
     other = Desk(desk.slack, desk.jobs)
     for number in range(1, 6):
         claim = desk.jobs.claimed(liquidation=number, channel_id=CHANNEL)
-        desk.courier.deliver_due()
+        desk.outbox_relay.deliver_due()
         seen = desk.jobs.see(claim.job_id)
         assert seen.message_ts is not None
         desk.slack.delete_message(CHANNEL, seen.message_ts)
         desk.jobs.control.pause(claim.job_id, BOB)
         with ThreadPoolExecutor(4) as pool:
-            pool.map(lambda each, seen=seen: each.announcer.progress(seen), [desk, other])
-            pool.map(lambda each: each.courier.deliver_due(), [desk, other])
-        desk.courier.deliver_due()
+            pool.map(lambda each, seen=seen: each.card_publisher.progress(seen), [desk, other])
+            pool.map(lambda each: each.outbox_relay.deliver_due(), [desk, other])
+        desk.outbox_relay.deliver_due()
         card = desk.messages()[-1]
         assert (card.ts, card.pinned) == (desk.jobs.see(claim.job_id).message_ts, True)
         assert len(desk.messages()) == number
@@ -251,7 +251,7 @@ def test_when_the_channel_is_lost_the_requester_is_told_in_person(desk: Desk, fa
     claim = desk.running(channel)
     getattr(desk.slack, fate)(channel)
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     [card] = desk.messages("D0ANA")
     assert ES("cancelled") in card.text
     [reply] = desk.replies(card.ts, "D0ANA")
@@ -275,7 +275,7 @@ def test_while_the_token_is_revoked_messages_wait_in_their_order(desk: Desk) -> 
 def test_a_workspace_that_does_not_know_a_block_reads_the_words(desk: Desk) -> None:
     claim = desk.jobs.claimed(channel_id=CHANNEL)
     desk.slack.fault("chat.postMessage", error="invalid_blocks")
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     [card] = desk.messages()
     assert "42" in card.text
     assert desk.jobs.see(claim.job_id).channel_id == CHANNEL
@@ -286,10 +286,10 @@ def test_two_couriers_at_once_post_each_message_once(slack: LocalSlack, jobs: Jo
     desks = [Desk(slack, jobs), Desk(slack, jobs)]
     ids = [jobs.create(number, channel_id=CHANNEL) for number in range(1, 16)]
     for desk in desks:
-        desk.courier.start()
+        desk.outbox_relay.start()
     slack.wait_for(lambda: len(desks[0].messages()) >= len(ids))
     for desk in desks:
-        desk.courier.stop()
+        desk.outbox_relay.stop()
     posted = [(message.metadata or {})["event_payload"]["job"] for message in desks[0].messages()]
     assert sorted(posted, key=int) == [str(job_id) for job_id in ids]
     assert len(slack.pins(CHANNEL)) == len(ids)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot.announcer import Announcer
+from bot.announcer import CardPublisher
 from bot.charts import Charts
-from bot.courier import Courier
+from bot.courier import OutboxRelay
 from bot.i18n import translator
 from bot.jobs.ledger import Ledger
 from bot.jobs.lifecycle import Claim
@@ -25,15 +25,15 @@ STEPS = ["files.getUploadURLExternal", "upload", "files.completeUploadExternal"]
 
 
 class Post:
-    """A courier, and the thread that it writes in."""
+    """A outbox relay, and the thread that it writes in."""
 
     def __init__(self, slack: LocalSlack, jobs: Jobs) -> None:
         web = client(slack.bot_token, slack.api_url)
-        announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: True)
+        card_publisher = CardPublisher(web, jobs.store, jobs.cards, ES, lambda: True)
         self._jobs = jobs
         self._slack = slack
-        self.courier = Courier(
-            jobs.outbox, jobs.store, jobs.cards, announcer, Charts(web, Throughput(jobs.engine), ES)
+        self.outbox_relay = OutboxRelay(
+            jobs.outbox, jobs.store, jobs.cards, card_publisher, Charts(web, Throughput(jobs.engine), ES)
         )
 
     def copied(self, seconds: float = CHART_SECONDS + 60, channel: str = CHANNEL) -> Claim:
@@ -53,7 +53,7 @@ class Post:
         """What waits for its next try is due now."""
         for _ in range(times):
             self._jobs.run("UPDATE traspaso.outbox SET next_try_at = now()")
-            self.courier.deliver_due()
+            self.outbox_relay.deliver_due()
 
     @property
     def card(self) -> Message:
@@ -152,7 +152,7 @@ def test_what_comes_after_a_chart_doesn_t_wait_for_it(post: Post, slack: LocalSl
     post.deliver()
     assert not post.card.pinned
     jobs.control.retry(claim.job_id, BOB)
-    post.courier.deliver_due()
+    post.outbox_relay.deliver_due()
     assert post.card.pinned
     # The job goes on: the chart of what is over isn't put under it any more.
     post.deliver()

@@ -286,7 +286,7 @@ def test_a_press_that_comes_while_a_courier_has_the_last_one_in_hand_is_told_too
     in_hand = jobs.outbox.take()
     assert in_hand is not None
     press(jobs, "resume", claim.job_id)
-    assert jobs.outbox.take() is None  # one courier at a time
+    assert jobs.outbox.take() is None  # one outbox relay at a time
     jobs.outbox.done(in_hand)
     assert jobs.tell_all() == [Kind.UPDATE]
     assert jobs.tell_all() == []

@@ -25,7 +25,7 @@ def test_an_outage_that_ends_in_a_post_without_an_answer_leaves_one_reply(desk: 
     claim = desk.running()
     desk.slack.fault("chat.postMessage", error="invalid_auth")
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     desk.jobs.run("UPDATE traspaso.outbox SET failing_since = failing_since - interval '20 s'")
     desk.slack.fault("chat.postMessage", accept_then_drop=True)
     for _ in range(3):
@@ -38,7 +38,7 @@ def test_a_look_for_what_may_have_arrived_keeps_the_claim(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.fault("chat.postMessage", error="fatal_error")
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     held: list[int] = []
 
     def hold() -> None:
@@ -47,7 +47,7 @@ def test_a_look_for_what_may_have_arrived_keeps_the_claim(desk: Desk) -> None:
             raise ClaimLost
 
     with pytest.raises(ClaimLost):
-        desk.announcer.finish(desk.jobs.see(claim.job_id), hold, look_first=True)
+        desk.card_publisher.finish(desk.jobs.see(claim.job_id), hold, look_first=True)
     assert held[0] < held[1]  # asked before each call, and not before the post only
     assert len(desk.endings(claim.job_id)) == 0
 
@@ -55,7 +55,7 @@ def test_a_look_for_what_may_have_arrived_keeps_the_claim(desk: Desk) -> None:
 def test_a_pin_that_was_taken_unheard_is_taken_off_though_slack_refused_the_next_one(desk: Desk) -> None:
     desk.slack.fault("pins.add", accept_then_drop=True)
     claim = desk.jobs.claimed(channel_id=CHANNEL)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     desk.slack.fault("pins.add", status=429, retry_after=5)
     desk.deliver()
     desk.jobs.lifecycle.cancelled(claim)
@@ -72,7 +72,7 @@ def test_a_clock_that_is_set_back_repeats_no_edit_without_end(desk: Desk) -> Non
         "next_try_at = next_try_at + interval '1 h' WHERE kind = 'refresh'"
     )
     for _ in range(3):
-        desk.courier.deliver_due()
+        desk.outbox_relay.deliver_due()
     assert len(desk.slack.calls("chat.update")) == 1
     assert desk.jobs.is_pending(claim.job_id, Kind.REFRESH)
 
@@ -108,16 +108,16 @@ def test_what_the_release_before_holds_and_can_t_deliver_holds_no_ending_back(de
     assert desk.jobs.cards.edit_begins(desk.jobs.see(claim.job_id))
     desk.jobs.run("UPDATE traspaso.outbox SET claimed_until = now() + interval '90 s' WHERE kind = 'refresh'")
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     assert len(desk.endings(claim.job_id)) == 1
 
 
 def test_what_the_release_before_may_have_posted_is_looked_for(desk: Desk) -> None:
     claim = desk.running()
     desk.jobs.lifecycle.cancelled(claim)
-    desk.announcer.finish(desk.jobs.see(claim.job_id), lambda: None, look_first=False)
+    desk.card_publisher.finish(desk.jobs.see(claim.job_id), lambda: None, look_first=False)
     desk.jobs.run("UPDATE traspaso.outbox SET tries = 1, last_error = 'TimeoutError' WHERE kind = 'ending'")
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     assert len(desk.endings(claim.job_id)) == 1
 
 
@@ -138,7 +138,7 @@ def test_a_press_that_the_ending_doesn_t_show_is_told_by_itself(desk: Desk) -> N
     claim = desk.running()
     desk.slack.fault("chat.postMessage", error="fatal_error")
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     with desk.jobs.engine.begin() as connection:
         tell(connection, Kind.UPDATE, CopyJob.id == claim.job_id)
     edits = len(desk.slack.calls("chat.update"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.jobs.history import RUNS, History
-from bot.jobs.panel import Filters
+from bot.jobs.history import RUNS, JobHistory
+from bot.jobs.panel import HomeFilters
 from bot.jobs.statuses import Status
 from bot.jobs.store import Requester
 from tests.tracking import Jobs
@@ -14,8 +14,8 @@ BOB = Requester("T0", "U0BOB", "Bob", "en-US")
 
 
 @pytest.fixture
-def history(jobs: Jobs) -> History:
-    return History(jobs.engine)
+def history(jobs: Jobs) -> JobHistory:
+    return JobHistory(jobs.engine)
 
 
 def ended(jobs: Jobs, liquidation: int, *, rows: int = 100, seconds: float = 10, **values: object) -> int:
@@ -38,7 +38,7 @@ def ended(jobs: Jobs, liquidation: int, *, rows: int = 100, seconds: float = 10,
     return job_id
 
 
-def test_the_history_of_a_liquidation_is_complete_and_newest_first(jobs: Jobs, history: History) -> None:
+def test_the_history_of_a_liquidation_is_complete_and_newest_first(jobs: Jobs, history: JobHistory) -> None:
     first, second = ended(jobs, 42), ended(jobs, 42, status="failed")
     ended(jobs, 43)
     live = jobs.create(42)
@@ -47,21 +47,21 @@ def test_the_history_of_a_liquidation_is_complete_and_newest_first(jobs: Jobs, h
     assert history.of_liquidation(44) == []
 
 
-def test_a_person_finds_the_jobs_they_asked_for(jobs: Jobs, history: History) -> None:
+def test_a_person_finds_the_jobs_they_asked_for(jobs: Jobs, history: JobHistory) -> None:
     jobs.create(42)
     own = jobs.create(43, requester=BOB)
     assert [job.id for job in history.of_user("U0BOB")] == [own]
 
 
-def test_filters_leave_out_what_does_not_fit(jobs: Jobs, history: History) -> None:
+def test_filters_leave_out_what_does_not_fit(jobs: Jobs, history: JobHistory) -> None:
     done, failed, live = ended(jobs, 1), ended(jobs, 2, status="failed"), jobs.create(3)
     assert [job.id for job in history.page()] == [live, failed, done]
-    assert [job.id for job in history.page(Filters(ended=True))] == [failed, done]
-    assert [job.id for job in history.page(Filters(status=Status.FAILED))] == [failed]
-    assert history.page(Filters(status=Status.FAILED, user_id="U0BOB")) == []
+    assert [job.id for job in history.page(HomeFilters(ended=True))] == [failed, done]
+    assert [job.id for job in history.page(HomeFilters(status=Status.FAILED))] == [failed]
+    assert history.page(HomeFilters(status=Status.FAILED, user_id="U0BOB")) == []
 
 
-def test_the_last_proven_copy_is_of_that_table_and_liquidation(jobs: Jobs, history: History) -> None:
+def test_the_last_proven_copy_is_of_that_table_and_liquidation(jobs: Jobs, history: JobHistory) -> None:
     assert history.last_completed("public.items", 42) is None
     ended(jobs, 42)
     newest = ended(jobs, 42)
@@ -73,7 +73,7 @@ def test_the_last_proven_copy_is_of_that_table_and_liquidation(jobs: Jobs, histo
     assert history.last_completed("public.notes", 42) is None
 
 
-def test_the_expected_time_follows_the_median_of_the_last_runs(jobs: Jobs, history: History) -> None:
+def test_the_expected_time_follows_the_median_of_the_last_runs(jobs: Jobs, history: JobHistory) -> None:
     assert history.expected_seconds("items", 1000) is None
     for _ in range(3):
         ended(jobs, 1, rows=1_000_000, seconds=1)  # long ago: beyond the last runs
@@ -84,7 +84,7 @@ def test_the_expected_time_follows_the_median_of_the_last_runs(jobs: Jobs, histo
     assert history.expected_seconds("notes", 1000) is None
 
 
-def test_runs_that_wrote_nothing_say_nothing_about_the_time(jobs: Jobs, history: History) -> None:
+def test_runs_that_wrote_nothing_say_nothing_about_the_time(jobs: Jobs, history: JobHistory) -> None:
     ended(jobs, 1, inserted_records=0, updated_records=0)
     ended(jobs, 1, status="failed")
     assert history.expected_seconds("items", 1000) is None

@@ -46,11 +46,11 @@ def test_whatever_a_channel_answers_for_ever_the_requester_reads_one_end(
         if of_what == "a card":
             desk.slack.fault(method, error=error, times=None, match=HERE)
         claim = desk.jobs.claimed(liquidation=number, channel_id=CHANNEL)
-        desk.courier.deliver_due()
+        desk.outbox_relay.deliver_due()
         if of_what == "a reply":
             desk.slack.fault(method, error=error, times=None, match=HERE)
         desk.jobs.lifecycle.cancelled(claim)
-        desk.courier.deliver_due()
+        desk.outbox_relay.deliver_due()
         desk.deliver()
         endings = [ending.text for ending in desk.endings(claim.job_id)]
         if len(endings) != 1 or desk.jobs.is_pending(claim.job_id, Kind.ENDING):
@@ -67,7 +67,7 @@ def test_a_channel_that_never_stops_stumbling_hides_no_end(
 ) -> None:
     desk.slack.fault(method, times=None, match=HERE, **trouble)  # type: ignore[arg-type]
     claim = desk.jobs.claimed(channel_id=CHANNEL)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     desk.jobs.lifecycle.cancelled(claim)
     for _ in range(3):
         desk.jobs.run("UPDATE traspaso.outbox SET failing_since = failing_since - interval '121 s'")
@@ -84,9 +84,9 @@ def test_the_direct_message_takes_over_within_half_a_minute(
     slack.fault("chat.postMessage", error=error, times=None, match=HERE)
     began = time.monotonic()
     jobs.lifecycle.cancelled(claim)
-    desk.courier.start()
+    desk.outbox_relay.start()
     slack.wait_for(lambda: desk.endings(claim.job_id), timeout=30)
-    desk.courier.stop()
+    desk.outbox_relay.stop()
     assert time.monotonic() - began < 30
     [card] = desk.messages("D0ANA")
     assert ES("cancelled") in card.text
@@ -127,7 +127,7 @@ def test_where_the_card_can_t_be_edited_any_more_the_reply_and_the_pin_go_their_
     claim = desk.running()
     desk.slack.fault("chat.update", error=error, times=None)
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     [card] = desk.messages()
     assert not card.pinned
     assert len(desk.replies(card.ts)) == 1
@@ -141,7 +141,7 @@ def test_a_pin_is_owed_until_slack_takes_it_off_and_holds_no_reply_back(desk: De
     [card] = desk.messages()
     desk.slack.fault("pins.remove", error=error, times=3)
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     assert len(desk.replies(card.ts)) == 1
     assert desk.messages()[0].pinned
     for _ in range(4):
@@ -152,7 +152,7 @@ def test_a_pin_is_owed_until_slack_takes_it_off_and_holds_no_reply_back(desk: De
 def test_the_reply_comes_before_the_pin_is_taken_off(desk: Desk) -> None:
     claim = desk.running()
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     [unpinned] = desk.slack.calls("pins.remove")
     reply = desk.slack.calls("chat.postMessage")[-1]
     assert reply.seq < unpinned.seq
@@ -163,9 +163,9 @@ def test_many_presses_and_one_stumble_delay_no_end(desk: Desk) -> None:
     for press in (desk.jobs.control.pause, desk.jobs.control.resume) * 4:
         press(claim.job_id, ANA)
     desk.slack.fault("chat.update", status=500)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     [card] = desk.messages()
     assert len(desk.replies(card.ts)) == 1
     assert ES("cancelled") in card.text
@@ -180,9 +180,9 @@ def test_a_progress_edit_that_slack_applies_after_the_end_is_mended_by_whoever_d
     jobs.lifecycle.planned(claim, PLAN)
     slack.fault("chat.update", applied_after=1.5, **answer)  # type: ignore[arg-type]
     edits = Desk(slack, jobs, timeout_seconds=1)
-    edits.announcer.progress(jobs.see(claim.job_id))
+    edits.card_publisher.progress(jobs.see(claim.job_id))
     jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     assert ES("cancelled") in desk.messages()[0].text
     slack.wait_for(lambda: ES("cancelled") not in desk.messages()[0].text)
     desk.look_after_lost_calls()
@@ -194,7 +194,7 @@ def test_a_progress_edit_is_not_sent_once_the_end_is_known(desk: Desk) -> None:
     claim = desk.running()
     seen = desk.jobs.see(claim.job_id)
     desk.jobs.lifecycle.cancelled(claim)
-    desk.announcer.progress(seen)
+    desk.card_publisher.progress(seen)
     assert desk.slack.calls("chat.update") == []
 
 
@@ -206,17 +206,17 @@ def test_a_progress_edit_that_was_under_way_while_somebody_pressed_is_followed_b
     edit = desk.jobs.cards.edit_begins(seen)
     assert edit is not None
     desk.jobs.control.pause(claim.job_id, ANA)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     edits = len(desk.slack.calls("chat.update"))
     desk.jobs.cards.edit_answered(edit)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     assert len(desk.slack.calls("chat.update")) == edits + 1
 
 
 def test_an_edit_that_was_answered_leaves_nothing_to_do(desk: Desk) -> None:
     claim = desk.running()
     desk.jobs.lifecycle.planned(claim, PLAN)
-    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 1
     assert not desk.jobs.is_pending(claim.job_id, Kind.REFRESH)
 
@@ -224,9 +224,9 @@ def test_an_edit_that_was_answered_leaves_nothing_to_do(desk: Desk) -> None:
 def test_a_lost_edit_is_looked_after_though_a_later_one_was_answered(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.fault("chat.update", accept_then_drop=True)
-    desk.announcer.progress(desk.jobs.see(claim.job_id))
+    desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     desk.jobs.lifecycle.planned(claim, PLAN)
-    Desk(desk.slack, desk.jobs).announcer.progress(desk.jobs.see(claim.job_id))
+    Desk(desk.slack, desk.jobs).card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 2
     assert desk.jobs.is_pending(claim.job_id, Kind.REFRESH)
 
@@ -238,8 +238,8 @@ def test_a_deliverer_that_was_frozen_before_its_post_says_nothing_more(slack: Lo
     due = jobs.outbox.take()
     assert due is not None
     jobs.run("UPDATE traspaso.outbox SET claimed_until = now() - interval '1 s' WHERE claimed_until > now()")
-    other.courier.deliver_due()
-    frozen.courier.deliver(due)
+    other.outbox_relay.deliver_due()
+    frozen.outbox_relay.deliver(due)
     [card] = other.messages()
     assert len(other.replies(card.ts)) == 1
 
@@ -251,10 +251,10 @@ def test_a_post_that_arrives_after_it_was_made_again_is_taken_back(
     desk = Desk(slack, jobs, timeout_seconds=1)
     claim = desk.jobs.claimed(channel_id=CHANNEL)
     if lost == "ending":
-        desk.courier.deliver_due()
+        desk.outbox_relay.deliver_due()
         jobs.lifecycle.cancelled(claim)
     slack.fault("chat.postMessage", applied_after=1.5, hang=True)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     desk.deliver()
 
     def arrived() -> bool:
@@ -273,8 +273,8 @@ def test_a_card_that_slack_says_is_gone_comes_back_a_few_times_and_for_the_end(d
     desk.slack.fault("chat.update", error="message_not_found", times=None)
     for step in range(10):
         desk.jobs.run("UPDATE traspaso.copy_jobs SET copied_records = :n", n=step)
-        desk.announcer.progress(desk.jobs.see(claim.job_id))
-        desk.courier.deliver_due()
+        desk.card_publisher.progress(desk.jobs.see(claim.job_id))
+        desk.outbox_relay.deliver_due()
     assert len(desk.messages()) <= 6
     desk.jobs.lifecycle.cancelled(claim)
     desk.deliver()
@@ -288,9 +288,9 @@ def test_what_is_asked_for_in_a_conversation_without_the_bot_is_told_in_person(
     other = {"another person": "U0BOB", "oneself": "U0ANA"}[with_whom]
     channel = desk.slack.user("U0ANA").dm_with(other)
     claim = desk.jobs.claimed(channel_id=channel)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     [card] = desk.messages("D0ANA")
     assert card.pinned
     desk.jobs.lifecycle.cancelled(claim)
-    desk.courier.deliver_due()
+    desk.outbox_relay.deliver_due()
     assert len(desk.replies(card.ts, "D0ANA")) == 1

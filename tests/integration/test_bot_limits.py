@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from bot.jobs import limits
 from bot.jobs.control import Control
 from bot.jobs.lifecycle import Lifecycle
-from bot.jobs.store import JobStore
+from bot.jobs.store import JobRepository
 from tests.tracking import ANA, Jobs
 
 SETTINGS = """
@@ -71,6 +71,6 @@ def test_a_session_that_its_server_never_answers_is_given_up_and_the_next_one_wo
             with pytest.raises(OperationalError, match="has not answered"):
                 connection.execute(text("SELECT 1"))
             assert time.monotonic() - began < 8
-            assert JobStore(tracking).live() == []
+            assert JobRepository(tracking).live() == []
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -10,20 +10,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from bot import panel as panel_module
-from bot.announcer import Announcer
+from bot.announcer import CardPublisher
 from bot.config_file import CopySection, SlackSection
 from bot.i18n import translator
 from bot.jobs.asking import SecondPerson, ask
-from bot.jobs.board import LATEST, Board
-from bot.jobs.panel import Filters
+from bot.jobs.board import LATEST, HomeRepository
+from bot.jobs.panel import HomeFilters
 from bot.jobs.statuses import Status
 from bot.jobs.store import Requester
 from bot.jobs.terms import Question, Reason
 from bot.messages.failures import explained
 from bot.messages.terms import pressed
-from bot.panel import REFRESHES_A_MINUTE, Panel
+from bot.panel import REFRESHES_A_MINUTE, HomePublisher
 from bot.people import People
-from bot.permissions import Permissions
+from bot.permissions import Access
 from bot.slack import client
 from dev.proxy import Proxy
 from dev.slack.client import LocalSlack
@@ -35,7 +35,7 @@ BOB = Requester("T0ACME", "U0BOB", "Bob Brown", "en-US")
 
 
 @pytest.fixture
-def panel(slack: LocalSlack, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Panel:
+def home_publisher(slack: LocalSlack, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> HomePublisher:
     """Refreshed when the test says so; nobody waits between two views of theirs."""
     monkeypatch.setattr(panel_module, "PERSON_SECONDS", 0.0)
     return panel_of(slack, jobs, jobs.engine)
@@ -50,12 +50,12 @@ def consulta_line(jobs: Jobs) -> Iterator[Proxy]:
         yield proxy
 
 
-def panel_of(slack: LocalSlack, jobs: Jobs, engine: Engine) -> Panel:
+def panel_of(slack: LocalSlack, jobs: Jobs, engine: Engine) -> HomePublisher:
     web = client(slack.bot_token, slack.api_url)
-    announcer = Announcer(web, jobs.store, jobs.cards, ES, lambda: True)
+    card_publisher = CardPublisher(web, jobs.store, jobs.cards, ES, lambda: True)
     copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
-    permissions = Permissions(web, SlackSection(admin_groups=("S0ADMINS",)), [copy])
-    return Panel(web, Board(engine), announcer, permissions, People(web, "es"))
+    permissions = Access(web, SlackSection(admin_groups=("S0ADMINS",)), [copy])
+    return HomePublisher(web, HomeRepository(engine), card_publisher, permissions, People(web, "es"))
 
 
 def seen(slack: LocalSlack, user_id: str = "U0BOB") -> View:
@@ -65,14 +65,14 @@ def seen(slack: LocalSlack, user_id: str = "U0BOB") -> View:
 
 
 def test_everybody_reads_it_in_their_language_and_only_who_may_copy_sees_jobs(
-    slack: LocalSlack, panel: Panel, jobs: Jobs
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
 ) -> None:
     job_id = jobs.create(channel_id="C0PAYROLL")
     for user_id, t in (("U0ANA", ES), ("U0BOB", EN)):
-        panel.opened(user_id)
+        home_publisher.opened(user_id)
         assert t("Job {id}", id=job_id) in seen(slack, user_id).plain
         assert t("New copy") in seen(slack, user_id).plain
-    panel.opened("U0CARLA")
+    home_publisher.opened("U0CARLA")
     said = seen(slack, "U0CARLA").plain
     assert "<!subteam^S0ADMINS>" in said
     assert ES("You may not use `{command}`.", command="/copy-liquidation") in said
@@ -81,59 +81,61 @@ def test_everybody_reads_it_in_their_language_and_only_who_may_copy_sees_jobs(
 
 
 def test_it_is_published_again_when_something_has_changed_and_only_then(
-    slack: LocalSlack, panel: Panel, jobs: Jobs
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
 ) -> None:
-    panel.opened("U0BOB")
+    home_publisher.opened("U0BOB")
     assert EN("Nothing is running.") in seen(slack).plain
-    panel.refresh()
-    assert panel.refresh() == 0
+    home_publisher.refresh()
+    assert home_publisher.refresh() == 0
     claim = jobs.claimed()
-    assert panel.refresh() == 1
+    assert home_publisher.refresh() == 1
     assert EN("Counting the rows in prod") in seen(slack).plain
-    assert panel.refresh() == 0
+    assert home_publisher.refresh() == 0
     jobs.lifecycle.planned(claim, PLAN)
-    assert panel.refresh() == 1
+    assert home_publisher.refresh() == 1
     assert "0 of 8 rows" in seen(slack).plain
     jobs.run("UPDATE traspaso.copy_jobs SET lease_until = lease_until + interval '1 s'")
-    assert panel.refresh() == 0  # another row, the same view
+    assert home_publisher.refresh() == 0  # another row, the same view
 
 
 def test_a_worker_that_falls_silent_changes_it_although_no_row_does(
-    slack: LocalSlack, panel: Panel, jobs: Jobs
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
 ) -> None:
     claim = jobs.claimed()
     jobs.run("UPDATE traspaso.copy_jobs SET lease_until = clock_timestamp() + interval '1 s'")
-    panel.opened("U0BOB")
-    panel.refresh()
+    home_publisher.opened("U0BOB")
+    home_publisher.refresh()
     assert "silent" not in seen(slack).plain
-    slack.wait_for(lambda: panel.refresh())
+    slack.wait_for(lambda: home_publisher.refresh())
     assert "silent" in seen(slack).plain
     assert jobs.see(claim.job_id).status is Status.RUNNING
 
 
-def test_it_says_who_froze_the_copies_and_why(slack: LocalSlack, panel: Panel, jobs: Jobs) -> None:
+def test_it_says_who_froze_the_copies_and_why(
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
+) -> None:
     jobs.create(requester=BOB)
-    panel.opened("U0BOB")
+    home_publisher.opened("U0BOB")
     jobs.run(
         "INSERT INTO traspaso.copy_freezes (reason, frozen_by) "
         "SELECT 'month-end <!channel>', id FROM traspaso.users WHERE slack_user_id = 'U0BOB'"
     )
-    assert panel.refresh() == 1
+    assert home_publisher.refresh() == 1
     said = seen(slack).plain
     assert "<@U0BOB>" in said
     assert "month-end &lt;!channel&gt;" in said
     jobs.run("UPDATE traspaso.copy_freezes SET lifted_at = now(), lifted_by = frozen_by")
-    assert panel.refresh() == 1
+    assert home_publisher.refresh() == 1
     assert "🧊" not in seen(slack).plain
 
 
 def test_a_copy_that_waits_for_approval_can_be_approved_by_everybody_but_who_asked(
-    slack: LocalSlack, panel: Panel, jobs: Jobs
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
 ) -> None:
     job_id = jobs.create(requester=BOB)
     jobs.run("UPDATE traspaso.copy_jobs SET approval = 'waiting', previewed_records = 1234")
-    panel.opened("U0ANA")
-    panel.opened("U0BOB")
+    home_publisher.opened("U0ANA")
+    home_publisher.opened("U0BOB")
     offered = {button.action_id: button.value for button in seen(slack, "U0ANA").buttons}
     assert offered["job.approve"] == offered["job.reject"] == str(job_id)
     assert "1.234 filas" in seen(slack, "U0ANA").plain
@@ -142,37 +144,39 @@ def test_a_copy_that_waits_for_approval_can_be_approved_by_everybody_but_who_ask
 
 
 def test_an_approval_for_a_copy_that_the_bot_doesn_t_know_is_offered_to_nobody(
-    slack: LocalSlack, panel: Panel, jobs: Jobs
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
 ) -> None:
     job_id = jobs.create(requester=BOB, approvers=("<!subteam^S0ADMINS>",))
-    panel.opened("U0ANA")
+    home_publisher.opened("U0ANA")
     assert "job.approve" in {button.action_id for button in seen(slack, "U0ANA").buttons}
     jobs.run("UPDATE traspaso.copy_jobs SET copy_name = 'renamed' WHERE id = :id", id=job_id)
-    assert panel.refresh() == 1
+    assert home_publisher.refresh() == 1
     assert "job.approve" not in {button.action_id for button in seen(slack, "U0ANA").buttons}
     assert ES("They may approve it: {who}.", who="<!subteam^S0ADMINS>") in seen(slack, "U0ANA").plain
 
 
 def test_a_question_to_a_second_person_is_offered_with_its_numbers(
-    slack: LocalSlack, panel: Panel, jobs: Jobs
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
 ) -> None:
     claim = jobs.claimed(requester=BOB, channel_id="C0")
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
     ask(jobs.lifecycle, claim, question, SecondPerson(("<!subteam^S0ADMINS>",), 60.0))
-    panel.opened("U0ANA")
+    home_publisher.opened("U0ANA")
     [approve] = [each for each in seen(slack, "U0ANA").buttons if each.action_id == "job.approve"]
     assert approve.text == ES("Approve {rows}", rows=ES.rows(150_500))
     assert pressed(approve.value) == (str(claim.job_id), question.numbers)
     assert ES.rows(500) in seen(slack, "U0ANA").plain
 
 
-def test_the_filters_stay_when_something_changes(slack: LocalSlack, panel: Panel, jobs: Jobs) -> None:
+def test_the_filters_stay_when_something_changes(
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
+) -> None:
     done, failed = jobs.create(1), jobs.create(2, requester=BOB)
     jobs.run("UPDATE traspaso.copy_jobs SET status = 'completed' WHERE id = :id", id=done)
     jobs.run("UPDATE traspaso.copy_jobs SET status = 'failed' WHERE id = :id", id=failed)
-    panel.opened("U0BOB")
+    home_publisher.opened("U0BOB")
     assert str(done) in seen(slack).plain
-    panel.filtered("U0BOB", Filters(status=Status.FAILED, user_id="U0BOB"))
+    home_publisher.filtered("U0BOB", HomeFilters(status=Status.FAILED, user_id="U0BOB"))
 
     def shown() -> tuple[bool, bool]:
         said = seen(slack).plain
@@ -180,14 +184,14 @@ def test_the_filters_stay_when_something_changes(slack: LocalSlack, panel: Panel
 
     assert shown() == (False, True)
     jobs.create(3)
-    assert panel.refresh() == 1
+    assert home_publisher.refresh() == 1
     assert shown() == (False, True)
     [menus] = [block for block in seen(slack).blocks if block["block_id"] == "home.filters"]
     assert [menu["initial_option"]["value"] for menu in menus["elements"]] == ["failed", "mine"]
 
 
 def test_many_people_and_jobs_stay_below_what_slack_takes_in_a_minute(
-    slack: LocalSlack, panel: Panel, jobs: Jobs
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
 ) -> None:
     for number in range(1, LATEST + 5):
         jobs.create(number, label="&" * 300)
@@ -195,10 +199,10 @@ def test_many_people_and_jobs_stay_below_what_slack_takes_in_a_minute(
     for person in people:
         slack.add_to_group(person)
     for person in people:
-        panel.opened(person)
+        home_publisher.opened(person)
     for number in range(1, 10):
         jobs.run("UPDATE traspaso.copy_jobs SET copied_records = :n, total_records = 9", n=number)
-        panel.refresh()
+        home_publisher.refresh()
     calls = slack.calls("views.publish")
     assert all(call.status == 200 and call.response["ok"] for call in calls)
     assert len(calls) == REFRESHES_A_MINUTE
@@ -206,13 +210,15 @@ def test_many_people_and_jobs_stay_below_what_slack_takes_in_a_minute(
     assert max(shown) - min(shown) <= 1  # in turn, nobody is left out
 
 
-def test_a_view_that_slack_had_no_room_for_comes_later(slack: LocalSlack, panel: Panel, jobs: Jobs) -> None:
-    panel.opened("U0BOB")
-    panel.refresh()
+def test_a_view_that_slack_had_no_room_for_comes_later(
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
+) -> None:
+    home_publisher.opened("U0BOB")
+    home_publisher.refresh()
     jobs.create()
     slack.fault("views.publish", status=429, retry_after=1)
-    assert panel.refresh() == 0
-    slack.wait_for(lambda: panel.refresh())
+    assert home_publisher.refresh() == 0
+    slack.wait_for(lambda: home_publisher.refresh())
     assert EN("Queued: the next free worker takes it") in seen(slack).plain
 
 
@@ -221,14 +227,14 @@ def test_while_consulta_is_away_it_says_so_until_it_is_back(
 ) -> None:
     monkeypatch.setattr(panel_module, "PERSON_SECONDS", 0.0)
     url = jobs.engine.url.set(host="127.0.0.1", port=consulta_line.port)
-    panel = panel_of(slack, jobs, create_engine(url, poolclass=NullPool))
+    home_publisher = panel_of(slack, jobs, create_engine(url, poolclass=NullPool))
     consulta_line.refuse()
-    panel.opened("U0BOB")
+    home_publisher.opened("U0BOB")
     words = explained({"code": "connection", "side": "consulta"}, EN)
     assert words.what in seen(slack).plain
     assert words.step in seen(slack).plain
     with pytest.raises(SQLAlchemyError):
-        panel.refresh()
+        home_publisher.refresh()
     consulta_line.allow()
-    assert panel.refresh() == 1
+    assert home_publisher.refresh() == 1
     assert EN("Nothing is running.") in seen(slack).plain

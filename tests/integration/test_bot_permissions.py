@@ -12,7 +12,7 @@ from bot.groups import FAILED_SECONDS, LOOK, PRESS
 from bot.i18n import translator
 from bot.messages.blocks import Message
 from bot.people import People
-from bot.permissions import Permissions
+from bot.permissions import Access
 from bot.slack import client
 from dev.slack.client import LocalSlack
 from tests.services import surface_of
@@ -22,10 +22,10 @@ from tests.tracking import TABLE, Jobs
 EN = translator("en")
 
 
-def permissions(slack: LocalSlack, clock: Clock | None = None, **section: Any) -> Permissions:
+def permissions(slack: LocalSlack, clock: Clock | None = None, **section: Any) -> Access:
     section = section or {"admin_groups": ["S0ADMINS"]}
     web = client(slack.bot_token, slack.api_url)
-    return Permissions(web, SlackSection(**section), clock=clock or Clock())
+    return Access(web, SlackSection(**section), clock=clock or Clock())
 
 
 def looks(slack: LocalSlack) -> int:
@@ -194,9 +194,9 @@ OWN = CopySection(name="notes", source_table=TABLE, target_table=TABLE, allowed_
 SHARED = CopySection(name="items", source_table=TABLE, target_table=TABLE)
 
 
-def by_copy(slack: LocalSlack, *copies: CopySection, clock: Clock | None = None) -> Permissions:
+def by_copy(slack: LocalSlack, *copies: CopySection, clock: Clock | None = None) -> Access:
     section = SlackSection(admin_groups=("S0ADMINS",))
-    return Permissions(client(slack.bot_token, slack.api_url), section, copies, clock=clock or Clock())
+    return Access(client(slack.bot_token, slack.api_url), section, copies, clock=clock or Clock())
 
 
 def test_a_copy_s_own_people_count_in_the_place_of_the_global_ones(slack: LocalSlack) -> None:
@@ -241,7 +241,7 @@ def test_a_command_without_a_copy_s_name_means_the_first_one_that_its_writer_may
     file = File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(SHARED, OWN))
     clock = Clock()
     web = client(slack.bot_token, slack.api_url)
-    permissions = Permissions(web, file.slack, file.copies, clock=clock)
+    permissions = Access(web, file.slack, file.copies, clock=clock)
     surface = surface_of(web, jobs, file=file, permissions=permissions)
 
     def meant(user_id: str, name: str | None = None) -> str | None:

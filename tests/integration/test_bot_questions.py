@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from bot.errors import StaleAttempt
-from bot.jobs.approvals import Approvals, Outcome
+from bot.jobs.approvals import ApprovalOutcome, Approvals
 from bot.jobs.asking import NobodyCanApprove, SecondPerson, ask
 from bot.jobs.claim import Claim
 from bot.jobs.control import Became, Effect
@@ -17,13 +17,13 @@ from bot.jobs.ledger import Ledger
 from bot.jobs.outbox import Kind
 from bot.jobs.statuses import Approval, Status
 from bot.jobs.store import Requester
-from bot.jobs.terms import Numbers, Question, Reason, Terms
+from bot.jobs.terms import AgreedCounts, Question, Reason, RowCounts
 from tests.tracking import ANA, BOB, CHUNK, LOST, Jobs
 
 WHO = ("<!subteam^S0ADMINS>",)
 CARLA = Requester("T0", "U0CARLA", "Carla")
 DBA = Requester("shell", "dba", "dba")
-SHOWN = Terms(500, 0, removal_confirmed=False)
+SHOWN = AgreedCounts(500, 0, removal_confirmed=False)
 MOVED = Question(Reason.MOVED, 150_500, 0, 500, 0)
 REMOVAL = Question(Reason.REMOVAL, 0, 300, 500, 0)
 SECOND = SecondPerson(WHO, 3600.0)
@@ -36,7 +36,9 @@ def asked(jobs: Jobs, question: Question = MOVED, second: SecondPerson | None = 
     return claim
 
 
-def confirm(jobs: Jobs, job_id: int, by: Requester = ANA, numbers: Numbers | None = MOVED.numbers) -> Effect:
+def confirm(
+    jobs: Jobs, job_id: int, by: Requester = ANA, numbers: RowCounts | None = MOVED.numbers
+) -> Effect:
     return jobs.control.confirm(job_id, by, numbers)
 
 
@@ -84,7 +86,10 @@ def test_the_requester_s_yes_makes_the_numbers_those_that_were_shown(jobs: Jobs)
     claim = asked(jobs)
     effect = confirm(jobs, claim.job_id)
     assert (effect.became, effect.to_enqueue) == (Became.DONE, True)
-    assert (effect.job.question, effect.job.terms) == (None, Terms(150_500, 0, removal_confirmed=False))
+    assert (effect.job.question, effect.job.terms) == (
+        None,
+        AgreedCounts(150_500, 0, removal_confirmed=False),
+    )
     assert jobs.sweep().to_enqueue == [claim.job_id]
     again = jobs.lifecycle.claim(claim.job_id, "host:2")
     assert again is not None
@@ -95,11 +100,11 @@ def test_the_requester_s_yes_makes_the_numbers_those_that_were_shown(jobs: Jobs)
 def test_a_removal_is_confirmed_only_by_a_yes_to_one(jobs: Jobs) -> None:
     claim = asked(jobs, REMOVAL)
     agreed = confirm(jobs, claim.job_id, numbers=REMOVAL.numbers).job.terms
-    assert agreed == Terms(0, 300, removal_confirmed=True)
+    assert agreed == AgreedCounts(0, 300, removal_confirmed=True)
     again = jobs.lifecycle.claim(claim.job_id, "host:2")
     assert again is not None
     ask(jobs.lifecycle, again, MOVED, None)
-    assert confirm(jobs, claim.job_id).job.terms == Terms(150_500, 0, removal_confirmed=False)
+    assert confirm(jobs, claim.job_id).job.terms == AgreedCounts(150_500, 0, removal_confirmed=False)
 
 
 def test_only_the_requester_can_confirm_or_whoever_has_the_settings_in_a_shell(jobs: Jobs) -> None:
@@ -115,7 +120,7 @@ def test_only_the_requester_can_confirm_or_whoever_has_the_settings_in_a_shell(j
 def test_a_press_for_other_numbers_changes_nothing_and_has_the_card_told_anew(jobs: Jobs) -> None:
     claim = asked(jobs)
     jobs.cards.posted(claim.job_id, "C0", "1.1")
-    for numbers in (None, REMOVAL.numbers, Numbers(150_501, 0), Numbers(150_500, 1)):
+    for numbers in (None, REMOVAL.numbers, RowCounts(150_501, 0), RowCounts(150_500, 1)):
         jobs.tell_all()
         assert confirm(jobs, claim.job_id, numbers=numbers).became is Became.STALE
         assert jobs.tell_all() == [Kind.UPDATE]
@@ -152,7 +157,9 @@ def test_the_database_has_no_job_with_a_question_that_runs(jobs: Jobs) -> None:
 
 def test_a_yes_given_before_is_none_for_the_new_numbers(jobs: Jobs) -> None:
     approvals = Approvals(jobs.engine)
-    job_id = jobs.create(approvers=WHO, terms=Terms(1_500, 0, removal_confirmed=False), channel_id="C0")
+    job_id = jobs.create(
+        approvers=WHO, terms=AgreedCounts(1_500, 0, removal_confirmed=False), channel_id="C0"
+    )
     assert approvals.approve(job_id, BOB).is_new
     claim = jobs.lifecycle.claim(job_id, "host:1")
     assert claim is not None
@@ -162,13 +169,13 @@ def test_a_yes_given_before_is_none_for_the_new_numbers(jobs: Jobs) -> None:
     job = jobs.see(job_id)
     assert (job.approval, job.approval_by, job.approval_at) == (Approval.WAITING, None, None)
     # The button of the first card, and one with other numbers.
-    for numbers in (None, Numbers(101_500, 1)):
-        assert approvals.approve(job_id, BOB, numbers).outcome is Outcome.STALE
+    for numbers in (None, RowCounts(101_500, 1)):
+        assert approvals.approve(job_id, BOB, numbers).outcome is ApprovalOutcome.STALE
     assert confirm(jobs, job_id, numbers=question.numbers).became is Became.NOT_NOW
-    assert approvals.approve(job_id, ANA, question.numbers).outcome is Outcome.OWN
+    assert approvals.approve(job_id, ANA, question.numbers).outcome is ApprovalOutcome.OWN
     assert jobs.see(job_id).waits_for_approval
     decision = approvals.approve(job_id, CARLA, question.numbers)
-    assert (decision.outcome, decision.is_new) == (Outcome.DONE, True)
+    assert (decision.outcome, decision.is_new) == (ApprovalOutcome.DONE, True)
     assert decision.job is not None
     assert (decision.job.question, decision.job.terms.in_prod) == (None, 101_500)
     again = jobs.lifecycle.claim(job_id, "host:2")
@@ -181,7 +188,7 @@ def test_a_yes_to_a_removal_confirms_it_and_a_no_ends_the_job(jobs: Jobs) -> Non
     yes, no = asked(jobs, REMOVAL, SECOND), asked(jobs, REMOVAL, SECOND, liquidation=43)
     decision = approvals.approve(yes.job_id, BOB, REMOVAL.numbers)
     assert decision.job is not None
-    assert decision.job.terms == Terms(0, 300, removal_confirmed=True)
+    assert decision.job.terms == AgreedCounts(0, 300, removal_confirmed=True)
     rejected = approvals.reject(no.job_id, BOB)
     assert rejected.job is not None
     assert rejected.job.status is Status.CANCELLED
@@ -189,7 +196,7 @@ def test_a_yes_to_a_removal_confirms_it_and_a_no_ends_the_job(jobs: Jobs) -> Non
 
 
 def test_a_plain_yes_leaves_what_was_shown_and_confirmed_as_it_was(jobs: Jobs) -> None:
-    terms = Terms(0, 300, removal_confirmed=True)
+    terms = AgreedCounts(0, 300, removal_confirmed=True)
     job_id = jobs.create(approvers=WHO, terms=terms)
     Approvals(jobs.engine).approve(job_id, BOB)
     assert jobs.see(job_id).terms == terms
@@ -231,11 +238,11 @@ def test_whoever_set_a_job_going_again_is_no_second_person_for_it(jobs: Jobs) ->
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
     ask(jobs.lifecycle, again, question, SecondPerson(("<@U0BOB>", "<@U0EVE>"), 3600.0))
     approvals = Approvals(jobs.engine)
-    assert approvals.approve(claim.job_id, BOB, question.numbers).outcome is Outcome.OWN
-    assert approvals.approve(claim.job_id, ANA, question.numbers).outcome is Outcome.OWN
+    assert approvals.approve(claim.job_id, BOB, question.numbers).outcome is ApprovalOutcome.OWN
+    assert approvals.approve(claim.job_id, ANA, question.numbers).outcome is ApprovalOutcome.OWN
     assert jobs.see(claim.job_id).waits_for_approval
     third = Requester("T0", "U0EVE", "Eve")
-    assert approvals.approve(claim.job_id, third, question.numbers).outcome is Outcome.DONE
+    assert approvals.approve(claim.job_id, third, question.numbers).outcome is ApprovalOutcome.DONE
 
 
 def test_a_question_whose_card_has_left_its_channel_is_put_to_nobody(jobs: Jobs) -> None:

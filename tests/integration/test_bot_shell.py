@@ -15,7 +15,7 @@ import migrations
 from bot.cli import main
 from bot.i18n import translator
 from bot.jobs.approvals import Approvals
-from bot.jobs.store import JobStore, Request, Requester
+from bot.jobs.store import JobRepository, Request, Requester
 from bot.messages.failures import explained
 from bot.terminal import plain
 from copier import CopySpec, TableName
@@ -68,7 +68,7 @@ def test_a_copy_that_needs_approval_is_refused_with_the_way_to_ask_for_it(shell:
 
 def test_the_status_says_who_approved(shell: Shell) -> None:
     consulta = engine(shell.sides.consulta.url)
-    store, approvals = JobStore(consulta), Approvals(consulta)
+    store, approvals = JobRepository(consulta), Approvals(consulta)
     table = TableName.parse("public.items")
     spec = CopySpec("items", table, table, "liquidation_id")
     request = Request(spec, 42, None, Requester("T0", "U0ANA", "Ana"), approvers=("<!subteam^S0ADMINS>",))

@@ -13,8 +13,8 @@ import pytest
 
 from bot.jobs.asking import SecondPerson, ask
 from bot.jobs.lifecycle import Lifecycle
-from bot.jobs.store import JobStore, Request, Requester
-from bot.jobs.terms import Question, Reason, Terms
+from bot.jobs.store import JobRepository, Request, Requester
+from bot.jobs.terms import AgreedCounts, Question, Reason
 from copier import CopySpec, TableName
 from tests.copying import engine
 from tests.shell import FILE, ROWS, Shell
@@ -109,9 +109,9 @@ def test_a_copy_that_has_come_to_need_a_second_person_fails_with_the_way_to_ask_
 
 def test_what_a_second_person_is_asked_can_t_be_confirmed_in_a_shell(shell: Shell) -> None:
     consulta = engine(shell.sides.consulta.url)
-    shown = Terms(500, 0, removal_confirmed=False)
+    shown = AgreedCounts(500, 0, removal_confirmed=False)
     request = Request(SPEC, 42, None, Requester("T0", "U0ANA", "Ana"), channel_id="C0", terms=shown)
-    job_id, _ = JobStore(consulta).create(request)
+    job_id, _ = JobRepository(consulta).create(request)
     lifecycle = Lifecycle(consulta, lease_seconds=60, chart_seconds=300)
     claim = lifecycle.claim(job_id, "host:1")
     assert claim is not None

@@ -131,7 +131,7 @@ def test_a_verdict_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
         clock.now += RESPOND_SECONDS / 2
         return clock.now
 
-    parts = replace(parts, replies=Replies(web, parts.announcer, clock=later))
+    parts = replace(parts, replies=Replies(web, parts.card_publisher, clock=later))
     app = App(client=web, token_verification_enabled=False)
     app.command("/copy-verify")(CopyVerify(parts).command)
     assert typed(app, slack, "/copy-verify", "42") == ""

@@ -94,11 +94,11 @@ def test_only_a_press_in_the_dialog_of_a_removal_confirms_one(bot: Bot, tables: 
 
 
 def test_an_estimate_is_below_no_threshold(bot: Bot, tables: Jobs, sides: Sides) -> None:
-    assert offered(bot(over=1_000_000)).outlook.approvers is None
+    assert offered(bot(over=1_000_000)).proposal.approvers is None
     sides.prod.execute(SLOW)
     offer = offered(bot(over=1_000_000, timeout=0.5))
-    assert not offer.outlook.seen.in_prod.exact
-    assert offer.outlook.approvers == ("<!subteam^S0ADMINS>",)
+    assert not offer.proposal.seen.in_prod.exact
+    assert offer.proposal.approvers == ("<!subteam^S0ADMINS>",)
     assert isinstance(pressed(bot(over=1_000_000, timeout=0.5), offer), Message)
     [job] = tables.store.live()
     assert job.waits_for_approval

@@ -27,7 +27,7 @@ from bot.app import build_app
 from bot.config_file import CatalogueSection, CopySection, File, SlackSection
 from bot.i18n import translator
 from bot.jobs.approvals import Approvals
-from bot.jobs.history import History
+from bot.jobs.history import JobHistory
 from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 from bot.messages.preview import COPY_ACTION
 from bot.slack import client
@@ -165,7 +165,7 @@ def bot(prod: Database, jobs: Jobs) -> Iterator[Bot]:
             engine(prod.url),
             File(slack=section, copies=copies, liquidations=listed),
             store=jobs.store,
-            history=History(jobs.engine),
+            history=JobHistory(jobs.engine),
             approvals=Approvals(jobs.engine),
             enqueue=lambda job_id: bool(started.append(job_id)) or True,
         )

@@ -13,7 +13,7 @@ import pytest
 
 from copier import Advice, Chunk, preview, settings, statements
 from copier.names import RESERVED
-from copier.slices import Slice
+from copier.slices import TableSlice
 from tests.copying import Sides, engine, spec
 from tests.support import Database
 
@@ -126,7 +126,7 @@ def rows_read(node: dict[str, Any]) -> int:
     return own + sum(rows_read(child) for child in node.get("Plans", []))
 
 
-def reads(rows: Slice, chunk: Chunk) -> list[str]:
+def reads(rows: TableSlice, chunk: Chunk) -> list[str]:
     """What the engine asks of a side for a chunk: the rows, their digest and their hashes."""
     asked = [statements.copy_out, statements.digest, statements.hashes]
     if rows.is_source:

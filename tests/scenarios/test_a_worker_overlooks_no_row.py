@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import create_engine
 
 import migrations
-from bot.jobs.snapshot import JobSnapshot
+from bot.jobs.snapshot import JobView
 from bot.jobs.statuses import Status
-from bot.jobs.store import JobStore, Request, Requester
+from bot.jobs.store import JobRepository, Request, Requester
 from copier import CopySpec, TableName
 from dev.guard import Guard
 from dev.postgres import PostgresServer
@@ -66,7 +66,7 @@ class House:
     """Two databases, a worker, and jobs as a shell asks for them."""
 
     office: Office
-    store: JobStore
+    store: JobRepository
     prod: psycopg.Connection
     consulta: psycopg.Connection
     worker: Child | None = None
@@ -91,18 +91,18 @@ class House:
         spec = CopySpec(name, table, table, "liquidation_id")
         return self.store.create(Request(spec, liquidation, None, Requester("shell", "ops", "ops")))[0]
 
-    def ended(self, job_id: int) -> JobSnapshot:
-        def over() -> JobSnapshot | None:
+    def ended(self, job_id: int) -> JobView:
+        def over() -> JobView | None:
             job = self.store.snapshot(job_id)
             return None if job is None or job.status.is_live else job
 
         return until(over, 30.0, f"the end of job {job_id}")
 
-    def completed(self, name: str, liquidation: int = 42) -> JobSnapshot:
+    def completed(self, name: str, liquidation: int = 42) -> JobView:
         """A job that is completed, with the same rows on both sides."""
         return self.is_completed(self.asked(name, liquidation), name)
 
-    def is_completed(self, job_id: int, name: str) -> JobSnapshot:
+    def is_completed(self, job_id: int, name: str) -> JobView:
         job = self.ended(job_id)
         assert job.status is Status.COMPLETED, job.error_message
         rows = f"SELECT {name}::text FROM {name} WHERE liquidation_id = {job.liquidation_id} ORDER BY id"
@@ -145,7 +145,7 @@ def house(office: Office) -> Iterator[House]:
         psycopg.connect(stack.prod.url(DATABASE), autocommit=True) as prod,
         psycopg.connect(stack.consulta.url(DATABASE), autocommit=True) as consulta,
     ):
-        house = House(office, JobStore(engine), prod, consulta)
+        house = House(office, JobRepository(engine), prod, consulta)
         house.start_worker()
         yield house
         if house.worker is not None:

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine
 
-from bot.jobs.store import JobStore, Request, Requester
+from bot.jobs.store import JobRepository, Request, Requester
 from bot.work.queue import JobQueue
 from copier import CopySpec, TableName
 
@@ -74,7 +74,9 @@ def test_no_more_jobs_run_at_once_than_the_worker_has_threads_however_they_came(
     elsewhere = office.stack.valkey.url.rpartition("/")[0] + "/8"
     office.own_worker({"REDIS_URL": elsewhere})
     numbers = [scene.liquidation * 100 + n for n in range(3)]
-    store = JobStore(engine := create_engine(office.stack.consulta_url.replace("ql://", "ql+psycopg://", 1)))
+    store = JobRepository(
+        engine := create_engine(office.stack.consulta_url.replace("ql://", "ql+psycopg://", 1))
+    )
     table = TableName.parse("public.liquidation_items")
     for number in numbers:
         scene.seed(50, liquidation=number, first=number % 100 * 1000 + 1)

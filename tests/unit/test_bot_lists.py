@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.jobs.panel import Filters, PanelSnapshot
+from bot.jobs.panel import HomeFilters, HomeView
 from bot.jobs.snapshot import Freeze, Person
 from bot.jobs.statuses import Approval, Status
-from bot.jobs.terms import Terms
+from bot.jobs.terms import AgreedCounts
 from bot.messages import home, status
 from dev.slack.plain import plain
 from tests.shown import EN, ES, NOW, QUESTIONS, SHAPES, check, check_view, job, names
@@ -61,17 +61,17 @@ def test_app_home_takes_any_jobs_and_names(shapes: list[dict[str, Any]], name: s
     ]
     waiting = [
         dataclasses.replace(
-            each, approval=Approval.WAITING, terms=Terms(each.id, None, removal_confirmed=False)
+            each, approval=Approval.WAITING, terms=AgreedCounts(each.id, None, removal_confirmed=False)
         )
         for each in jobs
         if each.status is Status.PENDING
     ]
     live = [each for each in jobs if each.status.is_live and each.status is not Status.PENDING]
-    seen = PanelSnapshot(
+    seen = HomeView(
         "U0BOB",
         (*live, *waiting),
         tuple(each for each in jobs if not each.status.is_live)[:20],
-        Filters(Status.FAILED, "U0BOB"),
+        HomeFilters(Status.FAILED, "U0BOB"),
         Freeze(Person("U1", "shell", name), name, NOW),
     )
     links = {each.id: f"https://acme.slack.com/archives/C0PAYROLL/p{each.id:016}" for each in jobs}
@@ -87,6 +87,6 @@ def test_a_copy_that_is_queued_names_only_those_before_it_that_stand_in_its_way(
 
 
 def test_what_a_menu_doesn_t_know_filters_nothing() -> None:
-    assert home.filters_of("all", "all", "U0BOB") == Filters()
-    assert home.filters_of("running", "x", "U0BOB") == Filters()
-    assert home.filters_of("failed", "mine", "U0BOB") == Filters(Status.FAILED, "U0BOB")
+    assert home.filters_of("all", "all", "U0BOB") == HomeFilters()
+    assert home.filters_of("running", "x", "U0BOB") == HomeFilters()
+    assert home.filters_of("failed", "mine", "U0BOB") == HomeFilters(Status.FAILED, "U0BOB")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
-from bot.jobs.terms import Terms
+from bot.jobs.terms import AgreedCounts
 from bot.messages import chooser
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.chooser import Carried
-from bot.messages.outlook import Outlook, preview_blocks
+from bot.messages.outlook import Proposal, preview_blocks
 from bot.messages.preview import Offer, made_of, preview_card
 from copier import Advice, CopySpec, Count, Entry, Fingerprint, Preview, TableName
 from dev.slack.checker import Checker
@@ -34,7 +34,7 @@ def test_every_offer_fits_into_its_button_and_comes_back_from_it(
     message = preview_card(
         offer,
         CopySpec("a" * 31, table, table, "liquidation_id"),
-        Outlook(
+        Proposal(
             Preview(
                 True,
                 name,
@@ -58,8 +58,8 @@ SPEC = CopySpec("items", TABLE, TABLE, "liquidation_id")
 SEEN = Preview(True, "Sueldos", Count(200_000, True), Count(190_000, True), ())
 
 
-def previewed(t: Any = EN, seen: Preview = SEEN, **outlook: Any) -> str:
-    return plain(preview_blocks(SPEC, Outlook(seen, **outlook), t))
+def previewed(t: Any = EN, seen: Preview = SEEN, **proposal: Any) -> str:
+    return plain(preview_blocks(SPEC, Proposal(seen, **proposal), t))
 
 
 def test_a_preview_tells_when_and_by_whom_it_was_last_copied() -> None:
@@ -161,7 +161,7 @@ def test_a_job_is_bound_to_what_was_shown_and_an_estimate_is_no_promise_of_what_
 ) -> None:
     offer = Offer("items", 42, "0" * 32, 1_900_000_000, *shown)
     prod, consulta, confirmed = terms
-    assert offer.terms(Preview(True, None, in_prod, in_consulta, ())) == Terms(
+    assert offer.terms(Preview(True, None, in_prod, in_consulta, ())) == AgreedCounts(
         prod, consulta, removal_confirmed=confirmed
     )
 
@@ -179,7 +179,7 @@ def test_the_modal_takes_any_name_and_period(name: str, period: str, query: str)
     for rows in (0, 7):
         seen = Preview(True, name, Count(rows, True), Count(2, True), ())
         spec = CopySpec("a" * 31, table, table, "liquidation_id")
-        card = preview_card(offer, spec, Outlook(seen), 15, ES)
+        card = preview_card(offer, spec, Proposal(seen), 15, ES)
         view = chooser.look(card, Carried("C0PAYROLL"), ES)
         check_view(view)
         assert Offer.decoded(Carried.decoded(view["private_metadata"]).offer or "") == offer

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.jobs.statuses import Status
-from bot.jobs.terms import Numbers, Question, Reason, Terms
+from bot.jobs.terms import AgreedCounts, Question, Reason, RowCounts
 from bot.messages.approval import approval_buttons
 from bot.messages.card import card
 from bot.messages.terms import confirm_button, pressed, sides
@@ -25,11 +25,11 @@ def reason(
     needs_approval: bool = False,
     approved: bool = False,
 ) -> Reason | None:
-    terms = Terms(*shown, removal_confirmed=confirmed)
+    terms = AgreedCounts(*shown, removal_confirmed=confirmed)
     question = terms.broken_by(*now, needs_approval=needs_approval, approved=approved)
     if question is not None:
         assert (question.numbers, question.shown_in_prod, question.shown_in_consulta) == (
-            Numbers(*now),
+            RowCounts(*now),
             *shown,
         )
     return question.reason if question else None
@@ -96,12 +96,14 @@ counts = st.integers(0, 2**63 - 1)
 def test_whoever_says_yes_to_a_question_isn_t_asked_the_same_again(
     total: int, held: int, prod: int | None, consulta: int | None, confirmed: bool, needs: bool
 ) -> None:
-    terms = Terms(prod, consulta, removal_confirmed=confirmed)
+    terms = AgreedCounts(prod, consulta, removal_confirmed=confirmed)
     question = terms.broken_by(total, held, needs_approval=needs, approved=False)
     if question is None:
         return
     assert Question.from_json(json.loads(json.dumps(question.as_json()))) == question
-    agreed = Terms(question.in_prod, question.in_consulta, removal_confirmed=question.removes_everything)
+    agreed = AgreedCounts(
+        question.in_prod, question.in_consulta, removal_confirmed=question.removes_everything
+    )
     assert agreed.broken_by(total, held, needs_approval=needs, approved=True) is None
 
 
@@ -123,7 +125,7 @@ def test_what_was_approved_without_a_question_has_no_numbers_of_its_own() -> Non
     assert pressed(approve["value"]) == pressed(reject["value"]) == ("17", None)
     assert "confirm" not in approve
     removing = job(
-        status=Status.PENDING, **UNSTARTED, **ASKED | {"terms": Terms(0, 300, removal_confirmed=True)}
+        status=Status.PENDING, **UNSTARTED, **ASKED | {"terms": AgreedCounts(0, 300, removal_confirmed=True)}
     )
     assert "confirm" in approval_buttons(removing, EN)[0]
     assert EN(
@@ -146,7 +148,7 @@ def test_the_card_says_what_was_shown_and_what_is_there_now(question: Question) 
 
 
 def test_a_number_that_nobody_knew_is_agreed_to_by_nobody_where_a_second_person_is_needed() -> None:
-    unknown = Terms(None, 0, removal_confirmed=False)
+    unknown = AgreedCounts(None, 0, removal_confirmed=False)
     for needs, approved in ((True, False), (True, True), (False, True)):
         question = unknown.broken_by(60_500, 0, needs_approval=needs, approved=approved)
         assert question is not None
@@ -155,7 +157,7 @@ def test_a_number_that_nobody_knew_is_agreed_to_by_nobody_where_a_second_person_
 
 
 def test_rows_that_the_job_has_brought_are_no_surplus_but_go_by_nobody_s_leave() -> None:
-    shown = Terms(8_000, 8_000, removal_confirmed=False)
+    shown = AgreedCounts(8_000, 8_000, removal_confirmed=False)
     agreed = {"needs_approval": False, "approved": False}
     assert shown.broken_by(8_000, 14_000, brought=6_000, **agreed) is None
     more = shown.broken_by(8_000, 14_000, brought=0, **agreed)
