@@ -1,7 +1,7 @@
 """Tells Slack: the only caller of chat.* and pins.*.
 
 What it says comes from a snapshot of the row, so a message can be made anew at any time. A progress
-edit may be dropped, an ending never: endings come through the outbox (see `bot.outbox_relay`). Whoever delivers
+edit may be dropped, an ending never: endings come through the outbox (see `bot.courier`). Whoever delivers
 gives ``hold``, which is asked before each call that somebody could see, and raises where the message is in
 another one's hands by now.
 """

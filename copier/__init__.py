@@ -4,7 +4,7 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 """
 
 from copier.copy import Copy
-from copier.difference import Counts
+from copier.counts import Counts
 from copier.digest import Comparison, Counted, Digest, Proof
 from copier.fingerprint import Fingerprint
 from copier.names import TableName

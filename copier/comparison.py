@@ -19,7 +19,7 @@ from copier import statements
 from copier.digest import Comparison, Digest, Seen
 from copier.errors import Side
 from copier.failure import failures_of
-from copier.keyset import KeyRange
+from copier.key_range import KeyRange
 from copier.parallel import side_by_side
 from copier.plan import Chunk
 from copier.session import run

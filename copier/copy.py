@@ -30,7 +30,7 @@ from copier.errors import NoUsableKey, Permanent, Side, Transient
 from copier.failure import failures_of
 from copier.fingerprint import Fingerprint
 from copier.interruptible import Waiting
-from copier.keyset import KeyRange
+from copier.key_range import KeyRange
 from copier.names import TableName
 from copier.pace import Pace
 from copier.parallel import side_by_side

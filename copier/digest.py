@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from copier.keyset import KeyRange
+from copier.key_range import KeyRange
 
 
 @dataclass(frozen=True, slots=True)

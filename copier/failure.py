@@ -12,7 +12,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from copier.errors import DatabaseFailed, Permanent, Side, Transient
-from copier.interruptible import GivenUp
+from copier.given_up import GivenUp
 
 #: Classes (first two characters) whose errors pass by themselves.
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})

@@ -17,11 +17,13 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.difference import Counts, Difference, digest_of, unpacked
+from copier.counts import Counts
+from copier.difference import Difference
 from copier.digest import EMPTY, Digest, Seen
 from copier.errors import Side
 from copier.failure import failures_of
-from copier.keyset import Bound, KeyRange
+from copier.hashes import digest_of, unpacked
+from copier.key_range import Bound, KeyRange
 from copier.session import run
 from copier.slices import TableSlice
 

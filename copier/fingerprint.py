@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from copier.slices import TableSlice
 from copier.spec import CopySpec
+
+if TYPE_CHECKING:
+    from copier.slices import TableSlice
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from typing import Any
 import psycopg
 from psycopg.waiting import Ready, Wait
 
+from copier.given_up import GivenUp
+
 #: How long a server may stay silent before `waiting` is asked, in seconds.
 PATIENCE_SECONDS = 1.0
 #: How long a request to cancel, and then the end of the cancelled statement, are waited for, in seconds.
@@ -28,14 +30,6 @@ LATE_SECONDS = 5.0
 Waiting = Callable[[float], None]
 
 _EVENTS = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
-
-
-class GivenUp(psycopg.OperationalError):
-    """A statement was broken off, for this ``reason``. The connection is closed or can be rolled back."""
-
-    def __init__(self, reason: Exception) -> None:
-        super().__init__("the statement was broken off")
-        self.reason = reason
 
 
 def at_most(seconds: float) -> Waiting:

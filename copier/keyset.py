@@ -18,11 +18,10 @@ from typing import LiteralString
 from psycopg import sql
 
 from copier.catalog import Column
+from copier.key_range import Bound, KeyRange
 
 #: Types for which a bigint literal is compared by PostgreSQL's own integer operators.
 INTEGERS = frozenset({"smallint", "integer", "bigint"})
-
-Bound = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,21 +166,6 @@ class Keyset:
             for column, value in zip(self.columns, bound, strict=True)
         )
         return sql.SQL(", ").join([self.liquidation(liquidation_id), *values])
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRange:
-    """Chunk ``number`` (from 1) of a plan: the rows with lower < key <= upper."""
-
-    number: int
-    lower: Bound | None
-    upper: Bound | None
-    rows: int
-
-    def __str__(self) -> str:
-        low = "-∞" if self.lower is None else ", ".join(self.lower)
-        high = "∞" if self.upper is None else ", ".join(self.upper)
-        return f"({low}, {high}]"
 
 
 def keyset_of(liquidation: Column, keys: list[Column], others: list[Column]) -> Keyset:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from copier.difference import Counts
+from copier.counts import Counts
 from copier.digest import Digest, Seen
-from copier.keyset import KeyRange
+from copier.key_range import KeyRange
 
 ChunkOutcome = Literal["copied", "updated", "replaced", "unchanged"]
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from copier import statements
 from copier.failure import failures_of
-from copier.keyset import Bound, KeyRange
+from copier.key_range import Bound, KeyRange
 from copier.session import one_as_text, run
 
 #: No range is cut shorter than that for the sake of the lanes' ending at once.

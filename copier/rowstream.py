@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import repeat
 
-from copier.difference import digest_of, unpacked
 from copier.digest import EMPTY, Digest
+from copier.hashes import digest_of, unpacked
 
 #: Bytes joined before they are handed on: they should stay in a core's cache.
 BLOCK_BYTES = 64 * 1024

@@ -9,8 +9,9 @@ from psycopg import sql
 
 from copier.catalog import IndexColumn, Table
 from copier.errors import EncodingUnknown, NoUsableKey, ReferencesCascade, RulesRewrite, SeveralMoments
+from copier.key_range import Bound, KeyRange
 from copier.keys import key_columns
-from copier.keyset import INTEGERS, Bound, KeyColumn, KeyRange, Keyset, keyset_of
+from copier.keyset import INTEGERS, KeyColumn, Keyset, keyset_of
 from copier.match import Matched, Pair, match_columns
 from copier.names import TableName
 from copier.numbers import refuse_what_has_no_numbers

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from copier.keyset import INTEGERS, Bound, KeyRange, cast_to
+from copier.key_range import Bound, KeyRange
+from copier.keyset import INTEGERS, cast_to
 from copier.match import Matched
 from copier.names import TableName
 from copier.slices import TableSlice

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from copier.brake import Throttle
-from copier.keyset import KeyRange
+from copier.key_range import KeyRange
 from copier.pace import Pace
 from copier.plan import Chunk
 from copier.ranges import RangeCursor

@@ -20,13 +20,13 @@ from psycopg.sql import Composable, Identifier
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.difference import Counts
+from copier.counts import Counts
 from copier.digest import Digest
 from copier.errors import KeySharedInProd, NoUsableKey, Permanent, Transient
 from copier.failure import failures_of
 from copier.finder import Found, RangeDiff
 from copier.interruptible import Waiting
-from copier.keyset import Bound, KeyRange
+from copier.key_range import Bound, KeyRange
 from copier.plan import Chunk, ChunkOutcome
 from copier.pump import Streamed, stream_copy
 from copier.session import driver_of, drop_if_unusable, rendered, run

@@ -19,7 +19,7 @@ from bot.jobs.store import JobRepository, Request, Requester
 from bot.jobs.sweep import Sweep, Swept
 from bot.jobs.workers import Unbroken, Workers
 from copier import Chunk, Comparison, CopySpec, Counted, Counts, Digest, Plan, Proof, TableName
-from copier.keyset import KeyRange
+from copier.key_range import KeyRange
 from tests.support import Database
 
 TABLE = TableName.parse("public.items")

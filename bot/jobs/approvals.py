@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, ScalarSelect, and_, fu
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from bot.jobs.asking import accepted, asks_about
+from bot.jobs.answered import accepted, asks_about
 from bot.jobs.models import CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.reading import view_of, view_query

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from sqlalchemy import ColumnElement, Engine, literal_column, select
 
-from bot.jobs.freezes import Freezes
 from bot.jobs.history import JobHistory
 from bot.jobs.panel import HomeFilters, HomeView
 from bot.jobs.store import JobRepository
+from bot.jobs.wishes import active_freeze
 from bot.jobs.workers import is_missing
 
 #: So many ended jobs are shown.
@@ -37,7 +37,6 @@ class HomeRepository:
         self._engine = engine
         self._store = store or JobRepository(engine)
         self._history = JobHistory(engine)
-        self._freezes = Freezes(engine)
 
     def mark(self) -> str:
         """Another one whenever something that a panel shows has changed."""
@@ -47,11 +46,13 @@ class HomeRepository:
 
     def read(self, reader_id: str, filters: HomeFilters) -> HomeView:
         """What this person sees; ``filters`` are those of the list of ended jobs."""
+        with self._engine.connect() as connection:
+            freeze = active_freeze(connection)
         return HomeView(
             reader_id=reader_id,
             live=tuple(self._store.live()),
             latest=tuple(self._history.page(replace(filters, ended=True), LATEST)),
             filters=filters,
-            freeze=self._freezes.active(),
+            freeze=freeze,
             no_worker=self._store.no_worker(),
         )

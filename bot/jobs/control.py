@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from bot.errors import AlreadyRunning, UnknownJob
-from bot.jobs.asking import accepted
+from bot.jobs.answered import accepted
 from bot.jobs.models import CopyEvent, CopyJob, User
 from bot.jobs.outbox import Kind, tell
 from bot.jobs.snapshot import SHELL, JobView

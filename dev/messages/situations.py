@@ -15,7 +15,7 @@ from bot.messages.outlook import Proposal
 from bot.messages.preview import Offer
 from bot.messages.verdict import VerificationResult
 from copier import Advice, Comparison, CopySpec, Count, Counted, Digest, Entry, Preview, Proof, TableName
-from copier.keyset import KeyRange
+from copier.key_range import KeyRange
 
 NOW = datetime(2026, 11, 24, 15, 30, 8, tzinfo=UTC)
 BOB = Person("U0BOB", "T0ACME", "Bob Brown")

@@ -1,4 +1,4 @@
-"""Cards and endings: what the card publisher and the outbox relay say to a local Slack that answers as Slack does."""
+"""Cards and endings: what Slack is told, by a local Slack that answers as Slack does."""
 
 from __future__ import annotations
 

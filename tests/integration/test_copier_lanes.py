@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from copier import Chunk, statements
 from copier.errors import DatabaseFailed, Transient
-from copier.keyset import KeyRange
+from copier.key_range import KeyRange
 from copier.parallel import side_by_side
 from copier.ranges import RangeCursor
 from dev.proxy import Proxy

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from copier import Comparison, Counted, Digest, Proof
 from copier.digest import EMPTY
-from copier.keyset import KeyRange
+from copier.key_range import KeyRange
 
 digests = st.builds(Digest, st.integers(0, 100), st.integers(-(2**63), 2**63 - 1))
 

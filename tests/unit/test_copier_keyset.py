@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from copier.keyset import KeyColumn, KeyRange, Keyset, keyset_of, number_literal
+from copier.key_range import KeyRange
+from copier.keyset import KeyColumn, Keyset, keyset_of, number_literal
 from tests.columns import column
 
 
