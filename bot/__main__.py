@@ -14,14 +14,14 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from bot import config, logs, services
+from bot import app, config, logs
 from bot.app import build_app
 from bot.commands.comparisons import Comparisons
-from bot.commands.surface import Surface
+from bot.commands.conversation import Surface
 from bot.errors import BotError
-from bot.slack import CONNECTION_ERRORS, error_name
+from bot.slack.client import CONNECTION_ERRORS, error_name
+from bot.work.background import WorkerWatch
 from bot.work.queue import JobQueue
-from bot.work.worker_watch import WorkerWatch
 from copier.errors import CopierError
 
 log = logging.getLogger("bot")
@@ -42,13 +42,13 @@ def main() -> int:
         signal.signal(number, lambda *_: over.set())
     try:
         settings = config.load(os.environ)
-        parts = services.databases(settings, services.operators(settings))
+        parts = app.databases(settings, app.operators(settings))
         parts.check_schema()
     except (BotError, CopierError) as error:
         log.critical("%s", error)
         return 78
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
-    slack = services.slack(settings, parts, queue.may_edit)
+    slack = app.slack(settings, parts, queue.may_edit)
     surface = Surface(
         file=settings.file,
         prod=parts.prod,
@@ -71,7 +71,7 @@ def main() -> int:
         enqueue=queue.put,
         wake_courier=slack.outbox_relay.wake,
     )
-    web = services.slack_client(settings)
+    web = app.slack_client(settings)
     handler = DrainingHandler(build_app(surface, web), settings.app_token, ping_interval=PING_SECONDS)
     watch = WorkerWatch(parts.workers, slack.outbox_relay.wake)
     queue.watch.start()

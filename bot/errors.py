@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bot.jobs.snapshot import Freeze
+    from bot.jobs.view import Freeze
 
 
 class BotError(Exception):

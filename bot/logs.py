@@ -11,7 +11,7 @@ from types import TracebackType
 import psycopg
 from sqlalchemy.exc import StatementError
 
-from copier.failure import without_values
+from copier.errors import without_values
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

@@ -11,19 +11,16 @@ import dramatiq
 from dramatiq.middleware import Middleware
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import config, logs, services
-from bot.courier import OutboxRelay
+from bot import app, config, logs
 from bot.errors import BotError
-from bot.jobs.statuses import Status
+from bot.jobs.status import Status
+from bot.slack.outbox_relay import OutboxRelay
 from bot.work.admission import Admission
-from bot.work.direct import Direct
-from bot.work.presence import Presence
+from bot.work.background import Presence, Sweeper, Ticker
+from bot.work.cancellation import Stop, StopSwitch
 from bot.work.queue import JobQueue
 from bot.work.runner import AttemptOutcome, Ended
-from bot.work.slots import Slots
-from bot.work.stopping import Stop, StopSwitch
-from bot.work.sweeper import Sweeper
-from bot.work.ticker import Ticker
+from bot.work.slots import Direct, Slots
 from copier.errors import CopierError
 
 log = logging.getLogger(__name__)
@@ -82,7 +79,7 @@ def boot() -> None:
     logs.set_up()
     try:
         settings = config.load(os.environ)
-        parts = services.databases(settings, services.operators(settings))
+        parts = app.databases(settings, app.operators(settings))
         parts.check_schema()
     except (BotError, CopierError) as error:
         log.critical("%s", error)
@@ -129,7 +126,7 @@ def boot() -> None:
         slack.card_publisher.progress(job)
 
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=message)
-    slack = services.slack(settings, parts, queue.may_edit)
+    slack = app.slack(settings, parts, queue.may_edit)
     admission = Admission(parts.store, slack.permissions, settings.file.copies)
     slots = Slots(freed=lambda: sweeper.has_room())  # noqa: PLW0108 - there is no sweeper yet
     direct = Direct(slots, perform, stop)

@@ -3,15 +3,25 @@
 Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy engines.
 """
 
+from copier.catalogue_search import Entry, search
 from copier.copy import Copy
-from copier.counts import Counts
-from copier.digest import Comparison, Counted, Digest, Proof
-from copier.fingerprint import Fingerprint
-from copier.names import TableName
-from copier.plan import Chunk, Limits, Plan, cores
+from copier.model import (
+    MAX_LIQUIDATION_ID,
+    Catalogue,
+    Chunk,
+    Comparison,
+    CopySpec,
+    Counted,
+    Counts,
+    Digest,
+    Fingerprint,
+    Limits,
+    Plan,
+    Proof,
+    TableName,
+    cores,
+)
 from copier.preview import Advice, Count, Preview, is_known, preview
-from copier.search import Entry, search
-from copier.spec import MAX_LIQUIDATION_ID, Catalogue, CopySpec
 
 __all__ = [
     "MAX_LIQUIDATION_ID",

@@ -1,19 +1,512 @@
-"""What a server says about a table: its columns, their types, its keys and indexes.
+"""What a column's type is, down to what it is made of: its name alone doesn't tell.
 
-Everything comes from pg_catalog by bound parameters; nothing here writes.
+A domain has a base, an array its elements, a range its bounds, a composite its members in their order. Two
+servers may have another type of the same name, and one extension's type in two schemas.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
-from copier.errors import ColumnMissing, Side, TableMissing
-from copier.kinds import ColumnType
-from copier.names import TableName
-from copier.relations import Relations, read_relations
-from copier.types import Types, collation_of
+from copier.errors import ColumnMissing, SameTable, Side, TableMissing, failures_of
+from copier.model import TableName
+
+Form = Literal["base", "enum", "domain", "array", "range", "multirange", "composite"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type as both sides can compare it: two that are equal are the same type.
+
+    ``written`` is ``name`` with its modifier; a type of an extension is named by the extension, whatever its
+    schema. ``details`` is what else makes it what it is: how a range sorts its bounds, how many decimals
+    money has, how a type that isn't PostgreSQL's own is sent. ``parts`` are its base, elements, subtype,
+    range or members, by their names.
+
+    What isn't compared is known to one server only: whether it ``is_builtin``, its OID ``is_everywhere``,
+    it ``has_binary`` form; the ``labels`` of an enum; the ``collations`` that it compares by; the schema of
+    its ``operators``; how it is ``spelled``.
+    """
+
+    form: Form
+    name: str
+    written: str
+    details: str = ""
+    parts: tuple[tuple[str, Kind], ...] = ()
+    is_builtin: bool = field(default=True, compare=False)
+    is_everywhere: bool = field(default=True, compare=False)
+    has_binary: bool = field(default=True, compare=False)
+    labels: tuple[str, ...] = field(default=(), compare=False)
+    collations: tuple[str, ...] = field(default=(), compare=False)
+    operators: str = field(default="pg_catalog", compare=False)
+    spelled: str = field(default="", compare=False)
+
+    def all(self) -> Iterator[Kind]:
+        """This type and all that it is made of."""
+        yield self
+        for _, part in self.parts:
+            yield from part.all()
+
+    @property
+    def base(self) -> Kind:
+        """What a domain is made of; else the type itself."""
+        return self.parts[0][1].base if self.form == "domain" and self.parts else self
+
+    @property
+    def spellings(self) -> set[str]:
+        """How the server writes what another may read as another value: money, by its lc_monetary."""
+        return {each.spelled for each in self.all()}
+
+    @property
+    def names_objects(self) -> bool:
+        """Whether it holds a regclass or its like: a number of one server, written as a name."""
+        return any(_is_name(each) for each in self.all())
+
+    def crosses_in_binary(self, *, with_oid: bool = False) -> bool:
+        """Whether its binary form carries no OID that only one server knows.
+
+        An array sends its elements ``with_oid`` of their type, and a composite its members.
+        """
+        if not self.has_binary or _is_name(self):
+            return False
+        if (with_oid or self.form == "composite") and not self.is_everywhere:
+            return False
+        inner = self.form in {"array", "composite"}
+        return all(part.crosses_in_binary(with_oid=inner) for _, part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """A column's type. ``sql`` is how SQL writes it (``numeric(14,2)``); ``base`` drops the modifier.
+
+    The base of ``character(9)`` is ``bpchar``, because ``character`` alone means one character.
+
+    ``send`` is schema and name of the binary output function, None where the type has none;
+    ``kind`` is what the type is, which the other side's can be compared with.
+    """
+
+    sql: str
+    base: str
+    send: tuple[str, str] | None
+    kind: Kind
+
+    @property
+    def portable(self) -> bool:
+        """Whether another server reads its binary form as the same value."""
+        return self.send is not None and self.kind.crosses_in_binary()
+
+
+def _is_name(kind: Kind) -> bool:
+    return kind.is_builtin and kind.form == "base" and kind.name.startswith("reg")
+
+
+# ----------------------------------------------------------------------------
+# Asks a server what the types of a table's columns are, down to what they are made of.
+#
+# Everything comes from pg_catalog by bound parameters.
+
+
+#: OIDs below this were given by hand, and are the same in every PostgreSQL (FirstGenbkiObjectId in its
+#: sources); those below the other one are PostgreSQL's own too, but each version gives them anew.
+FIRST_OWN_OID, FIRST_USER_OID = 10000, 16384
+
+#: The OID of the collation "default", by which the strings in a jsonb are compared, and by which types such
+#: as citext may compare whatever collation their column has.
+DEFAULT_COLLATION = "100"
+
+_FORMS: dict[str, Form] = {"e": "enum", "d": "domain", "r": "range", "m": "multirange", "c": "composite"}
+
+
+def collation_of(oid: str) -> str:
+    """The SQL for what a collation with this OID sorts by: provider, locale and version. NULL for none.
+
+    to_jsonb reads catalog columns that only some versions have (colllocale since 17, datlocprovider
+    since 15).
+    """
+    return f"""(
+        SELECT CASE WHEN l.collprovider = 'd' THEN concat_ws(':',
+                 to_jsonb(d) ->> 'datlocprovider', to_jsonb(d) ->> 'datlocale',
+                 to_jsonb(d) ->> 'daticulocale', d.datcollate, to_jsonb(d) ->> 'datcollversion')
+               ELSE concat_ws(':',
+                 l.collprovider::text, to_jsonb(l) ->> 'colllocale', to_jsonb(l) ->> 'colliculocale',
+                 l.collcollate, pg_catalog.pg_collation_actual_version(l.oid)) END
+          FROM pg_catalog.pg_collation l
+          JOIN pg_catalog.pg_database d ON d.datname = current_database()
+         WHERE l.oid = {oid})"""  # noqa: S608 - a column's name
+
+
+# The empty search_path, under which this is asked, makes format_type qualify every name that isn't
+# PostgreSQL's own. A modifier of -1, unlike NULL, writes types that hold any length: bpchar and "bit".
+_TYPES = text(f"""
+    WITH RECURSIVE reached (oid) AS (
+      SELECT a.atttypid FROM pg_catalog.pg_attribute a
+       WHERE a.attrelid = :table AND a.attnum > 0 AND NOT a.attisdropped
+      UNION
+      SELECT part.oid
+        FROM reached
+        JOIN pg_catalog.pg_type t ON t.oid = reached.oid
+        LEFT JOIN pg_catalog.pg_range r ON t.oid IN (r.rngtypid, r.rngmultitypid)
+       CROSS JOIN LATERAL (
+         SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype WHEN 'r' THEN r.rngsubtype
+                               WHEN 'm' THEN r.rngtypid ELSE t.typelem END
+         UNION ALL
+         SELECT m.atttypid FROM pg_catalog.pg_attribute m
+          WHERE t.typtype = 'c' AND m.attrelid = t.typrelid AND m.attnum > 0 AND NOT m.attisdropped
+       ) part (oid)
+       WHERE part.oid <> 0)
+    SELECT t.oid, t.typname::text AS name, t.typtype::text AS form,
+           pg_catalog.format_type(t.oid, -1) AS base,
+           CASE WHEN e.typarray = t.oid THEN e.oid END AS element,
+           t.typbasetype AS domain_oid, pg_catalog.format_type(t.typbasetype, t.typtypmod) AS domain_sql,
+           r.rngtypid AS range, r.rngsubtype AS subtype,
+           concat_ws(' ', o.opcname, c.proname, nullif(r.rngcollation, 0)::regcollation) AS sorts,
+           {collation_of("r.rngcollation")} AS collation,
+           CASE WHEN t.oid = 'pg_catalog.jsonb'::regtype OR t.typcollation <> 0 AND t.oid >= {FIRST_USER_OID}
+                THEN concat_ws(':', {collation_of(DEFAULT_COLLATION)},
+                  (SELECT d.datctype FROM pg_catalog.pg_database d WHERE d.datname = current_database()))
+                END AS own_collation,
+           member.names, member.oids, member.sqls, member.collations,
+           x.extname::text AS extension,
+           fn.nspname AS send_schema, f.proname AS send_name,
+           t.typsend <> 0 AND t.typreceive <> 0 AS has_binary,
+           ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l
+                  WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder) AS labels,
+           coalesce((SELECT n.nspname
+              FROM pg_catalog.pg_opclass c
+              JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
+              JOIN pg_catalog.pg_amop p ON p.amopfamily = c.opcfamily AND p.amopstrategy = 3
+                   AND p.amoplefttype = c.opcintype AND p.amoprighttype = c.opcintype
+              JOIN pg_catalog.pg_operator b ON b.oid = p.amopopr
+              JOIN pg_catalog.pg_namespace n ON n.oid = b.oprnamespace
+             WHERE c.opcintype = t.oid AND c.opcdefault LIMIT 1), 'pg_catalog') AS operators,
+           CASE WHEN t.oid = 'pg_catalog.money'::regtype
+                THEN pg_catalog.cash_send(1::bigint::money) END AS one_money,
+           CASE WHEN t.oid = 'pg_catalog.money'::regtype
+                THEN (-1234567)::bigint::money::text END AS spelled
+      FROM reached
+      JOIN pg_catalog.pg_type t ON t.oid = reached.oid
+      LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
+      LEFT JOIN pg_catalog.pg_range r ON t.oid IN (r.rngtypid, r.rngmultitypid)
+      LEFT JOIN pg_catalog.pg_opclass o ON o.oid = r.rngsubopc
+      LEFT JOIN pg_catalog.pg_proc c ON c.oid = r.rngcanonical
+      LEFT JOIN pg_catalog.pg_proc f ON f.oid = t.typsend
+      LEFT JOIN pg_catalog.pg_namespace fn ON fn.oid = f.pronamespace
+      LEFT JOIN LATERAL (
+        SELECT array_agg(m.attname::text ORDER BY m.attnum) AS names,
+               array_agg(m.atttypid ORDER BY m.attnum) AS oids,
+               array_agg(pg_catalog.format_type(m.atttypid, m.atttypmod) ORDER BY m.attnum) AS sqls,
+               array_agg({collation_of("m.attcollation")} ORDER BY m.attnum) AS collations
+          FROM pg_catalog.pg_attribute m
+         WHERE t.typtype = 'c' AND m.attrelid = t.typrelid AND m.attnum > 0 AND NOT m.attisdropped) member
+        ON true
+      LEFT JOIN LATERAL (
+        SELECT x.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid
+         WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'
+           AND (d.classid = 'pg_catalog.pg_type'::regclass AND d.objid IN (t.oid, r.rngtypid)
+                OR d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = t.typrelid)
+         LIMIT 1) x ON true
+""")  # noqa: S608 - of constants
+
+
+class Types:
+    """All types that a table's columns reach."""
+
+    def __init__(self, connection: Connection, table_oid: int) -> None:
+        """Asks the server, in a transaction whose search_path is empty."""
+        self._rows = {row.oid: row for row in connection.execute(_TYPES, {"table": table_oid})}
+
+    def column_type(self, oid: int, written: str) -> ColumnType:
+        """Of a column of this type, as format_type writes it with the column's modifier."""
+        row = self._rows[oid]
+        send = (row.send_schema, row.send_name) if row.send_name else None
+        return ColumnType(written, row.base, send, self._kind(oid, written, ()))
+
+    def _kind(self, oid: int, written: str, above: tuple[int, ...]) -> Kind:
+        row = self._rows[oid]
+        above = (*above, oid)
+
+        def part(name: str, inner: int, sql: str | None = None) -> tuple[tuple[str, Kind], ...]:
+            if inner in above:  # no server lets a type hold itself
+                return ()
+            return ((name, self._kind(inner, sql or self._rows[inner].base, above)),)
+
+        own: dict[str, Any] = {
+            "is_builtin": oid < FIRST_USER_OID,
+            "is_everywhere": oid < FIRST_OWN_OID,
+            "has_binary": row.has_binary,
+        }
+        if row.element is not None:
+            [(_, element)] = part("element", row.element, written.removesuffix("[]"))
+            name, written = f"{element.name}[]", f"{element.written}[]"
+            own |= {"is_builtin": element.is_builtin}
+            return Kind("array", name, written, parts=(("element", element),), **own)
+        form = _FORMS.get(row.form, "base")
+        name, written = _named(row, written, is_builtin=oid < FIRST_USER_OID)
+        match form:
+            case "domain":
+                return Kind(form, name, name, parts=part("base", row.domain_oid, row.domain_sql), **own)
+            case "range":
+                own |= {"collations": _some(row.collation)}
+                return Kind(form, name, name, row.sorts, part("subtype", row.subtype), **own)
+            case "multirange":
+                return Kind(form, name, name, parts=part("range", row.range), **own)
+            case "composite":
+                members = zip(row.names or (), row.oids or (), row.sqls or (), strict=True)
+                parts = tuple(each for member in members for each in part(*member))
+                own |= {"collations": _some(*(row.collations or ()))}
+                return Kind(form, name, name, parts=parts, **own)
+            case "enum":
+                return Kind(form, name, name, labels=tuple(row.labels), **own)
+        own |= {"operators": row.operators, "spelled": row.spelled or ""}
+        return Kind("base", name, written, _details(row, oid), collations=_some(row.own_collation), **own)
+
+
+def _named(row: Any, written: str, *, is_builtin: bool) -> tuple[str, str]:
+    """The type's name, and the same with its modifier."""
+    if is_builtin:
+        return row.base, written
+    modifier = written.removeprefix(row.base)
+    if row.extension is None:
+        return row.base, row.base + modifier
+    return f"{row.name} of extension {row.extension}", f"{row.name}{modifier} of extension {row.extension}"
+
+
+def _details(row: Any, oid: int) -> str:
+    if row.one_money is not None:
+        decimals = len(str(int.from_bytes(row.one_money, "big"))) - 1
+        return f"{decimals} decimals"
+    if oid < FIRST_USER_OID:
+        return ""
+    function = row.send_name or "no function"
+    return function if row.extension or not row.send_name else f"{row.send_schema}.{function}"
+
+
+def _some(*found: str | None) -> tuple[str, ...]:
+    return tuple(each for each in found if each is not None)
+
+
+# ----------------------------------------------------------------------------
+# The relations that the rows behind one name come from, and what their definitions do to a copy.
+#
+# A table stands for its partitions and inheritance children too, a view for the tables that it reads. What
+# holds for the table alone, such as NOT NULL or the foreign keys that refer to it, is asked of all of them.
+
+
+#: The only wrapper whose remote transactions keep one snapshot for as long as the local one lasts
+#: (https://www.postgresql.org/docs/current/postgres-fdw.html, Transaction Management).
+ONE_SNAPSHOT_WRAPPER = "postgres_fdw"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One of them. ``kind`` is pg_class.relkind; ``server`` and ``wrapper`` are those of a foreign table.
+
+    ``rewritten`` tells that its file is another one now than in the transaction's snapshot: a rewrite that
+    isn't MVCC-safe, such as TRUNCATE or ALTER TABLE … TYPE, has committed since, and the snapshot may see
+    the table empty.
+    """
+
+    oid: int
+    kind: str
+    name: str
+    server: str | None
+    wrapper: str | None
+    rewritten: bool
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it stores rows, here or on another server, and doesn't only stand for others."""
+        return self.kind in {"r", "m", "f"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger that fires on rows that are written or removed: ``on`` INSERT, UPDATE or DELETE.
+
+    ``before`` each row, or in its place: it may alter the row, or keep it from being written.
+    """
+
+    name: str
+    on: frozenset[str]
+    before: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """All relations behind one table, itself first, and what stands in the way there.
+
+    ``never_null`` are the columns that hold no NULL in any of them, by constraints that were validated.
+    ``cascading`` names foreign keys of other tables that a DELETE would carry on, ``rules`` the rules that do
+    something beside, or in the place of, a write. ``is_referenced`` tells that foreign keys point to rows;
+    ``carried_on`` are the columns of which they would carry an UPDATE on. ``references`` names the foreign
+    keys by which rows refer to other tables.
+    ``inherited`` tells of inheritance children, for which a unique index of the parent doesn't hold.
+    """
+
+    all: tuple[Relation, ...]
+    never_null: frozenset[str]
+    cascading: tuple[str, ...]
+    rules: tuple[str, ...]
+    triggers: tuple[Trigger, ...]
+    is_referenced: bool
+    carried_on: frozenset[str]
+    references: frozenset[str]
+    inherited: bool
+
+    @property
+    def foreign(self) -> tuple[Relation, ...]:
+        return tuple(each for each in self.all if each.kind == "f")
+
+    @property
+    def rewritten(self) -> bool:
+        return any(each.rewritten for each in self.all)
+
+    @property
+    def several_moments(self) -> str | None:
+        """Why no one snapshot holds all rows; None where one does.
+
+        A remote transaction has a snapshot of its own, taken a moment after the local one: rows that move
+        between servers at that moment would be in none of them.
+        """
+        foreign = self.foreign
+        for each in foreign:
+            if each.wrapper != ONE_SNAPSHOT_WRAPPER:
+                return f"{each.name} is a foreign table of {each.wrapper}, which keeps no snapshot"
+        servers = sorted({each.server or "?" for each in foreign})
+        if len(servers) > 1:
+            return f"they are on the servers {', '.join(servers)}"
+        local = [each.name for each in self.all if each.has_rows and each.kind != "f"]
+        if foreign and local:
+            return f"{foreign[0].name} is on the server {servers[0]}, {local[0]} is here"
+        return None
+
+
+# Partitions and children, and what a view's definition reads, down to the last one. A partition that is
+# being detached concurrently is left out by queries.
+_TREE = """
+    WITH RECURSIVE tree (oid) AS (
+      SELECT CAST(:oid AS oid)
+      UNION
+      SELECT below.oid FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid
+        CROSS JOIN LATERAL (
+          SELECT i.inhrelid AS oid FROM pg_catalog.pg_inherits i
+           WHERE i.inhparent = c.oid AND NOT i.inhdetachpending
+          UNION ALL
+          SELECT d.refobjid FROM pg_catalog.pg_rewrite w
+            JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+                 AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> c.oid
+           WHERE c.relkind = 'v' AND w.ev_class = c.oid AND w.ev_type = '1') below)
+"""
+
+_RELATIONS = text(
+    _TREE  # noqa: S608 - both parts are literals
+    + """
+    SELECT c.oid, c.relkind::text AS kind, c.oid::regclass::text AS name, s.srvname AS server,
+           f.fdwname AS wrapper,
+           c.relkind IN ('r', 'm')
+             AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid) AS rewritten
+      FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid
+      LEFT JOIN pg_catalog.pg_foreign_table t ON t.ftrelid = c.oid
+      LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = t.ftserver
+      LEFT JOIN pg_catalog.pg_foreign_data_wrapper f ON f.oid = s.srvfdw
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+     ORDER BY c.oid <> :oid, 3
+"""
+)
+
+# Since version 18 NOT NULL may be declared and not validated; what a foreign table declares nobody checks.
+_NEVER_NULL = text("""
+    SELECT a.attname::text FROM pg_catalog.pg_attribute a
+     WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS (
+       SELECT FROM pg_catalog.pg_class c
+         JOIN pg_catalog.pg_attribute b ON b.attrelid = c.oid AND b.attname = a.attname
+        WHERE c.oid = ANY(:family) AND (c.relkind = 'f' OR NOT b.attnotnull OR EXISTS (
+          SELECT FROM pg_catalog.pg_constraint n
+           WHERE n.conrelid = c.oid AND n.contype = 'n' AND n.conkey = ARRAY[b.attnum]
+             AND NOT n.convalidated)))
+""")
+
+# A constraint or trigger that a partition has from its parent is told once, by the parent's where that is
+# among the relations.
+_FOREIGN_KEYS = text("""
+    SELECT pg_catalog.quote_ident(c.conname) || ' of ' || c.conrelid::regclass::text AS name,
+           c.confdeltype IN ('c', 'n', 'd') AS cascades,
+           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                  WHERE c.confupdtype IN ('c', 'n', 'd') AND a.attrelid = c.confrelid
+                    AND a.attnum = ANY(c.confkey)) AS carried_on
+      FROM pg_catalog.pg_constraint c
+     WHERE c.contype = 'f' AND c.confrelid = ANY(:oids)
+       AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'  -- since 18
+       AND NOT EXISTS (
+         SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = c.conparentid AND p.confrelid = ANY(:oids))
+     ORDER BY 1
+""")
+
+_REFERENCES = text("""
+    SELECT c.conname::text FROM pg_catalog.pg_constraint c
+     WHERE c.contype = 'f' AND c.conrelid = ANY(:oids) AND NOT c.confrelid = ANY(:oids)
+""")
+
+# INSTEAD rules of a view are how it is written to; all others do more, or less, than they are asked for.
+_RULES = text("""
+    SELECT pg_catalog.quote_ident(w.rulename) || ' on ' || c.oid::regclass::text
+      FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_class c ON c.oid = w.ev_class
+     WHERE c.oid = ANY(:oids) AND w.ev_type <> '1' AND w.ev_enabled IN ('O', 'A')
+       AND NOT (c.relkind = 'v' AND w.is_instead)
+     ORDER BY 1
+""")
+
+# Of tgtype: 1 each row, 2 BEFORE, 4 INSERT, 8 DELETE, 16 UPDATE, 64 INSTEAD OF.
+_TRIGGERS = text("""
+    SELECT pg_catalog.quote_ident(g.tgname) || ' on ' || g.tgrelid::regclass::text AS name,
+           array_remove(ARRAY[CASE WHEN g.tgtype & 4 > 0 THEN 'INSERT' END,
+                              CASE WHEN g.tgtype & 8 > 0 THEN 'DELETE' END,
+                              CASE WHEN g.tgtype & 16 > 0 THEN 'UPDATE' END], NULL) AS on,
+           g.tgtype & 3 = 3 OR g.tgtype & 64 > 0 AS before
+      FROM pg_catalog.pg_trigger g
+     WHERE g.tgrelid = ANY(:oids) AND NOT g.tgisinternal AND g.tgtype & 28 > 0
+       AND g.tgenabled IN ('O', 'A')
+       AND NOT EXISTS (
+         SELECT FROM pg_catalog.pg_trigger p WHERE p.oid = g.tgparentid AND p.tgrelid = ANY(:oids))
+     ORDER BY 1
+""")
+
+
+def read_relations(connection: Connection, oid: int) -> Relations:
+    """What is behind the relation with this OID, as the transaction sees it; the search_path is empty."""
+    found = tuple(
+        Relation(row.oid, row.kind, row.name, row.server, row.wrapper, row.rewritten)
+        for row in connection.execute(_RELATIONS, {"oid": oid})
+    )
+    oids = [each.oid for each in found]
+    # A view's own columns say nothing of NULL, and columns of other names stand behind them.
+    family = oids if found[0].kind != "v" else [oid]
+    keys = connection.execute(_FOREIGN_KEYS, {"oids": oids}).all()
+    return Relations(
+        all=found,
+        never_null=frozenset(connection.scalars(_NEVER_NULL, {"oid": oid, "family": family})),
+        cascading=tuple(key.name for key in keys if key.cascades),
+        rules=tuple(connection.scalars(_RULES, {"oids": oids})),
+        triggers=tuple(
+            Trigger(row.name, frozenset(row.on), row.before)
+            for row in connection.execute(_TRIGGERS, {"oids": oids})
+        ),
+        is_referenced=bool(keys),
+        carried_on=frozenset(name for key in keys for name in key.carried_on),
+        references=frozenset(connection.scalars(_REFERENCES, {"oids": oids})),
+        inherited=found[0].kind == "r" and len(found) > 1,
+    )
+
+
+# ----------------------------------------------------------------------------
+# What a server says about a table: its columns, their types, its keys and indexes.
+#
+# Everything comes from pg_catalog by bound parameters; nothing here writes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +663,47 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
         indexes=tuple(tuple(map(IndexColumn, row.columns, row.sorted, row.by_bytes)) for row in indexes),
         relations=relations,
     )
+
+
+# ----------------------------------------------------------------------------
+# Whether prod and consulta are one table: comparing a table with itself would prove nothing.
+
+
+# A lock that nobody else has, for as long as the transaction lasts: whoever sees it is on the same server.
+# The system identifier doesn't tell, because a copy of a cluster keeps it.
+_MARK = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:high, :low)")
+_SEEN = text("""
+    SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
+                    WHERE locktype = 'advisory' AND objsubid = 2 AND database = :database
+                      AND classid = CAST(:high AS oid) AND objid = CAST(:low AS oid))
+""")
+# Locks don't reach a standby. It follows a server of the same cluster, on the same timeline.
+_CLUSTER = text("""
+    SELECT s.system_identifier, c.timeline_id
+      FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c
+""")
+
+
+def refuse_same_table(prod: Connection, consulta: Connection, source: Table, target: Table) -> None:
+    """Both connections are inside a transaction.
+
+    Raises:
+        SameTable: rows of both come from the same table of the same database, or of its standby.
+    """
+    ours = {each.oid for each in source.relations.all if each.has_rows}
+    theirs = {each.oid for each in target.relations.all if each.has_rows}
+    if source.database != target.database or not ours & theirs:
+        return
+    if source.in_recovery:
+        with failures_of("prod"):
+            here = prod.execute(_CLUSTER).one()
+        with failures_of("consulta"):
+            same = here == consulta.execute(_CLUSTER).one()
+    else:
+        mark = {"high": secrets.randbits(31), "low": secrets.randbits(31)}
+        with failures_of("consulta"):
+            consulta.execute(_MARK, mark)
+        with failures_of("prod"):
+            same = prod.execute(_SEEN, {**mark, "database": source.database}).scalar_one()
+    if same:
+        raise SameTable(str(target.name))

@@ -22,29 +22,28 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.brake import Throttle, Throttled
-from copier.catalog import Table, read_table
-from copier.comparison import compared
-from copier.digest import Comparison, Counted, Proof
-from copier.errors import NoUsableKey, Permanent, Side, Transient
-from copier.failure import failures_of
-from copier.fingerprint import Fingerprint
-from copier.interruptible import Waiting
-from copier.key_range import KeyRange
-from copier.names import TableName
-from copier.pace import Pace
-from copier.parallel import side_by_side
-from copier.plan import Chunk, Limits, Plan
-from copier.ranges import RangeCursor
-from copier.same_table import refuse_same_table
-from copier.session import run
-from copier.sessions import Sessions
-from copier.slices import TableSlice, refuse_null_keys, slices
+from copier.catalog import Table, read_table, refuse_same_table
+from copier.chunk_writer import ChunkWriter, Record, Target
+from copier.chunker import FOREIGN_KEYS, OTHER_ROWS, Chunker, Pace, RangeCursor
+from copier.connections import Sessions, Waiting, run
+from copier.errors import NoUsableKey, Permanent, Side, Transient, failures_of
+from copier.lanes import side_by_side
+from copier.model import (
+    Chunk,
+    Comparison,
+    CopySpec,
+    Counted,
+    Fingerprint,
+    KeyRange,
+    Limits,
+    Plan,
+    Proof,
+    TableName,
+)
 from copier.snapshot import Snapshot
-from copier.spec import CopySpec
-from copier.supply import FOREIGN_KEYS, OTHER_ROWS, Chunker
-from copier.target import Target
-from copier.writer import ChunkWriter, Record
+from copier.table_slice import TableSlice, refuse_null_keys, slices
+from copier.throttle import Throttle, Throttled
+from copier.verify import compared
 
 T = TypeVar("T")
 

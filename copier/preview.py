@@ -16,21 +16,15 @@ from psycopg import sql
 from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine, text
 
-from copier import settings, statements
-from copier.catalog import Column, Table, read_table
-from copier.errors import Side, Transient
-from copier.failure import failures_of
-from copier.fingerprint import Fingerprint
-from copier.interruptible import look_limit
-from copier.names import TableName, quoted
-from copier.numbers import Number
-from copier.same_table import refuse_same_table
-from copier.session import rows_as_text, run
-from copier.sessions import Sessions
-from copier.settings import milliseconds
-from copier.slices import TableSlice, refuse_null_keys, slices
-from copier.spec import Catalogue, CopySpec
-from copier.writer import refuse_shared_keys
+from copier import statements
+from copier.catalog import Column, Table, read_table, refuse_same_table
+from copier.chunk_writer import refuse_shared_keys
+from copier.columns import Number
+from copier.connections import Sessions, look_limit, rows_as_text, run
+from copier.errors import Side, Transient, failures_of
+from copier.model import Catalogue, CopySpec, Fingerprint, TableName, quoted
+from copier.statements import milliseconds
+from copier.table_slice import TableSlice, refuse_null_keys, slices
 
 T = TypeVar("T")
 
@@ -39,8 +33,8 @@ QUERY_CANCELED = "57014"
 TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
 #: What the servers' activity views show of a look.
 LABEL = "traspaso preview"
-_LOOK = text(f"{settings.of_lane(by_index=False)}, {settings.LOST}")
-#: The type that the extension lo makes of oid, as `copier.kinds` names it.
+_LOOK = text(f"{statements.of_lane(by_index=False)}, {statements.LOST}")
+#: The type that the extension lo makes of oid, as `copier.catalog` names it.
 LARGE_OBJECT = "lo of extension lo"
 
 

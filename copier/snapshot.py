@@ -14,14 +14,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, text
 
-from copier import settings, statements
+from copier import statements
 from copier.catalog import Table, read_table
-from copier.errors import Permanent, Side, Transient
-from copier.failure import failures_of
-from copier.names import TableName
-from copier.session import run
-from copier.sessions import Sessions
-from copier.slices import TableSlice
+from copier.connections import Sessions, run
+from copier.errors import Permanent, Side, Transient, failures_of
+from copier.model import TableName
+from copier.table_slice import TableSlice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
 NO_SNAPSHOT = frozenset({"42704", "22023"})
@@ -70,7 +68,7 @@ class Snapshot:
         Raises:
             Transient: the session that holds the snapshot is gone.
         """
-        lane = settings.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
+        lane = statements.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
         with failures_of(self.side):
             if not self.is_shared:
                 self.connection.execute(text(lane))
@@ -86,7 +84,7 @@ class Snapshot:
         for _ in range(TRIES):
             connection = self._open()
             locked = self._sessions.lock_for_reading(connection, self.side, name)
-            row = connection.execute(text(settings.SNAPSHOT), self._sessions.values).one()
+            row = connection.execute(text(statements.SNAPSHOT), self._sessions.values).one()
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
             self.table = read_table(connection, self.side, name)
@@ -114,7 +112,7 @@ class Snapshot:
     def _reader(self, lane: str) -> Connection:
         connection = self._open()
         self._join(connection)
-        connection.execute(text(f"{lane}, {settings.HELD}"), self._sessions.values)
+        connection.execute(text(f"{lane}, {statements.HELD}"), self._sessions.values)
         return connection
 
     def _join(self, connection: Connection) -> None:

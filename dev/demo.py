@@ -16,10 +16,10 @@ from rich.console import Console
 
 from dev.compare import compare
 from dev.guard import ROOT
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.results import Message
 from dev.processes import PRODUCT_PROGRAMS
 from dev.seed import seed_consulta, seed_prod
-from dev.slack.client import LocalSlack
-from dev.slack.results import Message
 from dev.stack import Stack
 
 CHANNEL = "C0PAYROLL"

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect
 from dev.browser import chromium
 from dev.demo import CHANNEL, CLUSTER, LIQUIDATION, slack_url
 from dev.guard import ROOT
+from dev.local_slack.client import LocalSlack
 from dev.seed import seed_consulta, seed_prod
-from dev.slack.client import LocalSlack
 from dev.stack import Stack
 
 #: One chunk after the other, and time to take a picture before the one that is held up.

@@ -164,7 +164,7 @@ class Stack:
     # ------------------------------------------------------------------------------------------- internal
 
     def _start_slack(self, manifest: Path) -> Child:
-        argv = [sys.executable, "-m", "dev.slack", "--port", "0", "--manifest", manifest]
+        argv = [sys.executable, "-m", "dev.local_slack", "--port", "0", "--manifest", manifest]
         return self.run("slack", argv)
 
     @staticmethod

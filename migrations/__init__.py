@@ -15,8 +15,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from copier.interruptible import ask_while_waiting
-from copier.session import driver_of
+from copier.connections import ask_while_waiting, driver_of
+
+#: Where the tracking tables are, in consulta.
+SCHEMA = "traspaso"
 
 #: The advisory lock of whoever migrates: the bytes of "traspaso" as a bigint.
 LOCK = int.from_bytes(b"traspaso")
@@ -36,7 +38,7 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
 
 def current(connection: Connection) -> str | None:
     """The revision that the database is at; None before the first migration."""
-    context = MigrationContext.configure(connection, opts={"version_table_schema": "traspaso"})
+    context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
     return context.get_current_revision()
 
 

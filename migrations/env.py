@@ -3,13 +3,12 @@
 from alembic import context
 from sqlalchemy import text
 
-from bot.jobs.models import SCHEMA, Base
+from migrations import SCHEMA
 
 connection = context.config.attributes["connection"]
 connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
 context.configure(
     connection=connection,
-    target_metadata=Base.metadata,
     version_table_schema=SCHEMA,
     include_schemas=True,
     # Autogenerate compares this schema only: everything else in consulta is not ours to touch.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from copier import TableName
-from copier.catalog import Column, Table
+from copier.catalog import Column, ColumnType, Kind, Relations, Table
 from copier.errors import Side
-from copier.kinds import ColumnType, Kind
-from copier.relations import Relations
 
 
 def kind(type_sql: str, base: str | None = None, *, portable: bool = True) -> ColumnType:

@@ -34,7 +34,7 @@ SESSION = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_f
 
 
 def engine(url: str) -> Engine:
-    """As bot/services.py makes it, but that a refused connection is noticed sooner."""
+    """As bot/app.py makes it, but that a refused connection is noticed sooner."""
     return create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         connect_args={"connect_timeout": 5, "prepare_threshold": None, "application_name": "traspaso"},

@@ -7,19 +7,16 @@ from typing import Any
 from slack_sdk import WebClient
 from sqlalchemy import Engine
 
-from bot.announcer import CardPublisher
 from bot.commands.comparisons import Comparisons
-from bot.commands.surface import Surface
-from bot.config_file import CopySection, File, SlackSection
+from bot.commands.conversation import Surface
+from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
-from bot.jobs.approvals import Approvals
-from bot.jobs.board import HomeRepository
-from bot.jobs.history import JobHistory
-from bot.jobs.store import JobRepository
-from bot.panel import HomePublisher
-from bot.people import People
-from bot.permissions import Access
-from bot.replies import Replies
+from bot.jobs.actions import Approvals
+from bot.jobs.repository import HomeRepository, JobHistory, JobRepository
+from bot.slack.access import Access, People
+from bot.slack.card_publisher import CardPublisher
+from bot.slack.home_publisher import HomePublisher
+from bot.slack.replies import Replies
 from copier import Limits
 from tests.tracking import TABLE, Jobs
 

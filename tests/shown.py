@@ -10,16 +10,15 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bot.i18n import translator
-from bot.jobs.snapshot import Freeze, JobView, Moved, Person
-from bot.jobs.statuses import Approval, Phase, Status, Wish
-from bot.jobs.terms import AgreedCounts, Question, Reason
+from bot.jobs.proposal import AgreedCounts, Question, Reason
+from bot.jobs.status import Approval, Phase, Status, Wish
+from bot.jobs.view import Freeze, JobView, Moved, Person
 from bot.messages import answers
 from bot.messages.blocks import Message
-from bot.messages.outlook import Proposal
-from bot.messages.preview import Offer, preview_card
+from bot.messages.proposal import Offer, Proposal, preview_card
 from copier import Advice, CopySpec, Count, Preview, TableName
-from dev.slack.blocks import check_blocks, check_message_blocks
-from dev.slack.checker import Checker
+from dev.local_slack.blocks import check_blocks, check_message_blocks
+from dev.local_slack.checker import Checker
 
 BOB = Person("U0BOB", "T0ACME", "Bob")
 ROOT_USER = Person("root", "shell", "root <!channel> *x*")

@@ -8,18 +8,17 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, text
 
 import migrations
+from bot.jobs.actions import Control, Freezes
 from bot.jobs.cards import Cards
-from bot.jobs.control import Control
+from bot.jobs.execution import Claim, Lifecycle
 from bot.jobs.failure import Failure
-from bot.jobs.freezes import Freezes
-from bot.jobs.lifecycle import Claim, Lifecycle
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.snapshot import JobView
-from bot.jobs.store import JobRepository, Request, Requester
-from bot.jobs.sweep import Sweep, Swept
+from bot.jobs.recovery import Sweep, Swept
+from bot.jobs.repository import JobRepository, Request, Requester
+from bot.jobs.view import JobView
 from bot.jobs.workers import Unbroken, Workers
 from copier import Chunk, Comparison, CopySpec, Counted, Counts, Digest, Plan, Proof, TableName
-from copier.key_range import KeyRange
+from copier.model import KeyRange
 from tests.support import Database
 
 TABLE = TableName.parse("public.items")

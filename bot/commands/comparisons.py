@@ -13,11 +13,12 @@ from queue import SimpleQueue
 
 from sqlalchemy import Engine
 
-from bot.config_file import CopySection
-from bot.messages.verdict import VerificationResult
+from bot.config import CopySection
+from bot.messages.verification import VerificationResult
 from copier import Catalogue, Copy, Limits, is_known
 
 log = logging.getLogger(__name__)
+
 
 #: Comparisons that run at once in this process.
 AT_ONCE = 2

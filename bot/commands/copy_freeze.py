@@ -7,14 +7,14 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.commands import parsing, suggesting
-from bot.commands.surface import Surface, after_it_is_done, answer_with, user_of
-from bot.groups import PRESS
+from bot.commands import parsing
+from bot.commands.conversation import Surface, after_it_is_done, answer_with, user_of
 from bot.i18n import Translator
-from bot.jobs.freezes import Freezes
-from bot.jobs.statuses import Status
+from bot.jobs.actions import Freezes
+from bot.jobs.status import Status
 from bot.messages import freezing, naming
 from bot.messages.blocks import Message
+from bot.slack.access import PRESS
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +43,12 @@ class CopyFreeze:
         if parsing.asks_for_help(text):
             return freezing.freeze_help(t)
         words, names = parsing.words(text), self._surface.copy_names
-        if words and text.lower() != suggesting.OFF and not suggesting.is_reason(words, names):
-            return freezing.no_reason(text, t, suggesting.meant(words, names, COMMAND))
+        if words and text.lower() != parsing.OFF and not parsing.is_reason(words, names):
+            return freezing.no_reason(text, t, parsing.meant(words, names, COMMAND))
         if refusal := self._surface.refusal_to_use(COMMAND, user_id, t, PRESS):
             return refusal
         requester = self._surface.people.requester(team_id, user_id)
-        if text.lower() == suggesting.OFF:
+        if text.lower() == parsing.OFF:
             lifted = self._freezes.lift(requester)
             if lifted is None:
                 return freezing.not_frozen(t)

@@ -7,15 +7,15 @@ from typing import Any
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from bot.commands import parsing, suggesting
-from bot.commands.choosing import Choosing
-from bot.commands.starting import COMMAND, Offered, Starting
-from bot.commands.surface import Surface, answer_with, user_of
+from bot.commands import parsing
+from bot.commands.conversation import Surface, answer_with, user_of
+from bot.commands.copy_modal import Choosing
+from bot.commands.start_copy import COMMAND, Offered, Starting
 from bot.i18n import Translator
 from bot.messages import answers
 from bot.messages.blocks import Message
-from bot.messages.chooser import Carried
-from bot.messages.preview import CANCEL_ACTION, COPY_ACTION, Offer
+from bot.messages.copy_modal import Carried
+from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION, Offer
 
 
 def register(app: App, surface: Surface, choosing: Choosing) -> None:
@@ -64,7 +64,7 @@ class CopyLiquidation:
         words, names = parsing.words(text), self._surface.copy_names
         if not words:
             return answers.number_missing(t)
-        meant = suggesting.meant(words, names, COMMAND)
+        meant = parsing.meant(words, names, COMMAND)
         liquidation_id = parsing.number(words[0])
         if liquidation_id is None:
             return answers.not_a_number(words[0], t, meant)

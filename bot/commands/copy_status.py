@@ -9,8 +9,8 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.commands import parsing, suggesting
-from bot.commands.surface import Surface, answer_with, user_of
+from bot.commands import parsing
+from bot.commands.conversation import Surface, answer_with, user_of
 from bot.i18n import Translator
 from bot.messages import answers, naming, status
 from bot.messages.blocks import Message
@@ -49,10 +49,10 @@ class CopyStatus:
                 live, latest = surface.store.live(), surface.store.latest()
                 links = surface.links([*live[: status.SHOWN], *latest])
                 return status.overview(live, latest, links, t, surface.store.no_worker())
-            case [word] if word in suggesting.MINE_WORDS:
+            case [word] if word in parsing.MINE_WORDS:
                 jobs = surface.history.of_user(user_id)
                 return status.of_user(jobs, surface.links(jobs), t)
-            case [word, number] if word in suggesting.LIQUIDATION_WORDS:
+            case [word, number] if word in parsing.LIQUIDATION_WORDS:
                 return self._liquidation(number, t)
             case [number]:
                 return self._job(number, t)
@@ -60,7 +60,7 @@ class CopyStatus:
                 return self._usage(parsing.words(text), t)
 
     def _usage(self, words: list[str], t: Translator) -> Message:
-        return status.usage(" ".join(words), t, suggesting.meant(words, self._surface.copy_names, COMMAND))
+        return status.usage(" ".join(words), t, parsing.meant(words, self._surface.copy_names, COMMAND))
 
     def _liquidation(self, word: str, t: Translator) -> Message:
         liquidation_id = parsing.number(word)

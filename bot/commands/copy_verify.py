@@ -6,15 +6,15 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.commands import parsing, suggesting
+from bot.commands import parsing
 from bot.commands.comparisons import Interrupted
-from bot.commands.surface import Surface, answer_with, told, user_of
-from bot.config_file import CopySection
+from bot.commands.conversation import Surface, answer_with, told, user_of
+from bot.config import CopySection
 from bot.i18n import Translator
-from bot.jobs.statuses import Status
-from bot.messages import answers, naming, verdict
+from bot.jobs.status import Status
+from bot.messages import answers, naming, verification
 from bot.messages.blocks import Message
-from bot.replies import Reply
+from bot.slack.replies import Reply
 
 COMMAND = naming.VERIFY_COMMAND
 
@@ -45,7 +45,7 @@ class CopyVerify:
         words = parsing.words(text)
         if not words:
             return answers.number_missing(t, COMMAND)
-        meant = suggesting.meant(words, names, COMMAND)
+        meant = parsing.meant(words, names, COMMAND)
         liquidation_id = parsing.number(words[0])
         if liquidation_id is None:
             return answers.not_a_number(words[0], t, meant, command=COMMAND)
@@ -69,20 +69,20 @@ class CopyVerify:
 
         def compare() -> Message:
             try:
-                return verdict.verdict(self._surface.comparisons.compare(copy, liquidation_id), t)
+                return verification.verdict(self._surface.comparisons.compare(copy, liquidation_id), t)
             except Interrupted:
-                return verdict.interrupted(liquidation_id, t)
+                return verification.interrupted(liquidation_id, t)
 
         def work() -> None:
             if waited:
-                reply.say(verdict.comparing(liquidation_id, t), replace=True)
+                reply.say(verification.comparing(liquidation_id, t), replace=True)
             reply.say(told(compare, t), replace=True)
 
         # Said before the work begins, so that the verdict can't be overtaken by it.
         running = self._surface.comparisons.ahead()
         if running:
             waited.append(True)
-            reply.say(verdict.waiting(liquidation_id, running, t))
+            reply.say(verification.waiting(liquidation_id, running, t))
         else:
-            reply.say(verdict.comparing(liquidation_id, t))
+            reply.say(verification.comparing(liquidation_id, t))
         self._surface.comparisons.begin(work)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
+from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 from copier import MAX_LIQUIDATION_ID
 
 #: ASCII only: int() would also take ٤٢, ４２, 4_2 and +42.
@@ -27,3 +29,83 @@ def number(word: str) -> int | None:
 
 def asks_for_help(text: str) -> bool:
     return text.strip().lower() in HELP_WORDS
+
+
+# ----------------------------------------------------------------------------
+# Did you mean: the command that somebody probably meant, and that would work as it is proposed.
+#
+# Nothing here is ever accepted in the place of what was typed; it is only proposed.
+
+
+LIQUIDATION_WORDS = ("liquidation", "liquidación", "liquidacion")
+MINE_WORDS = ("mine", "mías", "mias", "míos", "mios")
+OFF, HELP = "off", "help"
+#: Words after a command that mean another one, or its help.
+COMMANDS = {
+    **dict.fromkeys((HELP, "ayuda"), HELP),
+    **dict.fromkeys(("copy", "copiar"), COPY_COMMAND),
+    **dict.fromkeys(("status", "estado"), STATUS_COMMAND),
+    **dict.fromkeys(("verify", "verificar", "compare", "comparar"), VERIFY_COMMAND),
+    **dict.fromkeys(("freeze", "congelar"), FREEZE_COMMAND),
+    **dict.fromkeys((OFF, "unfreeze", "descongelar"), f"{FREEZE_COMMAND} {OFF}"),
+    **{word: f"{STATUS_COMMAND} {word}" for word in MINE_WORDS},
+}
+#: What people write around a number, and between its thousands.
+_AROUND = "#\"'`“”‘’«»‹›.,;:!?¿¡()[]{}<>*~_+ºª°"
+_GROUPED = re.compile(r"[0-9]{1,3}(?:([.,'’])[0-9]{3})(?:\1[0-9]{3})*")
+#: Nothing longer is looked at: it is no misspelt word.
+LONGEST = 40
+
+
+def number_meant(word: str) -> int | None:
+    """The number inside of ``#42``, ``42,``, ``"42"``, ``1.234`` or ``４２``; None where there is none."""
+    if len(word) > LONGEST:
+        return None
+    bare = word.strip(_AROUND)
+    if _GROUPED.fullmatch(bare):
+        bare = re.sub(r"[^0-9]", "", bare)
+    # Digits of any script; what is no digit at all, such as a fraction, is no number here.
+    return number(str(int(bare))) if bare.isdecimal() else None
+
+
+def word_meant(word: str, known: list[str]) -> str | None:
+    """The known word that this one is a misspelling of."""
+    if len(word) > LONGEST:
+        return None
+    found = get_close_matches(word.strip(_AROUND).lower(), known, n=1, cutoff=0.7)
+    return found[0] if found else None
+
+
+def meant(words: list[str], names: list[str], command: str) -> str | None:
+    """What these words after ``command`` probably stand for; None where there is no telling.
+
+    ``names`` are those of the configured copies.
+    """
+    numbers = [str(number) for word in words if (number := number_meant(word)) is not None]
+    others = [word for word in words if number_meant(word) is None]
+    if len(numbers) > 1 or len(words) > 5:
+        return None
+    known = [word_meant(word, [*names, *COMMANDS, *LIQUIDATION_WORDS]) for word in others]
+    named = [each for each in known if each in names][:1]
+    liquidation = [each for each in known if each in LIQUIDATION_WORDS][:1]
+    other = next((COMMANDS[each] for each in known if each in COMMANDS and each not in names), None)
+    wanted = other or command
+    if wanted == HELP:
+        return f"{command} {HELP}"
+    if wanted == STATUS_COMMAND and (numbers or other):
+        return " ".join([STATUS_COMMAND, *(liquidation if numbers else []), *numbers])
+    if wanted in {COPY_COMMAND, VERIFY_COMMAND}:
+        unheard_of = not other and not named and not liquidation and len(words) == 2
+        if unheard_of or not (numbers or other):
+            return None  # a copy that nobody has heard of, or nothing at all
+        return " ".join([wanted, *(numbers or ["42"]), *named])
+    return other
+
+
+def is_reason(words: list[str], names: list[str]) -> bool:
+    """Whether they say why: at least one word of their own, that no command has a meaning for."""
+    known = [*names, *COMMANDS, *LIQUIDATION_WORDS]
+    return words[0].lower() != OFF and any(
+        3 <= len(word) <= LONGEST and word.isalpha() and not word_meant(word, known)
+        for word in (each.strip(_AROUND) for each in words if not each.startswith("<"))
+    )

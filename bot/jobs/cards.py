@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, exists, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from bot.jobs.approvals import expire
+from bot.jobs.actions import expire
 from bot.jobs.models import CopyEvent, CopyJob, OutboxMessage
 from bot.jobs.outbox import POSTING, REFRESHES, Kind, leave, tell
-from bot.jobs.snapshot import JobView
-from bot.jobs.statuses import LIVE
+from bot.jobs.status import LIVE
+from bot.jobs.view import JobView
 
 
 @dataclass(frozen=True, slots=True)

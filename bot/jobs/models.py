@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     Float,
     ForeignKey,
@@ -23,12 +24,13 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    or_,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bot.jobs.statuses import LIVE, Approval, Phase, Status, Wish
+from bot.jobs.status import LIVE, Approval, Phase, Status, Wish
 
 SCHEMA = "traspaso"
 
@@ -295,3 +297,12 @@ class Installation(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     is_the_one: Mapped[bool] = mapped_column(Boolean, unique=True, server_default=text("true"))
     workers_missing: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+
+
+# ----------------------------------------------------------------------------
+# Which jobs wait for a person: in one place for all queries that leave them out.
+
+
+def waits_for_somebody(job: type[CopyJob] = CopyJob) -> ColumnElement[bool]:
+    """A condition: of the pending jobs, those that nobody may take before they are approved or confirmed."""
+    return or_(job.approval.is_not_distinct_from(Approval.WAITING), job.question.is_not(None))

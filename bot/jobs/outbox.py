@@ -33,7 +33,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
 from bot.jobs.models import CopyJob, OutboxMessage
-from bot.jobs.moments import LONGEST, has_come
+from bot.jobs.transactions import LONGEST, has_come
 
 #: How long a message is in the hands of one deliverer. Longer than one call of Slack may take (10 s): the
 #: claim is asked again, and prolonged, before each.
@@ -68,7 +68,7 @@ SHOWING = (Kind.CARD, Kind.UPDATE)
 POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING)
 
 
-#: What may be put off for longer than `bot.jobs.moments.LONGEST`.
+#: What may be put off for longer than `bot.jobs.transactions.LONGEST`.
 PUT_OFF = (Kind.PIN, Kind.LEFT)
 
 

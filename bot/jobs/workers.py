@@ -27,11 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import CopyJob, Installation, OutboxMessage, Worker
+from bot.jobs.models import CopyJob, Installation, OutboxMessage, Worker, waits_for_somebody
 from bot.jobs.outbox import SHOWING, Kind, tell
-from bot.jobs.snapshot import SILENT, NoWorker
-from bot.jobs.statuses import Status
-from bot.jobs.waiting import waits_for_somebody
+from bot.jobs.status import Status
+from bot.jobs.view import SILENT, NoWorker
 
 #: How often a process says that it lives.
 BEAT = timedelta(seconds=2)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobView
-from bot.jobs.statuses import Status
+from bot.jobs.status import Status
+from bot.jobs.view import JobView
 from bot.messages.blocks import Message, code, context, harmless, said, section
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
@@ -13,10 +13,12 @@ from bot.messages.naming import (
     FREEZE_COMMAND,
     STATUS_COMMAND,
     VERIFY_COMMAND,
+    and_nobody_works,
     ask_for,
     card_will_appear,
+    mention,
+    requester,
 )
-from bot.messages.working import and_nobody_works
 
 
 def usage(t: Translator, meant: str | None = None, *, example: str = f"{COPY_COMMAND} 42") -> str:
@@ -272,3 +274,32 @@ def help_text(
     ]
     said_by_readers = " ".join(line.replace("*", "").replace("`", "") for line in lines)
     return Message(said_by_readers, [section("\n".join(lines)), *([context(*hints)] if hints else [])])
+
+
+# ----------------------------------------------------------------------------
+# Answers to who pressed a button of a card that doesn't fit any more. A press that fits changes the card.
+
+
+def not_yours(job: JobView, t: Translator) -> Message:
+    """Somebody else than the requester pressed what only they can agree to."""
+    text = t(
+        "Only {user}, who asked for the copy, can confirm it. Nothing was changed.",
+        user=mention(requester(job)),
+    )
+    return said(text, hint=t("Whoever may run it can cancel it."))
+
+
+def stale(job: JobView, link: str | None, t: Translator) -> Message:
+    """The button showed other numbers than the job asks about by now."""
+    text = t("Job {id} asks about other numbers by now. Nothing was changed.", id=job.id)
+    return said(text, hint=to_card(link, t) or ask_for(job.id, t))
+
+
+def not_now(job: JobView, link: str | None, t: Translator) -> Message:
+    """The job has gone on since the card was drawn."""
+    text = t(
+        "Job {id} is {state} now, so that button has no meaning any more. Nothing was changed.",
+        id=job.id,
+        state=state(job, t),
+    )
+    return said(text, hint=to_card(link, t) or ask_for(job.id, t))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobView
-from bot.jobs.statuses import Approval, Status
+from bot.jobs.status import Approval, Status
+from bot.jobs.view import JobView
 from bot.messages.blocks import Block, Message, at, button, harmless, said
-from bot.messages.moving import why
-from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND, ask_for
-from bot.messages.terms import approve_button
+from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND, ask_for, why
+from bot.messages.question import approve_button
 
 APPROVE_ACTION = "job.approve"
 REJECT_ACTION = "job.reject"

@@ -1,16 +1,22 @@
-"""The card: one job as the channel sees it, from the request to the end. Same snapshot, same card."""
+"""The buttons under a card: those that fit what the job is, and no others."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobView
-from bot.jobs.statuses import Phase, Status, Wish
-from bot.messages import terms
-from bot.messages.approval import asked_for, decided, ended_by_it
+from bot.jobs.status import Phase, Status, Wish
+from bot.jobs.view import JobView
+from bot.messages import question
+from bot.messages.approval import approval_buttons, asked_for, decided, ended_by_it
 from bot.messages.blocks import (
+    Block,
     Message,
+    actions,
     at,
     bar,
+    button,
+    confirm,
     context,
     cut,
     escaped,
@@ -18,11 +24,62 @@ from bot.messages.blocks import (
     plain_section,
     section,
 )
-from bot.messages.buttons import buttons_for
 from bot.messages.failures import explained
-from bot.messages.moving import moved_here
-from bot.messages.naming import Named, frozen_by, mention, requester
-from bot.messages.working import nobody_works
+from bot.messages.naming import Named, frozen_by, mention, moved_here, nobody_works, requester
+from bot.messages.question import confirm_button
+
+PAUSE_ACTION = "job.pause"
+RESUME_ACTION = "job.resume"
+CANCEL_ACTION = "job.cancel"
+RETRY_ACTION = "job.retry"
+DETAILS_ACTION = "job.details"
+
+
+def buttons_for(job: JobView, t: Translator) -> list[Block]:
+    """One row of buttons; the value of each is the job's number, with the rows that it shows if it does."""
+    details = button(t("Details"), DETAILS_ACTION, str(job.id))
+    match job.status:
+        case Status.PENDING if job.waits_for_approval:
+            row = [*approval_buttons(job, t), _cancel(job, t)]
+        case Status.PENDING if job.question is not None:
+            row = [confirm_button(job, job.question, t), _cancel(job, t), details]
+        case Status.RUNNING if job.wish is Wish.CANCEL:
+            row = [details]
+        case Status.RUNNING if job.wish is Wish.PAUSE:
+            row = [_resume(job, t), _cancel(job, t), details]
+        case Status.PENDING | Status.RUNNING:
+            row = [button(t("Pause"), PAUSE_ACTION, str(job.id)), _cancel(job, t), details]
+        case Status.PAUSED:
+            row = [_resume(job, t, style="primary"), _cancel(job, t), details]
+        case Status.FAILED:
+            row = [retry(job, t), details]
+        case _:
+            row = [details]
+    return [actions(*row)]
+
+
+def retry(job: JobView, t: Translator) -> Block:
+    return button(t("Retry"), RETRY_ACTION, str(job.id), style="primary")
+
+
+def _resume(job: JobView, t: Translator, style: str | None = None) -> Block:
+    return button(t("Resume"), RESUME_ACTION, str(job.id), style=style)
+
+
+def _cancel(job: JobView, t: Translator) -> Block:
+    block = button(t("Cancel"), CANCEL_ACTION, str(job.id), style="danger")
+    block["confirm"] = confirm(
+        t("Cancel this copy?"),
+        t("What is in place in consulta stays there, and the rest of the rows is not copied."),
+        t("Cancel the copy"),
+        t("Let it go on"),
+    )
+    return block
+
+
+# ----------------------------------------------------------------------------
+# The card: one job as the channel sees it, from the request to the end. Same snapshot, same card.
+
 
 #: Errors after which a copy waits for a server to come back.
 AWAY = frozenset({"connection", "server_down"})
@@ -36,9 +93,9 @@ def card(job: JobView, t: Translator) -> Message:
     shown = [section(f"`{bar(job.fraction or 0.0)}` {progress(job, t)}"), context(doing(job, t))]
     if job.waits_for_approval and job.question is None:
         # Nothing moves yet: what it waits for is all there is to say.
-        shown = [section(f"👥 {doing(job, t)}"), section(terms.shown(job, t))]
+        shown = [section(f"👥 {doing(job, t)}"), section(question.shown(job, t))]
     elif job.waits_for_somebody:
-        shown = [section(f"❓ {terms.shown(job, t)}"), context(_answerer(job, t, mention))]
+        shown = [section(f"❓ {question.shown(job, t)}"), context(_answerer(job, t, mention))]
     elif job.total is None and not job.status.is_live:
         shown = [section(doing(job, t))]
     moved = moved_here(job, t)
@@ -112,7 +169,7 @@ def doing(job: JobView, t: Translator, named: Named = mention) -> str:
 
 def _waiting(job: JobView, t: Translator, named: Named) -> str:
     if job.question is not None:
-        return f"{_answerer(job, t, named)}. {terms.asked(job.question, t)}"
+        return f"{_answerer(job, t, named)}. {question.asked(job.question, t)}"
     if job.freeze is not None:
         return frozen_by(job.freeze, t, named)
     if job.waits_for_approval:
@@ -249,3 +306,68 @@ def _sign(job: JobView) -> str:
         Status.FAILED: "❌",
         Status.CANCELLED: "🚫",
     }[job.status]
+
+
+# ----------------------------------------------------------------------------
+# Jobs as Slack's table block: a line a job, each with the way to its card.
+#
+# A message holds one table of at most 100 rows and 20 columns; its texts together stay far below Slack's
+# 10,000 characters. Cells are raw text, where nothing is a mention, a link or a format.
+
+
+CELL_LIMIT = 60
+
+
+def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Block:
+    """Job, liquidation, state, rows, who asked, when it ended (or was asked for) and how long it took."""
+    heads = [t("Job"), t("Liquidation"), t("State"), t("Rows"), t("Asked for by"), t("When"), t("Took")]
+    rows = [[text(head) for head in heads]]
+    for job in jobs:
+        label = f" · {job.label}" if job.label else ""
+        rows.append(
+            [
+                link(str(job.id), links.get(job.id)),
+                text(f"{job.liquidation_id}{label}"),
+                text(state(job, t)),
+                text("–" if job.total is None else f"{t.number(job.copied)} / {t.number(job.total)}"),
+                person(job),
+                moment(job.finished_at or job.created_at, t),
+                text("–" if job.seconds is None else t.duration(job.seconds)),
+            ]
+        )
+    right = {"align": "right"}
+    settings = [right, {"is_wrapped": True}, {}, right, {}, {}, right]
+    return {"type": "table", "rows": rows, "column_settings": settings}
+
+
+def text(said: str) -> Block:
+    return {"type": "raw_text", "text": cut(said, CELL_LIMIT) or "–"}
+
+
+def link(said: str, url: str | None) -> Block:
+    if url is None:
+        return text(said)
+    return _rich({"type": "link", "url": url, "text": said})
+
+
+def person(job: JobView) -> Block:
+    """Whoever asked; a mention in an answer that one person reads notifies nobody."""
+    if not job.is_from_slack:
+        return text(job.requester_name)
+    return _rich({"type": "user", "user_id": job.requester_id})
+
+
+def moment(when: datetime, t: Translator) -> Block:
+    """In the reader's own time zone; in UTC where Slack can't show it."""
+    return _rich(
+        {
+            "type": "date",
+            "timestamp": int(when.timestamp()),
+            "format": "{date_short_pretty} {time}",
+            "fallback": t.moment(when),
+        }
+    )
+
+
+def _rich(element: Block) -> Block:
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [element]}]}

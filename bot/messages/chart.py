@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobView
-from bot.jobs.throughput import Stretch
+from bot.jobs.repository import Stretch
+from bot.jobs.view import JobView
 
 #: The curve has so many steps, each the mean of its time.
 CELLS = 60

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobView
-from bot.jobs.statuses import Status
+from bot.jobs.status import Status
+from bot.jobs.view import JobView
 from bot.messages.approval import ask_again, decided, ended_by_it
 from bot.messages.blocks import Message, actions, at, code, context, section
-from bot.messages.buttons import retry
-from bot.messages.card import progress, rate
+from bot.messages.card import progress, rate, retry
 from bot.messages.failures import explained
 from bot.messages.naming import mention
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import Freeze, NoWorker
+from bot.jobs.view import Freeze, NoWorker
 from bot.messages.answers import usage
 from bot.messages.blocks import Message, context, harmless, said, section
-from bot.messages.naming import FREEZE_COMMAND, frozen_by, frozen_since, mention
-from bot.messages.working import and_nobody_works
+from bot.messages.naming import FREEZE_COMMAND, and_nobody_works, frozen_by, frozen_since, mention
 
 
 def frozen_now(running: int, waiting: int, t: Translator) -> Message:

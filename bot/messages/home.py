@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.panel import HomeFilters, HomeView
-from bot.jobs.snapshot import JobView
-from bot.jobs.statuses import Status
-from bot.messages import answers, terms
+from bot.jobs.status import Status
+from bot.jobs.view import HomeFilters, HomeView, JobView
+from bot.messages import answers, question
 from bot.messages.approval import approval_buttons, left_to
 from bot.messages.blocks import (
     Block,
@@ -26,9 +25,8 @@ from bot.messages.blocks import (
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
 from bot.messages.freezing import way_out
-from bot.messages.naming import COPY_COMMAND, frozen_since, mention, requester
+from bot.messages.naming import COPY_COMMAND, frozen_since, mention, nobody_works, requester
 from bot.messages.status import line, waits_for
-from bot.messages.working import nobody_works
 
 NEW_ACTION = "home.new"
 STATUS_ACTION = "home.status"
@@ -98,7 +96,7 @@ def _approvals(
         asked = t("Asked for by {user}", user=mention(requester(job)))
         if job.approval_until is not None:
             asked += " · " + t("until {moment}", moment=at(job.approval_until, t))
-        blocks.append(section(f"{_name(job, links, t)}\n{terms.shown(job, t)}\n{asked}"))
+        blocks.append(section(f"{_name(job, links, t)}\n{question.shown(job, t)}\n{asked}"))
         if job.requester_id == seen.reader_id:
             blocks.append(context(t("Somebody else has to approve it.")))
         elif job.copy_name in not_theirs:

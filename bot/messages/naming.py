@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import SHELL, Freeze, JobView, Person
-from bot.messages.blocks import at, harmless
+from bot.jobs.view import SHELL, Freeze, JobView, Moved, NoWorker, Person
+from bot.messages.blocks import Message, at, code, context, harmless, section
 
 COPY_COMMAND = "/copy-liquidation"
 STATUS_COMMAND = "/copy-status"
@@ -59,3 +59,81 @@ def card_will_appear(channel_id: str | None, t: Translator) -> str:
 def ask_for(job_id: int, t: Translator) -> str:
     """The command that tells about the job, wherever its card is."""
     return t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job_id}")
+
+
+# ----------------------------------------------------------------------------
+# That nobody works: since when, who is to be told, and what they have to do.
+
+
+def nobody_works(none: NoWorker, t: Translator) -> str:
+    """A sentence or two, for cards, answers, App Home and the terminal alike."""
+    if none.since is None:
+        begin = t("No worker has ever run: copies wait until one is started.")
+    else:
+        moment = at(none.since, t)
+        begin = t("No worker has been alive since {moment}: copies wait until one is started.", moment=moment)
+    if none.operators:
+        who = ", ".join(none.operators[:10])
+        return f"{begin} " + t("Tell {who}: `{command}` starts one.", who=who, command=WORKER_COMMAND)
+    return f"{begin} " + t("Tell whoever runs Traspaso: `{command}` starts one.", command=WORKER_COMMAND)
+
+
+def and_nobody_works(text: str, none: NoWorker, t: Translator, hint: str = "") -> Message:
+    """An answer, and below it that nobody works; read aloud it has no moment, which only Slack can show."""
+    read_out = f"{text} {t('No worker is alive: copies wait until one is started.')}"
+    blocks = [section(f"{text}\n⚠️ {nobody_works(none, t)}"), *([context(hint)] if hint else [])]
+    return Message(f"{read_out} {hint}".strip(), blocks)
+
+
+# ----------------------------------------------------------------------------
+# What is said where a job's card is in a direct message and not where the copy was asked for.
+
+
+#: Slack's answers where the bot is no member of the channel, or can't even see it.
+NO_MEMBER = frozenset({"not_in_channel", "channel_not_found"})
+#: The same channel, to a post and to an edit.
+ARCHIVED = frozenset({"is_archived", "is_inactive"})
+
+
+def moved_here(job: JobView, t: Translator) -> str:
+    """One line; empty where the card is where it was asked for."""
+    if job.moved_from is None:
+        return ""
+    line = t("In a direct message, because {reason}.", reason=why(job.moved_from, t))
+    if job.moved_from.reason in NO_MEMBER and not _is_private(job.moved_from):
+        line += " " + t(
+            "Before the next copy, invite it there with `{command}`.", command="/invite @traspaso"
+        )
+    return line
+
+
+def moved_away(job: JobView, t: Translator) -> Message:
+    """What stays of the card in the channel that it had to leave while the job goes on."""
+    text = t(
+        "{liquidation} goes on in a direct message with {user}.",
+        liquidation=t("liquidation {id}", id=job.liquidation_id).capitalize(),
+        user=f"<@{job.requester_id}>",
+    )
+    reason = (
+        t("Slack took nothing more for this channel ({error}).", error=code(job.moved_from.reason, 60))
+        if job.moved_from
+        else ""
+    )
+    return Message(text, [section(f"↪️ {text}"), context(reason, t("job {id}", id=job.id))])
+
+
+def why(moved: Moved, t: Translator) -> str:
+    """The end of a sentence."""
+    if moved.reason in NO_MEMBER and _is_private(moved):
+        return t("the bot takes no part in that conversation")
+    channel = f"<#{moved.channel}>"
+    if moved.reason in NO_MEMBER:
+        return t("the bot is not in {channel}", channel=channel)
+    if moved.reason in ARCHIVED:
+        return t("{channel} is archived", channel=channel)
+    return t("the bot may not write in {channel} ({error})", channel=channel, error=code(moved.reason, 60))
+
+
+def _is_private(moved: Moved) -> bool:
+    """A direct message between people, or to oneself: no bot can be invited there, and it has no name."""
+    return moved.channel.startswith("D")

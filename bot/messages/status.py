@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.snapshot import JobView, NoWorker
-from bot.jobs.statuses import Status
+from bot.jobs.status import Status
+from bot.jobs.view import JobView, NoWorker
 from bot.messages.answers import to_card
 from bot.messages.blocks import Block, Message, code, context, harmless, header, said, section
-from bot.messages.card import card, doing, progress, state
-from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND
-from bot.messages.tables import jobs_table
-from bot.messages.working import nobody_works
+from bot.messages.card import card, doing, jobs_table, progress, state
+from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND, nobody_works
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 
-from bot.config_file import CopySection
-from bot.groups import PRESS, Age
+from bot.config import CopySection
+from bot.jobs.execution import Claim
 from bot.jobs.failure import Failure
-from bot.jobs.lifecycle import Claim
-from bot.jobs.snapshot import SHELL, JobView
-from bot.jobs.store import JobRepository
-from bot.permissions import Access
+from bot.jobs.repository import JobRepository
+from bot.jobs.view import SHELL, JobView
+from bot.slack.access import PRESS, Access, Age
 
 log = logging.getLogger(__name__)
 

@@ -1,13 +1,15 @@
-"""The queue: Dramatiq over Redis. It carries a job's id and nothing else; the row is the truth.
+"""Says in the log that Redis can't be used, and why, and when it can be used again.
 
-Where Redis can't be used, or loses a message, a worker with room takes the job by its row; a repeated
-message finds its job claimed. So nothing here retries, nothing here raises, and no result is kept.
+Copies go on meanwhile: idle workers take jobs by their rows.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+import socket
 import sys
+import threading
 from collections.abc import Callable
 
 import dramatiq
@@ -15,11 +17,156 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.rate_limits import WindowRateLimiter
 from dramatiq.rate_limits.backends import RedisBackend
+from redis import exceptions as errors
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from bot.work.edits import OwnEdits
-from bot.work.redis_watch import RedisWatch
+from bot.slack.rate_limit import OwnEdits
 
 log = logging.getLogger(__name__)
+
+#: Seconds between two looks, and for how long one waits for Redis.
+LOOK_SECONDS, ANSWER_SECONDS = 5.0, 2.0
+#: What a look writes: a server that only lets itself be read is no queue.
+PROBE = "traspaso-can-be-used"
+NO_TLS = "it speaks no TLS there: write redis:// in REDIS_URL"
+#: The names by which Dramatiq's consumers log; each fails twice a second without Redis.
+CONSUMERS = ("dramatiq.worker.ConsumerThread(copies)", "dramatiq.worker.ConsumerThread(copies.DQ)")
+
+
+class RedisWatch:
+    """A thread that looks every few seconds. ``usable`` is what the last look found."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._client = redis.Redis.from_url(
+            redis_url,
+            socket_connect_timeout=ANSWER_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._over = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="redis-watch", daemon=True)
+        self._said: str | None = None
+        self.usable = True
+
+    def start(self) -> None:
+        """Has looked once when it returns."""
+        for name in CONSUMERS:
+            logging.getLogger(name).addFilter(lambda record: self.usable)
+        self.see()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._wake.set()
+
+    def look(self) -> None:
+        """Somebody could not use it just now."""
+        self._wake.set()
+
+    def see(self) -> None:
+        """Looks, and says what has changed."""
+        reason = self._reason()
+        self.usable = reason is None
+        if reason == self._said:
+            return
+        if reason is None:
+            log.info("Redis at %s can be used again", self.place)
+        else:
+            log.error(
+                "Redis at %s can't be used: %s. Copies go on without it: workers with room take jobs by "
+                "their rows",
+                self.place,
+                reason,
+            )
+        self._said = reason
+
+    @property
+    def place(self) -> str:
+        """Host and port, or the socket; nothing else of the URL."""
+        settings = self._client.connection_pool.connection_kwargs
+        if path := settings.get("path"):
+            return str(path)
+        return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+
+    def _reason(self) -> str | None:
+        try:
+            self._client.set(PROBE, 1, ex=60)
+        except Exception as error:
+            return NO_TLS if self._speaks_no_tls() else reason_of(error)
+        return None
+
+    def _speaks_no_tls(self) -> bool:
+        """A plain Redis takes the begin of TLS for half a command, and waits for the rest."""
+        pool = self._client.connection_pool
+        if not issubclass(pool.connection_class, redis.SSLConnection):
+            return False
+        address = pool.connection_kwargs.get("host", "localhost"), pool.connection_kwargs.get("port", 6379)
+        try:
+            with socket.create_connection(address, ANSWER_SECONDS) as plain:
+                plain.sendall(b"PING\r\n")
+                return plain.recv(1) in {b"+", b"-"}
+        except OSError:
+            return False
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            self._wake.wait(LOOK_SECONDS)
+            self._wake.clear()
+            if not self._over.is_set():
+                self.see()
+
+
+#: What an error of the client means, the first that fits: its class, a pattern in its words, and ours, which
+#: have neither the URL nor the password.
+REASONS: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        TypeError,
+        r"unexpected keyword argument '(\w+)'",
+        "REDIS_URL has the option {0}, which the client doesn't take there: remove it",
+    ),
+    (
+        errors.AuthenticationError,
+        "",
+        "it refuses the user or the password, or wants one: look at REDIS_URL",
+    ),
+    (errors.AuthorizationError, "", "it refuses the user of REDIS_URL"),
+    (errors.NoPermissionError, "", "the user of REDIS_URL may not write there"),
+    (
+        errors.ReadOnlyError,
+        "",
+        "it is a replica that can only be read: REDIS_URL has to name the primary",
+    ),
+    (errors.OutOfMemoryError, "", "its memory is full (maxmemory), and it takes nothing more"),
+    (errors.BusyLoadingError, "", "it is loading its data"),
+    (errors.TimeoutError, "", "it doesn't answer"),
+    (errors.ConnectionError, "(?i)certificate", "its certificate isn't trusted"),
+    (errors.ConnectionError, "refused|No such file", "nobody listens there"),
+    (
+        errors.ConnectionError,
+        "Connection closed|reset",
+        "it closes the connection: where it wants TLS, write rediss:// in REDIS_URL",
+    ),
+    (errors.ConnectionError, "Name or service|resolution|getaddr|nodename", "nobody knows that host"),
+    (errors.ResponseError, "DB index", "it has no database of the number in REDIS_URL"),
+)
+
+
+def reason_of(error: BaseException) -> str:
+    """What is wrong; the class of an error that we don't know."""
+    for kind, pattern, words in REASONS:
+        if isinstance(error, kind) and (found := re.search(pattern, str(error))):
+            return words.format(*found.groups())
+    return f"the client says {type(error).__name__}"
+
+
+# ----------------------------------------------------------------------------
+# The queue: Dramatiq over Redis. It carries a job's id and nothing else; the row is the truth.
+#
+# Where Redis can't be used, or loses a message, a worker with room takes the job by its row; a repeated
+# message finds its job claimed. So nothing here retries, nothing here raises, and no result is kept.
+
 
 QUEUE = "copies"
 ACTOR = "copy_liquidation"

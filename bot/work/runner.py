@@ -1,4 +1,4 @@
-"""Runs one attempt of one job: the loop around the copy. The copy yields, this decides."""
+"""What binds a run to its request: the copy that was asked for, the numbers that were shown, who agreed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,81 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from bot.config_file import CopySection, File, WorkSection
+from bot.config import CopySection, File, WorkSection
 from bot.errors import StaleAttempt
-from bot.jobs.asking import NobodyCanApprove, SecondPerson, ask
-from bot.jobs.claim import end_sessions_of_earlier_attempts
+from bot.jobs.execution import (
+    Claim,
+    Ledger,
+    Lifecycle,
+    NobodyCanApprove,
+    SecondPerson,
+    ask,
+    end_sessions_of_earlier_attempts,
+)
 from bot.jobs.failure import Failure, failure_of
-from bot.jobs.ledger import Ledger
-from bot.jobs.lifecycle import Claim, Lifecycle
-from bot.jobs.limits import with_limits
-from bot.jobs.statuses import Status
-from bot.jobs.terms import Question
-from bot.permissions import who_may
-from bot.work import bound
-from bot.work.heartbeat import Heartbeat
-from bot.work.stopping import BrokenOff, Stop, StopSwitch, in_time
-from copier import Copy, Proof
-from copier.errors import CopierError, NotProven, Transient
-from copier.failure import failures_of
+from bot.jobs.proposal import Question
+from bot.jobs.status import Status
+from bot.jobs.transactions import with_limits
+from bot.slack.access import who_may
+from bot.work.background import Heartbeat
+from bot.work.cancellation import BrokenOff, Stop, StopSwitch, in_time
+from copier import Copy, Plan, Proof
+from copier.errors import CopierError, NotProven, Transient, failures_of
+
+
+def question_for(claim: Claim, section: CopySection, plan: Plan, brought: int) -> Question | None:
+    """What has to be asked before the first write; None where all is as it was shown and agreed to.
+
+    ``brought`` are rows of consulta that earlier attempts of the job have put there.
+    """
+    return claim.terms.broken_by(
+        plan.total,
+        plan.held,
+        needs_approval=section.needs_approval(plan.total, max(0, plan.held - brought)),
+        approved=claim.approved,
+        brought=brought,
+    )
+
+
+def needs_second_person(claim: Claim, section: CopySection, question: Question) -> bool:
+    """Who agreed before has to agree anew; and whoever is needed for so many rows."""
+    return claim.approved or section.needs_approval(question.in_prod, question.in_consulta)
+
+
+def can_be_approved(claim: Claim) -> bool:
+    """There is a card that others can see: neither a job of the shell nor one in a direct message has it."""
+    return claim.channel_id is not None and not claim.channel_id.startswith("D")
+
+
+def nobody_to_ask(claim: Claim, question: Question) -> Failure:
+    """The copy needs a second person by now, and nobody else can see that it asks."""
+    return Failure(
+        "nobody_to_approve",
+        f"at {question.in_prod} rows in prod and {question.in_consulta} in consulta the copy needs the "
+        f"approval of a second person, and nobody else can see its card: write {_again(claim)} in a Slack "
+        "channel",
+        command=_again(claim),
+    )
+
+
+def copy_changed(claim: Claim, differences: list[str]) -> Failure:
+    """The copy isn't the one that was asked for; each difference says what it was and what it is."""
+    return Failure(
+        "copy_changed",
+        f"copy {claim.copy_name} isn't what it was when it was asked for: {'; '.join(differences)}; "
+        f"ask again: {_again(claim)}",
+        lines=differences,
+        command=_again(claim),
+    )
+
+
+def _again(claim: Claim) -> str:
+    return f"/copy-liquidation {claim.liquidation_id} {claim.copy_name}"
+
+
+# ----------------------------------------------------------------------------
+# Runs one attempt of one job: the loop around the copy. The copy yields, this decides.
+
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +192,7 @@ class Runner:
             sentence = f"the configuration of this worker has no copy named {claim.copy_name}"
             return self._fail(claim, stop, Failure("no_such_copy", sentence))
         if changed := claim.configured_otherwise(section.spec):
-            return self._fail(claim, stop, bound.copy_changed(claim, changed))
+            return self._fail(claim, stop, copy_changed(claim, changed))
         try:
             if claim.attempt > 1:
                 with failures_of("prod"):
@@ -177,11 +235,11 @@ class Runner:
             ) as copy,
         ):
             if changed := claim.made_otherwise(copy.fingerprint):
-                return self._fail(claim, stop, bound.copy_changed(claim, changed))
+                return self._fail(claim, stop, copy_changed(claim, changed))
             plan = copy.plan()
             sys.audit("traspaso.planned", claim.job_id, claim.attempt)
             brought = in_time(lambda: lifecycle.brought(claim), stop.whole)
-            if not stop.requested and (question := bound.question(claim, section, plan, brought)):
+            if not stop.requested and (question := question_for(claim, section, plan, brought)):
                 return self._ask(claim, section, stop, question)
             stop.obey(in_time(lambda: lifecycle.planned(claim, plan), stop.whole))
             if stop.requested:
@@ -213,15 +271,15 @@ class Runner:
     def _ask(self, claim: Claim, section: CopySection, stop: StopSwitch, question: Question) -> Ended:
         """Nothing is written: whoever has to answer is asked, where there is a way to."""
         second = None
-        if bound.needs_second_person(claim, section, question):
-            if not bound.can_be_approved(claim):
-                return self._fail(claim, stop, bound.nobody_to_ask(claim, question))
+        if needs_second_person(claim, section, question):
+            if not can_be_approved(claim):
+                return self._fail(claim, stop, nobody_to_ask(claim, question))
             second = SecondPerson(tuple(who_may(self._slack, section)), self._work.approval_seconds)
         log.info("job %s: asks again: %s", claim.job_id, question)
         try:
             status = ask(self._lifecycle, claim, question, second)
         except NobodyCanApprove:  # the card has left its channel just now
-            return self._fail(claim, stop, bound.nobody_to_ask(claim, question))
+            return self._fail(claim, stop, nobody_to_ask(claim, question))
         return Ended(_let_go(status, AttemptOutcome.ASKED))
 
     @staticmethod

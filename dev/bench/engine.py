@@ -12,14 +12,14 @@ import os
 import sys
 import time
 
-from bot import config, services
+from bot import app, config
+from bot.app import Databases
 from bot.config import Need
-from bot.jobs.ledger import Ledger
-from bot.jobs.statuses import Phase
-from bot.jobs.store import Request, Requester
-from bot.services import Databases
+from bot.jobs.execution import Ledger
+from bot.jobs.repository import Request, Requester
+from bot.jobs.status import Phase
+from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from bot.work.stopping import StopSwitch
 from copier import Copy, CopySpec, Limits
 from dev.memory import peak_kb
 
@@ -28,7 +28,7 @@ Extra = dict[str, object]
 
 def main(mode: str, liquidation_id: int) -> None:
     settings = config.load(os.environ, Need.DATABASES | Need.COPIES)
-    parts = services.databases(settings)
+    parts = app.databases(settings)
     spec = settings.file.copies[0].spec
     request = Request(spec, liquidation_id, None, Requester("shell", "bench", "bench"))
     job_id, _ = parts.store.create(request)

@@ -28,11 +28,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dev.chaos import data, hook, shim
 from dev.chaos.wire import Listener
+from dev.local_slack.client import LocalSlack
 from dev.pgbouncer import PgBouncer
 from dev.postgres import PostgresServer
 from dev.processes import PRODUCT_PROGRAMS, Child, ChildError
 from dev.proxy import Proxy
-from dev.slack.client import LocalSlack
 from dev.stack import Stack
 from dev.standby import Standby
 

@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy import create_engine
 
 from bot.i18n import translator
-from bot.jobs.store import JobRepository
+from bot.jobs.repository import JobRepository
 from bot.messages.card import card
 from dev.chaos.data import CANARY, PASSWORD, Lines, Truth, lines, liquidation_of
 from dev.chaos.house import Row, until
@@ -23,6 +23,7 @@ from dev.compare import SESSION
 
 if TYPE_CHECKING:
     from dev.chaos.run import Run
+
 
 COUNTERS = ("inserted_records", "updated_records", "deleted_records", "unchanged_records", "moved_records")
 #: No run needs more: an attempt that begins again and again gets nowhere.

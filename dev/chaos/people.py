@@ -7,14 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from bot.messages import chooser
+from bot.messages import copy_modal
 from bot.messages.approval import APPROVE_ACTION
-from bot.messages.buttons import CANCEL_ACTION, PAUSE_ACTION, RESUME_ACTION, RETRY_ACTION
-from bot.messages.preview import COPY_ACTION
-from bot.messages.terms import CONFIRM_ACTION
+from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, RESUME_ACTION, RETRY_ACTION
+from bot.messages.proposal import COPY_ACTION
+from bot.messages.question import CONFIRM_ACTION
 from dev.chaos.house import House, Row, until
-from dev.slack.client import LocalSlack, Person
-from dev.slack.results import Message, NotPossible, View
+from dev.local_slack.client import LocalSlack, Person
+from dev.local_slack.results import Message, NotPossible, View
 
 ACTIONS = {
     "pause": PAUSE_ACTION,
@@ -116,10 +116,10 @@ class People:
                 self.ana.close_modal(everything=True)
         with suppress(NotPossible):
             self.ana.command(COMMAND, channel=self.channel)
-            if self._until(lambda: chooser.LIQUIDATION in self._modal().inputs):
-                self.ana.options(chooser.LIQUIDATION, str(self.liquidation))
-                self.ana.submit({chooser.LIQUIDATION: str(self.liquidation), chooser.COPY: copy})
-                shown = self._until(lambda: self._modal().callback_id == chooser.PRESS_CALLBACK)
+            if self._until(lambda: copy_modal.LIQUIDATION in self._modal().inputs):
+                self.ana.options(copy_modal.LIQUIDATION, str(self.liquidation))
+                self.ana.submit({copy_modal.LIQUIDATION: str(self.liquidation), copy_modal.COPY: copy})
+                shown = self._until(lambda: self._modal().callback_id == copy_modal.PRESS_CALLBACK)
                 if shown and self._house.newest(self.liquidation) is None:
                     self.ana.submit()
 

@@ -17,13 +17,13 @@ from psycopg.rows import dict_row
 from sqlalchemy import create_engine
 
 from bot.i18n import Translator, translator
-from bot.jobs.store import JobRepository
+from bot.jobs.repository import JobRepository
 from bot.messages.card import card
 from dev.compare import compare
 from dev.load.site import CHANNELS, Site
-from dev.slack.plain import plain
-from dev.slack.rates import PER_MINUTE
-from dev.slack.results import Call, Envelope
+from dev.local_slack.plain import plain
+from dev.local_slack.rates import PER_MINUTE
+from dev.local_slack.results import Call, Envelope
 
 Row = dict[str, Any]
 

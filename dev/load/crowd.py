@@ -22,8 +22,8 @@ import httpx
 
 from dev.load.site import ADMINS, CHANNELS, LOBBY, OUTSIDERS, Site
 from dev.load.watch import Job, Watch
-from dev.slack.client import Person
-from dev.slack.results import Interaction, Message, NotPossible
+from dev.local_slack.client import Person
+from dev.local_slack.results import Interaction, Message, NotPossible
 
 Found = TypeVar("Found")
 

@@ -19,7 +19,7 @@ from dev.load.crowd import Asked, Crowd
 from dev.load.report import Result
 from dev.load.site import Release, Running, Site
 from dev.load.watch import Watch
-from dev.slack.results import Envelope
+from dev.local_slack.results import Envelope
 
 THIS = Release("this release", ROOT)
 FIRST = 1_001

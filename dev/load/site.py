@@ -23,8 +23,8 @@ import psycopg
 
 from dev import seed
 from dev.guard import ROOT
+from dev.local_slack.client import LocalSlack, Person
 from dev.processes import PRODUCT_PROGRAMS, Child, ChildError
-from dev.slack.client import LocalSlack, Person
 from dev.stack import Stack
 
 #: As a server would have it, but careless of the disk: what is measured isn't the disk.

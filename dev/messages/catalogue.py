@@ -12,8 +12,8 @@ from typing import Any
 from bot.i18n import LANGUAGES, translator
 from bot.messages.blocks import Message, View
 from dev.guard import ROOT
+from dev.local_slack.plain import plain
 from dev.messages.samples import SAMPLES, Sample
-from dev.slack.plain import plain
 
 GOLDEN = ROOT / "tests" / "golden"
 PAGE = ROOT / "docs" / "messages.md"

@@ -13,11 +13,11 @@ from slack_sdk import WebClient
 from bot.messages.blocks import Message, View
 from dev.browser import chromium
 from dev.guard import ROOT
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.server import LocalSlackServer
 from dev.messages.catalogue import LARGEST_PICTURE_BYTES, PICTURES, made
 from dev.messages.samples import SAMPLES
 from dev.messages.situations import NOW
-from dev.slack.client import LocalSlack
-from dev.slack.server import LocalSlackServer
 
 CHANNEL = "C0PAYROLL"
 READERS = {"es": "U0ANA", "en": "U0BOB"}

@@ -6,28 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bot.i18n import Translator
-from bot.jobs.panel import HomeFilters
-from bot.jobs.snapshot import JobView
-from bot.jobs.statuses import Status
-from bot.messages import (
-    answers,
-    approval,
-    chooser,
-    freezing,
-    home,
-    presses,
-    status,
-    timeline,
-    verdict,
-)
-from bot.messages.asking import asks
+from bot.jobs.status import Status
+from bot.jobs.view import HomeFilters, JobView
+from bot.messages import answers, approval, copy_modal, details, freezing, home, status, verification
 from bot.messages.blocks import Message, View
 from bot.messages.card import card
-from bot.messages.chooser import Carried
+from bot.messages.copy_modal import Carried
 from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
-from bot.messages.moving import moved_away
-from bot.messages.preview import preview_card
+from bot.messages.naming import moved_away
+from bot.messages.proposal import preview_card
+from bot.messages.question import asks
 from dev.messages import situations as s
 
 
@@ -148,13 +137,13 @@ SAMPLES = [
     Sample("approval", "no-such", lambda t: approval.no_such("99", t)),
     Sample("approval", "not-in-private", lambda t: approval.not_in_private("items", t)),
     # Stopping and freezing
-    Sample("buttons", "not-yours", lambda t: presses.not_yours(s.ASKS_MOVED, t)),
-    Sample("buttons", "other-numbers", lambda t: presses.stale(s.ASKS_MOVED, LINK, t)),
-    Sample("buttons", "not-now", lambda t: presses.not_now(s.COMPLETED, LINK, t)),
-    Sample("details", "loading", timeline.loading),
-    Sample("details", "story", lambda t: timeline.details(s.COPYING, s.STORY, t)),
+    Sample("buttons", "not-yours", lambda t: answers.not_yours(s.ASKS_MOVED, t)),
+    Sample("buttons", "other-numbers", lambda t: answers.stale(s.ASKS_MOVED, LINK, t)),
+    Sample("buttons", "not-now", lambda t: answers.not_now(s.COMPLETED, LINK, t)),
+    Sample("details", "loading", details.loading),
+    Sample("details", "story", lambda t: details.details(s.COPYING, s.STORY, t)),
     Sample("details", "not-shown", lambda t: answers.details_not_shown(17, t)),
-    Sample("details", "unknown-job", lambda t: timeline.telling(answers.unknown_job(99, t), t)),
+    Sample("details", "unknown-job", lambda t: details.telling(answers.unknown_job(99, t), t)),
     Sample("freeze", "frozen", lambda t: freezing.frozen_now(1, 2, t)),
     Sample("freeze", "still-frozen", lambda t: freezing.still_frozen(s.FREEZE, t)),
     Sample("freeze", "refused", lambda t: freezing.refused_because_frozen(s.FREEZE, t)),
@@ -219,16 +208,16 @@ SAMPLES = [
     Sample("status", "mine-none", lambda t: status.of_user([], {}, t)),
     Sample("status", "usage", lambda t: status.usage("yesterday", t)),
     # /copy-verify 42
-    Sample("verify", "comparing", lambda t: verdict.comparing(42, t)),
-    Sample("verify", "waiting", lambda t: verdict.waiting(42, 2, t)),
-    Sample("verify", "agrees", lambda t: verdict.verdict(s.verdict(0), t)),
-    Sample("verify", "differs", lambda t: verdict.verdict(s.verdict(3), t)),
-    Sample("verify", "differs-in-many", lambda t: verdict.verdict(s.verdict(15), t)),
-    Sample("verify", "unknown", lambda t: verdict.verdict(s.empty_verdict(False), t)),
-    Sample("verify", "no-rows-and-no-catalogue", lambda t: verdict.verdict(s.empty_verdict(None), t)),
-    Sample("verify", "known-and-empty", lambda t: verdict.verdict(s.empty_verdict(True), t)),
-    Sample("verify", "rows-without-a-key", lambda t: verdict.verdict(s.hidden_verdict(), t)),
-    Sample("verify", "interrupted", lambda t: verdict.interrupted(42, t)),
+    Sample("verify", "comparing", lambda t: verification.comparing(42, t)),
+    Sample("verify", "waiting", lambda t: verification.waiting(42, 2, t)),
+    Sample("verify", "agrees", lambda t: verification.verdict(s.verdict(0), t)),
+    Sample("verify", "differs", lambda t: verification.verdict(s.verdict(3), t)),
+    Sample("verify", "differs-in-many", lambda t: verification.verdict(s.verdict(15), t)),
+    Sample("verify", "unknown", lambda t: verification.verdict(s.empty_verdict(False), t)),
+    Sample("verify", "no-rows-and-no-catalogue", lambda t: verification.verdict(s.empty_verdict(None), t)),
+    Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
+    Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
+    Sample("verify", "interrupted", lambda t: verification.interrupted(42, t)),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_publisher(latest=False), {}, frozenset(), t)),
     Sample(
@@ -268,33 +257,33 @@ SAMPLES = [
         "home", "problem", lambda t: home.problem(explained({"code": "connection", "side": "consulta"}, t), t)
     ),
     # The modal
-    Sample("modal", "wait", lambda t: chooser.wait(t("One moment…"), t)),
+    Sample("modal", "wait", lambda t: copy_modal.wait(t("One moment…"), t)),
     Sample(
         "modal",
         "choose",
-        lambda t: chooser.choose(Carried("C0PAYROLL"), ["items", "notes"], has_catalogue=True, t=t),
+        lambda t: copy_modal.choose(Carried("C0PAYROLL"), ["items", "notes"], has_catalogue=True, t=t),
     ),
     Sample(
         "modal",
         "choose-from-home-without-catalogue",
-        lambda t: chooser.choose(Carried(asks_channel=True), ["items"], has_catalogue=False, t=t),
+        lambda t: copy_modal.choose(Carried(asks_channel=True), ["items"], has_catalogue=False, t=t),
     ),
     Sample(
         "modal",
         "preview",
-        lambda t: chooser.look(
+        lambda t: copy_modal.look(
             preview_card(s.OFFER, s.SPEC, s.proposal(1_000_000, 0), 15, t), Carried("C0PAYROLL"), t
         ),
     ),
     Sample(
         "modal",
         "preview-removes-everything",
-        lambda t: chooser.look(
+        lambda t: copy_modal.look(
             preview_card(s.OFFER, s.SPEC, s.proposal(0, 9), 15, t), Carried("C0PAYROLL"), t
         ),
     ),
-    Sample("modal", "not-shown", chooser.not_shown),
-    Sample("modal", "started", lambda t: chooser.result(answers.requested(s.QUEUED, LINK, t), t)),
+    Sample("modal", "not-shown", copy_modal.not_shown),
+    Sample("modal", "started", lambda t: copy_modal.result(answers.requested(s.QUEUED, LINK, t), t)),
     # What a failure means, wherever it is told
     *(_failure(code) for code in WORDS),
 ]

@@ -6,16 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.jobs.panel import HomeFilters, HomeView
-from bot.jobs.snapshot import Freeze, JobView, Moved, NoWorker, Person
-from bot.jobs.statuses import Approval, Phase, Status, Wish
-from bot.jobs.terms import AgreedCounts, Question, Reason
-from bot.jobs.timeline import Happening, SlowChunk, Timeline
-from bot.messages.outlook import Proposal
-from bot.messages.preview import Offer
-from bot.messages.verdict import VerificationResult
+from bot.jobs.proposal import AgreedCounts, Question, Reason
+from bot.jobs.repository import Happening, SlowChunk, Timeline
+from bot.jobs.status import Approval, Phase, Status, Wish
+from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person
+from bot.messages.proposal import Offer, Proposal
+from bot.messages.verification import VerificationResult
 from copier import Advice, Comparison, CopySpec, Count, Counted, Digest, Entry, Preview, Proof, TableName
-from copier.key_range import KeyRange
+from copier.model import KeyRange
 
 NOW = datetime(2026, 11, 24, 15, 30, 8, tzinfo=UTC)
 BOB = Person("U0BOB", "T0ACME", "Bob Brown")

@@ -10,8 +10,8 @@ import pytest
 
 import bot
 import copier
-from bot.config_file import File
-from bot.jobs.statuses import TRANSITIONS, Status
+from bot.config import File
+from bot.jobs.status import TRANSITIONS, Status
 from dev.guard import ROOT
 
 MODULES = sorted(

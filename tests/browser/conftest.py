@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from dev.browser import chromium
-from dev.slack.client import LocalSlack, Person
-from dev.slack.server import LocalSlackServer
+from dev.local_slack.client import LocalSlack, Person
+from dev.local_slack.server import LocalSlackServer
 from tests.local_slack.conftest import MANIFEST, _no_proxy  # noqa: F401 - a fixture
 from tests.local_slack.office import Office
 from tests.scenarios.house import open_office, set_scene

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, expect
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from dev.slack.documented_errors import COMMON_ERRORS, DOCUMENTED_ERRORS
+from dev.local_slack.documented_errors import COMMON_ERRORS, DOCUMENTED_ERRORS
 from tests.local_slack.office import Office
 
 from .conftest import OpenDesk

@@ -9,8 +9,8 @@ import pytest
 
 import migrations
 from dev.guard import ROOT
-from dev.slack.client import LocalSlack
-from dev.slack.server import LocalSlackServer
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.server import LocalSlackServer
 from tests.copying import ITEMS, Sides, engine
 from tests.shell import ROWS, Shell
 from tests.support import Database, Databases

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from bot.config_file import CopySection, SlackSection
-from bot.jobs.approvals import Approvals
-from bot.jobs.asking import SecondPerson, ask
-from bot.jobs.claim import Claim
+from bot.config import CopySection, SlackSection
+from bot.jobs.actions import Approvals
+from bot.jobs.execution import Claim, Ledger, SecondPerson, ask
 from bot.jobs.failure import Failure
-from bot.jobs.ledger import Ledger
-from bot.jobs.store import Requester
-from bot.jobs.terms import Question, Reason
-from bot.permissions import Access
-from bot.slack import client
+from bot.jobs.proposal import Question, Reason
+from bot.jobs.repository import Requester
+from bot.slack.access import Access
+from bot.slack.client import client
 from bot.work.admission import JUST_PRESSED, Admission
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 from tests.support import Clock
 from tests.tracking import ANA, BOB, CHUNK, LOST, TABLE, Jobs
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bot.errors import AlreadyRunning
-from bot.jobs.approvals import ApprovalOutcome, Approvals, Decision
+from bot.jobs.actions import ApprovalOutcome, Approvals, Decision
 from bot.jobs.outbox import Kind
-from bot.jobs.statuses import Approval, Status
-from bot.jobs.store import Requester
+from bot.jobs.repository import Requester
+from bot.jobs.status import Approval, Status
 from tests.tracking import ANA, LOST, PROOF, Jobs
 
 WHO = ("<!subteam^S0ADMINS>",)

@@ -10,12 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from bot.errors import StaleAttempt
-from bot.jobs.ledger import Ledger
-from bot.jobs.lifecycle import Claim
+from bot.jobs.execution import Claim, Ledger
 from bot.jobs.outbox import Kind
-from bot.jobs.statuses import TRANSITIONS, Status
-from bot.jobs.wishes import Orders
-from bot.work.heartbeat import Heartbeat
+from bot.jobs.status import TRANSITIONS, Status
+from bot.jobs.stop_request import Orders
+from bot.work.background import Heartbeat
 from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, WRONG, Jobs
 
 

@@ -9,15 +9,13 @@ import pytest
 import yaml
 from slack_sdk.errors import SlackApiError
 
-from bot.jobs.asking import ask
-from bot.jobs.ledger import Ledger
-from bot.jobs.lifecycle import Claim
+from bot.jobs.execution import Claim, Ledger, ask
 from bot.jobs.outbox import Kind
-from bot.jobs.statuses import Status
-from bot.jobs.terms import Question, Reason
-from bot.slack import Trouble, client, error_name, retry_after, trouble_of
+from bot.jobs.proposal import Question, Reason
+from bot.jobs.status import Status
+from bot.slack.client import Trouble, client, error_name, retry_after, trouble_of
 from dev.guard import ROOT
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, ES, Desk
 from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, Jobs
 

@@ -6,17 +6,16 @@ from typing import Any
 
 import pytest
 
-from bot.announcer import CardPublisher
-from bot.charts import Charts
-from bot.courier import OutboxRelay
 from bot.i18n import translator
-from bot.jobs.ledger import Ledger
-from bot.jobs.lifecycle import Claim
+from bot.jobs.execution import Claim, Ledger
 from bot.jobs.outbox import Kind
-from bot.jobs.throughput import Throughput
-from bot.slack import client
-from dev.slack.client import LocalSlack
-from dev.slack.results import Message
+from bot.jobs.repository import Throughput
+from bot.slack.card_publisher import CardPublisher
+from bot.slack.charts import Charts
+from bot.slack.client import client
+from bot.slack.outbox_relay import OutboxRelay
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.results import Message
 from tests.tracking import BOB, CHART_SECONDS, CHUNK, LOST, PLAN, PROOF, SAME, Jobs
 
 CHANNEL = "C0PAYROLL"

@@ -9,9 +9,8 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
-from bot.jobs.claim import Claim, end_sessions_of_earlier_attempts
-from bot.jobs.lifecycle import Lifecycle
-from bot.jobs.limits import with_limits
+from bot.jobs.execution import Claim, Lifecycle, end_sessions_of_earlier_attempts
+from bot.jobs.transactions import with_limits
 from copier import CopySpec, Fingerprint, TableName
 from tests.copying import sessions_end
 from tests.support import Database

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy.engine import make_url
 
-from bot import services
+from bot import app
 from bot.config import Settings
 from copier import Copy, Limits
 from tests.copying import ITEMS, Sides, spec
@@ -28,7 +28,7 @@ def test_copies_that_are_at_work_at_the_same_moment_do_not_wait_for_each_other_s
     prod, consulta = (
         make_url(each.url).set(drivername="postgresql+psycopg") for each in (sides.prod, sides.consulta)
     )
-    parts = services.databases(Settings(prod=prod, consulta=consulta))
+    parts = app.databases(Settings(prod=prod, consulta=consulta))
     together = threading.Barrier(THREADS, timeout=25)  # the pool's own patience is thirty seconds
 
     def copied(liquidation: int) -> bool:

@@ -10,11 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from bot.errors import AlreadyRunning, Frozen, StaleAttempt, UnknownJob
-from bot.jobs.control import Became, Effect
-from bot.jobs.ledger import Ledger
-from bot.jobs.lifecycle import Claim
+from bot.jobs.actions import Became, Effect
+from bot.jobs.execution import Claim, Ledger
 from bot.jobs.outbox import Kind
-from bot.jobs.statuses import TRANSITIONS, Status, Wish
+from bot.jobs.status import TRANSITIONS, Status, Wish
 from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Jobs
 
 PRESSES = ["pause", "resume", "cancel", "retry"]

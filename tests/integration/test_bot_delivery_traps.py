@@ -10,7 +10,7 @@ import pytest
 from bot.jobs.models import CopyJob
 from bot.jobs.outbox import ClaimLost, Kind, tell
 from bot.jobs.workers import Unbroken
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, ES, Desk
 from tests.tracking import ANA, Jobs
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bot.jobs.history import RUNS, JobHistory
-from bot.jobs.panel import HomeFilters
-from bot.jobs.statuses import Status
-from bot.jobs.store import Requester
+from bot.jobs.repository import RUNS, JobHistory, Requester
+from bot.jobs.status import Status
+from bot.jobs.view import HomeFilters
 from tests.tracking import Jobs
 
 BOB = Requester("T0", "U0BOB", "Bob", "en-US")

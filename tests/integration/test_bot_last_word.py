@@ -7,8 +7,8 @@ import time
 import pytest
 
 from bot.jobs.outbox import Kind
-from dev.slack.client import LocalSlack
-from dev.slack.documented_errors import COMMON_ERRORS, OWN_ERRORS
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.documented_errors import COMMON_ERRORS, OWN_ERRORS
 from tests.desk import CHANNEL, ES, Desk
 from tests.tracking import ANA, PLAN, Jobs
 

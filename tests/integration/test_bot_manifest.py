@@ -21,10 +21,10 @@ from slack_bolt import App
 import bot
 import bot.messages
 from bot.app import build_app
-from bot.slack import client
+from bot.slack.client import client
 from dev.guard import ROOT
-from dev.slack import chat, conversations, people, pins, views
-from dev.slack.method import Method
+from dev.local_slack import chat, conversations, people, pins, views
+from dev.local_slack.method import Method
 from tests.services import surface_of
 from tests.tracking import Jobs
 

@@ -9,10 +9,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine
 
 import migrations
-from bot.jobs.lifecycle import Lifecycle
+from bot.jobs.execution import Lifecycle
 from bot.jobs.models import SCHEMA, Base
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.terms import NOTHING_SHOWN
+from bot.jobs.proposal import NOTHING_SHOWN
 from tests.support import Database
 
 JOB = """

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from slack_sdk.errors import SlackApiError
 
-from bot.pacing import PER_MINUTE, Allowance, PacedClient, Pacing
-from bot.slack import Trouble, retry_after, says_when, trouble_of
-from dev.slack import rates
-from dev.slack.client import LocalSlack
+from bot.slack.client import Trouble, retry_after, says_when, trouble_of
+from bot.slack.rate_limit import PER_MINUTE, Allowance, PacedClient, Pacing
+from dev.local_slack import rates
+from dev.local_slack.client import LocalSlack
 from dev.valkey import Valkey
 
 CHANNEL = "C0PAYROLL"

@@ -9,25 +9,23 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from bot import panel as panel_module
-from bot.announcer import CardPublisher
-from bot.config_file import CopySection, SlackSection
+from bot.config import CopySection, SlackSection
 from bot.i18n import translator
-from bot.jobs.asking import SecondPerson, ask
-from bot.jobs.board import LATEST, HomeRepository
-from bot.jobs.panel import HomeFilters
-from bot.jobs.statuses import Status
-from bot.jobs.store import Requester
-from bot.jobs.terms import Question, Reason
+from bot.jobs.execution import SecondPerson, ask
+from bot.jobs.proposal import Question, Reason
+from bot.jobs.repository import LATEST, HomeRepository, Requester
+from bot.jobs.status import Status
+from bot.jobs.view import HomeFilters
 from bot.messages.failures import explained
-from bot.messages.terms import pressed
-from bot.panel import REFRESHES_A_MINUTE, HomePublisher
-from bot.people import People
-from bot.permissions import Access
-from bot.slack import client
+from bot.messages.question import pressed
+from bot.slack.access import Access, People
+from bot.slack.card_publisher import CardPublisher
+from bot.slack.client import client
+from bot.slack.client import home_publisher as panel_module
+from bot.slack.home_publisher import REFRESHES_A_MINUTE, HomePublisher
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.results import View
 from dev.proxy import Proxy
-from dev.slack.client import LocalSlack
-from dev.slack.results import View
 from tests.tracking import PLAN, TABLE, Jobs
 
 ES, EN = translator("es"), translator("en")

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from bot.config_file import CopySection, File, SlackSection
-from bot.groups import FAILED_SECONDS, LOOK, PRESS
+from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
 from bot.messages.blocks import Message
-from bot.people import People
-from bot.permissions import Access
-from bot.slack import client
-from dev.slack.client import LocalSlack
+from bot.slack.access import FAILED_SECONDS, LOOK, PRESS, Access, People
+from bot.slack.client import client
+from dev.local_slack.client import LocalSlack
 from tests.services import surface_of
 from tests.support import Clock
 from tests.tracking import TABLE, Jobs

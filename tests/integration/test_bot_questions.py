@@ -9,15 +9,12 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from bot.errors import StaleAttempt
-from bot.jobs.approvals import ApprovalOutcome, Approvals
-from bot.jobs.asking import NobodyCanApprove, SecondPerson, ask
-from bot.jobs.claim import Claim
-from bot.jobs.control import Became, Effect
-from bot.jobs.ledger import Ledger
+from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Effect
+from bot.jobs.execution import Claim, Ledger, NobodyCanApprove, SecondPerson, ask
 from bot.jobs.outbox import Kind
-from bot.jobs.statuses import Approval, Status
-from bot.jobs.store import Requester
-from bot.jobs.terms import AgreedCounts, Question, Reason, RowCounts
+from bot.jobs.proposal import AgreedCounts, Question, Reason, RowCounts
+from bot.jobs.repository import Requester
+from bot.jobs.status import Approval, Status
 from tests.tracking import ANA, BOB, CHUNK, LOST, Jobs
 
 WHO = ("<!subteam^S0ADMINS>",)

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 import migrations
-from bot.cli import main
+from bot.cli.copies import main
+from bot.cli.output import plain
 from bot.i18n import translator
-from bot.jobs.approvals import Approvals
-from bot.jobs.store import JobRepository, Request, Requester
+from bot.jobs.actions import Approvals
+from bot.jobs.repository import JobRepository, Request, Requester
 from bot.messages.failures import explained
-from bot.terminal import plain
 from copier import CopySpec, TableName
 from tests.copying import Sides, engine
 from tests.shell import FILE, PASSWORD, ROWS, Shell

@@ -11,10 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bot.jobs.asking import SecondPerson, ask
-from bot.jobs.lifecycle import Lifecycle
-from bot.jobs.store import JobRepository, Request, Requester
-from bot.jobs.terms import AgreedCounts, Question, Reason
+from bot.jobs.execution import Lifecycle, SecondPerson, ask
+from bot.jobs.proposal import AgreedCounts, Question, Reason
+from bot.jobs.repository import JobRepository, Request, Requester
 from copier import CopySpec, TableName
 from tests.copying import engine
 from tests.shell import FILE, ROWS, Shell

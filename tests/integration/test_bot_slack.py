@@ -13,17 +13,17 @@ from slack_bolt import App, BoltRequest
 from sqlalchemy import Engine, create_engine, text
 
 from bot.app import build_app
+from bot.commands.conversation import Surface
 from bot.commands.copy_verify import CopyVerify
-from bot.commands.surface import Surface
 from bot.i18n import translator
 from bot.jobs.failure import Failure
-from bot.messages import chooser
-from bot.messages.chooser import Carried
+from bot.messages import copy_modal
+from bot.messages.copy_modal import Carried
 from bot.messages.failures import explained
-from bot.replies import RESPOND_SECONDS, Replies
-from bot.slack import client
+from bot.slack.client import client
+from bot.slack.replies import RESPOND_SECONDS, Replies
 from dev.guard import ROOT
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 from tests.copying import engine
 from tests.services import surface_of
 from tests.support import Clock, Database
@@ -74,11 +74,11 @@ def test_while_consulta_is_away_every_question_is_answered_with_that(
 
 def submitted(app: App, number: str, **carried: Any) -> dict[str, Any]:
     """What the first step of the modal is acknowledged with."""
-    name = chooser.NUMBER
+    name = copy_modal.NUMBER
     view = {
         "id": "V0",
         "type": "modal",
-        "callback_id": chooser.CHOOSE_CALLBACK,
+        "callback_id": copy_modal.CHOOSE_CALLBACK,
         "private_metadata": Carried(**carried).encoded(),
         "state": {"values": {name: {name: {"type": "plain_text_input", "value": number}}}},
     }
@@ -94,7 +94,7 @@ def test_what_is_no_number_is_said_below_the_field(slack: LocalSlack, jobs: Jobs
     app = build_app(surface(slack, jobs, jobs.engine), client(slack.bot_token, slack.api_url))
     answer = submitted(app, number)
     assert answer["response_action"] == "errors"
-    assert "9223372036854775807" in answer["errors"][chooser.NUMBER]
+    assert "9223372036854775807" in answer["errors"][copy_modal.NUMBER]
 
 
 ITEMS = "CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id bigint)"

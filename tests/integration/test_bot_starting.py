@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bot.commands.starting import Offered, Starting
-from bot.config_file import CopySection, File, SlackSection, WorkSection
+from bot.commands.start_copy import Offered, Starting
+from bot.config import CopySection, File, SlackSection, WorkSection
 from bot.i18n import translator
 from bot.messages import answers
 from bot.messages.blocks import Message
-from bot.slack import client
+from bot.slack.client import client
 from copier import Fingerprint, TableName
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 from tests.copying import ITEMS, Sides, engine
 from tests.services import surface_of
 from tests.tracking import TABLE, Jobs

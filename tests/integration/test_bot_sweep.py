@@ -10,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from bot.errors import StaleAttempt
-from bot.jobs.lifecycle import Claim
+from bot.jobs.execution import Claim
 from bot.jobs.outbox import Kind
-from bot.jobs.statuses import Status
+from bot.jobs.status import Status
 from bot.jobs.workers import Unbroken
-from bot.work.presence import Presence
+from bot.work.background import Presence, WorkerWatch
 from bot.work.queue import JobQueue
-from bot.work.worker_watch import WorkerWatch
 from dev.valkey import Valkey
 from tests.support import Clock
 from tests.tracking import ANA, PROOF, Jobs

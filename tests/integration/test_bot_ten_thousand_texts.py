@@ -24,18 +24,18 @@ import yaml
 from slack_bolt import App, BoltRequest
 
 from bot.app import build_app
-from bot.config_file import CatalogueSection, CopySection, File, SlackSection
+from bot.config import CatalogueSection, CopySection, File, SlackSection
 from bot.i18n import translator
-from bot.jobs.approvals import Approvals
-from bot.jobs.history import JobHistory
+from bot.jobs.actions import Approvals
+from bot.jobs.repository import JobHistory
 from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
-from bot.messages.preview import COPY_ACTION
-from bot.slack import client
+from bot.messages.proposal import COPY_ACTION
+from bot.slack.client import client
 from copier import TableName
 from dev.guard import ROOT
-from dev.slack.blocks import check_message_blocks
-from dev.slack.client import LocalSlack
-from dev.slack.server import LocalSlackServer
+from dev.local_slack.blocks import check_message_blocks
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.server import LocalSlackServer
 from tests.copying import engine
 from tests.services import surface_of
 from tests.support import Database

@@ -8,9 +8,9 @@ import pytest
 
 from copier import TableName, statements
 from copier.catalog import read_table
-from copier.digest import Digest
-from copier.match import match_columns
-from copier.rowhash import hashed, row_hash
+from copier.columns import match_columns
+from copier.model import Digest
+from copier.row_hash import hashed, row_hash
 from tests.copying import Sides, engine, spec
 
 #: Before 18 some types can be hashed within a record only; 14 is the oldest version that is supported.

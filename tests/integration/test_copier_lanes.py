@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
 from copier import Chunk, statements
+from copier.chunker import RangeCursor
 from copier.errors import DatabaseFailed, Transient
-from copier.key_range import KeyRange
-from copier.parallel import side_by_side
-from copier.ranges import RangeCursor
+from copier.lanes import side_by_side
+from copier.model import KeyRange
 from dev.proxy import Proxy
 from tests.copying import ITEMS, Sides, sessions_end, spec
 

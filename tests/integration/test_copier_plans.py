@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from copier import Advice, Chunk, preview, settings, statements
-from copier.names import RESERVED
-from copier.slices import TableSlice
+from copier import Advice, Chunk, preview, statements
+from copier.model import RESERVED
+from copier.table_slice import TableSlice
 from tests.copying import Sides, engine, spec
 from tests.support import Database
 
@@ -76,7 +76,7 @@ def explained(database: Database, statement: str) -> list[tuple[str, int]]:
 
 def plan(database: Database, statement: str) -> dict[str, Any]:
     with psycopg.connect(database.url) as connection:
-        connection.execute(settings.of_lane(by_index=True).encode())
+        connection.execute(statements.of_lane(by_index=True).encode())
         found = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {statement}".encode()).fetchone()
         connection.rollback()
     assert found is not None

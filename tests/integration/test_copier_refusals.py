@@ -10,7 +10,7 @@ import pytest
 
 from copier import TableName
 from copier.errors import ColumnMissing, DatabaseFailed, Permanent, ReferencesCascade, TableMissing
-from copier.spec import CopySpec
+from copier.model import CopySpec
 from tests.copying import ITEMS, Sides, spec
 
 SECRET = "424242.77"

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from copier.catalog import read_table
+from copier.columns import match_columns
 from copier.errors import ColumnsDiffer, NoUsableKey, Permanent
-from copier.match import match_columns
 from tests.copying import Sides, engine, spec
 from tests.support import Database
 

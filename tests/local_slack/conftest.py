@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from slack_sdk import WebClient
 
-from dev.slack.client import LocalSlack
-from dev.slack.server import LocalSlackServer
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.server import LocalSlackServer
 
 from .office import Office
 

@@ -8,7 +8,7 @@ from slack_bolt import App
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk import WebClient
 
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 
 Json = dict[str, Any]
 

@@ -7,8 +7,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.models import blocks as kit
 
-from dev.slack.blocks import check_message_blocks
-from dev.slack.errors import InvalidBlocks
+from dev.local_slack.blocks import check_message_blocks
+from dev.local_slack.errors import InvalidBlocks
 
 from .office import button, card
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from dev.slack.results import NotPossible
+from dev.local_slack.results import NotPossible
 
 from .office import Office, button, card
 

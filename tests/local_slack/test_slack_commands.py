@@ -2,8 +2,8 @@
 
 import pytest
 
-from dev.slack.client import LocalSlack
-from dev.slack.results import NotPossible
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.results import NotPossible
 
 from .office import Office
 

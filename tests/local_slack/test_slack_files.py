@@ -8,7 +8,7 @@ import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackRequestError
 
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 
 
 def picture(width: int = 4, height: int = 4) -> bytes:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from slack_sdk import WebClient
 
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 
 from .office import Office, button, card, form, home
 from .sample_keys import ANSWERS, ENVELOPES, FRAMES

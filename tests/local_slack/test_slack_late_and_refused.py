@@ -14,9 +14,9 @@ import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from dev.slack.client import LocalSlack
-from dev.slack.documented_errors import COMMON_ERRORS, DOCUMENTED_ERRORS
-from dev.slack.results import Call, NotPossible
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.documented_errors import COMMON_ERRORS, DOCUMENTED_ERRORS
+from dev.local_slack.results import Call, NotPossible
 
 from .office import Office
 

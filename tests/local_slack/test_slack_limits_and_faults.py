@@ -9,7 +9,7 @@ import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 
 ROOM = "C0PAYROLL"
 

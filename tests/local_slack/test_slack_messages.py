@@ -7,8 +7,8 @@ import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from dev.slack.client import LocalSlack
-from dev.slack.server import LocalSlackServer
+from dev.local_slack.client import LocalSlack
+from dev.local_slack.server import LocalSlackServer
 
 from .conftest import MANIFEST
 from .office import button, card

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from slack_sdk.errors import SlackApiError
 
-from dev.slack.results import NotPossible, View
+from dev.local_slack.results import NotPossible, View
 
 from .office import Office, card, form
 

@@ -16,8 +16,8 @@ import psutil
 from slack_sdk import WebClient
 
 from dev.guard import ROOT
-from dev.slack import chat, conversations, files, people, pins, views
-from dev.slack.client import LocalSlack
+from dev.local_slack import chat, conversations, files, people, pins, views
+from dev.local_slack.client import LocalSlack
 
 from .conftest import MANIFEST
 
@@ -116,7 +116,7 @@ def test_what_only_one_person_sees_lives_as_long_as_their_page(slack: LocalSlack
 
 def test_the_local_slack_listens_within_a_second_of_work() -> None:
     """Counted in processor time, which a busy machine doesn't stretch."""
-    command = [sys.executable, "-m", "dev.slack", "--manifest", str(MANIFEST)]
+    command = [sys.executable, "-m", "dev.local_slack", "--manifest", str(MANIFEST)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

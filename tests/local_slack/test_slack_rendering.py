@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from dev.slack.core import Core
-from dev.slack.render.blocks import blocks_html
-from dev.slack.render.html import el, join
-from dev.slack.render.markdown import markdown
-from dev.slack.render.mrkdwn import mrkdwn, plain_text
-from dev.slack.render.reader import Reader
-from dev.slack.render.rich import rich_text
-from dev.slack.render.sight import Sight
-from dev.slack.render.words import ES
-from dev.slack.server import build_core
+from dev.local_slack.core import Core
+from dev.local_slack.render.blocks import blocks_html
+from dev.local_slack.render.html import el, join
+from dev.local_slack.render.markdown import markdown
+from dev.local_slack.render.mrkdwn import mrkdwn, plain_text
+from dev.local_slack.render.reader import Reader
+from dev.local_slack.render.rich import rich_text
+from dev.local_slack.render.sight import Sight
+from dev.local_slack.render.words import ES
+from dev.local_slack.server import build_core
 
 from .conftest import MANIFEST
 
-DEV = Path(__file__).parents[2] / "dev" / "slack"
+DEV = Path(__file__).parents[2] / "dev" / "local_slack"
 Json = dict[str, Any]
 
 

@@ -15,7 +15,7 @@ import pytest
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk import WebClient
 
-from dev.slack.client import LocalSlack
+from dev.local_slack.client import LocalSlack
 
 from .conftest import MANIFEST
 from .office import Office
@@ -138,7 +138,7 @@ def test_as_a_process_it_says_where_it_listens_and_ends_on_sigterm(tmp_path: Pat
         [
             sys.executable,
             "-m",
-            "dev.slack",
+            "dev.local_slack",
             "--manifest",
             MANIFEST,
             "--rate-limits",

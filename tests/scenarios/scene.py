@@ -18,12 +18,12 @@ import psycopg
 import redis
 from psycopg.rows import dict_row
 
-from bot.groups import PRESS
 from bot.i18n import translator
+from bot.slack.access import PRESS
 from dev.compare import Comparison, compare
+from dev.local_slack.client import LocalSlack, Person
+from dev.local_slack.results import Interaction, Message
 from dev.processes import Child
-from dev.slack.client import LocalSlack, Person
-from dev.slack.results import Interaction, Message
 from dev.stack import Stack
 
 T = TypeVar("T")

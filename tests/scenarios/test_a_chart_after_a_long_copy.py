@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dev.slack.results import Message
+from dev.local_slack.results import Message
 
 from .scene import ES, Office, Scene
 

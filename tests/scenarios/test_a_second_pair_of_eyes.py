@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bot.messages.approval import APPROVE_ACTION, REJECT_ACTION
-from dev.slack.results import Message
+from dev.local_slack.results import Message
 
 from .scene import EN, ES, Office, Scene, until
 

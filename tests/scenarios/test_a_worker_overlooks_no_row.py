@@ -8,19 +8,18 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
+from scene import Office, until
 from sqlalchemy import create_engine
 
 import migrations
-from bot.jobs.snapshot import JobView
-from bot.jobs.statuses import Status
-from bot.jobs.store import JobRepository, Request, Requester
+from bot.jobs.repository import JobRepository, Request, Requester
+from bot.jobs.status import Status
+from bot.jobs.view import JobView
 from copier import CopySpec, TableName
 from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.processes import Child
 from dev.standby import Standby
-
-from .scene import Office, until
 
 #: Each has a table of its own, of its name, on both sides.
 COPIES = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from dev.slack.plain import plain
-from dev.slack.results import Message
+from dev.local_slack.plain import plain
+from dev.local_slack.results import Message
 
 from .scene import CHUNK_ROWS, EN, ROWS, Office, Scene
 

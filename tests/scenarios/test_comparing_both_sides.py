@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from dev.slack.results import Message
+from dev.local_slack.results import Message
 
 from .scene import CHUNK_ROWS, EN, ES, ROW_VALUE, ROWS, Office, Scene
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dev.slack.results import Call
+from dev.local_slack.results import Call
 
 from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 

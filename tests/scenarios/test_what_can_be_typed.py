@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from scene import EN, ES, Scene
 
 from bot.messages.answers import help_text
-from dev.slack.plain import plain
-
-from .scene import EN, ES, Scene
+from dev.local_slack.plain import plain
 
 GROUPS = ["<!subteam^S0ADMINS>"]
 

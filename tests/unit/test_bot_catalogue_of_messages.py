@@ -14,18 +14,10 @@ import pytest
 import bot.messages
 from bot.i18n import LANGUAGES
 from bot.messages.blocks import Message
-from dev.messages.catalogue import (
-    GOLDEN,
-    IMAGES,
-    LARGEST_PICTURE_BYTES,
-    PICTURES,
-    RENEW,
-    files,
-    made,
-)
+from dev.local_slack.blocks import check_blocks, check_message_blocks
+from dev.local_slack.checker import Checker
+from dev.messages.catalogue import GOLDEN, IMAGES, LARGEST_PICTURE_BYTES, PICTURES, RENEW, files, made
 from dev.messages.samples import SAMPLES, Sample
-from dev.slack.blocks import check_blocks, check_message_blocks
-from dev.slack.checker import Checker
 
 #: Helpers that any message is made with; they are no messages.
 HELPERS = {"bot.messages.blocks"}

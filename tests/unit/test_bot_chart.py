@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.i18n import translator
-from bot.jobs.throughput import Stretch
+from bot.jobs.repository import Stretch
 from bot.messages.chart import CELLS, DPI, SIZE, chart, rates
 from tests.shown import job
 

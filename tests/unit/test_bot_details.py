@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bot.jobs.timeline import Happening, Timeline
+from bot.jobs.repository import Happening, Timeline
 from bot.messages import answers
-from bot.messages.timeline import details, loading, telling
-from dev.slack.plain import plain
+from bot.messages.details import details, loading, telling
+from dev.local_slack.plain import plain
 from tests.shown import BOB, DETAILS, EN, ES, EVENTS, NOW, SHAPES, check_view, job
 
 

@@ -9,12 +9,11 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.jobs.panel import HomeFilters, HomeView
-from bot.jobs.snapshot import Freeze, Person
-from bot.jobs.statuses import Approval, Status
-from bot.jobs.terms import AgreedCounts
+from bot.jobs.proposal import AgreedCounts
+from bot.jobs.status import Approval, Status
+from bot.jobs.view import Freeze, HomeFilters, HomeView, Person
 from bot.messages import home, status
-from dev.slack.plain import plain
+from dev.local_slack.plain import plain
 from tests.shown import EN, ES, NOW, QUESTIONS, SHAPES, check, check_view, job, names
 
 

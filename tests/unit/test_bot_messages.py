@@ -11,17 +11,17 @@ import pytest
 from hypothesis import example, given, settings
 
 from bot.jobs.failure import CODES, Failure
-from bot.jobs.snapshot import Freeze, NoWorker, Person
-from bot.jobs.statuses import Approval, Status, Wish
-from bot.jobs.timeline import Happening, SlowChunk, Timeline
-from bot.messages import answers, approval, buttons, freezing, presses, status
+from bot.jobs.repository import Happening, SlowChunk, Timeline
+from bot.jobs.status import Approval, Status, Wish
+from bot.jobs.view import Freeze, NoWorker, Person
+from bot.messages import answers, approval, freezing, status
 from bot.messages.blocks import code, harmless
-from bot.messages.card import card
+from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, buttons_for, card
+from bot.messages.details import details
 from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
-from bot.messages.timeline import details
 from copier import Count
-from dev.slack.plain import plain
+from dev.local_slack.plain import plain
 from tests.shown import (
     ASKED,
     BOB,
@@ -122,8 +122,8 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         approval.not_in_private("items", ES),
         freezing.still_frozen(Freeze(Person("U0BOB", "T0ACME", user), name, NOW), ES),
         freezing.refused_because_frozen(Freeze(Person(user, "shell", user), name, NOW), ES),
-        presses.not_now(job(status=Status.COMPLETED, label=name), None, ES),
-        presses.not_yours(job(requester_team="shell", requester_name=user), ES),
+        answers.not_now(job(status=Status.COMPLETED, label=name), None, ES),
+        answers.not_yours(job(requester_team="shell", requester_name=user), ES),
         answers.copy_not_configured(job(copy_name=name), ES),
     ):
         check(message)
@@ -138,7 +138,7 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
 
 
 def offered(shape: dict[str, Any]) -> list[str]:
-    [row] = buttons.buttons_for(job(**shape), EN)
+    [row] = buttons_for(job(**shape), EN)
     return [element["action_id"].removeprefix("job.") for element in row["elements"]]
 
 
@@ -158,10 +158,10 @@ def test_a_card_offers_what_fits_its_state_and_nothing_else() -> None:
 
 
 def test_cancelling_is_asked_about_before_it_counts() -> None:
-    [row] = buttons.buttons_for(job(), ES)
+    [row] = buttons_for(job(), ES)
     by_action = {element["action_id"]: element for element in row["elements"]}
-    assert "confirm" in by_action[buttons.CANCEL_ACTION]
-    assert "confirm" not in by_action[buttons.PAUSE_ACTION]
+    assert "confirm" in by_action[CANCEL_ACTION]
+    assert "confirm" not in by_action[PAUSE_ACTION]
 
 
 def test_the_time_left_is_not_available_until_it_is_known() -> None:

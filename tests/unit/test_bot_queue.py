@@ -7,14 +7,13 @@ import tomllib
 
 import pytest
 
-from bot.config_file import File
+from bot.config import File
 from bot.messages.naming import WORKER_COMMAND
-from bot.permissions import mentions
-from bot.work.direct import Direct
-from bot.work.edits import OWN_EDITS_A_MINUTE, OwnEdits
+from bot.slack.access import mentions
+from bot.slack.rate_limit import OWN_EDITS_A_MINUTE, OwnEdits
+from bot.work.cancellation import Stop, StopSwitch
 from bot.work.queue import JobQueue
-from bot.work.slots import Slots
-from bot.work.stopping import Stop, StopSwitch
+from bot.work.slots import Direct, Slots
 from dev.guard import ROOT
 from tests.support import Clock
 

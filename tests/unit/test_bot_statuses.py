@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.jobs.statuses import LIVE, TRANSITIONS, Status, may_become, sources_of
+from bot.jobs.status import LIVE, TRANSITIONS, Status, may_become, sources_of
 
 P, R, Z, C, F, X = (
     Status.PENDING,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.commands import parsing
-from bot.commands.suggesting import is_reason, meant, number_meant, word_meant
+from bot.commands.parsing import is_reason, meant, number_meant, word_meant
 from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 
 NAMES = ["items", "notes", "payment-orders"]

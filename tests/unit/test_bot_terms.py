@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.jobs.statuses import Status
-from bot.jobs.terms import AgreedCounts, Question, Reason, RowCounts
+from bot.jobs.proposal import AgreedCounts, Question, Reason, RowCounts
+from bot.jobs.status import Status
 from bot.messages.approval import approval_buttons
 from bot.messages.card import card
-from bot.messages.terms import confirm_button, pressed, sides
-from dev.slack.plain import plain
+from bot.messages.question import confirm_button, pressed, sides
+from dev.local_slack.plain import plain
 from tests.shown import ASKED, EN, QUESTIONS, UNSTARTED, job
 
 

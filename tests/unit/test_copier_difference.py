@@ -9,9 +9,9 @@ from operator import xor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copier.difference import STRETCH, Difference
-from copier.digest import Digest
-from copier.hashes import digest_of
+from copier.diff import STRETCH, Difference
+from copier.model import Digest
+from copier.row_hash import digest_of
 
 hashes = st.lists(st.integers(0, 2**63 - 1), unique=True, max_size=5 * STRETCH)
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copier import Comparison, Counted, Digest, Proof
-from copier.digest import EMPTY
-from copier.key_range import KeyRange
+from copier.model import EMPTY, KeyRange
 
 digests = st.builds(Digest, st.integers(0, 100), st.integers(-(2**63), 2**63 - 1))
 

@@ -7,8 +7,7 @@ import pytest
 from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 
-from copier.errors import Permanent, Transient
-from copier.failure import classify, failures_of
+from copier.errors import Permanent, Transient, classify, failures_of
 
 PASSES = [
     "08006", "40001", "40P01", "53100", "53200", "53300", "55006", "55P03", "57014", "57P01", "57P02",

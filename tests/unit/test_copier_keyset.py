@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from copier.key_range import KeyRange
-from copier.keyset import KeyColumn, Keyset, keyset_of, number_literal
+from copier.keys import KeyColumn, Keyset, keyset_of, number_literal
+from copier.model import KeyRange
 from tests.columns import column
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from copier.columns import loss, match_columns
 from copier.errors import ColumnsDiffer
-from copier.loss import loss
-from copier.match import match_columns
 from tests.columns import column, kind, table
 
 LOSSLESS = [

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copier import Limits
-from copier.pace import FIRST_CHUNK_BYTES, FIRST_CHUNK_ROWS, STEP, Pace
+from copier.chunker import FIRST_CHUNK_BYTES, FIRST_CHUNK_ROWS, STEP, Pace
 from tests.support import Clock
 
 

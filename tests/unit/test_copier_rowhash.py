@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from copier.catalog import Column
-from copier.match import match_columns
-from copier.rowhash import hashed, row_hash
+from copier.columns import match_columns
+from copier.row_hash import hashed, row_hash
 from tests.columns import column, table
 
 

@@ -10,8 +10,8 @@ from operator import xor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copier.digest import Digest
-from copier.rowstream import BLOCK_BYTES, HashedRows, Rows
+from copier.copy_stream import BLOCK_BYTES, HashedRows, Rows
+from copier.model import Digest
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"

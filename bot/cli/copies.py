@@ -1,0 +1,275 @@
+"""``traspaso``: the same operations without Slack and without Redis.
+
+Exit codes: 0 completed, 1 failed, 2 wrong usage or settings, 130 cancelled with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from types import FrameType
+
+import click
+
+import migrations
+from bot import app, logs
+from bot.app import Databases
+from bot.cli.control import COMMANDS
+from bot.cli.output import (
+    Bar,
+    Display,
+    JsonLines,
+    VerificationOutput,
+    approval_line,
+    plain,
+    print_json,
+    print_preview,
+    print_table,
+    print_workers,
+    question_line,
+)
+from bot.cli.shared import (
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    Number,
+    Stopped,
+    asks,
+    checked,
+    chosen_copy,
+    looked,
+    refusal,
+    settings_for,
+    shell_translator,
+    told,
+)
+from bot.config import Need, Settings
+from bot.errors import AlreadyRunning, Frozen
+from bot.jobs.proposal import AgreedCounts
+from bot.jobs.repository import Request, Requester
+from bot.jobs.status import Status
+from bot.jobs.view import SHELL, JobView
+from bot.messages.naming import WORKER_COMMAND, nobody_works
+from bot.messages.proposal import removes_everything
+from bot.work.background import Ticker
+from bot.work.cancellation import Stop, StopSwitch
+from bot.work.runner import AttemptOutcome
+from copier import Copy, is_known
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="traspaso")
+@click.option("-v", "--verbose", is_flag=True, help="Log to stderr, with the servers' own words.")
+def main(verbose: bool) -> None:
+    """Copies one liquidation from prod to consulta, and proves it."""
+    logs.set_up(logging.INFO if verbose else logging.CRITICAL)
+
+
+@main.command()
+@click.argument("liquidation", type=Number())
+@click.argument("copy_name", metavar="[COPY]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
+@click.option("--remove", is_flag=True, help="Go on where prod has no rows: consulta's are removed.")
+def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -> None:
+    """Copies LIQUIDATION in the foreground; COPY is one of the configured copies (the first one)."""
+    settings = settings_for(Need.DATABASES | Need.COPIES)
+    chosen = chosen_copy(settings, copy_name)
+    parts = checked(app.databases(settings))
+    seen = looked(parts, settings, chosen, liquidation)
+    if words := refusal(seen, liquidation, remove=remove):
+        raise Stopped(words, FAILED)
+    if chosen.needs_approval(seen.in_prod.known, seen.in_consulta.known):
+        raise Stopped(
+            f"copying liquidation {liquidation} needs the approval of a second person, which only Slack can "
+            f"ask for: write `/copy-liquidation {liquidation} {chosen.name}` there",
+            FAILED,
+        )
+    request = Request(
+        spec=chosen.spec,
+        liquidation_id=liquidation,
+        label=seen.label,
+        terms=AgreedCounts(
+            seen.in_prod.rows, seen.in_consulta.known, removal_confirmed=remove and removes_everything(seen)
+        ),
+        fingerprint=seen.fingerprint,
+        requester=Requester(SHELL, getpass.getuser(), getpass.getuser()),
+    )
+    try:
+        job_id, _ = parts.store.create(request)
+    except AlreadyRunning as running:
+        raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
+    except Frozen as frozen:
+        raise Stopped(str(frozen), FAILED) from None
+    display: Display = JsonLines() if as_json else Bar(shell_translator())
+    parts.presence.start(takes_jobs=False)
+    try:
+        job = _follow(parts, job_id, display, settings)
+    finally:
+        parts.presence.stop()
+    display.finish(job)
+    sys.exit({Status.COMPLETED: COMPLETED, Status.CANCELLED: INTERRUPTED}.get(job.status, FAILED))
+
+
+@main.command()
+@click.argument("liquidation", type=Number())
+@click.argument("copy_name", metavar="[COPY]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
+    """Shows what both sides hold of LIQUIDATION, and what would make copying it faster."""
+    settings = settings_for(Need.DATABASES | Need.COPIES)
+    chosen = chosen_copy(settings, copy_name)
+    seen = looked(app.databases(settings), settings, chosen, liquidation)
+    if as_json:
+        click.echo(json.dumps(asdict(seen), ensure_ascii=False, default=str))
+    else:
+        print_preview(seen, chosen.spec, shell_translator())
+
+
+@main.command()
+@click.argument("liquidation", type=Number())
+@click.argument("copy_name", metavar="[COPY]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a range, and one for the whole.")
+def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
+    """Compares both sides of LIQUIDATION now, and writes nothing. Exits 1 where they differ."""
+    settings = settings_for(Need.DATABASES | Need.COPIES)
+    chosen = chosen_copy(settings, copy_name)
+    parts = app.databases(settings)
+    verdict = VerificationOutput(as_json, shell_translator())
+    limits = settings.file.work.limits
+    over = threading.Event()
+
+    def go_on(silent: float = 0.0) -> None:
+        if over.is_set():
+            raise Stopped("the comparison was broken off; nothing was written", INTERRUPTED)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    with (
+        told(),
+        Copy(
+            parts.prod,
+            parts.consulta,
+            chosen.spec,
+            liquidation,
+            limits=limits,
+            label="traspaso verify",
+            waiting=go_on,
+        ) as both,
+    ):
+        verdict.begin(both.plan())
+        for comparison in both.compare():
+            go_on()
+            verdict.add(comparison)
+        proof = both.proof(verdict.comparisons)
+        listed = settings.file.liquidations
+        known = is_known(parts.prod, listed.catalogue, liquidation) if listed and proof.is_empty else None
+    sys.exit(COMPLETED if verdict.finish(proof, known) else FAILED)
+
+
+@main.command()
+@click.argument("job", type=Number(), required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def status(job: int | None, as_json: bool) -> None:
+    """Shows what runs, the latest jobs and the workers that are alive, or one JOB."""
+    parts = checked(app.databases(settings_for(Need.DATABASES)))
+    if job is None:
+        jobs = [*parts.store.live(), *parts.store.latest()]
+    else:
+        found = parts.store.snapshot(job)
+        if found is None:
+            raise Stopped(f"there is no job {job}", FAILED)
+        jobs = [found]
+    if as_json:
+        for each in jobs:
+            print_json(each, parts.store.chunks(each.id) if job is not None else None)
+        return
+    t = shell_translator()
+    print_table(jobs, t)
+    if job is None:
+        alive = parts.workers.alive()
+        if alive:
+            click.echo()
+            print_workers(alive, t)
+        if none := parts.workers.missing():
+            click.echo()
+            click.echo(plain(nobody_works(none, t)))
+    else:
+        none = jobs[0].no_worker if jobs[0].waits_for_a_worker else None
+        waits = nobody_works(none, t) if none else None
+        for line in (approval_line(jobs[0], t), question_line(jobs[0], t), waits, jobs[0].error_message):
+            if line:
+                click.echo(plain(line))
+
+
+@main.command()
+def migrate() -> None:
+    """Brings the tracking tables in consulta to this release's version."""
+    parts = app.databases(settings_for(Need.DATABASES))
+    with told():
+        migrations.upgrade(parts.consulta)
+    click.echo(f"The tracking tables are at version {migrations.newest()}.")
+
+
+for command in COMMANDS:
+    main.add_command(command)
+
+
+def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobView:
+    """Works on the job until it has ended; where a worker took it over, watches that one."""
+    stop = StopSwitch()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # Who presses twice doesn't wait for a side that stands still.
+        stop.request(Stop.CANCEL, at_once=stop.requested is not None)
+
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
+    while True:
+        with told(f"; job {job_id} is there: `traspaso status {job_id}` shows it"):
+            ended = parts.runner.run(
+                job_id,
+                stop,
+                watch=lambda job: Ticker(parts.store, job, display.show, every_seconds=0.5),
+            )
+            job = parts.store.snapshot(job_id)
+        if job is None or not job.status.is_live:
+            break
+        if job.waits_for_somebody:
+            display.finish(job)
+            raise Stopped(asks(job), FAILED)
+        display.show(job)
+        if ended.outcome is AttemptOutcome.RETRY and stop.wait(ended.seconds):
+            raise Stopped(f"job {job_id} stays pending: {_a_worker(job)}", INTERRUPTED)
+        if ended.outcome in {
+            AttemptOutcome.NOT_OURS,
+            AttemptOutcome.STALE,
+            AttemptOutcome.PAUSED,
+            AttemptOutcome.FROZEN,
+        } and stop.wait(1.0):
+            raise Stopped(_left(job), INTERRUPTED)
+    if job is None:
+        raise Stopped(f"job {job_id} has been deleted", FAILED)
+    return job
+
+
+def _left(job: JobView) -> str:
+    """What becomes of a job that this terminal watched and didn't run."""
+    if job.status is Status.PAUSED:
+        return f"job {job.id} stays paused: `traspaso resume {job.id}` lets it go on"
+    if job.freeze is not None:
+        return f"job {job.id} goes on in a worker when the freeze is lifted: `traspaso unfreeze`"
+    if job.status is Status.PENDING:
+        return f"job {job.id} is pending: {_a_worker(job)}"
+    return f"job {job.id} goes on in a worker"
+
+
+def _a_worker(job: JobView) -> str:
+    """Who takes what this terminal leaves."""
+    if job.no_worker is not None:
+        return f"no worker is alive; one that is started takes it: `{WORKER_COMMAND}`"
+    return "a worker will take it"

@@ -1,0 +1,365 @@
+"""Shows a job in a terminal: a progress bar for a person, one JSON object a line for a program."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from bot.i18n import Translator
+from bot.jobs.models import CopyChunk
+from bot.jobs.status import Approval, Phase, Status
+from bot.jobs.view import JobView, Person
+from bot.jobs.workers import Alive
+from bot.messages.blocks import escaped
+from bot.messages.card import doing, progress, state
+from bot.messages.ending import receipt
+from bot.messages.failures import explained
+from bot.messages.proposal import counted, notes
+from bot.messages.question import asked, confirmation
+from copier import Comparison, CopySpec, Digest, Plan, Preview, Proof
+
+
+class Display(Protocol):
+    """What shows a job as it goes."""
+
+    def show(self, job: JobView) -> None: ...
+    def finish(self, job: JobView) -> None: ...
+
+
+class Bar:
+    """A progress bar on stderr; a plain line where stderr is no terminal."""
+
+    def __init__(self, t: Translator) -> None:
+        self._t = t
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            BarColumn(40), TextColumn("{task.description}", markup=False), console=self._console
+        )
+        self._task = self._bar.add_task("", total=None)
+        if self._console.is_terminal:
+            self._bar.start()
+
+    def show(self, job: JobView) -> None:
+        words = f"{progress(job, self._t)} · {plain(doing(job, self._t, bare_name))}"
+        self._bar.update(self._task, total=job.total, completed=job.copied, description=words)
+        if not self._console.is_terminal:
+            self._console.print(words, markup=False)
+
+    def finish(self, job: JobView) -> None:
+        if self._console.is_terminal:
+            self._bar.update(self._task, total=job.total or 1, completed=job.copied or 1, description="")
+            self._bar.stop()
+        sign = "✅" if job.status is Status.COMPLETED else "❌"
+        name = self._t("Job {id}", id=job.id)
+        lines = [f"{sign} {name}: {plain(doing(job, self._t, bare_name))}"]
+        if job.status is Status.COMPLETED:
+            lines.append(plain(receipt(job, self._t)))
+        elif job.error and job.status is Status.FAILED:
+            lines.append(plain(explained(job.error, self._t).step))
+        for line in lines:
+            self._console.print(line, markup=False, soft_wrap=True)
+
+
+class JsonLines:
+    """One JSON object a line on stdout: the job, each time it was looked at, and once at its end."""
+
+    def show(self, job: JobView) -> None:
+        print_json(job)
+
+    def finish(self, job: JobView) -> None:
+        print_json(job)
+
+
+def print_json(job: JobView, chunks: Sequence[CopyChunk] | None = None) -> None:
+    """The job, with the lines of its ledger if they are given."""
+    found = as_json(job)
+    if chunks is not None:
+        found["chunks"] = [chunk_as_json(chunk) for chunk in chunks]
+    sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def as_json(job: JobView) -> dict[str, Any]:
+    """The job with the names of the tracking table's columns; times in ISO 8601, rates in rows a second."""
+
+    def moment(when: datetime | None) -> str | None:
+        return when.isoformat() if when else None
+
+    return {
+        "id": job.id,
+        "copy": job.copy_name,
+        "liquidation_id": job.liquidation_id,
+        "source_table": job.source_table,
+        "target_table": job.target_table,
+        "status": job.status,
+        "phase": job.phase,
+        "attempt": job.attempt,
+        "total_records": job.total,
+        "copied_records": job.copied,
+        "verified_records": job.verified,
+        "inserted_records": job.inserted,
+        "updated_records": job.updated,
+        "deleted_records": job.deleted,
+        "unchanged_records": job.unchanged,
+        "moved_records": job.moved,
+        "copied_bytes": job.bytes,
+        "chunks_done": job.chunks_done,
+        "target_records": job.target_records,
+        "source_digest": job.source_digest,
+        "target_digest": job.target_digest,
+        "error": job.error,
+        "error_message": job.error_message,
+        "requested_by": job.requester_name,
+        "previewed_records": job.terms.in_prod,
+        "previewed_target_records": job.terms.in_consulta,
+        "removal_confirmed": job.terms.removal_confirmed,
+        "question": job.question.as_json() if job.question else None,
+        "approval": job.approval,
+        "approval_by": job.approval_by.name if job.approval_by else None,
+        "approval_at": moment(job.approval_at),
+        "approval_until": moment(job.approval_until),
+        "as_of": moment(job.as_of),
+        "created_at": moment(job.created_at),
+        "started_at": moment(job.started_at),
+        "finished_at": moment(job.finished_at),
+        "seconds": round(job.seconds, 3) if job.seconds is not None else None,
+        "seconds_by_phase": {
+            phase.value: round(seconds, 3)
+            for phase in Phase
+            if (seconds := job.seconds_of(phase)) is not None
+        },
+        "rows_per_second": round(job.rate) if job.rate is not None else None,
+    }
+
+
+def chunk_as_json(chunk: CopyChunk) -> dict[str, Any]:
+    """A line of the ledger; the bounds are keys of rows, so they belong in a shell and in no chat."""
+    return {
+        "number": chunk.number,
+        "lower_key": chunk.lower_key,
+        "upper_key": chunk.upper_key,
+        "outcome": chunk.outcome,
+        "records": chunk.records,
+        "target_records": chunk.target_records,
+        "inserted_records": chunk.inserted_records,
+        "updated_records": chunk.updated_records,
+        "deleted_records": chunk.deleted_records,
+        "unchanged_records": chunk.unchanged_records,
+        "moved_records": chunk.moved_records,
+        "bytes": chunk.bytes,
+        "seconds": round(chunk.seconds, 3),
+        "source_digest": chunk.source_digest,
+        "target_digest": chunk.target_digest,
+    }
+
+
+def print_table(jobs: list[JobView], t: Translator) -> None:
+    """Jobs for a person to read."""
+    table = Table(box=None, pad_edge=False)
+    for heading in (
+        t("Job"),
+        t("Liquidation"),
+        t("Copy"),
+        t("State"),
+        t("Progress"),
+        t("Asked for by"),
+        t("Asked at"),
+    ):
+        table.add_column(heading)
+    for job in jobs:
+        table.add_row(
+            str(job.id),
+            str(job.liquidation_id),
+            job.copy_name,
+            state(job, t),
+            progress(job, t),
+            job.requester_name,
+            t.moment(job.created_at),
+        )
+    Console(highlight=False).print(table)
+
+
+def print_workers(workers: list[Alive], t: Translator) -> None:
+    """The processes that live, and what each of them has in hand."""
+    table = Table(box=None, pad_edge=False)
+    for heading in (t("Worker"), t("Version"), t("Since"), t("Last heard of"), t("Jobs in hand")):
+        table.add_column(heading)
+    for worker in workers:
+        name = f"{worker.host}:{worker.process}"
+        table.add_row(
+            name if worker.takes_jobs else t("{worker} (a shell)", worker=name),
+            worker.version,
+            t.moment(worker.started_at),
+            t.moment(worker.beat_at),
+            ", ".join(str(job_id) for job_id in worker.jobs) or "–",
+        )
+    Console(highlight=False).print(table)
+
+
+def approval_line(job: JobView, t: Translator) -> str | None:
+    """What the second person said, or until when they may; None for a job that needs no approval."""
+    if job.approval is None:
+        return None
+    by = job.approval_by.name if job.approval_by else "–"
+    when = t.moment(job.approval_at or job.approval_until or job.created_at)
+    match job.approval:
+        case Approval.WAITING:
+            return t("Waiting for approval until {moment}.", moment=when)
+        case Approval.APPROVED:
+            return t("Approved by {name}, {moment}.", name=by, moment=when)
+        case Approval.REJECTED:
+            return t("Rejected by {name}, {moment}.", name=by, moment=when)
+        case Approval.EXPIRED:
+            return t("Nobody approved it until {moment}.", moment=when)
+
+
+def question_line(job: JobView, t: Translator) -> str | None:
+    """Why a job asks again, and how to answer in a shell; None for one that asks nothing."""
+    if job.question is None or not job.waits_for_somebody:
+        return None
+    words = asked(job.question, t)
+    if job.waits_for_approval:
+        return words
+    return f"{words} " + t("`{command}` confirms it.", command=confirmation(job.id, job.question))
+
+
+def bare_name(person: Person) -> str:
+    """Somebody, where there are no mentions."""
+    return escaped(person.name)
+
+
+def plain(mrkdwn: str) -> str:
+    """Our own mrkdwn without its marks, moments in UTC."""
+    return (
+        re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
+        .replace("`", "")
+        .replace("*", "")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+    )
+
+
+# ----------------------------------------------------------------------------
+# Shows both sides of a liquidation in a terminal: before a copy, and compared at any later time.
+
+
+def print_preview(seen: Preview, spec: CopySpec, t: Translator) -> None:
+    """Rows of both sides, and the statements that would make the copy faster."""
+    console = Console(highlight=False)
+    if seen.exists is False:
+        console.print(t("It isn't in the catalogue of liquidations in prod."))
+    if seen.label:
+        console.print(seen.label, markup=False)
+    console.print(f"prod      {spec.source_table}: {counted(seen.in_prod, t)}", markup=False)
+    console.print(f"consulta  {spec.target_table}: {counted(seen.in_consulta, t)}", markup=False)
+    for note in notes(seen, t, quoted=str):
+        console.print(note, markup=False, soft_wrap=True)
+    for advice in seen.advice:
+        words = t(
+            "No index serves this copy in {side}. Without one every chunk reads the whole table:",
+            side=advice.side,
+        )
+        console.print(words, markup=False)
+        console.print(f"  {advice.statement};", markup=False, soft_wrap=True)
+
+
+class VerificationOutput:
+    """The comparison of both sides, range by range. The bounds are keys of rows: they stay in the shell."""
+
+    def __init__(self, as_json: bool, t: Translator) -> None:
+        self._as_json = as_json
+        self._t = t
+        self._plan: Plan | None = None
+        self._comparisons: list[Comparison] = []
+
+    def begin(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def add(self, comparison: Comparison) -> None:
+        self._comparisons.append(comparison)
+        if self._as_json:
+            _write(range_as_json(comparison))
+        elif not comparison.agrees:
+            sys.stdout.write(f"{comparison}, keys {comparison.range}\n")
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        return self._comparisons
+
+    def finish(self, proof: Proof, known: bool | None = None) -> bool:
+        """Says what came out; True where both sides agree on rows, or on having none.
+
+        ``known`` says whether the catalogue has the liquidation, where neither side has rows; None where
+        there is no catalogue.
+        """
+        missing = proof.is_empty and not known
+        if self._as_json:
+            as_of = self._plan.as_of.isoformat() if self._plan else None
+            sides = {"prod": _side(proof.source), "consulta": _side(proof.target)}
+            counted = {"prod": proof.counted.source, "consulta": proof.counted.target}
+            found = {"agree": proof.holds, "as_of": as_of, **sides, "counted": counted}
+            _write({**found, "known": known} if proof.is_empty else found)
+        else:
+            sys.stdout.write(f"{self._words(proof, known)}\n")
+        return proof.holds and not missing
+
+    def _words(self, proof: Proof, known: bool | None) -> str:
+        t = self._t
+        if proof.is_empty:
+            return self._nothing_there(known)
+        if proof.holds:
+            rows = t.rows(proof.source.rows)
+            return t("Both sides agree: {rows}, digest {digest}.", rows=rows, digest=proof.source.hex)
+        if not proof.differences:
+            return t(
+                "Rows whose key is NULL lie in no key range: {prod} in prod, {consulta} in consulta.",
+                prod=t.number(proof.counted.source - proof.source.rows),
+                consulta=t.number(proof.counted.target - proof.target.rows),
+            )
+        return t(
+            "Both sides differ in {n} key ranges: {prod} rows in prod, {consulta} in consulta.",
+            n=len(proof.differences),
+            prod=t.number(proof.counted.source),
+            consulta=t.number(proof.counted.target),
+        )
+
+    def _nothing_there(self, known: bool | None) -> str:
+        t = self._t
+        words = [t("Neither prod nor consulta has rows of it.")]
+        if known:
+            words.append(t("The catalogue of liquidations in prod knows it: there is nothing to compare."))
+        else:
+            if known is False:
+                words.append(t("The catalogue of liquidations in prod doesn't know it."))
+            words.append(t("Check the number: nothing was compared."))
+        return " ".join(words)
+
+
+def range_as_json(comparison: Comparison) -> dict[str, Any]:
+    part = comparison.range
+    return {
+        "number": part.number,
+        "lower_key": part.lower,
+        "upper_key": part.upper,
+        "agree": comparison.agrees,
+        "prod": _side(comparison.source),
+        "consulta": _side(comparison.target),
+    }
+
+
+def _side(digest: Digest) -> dict[str, Any]:
+    return {"rows": digest.rows, "digest": digest.hex}
+
+
+def _write(found: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,512 @@
+"""How the answer counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    ScalarSelect,
+    and_,
+    case,
+    cast,
+    func,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from bot.errors import AlreadyRunning, UnknownJob
+from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User, waits_for_somebody
+from bot.jobs.outbox import Kind, tell
+from bot.jobs.proposal import Question, RowCounts
+from bot.jobs.repository import JobRepository, Requester, ensure_user, is_taken, view_of, view_query
+from bot.jobs.status import LIVE, Approval, Status, Wish
+from bot.jobs.stop_request import active_freeze, settle
+from bot.jobs.view import SHELL, Freeze, JobView
+
+
+def asks_about(numbers: RowCounts | None) -> ColumnElement[bool]:
+    """A condition: these numbers are what the job asks about; None where it asks about none."""
+    if numbers is None:
+        return CopyJob.question.is_(None)
+    return and_(_asked("in_prod") == numbers.in_prod, _asked("in_consulta") == numbers.in_consulta)
+
+
+def accepted() -> dict[str, Any]:
+    """What a yes changes in the row: the numbers of the question, if there is one, are what was shown."""
+    in_prod, in_consulta = _asked("in_prod"), _asked("in_consulta")
+    removes = and_(in_prod == 0, in_consulta > 0)
+    return {
+        "previewed_records": func.coalesce(in_prod, CopyJob.previewed_records),
+        "previewed_target_records": func.coalesce(in_consulta, CopyJob.previewed_target_records),
+        "removal_confirmed": case((CopyJob.question.is_not(None), removes), else_=CopyJob.removal_confirmed),
+        "question": None,
+    }
+
+
+def _asked(side: str) -> ColumnElement[int]:
+    return cast(CopyJob.question[side].astext, BigInteger)
+
+
+# ----------------------------------------------------------------------------
+# Four eyes: what the second person says to a copy that waits for them.
+#
+# One conditional UPDATE decides, so that two people, two presses or a sweep at the same moment make one
+# decision. Nobody decides about a copy that they asked for themselves.
+
+
+#: Presses that set a job going again: whoever made the last one is no second person for what follows.
+SET_GOING = ("resumed", "retried", "confirmed")
+
+
+class ApprovalOutcome(StrEnum):
+    """What became of a press of *Approve* or *Reject*."""
+
+    DONE = "done"  # it counts; a second press of the same person counts no second time and says the same
+    OWN = "own"  # they asked for the copy themselves, or set it going again
+    STALE = "stale"  # its numbers aren't those that were pressed for; the card is told anew
+    LATE = "late"  # somebody else, the requester or the time has decided; the job tells
+    UNKNOWN = "unknown"  # there is no such job, or it never needed an approval
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``job`` is how it is now; None only for UNKNOWN. ``is_new`` where this very press decided."""
+
+    outcome: ApprovalOutcome
+    job: JobView | None
+    is_new: bool = False
+
+
+class Approvals:
+    """Approves and rejects. Whether the person may is the caller's question."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def approve(self, job_id: int, by: Requester, numbers: RowCounts | None = None) -> Decision:
+        """The job is due at once, to be put on the queue by the caller, or else by the next sweep.
+
+        ``numbers`` are those that it asked about again, as they were pressed for; None where it hadn't.
+        """
+        return self._decide(job_id, by, Approval.APPROVED, numbers)
+
+    def reject(self, job_id: int, by: Requester) -> Decision:
+        """The job is cancelled, and its ending told where it has a channel."""
+        return self._decide(job_id, by, Approval.REJECTED)
+
+    def _decide(
+        self, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None = None
+    ) -> Decision:
+        with self._engine.begin() as connection:
+            is_new = self._write(connection, job_id, by, said, numbers)
+        job = self._read(job_id)
+        if job is None or job.approval is None:
+            return Decision(ApprovalOutcome.UNKNOWN, None)
+        if is_new:
+            return Decision(ApprovalOutcome.DONE, job, is_new=True)
+        asked = job.question.numbers if job.question else None
+        if job.waits_for_approval and by.user_id in {job.requester_id, self._set_going_by(job_id)}:
+            return Decision(ApprovalOutcome.OWN, job)
+        if job.waits_for_approval and said is Approval.APPROVED and asked != numbers:
+            with self._engine.begin() as connection:
+                tell(connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
+            return Decision(ApprovalOutcome.STALE, job)
+        same = job.approval is said and job.approval_by is not None and job.approval_by.id == by.user_id
+        return Decision(ApprovalOutcome.DONE if same else ApprovalOutcome.LATE, job)
+
+    def _write(
+        self, connection: Connection, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None
+    ) -> bool:
+        user_id = ensure_user(connection, by)
+        # Of one person in two workspaces of an organisation: the Slack id is the same.
+        themselves = select(User.id).where(User.slack_user_id == by.user_id)
+        values: dict[str, Any] = {
+            "approval": said,
+            "approval_by": user_id,
+            "approval_at": func.now(),
+            "updated_at": func.now(),
+        }
+        if said is Approval.APPROVED:
+            values |= {"run_after": func.now(), "enqueued_at": None, **accepted()}
+            counts = and_(asks_about(numbers), _set_going(job_id).is_distinct_from(by.user_id))
+        else:
+            values |= {"status": Status.CANCELLED, "finished_at": func.now()}
+            counts = true()  # a no needs no numbers
+        decided = connection.execute(
+            update(CopyJob)
+            .where(
+                CopyJob.id == job_id,
+                CopyJob.status == Status.PENDING,
+                CopyJob.approval == Approval.WAITING,
+                CopyJob.approval_until > func.now(),
+                CopyJob.user_id.not_in(themselves),
+                counts,
+            )
+            .values(**values)
+            .returning(CopyJob.attempt, CopyJob.previewed_records, CopyJob.previewed_target_records)
+        ).one_or_none()
+        if decided is None:
+            return False
+        attempt, in_prod, in_consulta = decided
+        detail = {"in_prod": in_prod, "in_consulta": in_consulta} if said is Approval.APPROVED else {}
+        connection.execute(
+            insert(CopyEvent).values(
+                job_id=job_id, attempt=attempt, user_id=user_id, kind=said.value, detail=detail
+            )
+        )
+        tell(connection, Kind.UPDATE if said is Approval.APPROVED else Kind.ENDING, CopyJob.id == job_id)
+        return True
+
+    def _set_going_by(self, job_id: int) -> str | None:
+        with self._engine.connect() as connection:
+            return connection.execute(select(_set_going(job_id))).scalar_one()
+
+    def _read(self, job_id: int) -> JobView | None:
+        with Session(self._engine) as session:
+            row = session.execute(view_query().where(CopyJob.id == job_id)).one_or_none()
+        return None if row is None else view_of(row)
+
+
+def _set_going(job_id: int) -> ScalarSelect[str]:
+    """The Slack id of whoever last set the job going again, since the last yes to it; NULL for nobody."""
+    last_yes = select(func.coalesce(func.max(CopyEvent.id), 0)).where(
+        CopyEvent.job_id == job_id, CopyEvent.kind == Approval.APPROVED.value
+    )
+    return (
+        select(User.slack_user_id)
+        .join(CopyEvent, CopyEvent.user_id == User.id)
+        .where(
+            CopyEvent.job_id == job_id,
+            CopyEvent.kind.in_(SET_GOING),
+            CopyEvent.id > last_yes.scalar_subquery(),
+        )
+        .order_by(CopyEvent.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
+    """Ends those of the jobs that still wait for somebody's yes, and tells it; gives their ids."""
+    unapproved = (
+        select(CopyJob.id)
+        .where(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING, which)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    jobs = connection.execute(
+        update(CopyJob)
+        .where(CopyJob.id.in_(unapproved))
+        .values(
+            status=Status.CANCELLED,
+            approval=Approval.EXPIRED,
+            finished_at=func.now(),
+            updated_at=func.now(),
+        )
+        .returning(CopyJob.id, CopyJob.attempt)
+    ).all()
+    for job in jobs:
+        tell(connection, Kind.ENDING, CopyJob.id == job.id)
+        connection.execute(
+            insert(CopyEvent).values(job_id=job.id, attempt=job.attempt, kind="approval_expired")
+        )
+    return [job.id for job in jobs]
+
+
+# ----------------------------------------------------------------------------
+# What people do to a job with a button or in the shell: pause, resume, cancel, retry, confirm.
+#
+# Each is one transaction that holds the job's row, so that it is decided on what is true, and that leaves
+# an event with who did it. Doing it twice is doing it once. What can't be done any more changes nothing,
+# and the card is told anew, so that it shows why.
+
+
+#: What an event says beside who and when.
+Detail = Mapping[str, object]
+NOTHING: Detail = {}
+
+
+class Became(StrEnum):
+    """What became of a press."""
+
+    DONE = "done"  # at once
+    ASKED = "asked"  # the worker does it at its chunk's end
+    BEFORE = "before"  # it was so, or on its way, already
+    NOT_YOURS = "not_yours"  # only its requester can say it
+    STALE = "stale"  # the job asks about other numbers by now
+    NOT_NOW = "not_now"  # the job's state has no place for it (any more)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What became of it, and the job as it is now. ``to_enqueue``: a worker may take it."""
+
+    became: Became
+    job: JobView
+    to_enqueue: bool = False
+
+
+class Control:
+    """Every method raises UnknownJob where there is no such job."""
+
+    def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
+        self._engine = engine
+        self._store = store or JobRepository(engine)
+
+    def pause(self, job_id: int, requester: Requester) -> Effect:
+        """A running job stops at its chunk's end and keeps what is in place; a waiting one at once."""
+
+        def do(held: _Held) -> Became:
+            if held.status is Status.RUNNING and held.wish is not Wish.CANCEL:
+                return held.ask(Wish.PAUSE)
+            if held.status is Status.PENDING and not held.waits_for_somebody:
+                return held.settle(Wish.PAUSE)
+            return Became.BEFORE if held.status is Status.PAUSED else Became.NOT_NOW
+
+        return self._do(job_id, requester, do)
+
+    def cancel(self, job_id: int, requester: Requester) -> Effect:
+        """As `pause`, for good."""
+
+        def do(held: _Held) -> Became:
+            if held.status is Status.RUNNING:
+                return held.ask(Wish.CANCEL)
+            if held.status in {Status.PENDING, Status.PAUSED}:
+                return held.settle(Wish.CANCEL)
+            return Became.BEFORE if held.status is Status.CANCELLED else Became.NOT_NOW
+
+        return self._do(job_id, requester, do)
+
+    def resume(self, job_id: int, requester: Requester) -> Effect:
+        """A paused job waits for a worker again; one that is about to pause doesn't."""
+
+        def do(held: _Held) -> Became:
+            if held.status is Status.RUNNING and held.wish is Wish.PAUSE:
+                return held.set("resumed", stop_requested=None)
+            if held.status is Status.PAUSED:
+                return held.wait_again("resumed")
+            going = held.status in {Status.PENDING, Status.RUNNING} and held.wish is None
+            return Became.BEFORE if going else Became.NOT_NOW
+
+        return self._do(job_id, requester, do)
+
+    def retry(self, job_id: int, requester: Requester) -> Effect:
+        """A failed job waits for a worker again, with all its tries before it; its card is pinned again.
+
+        Raises:
+            AlreadyRunning: another live job for this target table and liquidation exists.
+        """
+
+        def do(held: _Held) -> Became:
+            if held.status is not Status.FAILED:
+                again = held.status.is_live and held.retried_at > 0
+                return Became.BEFORE if again else Became.NOT_NOW
+            return held.wait_again(
+                "retried",
+                kind=Kind.CARD,
+                finished_at=None,
+                error_message=None,
+                retried_at_attempt=CopyJob.attempt,
+            )
+
+        while True:
+            try:
+                return self._do(job_id, requester, do)
+            except IntegrityError as refused:
+                if not is_taken(refused):
+                    raise
+                failed = self._store.snapshot(job_id)
+                if failed and (live := self._store.live_job(failed.target_table, failed.liquidation_id)):
+                    raise AlreadyRunning(live.id) from None
+
+    def confirm(self, job_id: int, requester: Requester, numbers: RowCounts | None) -> Effect:
+        """Its requester agrees to the numbers that the job asks about: they are what was shown; it is due.
+
+        In a shell whoever has the settings may say it, as they might copy anew.
+        """
+
+        def do(held: _Held) -> Became:
+            if held.status is not Status.PENDING or held.approval == Approval.WAITING:
+                return Became.BEFORE if held.status is Status.RUNNING else Became.NOT_NOW
+            if held.question is None:
+                return Became.BEFORE
+            if requester.team_id != SHELL and held.requester_id != requester.user_id:
+                return Became.NOT_YOURS
+            if numbers is None or held.question.numbers != numbers:
+                return Became.STALE
+            return held.wait_again("confirmed", detail=asdict(numbers), **accepted())
+
+        return self._do(job_id, requester, do)
+
+    def _do(self, job_id: int, requester: Requester, do: Callable[[_Held], Became]) -> Effect:
+        with self._held(job_id, requester) as held:
+            became = do(held)
+            if became not in {Became.DONE, Became.ASKED}:
+                tell(held.connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
+        job = self._store.snapshot(job_id)
+        if job is None:
+            raise UnknownJob(job_id)
+        waits = became is Became.DONE and job.status is Status.PENDING and job.freeze is None
+        return Effect(became, job, to_enqueue=waits)
+
+    @contextmanager
+    def _held(self, job_id: int, requester: Requester) -> Iterator[_Held]:
+        statement = (
+            select(CopyJob, User.slack_user_id)
+            .join(User, User.id == CopyJob.user_id)
+            .where(CopyJob.id == job_id)
+            .with_for_update(of=CopyJob, key_share=True)
+        )
+        with self._engine.begin() as connection:
+            user_id = ensure_user(connection, requester)  # before the job, as everywhere: no deadlock
+            row = connection.execute(statement).one_or_none()
+            if row is None:
+                raise UnknownJob(job_id)
+            yield _Held(connection, row, user_id)
+
+
+class _Held:
+    """A job's row that nobody else can change meanwhile, and what can be done to it."""
+
+    def __init__(self, connection: Connection, row: Any, user_id: int) -> None:
+        self.connection = connection
+        self.status = Status(row.status)
+        self.wish = Wish(row.stop_requested) if row.stop_requested else None
+        self.approval: str | None = row.approval
+        self.question = Question.from_json(row.question) if row.question else None
+        self.requester_id: str = row.slack_user_id
+        self.retried_at: int = row.retried_at_attempt
+        self._id: int = row.id
+        self._attempt: int = row.attempt
+        self._user_id = user_id
+
+    @property
+    def waits_for_somebody(self) -> bool:
+        return self.approval == Approval.WAITING or self.question is not None
+
+    def ask(self, wish: Wish) -> Became:
+        """The worker learns it with its next step."""
+        if self.wish is wish:
+            return Became.BEFORE
+        self.set(f"{wish.value}_requested", stop_requested=wish, stopped_by=self._user_id)
+        return Became.ASKED
+
+    def settle(self, wish: Wish) -> Became:
+        self._update(stopped_by=self._user_id)
+        settle(self.connection, self._id, wish)
+        return Became.DONE
+
+    def wait_again(
+        self, event: str, *, kind: Kind = Kind.UPDATE, detail: Detail = NOTHING, **values: object
+    ) -> Became:
+        """Pending and due, with nothing held against it."""
+        return self.set(
+            event,
+            kind=kind,
+            detail=detail,
+            status=Status.PENDING,
+            stop_requested=None,
+            stopped_by=None,
+            failures=0,
+            error=None,
+            run_after=func.now(),
+            enqueued_at=None,
+            **values,
+        )
+
+    def set(
+        self, event: str, *, kind: Kind = Kind.UPDATE, detail: Detail = NOTHING, **values: object
+    ) -> Became:
+        self._update(**values)
+        self.connection.execute(
+            insert(CopyEvent).values(
+                job_id=self._id, attempt=self._attempt, user_id=self._user_id, kind=event, detail=dict(detail)
+            )
+        )
+        tell(self.connection, kind, CopyJob.id == self._id)
+        return Became.DONE
+
+    def _update(self, **values: object) -> None:
+        self.connection.execute(
+            update(CopyJob).where(CopyJob.id == self._id).values(updated_at=func.now(), **values)
+        )
+
+
+# ----------------------------------------------------------------------------
+# The freeze: while it lasts, no job is created, none is claimed, and running ones stop at a chunk's end.
+
+
+#: The longest reason that is kept, in characters.
+REASON_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """The freeze that is over, and the ids of the jobs that wait for a worker now."""
+
+    freeze: Freeze
+    waiting: list[int]
+
+
+class Freezes:
+    """At most one freeze is active: the database forbids a second one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def active(self) -> Freeze | None:
+        """The freeze of this moment; None where there is none."""
+        with self._engine.connect() as connection:
+            return active_freeze(connection)
+
+    def freeze(self, requester: Requester, reason: str | None) -> tuple[Freeze, bool]:
+        """The active freeze, and whether it is this one: somebody else's stays as it is.
+
+        The card of every live job is to say so.
+        """
+        words = " ".join((reason or "").replace("\x00", " ").split())[:REASON_LIMIT]
+        with self._engine.begin() as connection:
+            statement = insert(CopyFreeze).values(
+                reason=words or None, frozen_by=ensure_user(connection, requester)
+            )
+            statement = statement.on_conflict_do_nothing()
+            is_new = connection.execute(statement.returning(CopyFreeze.id)).first() is not None
+            if is_new:
+                tell(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+            found = active_freeze(connection)
+        if found is None:  # lifted between the two statements: what was asked for is still to be done
+            return self.freeze(requester, reason)
+        return found, is_new
+
+    def lift(self, requester: Requester) -> Lifted | None:
+        """Ends the freeze; None where nothing was frozen. What waits is to be put on the queue."""
+        with self._engine.begin() as connection:
+            freeze = active_freeze(connection)
+            lifted = connection.execute(
+                update(CopyFreeze)
+                .where(CopyFreeze.lifted_at.is_(None))
+                .values(lifted_by=ensure_user(connection, requester), lifted_at=func.now())
+            )
+            if freeze is None or lifted.rowcount != 1:
+                return None
+            # Messages of the queue may have been taken, and laid aside, while nothing could be claimed.
+            connection.execute(
+                update(CopyJob).where(CopyJob.status == Status.PENDING).values(enqueued_at=None)
+            )
+            due = select(CopyJob.id).where(
+                CopyJob.status == Status.PENDING, ~waits_for_somebody(), CopyJob.run_after <= func.now()
+            )
+            waiting = list(connection.scalars(due.order_by(CopyJob.id)))
+            tell(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+        return Lifted(freeze, waiting)

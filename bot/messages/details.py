@@ -1,0 +1,149 @@
+"""*Details*: the modal in which a job's whole story stands, from the request to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.i18n import Translator
+from bot.jobs.proposal import Question
+from bot.jobs.repository import Happening, SlowChunk, Timeline
+from bot.jobs.status import Phase
+from bot.jobs.view import JobView, Moved
+from bot.messages.blocks import Block, Message, at, code, context, cut, header, section
+from bot.messages.card import doing, progress
+from bot.messages.ending import receipt
+from bot.messages.failures import explained
+from bot.messages.naming import mention, why
+from bot.messages.question import asked, sides
+
+View = dict[str, Any]
+
+#: More events than this are counted, not listed; so many lines fit into one section.
+SHOWN, TOGETHER = 40, 4
+#: Slack's limit for a title.
+TITLE_LIMIT = 24
+
+
+def loading(t: Translator) -> View:
+    """Opened at once, while what will stand in it is being read."""
+    return _modal(t("Details"), [section(t("One moment…"))], t)
+
+
+def telling(message: Message, t: Translator) -> View:
+    """An answer in the place of the details."""
+    return _modal(t("Details"), message.blocks, t)
+
+
+def details(job: JobView, timeline: Timeline, t: Translator) -> View:
+    """The job's state, what was done, how long each phase took, the events, and the slowest chunks."""
+    title = t("Liquidation {id}", id=job.liquidation_id)
+    blocks = [
+        header(f"{title} · {job.label}" if job.label else title),
+        section(f"{progress(job, t)}\n{doing(job, t)}"),
+        context(receipt(job, t)),
+    ]
+    if phases := _phases(job, t):
+        blocks.append(context(phases))
+    blocks += _happenings(timeline.happenings, t)
+    if timeline.slowest:
+        slowest = t("Slowest chunks")
+        lines = [f"*{slowest}*", *(_chunk(chunk, t) for chunk in timeline.slowest)]
+        blocks.append(section("\n".join(lines)))
+    return _modal(t("Job {id}", id=job.id), blocks, t)
+
+
+def _happenings(happenings: tuple[Happening, ...], t: Translator) -> list[Block]:
+    story = t("What happened")
+    lines = [f"{at(each.at, t)} · {_happening(each, t)}" for each in happenings[-SHOWN:]]
+    if hidden := len(happenings) - len(lines):
+        lines.insert(0, t.plural("{n} earlier event", "{n} earlier events", hidden))
+    groups = ["\n".join(lines[at : at + TOGETHER]) for at in range(0, len(lines), TOGETHER)]
+    return [section(f"*{story}*"), *(section(group) for group in groups)]
+
+
+def _happening(event: Happening, t: Translator) -> str:
+    user = mention(event.person) if event.person else "?"
+    detail = event.detail
+    match event.kind:
+        case "requested":
+            return t("{user} asked for the copy", user=user)
+        case "claimed":
+            worker = code(str(detail.get("worker", "?")), 80)
+            return t("attempt {n} began, in worker {worker}", n=event.attempt, worker=worker)
+        case "released":
+            return t("its worker was told to end, and gave it back")
+        case "frozen":
+            return t("it stopped, because all copies were frozen")
+        case "worker_lost":
+            worker = code(str(detail.get("worker", "?")), 80)
+            return t("worker {worker} was lost", worker=worker)
+        case "retry":
+            return t(
+                "{what} Next attempt in {duration}",
+                what=explained(detail, t).what,
+                duration=t.duration(float(detail.get("seconds", 0))),
+            )
+        case "failed":
+            return t("it failed. {what}", what=explained(detail, t).what)
+        case "completed":
+            return t("completed, {rows} on both sides", rows=t.rows(int(detail.get("rows", 0))))
+        case "card_moved":
+            return t("its card moved to a direct message, because {reason}", reason=why(Moved(**detail), t))
+        case "approval_expired":
+            return t("it ended: nobody had approved it")
+        case "permission_not_known":
+            return t("Slack didn't say whether the requester still may copy, and it went on")
+        case _:
+            return _asked_and_answered(event, user, t) or _done_by_somebody(event.kind, user, t)
+
+
+def _asked_and_answered(event: Happening, user: str, t: Translator) -> str:
+    """A question or the requester's answer; empty for other events."""
+    if event.kind == "asked_again":
+        return t("it asked again. {what}", what=asked(Question.from_json(event.detail), t))
+    if event.kind == "confirmed":
+        return t("{user} confirmed: {sides}", user=user, sides=sides(**event.detail, t=t))
+    return ""
+
+
+def _done_by_somebody(kind: str, user: str, t: Translator) -> str:
+    words = {
+        "approved": t("{user} approved it", user=user),
+        "rejected": t("{user} rejected it", user=user),
+        "pause_requested": t("{user} asked to pause it", user=user),
+        "paused": t("paused, for {user}", user=user),
+        "resumed": t("{user} let it go on", user=user),
+        "cancel_requested": t("{user} asked to cancel it", user=user),
+        "cancelled": t("cancelled") if user == "?" else t("cancelled, for {user}", user=user),
+        "retried": t("{user} had it tried again", user=user),
+    }
+    return words.get(kind) or code(kind, 60)
+
+
+def _phases(job: JobView, t: Translator) -> str:
+    names = {Phase.COUNTING: t("counting"), Phase.COPYING: t("copying"), Phase.VERIFYING: t("verifying")}
+    parts = [
+        f"{names[phase]} {t.duration(seconds)}"
+        for phase in Phase
+        if (seconds := job.seconds_of(phase)) is not None
+    ]
+    return " · ".join(parts)
+
+
+def _chunk(chunk: SlowChunk, t: Translator) -> str:
+    return t(
+        "chunk {number}: {duration}, {rows}",
+        number=t.number(chunk.number),
+        duration=t.duration(chunk.seconds),
+        rows=t.rows(chunk.rows),
+    )
+
+
+def _modal(title: str, blocks: list[Block], t: Translator) -> View:
+    return {
+        "type": "modal",
+        "callback_id": "job.details",
+        "title": {"type": "plain_text", "text": cut(title, TITLE_LIMIT)},
+        "close": {"type": "plain_text", "text": cut(t("Close"), TITLE_LIMIT)},
+        "blocks": blocks,
+    }

@@ -1,0 +1,189 @@
+"""Publishes App Home: at once for whoever opens it, and again when something changes while it is open.
+
+Slack doesn't tell when somebody leaves the tab, so it counts as open for 15 minutes. One thread asks one
+cheap query whether anything has changed, and shows people in turn, never the same view twice, and
+together far fewer times a minute than the 100 that Slack allows.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.jobs.failure import failure_of
+from bot.jobs.repository import HomeRepository
+from bot.jobs.view import HomeFilters, HomeView
+from bot.messages import home
+from bot.messages.blocks import View
+from bot.messages.failures import explained
+from bot.slack.access import Access, People
+from bot.slack.card_publisher import CardPublisher
+from bot.slack.client import CONNECTION_ERRORS, PASSING, error_name, retry_after, trouble_of
+from copier.errors import CopierError, failures_of
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a tab counts as open.
+OPEN_SECONDS = 15 * 60.0
+#: Seconds between two looks, and between two views of one person.
+LOOK_SECONDS, PERSON_SECONDS = 1.0, 3.0
+#: Refreshes of all people together within a minute. Slack's limit is 100; the rest is for opening it.
+REFRESHES_A_MINUTE = 60
+
+
+@dataclass(eq=False)
+class Watcher:
+    """Somebody who has opened the tab. Times are of the monotonic clock, in seconds."""
+
+    user_id: str
+    until: float
+    filters: HomeFilters = field(default_factory=HomeFilters)
+    shown: View | None = None
+    shown_at: float = 0.0
+    is_stale: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class HomePublisher:
+    """The tab of everybody who has it open, and the thread that keeps it true."""
+
+    def __init__(
+        self,
+        client: WebClient,
+        board: HomeRepository,
+        card_publisher: CardPublisher,
+        permissions: Access,
+        people: People,
+    ) -> None:
+        self._client = client
+        self._board = board
+        self._card_publisher = card_publisher
+        self._permissions = permissions
+        self._people = people
+        self._lock = threading.Lock()
+        self._watchers: dict[str, Watcher] = {}
+        self._published: deque[float] = deque()
+        self._mark: str | None = None
+        self._quiet_until = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 15.0) -> None:
+        self._over.set()
+        self._thread.join(timeout_seconds)
+
+    def opened(self, user_id: str) -> None:
+        """Somebody looks at the tab: they see what is now."""
+        self._show_now(self._watcher(user_id))
+
+    def filtered(self, user_id: str, filters: HomeFilters) -> None:
+        """Somebody has chosen what the list of ended jobs shows."""
+        watcher = self._watcher(user_id)
+        watcher.filters = filters
+        self._show_now(watcher)
+
+    def refresh(self) -> int:
+        """Shows what has changed to those who have the tab open; returns how many views were published."""
+        now = time.monotonic()
+        with self._lock:
+            self._watchers = {each.user_id: each for each in self._watchers.values() if each.until > now}
+            watchers = sorted(self._watchers.values(), key=lambda each: each.shown_at)
+        if not watchers or now < self._quiet_until:
+            return 0
+        mark = self._board.mark()
+        if mark != self._mark:
+            self._mark = mark
+            for watcher in watchers:
+                watcher.is_stale = True
+        published = 0
+        for watcher in watchers:
+            if watcher.is_stale and watcher.shown_at + PERSON_SECONDS <= now and self._has_room(now):
+                published += self._show(watcher)
+        return published
+
+    def _watcher(self, user_id: str) -> Watcher:
+        until = time.monotonic() + OPEN_SECONDS
+        with self._lock:
+            watcher = self._watchers.setdefault(user_id, Watcher(user_id, until))
+            watcher.until = until
+        return watcher
+
+    def _show_now(self, watcher: Watcher) -> None:
+        """Also where it is the same view: Slack may have forgotten it."""
+        watcher.shown = None
+        self._show(watcher)
+
+    def _show(self, watcher: Watcher) -> bool:
+        """Publishes the view unless it is on the screen already; True where it did."""
+        with watcher.lock:
+            watcher.is_stale = False
+            try:
+                view = self._view_for(watcher)
+                if view == watcher.shown:
+                    return False
+                self._client.views_publish(user_id=watcher.user_id, view=view)
+            except (SlackApiError, *CONNECTION_ERRORS) as error:
+                self._not_shown(watcher, error)
+                return False
+            watcher.shown = view
+            watcher.shown_at = time.monotonic()
+            self._published.append(watcher.shown_at)
+            return True
+
+    def _view_for(self, watcher: Watcher) -> View:
+        t = self._people.language_of(watcher.user_id)
+        verdict = self._permissions.may_use(watcher.user_id)
+        if verdict.reason is not None:
+            return home.cannot_check(verdict.reason, t)
+        if not verdict.allowed:
+            return home.refused(verdict.groups, t)
+        try:
+            with failures_of("consulta"):
+                seen = self._board.read(watcher.user_id, watcher.filters)
+        except CopierError as error:
+            log.warning("App Home of %s: %s", watcher.user_id, error)
+            watcher.is_stale = True  # until consulta answers again
+            return home.problem(explained(failure_of(error).as_json(), t), t)
+        asked_for = {job.copy_name for job in seen.waiting_for_approval}
+        not_theirs = self._permissions.not_for(watcher.user_id, asked_for)
+        return home.home(seen, self._links(seen), not_theirs, t)
+
+    def _links(self, seen: HomeView) -> dict[int, str]:
+        jobs = [*seen.live, *seen.latest]
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(self._card_publisher.link, jobs)
+            return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
+
+    def _not_shown(self, watcher: Watcher, error: BaseException) -> None:
+        log.warning("App Home of %s was not published: %s", watcher.user_id, error_name(error))
+        if trouble_of(error) in PASSING:
+            watcher.is_stale = True
+            self._quiet_until = time.monotonic() + retry_after(error)
+        else:
+            with self._lock:
+                self._watchers.pop(watcher.user_id, None)
+
+    def _has_room(self, now: float) -> bool:
+        while self._published and self._published[0] < now - 60:
+            self._published.popleft()
+        return len(self._published) < REFRESHES_A_MINUTE
+
+    def _run(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            try:
+                self.refresh()
+            except SQLAlchemyError as error:
+                log.warning("consulta can't be asked for the panel: %s", type(error).__name__)
+            except Exception:
+                log.exception("the panel stumbled; it goes on")

@@ -1,0 +1,344 @@
+"""Delivers the outbox: until Slack has taken each message, or the requester has read it elsewhere.
+
+Every process that may talk to Slack runs one; a message is in the hands of one of them at a time. An ending
+depends on nothing but itself: a card that can't be edited and a pin that can't be taken off are owed apart.
+Where a channel takes no post, for whatever reason, a direct message to the requester takes over.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+from slack_sdk.errors import SlackApiError
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.jobs.cards import Cards
+from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
+from bot.jobs.repository import JobRepository
+from bot.jobs.view import JobView
+from bot.slack.card_publisher import CardPublisher, Hold, NotPosted
+from bot.slack.charts import Charts
+from bot.slack.client import (
+    CHANNEL_LOST,
+    CONNECTION_ERRORS,
+    PASSING,
+    Trouble,
+    error_name,
+    is_paced,
+    retry_after,
+    says_when,
+    trouble_of,
+)
+
+log = logging.getLogger(__name__)
+
+#: Messages that one process delivers at the same time: a channel that lets us wait holds up no other.
+THREADS = 2
+#: Seconds between two looks into the outbox.
+LOOK_SECONDS = 1.0
+#: The longest pause before the next try of one message, in seconds; and of one that Slack refuses for good.
+LONGEST_PAUSE = 60.0
+LONGEST_PAUSE_REFUSED = 3600.0
+#: For so long a post is tried in its channel, whatever Slack answers there, before the direct message takes
+#: over; and where Slack keeps saying for how long to wait.
+TAKEOVER_SECONDS = 15.0
+TAKEOVER_SECONDS_LIMITED = 120.0
+#: While a post has failed for less than that, the longest pause before its next try.
+SHORT_PAUSE = 5.0
+#: After so long what Slack refuses for good, even in a direct message, is given up; and a pin.
+GIVE_UP_SECONDS = 3600.0
+GIVE_UP_PIN_SECONDS = 7 * 24 * 3600.0
+#: A chart is no more than a nicety: after so many tries the thread does without it.
+CHART_TRIES = 5
+#: For how long a chart is in one outbox relay's hands: an upload takes several calls.
+CHART_CLAIM = timedelta(seconds=60)
+#: Seconds in which Slack surely shows a file that had arrived.
+FILE_SECONDS = 30.0
+#: In so many seconds an edit or a pin that got no answer is made up for, and then as long as it may arrive.
+SOON = 1.0
+
+#: What makes up for a call of theirs that got no answer, beside the next try: Slack may still get to it.
+MADE_UP_FOR = {
+    Kind.CARD: Kind.REFRESH,
+    Kind.UPDATE: Kind.REFRESH,
+    Kind.REFRESH: Kind.REFRESH,
+    Kind.PIN: Kind.PIN,
+}
+
+ERRORS = (SlackApiError, *CONNECTION_ERRORS)
+
+
+class OutboxRelay:
+    """Threads around `deliver_due`."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        store: JobRepository,
+        cards: Cards,
+        card_publisher: CardPublisher,
+        charts: Charts,
+        *,
+        takeover_seconds: float = TAKEOVER_SECONDS,
+    ) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._cards = cards
+        self._card_publisher = card_publisher
+        self._charts = charts
+        self._takeover = takeover_seconds
+        self._over = threading.Event()
+        self._wakes = [threading.Event() for _ in range(THREADS)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(wake,), name=f"courier-{number}", daemon=True)
+            for number, wake in enumerate(self._wakes, 1)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """Something was put into the outbox just now."""
+        for wake in self._wakes:
+            wake.set()
+
+    def stop(self, timeout_seconds: float = 15.0) -> None:
+        """Ends after the messages in hand, having looked once more."""
+        self._over.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join(timeout_seconds)
+
+    def deliver_due(self) -> int:
+        """Delivers what is due now; returns how many messages were taken in hand."""
+        taken = 0
+        while due := self._outbox.take():
+            taken += 1
+            self.deliver(due)
+        return taken
+
+    def deliver(self, due: Due) -> None:
+        """Delivers this message, or says when to try again; nothing where another one has taken it by now."""
+        try:
+            self._deliver(due)
+        except ClaimLost:
+            log.warning("job %s: %s is in another process's hands by now", due.job_id, due.kind)
+
+    def _deliver(self, due: Due) -> None:
+        sys.audit("traspaso.delivery", due.job_id, due.kind)
+        job = self._store.snapshot(due.job_id)
+        if job is None or job.channel_id is None:
+            self._outbox.done(due, note="nobody to tell")
+            return
+        try:
+            self._tell(due, job)
+        except NotPosted as refused:
+            self._not_posted(due, job, refused.error)
+        except ERRORS as error:
+            self._not_changed(due, job, error)
+
+    def _tell(self, due: Due, job: JobView) -> None:
+        """Says it, and that it is said.
+
+        Raises:
+            NotPosted: a post that is the message itself isn't there.
+            SlackApiError: an edit, a pin or a file that is the message itself isn't there.
+        """
+        if due.look_first and due.kind in POSTING:
+            # A call that was begun before may still arrive, an edit or a post.
+            self._outbox.unsure(due, Kind.DOUBLES)
+            if job.message_ts is not None:
+                self._outbox.unsure(due, Kind.REFRESH)
+        match due.kind:
+            case Kind.CARD | Kind.UPDATE:
+                self._show(due, job)
+            case Kind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
+                job, shown = self._card_of_reply(due, job)
+                self._card_publisher.ask(job, self._hold(due), look_first=due.look_first)
+                self._outbox.done(due, shown=shown)
+            case Kind.ENDING if due.attempt == job.attempt and not job.status.is_live:
+                job, shown = self._card_of_reply(due, job)
+                self._card_publisher.finish(job, self._hold(due), look_first=due.look_first)
+                self._pin(due, job)
+                self._outbox.done(due, shown=shown)
+            case Kind.CHART if due.attempt == job.attempt and not job.status.is_live:
+                self._outbox.hold(due, claim=CHART_CLAIM)
+                self._charts.post(job, look_first=due.look_first)
+                self._outbox.done(due)
+            case Kind.REFRESH if job.message_ts is not None:
+                self._card_publisher.show_card(job, self._hold(due))
+                self._outbox.again(due)
+            case Kind.PIN if job.message_ts is not None:
+                self._card_publisher.pin(job, self._hold(due))
+                self._outbox.again(due) if due.look_first else self._outbox.done(due)
+            case Kind.LEFT if due.channel_id is not None and due.message_ts is not None:
+                self._card_publisher.leave(job, due.channel_id, due.message_ts, self._hold(due))
+                self._outbox.done(due)
+            case Kind.DOUBLES:
+                known = self._outbox.left_behind(job.id)
+                channels = [str(job.channel_id), *([job.moved_from.channel] if job.moved_from else [])]
+                for channel_id in dict.fromkeys(channels):
+                    self._card_publisher.remove_doubles(job, channel_id, known, self._hold(due))
+                self._outbox.again(due)
+            case _:
+                log.info(
+                    "job %s: %s of attempt %s is told no more: the job went on", job.id, due.kind, due.attempt
+                )
+                self._outbox.done(due, note="the job went on")
+
+    def _show(self, due: Due, job: JobView) -> None:
+        """The card in the job's state, pinned where it is new or has to be again."""
+        # One that is asked for in a later attempt is never the first.
+        look = due.look_first or due.attempt > 0 or due.kind is Kind.UPDATE
+        shown = self._card_publisher.show_card(job, self._hold(due), look_first=look)
+        if shown.status.is_live and (due.kind is Kind.CARD or shown.message_ts != job.message_ts):
+            self._pin(due, shown)
+        self._outbox.done(due, shown=True)
+
+    def _card_of_reply(self, due: Due, job: JobView) -> tuple[JobView, bool]:
+        """The job with the card under which to reply, and whether the card shows its state by now.
+
+        The card is edited once, if Slack takes that; the reply doesn't wait for it.
+        """
+        if due.failures and job.message_ts is not None:
+            return job, False
+        try:
+            return self._card_publisher.show_card(job, self._hold(due), look_first=due.look_first), True
+        except ERRORS as error:
+            words = "job %s: %s, but the card was not edited: %s"
+            log.log(_level(error), words, job.id, due.kind, error_name(error))
+            match trouble_of(error):
+                case Trouble.AMBIGUOUS:
+                    self._outbox.unsure(due, Kind.REFRESH, first=SOON)
+                case trouble if trouble in PASSING:
+                    self._outbox.add(due, Kind.REFRESH, seconds=retry_after(error))
+            return job, False
+
+    def _pin(self, due: Due, job: JobView) -> None:
+        """Pins or unpins the card at once; where Slack doesn't take it, that is owed by itself."""
+        try:
+            self._card_publisher.pin(job, self._hold(due))
+        except ERRORS as error:
+            log.log(_level(error), "job %s: the card's pin is as it was: %s", job.id, error_name(error))
+            trouble = trouble_of(error)
+            if trouble is Trouble.AMBIGUOUS:
+                self._outbox.unsure(due, Kind.PIN, first=SOON)
+            elif trouble in PASSING or not job.status.is_live:
+                self._outbox.add(due, Kind.PIN, seconds=retry_after(error))
+
+    def _not_posted(self, due: Due, job: JobView, error: Exception) -> None:
+        """Once more, or to the requester in person."""
+        if is_paced(error):
+            self._outbox.wait(due, retry_after(error))
+            return
+        name, trouble = error_name(error), trouble_of(error)
+        log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
+        patience = TAKEOVER_SECONDS_LIMITED if says_when(error) else self._takeover
+        if trouble not in PASSING or due.failing_seconds >= patience:
+            self._go_to_requester(due, job, error)
+        else:
+            left = max(SOON, patience - due.failing_seconds)
+            self._try_again(due, error, left if trouble is Trouble.LATER else SHORT_PAUSE)
+
+    def _not_changed(self, due: Due, job: JobView, error: Exception) -> None:
+        """An edit, a pin or a picture: once more where that can help, else the rest goes on without it."""
+        if is_paced(error):
+            self._outbox.wait(due, retry_after(error))
+            return
+        name, trouble = error_name(error), trouble_of(error)
+        log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
+        match due.kind:
+            case Kind.CHART if trouble in {Trouble.LATER, Trouble.AMBIGUOUS} and due.failures < CHART_TRIES:
+                pause = FILE_SECONDS if trouble is Trouble.AMBIGUOUS else retry_after(error)
+                self._outbox.later(due, pause, name)
+            case Kind.CHART:
+                self._outbox.done(due, note=name)
+            case _ if trouble is Trouble.AMBIGUOUS:
+                if due.kind in MADE_UP_FOR:
+                    self._outbox.unsure(due, MADE_UP_FOR[due.kind])
+                self._try_again(due, error, LONGEST_PAUSE)
+            case _ if trouble is Trouble.LATER:
+                self._try_again(due, error, retry_after(error))
+            case _ if trouble in PASSING:
+                self._try_again(due, error, LONGEST_PAUSE)
+            case Kind.CARD | Kind.UPDATE if name in CHANNEL_LOST:
+                self._go_to_requester(due, job, error)
+            case Kind.PIN if job.status.is_live:  # too many pins, or none allowed: it goes without
+                self._outbox.done(due, note=name)
+            case Kind.PIN | Kind.LEFT if due.failing_seconds < GIVE_UP_PIN_SECONDS:
+                self._try_again(due, error, LONGEST_PAUSE_REFUSED)
+            case _:
+                log.error("job %s: %s given up: %s", job.id, due.kind, name)
+                self._outbox.done(due, note=name)
+
+    def _try_again(self, due: Due, error: Exception, longest: float) -> None:
+        trouble = trouble_of(error)
+        asked = retry_after(error) if trouble is Trouble.LATER else 2.0 ** min(due.failures, 12)
+        unsure = trouble is Trouble.AMBIGUOUS
+        self._outbox.later(due, min(longest, asked), error_name(error), unsure=unsure)
+
+    def _go_to_requester(self, due: Due, job: JobView, error: Exception) -> None:
+        """The channel doesn't take it: the card moves to a direct message, and says why.
+
+        Where Slack as a whole was away, the channel gets one more try now that Slack answers.
+        """
+        name, trouble = error_name(error), trouble_of(error)
+        if trouble is Trouble.AMBIGUOUS:  # this very try may have arrived
+            due = replace(due, look_first=True)
+        try:
+            channel = self._card_publisher.open_direct_message(job.requester_id)
+        except ERRORS as refused:
+            log.warning("job %s: %s has no direct message: %s", job.id, job.requester_id, error_name(refused))
+            self._in_person(due, job, refused)
+            return
+        if channel == job.channel_id:
+            self._in_person(due, job, error)
+            return
+        if trouble in PASSING:
+            try:
+                self._tell(due, job)
+            except NotPosted as refused:
+                name = error_name(refused.error)
+            except ERRORS as refused:
+                self._not_changed(due, job, refused)
+                return
+            else:
+                return
+        self._outbox.hold(due)
+        self._cards.moved(job, channel, name)
+        self._outbox.later(due, 0.0, name, unsure=False)
+
+    def _in_person(self, due: Due, job: JobView, error: Exception) -> None:
+        """There is no other place left to tell it: as long as it may pass, it is tried again."""
+        if trouble_of(error) in PASSING or due.failing_seconds < GIVE_UP_SECONDS:
+            self._try_again(due, error, LONGEST_PAUSE)
+        else:
+            log.error("job %s: %s given up: %s", job.id, due.kind, error_name(error))
+            self._outbox.done(due, note=error_name(error))
+
+    def _hold(self, due: Due) -> Hold:
+        return lambda: self._outbox.hold(due)
+
+    def _run(self, wake: threading.Event) -> None:
+        while True:
+            last = self._over.is_set()
+            try:
+                self.deliver_due()
+            except SQLAlchemyError as error:
+                log.warning("consulta can't be asked for the outbox: %s", type(error).__name__)
+            except Exception:
+                log.exception("the outbox relay stumbled; the message will be taken up again")
+            if last:
+                return
+            wake.wait(LOOK_SECONDS)
+            wake.clear()
+
+
+def _level(error: Exception) -> int:
+    """A call that waits for its turn is no trouble."""
+    return logging.INFO if is_paced(error) else logging.WARNING

@@ -1,0 +1,134 @@
+"""Why a running copy should end at its next chunk: somebody's wish, not an error."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TypeVar
+
+from bot.jobs.stop_request import Orders
+from copier.errors import Transient
+
+T = TypeVar("T")
+
+#: How long a step in consulta is waited for once a stop is requested, and how often that is looked at.
+STEP_SECONDS, ASK_SECONDS = 5.0, 0.5
+
+
+class Stop(StrEnum):
+    """What to do with the job at the next chunk's end; of two reasons the later one here counts."""
+
+    RELEASE = "release"  # the worker shuts down: another one goes on
+    FREEZE = "freeze"  # nobody goes on until the freeze is lifted
+    WISH = "wish"  # the job's row says what somebody wants
+    CANCEL = "cancel"  # who runs it in the foreground wants it to end for good
+
+
+STRENGTH = {stop: strength for strength, stop in enumerate(Stop)}
+
+
+class BrokenOff(Exception):
+    """A stop was requested, and a side stood still: the work in hand was not waited for."""
+
+
+class StopSwitch:
+    """Set by a signal, a middleware or the job's row, read between two chunks and while a side is silent."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._parts: list[StopSwitch] = []
+        self._stop: Stop | None = None
+        self._since = 0.0
+        self._at_once = False
+        self._whole = self
+
+    def request(self, stop: Stop, *, at_once: bool = False) -> None:
+        """``at_once`` where a side that stands still isn't to be waited for any more."""
+        with self._lock:
+            if self._stop is None:
+                self._since = time.monotonic()
+            self._at_once = self._at_once or at_once
+            if self._stop is None or STRENGTH[stop] > STRENGTH[self._stop]:
+                self._stop = stop
+            self._event.set()
+            parts = list(self._parts)
+        for part in parts:
+            part.request(stop, at_once=at_once)
+
+    def obey(self, orders: Orders) -> None:
+        """What the job's row wants of its worker."""
+        if orders.wish is not None:
+            self.request(Stop.WISH)
+        elif orders.frozen:
+            self.request(Stop.FREEZE)
+
+    @property
+    def requested(self) -> Stop | None:
+        return self._stop
+
+    def check(self, silent: float, patience: float) -> None:
+        """Called while a side has been silent for so many seconds.
+
+        Raises:
+            BrokenOff: a stop was requested, and nothing has moved for ``patience`` seconds since then.
+        """
+        if self._stop is None:
+            return
+        if self._at_once or min(silent, time.monotonic() - self._since) >= patience:
+            raise BrokenOff
+
+    @property
+    def whole(self) -> StopSwitch:
+        """The process's own, of which this may be a part."""
+        return self._whole
+
+    def wait(self, seconds: float) -> bool:
+        """True as soon as a stop is requested, False after ``seconds`` without one."""
+        return self._event.wait(seconds)
+
+    @contextmanager
+    def part(self) -> Iterator[StopSwitch]:
+        """A switch for one of several copies: it turns with this one, or alone."""
+        part = StopSwitch()
+        part._whole = self._whole
+        with self._lock:
+            self._parts.append(part)
+            stop, at_once = self._stop, self._at_once
+        if stop is not None:
+            part.request(stop, at_once=at_once)
+        try:
+            yield part
+        finally:
+            with self._lock:
+                self._parts.remove(part)
+
+
+def in_time(step: Callable[[], T], stop: StopSwitch) -> T:
+    """What the step gives; it isn't waited for much longer than until a stop is requested.
+
+    Raises:
+        Transient: the step has neither ended nor failed by then. It may still be done: it is fenced.
+    """
+    box: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            box.set_result(step())
+        except BaseException as error:
+            box.set_exception(error)
+
+    threading.Thread(target=run, name="step", daemon=True).start()
+    left = STEP_SECONDS
+    while left > 0:
+        try:
+            return box.result(timeout=ASK_SECONDS)
+        except TimeoutError:
+            if box.done():
+                raise
+            left -= ASK_SECONDS if stop.requested else 0.0
+    raise Transient("consulta doesn't answer, and the process ends", side="consulta", condition="NoAnswer")

@@ -1,0 +1,233 @@
+"""Finds liquidations in prod's catalogue, newest first, within a bounded time however many there are.
+
+By the beginning of the number, and by parts of the name and the period, whatever the case and the accents.
+A catalogue that numbers in integers is read down from the newest in parts; when the time is over, what was
+found is the answer. One that numbers in text, or in any other type, has no order that an index could know:
+it is read as a whole, and what isn't a number there is no liquidation.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+from sqlalchemy import Connection, Engine, text
+
+from copier import statements
+from copier.catalog import read_table
+from copier.columns import Number
+from copier.connections import Sessions, look_limit, run
+from copier.errors import Transient, failures_of
+from copier.model import MAX_LIQUIDATION_ID, Catalogue
+from copier.statements import milliseconds
+
+#: Rows of the first part, and by how much each part is longer than the one before, up to the longest.
+FIRST_ROWS, GROWTH, MOST_ROWS = 5_000, 4, 200_000
+QUERY_CANCELED = "57014"
+#: How much longer the entry of exactly the wanted number may take to be found.
+EXACTLY_SECONDS = 1.0
+#: What prod's activity view shows of a search.
+LABEL = "traspaso search"
+_LOOK = text(f"SELECT {statements.LOST}, set_config('statement_timeout', :timeout, true)")
+
+#: What a letter may look like in a name.
+_VARIANTS = {"a": "aáàâäã", "e": "eéèêë", "i": "iíìîï", "o": "oóòôöõ", "u": "uúùûü", "n": "nñ", "c": "cç"}
+_BARE = {variant: letter for letter, variants in _VARIANTS.items() for variant in variants}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One liquidation; ``period`` as the server writes it, such as ``2026-10-01``."""
+
+    id: int
+    label: str | None
+    period: str | None
+
+
+def search(
+    prod: Engine, catalogue: Catalogue, wanted: str, *, limit: int = 100, timeout_seconds: float = 2.0
+) -> list[Entry]:
+    """The newest entries that fit each word of ``wanted``; the one of exactly that number comes first.
+
+    Raises:
+        SchemaError: the catalogue's table or a column is missing.
+        DatabaseFailed: prod can't be reached.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    words = wanted.split()
+    sessions = Sessions(LABEL, waiting=look_limit(timeout_seconds))
+    with failures_of("prod"):
+        try:
+            connection = sessions.open(prod, "prod", read_only=True)
+            # That very number is looked for all the same, be the time however short.
+            timeout = milliseconds(timeout_seconds + EXACTLY_SECONDS)
+            connection.execute(_LOOK, {**sessions.values, "timeout": timeout})
+            columns = _columns(connection, catalogue)
+            found = _exactly(connection, columns, wanted.strip())
+            known = {entry.id for entry in found}
+            reading = _Reading(connection, columns, words, limit, deadline)
+            return [*found, *(each for each in reading.entries() if each.id not in known)][:limit]
+        finally:
+            sessions.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The parts of the statements, quoted."""
+
+    table: sql.Composable
+    number: Number
+    label: sql.Composable
+    period: sql.Composable
+
+
+def _columns(connection: Connection, catalogue: Catalogue) -> _Columns:
+    table = read_table(connection, "prod", catalogue.table)
+    number, label = table.column(catalogue.id_column), table.column(catalogue.label_column)
+    period = table.column(catalogue.period_column) if catalogue.period_column else None
+    return _Columns(
+        table=catalogue.table.identifier,
+        number=Number.of(number),
+        label=sql.Identifier(label.name),
+        period=sql.Identifier(period.name) if period else sql.SQL("NULL"),
+    )
+
+
+def _exactly(connection: Connection, columns: _Columns, wanted: str) -> list[Entry]:
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) <= 19 and int(wanted) > 0):
+        return []
+    if int(wanted) > MAX_LIQUIDATION_ID:
+        return []
+    statement = sql.SQL(
+        "SELECT {id}, {label}::text, {period}::text FROM {table} WHERE {same} AND {is_number}"
+    ).format(
+        id=columns.number.id,
+        label=columns.label,
+        period=columns.period,
+        table=columns.table,
+        same=columns.number.is_exactly(int(wanted)),
+        is_number=columns.number.is_number,
+    )
+    return [_entry(row) for row in run(connection, statement)]
+
+
+class _Reading:
+    """Reads the catalogue from the newest entry down, part by part, or at once where no index helps."""
+
+    def __init__(
+        self, connection: Connection, columns: _Columns, words: list[str], limit: int, deadline: float
+    ) -> None:
+        self._connection = connection
+        self._columns = columns
+        self._words = words
+        self._limit = limit
+        self._deadline = deadline
+
+    def entries(self) -> list[Entry]:
+        if not self._columns.number.is_ordered:
+            return [_entry(row) for row in self._ask(self._hits(None, None, self._limit)) or []]
+        found: list[Entry] = []
+        rows, below = FIRST_ROWS, None
+        while len(found) < self._limit:
+            lowest = self._ask(self._lowest(rows, below))
+            if lowest is None:
+                break
+            last = not lowest  # fewer rows are left than a part has
+            down_to = None if last else lowest[0][0]
+            hits = self._ask(self._hits(below, down_to, self._limit - len(found)))
+            if hits is None:
+                break
+            found += map(_entry, hits)
+            if last:
+                break
+            rows, below = min(rows * GROWTH, MOST_ROWS), down_to
+        return found
+
+    def _ask(self, statement: sql.Composable) -> list[Any] | None:
+        """The rows; None when the time is over."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            return None
+        try:
+            with failures_of("prod"), self._connection.begin_nested():
+                self._connection.execute(
+                    text("SELECT set_config('statement_timeout', :timeout, true)"),
+                    {"timeout": milliseconds(left)},
+                )
+                return list(run(self._connection, statement))
+        except Transient as error:
+            if error.sqlstate == QUERY_CANCELED:
+                return None
+            raise
+
+    def _lowest(self, rows: int, below: Any) -> sql.Composable:
+        """The last id of a part of so many rows."""
+        return sql.SQL(
+            "SELECT {id} FROM {table} WHERE {older} AND {is_number} ORDER BY {newest_first} "
+            "OFFSET {rows} LIMIT 1"
+        ).format(
+            id=self._columns.number.id,
+            table=self._columns.table,
+            older=self._bound("<", below),
+            is_number=self._columns.number.is_number,
+            newest_first=self._columns.number.newest_first,
+            rows=sql.SQL(str(rows - 1)),
+        )
+
+    def _hits(self, below: Any, down_to: Any, limit: int) -> sql.Composable:
+        columns = self._columns
+        return sql.SQL(
+            "SELECT {id}, {label}::text, {period}::text FROM {table} WHERE {conditions} "
+            "ORDER BY {newest_first} LIMIT {limit}"
+        ).format(
+            id=columns.number.id,
+            label=columns.label,
+            period=columns.period,
+            table=columns.table,
+            conditions=sql.SQL(" AND ").join(
+                [
+                    self._bound("<", below),
+                    self._bound(">=", down_to),
+                    columns.number.is_number,
+                    *(_fits(word, columns) for word in self._words),
+                ]
+            ),
+            newest_first=columns.number.newest_first,
+            limit=sql.SQL(str(limit)),
+        )
+
+    def _bound(self, operator: str, number: Any) -> sql.Composable:
+        if number is None:
+            return sql.SQL("true")
+        return sql.SQL(f"{{}} {operator} {{}}").format(self._columns.number.id, sql.Literal(number))
+
+
+def _fits(word: str, columns: _Columns) -> sql.Composable:
+    """Whether an entry's number begins so, or its name or period holds this."""
+    word = word.replace("\x00", "\ufffd")  # no text of PostgreSQL holds it
+    conditions = [
+        sql.SQL("{}::text ~* {}").format(columns.label, sql.Literal("".join(map(_any_form, word)))),
+        sql.SQL("{}::text ILIKE {}").format(columns.period, sql.Literal(f"%{_escaped(word)}%")),
+    ]
+    if word.isascii() and word.isdigit():
+        conditions.insert(0, sql.SQL("{} LIKE {}").format(columns.number.written, sql.Literal(f"{word}%")))
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
+
+
+def _any_form(letter: str) -> str:
+    """A regular expression for the letter in either case, with any accent; other signs are themselves."""
+    bare = _BARE.get(letter.lower())
+    if bare is not None:
+        return f"[{_VARIANTS[bare]}{_VARIANTS[bare].upper()}]"
+    return f"\\{letter}" if letter in r".^$*+?()[]{}|\-" else letter
+
+
+def _escaped(word: str) -> str:
+    """What LIKE takes literally."""
+    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(int(row[0]), row[1], row[2])

@@ -1,0 +1,187 @@
+"""How many rows the next chunk should have, and how long to wait before it.
+
+A chunk should take about a second, so that progress moves for narrow rows and for rows of megabytes
+alike: the size follows what the last chunks took, between bounds. An optional cap in rows a second is
+kept by waiting between two chunks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from psycopg import sql
+from sqlalchemy import Connection
+
+from copier import statements
+from copier.connections import one_as_text, run
+from copier.errors import failures_of
+from copier.model import Bound, Chunk, KeyRange, Limits
+from copier.throttle import Throttle
+
+#: The bytes that a first chunk should have, while nothing is known but the table's average row.
+FIRST_CHUNK_BYTES = 8 * 2**20
+#: The rows that it should have where not even that is known, as of a view.
+FIRST_CHUNK_ROWS = 100
+#: A chunk may grow or shrink by so much from one to the next.
+STEP = 4.0
+
+
+class Pace:
+    """Shared by all lanes of one copy."""
+
+    def __init__(
+        self, limits: Limits, row_bytes: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``row_bytes`` is the table's average; 0 where nothing is known."""
+        self._limits = limits
+        self._clock = clock
+        self._lock = threading.Lock()
+        first = FIRST_CHUNK_BYTES / row_bytes if row_bytes > 0 else FIRST_CHUNK_ROWS
+        self._rows = self._bounded(first)
+        self._ahead_until = clock()
+
+    @property
+    def rows(self) -> int:
+        """The size of the next chunk."""
+        return self._rows
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait before the next chunk, for the cap's sake."""
+        return max(0.0, self._ahead_until - self._clock())
+
+    def took(self, rows: int, seconds: float) -> None:
+        """A chunk is in place."""
+        with self._lock:
+            if rows:
+                ideal = rows * self._limits.chunk_seconds / max(seconds, 1e-6)
+                self._rows = self._bounded(min(max(ideal, self._rows / STEP), self._rows * STEP))
+            if self._limits.rows_per_second is not None:
+                start = max(self._ahead_until, self._clock() - 1.0)
+                self._ahead_until = start + rows / self._limits.rows_per_second
+
+    def _bounded(self, rows: float) -> int:
+        most = float(self._limits.chunk_rows)
+        if self._limits.rows_per_second is not None:
+            most = min(most, max(1.0, self._limits.rows_per_second))
+        return max(1, round(min(rows, most)))
+
+
+# ----------------------------------------------------------------------------
+# Cuts a liquidation into key ranges while it is being copied, each as long as the pace wants it.
+#
+# A server-side cursor walks down the keys in prod's snapshot: an index-only scan where there is an index
+# on (liquidation column, key), one sort where there is none. Only the bounds travel. The first range
+# reaches down to minus infinity and the last up to infinity, so surplus rows of consulta fall into one.
+
+
+#: No range is cut shorter than that for the sake of the lanes' ending at once.
+LAST_ROWS = 10_000
+
+
+class RangeCursor:
+    """Gives one range after another; several threads may ask."""
+
+    def __init__(self, connection: Connection, keys: sql.Composable, total: int) -> None:
+        """``keys`` declares the cursor, see `statements.declare`; ``total`` is the number of keys."""
+        self._connection = connection
+        self._total = total
+        self._given = 0
+        self._number = 0
+        self._lower: Bound | None = None
+        self._lock = threading.Lock()
+        if total:
+            with failures_of("prod"):
+                run(connection, statements.CLOSE)
+                run(connection, keys)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last range was given."""
+        return self._number > 0 and self._given >= self._total
+
+    def next(self, rows: int, lanes: int = 1) -> KeyRange | None:
+        """The next range, of ``rows`` rows or what is left; None after the last one.
+
+        Several ``lanes`` share what is left: ranges grow short towards the end, so that all end at once.
+        """
+        with self._lock:
+            if self.ended:
+                return None
+            left = self._total - self._given
+            share = left if lanes == 1 else max(LAST_ROWS, -(-left // (2 * lanes)))
+            rows = min(rows, left, share)
+            upper = self._bound_after(rows) if rows < left else None
+            self._number += 1
+            given = KeyRange(self._number, self._lower, upper, rows)
+            self._given += rows
+            self._lower = upper
+            return given
+
+    def _bound_after(self, rows: int) -> Bound:
+        with failures_of("prod"):
+            if rows > 1:
+                run(self._connection, statements.move(rows - 1))
+            return one_as_text(self._connection, statements.FETCH)
+
+
+# ----------------------------------------------------------------------------
+# Hands out the ranges of one copy, no faster than its limits allow, and knows which are in place.
+
+
+#: Refusals of a row for the sake of others: a unique value, an exclusion constraint. Those may be in a range
+#: that isn't in place yet. So may the row that a foreign key points to, or the one that still points to it.
+OTHER_ROWS = frozenset({"23505", "23P01"})
+FOREIGN_KEYS = frozenset({"23503", "23001"})
+
+
+class Chunker:
+    """Shared by all lanes. ``done`` are the ranges that are in place, by their numbers."""
+
+    def __init__(
+        self,
+        cursor: RangeCursor,
+        pace: Pace,
+        throttle: Throttle,
+        *,
+        lanes: int,
+        sleep: Callable[[float], object],
+        over: threading.Event,
+    ) -> None:
+        """``over`` ends the waiting, as ``sleep`` does by returning something true."""
+        self.done: dict[int, KeyRange] = {}
+        self._cursor = cursor
+        self._pace = pace
+        self._brake = throttle
+        self._lanes = lanes
+        self._sleep = sleep
+        self._over = over
+        self._taken: dict[int, KeyRange] = {}
+        self._left: list[KeyRange] = []
+
+    @property
+    def ended(self) -> bool:
+        """Whether every range was taken."""
+        return self._cursor.ended and not self._left
+
+    def take(self) -> KeyRange | None:
+        """The next range, when it may be begun; None where there is none, or no more is wanted."""
+        if self._left:
+            return self._left.pop(0)
+        if self._cursor.ended or ((pause := self._pace.pause_seconds) and self._sleep(pause)):
+            return None
+        part = self._cursor.next(self._pace.rows, self._lanes) if self._brake.hold(self._over) else None
+        if part is not None:
+            self._taken[part.number] = part
+        return part
+
+    def finished(self, chunk: Chunk) -> None:
+        self.done[chunk.range.number] = chunk.range
+        self._pace.took(chunk.rows, chunk.seconds)
+
+    def begin_again(self) -> None:
+        """The ranges that were taken and are not in place come first, in their order."""
+        self._left = [self._taken[number] for number in sorted(self._taken.keys() - self.done.keys())]
+        self._over.clear()

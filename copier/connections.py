@@ -1,0 +1,522 @@
+"""Statements that can be broken off: whoever waits for a server is asked every second whether to go on.
+
+psycopg's own wait ends when the server answers, and a server whose line is alive may never answer: its
+process is stopped, or it waits for a lock. Here the waiting thread itself gives up. It asks the server to
+cancel the statement first; where that doesn't help either, it closes the connection.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+from psycopg.waiting import Ready, Wait
+from sqlalchemy import Connection, Engine, text
+
+from copier import statements
+from copier.errors import EncodingUnknown, GivenUp, Side, Transient
+from copier.model import TableName
+from copier.statements import milliseconds
+
+#: How long a server may stay silent before `waiting` is asked, in seconds.
+PATIENCE_SECONDS = 1.0
+#: How long a request to cancel, and then the end of the cancelled statement, are waited for, in seconds.
+CANCEL_SECONDS = 2.0
+
+#: How much later than its own timeout a server may end a statement before it counts as lost, in seconds.
+LATE_SECONDS = 5.0
+
+#: Called with the seconds in which a side has been silent. What it raises ends the wait.
+Waiting = Callable[[float], None]
+
+_EVENTS = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
+
+
+def at_most(seconds: float) -> Waiting:
+    """For connections whose statements are short: a server that is silent for so long counts as lost."""
+
+    def waiting(silent: float) -> None:
+        if silent >= seconds:
+            raise psycopg.OperationalError(f"the server has not answered for {seconds:g} s")
+
+    return waiting
+
+
+def look_limit(timeout_seconds: float) -> Waiting:
+    """For looks whose statements the server itself ends after this time, where it can."""
+    return at_most(timeout_seconds + LATE_SECONDS)
+
+
+def ask_while_waiting(driver: psycopg.Connection, waiting: Waiting | None) -> Waiting | None:
+    """From now on each wait of this connection asks ``waiting``. Gives what it asked before.
+
+    psycopg does all its waiting in one method; a connection that somebody else has made gets another one.
+    """
+    before: _Waits | None = vars(driver).pop("wait", None)
+    if waiting is not None:
+        vars(driver)["wait"] = _Waits(driver, waiting)
+    return before.waiting if before else None
+
+
+@contextmanager
+def alone_with(driver: psycopg.Connection, waiting: Waiting) -> Iterator[None]:
+    """Keeps other threads off the connection, as psycopg does for each statement of its own."""
+    began = time.monotonic()
+    while not driver.lock.acquire(timeout=PATIENCE_SECONDS):
+        waiting(time.monotonic() - began)
+    try:
+        yield
+    finally:
+        driver.lock.release()
+
+
+def cancel(driver: psycopg.Connection) -> bool:
+    """Asks the server to end the running statement. False where it can't be asked."""
+    try:
+        driver.cancel_safe(timeout=CANCEL_SECONDS)
+    except (psycopg.Error, OSError):
+        return False
+    return True
+
+
+class _Waits:
+    """Stands for the ``wait`` of one connection."""
+
+    def __init__(self, driver: psycopg.Connection, waiting: Waiting) -> None:
+        self._driver = driver
+        self.waiting = waiting
+
+    def __call__(self, steps: Any, *_: object, **__: object) -> Any:
+        """Carries psycopg's steps out, as psycopg's own does, and asks in between."""
+        place = self._driver.pgconn.socket
+        poll = select.poll()
+        try:
+            wanted = next(steps)
+            poll.register(place, _EVENTS[wanted])
+            heard = time.monotonic()
+            while True:
+                ready = self._ready(steps, poll, place, heard)
+                if ready != Ready.NONE:
+                    heard = time.monotonic()
+                if (now_wanted := steps.send(ready)) != wanted:
+                    wanted = now_wanted
+                    poll.modify(place, _EVENTS[wanted])
+        except StopIteration as end:
+            return end.value
+
+    def _ready(self, steps: Any, poll: select.poll, place: int, heard: float) -> Ready:
+        """What the socket is ready for; nothing, where it was silent and it is to be waited on."""
+        try:
+            ready = _ready(poll, PATIENCE_SECONDS)
+            if ready == Ready.NONE:
+                self.waiting(time.monotonic() - heard)
+        except psycopg.Error:
+            self._break_off(steps, poll, place)
+            raise
+        except Exception as reason:
+            self._break_off(steps, poll, place)
+            raise GivenUp(reason) from None  # whose own cause this error is going to be
+        except BaseException:  # Ctrl-C
+            self._break_off(steps, poll, place)
+            raise
+        return ready
+
+    def _break_off(self, steps: Any, poll: select.poll, place: int) -> None:
+        """The statement ends, or its connection does."""
+        if not (cancel(self._driver) and _ends(steps, poll, place)):
+            steps.close()
+            self._driver.close()
+
+
+def _ends(steps: Any, poll: select.poll, place: int) -> bool:
+    """Whether the statement ends in time. How it ends doesn't matter any more."""
+    until = time.monotonic() + CANCEL_SECONDS
+    try:
+        while (left := until - time.monotonic()) > 0:
+            poll.modify(place, _EVENTS[steps.send(_ready(poll, left))])
+    except StopIteration:
+        return True
+    except (psycopg.Error, OSError):
+        return True
+    return False
+
+
+def _ready(poll: select.poll, seconds: float) -> Ready:
+    found = poll.poll(seconds * 1000)
+    if not found:
+        return Ready.NONE
+    events = found[0][1]
+    readable = events & ~select.POLLOUT  # or broken: reading tells
+    writable = events & (select.POLLOUT | select.POLLERR | select.POLLHUP)
+    return Ready.RW if readable and writable else Ready.R if readable else Ready.W
+
+
+# ----------------------------------------------------------------------------
+# Connections as the engine uses them: SQLAlchemy's for transactions, psycopg's below it for COPY.
+
+
+#: What a server says of what can't be locked: a materialized view or a foreign table, a table of which the
+#: role may read only some columns, or one that isn't there.
+NOT_LOCKABLE = frozenset({"42809", "42501", "42P01", "3F000"})
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+def connected(engine: Engine, side: Side) -> Connection:
+    """Raises EncodingUnknown where the side's answers are bytes that SQLAlchemy can't even begin with."""
+    try:
+        return engine.connect()
+    except TypeError as error:
+        raise EncodingUnknown(side) from error
+
+
+def lock_for_reading(
+    connection: Connection,
+    side: Side,
+    table: TableName,
+    *,
+    label: str,
+    lost_after: str,
+    lock_timeout_seconds: float,
+) -> bool:
+    """Takes a reader's lock on the table, its partitions, and what a view reads, until the transaction ends.
+
+    Neither this nor what is sent with it takes a snapshot, so that the snapshot can be taken afterwards: one
+    that is older than a rewrite that isn't MVCC-safe would see the table empty
+    (https://www.postgresql.org/docs/current/mvcc-caveats.html). False where the server doesn't lock it. The
+    session has its ``label`` meanwhile, and is ``lost_after`` so long without a word of its client.
+
+    Raises:
+        Transient: somebody alters the table.
+    """
+    driver = driver_of(connection)
+    statement = sql.SQL(
+        "SAVEPOINT traspaso_lock; SET LOCAL statement_timeout = 0; SET LOCAL application_name = {}; "
+        "SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL lock_timeout = {}; "
+        "LOCK TABLE {} IN ACCESS SHARE MODE; RELEASE SAVEPOINT traspaso_lock"
+    ).format(
+        sql.Literal(label),
+        sql.Literal(lost_after),
+        sql.Literal(milliseconds(lock_timeout_seconds)),
+        table.identifier,
+    )
+    try:
+        driver.execute(statement)
+    except psycopg.Error as error:
+        if error.sqlstate == LOCK_NOT_AVAILABLE:
+            raise Transient(
+                f"table {table} of {side} is being altered: its lock was not to be had in "
+                f"{lock_timeout_seconds:g} s",
+                side=side,
+                condition="TableAltered",
+                table=table.name,
+            ) from error
+        if error.sqlstate not in NOT_LOCKABLE:
+            raise
+        driver.execute("ROLLBACK TO SAVEPOINT traspaso_lock; RELEASE SAVEPOINT traspaso_lock")
+        return False
+    return True
+
+
+def run(connection: Connection, statement: sql.Composable) -> Any:
+    """Executes a composed statement. SQLAlchemy always passes parameters, so percent signs are doubled."""
+    return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
+
+
+def one_as_text(connection: Connection, statement: sql.Composable) -> tuple[str, ...]:
+    """The one row that comes back, each value as the server writes it. None of them may be NULL."""
+    return rows_as_text(connection, statement)[0]
+
+
+def rows_as_text(connection: Connection, statement: sql.Composable) -> list[tuple[str, ...]]:
+    """The rows that come back, each value as the server writes it. None of them may be NULL."""
+    result = run(connection, statement).cursor.pgresult
+    return [
+        tuple(result.get_value(row, place).decode() for place in range(result.nfields))
+        for row in range(result.ntuples)
+    ]
+
+
+def rendered(statement: sql.Composable, connection: Connection) -> str:
+    return statement.as_string(driver_of(connection))
+
+
+def driver_of(connection: Connection) -> psycopg.Connection:
+    """psycopg's connection below SQLAlchemy's, sharing its transaction."""
+    return cast(psycopg.Connection, connection.connection.driver_connection)
+
+
+def drop_if_unusable(connection: Connection) -> None:
+    """Throws the connection away where it can't be rolled back any more: lost, or inside a COPY.
+
+    SQLAlchemy then lets it be, and the error that led here isn't replaced by that of a rollback.
+    """
+    if driver_of(connection).info.transaction_status not in {
+        psycopg.pq.TransactionStatus.IDLE,
+        psycopg.pq.TransactionStatus.INTRANS,
+        psycopg.pq.TransactionStatus.INERROR,
+    }:
+        connection.invalidate()
+
+
+def shut(connection: Connection) -> None:
+    """Gives the connection back, or throws it away where it can't be rolled back any more."""
+    if connection.closed:
+        return
+    try:
+        drop_if_unusable(connection)
+        connection.close()
+    except Exception:  # the line broke unnoticed, and the rollback found out
+        if not connection.closed:
+            connection.invalidate()
+            connection.close()
+
+
+# ----------------------------------------------------------------------------
+# All sessions of one operation, on both sides: they carry its name, outlive its pauses, and end with it.
+#
+# A worker may be gone without a goodbye: killed behind a line that is dead, or without power. Its sessions
+# would hold their locks, and prod's vacuum, for as long as the server believes in them. So each transaction
+# tells its server to end it when nothing is heard for ``lost_seconds``: in the middle of a transaction, or
+# of the line itself. Sessions that have to wait between two statements are heard all the same: one thread
+# sends each of them an empty query in time. That takes no snapshot, and is not sent to a session that works.
+
+
+#: How soon a server ends a session of ours in which it hears nothing, in seconds.
+LOST_SECONDS = 60.0
+#: How long an answer to an empty query may take before other sessions are seen to, in seconds.
+AT_ONCE, SOON = 0.02, 0.05
+#: How long one that is still missing is waited for where its session is given back, in seconds.
+ANSWER_SECONDS = 1.0
+
+TOLD = text(f"SELECT {statements.LOST}")
+
+
+class Sessions:
+    """Opens sessions and gives them back; a thread keeps those alive that are idle in a transaction.
+
+    ``label`` is their name on both servers. ``waiting`` is asked in each of their waits.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        waiting: Waiting = lambda silent: None,
+        lock_timeout_seconds: float = 10.0,
+        lost_seconds: float = LOST_SECONDS,
+    ) -> None:
+        self.label = label
+        self.lock_timeout_seconds = lock_timeout_seconds
+        #: The parameters of `settings.LOST`, which every transaction sets for itself.
+        self.values = statements.lost_after(lost_seconds, label, lock_timeout_seconds)
+        self._waiting = waiting
+        self._reason: BaseException | None = None
+        self._every = lost_seconds / 4
+        self._kept: dict[Connection, _Kept] = {}
+        self._deaf: set[Side] = set()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def open(
+        self, engine: Engine, side: Side, *, isolation: str = "READ COMMITTED", read_only: bool = False
+    ) -> Connection:
+        """A session whose transactions are so, and whose waits are asked about.
+
+        Raises:
+            EncodingUnknown: the side's answers are bytes that can't be read.
+        """
+        connection = _connected(engine, side, self.ask)
+        kept = _Kept(connection, side, self.ask)
+        options = {"postgresql_readonly": True} if read_only else {}
+        connection = connection.execution_options(isolation_level=isolation, **options)
+        with self._lock:
+            self._kept[connection] = kept
+            if self._thread is None and not self._over.is_set():
+                self._thread = threading.Thread(target=self._run, name="sessions", daemon=True)
+                self._thread.start()
+        return connection
+
+    def tell(self, connection: Connection) -> None:
+        """What has no other settings says at least whose it is, and when it counts as lost."""
+        connection.execute(TOLD, self.values)
+
+    def lock_for_reading(self, connection: Connection, side: Side, table: TableName) -> bool:
+        """As `copier.connections.lock_for_reading`, with the name and the limits of these sessions."""
+        return lock_for_reading(
+            connection,
+            side,
+            table,
+            label=self.label,
+            lost_after=self.values["lost"],
+            lock_timeout_seconds=self.lock_timeout_seconds,
+        )
+
+    def ask(self, silent: float) -> None:
+        """Called while a side is silent. Once the work was given up, nothing is waited for any more."""
+        if self._reason is not None:
+            raise self._reason
+        try:
+            self._waiting(silent)
+        except BaseException as reason:
+            self._reason = reason
+            raise
+
+    def shut(self, connection: Connection) -> None:
+        """Gives the session back; or ends it, where it can't be rolled back or there is no time for that."""
+        with self._lock:
+            kept = self._kept.pop(connection, None)
+            if kept is not None:
+                kept.let_go()
+        if kept is None or connection.closed:
+            return
+        ask_while_waiting(kept.driver, kept.before)
+        if self._reason is None and not kept.is_busy:
+            shut(connection)
+            return
+        if kept.is_busy and kept.side not in self._deaf and not cancel(kept.driver):
+            self._deaf.add(kept.side)
+        with suppress(Exception):
+            connection.invalidate()
+        connection.close()
+
+    def close(self) -> None:
+        """Ends what is still open, and the thread."""
+        self._over.set()
+        for connection in list(self._kept):
+            self.shut(connection)
+        if self._thread is not None:
+            self._thread.join(ANSWER_SECONDS)
+
+    def _run(self) -> None:
+        pause = self._every
+        while not self._over.wait(pause):
+            with self._lock:
+                for kept in self._kept.values():
+                    kept.beat()
+                    self._give_up_if_wanted(kept)
+                pause = SOON if any(kept.unanswered for kept in self._kept.values()) else self._every
+
+    def _give_up_if_wanted(self, kept: _Kept) -> None:
+        """The thread that owns the session can't ask: it waits for the answer too."""
+        if kept.unanswered > ANSWER_SECONDS:
+            try:
+                self.ask(kept.unanswered)
+            except BaseException:
+                kept.end()
+
+
+def _connected(engine: Engine, side: Side, waiting: Waiting) -> Connection:
+    """A server that lets nobody in, or is one of several that don't answer, isn't waited for either."""
+    box: Future[Connection] = Future()
+
+    def connect() -> None:
+        try:
+            connection = connected(engine, side)
+        except BaseException as error:
+            with suppress(InvalidStateError):
+                box.set_exception(error)
+            return
+        try:
+            box.set_result(connection)
+        except InvalidStateError:  # nobody waits for it any more
+            connection.close()
+
+    began = time.monotonic()
+    threading.Thread(target=connect, name="connect", daemon=True).start()
+    while True:
+        try:
+            return box.result(timeout=PATIENCE_SECONDS)
+        except TimeoutError:
+            if box.done():
+                return box.result()
+            try:
+                waiting(time.monotonic() - began)
+            except BaseException:
+                if not box.cancel() and box.exception() is None:
+                    box.result().close()
+                raise
+
+
+class _Kept:
+    """One session, and the empty query that it has yet to answer."""
+
+    def __init__(self, connection: Connection, side: Side, waiting: Waiting) -> None:
+        self.driver = driver = driver_of(connection)
+        self.side: Side = side
+        self.before = ask_while_waiting(driver, waiting)
+        self._sent: float | None = None
+
+    @property
+    def unanswered(self) -> float:
+        """For how many seconds; zero where nothing was asked."""
+        return 0.0 if self._sent is None else max(1e-9, time.monotonic() - self._sent)
+
+    @property
+    def is_busy(self) -> bool:
+        return self.driver.info.transaction_status == TransactionStatus.ACTIVE
+
+    def beat(self) -> None:
+        """Sends an empty query where the session is idle in a transaction and nobody uses it."""
+        driver = self.driver
+        if self._sent is None:
+            if not self._is_idle or not driver.lock.acquire(blocking=False):
+                return
+            self._sent = time.monotonic()
+            try:
+                if not self._is_idle:
+                    self._answered()
+                    return
+                driver.pgconn.send_query(b"")
+            except psycopg.Error:
+                self._answered()  # whoever uses it next finds out
+                return
+        self._hear(AT_ONCE)
+
+    def let_go(self) -> None:
+        """Leaves the session to whoever gives it back; without an answer it is closed."""
+        until = time.monotonic() + ANSWER_SECONDS
+        while self._sent is not None and time.monotonic() < until:
+            self._hear(AT_ONCE)
+        if self._sent is not None:
+            self.end()
+
+    def end(self) -> None:
+        self.driver.close()
+        self._answered()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.driver.info.transaction_status == TransactionStatus.INTRANS
+
+    def _hear(self, seconds: float) -> None:
+        pgconn = self.driver.pgconn
+        try:
+            pgconn.flush()
+            if not _readable(pgconn.socket, seconds):
+                return
+            pgconn.consume_input()
+            while not pgconn.is_busy():
+                if pgconn.get_result() is None:
+                    self._answered()
+                    return
+        except (psycopg.Error, OSError, ValueError):  # whoever uses it next finds out
+            self._answered()
+
+    def _answered(self) -> None:
+        self._sent = None
+        self.driver.lock.release()
+
+
+def _readable(place: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(place, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

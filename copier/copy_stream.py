@@ -1,0 +1,281 @@
+"""The rows of a COPY as libpq hands them over, one message each, joined into blocks.
+
+What runs once a row is here, and is nothing but what has to be. No row is kept as an object of its own,
+of which the garbage collector would have to take care.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import repeat
+
+import psycopg
+from psycopg import pq
+from psycopg.errors import error_from_result
+
+from copier.connections import PATIENCE_SECONDS, Waiting, alone_with, cancel
+from copier.errors import failures_of
+from copier.model import EMPTY, Digest
+from copier.row_hash import digest_of, unpacked
+
+#: Bytes joined before they are handed on: they should stay in a core's cache.
+BLOCK_BYTES = 64 * 1024
+
+#: libpq's next message: its length and its bytes. 0: none has come yet; below 0: there is no other.
+GetCopyData = Callable[[int], tuple[int, memoryview]]
+
+_NOT_BLOCKING = repeat(1)
+
+
+class Rows:
+    """Rows that go on as they are."""
+
+    def take(self, get_copy_data: GetCopyData, block: bytearray) -> int:
+        """Adds rows to the block, until it is full or there is none: then 0, or below 0 at the end."""
+        for length, data in map(get_copy_data, _NOT_BLOCKING):
+            if length <= 0:
+                break
+            block += data
+            if len(block) >= BLOCK_BYTES:
+                break
+        return length
+
+    def digest(self) -> Digest | None:
+        """Of the rows that came with their hashes."""
+        return None
+
+
+class HashedRows(Rows):
+    """Binary rows that each have a hash of 64 bits for their first column, which doesn't go on.
+
+    The format is that of https://www.postgresql.org/docs/current/sql-copy.html: a header, which PostgreSQL
+    sends in one message with what follows it; a row is the number of its fields, and each field its length
+    and its bytes; a trailer in the place of that number.
+    """
+
+    HEADER_BYTES = 19
+    COUNT_BYTES = TRAILER_BYTES = 2
+    #: Where in a row the hash begins, and where the second field does.
+    HASH, SECOND = 6, 14
+
+    def __init__(self) -> None:
+        self._columns = b""  # of a row that goes on
+        self._header_left = self.HEADER_BYTES
+        self._hashes = bytearray()
+        self._digest = EMPTY
+
+    def take(self, get_copy_data: GetCopyData, block: bytearray) -> int:
+        if not self._columns:
+            return self._begin(get_copy_data, block)
+        columns, hashes = self._columns, self._hashes
+        start, second, trailer = self.HASH, self.SECOND, self.TRAILER_BYTES
+        for length, data in map(get_copy_data, _NOT_BLOCKING):
+            if length <= trailer:
+                if length > 0:
+                    block += data
+                break
+            block += columns
+            block += data[second:]
+            hashes += data[start:second]
+            if len(block) >= BLOCK_BYTES:
+                break
+        if len(hashes) >= BLOCK_BYTES:
+            self._fold()
+        return length
+
+    def digest(self) -> Digest:
+        self._fold()
+        return self._digest
+
+    def _begin(self, get_copy_data: GetCopyData, block: bytearray) -> int:
+        """Up to the first row, which tells how many columns there are."""
+        length, data = get_copy_data(1)
+        if length > 0:
+            row = data[self._header_left :]
+            block += data[: self._header_left]
+            self._header_left = 0
+            if len(row) > self.TRAILER_BYTES:
+                self._columns = (int.from_bytes(row[: self.COUNT_BYTES]) - 1).to_bytes(self.COUNT_BYTES)
+                self._hashes += row[self.HASH : self.SECOND]
+                block += self._columns
+                row = row[self.SECOND :]
+            block += row
+        return length
+
+    def _fold(self) -> None:
+        self._digest += digest_of(unpacked(self._hashes))
+        self._hashes.clear()
+
+
+# ----------------------------------------------------------------------------
+# Carries COPY bytes from one PostgreSQL connection to another, without looking at a value.
+#
+# The public `psycopg.pq` is used bare: ``copy.read()`` pays a generator, a lock and a wait for each
+# row, and the client shares its cores with the servers. Rows are joined into blocks; memory is bounded
+# by one block and the sockets' buffers, whatever the size of the liquidation. The target's backend is
+# the bottleneck: while it works, the source's next rows gather in the socket, so both sides overlap.
+#
+# Where each row comes with its hash in front of it, the hash is taken off and added to a digest of what was
+# sent, and the row goes on as if it had come alone.
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What went over: rows that prod sent and that consulta took, and the bytes of the stream.
+
+    ``digest`` is of the rows sent, where they came with their hashes.
+    """
+
+    sent: int
+    taken: int
+    bytes: int
+    digest: Digest | None = None
+
+
+def stream_copy(
+    source: psycopg.Connection,
+    target: psycopg.Connection,
+    copy_out: bytes,
+    copy_in: bytes,
+    *,
+    hashed: bool = False,
+    waiting: Waiting = lambda silent: None,
+) -> Streamed:
+    """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
+
+    Both connections must be inside a transaction. ``hashed`` tells that the rows are
+    `HashedRows`. ``waiting`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise to
+    give up; the connections are then to be closed. No other thread may use them meanwhile.
+
+    Raises:
+        DatabaseFailed: of the side that failed. Where consulta refused the rows (a constraint, say),
+            prod's stream was read to its end, and prod's transaction can go on.
+    """
+    rows = HashedRows() if hashed else Rows()
+    with alone_with(source, waiting), alone_with(target, waiting):
+        return _streamed(_CopyEnd(source, waiting), _CopyEnd(target, waiting), copy_out, copy_in, rows)
+
+
+def _streamed(
+    reader: _CopyEnd, chunk_writer: _CopyEnd, copy_out: bytes, copy_in: bytes, rows: Rows
+) -> Streamed:
+    with failures_of("consulta"):
+        chunk_writer.start(copy_in, pq.ExecStatus.COPY_IN)
+    total = 0
+    try:
+        with failures_of("prod"):
+            reader.start(copy_out, pq.ExecStatus.COPY_OUT)
+        while True:
+            with failures_of("prod"):
+                block = reader.read_block(rows)
+            if not block:
+                break
+            if not total:
+                sys.audit("traspaso.first_bytes")
+            total += len(block)
+            with failures_of("consulta"):
+                chunk_writer.write_block(block)
+        with failures_of("prod"):
+            sent = reader.finish()
+    except BaseException:
+        chunk_writer.abandon("prod's COPY did not end well")
+        raise
+    # libpq reports an error of a running COPY IN only at its end; the server throws away what came after.
+    with failures_of("consulta"):
+        taken = chunk_writer.finish_copy_in()
+    return Streamed(sent, taken, total, rows.digest())
+
+
+class _CopyEnd:
+    """One connection in COPY mode, driven without blocking inside libpq."""
+
+    def __init__(self, connection: psycopg.Connection, waiting: Waiting) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._waiting = waiting
+        self._poll = select.poll()
+        self._at_end = False
+
+    def start(self, statement: bytes, expected: pq.ExecStatus) -> None:
+        self._pgconn.send_query(statement)
+        self._flush()
+        result = self._result()
+        if result is None or result.status != expected:
+            self._drain()
+            raise self._error(result)
+
+    def read_block(self, rows: Rows) -> bytearray:
+        """The next rows, about `BLOCK_BYTES` of them; empty at the end of the stream."""
+        block = bytearray()
+        get_copy_data = self._pgconn.get_copy_data
+        while len(block) < BLOCK_BYTES and not self._at_end:
+            length = rows.take(get_copy_data, block)
+            if length == 0:
+                self._wait(select.POLLIN)
+                self._pgconn.consume_input()
+            elif length < 0:
+                self._at_end = True
+        return block
+
+    def write_block(self, block: pq.abc.Buffer) -> None:
+        while self._pgconn.put_copy_data(block) == 0:
+            self._flush()
+        self._flush()
+
+    def finish(self) -> int:
+        """The row count of a COPY that has no more data."""
+        result = self._result()
+        self._drain()
+        if result is None or result.status != pq.ExecStatus.COMMAND_OK:
+            raise self._error(result)
+        return result.command_tuples or 0
+
+    def finish_copy_in(self) -> int:
+        self._pgconn.put_copy_end()
+        self._flush()
+        return self.finish()
+
+    def abandon(self, reason: str) -> None:
+        """Ends a COPY IN with an error, so that the connection can be rolled back; else closes it."""
+        try:
+            self._pgconn.put_copy_end(reason.encode())
+            self._flush()
+            self._result()
+            self._drain()
+        except (psycopg.Error, OSError):
+            self._connection.close()
+        except BaseException:
+            cancel(self._connection)
+            self._connection.close()
+            raise
+
+    def _result(self) -> pq.abc.PGresult | None:
+        while self._pgconn.is_busy():
+            self._wait(select.POLLIN)
+            self._pgconn.consume_input()
+        return self._pgconn.get_result()
+
+    def _drain(self) -> None:
+        while self._result() is not None:
+            pass
+
+    def _flush(self) -> None:
+        while self._pgconn.flush():
+            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                self._pgconn.consume_input()
+
+    def _wait(self, events: int) -> int:
+        self._poll.register(self._pgconn.socket, events)
+        began = time.monotonic()
+        while not (ready := self._poll.poll(PATIENCE_SECONDS * 1000)):
+            self._waiting(time.monotonic() - began)
+        return ready[0][1]
+
+    def _error(self, result: pq.abc.PGresult | None) -> psycopg.Error:
+        if result is None or not result.error_field(pq.DiagnosticField.SQLSTATE):
+            return psycopg.OperationalError(self._pgconn.get_error_message())
+        return error_from_result(result, encoding=self._connection.info.encoding)

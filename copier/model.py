@@ -1,0 +1,451 @@
+"""Names of tables as an administrator writes them, read the way SQL reads them.
+
+``public.items`` and ``Public.ITEMS`` are one table; ``"Weird Schema"."Items"`` keeps its capitals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from psycopg import sql
+
+from copier.errors import BadName
+
+if TYPE_CHECKING:
+    from copier.table_slice import TableSlice
+
+
+#: PostgreSQL cuts longer names silently (NAMEDATALEN - 1), so they are refused here.
+MAX_BYTES = 63
+
+#: PostgreSQL's words that can't stand bare for a table or a column (reserved, also where it allows some
+#: of them for functions and types); a test compares them with the server's own list.
+RESERVED = frozenset(
+    """
+    all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate
+    collation column concurrently constraint create cross current_catalog current_date current_role
+    current_schema current_time current_timestamp current_user default deferrable desc distinct do else end
+    except false fetch for foreign freeze from full grant group having ilike in initially inner intersect
+    into is isnull join lateral leading left like limit localtime localtimestamp natural not notnull null
+    offset on only or order outer overlaps placing primary references returning right select session_user
+    similar some symmetric system_user table tablesample then to trailing true union unique user using
+    variadic verbose when where window with
+    """.split()  # noqa: SIM905
+)
+
+_PART = re.compile(r'"(?P<quoted>(?:[^"\x00]|"")+)"|(?P<plain>[^\W\d][\w$]*)')
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableName:
+    """A schema-qualified table name, parts unquoted as the catalog holds them."""
+
+    schema: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """Reads ``schema.table`` or ``table`` (then in ``public``).
+
+        Raises:
+            BadName: the text isn't one or two SQL identifiers.
+        """
+        parts = _split(text.strip())
+        if len(parts) == 1:
+            parts = ["public", *parts]
+        if len(parts) != 2:
+            raise BadName(f"{text!r} is not a table name: write schema.table, quoted where SQL needs it")
+        return cls(*parts)
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+    def __str__(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+def quoted(name: str) -> str:
+    """The name as SQL must write it: bare where that reads back as the same name."""
+    if re.fullmatch(r"[a-z_][a-z0-9_$]*", name) and name not in RESERVED:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _folded(name: str) -> str:
+    """As a server folds it that isn't of a single-byte encoding: A to Z only."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
+def _split(text: str) -> list[str]:
+    parts: list[str] = []
+    position = 0
+    while True:
+        match = _PART.match(text, position)
+        if match is None:
+            raise BadName(f"{text!r} is not a table name: write schema.table, quoted where SQL needs it")
+        part = match["quoted"].replace('""', '"') if match["quoted"] else _folded(match["plain"])
+        if len(part.encode()) > MAX_BYTES:
+            raise BadName(f"{part!r} is longer than PostgreSQL's {MAX_BYTES} bytes for a name")
+        parts.append(part)
+        position = match.end()
+        if position == len(text):
+            return parts
+        if text[position] != ".":
+            raise BadName(f"{text!r} is not a table name: write schema.table, quoted where SQL needs it")
+        position += 1
+
+
+# ----------------------------------------------------------------------------
+# What is to be copied: the part of a configuration that the engine needs.
+
+
+#: The largest liquidation number: PostgreSQL's bigint.
+MAX_LIQUIDATION_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class CopySpec:
+    """One filtered table on both sides.
+
+    ``key`` names the columns of a unique key whose columns are NOT NULL; empty means the primary
+    key of the target.
+    """
+
+    name: str
+    source_table: TableName
+    target_table: TableName
+    liquidation_column: str
+    key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Prod's table of liquidations: which exist, what people call them, when they changed, their period."""
+
+    table: TableName
+    id_column: str
+    label_column: str
+    changed_column: str | None = None
+    period_column: str | None = None
+
+
+# ----------------------------------------------------------------------------
+# Key ranges.
+
+
+Bound = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Chunk ``number`` (from 1) of a plan: the rows with lower < key <= upper."""
+
+    number: int
+    lower: Bound | None
+    upper: Bound | None
+    rows: int
+
+    def __str__(self) -> str:
+        low = "-∞" if self.lower is None else ", ".join(self.lower)
+        high = "∞" if self.upper is None else ", ".join(self.upper)
+        return f"({low}, {high}]"
+
+
+# ----------------------------------------------------------------------------
+# The proof: rows and a digest of each key range, of hashes that the servers compute, on both sides.
+#
+# A range's digest is the exclusive-or of its rows' hashes (see `copier.row_hash`): no order, no sorting, and
+# since a key names each row once, no two equal hashes that would cancel out.
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """``rows`` of a range and the exclusive-or of their 64-bit hashes."""
+
+    rows: int
+    value: int
+
+    @property
+    def hex(self) -> str:
+        """The value as 16 hexadecimal digits."""
+        return f"{self.value & 0xFFFFFFFFFFFFFFFF:016x}"
+
+    def __add__(self, other: Digest) -> Digest:
+        return Digest(self.rows + other.rows, self.value ^ other.value)
+
+    def __sub__(self, other: Digest) -> Digest:
+        return Digest(self.rows - other.rows, self.value ^ other.value)
+
+
+#: The digest of no rows.
+EMPTY = Digest(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Consulta's rows of a range, compared by value with prod's at one moment.
+
+    Every transaction before ``base`` (an xid8) had ended by then. So a row that was written before it is
+    one that agreed, and of those written since there have to be exactly the ``written`` ones, as long as the
+    table's ``definition`` is the same.
+    """
+
+    base: str
+    written: Digest
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Both sides of one range."""
+
+    range: KeyRange
+    source: Digest
+    target: Digest
+
+    @property
+    def agrees(self) -> bool:
+        return self.source == self.target
+
+    def __str__(self) -> str:
+        if self.source.rows != self.target.rows:
+            return (
+                f"chunk {self.range.number}: {self.source.rows} rows in prod, {self.target.rows} in consulta"
+            )
+        verdict = "identical" if self.agrees else "column values differ"
+        return f"chunk {self.range.number}: {self.source.rows} rows on both sides, {verdict}"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Rows of the whole liquidation, counted without the key's ranges, at the moments that are compared."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Both sides of a whole liquidation, compared range by range, and what each was counted to be as a whole.
+
+    A row whose key is NULL lies in no range: the sums tell that it is there.
+    """
+
+    source: Digest
+    target: Digest
+    counted: Counted
+    differences: tuple[Comparison, ...]
+
+    @classmethod
+    def of(cls, comparisons: Iterable[Comparison], counted: Counted) -> Proof:
+        source, target = EMPTY, EMPTY
+        differences = []
+        for each in comparisons:
+            source += each.source
+            target += each.target
+            if not each.agrees:
+                differences.append(each)
+        return cls(source, target, counted, tuple(differences))
+
+    @property
+    def holds(self) -> bool:
+        return not self.differences and self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the ranges hold all rows of both sides."""
+        return (self.source.rows, self.target.rows) == (self.counted.source, self.counted.target)
+
+    @property
+    def is_empty(self) -> bool:
+        """Neither side holds a row."""
+        return (self.counted.source, self.counted.target) == (0, 0) and self.holds
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it doesn't hold, a line each, without a value of any row."""
+        lines = [str(each) for each in self.differences]
+        sides = (
+            ("prod", self.source.rows, self.counted.source),
+            ("consulta", self.target.rows, self.counted.target),
+        )
+        lines += [
+            f"{side}: {counted} rows in all, {rows} in the key ranges"
+            for side, rows, counted in sides
+            if rows != counted
+        ]
+        return lines
+
+
+# ----------------------------------------------------------------------------
+# Counts.
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a range's rows are in consulta, by key, seen from prod."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.deleted + other.deleted,
+            self.unchanged + other.unchanged,
+        )
+
+    @classmethod
+    def of(cls, missing: Collection[object], surplus: Collection[object], unchanged: int) -> Counts:
+        """From the keys whose rows only prod has and those whose rows only consulta has."""
+        updated = len(frozenset(missing) & frozenset(surplus))
+        return cls(len(missing) - updated, updated, len(surplus) - updated, unchanged)
+
+
+# ----------------------------------------------------------------------------
+# What a copy is allowed, what it is about to do, and what it did: values for whoever drives it.
+
+
+ChunkOutcome = Literal["copied", "updated", "replaced", "unchanged"]
+
+
+def cores() -> int:
+    """How many ranges are worth copying at once: the cores, at most four."""
+    return max(1, min(4, os.cpu_count() or 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How hard a copy may press.
+
+    ``chunk_rows`` is the most that a chunk may have, ``chunk_seconds`` what it should take;
+    ``parallel`` how many ranges are copied at once; ``rows_per_second`` caps the whole copy;
+    ``lock_timeout_seconds`` is how long a chunk waits for a lock in consulta;
+    ``standby_lag_mb`` pauses the copy while a standby of consulta is that far behind; ``lost_seconds`` is
+    after what silence of the client a server ends its sessions.
+    """
+
+    chunk_rows: int = 100_000
+    chunk_seconds: float = 1.0
+    parallel: int = field(default_factory=cores)
+    rows_per_second: float | None = None
+    lock_timeout_seconds: float = 10.0
+    standby_lag_mb: float | None = None
+    lost_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``total`` rows in prod at ``as_of``; ``held`` rows of the liquidation in consulta just then."""
+
+    as_of: datetime
+    total: int
+    held: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether consulta has any row of it."""
+        return self.held > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A range that is in place, and what it took.
+
+    ``rows`` are prod's; ``moved`` those among the inserted ones that consulta held under another
+    liquidation; ``bytes`` those of the COPY stream; ``source`` prod's digest where it was needed, or came
+    with the rows. ``seen`` is what the rows that consulta held already were found to be.
+    """
+
+    range: KeyRange
+    outcome: ChunkOutcome
+    rows: int
+    counts: Counts
+    moved: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    source: Digest | None = None
+    seen: Seen | None = None
+
+
+# ----------------------------------------------------------------------------
+# What a copy is made of, by name: kept with a job, so that what runs later is what was asked for.
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Both tables, the liquidation column, the key's columns in their order, and all columns by name."""
+
+    source_table: str
+    target_table: str
+    liquidation_column: str
+    key: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, source: TableSlice, target: TableSlice) -> Self:
+        """As the engine has matched both sides."""
+        return cls(
+            source_table=str(source.table),
+            target_table=str(target.table),
+            liquidation_column=target.keys.liquidation_column,
+            key=tuple(column.name for column in target.keys.columns),
+            columns=tuple(sorted(pair.name for pair in target.matched.compared)),
+        )
+
+    def configured(self, spec: CopySpec) -> Self:
+        """This one, with what a configuration alone tells about it put in its place."""
+        return replace(
+            self,
+            source_table=str(spec.source_table),
+            target_table=str(spec.target_table),
+            liquidation_column=spec.liquidation_column,
+            key=spec.key or self.key,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"key": list(self.key), "columns": list(self.columns)}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        return cls(
+            str(found["source_table"]),
+            str(found["target_table"]),
+            str(found["liquidation_column"]),
+            tuple(found["key"]),
+            tuple(found["columns"]),
+        )
+
+    @property
+    def digest(self) -> str:
+        """Short, and another one for another copy."""
+        return hashlib.sha256(json.dumps(self.as_json()).encode()).hexdigest()[:16]
+
+    def differences(self, now: Fingerprint) -> list[str]:
+        """What has changed from this one to that one, a line each."""
+        lines = [
+            f"{what} was {before}, is {after}"
+            for what, before, after in (
+                ("table of prod", self.source_table, now.source_table),
+                ("table of consulta", self.target_table, now.target_table),
+                ("liquidation column", self.liquidation_column, now.liquidation_column),
+                ("key", f"({', '.join(self.key)})", f"({', '.join(now.key)})"),
+            )
+            if before != after
+        ]
+        gone = [name for name in self.columns if name not in now.columns]
+        new = [name for name in now.columns if name not in self.columns]
+        lines += [f"column {name} is not copied any more" for name in gone]
+        lines += [f"column {name} is copied since" for name in new]
+        return lines

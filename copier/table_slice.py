@@ -1,0 +1,171 @@
+"""One side's part of a copy: the liquidation's rows in its table, their order, and their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from copier.catalog import IndexColumn, Relations, Table, Trigger
+from copier.columns import Matched, Pair, match_columns, refuse_what_has_no_numbers
+from copier.errors import EncodingUnknown, NoUsableKey, ReferencesCascade, RulesRewrite, SeveralMoments
+from copier.keys import INTEGERS, KeyColumn, Keyset, key_columns, keyset_of
+from copier.model import Bound, CopySpec, KeyRange, TableName
+from copier.row_hash import Hashed, hashed, identical_when_equal, row_hash
+
+
+@dataclass(frozen=True, slots=True)
+class TableSlice:
+    """One side's rows of a liquidation: where they are, how they are ordered, what stands for them.
+
+    ``oldest`` is the lower version of both servers'. ``key_may_repeat`` tells that no index keeps the key
+    from naming two rows. ``is_referenced`` tells that foreign keys of this side's database point to its rows,
+    and ``in_place`` that a row's columns may then be updated: no foreign key would carry that on. ``updated``
+    are those columns. ``triggers`` are those that fire on what is written or removed.
+    """
+
+    table: TableName
+    keys: Keyset
+    matched: Matched
+    liquidation_id: int
+    is_source: bool
+    key: tuple[str, ...]
+    key_may_be_null: bool
+    key_may_repeat: bool
+    is_referenced: bool
+    in_place: bool
+    updated: frozenset[str]
+    triggers: tuple[Trigger, ...]
+    has_index: bool
+    has_versions: bool
+    oldest: int
+
+    def within(self, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
+        """The range's rows, or those among them with one of these keys."""
+        if only is None:
+            return self.keys.within(self.liquidation_id, part)
+        # Without the range: an equality is what the index is made for, and what the planner judges well.
+        return sql.SQL("{} AND {}").format(self.keys.whole(self.liquidation_id), self.keys.one_of(only))
+
+    @property
+    def holds_names(self) -> bool:
+        """Whether the rows hold a regclass or its like: names of objects, which are to be read qualified."""
+        return any(pair.source.type.kind.names_objects for pair in self.matched.compared)
+
+    @property
+    def values(self) -> list[Hashed]:
+        """What is hashed of each compared column."""
+        return [self._hashed(pair) for pair in self.matched.compared]
+
+    @property
+    def row_hash(self) -> sql.Composable:
+        return self.hash_of(self.values)
+
+    def hash_of(self, values: Iterable[Hashed]) -> sql.Composable:
+        """A row's hash from its `values`, or from what stands for them, in their order.
+
+        The liquidation's number is left out: it is the same in all rows.
+        """
+        told = zip(self.matched.compared, values, strict=True)
+        return row_hash((value for pair, value in told if not self._is_number(pair)), version=self.oldest)
+
+    def _is_number(self, pair: Pair) -> bool:
+        """A numeric 42 may be spelled 42.0 as well, an integer may not."""
+        return (
+            pair.name == self.keys.liquidation_column
+            and {pair.source.type.base, pair.target.type.base} <= INTEGERS
+        )
+
+    @property
+    def key_hash(self) -> sql.Composable:
+        names = {column.name for column in self.keys.columns}
+        values = (self._hashed(pair) for pair in self.matched.pairs if pair.name in names)
+        return row_hash(values, version=self.oldest)
+
+    def _hashed(self, pair: Pair) -> Hashed:
+        return hashed(pair, of_source=self.is_source)
+
+
+def slices(
+    spec: CopySpec, source: Table, target: Table, liquidation_id: int
+) -> tuple[TableSlice, TableSlice]:
+    """Prod's and consulta's slice of the liquidation, their columns and keys matched.
+
+    Raises:
+        SchemaError: the tables don't fit.
+    """
+    for table in (source, target):
+        if any(column.encoding == "SQL_ASCII" for column in table.columns):
+            raise EncodingUnknown(table.side)
+    if reason := source.relations.several_moments:
+        raise SeveralMoments(str(source.name), reason)
+    if target.relations.cascading:
+        raise ReferencesCascade(str(target.name), list(target.relations.cascading))
+    if target.relations.rules:
+        raise RulesRewrite(str(target.name), list(target.relations.rules))
+    refuse_what_has_no_numbers(spec.liquidation_column, (source, target))
+    names = key_columns(spec, source, target)
+    matched = match_columns(source, target)
+    updated = frozenset(
+        pair.name for pair in matched.pairs if pair.name not in names or not identical_when_equal(pair)
+    )
+
+    def side(table: Table, other: Table) -> TableSlice:
+        keys = keyset_of(
+            table.column(spec.liquidation_column),
+            [table.column(name) for name in names],
+            [other.column(name) for name in names],
+        )
+        return TableSlice(
+            table=table.name,
+            keys=keys,
+            matched=matched,
+            liquidation_id=liquidation_id,
+            is_source=table is source,
+            key=names,
+            key_may_be_null=any(not table.column(name).never_null for name in names),
+            key_may_repeat=table.relations.inherited or not _is_unique(table, names),
+            is_referenced=table.relations.is_referenced,
+            in_place=table.relations.is_referenced and not table.relations.carried_on & updated,
+            updated=updated,
+            triggers=_firing(table.relations, updated=not table.relations.carried_on & updated),
+            has_versions=table.kind in {"r", "p"} and not table.relations.foreign,
+            oldest=min(source.version, target.version),
+            has_index=any(_sorts(index, keys) for index in table.indexes),
+        )
+
+    return side(source, target), side(target, source)
+
+
+def refuse_null_keys(rows: TableSlice, found: int) -> None:
+    """``found`` rows have a key that is NULL: they would lie in no range.
+
+    Raises:
+        NoUsableKey: there is any.
+    """
+    if found:
+        side = "prod" if rows.is_source else "consulta"
+        raise NoUsableKey(
+            f"key ({', '.join(rows.key)}) is NULL in {found} row{'s' if found > 1 else ''} of table "
+            f"{rows.table} of {side}: fill it in there, or name another key"
+        )
+
+
+def _firing(relations: Relations, *, updated: bool) -> tuple[Trigger, ...]:
+    """Those that fire on inserted and deleted rows, and on updated ones where rows are updated in place."""
+    events = {"INSERT", "DELETE"} | ({"UPDATE"} if relations.is_referenced and updated else set())
+    return tuple(trigger for trigger in relations.triggers if trigger.on & events)
+
+
+def _is_unique(table: Table, names: tuple[str, ...]) -> bool:
+    return any(set(key) <= set(names) for key in table.unique_keys)
+
+
+def _sorts(index: tuple[IndexColumn, ...], keys: Keyset) -> bool:
+    """Whether the index begins with (liquidation column, key), in their order: then it reads one range."""
+    wanted = [KeyColumn(keys.liquidation_column, keys.liquidation_type), *keys.columns]
+    return len(index) >= len(wanted) and all(
+        column.name == key.name and (column.by_bytes if key.by_bytes else column.sorted)
+        for column, key in zip(index, wanted, strict=False)
+    )
