@@ -185,7 +185,7 @@ def test_a_channel_of_ten_thousand_messages_comes_by_the_window(slack: LocalSlac
 
 
 def test_the_docs_name_every_method_that_is_modelled() -> None:
-    page = (ROOT / "docs" / "local-slack.md").read_text("utf-8")
+    page = (ROOT / "dev" / "local_slack" / "README.md").read_text("utf-8")
     families = [
         chat.METHODS,
         conversations.METHODS,
