@@ -3,7 +3,7 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock catalog bench load chaos screenshots messages clean
+.PHONY: help demo test lint lock catalog bench load chaos screenshots messages docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ screenshots: .venv/.complete ## docs/screenshots and docs/images anew, from the 
 
 messages: .venv/.complete ## docs/messages.md and tests/golden anew, from the messages' own code
 	@$(BIN)/python -m dev.messages
+
+docs: .venv/.complete ## the commands in docs/cli.md anew, from the help of traspaso
+	@$(BIN)/python -m dev.cli_page
 
 clean: ## remove the virtual environment and all caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
