@@ -313,6 +313,12 @@ def test_how_it_works_has_every_transition_of_the_table_and_no_other() -> None:
     assert sorted(re.findall(r"(?m)^    (\w+) --> (\w+)", page.read_text("utf-8"))) == table
 
 
+def test_the_glossary_has_each_word_once() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    words = [word for cell in re.findall(r"(?m)^\| ([^|]+) \| ", text) for word in cell.split(", ")]
+    assert [word for word, n in Counter(words).items() if n > 1 and word != "word"] == []
+
+
 @pytest.mark.parametrize("page", DECISIONS, ids=named)
 def test_a_decision_says_when_why_what_and_what_was_measured(page: Path) -> None:
     text = page.read_text("utf-8")
