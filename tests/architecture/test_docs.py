@@ -145,6 +145,11 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert set(PAGES) - reached == set()
 
 
+def test_every_picture_is_on_a_page() -> None:
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
+    assert set((ROOT / "docs").rglob("*.png")) - shown == set()
+
+
 # ---- Commands --------------------------------------------------------------------------------
 
 
