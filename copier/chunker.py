@@ -154,7 +154,7 @@ class Chunker:
         self.done: dict[int, KeyRange] = {}
         self._cursor = cursor
         self._pace = pace
-        self._brake = throttle
+        self._throttle = throttle
         self._lanes = lanes
         self._sleep = sleep
         self._over = over
@@ -172,7 +172,7 @@ class Chunker:
             return self._left.pop(0)
         if self._cursor.ended or ((pause := self._pace.pause_seconds) and self._sleep(pause)):
             return None
-        part = self._cursor.next(self._pace.rows, self._lanes) if self._brake.hold(self._over) else None
+        part = self._cursor.next(self._pace.rows, self._lanes) if self._throttle.hold(self._over) else None
         if part is not None:
             self._taken[part.number] = part
         return part

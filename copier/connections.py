@@ -253,6 +253,13 @@ def driver_of(connection: Connection) -> psycopg.Connection:
     return cast(psycopg.Connection, connection.connection.driver_connection)
 
 
+def in_transaction(connection: Connection) -> bool:
+    """Whether its transaction is open and can go on, as far as the client knows."""
+    if connection.closed or connection.invalidated:
+        return False
+    return driver_of(connection).info.transaction_status == TransactionStatus.INTRANS
+
+
 def drop_if_unusable(connection: Connection) -> None:
     """Throws the connection away where it can't be rolled back any more: lost, or inside a COPY.
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 
 from copier import statements
 from copier.catalog import Table, read_table
-from copier.connections import Sessions, run
+from copier.connections import Sessions, in_transaction, run
 from copier.errors import Permanent, Side, Transient, failures_of
 from copier.model import TableName
 from copier.table_slice import TableSlice
@@ -47,6 +47,7 @@ class Snapshot:
         self._sessions = sessions
         self.side: Side = side
         self._connections: list[Connection] = []
+        self._readers: list[Connection] = []
         try:
             with failures_of(side):
                 self.connection = self._taken(table)
@@ -63,22 +64,29 @@ class Snapshot:
         """So many connections that see the same moment of these rows, or one where it can't be shared.
 
         They read ranges by their index where there is one, and ``in_order`` of the key where that matters.
-        They are closed with the snapshot.
+        Those of an earlier call are given again while their transactions are open. All are closed with the
+        snapshot.
 
         Raises:
             Transient: the session that holds the snapshot is gone.
         """
         lane = statements.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
+        self._readers = [reader for reader in self._readers if in_transaction(reader)]
         with failures_of(self.side):
             if not self.is_shared:
-                self.connection.execute(text(lane))
+                if not self._readers:
+                    self.connection.execute(text(lane))
+                    self._readers.append(self.connection)
                 return [self.connection]
-            return [self._reader(lane) for _ in range(count)]
+            while len(self._readers) < count:
+                self._readers.append(self._reader(lane))
+            return self._readers[:count]
 
     def close(self) -> None:
         for connection in self._connections:
             self._sessions.shut(connection)
         self._connections.clear()
+        self._readers.clear()
 
     def _taken(self, name: TableName) -> Connection:
         for _ in range(TRIES):

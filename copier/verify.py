@@ -9,7 +9,7 @@ are. Every other range is hashed on both sides.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from psycopg.sql import Composable
@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from copier import statements
 from copier.connections import run
 from copier.errors import Side, failures_of
-from copier.lanes import side_by_side
+from copier.lanes import run_lanes
 from copier.model import Chunk, Comparison, Digest, KeyRange, Seen
 from copier.table_slice import TableSlice
 
@@ -34,7 +34,7 @@ def compared(
     known: Mapping[int, Chunk],
     *,
     definition: str,
-) -> Iterator[Comparison]:
+) -> Generator[Comparison, None, None]:
     """Yields a comparison a range; ``known`` are the chunks by which the ranges were put in place.
 
     ``definition`` is what consulta's table is made of at the moment that is compared.
@@ -59,7 +59,7 @@ def compared(
             theirs = _digest("consulta", readers[1], theirs_of)
             return Comparison(part, asked.result(), theirs)
 
-        yield from side_by_side(lanes, take, work, threading.Event())
+        yield from run_lanes(lanes, take, work, threading.Event())
 
 
 def _still(connection: Connection, target: TableSlice, part: KeyRange, ours: Digest, seen: Seen) -> bool:

@@ -6,6 +6,7 @@ compares what the servers sent. It never asks for a digest.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from copier import Chunk, Copy, CopySpec, Counts, Limits, Plan, Proof, TableName
+from copier import Chunk, Copy, CopyResult, CopySpec, Counts, Limits, Plan, Proof, TableName
 from tests.support import Database
 
 ITEMS = """
@@ -110,8 +111,8 @@ class Sides:
         **options: Any,
     ) -> Done:
         with self.open(spec, liquidation, **options) as copy:
-            chunks = sorted(copy.chunks(record), key=lambda chunk: chunk.range.number)
-            return Done(copy.plan(), chunks, copy.prove())
+            result = copy.run(record)
+            return Done(result.plan, list(result.chunks), copy.verify(result))
 
     def copy_proven(self, spec: CopySpec, liquidation: int = 42, **options: Any) -> Done:
         done = self.copy(spec, liquidation, **options)
@@ -142,6 +143,30 @@ class Sides:
 
     def wal_of_consulta(self) -> int:
         return int(self.consulta.rows("SELECT pg_current_wal_insert_lsn() - '0/0'")[0][0])
+
+
+class Begun:
+    """A run in another thread, which waits after its first chunk until it may `finish`."""
+
+    def __init__(
+        self, copy: Copy, record: Callable[[Connection, Chunk], None] = lambda connection, chunk: None
+    ) -> None:
+        """Returns when the first chunk is in place."""
+        self._first, self._go_on = threading.Event(), threading.Event()
+        pool = ThreadPoolExecutor(1)
+        self._result = pool.submit(copy.run, record, on_chunk=self._wait)
+        pool.shutdown(wait=False)
+        self._result.add_done_callback(lambda result: self._first.set())
+        assert self._first.wait(30)
+
+    def _wait(self, chunk: Chunk) -> None:
+        self._first.set()
+        assert self._go_on.wait(30)
+
+    def finish(self) -> CopyResult:
+        """The result, or what the run raises."""
+        self._go_on.set()
+        return self._result.result(60)
 
 
 def stream(url: str, table: str, where: str, order: str, columns: str = "*", form: str = "text") -> bytes:

@@ -279,21 +279,15 @@ class VerificationOutput:
         self._as_json = as_json
         self._t = t
         self._plan: Plan | None = None
-        self._comparisons: list[Comparison] = []
 
     def begin(self, plan: Plan) -> None:
         self._plan = plan
 
     def add(self, comparison: Comparison) -> None:
-        self._comparisons.append(comparison)
         if self._as_json:
             _write(range_as_json(comparison))
         elif not comparison.agrees:
             sys.stdout.write(f"{comparison}, keys {comparison.range}\n")
-
-    @property
-    def comparisons(self) -> list[Comparison]:
-        return self._comparisons
 
     def finish(self, proof: Proof, known: bool | None = None) -> bool:
         """Says what came out; True where both sides agree on rows, or on having none.

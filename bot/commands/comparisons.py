@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from bot.config import CopySection
 from bot.messages.verification import VerificationResult
-from copier import Catalogue, Copy, Limits, is_known
+from copier import Catalogue, Comparison, Copy, Limits, is_known
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Comparisons:
         if self._over.is_set():
             raise Interrupted
         began = time.monotonic()
-        comparisons = []
+        comparisons: list[Comparison] = []
         with Copy(
             self._prod,
             self._consulta,
@@ -91,11 +91,9 @@ class Comparisons:
             waiting=self._may_wait,
         ) as both:
             as_of = both.plan().as_of
-            for comparison in both.compare():
-                if self._over.is_set():
-                    raise Interrupted
-                comparisons.append(comparison)
-            proof = both.proof(comparisons)
+            proof = both.verify(on_comparison=comparisons.append, should_stop=self._over.is_set)
+            if proof is None:
+                raise Interrupted
         known = None
         if proof.is_empty and self._catalogue is not None:
             known = is_known(self._prod, self._catalogue, liquidation_id)

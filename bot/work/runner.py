@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -87,7 +87,7 @@ def _again(claim: Claim) -> str:
 
 
 # ----------------------------------------------------------------------------
-# Runs one attempt of one job: the loop around the copy. The copy yields, this decides.
+# Runs one attempt of one job.
 
 
 log = logging.getLogger(__name__)
@@ -245,17 +245,16 @@ class Runner:
             if stop.requested:
                 return self._stop(claim, stop)
             ledger = Ledger(lifecycle, claim, stop.obey)
-            self._until_stopped(copy.chunks(ledger.record), stop)
+            result = copy.run(ledger.record, should_stop=stop.is_requested)
             if stop.requested:
                 return self._stop(claim, stop)
             in_time(lambda: lifecycle.verifying(claim), stop.whole)
             sys.audit("traspaso.verifying", claim.job_id, claim.attempt)
-            compared = self._until_stopped(copy.compare(), stop, ledger.compared)
+            proof = copy.verify(result, on_comparison=ledger.compared, should_stop=stop.is_requested)
             ledger.settle()
-            if stop.requested:
+            if proof is None or stop.requested:
                 return self._stop(claim, stop)
-            proof = copy.proof(compared)
-            triggers = copy.blamed_triggers(proof)
+            triggers = copy.blamed_triggers(result, proof)
         if not proof.holds:
             failure = failure_of(NotProven(proof.reasons, triggers))
             log.error("job %s: %s: %s", claim.job_id, failure.sentence, "; ".join(failure.lines))
@@ -281,20 +280,6 @@ class Runner:
         except NobodyCanApprove:  # the card has left its channel just now
             return self._fail(claim, stop, nobody_to_ask(claim, question))
         return Ended(_let_go(status, AttemptOutcome.ASKED))
-
-    @staticmethod
-    def _until_stopped(
-        steps: Generator[T, None, None], stop: StopSwitch, told: Callable[[T], None] = lambda step: None
-    ) -> list[T]:
-        """The steps so far; those in hand when a stop is requested are finished by the generator's end."""
-        done = []
-        with closing(steps):
-            for step in steps:
-                done.append(step)
-                told(step)
-                if stop.requested:
-                    break
-        return done
 
     def _stop(self, claim: Claim, stop: StopSwitch) -> Ended:
         if stop.requested is Stop.CANCEL:
