@@ -5,6 +5,7 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 
 from copier.catalogue_search import Entry, search
 from copier.copy import Copy, CopyResult
+from copier.errors import SideNames
 from copier.model import (
     MAX_LIQUIDATION_ID,
     Catalogue,
@@ -42,6 +43,7 @@ __all__ = [
     "Plan",
     "Preview",
     "Proof",
+    "SideNames",
     "TableName",
     "cores",
     "is_known",

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
-from copier.errors import ColumnMissing, SameTable, Side, TableMissing, failures_of
+from copier.errors import ColumnMissing, SameTable, SideNames, TableMissing, failures_of
 from copier.model import TableName
 
 Form = Literal["base", "enum", "domain", "array", "range", "multirange", "composite"]
@@ -545,7 +545,7 @@ class Table:
     tells that the server is a standby. ``relations`` are those behind the name.
     """
 
-    side: Side
+    side: str
     name: TableName
     kind: str
     version: int
@@ -621,7 +621,7 @@ _INDEXES = text("""
 """)
 
 
-def read_table(connection: Connection, side: Side, name: TableName) -> Table:
+def read_table(connection: Connection, side: str, name: TableName) -> Table:
     """The table as this server has it now.
 
     Raises:
@@ -684,26 +684,32 @@ _CLUSTER = text("""
 """)
 
 
-def refuse_same_table(prod: Connection, consulta: Connection, source: Table, target: Table) -> None:
+def refuse_same_table(
+    source_connection: Connection,
+    target_connection: Connection,
+    source: Table,
+    target: Table,
+    names: SideNames,
+) -> None:
     """Both connections are inside a transaction.
 
     Raises:
         SameTable: rows of both come from the same table of the same database, or of its standby.
     """
-    ours = {each.oid for each in source.relations.all if each.has_rows}
-    theirs = {each.oid for each in target.relations.all if each.has_rows}
-    if source.database != target.database or not ours & theirs:
+    source_oids = {each.oid for each in source.relations.all if each.has_rows}
+    target_oids = {each.oid for each in target.relations.all if each.has_rows}
+    if source.database != target.database or not source_oids & target_oids:
         return
     if source.in_recovery:
-        with failures_of("prod"):
-            here = prod.execute(_CLUSTER).one()
-        with failures_of("consulta"):
-            same = here == consulta.execute(_CLUSTER).one()
+        with failures_of(source.side):
+            here = source_connection.execute(_CLUSTER).one()
+        with failures_of(target.side):
+            same = here == target_connection.execute(_CLUSTER).one()
     else:
         mark = {"high": secrets.randbits(31), "low": secrets.randbits(31)}
-        with failures_of("consulta"):
-            consulta.execute(_MARK, mark)
-        with failures_of("prod"):
-            same = prod.execute(_SEEN, {**mark, "database": source.database}).scalar_one()
+        with failures_of(target.side):
+            target_connection.execute(_MARK, mark)
+        with failures_of(source.side):
+            same = source_connection.execute(_SEEN, {**mark, "database": source.database}).scalar_one()
     if same:
-        raise SameTable(str(target.name))
+        raise SameTable(str(target.name), names)

@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from psycopg import sql
 from sqlalchemy import Connection
 
 from copier import statements
 from copier.connections import one_as_text, run
 from copier.errors import failures_of
 from copier.model import Bound, Chunk, KeyRange, Limits
+from copier.table_slice import TableSlice
 from copier.throttle import Throttle
 
 #: The bytes that a first chunk should have, while nothing is known but the table's average row.
@@ -84,18 +84,19 @@ LAST_ROWS = 10_000
 class RangeCursor:
     """Gives one range after another; several threads may ask."""
 
-    def __init__(self, connection: Connection, keys: sql.Composable, total: int) -> None:
-        """``keys`` declares the cursor, see `statements.declare`; ``total`` is the number of keys."""
+    def __init__(self, connection: Connection, rows: TableSlice, total: int) -> None:
+        """Opens a cursor over the keys of these rows, of which there are ``total``."""
         self._connection = connection
+        self._side = rows.side
         self._total = total
         self._given = 0
         self._number = 0
         self._lower: Bound | None = None
         self._lock = threading.Lock()
         if total:
-            with failures_of("prod"):
+            with failures_of(self._side):
                 run(connection, statements.CLOSE)
-                run(connection, keys)
+                run(connection, statements.declare(rows))
 
     @property
     def ended(self) -> bool:
@@ -121,7 +122,7 @@ class RangeCursor:
             return given
 
     def _bound_after(self, rows: int) -> Bound:
-        with failures_of("prod"):
+        with failures_of(self._side):
             if rows > 1:
                 run(self._connection, statements.move(rows - 1))
             return one_as_text(self._connection, statements.FETCH)

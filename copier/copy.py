@@ -25,8 +25,8 @@ from copier import statements
 from copier.catalog import Table, read_table, refuse_same_table
 from copier.chunk_writer import ChunkWriter, Record, Target
 from copier.chunker import FOREIGN_KEYS, OTHER_ROWS, Chunker, Pace, RangeCursor
-from copier.connections import Sessions, Waiting, run
-from copier.errors import NoUsableKey, Permanent, Transient, failures_of
+from copier.connections import OnSilence, Sessions, run
+from copier.errors import NoUsableKey, Permanent, SideNames, Transient, failures_of
 from copier.lanes import run_lanes
 from copier.model import (
     Chunk,
@@ -43,6 +43,8 @@ from copier.snapshot import Snapshot
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
 from copier.verify import compared
+
+DEFAULT_NAMES = SideNames()
 
 
 def record_nothing(connection: Connection, chunk: Chunk) -> None:
@@ -72,41 +74,50 @@ class Copy:
         spec: CopySpec,
         liquidation_id: int,
         *,
+        names: SideNames = DEFAULT_NAMES,
         limits: Limits | None = None,
         label: str = "traspaso",
-        waiting: Waiting = lambda silent: None,
+        on_silence: OnSilence = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
         throttled: Throttled = lambda lag_mb: None,
     ) -> None:
-        """Takes the snapshot of prod and matches both tables; writes nothing.
+        """Takes the snapshot of the source and matches both tables; writes nothing.
 
-        ``waiting`` is called each second in which a side is silent, with the seconds, whatever it was asked;
-        ``sleep`` to keep a cap or to wait for a standby. Both are called in several threads and may raise to
-        stop: a statement that is waited for is then cancelled, and where the server doesn't even answer that,
-        its connection is closed. Where ``sleep`` returns something true, no further range is begun.
-        ``throttled`` is told how many MB a standby lags while it is waited for, and None afterwards.
+        ``names`` are what errors call the two sides, and ``label`` is the name of all sessions.
+        ``on_silence`` is called each second in which a side is silent, with the seconds, whatever it was
+        asked; ``sleep`` to keep a cap or to wait for a standby. Both are called in several threads and may
+        raise to stop: a statement that is waited for is then cancelled, and where the server doesn't even
+        answer that, its connection is closed. Where ``sleep`` returns something true, no further range is
+        begun. ``throttled`` is called with the MB that a standby lags while it is waited for, and None
+        afterwards.
 
         Raises:
             SchemaError: the tables don't fit.
             DatabaseFailed: a side can't be reached, or somebody alters the table.
         """
+        self._names = names
         self._source_engine = source
         self._target_engine = target
         self._limits = limits or Limits()
         self._sessions = Sessions(
             label,
-            waiting=waiting,
+            on_silence=on_silence,
             lock_timeout_seconds=self._limits.lock_timeout_seconds,
             lost_seconds=self._limits.lost_seconds,
         )
         self._sleep = sleep
         self._throttle = Throttle(
-            target, self._limits.standby_lag_mb, self._sessions, throttled=throttled, sleep=sleep
+            target,
+            names.target,
+            self._limits.standby_lag_mb,
+            self._sessions,
+            throttled=throttled,
+            sleep=sleep,
         )
         self._plan: Plan | None = None
         try:
-            self._snapshot = Snapshot(source, "prod", spec.source_table, self._sessions)
-            self._connection = Target(target, self._sessions)
+            self._snapshot = Snapshot(source, self._names.source, spec.source_table, self._sessions)
+            self._connection = Target(target, names.target, self._sessions)
             self._source, self._target = self._fit(spec, liquidation_id)
             self.fingerprint = Fingerprint.of(self._source, self._target)
         except BaseException:
@@ -204,10 +215,10 @@ class Copy:
         else:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
-        moment = Snapshot(self._target_engine, "consulta", self._target.table, self._sessions)
+        moment = Snapshot(self._target_engine, self._names.target, self._target.table, self._sessions)
         comparisons: list[Comparison] = []
         try:
-            with failures_of("consulta"):
+            with failures_of(self._names.target):
                 held = int(run(moment.connection, statements.count(self._target)).scalar_one())
                 definition = statements.definition(self._target.table)
                 made_of = str(run(moment.connection, definition).scalar_one())
@@ -282,17 +293,18 @@ class Copy:
         """An enum's label is written as it is called now, whatever the snapshot: lanes may have seen two."""
         labels = _labels(self._snapshot.table)
         if labels:
-            with failures_of("prod"):
-                connection = self._sessions.open(self._source_engine, "prod", read_only=True)
+            with failures_of(self._names.source):
+                connection = self._sessions.open(self._source_engine, self._names.source, read_only=True)
                 try:
-                    self._sessions.tell(connection)
-                    now = _labels(read_table(connection, "prod", self._source.table))
+                    self._sessions.identify(connection)
+                    now = _labels(read_table(connection, self._names.source, self._source.table))
                 finally:
                     self._sessions.shut(connection)
             if now != labels:
                 raise Transient(
-                    f"an enum of table {self._source.table} of prod was altered while it was copied",
-                    side="prod",
+                    f"an enum of table {self._source.table} of {self._names.source} was altered while it was "
+                    "copied",
+                    side=self._names.source,
                     condition="TableAltered",
                     table=self._source.table.name,
                 )
@@ -300,13 +312,13 @@ class Copy:
     def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[TableSlice, TableSlice]:
         source = self._snapshot.table
         with self._connection.transaction() as connection:
-            target = read_table(connection, "consulta", spec.target_table)
-            refuse_same_table(self._snapshot.connection, connection, source, target)
+            target = read_table(connection, self._names.target, spec.target_table)
+            refuse_same_table(self._snapshot.connection, connection, source, target, self._names)
         self._references = target.relations.references
         return slices(spec, source, target, liquidation_id)
 
     def _ask_source(self, question: Composable) -> int:
-        with failures_of("prod"):
+        with failures_of(self._names.source):
             return int(run(self._snapshot.connection, question).scalar_one())
 
     def _count_target(self) -> int:
@@ -322,8 +334,8 @@ class Copy:
         if self._ask_source(statements.repeats_key(self._source)):
             raise NoUsableKey(
                 f"key ({', '.join(self._source.key)}) names more than one row of table {self._source.table} "
-                "of prod, and no unique index of consulta's table and its children forbids that: name "
-                "another key"
+                f"of {self._names.source}, and no unique index of {self._names.target}'s table and its "
+                "children forbids that: name another key"
             )
 
     def _source_readers(self) -> list[Connection]:
@@ -332,19 +344,19 @@ class Copy:
     def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> ChunkWriter:
         return ChunkWriter(
             reader,
-            Target(self._target_engine, self._sessions, self._target),
+            Target(self._target_engine, self._names.target, self._sessions, self._target),
             self._source,
             self._target,
             known_empty=known_empty,
             hashed=hashed,
-            waiting=self._sessions.ask,
+            on_silence=self._sessions.ask,
         )
 
     def _range_cursor(self) -> RangeCursor:
-        return RangeCursor(self._snapshot.connection, statements.declare(self._source), self.plan().total)
+        return RangeCursor(self._snapshot.connection, self._source, self.plan().total)
 
     def _row_bytes(self) -> float:
-        with failures_of("prod"):
+        with failures_of(self._names.source):
             found = run(
                 self._snapshot.connection, statements.row_bytes(self._source.table, self.plan().total)
             )

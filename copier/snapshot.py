@@ -2,7 +2,7 @@
 
 The transaction is REPEATABLE READ, READ ONLY. The table is locked before the snapshot is taken, and the
 snapshot is exported, so that what the readers see is one moment. A standby's snapshot isn't exported, of a
-foreign table each session would have a remote snapshot of its own, and a view may tell when its transaction
+foreign table each session would have a remote snapshot of its own, and a view may read when its transaction
 began: there the session that holds the snapshot is the only reader. Nothing is set for longer than a
 transaction: behind PgBouncer in transaction mode a session's settings would leak to its next user.
 """
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, text
 from copier import statements
 from copier.catalog import Table, read_table
 from copier.connections import Sessions, in_transaction, run
-from copier.errors import Permanent, Side, Transient, failures_of
+from copier.errors import Permanent, Transient, failures_of
 from copier.model import TableName
 from copier.table_slice import TableSlice
 
@@ -36,7 +36,7 @@ class Snapshot:
     table: Table
     as_of: datetime
 
-    def __init__(self, engine: Engine, side: Side, table: TableName, sessions: Sessions) -> None:
+    def __init__(self, engine: Engine, side: str, table: TableName, sessions: Sessions) -> None:
         """Connects, locks the table for reading and takes the snapshot.
 
         Raises:
@@ -45,7 +45,7 @@ class Snapshot:
         """
         self._engine = engine
         self._sessions = sessions
-        self.side: Side = side
+        self.side = side
         self._connections: list[Connection] = []
         self._readers: list[Connection] = []
         try:

@@ -6,6 +6,7 @@ compares what the servers sent. It never asks for a digest.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+import copier
+from bot.config import SIDES
 from copier import Chunk, Copy, CopyResult, CopySpec, Counts, Limits, Plan, Proof, TableName
 from tests.support import Database
 
@@ -31,6 +34,8 @@ ITEMS = """
     );
     CREATE INDEX items_liquidation_id_id_idx ON items (liquidation_id, id);
 """
+preview = functools.partial(copier.preview, names=SIDES)
+search = functools.partial(copier.search, names=SIDES)
 SESSION = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3"
 
 
@@ -84,7 +89,7 @@ class Sides:
         *,
         prod_url: str | None = None,
         consulta_url: str | None = None,
-        waiting: Callable[[float], None] = lambda silent: None,
+        on_silence: Callable[[float], None] = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
         throttled: Callable[[float | None], None] = lambda lag_mb: None,
         **limits: Any,
@@ -95,8 +100,9 @@ class Sides:
             engine(consulta_url or self.consulta.url),
             spec,
             liquidation,
+            names=SIDES,
             limits=Limits(**{"parallel": 1, "chunk_seconds": 60.0, **limits}),
-            waiting=waiting,
+            on_silence=on_silence,
             sleep=sleep,
             throttled=throttled,
         ) as copy:
@@ -116,7 +122,7 @@ class Sides:
 
     def copy_proven(self, spec: CopySpec, liquidation: int = 42, **options: Any) -> Done:
         done = self.copy(spec, liquidation, **options)
-        assert done.proof.holds, done.proof.reasons
+        assert done.proof.holds, done.proof.reasons(SIDES)
         return done
 
     def assert_same(

@@ -48,7 +48,7 @@ from bot.cli.shared import (
     shell_translator,
     told,
 )
-from bot.config import Need, Settings
+from bot.config import SIDES, Need, Settings
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.proposal import AgreedCounts
 from bot.jobs.repository import Request, Requester
@@ -160,15 +160,18 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
             parts.consulta,
             chosen.spec,
             liquidation,
+            names=SIDES,
             limits=limits,
             label="traspaso verify",
-            waiting=go_on,
+            on_silence=go_on,
         ) as both,
     ):
         verdict.begin(both.plan())
         proof = both.verify(on_comparison=show)
         listed = settings.file.liquidations
-        known = is_known(parts.prod, listed.catalogue, liquidation) if listed and proof.is_empty else None
+        known = None
+        if listed and proof.is_empty:
+            known = is_known(parts.prod, listed.catalogue, liquidation, names=SIDES)
     sys.exit(COMPLETED if verdict.finish(proof, known) else FAILED)
 
 

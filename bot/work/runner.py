@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from bot.config import CopySection, File, WorkSection
+from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.execution import (
     Claim,
@@ -227,9 +227,10 @@ class Runner:
                 self._consulta,
                 section.spec,
                 claim.liquidation_id,
+                names=SIDES,
                 limits=self._work.limits,
                 label=claim.label,
-                waiting=lambda silent: self._may_wait(silent, stop, heartbeat),
+                on_silence=lambda silent: self._may_wait(silent, stop, heartbeat),
                 sleep=stop.wait,
                 throttled=lambda lag_mb: lifecycle.throttled(claim, lag_mb),
             ) as copy,
@@ -256,7 +257,7 @@ class Runner:
                 return self._stop(claim, stop)
             triggers = copy.blamed_triggers(result, proof)
         if not proof.holds:
-            failure = failure_of(NotProven(proof.reasons, triggers))
+            failure = failure_of(NotProven(proof.reasons(SIDES), triggers, SIDES))
             log.error("job %s: %s: %s", claim.job_id, failure.sentence, "; ".join(failure.lines))
             return self._fail(claim, stop, failure, proof)
         self._recorded(stop, lambda: lifecycle.completed(claim, proof))

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, text
 
+from bot.config import SIDES
 from copier import Chunk, Copy, Counts, Fingerprint
 from tests.copying import ITEMS, Begun, Sides, engine, sessions_end, spec
 
@@ -305,10 +306,10 @@ def test_the_proof_does_not_hold_where_somebody_changed_consulta_and_names_the_c
         full.consulta.execute("INSERT INTO items VALUES (-7, 42, 0, ''), (99999, 42, 0, '')")
         worse = copy.verify(result)
     assert not changed.holds
-    assert [str(each) for each in changed.differences] == [
+    assert [each.sentence(SIDES) for each in changed.differences] == [
         "chunk 2: 30 rows on both sides, column values differ"
     ]
-    assert [str(each) for each in worse.differences] == [
+    assert [each.sentence(SIDES) for each in worse.differences] == [
         "chunk 1: 30 rows in prod, 31 in consulta",
         "chunk 2: 30 rows on both sides, column values differ",
         "chunk 4: 10 rows on both sides, column values differ",

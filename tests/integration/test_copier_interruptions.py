@@ -174,7 +174,7 @@ def given_up_in_the_chunk_after(finished: int, sides: Sides, silent: Database) -
 
     before = sides.consulta.rows("SELECT id FROM items WHERE note = 'old'")
     with psycopg.connect(silent.url) as somebody:
-        with sides.open(spec(), chunk_rows=CHUNK, waiting=waiting) as copy:
+        with sides.open(spec(), chunk_rows=CHUNK, on_silence=waiting) as copy:
             seen: list[Chunk] = []
 
             def on_chunk(chunk: Chunk) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from copier import Chunk, statements
+from copier import Chunk
 from copier.chunker import RangeCursor
 from copier.errors import DatabaseFailed, Transient
 from copier.lanes import run_lanes
@@ -348,7 +348,7 @@ def test_every_key_of_either_side_lies_in_exactly_one_range_however_long_each_is
     if ours:
         sides.prod.execute(f"INSERT INTO items VALUES {', '.join(f'({key}, 42)' for key in ours)}")
     with sides.open(spec()) as copy:
-        cursor = RangeCursor(copy._snapshot.connection, statements.declare(copy._source), len(ours))
+        cursor = RangeCursor(copy._snapshot.connection, copy._source, len(ours))
         wanted = iter(sizes * 60)
         ranges = list(iter(lambda: cursor.next(next(wanted)), None))
     for key in ours | theirs:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from copier.errors import KeySharedInProd, NoUsableKey, Permanent, Transient
+from copier.errors import KeySharedInSource, NoUsableKey, Permanent, Transient
 from tests.copying import Begun, Sides, spec
 from tests.support import Database
 
@@ -124,7 +124,7 @@ def test_a_row_that_somebody_moves_to_another_liquidation_meanwhile_is_not_taken
     sides.consulta.execute(TABLE + "; INSERT INTO items VALUES (2, 42, 'b'), (3, 42, 'c')")
     if referenced:
         sides.consulta.execute(REFERENCED)
-    with pytest.raises((KeySharedInProd, Transient)):
+    with pytest.raises((KeySharedInSource, Transient)):
         meanwhile(
             sides, "UPDATE items SET liquidation_id = 41, v = 'mine' WHERE id = 2", lambda: sides.copy(spec())
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from copier import Preview, preview
+from copier import Preview
 from copier.errors import NoUsableKey
-from tests.copying import Sides, engine, spec
+from tests.copying import Sides, engine, preview, spec
 
 #: The same names in two schemas, of which each side looks into another one first.
 OBJECTS = "".join(

@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from copier import Advice, Chunk, preview, statements
+from copier import Advice, Chunk, statements
 from copier.model import RESERVED
 from copier.table_slice import TableSlice
-from tests.copying import Sides, engine, spec
+from tests.copying import Sides, engine, preview, spec
 from tests.support import Database
 
 COLUMNS = """

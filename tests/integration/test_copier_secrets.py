@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import psycopg
 import pytest
 
+from bot.config import SIDES
 from bot.logs import FORMAT, Redacting
 from copier.errors import CopierError, NotProven
 from tests.copying import Begun, Sides, spec
@@ -110,7 +111,7 @@ def test_what_fails_is_told_without_a_value(held: Sides, trap: Trap, request: py
         parallel = 3 if "in lanes" in request.node.name else 1
         done = held.copy(spec(), chunk_rows=10, parallel=parallel)
         if not done.proof.holds:
-            raise NotProven(done.proof.reasons)
+            raise NotProven(done.proof.reasons(SIDES), [], SIDES)
     tells_nothing(failed.value)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from copier import Copy, preview
+from copier import Copy
 from copier.errors import EncodingUnknown, NoUsableKey
-from tests.copying import Sides, engine, spec
+from tests.copying import Sides, engine, preview, spec
 from tests.support import Database
 
 SIMPLE = "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, note text)"

@@ -13,10 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from copier import Copy, Limits, preview
+from bot.config import SIDES
+from copier import Copy, Limits
 from copier.errors import Transient
 from dev.proxy import Proxy
-from tests.copying import ITEMS, Begun, Sides, engine, sessions_end, spec
+from tests.copying import ITEMS, Begun, Sides, engine, preview, sessions_end, spec
 from tests.shell import FILE, Shell
 from tests.support import Database
 
@@ -66,9 +67,10 @@ def labelled(sides: Sides, waiting: Callable[[float], None] = lambda silent: Non
         engine(sides.consulta.url),
         spec(),
         42,
+        names=SIDES,
         limits=Limits(**{"parallel": 1, "chunk_seconds": 60.0, "lock_timeout_seconds": 60.0, **limits}),
         label=LABEL,
-        waiting=waiting,
+        on_silence=waiting,
     )
 
 
@@ -218,7 +220,12 @@ def test_a_count_that_takes_long_can_be_stopped_and_ends_in_prod_too(full: Sides
     """)
     caller = Caller()
     with Copy(
-        engine(full.prod.url), engine(full.consulta.url), spec(key=("id",)), 42, label=LABEL, waiting=caller
+        engine(full.prod.url),
+        engine(full.consulta.url),
+        spec(key=("id",)),
+        42,
+        label=LABEL,
+        on_silence=caller,
     ) as copy:
         caller.wants_to_stop = True
         obeyed_within(6, copy.plan)
@@ -262,7 +269,7 @@ def test_nor_is_a_server_that_lets_nobody_in(full: Sides) -> None:
     with Proxy(full.prod.server.port) as line:
         url = full.prod.url.replace(f":{full.prod.server.port}/", f":{line.port}/")
         line.stall()
-        obeyed_within(4, lambda: Copy(engine(url), engine(full.consulta.url), spec(), 42, waiting=caller))
+        obeyed_within(4, lambda: Copy(engine(url), engine(full.consulta.url), spec(), 42, on_silence=caller))
         line.resume()
     assert sessions_end(full.prod)
 
