@@ -1,8 +1,12 @@
-"""How many rows the next chunk should have, and how long to wait before it.
+"""Cuts a liquidation into key ranges while it is copied, and hands them to the lanes within the limits.
 
-A chunk should take about a second, so that progress moves for narrow rows and for rows of megabytes
-alike: the size follows what the last chunks took, between bounds. An optional cap in rows a second is
-kept by waiting between two chunks.
+A server-side cursor goes through the keys in the source's snapshot: an index-only scan where there is an
+index on (liquidation column, key), one sort where there is none. Only the bounds travel. The first range
+reaches down to minus infinity and the last up to infinity, so surplus rows of the target fall into one.
+
+A chunk should take about a second, so that progress moves for narrow rows and for rows of megabytes alike:
+the size follows what the last chunks took, between bounds. An optional cap in rows a second is kept by
+waiting between two chunks.
 """
 
 from __future__ import annotations
@@ -26,10 +30,17 @@ FIRST_CHUNK_BYTES = 8 * 2**20
 FIRST_CHUNK_ROWS = 100
 #: A chunk may grow or shrink by so much from one to the next.
 STEP = 4.0
+#: No range is cut shorter than that for the sake of the lanes' ending at once.
+LAST_ROWS = 10_000
+
+#: Refusals of a row for the sake of others: a unique value, an exclusion constraint. Those may be in a range
+#: that isn't in place yet. So may the row that a foreign key points to, or the one that still points to it.
+OTHER_ROWS = frozenset({"23505", "23P01"})
+FOREIGN_KEYS = frozenset({"23503", "23001"})
 
 
 class Pace:
-    """Shared by all lanes of one copy."""
+    """How many rows the next chunk should have, and how long to wait before it; for all lanes of one copy."""
 
     def __init__(
         self, limits: Limits, row_bytes: float, *, clock: Callable[[], float] = time.monotonic
@@ -67,18 +78,6 @@ class Pace:
         if self._limits.rows_per_second is not None:
             most = min(most, max(1.0, self._limits.rows_per_second))
         return max(1, round(min(rows, most)))
-
-
-# ----------------------------------------------------------------------------
-# Cuts a liquidation into key ranges while it is being copied, each as long as the pace wants it.
-#
-# A server-side cursor walks down the keys in prod's snapshot: an index-only scan where there is an index
-# on (liquidation column, key), one sort where there is none. Only the bounds travel. The first range
-# reaches down to minus infinity and the last up to infinity, so surplus rows of consulta fall into one.
-
-
-#: No range is cut shorter than that for the sake of the lanes' ending at once.
-LAST_ROWS = 10_000
 
 
 class RangeCursor:
@@ -126,16 +125,6 @@ class RangeCursor:
             if rows > 1:
                 run(self._connection, statements.move(rows - 1))
             return one_as_text(self._connection, statements.FETCH)
-
-
-# ----------------------------------------------------------------------------
-# Hands out the ranges of one copy, no faster than its limits allow, and knows which are in place.
-
-
-#: Refusals of a row for the sake of others: a unique value, an exclusion constraint. Those may be in a range
-#: that isn't in place yet. So may the row that a foreign key points to, or the one that still points to it.
-OTHER_ROWS = frozenset({"23505", "23P01"})
-FOREIGN_KEYS = frozenset({"23503", "23001"})
 
 
 class Chunker:

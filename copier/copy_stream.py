@@ -98,7 +98,7 @@ class HashedRows(Rows):
         return self._digest
 
     def _begin(self, get_copy_data: GetCopyData, block: bytearray) -> int:
-        """Up to the first row, which tells how many columns there are."""
+        """Up to the first row, which says how many columns there are."""
         length, data = get_copy_data(1)
         if length > 0:
             row = data[self._header_left :]
@@ -142,7 +142,7 @@ def stream_copy(
 ) -> Streamed:
     """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
 
-    Both connections must be inside a transaction. ``hashed`` tells that the rows are `HashedRows`.
+    Both connections must be inside a transaction. ``hashed``: the rows are `HashedRows`.
     ``on_silence`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise to give up;
     the connections are then to be closed. No other thread may use them meanwhile.
 

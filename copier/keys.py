@@ -54,7 +54,7 @@ class KeyColumn:
 class Keyset:
     """The liquidation's filter and the key's order on one side.
 
-    ``across_liquidations`` tells that the key names a row whatever its liquidation, so that
+    ``across_liquidations``: the key names a row whatever its liquidation, so that
     the target may hold a row of this liquidation under another one.
     """
 
@@ -205,8 +205,7 @@ def cast_to(value: sql.Composable, type_sql: str) -> sql.Composable:
     return sql.SQL("{}::{}").format(value, sql.SQL(type_sql))
 
 
-# ----------------------------------------------------------------------------
-# The key that names a row on both sides, and cuts both into the same ranges.
+# ---------------------------------------------------------------------------------- which columns are the key
 
 
 def key_columns(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:

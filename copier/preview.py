@@ -58,7 +58,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it doesn't tell.
+    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it has none.
 
     ``taken`` are the rows of other liquidations in the target that have a key of this one: the source no
     longer holds them there. ``triggers`` of the target fire before each row that is written, and may alter
@@ -240,7 +240,7 @@ def _in_catalogue(
 def _entry(
     table: TableName, label: Column, changed: Column | None, number: Column, liquidation_id: int
 ) -> sql.Composable:
-    """A liquidation's name, and when it last changed: NULL where no column tells."""
+    """A liquidation's name, and when it last changed: NULL where no column says that."""
     return sql.SQL("SELECT {}::text, {} FROM {} WHERE {} LIMIT 1").format(
         sql.Identifier(label.name),
         sql.SQL("NULL") if changed is None else _moment(changed),

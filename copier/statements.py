@@ -1,6 +1,11 @@
-"""What a transaction sets, for itself alone: behind PgBouncer in transaction mode a session has no settings.
+"""Every statement that the engine runs, built by pure functions, and the settings of its transactions.
 
-Each is one statement, or what follows in it, so that a chunk asks for all of its settings at once.
+Names come from the catalog or the configuration and are quoted; the liquidation, the bounds and the hashes
+are literals, because COPY takes no parameters.
+
+A transaction sets what it needs for itself alone: behind PgBouncer in transaction mode a session has no
+settings. Each group of settings is one statement, or what follows in it, so that a chunk asks for all of its
+settings at once.
 """
 
 from __future__ import annotations
@@ -15,8 +20,29 @@ from copier.keys import INTEGERS, cast_to
 from copier.model import Bound, KeyRange, TableName
 from copier.table_slice import TableSlice
 
+#: The cursor over the keys, and one step of it.
+CURSOR = sql.Identifier("traspaso_keys")
+FETCH = sql.SQL("FETCH NEXT FROM {}").format(CURSOR)
+#: Closes that of an earlier run, if there was one: no other cursor is open in these transactions.
+CLOSE = sql.SQL("CLOSE ALL")
+
+#: Whether the database has any large object; everybody may ask it.
+ANY_LARGE_OBJECT = sql.SQL("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)")
+
+#: A row of the target that is under another liquidation: that, and its key, as text.
+Held = tuple[str | None, Sequence[str]]
+#: Types of a liquidation column whose values compare as numbers, however they are spelled.
+NUMBERS = INTEGERS | {"numeric"}
+
+#: The staging table of the rare chunk whose rows the target holds under another liquidation.
+STAGING = sql.Identifier("traspaso_staging")
+
 #: A running statement whose client has closed its line is ended within this time, in seconds.
 CHECK_SECONDS = 5.0
+
+
+# --------------------------------------------------------------------------------------------------- settings
+
 
 #: Makes text, and so casts and bounds, read the same on both sides. Row security that would hide rows
 #: is an error instead, or else the rest would be taken for all. No time is spent on compiling: a chunk
@@ -96,7 +122,6 @@ _BY_INDEX = "set_config('enable_seqscan', 'off', true), set_config('enable_sort'
 #: read once where the index is read first.
 _BY_BITMAP = "set_config('enable_indexscan', 'off', true)"
 
-
 #: Makes the names that a regclass and its like are written by whole, whatever the databases' search_path.
 _QUALIFIED = "set_config('search_path', '', true)"
 
@@ -117,29 +142,7 @@ def of_lane(*, by_index: bool, in_order: bool = True, qualified: bool = False) -
     return ", ".join(parts)
 
 
-# ----------------------------------------------------------------------------
-# Every statement the engine runs, built here and nowhere else, by pure functions.
-#
-# Names come from the catalog or the configuration and are quoted; the liquidation, the bounds and the
-# hashes are literals, because COPY takes no parameters.
-
-
-#: The cursor that walks down the keys, and one step of it.
-CURSOR = sql.Identifier("traspaso_keys")
-FETCH = sql.SQL("FETCH NEXT FROM {}").format(CURSOR)
-#: The one of an earlier walk, if there was one: no other cursor is open in these transactions.
-CLOSE = sql.SQL("CLOSE ALL")
-
-#: Whether the database has any large object; everybody may ask it.
-ANY_LARGE_OBJECT = sql.SQL("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)")
-
-#: A row of the target that is under another liquidation: that, and its key, as text.
-Held = tuple[str | None, Sequence[str]]
-#: Types of a liquidation column whose values compare as numbers, however they are spelled.
-NUMBERS = INTEGERS | {"numeric"}
-
-#: The staging table of the rare chunk whose rows the target holds under another liquidation.
-STAGING = sql.Identifier("traspaso_staging")
+# ---------------------------------------------------------------------------------- what is asked and written
 
 
 def snapshot(name: str) -> sql.Composable:

@@ -20,7 +20,7 @@ class TableSlice:
     """One side's rows of a liquidation: where they are, how they are ordered, what stands for them.
 
     ``side`` is what the side is called. ``oldest`` is the lower version of both servers'. ``key_may_repeat``
-    tells that no index keeps the key from naming two rows. ``is_referenced`` tells that foreign keys of this
+    says that no index keeps the key from naming two rows. ``is_referenced`` says that foreign keys of this
     side's database point to its rows, and ``in_place`` that a row's columns may then be updated: no foreign
     key would carry that on. ``updated`` are those columns. ``triggers`` are those that fire on what is
     written or removed.
