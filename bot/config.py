@@ -22,8 +22,15 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from bot.errors import ConfigError
-from copier import Catalogue, CopySpec, Limits, TableName, cores
+from copier import Catalogue, CopySpec, Limits, SideNames, TableName, cores
 from copier.errors import BadName
+
+#: What the engine's sentences and errors call the two sides.
+SIDES = SideNames(
+    source="prod",
+    target="consulta",
+    apart="set PROD_DATABASE_URL and CONSULTA_DATABASE_URL to two databases",
+)
 
 
 def _table(value: Any) -> TableName:

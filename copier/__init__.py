@@ -4,7 +4,8 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 """
 
 from copier.catalogue_search import Entry, search
-from copier.copy import Copy
+from copier.copy import Copy, CopyResult
+from copier.errors import SideNames
 from copier.model import (
     MAX_LIQUIDATION_ID,
     Catalogue,
@@ -30,6 +31,7 @@ __all__ = [
     "Chunk",
     "Comparison",
     "Copy",
+    "CopyResult",
     "CopySpec",
     "Count",
     "Counted",
@@ -41,6 +43,7 @@ __all__ = [
     "Plan",
     "Preview",
     "Proof",
+    "SideNames",
     "TableName",
     "cores",
     "is_known",

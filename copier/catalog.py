@@ -1,7 +1,12 @@
-"""What a column's type is, down to what it is made of: its name alone doesn't tell.
+"""What a server says about a table: its columns and their types, its keys and indexes, what stands behind it.
 
-A domain has a base, an array its elements, a range its bounds, a composite its members in their order. Two
-servers may have another type of the same name, and one extension's type in two schemas.
+Everything comes from pg_catalog by bound parameters; nothing here writes. A column's type is read down to
+what it is made of, since two servers may have another type of the same name, and one extension's type in two
+schemas: a domain has a base, an array its elements, a range its bounds, a composite its members in their
+order.
+
+A table stands for its partitions and inheritance children too, a view for the tables that it reads. What
+holds for the table alone, such as NOT NULL or the foreign keys that refer to it, is asked of all of them.
 """
 
 from __future__ import annotations
@@ -13,10 +18,26 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
-from copier.errors import ColumnMissing, SameTable, Side, TableMissing, failures_of
+from copier.errors import ColumnMissing, SameTable, SideNames, TableMissing, failures_of
 from copier.model import TableName
 
+#: OIDs below this were given by hand, and are the same in every PostgreSQL (FirstGenbkiObjectId in its
+#: sources); those below the other one are PostgreSQL's own too, but each version gives them anew.
+FIRST_OWN_OID, FIRST_USER_OID = 10000, 16384
+
+#: The OID of the collation "default", by which the strings in a jsonb are compared, and by which types such
+#: as citext may compare whatever collation their column has.
+DEFAULT_COLLATION = "100"
+
+#: The only wrapper whose remote transactions keep one snapshot for as long as the local one lasts
+#: (https://www.postgresql.org/docs/current/postgres-fdw.html, Transaction Management).
+ONE_SNAPSHOT_WRAPPER = "postgres_fdw"
+
 Form = Literal["base", "enum", "domain", "array", "range", "multirange", "composite"]
+_FORMS: dict[str, Form] = {"e": "enum", "d": "domain", "r": "range", "m": "multirange", "c": "composite"}
+
+
+# ------------------------------------------------------------------------------------------------------ types
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +124,6 @@ class ColumnType:
 
 def _is_name(kind: Kind) -> bool:
     return kind.is_builtin and kind.form == "base" and kind.name.startswith("reg")
-
-
-# ----------------------------------------------------------------------------
-# Asks a server what the types of a table's columns are, down to what they are made of.
-#
-# Everything comes from pg_catalog by bound parameters.
-
-
-#: OIDs below this were given by hand, and are the same in every PostgreSQL (FirstGenbkiObjectId in its
-#: sources); those below the other one are PostgreSQL's own too, but each version gives them anew.
-FIRST_OWN_OID, FIRST_USER_OID = 10000, 16384
-
-#: The OID of the collation "default", by which the strings in a jsonb are compared, and by which types such
-#: as citext may compare whatever collation their column has.
-DEFAULT_COLLATION = "100"
-
-_FORMS: dict[str, Form] = {"e": "enum", "d": "domain", "r": "range", "m": "multirange", "c": "composite"}
 
 
 def collation_of(oid: str) -> str:
@@ -290,23 +294,14 @@ def _some(*found: str | None) -> tuple[str, ...]:
     return tuple(each for each in found if each is not None)
 
 
-# ----------------------------------------------------------------------------
-# The relations that the rows behind one name come from, and what their definitions do to a copy.
-#
-# A table stands for its partitions and inheritance children too, a view for the tables that it reads. What
-# holds for the table alone, such as NOT NULL or the foreign keys that refer to it, is asked of all of them.
-
-
-#: The only wrapper whose remote transactions keep one snapshot for as long as the local one lasts
-#: (https://www.postgresql.org/docs/current/postgres-fdw.html, Transaction Management).
-ONE_SNAPSHOT_WRAPPER = "postgres_fdw"
+# ------------------------------------------------------------------------------ the relations behind one name
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One of them. ``kind`` is pg_class.relkind; ``server`` and ``wrapper`` are those of a foreign table.
+    """One relation. ``kind`` is pg_class.relkind; ``server`` and ``wrapper`` are those of a foreign table.
 
-    ``rewritten`` tells that its file is another one now than in the transaction's snapshot: a rewrite that
+    ``rewritten``: its file is another one now than in the transaction's snapshot: a rewrite that
     isn't MVCC-safe, such as TRUNCATE or ALTER TABLE … TYPE, has committed since, and the snapshot may see
     the table empty.
     """
@@ -342,10 +337,10 @@ class Relations:
 
     ``never_null`` are the columns that hold no NULL in any of them, by constraints that were validated.
     ``cascading`` names foreign keys of other tables that a DELETE would carry on, ``rules`` the rules that do
-    something beside, or in the place of, a write. ``is_referenced`` tells that foreign keys point to rows;
+    something beside, or in the place of, a write. ``is_referenced``: foreign keys point to rows;
     ``carried_on`` are the columns of which they would carry an UPDATE on. ``references`` names the foreign
     keys by which rows refer to other tables.
-    ``inherited`` tells of inheritance children, for which a unique index of the parent doesn't hold.
+    ``inherited``: there are inheritance children, for which a unique index of the parent doesn't hold.
     """
 
     all: tuple[Relation, ...]
@@ -431,7 +426,7 @@ _NEVER_NULL = text("""
              AND NOT n.convalidated)))
 """)
 
-# A constraint or trigger that a partition has from its parent is told once, by the parent's where that is
+# A constraint or trigger that a partition has from its parent is listed once, as the parent's where that is
 # among the relations.
 _FOREIGN_KEYS = text("""
     SELECT pg_catalog.quote_ident(c.conname) || ' of ' || c.conrelid::regclass::text AS name,
@@ -503,10 +498,7 @@ def read_relations(connection: Connection, oid: int) -> Relations:
     )
 
 
-# ----------------------------------------------------------------------------
-# What a server says about a table: its columns, their types, its keys and indexes.
-#
-# Everything comes from pg_catalog by bound parameters; nothing here writes.
+# -------------------------------------------------------------------------------------------------- the table
 
 
 @dataclass(frozen=True, slots=True)
@@ -541,11 +533,11 @@ class IndexColumn:
 class Table:
     """A table or view as one side has it.
 
-    ``version`` is the server's, such as 18, and ``database`` the OID of its database there; ``in_recovery``
-    tells that the server is a standby. ``relations`` are those behind the name.
+    ``version`` is the server's, such as 18, and ``database`` the OID of its database there; ``in_recovery``:
+    the server is a standby. ``relations`` are those behind the name.
     """
 
-    side: Side
+    side: str
     name: TableName
     kind: str
     version: int
@@ -621,7 +613,7 @@ _INDEXES = text("""
 """)
 
 
-def read_table(connection: Connection, side: Side, name: TableName) -> Table:
+def read_table(connection: Connection, side: str, name: TableName) -> Table:
     """The table as this server has it now.
 
     Raises:
@@ -665,12 +657,11 @@ def read_table(connection: Connection, side: Side, name: TableName) -> Table:
     )
 
 
-# ----------------------------------------------------------------------------
-# Whether prod and consulta are one table: comparing a table with itself would prove nothing.
+# --------------------------------------------------------------------------- whether both sides are one table
 
 
 # A lock that nobody else has, for as long as the transaction lasts: whoever sees it is on the same server.
-# The system identifier doesn't tell, because a copy of a cluster keeps it.
+# The system identifier doesn't show that, because a copy of a cluster keeps it.
 _MARK = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:high, :low)")
 _SEEN = text("""
     SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
@@ -684,26 +675,32 @@ _CLUSTER = text("""
 """)
 
 
-def refuse_same_table(prod: Connection, consulta: Connection, source: Table, target: Table) -> None:
+def refuse_same_table(
+    source_connection: Connection,
+    target_connection: Connection,
+    source: Table,
+    target: Table,
+    names: SideNames,
+) -> None:
     """Both connections are inside a transaction.
 
     Raises:
         SameTable: rows of both come from the same table of the same database, or of its standby.
     """
-    ours = {each.oid for each in source.relations.all if each.has_rows}
-    theirs = {each.oid for each in target.relations.all if each.has_rows}
-    if source.database != target.database or not ours & theirs:
+    source_oids = {each.oid for each in source.relations.all if each.has_rows}
+    target_oids = {each.oid for each in target.relations.all if each.has_rows}
+    if source.database != target.database or not source_oids & target_oids:
         return
     if source.in_recovery:
-        with failures_of("prod"):
-            here = prod.execute(_CLUSTER).one()
-        with failures_of("consulta"):
-            same = here == consulta.execute(_CLUSTER).one()
+        with failures_of(source.side):
+            here = source_connection.execute(_CLUSTER).one()
+        with failures_of(target.side):
+            same = here == target_connection.execute(_CLUSTER).one()
     else:
         mark = {"high": secrets.randbits(31), "low": secrets.randbits(31)}
-        with failures_of("consulta"):
-            consulta.execute(_MARK, mark)
-        with failures_of("prod"):
-            same = prod.execute(_SEEN, {**mark, "database": source.database}).scalar_one()
+        with failures_of(target.side):
+            target_connection.execute(_MARK, mark)
+        with failures_of(source.side):
+            same = source_connection.execute(_SEEN, {**mark, "database": source.database}).scalar_one()
     if same:
-        raise SameTable(str(target.name))
+        raise SameTable(str(target.name), names)

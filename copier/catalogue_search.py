@@ -1,4 +1,4 @@
-"""Finds liquidations in prod's catalogue, newest first, within a bounded time however many there are.
+"""Finds liquidations in the source's catalogue, newest first, within a bounded time however many there are.
 
 By the beginning of the number, and by parts of the name and the period, whatever the case and the accents.
 A catalogue that numbers in integers is read down from the newest in parts; when the time is over, what was
@@ -9,28 +9,26 @@ it is read as a whole, and what isn't a number there is no liquidation.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, Row
 
-from copier import statements
 from copier.catalog import read_table
 from copier.columns import Number
-from copier.connections import Sessions, look_limit, run
-from copier.errors import Transient, failures_of
+from copier.connections import BoundedTransaction, run
+from copier.errors import SideNames, failures_of
 from copier.model import MAX_LIQUIDATION_ID, Catalogue
-from copier.statements import milliseconds
 
 #: Rows of the first part, and by how much each part is longer than the one before, up to the longest.
 FIRST_ROWS, GROWTH, MOST_ROWS = 5_000, 4, 200_000
-QUERY_CANCELED = "57014"
 #: How much longer the entry of exactly the wanted number may take to be found.
 EXACTLY_SECONDS = 1.0
-#: What prod's activity view shows of a search.
+#: What the source's activity view shows of a search.
 LABEL = "traspaso search"
-_LOOK = text(f"SELECT {statements.LOST}, set_config('statement_timeout', :timeout, true)")
+DEFAULT_NAMES = SideNames()
 
 #: What a letter may look like in a name.
 _VARIANTS = {"a": "aáàâäã", "e": "eéèêë", "i": "iíìîï", "o": "oóòôöõ", "u": "uúùûü", "n": "nñ", "c": "cç"}
@@ -47,30 +45,38 @@ class Entry:
 
 
 def search(
-    prod: Engine, catalogue: Catalogue, wanted: str, *, limit: int = 100, timeout_seconds: float = 2.0
+    source: Engine,
+    catalogue: Catalogue,
+    wanted: str,
+    *,
+    names: SideNames = DEFAULT_NAMES,
+    limit: int = 100,
+    timeout_seconds: float = 2.0,
 ) -> list[Entry]:
     """The newest entries that fit each word of ``wanted``; the one of exactly that number comes first.
 
+    Errors call the source as ``names`` do.
+
     Raises:
         SchemaError: the catalogue's table or a column is missing.
-        DatabaseFailed: prod can't be reached.
+        DatabaseFailed: the source can't be reached.
     """
     deadline = time.monotonic() + timeout_seconds
     words = wanted.split()
-    sessions = Sessions(LABEL, waiting=look_limit(timeout_seconds))
-    with failures_of("prod"):
-        try:
-            connection = sessions.open(prod, "prod", read_only=True)
-            # That very number is looked for all the same, be the time however short.
-            timeout = milliseconds(timeout_seconds + EXACTLY_SECONDS)
-            connection.execute(_LOOK, {**sessions.values, "timeout": timeout})
-            columns = _columns(connection, catalogue)
-            found = _exactly(connection, columns, wanted.strip())
-            known = {entry.id for entry in found}
-            reading = _Reading(connection, columns, words, limit, deadline)
-            return [*found, *(each for each in reading.entries() if each.id not in known)][:limit]
-        finally:
-            sessions.close()
+    look = BoundedTransaction(
+        source,
+        names.source,
+        LABEL,
+        timeout_seconds,
+        # That very number is looked for all the same, be the time however short.
+        statement_seconds=timeout_seconds + EXACTLY_SECONDS,
+    )
+    with look, failures_of(names.source):
+        columns = _columns(look, catalogue)
+        found = _exactly(look, columns, wanted.strip())
+        known = {entry.id for entry in found}
+        reading = _Reading(look, columns, words, limit, deadline)
+        return [*found, *(each for each in reading.entries() if each.id not in known)][:limit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,8 @@ class _Columns:
     period: sql.Composable
 
 
-def _columns(connection: Connection, catalogue: Catalogue) -> _Columns:
-    table = read_table(connection, "prod", catalogue.table)
+def _columns(look: BoundedTransaction, catalogue: Catalogue) -> _Columns:
+    table = read_table(look.connection, look.side, catalogue.table)
     number, label = table.column(catalogue.id_column), table.column(catalogue.label_column)
     period = table.column(catalogue.period_column) if catalogue.period_column else None
     return _Columns(
@@ -95,7 +101,7 @@ def _columns(connection: Connection, catalogue: Catalogue) -> _Columns:
     )
 
 
-def _exactly(connection: Connection, columns: _Columns, wanted: str) -> list[Entry]:
+def _exactly(look: BoundedTransaction, columns: _Columns, wanted: str) -> list[Entry]:
     if not (wanted.isascii() and wanted.isdigit() and len(wanted) <= 19 and int(wanted) > 0):
         return []
     if int(wanted) > MAX_LIQUIDATION_ID:
@@ -110,16 +116,16 @@ def _exactly(connection: Connection, columns: _Columns, wanted: str) -> list[Ent
         same=columns.number.is_exactly(int(wanted)),
         is_number=columns.number.is_number,
     )
-    return [_entry(row) for row in run(connection, statement)]
+    return [_entry(row) for row in run(look.connection, statement)]
 
 
 class _Reading:
     """Reads the catalogue from the newest entry down, part by part, or at once where no index helps."""
 
     def __init__(
-        self, connection: Connection, columns: _Columns, words: list[str], limit: int, deadline: float
+        self, look: BoundedTransaction, columns: _Columns, words: list[str], limit: int, deadline: float
     ) -> None:
-        self._connection = connection
+        self._look = look
         self._columns = columns
         self._words = words
         self._limit = limit
@@ -145,22 +151,12 @@ class _Reading:
             rows, below = min(rows * GROWTH, MOST_ROWS), down_to
         return found
 
-    def _ask(self, statement: sql.Composable) -> list[Any] | None:
+    def _ask(self, statement: sql.Composable) -> list[Row[Any]] | None:
         """The rows; None when the time is over."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             return None
-        try:
-            with failures_of("prod"), self._connection.begin_nested():
-                self._connection.execute(
-                    text("SELECT set_config('statement_timeout', :timeout, true)"),
-                    {"timeout": milliseconds(left)},
-                )
-                return list(run(self._connection, statement))
-        except Transient as error:
-            if error.sqlstate == QUERY_CANCELED:
-                return None
-            raise
+        return self._look.rows(statement, left)
 
     def _lowest(self, rows: int, below: Any) -> sql.Composable:
         """The last id of a part of so many rows."""
@@ -229,5 +225,5 @@ def _escaped(word: str) -> str:
     return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _entry(row: Any) -> Entry:
+def _entry(row: Sequence[Any]) -> Entry:
     return Entry(int(row[0]), row[1], row[2])

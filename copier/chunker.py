@@ -1,8 +1,12 @@
-"""How many rows the next chunk should have, and how long to wait before it.
+"""Cuts a liquidation into key ranges while it is copied, and hands them to the lanes within the limits.
 
-A chunk should take about a second, so that progress moves for narrow rows and for rows of megabytes
-alike: the size follows what the last chunks took, between bounds. An optional cap in rows a second is
-kept by waiting between two chunks.
+A server-side cursor goes through the keys in the source's snapshot: an index-only scan where there is an
+index on (liquidation column, key), one sort where there is none. Only the bounds travel. The first range
+reaches down to minus infinity and the last up to infinity, so surplus rows of the target fall into one.
+
+A chunk should take about a second, so that progress moves for narrow rows and for rows of megabytes alike:
+the size follows what the last chunks took, between bounds. An optional cap in rows a second is kept by
+waiting between two chunks.
 """
 
 from __future__ import annotations
@@ -11,13 +15,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from psycopg import sql
 from sqlalchemy import Connection
 
 from copier import statements
 from copier.connections import one_as_text, run
 from copier.errors import failures_of
 from copier.model import Bound, Chunk, KeyRange, Limits
+from copier.table_slice import TableSlice
 from copier.throttle import Throttle
 
 #: The bytes that a first chunk should have, while nothing is known but the table's average row.
@@ -26,10 +30,17 @@ FIRST_CHUNK_BYTES = 8 * 2**20
 FIRST_CHUNK_ROWS = 100
 #: A chunk may grow or shrink by so much from one to the next.
 STEP = 4.0
+#: No range is cut shorter than that for the sake of the lanes' ending at once.
+LAST_ROWS = 10_000
+
+#: Refusals of a row for the sake of others: a unique value, an exclusion constraint. Those may be in a range
+#: that isn't in place yet. So may the row that a foreign key points to, or the one that still points to it.
+OTHER_ROWS = frozenset({"23505", "23P01"})
+FOREIGN_KEYS = frozenset({"23503", "23001"})
 
 
 class Pace:
-    """Shared by all lanes of one copy."""
+    """How many rows the next chunk should have, and how long to wait before it; for all lanes of one copy."""
 
     def __init__(
         self, limits: Limits, row_bytes: float, *, clock: Callable[[], float] = time.monotonic
@@ -69,33 +80,22 @@ class Pace:
         return max(1, round(min(rows, most)))
 
 
-# ----------------------------------------------------------------------------
-# Cuts a liquidation into key ranges while it is being copied, each as long as the pace wants it.
-#
-# A server-side cursor walks down the keys in prod's snapshot: an index-only scan where there is an index
-# on (liquidation column, key), one sort where there is none. Only the bounds travel. The first range
-# reaches down to minus infinity and the last up to infinity, so surplus rows of consulta fall into one.
-
-
-#: No range is cut shorter than that for the sake of the lanes' ending at once.
-LAST_ROWS = 10_000
-
-
 class RangeCursor:
     """Gives one range after another; several threads may ask."""
 
-    def __init__(self, connection: Connection, keys: sql.Composable, total: int) -> None:
-        """``keys`` declares the cursor, see `statements.declare`; ``total`` is the number of keys."""
+    def __init__(self, connection: Connection, rows: TableSlice, total: int) -> None:
+        """Opens a cursor over the keys of these rows, of which there are ``total``."""
         self._connection = connection
+        self._side = rows.side
         self._total = total
         self._given = 0
         self._number = 0
         self._lower: Bound | None = None
         self._lock = threading.Lock()
         if total:
-            with failures_of("prod"):
+            with failures_of(self._side):
                 run(connection, statements.CLOSE)
-                run(connection, keys)
+                run(connection, statements.declare(rows))
 
     @property
     def ended(self) -> bool:
@@ -121,20 +121,10 @@ class RangeCursor:
             return given
 
     def _bound_after(self, rows: int) -> Bound:
-        with failures_of("prod"):
+        with failures_of(self._side):
             if rows > 1:
                 run(self._connection, statements.move(rows - 1))
             return one_as_text(self._connection, statements.FETCH)
-
-
-# ----------------------------------------------------------------------------
-# Hands out the ranges of one copy, no faster than its limits allow, and knows which are in place.
-
-
-#: Refusals of a row for the sake of others: a unique value, an exclusion constraint. Those may be in a range
-#: that isn't in place yet. So may the row that a foreign key points to, or the one that still points to it.
-OTHER_ROWS = frozenset({"23505", "23P01"})
-FOREIGN_KEYS = frozenset({"23503", "23001"})
 
 
 class Chunker:
@@ -154,7 +144,7 @@ class Chunker:
         self.done: dict[int, KeyRange] = {}
         self._cursor = cursor
         self._pace = pace
-        self._brake = throttle
+        self._throttle = throttle
         self._lanes = lanes
         self._sleep = sleep
         self._over = over
@@ -172,7 +162,7 @@ class Chunker:
             return self._left.pop(0)
         if self._cursor.ended or ((pause := self._pace.pause_seconds) and self._sleep(pause)):
             return None
-        part = self._cursor.next(self._pace.rows, self._lanes) if self._brake.hold(self._over) else None
+        part = self._cursor.next(self._pace.rows, self._lanes) if self._throttle.hold(self._over) else None
         if part is not None:
             self._taken[part.number] = part
         return part

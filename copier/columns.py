@@ -1,7 +1,8 @@
-"""Whether a type of consulta keeps every value of prod's: the same type, a wider one, or why it doesn't.
+"""Matches the columns of the two tables: what is selected in the source, what is written in the target.
 
-A column's own type may be wider in consulta, because prod casts its values. What a type is made of is
-never cast, so there a value has to stay the same to the bit.
+A pair is of the same type, or of a wider one in the target, to which the source casts its values, or refused
+before the first row is read, with a line that says what to do. What a type is made of is never cast, so there
+a value has to stay the same to the bit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import zip_longest
 from psycopg import sql
 
 from copier.catalog import Column, ColumnType, Kind, Table
-from copier.errors import ColumnsDiffer
+from copier.errors import ColumnsDiffer, SideNames
 from copier.keys import INTEGERS, cast_to, number_literal
 from copier.model import MAX_LIQUIDATION_ID
 
@@ -32,25 +33,30 @@ WIDENINGS = {
 #: Types that hold any text, and send it alike.
 TEXTS = {"text", "character varying"}
 
+#: Types, beside the integers, in which any number can be written.
+COMPARABLE = frozenset({"text", "character varying", "bpchar", "numeric"})
+#: PostgreSQL's own types in which some can.
+NUMBERED = INTEGERS | COMPARABLE | {"real", "double precision", "oid", "name"}
 
-def loss(source: ColumnType, target: ColumnType) -> str | None:
+
+def loss(source: ColumnType, target: ColumnType, names: SideNames) -> str | None:
     """Why a value of the source type may not survive in the target type; None where it does."""
-    ours, theirs = source.kind, target.kind
-    if ours.name != theirs.name and source.base != target.base:
-        return _too_narrow(source.sql, source.base, target.sql, target.base)
-    if found := _difference(ours, theirs, ""):
+    here, there = source.kind, target.kind
+    if here.name != there.name and source.base != target.base:
+        return _too_narrow(source.sql, source.base, target.sql, target.base, names)
+    if found := _difference(here, there, "", names):
         return f"these are two types of one name, {found}: make them the same"
-    if _decimals(ours) != _decimals(theirs):
+    if _decimals(here) != _decimals(there):
         return (
-            f"money has {_decimals(ours)} in prod and {_decimals(theirs)} in consulta by the lc_monetary of "
-            f"each database: set it alike on both"
+            f"money has {_decimals(here)} in {names.source} and {_decimals(there)} in {names.target} by the "
+            f"lc_monetary of each database: set it alike on both"
         )
-    if not (source.portable and target.portable) and ours.spellings != theirs.spellings:
+    if not (source.portable and target.portable) and here.spellings != there.spellings:
         return "it holds money, which the lc_monetary of each database writes otherwise: set it alike on both"
-    if not ours.is_builtin:  # what a modifier means only its extension knows
-        kept = theirs.written in {ours.written, theirs.name}
-        return None if kept else f"make consulta's column {source.sql}"
-    return _too_narrow(source.sql, source.base, target.sql, target.base)
+    if not here.is_builtin:  # what a modifier means only its extension knows
+        kept = there.written in {here.written, there.name}
+        return None if kept else f"make {names.target}'s column {source.sql}"
+    return _too_narrow(source.sql, source.base, target.sql, target.base, names)
 
 
 def modifier(type_sql: str) -> tuple[int, ...]:
@@ -59,100 +65,108 @@ def modifier(type_sql: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found.groups() if part is not None) if found else ()
 
 
-def _difference(ours: Kind, theirs: Kind, what: str) -> str | None:
+def _difference(source: Kind, target: Kind, what: str, names: SideNames) -> str | None:
     """How two types differ, in words; None where a value is the same in both.
 
-    ``what`` names the part that is looked at. It is empty for a column's own type and its elements, whose
+    ``what`` names the part that is compared. It is empty for a column's own type and its elements, whose
     modifier may be wider.
     """
-    if ours == theirs:
+    if source == target:
         return None
-    if ours.form == theirs.form == "base":
-        return _difference_of_base(ours, theirs, what)
-    if ours.name != theirs.name:
-        return f"{what or 'the type'} is {ours.written} in prod and {theirs.written} in consulta"
-    if ours.form != theirs.form:
-        return f"{ours.name} is of the kind {ours.form} in prod and {theirs.form} in consulta"
-    if ours.form == "composite":
-        return _difference_of_members(ours, theirs)
-    names = {
-        "domain": f"the base of {ours.name}",
-        "range": f"the subtype of {ours.name}",
+    if source.form == target.form == "base":
+        return _difference_of_base(source, target, what, names)
+    if source.name != target.name:
+        return _apart(f"{what or 'the type'} is", source.written, target.written, names)
+    if source.form != target.form:
+        return _apart(f"{source.name} is of the kind", source.form, target.form, names)
+    if source.form == "composite":
+        return _difference_of_members(source, target, names)
+    parts = {
+        "domain": f"the base of {source.name}",
+        "range": f"the subtype of {source.name}",
         "array": what and f"an element of {what}",
     }
-    for (_, our_part), (_, their_part) in zip(ours.parts, theirs.parts, strict=False):
-        if found := _difference(our_part, their_part, names.get(ours.form, what)):
+    for (_, source_part), (_, target_part) in zip(source.parts, target.parts, strict=False):
+        if found := _difference(source_part, target_part, parts.get(source.form, what), names):
             return found
-    if ours.details != theirs.details:
-        return f"{ours.name} is sorted by {ours.details} in prod and by {theirs.details} in consulta"
+    if source.details != target.details:
+        return _apart(f"{source.name} is sorted", f"by {source.details}", f"by {target.details}", names)
     return None
 
 
-def _difference_of_base(ours: Kind, theirs: Kind, what: str) -> str | None:
-    same_name = ours.name == theirs.name
-    if same_name and ours.details != theirs.details and not ours.spelled:  # money has words of its own
-        return f"{ours.name} is sent by {ours.details} in prod and by {theirs.details} in consulta"
-    if (same_name and not what) or _keeps_every_bit(ours, theirs):
+def _apart(what: str, source: str, target: str, names: SideNames) -> str:
+    """``what`` is one thing here and another one there."""
+    return f"{what} {source} in {names.source} and {target} in {names.target}"
+
+
+def _difference_of_base(source: Kind, target: Kind, what: str, names: SideNames) -> str | None:
+    same_name = source.name == target.name
+    if same_name and source.details != target.details and not source.spelled:  # money has words of its own
+        return _apart(f"{source.name} is sent", f"by {source.details}", f"by {target.details}", names)
+    if (same_name and not what) or _keeps_every_bit(source, target, names):
         return None
-    return f"{what or 'the type'} is {ours.written} in prod and {theirs.written} in consulta"
+    return _apart(f"{what or 'the type'} is", source.written, target.written, names)
 
 
-def _difference_of_members(ours: Kind, theirs: Kind) -> str | None:
-    pairs = list(zip_longest(ours.parts, theirs.parts))
-    for number, (our_member, their_member) in enumerate(pairs, 1):
-        here, there = (member[0] if member else "nothing" for member in (our_member, their_member))
+def _difference_of_members(source: Kind, target: Kind, names: SideNames) -> str | None:
+    pairs = list(zip_longest(source.parts, target.parts))
+    for number, members in enumerate(pairs, 1):
+        here, there = (member[0] if member else "nothing" for member in members)
         if here != there:
-            return f"member {number} of {ours.name} is {here} in prod and {there} in consulta"
-    for (name, our_part), (_, their_part) in pairs:
-        if found := _difference(our_part, their_part, f"member {name} of {ours.name}"):
+            return _apart(f"member {number} of {source.name} is", here, there, names)
+    for (name, source_part), (_, target_part) in pairs:
+        if found := _difference(source_part, target_part, f"member {name} of {source.name}", names):
             return found
     return None
 
 
-def _keeps_every_bit(ours: Kind, theirs: Kind) -> bool:
+def _keeps_every_bit(source: Kind, target: Kind, names: SideNames) -> bool:
     """Whether a base type within another one takes any value as it is: another scale would not."""
-    if not ours.is_builtin:
-        return theirs.written in {ours.written, theirs.name} and ours.name == theirs.name
-    if ours.name != theirs.name and not {ours.name, theirs.name} <= TEXTS:
+    if not source.is_builtin:
+        return target.written in {source.written, target.name} and source.name == target.name
+    if source.name != target.name and not {source.name, target.name} <= TEXTS:
         return False
-    if _too_narrow(ours.written, ours.name, theirs.written, theirs.name):
+    if _too_narrow(source.written, source.name, target.written, target.name, names):
         return False
-    here, there = modifier(ours.written), modifier(theirs.written)
-    return ours.name != "numeric" or not there or (*here, 0)[1] == (*there, 0)[1]
+    here, there = modifier(source.written), modifier(target.written)
+    return source.name != "numeric" or not there or (*here, 0)[1] == (*there, 0)[1]
 
 
 def _decimals(kind: Kind) -> str:
     return ", ".join(sorted({each.details for each in kind.all() if each.spelled}))
 
 
-def _too_narrow(source_sql: str, source_base: str, target_sql: str, target_base: str) -> str | None:
-    """What consulta's column has to be, where its type may not hold every value; None where it does."""
+def _too_narrow(
+    source_sql: str, source_base: str, target_sql: str, target_base: str, names: SideNames
+) -> str | None:
+    """What the target's column has to be, where its type may not hold every value; None where it does."""
     if source_sql == target_sql:
         return None
+    make = f"make {names.target}'s column"
     if source_base != target_base:
         if target_base not in WIDENINGS.get(source_base, ()):
-            return f"make consulta's column {source_sql}"
+            return f"{make} {source_sql}"
         if target_base == "character varying" and modifier(target_sql):
-            return "make consulta's column text"
+            return f"{make} text"
         if target_base == "numeric" and modifier(target_sql):
-            return "make consulta's column numeric without precision"
+            return f"{make} numeric without precision"
         return None
     wide, narrow = modifier(target_sql), modifier(source_sql)
     element = source_base.removesuffix("[]")
     if element in {"bpchar", '"bit"'} or (element == "interval" and _fields(target_sql)):
-        return f"make consulta's column {source_sql}"
+        return f"{make} {source_sql}"
     if not wide:
         return None
     if not narrow:
         # Without a modifier times and intervals keep six digits, and every other type has no limit.
         full = _is_time(source_base) and wide == (6,)
-        return None if full else f"make consulta's column {source_sql}"
+        return None if full else f"{make} {source_sql}"
     if element == "numeric":
         precision, scale = (*wide, 0)[:2]
         old_precision, old_scale = (*narrow, 0)[:2]
         fits = scale >= old_scale and precision - scale >= old_precision - old_scale
-        return None if fits else f"make consulta's column {source_sql} or wider"
-    return None if wide >= narrow else f"make consulta's column {source_sql} or wider"
+        return None if fits else f"{make} {source_sql} or wider"
+    return None if wide >= narrow else f"{make} {source_sql} or wider"
 
 
 def _fields(interval_sql: str) -> bool:
@@ -164,16 +178,12 @@ def _is_time(base: str) -> bool:
     return base.startswith(("time", "interval"))
 
 
-# ----------------------------------------------------------------------------
-# Matches the columns of the two tables: what is selected in prod, what is written in consulta.
-#
-# A pair is the same type, a widening that loses nothing (then prod casts it), or refused before the
-# first row is read, with a line that says what to do.
+# ------------------------------------------------------------------------------------------ pairs of columns
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A column of prod and the column of consulta that takes it."""
+    """A column of the source and the column of the target that takes it."""
 
     source: Column
     target: Column
@@ -184,12 +194,15 @@ class Pair:
 
     @property
     def is_cast(self) -> bool:
-        """Whether consulta's type is wider. One that isn't PostgreSQL's own only has another schema there."""
+        """Whether the target's type is wider.
+
+        One that isn't PostgreSQL's own only has another schema there.
+        """
         return self.target.type.kind.is_builtin and self.source.type.sql != self.target.type.sql
 
     @property
     def selected(self) -> sql.Composable:
-        """What prod selects: the column, cast where consulta's type is wider."""
+        """What the source selects: the column, cast where the target's type is wider."""
         column = sql.Identifier(self.source.name)
         return cast_to(column, self.target.type.sql) if self.is_cast else column
 
@@ -199,7 +212,7 @@ class Pair:
 
     @property
     def selected_type(self) -> str:
-        """The type, as prod writes it, of what is selected."""
+        """The type, as the source writes it, of what is selected."""
         return (self.target if self.is_cast else self.source).type.sql
 
 
@@ -207,7 +220,7 @@ class Pair:
 class Matched:
     """Both column lists in one order, and whether binary COPY can carry them.
 
-    ``computed`` are columns that consulta generates itself: compared with prod's, never written.
+    ``computed`` are columns that the target generates itself: compared with the source's, never written.
     """
 
     pairs: tuple[Pair, ...]
@@ -225,6 +238,7 @@ def match_columns(source: Table, target: Table) -> Matched:
     Raises:
         ColumnsDiffer: at least one column can't be carried without loss; names them all.
     """
+    names = SideNames(source.side, target.side)
     lines: list[str] = []
     pairs: list[Pair] = []
     computed: list[Pair] = []
@@ -232,19 +246,19 @@ def match_columns(source: Table, target: Table) -> Matched:
         if not source.has(column.name):
             if column.not_null and not (column.has_default or column.is_identity):
                 lines.append(
-                    f"{column.name} is NOT NULL without a default in consulta and missing in prod: "
-                    "give it a default, or drop NOT NULL"
+                    f"{column.name} is NOT NULL without a default in {target.side} and missing in "
+                    f"{source.side}: give it a default, or drop NOT NULL"
                 )
             continue
         pair = Pair(source.column(column.name), column)
-        refusal = loss(pair.source.type, pair.target.type)
+        refusal = loss(pair.source.type, pair.target.type, names)
         if refusal is None:
             (computed if column.is_generated else pairs).append(pair)
         else:
-            here, there = pair.source.type.sql, column.type.sql
-            lines.append(f"{column.name} is {here} in prod and {there} in consulta: {refusal}")
+            types = _apart(f"{column.name} is", pair.source.type.sql, column.type.sql, names)
+            lines.append(f"{types}: {refusal}")
     lines += [
-        f"{column.name} ({column.type.sql}) is missing in consulta: add it there"
+        f"{column.name} ({column.type.sql}) is missing in {target.side}: add it there"
         for column in source.columns
         if not target.has(column.name)
     ]
@@ -253,21 +267,16 @@ def match_columns(source: Table, target: Table) -> Matched:
     return Matched(tuple(pairs), tuple(computed), binary=all(pair.crosses_in_binary for pair in pairs))
 
 
-# ----------------------------------------------------------------------------
-# A liquidation's number, whatever type its column has: an integer, text, a numeric.
-#
-# What isn't written as PostgreSQL would write it (007, 2026-01) is the number of no liquidation.
-
-
-#: Types, beside the integers, in which any number can be written.
-COMPARABLE = frozenset({"text", "character varying", "bpchar", "numeric"})
-#: PostgreSQL's own types in which some can.
-NUMBERED = INTEGERS | COMPARABLE | {"real", "double precision", "oid", "name"}
+# --------------------------------------------------------------------------------- the liquidation's number
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """The column, quoted; ``kind`` names its type, or what a domain is made of."""
+    """A column that holds a liquidation's number, whatever its type: an integer, text, a numeric.
+
+    ``column`` is quoted; ``kind`` names its type, or what a domain is made of. What isn't written as
+    PostgreSQL would write it (007, 2026-01) is the number of no liquidation.
+    """
 
     column: sql.Composable
     kind: str

@@ -1,8 +1,14 @@
-"""Statements that can be broken off: whoever waits for a server is asked every second whether to go on.
+"""Connections to both sides: their waits can be broken off, and their sessions are kept alive and then ended.
 
 psycopg's own wait ends when the server answers, and a server whose line is alive may never answer: its
-process is stopped, or it waits for a lock. Here the waiting thread itself gives up. It asks the server to
-cancel the statement first; where that doesn't help either, it closes the connection.
+process is stopped, or it waits for a lock. Here whoever waits is asked every second whether to go on. Who
+gives up has the server cancel the statement; where that doesn't help, the connection is closed.
+
+A client may be gone without a goodbye: killed behind a line that is dead, or without power. Its sessions
+would hold their locks, and the source's vacuum, for as long as the server believes in them. So each
+transaction has its server end it when nothing is heard for ``lost_seconds``, in the middle of a transaction
+or of the line itself. Sessions that have to wait between two statements are kept alive by one thread, which
+sends each of them an empty query in time. That takes no snapshot, and is not sent to a session that works.
 """
 
 from __future__ import annotations
@@ -13,65 +19,75 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.waiting import Ready, Wait
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from copier import statements
-from copier.errors import EncodingUnknown, GivenUp, Side, Transient
+from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
 from copier.model import TableName
 from copier.statements import milliseconds
 
-#: How long a server may stay silent before `waiting` is asked, in seconds.
+#: How long a server may stay silent before `OnSilence` is called, in seconds.
 PATIENCE_SECONDS = 1.0
 #: How long a request to cancel, and then the end of the cancelled statement, are waited for, in seconds.
 CANCEL_SECONDS = 2.0
-
 #: How much later than its own timeout a server may end a statement before it counts as lost, in seconds.
 LATE_SECONDS = 5.0
+#: How soon a server ends a session of ours in which it hears nothing, in seconds.
+LOST_SECONDS = 60.0
+#: How long an answer to an empty query may take before other sessions are seen to, in seconds.
+AT_ONCE, SOON = 0.02, 0.05
+#: How long one that is still missing is waited for where its session is given back, in seconds.
+ANSWER_SECONDS = 1.0
+
+#: What a server says of what can't be locked: a materialized view or a foreign table, a table of which the
+#: role may read only some columns, or one that isn't there.
+NOT_LOCKABLE = frozenset({"42809", "42501", "42P01", "3F000"})
+LOCK_NOT_AVAILABLE = "55P03"
 
 #: Called with the seconds in which a side has been silent. What it raises ends the wait.
-Waiting = Callable[[float], None]
+OnSilence = Callable[[float], None]
 
 _EVENTS = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
+_IDENTIFY = text(f"SELECT {statements.LOST}")
+_STATEMENT_TIMEOUT = text("SELECT set_config('statement_timeout', :timeout, true)")
 
 
-def at_most(seconds: float) -> Waiting:
+# ------------------------------------------------------------------------------ waits that can be broken off
+
+
+def at_most(seconds: float) -> OnSilence:
     """For connections whose statements are short: a server that is silent for so long counts as lost."""
 
-    def waiting(silent: float) -> None:
+    def on_silence(silent: float) -> None:
         if silent >= seconds:
             raise psycopg.OperationalError(f"the server has not answered for {seconds:g} s")
 
-    return waiting
+    return on_silence
 
 
-def look_limit(timeout_seconds: float) -> Waiting:
-    """For looks whose statements the server itself ends after this time, where it can."""
-    return at_most(timeout_seconds + LATE_SECONDS)
-
-
-def ask_while_waiting(driver: psycopg.Connection, waiting: Waiting | None) -> Waiting | None:
-    """From now on each wait of this connection asks ``waiting``. Gives what it asked before.
+def ask_while_waiting(driver: psycopg.Connection, on_silence: OnSilence | None) -> OnSilence | None:
+    """From now on each wait of this connection calls ``on_silence``. Gives what it called before.
 
     psycopg does all its waiting in one method; a connection that somebody else has made gets another one.
     """
-    before: _Waits | None = vars(driver).pop("wait", None)
-    if waiting is not None:
-        vars(driver)["wait"] = _Waits(driver, waiting)
-    return before.waiting if before else None
+    before: _Waiter | None = vars(driver).pop("wait", None)
+    if on_silence is not None:
+        vars(driver)["wait"] = _Waiter(driver, on_silence)
+    return before.on_silence if before else None
 
 
 @contextmanager
-def alone_with(driver: psycopg.Connection, waiting: Waiting) -> Iterator[None]:
+def alone_with(driver: psycopg.Connection, on_silence: OnSilence) -> Iterator[None]:
     """Keeps other threads off the connection, as psycopg does for each statement of its own."""
     began = time.monotonic()
     while not driver.lock.acquire(timeout=PATIENCE_SECONDS):
-        waiting(time.monotonic() - began)
+        on_silence(time.monotonic() - began)
     try:
         yield
     finally:
@@ -87,12 +103,12 @@ def cancel(driver: psycopg.Connection) -> bool:
     return True
 
 
-class _Waits:
+class _Waiter:
     """Stands for the ``wait`` of one connection."""
 
-    def __init__(self, driver: psycopg.Connection, waiting: Waiting) -> None:
+    def __init__(self, driver: psycopg.Connection, on_silence: OnSilence) -> None:
         self._driver = driver
-        self.waiting = waiting
+        self.on_silence = on_silence
 
     def __call__(self, steps: Any, *_: object, **__: object) -> Any:
         """Carries psycopg's steps out, as psycopg's own does, and asks in between."""
@@ -117,7 +133,7 @@ class _Waits:
         try:
             ready = _ready(poll, PATIENCE_SECONDS)
             if ready == Ready.NONE:
-                self.waiting(time.monotonic() - heard)
+                self.on_silence(time.monotonic() - heard)
         except psycopg.Error:
             self._break_off(steps, poll, place)
             raise
@@ -159,17 +175,10 @@ def _ready(poll: select.poll, seconds: float) -> Ready:
     return Ready.RW if readable and writable else Ready.R if readable else Ready.W
 
 
-# ----------------------------------------------------------------------------
-# Connections as the engine uses them: SQLAlchemy's for transactions, psycopg's below it for COPY.
+# ------------------------------------------------ SQLAlchemy's connections, and psycopg's below them for COPY
 
 
-#: What a server says of what can't be locked: a materialized view or a foreign table, a table of which the
-#: role may read only some columns, or one that isn't there.
-NOT_LOCKABLE = frozenset({"42809", "42501", "42P01", "3F000"})
-LOCK_NOT_AVAILABLE = "55P03"
-
-
-def connected(engine: Engine, side: Side) -> Connection:
+def connected(engine: Engine, side: str) -> Connection:
     """Raises EncodingUnknown where the side's answers are bytes that SQLAlchemy can't even begin with."""
     try:
         return engine.connect()
@@ -179,7 +188,7 @@ def connected(engine: Engine, side: Side) -> Connection:
 
 def lock_for_reading(
     connection: Connection,
-    side: Side,
+    side: str,
     table: TableName,
     *,
     label: str,
@@ -253,6 +262,13 @@ def driver_of(connection: Connection) -> psycopg.Connection:
     return cast(psycopg.Connection, connection.connection.driver_connection)
 
 
+def in_transaction(connection: Connection) -> bool:
+    """Whether its transaction is open and can go on, as far as the client knows."""
+    if connection.closed or connection.invalidated:
+        return False
+    return driver_of(connection).info.transaction_status == TransactionStatus.INTRANS
+
+
 def drop_if_unusable(connection: Connection) -> None:
     """Throws the connection away where it can't be rolled back any more: lost, or inside a COPY.
 
@@ -279,77 +295,60 @@ def shut(connection: Connection) -> None:
             connection.close()
 
 
-# ----------------------------------------------------------------------------
-# All sessions of one operation, on both sides: they carry its name, outlive its pauses, and end with it.
-#
-# A worker may be gone without a goodbye: killed behind a line that is dead, or without power. Its sessions
-# would hold their locks, and prod's vacuum, for as long as the server believes in them. So each transaction
-# tells its server to end it when nothing is heard for ``lost_seconds``: in the middle of a transaction, or
-# of the line itself. Sessions that have to wait between two statements are heard all the same: one thread
-# sends each of them an empty query in time. That takes no snapshot, and is not sent to a session that works.
-
-
-#: How soon a server ends a session of ours in which it hears nothing, in seconds.
-LOST_SECONDS = 60.0
-#: How long an answer to an empty query may take before other sessions are seen to, in seconds.
-AT_ONCE, SOON = 0.02, 0.05
-#: How long one that is still missing is waited for where its session is given back, in seconds.
-ANSWER_SECONDS = 1.0
-
-TOLD = text(f"SELECT {statements.LOST}")
+# ------------------------------------------------------------------------------ the sessions of one operation
 
 
 class Sessions:
     """Opens sessions and gives them back; a thread keeps those alive that are idle in a transaction.
 
-    ``label`` is their name on both servers. ``waiting`` is asked in each of their waits.
+    ``label`` is their name on both servers. ``on_silence`` is called in each of their waits.
     """
 
     def __init__(
         self,
         label: str,
         *,
-        waiting: Waiting = lambda silent: None,
+        on_silence: OnSilence = lambda silent: None,
         lock_timeout_seconds: float = 10.0,
         lost_seconds: float = LOST_SECONDS,
     ) -> None:
         self.label = label
         self.lock_timeout_seconds = lock_timeout_seconds
-        #: The parameters of `settings.LOST`, which every transaction sets for itself.
+        #: The parameters of `statements.LOST`, which every transaction sets for itself.
         self.values = statements.lost_after(lost_seconds, label, lock_timeout_seconds)
-        self._waiting = waiting
+        self._on_silence = on_silence
         self._reason: BaseException | None = None
         self._every = lost_seconds / 4
-        self._kept: dict[Connection, _Kept] = {}
-        self._deaf: set[Side] = set()
+        self._open: dict[Connection, _Session] = {}
+        self._unreachable: set[str] = set()
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
     def open(
-        self, engine: Engine, side: Side, *, isolation: str = "READ COMMITTED", read_only: bool = False
+        self, engine: Engine, side: str, *, isolation: str = "READ COMMITTED", read_only: bool = False
     ) -> Connection:
-        """A session whose transactions are so, and whose waits are asked about.
+        """A session with transactions of this isolation; `on_silence` is called while it waits.
 
         Raises:
             EncodingUnknown: the side's answers are bytes that can't be read.
         """
         connection = _connected(engine, side, self.ask)
-        kept = _Kept(connection, side, self.ask)
+        session = _Session(connection, side, self.ask)
         options = {"postgresql_readonly": True} if read_only else {}
         connection = connection.execution_options(isolation_level=isolation, **options)
         with self._lock:
-            self._kept[connection] = kept
+            self._open[connection] = session
             if self._thread is None and not self._over.is_set():
                 self._thread = threading.Thread(target=self._run, name="sessions", daemon=True)
                 self._thread.start()
         return connection
 
-    def tell(self, connection: Connection) -> None:
-        """What has no other settings says at least whose it is, and when it counts as lost."""
-        connection.execute(TOLD, self.values)
+    def identify(self, connection: Connection) -> None:
+        """For a transaction without other settings: sets whose it is, and when it counts as lost."""
+        connection.execute(_IDENTIFY, self.values)
 
-    def lock_for_reading(self, connection: Connection, side: Side, table: TableName) -> bool:
+    def lock_for_reading(self, connection: Connection, side: str, table: TableName) -> bool:
         """As `copier.connections.lock_for_reading`, with the name and the limits of these sessions."""
         return lock_for_reading(
             connection,
@@ -365,7 +364,7 @@ class Sessions:
         if self._reason is not None:
             raise self._reason
         try:
-            self._waiting(silent)
+            self._on_silence(silent)
         except BaseException as reason:
             self._reason = reason
             raise
@@ -373,17 +372,17 @@ class Sessions:
     def shut(self, connection: Connection) -> None:
         """Gives the session back; or ends it, where it can't be rolled back or there is no time for that."""
         with self._lock:
-            kept = self._kept.pop(connection, None)
-            if kept is not None:
-                kept.let_go()
-        if kept is None or connection.closed:
+            session = self._open.pop(connection, None)
+            if session is not None:
+                session.release()
+        if session is None or connection.closed:
             return
-        ask_while_waiting(kept.driver, kept.before)
-        if self._reason is None and not kept.is_busy:
+        ask_while_waiting(session.driver, session.asked_before)
+        if self._reason is None and not session.is_busy:
             shut(connection)
             return
-        if kept.is_busy and kept.side not in self._deaf and not cancel(kept.driver):
-            self._deaf.add(kept.side)
+        if session.is_busy and session.side not in self._unreachable and not cancel(session.driver):
+            self._unreachable.add(session.side)
         with suppress(Exception):
             connection.invalidate()
         connection.close()
@@ -391,7 +390,7 @@ class Sessions:
     def close(self) -> None:
         """Ends what is still open, and the thread."""
         self._over.set()
-        for connection in list(self._kept):
+        for connection in list(self._open):
             self.shut(connection)
         if self._thread is not None:
             self._thread.join(ANSWER_SECONDS)
@@ -400,21 +399,21 @@ class Sessions:
         pause = self._every
         while not self._over.wait(pause):
             with self._lock:
-                for kept in self._kept.values():
-                    kept.beat()
-                    self._give_up_if_wanted(kept)
-                pause = SOON if any(kept.unanswered for kept in self._kept.values()) else self._every
+                for session in self._open.values():
+                    session.keep_alive()
+                    self._give_up_if_wanted(session)
+                pause = SOON if any(session.unanswered for session in self._open.values()) else self._every
 
-    def _give_up_if_wanted(self, kept: _Kept) -> None:
+    def _give_up_if_wanted(self, session: _Session) -> None:
         """The thread that owns the session can't ask: it waits for the answer too."""
-        if kept.unanswered > ANSWER_SECONDS:
+        if session.unanswered > ANSWER_SECONDS:
             try:
-                self.ask(kept.unanswered)
+                self.ask(session.unanswered)
             except BaseException:
-                kept.end()
+                session.end()
 
 
-def _connected(engine: Engine, side: Side, waiting: Waiting) -> Connection:
+def _connected(engine: Engine, side: str, on_silence: OnSilence) -> Connection:
     """A server that lets nobody in, or is one of several that don't answer, isn't waited for either."""
     box: Future[Connection] = Future()
 
@@ -439,20 +438,20 @@ def _connected(engine: Engine, side: Side, waiting: Waiting) -> Connection:
             if box.done():
                 return box.result()
             try:
-                waiting(time.monotonic() - began)
+                on_silence(time.monotonic() - began)
             except BaseException:
                 if not box.cancel() and box.exception() is None:
                     box.result().close()
                 raise
 
 
-class _Kept:
+class _Session:
     """One session, and the empty query that it has yet to answer."""
 
-    def __init__(self, connection: Connection, side: Side, waiting: Waiting) -> None:
+    def __init__(self, connection: Connection, side: str, on_silence: OnSilence) -> None:
         self.driver = driver = driver_of(connection)
-        self.side: Side = side
-        self.before = ask_while_waiting(driver, waiting)
+        self.side = side
+        self.asked_before = ask_while_waiting(driver, on_silence)
         self._sent: float | None = None
 
     @property
@@ -464,7 +463,7 @@ class _Kept:
     def is_busy(self) -> bool:
         return self.driver.info.transaction_status == TransactionStatus.ACTIVE
 
-    def beat(self) -> None:
+    def keep_alive(self) -> None:
         """Sends an empty query where the session is idle in a transaction and nobody uses it."""
         driver = self.driver
         if self._sent is None:
@@ -479,13 +478,13 @@ class _Kept:
             except psycopg.Error:
                 self._answered()  # whoever uses it next finds out
                 return
-        self._hear(AT_ONCE)
+        self._read_answer(AT_ONCE)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Leaves the session to whoever gives it back; without an answer it is closed."""
         until = time.monotonic() + ANSWER_SECONDS
         while self._sent is not None and time.monotonic() < until:
-            self._hear(AT_ONCE)
+            self._read_answer(AT_ONCE)
         if self._sent is not None:
             self.end()
 
@@ -497,7 +496,7 @@ class _Kept:
     def _is_idle(self) -> bool:
         return self.driver.info.transaction_status == TransactionStatus.INTRANS
 
-    def _hear(self, seconds: float) -> None:
+    def _read_answer(self, seconds: float) -> None:
         pgconn = self.driver.pgconn
         try:
             pgconn.flush()
@@ -520,3 +519,68 @@ def _readable(place: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(place, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
+
+
+# ------------------------------------------------------------------------------------------ bounded questions
+
+
+class BoundedTransaction:
+    """One read-only transaction of one side, whose statements the server ends after a time.
+
+    READ COMMITTED: each statement sees what is there when its locks are taken, also after a table was
+    rewritten. Use it as a context manager.
+    """
+
+    connection: Connection
+
+    def __init__(
+        self,
+        engine: Engine,
+        side: str,
+        label: str,
+        timeout_seconds: float,
+        *,
+        statement_seconds: float | None = None,
+        settings: str = "SELECT ",
+    ) -> None:
+        """``label`` is the session's name. ``settings`` begins the statement that sets up the transaction.
+
+        A server that is silent for much longer than ``timeout_seconds`` counts as lost. Each statement may
+        take as long, or ``statement_seconds``.
+        """
+        self.side = side
+        self._engine = engine
+        self._settings = text(f"{settings}{statements.LOST}, set_config('statement_timeout', :timeout, true)")
+        self._timeout = milliseconds(statement_seconds or timeout_seconds)
+        self._sessions = Sessions(label, on_silence=at_most(timeout_seconds + LATE_SECONDS))
+
+    def __enter__(self) -> Self:
+        with failures_of(self.side):
+            try:
+                self.connection = self._sessions.open(self._engine, self.side, read_only=True)
+                self.connection.execute(self._settings, {**self._sessions.values, "timeout": self._timeout})
+            except BaseException:
+                self._sessions.close()
+                raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._sessions.close()
+
+    def rows(self, statement: sql.Composable, seconds: float | None = None) -> list[Row[Any]] | None:
+        """The rows; None where the timeout ended the statement. ``seconds`` sets another timeout."""
+        with until_timeout(), failures_of(self.side), self.connection.begin_nested():
+            if seconds is not None:
+                self.connection.execute(_STATEMENT_TIMEOUT, {"timeout": milliseconds(seconds)})
+            return list(run(self.connection, statement))
+        return None
+
+
+@contextmanager
+def until_timeout() -> Iterator[None]:
+    """Goes on after the block where a statement in it ran into its timeout."""
+    try:
+        yield
+    except Transient as error:
+        if error.sqlstate != QUERY_CANCELED:
+            raise

@@ -1,7 +1,13 @@
-"""The rows of a COPY as libpq hands them over, one message each, joined into blocks.
+"""Carries COPY bytes from one PostgreSQL connection to another, without looking at a value.
 
-What runs once a row is here, and is nothing but what has to be. No row is kept as an object of its own,
-of which the garbage collector would have to take care.
+The public `psycopg.pq` is used bare: ``copy.read()`` pays a generator, a lock and a wait for each row, and
+the client shares its cores with the servers. libpq hands over one message a row. Rows are joined into blocks,
+and no row is kept as an object of its own, of which the garbage collector would have to take care. Memory is
+bounded by one block and the sockets' buffers, whatever the size of the liquidation. The target's backend is
+the bottleneck: while it works, the source's next rows gather in the socket, so both sides overlap.
+
+Where each row comes with its hash in front of it, the hash is taken off and added to a digest of what was
+sent, and the row goes on as if it had come alone.
 """
 
 from __future__ import annotations
@@ -17,8 +23,8 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from copier.connections import PATIENCE_SECONDS, Waiting, alone_with, cancel
-from copier.errors import failures_of
+from copier.connections import PATIENCE_SECONDS, OnSilence, alone_with, cancel
+from copier.errors import SideNames, failures_of
 from copier.model import EMPTY, Digest
 from copier.row_hash import digest_of, unpacked
 
@@ -92,7 +98,7 @@ class HashedRows(Rows):
         return self._digest
 
     def _begin(self, get_copy_data: GetCopyData, block: bytearray) -> int:
-        """Up to the first row, which tells how many columns there are."""
+        """Up to the first row, which says how many columns there are."""
         length, data = get_copy_data(1)
         if length > 0:
             row = data[self._header_left :]
@@ -111,21 +117,9 @@ class HashedRows(Rows):
         self._hashes.clear()
 
 
-# ----------------------------------------------------------------------------
-# Carries COPY bytes from one PostgreSQL connection to another, without looking at a value.
-#
-# The public `psycopg.pq` is used bare: ``copy.read()`` pays a generator, a lock and a wait for each
-# row, and the client shares its cores with the servers. Rows are joined into blocks; memory is bounded
-# by one block and the sockets' buffers, whatever the size of the liquidation. The target's backend is
-# the bottleneck: while it works, the source's next rows gather in the socket, so both sides overlap.
-#
-# Where each row comes with its hash in front of it, the hash is taken off and added to a digest of what was
-# sent, and the row goes on as if it had come alone.
-
-
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """What went over: rows that prod sent and that consulta took, and the bytes of the stream.
+    """What was carried: rows that the source sent and that the target took, and the bytes of the stream.
 
     ``digest`` is of the rows sent, where they came with their hashes.
     """
@@ -142,61 +136,59 @@ def stream_copy(
     copy_out: bytes,
     copy_in: bytes,
     *,
+    names: SideNames,
     hashed: bool = False,
-    waiting: Waiting = lambda silent: None,
+    on_silence: OnSilence = lambda silent: None,
 ) -> Streamed:
     """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
 
-    Both connections must be inside a transaction. ``hashed`` tells that the rows are
-    `HashedRows`. ``waiting`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise to
-    give up; the connections are then to be closed. No other thread may use them meanwhile.
+    Both connections must be inside a transaction. ``hashed``: the rows are `HashedRows`.
+    ``on_silence`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise to give up;
+    the connections are then to be closed. No other thread may use them meanwhile.
 
     Raises:
-        DatabaseFailed: of the side that failed. Where consulta refused the rows (a constraint, say),
-            prod's stream was read to its end, and prod's transaction can go on.
+        DatabaseFailed: of the side that failed. Where the target refused the rows (a constraint, say),
+            the source's stream was read to its end, and its transaction can go on.
     """
     rows = HashedRows() if hashed else Rows()
-    with alone_with(source, waiting), alone_with(target, waiting):
-        return _streamed(_CopyEnd(source, waiting), _CopyEnd(target, waiting), copy_out, copy_in, rows)
-
-
-def _streamed(
-    reader: _CopyEnd, chunk_writer: _CopyEnd, copy_out: bytes, copy_in: bytes, rows: Rows
-) -> Streamed:
-    with failures_of("consulta"):
-        chunk_writer.start(copy_in, pq.ExecStatus.COPY_IN)
-    total = 0
-    try:
-        with failures_of("prod"):
-            reader.start(copy_out, pq.ExecStatus.COPY_OUT)
-        while True:
-            with failures_of("prod"):
-                block = reader.read_block(rows)
-            if not block:
-                break
-            if not total:
-                sys.audit("traspaso.first_bytes")
-            total += len(block)
-            with failures_of("consulta"):
-                chunk_writer.write_block(block)
-        with failures_of("prod"):
-            sent = reader.finish()
-    except BaseException:
-        chunk_writer.abandon("prod's COPY did not end well")
-        raise
-    # libpq reports an error of a running COPY IN only at its end; the server throws away what came after.
-    with failures_of("consulta"):
-        taken = chunk_writer.finish_copy_in()
-    return Streamed(sent, taken, total, rows.digest())
+    with alone_with(source, on_silence), alone_with(target, on_silence):
+        source_end = _CopyEnd(source, names.source, on_silence)
+        target_end = _CopyEnd(target, names.target, on_silence)
+        with failures_of(target_end.side):
+            target_end.start(copy_in, pq.ExecStatus.COPY_IN)
+        total = 0
+        try:
+            with failures_of(source_end.side):
+                source_end.start(copy_out, pq.ExecStatus.COPY_OUT)
+            while True:
+                with failures_of(source_end.side):
+                    block = source_end.read_block(rows)
+                if not block:
+                    break
+                if not total:
+                    sys.audit("traspaso.first_bytes")
+                total += len(block)
+                with failures_of(target_end.side):
+                    target_end.write_block(block)
+            with failures_of(source_end.side):
+                sent = source_end.finish()
+        except BaseException:
+            target_end.abandon(f"{source_end.side}'s COPY did not end well")
+            raise
+        # libpq reports an error of a running COPY IN only at its end; the server throws away what came after.
+        with failures_of(target_end.side):
+            taken = target_end.finish_copy_in()
+        return Streamed(sent, taken, total, rows.digest())
 
 
 class _CopyEnd:
     """One connection in COPY mode, driven without blocking inside libpq."""
 
-    def __init__(self, connection: psycopg.Connection, waiting: Waiting) -> None:
+    def __init__(self, connection: psycopg.Connection, side: str, on_silence: OnSilence) -> None:
+        self.side = side
         self._connection = connection
         self._pgconn = connection.pgconn
-        self._waiting = waiting
+        self._on_silence = on_silence
         self._poll = select.poll()
         self._at_end = False
 
@@ -272,7 +264,7 @@ class _CopyEnd:
         self._poll.register(self._pgconn.socket, events)
         began = time.monotonic()
         while not (ready := self._poll.poll(PATIENCE_SECONDS * 1000)):
-            self._waiting(time.monotonic() - began)
+            self._on_silence(time.monotonic() - began)
         return ready[0][1]
 
     def _error(self, result: pq.abc.PGresult | None) -> psycopg.Error:

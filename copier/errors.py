@@ -7,42 +7,75 @@
     │   ├── ColumnMissing
     │   ├── EncodingUnknown       a database that doesn't know what its bytes mean
     │   ├── ReferencesCascade     replacing a row would change rows of other tables
-    │   ├── RulesRewrite          so would a rule of consulta
-    │   ├── SeveralMoments        rows of prod that no one snapshot holds
+    │   ├── RulesRewrite          so would a rule of the target
+    │   ├── SeveralMoments        rows of the source that no one snapshot holds
     │   ├── SameTable             both sides are one table
     │   ├── NoUsableKey
     │   └── ColumnsDiffer     carries one line per column that differs
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
-    ├── KeySharedInProd       consulta's key is one that prod uses for several liquidations
+    ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
     └── NotProven             both sides were compared and differ
 
-Messages of this tree may be shown in a chat: they name tables, columns, constraints and error
-classes, and never carry the value of a row. PostgreSQL's own DETAIL, which does, stays in the
-chained cause: log that through `copier.errors.without_values`.
+Messages of this tree may be shown in a chat: they name tables, columns, constraints and error classes, and
+never carry the value of a row. PostgreSQL's own DETAIL, which does, stays in the chained cause: log that
+through `without_values`. They call the two sides what the caller calls them, see `SideNames`.
+
+`failures_of` turns what a driver raises into this tree: one place decides what is worth a retry. The codes
+are PostgreSQL's, https://www.postgresql.org/docs/current/errcodes-appendix.html.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from dataclasses import dataclass
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-Side = Literal["prod", "consulta"]
+#: Classes (first two characters) whose errors pass by themselves.
+TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+#: Single codes outside of those classes that pass by themselves.
+TRANSIENT_CODES = frozenset({"55P03", "55006", "25006", "25P03", "25P04"})
+#: Codes inside of those classes that don't: the database was dropped.
+PERMANENT_CODES = frozenset({"57P04"})
+#: Classes whose primary messages name objects and conditions, never data.
+KNOWN_CLASSES = frozenset({"08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
+#: What a server answers to a statement that was cancelled, or that ran into its timeout.
+QUERY_CANCELED = "57014"
+#: How a server words a refused login. libpq gives no code for a failed connection attempt.
+REFUSED_LOGIN = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "is not permitted to log in",
+    "permission denied for database",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SideNames:
+    """What sentences and errors call the two sides.
+
+    ``apart`` says what to do where both turn out to be one and the same table.
+    """
+
+    source: str = "source"
+    target: str = "target"
+    apart: str = "give it two databases"
 
 
 class CopierError(Exception):
     """Base of everything the copier raises on purpose.
 
-    ``side``, ``table`` and ``column`` name where it happened, as far as that is known; ``lines`` are what
-    else there is to say, such as names of constraints or what differs.
+    ``side``, ``table`` and ``column`` name where it happened, as far as that is known, the side by its name
+    (see `SideNames`); ``lines`` are what else there is to say, such as names of constraints or what differs.
     """
 
-    side: Side | None = None
+    side: str | None = None
     table: str | None = None
     column: str | None = None
     lines: Sequence[str] = ()
@@ -59,7 +92,7 @@ class SchemaError(CopierError):
 class TableMissing(SchemaError):
     """The table doesn't exist, or the role may not see it."""
 
-    def __init__(self, side: Side, table: str) -> None:
+    def __init__(self, side: str, table: str) -> None:
         super().__init__(f"table {table} not found in {side}")
         self.side = side
         self.table = table
@@ -68,7 +101,7 @@ class TableMissing(SchemaError):
 class ColumnMissing(SchemaError):
     """A column that the configuration names isn't in the table."""
 
-    def __init__(self, side: Side, table: str, column: str) -> None:
+    def __init__(self, side: str, table: str, column: str) -> None:
         super().__init__(f"column {column} not found in table {table} of {side}")
         self.side = side
         self.table = table
@@ -78,9 +111,9 @@ class ColumnMissing(SchemaError):
 class ReferencesCascade(SchemaError):
     """Foreign keys of other tables would delete or blank rows there when a row is replaced."""
 
-    def __init__(self, table: str, constraints: list[str]) -> None:
+    def __init__(self, target: str, table: str, constraints: list[str]) -> None:
         super().__init__(
-            f"rows of {table} can't be replaced in consulta without changing other tables: "
+            f"rows of {table} can't be replaced in {target} without changing other tables: "
             f"{', '.join(constraints)} cascade, or set NULL or a default, on DELETE; "
             "make them NO ACTION there"
         )
@@ -91,9 +124,9 @@ class ReferencesCascade(SchemaError):
 class RulesRewrite(SchemaError):
     """Rules of the table do something beside, or in the place of, what the copy asks for."""
 
-    def __init__(self, table: str, rules: list[str]) -> None:
+    def __init__(self, target: str, table: str, rules: list[str]) -> None:
         super().__init__(
-            f"rows of {table} can't be written in consulta as they are: its rules {', '.join(rules)} would "
+            f"rows of {table} can't be written in {target} as they are: its rules {', '.join(rules)} would "
             "change what is written, or other tables; drop them there, or copy into another table"
         )
         self.table = table
@@ -101,11 +134,11 @@ class RulesRewrite(SchemaError):
 
 
 class SeveralMoments(SchemaError):
-    """Rows of prod come from foreign tables in a way that no one snapshot holds all of them."""
+    """Rows of the source come from foreign tables in a way that no one snapshot holds all of them."""
 
-    def __init__(self, table: str, reason: str) -> None:
+    def __init__(self, source: str, table: str, reason: str) -> None:
         super().__init__(
-            f"rows of {table} in prod can't be read at one moment: {reason}; "
+            f"rows of {table} in {source} can't be read at one moment: {reason}; "
             "copy from the server that holds the rows, or from a table that holds all of them"
         )
         self.table = table
@@ -113,37 +146,37 @@ class SeveralMoments(SchemaError):
 
 
 class SameTable(SchemaError):
-    """Both URLs lead to the same table of the same database: comparing it with itself proves nothing."""
+    """Both sides are the same table of the same database: comparing it with itself proves nothing."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, names: SideNames) -> None:
         super().__init__(
-            f"prod and consulta are the same table {table} of the same database: "
-            "set PROD_DATABASE_URL and CONSULTA_DATABASE_URL to two databases"
+            f"{names.source} and {names.target} are the same table {table} of the same database: "
+            f"{names.apart}"
         )
         self.table = table
 
 
-class KeySharedInProd(CopierError):
-    """Consulta's key leaves out the liquidation, and prod has the same key in several of them.
+class KeySharedInSource(CopierError):
+    """The target's key leaves out the liquidation, and the source has the same key in several of them.
 
-    To put the rows of one in place would take those of another, which prod still holds there.
+    To put the rows of one in place would take those of another, which the source still holds there.
     """
 
-    def __init__(self, table: str, key: list[str], liquidation_column: str) -> None:
-        names = ", ".join(key)
+    def __init__(self, table: str, key: list[str], liquidation_column: str, names: SideNames) -> None:
+        columns = ", ".join(key)
         super().__init__(
-            f"key ({names}) of table {table} in consulta leaves out {liquidation_column}, and prod has rows "
-            f"of other liquidations with the same key: copying would take them from those. Make consulta's "
-            f"key ({liquidation_column}, {names}), or copy into another table"
+            f"key ({columns}) of table {table} in {names.target} leaves out {liquidation_column}, and "
+            f"{names.source} has rows of other liquidations with the same key: copying would take them from "
+            f"those. Make {names.target}'s key ({liquidation_column}, {columns}), or copy into another table"
         )
         self.table = table
-        self.lines = [names]
+        self.lines = [columns]
 
 
 class EncodingUnknown(SchemaError):
     """The database is SQL_ASCII: its bytes are of no known encoding, and can't be checked or converted."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: str) -> None:
         super().__init__(
             f"the database of {side} has the encoding SQL_ASCII, which doesn't say what its bytes mean: "
             f"only a database that knows its encoding, such as UTF8, can be copied without loss"
@@ -175,7 +208,7 @@ class DatabaseFailed(CopierError):
         self,
         message: str,
         *,
-        side: Side,
+        side: str,
         sqlstate: str | None = None,
         condition: str = "",
         table: str | None = None,
@@ -202,18 +235,14 @@ class Permanent(DatabaseFailed):
 class NotProven(CopierError):
     """The comparison of both sides found differences. Nothing may be called completed.
 
-    ``lines`` are the triggers and the reasons. ``triggers`` of consulta fire on the rows that the copy
+    ``lines`` are the triggers and the reasons. ``triggers`` of the target fire on the rows that the copy
     writes, where just such rows differ.
     """
 
-    def __init__(self, reasons: list[str], triggers: list[str] | None = None) -> None:
-        super().__init__(f"{len(reasons)} key ranges differ between prod and consulta")
-        self.triggers = triggers or []
+    def __init__(self, reasons: list[str], triggers: list[str], names: SideNames) -> None:
+        super().__init__(f"{len(reasons)} key ranges differ between {names.source} and {names.target}")
+        self.triggers = triggers
         self.lines = [*self.triggers, *reasons]
-
-
-# ----------------------------------------------------------------------------
-# Given up.
 
 
 class GivenUp(psycopg.OperationalError):
@@ -224,35 +253,12 @@ class GivenUp(psycopg.OperationalError):
         self.reason = reason
 
 
-# ----------------------------------------------------------------------------
-# Turns what a driver raises into the copier's tree: one place decides what is worth a retry.
-#
-# The codes are PostgreSQL's, https://www.postgresql.org/docs/current/errcodes-appendix.html.
-
-
-#: Classes (first two characters) whose errors pass by themselves.
-TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
-#: Single codes outside of those classes that pass by themselves.
-TRANSIENT_CODES = frozenset({"55P03", "55006", "25006", "25P03", "25P04"})
-#: Codes inside of those classes that don't: the database was dropped.
-PERMANENT_CODES = frozenset({"57P04"})
-#: How a server words a refused login. libpq gives no code for a failed connection attempt.
-REFUSED_LOGIN = (
-    "password authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "is not permitted to log in",
-    "permission denied for database",
-)
-
-
 @contextmanager
-def failures_of(side: Side) -> Iterator[None]:
+def failures_of(side: str) -> Iterator[None]:
     """What a server or a connection does wrong inside is raised as `Transient` or `Permanent`.
 
-    A misuse of the driver, which has no SQLSTATE and is no lost connection, is raised as it is; and what a
-    statement was broken off for is raised itself.
+    ``side`` is its name. A misuse of the driver, which has no SQLSTATE and is no lost connection, is raised
+    as it is; and what a statement was broken off for is raised itself.
     """
     try:
         yield
@@ -279,7 +285,7 @@ def _is_failure(error: psycopg.Error) -> bool:
     return error.sqlstate is not None or isinstance(error, lost)
 
 
-def classify(error: psycopg.Error, side: Side) -> DatabaseFailed:
+def classify(error: psycopg.Error, side: str) -> DatabaseFailed:
     """The error as the copier's own, its message free of any value of a row."""
     sqlstate = error.sqlstate
     condition = type(error).__name__
@@ -332,11 +338,7 @@ def _harmless(error: psycopg.Error) -> str:
     return error.diag.message_primary or f"error {sqlstate}"
 
 
-#: Classes whose primary messages name objects and conditions, never data.
-KNOWN_CLASSES = frozenset({"08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
-
-
-def _connection_failure(error: psycopg.Error, side: Side, condition: str) -> DatabaseFailed:
+def _connection_failure(error: psycopg.Error, side: str, condition: str) -> DatabaseFailed:
     text = str(error)
     if any(words in text for words in REFUSED_LOGIN):
         return Permanent(

@@ -1,8 +1,8 @@
-"""Key ranges: how a liquidation is cut into chunks, and the WHERE that reads exactly one of them.
+"""The key that names a row on both sides, and the WHERE that reads exactly one range of keys.
 
-A range is (lower, upper], its bounds the key's values as PostgreSQL writes them, so that any ordered
-type can be a key. The first range has no lower bound and the last no upper one: together they cover
-every row, also those that only consulta has.
+The same key cuts both sides into the same ranges, the chunks of a copy. A range is (lower, upper], its bounds
+the key's values as PostgreSQL writes them, so that any ordered type can be a key. The first range has no
+lower bound and the last no upper one: together they cover every row, also those that only the target has.
 
 The predicate compares the row (liquidation, key) as a whole. With separate conditions the planner
 may walk the primary key and filter away every other liquidation's rows on the way; and with an equality
@@ -18,7 +18,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from copier.catalog import Column, Kind, Table
-from copier.errors import NoUsableKey
+from copier.errors import NoUsableKey, SideNames
 from copier.model import Bound, CopySpec, KeyRange
 
 #: Types for which a bigint literal is compared by PostgreSQL's own integer operators.
@@ -43,19 +43,19 @@ class KeyColumn:
         return sql.SQL('{} COLLATE "C"').format(column) if self.by_bytes else column
 
     def compared(
-        self, ours: sql.Composable, operator: LiteralString, theirs: sql.Composable
+        self, left: sql.Composable, right: sql.Composable, operator: LiteralString = "="
     ) -> sql.Composable:
-        """Both values compared by the type's own operator, wherever that is."""
+        """Two values compared by the type's own operator, wherever that is."""
         own = sql.SQL("OPERATOR({}.{})").format(sql.Identifier(self.operators), sql.SQL(operator))
-        return sql.SQL("{} {} {}").format(ours, own, theirs)
+        return sql.SQL("{} {} {}").format(left, own, right)
 
 
 @dataclass(frozen=True, slots=True)
 class Keyset:
     """The liquidation's filter and the key's order on one side.
 
-    ``across_liquidations`` tells that the key names a row whatever its liquidation, so that
-    consulta may hold a row of this liquidation under another one.
+    ``across_liquidations``: the key names a row whatever its liquidation, so that
+    the target may hold a row of this liquidation under another one.
     """
 
     liquidation_column: str
@@ -111,7 +111,7 @@ class Keyset:
         comma = sql.SQL(", ")
         if self._has_own_operators:
             same = (
-                column.compared(column.expression, "=", value)
+                column.compared(column.expression, value)
                 for column, value in zip(self.columns, cast, strict=True)
             )
             return sql.SQL("EXISTS (SELECT FROM unnest({}) AS wanted({}) WHERE {})").format(
@@ -148,11 +148,11 @@ class Keyset:
         for column, value in reversed([*zip(self.columns, bound, strict=True)]):
             literal = cast_to(sql.Literal(value), column.type_sql)
             if beyond is None:
-                beyond = column.compared(column.expression, operator, literal)
+                beyond = column.compared(column.expression, literal, operator)
                 continue
             beyond = sql.SQL("{} AND ({} OR {})").format(
-                column.compared(column.expression, ">=" if operator == ">" else "<=", literal),
-                column.compared(column.expression, ">" if operator == ">" else "<", literal),
+                column.compared(column.expression, literal, ">=" if operator == ">" else "<="),
+                column.compared(column.expression, literal, ">" if operator == ">" else "<"),
                 sql.SQL("({})").format(beyond),
             )
         assert beyond is not None  # noqa: S101 - it has own operators, and so columns
@@ -205,8 +205,7 @@ def cast_to(value: sql.Composable, type_sql: str) -> sql.Composable:
     return sql.SQL("{}::{}").format(value, sql.SQL(type_sql))
 
 
-# ----------------------------------------------------------------------------
-# The key that names a row on both sides, and cuts both into the same ranges.
+# ---------------------------------------------------------------------------------- which columns are the key
 
 
 def key_columns(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:
@@ -221,7 +220,7 @@ def key_columns(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]
     """
     names = _chosen(spec, source, target)
     for name in names:
-        _refuse_another_order(source.column(name), target.column(name))
+        _refuse_another_order(source.column(name), target.column(name), SideNames(source.side, target.side))
     return names
 
 
@@ -238,30 +237,34 @@ def _chosen(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:
         if usable:
             return usable[0]
         raise NoUsableKey(
-            f"table {target.name} of consulta has no primary key or unique index of NOT NULL columns "
-            f"that prod has too: create one there and, if it isn't the primary key, name it as key"
+            f"table {target.name} of {target.side} has no primary key or unique index of NOT NULL columns "
+            f"that {source.side} has too: create one there and, if it isn't the primary key, name it as key"
         )
     if not any(set(key) == set(spec.key) for key in usable):
         raise NoUsableKey(
             f"key ({', '.join(spec.key)}) is not a unique index of NOT NULL columns on table "
-            f"{target.name} of consulta: create one, or name another key"
+            f"{target.name} of {target.side}: create one, or name another key"
         )
     return spec.key
 
 
 def _names_a_row(column: Column) -> bool:
-    """What consulta generates itself is never written, and so can't find a row that has to move."""
+    """What the target generates itself is never written, and so can't find a row that has to move."""
     return column.not_null and not column.is_generated
 
 
-def _refuse_another_order(ours: Column, theirs: Column) -> None:
-    """Ranges cut in prod must be the same rows in consulta. (Collations are evened out, see `keyset`.)"""
-    if (ours.type.base, theirs.type.base) == ("real", "double precision"):
+def _refuse_another_order(source: Column, target: Column, names: SideNames) -> None:
+    """Ranges cut in the source must be the same rows in the target.
+
+    Collations of the columns themselves may differ, see `keyset_of`.
+    """
+    name, written = source.name, source.type.sql
+    if (source.type.base, target.type.base) == ("real", "double precision"):
         raise NoUsableKey(
-            f"key column {ours.name} is real in prod and double precision in consulta, where its bounds "
-            f"would fall between other rows: make consulta's column real, or name another key"
+            f"key column {name} is real in {names.source} and double precision in {names.target}, where its "
+            f"bounds would fall between other rows: make {names.target}'s column real, or name another key"
         )
-    for side in (ours, theirs):
+    for side in (source, target):
         if side.type.kind.form == "domain" and side.type.kind.base.form == "enum":
             raise NoUsableKey(
                 f"key column {side.name} is {side.type.sql}, a domain over an enum, which PostgreSQL doesn't "
@@ -272,22 +275,23 @@ def _refuse_another_order(ours: Column, theirs: Column) -> None:
                 f"key column {side.name} is {side.type.sql}, which is sorted by numbers that each server "
                 f"gives for itself: name another key"
             )
-    if ours.type.kind.spellings != theirs.type.kind.spellings:
+    if source.type.kind.spellings != target.type.kind.spellings:
         raise NoUsableKey(
-            f"key column {ours.name} is {ours.type.sql}, whose bounds the lc_monetary of each database "
+            f"key column {name} is {written}, whose bounds the lc_monetary of each database "
             f"writes otherwise: set it alike on both, or name another key"
         )
-    here, there = ([*_labels(side.type.kind)] for side in (ours, theirs))
+    here, there = ([*_labels(side.type.kind)] for side in (source, target))
     common = {*here} & {*there}
     if [each for each in here if each in common] != [each for each in there if each in common]:
         raise NoUsableKey(
-            f"key column {ours.name} is an enum whose labels are in another order in consulta than in "
-            f"prod: create the type there with its labels in prod's order, or name another key"
+            f"key column {name} is an enum whose labels are in another order in {names.target} than in "
+            f"{names.source}: create the type there with its labels in {names.source}'s order, or name "
+            f"another key"
         )
-    if _collations(ours.type.kind) != _collations(theirs.type.kind):
+    if _collations(source.type.kind) != _collations(target.type.kind):
         raise NoUsableKey(
-            f"key column {ours.name} is {ours.type.sql}, which holds text that consulta sorts otherwise than "
-            f"prod: name another key"
+            f"key column {name} is {written}, which holds text that {names.target} sorts otherwise than "
+            f"{names.source}: name another key"
         )
 
 

@@ -1,14 +1,10 @@
-"""Lets several lanes work through one chunker of ranges, and hands their results to one consumer.
-
-A lane that fails, or a consumer that has had enough, stops the others after the range in hand: what
-was begun is finished or rolled back, never left hanging. ``over`` tells it to whoever waits in ``take``.
-"""
+"""Several lanes, each a thread, work through one source of items and hand their results to one consumer."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 from copier.errors import Permanent
@@ -18,15 +14,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def side_by_side(
+def run_lanes(
     lanes: Sequence[Lane],
     take: Callable[[], Item | None],
     work: Callable[[Lane, Item], Result],
     over: threading.Event,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yields the results as they come; with one lane, in the order of the items and in this thread.
 
-    Where a lane fails, what the others finish is yielded before its error is raised.
+    ``take`` gives the next item, None where there is none; ``work`` what one lane makes of it. Where a lane
+    fails, or the generator is closed, no lane begins another item and those in hand are finished; ``over`` is
+    set then, for whoever waits in ``take``. What the others finish is yielded before the error is raised.
     """
     if len(lanes) == 1:
         while (item := take()) is not None:

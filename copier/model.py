@@ -1,6 +1,6 @@
-"""Names of tables as an administrator writes them, read the way SQL reads them.
+"""The values that the engine takes and gives: what is copied, within what limits, and what was found.
 
-``public.items`` and ``Public.ITEMS`` are one table; ``"Weird Schema"."Items"`` keeps its capitals.
+They hold no connection, and all are immutable. Most are public, see `copier`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from psycopg import sql
 
-from copier.errors import BadName
+from copier.errors import BadName, SideNames
 
 if TYPE_CHECKING:
     from copier.table_slice import TableSlice
 
+
+#: The largest liquidation number: PostgreSQL's bigint.
+MAX_LIQUIDATION_ID = 2**63 - 1
 
 #: PostgreSQL cuts longer names silently (NAMEDATALEN - 1), so they are refused here.
 MAX_BYTES = 63
@@ -40,12 +43,20 @@ RESERVED = frozenset(
     """.split()  # noqa: SIM905
 )
 
+#: One bound of a key range: the key's values as PostgreSQL writes them.
+Bound = tuple[str, ...]
+ChunkOutcome = Literal["copied", "updated", "replaced", "unchanged"]
+
 _PART = re.compile(r'"(?P<quoted>(?:[^"\x00]|"")+)"|(?P<plain>[^\W\d][\w$]*)')
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TableName:
-    """A schema-qualified table name, parts unquoted as the catalog holds them."""
+    """A schema-qualified table name, parts unquoted as the catalog holds them.
+
+    It is read as SQL reads it: ``public.items`` and ``Public.ITEMS`` are one table, and
+    ``"Weird Schema"."Items"`` keeps its capitals.
+    """
 
     schema: str
     name: str
@@ -103,12 +114,7 @@ def _split(text: str) -> list[str]:
         position += 1
 
 
-# ----------------------------------------------------------------------------
-# What is to be copied: the part of a configuration that the engine needs.
-
-
-#: The largest liquidation number: PostgreSQL's bigint.
-MAX_LIQUIDATION_ID = 2**63 - 1
+# --------------------------------------------------------------------------------------- what is to be copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ class CopySpec:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Prod's table of liquidations: which exist, what people call them, when they changed, their period."""
+    """The source's table of liquidations: which exist, their names, when they changed, their period."""
 
     table: TableName
     id_column: str
@@ -137,11 +143,7 @@ class Catalogue:
     period_column: str | None = None
 
 
-# ----------------------------------------------------------------------------
-# Key ranges.
-
-
-Bound = tuple[str, ...]
+# ---------------------------------------------------------------------------------- key ranges and their rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +161,12 @@ class KeyRange:
         return f"({low}, {high}]"
 
 
-# ----------------------------------------------------------------------------
-# The proof: rows and a digest of each key range, of hashes that the servers compute, on both sides.
-#
-# A range's digest is the exclusive-or of its rows' hashes (see `copier.row_hash`): no order, no sorting, and
-# since a key names each row once, no two equal hashes that would cancel out.
-
-
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """``rows`` of a range and the exclusive-or of their 64-bit hashes."""
+    """``rows`` of a range and the exclusive-or of their 64-bit hashes, see `copier.row_hash`.
+
+    It needs no order; and since a key names each row once, no two equal hashes cancel out.
+    """
 
     rows: int
     value: int
@@ -191,7 +189,7 @@ EMPTY = Digest(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Consulta's rows of a range, compared by value with prod's at one moment.
+    """The target's rows of a range, compared by value with the source's at one moment.
 
     Every transaction before ``base`` (an xid8) had ended by then. So a row that was written before it is
     one that agreed, and of those written since there have to be exactly the ``written`` ones, as long as the
@@ -215,10 +213,12 @@ class Comparison:
     def agrees(self) -> bool:
         return self.source == self.target
 
-    def __str__(self) -> str:
+    def sentence(self, names: SideNames) -> str:
+        """What the comparison of this range has found, without a value of any row."""
         if self.source.rows != self.target.rows:
             return (
-                f"chunk {self.range.number}: {self.source.rows} rows in prod, {self.target.rows} in consulta"
+                f"chunk {self.range.number}: {self.source.rows} rows in {names.source}, "
+                f"{self.target.rows} in {names.target}"
             )
         verdict = "identical" if self.agrees else "column values differ"
         return f"chunk {self.range.number}: {self.source.rows} rows on both sides, {verdict}"
@@ -236,7 +236,7 @@ class Counted:
 class Proof:
     """Both sides of a whole liquidation, compared range by range, and what each was counted to be as a whole.
 
-    A row whose key is NULL lies in no range: the sums tell that it is there.
+    A row whose key is NULL lies in no range: it is only in what was ``counted``.
     """
 
     source: Digest
@@ -269,13 +269,12 @@ class Proof:
         """Neither side holds a row."""
         return (self.counted.source, self.counted.target) == (0, 0) and self.holds
 
-    @property
-    def reasons(self) -> list[str]:
+    def reasons(self, names: SideNames) -> list[str]:
         """Why it doesn't hold, a line each, without a value of any row."""
-        lines = [str(each) for each in self.differences]
+        lines = [each.sentence(names) for each in self.differences]
         sides = (
-            ("prod", self.source.rows, self.counted.source),
-            ("consulta", self.target.rows, self.counted.target),
+            (names.source, self.source.rows, self.counted.source),
+            (names.target, self.target.rows, self.counted.target),
         )
         lines += [
             f"{side}: {counted} rows in all, {rows} in the key ranges"
@@ -285,13 +284,9 @@ class Proof:
         return lines
 
 
-# ----------------------------------------------------------------------------
-# Counts.
-
-
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a range's rows are in consulta, by key, seen from prod."""
+    """What became of a range's rows in the target, by key."""
 
     inserted: int = 0
     updated: int = 0
@@ -308,16 +303,12 @@ class Counts:
 
     @classmethod
     def of(cls, missing: Collection[object], surplus: Collection[object], unchanged: int) -> Counts:
-        """From the keys whose rows only prod has and those whose rows only consulta has."""
+        """From the keys whose rows only the source has and those whose rows only the target has."""
         updated = len(frozenset(missing) & frozenset(surplus))
         return cls(len(missing) - updated, updated, len(surplus) - updated, unchanged)
 
 
-# ----------------------------------------------------------------------------
-# What a copy is allowed, what it is about to do, and what it did: values for whoever drives it.
-
-
-ChunkOutcome = Literal["copied", "updated", "replaced", "unchanged"]
+# ------------------------------------------------------------------------------- a copy: limits, plan, chunks
 
 
 def cores() -> int:
@@ -331,8 +322,8 @@ class Limits:
 
     ``chunk_rows`` is the most that a chunk may have, ``chunk_seconds`` what it should take;
     ``parallel`` how many ranges are copied at once; ``rows_per_second`` caps the whole copy;
-    ``lock_timeout_seconds`` is how long a chunk waits for a lock in consulta;
-    ``standby_lag_mb`` pauses the copy while a standby of consulta is that far behind; ``lost_seconds`` is
+    ``lock_timeout_seconds`` is how long a chunk waits for a lock in the target;
+    ``standby_lag_mb`` pauses the copy while a standby of the target is that far behind; ``lost_seconds`` is
     after what silence of the client a server ends its sessions.
     """
 
@@ -347,7 +338,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``total`` rows in prod at ``as_of``; ``held`` rows of the liquidation in consulta just then."""
+    """``total`` rows in the source at ``as_of``; ``held`` rows of the liquidation in the target just then."""
 
     as_of: datetime
     total: int
@@ -355,7 +346,7 @@ class Plan:
 
     @property
     def holds(self) -> bool:
-        """Whether consulta has any row of it."""
+        """Whether the target has any row of it."""
         return self.held > 0
 
 
@@ -363,9 +354,9 @@ class Plan:
 class Chunk:
     """A range that is in place, and what it took.
 
-    ``rows`` are prod's; ``moved`` those among the inserted ones that consulta held under another
-    liquidation; ``bytes`` those of the COPY stream; ``source`` prod's digest where it was needed, or came
-    with the rows. ``seen`` is what the rows that consulta held already were found to be.
+    ``rows`` are the source's; ``moved`` those among the inserted ones that the target held under another
+    liquidation; ``bytes`` those of the COPY stream; ``source`` the source's digest where it was needed, or
+    came with the rows. ``seen`` is what the rows that the target held already were found to be.
     """
 
     range: KeyRange
@@ -379,13 +370,12 @@ class Chunk:
     seen: Seen | None = None
 
 
-# ----------------------------------------------------------------------------
-# What a copy is made of, by name: kept with a job, so that what runs later is what was asked for.
-
-
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Both tables, the liquidation column, the key's columns in their order, and all columns by name."""
+    """What a copy is made of: both tables, the liquidation column, the key in its order, and all columns.
+
+    It is kept with a job, so that what runs later is what was asked for.
+    """
 
     source_table: str
     target_table: str
@@ -405,7 +395,7 @@ class Fingerprint:
         )
 
     def configured(self, spec: CopySpec) -> Self:
-        """This one, with what a configuration alone tells about it put in its place."""
+        """This one, with what a configuration alone says about it put in its place."""
         return replace(
             self,
             source_table=str(spec.source_table),
@@ -432,13 +422,13 @@ class Fingerprint:
         """Short, and another one for another copy."""
         return hashlib.sha256(json.dumps(self.as_json()).encode()).hexdigest()[:16]
 
-    def differences(self, now: Fingerprint) -> list[str]:
+    def differences(self, now: Fingerprint, names: SideNames) -> list[str]:
         """What has changed from this one to that one, a line each."""
         lines = [
             f"{what} was {before}, is {after}"
             for what, before, after in (
-                ("table of prod", self.source_table, now.source_table),
-                ("table of consulta", self.target_table, now.target_table),
+                (f"table of {names.source}", self.source_table, now.source_table),
+                (f"table of {names.target}", self.target_table, now.target_table),
                 ("liquidation column", self.liquidation_column, now.liquidation_column),
                 ("key", f"({', '.join(self.key)})", f"({', '.join(now.key)})"),
             )

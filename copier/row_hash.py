@@ -1,4 +1,4 @@
-"""What stands for a row: a 64-bit hash of its compared values, told by PostgreSQL's own functions.
+"""What stands for a row: a 64-bit hash of its compared values, computed by PostgreSQL's own functions.
 
 Each value is hashed with a seed of its column's own, and the exclusive-or of these hashes is hashed once
 more, so that two rows that exchange a value don't cancel out. Every bit of a value is taken in: where equal
@@ -49,7 +49,7 @@ class Hashed:
 
 
 def hashed(pair: Pair, *, of_source: bool) -> Hashed:
-    """Both sides hash a value as consulta's type, each by its own functions.
+    """Both sides hash a value as the target's type, each by its own functions.
 
     Types that only text can carry are hashed as text. What a server sends is in the client's encoding, so
     sides of different encodings hash alike.
@@ -68,7 +68,7 @@ def hashed(pair: Pair, *, of_source: bool) -> Hashed:
 
 
 def identical_when_equal(pair: Pair) -> bool:
-    """Whether two values of consulta's type that are equal are the same to the bit."""
+    """Whether two values of the target's type that are equal are the same to the bit."""
     return pair.target.type.base in IDENTICAL_WHEN_EQUAL and pair.target.deterministic
 
 
@@ -110,8 +110,7 @@ def _function(pair: Pair) -> str | None:
     return IDENTICAL_WHEN_EQUAL.get(there.base)
 
 
-# ----------------------------------------------------------------------------
-# Rows' hashes as one byte string.
+# -------------------------------------------------------------------------- rows' hashes as one byte string
 
 
 def digest_of(hashes: array[int]) -> Digest:

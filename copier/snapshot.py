@@ -2,7 +2,7 @@
 
 The transaction is REPEATABLE READ, READ ONLY. The table is locked before the snapshot is taken, and the
 snapshot is exported, so that what the readers see is one moment. A standby's snapshot isn't exported, of a
-foreign table each session would have a remote snapshot of its own, and a view may tell when its transaction
+foreign table each session would have a remote snapshot of its own, and a view may read when its transaction
 began: there the session that holds the snapshot is the only reader. Nothing is set for longer than a
 transaction: behind PgBouncer in transaction mode a session's settings would leak to its next user.
 """
@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine, text
 
 from copier import statements
 from copier.catalog import Table, read_table
-from copier.connections import Sessions, run
-from copier.errors import Permanent, Side, Transient, failures_of
+from copier.connections import Sessions, in_transaction, run
+from copier.errors import Permanent, Transient, failures_of
 from copier.model import TableName
 from copier.table_slice import TableSlice
 
@@ -36,7 +36,7 @@ class Snapshot:
     table: Table
     as_of: datetime
 
-    def __init__(self, engine: Engine, side: Side, table: TableName, sessions: Sessions) -> None:
+    def __init__(self, engine: Engine, side: str, table: TableName, sessions: Sessions) -> None:
         """Connects, locks the table for reading and takes the snapshot.
 
         Raises:
@@ -45,8 +45,9 @@ class Snapshot:
         """
         self._engine = engine
         self._sessions = sessions
-        self.side: Side = side
+        self.side = side
         self._connections: list[Connection] = []
+        self._readers: list[Connection] = []
         try:
             with failures_of(side):
                 self.connection = self._taken(table)
@@ -63,22 +64,29 @@ class Snapshot:
         """So many connections that see the same moment of these rows, or one where it can't be shared.
 
         They read ranges by their index where there is one, and ``in_order`` of the key where that matters.
-        They are closed with the snapshot.
+        Those of an earlier call are given again while their transactions are open. All are closed with the
+        snapshot.
 
         Raises:
             Transient: the session that holds the snapshot is gone.
         """
         lane = statements.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
+        self._readers = [reader for reader in self._readers if in_transaction(reader)]
         with failures_of(self.side):
             if not self.is_shared:
-                self.connection.execute(text(lane))
+                if not self._readers:
+                    self.connection.execute(text(lane))
+                    self._readers.append(self.connection)
                 return [self.connection]
-            return [self._reader(lane) for _ in range(count)]
+            while len(self._readers) < count:
+                self._readers.append(self._reader(lane))
+            return self._readers[:count]
 
     def close(self) -> None:
         for connection in self._connections:
             self._sessions.shut(connection)
         self._connections.clear()
+        self._readers.clear()
 
     def _taken(self, name: TableName) -> Connection:
         for _ in range(TRIES):

@@ -1,6 +1,11 @@
-"""What a transaction sets, for itself alone: behind PgBouncer in transaction mode a session has no settings.
+"""Every statement that the engine runs, built by pure functions, and the settings of its transactions.
 
-Each is one statement, or what follows in it, so that a chunk asks for all of its settings at once.
+Names come from the catalog or the configuration and are quoted; the liquidation, the bounds and the hashes
+are literals, because COPY takes no parameters.
+
+A transaction sets what it needs for itself alone: behind PgBouncer in transaction mode a session has no
+settings. Each group of settings is one statement, or what follows in it, so that a chunk asks for all of its
+settings at once.
 """
 
 from __future__ import annotations
@@ -15,8 +20,29 @@ from copier.keys import INTEGERS, cast_to
 from copier.model import Bound, KeyRange, TableName
 from copier.table_slice import TableSlice
 
+#: The cursor over the keys, and one step of it.
+CURSOR = sql.Identifier("traspaso_keys")
+FETCH = sql.SQL("FETCH NEXT FROM {}").format(CURSOR)
+#: Closes that of an earlier run, if there was one: no other cursor is open in these transactions.
+CLOSE = sql.SQL("CLOSE ALL")
+
+#: Whether the database has any large object; everybody may ask it.
+ANY_LARGE_OBJECT = sql.SQL("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)")
+
+#: A row of the target that is under another liquidation: that, and its key, as text.
+Held = tuple[str | None, Sequence[str]]
+#: Types of a liquidation column whose values compare as numbers, however they are spelled.
+NUMBERS = INTEGERS | {"numeric"}
+
+#: The staging table of the rare chunk whose rows the target holds under another liquidation.
+STAGING = sql.Identifier("traspaso_staging")
+
 #: A running statement whose client has closed its line is ended within this time, in seconds.
 CHECK_SECONDS = 5.0
+
+
+# --------------------------------------------------------------------------------------------------- settings
+
 
 #: Makes text, and so casts and bounds, read the same on both sides. Row security that would hide rows
 #: is an error instead, or else the rest would be taken for all. No time is spent on compiling: a chunk
@@ -92,10 +118,9 @@ _ALONE = "set_config('max_parallel_workers_per_gather', '0', true)"
 #: comparison of rows holds for a third of the table, and would read all of it, or sort what it reads.
 _BY_INDEX = "set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
 
-#: Beside it, for digests of consulta: a range that was replaced is in the index twice, and its pages are
+#: Beside it, for digests of the target: a range that was replaced is in the index twice, and its pages are
 #: read once where the index is read first.
 _BY_BITMAP = "set_config('enable_indexscan', 'off', true)"
-
 
 #: Makes the names that a regclass and its like are written by whole, whatever the databases' search_path.
 _QUALIFIED = "set_config('search_path', '', true)"
@@ -117,29 +142,7 @@ def of_lane(*, by_index: bool, in_order: bool = True, qualified: bool = False) -
     return ", ".join(parts)
 
 
-# ----------------------------------------------------------------------------
-# Every statement the engine runs, built here and nowhere else, by pure functions.
-#
-# Names come from the catalog or the configuration and are quoted; the liquidation, the bounds and the
-# hashes are literals, because COPY takes no parameters.
-
-
-#: The cursor that walks down the keys, and one step of it.
-CURSOR = sql.Identifier("traspaso_keys")
-FETCH = sql.SQL("FETCH NEXT FROM {}").format(CURSOR)
-#: The one of an earlier walk, if there was one: no other cursor is open in these transactions.
-CLOSE = sql.SQL("CLOSE ALL")
-
-#: Whether the database has any large object; everybody may ask it.
-ANY_LARGE_OBJECT = sql.SQL("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)")
-
-#: A row of consulta that is under another liquidation: that, and its key, as text.
-Held = tuple[str | None, Sequence[str]]
-#: Types of a liquidation column whose values compare as numbers, however they are spelled.
-NUMBERS = INTEGERS | {"numeric"}
-
-#: The staging table of the rare chunk whose rows consulta holds under another liquidation.
-STAGING = sql.Identifier("traspaso_staging")
+# ---------------------------------------------------------------------------------- what is asked and written
 
 
 def snapshot(name: str) -> sql.Composable:
@@ -293,7 +296,7 @@ def copy_out(rows: TableSlice, part: KeyRange, only: Sequence[Bound] | None = No
 
 
 def copy_out_hashed(rows: TableSlice, part: KeyRange) -> sql.Composable:
-    """The same of a whole range in binary, each row with its hash in front of it: prod is read once.
+    """The same of a whole range in binary, each row with its hash in front of it: the source is read once.
 
     What a type sends is computed once, hashed, and sent on as the bytes that it is. OFFSET keeps the planner
     from computing it in both places.
@@ -355,7 +358,7 @@ def others_with_keys(rows: TableSlice, keys: Sequence[Bound]) -> sql.Composable:
 
 
 def holds_any(rows: TableSlice, held: Sequence[Held]) -> sql.Composable:
-    """Whether prod has a row with one of these liquidations and keys, written as consulta writes them."""
+    """Whether the source has a row of these liquidations and keys, written as the target writes them."""
     names = [rows.keys.liquidation_column, *rows.key]
     pairs = {pair.name: pair for pair in rows.matched.compared}
     columns = list(zip(*([number, *key] for number, key in held), strict=True))
@@ -365,13 +368,12 @@ def holds_any(rows: TableSlice, held: Sequence[Held]) -> sql.Composable:
         (pairs[name].selected, cast_to(value, pairs[name].selected_type))
         for name, value in zip(names, wanted, strict=True)
     ]
-    if rows.keys.liquidation_type not in NUMBERS:  # consulta may have a spelling that prod's type can't read
+    if (
+        rows.keys.liquidation_type not in NUMBERS
+    ):  # the target's spelling may be one that the source's type can't read
         values[0] = (cast_to(pairs[names[0]].selected, "text"), wanted[0])
     same: list[sql.Composable] = [sql.SQL("{} IS NOT DISTINCT FROM {}").format(*values[0])]
-    same += [
-        keys[name].compared(ours, "=", theirs)
-        for name, (ours, theirs) in zip(rows.key, values[1:], strict=True)
-    ]
+    same += [keys[name].compared(*pair) for name, pair in zip(rows.key, values[1:], strict=True)]
     return sql.SQL(
         "SELECT EXISTS (SELECT FROM {} AS traspaso_rows JOIN unnest({}) AS traspaso_wanted({}) ON {})"
     ).format(
@@ -383,7 +385,7 @@ def holds_any(rows: TableSlice, held: Sequence[Held]) -> sql.Composable:
 
 
 def repeats_staged_key(rows: TableSlice) -> sql.Composable:
-    """Whether prod has sent several rows with one key."""
+    """Whether the source has sent several rows with one key."""
     names = sql.SQL(", ").join(sql.Identifier(name) for name in rows.key)
     return sql.SQL("SELECT EXISTS (SELECT FROM {} GROUP BY {} HAVING count(*) > 1)").format(STAGING, names)
 
@@ -404,15 +406,13 @@ def merge(
     the number of staged rows that are in place then.
     """
     table, same = rows.table.identifier, _same_key(rows)
-    own = sql.SQL("{} AND {}").format(same, _ours(rows, taken))
+    own = sql.SQL("{} AND {}").format(same, _own_or_taken(rows, taken))
     gone = sql.SQL(
         "DELETE FROM {} AS held WHERE ({}) AND NOT EXISTS (SELECT FROM {} AS staged WHERE {})"
     ).format(
         table,
-        sql.SQL(" OR ").join(
-            sql.SQL("({})").format(rows.within(part, only)) for part, only in surplus if only != []
-        )
-        if any(only != [] for _, only in surplus)
+        sql.SQL(" OR ").join(sql.SQL("({})").format(rows.within(part, only)) for part, only in surplus)
+        if surplus
         else sql.SQL("false"),
         STAGING,
         same,
@@ -459,7 +459,7 @@ def _delete_staged(rows: TableSlice, same: sql.Composable) -> sql.Composable:
     )
 
 
-def _ours(rows: TableSlice, taken: Sequence[Held]) -> sql.Composable:
+def _own_or_taken(rows: TableSlice, taken: Sequence[Held]) -> sql.Composable:
     """Of a row that is ``held``: it is of this liquidation, or one of those that are taken from others.
 
     Whoever has put it elsewhere in the meantime, or has put another one in its place, keeps it.
@@ -467,14 +467,14 @@ def _ours(rows: TableSlice, taken: Sequence[Held]) -> sql.Composable:
     if not rows.keys.across_liquidations:
         return sql.SQL("true")
     number = sql.Identifier("held", rows.keys.liquidation_column)
-    ours = sql.SQL("{} = {}").format(number, rows.keys.liquidation(rows.liquidation_id))
+    own = sql.SQL("{} = {}").format(number, rows.keys.liquidation(rows.liquidation_id))
     if not taken:
-        return ours
+        return own
     names = [rows.keys.liquidation_column, *rows.key]
     columns = zip(*([liquidation, *key] for liquidation, key in taken), strict=True)
     marks = [sql.Identifier(f"taken_{place}") for place, _ in enumerate(names)]
     return sql.SQL("({} OR EXISTS (SELECT FROM unnest({}) AS taken({}) WHERE {}))").format(
-        ours,
+        own,
         sql.SQL(", ").join(cast_to(sql.Literal(list(column)), "text[]") for column in columns),
         sql.SQL(", ").join(marks),
         sql.SQL(" AND ").join(
@@ -487,7 +487,7 @@ def _ours(rows: TableSlice, taken: Sequence[Held]) -> sql.Composable:
 def _same_key(rows: TableSlice) -> sql.Composable:
     """Of a row that is ``held`` and one that is ``staged``, under whatever liquidation the key names them."""
     keys = [
-        column.compared(sql.Identifier("held", column.name), "=", sql.Identifier("staged", column.name))
+        column.compared(sql.Identifier("held", column.name), sql.Identifier("staged", column.name))
         for column in rows.keys.columns
     ]
     if not rows.keys.across_liquidations:

@@ -19,12 +19,14 @@ from copier.row_hash import Hashed, hashed, identical_when_equal, row_hash
 class TableSlice:
     """One side's rows of a liquidation: where they are, how they are ordered, what stands for them.
 
-    ``oldest`` is the lower version of both servers'. ``key_may_repeat`` tells that no index keeps the key
-    from naming two rows. ``is_referenced`` tells that foreign keys of this side's database point to its rows,
-    and ``in_place`` that a row's columns may then be updated: no foreign key would carry that on. ``updated``
-    are those columns. ``triggers`` are those that fire on what is written or removed.
+    ``side`` is what the side is called. ``oldest`` is the lower version of both servers'. ``key_may_repeat``
+    says that no index keeps the key from naming two rows. ``is_referenced`` says that foreign keys of this
+    side's database point to its rows, and ``in_place`` that a row's columns may then be updated: no foreign
+    key would carry that on. ``updated`` are those columns. ``triggers`` are those that fire on what is
+    written or removed.
     """
 
+    side: str
     table: TableName
     keys: Keyset
     matched: Matched
@@ -67,8 +69,8 @@ class TableSlice:
 
         The liquidation's number is left out: it is the same in all rows.
         """
-        told = zip(self.matched.compared, values, strict=True)
-        return row_hash((value for pair, value in told if not self._is_number(pair)), version=self.oldest)
+        pairs = zip(self.matched.compared, values, strict=True)
+        return row_hash((value for pair, value in pairs if not self._is_number(pair)), version=self.oldest)
 
     def _is_number(self, pair: Pair) -> bool:
         """A numeric 42 may be spelled 42.0 as well, an integer may not."""
@@ -90,7 +92,7 @@ class TableSlice:
 def slices(
     spec: CopySpec, source: Table, target: Table, liquidation_id: int
 ) -> tuple[TableSlice, TableSlice]:
-    """Prod's and consulta's slice of the liquidation, their columns and keys matched.
+    """The source's and the target's slice of the liquidation, their columns and keys matched.
 
     Raises:
         SchemaError: the tables don't fit.
@@ -99,11 +101,11 @@ def slices(
         if any(column.encoding == "SQL_ASCII" for column in table.columns):
             raise EncodingUnknown(table.side)
     if reason := source.relations.several_moments:
-        raise SeveralMoments(str(source.name), reason)
+        raise SeveralMoments(source.side, str(source.name), reason)
     if target.relations.cascading:
-        raise ReferencesCascade(str(target.name), list(target.relations.cascading))
+        raise ReferencesCascade(target.side, str(target.name), list(target.relations.cascading))
     if target.relations.rules:
-        raise RulesRewrite(str(target.name), list(target.relations.rules))
+        raise RulesRewrite(target.side, str(target.name), list(target.relations.rules))
     refuse_what_has_no_numbers(spec.liquidation_column, (source, target))
     names = key_columns(spec, source, target)
     matched = match_columns(source, target)
@@ -118,6 +120,7 @@ def slices(
             [other.column(name) for name in names],
         )
         return TableSlice(
+            side=table.side,
             table=table.name,
             keys=keys,
             matched=matched,
@@ -145,10 +148,9 @@ def refuse_null_keys(rows: TableSlice, found: int) -> None:
         NoUsableKey: there is any.
     """
     if found:
-        side = "prod" if rows.is_source else "consulta"
         raise NoUsableKey(
             f"key ({', '.join(rows.key)}) is NULL in {found} row{'s' if found > 1 else ''} of table "
-            f"{rows.table} of {side}: fill it in there, or name another key"
+            f"{rows.table} of {rows.side}: fill it in there, or name another key"
         )
 
 

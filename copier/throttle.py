@@ -1,6 +1,6 @@
-"""Holds a copy back while a standby of consulta can't keep up with it.
+"""Holds a copy back while a standby of the target can't keep up with it.
 
-What a standby has not replayed yet is asked of consulta itself (`pg_stat_replication`), between two
+What a standby has not replayed yet is asked of the target itself (`pg_stat_replication`), between two
 chunks. A role without `pg_monitor` sees no standby's position; that is said, not taken for no lag.
 """
 
@@ -28,18 +28,20 @@ Throttled = Callable[[float | None], None]
 
 
 class Throttle:
-    """Waits between two chunks; tells ``throttled`` the lag in MB while it does, and None afterwards."""
+    """Waits between two chunks; calls ``throttled`` with the lag in MB while it does, and None afterwards."""
 
     def __init__(
         self,
-        consulta: Engine,
+        target: Engine,
+        side: str,
         limit_mb: float | None,
         sessions: Sessions,
         *,
         throttled: Throttled,
         sleep: Callable[[float], object],
     ) -> None:
-        self._consulta = consulta
+        self._target = target
+        self._side = side
         self._limit = limit_mb
         self._sessions = sessions
         self._throttled = throttled
@@ -70,17 +72,17 @@ class Throttle:
             return True
 
     def _lag_mb(self) -> float:
-        with failures_of("consulta"):
-            connection = self._sessions.open(self._consulta, "consulta")
+        with failures_of(self._side):
+            connection = self._sessions.open(self._target, self._side)
             try:
                 row = connection.execute(_LAG, self._sessions.values).one()
             finally:
                 self._sessions.shut(connection)
         if row.hidden:
             raise Permanent(
-                "consulta's role may not see how far the standbys are: grant it pg_monitor, "
+                f"{self._side}'s role may not see how far the standbys are: grant it pg_monitor, "
                 "or leave standby_lag_mb out",
-                side="consulta",
+                side=self._side,
                 condition="StandbyLagHidden",
             )
         return float(row.mb)

@@ -1,4 +1,4 @@
-"""``make screenshots``: the pictures of README and docs, from the local Slack's page while the real bot copies.
+"""Pictures of the local Slack's page, from one scene, for the README and for whoever reviews a change."""
 
 python -m dev.screenshots docs/screenshots
 """

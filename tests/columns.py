@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copier import TableName
 from copier.catalog import Column, ColumnType, Kind, Relations, Table
-from copier.errors import Side
 
 
 def kind(type_sql: str, base: str | None = None, *, portable: bool = True) -> ColumnType:
@@ -50,7 +49,7 @@ def column(
     )
 
 
-def table(side: Side, *columns: Column) -> Table:
+def table(side: str, *columns: Column) -> Table:
     alone = Relations(
         (),
         frozenset(),

@@ -6,6 +6,8 @@ compares what the servers sent. It never asks for a digest.
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,9 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from copier import Chunk, Copy, CopySpec, Counts, Limits, Plan, Proof, TableName
+import copier
+from bot.config import SIDES
+from copier import Chunk, Copy, CopyResult, CopySpec, Counts, Limits, Plan, Proof, TableName
 from tests.support import Database
 
 ITEMS = """
@@ -30,6 +34,8 @@ ITEMS = """
     );
     CREATE INDEX items_liquidation_id_id_idx ON items (liquidation_id, id);
 """
+preview = functools.partial(copier.preview, names=SIDES)
+search = functools.partial(copier.search, names=SIDES)
 SESSION = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3"
 
 
@@ -83,7 +89,7 @@ class Sides:
         *,
         prod_url: str | None = None,
         consulta_url: str | None = None,
-        waiting: Callable[[float], None] = lambda silent: None,
+        on_silence: Callable[[float], None] = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
         throttled: Callable[[float | None], None] = lambda lag_mb: None,
         **limits: Any,
@@ -94,8 +100,9 @@ class Sides:
             engine(consulta_url or self.consulta.url),
             spec,
             liquidation,
+            names=SIDES,
             limits=Limits(**{"parallel": 1, "chunk_seconds": 60.0, **limits}),
-            waiting=waiting,
+            on_silence=on_silence,
             sleep=sleep,
             throttled=throttled,
         ) as copy:
@@ -110,12 +117,12 @@ class Sides:
         **options: Any,
     ) -> Done:
         with self.open(spec, liquidation, **options) as copy:
-            chunks = sorted(copy.chunks(record), key=lambda chunk: chunk.range.number)
-            return Done(copy.plan(), chunks, copy.prove())
+            result = copy.run(record)
+            return Done(result.plan, list(result.chunks), copy.verify(result))
 
     def copy_proven(self, spec: CopySpec, liquidation: int = 42, **options: Any) -> Done:
         done = self.copy(spec, liquidation, **options)
-        assert done.proof.holds, done.proof.reasons
+        assert done.proof.holds, done.proof.reasons(SIDES)
         return done
 
     def assert_same(
@@ -142,6 +149,30 @@ class Sides:
 
     def wal_of_consulta(self) -> int:
         return int(self.consulta.rows("SELECT pg_current_wal_insert_lsn() - '0/0'")[0][0])
+
+
+class Begun:
+    """A run in another thread, which waits after its first chunk until it may `finish`."""
+
+    def __init__(
+        self, copy: Copy, record: Callable[[Connection, Chunk], None] = lambda connection, chunk: None
+    ) -> None:
+        """Returns when the first chunk is in place."""
+        self._first, self._go_on = threading.Event(), threading.Event()
+        pool = ThreadPoolExecutor(1)
+        self._result = pool.submit(copy.run, record, on_chunk=self._wait)
+        pool.shutdown(wait=False)
+        self._result.add_done_callback(lambda result: self._first.set())
+        assert self._first.wait(30)
+
+    def _wait(self, chunk: Chunk) -> None:
+        self._first.set()
+        assert self._go_on.wait(30)
+
+    def finish(self) -> CopyResult:
+        """The result, or what the run raises."""
+        self._go_on.set()
+        return self._result.result(60)
 
 
 def stream(url: str, table: str, where: str, order: str, columns: str = "*", form: str = "text") -> bytes:

@@ -48,7 +48,7 @@ from bot.cli.shared import (
     shell_translator,
     told,
 )
-from bot.config import Need, Settings
+from bot.config import SIDES, Need, Settings
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.proposal import AgreedCounts
 from bot.jobs.repository import Request, Requester
@@ -59,7 +59,7 @@ from bot.messages.proposal import removes_everything
 from bot.work.background import Ticker
 from bot.work.cancellation import Stop, StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Copy, is_known
+from copier import Comparison, Copy, is_known
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -147,6 +147,10 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
         if over.is_set():
             raise Stopped("the comparison was broken off; nothing was written", INTERRUPTED)
 
+    def show(comparison: Comparison) -> None:
+        go_on()
+        verdict.add(comparison)
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     with (
@@ -156,18 +160,18 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
             parts.consulta,
             chosen.spec,
             liquidation,
+            names=SIDES,
             limits=limits,
             label="traspaso verify",
-            waiting=go_on,
+            on_silence=go_on,
         ) as both,
     ):
         verdict.begin(both.plan())
-        for comparison in both.compare():
-            go_on()
-            verdict.add(comparison)
-        proof = both.proof(verdict.comparisons)
+        proof = both.verify(on_comparison=show)
         listed = settings.file.liquidations
-        known = is_known(parts.prod, listed.catalogue, liquidation) if listed and proof.is_empty else None
+        known = None
+        if listed and proof.is_empty:
+            known = is_known(parts.prod, listed.catalogue, liquidation, names=SIDES)
     sys.exit(COMPLETED if verdict.finish(proof, known) else FAILED)
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from bot.config import SIDES
 from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
 from bot.jobs.status import Approval, Phase, Status
@@ -279,21 +280,15 @@ class VerificationOutput:
         self._as_json = as_json
         self._t = t
         self._plan: Plan | None = None
-        self._comparisons: list[Comparison] = []
 
     def begin(self, plan: Plan) -> None:
         self._plan = plan
 
     def add(self, comparison: Comparison) -> None:
-        self._comparisons.append(comparison)
         if self._as_json:
             _write(range_as_json(comparison))
         elif not comparison.agrees:
-            sys.stdout.write(f"{comparison}, keys {comparison.range}\n")
-
-    @property
-    def comparisons(self) -> list[Comparison]:
-        return self._comparisons
+            sys.stdout.write(f"{comparison.sentence(SIDES)}, keys {comparison.range}\n")
 
     def finish(self, proof: Proof, known: bool | None = None) -> bool:
         """Says what came out; True where both sides agree on rows, or on having none.

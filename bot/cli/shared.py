@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot import config
 from bot.app import Databases
 from bot.commands.parsing import number
-from bot.config import CopySection, Need, Settings
+from bot.config import SIDES, CopySection, Need, Settings
 from bot.errors import BotError
 from bot.i18n import Translator, translator
 from bot.jobs.view import JobView
@@ -46,6 +46,7 @@ def looked(parts: Databases, settings: Settings, chosen: CopySection, liquidatio
             parts.consulta,
             chosen.spec,
             liquidation,
+            names=SIDES,
             catalogue=listed.catalogue if listed else None,
             timeout_seconds=settings.file.work.preview_timeout_seconds,
         )

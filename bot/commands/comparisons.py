@@ -13,9 +13,9 @@ from queue import SimpleQueue
 
 from sqlalchemy import Engine
 
-from bot.config import CopySection
+from bot.config import SIDES, CopySection
 from bot.messages.verification import VerificationResult
-from copier import Catalogue, Copy, Limits, is_known
+from copier import Catalogue, Comparison, Copy, Limits, is_known
 
 log = logging.getLogger(__name__)
 
@@ -80,25 +80,24 @@ class Comparisons:
         if self._over.is_set():
             raise Interrupted
         began = time.monotonic()
-        comparisons = []
+        comparisons: list[Comparison] = []
         with Copy(
             self._prod,
             self._consulta,
             copy.spec,
             liquidation_id,
+            names=SIDES,
             limits=self._limits,
             label="traspaso verify",
-            waiting=self._may_wait,
+            on_silence=self._may_wait,
         ) as both:
             as_of = both.plan().as_of
-            for comparison in both.compare():
-                if self._over.is_set():
-                    raise Interrupted
-                comparisons.append(comparison)
-            proof = both.proof(comparisons)
+            proof = both.verify(on_comparison=comparisons.append, should_stop=self._over.is_set)
+            if proof is None:
+                raise Interrupted
         known = None
         if proof.is_empty and self._catalogue is not None:
-            known = is_known(self._prod, self._catalogue, liquidation_id)
+            known = is_known(self._prod, self._catalogue, liquidation_id, names=SIDES)
         return VerificationResult(
             liquidation_id=liquidation_id,
             copy_name=copy.name,

@@ -21,6 +21,7 @@ from slack_sdk.errors import SlackApiError
 from bot.commands import parsing
 from bot.commands.conversation import Shown, Surface, show, told, user_of
 from bot.commands.start_copy import COMMAND, Starting
+from bot.config import SIDES
 from bot.i18n import Translator
 from bot.messages import copy_modal
 from bot.messages.blocks import Block, Message, View
@@ -195,7 +196,9 @@ class Choosing:
         listed = self._surface.file.liquidations
         if listed is None:
             return []
-        return search(self._surface.prod, listed.catalogue, wanted, timeout_seconds=SEARCH_SECONDS)
+        return search(
+            self._surface.prod, listed.catalogue, wanted, names=SIDES, timeout_seconds=SEARCH_SECONDS
+        )
 
 
 class _Values:

@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.commands.conversation import Surface, after_it_is_done
-from bot.config import CopySection
+from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
 from bot.jobs.actions import Freezes
@@ -180,6 +180,7 @@ class Starting:
             surface.consulta,
             copy.spec,
             liquidation_id,
+            names=SIDES,
             catalogue=listed.catalogue if listed else None,
             timeout_seconds=surface.file.work.preview_timeout_seconds,
         )

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from bot.config import SIDES
 from bot.errors import StaleAttempt
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, Installation, Worker, waits_for_somebody
@@ -38,7 +39,6 @@ from bot.jobs.status import Approval, Phase, Status, Wish
 from bot.jobs.stop_request import Orders, is_frozen, settle
 from bot.jobs.transactions import has_come, transaction
 from copier import Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
-from copier.errors import Side
 
 log = logging.getLogger(__name__)
 
@@ -122,14 +122,14 @@ class Claim:
         """What a configuration alone tells to be another copy than the one asked for, a line each."""
         tables = Fingerprint(self.source_table, self.target_table, spec.liquidation_column, spec.key)
         recorded = self.fingerprint or tables
-        return recorded.differences(recorded.configured(spec))
+        return recorded.differences(recorded.configured(spec), SIDES)
 
     def made_otherwise(self, now: Fingerprint) -> list[str]:
         """The same, once both tables have been looked at."""
-        return self.fingerprint.differences(now) if self.fingerprint else []
+        return self.fingerprint.differences(now, SIDES) if self.fingerprint else []
 
 
-def end_sessions_of_earlier_attempts(engine: Engine, side: Side, claim: Claim) -> None:
+def end_sessions_of_earlier_attempts(engine: Engine, side: str, claim: Claim) -> None:
     """Those that hang in the middle of something hold locks in consulta, and vacuum back in prod.
 
     Only in this database, and of this installation: others have jobs of the same number. One that can't be

@@ -71,6 +71,9 @@ class StopSwitch:
     def requested(self) -> Stop | None:
         return self._stop
 
+    def is_requested(self) -> bool:
+        return self._stop is not None
+
     def check(self, silent: float, patience: float) -> None:
         """Called while a side has been silent for so many seconds.
 

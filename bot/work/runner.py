@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from bot.config import CopySection, File, WorkSection
+from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.execution import (
     Claim,
@@ -87,7 +87,7 @@ def _again(claim: Claim) -> str:
 
 
 # ----------------------------------------------------------------------------
-# Runs one attempt of one job: the loop around the copy. The copy yields, this decides.
+# Runs one attempt of one job.
 
 
 log = logging.getLogger(__name__)
@@ -227,9 +227,10 @@ class Runner:
                 self._consulta,
                 section.spec,
                 claim.liquidation_id,
+                names=SIDES,
                 limits=self._work.limits,
                 label=claim.label,
-                waiting=lambda silent: self._may_wait(silent, stop, heartbeat),
+                on_silence=lambda silent: self._may_wait(silent, stop, heartbeat),
                 sleep=stop.wait,
                 throttled=lambda lag_mb: lifecycle.throttled(claim, lag_mb),
             ) as copy,
@@ -245,19 +246,18 @@ class Runner:
             if stop.requested:
                 return self._stop(claim, stop)
             ledger = Ledger(lifecycle, claim, stop.obey)
-            self._until_stopped(copy.chunks(ledger.record), stop)
+            result = copy.run(ledger.record, should_stop=stop.is_requested)
             if stop.requested:
                 return self._stop(claim, stop)
             in_time(lambda: lifecycle.verifying(claim), stop.whole)
             sys.audit("traspaso.verifying", claim.job_id, claim.attempt)
-            compared = self._until_stopped(copy.compare(), stop, ledger.compared)
+            proof = copy.verify(result, on_comparison=ledger.compared, should_stop=stop.is_requested)
             ledger.settle()
-            if stop.requested:
+            if proof is None or stop.requested:
                 return self._stop(claim, stop)
-            proof = copy.proof(compared)
-            triggers = copy.blamed_triggers(proof)
+            triggers = copy.blamed_triggers(result, proof)
         if not proof.holds:
-            failure = failure_of(NotProven(proof.reasons, triggers))
+            failure = failure_of(NotProven(proof.reasons(SIDES), triggers, SIDES))
             log.error("job %s: %s: %s", claim.job_id, failure.sentence, "; ".join(failure.lines))
             return self._fail(claim, stop, failure, proof)
         self._recorded(stop, lambda: lifecycle.completed(claim, proof))
@@ -281,20 +281,6 @@ class Runner:
         except NobodyCanApprove:  # the card has left its channel just now
             return self._fail(claim, stop, nobody_to_ask(claim, question))
         return Ended(_let_go(status, AttemptOutcome.ASKED))
-
-    @staticmethod
-    def _until_stopped(
-        steps: Generator[T, None, None], stop: StopSwitch, told: Callable[[T], None] = lambda step: None
-    ) -> list[T]:
-        """The steps so far; those in hand when a stop is requested are finished by the generator's end."""
-        done = []
-        with closing(steps):
-            for step in steps:
-                done.append(step)
-                told(step)
-                if stop.requested:
-                    break
-        return done
 
     def _stop(self, claim: Claim, stop: StopSwitch) -> Ended:
         if stop.requested is Stop.CANCEL:

@@ -14,7 +14,7 @@ import time
 
 from bot import app, config
 from bot.app import Databases
-from bot.config import Need
+from bot.config import SIDES, Need
 from bot.jobs.execution import Ledger
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Phase
@@ -62,13 +62,11 @@ def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> E
     claim = parts.lifecycle.claim(job_id, "bench")
     if claim is None:
         raise SystemExit("the job was not there to be claimed")
-    rows = 0
-    with Copy(parts.prod, parts.consulta, spec, claim.liquidation_id, limits=limits) as copy:
+    with Copy(parts.prod, parts.consulta, spec, claim.liquidation_id, names=SIDES, limits=limits) as copy:
         parts.lifecycle.planned(claim, copy.plan())
-        for chunk in copy.chunks(Ledger(parts.lifecycle, claim).record, hashed=False):
-            rows += chunk.rows
+        result = copy.run(Ledger(parts.lifecycle, claim).record, hashed=False)
     parts.lifecycle.cancelled(claim)
-    return {"rows": rows}
+    return {"rows": sum(chunk.rows for chunk in result.chunks)}
 
 
 if __name__ == "__main__":

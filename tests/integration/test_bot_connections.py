@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 
 from bot import app
 from bot.config import Settings
-from copier import Copy, Limits
+from copier import Chunk, Copy, Limits
 from tests.copying import ITEMS, Sides, spec
 
 #: The threads of a worker by the Procfile, and as many lanes as a machine with eight cores might be given.
@@ -34,11 +34,14 @@ def test_copies_that_are_at_work_at_the_same_moment_do_not_wait_for_each_other_s
     def copied(liquidation: int) -> bool:
         limits = Limits(parallel=LANES, chunk_rows=20)
         with Copy(parts.prod, parts.consulta, spec(), liquidation, limits=limits) as copy:
-            chunks = copy.chunks()
-            next(chunks)  # every lane has its sessions
-            together.wait()
-            list(chunks)
-            return copy.prove().holds
+            waited = threading.Event()
+
+            def wait(chunk: Chunk) -> None:  # every lane has its sessions
+                if not waited.is_set():
+                    waited.set()
+                    together.wait()
+
+            return copy.verify(copy.run(on_chunk=wait)).holds
 
     try:
         with ThreadPoolExecutor(THREADS) as pool:

@@ -175,14 +175,15 @@ def test_the_counts_are_those_that_sql_counts(
 
 def test_a_value_that_somebody_changes_after_it_was_found_unchanged_breaks_the_proof(copied: Written) -> None:
     with copied.sides.open(spec(), chunk_rows=1_000) as copy:
-        assert {chunk.outcome for chunk in copy.chunks()} == {"unchanged"}
+        result = copy.run()
+        assert {chunk.outcome for chunk in result.chunks} == {"unchanged"}
         copied.sides.consulta.execute("UPDATE items SET amount = amount + 1 WHERE id = 1500")
-        proof = copy.prove()
+        proof = copy.verify(result)
     assert [each.range.number for each in proof.differences] == [2]
 
 
 def test_rows_that_somebody_writes_again_with_the_same_values_are_looked_at_and_hold(copied: Written) -> None:
     with copied.sides.open(spec(), chunk_rows=1_000) as copy:
-        list(copy.chunks())
+        result = copy.run()
         copied.sides.consulta.execute("UPDATE items SET amount = amount WHERE liquidation_id = 42")
-        assert copy.prove().holds
+        assert copy.verify(result).holds

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, text
 
+from bot.config import SIDES
 from copier import Chunk, Copy, Counts, Fingerprint
-from tests.copying import ITEMS, Sides, engine, sessions_end, spec
+from tests.copying import ITEMS, Begun, Sides, engine, sessions_end, spec
 
 ROWS = """
     INSERT INTO items
@@ -210,17 +211,16 @@ def test_a_difference_in_representation_alone_is_found_and_repaired(sides: Sides
 def test_a_copy_is_one_moment_of_prod_whatever_happens_there_meanwhile(full: Sides) -> None:
     full.prod.execute("CREATE TABLE as_it_was AS SELECT * FROM items")
     with full.open(spec(), chunk_rows=30) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         full.prod.execute("""
             UPDATE items SET amount = 0, note = 'later' WHERE id % 2 = 0;
             UPDATE items SET liquidation_id = 8 WHERE id IN (2, 100);
             DELETE FROM items WHERE id IN (4, 110);
             INSERT INTO items SELECT 1000 + g, 42, g, 'later' FROM generate_series(1, 50) g;
         """)
-        rest = list(chunks)
-        assert copy.prove().holds
-    assert sum(chunk.rows for chunk in rest) == 70
+        result = run.finish()
+        assert copy.verify(result).holds
+    assert sum(chunk.rows for chunk in result.chunks[1:]) == 70
     order = "SELECT * FROM {} WHERE liquidation_id = 42 ORDER BY id"
     assert full.consulta.rows(order.format("items")) == full.prod.rows(order.format("as_it_was"))
     full.copy_proven(spec(), chunk_rows=30)
@@ -244,7 +244,7 @@ def test_everything_committed_before_as_of_is_in_the_copy(full: Sides) -> None:
         full.prod.execute(f"INSERT INTO items VALUES ({next(marks)}, 42, 0, clock_timestamp()::text)")
 
     with Copy(prod, engine(full.consulta.url), spec(), 42) as copy:
-        list(copy.chunks())
+        copy.run()
         as_of = copy.plan().as_of
     before = full.prod.rows(f"SELECT id FROM items WHERE id >= 1000 AND note::timestamptz < '{as_of}'")
     assert full.consulta.rows("SELECT id FROM items WHERE id >= 1000") == before
@@ -261,7 +261,8 @@ def test_rows_and_their_record_are_committed_together(full: Sides) -> None:
     full.consulta.execute("CREATE TABLE ledger (number int PRIMARY KEY, rows int)")
     both = """SELECT (SELECT count(*) FROM items), (SELECT coalesce(sum(rows), 0)::int FROM ledger)"""
     with full.open(spec(), chunk_rows=30) as copy:
-        seen = [full.consulta.rows(both)[0] for _ in copy.chunks(note)]
+        seen: list[tuple[int, int]] = []
+        copy.run(note, on_chunk=lambda chunk: seen.extend(full.consulta.rows(both)))
     assert seen == [(30, 30), (60, 60), (90, 90), (100, 100)]
 
 
@@ -277,7 +278,7 @@ def test_a_record_that_raises_leaves_neither_rows_nor_record(full: Sides) -> Non
             raise LostLease
 
     with full.open(spec(), chunk_rows=30) as copy, pytest.raises(LostLease):
-        list(copy.chunks(second_raises))
+        copy.run(second_raises)
     assert full.consulta.rows("SELECT count(*) FROM items") == [(30,)]
     assert full.consulta.rows("SELECT * FROM ledger") == [(1, 30)]
     done = full.copy_proven(spec(), chunk_rows=30)
@@ -298,17 +299,17 @@ def test_nobody_sees_half_a_chunk(copied: Sides) -> None:
 
 def test_the_proof_does_not_hold_where_somebody_changed_consulta_and_names_the_chunk(full: Sides) -> None:
     with full.open(spec(), chunk_rows=30) as copy:
-        list(copy.chunks())
+        result = copy.run()
         full.consulta.execute("UPDATE items SET amount = amount + 1 WHERE id = 52")
-        changed = copy.prove()
+        changed = copy.verify(result)
         full.consulta.execute("DELETE FROM items WHERE id = 149")
         full.consulta.execute("INSERT INTO items VALUES (-7, 42, 0, ''), (99999, 42, 0, '')")
-        worse = copy.prove()
+        worse = copy.verify(result)
     assert not changed.holds
-    assert [str(each) for each in changed.differences] == [
+    assert [each.sentence(SIDES) for each in changed.differences] == [
         "chunk 2: 30 rows on both sides, column values differ"
     ]
-    assert [str(each) for each in worse.differences] == [
+    assert [each.sentence(SIDES) for each in worse.differences] == [
         "chunk 1: 30 rows in prod, 31 in consulta",
         "chunk 2: 30 rows on both sides, column values differ",
         "chunk 4: 10 rows on both sides, column values differ",
@@ -317,31 +318,31 @@ def test_the_proof_does_not_hold_where_somebody_changed_consulta_and_names_the_c
 
 def test_a_row_moved_to_another_liquidation_in_consulta_breaks_the_proof(full: Sides) -> None:
     with full.open(spec()) as copy:
-        list(copy.chunks())
+        result = copy.run()
         full.consulta.execute("UPDATE items SET liquidation_id = 8 WHERE id = 1")
-        assert not copy.prove().holds
+        assert not copy.verify(result).holds
 
 
 def test_the_proof_compares_prod_as_it_was_and_not_as_it_is_now(full: Sides) -> None:
     with full.open(spec(), chunk_rows=30) as copy:
-        list(copy.chunks())
+        result = copy.run()
         full.prod.execute("UPDATE items SET amount = 0")
-        assert copy.prove().holds
+        assert copy.verify(result).holds
 
 
 def test_rows_that_somebody_adds_in_consulta_after_the_plan_do_not_stop_the_copy(full: Sides) -> None:
     with full.open(spec(), chunk_rows=30) as copy:
         copy.plan()
         full.consulta.execute("INSERT INTO items VALUES (10, 42, 0, 'theirs'), (99999, 42, 0, 'surplus')")
-        list(copy.chunks())
-        assert not copy.prove().holds
+        result = copy.run()
+        assert not copy.verify(result).holds
     full.copy_proven(spec(), chunk_rows=30)
     full.assert_same()
 
 
 def test_a_copy_that_was_closed_leaves_no_session_and_so_no_snapshot(full: Sides) -> None:
     with full.open(spec(), chunk_rows=30) as copy:
-        next(copy.chunks())
+        copy.run(should_stop=lambda: True)
         assert full.prod.rows("""
             SELECT count(*) FROM pg_stat_activity
              WHERE backend_xmin IS NOT NULL AND datname = current_database() AND pid <> pg_backend_pid()

@@ -106,12 +106,13 @@ def test_rows_bring_the_hashes_that_prod_gives_when_it_is_asked(sides: Sides, be
     if before == "all otherwise":
         sides.consulta.execute(f"{ROWS}; {ALTER}")
     with sides.open(spec(), chunk_rows=20) as copy:
-        chunks = list(copy.chunks())
+        result = copy.run()
+        chunks = result.chunks
         asked = [
             sides.prod.rows(statements.digest(copy._source, chunk.range).as_string())[0] for chunk in chunks
         ]
         assert [chunk.source for chunk in chunks] == [Digest(*each) for each in asked]
-        assert copy.prove().holds
+        assert copy.verify(result).holds
     sides.assert_same()
 
 
@@ -119,6 +120,7 @@ def test_who_compares_nothing_pays_for_no_hashes(sides: Sides) -> None:
     sides.both(f"CREATE TABLE items ({COLUMNS})")
     sides.prod.execute(ROWS)
     with sides.open(spec(), chunk_rows=20) as copy:
-        assert [chunk.source for chunk in copy.chunks(hashed=False)] == [None] * 3
-        assert copy.prove().holds
+        result = copy.run(hashed=False)
+        assert [chunk.source for chunk in result.chunks] == [None] * 3
+        assert copy.verify(result).holds
     sides.assert_same()

@@ -8,11 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from copier import Chunk
 from copier.errors import Transient
 from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.proxy import Proxy
-from tests.copying import ITEMS, Sides, spec
+from tests.copying import ITEMS, Begun, Sides, spec
 from tests.support import Database
 
 CHUNK = 2_000
@@ -71,11 +72,10 @@ def ends_right(sides: Sides) -> None:
 @pytest.mark.parametrize("count", [100, 300_000, 700_000])
 def test_the_line_to_prod_cut_inside_a_chunk(full: Sides, line_to_prod: Proxy, count: int) -> None:
     with full.open(spec(), chunk_rows=CHUNK, prod_url=through(line_to_prod, full.prod)) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         line_to_prod.cut_after(count, "received")
         with pytest.raises(Transient) as failed:
-            list(chunks)
+            run.finish()
     assert failed.value.side == "prod"
     assert outdated(full) == [(0, CHUNK), (CHUNK // 2, 0), (CHUNK // 2, 0)]
     ends_right(full)
@@ -88,11 +88,10 @@ def test_the_line_to_consulta_cut_inside_a_chunk(
     full: Sides, line_to_consulta: Proxy, count: int, direction: str
 ) -> None:
     with full.open(spec(), chunk_rows=CHUNK, consulta_url=through(line_to_consulta, full.consulta)) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         line_to_consulta.cut_after(count, direction)  # type: ignore[arg-type]
         with pytest.raises(Transient) as failed:
-            list(chunks)
+            run.finish()
     assert failed.value.side == "consulta"
     assert outdated(full) == [(0, CHUNK), (CHUNK // 2, 0), (CHUNK // 2, 0)]
     ends_right(full)
@@ -101,10 +100,10 @@ def test_the_line_to_consulta_cut_inside_a_chunk(
 def test_a_line_cut_during_the_proof_is_transient(full: Sides, line_to_prod: Proxy) -> None:
     full.consulta.execute("DELETE FROM items WHERE liquidation_id = 42")
     with full.open(spec(), chunk_rows=CHUNK, prod_url=through(line_to_prod, full.prod)) as copy:
-        list(copy.chunks(hashed=False))  # else the proof asks prod for nothing
+        result = copy.run(hashed=False)  # else the proof asks prod for nothing
         line_to_prod.cut()
         with pytest.raises(Transient) as failed:
-            copy.prove()
+            copy.verify(result)
     assert failed.value.side == "prod"
 
 
@@ -117,8 +116,8 @@ def test_lines_that_break_when_all_is_done_do_no_harm(
         prod_url=through(line_to_prod, full.prod),
         consulta_url=through(line_to_consulta, full.consulta),
     ) as copy:
-        list(copy.chunks())
-        assert copy.prove().holds
+        result = copy.run()
+        assert copy.verify(result).holds
         line_to_prod.cut()
         line_to_consulta.cut()
     full.assert_same()
@@ -175,12 +174,18 @@ def given_up_in_the_chunk_after(finished: int, sides: Sides, silent: Database) -
 
     before = sides.consulta.rows("SELECT id FROM items WHERE note = 'old'")
     with psycopg.connect(silent.url) as somebody:
-        with sides.open(spec(), chunk_rows=CHUNK, waiting=waiting) as copy:
-            chunks = copy.chunks()
-            rows = sum(next(chunks).rows for _ in range(finished))
-            somebody.execute("SELECT pg_advisory_lock(1)")
+        with sides.open(spec(), chunk_rows=CHUNK, on_silence=waiting) as copy:
+            seen: list[Chunk] = []
+
+            def on_chunk(chunk: Chunk) -> None:
+                seen.append(chunk)
+                if len(seen) == finished:
+                    somebody.execute("SELECT pg_advisory_lock(1)")
+
             with pytest.raises(GaveUp):
-                next(chunks)
+                copy.run(on_chunk=on_chunk)
+            assert len(seen) == finished
+            rows = sum(chunk.rows for chunk in seen)
         somebody.execute("""
             SELECT pg_advisory_unlock(1);
             SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'traspaso'
@@ -205,22 +210,21 @@ def test_a_lock_on_the_table_of_consulta_is_transient(full: Sides) -> None:
 
 def test_a_lock_on_the_table_of_consulta_does_not_hang_the_proof(full: Sides) -> None:
     with full.open(spec(), chunk_rows=CHUNK, lock_timeout_seconds=0.05) as copy:
-        list(copy.chunks())
+        result = copy.run()
         with psycopg.connect(full.consulta.url) as somebody:
             somebody.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(Transient, match=r"table public\.items of consulta is being altered"):
-                copy.prove()
-        assert copy.prove().holds
+                copy.verify(result)
+        assert copy.verify(result).holds
 
 
 def test_a_lock_on_a_row_of_another_writer_is_transient(full: Sides) -> None:
     with psycopg.connect(full.consulta.url) as somebody:
         somebody.execute("UPDATE items SET amount = 0 WHERE id = 4000")
         with full.open(spec(), chunk_rows=CHUNK, lock_timeout_seconds=0.05) as copy:
-            chunks = copy.chunks()
-            next(chunks)
+            run = Begun(copy)
             with pytest.raises(Transient, match="LockNotAvailable"):
-                next(chunks)
+                run.finish()
     assert outdated(full) == [(0, CHUNK), (CHUNK // 2, 0), (CHUNK // 2, 0)]
     ends_right(full)
 
@@ -245,14 +249,13 @@ def test_a_statement_cancelled_or_a_session_ended_by_an_administrator_is_transie
 
 def test_a_session_of_prod_ended_between_two_chunks_is_transient(full: Sides) -> None:
     with full.open(spec(), chunk_rows=CHUNK) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         full.prod.execute("""
             SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
              WHERE datname = current_database() AND pid <> pg_backend_pid()
         """)
         with pytest.raises(Transient) as failed:
-            list(chunks)
+            run.finish()
     assert failed.value.side == "prod"
     assert outdated(full) == [(0, CHUNK), (CHUNK // 2, 0), (CHUNK // 2, 0)]
     ends_right(full)
@@ -274,11 +277,10 @@ def test_consulta_restarted_or_crashed_between_chunks_is_transient_and_goes_on(
     sides.prod.execute("INSERT INTO items SELECT g, 42, g FROM generate_series(1, 50) g")
     for end in (lambda: own_server.restart("fast"), lambda: (own_server.crash(), own_server.start())):
         with sides.open(spec(), chunk_rows=10) as copy:
-            chunks = copy.chunks()
-            next(chunks)
+            run = Begun(copy)
             end()
             with pytest.raises(Transient) as failed:
-                list(chunks)
+                run.finish()
         assert failed.value.side == "consulta"
         assert sides.consulta.rows("SELECT count(*) % 10 FROM items") == [(0,)]
     own_server.stop()

@@ -97,8 +97,9 @@ def test_a_unique_index_named_in_the_configuration_is_the_key(sides: Sides) -> N
     """)
     sides.prod.execute("INSERT INTO items SELECT g, 'c' || g % 10, g / 10, 42 FROM generate_series(1, 50) g")
     with sides.open(spec(key=("code", "part")), chunk_rows=10) as copy:
-        ranges = [chunk.range for chunk in copy.chunks()]
-        assert copy.prove().holds
+        result = copy.run()
+        ranges = [chunk.range for chunk in result.chunks]
+        assert copy.verify(result).holds
     assert ranges[0].upper == ("c1", "4")
     sides.assert_same()
 

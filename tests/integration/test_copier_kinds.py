@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from copier import preview
 from copier.errors import ColumnsDiffer, NoUsableKey
-from tests.copying import Sides, engine, spec
+from tests.copying import Sides, engine, preview, spec
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import psycopg
 import pytest
@@ -13,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from copier import Chunk, statements
+from copier import Chunk
 from copier.chunker import RangeCursor
 from copier.errors import DatabaseFailed, Transient
-from copier.lanes import side_by_side
+from copier.lanes import run_lanes
 from copier.model import KeyRange
 from dev.proxy import Proxy
 from tests.copying import ITEMS, Sides, sessions_end, spec
@@ -113,7 +112,7 @@ def test_a_record_that_raises_in_one_lane_stops_the_others_after_the_range_in_ha
 
     with full.open(spec(), **LANES) as copy:
         with pytest.raises(StaleAttempt):
-            list(copy.chunks(second_is_stale))
+            copy.run(second_is_stale)
         assert {1, 3} <= set(recorded(full)) < set(range(1, 31)) - {2}
         assert_rows_and_records_agree(full)
     assert_all_ended(full)
@@ -134,14 +133,26 @@ def test_of_two_lanes_that_fail_the_first_error_is_raised(full: Sides) -> None:
         raise StaleAttempt
 
     with full.open(spec(), chunk_rows=20, parallel=2) as copy, pytest.raises(StaleAttempt):
-        list(copy.chunks(fail))
+        copy.run(fail)
     assert full.consulta.rows("SELECT count(*) FROM items WHERE note <> 'old' AND id > 0") == [(0,)]
     assert_all_ended(full)
 
 
-@pytest.mark.parametrize("way", ["the generator is closed", "the copy is closed"])
-def test_a_consumer_that_stops_finds_the_ranges_in_hand_finished_and_recorded(full: Sides, way: str) -> None:
+class Enough(Exception):
+    """What a caller raises that wants no more chunks."""
+
+
+@pytest.mark.parametrize("way", ["it says so", "it raises"])
+def test_a_caller_that_stops_finds_the_ranges_in_hand_finished_and_recorded(full: Sides, way: str) -> None:
     others, go_on = threading.Semaphore(0), threading.Event()
+    seen: list[int] = []
+
+    def on_chunk(chunk: Chunk) -> None:
+        seen.append(chunk.range.number)
+        for _ in range(3):
+            assert others.acquire(timeout=PATIENCE)
+        if way == "it raises":
+            raise Enough
 
     def held(connection: Connection, chunk: Chunk) -> None:
         if chunk.range.number > 1:
@@ -149,27 +160,31 @@ def test_a_consumer_that_stops_finds_the_ranges_in_hand_finished_and_recorded(fu
             assert go_on.wait(PATIENCE)
         record(connection, chunk)
 
-    with full.open(spec(), **LANES) as copy:
-        chunks = copy.chunks(held)
-        assert next(chunks).range.number == 1
-        for _ in range(3):
-            assert others.acquire(timeout=PATIENCE)
-        closer = threading.Thread(target=chunks.close if way == "the generator is closed" else copy.close)
-        closer.start()
-        closer.join(0.1)
-        assert closer.is_alive()  # it waits for the ranges in hand
+    with full.open(spec(), **LANES) as copy, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(copy.run, held, on_chunk=on_chunk, should_stop=lambda: True)
+        with pytest.raises(TimeoutError):
+            running.result(0.5)  # it waits for the ranges in hand
+        assert seen == [1]
         go_on.set()
-        closer.join(PATIENCE)
-        assert not closer.is_alive()
+        if way == "it says so":
+            result = running.result(PATIENCE)
+            assert [chunk.range.number for chunk in result.chunks] == [1, 2, 3, 4]
+            assert not result.is_whole
+        else:
+            with pytest.raises(Enough):
+                running.result(PATIENCE)
+        assert seen == [1]
         assert recorded(full) == [1, 2, 3, 4]
         assert_rows_and_records_agree(full)
     assert_all_ended(full)
 
 
 def test_a_copy_that_is_left_in_the_middle_leaves_no_lane_behind(full: Sides) -> None:
-    with full.open(spec(), **LANES) as copy:
-        chunks = copy.chunks(record)
-        next(chunks)
+    def enough(chunk: Chunk) -> None:
+        raise Enough
+
+    with full.open(spec(), **LANES) as copy, pytest.raises(Enough):
+        copy.run(record, on_chunk=enough)
     assert_all_ended(full)
     assert 0 < len(recorded(full)) < 30
     assert_rows_and_records_agree(full)
@@ -177,13 +192,13 @@ def test_a_copy_that_is_left_in_the_middle_leaves_no_lane_behind(full: Sides) ->
 
 def test_a_copy_that_was_stopped_half_way_proves_nothing_but_what_is_there(full: Sides) -> None:
     with full.open(spec(), **LANES) as copy:
-        with closing(copy.chunks(record)) as chunks:
-            next(chunks)
-        assert not copy.prove().holds
+        half = copy.run(record, should_stop=lambda: True)
+        assert not copy.verify(half).holds
         full.consulta.execute("TRUNCATE ledger")
-        list(copy.chunks(record))  # the same copy may be begun again, under the same snapshot
-        assert copy.prove().holds
-        assert copy.prove().holds
+        result = copy.run(record)  # the same copy may be begun again, under the same snapshot
+        assert copy.verify(result).holds
+        assert copy.verify(result).holds
+        assert copy.verify().holds
     assert recorded(full) == list(range(1, 31))
 
 
@@ -199,7 +214,7 @@ def test_a_line_that_is_cut_fails_all_lanes_and_leaves_whole_chunks(
             copy.plan()
             line.cut_after(count, "received" if side == "prod" else "sent")
             with pytest.raises(Transient) as failed:
-                list(copy.chunks(record))
+                copy.run(record)
     assert failed.value.side == side
     assert_rows_and_records_agree(full)
     assert_all_ended(full)
@@ -222,7 +237,7 @@ def test_sessions_that_an_administrator_ends_fail_all_lanes_and_leave_whole_chun
             """)
 
     with full.open(spec(), **LANES) as copy, pytest.raises(Transient) as failed:
-        list(copy.chunks(ended_at_the_tenth))
+        copy.run(ended_at_the_tenth)
     assert failed.value.side == side
     assert len(recorded(full)) < 30
     assert_rows_and_records_agree(full)
@@ -237,7 +252,7 @@ def test_a_row_that_another_writer_holds_fails_one_lane_and_all_end(full: Sides)
             full.open(spec(), lock_timeout_seconds=0.05, **LANES) as copy,
             pytest.raises(Transient, match="LockNotAvailable"),
         ):
-            list(copy.chunks(record))
+            copy.run(record)
     assert_rows_and_records_agree(full)
     assert_all_ended(full)
 
@@ -245,7 +260,7 @@ def test_a_row_that_another_writer_holds_fails_one_lane_and_all_end(full: Sides)
 def test_a_constraint_that_one_lane_breaks_is_the_error_and_whole_chunks_stay(full: Sides) -> None:
     full.consulta.execute("ALTER TABLE items ADD CONSTRAINT small CHECK (amount < 500)")
     with full.open(spec(), **LANES) as copy, pytest.raises(DatabaseFailed) as failed:
-        list(copy.chunks(record))
+        copy.run(record)
     assert failed.value.constraint == "small"
     assert_rows_and_records_agree(full)
     assert_all_ended(full)
@@ -295,13 +310,13 @@ def test_a_unique_value_that_a_row_of_a_range_before_gives_up_is_taken_after_it(
 
 def test_a_comparison_in_lanes_finds_what_differs(full: Sides) -> None:
     with full.open(spec(), **LANES) as copy:
-        list(copy.chunks(record))
-        assert copy.prove().holds
+        result = copy.run(record)
+        assert copy.verify(result).holds
         full.consulta.execute("UPDATE items SET amount = 0 WHERE id IN (5, 333)")
-        proof = copy.prove()
+        proof = copy.verify(result)
         assert sorted(each.range.number for each in proof.differences) == [1, 17]
     with full.open(spec(), **LANES) as later:
-        assert sorted(each.range.number for each in later.prove().differences) == [1, 17]
+        assert sorted(each.range.number for each in later.verify().differences) == [1, 17]
 
 
 def test_an_error_while_the_work_is_dealt_out_is_raised_and_ends_the_lanes() -> None:
@@ -314,7 +329,7 @@ def test_an_error_while_the_work_is_dealt_out_is_raised_and_ends_the_lanes() -> 
 
     done: list[int] = []
     with pytest.raises(StaleAttempt):
-        done.extend(side_by_side(["a", "b"], take, lambda lane, number: number, threading.Event()))
+        done.extend(run_lanes(["a", "b"], take, lambda lane, number: number, threading.Event()))
     assert set(done) <= {0, 1, 2, 3}
 
 
@@ -333,7 +348,7 @@ def test_every_key_of_either_side_lies_in_exactly_one_range_however_long_each_is
     if ours:
         sides.prod.execute(f"INSERT INTO items VALUES {', '.join(f'({key}, 42)' for key in ours)}")
     with sides.open(spec()) as copy:
-        cursor = RangeCursor(copy._snapshot.connection, statements.declare(copy._source), len(ours))
+        cursor = RangeCursor(copy._snapshot.connection, copy._source, len(ours))
         wanted = iter(sizes * 60)
         ranges = list(iter(lambda: cursor.next(next(wanted)), None))
     for key in ours | theirs:

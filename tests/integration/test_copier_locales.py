@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from copier import preview
 from copier.errors import ColumnsDiffer, NoUsableKey
 from dev.guard import Guard
 from dev.postgres import PostgresServer
-from tests.copying import Sides, engine, spec
+from tests.copying import Sides, engine, preview, spec
 from tests.support import Database
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

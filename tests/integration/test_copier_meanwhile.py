@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from copier.errors import KeySharedInProd, NoUsableKey, Permanent, Transient
-from tests.copying import Sides, spec
+from copier.errors import KeySharedInSource, NoUsableKey, Permanent, Transient
+from tests.copying import Begun, Sides, spec
 from tests.support import Database
 
 TABLE = "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, v text)"
@@ -63,9 +63,9 @@ def test_a_table_that_is_altered_after_it_was_looked_at_is_compared_anew(
     if changed:
         sides.prod.execute("DELETE FROM items WHERE id = 3")
     with sides.open(spec(), chunk_rows=5) as copy:
-        list(copy.chunks())
+        result = copy.run()
         sides.consulta.execute(ddl)
-        assert not copy.prove().holds
+        assert not copy.verify(result).holds
 
 
 def test_an_enum_of_prod_that_is_altered_during_the_copy_is_noticed(sides: Sides) -> None:
@@ -76,12 +76,11 @@ def test_an_enum_of_prod_that_is_altered_during_the_copy_is_noticed(sides: Sides
     sides.consulta.execute("ALTER TYPE mood ADD VALUE 'glad'")
     sides.prod.execute("INSERT INTO items SELECT g, 42, 'sad' FROM generate_series(1, 10) g")
     with sides.open(spec(), chunk_rows=5) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         sides.prod.execute("ALTER TYPE mood RENAME VALUE 'sad' TO 'glad'")
-        list(chunks)
+        result = run.finish()
         with pytest.raises(Transient, match=r"an enum of table public\.items of prod was altered"):
-            copy.prove()
+            copy.verify(result)
 
 
 def test_a_view_that_tells_the_time_is_read_at_one_time(sides: Sides) -> None:
@@ -125,7 +124,7 @@ def test_a_row_that_somebody_moves_to_another_liquidation_meanwhile_is_not_taken
     sides.consulta.execute(TABLE + "; INSERT INTO items VALUES (2, 42, 'b'), (3, 42, 'c')")
     if referenced:
         sides.consulta.execute(REFERENCED)
-    with pytest.raises((KeySharedInProd, Transient)):
+    with pytest.raises((KeySharedInSource, Transient)):
         meanwhile(
             sides, "UPDATE items SET liquidation_id = 41, v = 'mine' WHERE id = 2", lambda: sides.copy(spec())
         )
@@ -295,8 +294,8 @@ def test_a_trigger_that_fires_on_what_the_copy_does_is_blamed(sides: Sides, even
         sides.prod.execute("DELETE FROM items WHERE id = 3")
         sides.consulta.execute("UPDATE items SET v = 'v' || id")
     with sides.open(spec()) as copy:
-        list(copy.chunks())
-        proof = copy.prove()
+        result = copy.run()
+        proof = copy.verify(result)
         assert not proof.holds
-        assert copy.blamed_triggers(proof) == ["change on public.items"]
+        assert copy.blamed_triggers(result, proof) == ["change on public.items"]
     assert isinstance(sides.consulta, Database)

@@ -18,8 +18,9 @@ from copier import Copy, Limits
 prod, consulta, liquidation = sys.argv[1:]
 limits = Limits(chunk_rows=10_000, parallel=2)  # of which the smaller liquidation has full chunks too
 with Copy(engine(prod), engine(consulta), spec(), int(liquidation), limits=limits) as copy:
-    updated = sum(chunk.counts.updated for chunk in copy.chunks())
-    assert copy.prove().holds
+    result = copy.run()
+    updated = sum(chunk.counts.updated for chunk in result.chunks)
+    assert copy.verify(result).holds
     print(copy.plan().total, updated, peak_kb())
 """
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from copier import Preview, preview
+from copier import Preview
 from copier.errors import NoUsableKey
-from tests.copying import Sides, engine, spec
+from tests.copying import Sides, engine, preview, spec
 
 #: The same names in two schemas, of which each side looks into another one first.
 OBJECTS = "".join(
@@ -90,7 +90,7 @@ def test_a_name_of_another_object_in_consulta_is_found_and_put_right(apart: Side
     apart.prod.execute("INSERT INTO public.items VALUES (1, 42, 'app.t'), (2, 42, 'other.t')")
     apart.consulta.execute("INSERT INTO public.items VALUES (1, 42, 'other.t'), (2, 42, 'other.t')")
     with apart.open(spec()) as copy:
-        assert not copy.prove().holds
+        assert not copy.verify().holds
     assert apart.copy_proven(spec()).counts.updated == 1
     assert qualified(apart)[1] == ["1|app.t", "2|other.t"]
 

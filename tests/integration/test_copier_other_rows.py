@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from copier import preview
-from copier.errors import KeySharedInProd, Permanent, ReferencesCascade, RulesRewrite
-from tests.copying import ITEMS, Sides, engine, spec
+from copier.errors import KeySharedInSource, Permanent, ReferencesCascade, RulesRewrite
+from tests.copying import ITEMS, Sides, engine, preview, spec
 
 # ------------------------------------------------------------------------------ keys of several liquidations
 
@@ -31,7 +30,7 @@ def test_a_key_that_prod_uses_in_several_liquidations_takes_no_rows_from_them(sh
     before = shared.others(where="liquidation_id = 41")
     for parallel in (1, 2):
         with pytest.raises(
-            KeySharedInProd, match=r"key \(id\) of table public\.items in consulta"
+            KeySharedInSource, match=r"key \(id\) of table public\.items in consulta"
         ) as refused:
             shared.copy(spec(), 42, chunk_rows=10, parallel=parallel)
         assert "v42" not in str(refused.value)
@@ -43,7 +42,7 @@ def test_the_preview_refuses_such_a_key_before_anybody_presses(shared: Sides) ->
     look = (engine(shared.prod.url), engine(shared.consulta.url), spec())
     assert preview(*look, 41).taken.rows == 0
     shared.copy_proven(spec(), 41)
-    with pytest.raises(KeySharedInProd):
+    with pytest.raises(KeySharedInSource):
         preview(*look, 42)
 
 
@@ -70,7 +69,7 @@ def test_a_row_without_a_liquidation_is_taken_only_where_prod_has_it_no_more(sid
     sides.assert_same()
     sides.consulta.execute("UPDATE items SET liquidation_id = NULL")
     sides.prod.execute("INSERT INTO items VALUES (1, NULL, 'there too')")
-    with pytest.raises(KeySharedInProd):
+    with pytest.raises(KeySharedInSource):
         sides.copy(spec())
     assert sides.consulta.rows("SELECT id, liquidation_id FROM items") == [(1, None)]
 
@@ -84,7 +83,7 @@ def test_a_wider_key_and_liquidation_of_consulta_are_compared_by_value(sides: Si
     sides.prod.execute("INSERT INTO items VALUES (2, 42, 'x'), (3, 42, 'y')")
     assert sum(chunk.moved for chunk in sides.copy_proven(spec()).chunks) == 2
     sides.prod.execute("INSERT INTO items VALUES (1, 41, 'mine'), (1, 42, 'z')")
-    with pytest.raises(KeySharedInProd):
+    with pytest.raises(KeySharedInSource):
         sides.copy(spec())
     assert sides.consulta.rows("SELECT v FROM items WHERE liquidation_id = 41") == [("mine",)]
 

@@ -10,10 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from copier import Count, preview
+from copier import Count
 from dev.guard import Guard
 from dev.pgbouncer import PgBouncer
-from tests.copying import ITEMS, Sides, engine, spec
+from tests.copying import ITEMS, Sides, engine, preview, spec
 
 SETTINGS = "SELECT name, setting FROM pg_settings WHERE name <> 'application_name' ORDER BY name"
 LEFT_BEHIND = """

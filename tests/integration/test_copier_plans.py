@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from copier import Advice, Chunk, preview, statements
+from copier import Advice, Chunk, statements
 from copier.model import RESERVED
 from copier.table_slice import TableSlice
-from tests.copying import Sides, engine, spec
+from tests.copying import Sides, engine, preview, spec
 from tests.support import Database
 
 COLUMNS = """
@@ -96,9 +96,9 @@ def scans(node: dict[str, Any]) -> list[tuple[str, int]]:
 
 def test_every_range_is_read_and_deleted_by_the_index_and_no_row_is_read_in_vain(full: Sides) -> None:
     with full.open(spec(), chunk_rows=1_200) as copy:
-        ours, theirs = copy._source, copy._into
+        ours, theirs = copy._source, copy._target
         assert (ours.has_index, theirs.has_index) == (True, True)
-        chunks = list(copy.chunks())
+        chunks = copy.run().chunks
     assert len(chunks) == 7
     for chunk in (chunks[0], chunks[2], chunks[3], chunks[-1]):
         for statement in reads(ours, chunk):
@@ -110,8 +110,8 @@ def test_every_range_is_read_and_deleted_by_the_index_and_no_row_is_read_in_vain
 def test_to_replace_a_few_rows_of_a_range_reads_no_others(full: Sides) -> None:
     full.consulta.execute("DELETE FROM items WHERE liquidation_id <> 42; ANALYZE items")
     with full.open(spec(), chunk_rows=1_200) as copy:
-        ours, theirs = copy._source, copy._into
-        part = list(copy.chunks())[2].range
+        ours, theirs = copy._source, copy._target
+        part = copy.run().chunks[2].range
     found = full.prod.rows(statements.keys_at(ours, part, [3, 500, 900]).as_string())
     keys = [tuple(key) for (key,) in found]
     copy_out = statements.copy_out(ours, part, keys).as_string()

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from copier import Catalogue, CopySpec, Count, Fingerprint, Preview, TableName, preview
+from copier import Catalogue, CopySpec, Count, Fingerprint, Preview, TableName
 from copier.errors import ColumnMissing, ColumnsDiffer, NoUsableKey, TableMissing, Transient
-from tests.copying import ITEMS, Sides, engine, sessions_end, spec
+from tests.copying import ITEMS, Sides, engine, preview, sessions_end, spec
 
 CATALOGUE = Catalogue(TableName.parse("liquidations"), "id", "name")
 COLUMNS = ("amount", "id", "liquidation_id", "note")

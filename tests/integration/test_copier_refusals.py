@@ -11,7 +11,7 @@ import pytest
 from copier import TableName
 from copier.errors import ColumnMissing, DatabaseFailed, Permanent, ReferencesCascade, TableMissing
 from copier.model import CopySpec
-from tests.copying import ITEMS, Sides, spec
+from tests.copying import ITEMS, Begun, Sides, spec
 
 SECRET = "424242.77"
 ROWS = f"""
@@ -239,11 +239,10 @@ def test_a_database_that_is_not_there_is_a_permanent_failure(full: Sides) -> Non
 
 def test_a_table_dropped_while_the_copy_runs_is_a_permanent_failure(full: Sides) -> None:
     with full.open(spec(), chunk_rows=10) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         full.consulta.execute("DROP TABLE items")
         with refused(side="consulta", condition="UndefinedTable"):
-            list(chunks)
+            run.finish()
 
 
 PAYMENTS = """

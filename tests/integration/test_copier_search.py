@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from copier import Catalogue, Entry, TableName, search
+from copier import Catalogue, Entry, TableName
 from copier.errors import ColumnMissing, TableMissing
+from tests.copying import search
 from tests.support import Database, Databases
 
 TABLE = TableName.parse("public.liquidations")

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import psycopg
 import pytest
 
+from bot.config import SIDES
 from bot.logs import FORMAT, Redacting
 from copier.errors import CopierError, NotProven
-from tests.copying import Sides, spec
+from tests.copying import Begun, Sides, spec
 
 #: They stand in the key, in a number, in a text and in a document of the row that is refused.
 SECRETS = ("K3Y-", "424242", "S3CRET", "D0C-")
@@ -110,7 +111,7 @@ def test_what_fails_is_told_without_a_value(held: Sides, trap: Trap, request: py
         parallel = 3 if "in lanes" in request.node.name else 1
         done = held.copy(spec(), chunk_rows=10, parallel=parallel)
         if not done.proof.holds:
-            raise NotProven(done.proof.reasons)
+            raise NotProven(done.proof.reasons(SIDES), [], SIDES)
     tells_nothing(failed.value)
 
 
@@ -132,12 +133,11 @@ def test_a_lock_and_a_lost_session_tell_nothing(held: Sides) -> None:
             held.copy(spec(), chunk_rows=10, lock_timeout_seconds=0.05)
         tells_nothing(failed.value)
     with held.open(spec(), chunk_rows=10) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         held.prod.execute("""
             SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
              WHERE datname = current_database() AND pid <> pg_backend_pid()
         """)
         with pytest.raises(CopierError) as failed:
-            list(chunks)
+            run.finish()
     tells_nothing(failed.value)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from copier import Copy, preview
+from copier import Copy
 from copier.errors import EncodingUnknown, NoUsableKey
-from tests.copying import Sides, engine, spec
+from tests.copying import Sides, engine, preview, spec
 from tests.support import Database
 
 SIMPLE = "CREATE TABLE items (id int PRIMARY KEY, liquidation_id int, note text)"
@@ -225,13 +225,15 @@ def test_a_copy_that_waits_for_its_cap_can_be_told_to_stop(sides: Sides) -> None
     sides.both(SIMPLE)
     sides.prod.execute("INSERT INTO items SELECT g, 42, 'n' FROM generate_series(1, 100) g")
     with sides.open(spec(), rows_per_second=10.0, sleep=lambda seconds: True) as copy:
-        assert [chunk.rows for chunk in copy.chunks()] == [10]
-        assert not copy.prove().holds
+        result = copy.run()
+        assert [chunk.rows for chunk in result.chunks] == [10]
+        assert not copy.verify(result).holds
 
 
 def test_a_notebook_needs_two_engines_and_five_lines(sides: Sides) -> None:
     sides.both(SIMPLE)
     sides.prod.execute("INSERT INTO items SELECT g, 42, 'n' FROM generate_series(1, 100) g")
     with Copy(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42) as copy:
-        assert sum(chunk.rows for chunk in copy.chunks()) == 100
-        assert copy.prove().holds
+        result = copy.run()
+        assert sum(chunk.rows for chunk in result.chunks) == 100
+        assert copy.verify(result).holds

@@ -13,10 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from copier import Copy, Limits, preview
+from bot.config import SIDES
+from copier import Copy, Limits
 from copier.errors import Transient
 from dev.proxy import Proxy
-from tests.copying import ITEMS, Sides, engine, sessions_end, spec
+from tests.copying import ITEMS, Begun, Sides, engine, preview, sessions_end, spec
 from tests.shell import FILE, Shell
 from tests.support import Database
 
@@ -66,9 +67,10 @@ def labelled(sides: Sides, waiting: Callable[[float], None] = lambda silent: Non
         engine(sides.consulta.url),
         spec(),
         42,
+        names=SIDES,
         limits=Limits(**{"parallel": 1, "chunk_seconds": 60.0, "lock_timeout_seconds": 60.0, **limits}),
         label=LABEL,
-        waiting=waiting,
+        on_silence=waiting,
     )
 
 
@@ -87,10 +89,7 @@ def test_every_session_that_works_for_a_copy_says_for_which_one(full: Sides, par
             seen.update((side, label) for _, _, label in database.rows(begun))
 
     with labelled(full, parallel=parallel, chunk_rows=500) as copy:
-        for _ in copy.chunks(look):
-            pass
-        for _ in copy.compare():
-            look()
+        copy.verify(copy.run(look), on_comparison=look)
     assert seen == {("prod", LABEL), ("consulta", LABEL)}
 
 
@@ -100,8 +99,7 @@ def test_a_chunk_tells_its_server_when_the_line_is_dead_and_leaves_nothing_behin
     ask = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
     found = []
     with full.open(spec(), chunk_rows=ROWS) as copy:
-        chunks = copy.chunks(lambda connection, chunk: found.append(connection.exec_driver_sql(ask).one()))
-        list(chunks)
+        copy.run(lambda connection, chunk: found.append(connection.exec_driver_sql(ask).one()))
     assert [tuple(row) for row in found] == [("30", "10", "3", "70000", "5s", "1min")]
 
 
@@ -126,15 +124,13 @@ def test_a_chunk_whose_record_takes_its_time_is_kept_alive(full: Sides) -> None:
 
 def test_a_caller_that_takes_its_time_between_two_chunks_finds_its_sessions_again(full: Sides) -> None:
     with labelled(full, chunk_rows=1000, lost_seconds=1.0) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         holder = named(full.prod, LABEL)[0]
         began = time.monotonic()
         while time.monotonic() - began < 2.5:
             assert holder in named(full.prod, LABEL)
             time.sleep(0.1)
-        list(chunks)
-        assert copy.prove().holds
+        assert copy.verify(run.finish()).holds
 
 
 # ---------------------------------------------------------------------------- a worker behind a dead line
@@ -202,11 +198,10 @@ def test_a_copy_whose_servers_stand_still_can_be_stopped(full: Sides, side: str,
     caller = Caller()
     database = full.prod if side == "prod" else full.consulta
     with labelled(full, caller, chunk_rows=500, parallel=parallel) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         with stopped([pid for pid, _, _ in database.rows(OURS)]):
             caller.wants_to_stop = True
-            obeyed_within(10, lambda: list(chunks))
+            obeyed_within(10, run.finish)
             began = time.monotonic()
             copy.close()
             assert time.monotonic() - began < 10
@@ -225,7 +220,12 @@ def test_a_count_that_takes_long_can_be_stopped_and_ends_in_prod_too(full: Sides
     """)
     caller = Caller()
     with Copy(
-        engine(full.prod.url), engine(full.consulta.url), spec(key=("id",)), 42, label=LABEL, waiting=caller
+        engine(full.prod.url),
+        engine(full.consulta.url),
+        spec(key=("id",)),
+        42,
+        label=LABEL,
+        on_silence=caller,
     ) as copy:
         caller.wants_to_stop = True
         obeyed_within(6, copy.plan)
@@ -240,18 +240,18 @@ def test_a_lock_that_somebody_holds_in_consulta_is_not_waited_for_against_the_ca
         copy.plan()
         somebody.execute("INSERT INTO items VALUES (7, 8, 0, 'in the way')")
         caller.wants_to_stop = True
-        obeyed_within(6, lambda: list(copy.chunks()))
+        obeyed_within(6, copy.run)
     assert full.consulta.rows("SELECT * FROM items") == [(7, 8, 0, "in the way")]
 
 
 def test_nor_is_it_by_the_proof(full: Sides) -> None:
     caller = Caller()
     with labelled(full, caller) as copy:
-        list(copy.chunks())
+        result = copy.run()
         with psycopg.connect(full.consulta.url) as somebody:
             somebody.execute(LOCKED)
             caller.wants_to_stop = True
-            obeyed_within(6, copy.prove)
+            obeyed_within(6, lambda: copy.verify(result))
 
 
 def test_nor_is_a_lock_in_prod_where_the_copy_begins(full: Sides) -> None:
@@ -269,7 +269,7 @@ def test_nor_is_a_server_that_lets_nobody_in(full: Sides) -> None:
     with Proxy(full.prod.server.port) as line:
         url = full.prod.url.replace(f":{full.prod.server.port}/", f":{line.port}/")
         line.stall()
-        obeyed_within(4, lambda: Copy(engine(url), engine(full.consulta.url), spec(), 42, waiting=caller))
+        obeyed_within(4, lambda: Copy(engine(url), engine(full.consulta.url), spec(), 42, on_silence=caller))
         line.resume()
     assert sessions_end(full.prod)
 
@@ -278,15 +278,14 @@ def test_a_session_that_owes_an_answer_to_its_keeper_does_not_block_who_uses_it(
     """The empty query that keeps it alive isn't answered; the next chunk waits for the same session."""
     caller = Caller()
     with labelled(full, caller, chunk_rows=500, lost_seconds=2.0) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         pids = named(full.prod, LABEL)
         with stopped(pids):
             time.sleep(1.5)  # at least two rounds of the keeper
             caller.wants_to_stop = True
             began = time.monotonic()
             with pytest.raises((Stopped, Transient)):
-                list(chunks)
+                run.finish()
             copy.close()
             assert time.monotonic() - began < 10
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from copier.errors import SeveralMoments, TableMissing, Transient
-from tests.copying import ITEMS, Done, Sides, spec
+from tests.copying import ITEMS, Begun, Done, Sides, spec
 from tests.support import Database
 
 ROWS = "INSERT INTO items SELECT g, 42, g, 'n' || g FROM generate_series(1, 500) g"
@@ -146,7 +146,7 @@ def test_a_missing_table_is_still_named(full: Sides) -> None:
 
 def test_consulta_rewritten_between_copy_and_proof_is_compared_whole(full: Sides) -> None:
     with full.open(spec(), chunk_rows=100) as copy:
-        list(copy.chunks())
+        result = copy.run()
         with (
             ThreadPoolExecutor(1) as pool,
             altered(
@@ -155,7 +155,7 @@ def test_consulta_rewritten_between_copy_and_proof_is_compared_whole(full: Sides
                 "INSERT INTO items SELECT * FROM kept",
             ) as commit,
         ):
-            proving = pool.submit(copy.prove)
+            proving = pool.submit(copy.verify, result)
             commit()
             assert proving.result(30).holds
 
@@ -163,16 +163,16 @@ def test_consulta_rewritten_between_copy_and_proof_is_compared_whole(full: Sides
 def test_consulta_rewritten_before_a_range_is_looked_at_is_seen_whole(full: Sides) -> None:
     full.copy_proven(spec())
     with full.open(spec(), chunk_rows=100) as copy:
-        chunks = copy.chunks()
-        next(chunks)
+        run = Begun(copy)
         with (
             ThreadPoolExecutor(1) as pool,
             altered(full.consulta, "ALTER TABLE items ALTER id TYPE bigint USING id + 0") as commit,
         ):
-            rest = pool.submit(list, chunks)
+            rest = pool.submit(run.finish)
             commit()
-            assert {chunk.outcome for chunk in rest.result(30)} == {"unchanged"}
-        assert copy.prove().holds
+            result = rest.result(30)
+            assert {chunk.outcome for chunk in result.chunks[1:]} == {"unchanged"}
+        assert copy.verify(result).holds
 
 
 # ------------------------------------------------------------------------------------------ foreign tables

@@ -15,7 +15,7 @@ from copier.errors import Permanent, Transient
 from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.standby import Standby
-from tests.copying import ITEMS, Sides, spec
+from tests.copying import ITEMS, Begun, Sides, spec
 from tests.support import Database
 
 
@@ -85,11 +85,9 @@ def test_a_standby_is_read_in_the_session_that_holds_the_snapshot(
             assert copy.plan().total == 200
             somebody.commit()
             standby.catch_up()
-            chunks = copy.chunks()
-            next(chunks)
+            run = Begun(copy)
             assert Database(standby, "own").rows(SESSIONS) == [(1,)]
-            list(chunks)
-            assert copy.prove().holds
+            assert copy.verify(run.finish()).holds
     assert replicated.consulta.rows("SELECT count(*), max(id) FROM items") == [(200, 200)]
 
 
@@ -106,15 +104,13 @@ def test_a_conflict_with_recovery_is_transient(
     replicated: Sides, standby: Standby, statements: list[str], parallel: int
 ) -> None:
     with replicated.open(spec(), prod_url=standby.url("own"), parallel=parallel, chunk_rows=10) as copy:
-        chunks = copy.chunks()
-        next(chunks)
-        chunks.close()
+        copy.run(should_stop=lambda: True)
         with psycopg.connect(replicated.prod.url, autocommit=True) as somebody:
             for statement in statements:
                 somebody.execute(statement)
         standby.catch_up()
         with pytest.raises(Transient) as failed:
-            list(copy.chunks())
+            copy.run()
     assert failed.value.side == "prod"
     assert replicated.consulta.rows("SELECT count(*) % 10 FROM items") == [(0,)]
 
@@ -165,7 +161,7 @@ def test_a_standby_that_lags_holds_the_copy_back_and_lets_it_go_when_it_has_caug
 
 def test_a_copy_that_is_held_back_can_be_told_to_stop(lagging: Sides) -> None:
     with lagging.open(spec(), chunk_rows=2, standby_lag_mb=0.1, sleep=lambda seconds: True) as copy:
-        chunks = list(copy.chunks())
+        chunks = copy.run().chunks
     assert 0 < len(chunks) < 10
     assert lagging.consulta.rows("SELECT count(*) FROM items") == [(2 * len(chunks),)]
 
@@ -193,7 +189,7 @@ def test_a_failure_in_one_lane_ends_the_wait_of_the_others(lagging: Sides) -> No
 
     limits = {"chunk_rows": 2, "standby_lag_mb": 20, "parallel": 2}
     with lagging.open(spec(), sleep=sleep, **limits) as copy, pytest.raises(Stale):
-        list(copy.chunks(record))
+        copy.run(record)
     assert next(looks) < 3_000
     assert lagging.consulta.rows("SELECT count(*) FROM items") == [(2,)]
 

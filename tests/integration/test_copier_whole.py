@@ -7,9 +7,9 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from copier import preview
+from bot.config import SIDES
 from copier.errors import NoUsableKey, SameTable
-from tests.copying import ITEMS, Sides, engine, spec
+from tests.copying import ITEMS, Sides, engine, preview, spec
 
 # Since version 18 NOT NULL may be declared without looking at the rows that are there.
 NOT_VALID = """
@@ -51,7 +51,7 @@ def test_rows_whose_key_is_null_though_it_says_not_null_are_refused_and_counted(
     with pytest.raises(NoUsableKey, match=words):
         sides.copy(spec())
     with sides.open(spec()) as verify, pytest.raises(NoUsableKey, match=words):
-        verify.prove()
+        verify.verify()
 
 
 @pytest.mark.parametrize("hiding", HIDINGS.values(), ids=HIDINGS.keys())
@@ -66,12 +66,12 @@ def test_a_row_with_no_key_that_comes_to_consulta_during_the_copy_breaks_the_pro
     sides.prod.execute(PLAIN + ";" + THREE.format("items"))
     sides.consulta.execute(NO_INHERIT.format(""))
     with sides.open(spec(), chunk_rows=2) as copy:
-        list(copy.chunks())
+        result = copy.run()
         sides.consulta.execute(HIDDEN.format("child"))
-        proof = copy.prove()
+        proof = copy.verify(result)
     assert not proof.holds
     assert not proof.differences
-    assert proof.reasons == ["consulta: 5 rows in all, 3 in the key ranges"]
+    assert proof.reasons(SIDES) == ["consulta: 5 rows in all, 3 in the key ranges"]
 
 
 def test_a_foreign_table_of_prod_is_not_believed_that_its_key_is_there(sides: Sides) -> None:
@@ -119,7 +119,7 @@ def test_both_urls_to_one_table_are_refused(sides: Sides) -> None:
     with pytest.raises(SameTable, match=r"prod and consulta are the same table public\.items"):
         one.copy(spec())
     with pytest.raises(SameTable), one.open(spec()) as verify:
-        verify.prove()
+        verify.verify()
     with pytest.raises(SameTable):
         preview(engine(one.prod.url), engine(one.consulta.url), spec(), 42)
     assert sides.prod.rows("SELECT note FROM items") == [("kept",)]

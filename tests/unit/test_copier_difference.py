@@ -9,7 +9,7 @@ from operator import xor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copier.diff import STRETCH, Difference
+from copier.diff import STRETCH, Places
 from copier.model import Digest
 from copier.row_hash import digest_of
 
@@ -35,7 +35,7 @@ def edited(draw: st.DrawFn) -> tuple[list[int], list[int]]:
 @given(edited())
 def test_exactly_the_rows_that_only_one_side_has_are_named(sides: tuple[list[int], list[int]]) -> None:
     source, target = sides
-    found = Difference.between(array("q", source), array("q", target))
+    found = Places.between(array("q", source), array("q", target))
     assert found.missing == [place for place, each in enumerate(source) if each not in set(target)]
     assert found.surplus == [place for place, each in enumerate(target) if each not in set(source)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.config import SIDES
 from copier import Comparison, Counted, Digest, Proof
 from copier.model import EMPTY, KeyRange
 
@@ -41,7 +42,7 @@ def test_rows_outside_of_every_range_break_the_proof_and_are_counted(extra: tupl
     one = Digest(1, 5)
     proof = Proof.of([Comparison(part(), one, one)], Counted(1 + extra[0], 1 + extra[1]))
     assert proof.holds == (extra == (0, 0))
-    sides = [line.partition(":")[0] for line in proof.reasons]
+    sides = [line.partition(":")[0] for line in proof.reasons(SIDES)]
     assert sides == [side for side, rows in zip(("prod", "consulta"), extra, strict=True) if rows]
 
 

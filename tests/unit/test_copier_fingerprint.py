@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from bot.config import SIDES
 from copier import CopySpec, Fingerprint, TableName
 
 ITEMS, OTHERS = TableName.parse("public.items"), TableName.parse("public.others")
@@ -14,12 +15,12 @@ MADE_OF = Fingerprint("public.items", "public.items", "liquidation_id", ("id",),
 
 def test_it_comes_back_from_a_row_as_it_was() -> None:
     assert Fingerprint.from_json(json.loads(json.dumps(MADE_OF.as_json()))) == MADE_OF
-    assert MADE_OF.differences(MADE_OF) == []
+    assert MADE_OF.differences(MADE_OF, SIDES) == []
 
 
 def test_each_difference_names_what_was_and_what_is() -> None:
     now = Fingerprint("public.items", "public.others", "settlement", ("id", "line"), ("id", "note"))
-    assert MADE_OF.differences(now) == [
+    assert MADE_OF.differences(now, SIDES) == [
         "table of consulta was public.items, is public.others",
         "liquidation column was liquidation_id, is settlement",
         "key was (id), is (id, line)",
@@ -37,7 +38,7 @@ def test_a_configuration_alone_tells_the_tables_the_column_and_a_key_that_it_nam
         replace(SPEC, liquidation_column="settlement"),
         replace(SPEC, key=("id", "line")),
     ):
-        assert len(MADE_OF.differences(MADE_OF.configured(other))) == 1
+        assert len(MADE_OF.differences(MADE_OF.configured(other), SIDES)) == 1
 
 
 def test_another_copy_has_another_digest() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.config import SIDES
 from copier.columns import loss, match_columns
 from copier.errors import ColumnsDiffer
 from tests.columns import column, kind, table
@@ -64,14 +65,14 @@ LOSSY = [
 
 @pytest.mark.parametrize(("source", "target"), LOSSLESS)
 def test_a_type_that_keeps_every_value_is_taken(source: str, target: str) -> None:
-    assert loss(kind(source), kind(target)) is None
+    assert loss(kind(source), kind(target), SIDES) is None
 
 
 @pytest.mark.parametrize(("source", "target", "advice"), LOSSY)
 def test_a_type_that_may_lose_a_value_is_refused_with_the_type_to_use(
     source: str, target: str, advice: str
 ) -> None:
-    assert loss(kind(source), kind(target)) == advice
+    assert loss(kind(source), kind(target), SIDES) == advice
 
 
 def test_columns_are_paired_by_name_in_the_order_of_consulta() -> None:
