@@ -41,6 +41,17 @@ def _asking(name: str, job: JobView) -> Sample:
     return Sample("asking", name, lambda t: asks(job, question, t))
 
 
+def _long_reply(t: Translator) -> Message:
+    return reply(s.COMPLETED_LATE, t, s.STRETCHES)
+
+
+def _without_new_blocks(message: Message) -> Message:
+    """As it is sent where Slack refuses its blocks."""
+    if message.fallback is None:
+        raise ValueError("this message has no fallback")
+    return Message(message.text, message.fallback)
+
+
 GROUPS = ["<!subteam^S0ADMINS>"]
 LINK = s.LINKS[17]
 
@@ -94,6 +105,8 @@ SAMPLES = [
     _asking("a-second-person", s.ASKS_APPROVAL),
     Sample("ending", "completed", lambda t: reply(s.COMPLETED, t)),
     Sample("ending", "completed-moved", lambda t: reply(replace(s.COMPLETED, moved=3), t)),
+    Sample("ending", "completed-after-a-long-time", _long_reply),
+    Sample("ending", "completed-where-slack-takes-no-chart", lambda t: _without_new_blocks(_long_reply(t))),
     Sample("ending", "cancelled", lambda t: reply(s.CANCELLED, t)),
     Sample("ending", "cancelled-before-it-began", lambda t: reply(s.NEVER_BEGUN, t)),
     Sample("ending", "failed", lambda t: reply(s.FAILED, t)),
