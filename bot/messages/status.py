@@ -44,9 +44,8 @@ def overview(
 def detail(job: JobView, link: str | None, t: Translator) -> Message:
     """One job: its card, and the way to the original."""
     message = card(job, t)
-    if link:
-        message.blocks.append(context(to_card(link, t)))
-    return message
+    way = [context(to_card(link, t))] if link else []
+    return Message(message.text, [*message.blocks, *way])
 
 
 def of_liquidation(liquidation_id: int, jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:

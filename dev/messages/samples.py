@@ -15,7 +15,7 @@ from bot.messages.copy_modal import Carried
 from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
 from bot.messages.naming import moved_away
-from bot.messages.proposal import preview_card
+from bot.messages.proposal import proposal_card
 from bot.messages.question import asks
 from dev.messages import situations as s
 
@@ -114,32 +114,28 @@ SAMPLES = [
     Sample("ending", "nobody-to-ask", lambda t: reply(s.NOBODY_TO_ASK, t)),
     Sample("ending", "approval-expired", lambda t: reply(s.EXPIRED, t)),
     # /copy-liquidation 42
-    Sample("preview", "new", lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(1_000_000, 0), 15, t)),
-    Sample("preview", "surplus", lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(900, 1_000), 15, t)),
+    Sample("preview", "new", lambda t: proposal_card(s.offered(s.proposal(1_000_000, 0)), t)),
+    Sample("preview", "surplus", lambda t: proposal_card(s.offered(s.proposal(900, 1_000)), t)),
     Sample(
         "preview",
         "estimated-without-index",
-        lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(9_000_000, None, exact=False, advice=True), 15, t),
+        lambda t: proposal_card(s.offered(s.proposal(9_000_000, None, exact=False, advice=True)), t),
     ),
-    Sample(
-        "preview", "removes-everything", lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(0, 1_000), 15, t)
-    ),
+    Sample("preview", "removes-everything", lambda t: proposal_card(s.offered(s.proposal(0, 1_000)), t)),
     Sample(
         "preview",
         "large-objects",
-        lambda t: preview_card(s.OFFER, s.SPEC, s.pointing("scan", "signature"), 15, t),
+        lambda t: proposal_card(s.offered(s.pointing("scan", "signature")), t),
     ),
     Sample(
         "preview",
         "asked-again",
-        lambda t: preview_card(
-            s.OFFER, s.SPEC, s.proposal(1_200_000, 9), 15, t, notice=answers.asked_anew(t, moved=True)
-        ),
+        lambda t: proposal_card(s.offered(s.proposal(1_200_000, 9), answers.asked_anew(t, moved=True)), t),
     ),
     Sample(
         "preview",
         "rows-that-move",
-        lambda t: preview_card(s.OFFER, s.SPEC, s.outlook_of_rows_that_move(), 15, t),
+        lambda t: proposal_card(s.offered(s.outlook_of_rows_that_move()), t),
     ),
     # Four eyes
     Sample("approval", "asked", lambda t: answers.requested(s.APPROVAL_BY_GROUP, LINK, t)),
@@ -284,16 +280,12 @@ SAMPLES = [
     Sample(
         "modal",
         "preview",
-        lambda t: copy_modal.look(
-            preview_card(s.OFFER, s.SPEC, s.proposal(1_000_000, 0), 15, t), Carried("C0PAYROLL"), t
-        ),
+        lambda t: copy_modal.preview(s.offered(s.proposal(1_000_000, 0)), Carried("C0PAYROLL"), t),
     ),
     Sample(
         "modal",
         "preview-removes-everything",
-        lambda t: copy_modal.look(
-            preview_card(s.OFFER, s.SPEC, s.proposal(0, 9), 15, t), Carried("C0PAYROLL"), t
-        ),
+        lambda t: copy_modal.preview(s.offered(s.proposal(0, 9)), Carried("C0PAYROLL"), t),
     ),
     Sample("modal", "not-shown", copy_modal.not_shown),
     Sample("modal", "started", lambda t: copy_modal.result(answers.requested(s.QUEUED, LINK, t), t)),

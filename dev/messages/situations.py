@@ -10,7 +10,7 @@ from bot.jobs.proposal import AgreedCounts, Question, Reason
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Approval, Phase, Status, Wish
 from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person, Stretch
-from bot.messages.proposal import Offer, Proposal
+from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
 from copier import Advice, Comparison, CopySpec, Count, Counted, Digest, Entry, Preview, Proof, TableName
 from copier.model import KeyRange
@@ -246,6 +246,10 @@ def seen(prod: int | None, consulta: int | None, *, exact: bool = True, advice: 
 def proposal(prod: int | None, consulta: int | None, *, exact: bool = True, advice: bool = False) -> Proposal:
     """The same, with nothing known of earlier copies."""
     return Proposal(seen(prod, consulta, exact=exact, advice=advice))
+
+
+def offered(proposal: Proposal, notice: str = "") -> Offered:
+    return Offered(OFFER, SPEC, proposal, 15, notice)
 
 
 def outlook_of_rows_that_move() -> Proposal:
