@@ -140,12 +140,12 @@ _LOOK_ALIKE = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ", "\n":
 _ENDS_CODE = str.maketrans({"`": "ˋ", "\n": " ", "\r": " "})
 
 
-def harmless(text: str, limit: int = 60) -> str:
+def sanitized(text: str, limit: int = 60) -> str:
     """Somebody's words inside a mrkdwn sentence: no mention, no link, no format, one line, not long."""
     return escaped(cut(text.translate(_LOOK_ALIKE), limit))
 
 
-def said(text: str, *, hint: str = "") -> Message:
+def sentence(text: str, *, hint: str = "") -> Message:
     """One sentence, with a quieter one below."""
     blocks = [section(text)] + ([context(hint)] if hint else [])
     return Message(f"{text} {hint}".strip(), blocks)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 from bot.i18n import Translator
-from bot.messages.blocks import Block, Message, View, cut, option, said, section
+from bot.messages.blocks import Block, Message, View, cut, option, section, sentence
 from bot.messages.naming import COPY_COMMAND
 from bot.messages.proposal import Offered, proposal_body, removes_everything
 from bot.messages.question import removal_dialog
@@ -94,7 +94,7 @@ def result(message: Message, t: Translator) -> View:
 
 def not_shown(t: Translator) -> Message:
     """Slack didn't open the window, or showed nothing after its first step."""
-    return said(
+    return sentence(
         t("Slack didn't show the next step, so nothing was started."),
         hint=t(
             "Close the window if it is still open, and try again. `{command}` works without it.",

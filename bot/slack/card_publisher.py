@@ -20,7 +20,7 @@ from bot.messages.blocks import Message
 from bot.messages.card import card
 from bot.messages.ending import reply
 from bot.messages.naming import moved_away
-from bot.messages.question import asks
+from bot.messages.question import question_reply
 from bot.slack.client import (
     BLOCKS_REFUSED,
     CONNECTION_ERRORS,
@@ -230,9 +230,8 @@ class CardPublisher:
         """
         if job.question is None:
             raise ValueError(f"job {job.id} asks nothing")
-        self._reply(
-            job, asks(job, job.question, self._t), f"question-{job.attempt}", hold, look_first=look_first
-        )
+        message = question_reply(job, job.question, self._t)
+        self._reply(job, message, f"question-{job.attempt}", hold, look_first=look_first)
 
     def finish(
         self, job: JobView, hold: Hold, *, look_first: bool, stretches: Sequence[Stretch] = ()

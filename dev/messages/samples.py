@@ -16,7 +16,7 @@ from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
 from bot.messages.naming import moved_away
 from bot.messages.proposal import proposal_card
-from bot.messages.question import asks
+from bot.messages.question import question_reply
 from dev.messages import situations as s
 
 
@@ -38,7 +38,7 @@ def _asking(name: str, job: JobView) -> Sample:
     if job.question is None:
         raise ValueError("this job asks nothing")
     question = job.question
-    return Sample("asking", name, lambda t: asks(job, question, t))
+    return Sample("asking", name, lambda t: question_reply(job, question, t))
 
 
 def _long_reply(t: Translator) -> Message:
@@ -142,7 +142,7 @@ SAMPLES = [
     Sample("approval", "approved", lambda t: approval.approved(s.APPROVED, t)),
     Sample("approval", "rejected", lambda t: approval.rejected(s.REJECTED, t)),
     Sample("approval", "too-late", lambda t: approval.too_late(s.APPROVED, t)),
-    Sample("approval", "one-s-own", lambda t: approval.own(s.APPROVAL, t)),
+    Sample("approval", "one-s-own", lambda t: approval.own_request(s.APPROVAL, t)),
     Sample("approval", "no-such", lambda t: approval.no_such("99", t)),
     Sample("approval", "not-in-private", lambda t: approval.not_in_private("items", t)),
     # Stopping and freezing
@@ -152,7 +152,7 @@ SAMPLES = [
     Sample("details", "loading", details.loading),
     Sample("details", "story", lambda t: details.details(s.COPYING, s.STORY, t)),
     Sample("details", "not-shown", lambda t: answers.details_not_shown(17, t)),
-    Sample("details", "unknown-job", lambda t: details.telling(answers.unknown_job(99, t), t)),
+    Sample("details", "unknown-job", lambda t: details.answer(answers.unknown_job(99, t), t)),
     Sample("freeze", "frozen", lambda t: freezing.frozen_now(1, 2, t)),
     Sample("freeze", "still-frozen", lambda t: freezing.still_frozen(s.FREEZE, t)),
     Sample("freeze", "refused", lambda t: freezing.refused_because_frozen(s.FREEZE, t)),
