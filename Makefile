@@ -42,7 +42,7 @@ screenshots: .venv/.complete ## docs/screenshots and docs/images anew, from the 
 	@$(BIN)/python -m dev.screenshots docs/screenshots
 	@$(BIN)/python -m dev.messages.pictures
 
-messages: .venv/.complete ## docs/messages.md and tests/golden anew, from the messages' own code
+messages: .venv/.complete ## tests/golden and its list, docs/messages.md, anew from the messages' own code
 	@$(BIN)/python -m dev.messages
 
 docs: .venv/.complete ## the commands in docs/cli.md anew, from the help of traspaso

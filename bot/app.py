@@ -42,7 +42,6 @@ from bot.jobs.transactions import give_up_silent_servers, with_limits
 from bot.jobs.workers import Workers
 from bot.slack.access import Access, People, mentions
 from bot.slack.card_publisher import CardPublisher, MayEdit
-from bot.slack.charts import Charts
 from bot.slack.home_publisher import HomePublisher
 from bot.slack.outbox_relay import OutboxRelay
 from bot.slack.rate_limit import EDIT, PacedClient, Pacing
@@ -113,7 +112,7 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
     )
     give_up_silent_servers(beats)
     presence = Presence(Workers(with_limits(beats)))
-    lifecycle = Lifecycle(tracking, lease_seconds=work.lease_seconds, chart_seconds=work.chart_seconds)
+    lifecycle = Lifecycle(tracking, lease_seconds=work.lease_seconds)
     return Databases(
         prod=prod,
         consulta=consulta,
@@ -149,13 +148,13 @@ def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
     card_publisher = CardPublisher(
         web, parts.store, cards, translator(language), lambda: web.pacing.has_spare(EDIT) and may_edit()
     )
-    charts = Charts(web, Throughput(parts.tracking), translator(language))
+    throughput = Throughput(parts.tracking, chart_seconds=settings.file.work.chart_seconds)
     permissions = Access(web, settings.file.slack, settings.file.copies)
     people = People(web, language)
     return Slack(
         card_publisher=card_publisher,
         replies=Replies(web, card_publisher),
-        outbox_relay=OutboxRelay(Outbox(parts.tracking), parts.store, cards, card_publisher, charts),
+        outbox_relay=OutboxRelay(Outbox(parts.tracking), parts.store, cards, card_publisher, throughput),
         permissions=permissions,
         people=people,
         home_publisher=HomePublisher(

@@ -1,4 +1,4 @@
-"""Pictures of the local Slack's page, from one scene, for the README and for whoever reviews a change."""
+"""``make screenshots``: the pictures of README and docs, from the local Slack page while a real bot copies.
 
 python -m dev.screenshots docs/screenshots
 """

@@ -6,12 +6,11 @@ from bot.i18n import translator
 from bot.jobs.execution import Claim
 from bot.jobs.repository import Throughput
 from bot.slack.card_publisher import CardPublisher
-from bot.slack.charts import Charts
 from bot.slack.client import client
 from bot.slack.outbox_relay import OutboxRelay
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
-from tests.tracking import Jobs
+from tests.tracking import CHART_SECONDS, Jobs
 
 CHANNEL = "C0PAYROLL"
 ES = translator("es")
@@ -28,9 +27,9 @@ class Desk:
         self.edits_allowed = True
         web = client(slack.bot_token, slack.api_url, timeout_seconds=timeout_seconds)
         self.card_publisher = CardPublisher(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
-        charts = Charts(web, Throughput(jobs.engine), ES)
+        throughput = Throughput(jobs.engine, chart_seconds=CHART_SECONDS)
         self.outbox_relay = OutboxRelay(
-            jobs.outbox, jobs.store, jobs.cards, self.card_publisher, charts, **settings
+            jobs.outbox, jobs.store, jobs.cards, self.card_publisher, throughput, **settings
         )
 
     def running(self, channel: str = CHANNEL) -> Claim:

@@ -15,7 +15,7 @@ from bot.jobs.status import Approval, Phase, Status, Wish
 from bot.jobs.view import Freeze, JobView, Moved, Person
 from bot.messages import answers
 from bot.messages.blocks import Message
-from bot.messages.proposal import Offer, Proposal, preview_card
+from bot.messages.proposal import Offer, Offered, Proposal, proposal_card
 from copier import Advice, CopySpec, Count, Preview, TableName
 from dev.local_slack.blocks import check_blocks, check_message_blocks
 from dev.local_slack.checker import Checker
@@ -271,7 +271,7 @@ def looked(name: str, table: str, side: Count, last: JobView, t: Any) -> Message
     last = dataclasses.replace(last, finished_at=NOW)
     proposal = Proposal(seen, last, 12.0, (last,) * 3, (GROUP,) * 60)
     offer = Offer("items", 42, "0" * 32, 1_900_000_000, side.rows, side.rows)
-    return preview_card(offer, spec, proposal, 15, t, notice=answers.asked_anew(t, moved=True))
+    return proposal_card(Offered(offer, spec, proposal, 15, answers.asked_anew(t, moved=True)), t)
 
 
 counts = st.builds(Count, st.none(), st.just(False)) | st.builds(

@@ -46,7 +46,7 @@ class Jobs:
         self.engine: Engine = create_engine(url, pool_size=20, max_overflow=30)
         migrations.upgrade(self.engine)
         self.store = JobRepository(self.engine)
-        self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds, chart_seconds=CHART_SECONDS)
+        self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds)
         self.cards = Cards(self.engine)
         self.outbox = Outbox(self.engine)
         self.control = Control(self.engine)

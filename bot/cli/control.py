@@ -20,7 +20,7 @@ from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.proposal import RowCounts
 from bot.jobs.repository import Requester
 from bot.jobs.view import SHELL
-from bot.messages.card import doing, state
+from bot.messages.card import activity, state
 from bot.messages.naming import frozen_by
 
 JOB = click.argument("job", type=Number())
@@ -121,7 +121,7 @@ def _do(job_id: int, deed: Callable[[Control, Requester], Effect]) -> None:
     if effect.became in {Became.NOT_NOW, Became.NOT_YOURS, Became.STALE}:
         raise Stopped(f"job {job_id} is {state(effect.job, t)}: nothing was changed", FAILED)
     name = t("Job {id}", id=job_id)
-    click.echo(f"{name}: {plain(doing(effect.job, t, bare_name))}")
+    click.echo(f"{name}: {plain(activity(effect.job, t, bare_name))}")
 
 
 def _parts() -> Databases:

@@ -20,11 +20,11 @@ from bot.jobs.status import Approval, Phase, Status
 from bot.jobs.view import JobView, Person
 from bot.jobs.workers import Alive
 from bot.messages.blocks import escaped
-from bot.messages.card import doing, progress, state
+from bot.messages.card import activity, progress, state
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
 from bot.messages.proposal import counted, notes
-from bot.messages.question import asked, confirmation
+from bot.messages.question import confirmation, question_text
 from copier import Comparison, CopySpec, Digest, Plan, Preview, Proof
 
 
@@ -49,7 +49,7 @@ class Bar:
             self._bar.start()
 
     def show(self, job: JobView) -> None:
-        words = f"{progress(job, self._t)} · {plain(doing(job, self._t, bare_name))}"
+        words = f"{progress(job, self._t)} · {plain(activity(job, self._t, bare_name))}"
         self._bar.update(self._task, total=job.total, completed=job.copied, description=words)
         if not self._console.is_terminal:
             self._console.print(words, markup=False)
@@ -60,7 +60,7 @@ class Bar:
             self._bar.stop()
         sign = "✅" if job.status is Status.COMPLETED else "❌"
         name = self._t("Job {id}", id=job.id)
-        lines = [f"{sign} {name}: {plain(doing(job, self._t, bare_name))}"]
+        lines = [f"{sign} {name}: {plain(activity(job, self._t, bare_name))}"]
         if job.status is Status.COMPLETED:
             lines.append(plain(receipt(job, self._t)))
         elif job.error and job.status is Status.FAILED:
@@ -226,7 +226,7 @@ def question_line(job: JobView, t: Translator) -> str | None:
     """Why a job asks again, and how to answer in a shell; None for one that asks nothing."""
     if job.question is None or not job.waits_for_somebody:
         return None
-    words = asked(job.question, t)
+    words = question_text(job.question, t)
     if job.waits_for_approval:
         return words
     return f"{words} " + t("`{command}` confirms it.", command=confirmation(job.id, job.question))

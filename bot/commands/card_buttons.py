@@ -149,7 +149,7 @@ class FourEyes:
             case ApprovalOutcome.UNKNOWN:
                 return approval.no_such(pressed, t)
             case ApprovalOutcome.OWN:
-                return approval.own(job, t)
+                return approval.own_request(job, t)
             case ApprovalOutcome.STALE:
                 surface.wake_courier()
                 return answers.stale(decision.job or job, surface.card_publisher.link(job), t)
@@ -193,7 +193,7 @@ class JobDetails:
             reply.say(answers.details_not_shown(job_id or 0, t))
             return
         found = told(lambda: self._view(job_id or 0, user_id, t), t)
-        view = details.telling(found, t) if isinstance(found, Message) else found
+        view = details.answer(found, t) if isinstance(found, Message) else found
         if show(client, str(opened["view"]["id"]), view) is Shown.NO:
             reply.say(found if isinstance(found, Message) else answers.details_not_shown(job_id or 0, t))
 

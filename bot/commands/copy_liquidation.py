@@ -10,12 +10,12 @@ from slack_sdk import WebClient
 from bot.commands import parsing
 from bot.commands.conversation import Surface, answer_with, user_of
 from bot.commands.copy_modal import Choosing
-from bot.commands.start_copy import COMMAND, Offered, Starting
+from bot.commands.start_copy import COMMAND, Starting
 from bot.i18n import Translator
 from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.messages.copy_modal import Carried
-from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION, Offer
+from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION, Offer, Offered, proposal_card
 
 
 def register(app: App, surface: Surface, choosing: Choosing) -> None:
@@ -76,7 +76,7 @@ class CopyLiquidation:
         if copy is None:
             return answers.unknown_copy(words[1], names, t, meant, f"{COMMAND} {liquidation_id} {names[0]}")
         found = self._starting.look(copy, liquidation_id, user_id)
-        return found.card(t) if isinstance(found, Offered) else found
+        return proposal_card(found, t) if isinstance(found, Offered) else found
 
     def _press(self, body: dict[str, Any], team_id: str, user_id: str, t: Translator) -> Message:
         offer = Offer.decoded(body["actions"][0]["value"])

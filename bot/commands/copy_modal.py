@@ -27,7 +27,7 @@ from bot.messages import copy_modal
 from bot.messages.blocks import Block, Message, View
 from bot.messages.copy_modal import Carried
 from bot.messages.home import NEW_ACTION
-from bot.messages.proposal import Offer
+from bot.messages.proposal import Offer, Offered
 from bot.slack.client import CONNECTION_ERRORS, error_name
 from copier import Entry, search
 from copier.errors import CopierError
@@ -121,9 +121,8 @@ class Choosing:
             return
         carried = replace(carried, channel=values.conversation(copy_modal.CHANNEL) or carried.channel)
 
-        def look() -> Message:
-            found = self._starting.look(copy, liquidation_id, user_id)
-            return found if isinstance(found, Message) else found.card(t)
+        def look() -> Offered | Message:
+            return self._starting.look(copy, liquidation_id, user_id)
 
         waiting = copy_modal.wait(t("Looking at both sides…"), t)
         self._answer(ack, client, body, look, waiting=waiting, carried=carried)
@@ -135,10 +134,10 @@ class Choosing:
         view = body["view"]
         carried = Carried.decoded(view["private_metadata"])
 
-        def press() -> Message:
+        def press() -> Offered | Message:
             offer = Offer.decoded(carried.offer or "")
             channel = carried.channel or self._surface.card_publisher.open_direct_message(user_id)
-            return self._starting.press(offer, team_id, user_id, channel, t)
+            return self._starting.start_or_ask(offer, team_id, user_id, channel, t)
 
         # Where the press asks again, the answer is another offer.
         waiting = copy_modal.wait(t("Starting…"), t)
@@ -149,7 +148,7 @@ class Choosing:
         ack: Ack,
         client: WebClient,
         body: dict[str, Any],
-        make: Callable[[], Message],
+        make: Callable[[], Offered | Message],
         *,
         waiting: View,
         carried: Carried,
@@ -162,9 +161,11 @@ class Choosing:
         _, user_id = user_of(body)
         t = self._surface.people.language_of(user_id)
 
-        def step() -> tuple[Message, View]:
-            message = told(make, t)
-            return message, copy_modal.look(message, carried, t)
+        def step() -> tuple[Offered | Message, View]:
+            found = told(make, t)
+            if isinstance(found, Message):
+                return found, copy_modal.result(found, t)
+            return found, copy_modal.preview(found, carried, t)
 
         work = self._steps.submit(step)
         try:
@@ -173,14 +174,15 @@ class Choosing:
         except TooSlow:
             ack(response_action="update", view=waiting)
         acknowledged = time.monotonic()
-        message, outcome = work.result()
+        found, outcome = work.result()
         # The acknowledgement takes another way than the update, and must not arrive after it.
         time.sleep(max(0.0, acknowledged + SETTLE_SECONDS - time.monotonic()))
         shown = show(client, str(body["view"]["id"]), outcome)
         if shown is Shown.NO or (shown is Shown.CLOSED and is_press):
             # An offer that is pressed elsewhere would have its card there.
-            lost = copy_modal.not_shown(t) if "submit" in outcome else message
-            self._surface.replies.to(body).say(lost)
+            self._surface.replies.to(body).say(
+                found if isinstance(found, Message) else copy_modal.not_shown(t)
+            )
 
     def _choose(self, carried: Carried, user_id: str, t: Translator) -> View | Message:
         surface = self._surface

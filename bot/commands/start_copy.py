@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,9 +22,9 @@ from bot.jobs.view import JobView
 from bot.messages import answers, approval, naming
 from bot.messages.blocks import Message, cut
 from bot.messages.freezing import refused_because_frozen
-from bot.messages.proposal import Offer, Proposal, made_of, preview_card, removes_everything
+from bot.messages.proposal import Offer, Offered, Proposal, made_of, proposal_card, removes_everything
 from bot.slack.access import PRESS
-from copier import CopySpec, Count, Preview, preview
+from copier import Count, Preview, preview
 
 log = logging.getLogger(__name__)
 
@@ -34,21 +33,6 @@ COMMAND = naming.COPY_COMMAND
 LABEL_LIMIT = 300
 #: So long the answer to a press waits for the card that it links to, in seconds, and how often it looks.
 CARD_SECONDS, LOOK_SECONDS = 1.0, 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """What may be pressed, and what it rests on. ``notice`` says why it is asked again, or is empty."""
-
-    offer: Offer
-    spec: CopySpec
-    proposal: Proposal
-    minutes: int
-    notice: str = ""
-
-    def card(self, t: Translator) -> Message:
-        """As the confirm card."""
-        return preview_card(self.offer, self.spec, self.proposal, self.minutes, t, notice=self.notice)
 
 
 class Starting:
@@ -72,7 +56,7 @@ class Starting:
     def press(self, offer: Offer, team_id: str, user_id: str, channel_id: str, t: Translator) -> Message:
         """What becomes of a press of *Copy*, as what takes the place of the card."""
         found = self.start_or_ask(offer, team_id, user_id, channel_id, t)
-        return found.card(t) if isinstance(found, Offered) else found
+        return proposal_card(found, t) if isinstance(found, Offered) else found
 
     def start_or_ask(
         self, offer: Offer, team_id: str, user_id: str, channel_id: str, t: Translator

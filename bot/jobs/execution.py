@@ -189,11 +189,9 @@ CLOCKS = timedelta(seconds=2)
 class Lifecycle:
     """The steps of a job after its request."""
 
-    def __init__(self, engine: Engine, *, lease_seconds: float, chart_seconds: float) -> None:
-        """An attempt that took ``chart_seconds`` to copy and compare gets a chart in the thread."""
+    def __init__(self, engine: Engine, *, lease_seconds: float) -> None:
         self._engine = engine
         self._lease = timedelta(seconds=lease_seconds)
-        self._chart = timedelta(seconds=chart_seconds)
 
     @contextmanager
     def transaction(self, claim: Claim) -> Iterator[Connection]:
@@ -410,8 +408,6 @@ class Lifecycle:
             **values,
         )
         tell(connection, Kind.ENDING, CopyJob.id == claim.job_id)
-        took_long = CopyJob.copying_since <= func.now() - self._chart
-        tell(connection, Kind.CHART, CopyJob.id == claim.job_id, took_long)
 
     def _event(self, connection: Connection, claim: Claim, kind: str, **detail: object) -> None:
         connection.execute(

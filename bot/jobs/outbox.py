@@ -55,13 +55,14 @@ class Kind(StrEnum):
     UPDATE = "update"  # somebody did something to the job: the card says so, at once
     QUESTION = "question"  # the job asks again: the card, and a threaded reply to whoever has to answer
     ENDING = "ending"  # the final card, the threaded reply, and the pin taken off
-    CHART = "chart"  # after a long copy, its rows per second as a picture in the thread
     REFRESH = "refresh"  # an edit of the card got no answer: the newest state once more
     PIN = "pin"  # the card's pin: on while the job is live, else off
     DOUBLES = "doubles"  # a post got no answer and was repeated: if the first one arrives after all, it goes
     LEFT = "left"  # the card that stayed in a channel which took no more: its last words, and its pin off
 
 
+#: What this release can deliver. During a rollout the other release may add rows of kinds that are not here.
+KINDS = tuple(Kind)
 #: What brings the card to the job's state.
 SHOWING = (Kind.CARD, Kind.UPDATE)
 #: What may have posted a card, or a reply.
@@ -167,14 +168,14 @@ class Outbox:
                     return _due_of(row)
         return None
 
-    def hold(self, due: Due, *, claim: timedelta = CLAIM) -> None:
+    def hold(self, due: Due) -> None:
         """Asks whether the message is still in this deliverer's hands, and keeps it for the next call.
 
         Raises:
             ClaimLost: it was away for too long, and another one has taken it.
         """
         with self._engine.begin() as connection:
-            self._own(connection, due, claimed_until=func.clock_timestamp() + claim)
+            self._own(connection, due, claimed_until=func.clock_timestamp() + CLAIM)
 
     def done(self, due: Due, *, shown: bool = False, note: str | None = None) -> None:
         """Delivered, or never deliverable (then ``note`` says why). With ``shown`` the card says what else
@@ -298,8 +299,8 @@ _OF_THE_JOB = and_(_OTHER.job_id == OutboxMessage.job_id, _OTHER.id != OutboxMes
 
 def _may_be_taken() -> ColumnElement[bool]:
     # The release before claims for longer, also what it doesn't know and can't deliver.
-    known = or_(_OTHER.kind.in_([*POSTING, Kind.CHART]), _OTHER.claimed_until <= func.now() + CLAIM)
-    in_hand = exists().where(_OF_THE_JOB, _OTHER.kind != Kind.CHART, _OTHER.claimed_until > func.now(), known)
+    known = or_(_OTHER.kind.in_(POSTING), _OTHER.claimed_until <= func.now() + CLAIM)
+    in_hand = exists().where(_OF_THE_JOB, _OTHER.kind.in_(KINDS), _OTHER.claimed_until > func.now(), known)
     # The card itself is on its way: it will say what an update has to say.
     comes = and_(
         OutboxMessage.kind == Kind.UPDATE,
@@ -307,6 +308,7 @@ def _may_be_taken() -> ColumnElement[bool]:
     )
     return and_(
         OutboxMessage.done_at.is_(None),
+        OutboxMessage.kind.in_(KINDS),
         or_(
             OutboxMessage.next_try_at <= func.now(),
             and_(OutboxMessage.kind.not_in(PUT_OFF), has_come(OutboxMessage.next_try_at)),
@@ -318,11 +320,10 @@ def _may_be_taken() -> ColumnElement[bool]:
 
 
 def _due() -> Select[int, int]:
-    """Of what is due, the ending before the refresh of a card, and a picture last."""
+    """Of what is due, the ending before the refresh of a card."""
     rank = case(
         (OutboxMessage.kind == Kind.ENDING, 0),
         (OutboxMessage.kind.in_([Kind.QUESTION, Kind.CARD]), 1),
-        (OutboxMessage.kind == Kind.CHART, 3),
         else_=2,
     )
     chosen = select(OutboxMessage.id, OutboxMessage.job_id).where(_may_be_taken())

@@ -41,7 +41,7 @@ from bot.jobs.outbox import Kind, announce
 from bot.jobs.proposal import NOTHING_SHOWN, AgreedCounts, Question
 from bot.jobs.status import LIVE, Approval, Phase, Status, Wish
 from bot.jobs.stop_request import active_freeze
-from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person
+from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person, Stretch
 from bot.jobs.workers import Workers, holds, is_missing, last_seen
 from copier import CopySpec, Fingerprint
 
@@ -570,33 +570,24 @@ def _slowest(connection: Connection, job_id: int) -> tuple[SlowChunk, ...]:
 # How fast an attempt was, over time: the ledger's lines as stretches of seconds, to be drawn.
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """One chunk: its rows, and when it was worked on, in seconds since its attempt began to copy.
-
-    Chunks of several lanes overlap.
-    """
-
-    began: float
-    ended: float
-    rows: int
-
-
 class Throughput:
-    """Reads the ledger."""
+    """Reads the ledger of attempts that took at least ``chart_seconds`` to copy and compare."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, chart_seconds: float) -> None:
         self._engine = engine
+        self._least = timedelta(seconds=chart_seconds)
 
-    def of(self, job_id: int) -> tuple[Stretch, ...]:
-        """The chunks of the job's present attempt, in the order of their ends; none before the first."""
-        ended = func.extract("epoch", CopyChunk.created_at - CopyJob.copying_since)
+    def of(self, job: JobView) -> tuple[Stretch, ...]:
+        """The chunks of the job's attempt, in the order of their ends; none of one that was too short."""
+        began, ended = job.copying_since, job.finished_at
+        if began is None or ended is None or ended - began < self._least:
+            return ()
+        seconds = func.extract("epoch", CopyChunk.created_at - began)
         statement = (
-            select(ended, CopyChunk.seconds, CopyChunk.records)
-            .join(CopyJob, CopyJob.id == CopyChunk.job_id)
-            .where(CopyJob.id == job_id, CopyChunk.attempt == CopyJob.attempt)
+            select(seconds, CopyChunk.seconds, CopyChunk.records)
+            .where(CopyChunk.job_id == job.id, CopyChunk.attempt == job.attempt)
             .order_by(CopyChunk.created_at)
         )
         with self._engine.connect() as connection:
-            found = [(float(end), seconds, rows) for end, seconds, rows in connection.execute(statement)]
-        return tuple(Stretch(max(0.0, end - seconds), max(0.0, end), rows) for end, seconds, rows in found)
+            found = [(float(end), length, rows) for end, length, rows in connection.execute(statement)]
+        return tuple(Stretch(max(0.0, end - length), max(0.0, end), rows) for end, length, rows in found)

@@ -54,6 +54,18 @@ class NoWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """One chunk: its rows, and when it was worked on, in seconds since its attempt began to copy.
+
+    Chunks of several lanes overlap.
+    """
+
+    began: float
+    ended: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
     """One job. Times are aware, ``now`` is consulta's clock; rows and bytes are those of the attempt.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.status import Status
 from bot.jobs.view import JobView
-from bot.messages.blocks import Message, code, context, harmless, said, section
+from bot.messages.blocks import Message, code, context, sanitized, section, sentence
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
 from bot.messages.naming import (
@@ -33,19 +33,19 @@ def not_a_number(
 ) -> Message:
     """The text after the command isn't a liquidation's number."""
     works = usage(t, meant, example=f"{command} 42")
-    return said(
-        t("“{word}” is not the number of a liquidation.", word=harmless(word)),
+    return sentence(
+        t("“{word}” is not the number of a liquidation.", word=sanitized(word)),
         hint=t("A number is digits only, from 1 to 9223372036854775807.") + " " + works,
     )
 
 
 def number_missing(t: Translator, command: str = COPY_COMMAND) -> Message:
     works = usage(t, example=f"{command} 42")
-    return said(t("Which liquidation? Write its number after the command."), hint=works)
+    return sentence(t("Which liquidation? Write its number after the command."), hint=works)
 
 
 def too_many_words(t: Translator, meant: str | None = None, *, command: str = COPY_COMMAND) -> Message:
-    return said(
+    return sentence(
         t("That is more than a number and the name of a copy."),
         hint=usage(t, meant, example=f"{command} 42"),
     )
@@ -57,13 +57,13 @@ def unknown_copy(
     """``example`` is a command that would work."""
     configured = t("Configured: {names}.", names=", ".join(f"`{name}`" for name in names[:30]))
     works = usage(t, meant, example=example) if meant or example else ""
-    return said(
-        t("There is no copy named “{word}”.", word=harmless(word)), hint=f"{configured} {works}".strip()
+    return sentence(
+        t("There is no copy named “{word}”.", word=sanitized(word)), hint=f"{configured} {works}".strip()
     )
 
 
 def unknown_job(job_id: int, t: Translator) -> Message:
-    return said(
+    return sentence(
         t("There is no job {id}.", id=job_id),
         hint=t("`{command}` lists the latest ones.", command=STATUS_COMMAND),
     )
@@ -71,7 +71,7 @@ def unknown_job(job_id: int, t: Translator) -> Message:
 
 def details_not_shown(job_id: int, t: Translator) -> Message:
     """Slack didn't open the window, or left it waiting."""
-    return said(
+    return sentence(
         t("Slack didn't show the details of job {id}.", id=job_id),
         hint=t(
             "Close the window if it is still open, and try again. `{command}` works without it.",
@@ -92,12 +92,12 @@ def refused(command: str, groups: list[str], t: Translator, copy_name: str | Non
         text = t("You may not use `{command}` for copy `{name}`.", command=command, name=copy_name)
     else:
         text = t("You may not use `{command}`.", command=command)
-    return said(text, hint=hint)
+    return sentence(text, hint=hint)
 
 
 def cannot_check(reason: str, t: Translator) -> Message:
     """Slack didn't tell who is in the groups: nobody is let through."""
-    return said(
+    return sentence(
         t("I can't check your permission now, so nothing was started."),
         hint=t("Slack answered {reason}. Try again, or tell whoever runs Traspaso.", reason=code(reason)),
     )
@@ -105,7 +105,7 @@ def cannot_check(reason: str, t: Translator) -> Message:
 
 def copy_not_configured(job: JobView, t: Translator) -> Message:
     """The job's copy isn't in the bot's configuration, so nobody can tell who may press its buttons."""
-    return said(
+    return sentence(
         t(
             "Job {id} is of copy {name}, which the configuration doesn't have: nothing was changed.",
             id=job.id,
@@ -120,11 +120,11 @@ def copy_not_configured(job: JobView, t: Translator) -> Message:
 
 def unknown_liquidation(liquidation_id: int, catalogue: str | None, t: Translator) -> Message:
     if catalogue is None:
-        return said(
+        return sentence(
             t("Neither prod nor consulta has rows for liquidation {id}.", id=liquidation_id),
             hint=t("Check the number."),
         )
-    return said(
+    return sentence(
         t("There is no liquidation {id} in prod.", id=liquidation_id),
         hint=t("It isn't in table {table}. Check the number.", table=code(catalogue))
         + " "
@@ -133,12 +133,12 @@ def unknown_liquidation(liquidation_id: int, catalogue: str | None, t: Translato
 
 
 def empty_liquidation(liquidation_id: int, label: str | None, t: Translator) -> Message:
-    return said(
+    return sentence(
         t(
             "Liquidation {id} has no rows in prod, and none in consulta: there is nothing to copy.",
             id=liquidation_id,
         ),
-        hint=harmless(label or "", 200),
+        hint=sanitized(label or "", 200),
     )
 
 
@@ -148,27 +148,29 @@ def requested(job: JobView, link: str | None, t: Translator) -> Message:
     if job.waits_for_approval:
         text = t("Requested: job {id}. It waits for somebody else's approval.", id=job.id)
         they = t("They may approve it: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else ""
-        return said(text, hint=f"{they} {card_is}".strip())
+        return sentence(text, hint=f"{they} {card_is}".strip())
     text = t("Requested: job {id}, {state}.", id=job.id, state=state(job, t))
     hint = f"{card_is} {ask_for(job.id, t)}".strip()
     if job.waits_for_a_worker and job.no_worker is not None:
         return and_nobody_works(text, job.no_worker, t, hint)
-    return said(text, hint=hint)
+    return sentence(text, hint=hint)
 
 
 def requested_blindly(job_id: int, t: Translator) -> Message:
     """The job is there, and something kept us from looking at it since."""
-    return said(t("Requested: job {id}.", id=job_id), hint=ask_for(job_id, t))
+    return sentence(t("Requested: job {id}.", id=job_id), hint=ask_for(job_id, t))
 
 
 def done_blindly(job_id: int, t: Translator) -> Message:
     """A press of a button has been written down, and something kept us from looking at the job since."""
-    return said(t("Done for job {id}; how it is now couldn't be read.", id=job_id), hint=ask_for(job_id, t))
+    return sentence(
+        t("Done for job {id}; how it is now couldn't be read.", id=job_id), hint=ask_for(job_id, t)
+    )
 
 
 def running_already(job: JobView, link: str | None, t: Translator) -> Message:
     """Somebody else's press came first: that job, and the way to its card, or to ask for it."""
-    user = f"<@{job.requester_id}>" if job.is_from_slack else harmless(job.requester_name)
+    user = f"<@{job.requester_id}>" if job.is_from_slack else sanitized(job.requester_name)
     if job.waits_for_approval:
         text = t(
             "A copy of liquidation {id} waits for approval already: job {job}, asked for by {user}.",
@@ -176,7 +178,7 @@ def running_already(job: JobView, link: str | None, t: Translator) -> Message:
             job=job.id,
             user=user,
         )
-        return said(text, hint=to_card(link, t) or ask_for(job.id, t))
+        return sentence(text, hint=to_card(link, t) or ask_for(job.id, t))
     names = {
         "id": job.liquidation_id,
         "job": job.id,
@@ -197,12 +199,12 @@ def running_already(job: JobView, link: str | None, t: Translator) -> Message:
     hint = to_card(link, t) or ask_for(job.id, t)
     if job.waits_for_a_worker and job.no_worker is not None:
         return and_nobody_works(text, job.no_worker, t, hint)
-    return said(text, hint=hint)
+    return sentence(text, hint=hint)
 
 
 def pressed_before(job: JobView, link: str | None, t: Translator) -> Message:
     text = t("You pressed this before: it became job {job}, {state}.", job=job.id, state=state(job, t))
-    return said(text, hint=to_card(link, t) or ask_for(job.id, t))
+    return sentence(text, hint=to_card(link, t) or ask_for(job.id, t))
 
 
 def to_card(link: str | None, t: Translator) -> str:
@@ -221,12 +223,12 @@ def asked_anew(t: Translator, *, moved: bool) -> str:
 
 
 def cancelled(t: Translator) -> Message:
-    return said(t("Cancelled. Nothing was started."))
+    return sentence(t("Cancelled. Nothing was started."))
 
 
 def incident(number: str, t: Translator) -> Message:
     """Something that nobody foresaw; the number is in the log too."""
-    return said(
+    return sentence(
         t("Something went wrong here."),
         hint=t(
             "`{command}` shows what was started. Give this number to whoever runs Traspaso: `{number}`",
@@ -238,7 +240,7 @@ def incident(number: str, t: Translator) -> Message:
 
 def problem(words: Explained) -> Message:
     """A database that can't be asked, or tables that don't fit: nothing was started."""
-    return said(words.what, hint=words.step)
+    return sentence(words.what, hint=words.step)
 
 
 def help_text(
@@ -286,13 +288,13 @@ def not_yours(job: JobView, t: Translator) -> Message:
         "Only {user}, who asked for the copy, can confirm it. Nothing was changed.",
         user=mention(requester(job)),
     )
-    return said(text, hint=t("Whoever may run it can cancel it."))
+    return sentence(text, hint=t("Whoever may run it can cancel it."))
 
 
 def stale(job: JobView, link: str | None, t: Translator) -> Message:
     """The button showed other numbers than the job asks about by now."""
     text = t("Job {id} asks about other numbers by now. Nothing was changed.", id=job.id)
-    return said(text, hint=to_card(link, t) or ask_for(job.id, t))
+    return sentence(text, hint=to_card(link, t) or ask_for(job.id, t))
 
 
 def not_now(job: JobView, link: str | None, t: Translator) -> Message:
@@ -302,4 +304,4 @@ def not_now(job: JobView, link: str | None, t: Translator) -> Message:
         id=job.id,
         state=state(job, t),
     )
-    return said(text, hint=to_card(link, t) or ask_for(job.id, t))
+    return sentence(text, hint=to_card(link, t) or ask_for(job.id, t))

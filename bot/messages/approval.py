@@ -5,8 +5,8 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.status import Approval, Status
 from bot.jobs.view import JobView
-from bot.messages.blocks import Block, Message, at, button, harmless, said
-from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND, ask_for, why
+from bot.messages.blocks import Block, Message, at, button, sanitized, sentence
+from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND, ask_for, move_reason
 from bot.messages.question import approve_button
 
 APPROVE_ACTION = "job.approve"
@@ -21,7 +21,7 @@ def approval_buttons(job: JobView, t: Translator) -> list[Block]:
     ]
 
 
-def asked_for(job: JobView, t: Translator) -> str:
+def approval_request(job: JobView, t: Translator) -> str:
     """Who has to say yes, and until when."""
     until = job.approval_until or job.now
     return t(
@@ -32,21 +32,21 @@ def asked_for(job: JobView, t: Translator) -> str:
     )
 
 
-def decided(job: JobView, t: Translator) -> str:
+def approved_by(job: JobView, t: Translator) -> str:
     """``approved by …``, for the card and the receipt; empty where nobody approved."""
     if job.approval is not Approval.APPROVED or job.approval_by is None:
         return ""
     return t("approved by {user}", user=f"<@{job.approval_by.id}>")
 
 
-def ended_by_it(job: JobView, t: Translator) -> str:
+def no_approval_reason(job: JobView, t: Translator) -> str:
     """Why the copy never started: somebody said no, or nobody yes. Empty for other endings."""
     if job.status is not Status.CANCELLED:
         return ""
     if job.approval is Approval.REJECTED and job.approval_by is not None:
         return t("{user} rejected it", user=f"<@{job.approval_by.id}>")
     if job.moved_from is not None and job.had_nobody_to_ask:
-        reason = why(job.moved_from, t)
+        reason = move_reason(job.moved_from, t)
         return t("Nobody could be asked for approval, because {reason}", reason=reason)
     if job.approval is Approval.EXPIRED:
         return t("Nobody approved it in time")
@@ -61,31 +61,31 @@ def ask_again(job: JobView, t: Translator) -> str:
     return t("Ask again: `{command}`", command=command)
 
 
-def left_to(job: JobView, t: Translator) -> str:
+def possible_approvers(job: JobView, t: Translator) -> str:
     """To somebody who may not run that copy: who may."""
     if not job.approvers:
         return t("Somebody else has to approve it.")
     return t("They may approve it: {who}.", who=", ".join(job.approvers[:10]))
 
 
-def own(job: JobView, t: Translator) -> Message:
-    return said(
+def own_request(job: JobView, t: Translator) -> Message:
+    return sentence(
         t("You asked for this copy, or set it going again, yourself: somebody else has to approve it."),
         hint=t("They may: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else "",
     )
 
 
 def approved(job: JobView, t: Translator) -> Message:
-    return said(t("Approved: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
+    return sentence(t("Approved: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
 
 
 def rejected(job: JobView, t: Translator) -> Message:
-    return said(t("Rejected: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
+    return sentence(t("Rejected: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
 
 
 def too_late(job: JobView, t: Translator) -> Message:
     """Somebody or the time was faster; says what was decided."""
-    by = f"<@{job.approval_by.id}>" if job.approval_by else harmless(job.requester_name)
+    by = f"<@{job.approval_by.id}>" if job.approval_by else sanitized(job.requester_name)
     match job.approval:
         case Approval.APPROVED:
             words = t("{user} has approved job {id} already.", user=by, id=job.id)
@@ -94,22 +94,22 @@ def too_late(job: JobView, t: Translator) -> Message:
         case _ if job.status is Status.CANCELLED and job.approval is not Approval.EXPIRED:
             words = t("Job {id} was cancelled before anybody approved it.", id=job.id)
         case _ if job.moved_from is not None and job.had_nobody_to_ask:
-            words = f"{ended_by_it(job, t)}."
+            words = f"{no_approval_reason(job, t)}."
         case _:
             words = t("The time to approve job {id} is over.", id=job.id)
     if job.status is Status.CANCELLED:
-        return said(words, hint=ask_again(job, t))
-    return said(words, hint=ask_for(job.id, t))
+        return sentence(words, hint=ask_again(job, t))
+    return sentence(words, hint=ask_for(job.id, t))
 
 
 def no_such(job_id: str, t: Translator) -> Message:
     latest = t("`{command}` lists the latest ones.", command=STATUS_COMMAND)
-    return said(t("There is no job {id} to approve.", id=harmless(job_id, 20)), hint=latest)
+    return sentence(t("There is no job {id} to approve.", id=sanitized(job_id, 20)), hint=latest)
 
 
 def not_in_private(copy_name: str, t: Translator) -> Message:
     """Nobody else could see the card there, let alone press it."""
-    return said(
+    return sentence(
         t(
             "A copy of `{name}` needs somebody else's approval, and nobody else can see this place.",
             name=copy_name,

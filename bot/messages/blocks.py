@@ -19,14 +19,23 @@ TEXT_LIMIT = 3000
 FIELD_LIMIT = 2000
 BUTTON_VALUE_LIMIT = 2000
 OPTION_LIMIT = 75
+#: Of a `data_visualization` block: its title, any label in it, its series, and the points of each.
+CHART_TITLE_LIMIT = 50
+CHART_LABEL_LIMIT = 20
+CHART_SERIES = 6
+CHART_POINTS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent: blocks, and the text for notifications and screen readers."""
+    """What is sent: blocks, and the text for notifications and screen readers.
+
+    ``fallback`` are the blocks for a workspace that refuses ``blocks``, because it doesn't know a new kind.
+    """
 
     text: str
     blocks: list[Block]
+    fallback: list[Block] | None = None
 
 
 #: A modal or a home tab, as Slack's views.* take it.
@@ -86,6 +95,29 @@ def actions(*elements: Block, block_id: str | None = None) -> Block:
     return block | ({"block_id": block_id} if block_id else {})
 
 
+def line_chart(title: str, series: dict[str, list[tuple[str, float]]]) -> Block:
+    """A line for each name, through its points (label, value); all lines have the same labels, none twice.
+
+    slack_sdk 3.47 has no class for this block. Its fields and limits are from Slack's reference:
+    https://docs.slack.dev/reference/block-kit/blocks/data-visualization-block (June 2026).
+    """
+    names = [[label for label, _ in points] for points in series.values()]
+    if not 1 <= len(series) <= CHART_SERIES or not 1 <= len(names[0]) <= CHART_POINTS:
+        raise ValueError("more lines or points than Slack takes, or none")
+    if any(each != names[0] for each in names) or len(set(names[0])) < len(names[0]):
+        raise ValueError("the lines of a chart have the same labels, none twice")
+    lines = [
+        {
+            "name": cut(name, CHART_LABEL_LIMIT),
+            "data": [{"label": cut(label, CHART_LABEL_LIMIT), "value": value} for label, value in points],
+        }
+        for name, points in series.items()
+    ]
+    axis = {"categories": [cut(label, CHART_LABEL_LIMIT) for label in names[0]]}
+    chart = {"type": "line", "series": lines, "axis_config": axis}
+    return {"type": "data_visualization", "title": cut(title, CHART_TITLE_LIMIT), "chart": chart}
+
+
 def option(text: str, value: str) -> Block:
     """One line of a menu."""
     return {"text": _plain(text, OPTION_LIMIT), "value": value}
@@ -108,12 +140,12 @@ _LOOK_ALIKE = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ", "\n":
 _ENDS_CODE = str.maketrans({"`": "ˋ", "\n": " ", "\r": " "})
 
 
-def harmless(text: str, limit: int = 60) -> str:
+def sanitized(text: str, limit: int = 60) -> str:
     """Somebody's words inside a mrkdwn sentence: no mention, no link, no format, one line, not long."""
     return escaped(cut(text.translate(_LOOK_ALIKE), limit))
 
 
-def said(text: str, *, hint: str = "") -> Message:
+def sentence(text: str, *, hint: str = "") -> Message:
     """One sentence, with a quieter one below."""
     blocks = [section(text)] + ([context(hint)] if hint else [])
     return Message(f"{text} {hint}".strip(), blocks)

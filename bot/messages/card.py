@@ -8,7 +8,7 @@ from bot.i18n import Translator
 from bot.jobs.status import Phase, Status, Wish
 from bot.jobs.view import JobView
 from bot.messages import question
-from bot.messages.approval import approval_buttons, asked_for, decided, ended_by_it
+from bot.messages.approval import approval_buttons, approval_request, approved_by, no_approval_reason
 from bot.messages.blocks import (
     Block,
     Message,
@@ -25,7 +25,7 @@ from bot.messages.blocks import (
     section,
 )
 from bot.messages.failures import explained
-from bot.messages.naming import Named, frozen_by, mention, moved_here, nobody_works, requester
+from bot.messages.naming import Named, frozen_by, mention, moved_line, nobody_works, requester
 from bot.messages.question import confirm_button
 
 PAUSE_ACTION = "job.pause"
@@ -90,15 +90,15 @@ def card(job: JobView, t: Translator) -> Message:
     title = t("Liquidation {id}", id=job.liquidation_id)
     if job.label:
         title = f"{title} · {job.label}"
-    shown = [section(f"`{bar(job.fraction or 0.0)}` {progress(job, t)}"), context(doing(job, t))]
+    shown = [section(f"`{bar(job.fraction or 0.0)}` {progress(job, t)}"), context(activity(job, t))]
     if job.waits_for_approval and job.question is None:
         # Nothing moves yet: what it waits for is all there is to say.
-        shown = [section(f"👥 {doing(job, t)}"), section(question.shown(job, t))]
+        shown = [section(f"👥 {activity(job, t)}"), section(question.request_text(job, t))]
     elif job.waits_for_somebody:
-        shown = [section(f"❓ {question.shown(job, t)}"), context(_answerer(job, t, mention))]
+        shown = [section(f"❓ {question.request_text(job, t)}"), context(_answerer(job, t, mention))]
     elif job.total is None and not job.status.is_live:
-        shown = [section(doing(job, t))]
-    moved = moved_here(job, t)
+        shown = [section(activity(job, t))]
+    moved = moved_line(job, t)
     blocks = [
         header(f"{_sign(job)} {title}"),
         plain_section(f"{job.copy_name}: {job.source_table} → {job.target_table}"),
@@ -138,7 +138,7 @@ def state(job: JobView, t: Translator) -> str:
     }[job.status]
 
 
-def doing(job: JobView, t: Translator, named: Named = mention) -> str:
+def activity(job: JobView, t: Translator, named: Named = mention) -> str:
     """One line for what the job is doing, or why it waits, or how it ended."""
     match job.status:
         case Status.PENDING:
@@ -153,7 +153,7 @@ def doing(job: JobView, t: Translator, named: Named = mention) -> str:
                 duration=t.duration(job.seconds or 0.0),
             )
         case Status.CANCELLED:
-            if unapproved := ended_by_it(job, t):
+            if unapproved := no_approval_reason(job, t):
                 if job.attempt:
                     return t("{reason}: what was in place stays, the rest was not copied", reason=unapproved)
                 return t("{reason}: nothing was copied", reason=unapproved)
@@ -169,11 +169,11 @@ def doing(job: JobView, t: Translator, named: Named = mention) -> str:
 
 def _waiting(job: JobView, t: Translator, named: Named) -> str:
     if job.question is not None:
-        return f"{_answerer(job, t, named)}. {question.asked(job.question, t)}"
+        return f"{_answerer(job, t, named)}. {question.question_text(job.question, t)}"
     if job.freeze is not None:
         return frozen_by(job.freeze, t, named)
     if job.waits_for_approval:
-        return asked_for(job, t)
+        return approval_request(job, t)
     if job.waits_for_a_worker and job.no_worker is not None:
         return nobody_works(job.no_worker, t)
     if job.error and job.error.get("code") == "worker_lost":
@@ -191,7 +191,7 @@ def _waiting(job: JobView, t: Translator, named: Named) -> str:
 def _answerer(job: JobView, t: Translator, named: Named) -> str:
     """Who has to answer what the job asks, without a full stop; and that copies are frozen, if they are."""
     if job.waits_for_approval:
-        text = asked_for(job, t)
+        text = approval_request(job, t)
     else:
         text = t("Waiting for confirmation by {user}", user=named(requester(job)))
     return f"{text} · {frozen_by(job.freeze, t, named)}" if job.freeze else text
@@ -286,7 +286,7 @@ def _about(job: JobView, t: Translator) -> str:
         t("Asked for by {user}", user=mention(requester(job))),
         t("job {id}", id=job.id),
     ]
-    if said := decided(job, t):
+    if said := approved_by(job, t):
         parts.append(said)
     if job.attempt > 1:
         parts.append(t("attempt {n}", n=job.attempt))

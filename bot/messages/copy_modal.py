@@ -6,9 +6,10 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 from bot.i18n import Translator
-from bot.messages.blocks import Block, Message, View, cut, option, said, section
+from bot.messages.blocks import Block, Message, View, cut, option, section, sentence
 from bot.messages.naming import COPY_COMMAND
-from bot.messages.proposal import COPY_ACTION, Offer
+from bot.messages.proposal import Offered, proposal_body, removes_everything
+from bot.messages.question import removal_dialog
 from copier import Entry
 
 CHOOSE_CALLBACK, PRESS_CALLBACK = "choosing.choose", "choosing.press"
@@ -73,32 +74,27 @@ def choose(carried: Carried, copies: list[str], *, has_catalogue: bool, t: Trans
     return _modal(blocks, t, submit=t("Preview"), callback=CHOOSE_CALLBACK, carried=carried)
 
 
-def look(card: Message, carried: Carried, t: Translator) -> View:
-    """The confirm card in the modal, to be submitted; or a refusal, with nothing to press."""
-    blocks = [block for block in card.blocks if block["type"] != "actions"]
-    copy = _copy_button(card)
-    if copy is None:
-        return _modal(blocks, t)
-    if "confirm" in copy:
+def preview(offered: Offered, carried: Carried, t: Translator) -> View:
+    """The proposal in the modal, to be submitted: what the confirm card is in a channel."""
+    offer, blocks = offered.offer, proposal_body(offered, t)
+    if removes_everything(offered.proposal.seen):
         # A modal's submit has no dialog of its own: what it would ask has to be ticked.
-        asked = copy["confirm"]
-        ticked = option(asked["confirm"]["text"], "yes")
-        boxes = {"type": "checkboxes", "options": [ticked]}
+        asked = removal_dialog(offer.liquidation_id, t)
+        boxes = {"type": "checkboxes", "options": [option(asked["confirm"]["text"], "yes")]}
         # Of each offer its own: a tick is for the numbers that it stands under.
-        understood = f"{UNDERSTOOD}.{Offer.decoded(copy['value']).key}"
-        blocks.append(_input(understood, asked["text"]["text"], boxes))
-    carried = replace(carried, offer=copy["value"])
-    return _modal(blocks, t, submit=copy["text"]["text"], callback=PRESS_CALLBACK, carried=carried)
+        blocks.append(_input(f"{UNDERSTOOD}.{offer.key}", asked["text"]["text"], boxes))
+    carried = replace(carried, offer=offer.encoded())
+    return _modal(blocks, t, submit=t("Copy"), callback=PRESS_CALLBACK, carried=carried)
 
 
 def result(message: Message, t: Translator) -> View:
-    """What became of the press."""
-    return _modal([block for block in message.blocks if block["type"] != "actions"], t)
+    """An answer with nothing to press: a refusal, or what became of the press."""
+    return _modal(message.blocks, t)
 
 
 def not_shown(t: Translator) -> Message:
     """Slack didn't open the window, or showed nothing after its first step."""
-    return said(
+    return sentence(
         t("Slack didn't show the next step, so nothing was started."),
         hint=t(
             "Close the window if it is still open, and try again. `{command}` works without it.",
@@ -164,13 +160,6 @@ def _input(name: str, label: str, element: Block, *, hint: str = "") -> Block:
         "element": element | {"action_id": name},
     }
     return block | ({"hint": _plain(hint)} if hint else {})
-
-
-def _copy_button(card: Message) -> Block | None:
-    for block in card.blocks:
-        if block["type"] == "actions":
-            return next((each for each in block["elements"] if each.get("action_id") == COPY_ACTION), None)
-    return None
 
 
 def _modal(

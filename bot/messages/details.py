@@ -10,11 +10,11 @@ from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Phase
 from bot.jobs.view import JobView, Moved
 from bot.messages.blocks import Block, Message, at, code, context, cut, header, section
-from bot.messages.card import doing, progress
+from bot.messages.card import activity, progress
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
-from bot.messages.naming import mention, why
-from bot.messages.question import asked, sides
+from bot.messages.naming import mention, move_reason
+from bot.messages.question import question_text, sides
 
 View = dict[str, Any]
 
@@ -29,7 +29,7 @@ def loading(t: Translator) -> View:
     return _modal(t("Details"), [section(t("One moment…"))], t)
 
 
-def telling(message: Message, t: Translator) -> View:
+def answer(message: Message, t: Translator) -> View:
     """An answer in the place of the details."""
     return _modal(t("Details"), message.blocks, t)
 
@@ -39,7 +39,7 @@ def details(job: JobView, timeline: Timeline, t: Translator) -> View:
     title = t("Liquidation {id}", id=job.liquidation_id)
     blocks = [
         header(f"{title} · {job.label}" if job.label else title),
-        section(f"{progress(job, t)}\n{doing(job, t)}"),
+        section(f"{progress(job, t)}\n{activity(job, t)}"),
         context(receipt(job, t)),
     ]
     if phases := _phases(job, t):
@@ -88,7 +88,9 @@ def _happening(event: Happening, t: Translator) -> str:
         case "completed":
             return t("completed, {rows} on both sides", rows=t.rows(int(detail.get("rows", 0))))
         case "card_moved":
-            return t("its card moved to a direct message, because {reason}", reason=why(Moved(**detail), t))
+            return t(
+                "its card moved to a direct message, because {reason}", reason=move_reason(Moved(**detail), t)
+            )
         case "approval_expired":
             return t("it ended: nobody had approved it")
         case "permission_not_known":
@@ -100,7 +102,7 @@ def _happening(event: Happening, t: Translator) -> str:
 def _asked_and_answered(event: Happening, user: str, t: Translator) -> str:
     """A question or the requester's answer; empty for other events."""
     if event.kind == "asked_again":
-        return t("it asked again. {what}", what=asked(Question.from_json(event.detail), t))
+        return t("it asked again. {what}", what=question_text(Question.from_json(event.detail), t))
     if event.kind == "confirmed":
         return t("{user} confirmed: {sides}", user=user, sides=sides(**event.detail, t=t))
     return ""

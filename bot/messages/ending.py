@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.i18n import Translator
 from bot.jobs.status import Status
-from bot.jobs.view import JobView
-from bot.messages.approval import ask_again, decided, ended_by_it
+from bot.jobs.view import JobView, Stretch
+from bot.messages.approval import approved_by, ask_again, no_approval_reason
 from bot.messages.blocks import Message, actions, at, code, context, section
 from bot.messages.card import progress, rate, retry
+from bot.messages.chart import chart
 from bot.messages.failures import explained
 from bot.messages.naming import mention
 
 
-def reply(job: JobView, t: Translator) -> Message:
-    """What the requester is told in the thread."""
+def reply(job: JobView, t: Translator, stretches: Sequence[Stretch] = ()) -> Message:
+    """What the requester is told in the thread; with a chart where ``stretches`` are enough for one."""
+    message = _ending(job, t)
+    drawn = chart(job, stretches, t)
+    if drawn is None:
+        return message
+    return Message(
+        f"{message.text} {drawn.words}",
+        [*message.blocks, drawn.block],
+        fallback=[*message.blocks, context(drawn.words)],
+    )
+
+
+def _ending(job: JobView, t: Translator) -> Message:
     who = f"<@{job.requester_id}>"
     liquidation = t("liquidation {id}", id=job.liquidation_id)
     match job.status:
@@ -44,7 +59,7 @@ def reply(job: JobView, t: Translator) -> Message:
                     actions(retry(job, t)),
                 ],
             )
-        case _ if unapproved := ended_by_it(job, t):
+        case _ if unapproved := no_approval_reason(job, t):
             text = t(
                 "{mention} {liquidation} was not copied. {what}",
                 mention=who,
@@ -78,7 +93,7 @@ def receipt(job: JobView, t: Translator) -> str:
         parts.append(t("taken over from other liquidations {rows}", rows=t.number(job.moved)))
     if job.target_digest:
         parts.append(t("digest {digest}", digest=f"`{job.target_digest}`"))
-    if said := decided(job, t):
+    if said := approved_by(job, t):
         parts.append(said)
     return " · ".join(parts)
 

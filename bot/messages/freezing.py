@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.view import Freeze, NoWorker
 from bot.messages.answers import usage
-from bot.messages.blocks import Message, context, harmless, said, section
+from bot.messages.blocks import Message, context, sanitized, section, sentence
 from bot.messages.naming import FREEZE_COMMAND, and_nobody_works, frozen_by, frozen_since, mention
 
 
@@ -20,7 +20,7 @@ def frozen_now(running: int, waiting: int, t: Translator) -> Message:
         )
     if waiting:
         text += " " + t.plural("{n} copy waits.", "{n} copies wait.", waiting)
-    return said(text, hint=way_out(t))
+    return sentence(text, hint=how_to_lift(t))
 
 
 def still_frozen(freeze: Freeze, t: Translator) -> Message:
@@ -40,11 +40,11 @@ def lifted(freeze: Freeze, waiting: int, t: Translator, no_worker: NoWorker | No
     text = t("Copies run again. The freeze was {user}'s.", user=mention(freeze.by))
     if waiting:
         text += " " + t.plural("{n} copy goes on now.", "{n} copies go on now.", waiting)
-    return said(text)
+    return sentence(text)
 
 
 def not_frozen(t: Translator) -> Message:
-    return said(
+    return sentence(
         t("Nothing is frozen."),
         hint=t(
             "`{command}` with or without a reason stops all copies at the end of their chunk.",
@@ -57,8 +57,8 @@ def no_reason(text: str, t: Translator, meant: str | None) -> Message:
     """What was typed says nothing about why, so it is more likely to be a mistake than a freeze."""
     step = t("A freeze stops every copy; a single one is paused on its card.")
     works = usage(t, meant, example=_example(t))
-    return said(
-        t("“{text}” is no reason, so nothing was frozen.", text=harmless(text)), hint=f"{step} {works}"
+    return sentence(
+        t("“{text}” is no reason, so nothing was frozen.", text=sanitized(text)), hint=f"{step} {works}"
     )
 
 
@@ -69,7 +69,7 @@ def freeze_help(t: Translator) -> Message:
         + t("the same without a reason; while copies are frozen, who froze them and why"),
         f"• `{FREEZE_COMMAND} off` – " + t("lets copies run again"),
     ]
-    return said("\n".join(lines))
+    return sentence("\n".join(lines))
 
 
 def _example(t: Translator) -> str:
@@ -77,7 +77,7 @@ def _example(t: Translator) -> str:
     return f"{FREEZE_COMMAND} {reason}"
 
 
-def way_out(t: Translator) -> str:
+def how_to_lift(t: Translator) -> str:
     """What ends the freeze."""
     return t("`{command}` lets copies run again.", command=f"{FREEZE_COMMAND} off")
 
@@ -85,4 +85,4 @@ def way_out(t: Translator) -> str:
 def _frozen(freeze: Freeze, more: str, t: Translator) -> Message:
     shown = section(f"{frozen_since(freeze, t)}. {more}".strip())
     read_out = f"{frozen_by(freeze, t)}. {more}".strip()
-    return Message(f"{read_out} {way_out(t)}", [shown, context(way_out(t))])
+    return Message(f"{read_out} {how_to_lift(t)}", [shown, context(how_to_lift(t))])

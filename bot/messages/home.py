@@ -6,7 +6,7 @@ from bot.i18n import Translator
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, HomeView, JobView
 from bot.messages import answers, question
-from bot.messages.approval import approval_buttons, left_to
+from bot.messages.approval import approval_buttons, possible_approvers
 from bot.messages.blocks import (
     Block,
     View,
@@ -16,15 +16,15 @@ from bot.messages.blocks import (
     button,
     code,
     context,
-    harmless,
     header,
     menu,
     option,
+    sanitized,
     section,
 )
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
-from bot.messages.freezing import way_out
+from bot.messages.freezing import how_to_lift
 from bot.messages.naming import COPY_COMMAND, frozen_since, mention, nobody_works, requester
 from bot.messages.status import line, waits_for
 
@@ -46,7 +46,7 @@ def home(seen: HomeView, links: dict[int, str], not_theirs: frozenset[str], t: T
     """The whole panel; ``links`` lead to the cards, ``not_theirs`` are copies that its reader may not run."""
     blocks = [header(t("Copies from prod to consulta"))]
     if seen.freeze:
-        blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(way_out(t))]
+        blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(how_to_lift(t))]
     if seen.no_worker:
         blocks.append(section(f"⚠️ {nobody_works(seen.no_worker, t)}"))
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
@@ -96,11 +96,11 @@ def _approvals(
         asked = t("Asked for by {user}", user=mention(requester(job)))
         if job.approval_until is not None:
             asked += " · " + t("until {moment}", moment=at(job.approval_until, t))
-        blocks.append(section(f"{_name(job, links, t)}\n{question.shown(job, t)}\n{asked}"))
+        blocks.append(section(f"{_name(job, links, t)}\n{question.request_text(job, t)}\n{asked}"))
         if job.requester_id == seen.reader_id:
             blocks.append(context(t("Somebody else has to approve it.")))
         elif job.copy_name in not_theirs:
-            blocks.append(context(left_to(job, t)))
+            blocks.append(context(possible_approvers(job, t)))
         else:
             blocks.append(actions(*approval_buttons(job, t)))
     return [*blocks, *_more(len(jobs), t)]
@@ -141,7 +141,7 @@ def _name(job: JobView, links: dict[int, str], t: Translator) -> str:
     number = t("Job {id}", id=job.id)
     if job.id in links:
         number = f"<{links[job.id]}|{number}>"
-    label = f" · {harmless(job.label)}" if job.label else ""
+    label = f" · {sanitized(job.label)}" if job.label else ""
     return f"{number} · *{title}*{label} · {code(job.copy_name)} · {state(job, t)}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bot.i18n import Translator
 from bot.jobs.view import SHELL, Freeze, JobView, Moved, NoWorker, Person
-from bot.messages.blocks import Message, at, code, context, harmless, section
+from bot.messages.blocks import Message, at, code, context, sanitized, section
 
 COPY_COMMAND = "/copy-liquidation"
 STATUS_COMMAND = "/copy-status"
@@ -21,7 +21,7 @@ Named = Callable[[Person], str]
 
 def mention(person: Person) -> str:
     """A mention where Slack knows them, else the login that the shell knows."""
-    return harmless(person.name) if person.team == SHELL else f"<@{person.id}>"
+    return sanitized(person.name) if person.team == SHELL else f"<@{person.id}>"
 
 
 def requester(job: JobView) -> Person:
@@ -33,7 +33,7 @@ def frozen_by(freeze: Freeze, t: Translator, named: Named = mention) -> str:
     """Who froze all copies, and why, without a full stop."""
     if freeze.reason:
         return t(
-            "Frozen by {user}: {reason}", user=named(freeze.by), reason=harmless(freeze.reason, limit=200)
+            "Frozen by {user}: {reason}", user=named(freeze.by), reason=sanitized(freeze.reason, limit=200)
         )
     return t("Frozen by {user}", user=named(freeze.by))
 
@@ -42,7 +42,7 @@ def frozen_since(freeze: Freeze, t: Translator) -> str:
     """The same and since when, for answers and App Home."""
     names = {"user": mention(freeze.by), "moment": at(freeze.since, t)}
     if freeze.reason:
-        reason = harmless(freeze.reason, limit=300)
+        reason = sanitized(freeze.reason, limit=300)
         return t("Frozen by {user} since {moment}: {reason}", reason=reason, **names)
     return t("Frozen by {user} since {moment}", **names)
 
@@ -95,11 +95,11 @@ NO_MEMBER = frozenset({"not_in_channel", "channel_not_found"})
 ARCHIVED = frozenset({"is_archived", "is_inactive"})
 
 
-def moved_here(job: JobView, t: Translator) -> str:
+def moved_line(job: JobView, t: Translator) -> str:
     """One line; empty where the card is where it was asked for."""
     if job.moved_from is None:
         return ""
-    line = t("In a direct message, because {reason}.", reason=why(job.moved_from, t))
+    line = t("In a direct message, because {reason}.", reason=move_reason(job.moved_from, t))
     if job.moved_from.reason in NO_MEMBER and not _is_private(job.moved_from):
         line += " " + t(
             "Before the next copy, invite it there with `{command}`.", command="/invite @traspaso"
@@ -122,7 +122,7 @@ def moved_away(job: JobView, t: Translator) -> Message:
     return Message(text, [section(f"↪️ {text}"), context(reason, t("job {id}", id=job.id))])
 
 
-def why(moved: Moved, t: Translator) -> str:
+def move_reason(moved: Moved, t: Translator) -> str:
     """The end of a sentence."""
     if moved.reason in NO_MEMBER and _is_private(moved):
         return t("the bot takes no part in that conversation")

@@ -264,22 +264,45 @@ def made_of(seen: Preview) -> str:
     return seen.fingerprint.digest if seen.fingerprint else ""
 
 
-def preview_card(
-    offer: Offer, spec: CopySpec, proposal: Proposal, minutes: int, t: Translator, *, notice: str = ""
-) -> Message:
-    """Shows both sides and asks. ``notice`` says first why it asks again."""
-    seen = proposal.seen
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A proposal with what may be pressed: the confirm card and the modal are both rendered from it.
+
+    ``minutes`` is how long the press works. ``notice`` says why it is asked again, or is empty.
+    """
+
+    offer: Offer
+    spec: CopySpec
+    proposal: Proposal
+    minutes: int
+    notice: str = ""
+
+
+def proposal_card(offered: Offered, t: Translator) -> Message:
+    """The confirm card: both sides, and the buttons *Copy* and *Cancel*."""
+    offer, seen = offered.offer, offered.proposal.seen
     title = t("Copy liquidation {id}?", id=offer.liquidation_id)
-    lines: list[Block] = [header(title)]
-    if notice:
-        lines.append(section(f"🔁 {notice}"))
-    lines += preview_blocks(spec, proposal, t)
-    lines.append(actions(copy_button(offer, seen, t), button(t("Cancel"), CANCEL_ACTION, offer.key)))
-    lines.append(context(t("Nothing happens until you press. The buttons work for {n} minutes.", n=minutes)))
+    buttons = actions(copy_button(offer, seen, t), button(t("Cancel"), CANCEL_ACTION, offer.key))
     in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")
     sides = f"{in_prod}: {counted(seen.in_prod, t)}. {in_consulta}: {counted(seen.in_consulta, t)}."
     named = f" {escaped(cut(seen.label, 200))}." if seen.label else ""
-    return Message(f"{notice} {title}{named} {sides}".strip(), lines)
+    text = f"{offered.notice} {title}{named} {sides}".strip()
+    return Message(text, [*_shown(offered, t), buttons, _lifetime(offered, t)])
+
+
+def proposal_body(offered: Offered, t: Translator) -> list[Block]:
+    """The same without buttons, for a modal that has its own."""
+    return [*_shown(offered, t), _lifetime(offered, t)]
+
+
+def _shown(offered: Offered, t: Translator) -> list[Block]:
+    title = header(t("Copy liquidation {id}?", id=offered.offer.liquidation_id))
+    notice = [section(f"🔁 {offered.notice}")] if offered.notice else []
+    return [title, *notice, *preview_blocks(offered.spec, offered.proposal, t)]
+
+
+def _lifetime(offered: Offered, t: Translator) -> Block:
+    return context(t("Nothing happens until you press. The buttons work for {n} minutes.", n=offered.minutes))
 
 
 def copy_button(offer: Offer, seen: Preview, t: Translator) -> Block:

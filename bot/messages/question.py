@@ -36,16 +36,16 @@ def removal(in_prod: int | None, in_consulta: int | None, t: Translator) -> str:
     )
 
 
-def shown(job: JobView, t: Translator) -> str:
+def request_text(job: JobView, t: Translator) -> str:
     """What whoever has to approve the job should know: both sides' rows, and how many would go."""
     if job.question is not None:
-        return asked(job.question, t)
+        return question_text(job.question, t)
     terms = job.terms
     rows = t("Shown: {shown}.", shown=sides(terms.in_prod, terms.in_consulta, t))
     return f"{rows} {removal(terms.in_prod, terms.in_consulta, t)}".strip()
 
 
-def asked(question: Question, t: Translator) -> str:
+def question_text(question: Question, t: Translator) -> str:
     """Why a job asks again, with what was shown and what is there now."""
     goes = removal(question.in_prod, question.in_consulta, t)
     because = {
@@ -141,14 +141,14 @@ def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
 # The threaded reply of a job that asks again: it mentions whoever has to answer on the card.
 
 
-def asks(job: JobView, question: Question, t: Translator) -> Message:
+def question_reply(job: JobView, question: Question, t: Translator) -> Message:
     """What was shown, what is there now, and where to answer."""
     others = ", ".join(job.approvers[:10]) if job.waits_for_approval else ""
     text = t(
         "{mention} the copy of {liquidation} asks again. {what}",
         mention=others or mention(requester(job)),
         liquidation=t("liquidation {id}", id=job.liquidation_id),
-        what=asked(question, t),
+        what=question_text(question, t),
     )
     hint = t("The button is on its card, above.")
     return Message(f"{text} {hint}", [section(f"❓ {text}"), context(hint)])

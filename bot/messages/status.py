@@ -6,8 +6,8 @@ from bot.i18n import Translator
 from bot.jobs.status import Status
 from bot.jobs.view import JobView, NoWorker
 from bot.messages.answers import to_card
-from bot.messages.blocks import Block, Message, code, context, harmless, header, said, section
-from bot.messages.card import card, doing, jobs_table, progress, state
+from bot.messages.blocks import Block, Message, code, context, header, sanitized, section, sentence
+from bot.messages.card import activity, card, jobs_table, progress, state
 from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND, nobody_works
 
 #: More live jobs than this are counted, not listed.
@@ -44,15 +44,14 @@ def overview(
 def detail(job: JobView, link: str | None, t: Translator) -> Message:
     """One job: its card, and the way to the original."""
     message = card(job, t)
-    if link:
-        message.blocks.append(context(to_card(link, t)))
-    return message
+    way = [context(to_card(link, t))] if link else []
+    return Message(message.text, [*message.blocks, *way])
 
 
 def of_liquidation(liquidation_id: int, jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
     """The history of one liquidation, newest first."""
     if not jobs:
-        return said(
+        return sentence(
             t("Liquidation {id} has never been copied.", id=liquidation_id),
             hint=t("To copy it: {command}", command=code(f"{COPY_COMMAND} {liquidation_id}")),
         )
@@ -63,7 +62,7 @@ def of_liquidation(liquidation_id: int, jobs: list[JobView], links: dict[int, st
 def of_user(jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
     """What the reader asked for, newest first."""
     if not jobs:
-        return said(
+        return sentence(
             t("You have asked for no copy yet."),
             hint=t("To ask for one: {command}", command=code(f"{COPY_COMMAND} 42")),
         )
@@ -78,7 +77,7 @@ def usage(word: str, t: Translator, meant: str | None = None) -> Message:
         (f"{STATUS_COMMAND} {liquidation_word(t)} 42", t("the history of a liquidation")),
         (f"{STATUS_COMMAND} {mine_word(t)}", t("what you asked for")),
     ]
-    text = t("“{word}” is nothing that can be looked up.", word=harmless(word))
+    text = t("“{word}” is nothing that can be looked up.", word=sanitized(word))
     lines = [f"• `{command}` – {what}" for command, what in forms]
     works = t("Did you mean `{command}`?", command=meant) if meant else usage_example(t)
     guess = [section(works)] if meant else []
@@ -103,7 +102,7 @@ def line(job: JobView, links: dict[int, str], t: Translator) -> str:
     number = t("Job {id}", id=job.id)
     if job.id in links:
         number = f"<{links[job.id]}|{number}>"
-    label = f" · {harmless(job.label)}" if job.label else ""
+    label = f" · {sanitized(job.label)}" if job.label else ""
     what = t("liquidation {id}", id=job.liquidation_id)
     return f"{number} · {what}{label} · {state(job, t)} · {progress(job, t)}"
 
@@ -112,7 +111,7 @@ def waits_for(job: JobView, live: list[JobView], t: Translator) -> str:
     """What the job is doing; one that is queued names the jobs before it."""
     if job.waits_for_a_worker:
         return t("Waiting for a worker")  # since when, and whom to tell, stands above the list
-    words = doing(job, t)
+    words = activity(job, t)
     if job.status is not Status.PENDING or not job.ahead or job.error:
         return words
     before = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.i18n import Translator
-from bot.messages.blocks import Message, at, code, context, said, section
+from bot.messages.blocks import Message, at, code, context, section, sentence
 from bot.messages.naming import COPY_COMMAND
 from copier import Comparison, Proof
 
@@ -33,7 +33,7 @@ class VerificationResult:
 
 def comparing(liquidation_id: int, t: Translator) -> Message:
     """Said while the comparison runs."""
-    return said(
+    return sentence(
         t("Comparing both sides of liquidation {id}…", id=liquidation_id),
         hint=t("Nothing is written. The answer comes here."),
     )
@@ -41,7 +41,7 @@ def comparing(liquidation_id: int, t: Translator) -> Message:
 
 def waiting(liquidation_id: int, running: int, t: Translator) -> Message:
     """Said while so many other comparisons, at least two, come before this one."""
-    return said(
+    return sentence(
         t(
             "Liquidation {id} will be compared when one of {n} other comparisons has ended.",
             id=liquidation_id,
@@ -52,7 +52,7 @@ def waiting(liquidation_id: int, running: int, t: Translator) -> Message:
 
 
 def interrupted(liquidation_id: int, t: Translator) -> Message:
-    return said(
+    return sentence(
         t(
             "The comparison of liquidation {id} was broken off: the bot is being restarted.",
             id=liquidation_id,
@@ -70,11 +70,11 @@ def verdict(found: VerificationResult, t: Translator) -> Message:
 
 def _nothing_there(found: VerificationResult, t: Translator) -> Message:
     if found.known:
-        return said(
+        return sentence(
             t("Neither prod nor consulta has rows for liquidation {id}.", id=found.liquidation_id),
             hint=t("The catalogue of liquidations in prod knows it: there is nothing to compare."),
         )
-    return said(
+    return sentence(
         t("Neither prod nor consulta has rows for liquidation {id}.", id=found.liquidation_id)
         if found.known is None
         else t(

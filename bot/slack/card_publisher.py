@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -15,12 +15,12 @@ from slack_sdk.errors import SlackApiError
 from bot.i18n import Translator
 from bot.jobs.cards import Cards
 from bot.jobs.repository import JobRepository
-from bot.jobs.view import JobView
+from bot.jobs.view import JobView, Stretch
 from bot.messages.blocks import Message
 from bot.messages.card import card
 from bot.messages.ending import reply
 from bot.messages.naming import moved_away
-from bot.messages.question import asks
+from bot.messages.question import question_reply
 from bot.slack.client import (
     BLOCKS_REFUSED,
     CONNECTION_ERRORS,
@@ -230,18 +230,19 @@ class CardPublisher:
         """
         if job.question is None:
             raise ValueError(f"job {job.id} asks nothing")
-        self._reply(
-            job, asks(job, job.question, self._t), f"question-{job.attempt}", hold, look_first=look_first
-        )
+        message = question_reply(job, job.question, self._t)
+        self._reply(job, message, f"question-{job.attempt}", hold, look_first=look_first)
 
-    def finish(self, job: JobView, hold: Hold, *, look_first: bool) -> None:
-        """The threaded reply that says how it ended.
+    def finish(
+        self, job: JobView, hold: Hold, *, look_first: bool, stretches: Sequence[Stretch] = ()
+    ) -> None:
+        """The threaded reply that says how it ended, with a chart of ``stretches`` where there are some.
 
         Raises:
             NotPosted: Slack doesn't take it.
         """
         part = f"{ENDING}-{job.attempt}-{job.status}"
-        self._reply(job, reply(job, self._t), part, hold, look_first=look_first)
+        self._reply(job, reply(job, self._t, stretches), part, hold, look_first=look_first)
         self._shown.pop(job.id, None)
 
     def pin(self, job: JobView, hold: Hold) -> None:
@@ -373,7 +374,7 @@ class CardPublisher:
             )
 
         try:
-            answer = _with_or_without(post, message.blocks)
+            answer = _in_blocks_it_takes(post, message)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise NotPosted(error) from error
         sys.audit("traspaso.posted", job.id, part)
@@ -388,11 +389,11 @@ class CardPublisher:
 
     def _change(self, job: JobView, message: Message) -> None:
         sys.audit("traspaso.edit", job.id, job.status)
-        _with_or_without(
+        _in_blocks_it_takes(
             lambda blocks: self._client.chat_update(
                 channel=_channel(job), ts=str(job.message_ts), text=message.text, blocks=blocks
             ),
-            message.blocks,
+            message,
         )
 
     def _unpin(self, channel_id: str, ts: str) -> None:
@@ -407,15 +408,18 @@ class CardPublisher:
                 raise
 
 
-def _with_or_without(call: Callable[[list[dict[str, Any]] | None], Any], blocks: list[dict[str, Any]]) -> Any:
-    """Makes the call with these blocks; a workspace that doesn't take them gets the words alone."""
-    try:
-        return call(blocks)
-    except SlackApiError as error:
-        if error_name(error) not in BLOCKS_REFUSED:
-            raise
-        log.warning("Slack takes the words alone: %s", error_name(error))
-        return call(None)
+def _in_blocks_it_takes(call: Callable[[list[dict[str, Any]] | None], Any], message: Message) -> Any:
+    """Calls with the message's blocks; where Slack refuses them with its fallback, then without blocks."""
+    for blocks in (message.blocks, message.fallback):
+        if blocks is None:
+            continue
+        try:
+            return call(blocks)
+        except SlackApiError as error:
+            if error_name(error) not in BLOCKS_REFUSED:
+                raise
+            log.warning("Slack doesn't take these blocks: %s", error_name(error))
+    return call(None)
 
 
 def _remember(cards: dict[Key, Value], key: Key, value: Value, kept: int = CARDS_KEPT) -> None:

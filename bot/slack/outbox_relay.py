@@ -11,17 +11,15 @@ import logging
 import sys
 import threading
 from dataclasses import replace
-from datetime import timedelta
 
 from slack_sdk.errors import SlackApiError
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.jobs.cards import Cards
 from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
-from bot.jobs.repository import JobRepository
+from bot.jobs.repository import JobRepository, Throughput
 from bot.jobs.view import JobView
 from bot.slack.card_publisher import CardPublisher, Hold, NotPosted
-from bot.slack.charts import Charts
 from bot.slack.client import (
     CHANNEL_LOST,
     CONNECTION_ERRORS,
@@ -52,12 +50,6 @@ SHORT_PAUSE = 5.0
 #: After so long what Slack refuses for good, even in a direct message, is given up; and a pin.
 GIVE_UP_SECONDS = 3600.0
 GIVE_UP_PIN_SECONDS = 7 * 24 * 3600.0
-#: A chart is no more than a nicety: after so many tries the thread does without it.
-CHART_TRIES = 5
-#: For how long a chart is in one outbox relay's hands: an upload takes several calls.
-CHART_CLAIM = timedelta(seconds=60)
-#: Seconds in which Slack surely shows a file that had arrived.
-FILE_SECONDS = 30.0
 #: In so many seconds an edit or a pin that got no answer is made up for, and then as long as it may arrive.
 SOON = 1.0
 
@@ -81,7 +73,7 @@ class OutboxRelay:
         store: JobRepository,
         cards: Cards,
         card_publisher: CardPublisher,
-        charts: Charts,
+        throughput: Throughput,
         *,
         takeover_seconds: float = TAKEOVER_SECONDS,
     ) -> None:
@@ -89,7 +81,7 @@ class OutboxRelay:
         self._store = store
         self._cards = cards
         self._card_publisher = card_publisher
-        self._charts = charts
+        self._throughput = throughput
         self._takeover = takeover_seconds
         self._over = threading.Event()
         self._wakes = [threading.Event() for _ in range(THREADS)]
@@ -147,7 +139,7 @@ class OutboxRelay:
 
         Raises:
             NotPosted: a post that is the message itself isn't there.
-            SlackApiError: an edit, a pin or a file that is the message itself isn't there.
+            SlackApiError: an edit or a pin that is the message itself isn't there.
         """
         if due.look_first and due.kind in POSTING:
             # A call that was begun before may still arrive, an edit or a post.
@@ -163,13 +155,14 @@ class OutboxRelay:
                 self._outbox.done(due, shown=shown)
             case Kind.ENDING if due.attempt == job.attempt and not job.status.is_live:
                 job, shown = self._card_of_reply(due, job)
-                self._card_publisher.finish(job, self._hold(due), look_first=due.look_first)
+                self._card_publisher.finish(
+                    job,
+                    self._hold(due),
+                    look_first=due.look_first,
+                    stretches=self._throughput.of(job),
+                )
                 self._pin(due, job)
                 self._outbox.done(due, shown=shown)
-            case Kind.CHART if due.attempt == job.attempt and not job.status.is_live:
-                self._outbox.hold(due, claim=CHART_CLAIM)
-                self._charts.post(job, look_first=due.look_first)
-                self._outbox.done(due)
             case Kind.REFRESH if job.message_ts is not None:
                 self._card_publisher.show_card(job, self._hold(due))
                 self._outbox.again(due)
@@ -246,18 +239,13 @@ class OutboxRelay:
             self._try_again(due, error, left if trouble is Trouble.LATER else SHORT_PAUSE)
 
     def _not_changed(self, due: Due, job: JobView, error: Exception) -> None:
-        """An edit, a pin or a picture: once more where that can help, else the rest goes on without it."""
+        """An edit or a pin: once more where that can help, else the rest goes on without it."""
         if is_paced(error):
             self._outbox.wait(due, retry_after(error))
             return
         name, trouble = error_name(error), trouble_of(error)
         log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
         match due.kind:
-            case Kind.CHART if trouble in {Trouble.LATER, Trouble.AMBIGUOUS} and due.failures < CHART_TRIES:
-                pause = FILE_SECONDS if trouble is Trouble.AMBIGUOUS else retry_after(error)
-                self._outbox.later(due, pause, name)
-            case Kind.CHART:
-                self._outbox.done(due, note=name)
             case _ if trouble is Trouble.AMBIGUOUS:
                 if due.kind in MADE_UP_FOR:
                     self._outbox.unsure(due, MADE_UP_FOR[due.kind])

@@ -19,6 +19,7 @@ _NOWHERE_ELSE = {
     "context_actions": {"message"},
     "task_card": {"message"},
     "plan": {"message"},
+    "data_visualization": {"message"},
 }
 
 # block type: (required fields, optional fields)
@@ -56,6 +57,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("author_name", "description", "provider_icon_url", "provider_name", "title_url"),
     ),
     "file": (("external_id", "source"), ()),
+    "data_visualization": (("title", "chart"), ()),
 }
 
 
@@ -75,6 +77,11 @@ def check_blocks(check: Checker, blocks: Any, path: str, surface: str) -> None:
         check_block(check, block, f"{path}/{n}", surface, block_ids)
     if sum(1 for block in blocks if isinstance(block, dict) and block.get("type") == "table") > 1:
         check.add(path, "only_one_table_allowed")
+    if (
+        sum(1 for block in blocks if isinstance(block, dict) and block.get("type") == "data_visualization")
+        > 2
+    ):
+        check.add(path, "no more than 2 data_visualization blocks allowed")
 
 
 def check_block(check: Checker, block: Any, path: str, surface: str, block_ids: set[str]) -> None:
@@ -188,6 +195,87 @@ def _check_card(check: Checker, block: Json, path: str) -> None:
         _elements(el.IN_ACTIONS, 25, "actions")(check, block, path)
 
 
+_SERIES_CHART = (("type", "series", "axis_config"), ())
+_CHARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "line": _SERIES_CHART,
+    "bar": _SERIES_CHART,
+    "area": _SERIES_CHART,
+    "pie": (("type", "segments"), ()),
+}
+
+
+def _check_data_visualization(check: Checker, block: Json, path: str) -> None:
+    """By docs.slack.dev/reference/block-kit/blocks/data-visualization-block, as it was in November 2026."""
+    check.string(block["title"], f"{path}/title", 50)
+    chart, path = block["chart"], f"{path}/chart"
+    if not check.object(chart, path):
+        return
+    if chart.get("type") not in _CHARTS:
+        check.choice(chart.get("type"), f"{path}/type", _CHARTS)
+        return
+    required, optional = _CHARTS[chart["type"]]
+    if not check.fields(chart, path, required=required, optional=optional):
+        return
+    if chart["type"] == "pie":
+        for n, segment in enumerate(_few(check, chart["segments"], f"{path}/segments", 6)):
+            _check_point(check, segment, f"{path}/segments/{n}", least=0)
+        return
+    categories = _check_axis(check, chart["axis_config"], f"{path}/axis_config")
+    names: set[str] = set()
+    for n, series in enumerate(_few(check, chart["series"], f"{path}/series", 6)):
+        _check_series(check, series, f"{path}/series/{n}", categories, names)
+
+
+def _check_axis(check: Checker, axis: Any, path: str) -> list[Any]:
+    """The categories, in their order."""
+    labels = ("x_label", "y_label")
+    if not check.object(axis, path) or not check.fields(
+        axis, path, required=("categories",), optional=labels
+    ):
+        return []
+    for label in labels:
+        if axis.get(label) is not None:
+            check.string(axis[label], f"{path}/{label}", 50)
+    categories = _few(check, axis["categories"], f"{path}/categories", 20)
+    for n, category in enumerate(categories):
+        check.string(category, f"{path}/categories/{n}", 20)
+    return categories
+
+
+def _check_series(check: Checker, series: Any, path: str, categories: list[Any], names: set[str]) -> None:
+    if not check.object(series, path) or not check.fields(
+        series, path, required=("name", "data"), optional=()
+    ):
+        return
+    if check.string(series["name"], f"{path}/name", 20):
+        check.unique("name", series["name"], f"{path}/name", names)
+    points = _few(check, series["data"], f"{path}/data", 20)
+    for n, point in enumerate(points):
+        _check_point(check, point, f"{path}/data/{n}")
+    labels = [point.get("label") for point in points if isinstance(point, dict)]
+    if sorted(map(str, labels)) != sorted(map(str, categories)):
+        check.add(f"{path}/data", "must hold one point for each of axis_config.categories")
+
+
+def _check_point(check: Checker, point: Any, path: str, least: float | None = None) -> None:
+    """A label and a number; with ``least`` the number must be greater than that."""
+    if not check.object(point, path) or not check.fields(
+        point, path, required=("label", "value"), optional=()
+    ):
+        return
+    check.string(point["label"], f"{path}/label", 20)
+    value = point["value"]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        check.add(f"{path}/value", "must be a number")
+    elif least is not None and value <= least:
+        check.add(f"{path}/value", f"must be greater than {least:g}")
+
+
+def _few(check: Checker, value: Any, path: str, maximum: int) -> list[Any]:
+    """The items, where it is a list at all."""
+    return value if check.items(value, path, maximum) else []
+
+
 _KINDS: dict[str, Callable[[Checker, Json, str], None]] = {
     "section": _check_section,
     "header": lambda check, block, path: check.text(block["text"], f"{path}/text", 150),
@@ -202,6 +290,7 @@ _KINDS: dict[str, Callable[[Checker, Json, str], None]] = {
     "plan": _check_plan,
     "alert": _check_alert,
     "card": _check_card,
+    "data_visualization": _check_data_visualization,
 }
 
 

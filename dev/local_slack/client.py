@@ -113,7 +113,7 @@ class LocalSlack:
     ) -> int:
         """The next `times` calls (None: all) of `method` ("*": any of the Web API) whose arguments `match` go
         wrong so. `match` knows the `channel` by id, name or the person it is shared with, and the message as
-        `ts`, whatever the method calls them.
+        `ts`, whatever the method calls them; and as `block` a type of block among those that are sent.
 
         With `applied_after` the call is carried out so many seconds after it came, though the client may have
         gone: it is answered then, or at once with `error` or `status`, or never with `hang` or

@@ -18,7 +18,8 @@ from dev.local_slack.state import Call, Fault
 NO_ANSWER = 0
 RESPONSE_URL = "response_url"
 _LOOK_SECONDS = 0.05
-#: A fault's `match` may name the channel and the message as `chat.update` does, for every method.
+#: A fault's `match` may name the channel and the message as `chat.update` does, for every method. Its `block`
+#: is a kind of block: of a workspace that doesn't know that kind.
 _ALSO_CALLED = {"channel": ("channel_id", "channels"), "ts": ("timestamp", "message_ts")}
 
 
@@ -154,6 +155,11 @@ class Exchange:
         return all(self._same(key, wanted, values) for key, wanted in fault.match.items())
 
     def _same(self, key: str, wanted: Any, values: Json) -> bool:
+        if key == "block":
+            sent = values.get("blocks")
+            return isinstance(sent, list) and any(
+                isinstance(block, dict) and block.get("type") == wanted for block in sent
+            )
         names = (key, *_ALSO_CALLED.get(key, ()))
         found = next((values[name] for name in names if values.get(name) not in (None, "")), None)
         if key == "channel" and found is not None:

@@ -29,6 +29,8 @@ def _lines(block: Json) -> list[str]:
             return [" | ".join(_cell(cell) for cell in row) for row in block.get("rows") or []]
         case "image":
             return [_text(block.get("title")), f"({block.get('alt_text', '')})"]
+        case "data_visualization":
+            return [_text(block.get("title")), *chart_lines(block)]
         case "task_card":
             detail = [_rich(block[name]) for name in ("details", "output") if block.get(name)]
             return [f"{block.get('title')} ({block.get('status')})", *detail]
@@ -47,6 +49,18 @@ def _lines(block: Json) -> list[str]:
             return [_text(block.get("title")), _text(block.get("subtitle")), *inner]
         case _:
             return [_text(block.get("text"))]
+
+
+def chart_lines(block: Json) -> list[str]:
+    """A line for each series of a chart, with its points; a pie's segments are one."""
+    chart = block.get("chart") or {}
+    lines = [{"data": chart["segments"]}] if chart.get("segments") else chart.get("series") or []
+
+    def points(series: Json) -> str:
+        data = series.get("data") or []
+        return ", ".join(f"{point.get('label')} {point.get('value'):,.10g}" for point in data)
+
+    return [": ".join(filter(None, (series.get("name"), points(series)))) for series in lines]
 
 
 def element_text(element: Any) -> str:

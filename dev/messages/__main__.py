@@ -1,10 +1,16 @@
-"""python -m dev.messages: writes the golden files and docs/messages.md anew, and removes what is no more."""
+"""python -m dev.messages: writes tests/golden and docs/messages.md anew, and removes what is no more.
+
+python -m dev.messages card failures: prints these sections in plain words, and writes nothing.
+"""
 
 from __future__ import annotations
 
-from dev.messages.catalogue import GOLDEN, files
+import argparse
 
-if __name__ == "__main__":
+from dev.messages.catalogue import GOLDEN, TITLES, files, read
+
+
+def write() -> None:
     wanted = files()
     for path in GOLDEN.rglob("*.json"):
         if path not in wanted:
@@ -12,3 +18,15 @@ if __name__ == "__main__":
     for path, contents in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(contents, "utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m dev.messages", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(TITLES))
+    sections = parser.parse_args().sections
+    if unknown := set(sections) - set(TITLES):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    if sections:
+        print("\n".join(map(read, sections)))
+    else:
+        write()

@@ -1,11 +1,10 @@
-"""The samples as files: exact ones for the tests, and a page for people."""
+"""The samples as files: one for each message and language, and a page that lists them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +55,27 @@ TITLES = {
 }
 INTRODUCTION = f"""# Everything that the bot says
 
-Written by `{RENEW}` from the real messages of made-up situations, in both languages. `[…]` is a button,
-`<…>` a menu or a field. The line in italics is what a notification and a screen reader say. The exact blocks
-are in `tests/golden`; the pictures, by `make screenshots`, are from the page of the local Slack.
+Written by `{RENEW}`. Each message, in a made-up situation and in both languages, is a file in `tests/golden`:
+exactly what is sent to Slack, and what the tests compare. This page has the way to each file, and no sentence
+of them. The pictures, by `make screenshots`, are from the page of the local Slack.
+
+To read them in plain words: `.venv/bin/python -m dev.messages` and the name of a section, such as `card`.
 """
 
 
 def files() -> dict[Path, str]:
     """Each file of the catalogue with its contents."""
     golden = {
-        GOLDEN / sample.section / f"{sample.name}.{language}.json": exact(made(sample, language))
+        golden_of(sample, language): exact(made(sample, language))
         for sample in SAMPLES
         for language in LANGUAGES
     }
     return golden | {PAGE: page()}
+
+
+def golden_of(sample: Sample, language: str) -> Path:
+    """The file that holds exactly what is sent."""
+    return GOLDEN / sample.section / f"{sample.name}.{language}.json"
 
 
 def made(sample: Sample, language: str) -> Message | View:
@@ -83,19 +89,40 @@ def exact(message: Message | View) -> str:
 
 
 def page() -> str:
-    return "\n".join([INTRODUCTION, *_sections()])
+    """docs/messages.md: the pictures, and a line for each message with links to its files."""
+    return "\n".join([INTRODUCTION, *(line for section in TITLES for line in _contents(section))])
 
 
-def _sections() -> Iterator[str]:
-    for section, samples in groupby(SAMPLES, lambda sample: sample.section):
-        yield f"## {TITLES[section]}\n"
-        for sample in samples:
-            yield f"### {sample.name.replace('-', ' ').replace('_', ' ')}\n"
-            for language in LANGUAGES:
-                yield from _shown(made(sample, language), language)
-                picture = PICTURES.get((sample.section, sample.name, language))
-                if picture is not None:
-                    yield f"![The same in Slack]({picture.relative_to(PAGE.parent)})\n"
+def _contents(section: str) -> Iterator[str]:
+    yield f"## {TITLES[section]}\n\nSection `{section}`.\n"
+    samples = [sample for sample in SAMPLES if sample.section == section]
+    for sample in samples:
+        for language in LANGUAGES:
+            if picture := PICTURES.get((section, sample.name, language)):
+                yield f"![{_title(sample)}, {language}]({picture.relative_to(PAGE.parent)})\n"
+    for sample in samples:
+        links = [
+            f"[{language}](../{golden_of(sample, language).relative_to(ROOT)})" for language in LANGUAGES
+        ]
+        yield f"- {_title(sample)}: {', '.join(links)}"
+    yield ""
+
+
+def read(section: str) -> str:
+    """The messages of a section in plain words; ``[…]`` is a button, ``<…>`` a menu or a field.
+
+    The line in italics is what a notification and a screen reader say.
+    """
+    lines = [f"## {TITLES[section]}\n"]
+    for sample in SAMPLES:
+        if sample.section == section:
+            lines.append(f"### {_title(sample)}\n")
+            lines += [line for language in LANGUAGES for line in _shown(made(sample, language), language)]
+    return "\n".join(lines)
+
+
+def _title(sample: Sample) -> str:
+    return sample.name.replace("-", " ").replace("_", " ")
 
 
 def _shown(message: Message | View, language: str) -> Iterator[str]:

@@ -15,8 +15,8 @@ from bot.messages.copy_modal import Carried
 from bot.messages.ending import reply
 from bot.messages.failures import WORDS, explained
 from bot.messages.naming import moved_away
-from bot.messages.proposal import preview_card
-from bot.messages.question import asks
+from bot.messages.proposal import proposal_card
+from bot.messages.question import question_reply
 from dev.messages import situations as s
 
 
@@ -38,7 +38,18 @@ def _asking(name: str, job: JobView) -> Sample:
     if job.question is None:
         raise ValueError("this job asks nothing")
     question = job.question
-    return Sample("asking", name, lambda t: asks(job, question, t))
+    return Sample("asking", name, lambda t: question_reply(job, question, t))
+
+
+def _long_reply(t: Translator) -> Message:
+    return reply(s.COMPLETED_LATE, t, s.STRETCHES)
+
+
+def _without_new_blocks(message: Message) -> Message:
+    """As it is sent where Slack refuses its blocks."""
+    if message.fallback is None:
+        raise ValueError("this message has no fallback")
+    return Message(message.text, message.fallback)
 
 
 GROUPS = ["<!subteam^S0ADMINS>"]
@@ -94,6 +105,8 @@ SAMPLES = [
     _asking("a-second-person", s.ASKS_APPROVAL),
     Sample("ending", "completed", lambda t: reply(s.COMPLETED, t)),
     Sample("ending", "completed-moved", lambda t: reply(replace(s.COMPLETED, moved=3), t)),
+    Sample("ending", "completed-after-a-long-time", _long_reply),
+    Sample("ending", "completed-where-slack-takes-no-chart", lambda t: _without_new_blocks(_long_reply(t))),
     Sample("ending", "cancelled", lambda t: reply(s.CANCELLED, t)),
     Sample("ending", "cancelled-before-it-began", lambda t: reply(s.NEVER_BEGUN, t)),
     Sample("ending", "failed", lambda t: reply(s.FAILED, t)),
@@ -101,39 +114,35 @@ SAMPLES = [
     Sample("ending", "nobody-to-ask", lambda t: reply(s.NOBODY_TO_ASK, t)),
     Sample("ending", "approval-expired", lambda t: reply(s.EXPIRED, t)),
     # /copy-liquidation 42
-    Sample("preview", "new", lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(1_000_000, 0), 15, t)),
-    Sample("preview", "surplus", lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(900, 1_000), 15, t)),
+    Sample("preview", "new", lambda t: proposal_card(s.offered(s.proposal(1_000_000, 0)), t)),
+    Sample("preview", "surplus", lambda t: proposal_card(s.offered(s.proposal(900, 1_000)), t)),
     Sample(
         "preview",
         "estimated-without-index",
-        lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(9_000_000, None, exact=False, advice=True), 15, t),
+        lambda t: proposal_card(s.offered(s.proposal(9_000_000, None, exact=False, advice=True)), t),
     ),
-    Sample(
-        "preview", "removes-everything", lambda t: preview_card(s.OFFER, s.SPEC, s.proposal(0, 1_000), 15, t)
-    ),
+    Sample("preview", "removes-everything", lambda t: proposal_card(s.offered(s.proposal(0, 1_000)), t)),
     Sample(
         "preview",
         "large-objects",
-        lambda t: preview_card(s.OFFER, s.SPEC, s.pointing("scan", "signature"), 15, t),
+        lambda t: proposal_card(s.offered(s.pointing("scan", "signature")), t),
     ),
     Sample(
         "preview",
         "asked-again",
-        lambda t: preview_card(
-            s.OFFER, s.SPEC, s.proposal(1_200_000, 9), 15, t, notice=answers.asked_anew(t, moved=True)
-        ),
+        lambda t: proposal_card(s.offered(s.proposal(1_200_000, 9), answers.asked_anew(t, moved=True)), t),
     ),
     Sample(
         "preview",
         "rows-that-move",
-        lambda t: preview_card(s.OFFER, s.SPEC, s.outlook_of_rows_that_move(), 15, t),
+        lambda t: proposal_card(s.offered(s.outlook_of_rows_that_move()), t),
     ),
     # Four eyes
     Sample("approval", "asked", lambda t: answers.requested(s.APPROVAL_BY_GROUP, LINK, t)),
     Sample("approval", "approved", lambda t: approval.approved(s.APPROVED, t)),
     Sample("approval", "rejected", lambda t: approval.rejected(s.REJECTED, t)),
     Sample("approval", "too-late", lambda t: approval.too_late(s.APPROVED, t)),
-    Sample("approval", "one-s-own", lambda t: approval.own(s.APPROVAL, t)),
+    Sample("approval", "one-s-own", lambda t: approval.own_request(s.APPROVAL, t)),
     Sample("approval", "no-such", lambda t: approval.no_such("99", t)),
     Sample("approval", "not-in-private", lambda t: approval.not_in_private("items", t)),
     # Stopping and freezing
@@ -143,7 +152,7 @@ SAMPLES = [
     Sample("details", "loading", details.loading),
     Sample("details", "story", lambda t: details.details(s.COPYING, s.STORY, t)),
     Sample("details", "not-shown", lambda t: answers.details_not_shown(17, t)),
-    Sample("details", "unknown-job", lambda t: details.telling(answers.unknown_job(99, t), t)),
+    Sample("details", "unknown-job", lambda t: details.answer(answers.unknown_job(99, t), t)),
     Sample("freeze", "frozen", lambda t: freezing.frozen_now(1, 2, t)),
     Sample("freeze", "still-frozen", lambda t: freezing.still_frozen(s.FREEZE, t)),
     Sample("freeze", "refused", lambda t: freezing.refused_because_frozen(s.FREEZE, t)),
@@ -271,16 +280,12 @@ SAMPLES = [
     Sample(
         "modal",
         "preview",
-        lambda t: copy_modal.look(
-            preview_card(s.OFFER, s.SPEC, s.proposal(1_000_000, 0), 15, t), Carried("C0PAYROLL"), t
-        ),
+        lambda t: copy_modal.preview(s.offered(s.proposal(1_000_000, 0)), Carried("C0PAYROLL"), t),
     ),
     Sample(
         "modal",
         "preview-removes-everything",
-        lambda t: copy_modal.look(
-            preview_card(s.OFFER, s.SPEC, s.proposal(0, 9), 15, t), Carried("C0PAYROLL"), t
-        ),
+        lambda t: copy_modal.preview(s.offered(s.proposal(0, 9)), Carried("C0PAYROLL"), t),
     ),
     Sample("modal", "not-shown", copy_modal.not_shown),
     Sample("modal", "started", lambda t: copy_modal.result(answers.requested(s.QUEUED, LINK, t), t)),

@@ -9,8 +9,8 @@ from typing import Any
 from bot.jobs.proposal import AgreedCounts, Question, Reason
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Approval, Phase, Status, Wish
-from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person
-from bot.messages.proposal import Offer, Proposal
+from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person, Stretch
+from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
 from copier import Advice, Comparison, CopySpec, Count, Counted, Digest, Entry, Preview, Proof, TableName
 from copier.model import KeyRange
@@ -129,6 +129,13 @@ COMPLETED = job(
     target_digest="5515acfba491b3a3",
     lease_until=None,
 )
+#: The same after a copy of eight minutes: fast, then held back by a standby, then fast again.
+COMPLETED_LATE = replace(
+    COMPLETED, started_at=ago(490), claimed_at=ago(490), copying_since=ago(482), verifying_since=ago(2)
+)
+STRETCHES = tuple(
+    Stretch(second, second + 8.0, 5_000 if 160 <= second < 320 else 22_500) for second in range(0, 480, 8)
+)
 CANCELLED = job(status=Status.CANCELLED, phase=None, finished_at=NOW, stopped_by=BOB, lease_until=None)
 NEVER_BEGUN = replace(QUEUED, status=Status.CANCELLED, finished_at=NOW, stopped_by=BOB)
 REFUSED = {
@@ -239,6 +246,10 @@ def seen(prod: int | None, consulta: int | None, *, exact: bool = True, advice: 
 def proposal(prod: int | None, consulta: int | None, *, exact: bool = True, advice: bool = False) -> Proposal:
     """The same, with nothing known of earlier copies."""
     return Proposal(seen(prod, consulta, exact=exact, advice=advice))
+
+
+def offered(proposal: Proposal, notice: str = "") -> Offered:
+    return Offered(OFFER, SPEC, proposal, 15, notice)
 
 
 def outlook_of_rows_that_move() -> Proposal:

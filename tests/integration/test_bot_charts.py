@@ -1,4 +1,4 @@
-"""The chart of a long copy goes into its thread once, and holds nothing up where it can't."""
+"""The reply to a long copy has a chart of its speed, and is posted all the same where it can't have one."""
 
 from __future__ import annotations
 
@@ -9,63 +9,51 @@ import pytest
 from bot.i18n import translator
 from bot.jobs.execution import Claim, Ledger
 from bot.jobs.outbox import Kind
-from bot.jobs.repository import Throughput
-from bot.slack.card_publisher import CardPublisher
-from bot.slack.charts import Charts
-from bot.slack.client import client
-from bot.slack.outbox_relay import OutboxRelay
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
+from tests.desk import CHANNEL, Desk
 from tests.tracking import BOB, CHART_SECONDS, CHUNK, LOST, PLAN, PROOF, SAME, Jobs
 
-CHANNEL = "C0PAYROLL"
 ES = translator("es")
-STEPS = ["files.getUploadURLExternal", "upload", "files.completeUploadExternal"]
+WORDS = "Filas por segundo del trabajo"
 
 
-class Post:
-    """A outbox relay, and the thread that it writes in."""
-
-    def __init__(self, slack: LocalSlack, jobs: Jobs) -> None:
-        web = client(slack.bot_token, slack.api_url)
-        card_publisher = CardPublisher(web, jobs.store, jobs.cards, ES, lambda: True)
-        self._jobs = jobs
-        self._slack = slack
-        self.outbox_relay = OutboxRelay(
-            jobs.outbox, jobs.store, jobs.cards, card_publisher, Charts(web, Throughput(jobs.engine), ES)
-        )
+class Post(Desk):
+    """An outbox relay, and the thread that it writes in."""
 
     def copied(self, seconds: float = CHART_SECONDS + 60, channel: str = CHANNEL) -> Claim:
         """An attempt whose two chunks are in place, and that began to copy so long ago."""
-        claim = self._jobs.claimed(channel_id=channel)
-        self._jobs.lifecycle.planned(claim, PLAN)
-        with self._jobs.engine.begin() as connection:
+        claim = self.jobs.claimed(channel_id=channel)
+        self.jobs.lifecycle.planned(claim, PLAN)
+        with self.jobs.engine.begin() as connection:
             for chunk in (CHUNK, SAME):
-                Ledger(self._jobs.lifecycle, claim).record(connection, chunk)
-        self._jobs.run(
+                Ledger(self.jobs.lifecycle, claim).record(connection, chunk)
+        self.jobs.run(
             "UPDATE traspaso.copy_jobs SET copying_since = now() - make_interval(secs => :seconds)",
             seconds=seconds,
         )
         return claim
 
-    def deliver(self, times: int = 1) -> None:
+    def deliver_all(self, times: int = 1) -> None:
         """What waits for its next try is due now."""
         for _ in range(times):
-            self._jobs.run("UPDATE traspaso.outbox SET next_try_at = now()")
+            self.jobs.run("UPDATE traspaso.outbox SET next_try_at = now()")
             self.outbox_relay.deliver_due()
 
     @property
     def card(self) -> Message:
-        [card] = self._slack.user("U0ANA").messages(CHANNEL)
+        [card] = self.messages()
         return card
 
     @property
-    def replies(self) -> list[Message]:
-        return self._slack.user("U0ANA").thread(CHANNEL, self.card.ts)[1:]
+    def thread(self) -> list[Message]:
+        return self.replies(self.card.ts)
 
-    @property
-    def charts(self) -> list[Message]:
-        return [reply for reply in self.replies if reply.files]
+
+def charts(*replies: Message) -> list[dict[str, Any]]:
+    return [
+        block for reply in replies for block in reply.blocks or [] if block["type"] == "data_visualization"
+    ]
 
 
 @pytest.fixture
@@ -74,95 +62,153 @@ def post(slack: LocalSlack, jobs: Jobs) -> Post:
 
 
 def pending(jobs: Jobs, claim: Claim) -> bool:
-    return any(jobs.is_pending(claim.job_id, kind) for kind in Kind)
+    """Something that says how it ended is still owed."""
+    return any(jobs.is_pending(claim.job_id, kind) for kind in set(Kind) - {Kind.REFRESH, Kind.DOUBLES})
 
 
 @pytest.mark.parametrize("end", ["completed", "failed"])
-def test_a_long_copy_gets_a_chart_after_its_reply_in_the_channel_s_language(
-    post: Post, slack: LocalSlack, jobs: Jobs, end: str
+def test_a_long_copy_gets_a_chart_in_its_reply_in_the_channel_s_language(
+    post: Post, jobs: Jobs, end: str
 ) -> None:
     claim = post.copied()
     getattr(jobs.lifecycle, end)(claim, {"completed": PROOF, "failed": LOST}[end])
-    post.deliver(2)
-    ending, picture = post.replies
+    post.deliver_all(2)
+    [ending] = post.thread
     assert "<@U0ANA>" in ending.text
-    assert picture.text.startswith("Filas por segundo")
-    [file] = picture.files
-    assert file["alt_txt"] == picture.text
-    assert slack.download(file).startswith(b"\x89PNG")
-    assert not pending(jobs, claim)
+    [block] = charts(ending)
+    assert block["title"] == "Filas por segundo"
+    [line] = block["chart"]["series"]
+    assert line["name"] == "filas por segundo"
+    assert [point["label"] for point in line["data"]] == block["chart"]["axis_config"]["categories"]
+    assert line["data"][-1]["label"].startswith("6 min")
+    [last, *before] = [point["value"] for point in reversed(line["data"])]
+    assert last == pytest.approx(8 / 18, abs=0.05)  # both chunks came at the end
+    assert set(before) == {0}
+    # Whoever can't see it hears the same.
+    assert f"{WORDS} {claim.job_id}, intento 1: " in ending.text
+    assert not any(WORDS in str(element) for element in ending.blocks or [])
+    assert not any(jobs.is_pending(claim.job_id, kind) for kind in Kind)
 
 
 def test_a_short_copy_and_one_that_never_copied_get_none(post: Post, jobs: Jobs) -> None:
     jobs.lifecycle.completed(post.copied(CHART_SECONDS - 60), PROOF)
     jobs.lifecycle.failed(jobs.claimed(liquidation=43, channel_id="C0OPEN"), LOST)
-    post.deliver(2)
-    assert len(post.replies) == 1
-    assert post.charts == []
+    post.deliver_all(2)
+    assert len(post.thread) == 1
+    assert charts(*post.thread) == []
+    [elsewhere] = post.messages("C0OPEN")
+    assert charts(*post.replies(elsewhere.ts, "C0OPEN")) == []
+    assert WORDS not in post.thread[0].text
+
+
+def test_a_copy_that_was_cancelled_after_a_long_time_gets_one_too(post: Post, jobs: Jobs) -> None:
+    claim = post.copied()
+    jobs.control.cancel(claim.job_id, BOB)
+    jobs.lifecycle.cancelled(claim)
+    post.deliver_all(2)
+    [ending] = post.thread
+    assert len(charts(ending)) == 1
 
 
 @pytest.mark.parametrize(
     "trouble", [{"status": 500}, {"accept_then_drop": True}, {"status": 429, "retry_after": 1}]
 )
-@pytest.mark.parametrize("step", STEPS)
-def test_an_upload_whose_fate_is_unknown_is_made_up_for_once(
-    post: Post, slack: LocalSlack, jobs: Jobs, step: str, trouble: dict[str, Any]
+def test_a_reply_with_a_chart_whose_fate_is_unknown_is_made_up_for_once(
+    post: Post, slack: LocalSlack, jobs: Jobs, trouble: dict[str, Any]
 ) -> None:
     claim = post.copied()
+    post.outbox_relay.deliver_due()
     jobs.lifecycle.completed(claim, PROOF)
-    slack.fault(step, **trouble)
-    post.deliver(3)
+    slack.fault("chat.postMessage", **trouble)
+    post.deliver_all(3)
     assert slack.ask("faults_left") == 0
-    assert len(post.charts) == 1
-    assert len(post.replies) == 2
+    assert len(charts(*post.thread)) == 1
+    assert len(post.thread) == 1
     assert not pending(jobs, claim)
+
+
+@pytest.mark.parametrize("end", ["completed", "failed"])
+def test_a_workspace_that_doesn_t_know_the_block_gets_a_sentence_in_its_place(
+    post: Post, slack: LocalSlack, jobs: Jobs, end: str
+) -> None:
+    claim = post.copied()
+    getattr(jobs.lifecycle, end)(claim, {"completed": PROOF, "failed": LOST}[end])
+    slack.fault("chat.postMessage", error="invalid_blocks", match={"block": "data_visualization"}, times=None)
+    post.deliver_all()
+    [ending] = post.thread
+    assert charts(ending) == []
+    assert f"{WORDS} {claim.job_id}, intento 1: " in ending.plain.splitlines()[-1]
+    assert ending.plain.splitlines()[-1] in ending.text
+    assert len(ending.plain.splitlines()) > 2
+    assert [button.text for button in ending.buttons] == {"completed": [], "failed": ["Reintentar"]}[end]
+    assert not pending(jobs, claim)
+    assert jobs.see(claim.job_id).channel_id == CHANNEL
+    tried = [
+        call.response.get("error") for call in slack.calls("chat.postMessage") if "thread_ts" in call.args
+    ]
+    assert tried == ["invalid_blocks", None]
 
 
 @pytest.mark.parametrize(
-    "error", ["missing_scope", "not_in_channel", "file_uploads_disabled", "invalid_auth"]
+    "error", ["invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "block_mismatch"]
 )
-def test_where_a_chart_may_not_be_there_is_none_and_all_else_is_as_ever(
+def test_where_slack_takes_no_blocks_at_all_the_text_says_it(
     post: Post, slack: LocalSlack, jobs: Jobs, error: str
 ) -> None:
     claim = post.copied()
+    post.outbox_relay.deliver_due()
     jobs.lifecycle.completed(claim, PROOF)
-    slack.fault("files.completeUploadExternal", error=error, times=None)
-    post.deliver()
+    slack.fault("chat.postMessage", error=error, times=2)
+    post.deliver_all()
+    [ending] = post.thread
+    assert ending.blocks is None
+    assert "<@U0ANA>" in ending.text
+    assert WORDS in ending.text
+    assert slack.ask("faults_left") == 0
     assert not pending(jobs, claim)
-    assert jobs.see(claim.job_id).channel_id == CHANNEL
-    assert len(post.replies) == 1
 
 
-def test_a_chart_that_doesn_t_get_through_is_given_up_after_a_few_tries(
+def test_a_reply_that_doesn_t_get_through_holds_nothing_else_up(
     post: Post, slack: LocalSlack, jobs: Jobs
 ) -> None:
     claim = post.copied()
-    jobs.lifecycle.completed(claim, PROOF)
-    slack.fault("files.getUploadURLExternal", status=500, times=None)
-    post.deliver(10)
-    assert not pending(jobs, claim)
-    assert len(slack.calls("files.getUploadURLExternal")) < 10
-
-
-def test_what_comes_after_a_chart_doesn_t_wait_for_it(post: Post, slack: LocalSlack, jobs: Jobs) -> None:
-    claim = post.copied()
+    post.outbox_relay.deliver_due()
     jobs.lifecycle.failed(claim, LOST)
-    slack.fault("files.getUploadURLExternal", status=429, retry_after=600)
-    post.deliver()
-    assert not post.card.pinned
+    slack.fault("chat.postMessage", status=429, retry_after=600, times=None)
+    post.deliver_all()
     jobs.control.retry(claim.job_id, BOB)
+    slack.clear_faults()
     post.outbox_relay.deliver_due()
     assert post.card.pinned
     # The job goes on: the chart of what is over isn't put under it any more.
-    post.deliver()
-    assert post.charts == []
+    post.deliver_all()
+    assert charts(*post.thread) == []
     assert not pending(jobs, claim)
 
 
-def test_a_ledger_that_can_t_be_drawn_costs_the_chart_and_nothing_else(post: Post, jobs: Jobs) -> None:
+@pytest.mark.parametrize("moment", ["'infinity'", "'-infinity'"])
+def test_a_ledger_that_can_t_be_drawn_costs_the_chart_and_nothing_else(
+    post: Post, jobs: Jobs, moment: str
+) -> None:
     claim = post.copied()
-    jobs.run("UPDATE traspaso.copy_chunks SET created_at = 'infinity'")
+    jobs.run(f"UPDATE traspaso.copy_chunks SET created_at = {moment}")
     jobs.lifecycle.completed(claim, PROOF)
-    post.deliver()
-    assert len(post.replies) == 1
+    post.deliver_all()
+    assert len(post.thread) == 1
+    assert charts(*post.thread) == []
     assert not pending(jobs, claim)
+
+
+def test_the_chart_is_of_the_attempt_that_ended(post: Post, jobs: Jobs) -> None:
+    claim = post.copied()
+    jobs.lifecycle.failed(claim, LOST)
+    post.deliver_all()
+    jobs.control.retry(claim.job_id, BOB)
+    again = jobs.lifecycle.claim(claim.job_id, "host:1")
+    assert again is not None
+    jobs.lifecycle.planned(again, PLAN)
+    jobs.run("UPDATE traspaso.copy_jobs SET copying_since = now() - interval '1 hour'")
+    jobs.lifecycle.failed(again, LOST)
+    post.deliver_all()
+    first, second = post.thread
+    assert (len(charts(first)), charts(second)) == (1, [])

@@ -100,7 +100,7 @@ def test_one_that_may_not_be_ended_is_named_in_the_log(
 
 
 def test_every_step_of_an_attempt_has_its_name_in_the_database(jobs: Jobs) -> None:
-    lifecycle = Lifecycle(with_limits(jobs.engine), lease_seconds=60, chart_seconds=60)
+    lifecycle = Lifecycle(with_limits(jobs.engine), lease_seconds=60)
     claim = jobs.claimed()
     with lifecycle.transaction(claim) as connection:
         lifecycle.step(connection, claim)

@@ -46,7 +46,7 @@ def test_a_row_that_somebody_holds_is_not_waited_for_longer_than_its_limit(
 ) -> None:
     monkeypatch.setattr(transactions, "LOCK_SECONDS", 0.1)
     claim = jobs.claimed()
-    lifecycle = Lifecycle(tracking, lease_seconds=60, chart_seconds=60)
+    lifecycle = Lifecycle(tracking, lease_seconds=60)
     with jobs.engine.begin() as somebody:
         somebody.execute(text(f"SELECT FROM traspaso.copy_jobs WHERE id = {claim.job_id} FOR UPDATE"))
         for step in (

@@ -34,7 +34,7 @@ def test_jobs_of_the_release_before_stay_and_are_bound_to_no_numbers(consulta: D
     migrations.upgrade(engine, "0002")
     consulta.execute(JOB)
     migrations.upgrade(engine)
-    claim = Lifecycle(engine, lease_seconds=60, chart_seconds=300).claim(1, "host:1")
+    claim = Lifecycle(engine, lease_seconds=60).claim(1, "host:1")
     engine.dispose()
     assert claim is not None
     assert (claim.terms, claim.fingerprint, claim.approved) == (NOTHING_SHOWN, None, False)
@@ -64,9 +64,44 @@ def test_the_way_back_leaves_nothing_in_the_outbox_that_the_older_release_can_t_
         consulta.execute(f"INSERT INTO traspaso.outbox (job_id, attempt, kind) VALUES (1, 0, '{kind}')")
     migrations.downgrade(engine, "0003")
     kinds = {kind for (kind,) in consulta.rows("SELECT kind FROM traspaso.outbox")}
-    assert kinds == {"card", "update", "question", "ending", "chart"}
+    assert kinds == {"card", "update", "question", "ending"}
     migrations.upgrade(engine)
     engine.dispose()
+
+
+def test_a_chart_that_the_release_before_still_owed_is_owed_no_more_and_nothing_else_goes(
+    consulta: Database,
+) -> None:
+    engine = engine_of(consulta)
+    migrations.upgrade(engine, "0004")
+    consulta.execute(JOB)
+    for kind in (*Kind, "chart"):
+        consulta.execute(f"INSERT INTO traspaso.outbox (job_id, attempt, kind) VALUES (1, 0, '{kind}')")
+    migrations.upgrade(engine)
+    kinds = {kind for (kind,) in consulta.rows("SELECT kind FROM traspaso.outbox")}
+    assert kinds == set(Kind)
+    migrations.downgrade(engine, "0004")
+    assert {kind for (kind,) in consulta.rows("SELECT kind FROM traspaso.outbox")} == set(Kind)
+    migrations.upgrade(engine)
+    engine.dispose()
+
+
+def test_what_the_release_before_adds_during_a_rollout_is_left_to_it_and_holds_nothing_up(
+    consulta: Database,
+) -> None:
+    engine = engine_of(consulta)
+    migrations.upgrade(engine)
+    consulta.execute(JOB)
+    consulta.execute("INSERT INTO traspaso.outbox (job_id, attempt, kind) VALUES (1, 0, 'chart')")
+    consulta.execute(
+        "INSERT INTO traspaso.outbox (job_id, attempt, kind, claimed_until)"
+        " VALUES (1, 1, 'chart', now() + interval '60 s'), (1, 1, 'ending', NULL)"
+    )
+    outbox = Outbox(engine)
+    due, nothing = outbox.take(), outbox.take()
+    engine.dispose()
+    assert due is not None
+    assert (due.kind, nothing) == (Kind.ENDING, None)
 
 
 def test_what_the_release_before_had_begun_is_looked_for_by_this_one(consulta: Database) -> None:

@@ -111,7 +111,7 @@ def test_what_a_second_person_is_asked_can_t_be_confirmed_in_a_shell(shell: Shel
     shown = AgreedCounts(500, 0, removal_confirmed=False)
     request = Request(SPEC, 42, None, Requester("T0", "U0ANA", "Ana"), channel_id="C0", terms=shown)
     job_id, _ = JobRepository(consulta).create(request)
-    lifecycle = Lifecycle(consulta, lease_seconds=60, chart_seconds=300)
+    lifecycle = Lifecycle(consulta, lease_seconds=60)
     claim = lifecycle.claim(job_id, "host:1")
     assert claim is not None
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)

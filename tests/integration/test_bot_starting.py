@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bot.commands.start_copy import Offered, Starting
+from bot.commands.start_copy import Starting
 from bot.config import CopySection, File, SlackSection, WorkSection
 from bot.i18n import translator
 from bot.messages import answers
 from bot.messages.blocks import Message
+from bot.messages.proposal import Offered
 from bot.slack.client import client
 from copier import Fingerprint, TableName
 from dev.local_slack.client import LocalSlack

@@ -7,7 +7,9 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.models import blocks as kit
 
-from dev.local_slack.blocks import check_message_blocks
+from dev.local_slack.blocks import check_blocks, check_message_blocks
+from dev.local_slack.checker import Checker
+from dev.local_slack.client import LocalSlack
 from dev.local_slack.errors import InvalidBlocks
 
 from .office import button, card
@@ -30,6 +32,26 @@ def actions(*elements: Json) -> list[Json]:
 def select(count: int, text: str = "o", value: str = "v") -> Json:
     options = [{"text": plain(text), "value": f"{value}{n}"} for n in range(count)]
     return {"type": "static_select", "action_id": "s", "options": options}
+
+
+def chart(kind: str = "line", **changed: Any) -> list[Json]:
+    """Two lines of two points, or a pie of two parts; ``changed`` are fields of the chart."""
+    points = [{"label": "1 min", "value": 2000}, {"label": "2 min", "value": -1.5}]
+    fields: Json = {
+        "series": [{"name": "rows", "data": points}, {"name": "bytes", "data": points}],
+        "axis_config": {"categories": ["1 min", "2 min"], "x_label": "time", "y_label": "rows/s"},
+    }
+    if kind == "pie":
+        fields = {"segments": [{"label": "inserted", "value": 5}, {"label": "updated", "value": 0.5}]}
+    return [{"type": "data_visualization", "title": "Rows", "chart": {"type": kind, **fields, **changed}}]
+
+
+def line(points: int, name: str = "rows", label: str = "{n}", value: Any = 1) -> Json:
+    return {"name": name, "data": [{"label": label.format(n=n), "value": value} for n in range(points)]}
+
+
+def axis(points: int, label: str = "{n}") -> Json:
+    return {"categories": [label.format(n=n) for n in range(points)]}
 
 
 def confirm(**changed: Json) -> Json:
@@ -120,6 +142,61 @@ LIMITS = [
         actions(button("Go", "go"), button("Stop", "go")),
         '`action_id` "go" already exists [json-pointer:/blocks/0/elements/1/action_id]',
     ),
+    (
+        [{**chart()[0], "title": "x" * 51}],
+        "must be less than 51 characters [json-pointer:/blocks/0/title]",
+    ),
+    (
+        [{"type": "data_visualization", "title": "x"}],
+        "missing required field: chart [json-pointer:/blocks/0]",
+    ),
+    (chart() * 3, "no more than 2 data_visualization blocks allowed [json-pointer:/blocks]"),
+    (chart("radar"), "must be one of: area, bar, line, pie [json-pointer:/blocks/0/chart/type]"),
+    (chart("line", legend=True), "invalid additional property: legend [json-pointer:/blocks/0/chart]"),
+    (
+        chart(series=[line(1, name=str(n)) for n in range(7)], axis_config=axis(1)),
+        "no more than 6 items allowed [json-pointer:/blocks/0/chart/series]",
+    ),
+    (
+        chart(series=[line(21)], axis_config=axis(21)),
+        "no more than 20 items allowed [json-pointer:/blocks/0/chart/series/0/data]",
+    ),
+    (
+        chart(series=[], axis_config=axis(1)),
+        "must provide an item [json-pointer:/blocks/0/chart/series]",
+    ),
+    (
+        chart(series=[line(1, label="x" * 21)], axis_config=axis(1, label="x" * 21)),
+        "must be less than 21 characters [json-pointer:/blocks/0/chart/series/0/data/0/label]",
+    ),
+    (
+        chart(series=[line(1, name="x" * 21)], axis_config=axis(1)),
+        "must be less than 21 characters [json-pointer:/blocks/0/chart/series/0/name]",
+    ),
+    (
+        chart(series=[line(1)] * 2, axis_config=axis(1)),
+        '`name` "rows" already exists [json-pointer:/blocks/0/chart/series/1/name]',
+    ),
+    (
+        chart(series=[line(2)], axis_config=axis(3)),
+        "must hold one point for each of axis_config.categories [json-pointer:/blocks/0/chart/series/0/data]",
+    ),
+    (
+        chart(series=[line(2, label="same")], axis_config=axis(2)),
+        "must hold one point for each of axis_config.categories [json-pointer:/blocks/0/chart/series/0/data]",
+    ),
+    (
+        chart(series=[line(1, value="5")], axis_config=axis(1)),
+        "must be a number [json-pointer:/blocks/0/chart/series/0/data/0/value]",
+    ),
+    (
+        chart(axis_config={**axis(2), "y_label": "x" * 51}),
+        "must be less than 51 characters [json-pointer:/blocks/0/chart/axis_config/y_label]",
+    ),
+    (
+        chart("pie", segments=[{"label": "none", "value": 0}]),
+        "must be greater than 0 [json-pointer:/blocks/0/chart/segments/0/value]",
+    ),
 ]
 
 
@@ -150,6 +227,36 @@ def test_what_is_just_small_enough_passes() -> None:
             *[{"type": "divider"}] * 46,
         ]
     )
+
+
+def test_a_chart_that_is_just_small_enough_passes() -> None:
+    lines = [line(20, name=f"{n}".rjust(20, "x"), label="{n:020}") for n in range(6)]
+    [large] = chart(series=lines, axis_config={**axis(20, label="{n:020}"), "x_label": "x" * 50})
+    check_message_blocks([{**large, "title": "x" * 50}, *chart("pie")])
+    for kind in ("line", "bar", "area"):
+        check_message_blocks(chart(kind))
+
+
+def test_a_chart_belongs_into_a_message_only() -> None:
+    for surface in ("modal", "home"):
+        check = Checker()
+        check_blocks(check, chart(), "/view/blocks", surface)
+        assert check.reasons == ["unsupported type: data_visualization [json-pointer:/view/blocks/0/type]"]
+
+
+def test_a_workspace_that_doesn_t_know_a_kind_of_block_refuses_only_what_holds_one(
+    slack: LocalSlack, web: WebClient
+) -> None:
+    slack.fault("chat.postMessage", error="invalid_blocks", match={"block": "data_visualization"}, times=None)
+    for _ in range(2):
+        with pytest.raises(SlackApiError) as caught:
+            web.chat_postMessage(channel="C0PAYROLL", text="x", blocks=[*section(text=plain("x")), *chart()])
+        assert caught.value.response["error"] == "invalid_blocks"
+    assert web.chat_postMessage(channel="C0PAYROLL", text="x", blocks=section(text=plain("x")))["ok"]
+    assert web.chat_postMessage(channel="C0PAYROLL", text="data_visualization")["ok"]
+    slack.clear_faults()
+    answer = web.chat_postMessage(channel="C0PAYROLL", text="x", blocks=chart())
+    assert answer["message"]["blocks"][0]["chart"] == chart()[0]["chart"]
 
 
 def test_a_table_of_a_hundred_rows_and_twenty_columns_can_be_posted(web: WebClient) -> None:

@@ -152,6 +152,48 @@ def test_a_table_of_a_hundred_rows_and_twenty_columns_is_drawn_whole(ana: Reader
     assert ">99/19</td>" in shown
 
 
+def points(*values: float) -> list[Json]:
+    return [{"label": f"{n} min", "value": value} for n, value in enumerate(values, 1)]
+
+
+def drawn(reader: Reader, kind: str, **chart: Any) -> str:
+    block = {"type": "data_visualization", "title": f"Rows {HOSTILE}", "chart": {"type": kind, **chart}}
+    return blocks_html(Sight(reader), [block])
+
+
+def test_a_chart_is_drawn_and_reads_as_its_title_and_every_point(ana: Reader) -> None:
+    axis = {"categories": ["1 min", "2 min", "3 min"], "y_label": "rows/s"}
+    lines = [{"name": "rows", "data": points(0, 1234.5, 500)}, {"name": "cap", "data": points(9, 9, 9)}]
+    shown = drawn(ana, "line", series=lines, axis_config=axis)
+    assert shown.count("<polyline") == 2
+    assert "; rows: 1 min 0, 2 min 1,234.5, 3 min 500; cap: 1 min 9, 2 min 9, 3 min 9" in shown
+    assert 'role="img"' in shown
+    assert "rows/s" in shown
+    assert "style=" not in shown
+    assert "<script" not in shown
+    assert "<img" not in shown
+    [path] = re.findall(r'points="([^"]*)" fill="none" stroke="#1f4e5f"', shown)
+    heights = [float(each.split(",")[1]) for each in path.split()]
+    assert heights[0] == 150.0
+    assert heights[1] == 12.0
+    assert heights[1] < heights[2] < heights[0]
+
+
+@pytest.mark.parametrize(("kind", "drawing"), [("area", "<polygon"), ("bar", "<rect"), ("line", "<polyline")])
+def test_each_kind_of_chart_is_drawn_also_of_one_point_of_nothing(
+    ana: Reader, kind: str, drawing: str
+) -> None:
+    axis = {"categories": ["1 min"]}
+    assert drawing in drawn(ana, kind, series=[{"name": "rows", "data": points(0)}], axis_config=axis)
+    assert drawing in drawn(ana, kind, series=[{"name": "rows", "data": points(-5)}], axis_config=axis)
+
+
+def test_a_pie_shows_its_parts(ana: Reader) -> None:
+    shown = drawn(ana, "pie", segments=[{"label": "inserted", "value": 5}, {"label": "updated", "value": 1}])
+    assert shown.count("<rect") == 2
+    assert "inserted 5, updated 1" in shown
+
+
 SENTENCE = re.compile(r"""\bt\(\s*(?:"([^"]+)"|'([^']+)')""")
 
 

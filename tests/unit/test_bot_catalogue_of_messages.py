@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 from types import CodeType, FrameType
 from typing import Any
@@ -14,9 +15,22 @@ import pytest
 import bot.messages
 from bot.i18n import LANGUAGES
 from bot.messages.blocks import Message
+from dev.guard import ROOT
 from dev.local_slack.blocks import check_blocks, check_message_blocks
 from dev.local_slack.checker import Checker
-from dev.messages.catalogue import GOLDEN, IMAGES, LARGEST_PICTURE_BYTES, PICTURES, RENEW, files, made
+from dev.messages.catalogue import (
+    GOLDEN,
+    IMAGES,
+    LARGEST_PICTURE_BYTES,
+    PAGE,
+    PICTURES,
+    RENEW,
+    TITLES,
+    files,
+    made,
+    page,
+    read,
+)
 from dev.messages.samples import SAMPLES, Sample
 
 #: Helpers that any message is made with; they are no messages.
@@ -32,6 +46,24 @@ def test_the_catalogue_shows_what_is_said() -> None:
 
 def test_the_catalogue_shows_nothing_else() -> None:
     assert sorted(set(GOLDEN.rglob("*.json")) - set(files())) == [], f"`{RENEW}` removes them"
+
+
+def test_the_page_leads_to_each_message_and_repeats_none() -> None:
+    links = re.findall(r"\]\(\.\./(tests/golden/[^)]+)\)", page())
+    assert sorted(ROOT / link for link in links) == sorted(set(files()) - {PAGE})
+    for sample in SAMPLES:
+        message = made(sample, "en")
+        if isinstance(message, Message):
+            assert message.text not in page()
+
+
+def test_each_section_can_be_read_in_plain_words() -> None:
+    assert {sample.section for sample in SAMPLES} == set(TITLES)
+    shown = read("ending")
+    assert "@Ana liquidation 42 is in consulta: 1,000,000 rows" in shown
+    assert "@Ana: la liquidación 42 está en consulta: 1.000.000 filas" in shown
+    assert "[Retry]" in shown
+    assert len(re.findall("^### ", shown, re.MULTILINE)) == sum(s.section == "ending" for s in SAMPLES)
 
 
 def test_the_catalogues_pictures_are_there_and_small_and_no_others() -> None:

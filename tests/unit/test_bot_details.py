@@ -8,7 +8,7 @@ import pytest
 
 from bot.jobs.repository import Happening, Timeline
 from bot.messages import answers
-from bot.messages.details import details, loading, telling
+from bot.messages.details import answer, details, loading
 from dev.local_slack.plain import plain
 from tests.shown import BOB, DETAILS, EN, ES, EVENTS, NOW, SHAPES, check_view, job
 
@@ -22,7 +22,7 @@ def test_the_details_of_every_state_fit_into_a_modal(t: Any) -> None:
         check_view(details(job(**shape), Timeline(events, ()), t))
         check_view(details(job(**shape), Timeline((), ()), t))
     check_view(loading(t))
-    check_view(telling(answers.unknown_job(17, t), t))
+    check_view(answer(answers.unknown_job(17, t), t))
 
 
 def test_a_long_story_shows_its_end_and_counts_the_rest() -> None:

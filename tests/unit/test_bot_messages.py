@@ -15,7 +15,7 @@ from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Approval, Status, Wish
 from bot.jobs.view import Freeze, NoWorker, Person
 from bot.messages import answers, approval, freezing, status
-from bot.messages.blocks import code, harmless
+from bot.messages.blocks import code, sanitized
 from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, buttons_for, card
 from bot.messages.details import details
 from bot.messages.ending import reply
@@ -221,7 +221,7 @@ def test_all_codes_of_the_failures_have_words_of_their_own() -> None:
 def test_a_name_in_code_can_be_copied_as_it_is() -> None:
     assert code("public.liquidation_items_2*") == "`public.liquidation_items_2*`"
     assert code("a`b<c>&\nd") == "`aˋb&lt;c&gt;&amp; d`"
-    assert "_" not in harmless("_it_")
+    assert "_" not in sanitized("_it_")
 
 
 def test_what_slack_shows_at_the_time_of_the_snapshot_is_its_own_date() -> None:

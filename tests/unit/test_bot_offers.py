@@ -13,7 +13,7 @@ from bot.jobs.proposal import AgreedCounts
 from bot.messages import copy_modal
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.copy_modal import Carried
-from bot.messages.proposal import Offer, Proposal, made_of, preview_blocks, preview_card
+from bot.messages.proposal import Offer, Offered, Proposal, made_of, preview_blocks, proposal_card
 from copier import Advice, CopySpec, Count, Entry, Fingerprint, Preview, TableName
 from dev.local_slack.checker import Checker
 from dev.local_slack.elements import check_option
@@ -30,7 +30,7 @@ def test_every_offer_fits_into_its_button_and_comes_back_from_it(
     table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
     sides = (in_prod.rows, in_consulta.rows)
     offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, *sides)
-    message = preview_card(
+    offered = Offered(
         offer,
         CopySpec("a" * 31, table, table, "liquidation_id"),
         Proposal(
@@ -43,8 +43,8 @@ def test_every_offer_fits_into_its_button_and_comes_back_from_it(
             )
         ),
         15,
-        ES,
     )
+    message = proposal_card(offered, ES)
     check(message)
     [actions] = [block for block in message.blocks if block["type"] == "actions"]
     value = actions["elements"][0]["value"]
@@ -178,7 +178,7 @@ def test_the_modal_takes_any_name_and_period(name: str, period: str, query: str)
     for rows in (0, 7):
         seen = Preview(True, name, Count(rows, True), Count(2, True), ())
         spec = CopySpec("a" * 31, table, table, "liquidation_id")
-        card = preview_card(offer, spec, Proposal(seen), 15, ES)
-        view = copy_modal.look(card, Carried("C0PAYROLL"), ES)
+        offered = Offered(offer, spec, Proposal(seen), 15)
+        view = copy_modal.preview(offered, Carried("C0PAYROLL"), ES)
         check_view(view)
         assert Offer.decoded(Carried.decoded(view["private_metadata"]).offer or "") == offer

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from dev.local_slack.files import PICTURES
 from dev.local_slack.jsontypes import Blocks, Json
+from dev.local_slack.render.charts import chart_html
 from dev.local_slack.render.elements import element_html
 from dev.local_slack.render.html import Html, Node, el, join, safe_link
 from dev.local_slack.render.markdown import markdown
@@ -127,6 +128,10 @@ def _alert(sight: Sight, block: Json) -> Html:
     )
 
 
+def _chart(sight: Sight, block: Json) -> Html:
+    return chart_html(block)
+
+
 _KINDS = {
     "section": _section,
     "header": _header,
@@ -142,6 +147,7 @@ _KINDS = {
     "file": _file,
     "video": _video,
     "alert": _alert,
+    "data_visualization": _chart,
 }
 
 
