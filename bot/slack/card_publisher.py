@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -335,6 +336,12 @@ class CardPublisher:
             return None
         _remember(self._links, card, str(answer["permalink"]), LINKS_KEPT)
         return self._links[card]
+
+    def links(self, jobs: Sequence[JobView]) -> dict[int, str]:
+        """Permalinks to the cards of these jobs by their ids, asked for side by side."""
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(self.link, jobs)
+            return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
 
     def _reply(self, job: JobView, message: Message, part: str, hold: Hold, *, look_first: bool) -> None:
         """Posts it in the card's thread, or beside it where the channel takes no threads; once."""

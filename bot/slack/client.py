@@ -81,8 +81,12 @@ def client(token: str | None, base_url: str, *, timeout_seconds: int = 10) -> We
     return WebClient(token=token, base_url=base_url, timeout=timeout_seconds, retry_handlers=[])
 
 
-def insist(call: Callable[[], object], tries: int = 3, longest_pause_seconds: float = 5.0) -> None:
-    """Makes a call that may be repeated without harm, again where Slack stumbles over it."""
+def repeat(call: Callable[[], object], tries: int = 3, longest_pause_seconds: float = 5.0) -> None:
+    """Makes a call that may be repeated without harm, up to ``tries`` times where its trouble may pass.
+
+    Raises:
+        SlackApiError, OSError and their like: the last try's.
+    """
     for left in reversed(range(tries)):
         try:
             call()

@@ -25,7 +25,7 @@ from bot.slack.client import client
 from dev.guard import ROOT
 from dev.local_slack import chat, conversations, people, pins, views
 from dev.local_slack.method import Method
-from tests.services import surface_of
+from tests.services import parts_of
 from tests.tracking import Jobs
 
 MANIFEST: dict[str, Any] = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
@@ -63,7 +63,7 @@ def registered(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Registered:
     for kind in ("command", "event", "action", "options", "view", "shortcut"):
         monkeypatch.setattr(App, kind, noting(kind, getattr(App, kind)))
     web = client("xoxb-nobody", "http://127.0.0.1:1/api/")
-    build_app(surface_of(web, jobs), web)
+    build_app(parts_of(web, jobs), web)
     return found
 
 
