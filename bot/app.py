@@ -24,7 +24,7 @@ from bot.errors import SchemaBehind
 from bot.i18n import translator
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Lifecycle
-from bot.jobs.outbox import Outbox
+from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.jobs.transactions import give_up_silent_servers, with_limits
@@ -170,7 +170,7 @@ def slack(settings: Settings, parts: Databases) -> SlackParts:
     """Calls Slack only when asked something. Progress is shown where the minute has room left for it."""
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.charts import Charts
-    from bot.slack.outbox_relay import OutboxRelay
+    from bot.slack.outbox_relay import CardNotifier, OutboxRelay
     from bot.slack.rate_limit import EDIT
 
     client = slack_client(settings)
@@ -179,11 +179,13 @@ def slack(settings: Settings, parts: Databases) -> SlackParts:
     cards = CardPublisher(
         client, parts.store, rows, translator(language), partial(client.pacing.has_spare, EDIT)
     )
+    outbox = Outbox(parts.tracking)
     charts = Charts(client, Throughput(parts.tracking), translator(language))
+    notifier = CardNotifier(outbox, rows, cards, charts)
     return SlackParts(
         client=client,
         cards=cards,
-        relay=OutboxRelay(Outbox(parts.tracking), parts.store, rows, cards, charts),
+        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier)),
         access=Access(client, settings.file.slack, settings.file.copies),
         people=People(client, language),
     )

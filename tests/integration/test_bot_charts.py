@@ -13,7 +13,7 @@ from bot.jobs.repository import Throughput
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.charts import Charts
 from bot.slack.client import client
-from bot.slack.outbox_relay import OutboxRelay
+from bot.slack.outbox_relay import CardNotifier, OutboxRelay
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
 from tests.tracking import BOB, CHART_SECONDS, CHUNK, LOST, PLAN, PROOF, SAME, Jobs
@@ -31,9 +31,9 @@ class Post:
         card_publisher = CardPublisher(web, jobs.store, jobs.cards, ES, lambda: True)
         self._jobs = jobs
         self._slack = slack
-        self.outbox_relay = OutboxRelay(
-            jobs.outbox, jobs.store, jobs.cards, card_publisher, Charts(web, Throughput(jobs.engine), ES)
-        )
+        charts = Charts(web, Throughput(jobs.engine), ES)
+        notifier = CardNotifier(jobs.outbox, jobs.cards, card_publisher, charts)
+        self.outbox_relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(Kind, notifier))
 
     def copied(self, seconds: float = CHART_SECONDS + 60, channel: str = CHANNEL) -> Claim:
         """An attempt whose two chunks are in place, and that began to copy so long ago."""
