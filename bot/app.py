@@ -97,7 +97,7 @@ class SlackParts:
     """What talks to Slack in the bot and in a worker."""
 
     client: PacedClient
-    cards: CardPublisher
+    card_publisher: CardPublisher
     relay: OutboxRelay
     access: Access
     people: People
@@ -110,21 +110,21 @@ class Bot:
     app: App
     queue: JobQueue
     relay: OutboxRelay
-    home: HomePublisher
+    home_publisher: HomePublisher
     verifications: VerificationRunner
     worker_watch: WorkerWatch
 
     def start(self) -> None:
         self.queue.watch.start()
         self.relay.start()
-        self.home.start()
+        self.home_publisher.start()
         self.worker_watch.start()
 
     def stop(self) -> None:
         self.verifications.stop()
         self.worker_watch.stop()
         self.queue.watch.stop()
-        self.home.stop()
+        self.home_publisher.stop()
         self.relay.stop()
 
 
@@ -175,16 +175,16 @@ def slack(settings: Settings, parts: Databases) -> SlackParts:
 
     client = slack_client(settings)
     language = settings.file.slack.language
-    rows = Cards(parts.tracking)
-    cards = CardPublisher(
-        client, parts.store, rows, translator(language), partial(client.pacing.has_spare, EDIT)
+    cards = Cards(parts.tracking)
+    card_publisher = CardPublisher(
+        client, parts.store, cards, translator(language), partial(client.pacing.has_spare, EDIT)
     )
     outbox = Outbox(parts.tracking)
     charts = Charts(client, Throughput(parts.tracking), translator(language))
-    notifier = CardNotifier(outbox, rows, cards, charts)
+    notifier = CardNotifier(outbox, cards, card_publisher, charts)
     return SlackParts(
         client=client,
-        cards=cards,
+        card_publisher=card_publisher,
         relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier)),
         access=Access(client, settings.file.slack, settings.file.copies),
         people=People(client, language),
@@ -215,29 +215,33 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     file = settings.file
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
     talk = slack(settings, parts)
-    home = HomePublisher(
-        talk.client, HomeRepository(parts.tracking, parts.store), talk.cards, talk.access, talk.people
+    home_publisher = HomePublisher(
+        talk.client,
+        HomeRepository(parts.tracking, parts.store),
+        talk.card_publisher,
+        talk.access,
+        talk.people,
     )
     catalogue = file.liquidations.catalogue if file.liquidations else None
     verifications = VerificationRunner(parts.prod, parts.consulta, file.work.limits, catalogue)
     conversations = Parts(
         guard=Guard(file, talk.access),
-        callers=Callers(talk.people, Replies(talk.client, talk.cards)),
+        callers=Callers(talk.people, Replies(talk.client, talk.card_publisher)),
         signals=Signals(queue.put, talk.relay.wake),
         prod=parts.prod,
         consulta=parts.consulta,
         tracking=parts.tracking,
         store=parts.store,
         history=parts.history,
-        cards=talk.cards,
-        home=home,
+        card_publisher=talk.card_publisher,
+        home_publisher=home_publisher,
         verifications=verifications,
     )
     return Bot(
         app=build_app(conversations, slack_client(settings)),
         queue=queue,
         relay=talk.relay,
-        home=home,
+        home_publisher=home_publisher,
         verifications=verifications,
         worker_watch=WorkerWatch(parts.workers, talk.relay.wake),
     )
@@ -306,7 +310,7 @@ def worker(settings: Settings, parts: Databases) -> Background:
         slots=slots,
         stop=stop,
         admission=Admission(parts.store, talk.access, settings.file.copies),
-        cards=talk.cards,
+        card_publisher=talk.card_publisher,
         relay=talk.relay,
         card_seconds=work.card_seconds,
     )

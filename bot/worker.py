@@ -46,7 +46,7 @@ class CopyWorker:
         slots: Slots,
         stop: StopSwitch,
         admission: Admission,
-        cards: CardPublisher,
+        card_publisher: CardPublisher,
         relay: OutboxRelay,
         card_seconds: float,
     ) -> None:
@@ -56,7 +56,7 @@ class CopyWorker:
         self._slots = slots
         self._stop = stop
         self._admission = admission
-        self._cards = cards
+        self._card_publisher = card_publisher
         self._relay = relay
         self._card_seconds = card_seconds
 
@@ -80,7 +80,7 @@ class CopyWorker:
             log.error("job %s: left to the sweep: %s", job_id, type(error).__name__)  # noqa: TRY400
 
     def _ticker(self, job: int) -> Ticker:
-        return Ticker(self._store, job, self._cards.progress, every_seconds=self._card_seconds)
+        return Ticker(self._store, job, self._card_publisher.progress, every_seconds=self._card_seconds)
 
     def _follow_up(self, ended: Ended, job_id: int) -> None:
         self._relay.wake()
@@ -93,7 +93,7 @@ class CopyWorker:
             return  # whoever lifts it puts on the queue what waits then; lifted already, that was too early
         self._queue.put(job_id, delay_seconds=ended.seconds)
         # No ticker lives between two attempts: the card says once what the job waits for.
-        self._cards.progress(job)
+        self._card_publisher.progress(job)
 
 
 class Background(Middleware):

@@ -35,18 +35,18 @@ def parts_of(
     copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
     file = file or File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(copy,))
     access, people = Access(web, file.slack, file.copies), People(web, "es")
-    cards = CardPublisher(web, jobs.store, jobs.cards, translator("es"), lambda: True)
+    card_publisher = CardPublisher(web, jobs.store, jobs.cards, translator("es"), lambda: True)
     made: dict[str, Any] = {
         "guard": Guard(file, access),
-        "callers": Callers(people, Replies(web, cards)),
+        "callers": Callers(people, Replies(web, card_publisher)),
         "signals": Signals(enqueue, wake_relay),
         "prod": prod or consulta,
         "consulta": consulta,
         "tracking": consulta,
         "store": JobRepository(consulta),
         "history": JobHistory(consulta),
-        "cards": cards,
-        "home": HomePublisher(web, HomeRepository(consulta), cards, access, people),
+        "card_publisher": card_publisher,
+        "home_publisher": HomePublisher(web, HomeRepository(consulta), card_publisher, access, people),
         "verifications": VerificationRunner(prod or consulta, consulta, Limits()),
     }
     return Parts(**made | parts)

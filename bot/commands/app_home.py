@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def connect(app: App, parts: Parts) -> None:
     """Adds the event and the two filters."""
-    tab = AppHome(parts.home)
+    tab = AppHome(parts.home_publisher)
     app.event("app_home_opened")(tab.opened)
     app.action(STATUS_ACTION)(tab.filtered)
     app.action(WHO_ACTION)(tab.filtered)
@@ -23,19 +23,19 @@ def connect(app: App, parts: Parts) -> None:
 class AppHome:
     """The conversation on the tab."""
 
-    def __init__(self, home: HomePublisher) -> None:
-        self._home = home
+    def __init__(self, home_publisher: HomePublisher) -> None:
+        self._home_publisher = home_publisher
 
     def opened(self, event: dict[str, Any]) -> None:
         if event.get("tab") == "home":
-            self._home.opened(str(event["user"]))
+            self._home_publisher.opened(str(event["user"]))
 
     def filtered(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
         _, user_id = user_of(body)
         chosen = body["view"]["state"]["values"].get(FILTERS_BLOCK, {})
         filters = filters_of(_value(chosen, STATUS_ACTION), _value(chosen, WHO_ACTION), user_id)
-        self._home.filtered(user_id, filters)
+        self._home_publisher.filtered(user_id, filters)
 
 
 def _value(chosen: dict[str, Any], action_id: str) -> str:

@@ -28,7 +28,7 @@ def connect(app: App, parts: Parts) -> None:
         signals=parts.signals,
         store=parts.store,
         approvals=Approvals(parts.tracking),
-        cards=parts.cards,
+        card_publisher=parts.card_publisher,
     )
     app.action(APPROVE_ACTION)(buttons.approve)
     app.action(REJECT_ACTION)(buttons.reject)
@@ -45,14 +45,14 @@ class ApprovalButtons:
         signals: Signals,
         store: JobRepository,
         approvals: Approvals,
-        cards: CardPublisher,
+        card_publisher: CardPublisher,
     ) -> None:
         self._guard = guard
         self._callers = callers
         self._signals = signals
         self._store = store
         self._approvals = approvals
-        self._cards = cards
+        self._card_publisher = card_publisher
 
     def approve(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
@@ -88,7 +88,7 @@ class ApprovalButtons:
                 return approval.own(job, t)
             case ApprovalOutcome.STALE:
                 self._signals.wake_relay()
-                return answers.stale(decision.job or job, self._cards.link(job), t)
+                return answers.stale(decision.job or job, self._card_publisher.link(job), t)
             case ApprovalOutcome.LATE:
                 return approval.too_late(decision.job or job, t)
             case ApprovalOutcome.DONE:

@@ -58,7 +58,7 @@ def connect(app: App, parts: Parts) -> None:
             callers=parts.callers,
             signals=parts.signals,
             store=parts.store,
-            cards=parts.cards,
+            card_publisher=parts.card_publisher,
         )
         app.action(action_id)(button.pressed)
     job_details = JobDetails(parts.guard, parts.callers, parts.store, Timelines(parts.tracking))
@@ -81,7 +81,7 @@ class JobButton:
         callers: Callers,
         signals: Signals,
         store: JobRepository,
-        cards: CardPublisher,
+        card_publisher: CardPublisher,
     ) -> None:
         self._action_id = action_id
         self._action = action
@@ -89,7 +89,7 @@ class JobButton:
         self._callers = callers
         self._signals = signals
         self._store = store
-        self._cards = cards
+        self._card_publisher = card_publisher
 
     def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
@@ -113,7 +113,7 @@ class JobButton:
         except AlreadyRunning as running:
             live = self._store.snapshot(running.job_id)
             assert live is not None  # noqa: S101 - jobs are never deleted while they are live
-            return answers.running_already(live, self._cards.link(live), t)
+            return answers.running_already(live, self._card_publisher.link(live), t)
         log.info("job %s: %s pressed by %s: %s", job_id, self._action_id, caller.user_id, effect.became)
         return or_short_answer(
             lambda: self._outcome(job_id, effect, t, alone=alone), answers.done_blindly(job_id, t)
@@ -123,7 +123,7 @@ class JobButton:
         self._signals.wake_relay()
         if effect.to_enqueue:
             self._signals.enqueue(job_id)
-        link = self._cards.link(effect.job)
+        link = self._card_publisher.link(effect.job)
         match effect.became:
             case Became.NOT_NOW:
                 return answers.not_now(effect.job, link, t)

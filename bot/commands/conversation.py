@@ -166,8 +166,8 @@ class Parts:
     tracking: Engine
     store: JobRepository
     history: JobHistory
-    cards: CardPublisher
-    home: HomePublisher
+    card_publisher: CardPublisher
+    home_publisher: HomePublisher
     verifications: VerificationRunner
 
 

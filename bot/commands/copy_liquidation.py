@@ -37,7 +37,7 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
 def connect(app: App, parts: Parts) -> None:
     """Adds the command, its two buttons, and the modal."""
     start = start_copy(parts)
-    modal = CopyModal(parts.guard, parts.callers, start, parts.cards, parts.prod)
+    modal = CopyModal(parts.guard, parts.callers, start, parts.card_publisher, parts.prod)
     copy_modal.connect(app, modal)
     conversation = CopyLiquidation(parts.guard, parts.callers, start, modal)
     app.command(COPY_COMMAND)(conversation.command)

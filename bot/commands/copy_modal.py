@@ -60,12 +60,12 @@ class CopyModal:
     """The conversation in the modal."""
 
     def __init__(
-        self, guard: Guard, callers: Callers, start: StartCopy, cards: CardPublisher, prod: Engine
+        self, guard: Guard, callers: Callers, start: StartCopy, card_publisher: CardPublisher, prod: Engine
     ) -> None:
         self._guard = guard
         self._callers = callers
         self._start = start
-        self._cards = cards
+        self._card_publisher = card_publisher
         self._prod = prod
         self._steps = ThreadPoolExecutor(STEPS, thread_name_prefix="step")
         self._searches = ThreadPoolExecutor(SEARCHES, thread_name_prefix="search")
@@ -140,7 +140,7 @@ class CopyModal:
 
         def press() -> Message:
             offer = Offer.decoded(carried.offer or "")
-            channel = carried.channel or self._cards.open_direct_message(caller.user_id)
+            channel = carried.channel or self._card_publisher.open_direct_message(caller.user_id)
             return self._start.press(offer, caller, channel)
 
         # Where the press asks again, the answer is another offer.

@@ -34,7 +34,7 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
 
 
 def connect(app: App, parts: Parts) -> None:
-    conversation = CopyStatus(parts.guard, parts.callers, parts.store, parts.history, parts.cards)
+    conversation = CopyStatus(parts.guard, parts.callers, parts.store, parts.history, parts.card_publisher)
     app.command(STATUS_COMMAND)(conversation.command)
 
 
@@ -50,13 +50,13 @@ class CopyStatus:
         callers: Callers,
         store: JobRepository,
         history: JobHistory,
-        cards: CardPublisher,
+        card_publisher: CardPublisher,
     ) -> None:
         self._guard = guard
         self._callers = callers
         self._store = store
         self._history = history
-        self._cards = cards
+        self._card_publisher = card_publisher
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
@@ -71,11 +71,11 @@ class CopyStatus:
         match [word.lower() for word in parsing.words(text)]:
             case []:
                 live, latest = self._store.live(), self._store.latest()
-                links = self._cards.links([*live[: status.SHOWN], *latest])
+                links = self._card_publisher.links([*live[: status.SHOWN], *latest])
                 return status.overview(live, latest, links, t, self._store.no_worker())
             case [word] if word in MINE_WORDS:
                 jobs = self._history.of_user(user_id)
-                return status.of_user(jobs, self._cards.links(jobs), t)
+                return status.of_user(jobs, self._card_publisher.links(jobs), t)
             case [word, number] if word in parsing.LIQUIDATION_WORDS:
                 return self._liquidation(number, t)
             case [number]:
@@ -92,7 +92,7 @@ class CopyStatus:
         if liquidation_id is None:
             return answers.not_a_number(word, t, command=f"{STATUS_COMMAND} {status.liquidation_word(t)}")
         jobs = self._history.of_liquidation(liquidation_id)
-        return status.of_liquidation(liquidation_id, jobs, self._cards.links(jobs), t)
+        return status.of_liquidation(liquidation_id, jobs, self._card_publisher.links(jobs), t)
 
     def _job(self, word: str, t: Translator) -> Message:
         job_id = parsing.number(word)
@@ -101,7 +101,7 @@ class CopyStatus:
         job = self._store.snapshot(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
-        return status.detail(job, self._cards.link(job), t)
+        return status.detail(job, self._card_publisher.link(job), t)
 
 
 register(

@@ -26,7 +26,9 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
 
 
 def connect(app: App, parts: Parts) -> None:
-    conversation = CopyVerify(parts.guard, parts.callers, parts.store, parts.cards, parts.verifications)
+    conversation = CopyVerify(
+        parts.guard, parts.callers, parts.store, parts.card_publisher, parts.verifications
+    )
     app.command(VERIFY_COMMAND)(conversation.command)
 
 
@@ -38,13 +40,13 @@ class CopyVerify:
         guard: Guard,
         callers: Callers,
         store: JobRepository,
-        cards: CardPublisher,
+        card_publisher: CardPublisher,
         verifications: VerificationRunner,
     ) -> None:
         self._guard = guard
         self._callers = callers
         self._store = store
-        self._cards = cards
+        self._card_publisher = card_publisher
         self._verifications = verifications
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
@@ -76,7 +78,7 @@ class CopyVerify:
             return refusal
         live = self._store.live_job(str(copy.target_table), liquidation_id)
         if live is not None and live.status is Status.RUNNING:
-            return answers.running_already(live, self._cards.link(live), t)
+            return answers.running_already(live, self._card_publisher.link(live), t)
         self._begin(copy, liquidation_id, caller)
         return None
 

@@ -67,7 +67,7 @@ class StartCopy:
         store: JobRepository,
         history: JobHistory,
         freezes: Freezes,
-        cards: CardPublisher,
+        card_publisher: CardPublisher,
     ) -> None:
         self._guard = guard
         self._callers = callers
@@ -77,7 +77,7 @@ class StartCopy:
         self._store = store
         self._history = history
         self._freezes = freezes
-        self._cards = cards
+        self._card_publisher = card_publisher
 
     def look(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Offered | Message:
         """The offer; or, in words, why there is nothing that this person could press."""
@@ -108,7 +108,7 @@ class StartCopy:
         if refusal := guard.refusal_to_run(COPY_COMMAND, caller.user_id, copy, t, TO_PRESS):
             return refusal
         if used := self._store.by_key(offer.key):
-            return answers.pressed_before(used, self._cards.link(used), t)
+            return answers.pressed_before(used, self._card_publisher.link(used), t)
         if hindered := self._hindered(copy, offer.liquidation_id, t):
             return hindered
         proposal = self._proposal(copy, offer.liquidation_id)
@@ -140,7 +140,7 @@ class StartCopy:
         except AlreadyRunning as running:
             job = self._store.snapshot(running.job_id)
             assert job is not None  # noqa: S101 - jobs are never deleted while they are live
-            return answers.running_already(job, self._cards.link(job), t)
+            return answers.running_already(job, self._card_publisher.link(job), t)
         except Frozen as frozen:
             return refused_because_frozen(frozen.freeze, t)
         return or_short_answer(
@@ -168,7 +168,7 @@ class StartCopy:
             if request.approvers is None:
                 self._signals.enqueue(job_id)
         job = self._with_card(job_id)
-        return answers.requested(job, self._cards.link(job), t)
+        return answers.requested(job, self._card_publisher.link(job), t)
 
     def _with_card(self, job_id: int) -> JobView:
         """The job as soon as its card is there, or as it is after a moment."""
@@ -184,7 +184,7 @@ class StartCopy:
     def _hindered(self, copy: CopySection, liquidation_id: int, t: Translator) -> Message | None:
         """Before both sides are asked: it is being copied already, or nothing may be."""
         if live := self._store.live_job(str(copy.target_table), liquidation_id):
-            return answers.running_already(live, self._cards.link(live), t)
+            return answers.running_already(live, self._card_publisher.link(live), t)
         freeze = self._freezes.active()
         return refused_because_frozen(freeze, t) if freeze else None
 
@@ -246,5 +246,5 @@ def start_copy(parts: Parts) -> StartCopy:
         store=parts.store,
         history=parts.history,
         freezes=Freezes(parts.tracking),
-        cards=parts.cards,
+        card_publisher=parts.card_publisher,
     )

@@ -71,7 +71,7 @@ class HomePublisher:
         self._watchers: dict[str, Watcher] = {}
         self._published: deque[float] = deque()
         self._mark: str | None = None
-        self._quiet_until = 0.0
+        self._paused_until = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
 
@@ -98,7 +98,7 @@ class HomePublisher:
         with self._lock:
             self._watchers = {each.user_id: each for each in self._watchers.values() if each.until > now}
             watchers = sorted(self._watchers.values(), key=lambda each: each.shown_at)
-        if not watchers or now < self._quiet_until:
+        if not watchers or now < self._paused_until:
             return 0
         mark = self._board.mark()
         if mark != self._mark:
@@ -163,7 +163,7 @@ class HomePublisher:
         log.warning("App Home of %s was not published: %s", watcher.user_id, error_name(error))
         if trouble_of(error) in PASSING:
             watcher.is_stale = True
-            self._quiet_until = time.monotonic() + retry_after(error)
+            self._paused_until = time.monotonic() + retry_after(error)
         else:
             with self._lock:
                 self._watchers.pop(watcher.user_id, None)

@@ -131,7 +131,9 @@ def test_a_verdict_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
         clock.now += RESPOND_SECONDS / 2
         return clock.now
 
-    parts = replace(parts, callers=Callers(parts.callers.people, Replies(web, parts.cards, clock=later)))
+    parts = replace(
+        parts, callers=Callers(parts.callers.people, Replies(web, parts.card_publisher, clock=later))
+    )
     app = App(client=web, token_verification_enabled=False)
     copy_verify.connect(app, parts)
     assert typed(app, slack, "/copy-verify", "42") == ""
