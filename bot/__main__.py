@@ -15,13 +15,8 @@ from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot import app, config, logs
-from bot.app import build_app
-from bot.commands.comparisons import Comparisons
-from bot.commands.conversation import Surface
 from bot.errors import BotError
 from bot.slack.client import CONNECTION_ERRORS, error_name
-from bot.work.background import WorkerWatch
-from bot.work.queue import JobQueue
 from copier.errors import CopierError
 
 log = logging.getLogger("bot")
@@ -47,48 +42,16 @@ def main() -> int:
     except (BotError, CopierError) as error:
         log.critical("%s", error)
         return 78
-    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
-    slack = app.slack(settings, parts, queue.may_edit)
-    surface = Surface(
-        file=settings.file,
-        prod=parts.prod,
-        consulta=parts.consulta,
-        tracking=parts.tracking,
-        store=parts.store,
-        history=parts.history,
-        approvals=parts.approvals,
-        permissions=slack.permissions,
-        people=slack.people,
-        card_publisher=slack.card_publisher,
-        replies=slack.replies,
-        comparisons=Comparisons(
-            parts.prod,
-            parts.consulta,
-            settings.file.work.limits,
-            settings.file.liquidations.catalogue if settings.file.liquidations else None,
-        ),
-        home_publisher=slack.home_publisher,
-        enqueue=queue.put,
-        wake_courier=slack.outbox_relay.wake,
-    )
-    web = app.slack_client(settings)
-    handler = DrainingHandler(build_app(surface, web), settings.app_token, ping_interval=PING_SECONDS)
-    watch = WorkerWatch(parts.workers, slack.outbox_relay.wake)
-    queue.watch.start()
-    slack.outbox_relay.start()
-    slack.home_publisher.start()
-    watch.start()
+    bot = app.bot(settings, parts)
+    handler = DrainingHandler(bot.app, settings.app_token, ping_interval=PING_SECONDS)
+    bot.start()
     connect(handler, over)
     while not over.wait(LOOK_SECONDS):
         pass
     log.info("stopping")
     handler.drain(DRAIN_SECONDS)
     handler.close()  # type: ignore[no-untyped-call]
-    surface.comparisons.stop()
-    watch.stop()
-    queue.watch.stop()
-    slack.home_publisher.stop()
-    slack.outbox_relay.stop()
+    bot.stop()
     return 0
 
 

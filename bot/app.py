@@ -1,4 +1,7 @@
-"""The one composition root: builds every part from the settings, for the bot, a worker or the shell."""
+"""The one place where everything is wired: for the bot, for a worker and for the shell.
+
+The shell needs `databases` alone, so what loads Bolt or Dramatiq is imported where it is built.
+"""
 
 from __future__ import annotations
 
@@ -9,47 +12,46 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from slack_bolt import Ack, App, BoltContext
-from slack_sdk import WebClient
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-import migrations
-from bot.commands import (
-    app_home,
-    card_buttons,
-    copy_freeze,
-    copy_liquidation,
-    copy_modal,
-    copy_status,
-    copy_verify,
-)
-from bot.commands.conversation import Surface
-from bot.commands.copy_modal import Choosing
 from bot.config import Settings
 from bot.errors import SchemaBehind
 from bot.i18n import translator
-from bot.jobs.actions import Approvals
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Lifecycle
-from bot.jobs.outbox import Outbox
+from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.jobs.transactions import give_up_silent_servers, with_limits
 from bot.jobs.workers import Workers
 from bot.slack.access import Access, People, mentions
-from bot.slack.card_publisher import CardPublisher, MayEdit
-from bot.slack.home_publisher import HomePublisher
-from bot.slack.outbox_relay import OutboxRelay
-from bot.slack.rate_limit import EDIT, PacedClient, Pacing
-from bot.slack.replies import Replies
 from bot.work.background import Presence
 from bot.work.runner import Runner
 from copier.errors import failures_of
 
+if TYPE_CHECKING:
+    from slack_bolt import Ack, App, BoltContext
+    from slack_sdk import WebClient
+
+    from bot.commands.conversation import Parts
+    from bot.commands.verification_runner import VerificationRunner
+    from bot.slack.card_publisher import CardPublisher
+    from bot.slack.home_publisher import HomePublisher
+    from bot.slack.outbox_relay import OutboxRelay
+    from bot.slack.rate_limit import PacedClient
+    from bot.work.background import WorkerWatch
+    from bot.work.queue import JobQueue
+    from bot.worker import Background
+
+log = logging.getLogger(__name__)
+
+#: Bolt's own five threads delay the acknowledgement of the sixth listener; previews wait for databases.
+LISTENER_THREADS = 32
 #: What every database connection is opened with: a dead peer is noticed within about two minutes.
 CONNECT_ARGS = {
     "connect_timeout": 10,
@@ -76,13 +78,14 @@ class Databases:
     lifecycle: Lifecycle
     runner: Runner
     sweep: Sweep
-    approvals: Approvals
     history: JobHistory
     workers: Workers
     presence: Presence
 
     def check_schema(self) -> None:
         """Raises SchemaBehind where the tracking tables aren't this release's."""
+        import migrations
+
         with failures_of("consulta"), self.tracking.connect() as connection:
             current = migrations.current(connection)
         if current != migrations.newest():
@@ -90,15 +93,39 @@ class Databases:
 
 
 @dataclass(frozen=True)
-class Slack:
-    """Everything that talks to Slack."""
+class SlackParts:
+    """What talks to Slack in the bot and in a worker."""
 
+    client: PacedClient
     card_publisher: CardPublisher
-    replies: Replies
-    outbox_relay: OutboxRelay
-    permissions: Access
+    relay: OutboxRelay
+    access: Access
     people: People
+
+
+@dataclass(frozen=True)
+class Bot:
+    """What `python -m bot` starts and stops beside its connection to Slack."""
+
+    app: App
+    queue: JobQueue
+    relay: OutboxRelay
     home_publisher: HomePublisher
+    verifications: VerificationRunner
+    worker_watch: WorkerWatch
+
+    def start(self) -> None:
+        self.queue.watch.start()
+        self.relay.start()
+        self.home_publisher.start()
+        self.worker_watch.start()
+
+    def stop(self) -> None:
+        self.verifications.stop()
+        self.worker_watch.stop()
+        self.queue.watch.stop()
+        self.home_publisher.stop()
+        self.relay.stop()
 
 
 def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
@@ -128,7 +155,6 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
             worker_id=lambda: presence.worker_id,
         ),
         sweep=Sweep(tracking, overdue_seconds=work.overdue_seconds, max_attempts=work.max_attempts),
-        approvals=Approvals(tracking),
         history=JobHistory(tracking),
         workers=Workers(tracking),
         presence=presence,
@@ -140,36 +166,172 @@ def operators(settings: Settings) -> tuple[str, ...]:
     return mentions(settings.file.slack.operators)
 
 
-def slack(settings: Settings, parts: Databases, may_edit: MayEdit) -> Slack:
+def slack(settings: Settings, parts: Databases) -> SlackParts:
     """Calls Slack only when asked something. Progress is shown where the minute has room left for it."""
-    web = slack_client(settings)
+    from bot.slack.card_publisher import CardPublisher
+    from bot.slack.outbox_relay import CardNotifier, OutboxRelay
+    from bot.slack.rate_limit import EDIT
+
+    client = slack_client(settings)
     language = settings.file.slack.language
     cards = Cards(parts.tracking)
     card_publisher = CardPublisher(
-        web, parts.store, cards, translator(language), lambda: web.pacing.has_spare(EDIT) and may_edit()
+        client, parts.store, cards, translator(language), partial(client.pacing.has_spare, EDIT)
     )
+    outbox = Outbox(parts.tracking)
     throughput = Throughput(parts.tracking, chart_seconds=settings.file.work.chart_seconds)
-    permissions = Access(web, settings.file.slack, settings.file.copies)
-    people = People(web, language)
-    return Slack(
+    notifier = CardNotifier(outbox, cards, card_publisher, throughput)
+    return SlackParts(
+        client=client,
         card_publisher=card_publisher,
-        replies=Replies(web, card_publisher),
-        outbox_relay=OutboxRelay(Outbox(parts.tracking), parts.store, cards, card_publisher, throughput),
-        permissions=permissions,
-        people=people,
-        home_publisher=HomePublisher(
-            web, HomeRepository(parts.tracking, parts.store), card_publisher, permissions, people
-        ),
+        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier)),
+        access=Access(client, settings.file.slack, settings.file.copies),
+        people=People(client, language),
     )
 
 
 def slack_client(settings: Settings) -> PacedClient:
     """A client that keeps to the limits which all processes share."""
+    from bot.slack.rate_limit import PacedClient, Pacing
+
     return PacedClient(
         Pacing(settings.redis_url or ""),
         token=settings.bot_token,
         base_url=settings.slack_api_url,
         timeout=10,
+    )
+
+
+def bot(settings: Settings, parts: Databases) -> Bot:
+    """The bot; `python -m bot` connects it."""
+    from bot.commands.conversation import Callers, Guard, Parts, Signals
+    from bot.commands.verification_runner import VerificationRunner
+    from bot.slack.home_publisher import HomePublisher
+    from bot.slack.replies import Replies
+    from bot.work.background import WorkerWatch
+    from bot.work.queue import JobQueue
+
+    file = settings.file
+    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
+    talk = slack(settings, parts)
+    home_publisher = HomePublisher(
+        talk.client,
+        HomeRepository(parts.tracking, parts.store),
+        talk.card_publisher,
+        talk.access,
+        talk.people,
+    )
+    catalogue = file.liquidations.catalogue if file.liquidations else None
+    verifications = VerificationRunner(parts.prod, parts.consulta, file.work.limits, catalogue)
+    conversations = Parts(
+        guard=Guard(file, talk.access),
+        callers=Callers(talk.people, Replies(talk.client, talk.card_publisher)),
+        signals=Signals(queue.put, talk.relay.wake),
+        prod=parts.prod,
+        consulta=parts.consulta,
+        tracking=parts.tracking,
+        store=parts.store,
+        history=parts.history,
+        card_publisher=talk.card_publisher,
+        home_publisher=home_publisher,
+        verifications=verifications,
+    )
+    return Bot(
+        app=build_app(conversations, slack_client(settings)),
+        queue=queue,
+        relay=talk.relay,
+        home_publisher=home_publisher,
+        verifications=verifications,
+        worker_watch=WorkerWatch(parts.workers, talk.relay.wake),
+    )
+
+
+def build_app(parts: Parts, client: WebClient) -> App:
+    """The Bolt app: the conversations, and a catch-all for what none of them answers."""
+    from slack_bolt import App
+
+    from bot.commands import app_home, approval_buttons, card_buttons, registry
+
+    app = App(
+        client=client,
+        token_verification_enabled=False,
+        listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
+    )
+    app.middleware(with_client(client))
+    for command in registry.commands():
+        command.connect(app, parts)
+    for conversation in (app_home, card_buttons, approval_buttons):
+        conversation.connect(app, parts)
+    app.command(re.compile(".*"))(unknown_command)
+    app.action(re.compile(".*"))(unknown_action)
+    return app
+
+
+def with_client(client: WebClient) -> Callable[[BoltContext, Callable[[], None]], None]:
+    """Bolt makes a plain client for each request; conversations get this one, which is paced."""
+
+    def middleware(context: BoltContext, next_: Callable[[], None]) -> None:
+        context["client"] = client
+        next_()
+
+    return middleware
+
+
+def unknown_command(ack: Ack, body: dict[str, Any]) -> None:
+    """A command of a newer manifest: without an ack the person would see a timeout."""
+    log.warning("no conversation for command %s", body.get("command"))
+    ack(f"{body.get('command')}: this version of Traspaso doesn't know that command.")
+
+
+def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
+    """A button of another version of a message, or a plain link button."""
+    log.warning("no conversation for action %s", body["actions"][0].get("action_id"))
+    ack()
+
+
+def worker(settings: Settings, parts: Databases) -> Background:
+    """A worker's process: its queue takes messages as soon as it is Dramatiq's broker."""
+    from bot.work.admission import Admission
+    from bot.work.background import Sweeper
+    from bot.work.cancellation import StopSwitch
+    from bot.work.queue import JobQueue
+    from bot.work.slots import Direct, Slots
+    from bot.worker import Background, CopyWorker
+
+    work = settings.file.work
+    stop, slots = StopSwitch(), Slots()
+    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
+    talk = slack(settings, parts)
+    copies = CopyWorker(
+        runner=parts.runner,
+        store=parts.store,
+        queue=queue,
+        slots=slots,
+        stop=stop,
+        admission=Admission(parts.store, talk.access, settings.file.copies),
+        card_publisher=talk.card_publisher,
+        relay=talk.relay,
+        card_seconds=work.card_seconds,
+    )
+    queue.consume(copies.take_message)
+    direct = Direct(slots, copies.perform, stop)
+    sweeper = Sweeper(
+        parts.sweep,
+        queue.put,
+        direct.take,
+        room=lambda: slots.free,
+        own=lambda: parts.presence.unbroken,
+        every_seconds=work.sweep_seconds,
+    )
+    slots.when_freed(sweeper.has_room)
+    return Background(
+        stop=stop,
+        slots=slots,
+        presence=parts.presence,
+        queue=queue,
+        sweeper=sweeper,
+        direct=direct,
+        outbox_relay=talk.relay,
     )
 
 
@@ -187,58 +349,3 @@ def _engine(url: URL | None, *, pooled: bool) -> Engine:
     engine = create_engine(url, **COMMON, **pool)
     give_up_silent_servers(engine)
     return engine
-
-
-# ----------------------------------------------------------------------------
-# The Bolt app: the conversations, a catch-all for what nobody else answers, and nothing else.
-
-
-log = logging.getLogger(__name__)
-
-#: Bolt's own five threads delay the acknowledgement of the sixth listener; previews wait for databases.
-LISTENER_THREADS = 32
-
-
-def build_app(surface: Surface, client: WebClient) -> App:
-    """The app without a connection; `python -m bot` connects it."""
-    app = App(
-        client=client,
-        token_verification_enabled=False,
-        listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
-    )
-    app.middleware(with_this(client))
-    app_home.register(app, surface)
-    modal = Choosing(surface)
-    copy_modal.register(app, modal)
-    copy_liquidation.register(app, surface, modal)
-    copy_status.register(app, surface)
-    card_buttons.register_approval(app, surface)
-    copy_freeze.register(app, surface)
-    card_buttons.register(app, surface)
-    card_buttons.register_details(app, surface)
-    copy_verify.register(app, surface)
-    app.command(re.compile(".*"))(unknown_command)
-    app.action(re.compile(".*"))(unknown_action)
-    return app
-
-
-def with_this(client: WebClient) -> Callable[[BoltContext, Callable[[], None]], None]:
-    """Bolt makes a plain client for each request; conversations get this one, which is paced."""
-
-    def ours(context: BoltContext, next_: Callable[[], None]) -> None:
-        context["client"] = client
-        next_()
-
-    return ours
-
-
-def unknown_command(ack: Ack, body: dict[str, Any]) -> None:
-    """A command of a newer manifest: without an ack the person would see a timeout."""
-    log.warning("no conversation for command %s", body.get("command"))
-    ack(f"{body.get('command')}: this version of Traspaso doesn't know that command.")
-
-
-def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
-    """A button of another version of a message, or a plain link button."""
-    log.warning("no conversation for action %s", body["actions"][0].get("action_id"))
-    ack()

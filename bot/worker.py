@@ -13,13 +13,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot import app, config, logs
 from bot.errors import BotError
+from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status
+from bot.slack.card_publisher import CardPublisher
 from bot.slack.outbox_relay import OutboxRelay
 from bot.work.admission import Admission
 from bot.work.background import Presence, Sweeper, Ticker
 from bot.work.cancellation import Stop, StopSwitch
 from bot.work.queue import JobQueue
-from bot.work.runner import AttemptOutcome, Ended
+from bot.work.runner import AttemptOutcome, Ended, Runner
 from bot.work.slots import Direct, Slots
 from copier.errors import CopierError
 
@@ -30,6 +32,68 @@ EXIT_CONFIG = 78
 
 #: So long a shutdown waits for the chunks in hand: as long as Dramatiq does for its own threads.
 LONGEST_CHUNK_SECONDS = 600.0
+
+
+class CopyWorker:
+    """Makes one attempt of a job, and does what follows from how it ended."""
+
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        store: JobRepository,
+        queue: JobQueue,
+        slots: Slots,
+        stop: StopSwitch,
+        admission: Admission,
+        card_publisher: CardPublisher,
+        relay: OutboxRelay,
+        card_seconds: float,
+    ) -> None:
+        self._runner = runner
+        self._store = store
+        self._queue = queue
+        self._slots = slots
+        self._stop = stop
+        self._admission = admission
+        self._card_publisher = card_publisher
+        self._relay = relay
+        self._card_seconds = card_seconds
+
+    def take_message(self, job_id: int) -> None:
+        """Does what a message of the queue asks for, as soon as there is a slot."""
+        if not self._slots.wait_for_one(self._stop):
+            self._queue.put(job_id)  # for a worker that stays: here it would be released after a chunk
+            return
+        try:
+            self.perform(job_id)
+        finally:
+            self._slots.give_back()
+
+    def perform(self, job_id: int) -> None:
+        """One attempt; whoever calls this has a slot."""
+        try:
+            ended = self._runner.run(job_id, self._stop, watch=self._ticker, refusal=self._admission.refusal)
+            self._follow_up(ended, job_id)
+        except (SQLAlchemyError, CopierError) as error:
+            # Consulta is away and nothing can be recorded: the lease runs out, the sweep takes over.
+            log.error("job %s: left to the sweep: %s", job_id, type(error).__name__)  # noqa: TRY400
+
+    def _ticker(self, job: int) -> Ticker:
+        return Ticker(self._store, job, self._card_publisher.progress, every_seconds=self._card_seconds)
+
+    def _follow_up(self, ended: Ended, job_id: int) -> None:
+        self._relay.wake()
+        if ended.outcome not in {AttemptOutcome.RETRY, AttemptOutcome.RELEASED, AttemptOutcome.FROZEN}:
+            return
+        job = self._store.snapshot(job_id)
+        if job is None or job.status is not Status.PENDING:
+            return
+        if ended.outcome is AttemptOutcome.FROZEN and job.freeze is not None:
+            return  # whoever lifts it puts on the queue what waits then; lifted already, that was too early
+        self._queue.put(job_id, delay_seconds=ended.seconds)
+        # No ticker lives between two attempts: the card says once what the job waits for.
+        self._card_publisher.progress(job)
 
 
 class Background(Middleware):
@@ -49,14 +113,14 @@ class Background(Middleware):
         self._stop = stop
         self._slots = slots
         self._presence = presence
-        self._queue = queue
+        self.queue = queue
         self._sweeper = sweeper
         self._direct = direct
         self._outbox_relay = outbox_relay
 
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
         self._presence.start(takes_jobs=True)
-        self._queue.watch.start()
+        self.queue.watch.start()
         self._slots.open(worker.worker_threads)
 
     def after_worker_boot(self, broker: object, worker: object) -> None:
@@ -70,7 +134,7 @@ class Background(Middleware):
         self._sweeper.stop()
         self._direct.join(LONGEST_CHUNK_SECONDS)
         self._outbox_relay.stop()
-        self._queue.watch.stop()
+        self.queue.watch.stop()
         self._presence.stop()
 
 
@@ -84,70 +148,8 @@ def boot() -> None:
     except (BotError, CopierError) as error:
         log.critical("%s", error)
         sys.exit(EXIT_CONFIG)
-    stop = StopSwitch()
-    work = settings.file.work
-
-    def message(job_id: int) -> None:
-        """What a message of the queue asks for."""
-        if not slots.wait_for_one(stop):
-            queue.put(job_id)  # for a worker that stays: here it would be released after a chunk
-            return
-        try:
-            perform(job_id)
-        finally:
-            slots.give_back()
-
-    def perform(job_id: int) -> None:
-        try:
-            ended = parts.runner.run(
-                job_id,
-                stop,
-                watch=lambda job: Ticker(
-                    parts.store, job, slack.card_publisher.progress, every_seconds=work.card_seconds
-                ),
-                refusal=admission.refusal,
-            )
-            after(ended, job_id)
-        except (SQLAlchemyError, CopierError) as error:
-            # Consulta is away and nothing can be recorded: the lease runs out, the sweep takes over.
-            log.error("job %s: left to the sweep: %s", job_id, type(error).__name__)  # noqa: TRY400
-
-    def after(ended: Ended, job_id: int) -> None:
-        slack.outbox_relay.wake()
-        if ended.outcome not in {AttemptOutcome.RETRY, AttemptOutcome.RELEASED, AttemptOutcome.FROZEN}:
-            return
-        job = parts.store.snapshot(job_id)
-        if job is None or job.status is not Status.PENDING:
-            return
-        if ended.outcome is AttemptOutcome.FROZEN and job.freeze is not None:
-            return  # whoever lifts it puts on the queue what waits then; lifted already, that was too early
-        queue.put(job_id, delay_seconds=ended.seconds)
-        # No ticker lives between two attempts: the card says once what the job waits for.
-        slack.card_publisher.progress(job)
-
-    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=message)
-    slack = app.slack(settings, parts, queue.may_edit)
-    admission = Admission(parts.store, slack.permissions, settings.file.copies)
-    slots = Slots(freed=lambda: sweeper.has_room())  # noqa: PLW0108 - there is no sweeper yet
-    direct = Direct(slots, perform, stop)
-    sweeper = Sweeper(
-        parts.sweep,
-        queue.put,
-        direct.take,
-        room=lambda: slots.free,
-        own=lambda: parts.presence.unbroken,
-        every_seconds=work.sweep_seconds,
-    )
-    queue.broker.add_middleware(
-        Background(
-            stop=stop,
-            slots=slots,
-            presence=parts.presence,
-            queue=queue,
-            sweeper=sweeper,
-            direct=direct,
-            outbox_relay=slack.outbox_relay,
-        )
-    )
-    dramatiq.set_broker(queue.broker)
+    background = app.worker(settings, parts)
+    broker = background.queue.broker
+    broker.add_middleware(background)
+    dramatiq.set_broker(broker)
     gc.freeze()  # what is imported stays: no collection in the middle of a copy has to walk it

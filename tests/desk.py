@@ -1,13 +1,14 @@
-"""An card publisher and a outbox relay at a local Slack, for the tracking tables of one test."""
+"""A card publisher and an outbox relay at a local Slack, for the tracking tables of one test."""
 
 from __future__ import annotations
 
 from bot.i18n import translator
 from bot.jobs.execution import Claim
+from bot.jobs.outbox import Kind
 from bot.jobs.repository import Throughput
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import client
-from bot.slack.outbox_relay import OutboxRelay
+from bot.slack.outbox_relay import CardNotifier, OutboxRelay
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
 from tests.tracking import CHART_SECONDS, Jobs
@@ -28,9 +29,8 @@ class Desk:
         web = client(slack.bot_token, slack.api_url, timeout_seconds=timeout_seconds)
         self.card_publisher = CardPublisher(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
         throughput = Throughput(jobs.engine, chart_seconds=CHART_SECONDS)
-        self.outbox_relay = OutboxRelay(
-            jobs.outbox, jobs.store, jobs.cards, self.card_publisher, throughput, **settings
-        )
+        notifier = CardNotifier(jobs.outbox, jobs.cards, self.card_publisher, throughput, **settings)
+        self.outbox_relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(Kind, notifier))
 
     def running(self, channel: str = CHANNEL) -> Claim:
         """A job whose card is posted and pinned."""

@@ -1,4 +1,4 @@
-"""The surface of the conversations for tests that build the app themselves."""
+"""What the conversations are wired with, for tests that build the app themselves."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 from slack_sdk import WebClient
 from sqlalchemy import Engine
 
-from bot.commands.comparisons import Comparisons
-from bot.commands.conversation import Surface
+from bot.commands.conversation import Callers, Guard, Parts, Signals
+from bot.commands.verification_runner import VerificationRunner
 from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
-from bot.jobs.actions import Approvals
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher
@@ -21,32 +20,33 @@ from copier import Limits
 from tests.tracking import TABLE, Jobs
 
 
-def surface_of(
+def parts_of(
     web: WebClient,
     jobs: Jobs,
     consulta: Engine | None = None,
     prod: Engine | None = None,
     file: File | None = None,
+    enqueue: Any = lambda job_id: True,
+    wake_relay: Any = lambda: None,
     **parts: Any,
-) -> Surface:
+) -> Parts:
     """Everything real, over this client and these tables; both sides are consulta unless they are given."""
     consulta = consulta or jobs.engine
     copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
     file = file or File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(copy,))
-    permissions, people = Access(web, file.slack, file.copies), People(web, "es")
+    access, people = Access(web, file.slack, file.copies), People(web, "es")
     card_publisher = CardPublisher(web, jobs.store, jobs.cards, translator("es"), lambda: True)
-    defaults: dict[str, Any] = {
+    made: dict[str, Any] = {
+        "guard": Guard(file, access),
+        "callers": Callers(people, Replies(web, card_publisher)),
+        "signals": Signals(enqueue, wake_relay),
+        "prod": prod or consulta,
+        "consulta": consulta,
         "tracking": consulta,
         "store": JobRepository(consulta),
         "history": JobHistory(consulta),
-        "approvals": Approvals(consulta),
-        "permissions": permissions,
-        "people": people,
-        "comparisons": Comparisons(prod or consulta, consulta, Limits()),
-        "panel": HomePublisher(web, HomeRepository(consulta), card_publisher, permissions, people),
-        "card publisher": card_publisher,
-        "replies": Replies(web, card_publisher),
-        "enqueue": lambda job_id: True,
-        "wake_courier": lambda: None,
+        "card_publisher": card_publisher,
+        "home_publisher": HomePublisher(web, HomeRepository(consulta), card_publisher, access, people),
+        "verifications": VerificationRunner(prod or consulta, consulta, Limits()),
     }
-    return Surface(file=file, prod=prod or consulta, consulta=consulta, **defaults | parts)
+    return Parts(**made | parts)

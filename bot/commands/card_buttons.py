@@ -1,95 +1,129 @@
-"""The buttons of a card: pause, resume, cancel, retry, confirm. Each press is checked anew."""
+"""The buttons of a card: pause, resume, cancel, retry, confirm and details. Each press is checked anew."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from slack_bolt import Ack, App
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.commands import parsing
-from bot.commands.conversation import Shown, Surface, after_it_is_done, answer_with, show, told, user_of
+from bot.commands.conversation import (
+    Caller,
+    Callers,
+    Guard,
+    Parts,
+    Signals,
+    ViewUpdate,
+    or_problem,
+    or_short_answer,
+    update_view,
+)
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
-from bot.jobs.actions import ApprovalOutcome, Became, Control, Effect
+from bot.jobs.actions import Became, Control, Effect
 from bot.jobs.proposal import RowCounts
-from bot.jobs.repository import Requester, Timelines
-from bot.messages import answers, approval, card, details, question, status
-from bot.messages.approval import APPROVE_ACTION, REJECT_ACTION
+from bot.jobs.repository import JobRepository, Requester, Timelines
+from bot.messages import answers, card, details, question, status
 from bot.messages.blocks import Message
-from bot.messages.card import DETAILS_ACTION
+from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
+
+if TYPE_CHECKING:
+    from slack_bolt import Ack, App
 
 log = logging.getLogger(__name__)
 
-#: What a press does; the numbers are those that its button showed.
-Deed = Callable[[int, Requester, RowCounts | None], Effect]
+#: What a press does to a job; the row counts are those that its button showed.
+Action = Callable[[int, Requester, RowCounts | None], Effect]
 
 
-def register(app: App, surface: Surface) -> None:
-    """Adds the buttons that do something to a job."""
-    control = Control(surface.tracking, surface.store)
-    for action_id, deed in {
-        card.PAUSE_ACTION: control.pause,
-        card.RESUME_ACTION: control.resume,
-        card.CANCEL_ACTION: control.cancel,
-        card.RETRY_ACTION: control.retry,
-    }.items():
-        app.action(action_id)(JobButton(surface, action_id, _whatever_it_shows(deed)).pressed)
-    app.action(question.CONFIRM_ACTION)(JobButton(surface, question.CONFIRM_ACTION, control.confirm).pressed)
+def connect(app: App, parts: Parts) -> None:
+    """Adds all buttons of a card but those of an approval."""
+    control = Control(parts.tracking, parts.store)
+    actions: dict[str, Action] = {
+        card.PAUSE_ACTION: _without_counts(control.pause),
+        card.RESUME_ACTION: _without_counts(control.resume),
+        card.CANCEL_ACTION: _without_counts(control.cancel),
+        card.RETRY_ACTION: _without_counts(control.retry),
+        question.CONFIRM_ACTION: control.confirm,
+    }
+    for action_id, action in actions.items():
+        button = JobButton(
+            action_id,
+            action,
+            guard=parts.guard,
+            callers=parts.callers,
+            signals=parts.signals,
+            store=parts.store,
+            card_publisher=parts.card_publisher,
+        )
+        app.action(action_id)(button.pressed)
+    job_details = JobDetails(parts.guard, parts.callers, parts.store, Timelines(parts.tracking))
+    app.action(card.DETAILS_ACTION)(job_details.pressed)
 
 
-def _whatever_it_shows(deed: Callable[[int, Requester], Effect]) -> Deed:
-    return lambda job_id, requester, numbers: deed(job_id, requester)
+def _without_counts(action: Callable[[int, Requester], Effect]) -> Action:
+    return lambda job_id, requester, counts: action(job_id, requester)
 
 
 class JobButton:
-    """One of the buttons. What it did is seen on the card; only what it didn't do is said."""
+    """A button that changes a job. What it did is seen on the card; only what it didn't do is said."""
 
-    def __init__(self, surface: Surface, action_id: str, deed: Deed) -> None:
-        self._surface = surface
+    def __init__(
+        self,
+        action_id: str,
+        action: Action,
+        *,
+        guard: Guard,
+        callers: Callers,
+        signals: Signals,
+        store: JobRepository,
+        card_publisher: CardPublisher,
+    ) -> None:
         self._action_id = action_id
-        self._deed = deed
+        self._action = action
+        self._guard = guard
+        self._callers = callers
+        self._signals = signals
+        self._store = store
+        self._card_publisher = card_publisher
 
     def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
-        team_id, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
+        caller = self._callers.of(body)
         alone = bool((body.get("container") or {}).get("is_ephemeral"))
         value = str(body["actions"][0].get("value") or "")
-        reply = self._surface.replies.to(body)
-        answer_with(lambda: self._press(value, team_id, user_id, t, alone=alone), reply, t, replace=alone)
+        caller.answer(lambda: self._press(value, caller, alone=alone), replace=alone)
 
-    def _press(self, value: str, team_id: str, user_id: str, t: Translator, *, alone: bool) -> Message | None:
+    def _press(self, value: str, caller: Caller, *, alone: bool) -> Message | None:
         """What to say; None where the card says it. ``alone``: pressed under an answer to this person."""
-        surface = self._surface
-        pressed, numbers = question.pressed(value)
+        t = caller.t
+        pressed, counts = question.pressed(value)
         job_id = parsing.number(pressed)
-        job = surface.store.snapshot(job_id) if job_id is not None else None
+        job = self._store.snapshot(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return answers.unknown_job(job_id or 0, t)
-        if refusal := surface.refusal_of_press(job, user_id, t):
+        if refusal := self._guard.refusal_of_press(job, caller.user_id, t):
             return refusal
         try:
-            effect = self._deed(job_id, surface.people.requester(team_id, user_id), numbers)
+            effect = self._action(job_id, self._callers.requester(caller), counts)
         except AlreadyRunning as running:
-            live = surface.store.snapshot(running.job_id)
+            live = self._store.snapshot(running.job_id)
             assert live is not None  # noqa: S101 - jobs are never deleted while they are live
-            return answers.running_already(live, surface.card_publisher.link(live), t)
-        log.info("job %s: %s pressed by %s: %s", job_id, self._action_id, user_id, effect.became)
-        return after_it_is_done(
-            lambda: self._said(job_id, effect, t, alone=alone), answers.done_blindly(job_id, t)
+            return answers.running_already(live, self._card_publisher.link(live), t)
+        log.info("job %s: %s pressed by %s: %s", job_id, self._action_id, caller.user_id, effect.became)
+        return or_short_answer(
+            lambda: self._outcome(job_id, effect, t, alone=alone), answers.done_blindly(job_id, t)
         )
 
-    def _said(self, job_id: int, effect: Effect, t: Translator, *, alone: bool) -> Message | None:
-        surface = self._surface
-        surface.wake_courier()
+    def _outcome(self, job_id: int, effect: Effect, t: Translator, *, alone: bool) -> Message | None:
+        self._signals.wake_relay()
         if effect.to_enqueue:
-            surface.enqueue(job_id)
-        link = surface.card_publisher.link(effect.job)
+            self._signals.enqueue(job_id)
+        link = self._card_publisher.link(effect.job)
         match effect.became:
             case Became.NOT_NOW:
                 return answers.not_now(effect.job, link, t)
@@ -101,106 +135,38 @@ class JobButton:
                 return status.detail(effect.job, link, t) if alone else None
 
 
-# ----------------------------------------------------------------------------
-# *Approve* and *Reject* on the card of a copy that needs a second pair of eyes.
-
-
-def register_approval(app: App, surface: Surface) -> None:
-    """Adds both buttons."""
-    conversation = FourEyes(surface)
-    app.action(APPROVE_ACTION)(conversation.approve)
-    app.action(REJECT_ACTION)(conversation.reject)
-
-
-class FourEyes:
-    """What anybody permitted but the requester can say."""
-
-    def __init__(self, surface: Surface) -> None:
-        self._surface = surface
-
-    def approve(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        self._answer(body, says_yes=True)
-
-    def reject(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        self._answer(body, says_yes=False)
-
-    def _answer(self, body: dict[str, Any], *, says_yes: bool) -> None:
-        team_id, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
-        value = str(body["actions"][0].get("value"))
-        reply = self._surface.replies.to(body)  # on App Home that is a direct message
-        answer_with(lambda: self._decide(value, team_id, user_id, t, says_yes=says_yes), reply, t)
-
-    def _decide(self, value: str, team_id: str, user_id: str, t: Translator, *, says_yes: bool) -> Message:
-        surface = self._surface
-        pressed, numbers = question.pressed(value)
-        job_id = parsing.number(pressed)
-        job = surface.store.snapshot(job_id) if job_id is not None else None
-        if job_id is None or job is None:
-            return approval.no_such(pressed, t)
-        if refusal := surface.refusal_of_press(job, user_id, t):
-            return refusal
-        by = surface.people.requester(team_id, user_id)
-        approvals = surface.approvals
-        decision = approvals.approve(job_id, by, numbers) if says_yes else approvals.reject(job_id, by)
-        match decision.outcome:
-            case ApprovalOutcome.UNKNOWN:
-                return approval.no_such(pressed, t)
-            case ApprovalOutcome.OWN:
-                return approval.own_request(job, t)
-            case ApprovalOutcome.STALE:
-                surface.wake_courier()
-                return answers.stale(decision.job or job, surface.card_publisher.link(job), t)
-            case ApprovalOutcome.LATE:
-                return approval.too_late(decision.job or job, t)
-            case ApprovalOutcome.DONE:
-                if decision.is_new:
-                    log.info("job %s: %s by %s", job_id, "approved" if says_yes else "rejected", user_id)
-                    surface.wake_courier()
-                    if says_yes:
-                        surface.enqueue(job_id)  # raises nothing: a yes that is written down isn't denied
-                return (approval.approved if says_yes else approval.rejected)(job, t)
-
-
-# ----------------------------------------------------------------------------
-# *Details* under a card: a modal that opens at once and is filled when everything has been read.
-
-
-def register_details(app: App, surface: Surface) -> None:
-    app.action(DETAILS_ACTION)(JobDetails(surface).pressed)
-
-
 class JobDetails:
-    """Reads rows and changes nothing; like each button of the card it is for those who may run its copy."""
+    """*Details*: a modal that opens at once and is filled when everything has been read. Changes nothing."""
 
-    def __init__(self, surface: Surface) -> None:
-        self._surface = surface
-        self._timelines = Timelines(surface.tracking)
+    def __init__(self, guard: Guard, callers: Callers, store: JobRepository, timelines: Timelines) -> None:
+        self._guard = guard
+        self._callers = callers
+        self._store = store
+        self._timelines = timelines
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """A trigger lives for three seconds: the modal comes first, what it says afterwards."""
         ack()
-        _, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
+        caller = self._callers.of(body)
+        t = caller.t
         job_id = parsing.number(str(body["actions"][0].get("value") or ""))
-        reply = self._surface.replies.to(body)
         try:
             opened = client.views_open(trigger_id=body["trigger_id"], view=details.loading(t))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: details not shown: %s", job_id, error_name(error))
-            reply.say(answers.details_not_shown(job_id or 0, t))
+            caller.reply.say(answers.details_not_shown(job_id or 0, t))
             return
-        found = told(lambda: self._view(job_id or 0, user_id, t), t)
+        found = or_problem(lambda: self._view(job_id or 0, caller.user_id, t), t)
         view = details.answer(found, t) if isinstance(found, Message) else found
-        if show(client, str(opened["view"]["id"]), view) is Shown.NO:
-            reply.say(found if isinstance(found, Message) else answers.details_not_shown(job_id or 0, t))
+        if update_view(client, str(opened["view"]["id"]), view) is ViewUpdate.FAILED:
+            caller.reply.say(
+                found if isinstance(found, Message) else answers.details_not_shown(job_id or 0, t)
+            )
 
     def _view(self, job_id: int, user_id: str, t: Translator) -> Message | details.View:
-        job = self._surface.store.snapshot(job_id)
+        job = self._store.snapshot(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
-        if refusal := self._surface.refusal_of_press(job, user_id, t):
+        if refusal := self._guard.refusal_of_press(job, user_id, t):
             return refusal
         return details.details(job, self._timelines.of(job_id), t)

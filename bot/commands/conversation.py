@@ -1,4 +1,4 @@
-"""What every conversation needs: the parts it may use, and words for what kept it from an answer.
+"""What the conversations share: who asks, whether they may, and words for what keeps them from an answer.
 
 A conversation acknowledges first, within Slack's three seconds, and asks databases afterwards.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -17,53 +16,34 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
-from bot.commands.comparisons import Comparisons
+from bot.commands import registry
+from bot.commands.verification_runner import VerificationRunner
 from bot.config import CopySection, File
 from bot.i18n import Translator
-from bot.jobs.actions import Approvals
 from bot.jobs.failure import failure_of
-from bot.jobs.repository import JobHistory, JobRepository
+from bot.jobs.repository import JobHistory, JobRepository, Requester
 from bot.jobs.view import JobView
 from bot.messages import answers, naming
 from bot.messages.blocks import Message, View
 from bot.messages.failures import explained
-from bot.slack.access import LOOK, PRESS, Access, AccessDecision, Age, People
+from bot.slack.access import TO_PRESS, TO_SHOW, Access, AccessDecision, MaxAge, People
 from bot.slack.card_publisher import CardPublisher
-from bot.slack.client import CONNECTION_ERRORS, error_name, insist
+from bot.slack.client import CONNECTION_ERRORS, error_name, repeat
 from bot.slack.home_publisher import HomePublisher
 from bot.slack.replies import Replies, Reply
 from copier.errors import CopierError, failures_of
 
 log = logging.getLogger(__name__)
 
-Said = TypeVar("Said")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class Surface:
-    """The parts that conversations use. ``enqueue`` is False where the queue can't be reached."""
+class Guard:
+    """Which copies are configured, and what is said to people who may not run them."""
 
     file: File
-    prod: Engine
-    consulta: Engine
-    tracking: Engine
-    store: JobRepository
-    history: JobHistory
-    approvals: Approvals
-    permissions: Access
-    people: People
-    card_publisher: CardPublisher
-    replies: Replies
-    comparisons: Comparisons
-    home_publisher: HomePublisher
-    enqueue: Callable[[int], bool]
-    wake_courier: Callable[[], None]
-
-    def links(self, jobs: list[JobView]) -> dict[int, str]:
-        """Permalinks to the cards of these jobs, asked for side by side."""
-        with ThreadPoolExecutor(8) as pool:
-            found = pool.map(self.card_publisher.link, jobs)
-            return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
+    access: Access
 
     @property
     def copy_names(self) -> list[str]:
@@ -73,7 +53,7 @@ class Surface:
         """The configured copy of that name."""
         return next((copy for copy in self.file.copies if copy.name == name), None)
 
-    def copy_meant(
+    def chosen_copy(
         self, command: str, name: str | None, user_id: str, t: Translator
     ) -> CopySection | Message | None:
         """The configured copy of that name, None where there is none.
@@ -83,26 +63,28 @@ class Surface:
         """
         if name is not None:
             return self.copy_named(name)
-        verdicts = []
+        decisions = []
         for copy in self.file.copies:
-            decision = self.permissions.may_run(user_id, copy)
+            decision = self.access.may_run(user_id, copy)
             if decision.allowed:
                 return copy
             if decision.reason is not None:
                 return self._refused(command, user_id, decision, copy, t)
-            verdicts.append(decision)
-        return self._refused(command, user_id, verdicts[0], self.file.copies[0], t)
+            decisions.append(decision)
+        return self._refused(command, user_id, decisions[0], self.file.copies[0], t)
 
     def refusal_to_run(
-        self, command: str, user_id: str, copy: CopySection, t: Translator, age: Age = LOOK
+        self, command: str, user_id: str, copy: CopySection, t: Translator, age: MaxAge = TO_SHOW
     ) -> Message | None:
         """Why this person may not use the command for this copy; None where they may."""
-        decision = self.permissions.may_run(user_id, copy, age)
+        decision = self.access.may_run(user_id, copy, age)
         return None if decision.allowed else self._refused(command, user_id, decision, copy, t)
 
-    def refusal_to_use(self, command: str, user_id: str, t: Translator, age: Age = LOOK) -> Message | None:
+    def refusal_to_use(
+        self, command: str, user_id: str, t: Translator, age: MaxAge = TO_SHOW
+    ) -> Message | None:
         """The same for what concerns no copy in particular: it is for whoever may run any."""
-        decision = self.permissions.may_use(user_id, age)
+        decision = self.access.may_use(user_id, age)
         return None if decision.allowed else self._refused(command, user_id, decision, None, t)
 
     def refusal_of_press(self, job: JobView, user_id: str, t: Translator) -> Message | None:
@@ -113,7 +95,12 @@ class Surface:
         copy = self.copy_named(job.copy_name)
         if copy is None:
             return answers.copy_not_configured(job, t)
-        return self.refusal_to_run(naming.COPY_COMMAND, user_id, copy, t, PRESS)
+        return self.refusal_to_run(naming.COPY_COMMAND, user_id, copy, t, TO_PRESS)
+
+    def help(self, t: Translator) -> Message:
+        """How to use all commands, and who may."""
+        own = [(copy.name, self.access.who_may(copy)) for copy in self.file.copies if copy.names_its_people]
+        return answers.help_text(registry.help_lines(self.copy_names, t), self.access.shared_names, t, own)
 
     @staticmethod
     def _refused(
@@ -125,24 +112,66 @@ class Surface:
         named = copy.name if copy is not None and copy.names_its_people else None
         return answers.refused(command, decision.groups, t, named)
 
-    def help(self, t: Translator) -> Message:
-        """How to use everything, and who may."""
-        own = [
-            (copy.name, self.permissions.who_may(copy)) for copy in self.file.copies if copy.names_its_people
-        ]
-        return answers.help_text(self.copy_names, self.permissions.shared_names, t, own)
+
+@dataclass(frozen=True)
+class Caller:
+    """Who typed or pressed, in which language they read, and the way back to them."""
+
+    team_id: str
+    user_id: str
+    t: Translator
+    reply: Reply
+
+    def answer(self, make: Callable[[], Message | None], *, replace: bool = False) -> None:
+        """Says what ``make`` gives, or in words what kept it from giving anything; nothing for None."""
+        message = or_problem(make, self.t)
+        if message is not None:
+            self.reply.say(message, replace=replace)
 
 
-def answer_with(
-    make: Callable[[], Message | None], reply: Reply, t: Translator, *, replace: bool = False
-) -> None:
-    """Says what ``make`` gives, or in words what kept it from giving anything; nothing for None."""
-    message = told(make, t)
-    if message is not None:
-        reply.say(message, replace=replace)
+@dataclass(frozen=True)
+class Callers:
+    """Finds out who a payload is from, and answers them."""
+
+    people: People
+    replies: Replies
+
+    def of(self, body: dict[str, Any]) -> Caller:
+        """Whoever sent this command, press or step of a modal. May ask Slack for their language."""
+        team_id, user_id = user_of(body)
+        return Caller(team_id, user_id, self.people.language_of(user_id), self.replies.to(body))
+
+    def requester(self, caller: Caller) -> Requester:
+        """The caller as a row of the tracking tables names them."""
+        return self.people.requester(caller.team_id, caller.user_id)
 
 
-def told(make: Callable[[], Said], t: Translator) -> Said | Message:
+@dataclass(frozen=True)
+class Signals:
+    """What to call after a row has changed. ``enqueue`` is False where the queue can't be reached."""
+
+    enqueue: Callable[[int], bool]
+    wake_relay: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What was wired for the bot. Each ``connect`` function picks from it what its conversation uses."""
+
+    guard: Guard
+    callers: Callers
+    signals: Signals
+    prod: Engine
+    consulta: Engine
+    tracking: Engine
+    store: JobRepository
+    history: JobHistory
+    card_publisher: CardPublisher
+    home_publisher: HomePublisher
+    verifications: VerificationRunner
+
+
+def or_problem(make: Callable[[], Made], t: Translator) -> Made | Message:
     """What ``make`` gives, or in words what kept it from giving anything.
 
     A database that fails is named with the next step; for what nobody foresaw there is a number that
@@ -160,34 +189,34 @@ def told(make: Callable[[], Said], t: Translator) -> Said | Message:
         return answers.incident(number, t)
 
 
-class Shown(Enum):
-    """What became of a view that was to take the place of one that waits."""
+def or_short_answer(make: Callable[[], Made], short: Message) -> Made | Message:
+    """What ``make`` says of something that is committed already; ``short`` where that fails.
 
-    YES = "yes"
-    CLOSED = "closed"  # by whom it was for
-    NO = "no"
-
-
-def show(client: WebClient, view_id: str, view: View) -> Shown:
-    """Puts it in the place of the view that waits."""
-    try:
-        insist(lambda: client.views_update(view_id=view_id, view=view))
-    except (SlackApiError, *CONNECTION_ERRORS) as error:
-        log.info("a window was not updated: %s", error_name(error))
-        return Shown.CLOSED if error_name(error) == "not_found" else Shown.NO
-    return Shown.YES
-
-
-def after_it_is_done(make: Callable[[], Said], blindly: Message) -> Said | Message:
-    """What ``make`` says of something that is written down already; ``blindly`` where that fails.
-
-    Nothing that goes wrong from then on may make the answer deny it.
+    Nothing that goes wrong after the commit may make the answer deny it.
     """
     try:
         return make()
     except Exception:
         log.exception("an answer is shorter than it could be")
-        return blindly
+        return short
+
+
+class ViewUpdate(Enum):
+    """What became of a view that was to take the place of one that waits."""
+
+    SHOWN = "shown"
+    CLOSED = "closed"  # by whom it was for
+    FAILED = "failed"
+
+
+def update_view(client: WebClient, view_id: str, view: View) -> ViewUpdate:
+    """Puts the view in the place of the one that waits. Raises nothing that Slack answers."""
+    try:
+        repeat(lambda: client.views_update(view_id=view_id, view=view))
+    except (SlackApiError, *CONNECTION_ERRORS) as error:
+        log.info("a window was not updated: %s", error_name(error))
+        return ViewUpdate.CLOSED if error_name(error) == "not_found" else ViewUpdate.FAILED
+    return ViewUpdate.SHOWN
 
 
 def user_of(body: dict[str, Any]) -> tuple[str, str]:

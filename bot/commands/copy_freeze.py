@@ -3,73 +3,107 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
-
-from slack_bolt import Ack, App
+from typing import TYPE_CHECKING, Any
 
 from bot.commands import parsing
-from bot.commands.conversation import Surface, after_it_is_done, answer_with, user_of
+from bot.commands.conversation import Caller, Callers, Guard, Parts, Signals, or_short_answer
+from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
 from bot.jobs.actions import Freezes
+from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status
-from bot.messages import freezing, naming
+from bot.messages import freezing
 from bot.messages.blocks import Message
-from bot.slack.access import PRESS
+from bot.messages.naming import FREEZE_COMMAND
+from bot.slack.access import TO_PRESS
+
+if TYPE_CHECKING:
+    from slack_bolt import Ack, App
 
 log = logging.getLogger(__name__)
 
-COMMAND = naming.FREEZE_COMMAND
+
+def help_lines(names: list[str], t: Translator) -> HelpLines:
+    return [
+        (FREEZE_COMMAND, t("stops every copy, until `{command}`", command=f"{FREEZE_COMMAND} {parsing.OFF}"))
+    ]
 
 
-def register(app: App, surface: Surface) -> None:
-    app.command(COMMAND)(CopyFreeze(surface).command)
+def connect(app: App, parts: Parts) -> None:
+    conversation = CopyFreeze(parts.guard, parts.callers, parts.signals, parts.store, Freezes(parts.tracking))
+    app.command(FREEZE_COMMAND)(conversation.command)
 
 
 class CopyFreeze:
-    """Any admin may freeze, and lift what another one froze."""
+    """Whoever may run any copy may freeze all, and lift what somebody else froze."""
 
-    def __init__(self, surface: Surface) -> None:
-        self._surface = surface
-        self._freezes = Freezes(surface.tracking)
+    def __init__(
+        self, guard: Guard, callers: Callers, signals: Signals, store: JobRepository, freezes: Freezes
+    ) -> None:
+        self._guard = guard
+        self._callers = callers
+        self._signals = signals
+        self._store = store
+        self._freezes = freezes
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
-        team_id, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
+        caller = self._callers.of(body)
         text = str(body.get("text") or "").strip()
-        answer_with(lambda: self._answer_to(text, team_id, user_id, t), self._surface.replies.to(body), t)
+        caller.answer(lambda: self._answer_to(text, caller))
 
-    def _answer_to(self, text: str, team_id: str, user_id: str, t: Translator) -> Message:
+    def _answer_to(self, text: str, caller: Caller) -> Message:
+        t = caller.t
         if parsing.asks_for_help(text):
             return freezing.freeze_help(t)
-        words, names = parsing.words(text), self._surface.copy_names
-        if words and text.lower() != parsing.OFF and not parsing.is_reason(words, names):
-            return freezing.no_reason(text, t, parsing.meant(words, names, COMMAND))
-        if refusal := self._surface.refusal_to_use(COMMAND, user_id, t, PRESS):
+        words, names = parsing.words(text), self._guard.copy_names
+        is_off = text.lower() == parsing.OFF
+        if words and not is_off and not parsing.is_reason(words, names):
+            return freezing.no_reason(text, t, parsing.suggestion(words, names, FREEZE_COMMAND))
+        if refusal := self._guard.refusal_to_use(FREEZE_COMMAND, caller.user_id, t, TO_PRESS):
             return refusal
-        requester = self._surface.people.requester(team_id, user_id)
-        if text.lower() == parsing.OFF:
-            lifted = self._freezes.lift(requester)
-            if lifted is None:
-                return freezing.not_frozen(t)
-            log.info("the freeze was lifted by %s", user_id)
-            self._surface.wake_courier()
-            for job_id in lifted.waiting:
-                if not self._surface.enqueue(job_id):
-                    break  # workers take them by their rows
-            return after_it_is_done(
-                lambda: freezing.lifted(
-                    lifted.freeze, len(lifted.waiting), t, self._surface.store.no_worker()
-                ),
-                freezing.lifted(lifted.freeze, 0, t),
-            )
-        freeze, is_new = self._freezes.freeze(requester, text)
+        return self._lift(caller) if is_off else self._freeze(text, caller)
+
+    def _freeze(self, reason: str, caller: Caller) -> Message:
+        t = caller.t
+        freeze, is_new = self._freezes.freeze(self._callers.requester(caller), reason)
         if not is_new:
             return freezing.still_frozen(freeze, t)
-        log.info("all copies were frozen by %s", user_id)
-        self._surface.wake_courier()
-        return after_it_is_done(lambda: self._frozen_now(t), freezing.frozen_now(0, 0, t))
+        log.info("all copies were frozen by %s", caller.user_id)
+        self._signals.wake_relay()
+        return or_short_answer(lambda: self._frozen_now(t), freezing.frozen_now(0, 0, t))
 
     def _frozen_now(self, t: Translator) -> Message:
-        states = [job.status for job in self._surface.store.live() if not job.waits_for_somebody]
+        states = [job.status for job in self._store.live() if not job.waits_for_somebody]
         return freezing.frozen_now(states.count(Status.RUNNING), states.count(Status.PENDING), t)
+
+    def _lift(self, caller: Caller) -> Message:
+        t = caller.t
+        lifted = self._freezes.lift(self._callers.requester(caller))
+        if lifted is None:
+            return freezing.not_frozen(t)
+        log.info("the freeze was lifted by %s", caller.user_id)
+        self._signals.wake_relay()
+        for job_id in lifted.waiting:
+            if not self._signals.enqueue(job_id):
+                break  # workers take them by their rows
+        return or_short_answer(
+            lambda: freezing.lifted(lifted.freeze, len(lifted.waiting), t, self._store.no_worker()),
+            freezing.lifted(lifted.freeze, 0, t),
+        )
+
+
+register(
+    SlashCommand(
+        name=FREEZE_COMMAND,
+        example=parsing.OFF,
+        arguments=Arguments.NONE,
+        help=help_lines,
+        connect=connect,
+        aliases={
+            **dict.fromkeys(("freeze", "congelar"), ""),
+            **dict.fromkeys((parsing.OFF, "unfreeze", "descongelar"), parsing.OFF),
+        },
+        place=4,
+    )
+)

@@ -12,25 +12,30 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from slack_bolt import Ack, App
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
+from sqlalchemy import Engine
 
 from bot.commands import parsing
-from bot.commands.conversation import Shown, Surface, show, told, user_of
-from bot.commands.start_copy import COMMAND, Starting
+from bot.commands.conversation import Caller, Callers, Guard, ViewUpdate, or_problem, update_view
+from bot.commands.start_copy import StartCopy
 from bot.config import SIDES
 from bot.i18n import Translator
 from bot.messages import copy_modal
 from bot.messages.blocks import Block, Message, View
 from bot.messages.copy_modal import Carried
 from bot.messages.home import NEW_ACTION
+from bot.messages.naming import COPY_COMMAND
 from bot.messages.proposal import Offer, Offered
+from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
 from copier import Entry, search
 from copier.errors import CopierError
+
+if TYPE_CHECKING:
+    from slack_bolt import Ack, App
 
 log = logging.getLogger(__name__)
 
@@ -44,52 +49,53 @@ STEPS = 16
 SEARCHES = 8
 
 
-def register(app: App, choosing: Choosing) -> None:
-    app.action(NEW_ACTION)(choosing.from_home)
-    app.options(copy_modal.LIQUIDATION)(choosing.options)
-    app.view(copy_modal.CHOOSE_CALLBACK)(choosing.chosen)
-    app.view(copy_modal.PRESS_CALLBACK)(choosing.pressed)
+def connect(app: App, modal: CopyModal) -> None:
+    """Adds the button of App Home that opens it, the menu, and both steps."""
+    app.action(NEW_ACTION)(modal.from_home)
+    app.options(copy_modal.LIQUIDATION)(modal.options)
+    app.view(copy_modal.CHOOSE_CALLBACK)(modal.chosen)
+    app.view(copy_modal.PRESS_CALLBACK)(modal.pressed)
 
 
-class Choosing:
+class CopyModal:
     """The conversation in the modal."""
 
-    def __init__(self, surface: Surface) -> None:
-        self._surface = surface
-        self._starting = Starting(surface)
+    def __init__(
+        self, guard: Guard, callers: Callers, start: StartCopy, card_publisher: CardPublisher, prod: Engine
+    ) -> None:
+        self._guard = guard
+        self._callers = callers
+        self._start = start
+        self._card_publisher = card_publisher
+        self._prod = prod
         self._steps = ThreadPoolExecutor(STEPS, thread_name_prefix="step")
         self._searches = ThreadPoolExecutor(SEARCHES, thread_name_prefix="search")
 
     def open(self, client: WebClient, body: dict[str, Any], carried: Carried) -> bool:
         """Opens the modal for whoever this payload is from; False where Slack didn't."""
-        _, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
+        caller = self._callers.of(body)
+        t = caller.t
         waiting = copy_modal.wait(t("One moment…"), t)
         try:
             opened = client.views_open(trigger_id=str(body.get("trigger_id")), view=waiting)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("the modal was not opened: %s", error_name(error))
             return False
-        found = told(lambda: self._choose(carried, user_id, t), t)
+        found = or_problem(lambda: self._choose(carried, caller.user_id, t), t)
         view = copy_modal.result(found, t) if isinstance(found, Message) else found
-        if show(client, str(opened["view"]["id"]), view) is Shown.NO:
-            self._surface.replies.to(body).say(
-                found if isinstance(found, Message) else copy_modal.not_shown(t)
-            )
+        if update_view(client, str(opened["view"]["id"]), view) is ViewUpdate.FAILED:
+            caller.reply.say(found if isinstance(found, Message) else copy_modal.not_shown(t))
         return True
 
     def from_home(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         ack()
         if not self.open(client, body, Carried(asks_channel=True)):
-            _, user_id = user_of(body)
-            self._surface.replies.to(body).say(
-                copy_modal.not_shown(self._surface.people.language_of(user_id))
-            )
+            caller = self._callers.of(body)
+            caller.reply.say(copy_modal.not_shown(caller.t))
 
     def options(self, ack: Ack, body: dict[str, Any]) -> None:
         """The menu's lines for what was typed, within Slack's three seconds."""
-        _, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
+        t = self._callers.of(body).t
         found = self._searches.submit(self._search, str(body.get("value") or ""))
         try:
             lines = copy_modal.options(found.result(ANSWER_SECONDS), t)
@@ -103,15 +109,15 @@ class Choosing:
 
     def chosen(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """The first step is submitted: look at both sides."""
-        _, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
+        caller = self._callers.of(body)
+        t = caller.t
         view = body["view"]
         values = _Values(view["state"]["values"])
         carried = Carried.decoded(view["private_metadata"])
         number = values.option(copy_modal.LIQUIDATION) or values.text(copy_modal.NUMBER)
         liquidation_id = parsing.number(number.strip())
-        name = values.option(copy_modal.COPY) or carried.copy or self._surface.copy_names[0]
-        copy = self._surface.copy_named(name)
+        name = values.option(copy_modal.COPY) or carried.copy or self._guard.copy_names[0]
+        copy = self._guard.copy_named(name)
         if liquidation_id is None or copy is None:
             menu = number == copy_modal.UNAVAILABLE
             ack(
@@ -122,32 +128,31 @@ class Choosing:
         carried = replace(carried, channel=values.conversation(copy_modal.CHANNEL) or carried.channel)
 
         def look() -> Offered | Message:
-            return self._starting.look(copy, liquidation_id, user_id)
+            return self._start.look(copy, liquidation_id, caller)
 
         waiting = copy_modal.wait(t("Looking at both sides…"), t)
-        self._answer(ack, client, body, look, waiting=waiting, carried=carried)
+        self._answer(ack, client, body, caller, look, waiting=waiting, carried=carried)
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """The preview is submitted: the same press as the card's."""
-        team_id, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
-        view = body["view"]
-        carried = Carried.decoded(view["private_metadata"])
+        caller = self._callers.of(body)
+        carried = Carried.decoded(body["view"]["private_metadata"])
 
         def press() -> Offered | Message:
             offer = Offer.decoded(carried.offer or "")
-            channel = carried.channel or self._surface.card_publisher.open_direct_message(user_id)
-            return self._starting.start_or_ask(offer, team_id, user_id, channel, t)
+            channel = carried.channel or self._card_publisher.open_direct_message(caller.user_id)
+            return self._start.start_or_ask(offer, caller, channel)
 
         # Where the press asks again, the answer is another offer.
-        waiting = copy_modal.wait(t("Starting…"), t)
-        self._answer(ack, client, body, press, waiting=waiting, carried=carried, is_press=True)
+        waiting = copy_modal.wait(caller.t("Starting…"), caller.t)
+        self._answer(ack, client, body, caller, press, waiting=waiting, carried=carried, is_press=True)
 
     def _answer(
         self,
         ack: Ack,
         client: WebClient,
         body: dict[str, Any],
+        caller: Caller,
         make: Callable[[], Offered | Message],
         *,
         waiting: View,
@@ -158,11 +163,10 @@ class Choosing:
 
         Where Slack doesn't show it, it is said. What became of a press also to who has closed the window.
         """
-        _, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
+        t = caller.t
 
         def step() -> tuple[Offered | Message, View]:
-            found = told(make, t)
+            found = or_problem(make, t)
             if isinstance(found, Message):
                 return found, copy_modal.result(found, t)
             return found, copy_modal.preview(found, carried, t)
@@ -177,30 +181,28 @@ class Choosing:
         found, outcome = work.result()
         # The acknowledgement takes another way than the update, and must not arrive after it.
         time.sleep(max(0.0, acknowledged + SETTLE_SECONDS - time.monotonic()))
-        shown = show(client, str(body["view"]["id"]), outcome)
-        if shown is Shown.NO or (shown is Shown.CLOSED and is_press):
+        update = update_view(client, str(body["view"]["id"]), outcome)
+        if update is ViewUpdate.FAILED or (update is ViewUpdate.CLOSED and is_press):
             # An offer that is pressed elsewhere would have its card there.
-            self._surface.replies.to(body).say(
-                found if isinstance(found, Message) else copy_modal.not_shown(t)
-            )
+            caller.reply.say(found if isinstance(found, Message) else copy_modal.not_shown(t))
 
     def _choose(self, carried: Carried, user_id: str, t: Translator) -> View | Message:
-        surface = self._surface
-        if refusal := surface.refusal_to_use(COMMAND, user_id, t):
+        guard = self._guard
+        if refusal := guard.refusal_to_use(COPY_COMMAND, user_id, t):
             return refusal
-        refusals = {each: surface.refusal_to_run(COMMAND, user_id, each, t) for each in surface.file.copies}
+        copies = guard.file.copies
+        refusals = {copy: guard.refusal_to_run(COPY_COMMAND, user_id, copy, t) for copy in copies}
         permitted = [copy.name for copy, refusal in refusals.items() if refusal is None]
         if not permitted:
             return next(refusal for refusal in refusals.values() if refusal is not None)
-        return copy_modal.choose(carried, permitted, has_catalogue=surface.file.liquidations is not None, t=t)
+        has_catalogue = guard.file.liquidations is not None
+        return copy_modal.choose(carried, permitted, has_catalogue=has_catalogue, t=t)
 
     def _search(self, wanted: str) -> list[Entry]:
-        listed = self._surface.file.liquidations
+        listed = self._guard.file.liquidations
         if listed is None:
             return []
-        return search(
-            self._surface.prod, listed.catalogue, wanted, names=SIDES, timeout_seconds=SEARCH_SECONDS
-        )
+        return search(self._prod, listed.catalogue, wanted, names=SIDES, timeout_seconds=SEARCH_SECONDS)
 
 
 class _Values:

@@ -5,21 +5,37 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from slack_bolt import Ack, App
+from typing import TYPE_CHECKING, Any
 
 from bot.commands import parsing
-from bot.commands.conversation import Surface, answer_with, user_of
+from bot.commands.conversation import Callers, Guard, Parts
+from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
-from bot.messages import answers, naming, status
+from bot.jobs.repository import JobHistory, JobRepository
+from bot.messages import answers, status
 from bot.messages.blocks import Message
+from bot.messages.naming import STATUS_COMMAND
+from bot.slack.card_publisher import CardPublisher
 
-COMMAND = naming.STATUS_COMMAND
+if TYPE_CHECKING:
+    from slack_bolt import Ack, App
+
+MINE_WORDS = ("mine", "mías", "mias", "míos", "mios")
 
 
-def register(app: App, surface: Surface) -> None:
-    app.command(COMMAND)(CopyStatus(surface).command)
+def help_lines(names: list[str], t: Translator) -> HelpLines:
+    liquidation, mine = t("liquidation"), t("mine")
+    return [
+        (STATUS_COMMAND, t("what runs, and the latest jobs")),
+        (f"{STATUS_COMMAND} 17", t("one job")),
+        (f"{STATUS_COMMAND} {liquidation} 42", t("the history of a liquidation")),
+        (f"{STATUS_COMMAND} {mine}", t("what you asked for")),
+    ]
+
+
+def connect(app: App, parts: Parts) -> None:
+    conversation = CopyStatus(parts.guard, parts.callers, parts.store, parts.history, parts.card_publisher)
+    app.command(STATUS_COMMAND)(conversation.command)
 
 
 class CopyStatus:
@@ -28,30 +44,38 @@ class CopyStatus:
     For whoever may run any copy, because one's own may wait behind any other; it says what the cards say.
     """
 
-    def __init__(self, surface: Surface) -> None:
-        self._surface = surface
+    def __init__(
+        self,
+        guard: Guard,
+        callers: Callers,
+        store: JobRepository,
+        history: JobHistory,
+        card_publisher: CardPublisher,
+    ) -> None:
+        self._guard = guard
+        self._callers = callers
+        self._store = store
+        self._history = history
+        self._card_publisher = card_publisher
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
-        _, user_id = user_of(body)
-        t = self._surface.people.language_of(user_id)
-        reply = self._surface.replies.to(body)
-        answer_with(lambda: self._answer_to(str(body.get("text") or ""), user_id, t), reply, t)
+        caller = self._callers.of(body)
+        caller.answer(lambda: self._answer_to(str(body.get("text") or ""), caller.user_id, caller.t))
 
     def _answer_to(self, text: str, user_id: str, t: Translator) -> Message:
-        surface = self._surface
         if parsing.asks_for_help(text):
-            return surface.help(t)
-        if refusal := surface.refusal_to_use(COMMAND, user_id, t):
+            return self._guard.help(t)
+        if refusal := self._guard.refusal_to_use(STATUS_COMMAND, user_id, t):
             return refusal
         match [word.lower() for word in parsing.words(text)]:
             case []:
-                live, latest = surface.store.live(), surface.store.latest()
-                links = surface.links([*live[: status.SHOWN], *latest])
-                return status.overview(live, latest, links, t, surface.store.no_worker())
-            case [word] if word in parsing.MINE_WORDS:
-                jobs = surface.history.of_user(user_id)
-                return status.of_user(jobs, surface.links(jobs), t)
+                live, latest = self._store.live(), self._store.latest()
+                links = self._card_publisher.links([*live[: status.SHOWN], *latest])
+                return status.overview(live, latest, links, t, self._store.no_worker())
+            case [word] if word in MINE_WORDS:
+                jobs = self._history.of_user(user_id)
+                return status.of_user(jobs, self._card_publisher.links(jobs), t)
             case [word, number] if word in parsing.LIQUIDATION_WORDS:
                 return self._liquidation(number, t)
             case [number]:
@@ -60,20 +84,34 @@ class CopyStatus:
                 return self._usage(parsing.words(text), t)
 
     def _usage(self, words: list[str], t: Translator) -> Message:
-        return status.usage(" ".join(words), t, parsing.meant(words, self._surface.copy_names, COMMAND))
+        suggestion = parsing.suggestion(words, self._guard.copy_names, STATUS_COMMAND)
+        return status.usage(" ".join(words), t, suggestion)
 
     def _liquidation(self, word: str, t: Translator) -> Message:
         liquidation_id = parsing.number(word)
         if liquidation_id is None:
-            return answers.not_a_number(word, t, command=f"{COMMAND} {status.liquidation_word(t)}")
-        jobs = self._surface.history.of_liquidation(liquidation_id)
-        return status.of_liquidation(liquidation_id, jobs, self._surface.links(jobs), t)
+            return answers.not_a_number(word, t, command=f"{STATUS_COMMAND} {status.liquidation_word(t)}")
+        jobs = self._history.of_liquidation(liquidation_id)
+        return status.of_liquidation(liquidation_id, jobs, self._card_publisher.links(jobs), t)
 
     def _job(self, word: str, t: Translator) -> Message:
         job_id = parsing.number(word)
         if job_id is None:
             return self._usage([word], t)
-        job = self._surface.store.snapshot(job_id)
+        job = self._store.snapshot(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
-        return status.detail(job, self._surface.card_publisher.link(job), t)
+        return status.detail(job, self._card_publisher.link(job), t)
+
+
+register(
+    SlashCommand(
+        name=STATUS_COMMAND,
+        example="17",
+        arguments=Arguments.JOB,
+        help=help_lines,
+        connect=connect,
+        aliases={"status": "", "estado": "", **{word: word for word in MINE_WORDS}},
+        place=2,
+    )
+)

@@ -1,17 +1,28 @@
-"""Reads the text after a command, strictly: what isn't exactly a number is not a number."""
+"""Reads the text after a command, strictly, and proposes the command that was probably meant.
+
+What isn't exactly a number is not a number. A proposal is only shown, never taken for what was typed.
+"""
 
 from __future__ import annotations
 
 import re
 from difflib import get_close_matches
 
-from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
+from bot.commands import registry
+from bot.commands.registry import Arguments
 from copier import MAX_LIQUIDATION_ID
+
+HELP, OFF = "help", "off"
+HELP_WORDS = frozenset({HELP, "ayuda", "?", "-h", "--help"})
+LIQUIDATION_WORDS = ("liquidation", "liquidación", "liquidacion")
 
 #: ASCII only: int() would also take ٤٢, ４２, 4_2 and +42.
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
-
-HELP_WORDS = frozenset({"help", "ayuda", "?", "-h", "--help"})
+#: What people write around a number, and between its thousands.
+_AROUND = "#\"'`“”‘’«»‹›.,;:!?¿¡()[]{}<>*~_+ºª°"
+_GROUPED = re.compile(r"[0-9]{1,3}(?:([.,'’])[0-9]{3})(?:\1[0-9]{3})*")
+#: Nothing longer is looked at: it is no misspelt word.
+LONGEST = 40
 
 
 def words(text: str) -> list[str]:
@@ -31,33 +42,7 @@ def asks_for_help(text: str) -> bool:
     return text.strip().lower() in HELP_WORDS
 
 
-# ----------------------------------------------------------------------------
-# Did you mean: the command that somebody probably meant, and that would work as it is proposed.
-#
-# Nothing here is ever accepted in the place of what was typed; it is only proposed.
-
-
-LIQUIDATION_WORDS = ("liquidation", "liquidación", "liquidacion")
-MINE_WORDS = ("mine", "mías", "mias", "míos", "mios")
-OFF, HELP = "off", "help"
-#: Words after a command that mean another one, or its help.
-COMMANDS = {
-    **dict.fromkeys((HELP, "ayuda"), HELP),
-    **dict.fromkeys(("copy", "copiar"), COPY_COMMAND),
-    **dict.fromkeys(("status", "estado"), STATUS_COMMAND),
-    **dict.fromkeys(("verify", "verificar", "compare", "comparar"), VERIFY_COMMAND),
-    **dict.fromkeys(("freeze", "congelar"), FREEZE_COMMAND),
-    **dict.fromkeys((OFF, "unfreeze", "descongelar"), f"{FREEZE_COMMAND} {OFF}"),
-    **{word: f"{STATUS_COMMAND} {word}" for word in MINE_WORDS},
-}
-#: What people write around a number, and between its thousands.
-_AROUND = "#\"'`“”‘’«»‹›.,;:!?¿¡()[]{}<>*~_+ºª°"
-_GROUPED = re.compile(r"[0-9]{1,3}(?:([.,'’])[0-9]{3})(?:\1[0-9]{3})*")
-#: Nothing longer is looked at: it is no misspelt word.
-LONGEST = 40
-
-
-def number_meant(word: str) -> int | None:
+def number_in(word: str) -> int | None:
     """The number inside of ``#42``, ``42,``, ``"42"``, ``1.234`` or ``４２``; None where there is none."""
     if len(word) > LONGEST:
         return None
@@ -68,7 +53,7 @@ def number_meant(word: str) -> int | None:
     return number(str(int(bare))) if bare.isdecimal() else None
 
 
-def word_meant(word: str, known: list[str]) -> str | None:
+def closest_word(word: str, known: list[str]) -> str | None:
     """The known word that this one is a misspelling of."""
     if len(word) > LONGEST:
         return None
@@ -76,36 +61,43 @@ def word_meant(word: str, known: list[str]) -> str | None:
     return found[0] if found else None
 
 
-def meant(words: list[str], names: list[str], command: str) -> str | None:
-    """What these words after ``command`` probably stand for; None where there is no telling.
+def suggestion(words: list[str], names: list[str], command: str) -> str | None:
+    """The whole command that these words after ``command`` probably stand for; None where it can't be said.
 
-    ``names`` are those of the configured copies.
+    ``names`` are those of the configured copies. What is proposed would work as it is.
     """
-    numbers = [str(number) for word in words if (number := number_meant(word)) is not None]
-    others = [word for word in words if number_meant(word) is None]
+    numbers = [str(number) for word in words if (number := number_in(word)) is not None]
+    others = [word for word in words if number_in(word) is None]
     if len(numbers) > 1 or len(words) > 5:
         return None
-    known = [word_meant(word, [*names, *COMMANDS, *LIQUIDATION_WORDS]) for word in others]
+    meanings = _meanings()
+    known = [closest_word(word, [*names, *meanings, *LIQUIDATION_WORDS]) for word in others]
     named = [each for each in known if each in names][:1]
     liquidation = [each for each in known if each in LIQUIDATION_WORDS][:1]
-    other = next((COMMANDS[each] for each in known if each in COMMANDS and each not in names), None)
+    other = next((meanings[each] for each in known if each in meanings and each not in names), None)
     wanted = other or command
     if wanted == HELP:
         return f"{command} {HELP}"
-    if wanted == STATUS_COMMAND and (numbers or other):
-        return " ".join([STATUS_COMMAND, *(liquidation if numbers else []), *numbers])
-    if wanted in {COPY_COMMAND, VERIFY_COMMAND}:
+    found = next((each for each in registry.commands() if each.name == wanted), None)
+    if found is not None and found.arguments is Arguments.JOB and (numbers or other):
+        return " ".join([wanted, *(liquidation if numbers else []), *numbers])
+    if found is not None and found.arguments is Arguments.LIQUIDATION:
         unheard_of = not other and not named and not liquidation and len(words) == 2
         if unheard_of or not (numbers or other):
             return None  # a copy that nobody has heard of, or nothing at all
-        return " ".join([wanted, *(numbers or ["42"]), *named])
+        return " ".join([wanted, *(numbers or [found.example]), *named])
     return other
 
 
 def is_reason(words: list[str], names: list[str]) -> bool:
     """Whether they say why: at least one word of their own, that no command has a meaning for."""
-    known = [*names, *COMMANDS, *LIQUIDATION_WORDS]
+    known = [*names, *_meanings(), *LIQUIDATION_WORDS]
     return words[0].lower() != OFF and any(
-        3 <= len(word) <= LONGEST and word.isalpha() and not word_meant(word, known)
+        3 <= len(word) <= LONGEST and word.isalpha() and not closest_word(word, known)
         for word in (each.strip(_AROUND) for each in words if not each.startswith("<"))
     )
+
+
+def _meanings() -> dict[str, str]:
+    """Words after a command that mean another one, or its help."""
+    return {HELP: HELP, "ayuda": HELP, **registry.meanings()}

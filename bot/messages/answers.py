@@ -10,9 +10,7 @@ from bot.messages.card import progress, state
 from bot.messages.failures import Explained
 from bot.messages.naming import (
     COPY_COMMAND,
-    FREEZE_COMMAND,
     STATUS_COMMAND,
-    VERIFY_COMMAND,
     and_nobody_works,
     ask_for,
     card_will_appear,
@@ -244,29 +242,19 @@ def problem(words: Explained) -> Message:
 
 
 def help_text(
-    names: list[str], groups: list[str], t: Translator, own: list[tuple[str, list[str]]] | None = None
+    commands: list[tuple[str, str]],
+    groups: list[str],
+    t: Translator,
+    own: list[tuple[str, list[str]]] | None = None,
 ) -> Message:
     """How to use all commands, with examples that work, and who may.
 
-    ``groups`` may run each copy that doesn't name its own people; ``own`` has those that do.
+    ``commands`` has what to type and what it does. ``groups`` may run each copy that doesn't name its own
+    people; ``own`` has those that do.
     """
-    liquidation, mine = t("liquidation"), t("mine")
     lines = [
         t("*Traspaso* copies one liquidation from prod to consulta and proves that both sides agree."),
-        f"• `{COPY_COMMAND}` – " + t("searches a liquidation in a window, and starts its copy there"),
-        f"• `{COPY_COMMAND} 42` – " + t("shows what would be copied, and asks before it does anything"),
-        f"• `{COPY_COMMAND} 42 {names[0]}` – "
-        + t(
-            "the same for one of the configured copies: {names}",
-            names=", ".join(f"`{name}`" for name in names),
-        ),
-        f"• `{STATUS_COMMAND}` – " + t("what runs, and the latest jobs"),
-        f"• `{STATUS_COMMAND} 17` – " + t("one job"),
-        f"• `{STATUS_COMMAND} {liquidation} 42` – " + t("the history of a liquidation"),
-        f"• `{STATUS_COMMAND} {mine}` – " + t("what you asked for"),
-        f"• `{VERIFY_COMMAND} 42` – " + t("compares both sides now, and writes nothing"),
-        f"• `{FREEZE_COMMAND}` – "
-        + t("stops every copy, until `{command}`", command=f"{FREEZE_COMMAND} off"),
+        *(f"• `{command}` – {sentence}" for command, sentence in commands),
         f"• `{COPY_COMMAND} help` – " + t("this list"),
     ]
     hints = [t("Copying is for members of {groups}.", groups=", ".join(groups))] if groups else []

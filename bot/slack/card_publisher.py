@@ -1,4 +1,13 @@
-"""Finds messages of ours whose answer was lost: each carries, as metadata, what it is about."""
+"""Posts, edits and pins the messages of jobs: the only caller of chat.* and pins.* but for whispered answers.
+
+What they say comes from the job's row, so a message can be made anew at any time. A progress edit may be
+dropped, an ending never: endings come through the outbox (see `bot.slack.outbox_relay`). Whoever delivers
+gives ``hold``, which is asked before each call that somebody could see, and raises where another process has
+claimed the message by now.
+
+Each message carries, as metadata, which part it is of what is said about which job. So one whose answer was
+lost can be found.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +15,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -22,7 +32,6 @@ from bot.messages.ending import reply
 from bot.messages.naming import moved_away
 from bot.messages.question import question_reply
 from bot.slack.client import (
-    BLOCKS_REFUSED,
     CONNECTION_ERRORS,
     PASSING,
     PIN_DONE,
@@ -30,84 +39,13 @@ from bot.slack.client import (
     error_name,
     retry_after,
     trouble_of,
+    with_accepted_blocks,
 )
 
-Hold = Callable[[], None]
-
-#: The type of the metadata on each of them.
-EVENT = "traspaso_job"
-
-
-def mark(job: JobView, part: str) -> dict[str, Any]:
-    """The metadata of the message that is this part of what is told about the job."""
-    return {"event_type": EVENT, "event_payload": {"job": str(job.id), "part": part}}
-
-
-def find(client: WebClient, job: JobView, part: str, hold: Hold, thread_ts: str | None = None) -> str | None:
-    """The ts of that message, if it had arrived after all."""
-    wanted = mark(job, part)["event_payload"]
-    ours = of_job(client, job, str(job.channel_id), hold, thread_ts)
-    return next((ts for ts, payload in ours if payload == wanted), None)
-
-
-def of_job(
-    client: WebClient, job: JobView, channel_id: str, hold: Hold, thread_ts: str | None = None
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The ts and the mark of each message about the job in that channel, or in that thread; newest first.
-
-    ``hold`` is asked before each call: a look may take several, and longer than a claim.
-
-    A public channel takes posts from everybody, but shows only its members what is in it: the bot joins.
-    """
-    try:
-        yield from _pages(client, job, channel_id, hold, thread_ts)
-    except SlackApiError as error:
-        if error_name(error) != "not_in_channel":
-            raise
-        hold()
-        try:
-            client.conversations_join(channel=channel_id)
-        except SlackApiError:
-            raise error from None
-        yield from _pages(client, job, channel_id, hold, thread_ts)
-
-
-def _pages(
-    client: WebClient, job: JobView, channel_id: str, hold: Hold, thread_ts: str | None
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    asked: dict[str, Any] = {
-        "channel": channel_id,
-        "include_all_metadata": True,
-        "oldest": f"{job.created_at.timestamp() - 60:.6f}",
-        "limit": 200,
-    }
-    cursor = ""
-    while True:
-        hold()
-        if thread_ts is None:
-            page = client.conversations_history(cursor=cursor, **asked)
-        else:
-            page = client.conversations_replies(ts=thread_ts, cursor=cursor, **asked)
-        for message in page["messages"]:
-            metadata = message.get("metadata") or {}
-            payload = metadata.get("event_payload") or {}
-            if metadata.get("event_type") == EVENT and payload.get("job") == str(job.id):
-                yield str(message["ts"]), payload
-        cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
-        if not cursor:
-            return
-
-
-# ----------------------------------------------------------------------------
-# Tells Slack: the only caller of chat.* and pins.*.
-#
-# What it says comes from a snapshot of the row, so a message can be made anew at any time. A progress
-# edit may be dropped, an ending never: endings come through the outbox (see `bot.slack.outbox_relay`).
-# Whoever delivers gives ``hold``, which is asked before each call that somebody could see, and raises
-# where the message is in another one's hands by now.
-
-
 log = logging.getLogger(__name__)
+
+#: The type of the metadata on each message.
+EVENT = "traspaso_job"
 
 #: Seconds without progress edits after Slack has locked us out.
 LOCKED_OUT_PAUSE = 30.0
@@ -117,12 +55,15 @@ LINKS_KEPT = 5000
 #: Of so many cards it is remembered what they show, and that they can't be edited.
 CARDS_KEPT = 1000
 
-#: With which the mark of each ending begins.
+#: How the part of each ending begins.
 ENDING = "ending"
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
+#: Raises where another process has claimed the message.
+Hold = Callable[[], None]
+#: Whether there is room for a progress edit; True counts as one.
 MayEdit = Callable[[], bool]
 
 
@@ -140,14 +81,14 @@ class CardPublisher:
     def __init__(
         self, client: WebClient, store: JobRepository, cards: Cards, translator: Translator, may_edit: MayEdit
     ) -> None:
-        """``may_edit`` asks the limiter that all processes share for one progress edit."""
+        """``may_edit`` is asked before each progress edit (see `bot.slack.rate_limit`)."""
         self._client = client
         self._store = store
         self._cards = cards
         self._t = translator
         self._may_edit = may_edit
-        self._quiet_until = 0.0
-        self._lost: dict[tuple[int, str], None] = {}
+        self._paused_until = 0.0
+        self._not_editable: dict[tuple[int, str], None] = {}
         self._links: dict[tuple[str, str], str] = {}
         self._shown: dict[int, list[dict[str, Any]]] = {}
 
@@ -157,9 +98,9 @@ class CardPublisher:
         Where somebody has deleted it, the outbox has it posted anew. Where no answer comes, the outbox has
         the newest state shown once more.
         """
-        if job.channel_id is None or job.message_ts is None or time.monotonic() < self._quiet_until:
+        if job.channel_id is None or job.message_ts is None or time.monotonic() < self._paused_until:
             return
-        unwanted = (job.id, job.channel_id) in self._lost or self._says(job)
+        unwanted = (job.id, job.channel_id) in self._not_editable or self._shows(job)
         if unwanted or not self._may_edit():
             return
         edit = self._cards.edit_begins(job)
@@ -186,11 +127,11 @@ class CardPublisher:
             case Trouble.MESSAGE_GONE:
                 self._cards.gone(job.id, str(job.message_ts))
             case Trouble.NOT_HERE | Trouble.NO_THREAD:
-                _remember(self._lost, (job.id, _channel(job)), None)
+                _remember(self._not_editable, (job.id, _channel(job)), None)
             case Trouble.LOCKED_OUT:
-                self._quiet_until = time.monotonic() + LOCKED_OUT_PAUSE
+                self._paused_until = time.monotonic() + LOCKED_OUT_PAUSE
             case _:
-                self._quiet_until = time.monotonic() + retry_after(error)
+                self._paused_until = time.monotonic() + retry_after(error)
 
     def show_card(self, job: JobView, hold: Hold, *, look_first: bool = False) -> JobView:
         """Brings the card to the job's state: edits it, or posts it where there is none.
@@ -290,12 +231,16 @@ class CardPublisher:
         if here and job.message_ts is None:
             return
         cards = [
-            ts for ts, payload in of_job(self._client, job, channel_id, hold) if payload["part"] == "card"
+            ts
+            for ts, payload in messages_of(self._client, job, channel_id, hold)
+            if payload["part"] == "card"
         ]
         doubles = [ts for ts in cards if ts != job.message_ts and ts not in known]
         for card_ts in cards:
             replies = [
-                each for each in of_job(self._client, job, channel_id, hold, card_ts) if each[0] != card_ts
+                each
+                for each in messages_of(self._client, job, channel_id, hold, card_ts)
+                if each[0] != card_ts
             ]
             parts: set[str] = set()
             for ts, payload in sorted(replies, key=lambda each: each[0]):
@@ -312,14 +257,14 @@ class CardPublisher:
         """The channel in which the bot can write to that person alone."""
         return str(self._client.conversations_open(users=user_id)["channel"]["id"])
 
-    def tell(self, user_id: str, message: Message) -> None:
+    def send_direct_message(self, user_id: str, message: Message) -> None:
         """Sends a direct message, to that person alone."""
-        self._client.chat_postMessage(
-            channel=self.open_direct_message(user_id),
-            text=message.text,
-            blocks=message.blocks,
-            unfurl_links=False,
-            unfurl_media=False,
+        channel = self.open_direct_message(user_id)
+        with_accepted_blocks(
+            lambda blocks: self._client.chat_postMessage(
+                channel=channel, text=message.text, blocks=blocks, unfurl_links=False, unfurl_media=False
+            ),
+            message,
         )
 
     def link(self, job: JobView) -> str | None:
@@ -337,6 +282,12 @@ class CardPublisher:
         _remember(self._links, card, str(answer["permalink"]), LINKS_KEPT)
         return self._links[card]
 
+    def links(self, jobs: Sequence[JobView]) -> dict[int, str]:
+        """Permalinks to the cards of these jobs by their ids, asked for side by side."""
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(self.link, jobs)
+            return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
+
     def _reply(self, job: JobView, message: Message, part: str, hold: Hold, *, look_first: bool) -> None:
         """Posts it in the card's thread, or beside it where the channel takes no threads; once."""
         ts = job.message_ts
@@ -351,7 +302,7 @@ class CardPublisher:
 
     def _found(self, job: JobView, part: str, hold: Hold, thread_ts: str | None = None) -> str | None:
         try:
-            return find(self._client, job, part, hold, thread_ts)
+            return find_message(self._client, job, part, hold, thread_ts)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             if trouble_of(error) is Trouble.MESSAGE_GONE:  # the thread's first message was deleted
                 return None
@@ -370,17 +321,17 @@ class CardPublisher:
                 thread_ts=thread_ts,
                 unfurl_links=False,
                 unfurl_media=False,
-                metadata=mark(job, part),
+                metadata=metadata_of(job, part),
             )
 
         try:
-            answer = _in_blocks_it_takes(post, message)
+            answer = with_accepted_blocks(post, message)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise NotPosted(error) from error
         sys.audit("traspaso.posted", job.id, part)
         return str(answer["channel"]), str(answer["ts"])
 
-    def _says(self, job: JobView) -> bool:
+    def _shows(self, job: JobView) -> bool:
         """The card has shown this already."""
         return self._shown.get(job.id) == card(job, self._t).blocks
 
@@ -389,7 +340,7 @@ class CardPublisher:
 
     def _change(self, job: JobView, message: Message) -> None:
         sys.audit("traspaso.edit", job.id, job.status)
-        _in_blocks_it_takes(
+        with_accepted_blocks(
             lambda blocks: self._client.chat_update(
                 channel=_channel(job), ts=str(job.message_ts), text=message.text, blocks=blocks
             ),
@@ -408,18 +359,73 @@ class CardPublisher:
                 raise
 
 
-def _in_blocks_it_takes(call: Callable[[list[dict[str, Any]] | None], Any], message: Message) -> Any:
-    """Calls with the message's blocks; where Slack refuses them with its fallback, then without blocks."""
-    for blocks in (message.blocks, message.fallback):
-        if blocks is None:
-            continue
+# ----------------------------------------------------------------------------
+# Messages that are there already
+
+
+def metadata_of(job: JobView, part: str) -> dict[str, Any]:
+    """The metadata of the message that is this part of what is said about the job."""
+    return {"event_type": EVENT, "event_payload": {"job": str(job.id), "part": part}}
+
+
+def find_message(
+    client: WebClient, job: JobView, part: str, hold: Hold, thread_ts: str | None = None
+) -> str | None:
+    """The ts of that message, if it had arrived after all."""
+    wanted = metadata_of(job, part)["event_payload"]
+    ours = messages_of(client, job, str(job.channel_id), hold, thread_ts)
+    return next((ts for ts, payload in ours if payload == wanted), None)
+
+
+def messages_of(
+    client: WebClient, job: JobView, channel_id: str, hold: Hold, thread_ts: str | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The ts and the metadata of each message about the job in that channel, or in that thread; newest first.
+
+    ``hold`` is asked before each call: reading may take several, and longer than a claim. A public channel
+    takes posts from everybody, but shows only its members what is in it: the bot joins.
+    """
+    try:
+        yield from _pages(client, job, channel_id, hold, thread_ts)
+    except SlackApiError as error:
+        if error_name(error) != "not_in_channel":
+            raise
+        hold()
         try:
-            return call(blocks)
-        except SlackApiError as error:
-            if error_name(error) not in BLOCKS_REFUSED:
-                raise
-            log.warning("Slack doesn't take these blocks: %s", error_name(error))
-    return call(None)
+            client.conversations_join(channel=channel_id)
+        except SlackApiError:
+            raise error from None
+        yield from _pages(client, job, channel_id, hold, thread_ts)
+
+
+def _pages(
+    client: WebClient, job: JobView, channel_id: str, hold: Hold, thread_ts: str | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    asked: dict[str, Any] = {
+        "channel": channel_id,
+        "include_all_metadata": True,
+        "oldest": f"{job.created_at.timestamp() - 60:.6f}",
+        "limit": 200,
+    }
+    cursor = ""
+    while True:
+        hold()
+        if thread_ts is None:
+            page = client.conversations_history(cursor=cursor, **asked)
+        else:
+            page = client.conversations_replies(ts=thread_ts, cursor=cursor, **asked)
+        for message in page["messages"]:
+            metadata = message.get("metadata") or {}
+            payload = metadata.get("event_payload") or {}
+            if metadata.get("event_type") == EVENT and payload.get("job") == str(job.id):
+                yield str(message["ts"]), payload
+        cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+        if not cursor:
+            return
+
+
+# ----------------------------------------------------------------------------
+# Helpers
 
 
 def _remember(cards: dict[Key, Value], key: Key, value: Value, kept: int = CARDS_KEPT) -> None:

@@ -1,18 +1,26 @@
 """The Slack client as the bot needs it, and what its errors mean.
 
-The SDK's retry on a connection error repeats posts that had arrived, so clients are built without
-any; whoever posts looks first. Waiting for Retry-After is the card publisher's business.
+The SDK's retry on a connection error repeats posts that had arrived, so clients are built without any.
+Whoever repeats a post looks first whether it has arrived, and waits for as long as Slack says.
 """
 
 from __future__ import annotations
 
 import http.client
+import logging
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from typing import TypeVar
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
+
+from bot.messages.blocks import Block, Message
+
+log = logging.getLogger(__name__)
+
+Sent = TypeVar("Sent")
 
 
 class Trouble(StrEnum):
@@ -22,7 +30,7 @@ class Trouble(StrEnum):
     or a pin it says that Slack will never take it; a post has to go elsewhere.
     """
 
-    LATER = "later"  # rate limited: wait as told
+    LATER = "later"  # rate limited: wait for as long as Slack says
     AMBIGUOUS = "ambiguous"  # it may have happened: look before repeating
     MESSAGE_GONE = "message_gone"  # somebody deleted it: post it anew
     NO_THREAD = "no_thread"  # the channel takes it, but not in that thread
@@ -81,8 +89,12 @@ def client(token: str | None, base_url: str, *, timeout_seconds: int = 10) -> We
     return WebClient(token=token, base_url=base_url, timeout=timeout_seconds, retry_handlers=[])
 
 
-def insist(call: Callable[[], object], tries: int = 3, longest_pause_seconds: float = 5.0) -> None:
-    """Makes a call that may be repeated without harm, again where Slack stumbles over it."""
+def repeat(call: Callable[[], object], tries: int = 3, longest_pause_seconds: float = 5.0) -> None:
+    """Makes a call that may be repeated without harm, up to ``tries`` times where its trouble may pass.
+
+    Raises:
+        SlackApiError, OSError and their like: the last try's.
+    """
     for left in reversed(range(tries)):
         try:
             call()
@@ -92,6 +104,20 @@ def insist(call: Callable[[], object], tries: int = 3, longest_pause_seconds: fl
             time.sleep(min(longest_pause_seconds, retry_after(error)))
         else:
             return
+
+
+def with_accepted_blocks(call: Callable[[list[Block] | None], Sent], message: Message) -> Sent:
+    """Makes the call with the blocks; where Slack refuses them with the fallback, and then without blocks."""
+    for blocks in (message.blocks, message.fallback):
+        if blocks is None:
+            continue
+        try:
+            return call(blocks)
+        except SlackApiError as error:
+            if error_name(error) not in BLOCKS_REFUSED:
+                raise
+            log.warning("Slack doesn't take these blocks: %s", error_name(error))
+    return call(None)
 
 
 def error_name(error: BaseException) -> str:

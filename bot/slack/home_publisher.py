@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from slack_sdk import WebClient
@@ -20,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.jobs.failure import failure_of
 from bot.jobs.repository import HomeRepository
-from bot.jobs.view import HomeFilters, HomeView
+from bot.jobs.view import HomeFilters
 from bot.messages import home
 from bot.messages.blocks import View
 from bot.messages.failures import explained
@@ -72,7 +71,7 @@ class HomePublisher:
         self._watchers: dict[str, Watcher] = {}
         self._published: deque[float] = deque()
         self._mark: str | None = None
-        self._quiet_until = 0.0
+        self._paused_until = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
 
@@ -99,7 +98,7 @@ class HomePublisher:
         with self._lock:
             self._watchers = {each.user_id: each for each in self._watchers.values() if each.until > now}
             watchers = sorted(self._watchers.values(), key=lambda each: each.shown_at)
-        if not watchers or now < self._quiet_until:
+        if not watchers or now < self._paused_until:
             return 0
         mark = self._board.mark()
         if mark != self._mark:
@@ -143,11 +142,11 @@ class HomePublisher:
 
     def _view_for(self, watcher: Watcher) -> View:
         t = self._people.language_of(watcher.user_id)
-        verdict = self._permissions.may_use(watcher.user_id)
-        if verdict.reason is not None:
-            return home.cannot_check(verdict.reason, t)
-        if not verdict.allowed:
-            return home.refused(verdict.groups, t)
+        decision = self._permissions.may_use(watcher.user_id)
+        if decision.reason is not None:
+            return home.cannot_check(decision.reason, t)
+        if not decision.allowed:
+            return home.refused(decision.groups, t)
         try:
             with failures_of("consulta"):
                 seen = self._board.read(watcher.user_id, watcher.filters)
@@ -157,19 +156,14 @@ class HomePublisher:
             return home.problem(explained(failure_of(error).as_json(), t), t)
         asked_for = {job.copy_name for job in seen.waiting_for_approval}
         not_theirs = self._permissions.not_for(watcher.user_id, asked_for)
-        return home.home(seen, self._links(seen), not_theirs, t)
-
-    def _links(self, seen: HomeView) -> dict[int, str]:
-        jobs = [*seen.live, *seen.latest]
-        with ThreadPoolExecutor(8) as pool:
-            found = pool.map(self._card_publisher.link, jobs)
-            return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
+        links = self._card_publisher.links([*seen.live, *seen.latest])
+        return home.home(seen, links, not_theirs, t)
 
     def _not_shown(self, watcher: Watcher, error: BaseException) -> None:
         log.warning("App Home of %s was not published: %s", watcher.user_id, error_name(error))
         if trouble_of(error) in PASSING:
             watcher.is_stale = True
-            self._quiet_until = time.monotonic() + retry_after(error)
+            self._paused_until = time.monotonic() + retry_after(error)
         else:
             with self._lock:
                 self._watchers.pop(watcher.user_id, None)

@@ -1,8 +1,8 @@
-"""Delivers the outbox: until Slack has taken each message, or the requester has read it elsewhere.
+"""Delivers the outbox: each message is claimed, and given to the `Notifier` of its kind until it is settled.
 
-Every process that may talk to Slack runs one; a message is in the hands of one of them at a time. An ending
-depends on nothing but itself: a card that can't be edited and a pin that can't be taken off are owed apart.
-Where a channel takes no post, for whatever reason, a direct message to the requester takes over.
+Every process that may talk to Slack runs a relay; a message is claimed by one of them at a time. The one
+notifier there is shows a job in Slack, as a card and replies. Another way of telling people, such as e-mail,
+is another class with `deliver`, and its own kind of message.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from slack_sdk.errors import SlackApiError
 from sqlalchemy.exc import SQLAlchemyError
@@ -64,25 +66,24 @@ MADE_UP_FOR = {
 ERRORS = (SlackApiError, *CONNECTION_ERRORS)
 
 
-class OutboxRelay:
-    """Threads around `deliver_due`."""
+class Notifier(Protocol):
+    """One way of telling people what happened to a job."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        store: JobRepository,
-        cards: Cards,
-        card_publisher: CardPublisher,
-        throughput: Throughput,
-        *,
-        takeover_seconds: float = TAKEOVER_SECONDS,
-    ) -> None:
+    def deliver(self, due: Due, job: JobView) -> None:
+        """Tells it and settles the message in the outbox: done, or when to try again.
+
+        Raises:
+            ClaimLost: another process has claimed the message by now.
+        """
+
+
+class OutboxRelay:
+    """Threads around `deliver_due`. ``notifiers`` has who delivers each kind of message."""
+
+    def __init__(self, outbox: Outbox, store: JobRepository, notifiers: Mapping[Kind, Notifier]) -> None:
         self._outbox = outbox
         self._store = store
-        self._cards = cards
-        self._card_publisher = card_publisher
-        self._throughput = throughput
-        self._takeover = takeover_seconds
+        self._notifiers = notifiers
         self._over = threading.Event()
         self._wakes = [threading.Event() for _ in range(THREADS)]
         self._threads = [
@@ -116,17 +117,56 @@ class OutboxRelay:
 
     def deliver(self, due: Due) -> None:
         """Delivers this message, or says when to try again; nothing where another one has taken it by now."""
+        sys.audit("traspaso.delivery", due.job_id, due.kind)
         try:
-            self._deliver(due)
+            job = self._store.snapshot(due.job_id)
+            if job is None or job.channel_id is None:
+                self._outbox.done(due, note="nobody to tell")
+            else:
+                self._notifiers[due.kind].deliver(due, job)
         except ClaimLost:
             log.warning("job %s: %s is in another process's hands by now", due.job_id, due.kind)
 
-    def _deliver(self, due: Due) -> None:
-        sys.audit("traspaso.delivery", due.job_id, due.kind)
-        job = self._store.snapshot(due.job_id)
-        if job is None or job.channel_id is None:
-            self._outbox.done(due, note="nobody to tell")
-            return
+    def _run(self, wake: threading.Event) -> None:
+        while True:
+            last = self._over.is_set()
+            try:
+                self.deliver_due()
+            except SQLAlchemyError as error:
+                log.warning("consulta can't be asked for the outbox: %s", type(error).__name__)
+            except Exception:
+                log.exception("the outbox relay stumbled; the message will be taken up again")
+            if last:
+                return
+            wake.wait(LOOK_SECONDS)
+            wake.clear()
+
+
+class CardNotifier:
+    """Shows a job in Slack, until Slack has taken each message or the requester has read it elsewhere.
+
+    An ending depends on nothing but itself: a card that can't be edited and a pin that can't be taken off are
+    owed as messages of their own. Where a channel takes no post, for whatever reason, a direct message to the
+    requester takes over.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        cards: Cards,
+        card_publisher: CardPublisher,
+        throughput: Throughput,
+        *,
+        takeover_seconds: float = TAKEOVER_SECONDS,
+    ) -> None:
+        self._outbox = outbox
+        self._cards = cards
+        self._card_publisher = card_publisher
+        self._throughput = throughput
+        self._takeover = takeover_seconds
+
+    def deliver(self, due: Due, job: JobView) -> None:
+        """See `Notifier`."""
         try:
             self._tell(due, job)
         except NotPosted as refused:
@@ -311,20 +351,6 @@ class OutboxRelay:
 
     def _hold(self, due: Due) -> Hold:
         return lambda: self._outbox.hold(due)
-
-    def _run(self, wake: threading.Event) -> None:
-        while True:
-            last = self._over.is_set()
-            try:
-                self.deliver_due()
-            except SQLAlchemyError as error:
-                log.warning("consulta can't be asked for the outbox: %s", type(error).__name__)
-            except Exception:
-                log.exception("the outbox relay stumbled; the message will be taken up again")
-            if last:
-                return
-            wake.wait(LOOK_SECONDS)
-            wake.clear()
 
 
 def _level(error: Exception) -> int:

@@ -1,4 +1,11 @@
-"""Progress edits of this process alone, for as long as there is no Redis to share one limit in."""
+"""Keeps all processes together below Slack's rate limits, so that Slack never has to refuse a call for them.
+
+A limit holds for the app and not for a process, so what was called is noted in Redis: for each method the
+calls of the last minute, for each channel when the next post may go. A call for which there is no room
+waits a moment; where that would take longer it is refused here, in the words in which Slack refuses it
+(429, Retry-After), so that callers know only one kind of refusal. What Slack refuses nevertheless holds
+all processes back for as long as it says. Without Redis calls go through, and Slack says it.
+"""
 
 from __future__ import annotations
 
@@ -19,43 +26,6 @@ from slack_sdk.web import SlackResponse
 
 from bot.slack.client import PACED, retry_after
 
-#: Edits within a minute. Four processes together stay below what Slack allows.
-OWN_EDITS_A_MINUTE = 10
-
-
-class OwnEdits:
-    """A window of a minute."""
-
-    def __init__(
-        self, limit: int = OWN_EDITS_A_MINUTE, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._limit = limit
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._taken: deque[float] = deque()
-
-    def take(self) -> bool:
-        """Takes one edit if there is one left."""
-        with self._lock:
-            now = self._clock()
-            while self._taken and self._taken[0] <= now - 60:
-                self._taken.popleft()
-            if len(self._taken) >= self._limit:
-                return False
-            self._taken.append(now)
-            return True
-
-
-# ----------------------------------------------------------------------------
-# Keeps all processes together below Slack's rate limits, so that Slack never has to refuse a call for them.
-#
-# A limit holds for the app and not for a process, so what was called is noted in Redis: for each method the
-# calls of the last minute, for each channel when the next post may go. A call for which there is no room
-# waits a moment; where that would take longer it is refused here, in the words in which Slack refuses it
-# (429, Retry-After), so that callers know only one kind of refusal. What Slack refuses nevertheless holds
-# all processes back for as long as it says. Without Redis calls go through, and Slack says it.
-
-
 log = logging.getLogger(__name__)
 
 POST, EDIT = "chat.postMessage", "chat.update"
@@ -67,6 +37,9 @@ SHARE = 0.96
 POST_SECONDS, POSTS_AT_ONCE = 1.05, 3
 #: What can be left out may use so much of a minute: the rest is for what has to be said.
 SPARE_SHARE = 0.5
+#: Without Redis each process makes so many calls a minute that could be left out. Four processes together
+#: stay below what Slack allows.
+OWN_SPARE_A_MINUTE = 10
 #: For so long a call waits for its turn: what a modal may wait for, whose trigger lives three seconds.
 PATIENCE_SECONDS = 1.5
 
@@ -127,11 +100,13 @@ if burst > 0 then
 end
 return '0'
 """
-#: KEYS: the calls of the method. ARGV: its window. Answers how many there were in it.
+#: KEYS: the calls of the method. ARGV: its window. Answers how many there were in it. It writes, so that it
+#: fails where a call could not be noted: on a replica that can only be read.
 COUNT = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-return redis.call('ZCOUNT', KEYS[1], now - tonumber(ARGV[1]), '+inf')
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.6f', now - tonumber(ARGV[1])))
+return redis.call('ZCARD', KEYS[1])
 """
 #: KEYS: until when Slack wants to be left alone. ARGV: for how many seconds.
 HOLD_BACK = """
@@ -154,6 +129,29 @@ def allowances() -> dict[str, Allowance]:
     return {method: Allowance(int(limit * SHARE)) for method, limit in PER_MINUTE.items()}
 
 
+class CallWindow:
+    """At most ``limit`` calls of this process within a minute."""
+
+    def __init__(
+        self, limit: int = OWN_SPARE_A_MINUTE, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._taken: deque[float] = deque()
+
+    def take(self) -> bool:
+        """Takes one call if there is one left."""
+        with self._lock:
+            now = self._clock()
+            while self._taken and self._taken[0] <= now - 60:
+                self._taken.popleft()
+            if len(self._taken) >= self._limit:
+                return False
+            self._taken.append(now)
+            return True
+
+
 class Pacing:
     """What all processes have called, in one Redis."""
 
@@ -165,6 +163,7 @@ class Pacing:
         self._count = client.register_script(COUNT)
         self._hold_back = client.register_script(HOLD_BACK)
         self._without_until = 0.0
+        self._own_spare: dict[str, CallWindow] = {}
 
     def take(self, method: str, channel: str | None = None) -> float:
         """Zero where the call may be made, and is noted; else the seconds after which to ask again."""
@@ -176,13 +175,16 @@ class Pacing:
         return float(self._asked(self._take, _keys(method, channel), call) or 0.0)
 
     def has_spare(self, method: str) -> bool:
-        """Whether a call may be made that could as well be left out.
+        """Whether a call may be made that could as well be left out, such as an edit of a card's progress.
 
-        Without Redis it may: who leaves calls out has a limit of its own for that time.
+        This alone decides the pace of progress edits. Without Redis a process has a few a minute of its own,
+        and each question that is answered with True counts as one.
         """
         allowed = self._allowed[method]
-        made = int(self._asked(self._count, _keys(method)[:1], (allowed.window_seconds,)) or 0)
-        return made < allowed.calls * SPARE_SHARE
+        made = self._asked(self._count, _keys(method)[:1], (allowed.window_seconds,))
+        if made is None:
+            return self._own_spare.setdefault(method, CallWindow()).take()
+        return int(made) < allowed.calls * SPARE_SHARE
 
     def refused(self, method: str, channel: str | None, seconds: float) -> None:
         """Slack has refused a call: for so many seconds nobody makes another one."""

@@ -24,7 +24,15 @@ from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from bot.messages.blocks import Message
 from bot.slack.card_publisher import CardPublisher
-from bot.slack.client import BLOCKS_REFUSED, CONNECTION_ERRORS, Trouble, error_name, retry_after, trouble_of
+from bot.slack.client import (
+    BLOCKS_REFUSED,
+    CONNECTION_ERRORS,
+    Trouble,
+    error_name,
+    retry_after,
+    trouble_of,
+    with_accepted_blocks,
+)
 
 log = logging.getLogger(__name__)
 
@@ -142,30 +150,30 @@ class Reply:
             return False
         channel = self._channel_id
 
-        def post(said: Message) -> object:
-            return self._client.chat_postEphemeral(
-                channel=channel, user=self._user_id, text=said.text, blocks=said.blocks
-            )
-
-        return self._try("chat.postEphemeral", post, message)
+        return self._try(
+            "chat.postEphemeral",
+            lambda: with_accepted_blocks(
+                lambda blocks: self._client.chat_postEphemeral(
+                    channel=channel, user=self._user_id, text=message.text, blocks=blocks
+                ),
+                message,
+            ),
+        )
 
     def _write(self, message: Message) -> bool:
         """A direct message."""
         return self._try(
-            "a direct message", lambda said: self._card_publisher.tell(self._user_id, said), message
+            "a direct message", lambda: self._card_publisher.send_direct_message(self._user_id, message)
         )
 
-    def _try(self, way: str, call: Callable[[Message], object], message: Message) -> bool:
+    def _try(self, way: str, call: Callable[[], object]) -> bool:
         for is_last in (False, True):
             try:
-                call(message)
+                call()
             except (SlackApiError, *CONNECTION_ERRORS) as error:
                 self._note(way, error_name(error))
                 passes = trouble_of(error) in {Trouble.LATER, Trouble.AMBIGUOUS}
                 pause = retry_after(error)
-                if error_name(error) in BLOCKS_REFUSED and message.blocks:
-                    message = Message(message.text, [])
-                    continue
                 if is_last or not passes or pause > LONGEST_PAUSE:
                     break
                 time.sleep(pause)

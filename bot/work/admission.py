@@ -14,7 +14,7 @@ from bot.jobs.execution import Claim
 from bot.jobs.failure import Failure
 from bot.jobs.repository import JobRepository
 from bot.jobs.view import SHELL, JobView
-from bot.slack.access import PRESS, Access, Age
+from bot.slack.access import TO_PRESS, Access, MaxAge
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ PRESSES = {"resumed", "retried", "confirmed"}
 #: So long ago, in seconds, the press itself was the check.
 JUST_PRESSED = 10.0
 #: How old an answer may be that lets a job through.
-ADMISSION = Age(30.0, 30.0)
+ADMISSION = MaxAge(30.0, 30.0)
 
 
 class Admission:
@@ -46,7 +46,7 @@ class Admission:
         verdict = self._permissions.may_run(job.requester_id, copy, ADMISSION)
         if not verdict.allowed and verdict.reason is None:
             # That may be from before the press, which Slack was asked about, too.
-            verdict = self._permissions.may_run(job.requester_id, copy, PRESS)
+            verdict = self._permissions.may_run(job.requester_id, copy, TO_PRESS)
         if verdict.allowed:
             return None
         if verdict.reason is not None:

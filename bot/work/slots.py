@@ -14,12 +14,16 @@ LOOK_SECONDS = 0.2
 
 
 class Slots:
-    """As many as the process has threads for copies. ``freed`` is called when one is given back."""
+    """As many as the process has threads for copies."""
 
-    def __init__(self, freed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self) -> None:
         self._room = threading.Condition()
         self._free = 0
-        self._freed = freed
+        self._when_freed: list[Callable[[], None]] = []
+
+    def when_freed(self, call: Callable[[], None]) -> None:
+        """Has ``call`` called each time a slot is given back."""
+        self._when_freed.append(call)
 
     def open(self, slots: int) -> None:
         """The worker has so many threads."""
@@ -53,7 +57,8 @@ class Slots:
         with self._room:
             self._free += 1
             self._room.notify()
-        self._freed()
+        for call in self._when_freed:
+            call()
 
 
 # ----------------------------------------------------------------------------

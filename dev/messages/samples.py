@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bot.commands.registry import help_lines
 from bot.i18n import Translator
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, JobView
@@ -165,7 +166,7 @@ SAMPLES = [
         "freeze", "no-reason-but-nearly-a-command", lambda t: freezing.no_reason("of", t, "/copy-freeze off")
     ),
     # Answers to what was typed or pressed
-    Sample("answers", "help", lambda t: answers.help_text(["items", "notes"], GROUPS, t)),
+    Sample("answers", "help", lambda t: answers.help_text(help_lines(["items", "notes"], t), GROUPS, t)),
     Sample("answers", "requested", lambda t: answers.requested(s.QUEUED, LINK, t)),
     Sample("answers", "requested-and-running", lambda t: answers.requested(s.COUNTING, LINK, t)),
     Sample("answers", "requested-without-a-card-yet", lambda t: answers.requested(s.NO_CARD_YET, None, t)),

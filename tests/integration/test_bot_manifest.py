@@ -10,6 +10,7 @@ import pkgutil
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from slack_bolt import App
 import bot
 import bot.messages
 from bot.app import build_app
+from bot.commands import parsing, registry
+from bot.commands.registry import Arguments, SlashCommand
+from bot.i18n import translator
 from bot.slack.client import client
 from dev.guard import ROOT
 from dev.local_slack import chat, conversations, people, pins, views
 from dev.local_slack.method import Method
-from tests.services import surface_of
+from tests.services import parts_of
 from tests.tracking import Jobs
 
 MANIFEST: dict[str, Any] = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
@@ -63,7 +67,7 @@ def registered(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Registered:
     for kind in ("command", "event", "action", "options", "view", "shortcut"):
         monkeypatch.setattr(App, kind, noting(kind, getattr(App, kind)))
     web = client("xoxb-nobody", "http://127.0.0.1:1/api/")
-    build_app(surface_of(web, jobs), web)
+    build_app(parts_of(web, jobs), web)
     return found
 
 
@@ -103,6 +107,50 @@ def test_every_command_of_the_manifest_has_its_conversation_and_the_other_way_ro
     assert sorted(offered) == sorted(answered)
 
 
+def test_the_manifest_s_usage_hints_have_the_examples_of_the_commands() -> None:
+    assert disagreements(MANIFEST) == []
+
+
+def test_a_command_that_registers_itself_is_in_help_in_did_you_mean_and_wanted_in_the_manifest(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, registered: Registered
+) -> None:
+    """Nothing else has to know of it."""
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    connected: list[App] = []
+    registry.register(
+        SlashCommand(
+            name="/copy-archive",
+            example="42",
+            arguments=Arguments.LIQUIDATION,
+            help=lambda names, t: [("/copy-archive 42", t("archives a liquidation"))],
+            connect=lambda app, parts: connected.append(app) or app.command("/copy-archive")(print),
+            aliases={"archive": "", "archivar": ""},
+        )
+    )
+    web = client("xoxb-nobody", "http://127.0.0.1:1/api/")
+    parts = parts_of(web, jobs)
+    app = build_app(parts, web)
+    assert connected == [app]
+    assert "/copy-archive" in registered["command"]
+    help_text = parts.guard.help(translator("en")).text
+    assert "/copy-archive 42 – archives a liquidation" in help_text
+    assert help_text.index("/copy-freeze") < help_text.index("/copy-archive")
+    assert parsing.suggestion(["archvie", "42"], ["items"], "/copy-liquidation") == "/copy-archive 42"
+    assert parsing.suggestion(["archivar"], ["items"], "/copy-status") == "/copy-archive 42"
+    assert not parsing.is_reason(["archive"], ["items"])
+    assert disagreements(MANIFEST) == ["/copy-archive is not in the manifest"]
+    offered = copy.deepcopy(MANIFEST)
+    offered["features"]["slash_commands"].append({"command": "/copy-archive", "usage_hint": "17"})
+    assert disagreements(offered) == ["/copy-archive: the hint '17' has no example '42'"]
+    offered["features"]["slash_commands"][-1]["usage_hint"] = "42 [items]"
+    assert disagreements(offered) == []
+
+
+def test_a_word_can_t_mean_two_commands() -> None:
+    with pytest.raises(ValueError, match=r"\['freeze'\] of /copy-thaw mean /copy-freeze already"):
+        registry.register(replace(registry.commands()[0], name="/copy-thaw", aliases={"freeze": ""}))
+
+
 def test_the_manifest_subscribes_to_the_events_that_are_listened_to(registered: Registered) -> None:
     subscribed = MANIFEST["settings"].get("event_subscriptions", {}).get("bot_events", [])
     assert sorted(subscribed) == sorted(set(registered["event"]))
@@ -139,6 +187,21 @@ def test_the_scopes_are_those_of_the_methods_that_are_called() -> None:
         assert scopes <= granted, f"{method} needs {scopes}"
         needed |= scopes
     assert needed <= granted
+
+
+def disagreements(manifest: dict[str, Any]) -> list[str]:
+    """What the registered commands say, and the manifest doesn't."""
+    hints = {each["command"]: each["usage_hint"] for each in manifest["features"]["slash_commands"]}
+    commands = {command.name: command.example for command in registry.commands()}
+    return [
+        *(f"{name} is not in the manifest" for name in commands if name not in hints),
+        *(f"{name} is not registered" for name in hints if name not in commands),
+        *(
+            f"{name}: the hint {hints[name]!r} has no example {example!r}"
+            for name, example in commands.items()
+            if name in hints and example not in re.findall(r"[\w]+", hints[name])
+        ),
+    ]
 
 
 def actions_of_messages() -> Iterator[tuple[str, str]]:

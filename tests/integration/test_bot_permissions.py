@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from bot.commands.conversation import Guard
 from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
 from bot.messages.blocks import Message
-from bot.slack.access import FAILED_SECONDS, LOOK, PRESS, Access, People
+from bot.slack.access import FAILED_SECONDS, TO_PRESS, TO_SHOW, Access, People
 from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
-from tests.services import surface_of
 from tests.support import Clock
 from tests.tracking import TABLE, Jobs
 
@@ -52,15 +52,15 @@ def test_a_look_rests_on_an_answer_of_the_last_minute_and_a_press_on_one_of_the_
     asked = permissions(slack, clock)
     for _ in range(30):
         assert asked.may_use("U0ANA").allowed
-        assert not asked.may_use("U0CARLA", PRESS).allowed
+        assert not asked.may_use("U0CARLA", TO_PRESS).allowed
     assert looks(slack) == 1
     slack.remove_from_group("U0ANA")
-    clock.now += PRESS.most
+    clock.now += TO_PRESS.seconds
     assert asked.may_use("U0ANA").allowed
-    assert not asked.may_use("U0ANA", PRESS).allowed
+    assert not asked.may_use("U0ANA", TO_PRESS).allowed
     assert not asked.may_use("U0ANA").allowed
     slack.add_to_group("U0ANA")
-    clock.now += LOOK.most
+    clock.now += TO_SHOW.seconds
     assert asked.may_use("U0ANA").allowed
     assert looks(slack) == 3
 
@@ -69,7 +69,7 @@ def test_presses_for_a_minute_on_end_stay_below_what_slack_allows(slack: LocalSl
     clock = Clock()
     asked = permissions(slack, clock)
     for _ in range(240):
-        assert asked.may_use("U0ANA", PRESS).allowed
+        assert asked.may_use("U0ANA", TO_PRESS).allowed
         clock.now += 0.25
     assert looks(slack) == 15
 
@@ -79,7 +79,7 @@ def test_all_who_press_at_once_share_one_look(slack: LocalSlack, group: str) -> 
     asked = permissions(slack, admin_groups=[group])
     slack.fault("usergroups.users.list", delay=0.5)
     with ThreadPoolExecutor(24) as pool:
-        presses = [pool.submit(asked.may_use, user, PRESS) for user in ["U0ANA", "U0CARLA"] * 12]
+        presses = [pool.submit(asked.may_use, user, TO_PRESS) for user in ["U0ANA", "U0CARLA"] * 12]
         assert [press.result().allowed for press in presses] == [True, False] * 12
     assert looks(slack) == 1
     assert len(slack.calls("usergroups.list")) == (group != "S0ADMINS")
@@ -102,11 +102,11 @@ def test_a_press_doesn_t_wait_for_a_look_that_was_begun_too_long_ago(slack: Loca
     asked = permissions(slack, clock)
     slack.fault("usergroups.users.list", delay=5.0)
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(asked.may_use, "U0ANA", PRESS)
+        slow = pool.submit(asked.may_use, "U0ANA", TO_PRESS)
         slack.wait_for(lambda: slack.faults_left() == 0)
         slack.remove_from_group("U0ANA")
-        clock.now += PRESS.most
-        assert not asked.may_use("U0ANA", PRESS).allowed
+        clock.now += TO_PRESS.seconds
+        assert not asked.may_use("U0ANA", TO_PRESS).allowed
         assert not slow.done()
 
 
@@ -115,12 +115,12 @@ def test_a_look_that_fails_is_shared_by_who_waited_and_not_believed_for_long(sla
     asked = permissions(slack, clock)
     slack.fault("usergroups.users.list", status=500, delay=0.5)
     with ThreadPoolExecutor(24) as pool:
-        presses = [pool.submit(asked.may_use, "U0ANA", PRESS) for _ in range(24)]
+        presses = [pool.submit(asked.may_use, "U0ANA", TO_PRESS) for _ in range(24)]
         assert {press.result().reason for press in presses} == {"internal_error"}
-    assert asked.may_use("U0ANA", PRESS).reason == "internal_error"
+    assert asked.may_use("U0ANA", TO_PRESS).reason == "internal_error"
     assert looks(slack) == 1
     clock.now += FAILED_SECONDS
-    assert asked.may_use("U0ANA", PRESS).allowed
+    assert asked.may_use("U0ANA", TO_PRESS).allowed
 
 
 def test_while_slack_asks_for_a_pause_it_is_left_alone_and_only_looks_rest_on_older_answers(
@@ -129,19 +129,19 @@ def test_while_slack_asks_for_a_pause_it_is_left_alone_and_only_looks_rest_on_ol
     clock = Clock()
     asked = permissions(slack, clock)
     assert asked.may_use("U0ANA").allowed
-    clock.now += LOOK.most
+    clock.now += TO_SHOW.seconds
     slack.fault("usergroups.users.list", status=429, retry_after=30)
     assert asked.may_use("U0ANA").allowed
     for _ in range(29):
-        press = asked.may_use("U0ANA", PRESS)
+        press = asked.may_use("U0ANA", TO_PRESS)
         assert (press.allowed, press.reason) == (False, "ratelimited")
         assert asked.may_use("U0ANA").allowed
         assert not asked.may_use("U0CARLA").allowed
         clock.now += 1.0
     assert looks(slack) == 2
     clock.now += 1.0
-    assert asked.may_use("U0ANA", PRESS).allowed
-    clock.now += LOOK.in_a_pause
+    assert asked.may_use("U0ANA", TO_PRESS).allowed
+    clock.now += TO_SHOW.in_a_pause
     slack.fault("usergroups.users.list", status=429, retry_after=30)
     assert asked.may_use("U0ANA").reason == "ratelimited"
 
@@ -239,11 +239,10 @@ def test_a_command_without_a_copy_s_name_means_the_first_one_that_its_writer_may
     file = File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=(SHARED, OWN))
     clock = Clock()
     web = client(slack.bot_token, slack.api_url)
-    permissions = Access(web, file.slack, file.copies, clock=clock)
-    surface = surface_of(web, jobs, file=file, permissions=permissions)
+    guard = Guard(file, Access(web, file.slack, file.copies, clock=clock))
 
     def meant(user_id: str, name: str | None = None) -> str | None:
-        found = surface.copy_meant("/copy-liquidation", name, user_id, EN)
+        found = guard.chosen_copy("/copy-liquidation", name, user_id, EN)
         return found.text.partition(". ")[0] + "." if isinstance(found, Message) else found and found.name
 
     slack.fault("usergroups.users.list", status=500)

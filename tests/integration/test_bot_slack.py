@@ -13,8 +13,8 @@ from slack_bolt import App, BoltRequest
 from sqlalchemy import Engine, create_engine, text
 
 from bot.app import build_app
-from bot.commands.conversation import Surface
-from bot.commands.copy_verify import CopyVerify
+from bot.commands import copy_verify
+from bot.commands.conversation import Callers, Parts
 from bot.i18n import translator
 from bot.jobs.failure import Failure
 from bot.messages import copy_modal
@@ -25,7 +25,7 @@ from bot.slack.replies import RESPOND_SECONDS, Replies
 from dev.guard import ROOT
 from dev.local_slack.client import LocalSlack
 from tests.copying import engine
-from tests.services import surface_of
+from tests.services import parts_of
 from tests.support import Clock, Database
 from tests.tracking import Jobs
 
@@ -35,8 +35,8 @@ MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
 COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
 
 
-def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine, prod: Engine | None = None) -> Surface:
-    return surface_of(client(slack.bot_token, slack.api_url), jobs, consulta, prod)
+def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine, prod: Engine | None = None) -> Parts:
+    return parts_of(client(slack.bot_token, slack.api_url), jobs, consulta, prod)
 
 
 def typed(app: App, slack: LocalSlack, command: str, text: str = "") -> str:
@@ -131,9 +131,11 @@ def test_a_verdict_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
         clock.now += RESPOND_SECONDS / 2
         return clock.now
 
-    parts = replace(parts, replies=Replies(web, parts.card_publisher, clock=later))
+    parts = replace(
+        parts, callers=Callers(parts.callers.people, Replies(web, parts.card_publisher, clock=later))
+    )
     app = App(client=web, token_verification_enabled=False)
-    app.command("/copy-verify")(CopyVerify(parts).command)
+    copy_verify.connect(app, parts)
     assert typed(app, slack, "/copy-verify", "42") == ""
     agree = translator("en")("Both sides of liquidation {id} agree: {rows}.", id=42, rows="1 row")
     [message] = slack.wait_for(lambda: slack.user("U0BOB").messages("D0BOB"))
@@ -153,7 +155,7 @@ def test_a_comparison_that_the_end_of_the_bot_breaks_off_says_so(
         for _ in range(3):
             typed(app, slack, "/copy-verify", "42")
         slack.wait_for(lambda: len(slack.calls("response_url")) == 3)
-        stopping = threading.Thread(target=parts.comparisons.stop)
+        stopping = threading.Thread(target=parts.verifications.stop)
         stopping.start()
         stopping.join(20)
     assert not stopping.is_alive()

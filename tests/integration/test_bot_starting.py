@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bot.commands.start_copy import Starting
+from bot.commands.conversation import Caller
+from bot.commands.start_copy import StartCopy, start_copy
 from bot.config import CopySection, File, SlackSection, WorkSection
 from bot.i18n import translator
 from bot.messages import answers
@@ -16,7 +17,7 @@ from bot.slack.client import client
 from copier import Fingerprint, TableName
 from dev.local_slack.client import LocalSlack
 from tests.copying import ITEMS, Sides, engine
-from tests.services import surface_of
+from tests.services import parts_of
 from tests.tracking import TABLE, Jobs
 
 EN = translator("en")
@@ -29,7 +30,7 @@ SLOW = """
     CREATE VIEW items AS SELECT * FROM base WHERE (SELECT slowly())
 """
 
-Bot = Callable[..., Starting]
+Bot = Callable[..., StartCopy]
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def bot(slack: LocalSlack, sides: Sides, tables: Jobs) -> Bot:
 
     def started(
         target: TableName = TABLE, over: int | None = None, timeout: float = 10.0, **parts: object
-    ) -> Starting:
+    ) -> StartCopy:
         copy = CopySection(name="items", source_table=TABLE, target_table=target, approval_over_rows=over)
         file = File(
             slack=SlackSection(admin_groups=("S0ADMINS",)),
@@ -57,19 +58,25 @@ def bot(slack: LocalSlack, sides: Sides, tables: Jobs) -> Bot:
             work=WorkSection(preview_timeout_seconds=timeout),
         )
         web = client(slack.bot_token, slack.api_url)
-        return Starting(surface_of(web, tables, prod=engine(sides.prod.url), file=file, **parts))
+        return start_copy(parts_of(web, tables, prod=engine(sides.prod.url), file=file, **parts))
 
     return started
 
 
-def offered(bot: Starting) -> Offered:
-    found = bot.look(bot._surface.file.copies[0], 42, "U0ANA")
+def caller(bot: StartCopy) -> Caller:
+    """Ana, who reads English here."""
+    reply = bot._callers.replies.to({"user_id": "U0ANA", "command": "/copy-liquidation"})
+    return Caller("T0ACME", "U0ANA", EN, reply)
+
+
+def offered(bot: StartCopy) -> Offered:
+    found = bot.look(bot._guard.file.copies[0], 42, caller(bot))
     assert isinstance(found, Offered), found.text
     return found
 
 
-def pressed(bot: Starting, offer: Offered) -> Offered | Message:
-    return bot.start_or_ask(offer.offer, "T0ACME", "U0ANA", CHANNEL, EN)
+def pressed(bot: StartCopy, offer: Offered) -> Offered | Message:
+    return bot.start_or_ask(offer.offer, caller(bot), CHANNEL)
 
 
 def test_the_row_keeps_what_was_shown_and_what_the_copy_was_made_of(
@@ -129,9 +136,9 @@ def test_whatever_fails_after_the_job_is_there_the_answer_says_that_it_is_there(
     def breaks() -> None:
         tables.run("ALTER TABLE traspaso.copy_jobs RENAME TO elsewhere")
 
-    for parts in ({"enqueue": fails}, {"wake_courier": breaks}):
+    for parts in ({"enqueue": fails}, {"wake_relay": breaks}):
         said = pressed(bot(**parts), offered(bot()))
-        if "wake_courier" in parts:
+        if "wake_relay" in parts:
             tables.run("ALTER TABLE traspaso.elsewhere RENAME TO copy_jobs")
         [job] = tables.store.live()
         assert isinstance(said, Message)

@@ -26,7 +26,6 @@ from slack_bolt import App, BoltRequest
 from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, SlackSection
 from bot.i18n import translator
-from bot.jobs.actions import Approvals
 from bot.jobs.repository import JobHistory
 from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 from bot.messages.proposal import COPY_ACTION
@@ -37,7 +36,7 @@ from dev.local_slack.blocks import check_message_blocks
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.server import LocalSlackServer
 from tests.copying import engine
-from tests.services import surface_of
+from tests.services import parts_of
 from tests.support import Database
 from tests.tracking import BOB, Jobs
 
@@ -158,7 +157,7 @@ def bot(prod: Database, jobs: Jobs) -> Iterator[Bot]:
         slack = LocalSlack(server.url)
         slack.rate_limits(False)
         web = client(slack.bot_token, slack.api_url)
-        surface = surface_of(
+        surface = parts_of(
             web,
             jobs,
             jobs.engine,
@@ -166,7 +165,6 @@ def bot(prod: Database, jobs: Jobs) -> Iterator[Bot]:
             File(slack=section, copies=copies, liquidations=listed),
             store=jobs.store,
             history=JobHistory(jobs.engine),
-            approvals=Approvals(jobs.engine),
             enqueue=lambda job_id: bool(started.append(job_id)) or True,
         )
         yield Bot(build_app(surface, web), mailbox, started)

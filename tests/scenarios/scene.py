@@ -19,7 +19,7 @@ import redis
 from psycopg.rows import dict_row
 
 from bot.i18n import translator
-from bot.slack.access import PRESS
+from bot.slack.access import TO_PRESS
 from dev.compare import Comparison, compare
 from dev.local_slack.client import LocalSlack, Person
 from dev.local_slack.results import Interaction, Message
@@ -243,7 +243,7 @@ class Scene:
 
     def let_a_press_ask_anew(self) -> None:
         """What the bot has been told of the groups is too old for a press then."""
-        time.sleep(PRESS.most)
+        time.sleep(TO_PRESS.seconds)
 
     def was_pressed_a_while_ago(self, job_id: int) -> None:
         """As if a worker took the job so late that it asks about its requester again."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from scene import EN, ES, Scene
 
+from bot.commands.registry import help_lines
 from bot.messages.answers import help_text
 from dev.local_slack.plain import plain
+
+from .scene import EN, ES, Scene
 
 GROUPS = ["<!subteam^S0ADMINS>"]
 
@@ -95,7 +97,8 @@ def test_each_mistake_has_its_own_sentence(scene: Scene) -> None:
 def test_help_is_for_everybody(scene: Scene, command: str, text: str) -> None:
     said = scene.ask(scene.carla, text, command)
     own = [("bobs", ["<@U0BOB>"])]
-    assert said == plain(help_text(["items", "notes", "checked", "large", "bobs"], GROUPS, ES, own).blocks)
+    lines = help_lines(["items", "notes", "checked", "large", "bobs"], ES)
+    assert said == plain(help_text(lines, GROUPS, ES, own).blocks)
     assert "/copy-liquidation 42 items" in said
     assert "/copy-status 17" in said
 

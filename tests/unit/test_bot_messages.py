@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 
+from bot.commands.registry import help_lines
 from bot.jobs.failure import CODES, Failure
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Approval, Status, Wish
@@ -89,7 +90,7 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         check(answers.running_already(seen, None, t))
         check(answers.running_already(dataclasses.replace(seen, channel_id=None), "https://x", t))
         check(answers.pressed_before(seen, "https://x", t))
-        for message in (approval.own, approval.approved, approval.rejected, approval.too_late):
+        for message in (approval.own_request, approval.approved, approval.rejected, approval.too_late):
             check(message(dataclasses.replace(seen, approval_by=Person("U0BOB", "T0", name)), t))
             check(message(seen, t))
         for side in (Count(None, False), Count(0, True), Count(7, True)):
@@ -113,7 +114,9 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         answers.refused("/copy-liquidation", [], ES, "items"),
         answers.not_a_number(name, ES, "/copy-liquidation 42"),
         answers.unknown_copy(name, ["a" * 31] * 30, ES, None, "/copy-liquidation 42 items"),
-        answers.help_text(["a" * 31] * 60, [GROUP] * 60, ES, [("a" * 31, ["<@U0ANA>"] * 60)] * 60),
+        answers.help_text(
+            help_lines(["a" * 31] * 60, ES), [GROUP] * 60, ES, [("a" * 31, ["<@U0ANA>"] * 60)] * 60
+        ),
         answers.requested(
             job(status=Status.PENDING, approval=Approval.WAITING, approvers=(GROUP,) * 60), None, ES
         ),

@@ -10,7 +10,7 @@ import pytest
 from bot.config import File
 from bot.messages.naming import WORKER_COMMAND
 from bot.slack.access import mentions
-from bot.slack.rate_limit import OWN_EDITS_A_MINUTE, OwnEdits
+from bot.slack.rate_limit import EDIT, OWN_SPARE_A_MINUTE, CallWindow, Pacing
 from bot.work.cancellation import Stop, StopSwitch
 from bot.work.queue import JobQueue
 from bot.work.slots import Direct, Slots
@@ -34,10 +34,11 @@ def test_a_job_that_redis_doesn_t_take_raises_nothing_and_no_log_has_the_passwor
 
 
 def test_without_redis_a_process_has_a_few_edits_a_minute_of_its_own() -> None:
-    queue = JobQueue(NOBODY, on_put=lambda job_id: None)
-    assert [queue.may_edit() for _ in range(OWN_EDITS_A_MINUTE + 2)].count(True) == OWN_EDITS_A_MINUTE
+    pacing = Pacing(NOBODY)
+    allowed = [pacing.has_spare(EDIT) for _ in range(OWN_SPARE_A_MINUTE + 2)]
+    assert allowed.count(True) == OWN_SPARE_A_MINUTE
     clock = Clock()
-    edits = OwnEdits(2, clock=clock)
+    edits = CallWindow(2, clock=clock)
     assert [edits.take() for _ in range(3)] == [True, True, False]
     clock.now += 61
     assert edits.take()

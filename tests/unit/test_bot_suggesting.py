@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.commands import parsing
-from bot.commands.parsing import is_reason, meant, number_meant, word_meant
+from bot.commands.parsing import closest_word, is_reason, number_in, suggestion
 from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 
 NAMES = ["items", "notes", "payment-orders"]
@@ -18,18 +18,18 @@ NAMES = ["items", "notes", "payment-orders"]
 )
 def test_a_number_in_other_clothes_is_recognised_but_not_accepted(word: str) -> None:
     assert parsing.number(word) is None
-    assert meant([word], NAMES, COPY_COMMAND) == "/copy-liquidation 42"
-    assert meant([word], NAMES, STATUS_COMMAND) == "/copy-status 42"
+    assert suggestion([word], NAMES, COPY_COMMAND) == "/copy-liquidation 42"
+    assert suggestion([word], NAMES, STATUS_COMMAND) == "/copy-status 42"
 
 
 @pytest.mark.parametrize(("word", "number"), [("1.234", 1234), ("1,234,567", 1234567), ("1.23", None)])
 def test_thousands_may_be_separated(word: str, number: int | None) -> None:
-    assert number_meant(word) == number
+    assert number_in(word) == number
 
 
 @pytest.mark.parametrize("word", ["-1", "42x", "4_2", "4e1", "0", "²", "½", "9" * 20, "9" * 3000, "", "#"])
 def test_what_is_no_number_is_not_made_into_one(word: str) -> None:
-    assert number_meant(word) is None
+    assert number_in(word) is None
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_is_no_number_is_not_made_into_one(word: str) -> None:
     ],
 )
 def test_the_command_that_was_meant(text: str, wanted: str | None) -> None:
-    assert meant(text.split(), NAMES, COPY_COMMAND) == wanted
+    assert suggestion(text.split(), NAMES, COPY_COMMAND) == wanted
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_the_command_that_was_meant(text: str, wanted: str | None) -> None:
     ],
 )
 def test_the_question_that_was_meant(text: str, wanted: str | None) -> None:
-    assert meant(text.split(), NAMES, STATUS_COMMAND) == wanted
+    assert suggestion(text.split(), NAMES, STATUS_COMMAND) == wanted
 
 
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_what_is_proposed_would_work(words: list[str]) -> None:
-    proposed = meant(words, NAMES, COPY_COMMAND)
+    proposed = suggestion(words, NAMES, COPY_COMMAND)
     if proposed is not None and proposed.startswith("/copy-liquidation "):
         _, first, *more = proposed.split(" ")
         assert parsing.asks_for_help(first) or parsing.number(first) is not None
@@ -116,7 +116,7 @@ def test_what_is_proposed_would_work(words: list[str]) -> None:
 def test_every_command_and_every_word_is_known_to_every_command(
     command: str, text: str, wanted: str | None
 ) -> None:
-    assert meant(text.split(), NAMES, command) == wanted
+    assert suggestion(text.split(), NAMES, command) == wanted
 
 
 @pytest.mark.parametrize(
@@ -147,5 +147,5 @@ def test_what_may_be_a_mistake_is_no_reason_to_freeze_everything(text: str) -> N
 
 
 def test_a_misspelt_word_is_found_among_the_known_ones() -> None:
-    assert word_meant("itmes", NAMES) == "items"
-    assert word_meant("x" * 3000, NAMES) is None
+    assert closest_word("itmes", NAMES) == "items"
+    assert closest_word("x" * 3000, NAMES) is None

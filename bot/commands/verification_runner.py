@@ -1,4 +1,4 @@
-"""The comparisons that people asked for: two at a time, in threads of their own, so that no listener waits.
+"""Runs the verifications that people ask for, two at a time, in threads of their own: no listener waits.
 
 They read both sides and write nothing. When the process ends they are broken off between two parts.
 """
@@ -19,8 +19,7 @@ from copier import Catalogue, Comparison, Copy, Limits, is_known
 
 log = logging.getLogger(__name__)
 
-
-#: Comparisons that run at once in this process.
+#: Verifications that run at once in this process.
 AT_ONCE = 2
 
 
@@ -28,7 +27,7 @@ class Interrupted(Exception):
     """The process ends; the comparison has no result."""
 
 
-class Comparisons:
+class VerificationRunner:
     """Runs what `begin` is given, two at a time and the rest in the order in which they came."""
 
     def __init__(
@@ -44,7 +43,7 @@ class Comparisons:
         self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         # Not an executor's threads, which the process would wait for however long a server takes.
         self._threads = [
-            threading.Thread(target=self._run, name=f"comparison-{number}", daemon=True)
+            threading.Thread(target=self._run, name=f"verification-{number}", daemon=True)
             for number in range(AT_ONCE)
         ]
 
@@ -54,9 +53,9 @@ class Comparisons:
             return self._taken if self._taken >= AT_ONCE else 0
 
     def begin(self, work: Callable[[], None]) -> None:
-        """Runs ``work``, which calls `compare` and handles what that raises, as soon as there is room.
+        """Runs ``work``, which calls `verify` and handles what that raises, as soon as there is room.
 
-        After `stop` it is run at once, by the caller: `compare` raises Interrupted then.
+        After `stop` it is run at once, by the caller: `verify` raises Interrupted then.
         """
         with self._lock:
             is_over = self._over.is_set()
@@ -69,7 +68,7 @@ class Comparisons:
         if is_over:
             work()
 
-    def compare(self, copy: CopySection, liquidation_id: int) -> VerificationResult:
+    def verify(self, copy: CopySection, liquidation_id: int) -> VerificationResult:
         """Compares both sides now.
 
         Raises:
@@ -129,7 +128,7 @@ class Comparisons:
             try:
                 work()
             except Exception:
-                log.exception("a comparison stumbled; the next one comes")
+                log.exception("a verification failed; the next one comes")
             finally:
                 with self._lock:
                     self._taken -= 1
