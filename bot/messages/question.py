@@ -10,6 +10,8 @@ from bot.messages.naming import mention, requester
 
 CONFIRM_ACTION = "job.confirm"
 
+# -- Both sides in words
+
 
 def sides(in_prod: int | None, in_consulta: int | None, t: Translator) -> str:
     """``500 rows in prod, 20 rows in consulta``; a side that wasn't counted is said not to be known."""
@@ -68,6 +70,9 @@ def confirmation(job_id: int, question: Question) -> str:
     return f"traspaso confirm {job_id} {question.in_prod} {question.in_consulta}{remove}"
 
 
+# -- The buttons, and what a press of one stands for
+
+
 def confirm_button(job: JobView, question: Question, t: Translator) -> Block:
     """The requester's: it says the new number, and asks once more where rows of consulta would go by it."""
     if question.removes_everything:
@@ -93,32 +98,6 @@ def approve_button(job: JobView, action_id: str, t: Translator) -> Block:
     return _answer(job, words, action_id, t)
 
 
-def pressed(value: str) -> tuple[str, RowCounts | None]:
-    """The job's number as it was written, and the rows that the button showed; None where it showed none.
-
-    What isn't such a value gives no numbers, and so agrees to none.
-    """
-    number, *rows = value.split(" ")
-    if len(rows) != 2 or not all(map(_is_count, rows)):
-        return number, None
-    return number, RowCounts(*map(int, rows))
-
-
-def _is_count(text: str) -> bool:
-    """A bigint of PostgreSQL, from 0 on."""
-    return text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63
-
-
-def removal_dialog(liquidation_id: int, t: Translator) -> Block:
-    """Before a press by which all of consulta's rows go."""
-    return confirm(
-        t("Remove from consulta?"),
-        t("Prod has no rows for liquidation {id}. Its rows in consulta will be removed.", id=liquidation_id),
-        t("Remove"),
-        t("Keep"),
-    )
-
-
 def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
     question = job.question
     value = str(job.id)
@@ -137,8 +116,33 @@ def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
     return block | ({"confirm": dialog} if dialog else {})
 
 
-# ----------------------------------------------------------------------------
-# The threaded reply of a job that asks again: it mentions whoever has to answer on the card.
+def removal_dialog(liquidation_id: int, t: Translator) -> Block:
+    """Before a press by which all of consulta's rows go."""
+    return confirm(
+        t("Remove from consulta?"),
+        t("Prod has no rows for liquidation {id}. Its rows in consulta will be removed.", id=liquidation_id),
+        t("Remove"),
+        t("Keep"),
+    )
+
+
+def pressed(value: str) -> tuple[str, RowCounts | None]:
+    """The job's number as it was written, and the rows that the button showed; None where it showed none.
+
+    What isn't such a value gives no numbers, and so agrees to none.
+    """
+    number, *rows = value.split(" ")
+    if len(rows) != 2 or not all(map(_is_count, rows)):
+        return number, None
+    return number, RowCounts(*map(int, rows))
+
+
+def _is_count(text: str) -> bool:
+    """A bigint of PostgreSQL, from 0 on."""
+    return text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63
+
+
+# -- The threaded reply of a job that asks again
 
 
 def question_reply(job: JobView, question: Question, t: Translator) -> Message:
