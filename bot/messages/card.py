@@ -121,7 +121,7 @@ def progress(job: JobView, t: Translator) -> str:
 
 
 def state(job: JobView, t: Translator) -> str:
-    """A word or three for what the job is."""
+    """The job's state in one to three words."""
     if job.waits_for_approval:
         return t("waiting for approval")
     if job.waits_for_confirmation:
@@ -139,7 +139,7 @@ def state(job: JobView, t: Translator) -> str:
 
 
 def activity(job: JobView, t: Translator, named: Named = mention) -> str:
-    """One line for what the job is doing, or why it waits, or how it ended."""
+    """What the job is doing, why it waits or how it ended, in one line; ``named`` turns people into words."""
     match job.status:
         case Status.PENDING:
             return _waiting(job, t, named)
@@ -189,7 +189,7 @@ def _waiting(job: JobView, t: Translator, named: Named) -> str:
 
 
 def _answerer(job: JobView, t: Translator, named: Named) -> str:
-    """Who has to answer what the job asks, without a full stop; and that copies are frozen, if they are."""
+    """Who has to answer, without a full stop; and that copies are frozen, if they are."""
     if job.waits_for_approval:
         text = approval_request(job, t)
     else:
@@ -223,7 +223,7 @@ def _paused(job: JobView, t: Translator, named: Named) -> str:
 
 
 def _stopping(job: JobView, t: Translator, named: Named) -> str | None:
-    """What a running job is about to do instead of going on; None where it goes on."""
+    """That a running job is about to stop, and why; None where it goes on."""
     user = named(job.stopped_by) if job.stopped_by else "?"
     match job.wish:
         case Wish.PAUSE:
@@ -237,7 +237,7 @@ def _stopping(job: JobView, t: Translator, named: Named) -> str | None:
 
 
 def _worker_lost(job: JobView, t: Translator) -> str:
-    """That nobody goes on with it at the moment, and who will; empty while its worker is heard of."""
+    """That its worker is silent, and who takes over; empty while its worker is alive."""
     if (silent := job.seconds_silent) is None:
         return ""
     duration = t.duration(silent)
@@ -286,8 +286,8 @@ def _about(job: JobView, t: Translator) -> str:
         t("Asked for by {user}", user=mention(requester(job))),
         t("job {id}", id=job.id),
     ]
-    if said := approved_by(job, t):
-        parts.append(said)
+    if approval := approved_by(job, t):
+        parts.append(approval)
     if job.attempt > 1:
         parts.append(t("attempt {n}", n=job.attempt))
     if job.as_of is not None:

@@ -193,13 +193,13 @@ def last_copied(proposal: Proposal, t: Translator) -> str:
     last = proposal.last
     if last is None or last.finished_at is None:
         return t("Not copied before.")
-    said = t(
+    when = t(
         "Last copied {moment} by {user}: {rows}.",
         moment=at(last.finished_at, t),
         user=mention(requester(last)),
         rows=t.rows(last.total or 0),
     )
-    return f"{said} {_changed(proposal.seen, last, t)}"
+    return f"{when} {_changed(proposal.seen, last, t)}"
 
 
 def _changed(seen: Preview, last: JobView, t: Translator) -> str:

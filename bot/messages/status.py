@@ -46,7 +46,7 @@ def overview(
 
 
 def detail(job: JobView, link: str | None, t: Translator) -> Message:
-    """One job: its card, and the way to the original."""
+    """One job: its card, and a link to the original."""
     message = card(job, t)
     way = [context(to_card(link, t))] if link else []
     return Message(message.text, [*message.blocks, *way])
@@ -74,7 +74,7 @@ def of_user(jobs: list[JobView], links: dict[int, str], t: Translator) -> Messag
 
 
 def usage(word: str, t: Translator, meant: str | None = None) -> Message:
-    """The text after the command is none of its forms; ``meant``: what it may stand for."""
+    """The text after the command is none of its forms; ``meant`` is the command that was probably meant."""
     forms = [
         (f"{STATUS_COMMAND}", t("what runs, and the latest jobs")),
         (f"{STATUS_COMMAND} 17", t("one job")),
