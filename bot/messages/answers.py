@@ -102,7 +102,7 @@ def cannot_check(reason: str, t: Translator) -> Message:
 
 
 def copy_not_configured(job: JobView, t: Translator) -> Message:
-    """The job's copy isn't in the bot's configuration, so nobody can tell who may press its buttons."""
+    """The job's copy isn't in the bot's configuration, so it isn't known who may press its buttons."""
     return sentence(
         t(
             "Job {id} is of copy {name}, which the configuration doesn't have: nothing was changed.",
@@ -141,7 +141,7 @@ def empty_liquidation(liquidation_id: int, label: str | None, t: Translator) -> 
 
 
 def requested(job: JobView, link: str | None, t: Translator) -> Message:
-    """What a press has become, as its row says it: no more than that, and where to see the rest."""
+    """What a press has become, as the job's row says, and where to see the rest."""
     card_is = to_card(link, t) or card_will_appear(job.channel_id, t)
     if job.waits_for_approval:
         text = t("Requested: job {id}. It waits for somebody else's approval.", id=job.id)
@@ -155,19 +155,19 @@ def requested(job: JobView, link: str | None, t: Translator) -> Message:
 
 
 def requested_blindly(job_id: int, t: Translator) -> Message:
-    """The job is there, and something kept us from looking at it since."""
+    """The job was created, and an error kept us from reading it since."""
     return sentence(t("Requested: job {id}.", id=job_id), hint=ask_for(job_id, t))
 
 
 def done_blindly(job_id: int, t: Translator) -> Message:
-    """A press of a button has been written down, and something kept us from looking at the job since."""
+    """A press of a button was recorded, and an error kept us from reading the job since."""
     return sentence(
         t("Done for job {id}; how it is now couldn't be read.", id=job_id), hint=ask_for(job_id, t)
     )
 
 
 def running_already(job: JobView, link: str | None, t: Translator) -> Message:
-    """Somebody else's press came first: that job, and the way to its card, or to ask for it."""
+    """Somebody else's press came first: that job, and a link to its card or the command that shows it."""
     user = f"<@{job.requester_id}>" if job.is_from_slack else sanitized(job.requester_name)
     if job.waits_for_approval:
         text = t(
@@ -214,7 +214,10 @@ def to_card(link: str | None, t: Translator) -> str:
 
 
 def asked_anew(t: Translator, *, moved: bool) -> str:
-    """Why a press started nothing and the preview is there again: other numbers or tables, or a new age."""
+    """Why a press started nothing and the proposal is shown again.
+
+    ``moved``: the numbers or the tables have changed; else the proposal was too old.
+    """
     if moved:
         return t("What you were shown has changed since, so nothing was started. Look again.")
     return t("That preview was too old to be pressed, so nothing was started. This is how it is now.")
@@ -225,7 +228,7 @@ def cancelled(t: Translator) -> Message:
 
 
 def incident(number: str, t: Translator) -> Message:
-    """Something that nobody foresaw; the number is in the log too."""
+    """An unexpected error; the number is in the log too."""
     return sentence(
         t("Something went wrong here."),
         hint=t(
@@ -237,7 +240,7 @@ def incident(number: str, t: Translator) -> Message:
 
 
 def problem(words: Explained) -> Message:
-    """A database that can't be asked, or tables that don't fit: nothing was started."""
+    """A database can't be reached, or the tables don't match: nothing was started."""
     return sentence(words.what, hint=words.step)
 
 
@@ -266,12 +269,11 @@ def help_text(
     return Message(said_by_readers, [section("\n".join(lines)), *([context(*hints)] if hints else [])])
 
 
-# ----------------------------------------------------------------------------
-# Answers to who pressed a button of a card that doesn't fit any more. A press that fits changes the card.
+# -- To somebody who pressed a button of a card that doesn't fit any more; a press that fits changes the card
 
 
 def not_yours(job: JobView, t: Translator) -> Message:
-    """Somebody else than the requester pressed what only they can agree to."""
+    """Somebody pressed a button that is for the requester only."""
     text = t(
         "Only {user}, who asked for the copy, can confirm it. Nothing was changed.",
         user=mention(requester(job)),
@@ -280,13 +282,13 @@ def not_yours(job: JobView, t: Translator) -> Message:
 
 
 def stale(job: JobView, link: str | None, t: Translator) -> Message:
-    """The button showed other numbers than the job asks about by now."""
+    """The button showed other numbers than the job asks about now."""
     text = t("Job {id} asks about other numbers by now. Nothing was changed.", id=job.id)
     return sentence(text, hint=to_card(link, t) or ask_for(job.id, t))
 
 
 def not_now(job: JobView, link: str | None, t: Translator) -> Message:
-    """The job has gone on since the card was drawn."""
+    """The job has changed its state since the card was shown."""
     text = t(
         "Job {id} is {state} now, so that button has no meaning any more. Nothing was changed.",
         id=job.id,

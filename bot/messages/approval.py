@@ -1,4 +1,4 @@
-"""Four eyes in words: the two buttons on the card, who is asked, and what becomes of a press."""
+"""Approval by a second person: the two buttons, who is asked, and the answers to a press."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def approval_buttons(job: JobView, t: Translator) -> list[Block]:
 
 
 def approval_request(job: JobView, t: Translator) -> str:
-    """Who has to say yes, and until when."""
+    """Who may approve it, and until when."""
     until = job.approval_until or job.now
     return t(
         "Waiting for approval until {moment}: any of {who} may give it, but not {user}",
@@ -40,7 +40,7 @@ def approved_by(job: JobView, t: Translator) -> str:
 
 
 def no_approval_reason(job: JobView, t: Translator) -> str:
-    """Why the copy never started: somebody said no, or nobody yes. Empty for other endings."""
+    """Why the copy ended without approval: rejected, expired, or nobody to ask. Empty for other endings."""
     if job.status is not Status.CANCELLED:
         return ""
     if job.approval is Approval.REJECTED and job.approval_by is not None:
@@ -62,13 +62,14 @@ def ask_again(job: JobView, t: Translator) -> str:
 
 
 def possible_approvers(job: JobView, t: Translator) -> str:
-    """To somebody who may not run that copy: who may."""
+    """Who may approve the job, for a reader who may not."""
     if not job.approvers:
         return t("Somebody else has to approve it.")
     return t("They may approve it: {who}.", who=", ".join(job.approvers[:10]))
 
 
 def own_request(job: JobView, t: Translator) -> Message:
+    """To a requester who pressed *Approve*."""
     return sentence(
         t("You asked for this copy, or set it going again, yourself: somebody else has to approve it."),
         hint=t("They may: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else "",
@@ -84,7 +85,7 @@ def rejected(job: JobView, t: Translator) -> Message:
 
 
 def too_late(job: JobView, t: Translator) -> Message:
-    """Somebody or the time was faster; says what was decided."""
+    """It was decided before, or the time is over: says which."""
     by = f"<@{job.approval_by.id}>" if job.approval_by else sanitized(job.requester_name)
     match job.approval:
         case Approval.APPROVED:
@@ -103,12 +104,13 @@ def too_late(job: JobView, t: Translator) -> Message:
 
 
 def no_such(job_id: str, t: Translator) -> Message:
+    """The button's job doesn't exist."""
     latest = t("`{command}` lists the latest ones.", command=STATUS_COMMAND)
     return sentence(t("There is no job {id} to approve.", id=sanitized(job_id, 20)), hint=latest)
 
 
 def not_in_private(copy_name: str, t: Translator) -> Message:
-    """Nobody else could see the card there, let alone press it."""
+    """A copy that needs approval was asked for in a direct message: nobody else would see its card."""
     return sentence(
         t(
             "A copy of `{name}` needs somebody else's approval, and nobody else can see this place.",

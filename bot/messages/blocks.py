@@ -146,7 +146,7 @@ def sanitized(text: str, limit: int = 60) -> str:
 
 
 def sentence(text: str, *, hint: str = "") -> Message:
-    """One sentence, with a quieter one below."""
+    """A message of one sentence, with ``hint`` below it in small print."""
     blocks = [section(text)] + ([context(hint)] if hint else [])
     return Message(f"{text} {hint}".strip(), blocks)
 
@@ -156,7 +156,7 @@ def code(text: str, limit: int = 200) -> str:
     return f"`{escaped(cut(text.translate(_ENDS_CODE), limit))}`"
 
 
-#: Characters that nobody sees: they turn the direction of what follows around, or mean nothing in a message.
+#: Control characters, and those that change the direction of what follows.
 _UNSEEN = dict.fromkeys(
     [
         *range(0x00, 0x09),
@@ -171,7 +171,7 @@ _UNSEEN = dict.fromkeys(
 
 
 def cut(text: str, limit: int) -> str:
-    """At most so long, and without what could turn the reading around."""
+    """At most ``limit`` characters, none of `_UNSEEN` among them."""
     text = text.translate(_UNSEEN)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

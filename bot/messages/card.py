@@ -1,8 +1,9 @@
-"""The buttons under a card: those that fit what the job is, and no others."""
+"""The card: one job as the channel sees it, from the request to the end, with the buttons that fit its state.
+
+Rendered from a view alone: the same view gives the same card.
+"""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 from bot.i18n import Translator
 from bot.jobs.status import Phase, Status, Wish
@@ -33,6 +34,10 @@ RESUME_ACTION = "job.resume"
 CANCEL_ACTION = "job.cancel"
 RETRY_ACTION = "job.retry"
 DETAILS_ACTION = "job.details"
+#: Errors after which a copy waits for a server to come back.
+AWAY = frozenset({"connection", "server_down"})
+
+# -- The buttons
 
 
 def buttons_for(job: JobView, t: Translator) -> list[Block]:
@@ -77,12 +82,7 @@ def _cancel(job: JobView, t: Translator) -> Block:
     return block
 
 
-# ----------------------------------------------------------------------------
-# The card: one job as the channel sees it, from the request to the end. Same snapshot, same card.
-
-
-#: Errors after which a copy waits for a server to come back.
-AWAY = frozenset({"connection", "server_down"})
+# -- The card
 
 
 def card(job: JobView, t: Translator) -> Message:
@@ -121,7 +121,7 @@ def progress(job: JobView, t: Translator) -> str:
 
 
 def state(job: JobView, t: Translator) -> str:
-    """A word or three for what the job is."""
+    """The job's state in one to three words."""
     if job.waits_for_approval:
         return t("waiting for approval")
     if job.waits_for_confirmation:
@@ -139,7 +139,7 @@ def state(job: JobView, t: Translator) -> str:
 
 
 def activity(job: JobView, t: Translator, named: Named = mention) -> str:
-    """One line for what the job is doing, or why it waits, or how it ended."""
+    """What the job is doing, why it waits or how it ended, in one line; ``named`` turns people into words."""
     match job.status:
         case Status.PENDING:
             return _waiting(job, t, named)
@@ -189,7 +189,7 @@ def _waiting(job: JobView, t: Translator, named: Named) -> str:
 
 
 def _answerer(job: JobView, t: Translator, named: Named) -> str:
-    """Who has to answer what the job asks, without a full stop; and that copies are frozen, if they are."""
+    """Who has to answer, without a full stop; and that copies are frozen, if they are."""
     if job.waits_for_approval:
         text = approval_request(job, t)
     else:
@@ -223,7 +223,7 @@ def _paused(job: JobView, t: Translator, named: Named) -> str:
 
 
 def _stopping(job: JobView, t: Translator, named: Named) -> str | None:
-    """What a running job is about to do instead of going on; None where it goes on."""
+    """That a running job is about to stop, and why; None where it goes on."""
     user = named(job.stopped_by) if job.stopped_by else "?"
     match job.wish:
         case Wish.PAUSE:
@@ -237,7 +237,7 @@ def _stopping(job: JobView, t: Translator, named: Named) -> str | None:
 
 
 def _worker_lost(job: JobView, t: Translator) -> str:
-    """That nobody goes on with it at the moment, and who will; empty while its worker is heard of."""
+    """That its worker is silent, and who takes over; empty while its worker is alive."""
     if (silent := job.seconds_silent) is None:
         return ""
     duration = t.duration(silent)
@@ -286,8 +286,8 @@ def _about(job: JobView, t: Translator) -> str:
         t("Asked for by {user}", user=mention(requester(job))),
         t("job {id}", id=job.id),
     ]
-    if said := approved_by(job, t):
-        parts.append(said)
+    if approval := approved_by(job, t):
+        parts.append(approval)
     if job.attempt > 1:
         parts.append(t("attempt {n}", n=job.attempt))
     if job.as_of is not None:
@@ -306,68 +306,3 @@ def _sign(job: JobView) -> str:
         Status.FAILED: "❌",
         Status.CANCELLED: "🚫",
     }[job.status]
-
-
-# ----------------------------------------------------------------------------
-# Jobs as Slack's table block: a line a job, each with the way to its card.
-#
-# A message holds one table of at most 100 rows and 20 columns; its texts together stay far below Slack's
-# 10,000 characters. Cells are raw text, where nothing is a mention, a link or a format.
-
-
-CELL_LIMIT = 60
-
-
-def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Block:
-    """Job, liquidation, state, rows, who asked, when it ended (or was asked for) and how long it took."""
-    heads = [t("Job"), t("Liquidation"), t("State"), t("Rows"), t("Asked for by"), t("When"), t("Took")]
-    rows = [[text(head) for head in heads]]
-    for job in jobs:
-        label = f" · {job.label}" if job.label else ""
-        rows.append(
-            [
-                link(str(job.id), links.get(job.id)),
-                text(f"{job.liquidation_id}{label}"),
-                text(state(job, t)),
-                text("–" if job.total is None else f"{t.number(job.copied)} / {t.number(job.total)}"),
-                person(job),
-                moment(job.finished_at or job.created_at, t),
-                text("–" if job.seconds is None else t.duration(job.seconds)),
-            ]
-        )
-    right = {"align": "right"}
-    settings = [right, {"is_wrapped": True}, {}, right, {}, {}, right]
-    return {"type": "table", "rows": rows, "column_settings": settings}
-
-
-def text(said: str) -> Block:
-    return {"type": "raw_text", "text": cut(said, CELL_LIMIT) or "–"}
-
-
-def link(said: str, url: str | None) -> Block:
-    if url is None:
-        return text(said)
-    return _rich({"type": "link", "url": url, "text": said})
-
-
-def person(job: JobView) -> Block:
-    """Whoever asked; a mention in an answer that one person reads notifies nobody."""
-    if not job.is_from_slack:
-        return text(job.requester_name)
-    return _rich({"type": "user", "user_id": job.requester_id})
-
-
-def moment(when: datetime, t: Translator) -> Block:
-    """In the reader's own time zone; in UTC where Slack can't show it."""
-    return _rich(
-        {
-            "type": "date",
-            "timestamp": int(when.timestamp()),
-            "format": "{date_short_pretty} {time}",
-            "fallback": t.moment(when),
-        }
-    )
-
-
-def _rich(element: Block) -> Block:
-    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [element]}]}

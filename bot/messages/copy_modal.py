@@ -1,4 +1,4 @@
-"""The modal in which a copy is chosen, looked at and started: each step takes the place of the last."""
+"""The modal in which a copy is chosen, previewed and started: each step replaces the one before."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Carried:
 
 
 def wait(words: str, t: Translator) -> View:
-    """Shown within Slack's three seconds, before anything is asked."""
+    """Shown within Slack's three seconds, before any database is asked."""
     return _modal([section(f"⏳ {words}")], t)
 
 

@@ -1,4 +1,4 @@
-"""*Details*: the modal in which a job's whole story stands, from the request to its end."""
+"""*Details*: the modal with a job's history, from the request to its end."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TITLE_LIMIT = 24
 
 
 def loading(t: Translator) -> View:
-    """Opened at once, while what will stand in it is being read."""
+    """Opened at once, while the history is being read."""
     return _modal(t("Details"), [section(t("One moment…"))], t)
 
 
 def answer(message: Message, t: Translator) -> View:
-    """An answer in the place of the details."""
+    """The modal with an answer instead of the details."""
     return _modal(t("Details"), message.blocks, t)
 
 

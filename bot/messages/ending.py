@@ -1,4 +1,4 @@
-"""The threaded reply at the end of a job: it mentions who asked, and is the receipt or the reason."""
+"""The threaded reply at the end of a job: it mentions the requester and has the receipt, or the reason."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def receipt(job: JobView, t: Translator) -> str:
         parts.append(t("taken over from other liquidations {rows}", rows=t.number(job.moved)))
     if job.target_digest:
         parts.append(t("digest {digest}", digest=f"`{job.target_digest}`"))
-    if said := approved_by(job, t):
-        parts.append(said)
+    if approval := approved_by(job, t):
+        parts.append(approval)
     return " · ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The answers of ``/copy-freeze``, and to who wants to start a copy while all are frozen."""
+"""The answers to ``/copy-freeze``, and to a start of a copy while all are frozen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bot.messages.naming import FREEZE_COMMAND, and_nobody_works, frozen_by, fro
 
 
 def frozen_now(running: int, waiting: int, t: Translator) -> Message:
-    """To whoever froze: what stops because of it."""
+    """To the person who froze all copies: how many stop, and how many wait."""
     text = t("All copies are frozen.")
     if running:
         text += " " + t.plural(
@@ -24,12 +24,12 @@ def frozen_now(running: int, waiting: int, t: Translator) -> Message:
 
 
 def still_frozen(freeze: Freeze, t: Translator) -> Message:
-    """Somebody asks what is so, or wants to freeze what is frozen."""
+    """To the same command while copies are frozen already."""
     return _frozen(freeze, "", t)
 
 
 def refused_because_frozen(freeze: Freeze, t: Translator) -> Message:
-    """Somebody wants to start a copy meanwhile."""
+    """To somebody who wants to start a copy while all are frozen."""
     return _frozen(freeze, t("Nothing was started."), t)
 
 
@@ -44,6 +44,7 @@ def lifted(freeze: Freeze, waiting: int, t: Translator, no_worker: NoWorker | No
 
 
 def not_frozen(t: Translator) -> Message:
+    """To ``/copy-freeze off`` while nothing is frozen."""
     return sentence(
         t("Nothing is frozen."),
         hint=t(
@@ -54,7 +55,7 @@ def not_frozen(t: Translator) -> Message:
 
 
 def no_reason(text: str, t: Translator, meant: str | None) -> Message:
-    """What was typed says nothing about why, so it is more likely to be a mistake than a freeze."""
+    """What was typed is no reason, so nothing was frozen: it is more likely a mistake."""
     step = t("A freeze stops every copy; a single one is paused on its card.")
     works = usage(t, meant, example=_example(t))
     return sentence(
@@ -63,6 +64,7 @@ def no_reason(text: str, t: Translator, meant: str | None) -> Message:
 
 
 def freeze_help(t: Translator) -> Message:
+    """How to use ``/copy-freeze``."""
     lines = [
         f"• `{_example(t)}` – " + t("stops all copies at the end of their chunk, and refuses new ones"),
         f"• `{FREEZE_COMMAND}` – "
@@ -78,7 +80,7 @@ def _example(t: Translator) -> str:
 
 
 def how_to_lift(t: Translator) -> str:
-    """What ends the freeze."""
+    """The command that ends the freeze."""
     return t("`{command}` lets copies run again.", command=f"{FREEZE_COMMAND} off")
 
 

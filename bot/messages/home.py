@@ -57,13 +57,13 @@ def home(seen: HomeView, links: dict[int, str], not_theirs: frozenset[str], t: T
 
 
 def refused(groups: list[str], t: Translator) -> View:
-    """For somebody who may not copy: whom to ask."""
+    """To somebody who may run no copy: whom to ask."""
     message = answers.refused(COPY_COMMAND, groups, t)
     return _view([header(t("Copies from prod to consulta")), *message.blocks])
 
 
 def cannot_check(reason: str, t: Translator) -> View:
-    """Slack doesn't say who is in the groups: nothing is shown."""
+    """Slack didn't say who is in the groups, so nothing is shown."""
     words = t("I can't check your permission now, so nothing is shown.")
     hint = t("Slack answered {reason}. Try again, or tell whoever runs Traspaso.", reason=code(reason))
     return _view([header(t("Copies from prod to consulta")), section(words), context(hint)])

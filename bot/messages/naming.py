@@ -1,4 +1,4 @@
-"""How a message names the commands, somebody, and the freeze that somebody ordered."""
+"""What several messages say alike: commands, people, a freeze, no worker, and a card that had to move."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ VERIFY_COMMAND = "/copy-verify"
 FREEZE_COMMAND = "/copy-freeze"
 #: What starts a worker, as the Procfile has it.
 WORKER_COMMAND = "dramatiq bot.worker:boot --processes 1 --threads 4"
+
+#: Slack's answers where the bot is no member of the channel, or can't even see it.
+NO_MEMBER = frozenset({"not_in_channel", "channel_not_found"})
+#: Slack's answers where the channel is archived, to a post and to an edit.
+ARCHIVED = frozenset({"is_archived", "is_inactive"})
 
 #: Turns a person into words: `mention` in Slack, the bare name in a terminal.
 Named = Callable[[Person], str]
@@ -61,12 +66,11 @@ def ask_for(job_id: int, t: Translator) -> str:
     return t("`{command}` answers at any time.", command=f"{STATUS_COMMAND} {job_id}")
 
 
-# ----------------------------------------------------------------------------
-# That nobody works: since when, who is to be told, and what they have to do.
+# -- Nobody works: since when, who is to be told, and what they have to do
 
 
 def nobody_works(none: NoWorker, t: Translator) -> str:
-    """A sentence or two, for cards, answers, App Home and the terminal alike."""
+    """Since when, and how to start a worker; for cards, answers, App Home and the terminal."""
     if none.since is None:
         begin = t("No worker has ever run: copies wait until one is started.")
     else:
@@ -79,24 +83,17 @@ def nobody_works(none: NoWorker, t: Translator) -> str:
 
 
 def and_nobody_works(text: str, none: NoWorker, t: Translator, hint: str = "") -> Message:
-    """An answer, and below it that nobody works; read aloud it has no moment, which only Slack can show."""
+    """An answer, and below it that nobody works. The text has no moment, which only blocks can show."""
     read_out = f"{text} {t('No worker is alive: copies wait until one is started.')}"
     blocks = [section(f"{text}\n⚠️ {nobody_works(none, t)}"), *([context(hint)] if hint else [])]
     return Message(f"{read_out} {hint}".strip(), blocks)
 
 
-# ----------------------------------------------------------------------------
-# What is said where a job's card is in a direct message and not where the copy was asked for.
-
-
-#: Slack's answers where the bot is no member of the channel, or can't even see it.
-NO_MEMBER = frozenset({"not_in_channel", "channel_not_found"})
-#: The same channel, to a post and to an edit.
-ARCHIVED = frozenset({"is_archived", "is_inactive"})
+# -- A job's card is in a direct message, and not where the copy was asked for
 
 
 def moved_line(job: JobView, t: Translator) -> str:
-    """One line; empty where the card is where it was asked for."""
+    """Why the card is here, in one line; empty where the card is where it was asked for."""
     if job.moved_from is None:
         return ""
     line = t("In a direct message, because {reason}.", reason=move_reason(job.moved_from, t))
@@ -123,7 +120,7 @@ def moved_away(job: JobView, t: Translator) -> Message:
 
 
 def move_reason(moved: Moved, t: Translator) -> str:
-    """The end of a sentence."""
+    """Why a card moved, as the end of a sentence."""
     if moved.reason in NO_MEMBER and _is_private(moved):
         return t("the bot takes no part in that conversation")
     channel = f"<#{moved.channel}>"

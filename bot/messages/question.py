@@ -1,4 +1,4 @@
-"""What was shown before the last press and what is there now, in words, and the buttons that answer it."""
+"""What was shown before the last press and what was found since, in words, and the buttons that answer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from bot.messages.blocks import Block, Message, button, confirm, context, sectio
 from bot.messages.naming import mention, requester
 
 CONFIRM_ACTION = "job.confirm"
+
+# -- Both sides in words
 
 
 def sides(in_prod: int | None, in_consulta: int | None, t: Translator) -> str:
@@ -37,7 +39,7 @@ def removal(in_prod: int | None, in_consulta: int | None, t: Translator) -> str:
 
 
 def request_text(job: JobView, t: Translator) -> str:
-    """What whoever has to approve the job should know: both sides' rows, and how many would go."""
+    """What a job that waits for an answer shows: the rows of both sides, and how many would be removed."""
     if job.question is not None:
         return question_text(job.question, t)
     terms = job.terms
@@ -63,13 +65,16 @@ def question_text(question: Question, t: Translator) -> str:
 
 
 def confirmation(job_id: int, question: Question) -> str:
-    """The command of a shell that agrees to just these numbers."""
+    """The shell command that agrees to exactly these numbers."""
     remove = " --remove" if question.removed else ""
     return f"traspaso confirm {job_id} {question.in_prod} {question.in_consulta}{remove}"
 
 
+# -- The buttons, and what a press of one stands for
+
+
 def confirm_button(job: JobView, question: Question, t: Translator) -> Block:
-    """The requester's: it says the new number, and asks once more where rows of consulta would go by it."""
+    """For the requester, with the new number; with a dialog where rows of consulta would be removed."""
     if question.removes_everything:
         words = t("Remove {rows}", rows=t.rows(question.in_consulta))
     elif question.removed:
@@ -80,7 +85,7 @@ def confirm_button(job: JobView, question: Question, t: Translator) -> Block:
 
 
 def approve_button(job: JobView, action_id: str, t: Translator) -> Block:
-    """The second person's: where the job asks again, with the new number on it."""
+    """For the second person; with the new number where the job asks again."""
     question = job.question
     if question is None:
         words = t("Approve")
@@ -91,32 +96,6 @@ def approve_button(job: JobView, action_id: str, t: Translator) -> Block:
     else:
         words = t("Approve {rows}", rows=t.rows(question.in_prod))
     return _answer(job, words, action_id, t)
-
-
-def pressed(value: str) -> tuple[str, RowCounts | None]:
-    """The job's number as it was written, and the rows that the button showed; None where it showed none.
-
-    What isn't such a value gives no numbers, and so agrees to none.
-    """
-    number, *rows = value.split(" ")
-    if len(rows) != 2 or not all(map(_is_count, rows)):
-        return number, None
-    return number, RowCounts(*map(int, rows))
-
-
-def _is_count(text: str) -> bool:
-    """A bigint of PostgreSQL, from 0 on."""
-    return text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63
-
-
-def removal_dialog(liquidation_id: int, t: Translator) -> Block:
-    """Before a press by which all of consulta's rows go."""
-    return confirm(
-        t("Remove from consulta?"),
-        t("Prod has no rows for liquidation {id}. Its rows in consulta will be removed.", id=liquidation_id),
-        t("Remove"),
-        t("Keep"),
-    )
 
 
 def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
@@ -137,12 +116,37 @@ def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
     return block | ({"confirm": dialog} if dialog else {})
 
 
-# ----------------------------------------------------------------------------
-# The threaded reply of a job that asks again: it mentions whoever has to answer on the card.
+def removal_dialog(liquidation_id: int, t: Translator) -> Block:
+    """The dialog before a press that removes all of the liquidation's rows from consulta."""
+    return confirm(
+        t("Remove from consulta?"),
+        t("Prod has no rows for liquidation {id}. Its rows in consulta will be removed.", id=liquidation_id),
+        t("Remove"),
+        t("Keep"),
+    )
+
+
+def pressed(value: str) -> tuple[str, RowCounts | None]:
+    """The job's number as it was written, and the rows that the button showed; None where it showed none.
+
+    Any other value gives no numbers, and so agrees to none.
+    """
+    number, *rows = value.split(" ")
+    if len(rows) != 2 or not all(map(_is_count, rows)):
+        return number, None
+    return number, RowCounts(*map(int, rows))
+
+
+def _is_count(text: str) -> bool:
+    """A bigint of PostgreSQL, from 0 on."""
+    return text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63
+
+
+# -- The threaded reply of a job that asks again
 
 
 def question_reply(job: JobView, question: Question, t: Translator) -> Message:
-    """What was shown, what is there now, and where to answer."""
+    """To whoever has to answer: what was shown, what is there now, and where the button is."""
     others = ", ".join(job.approvers[:10]) if job.waits_for_approval else ""
     text = t(
         "{mention} the copy of {liquidation} asks again. {what}",

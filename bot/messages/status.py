@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from bot.i18n import Translator
 from bot.jobs.status import Status
 from bot.jobs.view import JobView, NoWorker
 from bot.messages.answers import to_card
-from bot.messages.blocks import Block, Message, code, context, header, sanitized, section, sentence
-from bot.messages.card import activity, card, jobs_table, progress, state
+from bot.messages.blocks import Block, Message, code, context, cut, header, sanitized, section, sentence
+from bot.messages.card import activity, card, progress, state
 from bot.messages.naming import COPY_COMMAND, STATUS_COMMAND, nobody_works
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
 #: More jobs than this before a waiting one are counted, not named.
 NAMED = 3
+#: Characters of one cell of a table.
+CELL_LIMIT = 60
 
 
 def overview(
@@ -42,7 +46,7 @@ def overview(
 
 
 def detail(job: JobView, link: str | None, t: Translator) -> Message:
-    """One job: its card, and the way to the original."""
+    """One job: its card, and a link to the original."""
     message = card(job, t)
     way = [context(to_card(link, t))] if link else []
     return Message(message.text, [*message.blocks, *way])
@@ -70,7 +74,7 @@ def of_user(jobs: list[JobView], links: dict[int, str], t: Translator) -> Messag
 
 
 def usage(word: str, t: Translator, meant: str | None = None) -> Message:
-    """The text after the command is none of its forms; ``meant``: what it may stand for."""
+    """The text after the command is none of its forms; ``meant`` is the command that was probably meant."""
     forms = [
         (f"{STATUS_COMMAND}", t("what runs, and the latest jobs")),
         (f"{STATUS_COMMAND} 17", t("one job")),
@@ -132,3 +136,64 @@ def _listed(title: str, jobs: list[JobView], links: dict[int, str], t: Translato
     newest = jobs[0]
     text = t("{title}: the latest is job {job}, {state}.", title=title, job=newest.id, state=state(newest, t))
     return Message(text, [header(title), jobs_table(jobs, links, t)])
+
+
+# -- Jobs as Slack's table block
+#
+# A message holds one table of at most 100 rows and 20 columns; its texts together stay far below Slack's
+# 10,000 characters. Cells are raw text, where nothing is a mention, a link or a format.
+
+
+def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Block:
+    """Job, liquidation, state, rows, who asked, when it ended (or was asked for) and how long it took."""
+    heads = [t("Job"), t("Liquidation"), t("State"), t("Rows"), t("Asked for by"), t("When"), t("Took")]
+    rows = [[_cell(head) for head in heads]]
+    for job in jobs:
+        label = f" · {job.label}" if job.label else ""
+        rows.append(
+            [
+                _link(str(job.id), links.get(job.id)),
+                _cell(f"{job.liquidation_id}{label}"),
+                _cell(state(job, t)),
+                _cell("–" if job.total is None else f"{t.number(job.copied)} / {t.number(job.total)}"),
+                _requester(job),
+                _moment(job.finished_at or job.created_at, t),
+                _cell("–" if job.seconds is None else t.duration(job.seconds)),
+            ]
+        )
+    right = {"align": "right"}
+    settings = [right, {"is_wrapped": True}, {}, right, {}, {}, right]
+    return {"type": "table", "rows": rows, "column_settings": settings}
+
+
+def _cell(text: str) -> Block:
+    return {"type": "raw_text", "text": cut(text, CELL_LIMIT) or "–"}
+
+
+def _link(text: str, url: str | None) -> Block:
+    if url is None:
+        return _cell(text)
+    return _rich({"type": "link", "url": url, "text": text})
+
+
+def _requester(job: JobView) -> Block:
+    """Whoever asked; a mention in an answer that one person reads notifies nobody."""
+    if not job.is_from_slack:
+        return _cell(job.requester_name)
+    return _rich({"type": "user", "user_id": job.requester_id})
+
+
+def _moment(when: datetime, t: Translator) -> Block:
+    """In the reader's own time zone; in UTC where Slack can't show it."""
+    return _rich(
+        {
+            "type": "date",
+            "timestamp": int(when.timestamp()),
+            "format": "{date_short_pretty} {time}",
+            "fallback": t.moment(when),
+        }
+    )
+
+
+def _rich(element: Block) -> Block:
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [element]}]}

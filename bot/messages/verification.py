@@ -16,7 +16,7 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class VerificationResult:
-    """A comparison that is through. ``parts`` counts the key ranges; ``as_of`` is prod's moment.
+    """A comparison that has ended. ``parts`` counts the key ranges; ``as_of`` is prod's moment.
 
     ``known`` says whether prod's catalogue has the liquidation, where neither side has rows; None where there
     is no catalogue, and where it wasn't asked.
@@ -32,7 +32,7 @@ class VerificationResult:
 
 
 def comparing(liquidation_id: int, t: Translator) -> Message:
-    """Said while the comparison runs."""
+    """Shown while the comparison runs."""
     return sentence(
         t("Comparing both sides of liquidation {id}…", id=liquidation_id),
         hint=t("Nothing is written. The answer comes here."),
@@ -40,7 +40,7 @@ def comparing(liquidation_id: int, t: Translator) -> Message:
 
 
 def waiting(liquidation_id: int, running: int, t: Translator) -> Message:
-    """Said while so many other comparisons, at least two, come before this one."""
+    """Shown while ``running`` other comparisons, at least two, come first."""
     return sentence(
         t(
             "Liquidation {id} will be compared when one of {n} other comparisons has ended.",
@@ -52,6 +52,7 @@ def waiting(liquidation_id: int, running: int, t: Translator) -> Message:
 
 
 def interrupted(liquidation_id: int, t: Translator) -> Message:
+    """The bot ended before the comparison did."""
     return sentence(
         t(
             "The comparison of liquidation {id} was broken off: the bot is being restarted.",
@@ -62,7 +63,7 @@ def interrupted(liquidation_id: int, t: Translator) -> Message:
 
 
 def verdict(found: VerificationResult, t: Translator) -> Message:
-    """Both sides agree, or the parts in which they differ and the command that repairs it."""
+    """That both sides agree; or the parts in which they differ, and the command that makes them agree."""
     if found.proof.is_empty:
         return _nothing_there(found, t)
     return _agrees(found, t) if found.proof.holds else _differs(found, t)
@@ -128,7 +129,7 @@ def _differs(found: VerificationResult, t: Translator) -> Message:
 
 
 def _outside(proof: Proof, t: Translator) -> list[str]:
-    """Rows that lie in no part, because their key is NULL."""
+    """Rows that are in no part, because their key is NULL."""
     sides = (
         ("prod", proof.counted.source - proof.source.rows),
         ("consulta", proof.counted.target - proof.target.rows),
