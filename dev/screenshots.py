@@ -1,4 +1,4 @@
-"""``make screenshots``: the pictures of README and docs, from the local Slack's page while the real bot copies.
+"""``make screenshots``: the pictures of README and docs, from the local Slack's page while a real bot copies.
 
 python -m dev.screenshots docs/screenshots
 """
