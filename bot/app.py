@@ -34,7 +34,7 @@ from bot.errors import SchemaBehind
 from bot.i18n import translator
 from bot.jobs.actions import Approvals
 from bot.jobs.cards import Cards
-from bot.jobs.execution import Lifecycle
+from bot.jobs.execution import Executions
 from bot.jobs.outbox import Outbox
 from bot.jobs.recovery import Sweep
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
@@ -47,7 +47,7 @@ from bot.slack.home_publisher import HomePublisher
 from bot.slack.outbox_relay import OutboxRelay
 from bot.slack.rate_limit import EDIT, PacedClient, Pacing
 from bot.slack.replies import Replies
-from bot.work.background import Presence
+from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
 from copier.errors import failures_of
 
@@ -74,13 +74,13 @@ class Databases:
     consulta: Engine
     tracking: Engine
     store: JobRepository
-    lifecycle: Lifecycle
+    executions: Executions
     runner: Runner
     sweep: Sweep
     approvals: Approvals
     history: JobHistory
     workers: Workers
-    presence: Presence
+    liveness: LivenessBeat
 
     def check_schema(self) -> None:
         """Raises SchemaBehind where the tracking tables aren't this release's."""
@@ -112,27 +112,27 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
         consulta.url, **COMMON, pool_pre_ping=True, pool_size=1, max_overflow=0, pool_timeout=5
     )
     give_up_silent_servers(beats)
-    presence = Presence(Workers(with_limits(beats)))
-    lifecycle = Lifecycle(tracking, lease_seconds=work.lease_seconds, chart_seconds=work.chart_seconds)
+    liveness = LivenessBeat(Workers(with_limits(beats)))
+    executions = Executions(tracking, lease_seconds=work.lease_seconds, chart_seconds=work.chart_seconds)
     return Databases(
         prod=prod,
         consulta=consulta,
         tracking=tracking,
         store=JobRepository(tracking, operators),
-        lifecycle=lifecycle,
+        executions=executions,
         runner=Runner(
             prod,
             consulta,
-            lifecycle,
+            executions,
             settings.file,
             worker=worker_name(),
-            worker_id=lambda: presence.worker_id,
+            worker_id=lambda: liveness.worker_id,
         ),
         sweep=Sweep(tracking, overdue_seconds=work.overdue_seconds, max_attempts=work.max_attempts),
         approvals=Approvals(tracking),
         history=JobHistory(tracking),
         workers=Workers(tracking),
-        presence=presence,
+        liveness=liveness,
     )
 
 

@@ -14,13 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot import app, config, logs
 from bot.errors import BotError
 from bot.jobs.status import Status
+from bot.jobs.stop_request import StopReason, StopRequest
 from bot.slack.outbox_relay import OutboxRelay
 from bot.work.admission import Admission
-from bot.work.background import Presence, Sweeper, Ticker
-from bot.work.cancellation import Stop, StopSwitch
+from bot.work.background import LivenessBeat, ProgressTicker, Sweeper
+from bot.work.cancellation import StopSwitch
 from bot.work.queue import JobQueue
 from bot.work.runner import AttemptOutcome, Ended
-from bot.work.slots import Direct, Slots
+from bot.work.slots import CopySlots, DirectRuns
 from copier.errors import CopierError
 
 log = logging.getLogger(__name__)
@@ -39,23 +40,23 @@ class Background(Middleware):
         self,
         *,
         stop: StopSwitch,
-        slots: Slots,
-        presence: Presence,
+        slots: CopySlots,
+        liveness: LivenessBeat,
         queue: JobQueue,
         sweeper: Sweeper,
-        direct: Direct,
+        direct: DirectRuns,
         outbox_relay: OutboxRelay,
     ) -> None:
         self._stop = stop
         self._slots = slots
-        self._presence = presence
+        self._liveness = liveness
         self._queue = queue
         self._sweeper = sweeper
         self._direct = direct
         self._outbox_relay = outbox_relay
 
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
-        self._presence.start(takes_jobs=True)
+        self._liveness.start(takes_jobs=True)
         self._queue.watch.start()
         self._slots.open(worker.worker_threads)
 
@@ -64,14 +65,14 @@ class Background(Middleware):
         self._sweeper.start()
 
     def before_worker_shutdown(self, broker: object, worker: object) -> None:
-        self._stop.request(Stop.RELEASE)
+        self._stop.request(StopRequest(StopReason.RELEASE))
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
         self._sweeper.stop()
         self._direct.join(LONGEST_CHUNK_SECONDS)
         self._outbox_relay.stop()
         self._queue.watch.stop()
-        self._presence.stop()
+        self._liveness.stop()
 
 
 def boot() -> None:
@@ -102,7 +103,7 @@ def boot() -> None:
             ended = parts.runner.run(
                 job_id,
                 stop,
-                watch=lambda job: Ticker(
+                watch=lambda job: ProgressTicker(
                     parts.store, job, slack.card_publisher.progress, every_seconds=work.card_seconds
                 ),
                 refusal=admission.refusal,
@@ -116,7 +117,7 @@ def boot() -> None:
         slack.outbox_relay.wake()
         if ended.outcome not in {AttemptOutcome.RETRY, AttemptOutcome.RELEASED, AttemptOutcome.FROZEN}:
             return
-        job = parts.store.snapshot(job_id)
+        job = parts.store.job(job_id)
         if job is None or job.status is not Status.PENDING:
             return
         if ended.outcome is AttemptOutcome.FROZEN and job.freeze is not None:
@@ -128,21 +129,21 @@ def boot() -> None:
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued, perform=message)
     slack = app.slack(settings, parts, queue.may_edit)
     admission = Admission(parts.store, slack.permissions, settings.file.copies)
-    slots = Slots(freed=lambda: sweeper.has_room())  # noqa: PLW0108 - there is no sweeper yet
-    direct = Direct(slots, perform, stop)
+    slots = CopySlots(freed=lambda: sweeper.has_room())  # noqa: PLW0108 - there is no sweeper yet
+    direct = DirectRuns(slots, perform, stop)
     sweeper = Sweeper(
         parts.sweep,
         queue.put,
         direct.take,
         room=lambda: slots.free,
-        own=lambda: parts.presence.unbroken,
+        own=lambda: parts.liveness.unbroken,
         every_seconds=work.sweep_seconds,
     )
     queue.broker.add_middleware(
         Background(
             stop=stop,
             slots=slots,
-            presence=parts.presence,
+            liveness=parts.liveness,
             queue=queue,
             sweeper=sweeper,
             direct=direct,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import translator
-from bot.jobs.execution import Claim
+from bot.jobs.execution import Attempt
 from bot.jobs.repository import Throughput
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.charts import Charts
@@ -33,7 +33,7 @@ class Desk:
             jobs.outbox, jobs.store, jobs.cards, self.card_publisher, charts, **settings
         )
 
-    def running(self, channel: str = CHANNEL) -> Claim:
+    def running(self, channel: str = CHANNEL) -> Attempt:
         """A job whose card is posted and pinned."""
         claim = self.jobs.claimed(channel_id=channel)
         assert self.outbox_relay.deliver_due() == 1

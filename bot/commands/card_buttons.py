@@ -16,7 +16,7 @@ from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.actions import ApprovalOutcome, Became, Control, Effect
 from bot.jobs.proposal import RowCounts
-from bot.jobs.repository import Requester, Timelines
+from bot.jobs.repository import Requester
 from bot.messages import answers, approval, card, details, question, status
 from bot.messages.approval import APPROVE_ACTION, REJECT_ACTION
 from bot.messages.blocks import Message
@@ -68,7 +68,7 @@ class JobButton:
         surface = self._surface
         pressed, numbers = question.pressed(value)
         job_id = parsing.number(pressed)
-        job = surface.store.snapshot(job_id) if job_id is not None else None
+        job = surface.store.job(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return answers.unknown_job(job_id or 0, t)
         if refusal := surface.refusal_of_press(job, user_id, t):
@@ -76,7 +76,7 @@ class JobButton:
         try:
             effect = self._deed(job_id, surface.people.requester(team_id, user_id), numbers)
         except AlreadyRunning as running:
-            live = surface.store.snapshot(running.job_id)
+            live = surface.store.job(running.job_id)
             assert live is not None  # noqa: S101 - jobs are never deleted while they are live
             return answers.running_already(live, surface.card_publisher.link(live), t)
         log.info("job %s: %s pressed by %s: %s", job_id, self._action_id, user_id, effect.became)
@@ -137,7 +137,7 @@ class FourEyes:
         surface = self._surface
         pressed, numbers = question.pressed(value)
         job_id = parsing.number(pressed)
-        job = surface.store.snapshot(job_id) if job_id is not None else None
+        job = surface.store.job(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return approval.no_such(pressed, t)
         if refusal := surface.refusal_of_press(job, user_id, t):
@@ -177,7 +177,6 @@ class JobDetails:
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
-        self._timelines = Timelines(surface.tracking)
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """A trigger lives for three seconds: the modal comes first, what it says afterwards."""
@@ -198,9 +197,9 @@ class JobDetails:
             reply.say(found if isinstance(found, Message) else answers.details_not_shown(job_id or 0, t))
 
     def _view(self, job_id: int, user_id: str, t: Translator) -> Message | details.View:
-        job = self._surface.store.snapshot(job_id)
+        job = self._surface.store.job(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
         if refusal := self._surface.refusal_of_press(job, user_id, t):
             return refusal
-        return details.details(job, self._timelines.of(job_id), t)
+        return details.details(job, self._surface.store.timeline(job_id), t)

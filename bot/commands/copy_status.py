@@ -73,7 +73,7 @@ class CopyStatus:
         job_id = parsing.number(word)
         if job_id is None:
             return self._usage([word], t)
-        job = self._surface.store.snapshot(job_id)
+        job = self._surface.store.job(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
         return status.detail(job, self._surface.card_publisher.link(job), t)

@@ -119,7 +119,7 @@ class Starting:
         try:
             job_id, is_new = self._written(request)
         except AlreadyRunning as running:
-            job = surface.store.snapshot(running.job_id)
+            job = surface.store.job(running.job_id)
             assert job is not None  # noqa: S101 - jobs are never deleted while they are live
             return answers.running_already(job, surface.card_publisher.link(job), t)
         except Frozen as frozen:
@@ -157,7 +157,7 @@ class Starting:
         """The job as soon as its card is there, or as it is after a moment."""
         until = time.monotonic() + CARD_SECONDS
         while True:
-            job = self._surface.store.snapshot(job_id)
+            job = self._surface.store.job(job_id)
             if job is None:
                 raise UnknownJob(job_id)
             if job.message_ts is not None or time.monotonic() > until:

@@ -104,18 +104,21 @@ class Due:
     message_ts: str | None = None
 
 
-def announce(connection: Connection, job_id: int, attempt: int, kind: Kind) -> None:
-    """Adds the message within the caller's transaction.
+def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
+    """Adds a message for each job that fits these conditions and has a channel, in the caller's transaction.
 
-    A job's attempt has one of each kind: where it was told before, it is to be told again.
+    A job's attempt has one of each kind: where it was announced before, it is to be delivered again. A
+    deliverer that has the message in hand keeps it; the next one delivers what is new since.
     """
-    _announce(connection, select(literal(job_id), literal(attempt), literal(kind.value)))
-
-
-def tell(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
-    """The same for all jobs that fit these conditions and have a channel to tell it in."""
     chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value)).where(*jobs)
-    _announce(connection, chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id))
+    chosen = chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id)
+    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=ONE_EACH,
+            set_=_anew(next_try_at=func.now(), failures=0, failing_since=None),
+        )
+    )
 
 
 def leave(connection: Connection, job_id: int, attempt: int, channel_id: str, message_ts: str) -> None:
@@ -124,17 +127,6 @@ def leave(connection: Connection, job_id: int, attempt: int, channel_id: str, me
         job_id=job_id, attempt=attempt, kind=Kind.LEFT, channel_id=channel_id, message_ts=message_ts
     )
     connection.execute(statement.on_conflict_do_nothing())
-
-
-def _announce(connection: Connection, chosen: Select[int, int, str]) -> None:
-    """A deliverer that has the message in hand keeps it; the next one delivers what is new since."""
-    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=ONE_EACH,
-            set_=_anew(next_try_at=func.now(), failures=0, failing_since=None),
-        )
-    )
 
 
 def _anew(**values: Any) -> dict[str, Any]:

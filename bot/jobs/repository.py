@@ -1,4 +1,7 @@
-"""Reads jobs as snapshots: the one query, to which callers add what they look for, and its rows."""
+"""Creates jobs, and reads them: one job, the live ones, the past, App Home, a job's whole story.
+
+Every `JobView` comes from one query (`view_query`), to which each reader adds what it looks for.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from bot.errors import AlreadyRunning, Frozen
+from bot.jobs.events import CardMoved, Event, Requested, event_of
 from bot.jobs.models import (
     ONE_LIVE_JOB,
     CopyChunk,
@@ -39,11 +43,388 @@ from bot.jobs.models import (
 )
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.proposal import NOTHING_SHOWN, AgreedCounts, Question
-from bot.jobs.status import LIVE, Approval, Phase, Status, Wish
-from bot.jobs.stop_request import active_freeze
-from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person
+from bot.jobs.status import LIVE, Approval, Phase, Status
+from bot.jobs.stop_request import StopReason
+from bot.jobs.transition import add_event
+from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, NoWorker, Person
 from bot.jobs.workers import Workers, holds, is_missing, last_seen
 from copier import CopySpec, Fingerprint
+
+#: How many of the latest runs say how fast a copy is.
+RUNS = 7
+#: How many ended jobs App Home shows.
+LATEST = 20
+#: How many chunks the details show.
+SLOWEST = 5
+#: No filter at all.
+EVERYTHING = HomeFilters()
+
+# Whatever is live, the newest jobs, the freeze; and what changes no row: a lease that runs out, a worker that
+# falls silent. Whether workers are there at all is asked for beside it.
+_MARK: ColumnElement[str] = literal_column("""
+    md5(concat_ws(' ',
+      (SELECT string_agg(concat_ws(' ', job::text, job.lease_until < now()), ' ' ORDER BY job.id)
+         FROM traspaso.copy_jobs job
+        WHERE job.id IN (
+          SELECT id FROM traspaso.copy_jobs WHERE status IN ('pending', 'running', 'paused')
+          UNION ALL (SELECT id FROM traspaso.copy_jobs ORDER BY id DESC LIMIT 50))),
+      (SELECT count(*) FROM traspaso.workers
+        WHERE ended_at IS NULL AND beat_at < clock_timestamp() - interval '10 s'),
+      (SELECT string_agg(active::text, ' ') FROM traspaso.copy_freezes active WHERE lifted_at IS NULL)))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks: a Slack user, or a login of the shell (team ``shell``)."""
+
+    team_id: str
+    user_id: str
+    name: str
+    locale: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One copy that somebody confirmed. ``key`` makes a press work once.
+
+    ``terms`` are the rows that they saw, ``fingerprint`` what the copy was made of then. ``approvers`` says,
+    as messages show them, who may approve it; None where nobody has to. It then waits for them for
+    ``approval_seconds``.
+    """
+
+    spec: CopySpec
+    liquidation_id: int
+    label: str | None
+    requester: Requester
+    channel_id: str | None = None
+    key: str | None = None
+    terms: AgreedCounts = NOTHING_SHOWN
+    fingerprint: Fingerprint | None = None
+    approvers: tuple[str, ...] | None = None
+    approval_seconds: float = 24 * 60 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event, when it happened, and who did it. It holds names of things and seconds, never a value of a
+    row.
+    """
+
+    event: Event
+    at: datetime
+    attempt: int
+    person: Person | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlowChunk:
+    """A line of the ledger, without its keys. ``seconds`` from its begin to its commit."""
+
+    number: int
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All events of a job, oldest first, and the slowest chunks of its last attempt, slowest first."""
+
+    happenings: tuple[Happening, ...]
+    slowest: tuple[SlowChunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One chunk: its rows, and when it was worked on, in seconds since its attempt began to copy.
+
+    Chunks of several lanes overlap.
+    """
+
+    began: float
+    ended: float
+    rows: int
+
+
+class JobRepository:
+    """Creates and reads jobs. ``operators`` are whom its views name where nobody works."""
+
+    def __init__(self, engine: Engine, operators: tuple[str, ...] = ()) -> None:
+        self._engine = engine
+        self._operators = operators
+
+    def create(self, request: Request) -> tuple[int, bool]:
+        """The job of this request and whether it is new, pending, and announced if it has a channel.
+
+        The same request key always gives the same job. Where the live job in the way ends at this very
+        moment, there is room for this one: it is tried again.
+
+        Raises:
+            AlreadyRunning: a live job for this target table and liquidation exists.
+            Frozen: somebody has frozen all copies.
+        """
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    if freeze := active_freeze(connection):
+                        raise Frozen(freeze)
+                    return self._insert(connection, request), True
+            except (Frozen, IntegrityError) as refused:
+                # The database forbade it: by the press, by the live job, or by a freeze. Say which.
+                if request.key and (used := self.by_key(request.key)):
+                    return used.id, False
+                if not is_taken(refused):
+                    raise
+                if live := self.live_job(str(request.spec.target_table), request.liquidation_id):
+                    raise AlreadyRunning(live.id) from None
+
+    def by_key(self, key: str) -> JobView | None:
+        return self._first(CopyJob.request_key == key)
+
+    def job(self, job_id: int) -> JobView | None:
+        return self._first(CopyJob.id == job_id)
+
+    def live_job(self, target_table: str, liquidation_id: int) -> JobView | None:
+        return self._first(
+            CopyJob.target_table == target_table,
+            CopyJob.liquidation_id == liquidation_id,
+            CopyJob.status.in_(LIVE),
+        )
+
+    def live(self) -> list[JobView]:
+        """What runs, waits or is paused, oldest first."""
+        return self._all(view_query().where(CopyJob.status.in_(LIVE)).order_by(CopyJob.id))
+
+    def latest(self, limit: int = 10) -> list[JobView]:
+        """The last jobs that have ended, newest first."""
+        ended = view_query().where(CopyJob.status.not_in(LIVE))
+        return self._all(ended.order_by(CopyJob.id.desc()).limit(limit))
+
+    def no_worker(self) -> NoWorker | None:
+        """That nobody works, and since when; None where somebody does."""
+        return Workers(self._engine).missing(self._operators)
+
+    def enqueued(self, job_id: int) -> None:
+        """The id is on the queue now."""
+        with self._engine.begin() as connection:
+            connection.execute(update(CopyJob).where(CopyJob.id == job_id).values(enqueued_at=func.now()))
+
+    def chunks(self, job_id: int) -> Sequence[CopyChunk]:
+        """The ledger of the job's last attempt."""
+        last = select(func.max(CopyChunk.attempt)).where(CopyChunk.job_id == job_id).scalar_subquery()
+        with Session(self._engine) as session:
+            return session.scalars(
+                select(CopyChunk)
+                .where(CopyChunk.job_id == job_id, CopyChunk.attempt == last)
+                .order_by(CopyChunk.number)
+            ).all()
+
+    def events(self, job_id: int) -> Sequence[CopyEvent]:
+        with Session(self._engine) as session:
+            return session.scalars(
+                select(CopyEvent).where(CopyEvent.job_id == job_id).order_by(CopyEvent.id)
+            ).all()
+
+    def timeline(self, job_id: int) -> Timeline:
+        """Empty where there is no such job."""
+        with self._engine.connect() as connection:
+            return Timeline(_happenings(connection, job_id), _slowest(connection, job_id))
+
+    def add_event(self, job_id: int, attempt: int, event: Event) -> None:
+        """Adds an event to the job's history; nothing else changes."""
+        with self._engine.begin() as connection:
+            add_event(connection, job_id, attempt, event)
+
+    def _insert(self, connection: Connection, request: Request) -> int:
+        user_id = ensure_user(connection, request.requester)
+        waits = request.approvers is not None
+        job_id = connection.execute(
+            insert(CopyJob)
+            .values(
+                user_id=user_id,
+                copy_name=request.spec.name,
+                source_table=str(request.spec.source_table),
+                target_table=str(request.spec.target_table),
+                liquidation_id=request.liquidation_id,
+                liquidation_label=request.label,
+                request_key=request.key,
+                channel_id=request.channel_id,
+                previewed_records=request.terms.in_prod,
+                previewed_target_records=request.terms.in_consulta,
+                removal_confirmed=request.terms.removal_confirmed,
+                fingerprint=request.fingerprint.as_json() if request.fingerprint else None,
+                approval=Approval.WAITING if waits else None,
+                approval_until=func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
+                status=Status.PENDING,
+            )
+            .returning(CopyJob.id)
+        ).scalar_one()
+        add_event(connection, job_id, 0, Requested(request.approvers), user_id)
+        announce(connection, Kind.CARD, CopyJob.id == job_id)
+        sys.audit("traspaso.requested", job_id)
+        return job_id
+
+    def _first(self, *conditions: ColumnElement[bool]) -> JobView | None:
+        rows = self._all(view_query().where(*conditions).order_by(CopyJob.id.desc()).limit(1))
+        return rows[0] if rows else None
+
+    def _all(self, statement: Select[*tuple[Any, ...]]) -> list[JobView]:
+        return read_views(self._engine, statement, self._operators)
+
+
+class JobHistory:
+    """Queries over the jobs there have been, newest first."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def page(self, filters: HomeFilters = EVERYTHING, limit: int = 20) -> list[JobView]:
+        """The newest jobs that the filters let through, whatever their state."""
+        conditions: list[ColumnElement[bool]] = []
+        if filters.status is not None:
+            conditions.append(CopyJob.status == filters.status)
+        if filters.user_id is not None:
+            conditions.append(User.slack_user_id == filters.user_id)
+        if filters.liquidation_id is not None:
+            conditions.append(CopyJob.liquidation_id == filters.liquidation_id)
+        if filters.ended:
+            conditions.append(CopyJob.status.not_in(LIVE))
+        return self._all(view_query().where(*conditions).order_by(CopyJob.id.desc()).limit(limit))
+
+    def of_liquidation(self, liquidation_id: int, limit: int = 20) -> list[JobView]:
+        """All jobs of one liquidation, whichever copy they ran."""
+        return self.page(HomeFilters(liquidation_id=liquidation_id), limit)
+
+    def of_user(self, user_id: str, limit: int = 20) -> list[JobView]:
+        """All jobs that this Slack user asked for."""
+        return self.page(HomeFilters(user_id=user_id), limit)
+
+    def last_completed(self, target_table: str, liquidation_id: int) -> JobView | None:
+        """The latest proven copy of this liquidation into this table; None where there was none."""
+        statement = view_query().where(
+            CopyJob.target_table == target_table,
+            CopyJob.liquidation_id == liquidation_id,
+            CopyJob.status == Status.COMPLETED,
+        )
+        found = self._all(statement.order_by(CopyJob.finished_at.desc()).limit(1))
+        return found[0] if found else None
+
+    def expected_seconds(self, copy_name: str, rows: int) -> float | None:
+        """How long so many rows will take, by the median rate of the last runs of this copy.
+
+        None where no run has written a row yet. A run's rate is its rows by the seconds of its last
+        attempt, counting and proof included.
+        """
+        seconds = func.extract("epoch", CopyJob.finished_at - CopyJob.claimed_at)
+        statement = (
+            select(CopyJob.total_records / func.nullif(seconds, 0))
+            .where(
+                CopyJob.copy_name == copy_name,
+                CopyJob.status == Status.COMPLETED,
+                CopyJob.inserted_records + CopyJob.updated_records > 0,
+                CopyJob.total_records > 0,
+                CopyJob.finished_at > CopyJob.claimed_at,
+            )
+            .order_by(CopyJob.id.desc())
+            .limit(RUNS)
+        )
+        with Session(self._engine) as session:
+            rates = [float(rate) for rate in session.scalars(statement) if rate]
+        return rows / median(rates) if rates else None
+
+    def _all(self, statement: Select[*tuple[Any, ...]]) -> list[JobView]:
+        return read_views(self._engine, statement)
+
+
+class HomeRepository:
+    """The panel's reader of the tracking tables."""
+
+    def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
+        self._engine = engine
+        self._store = store or JobRepository(engine)
+        self._history = JobHistory(engine)
+
+    def mark(self) -> str:
+        """Another one whenever something that a panel shows has changed."""
+        with self._engine.connect() as connection:
+            mark, missing = connection.execute(select(_MARK, is_missing())).one()
+        return f"{mark} {missing}"
+
+    def read(self, reader_id: str, filters: HomeFilters) -> HomeView:
+        """What this person sees; ``filters`` are those of the list of ended jobs."""
+        with self._engine.connect() as connection:
+            freeze = active_freeze(connection)
+        return HomeView(
+            reader_id=reader_id,
+            live=tuple(self._store.live()),
+            latest=tuple(self._history.page(replace(filters, ended=True), LATEST)),
+            filters=filters,
+            freeze=freeze,
+            no_worker=self._store.no_worker(),
+        )
+
+
+class Throughput:
+    """Reads the ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def of(self, job_id: int) -> tuple[Stretch, ...]:
+        """The chunks of the job's present attempt, in the order of their ends; none before the first."""
+        ended = func.extract("epoch", CopyChunk.created_at - CopyJob.copying_since)
+        statement = (
+            select(ended, CopyChunk.seconds, CopyChunk.records)
+            .join(CopyJob, CopyJob.id == CopyChunk.job_id)
+            .where(CopyJob.id == job_id, CopyChunk.attempt == CopyJob.attempt)
+            .order_by(CopyChunk.created_at)
+        )
+        with self._engine.connect() as connection:
+            found = [(float(end), seconds, rows) for end, seconds, rows in connection.execute(statement)]
+        return tuple(Stretch(max(0.0, end - seconds), max(0.0, end), rows) for end, seconds, rows in found)
+
+
+def is_taken(error: Exception) -> bool:
+    """Whether another live job has this target table and liquidation, or had them a moment ago."""
+    return (
+        isinstance(error, IntegrityError)
+        and isinstance(error.orig, psycopg.Error)
+        and error.orig.diag.constraint_name == ONE_LIVE_JOB
+    )
+
+
+def ensure_user(connection: Connection, requester: Requester) -> int:
+    """The user's id; name and locale are brought up to date."""
+    statement = insert(User).values(
+        slack_team_id=requester.team_id,
+        slack_user_id=requester.user_id,
+        name=requester.name,
+        locale=requester.locale,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[User.slack_team_id, User.slack_user_id],
+        set_={
+            "name": statement.excluded.name,
+            "locale": func.coalesce(statement.excluded.locale, User.locale),
+            "updated_at": func.now(),
+        },
+    )
+    return connection.execute(statement.returning(User.id)).scalar_one()
+
+
+def active_freeze(connection: Connection) -> Freeze | None:
+    """The freeze of this moment; None where there is none."""
+    row = connection.execute(
+        select(CopyFreeze.reason, CopyFreeze.frozen_at, User.slack_user_id, User.slack_team_id, User.name)
+        .join(User, User.id == CopyFreeze.frozen_by)
+        .where(CopyFreeze.lifted_at.is_(None))
+    ).one_or_none()
+    if row is None:
+        return None
+    return Freeze(Person(row.slack_user_id, row.slack_team_id, row.name), row.reason, row.frozen_at)
+
+
+# The query of a `JobView`, and its rows.
 
 _stopper = aliased(User, name="stopper")
 _approver = aliased(User, name="approver")
@@ -55,7 +436,7 @@ def _person(user: User) -> Person:
 
 
 def view_query() -> Select[Any]:
-    """The columns of a snapshot; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
+    """The columns of a `JobView`; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
     earlier = aliased(CopyJob)
     ahead = (
         select(func.count())
@@ -70,7 +451,7 @@ def view_query() -> Select[Any]:
         .label("ahead")
     )
     asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
-    moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == "card_moved").label("moved")
+    moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == CardMoved.kind).label("moved")
     now = func.now().label("now")
     seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
     missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
@@ -144,388 +525,30 @@ def view_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobView:
         now=row.now,
         terms=AgreedCounts(job.previewed_records, job.previewed_target_records, job.removal_confirmed),
         question=Question.from_json(job.question) if job.question else None,
-        wish=Wish(job.stop_requested) if job.stop_requested else None,
+        stop_requested=StopReason(job.stop_requested) if job.stop_requested else None,
         stopped_by=_person(row.stopper) if row.stopper else None,
         approval=Approval(job.approval) if job.approval else None,
         approval_until=job.approval_until,
         approval_at=job.approval_at,
         approval_by=_person(row.approver) if row.approver else None,
-        approvers=tuple((row.asked or {}).get("approvers") or ()),
+        approvers=Requested.from_json(row.asked or {}).approvers or (),
         freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
-        moved_from=Moved(**row.moved) if row.moved else None,
+        moved_from=CardMoved.from_json(row.moved).moved if row.moved else None,
         pinned=job.pinned,
         worker_seen_at=row.seen,
         no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
     )
 
 
-# ----------------------------------------------------------------------------
-# Jobs as they are asked for and looked at. What happens to them afterwards is in `lifecycle`.
-
-
-@dataclass(frozen=True, slots=True)
-class Requester:
-    """Who asks: a Slack user, or a login of the shell (team ``shell``)."""
-
-    team_id: str
-    user_id: str
-    name: str
-    locale: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One copy that somebody confirmed. ``key`` makes a press work once.
-
-    ``terms`` are the rows that they saw, ``fingerprint`` what the copy was made of then. ``approvers`` says,
-    as messages show them, who may approve it; None where nobody has to. It then waits for them for
-    ``approval_seconds``.
-    """
-
-    spec: CopySpec
-    liquidation_id: int
-    label: str | None
-    requester: Requester
-    channel_id: str | None = None
-    key: str | None = None
-    terms: AgreedCounts = NOTHING_SHOWN
-    fingerprint: Fingerprint | None = None
-    approvers: tuple[str, ...] | None = None
-    approval_seconds: float = 24 * 60 * 60
-
-
-class JobRepository:
-    """Creates and reads jobs. ``operators`` are whom its snapshots name where nobody works."""
-
-    def __init__(self, engine: Engine, operators: tuple[str, ...] = ()) -> None:
-        self._engine = engine
-        self._operators = operators
-
-    def create(self, request: Request) -> tuple[int, bool]:
-        """The job of this request and whether it is new, pending, and announced if it has a channel.
-
-        The same request key always gives the same job. Where the live job in the way ends at this very
-        moment, there is room for this one: it is tried again.
-
-        Raises:
-            AlreadyRunning: a live job for this target table and liquidation exists.
-            Frozen: somebody has frozen all copies.
-        """
-        while True:
-            try:
-                with self._engine.begin() as connection:
-                    if freeze := active_freeze(connection):
-                        raise Frozen(freeze)
-                    return self._insert(connection, request), True
-            except (Frozen, IntegrityError) as refused:
-                # The database forbade it: by the press, by the live job, or by a freeze. Say which.
-                if request.key and (used := self.by_key(request.key)):
-                    return used.id, False
-                if not is_taken(refused):
-                    raise
-                if live := self.live_job(str(request.spec.target_table), request.liquidation_id):
-                    raise AlreadyRunning(live.id) from None
-
-    def by_key(self, key: str) -> JobView | None:
-        return self._first(CopyJob.request_key == key)
-
-    def snapshot(self, job_id: int) -> JobView | None:
-        return self._first(CopyJob.id == job_id)
-
-    def live_job(self, target_table: str, liquidation_id: int) -> JobView | None:
-        return self._first(
-            CopyJob.target_table == target_table,
-            CopyJob.liquidation_id == liquidation_id,
-            CopyJob.status.in_(LIVE),
-        )
-
-    def live(self) -> list[JobView]:
-        """What runs, waits or is paused, oldest first."""
-        return self._all(view_query().where(CopyJob.status.in_(LIVE)).order_by(CopyJob.id))
-
-    def latest(self, limit: int = 10) -> list[JobView]:
-        """The last jobs that have ended, newest first."""
-        ended = view_query().where(CopyJob.status.not_in(LIVE))
-        return self._all(ended.order_by(CopyJob.id.desc()).limit(limit))
-
-    def no_worker(self) -> NoWorker | None:
-        """That nobody works, and since when; None where somebody does."""
-        return Workers(self._engine).missing(self._operators)
-
-    def enqueued(self, job_id: int) -> None:
-        """The id is on the queue now."""
-        with self._engine.begin() as connection:
-            connection.execute(update(CopyJob).where(CopyJob.id == job_id).values(enqueued_at=func.now()))
-
-    def chunks(self, job_id: int) -> Sequence[CopyChunk]:
-        """The ledger of the job's last attempt."""
-        last = select(func.max(CopyChunk.attempt)).where(CopyChunk.job_id == job_id).scalar_subquery()
-        with Session(self._engine) as session:
-            return session.scalars(
-                select(CopyChunk)
-                .where(CopyChunk.job_id == job_id, CopyChunk.attempt == last)
-                .order_by(CopyChunk.number)
-            ).all()
-
-    def events(self, job_id: int) -> Sequence[CopyEvent]:
-        with Session(self._engine) as session:
-            return session.scalars(
-                select(CopyEvent).where(CopyEvent.job_id == job_id).order_by(CopyEvent.id)
-            ).all()
-
-    def note(self, job_id: int, attempt: int, kind: str, **detail: object) -> None:
-        """Adds an event to the job's history; nothing else changes."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                insert(CopyEvent).values(job_id=job_id, attempt=attempt, kind=kind, detail=detail)
-            )
-
-    def _insert(self, connection: Connection, request: Request) -> int:
-        user_id = ensure_user(connection, request.requester)
-        waits = request.approvers is not None
-        job_id = connection.execute(
-            insert(CopyJob)
-            .values(
-                user_id=user_id,
-                copy_name=request.spec.name,
-                source_table=str(request.spec.source_table),
-                target_table=str(request.spec.target_table),
-                liquidation_id=request.liquidation_id,
-                liquidation_label=request.label,
-                request_key=request.key,
-                channel_id=request.channel_id,
-                previewed_records=request.terms.in_prod,
-                previewed_target_records=request.terms.in_consulta,
-                removal_confirmed=request.terms.removal_confirmed,
-                fingerprint=request.fingerprint.as_json() if request.fingerprint else None,
-                approval=Approval.WAITING if waits else None,
-                approval_until=func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
-                status=Status.PENDING,
-            )
-            .returning(CopyJob.id)
-        ).scalar_one()
-        connection.execute(
-            insert(CopyEvent).values(
-                job_id=job_id,
-                attempt=0,
-                user_id=user_id,
-                kind="requested",
-                detail={"approvers": list(request.approvers)} if request.approvers is not None else {},
-            )
-        )
-        if request.channel_id:
-            announce(connection, job_id, 0, Kind.CARD)
-        sys.audit("traspaso.requested", job_id)
-        return job_id
-
-    def _first(self, *conditions: object) -> JobView | None:
-        rows = self._all(view_query().where(*conditions).order_by(CopyJob.id.desc()).limit(1))  # type: ignore[arg-type]
-        return rows[0] if rows else None
-
-    def _all(self, statement: object) -> list[JobView]:
-        with Session(self._engine) as session:
-            return [view_of(row, self._operators) for row in session.execute(statement)]  # type: ignore[call-overload]
-
-
-def is_taken(error: Exception) -> bool:
-    """Whether another live job has this target table and liquidation, or had them a moment ago."""
-    return (
-        isinstance(error, IntegrityError)
-        and isinstance(error.orig, psycopg.Error)
-        and error.orig.diag.constraint_name == ONE_LIVE_JOB
-    )
-
-
-def ensure_user(connection: Connection, requester: Requester) -> int:
-    """The user's id; name and locale are brought up to date."""
-    statement = insert(User).values(
-        slack_team_id=requester.team_id,
-        slack_user_id=requester.user_id,
-        name=requester.name,
-        locale=requester.locale,
-    )
-    statement = statement.on_conflict_do_update(
-        index_elements=[User.slack_team_id, User.slack_user_id],
-        set_={
-            "name": statement.excluded.name,
-            "locale": func.coalesce(statement.excluded.locale, User.locale),
-            "updated_at": func.now(),
-        },
-    )
-    return connection.execute(statement.returning(User.id)).scalar_one()
-
-
-# ----------------------------------------------------------------------------
-# What became of earlier jobs: the past of a liquidation, of a person, of a copy. Reads only.
-
-
-#: No filter at all.
-EVERYTHING = HomeFilters()
-#: So many of the latest runs say how fast a copy is.
-RUNS = 7
-
-
-class JobHistory:
-    """Queries over the jobs there have been, newest first."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def page(self, filters: HomeFilters = EVERYTHING, limit: int = 20) -> list[JobView]:
-        """The newest jobs that the filters let through, whatever their state."""
-        conditions: list[ColumnElement[bool]] = []
-        if filters.status is not None:
-            conditions.append(CopyJob.status == filters.status)
-        if filters.user_id is not None:
-            conditions.append(User.slack_user_id == filters.user_id)
-        if filters.liquidation_id is not None:
-            conditions.append(CopyJob.liquidation_id == filters.liquidation_id)
-        if filters.ended:
-            conditions.append(CopyJob.status.not_in(LIVE))
-        return self._all(view_query().where(*conditions).order_by(CopyJob.id.desc()).limit(limit))
-
-    def of_liquidation(self, liquidation_id: int, limit: int = 20) -> list[JobView]:
-        """All jobs of one liquidation, whichever copy they ran."""
-        return self.page(HomeFilters(liquidation_id=liquidation_id), limit)
-
-    def of_user(self, user_id: str, limit: int = 20) -> list[JobView]:
-        """All jobs that this Slack user asked for."""
-        return self.page(HomeFilters(user_id=user_id), limit)
-
-    def last_completed(self, target_table: str, liquidation_id: int) -> JobView | None:
-        """The latest proven copy of this liquidation into this table; None where there was none."""
-        statement = view_query().where(
-            CopyJob.target_table == target_table,
-            CopyJob.liquidation_id == liquidation_id,
-            CopyJob.status == Status.COMPLETED,
-        )
-        found = self._all(statement.order_by(CopyJob.finished_at.desc()).limit(1))
-        return found[0] if found else None
-
-    def expected_seconds(self, copy_name: str, rows: int) -> float | None:
-        """How long so many rows will take, by the median rate of the last runs of this copy.
-
-        None where no run has written a row yet. A run's rate is its rows by the seconds of its last
-        attempt, counting and proof included.
-        """
-        seconds = func.extract("epoch", CopyJob.finished_at - CopyJob.claimed_at)
-        statement = (
-            select(CopyJob.total_records / func.nullif(seconds, 0))
-            .where(
-                CopyJob.copy_name == copy_name,
-                CopyJob.status == Status.COMPLETED,
-                CopyJob.inserted_records + CopyJob.updated_records > 0,
-                CopyJob.total_records > 0,
-                CopyJob.finished_at > CopyJob.claimed_at,
-            )
-            .order_by(CopyJob.id.desc())
-            .limit(RUNS)
-        )
-        with Session(self._engine) as session:
-            rates = [float(rate) for rate in session.scalars(statement) if rate]
-        return rows / median(rates) if rates else None
-
-    def _all(self, statement: Select[tuple[object, ...]]) -> list[JobView]:
-        with Session(self._engine) as session:
-            return [view_of(row) for row in session.execute(statement)]
-
-
-# ----------------------------------------------------------------------------
-# Reads the panel's snapshot, and tells by one cheap query whether anything has changed since.
-
-
-#: So many ended jobs are shown.
-LATEST = 20
-
-# Whatever is live, the newest jobs, the freeze; and what changes no row: a lease that runs out, a worker that
-# falls silent. Whether workers are there at all is asked for beside it.
-_MARK: ColumnElement[str] = literal_column("""
-    md5(concat_ws(' ',
-      (SELECT string_agg(concat_ws(' ', job::text, job.lease_until < now()), ' ' ORDER BY job.id)
-         FROM traspaso.copy_jobs job
-        WHERE job.id IN (
-          SELECT id FROM traspaso.copy_jobs WHERE status IN ('pending', 'running', 'paused')
-          UNION ALL (SELECT id FROM traspaso.copy_jobs ORDER BY id DESC LIMIT 50))),
-      (SELECT count(*) FROM traspaso.workers
-        WHERE ended_at IS NULL AND beat_at < clock_timestamp() - interval '10 s'),
-      (SELECT string_agg(active::text, ' ') FROM traspaso.copy_freezes active WHERE lifted_at IS NULL)))
-""")
-
-
-class HomeRepository:
-    """The panel's reader of the tracking tables."""
-
-    def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
-        self._engine = engine
-        self._store = store or JobRepository(engine)
-        self._history = JobHistory(engine)
-
-    def mark(self) -> str:
-        """Another one whenever something that a panel shows has changed."""
-        with self._engine.connect() as connection:
-            mark, missing = connection.execute(select(_MARK, is_missing())).one()
-        return f"{mark} {missing}"
-
-    def read(self, reader_id: str, filters: HomeFilters) -> HomeView:
-        """What this person sees; ``filters`` are those of the list of ended jobs."""
-        with self._engine.connect() as connection:
-            freeze = active_freeze(connection)
-        return HomeView(
-            reader_id=reader_id,
-            live=tuple(self._store.live()),
-            latest=tuple(self._history.page(replace(filters, ended=True), LATEST)),
-            filters=filters,
-            freeze=freeze,
-            no_worker=self._store.no_worker(),
-        )
-
-
-# ----------------------------------------------------------------------------
-# What happened to a job, in order, and its slowest chunks: read once, frozen, to be shown.
-
-
-#: So many chunks are shown.
-SLOWEST = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """One event. ``detail`` holds names of things and seconds, never a value of a row."""
-
-    kind: str
-    at: datetime
-    attempt: int
-    person: Person | None
-    detail: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class SlowChunk:
-    """A line of the ledger, without its keys. ``seconds`` from its begin to its commit."""
-
-    number: int
-    rows: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """All events of a job, oldest first, and the slowest chunks of its last attempt, slowest first."""
-
-    happenings: tuple[Happening, ...]
-    slowest: tuple[SlowChunk, ...]
-
-
-class Timelines:
-    """Reads them."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def of(self, job_id: int) -> Timeline:
-        """Empty where there is no such job."""
-        with self._engine.connect() as connection:
-            return Timeline(_happenings(connection, job_id), _slowest(connection, job_id))
+def read_views(
+    engine: Engine, statement: Select[*tuple[Any, ...]], operators: tuple[str, ...] = ()
+) -> list[JobView]:
+    """The jobs of a statement that `view_query` began."""
+    with Session(engine) as session:
+        return [view_of(row, operators) for row in session.execute(statement)]
+
+
+# What a job's whole story is made of.
 
 
 def _happenings(connection: Connection, job_id: int) -> tuple[Happening, ...]:
@@ -545,11 +568,10 @@ def _happenings(connection: Connection, job_id: int) -> tuple[Happening, ...]:
     )
     return tuple(
         Happening(
-            row.kind,
+            event_of(row.kind, row.detail),
             row.created_at,
             row.attempt,
             Person(row.slack_user_id, row.slack_team_id, row.name) if row.slack_user_id else None,
-            row.detail,
         )
         for row in connection.execute(statement)
     )
@@ -564,39 +586,3 @@ def _slowest(connection: Connection, job_id: int) -> tuple[SlowChunk, ...]:
         .limit(SLOWEST)
     )
     return tuple(SlowChunk(*row) for row in connection.execute(statement))
-
-
-# ----------------------------------------------------------------------------
-# How fast an attempt was, over time: the ledger's lines as stretches of seconds, to be drawn.
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """One chunk: its rows, and when it was worked on, in seconds since its attempt began to copy.
-
-    Chunks of several lanes overlap.
-    """
-
-    began: float
-    ended: float
-    rows: int
-
-
-class Throughput:
-    """Reads the ledger."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def of(self, job_id: int) -> tuple[Stretch, ...]:
-        """The chunks of the job's present attempt, in the order of their ends; none before the first."""
-        ended = func.extract("epoch", CopyChunk.created_at - CopyJob.copying_since)
-        statement = (
-            select(ended, CopyChunk.seconds, CopyChunk.records)
-            .join(CopyJob, CopyJob.id == CopyChunk.job_id)
-            .where(CopyJob.id == job_id, CopyChunk.attempt == CopyJob.attempt)
-            .order_by(CopyChunk.created_at)
-        )
-        with self._engine.connect() as connection:
-            found = [(float(end), seconds, rows) for end, seconds, rows in connection.execute(statement)]
-        return tuple(Stretch(max(0.0, end - seconds), max(0.0, end), rows) for end, seconds, rows in found)

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.jobs.proposal import NOTHING_SHOWN, AgreedCounts, Question
-from bot.jobs.status import Approval, Phase, Status, Wish
+from bot.jobs.status import Approval, Phase, Status
+from bot.jobs.stop_request import StopReason
 
 #: A process that says nothing for so long is lost.
 SILENT = timedelta(seconds=10)
@@ -61,8 +62,8 @@ class JobView:
     ``error`` is the failure's code and names (see `bot.jobs.failure`), None where nothing failed.
     ``terms`` are the rows of both sides that were shown before the last press. ``question`` is what a
     worker found instead: it asks again, and nobody may take it meanwhile. ``approvers`` says, as messages
-    show them, which groups and users were asked to approve it. ``wish`` is what a running job was asked
-    for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
+    show them, which groups and users were asked to approve it. ``stop_requested`` is what a running job
+    was asked for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
     ``moved_from`` is the channel that its card had to leave. ``pinned`` is None where nobody knows whether
     Slack has taken the card's pin. ``worker_seen_at`` is when the process that holds it last said that
     it lives; None where it is of a release that doesn't. ``no_worker`` says that nobody works on any job.
@@ -114,7 +115,7 @@ class JobView:
     now: datetime
     terms: AgreedCounts = NOTHING_SHOWN
     question: Question | None = None
-    wish: Wish | None = None
+    stop_requested: StopReason | None = None
     stopped_by: Person | None = None
     approval: Approval | None = None
     approval_until: datetime | None = None

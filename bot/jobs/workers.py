@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
 
 from bot.jobs.models import CopyJob, Installation, OutboxMessage, Worker, waits_for_somebody
-from bot.jobs.outbox import SHOWING, Kind, tell
+from bot.jobs.outbox import SHOWING, Kind, announce
 from bot.jobs.status import Status
 from bot.jobs.view import SILENT, NoWorker
 
@@ -49,16 +49,16 @@ _NOW = func.clock_timestamp()
 
 
 @dataclass(frozen=True, slots=True)
-class Unbroken:
+class UnbrokenBeats:
     """One's own beats went through from ``since`` to ``last`` without a gap, by consulta's clock."""
 
     since: datetime
     last: datetime
 
-    def and_then(self, beat: datetime) -> Unbroken:
+    def and_then(self, beat: datetime) -> UnbrokenBeats:
         """With one more."""
         whole = timedelta() <= beat - self.last <= GAP  # or consulta's clock was set back
-        return Unbroken(self.since if whole else beat, beat)
+        return UnbrokenBeats(self.since if whole else beat, beat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def holds() -> ColumnElement[bool]:
     return and_(Worker.id == CopyJob.worker_id, name == CopyJob.worker)
 
 
-def is_lost(own: Unbroken | None) -> ColumnElement[bool]:
+def is_lost(own: UnbrokenBeats | None) -> ColumnElement[bool]:
     """A condition on `CopyJob`: the process that holds it has ended, was replaced, or is silent.
 
     Where consulta was away, all look silent at once. So others' silence counts only for a process whose
@@ -206,7 +206,7 @@ class Workers:
         with self._engine.connect() as connection:
             return [_alive(row) for row in connection.execute(statement)]
 
-    def tell_change(self, *, may_be_missing: bool) -> bool | None:
+    def announce_change(self, *, may_be_missing: bool) -> bool | None:
         """Has the cards of what waits or runs say that nobody works, or that somebody does again.
 
         One of several that look at once does it. ``may_be_missing`` is False for who can't tell yet. Gives
@@ -232,10 +232,10 @@ class Workers:
         with self._engine.begin() as connection:
             missing = connection.execute(statement).scalar_one_or_none()
             if missing is not None:
-                tell(connection, Kind.UPDATE, CopyJob.id.in_(shown))
+                announce(connection, Kind.UPDATE, CopyJob.id.in_(shown))
             elif may_be_missing:
                 # A worker that lived between two looks only: what was told meanwhile isn't true any more.
-                tell(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(shown.where(~_told_since())))
+                announce(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(shown.where(~_told_since())))
         return missing
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:

@@ -9,7 +9,6 @@ import logging
 import re
 import socket
 import sys
-import threading
 from collections.abc import Callable
 
 import dramatiq
@@ -21,6 +20,7 @@ from redis import exceptions as errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from bot.periodic import PeriodicThread
 from bot.slack.rate_limit import OwnEdits
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,7 @@ class RedisWatch:
             socket_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        self._over = threading.Event()
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="redis-watch", daemon=True)
+        self._thread = PeriodicThread("redis-watch", self.see, every_seconds=LOOK_SECONDS)
         self._said: str | None = None
         self.usable = True
 
@@ -58,12 +56,11 @@ class RedisWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        self._over.set()
-        self._wake.set()
+        self._thread.stop()
 
     def look(self) -> None:
         """Somebody could not use it just now."""
-        self._wake.set()
+        self._thread.wake()
 
     def see(self) -> None:
         """Looks, and says what has changed."""
@@ -109,13 +106,6 @@ class RedisWatch:
                 return plain.recv(1) in {b"+", b"-"}
         except OSError:
             return False
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            self._wake.wait(LOOK_SECONDS)
-            self._wake.clear()
-            if not self._over.is_set():
-                self.see()
 
 
 #: What an error of the client means, the first that fits: its class, a pattern in its words, and ours, which

@@ -13,7 +13,7 @@ from bot.work.cancellation import StopSwitch
 LOOK_SECONDS = 0.2
 
 
-class Slots:
+class CopySlots:
     """As many as the process has threads for copies. ``freed`` is called when one is given back."""
 
     def __init__(self, freed: Callable[[], None] = lambda: None) -> None:
@@ -63,10 +63,10 @@ class Slots:
 log = logging.getLogger(__name__)
 
 
-class Direct:
+class DirectRuns:
     """At most as many at once as there are free slots."""
 
-    def __init__(self, slots: Slots, perform: Callable[[int], None], stop: StopSwitch) -> None:
+    def __init__(self, slots: CopySlots, perform: Callable[[int], None], stop: StopSwitch) -> None:
         """``perform`` claims the job and works until its attempt has ended; it needs no slot of its own."""
         self._slots = slots
         self._perform = perform

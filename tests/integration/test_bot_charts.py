@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.i18n import translator
-from bot.jobs.execution import Claim, Ledger
+from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Throughput
 from bot.slack.card_publisher import CardPublisher
@@ -35,13 +35,13 @@ class Post:
             jobs.outbox, jobs.store, jobs.cards, card_publisher, Charts(web, Throughput(jobs.engine), ES)
         )
 
-    def copied(self, seconds: float = CHART_SECONDS + 60, channel: str = CHANNEL) -> Claim:
+    def copied(self, seconds: float = CHART_SECONDS + 60, channel: str = CHANNEL) -> Attempt:
         """An attempt whose two chunks are in place, and that began to copy so long ago."""
         claim = self._jobs.claimed(channel_id=channel)
-        self._jobs.lifecycle.planned(claim, PLAN)
+        claim.planned(PLAN)
         with self._jobs.engine.begin() as connection:
             for chunk in (CHUNK, SAME):
-                Ledger(self._jobs.lifecycle, claim).record(connection, chunk)
+                claim.record(connection, chunk)
         self._jobs.run(
             "UPDATE traspaso.copy_jobs SET copying_since = now() - make_interval(secs => :seconds)",
             seconds=seconds,
@@ -73,7 +73,7 @@ def post(slack: LocalSlack, jobs: Jobs) -> Post:
     return Post(slack, jobs)
 
 
-def pending(jobs: Jobs, claim: Claim) -> bool:
+def pending(jobs: Jobs, claim: Attempt) -> bool:
     return any(jobs.is_pending(claim.job_id, kind) for kind in Kind)
 
 
@@ -82,7 +82,7 @@ def test_a_long_copy_gets_a_chart_after_its_reply_in_the_channel_s_language(
     post: Post, slack: LocalSlack, jobs: Jobs, end: str
 ) -> None:
     claim = post.copied()
-    getattr(jobs.lifecycle, end)(claim, {"completed": PROOF, "failed": LOST}[end])
+    getattr(claim, end)({"completed": PROOF, "failed": LOST}[end])
     post.deliver(2)
     ending, picture = post.replies
     assert "<@U0ANA>" in ending.text
@@ -94,8 +94,8 @@ def test_a_long_copy_gets_a_chart_after_its_reply_in_the_channel_s_language(
 
 
 def test_a_short_copy_and_one_that_never_copied_get_none(post: Post, jobs: Jobs) -> None:
-    jobs.lifecycle.completed(post.copied(CHART_SECONDS - 60), PROOF)
-    jobs.lifecycle.failed(jobs.claimed(liquidation=43, channel_id="C0OPEN"), LOST)
+    post.copied(CHART_SECONDS - 60).completed(PROOF)
+    jobs.claimed(liquidation=43, channel_id="C0OPEN").failed(LOST)
     post.deliver(2)
     assert len(post.replies) == 1
     assert post.charts == []
@@ -109,7 +109,7 @@ def test_an_upload_whose_fate_is_unknown_is_made_up_for_once(
     post: Post, slack: LocalSlack, jobs: Jobs, step: str, trouble: dict[str, Any]
 ) -> None:
     claim = post.copied()
-    jobs.lifecycle.completed(claim, PROOF)
+    claim.completed(PROOF)
     slack.fault(step, **trouble)
     post.deliver(3)
     assert slack.ask("faults_left") == 0
@@ -125,7 +125,7 @@ def test_where_a_chart_may_not_be_there_is_none_and_all_else_is_as_ever(
     post: Post, slack: LocalSlack, jobs: Jobs, error: str
 ) -> None:
     claim = post.copied()
-    jobs.lifecycle.completed(claim, PROOF)
+    claim.completed(PROOF)
     slack.fault("files.completeUploadExternal", error=error, times=None)
     post.deliver()
     assert not pending(jobs, claim)
@@ -137,7 +137,7 @@ def test_a_chart_that_doesn_t_get_through_is_given_up_after_a_few_tries(
     post: Post, slack: LocalSlack, jobs: Jobs
 ) -> None:
     claim = post.copied()
-    jobs.lifecycle.completed(claim, PROOF)
+    claim.completed(PROOF)
     slack.fault("files.getUploadURLExternal", status=500, times=None)
     post.deliver(10)
     assert not pending(jobs, claim)
@@ -146,7 +146,7 @@ def test_a_chart_that_doesn_t_get_through_is_given_up_after_a_few_tries(
 
 def test_what_comes_after_a_chart_doesn_t_wait_for_it(post: Post, slack: LocalSlack, jobs: Jobs) -> None:
     claim = post.copied()
-    jobs.lifecycle.failed(claim, LOST)
+    claim.failed(LOST)
     slack.fault("files.getUploadURLExternal", status=429, retry_after=600)
     post.deliver()
     assert not post.card.pinned
@@ -162,7 +162,7 @@ def test_what_comes_after_a_chart_doesn_t_wait_for_it(post: Post, slack: LocalSl
 def test_a_ledger_that_can_t_be_drawn_costs_the_chart_and_nothing_else(post: Post, jobs: Jobs) -> None:
     claim = post.copied()
     jobs.run("UPDATE traspaso.copy_chunks SET created_at = 'infinity'")
-    jobs.lifecycle.completed(claim, PROOF)
+    claim.completed(PROOF)
     post.deliver()
     assert len(post.replies) == 1
     assert not pending(jobs, claim)
