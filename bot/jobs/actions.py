@@ -71,7 +71,7 @@ class ApprovalOutcome(StrEnum):
     DONE = "done"  # it counts; a second press of the same person counts no second time and says the same
     OWN = "own"  # they asked for the copy themselves, or set it going again
     STALE = "stale"  # its numbers aren't those that were pressed for; the card is announced anew
-    LATE = "late"  # somebody else, the requester or the time has decided; the job tells
+    LATE = "late"  # somebody else, the requester or the time has decided; the job shows it
     UNKNOWN = "unknown"  # there is no such job, or it never needed an approval
 
 

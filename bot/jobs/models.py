@@ -215,7 +215,7 @@ class CopyEvent(Base):
 
 
 class OutboxMessage(Base):
-    """What Slack still has to be told about a job.
+    """A message about a job that is owed to Slack, or was.
 
     ``version`` counts how often it was announced, ``tries`` how often a deliverer took it in hand: that is
     the fencing token of whoever delivers. ``failures`` in a row, since ``failing_since``, decide the pause
@@ -289,9 +289,9 @@ class CopyFreeze(Base):
 
 
 class Installation(Base):
-    """One row: the name by which these tables' sessions are told from those of other ones.
+    """One row: the name by which these tables' sessions differ from those of other ones.
 
-    ``workers_missing`` is what the cards were last told: that nobody works, or that somebody does.
+    ``workers_missing`` is what the cards say by now: that nobody works, or that somebody does.
     """
 
     __tablename__ = "installation"

@@ -474,7 +474,7 @@ def _detail(condition: ColumnElement[bool], which: ColumnElement[bool]) -> Scala
 
 
 def view_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobView:
-    """The job of a row of `view_query`; ``operators`` are to be told where nobody works."""
+    """The job of a row of `view_query`; ``operators`` are named where nobody works."""
     job: CopyJob = row.CopyJob
     user: User = row.User
     freeze: CopyFreeze | None = row.CopyFreeze

@@ -93,12 +93,3 @@ class Step(Enum):
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     old: frozenset(step.to for step in Step if old in step.sources) for old in Status
 }
-
-
-def may_become(old: Status, new: Status) -> bool:
-    return new in TRANSITIONS[old]
-
-
-def sources_of(new: Status) -> list[Status]:
-    """The states from which a job can become ``new``."""
-    return [old for old in Status if may_become(old, new)]

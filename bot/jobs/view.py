@@ -1,4 +1,4 @@
-"""A job at one moment, frozen: all that a message, a table or a terminal shows comes from here."""
+"""A job, and App Home, at one moment: all that a message, a table or a terminal shows comes from here."""
 
 from __future__ import annotations
 
@@ -217,10 +217,6 @@ class JobView:
     @property
     def is_from_slack(self) -> bool:
         return self.channel_id is not None
-
-
-# ----------------------------------------------------------------------------
-# What the panel on App Home shows at one moment, frozen, and how its reader has filtered it.
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ GAP = timedelta(seconds=5)
 MISSING = timedelta(seconds=15)
 #: Rows of lost processes are kept for so long; that of the last worker stays.
 KEPT = timedelta(days=1)
-#: Of so many jobs, the oldest, the cards are told that nobody works. Slack takes about fifty edits a minute.
+#: Of so many jobs, the oldest, the cards say that nobody works. Slack takes about fifty edits a minute.
 CARDS = 100
 
 _NOW = func.clock_timestamp()
@@ -137,7 +137,7 @@ def last_seen() -> ScalarSelect[datetime]:
     return seen.scalar_subquery()
 
 
-def _told_since() -> ColumnElement[bool]:
+def _announced_since() -> ColumnElement[bool]:
     """A condition on `CopyJob`: its card was announced since the last worker has been missing."""
     return (
         select(OutboxMessage.id)
@@ -210,7 +210,7 @@ class Workers:
         """Has the cards of what waits or runs say that nobody works, or that somebody does again.
 
         One of several that look at once does it. ``may_be_missing`` is False for who can't tell yet. Gives
-        whether workers are missing now; None where the cards were told so before.
+        whether workers are missing now; None where the cards say so already.
         """
         changed = Installation.workers_missing != is_missing()
         statement = (
@@ -234,8 +234,11 @@ class Workers:
             if missing is not None:
                 announce(connection, Kind.UPDATE, CopyJob.id.in_(shown))
             elif may_be_missing:
-                # A worker that lived between two looks only: what was told meanwhile isn't true any more.
-                announce(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(shown.where(~_told_since())))
+                # A worker that lived between two looks only: what was announced meanwhile isn't true any
+                # more.
+                announce(
+                    connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(shown.where(~_announced_since()))
+                )
         return missing
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:

@@ -189,8 +189,8 @@ class Runner:
                 return self._fail(attempt, stop, copy_changed(attempt.claim, changed))
             plan = copy.plan()
             sys.audit("traspaso.planned", attempt.job_id, attempt.number)
-            brought = in_time(attempt.rows_brought, stop.whole)
-            if not stop.requested and (question := question_for(attempt.claim, section, plan, brought)):
+            own_rows = in_time(attempt.rows_brought, stop.whole)
+            if not stop.requested and (question := question_for(attempt.claim, section, plan, own_rows)):
                 return self._ask(attempt, section, stop, question)
             stop.obey(in_time(lambda: attempt.planned(plan), stop.whole))
             if stop.requested:
@@ -283,17 +283,17 @@ class Runner:
                     raise
 
 
-def question_for(claim: Claim, section: CopySection, plan: Plan, brought: int) -> Question | None:
+def question_for(claim: Claim, section: CopySection, plan: Plan, own_rows: int) -> Question | None:
     """What has to be asked before the first write; None where all is as it was shown and agreed to.
 
-    ``brought`` are the rows of consulta that earlier attempts of the job have put there.
+    ``own_rows`` are the rows of consulta that earlier attempts of the job have put there.
     """
     return claim.terms.broken_by(
         plan.total,
         plan.held,
-        needs_approval=section.needs_approval(plan.total, max(0, plan.held - brought)),
+        needs_approval=section.needs_approval(plan.total, max(0, plan.held - own_rows)),
         approved=claim.approved,
-        brought=brought,
+        own_rows=own_rows,
     )
 
 

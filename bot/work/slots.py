@@ -1,4 +1,8 @@
-"""How many copies this process runs at once, whether a message or the sweep began them."""
+"""How many copies this process runs at once, and the threads of those that the sweep found.
+
+The slots count the copies of the queue's messages too. A job that the sweep found needs no message: its row
+says all that a worker needs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import time
 from collections.abc import Callable
 
 from bot.work.cancellation import StopSwitch
+
+log = logging.getLogger(__name__)
 
 #: How often whoever waits for a slot looks whether the process stops, in seconds.
 LOOK_SECONDS = 0.2
@@ -56,15 +62,8 @@ class CopySlots:
         self._freed()
 
 
-# ----------------------------------------------------------------------------
-# Runs jobs that the sweep found, in threads of their own: the row is the truth, and needs no message.
-
-
-log = logging.getLogger(__name__)
-
-
 class DirectRuns:
-    """At most as many at once as there are free slots."""
+    """Runs jobs without the queue, at most as many at once as there are free slots."""
 
     def __init__(self, slots: CopySlots, perform: Callable[[int], None], stop: StopSwitch) -> None:
         """``perform`` claims the job and works until its attempt has ended; it needs no slot of its own."""
