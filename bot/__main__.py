@@ -15,14 +15,15 @@ from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot import app, config, logs
+from bot.backoff import Backoff
 from bot.errors import BotError
 from bot.slack.client import CONNECTION_ERRORS, error_name
 from copier.errors import CopierError
 
 log = logging.getLogger("bot")
 
-#: Seconds between two tries to reach Slack, and the longest.
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: How soon a connection to Slack is tried again.
+BACKOFF = Backoff(1.0, 60.0)
 #: Seconds between two pings. A wire that broke without a goodbye is given up after five of them.
 PING_SECONDS = 2.0
 #: How often the main thread looks whether it has to stop, and how long a stop waits for acknowledgements.
@@ -82,16 +83,17 @@ class DrainingHandler(SocketModeHandler):
 
 def connect(handler: SocketModeHandler, over: threading.Event) -> None:
     """Connects as soon as Slack lets us; the handler reconnects by itself afterwards."""
-    pause = FIRST_PAUSE
+    failures = 0
     while not over.is_set():
         try:
             handler.connect()  # type: ignore[no-untyped-call]
             log.info("connected to Slack")
             return
         except (SlackApiError, *CONNECTION_ERRORS) as error:
+            pause = BACKOFF.pause(failures)
             log.error("Slack doesn't let the bot in: %s; next try in %.0f s", error_name(error), pause)  # noqa: TRY400
             over.wait(pause)
-            pause = min(LONGEST_PAUSE, pause * 2)
+            failures += 1
 
 
 if __name__ == "__main__":

@@ -23,14 +23,14 @@ from bot.config import Settings
 from bot.errors import SchemaBehind
 from bot.i18n import translator
 from bot.jobs.cards import Cards
-from bot.jobs.execution import Lifecycle
+from bot.jobs.execution import Executions
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.jobs.transactions import give_up_silent_servers, with_limits
 from bot.jobs.workers import Workers
 from bot.slack.access import Access, People, mentions
-from bot.work.background import Presence
+from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
 from copier.errors import failures_of
 
@@ -75,12 +75,12 @@ class Databases:
     consulta: Engine
     tracking: Engine
     store: JobRepository
-    lifecycle: Lifecycle
+    executions: Executions
     runner: Runner
     sweep: Sweep
     history: JobHistory
     workers: Workers
-    presence: Presence
+    liveness: LivenessBeat
 
     def check_schema(self) -> None:
         """Raises SchemaBehind where the tracking tables aren't this release's."""
@@ -138,26 +138,26 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
         consulta.url, **COMMON, pool_pre_ping=True, pool_size=1, max_overflow=0, pool_timeout=5
     )
     give_up_silent_servers(beats)
-    presence = Presence(Workers(with_limits(beats)))
-    lifecycle = Lifecycle(tracking, lease_seconds=work.lease_seconds)
+    liveness = LivenessBeat(Workers(with_limits(beats)))
+    executions = Executions(tracking, lease_seconds=work.lease_seconds)
     return Databases(
         prod=prod,
         consulta=consulta,
         tracking=tracking,
         store=JobRepository(tracking, operators),
-        lifecycle=lifecycle,
+        executions=executions,
         runner=Runner(
             prod,
             consulta,
-            lifecycle,
+            executions,
             settings.file,
             worker=worker_name(),
-            worker_id=lambda: presence.worker_id,
+            worker_id=lambda: liveness.worker_id,
         ),
         sweep=Sweep(tracking, overdue_seconds=work.overdue_seconds, max_attempts=work.max_attempts),
         history=JobHistory(tracking),
         workers=Workers(tracking),
-        presence=presence,
+        liveness=liveness,
     )
 
 
@@ -295,11 +295,11 @@ def worker(settings: Settings, parts: Databases) -> Background:
     from bot.work.background import Sweeper
     from bot.work.cancellation import StopSwitch
     from bot.work.queue import JobQueue
-    from bot.work.slots import Direct, Slots
+    from bot.work.slots import CopySlots, DirectRuns
     from bot.worker import Background, CopyWorker
 
     work = settings.file.work
-    stop, slots = StopSwitch(), Slots()
+    stop, slots = StopSwitch(), CopySlots()
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
     talk = slack(settings, parts)
     copies = CopyWorker(
@@ -314,20 +314,20 @@ def worker(settings: Settings, parts: Databases) -> Background:
         card_seconds=work.card_seconds,
     )
     queue.consume(copies.take_message)
-    direct = Direct(slots, copies.perform, stop)
+    direct = DirectRuns(slots, copies.perform, stop)
     sweeper = Sweeper(
         parts.sweep,
         queue.put,
         direct.take,
         room=lambda: slots.free,
-        own=lambda: parts.presence.unbroken,
+        own=lambda: parts.liveness.unbroken,
         every_seconds=work.sweep_seconds,
     )
     slots.when_freed(sweeper.has_room)
     return Background(
         stop=stop,
         slots=slots,
-        presence=parts.presence,
+        liveness=parts.liveness,
         queue=queue,
         sweeper=sweeper,
         direct=direct,

@@ -15,14 +15,15 @@ from bot import app, config, logs
 from bot.errors import BotError
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status
+from bot.jobs.stop_request import StopReason, StopRequest
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.outbox_relay import OutboxRelay
 from bot.work.admission import Admission
-from bot.work.background import Presence, Sweeper, Ticker
-from bot.work.cancellation import Stop, StopSwitch
+from bot.work.background import LivenessBeat, ProgressTicker, Sweeper
+from bot.work.cancellation import StopSwitch
 from bot.work.queue import JobQueue
 from bot.work.runner import AttemptOutcome, Ended, Runner
-from bot.work.slots import Direct, Slots
+from bot.work.slots import CopySlots, DirectRuns
 from copier.errors import CopierError
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class CopyWorker:
         runner: Runner,
         store: JobRepository,
         queue: JobQueue,
-        slots: Slots,
+        slots: CopySlots,
         stop: StopSwitch,
         admission: Admission,
         card_publisher: CardPublisher,
@@ -79,14 +80,16 @@ class CopyWorker:
             # Consulta is away and nothing can be recorded: the lease runs out, the sweep takes over.
             log.error("job %s: left to the sweep: %s", job_id, type(error).__name__)  # noqa: TRY400
 
-    def _ticker(self, job: int) -> Ticker:
-        return Ticker(self._store, job, self._card_publisher.progress, every_seconds=self._card_seconds)
+    def _ticker(self, job: int) -> ProgressTicker:
+        return ProgressTicker(
+            self._store, job, self._card_publisher.progress, every_seconds=self._card_seconds
+        )
 
     def _follow_up(self, ended: Ended, job_id: int) -> None:
         self._relay.wake()
         if ended.outcome not in {AttemptOutcome.RETRY, AttemptOutcome.RELEASED, AttemptOutcome.FROZEN}:
             return
-        job = self._store.snapshot(job_id)
+        job = self._store.job(job_id)
         if job is None or job.status is not Status.PENDING:
             return
         if ended.outcome is AttemptOutcome.FROZEN and job.freeze is not None:
@@ -103,23 +106,23 @@ class Background(Middleware):
         self,
         *,
         stop: StopSwitch,
-        slots: Slots,
-        presence: Presence,
+        slots: CopySlots,
+        liveness: LivenessBeat,
         queue: JobQueue,
         sweeper: Sweeper,
-        direct: Direct,
+        direct: DirectRuns,
         outbox_relay: OutboxRelay,
     ) -> None:
         self._stop = stop
         self._slots = slots
-        self._presence = presence
+        self._liveness = liveness
         self.queue = queue
         self._sweeper = sweeper
         self._direct = direct
         self._outbox_relay = outbox_relay
 
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
-        self._presence.start(takes_jobs=True)
+        self._liveness.start(takes_jobs=True)
         self.queue.watch.start()
         self._slots.open(worker.worker_threads)
 
@@ -128,14 +131,14 @@ class Background(Middleware):
         self._sweeper.start()
 
     def before_worker_shutdown(self, broker: object, worker: object) -> None:
-        self._stop.request(Stop.RELEASE)
+        self._stop.request(StopRequest(StopReason.RELEASE))
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
         self._sweeper.stop()
         self._direct.join(LONGEST_CHUNK_SECONDS)
         self._outbox_relay.stop()
         self.queue.watch.stop()
-        self._presence.stop()
+        self._liveness.stop()
 
 
 def boot() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import translator
-from bot.jobs.execution import Claim
+from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Throughput
 from bot.slack.card_publisher import CardPublisher
@@ -32,7 +32,7 @@ class Desk:
         notifier = CardNotifier(jobs.outbox, jobs.cards, self.card_publisher, throughput, **settings)
         self.outbox_relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(Kind, notifier))
 
-    def running(self, channel: str = CHANNEL) -> Claim:
+    def running(self, channel: str = CHANNEL) -> Attempt:
         """A job whose card is posted and pinned."""
         claim = self.jobs.claimed(channel_id=channel)
         assert self.outbox_relay.deliver_due() == 1

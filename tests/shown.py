@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bot.i18n import translator
 from bot.jobs.proposal import AgreedCounts, Question, Reason
-from bot.jobs.status import Approval, Phase, Status, Wish
+from bot.jobs.status import Approval, Phase, Status
+from bot.jobs.stop_request import StopReason
 from bot.jobs.view import Freeze, JobView, Moved, Person
 from bot.messages import answers
 from bot.messages.blocks import Message
@@ -198,8 +199,8 @@ SHAPES = [
         "error": {"code": "check", "constraint": "c"},
     },
     {"status": Status.FAILED, "phase": None, "finished_at": NOW, "error": None},
-    {"wish": Wish.PAUSE, "stopped_by": BOB},
-    {"wish": Wish.CANCEL, "stopped_by": BOB},
+    {"stop_requested": StopReason.PAUSE, "stopped_by": BOB},
+    {"stop_requested": StopReason.CANCEL, "stopped_by": BOB},
     {"freeze": FREEZE},
     {"status": Status.PENDING, "phase": None, "freeze": FREEZE},
     {"status": Status.PENDING, "phase": None, "freeze": Freeze(ROOT_USER, None, NOW)},

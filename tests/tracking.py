@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
@@ -10,13 +10,13 @@ from sqlalchemy import Engine, create_engine, text
 import migrations
 from bot.jobs.actions import Control, Freezes
 from bot.jobs.cards import Cards
-from bot.jobs.execution import Claim, Lifecycle
+from bot.jobs.execution import Attempt, Executions
 from bot.jobs.failure import Failure
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Swept
 from bot.jobs.repository import JobRepository, Request, Requester
 from bot.jobs.view import JobView
-from bot.jobs.workers import Unbroken, Workers
+from bot.jobs.workers import UnbrokenBeats, Workers
 from copier import Chunk, Comparison, CopySpec, Counted, Counts, Digest, Plan, Proof, TableName
 from copier.model import KeyRange
 from tests.support import Database
@@ -38,6 +38,12 @@ CHART_SECONDS = 300.0
 PLAN = Plan(datetime.now(UTC), total=8, held=8)
 
 
+def over(engine: Engine, attempt: Attempt) -> Attempt:
+    """The same attempt, with its sessions from another engine."""
+    minute = timedelta(seconds=60)
+    return Attempt(engine, attempt.claim, lease=minute, chart=minute)
+
+
 class Jobs:
     """The tracking tables, and what reads and writes them."""
 
@@ -46,7 +52,7 @@ class Jobs:
         self.engine: Engine = create_engine(url, pool_size=20, max_overflow=30)
         migrations.upgrade(self.engine)
         self.store = JobRepository(self.engine)
-        self.lifecycle = Lifecycle(self.engine, lease_seconds=lease_seconds)
+        self.executions = Executions(self.engine, lease_seconds=lease_seconds)
         self.cards = Cards(self.engine)
         self.outbox = Outbox(self.engine)
         self.control = Control(self.engine)
@@ -78,13 +84,13 @@ class Jobs:
     def create(self, liquidation: int = 42, **values: Any) -> int:
         return self.store.create(self.request(liquidation, **values))[0]
 
-    def claimed(self, **values: Any) -> Claim:
-        claim = self.lifecycle.claim(self.create(**values), "host:1")
+    def claimed(self, **values: Any) -> Attempt:
+        claim = self.executions.claim(self.create(**values), "host:1")
         assert claim is not None
         return claim
 
     def see(self, job_id: int) -> JobView:
-        job = self.store.snapshot(job_id)
+        job = self.store.job(job_id)
         assert job is not None
         return job
 
@@ -96,7 +102,7 @@ class Jobs:
         *,
         overdue_seconds: float = 5.0,
         max_attempts: int = 50,
-        own: Unbroken | None = None,
+        own: UnbrokenBeats | None = None,
         room: int = 0,
     ) -> Swept:
         return Sweep(self.engine, overdue_seconds=overdue_seconds, max_attempts=max_attempts).run(own, room)

@@ -65,7 +65,7 @@ def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
     """Agrees to the rows IN_PROD and IN_CONSULTA that JOB asks about, so that a worker copies them."""
     parts = _parts()
     with told():
-        found = parts.store.snapshot(job)
+        found = parts.store.job(job)
         if found is None:
             raise UnknownJob(job)
     if found.waits_for_approval:

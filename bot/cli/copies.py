@@ -53,11 +53,12 @@ from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.proposal import AgreedCounts
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Status
+from bot.jobs.stop_request import StopReason, StopRequest
 from bot.jobs.view import SHELL, JobView
 from bot.messages.naming import WORKER_COMMAND, nobody_works
 from bot.messages.proposal import removes_everything
-from bot.work.background import Ticker
-from bot.work.cancellation import Stop, StopSwitch
+from bot.work.background import ProgressTicker
+from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from copier import Comparison, Copy, is_known
 
@@ -106,11 +107,11 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
     except Frozen as frozen:
         raise Stopped(str(frozen), FAILED) from None
     display: Display = JsonLines() if as_json else Bar(shell_translator())
-    parts.presence.start(takes_jobs=False)
+    parts.liveness.start(takes_jobs=False)
     try:
         job = _follow(parts, job_id, display, settings)
     finally:
-        parts.presence.stop()
+        parts.liveness.stop()
     display.finish(job)
     sys.exit({Status.COMPLETED: COMPLETED, Status.CANCELLED: INTERRUPTED}.get(job.status, FAILED))
 
@@ -184,7 +185,7 @@ def status(job: int | None, as_json: bool) -> None:
     if job is None:
         jobs = [*parts.store.live(), *parts.store.latest()]
     else:
-        found = parts.store.snapshot(job)
+        found = parts.store.job(job)
         if found is None:
             raise Stopped(f"there is no job {job}", FAILED)
         jobs = [found]
@@ -229,7 +230,7 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         # Who presses twice doesn't wait for a side that stands still.
-        stop.request(Stop.CANCEL, at_once=stop.requested is not None)
+        stop.request(StopRequest(StopReason.CANCEL), at_once=stop.requested is not None)
 
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
@@ -238,9 +239,9 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
             ended = parts.runner.run(
                 job_id,
                 stop,
-                watch=lambda job: Ticker(parts.store, job, display.show, every_seconds=0.5),
+                watch=lambda job: ProgressTicker(parts.store, job, display.show, every_seconds=0.5),
             )
-            job = parts.store.snapshot(job_id)
+            job = parts.store.job(job_id)
         if job is None or not job.status.is_live:
             break
         if job.waits_for_somebody:

@@ -71,7 +71,7 @@ class ApprovalButtons:
         t = caller.t
         pressed, counts = question.pressed(value)
         job_id = parsing.number(pressed)
-        job = self._store.snapshot(job_id) if job_id is not None else None
+        job = self._store.job(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return approval.no_such(pressed, t)
         if refusal := self._guard.refusal_of_press(job, caller.user_id, t):

@@ -25,7 +25,7 @@ from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.actions import Became, Control, Effect
 from bot.jobs.proposal import RowCounts
-from bot.jobs.repository import JobRepository, Requester, Timelines
+from bot.jobs.repository import JobRepository, Requester
 from bot.messages import answers, card, details, question, status
 from bot.messages.blocks import Message
 from bot.slack.card_publisher import CardPublisher
@@ -61,7 +61,7 @@ def connect(app: App, parts: Parts) -> None:
             card_publisher=parts.card_publisher,
         )
         app.action(action_id)(button.pressed)
-    job_details = JobDetails(parts.guard, parts.callers, parts.store, Timelines(parts.tracking))
+    job_details = JobDetails(parts.guard, parts.callers, parts.store)
     app.action(card.DETAILS_ACTION)(job_details.pressed)
 
 
@@ -103,7 +103,7 @@ class JobButton:
         t = caller.t
         pressed, counts = question.pressed(value)
         job_id = parsing.number(pressed)
-        job = self._store.snapshot(job_id) if job_id is not None else None
+        job = self._store.job(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return answers.unknown_job(job_id or 0, t)
         if refusal := self._guard.refusal_of_press(job, caller.user_id, t):
@@ -111,7 +111,7 @@ class JobButton:
         try:
             effect = self._action(job_id, self._callers.requester(caller), counts)
         except AlreadyRunning as running:
-            live = self._store.snapshot(running.job_id)
+            live = self._store.job(running.job_id)
             assert live is not None  # noqa: S101 - jobs are never deleted while they are live
             return answers.running_already(live, self._card_publisher.link(live), t)
         log.info("job %s: %s pressed by %s: %s", job_id, self._action_id, caller.user_id, effect.became)
@@ -138,11 +138,10 @@ class JobButton:
 class JobDetails:
     """*Details*: a modal that opens at once and is filled when everything has been read. Changes nothing."""
 
-    def __init__(self, guard: Guard, callers: Callers, store: JobRepository, timelines: Timelines) -> None:
+    def __init__(self, guard: Guard, callers: Callers, store: JobRepository) -> None:
         self._guard = guard
         self._callers = callers
         self._store = store
-        self._timelines = timelines
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """A trigger lives for three seconds: the modal comes first, what it says afterwards."""
@@ -164,9 +163,9 @@ class JobDetails:
             )
 
     def _view(self, job_id: int, user_id: str, t: Translator) -> Message | details.View:
-        job = self._store.snapshot(job_id)
+        job = self._store.job(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
         if refusal := self._guard.refusal_of_press(job, user_id, t):
             return refusal
-        return details.details(job, self._timelines.of(job_id), t)
+        return details.details(job, self._store.timeline(job_id), t)

@@ -98,7 +98,7 @@ class CopyStatus:
         job_id = parsing.number(word)
         if job_id is None:
             return self._usage([word], t)
-        job = self._store.snapshot(job_id)
+        job = self._store.job(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
         return status.detail(job, self._card_publisher.link(job), t)

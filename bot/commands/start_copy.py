@@ -122,7 +122,7 @@ class StartCopy:
         try:
             job_id, is_new = self._written(request)
         except AlreadyRunning as running:
-            job = self._store.snapshot(running.job_id)
+            job = self._store.job(running.job_id)
             assert job is not None  # noqa: S101 - jobs are never deleted while they are live
             return answers.running_already(job, self._card_publisher.link(job), t)
         except Frozen as frozen:
@@ -158,7 +158,7 @@ class StartCopy:
         """The job as soon as its card is there, or as it is after a moment."""
         until = time.monotonic() + CARD_SECONDS
         while True:
-            job = self._store.snapshot(job_id)
+            job = self._store.job(job_id)
             if job is None:
                 raise UnknownJob(job_id)
             if job.message_ts is not None or time.monotonic() > until:

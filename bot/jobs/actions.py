@@ -1,10 +1,15 @@
-"""How the answer counts."""
+"""What people do to jobs: pause, resume, cancel, retry, confirm; approve and reject; freeze all of them.
+
+Each is one transaction that decides on what is true then, and that leaves an event with who did it. Doing it
+twice is doing it once. What can't be done any more changes nothing, and the card is announced anew, so that
+it shows why.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -13,228 +18,31 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Row,
     ScalarSelect,
     and_,
     case,
     cast,
     func,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from bot.errors import AlreadyRunning, UnknownJob
+from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User, waits_for_somebody
-from bot.jobs.outbox import Kind, tell
+from bot.jobs.outbox import Kind, announce
 from bot.jobs.proposal import Question, RowCounts
-from bot.jobs.repository import JobRepository, Requester, ensure_user, is_taken, view_of, view_query
-from bot.jobs.status import LIVE, Approval, Status, Wish
-from bot.jobs.stop_request import active_freeze, settle
+from bot.jobs.repository import JobRepository, Requester, active_freeze, ensure_user, is_taken
+from bot.jobs.status import LIVE, Approval, Status, Step
+from bot.jobs.stop_request import StopReason, StopRequest
+from bot.jobs.transition import add_event, stop_job, transition
 from bot.jobs.view import SHELL, Freeze, JobView
 
-
-def asks_about(numbers: RowCounts | None) -> ColumnElement[bool]:
-    """A condition: these numbers are what the job asks about; None where it asks about none."""
-    if numbers is None:
-        return CopyJob.question.is_(None)
-    return and_(_asked("in_prod") == numbers.in_prod, _asked("in_consulta") == numbers.in_consulta)
-
-
-def accepted() -> dict[str, Any]:
-    """What a yes changes in the row: the numbers of the question, if there is one, are what was shown."""
-    in_prod, in_consulta = _asked("in_prod"), _asked("in_consulta")
-    removes = and_(in_prod == 0, in_consulta > 0)
-    return {
-        "previewed_records": func.coalesce(in_prod, CopyJob.previewed_records),
-        "previewed_target_records": func.coalesce(in_consulta, CopyJob.previewed_target_records),
-        "removal_confirmed": case((CopyJob.question.is_not(None), removes), else_=CopyJob.removal_confirmed),
-        "question": None,
-    }
-
-
-def _asked(side: str) -> ColumnElement[int]:
-    return cast(CopyJob.question[side].astext, BigInteger)
-
-
-# ----------------------------------------------------------------------------
-# Four eyes: what the second person says to a copy that waits for them.
-#
-# One conditional UPDATE decides, so that two people, two presses or a sweep at the same moment make one
-# decision. Nobody decides about a copy that they asked for themselves.
-
-
-#: Presses that set a job going again: whoever made the last one is no second person for what follows.
-SET_GOING = ("resumed", "retried", "confirmed")
-
-
-class ApprovalOutcome(StrEnum):
-    """What became of a press of *Approve* or *Reject*."""
-
-    DONE = "done"  # it counts; a second press of the same person counts no second time and says the same
-    OWN = "own"  # they asked for the copy themselves, or set it going again
-    STALE = "stale"  # its numbers aren't those that were pressed for; the card is told anew
-    LATE = "late"  # somebody else, the requester or the time has decided; the job tells
-    UNKNOWN = "unknown"  # there is no such job, or it never needed an approval
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """``job`` is how it is now; None only for UNKNOWN. ``is_new`` where this very press decided."""
-
-    outcome: ApprovalOutcome
-    job: JobView | None
-    is_new: bool = False
-
-
-class Approvals:
-    """Approves and rejects. Whether the person may is the caller's question."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def approve(self, job_id: int, by: Requester, numbers: RowCounts | None = None) -> Decision:
-        """The job is due at once, to be put on the queue by the caller, or else by the next sweep.
-
-        ``numbers`` are those that it asked about again, as they were pressed for; None where it hadn't.
-        """
-        return self._decide(job_id, by, Approval.APPROVED, numbers)
-
-    def reject(self, job_id: int, by: Requester) -> Decision:
-        """The job is cancelled, and its ending told where it has a channel."""
-        return self._decide(job_id, by, Approval.REJECTED)
-
-    def _decide(
-        self, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None = None
-    ) -> Decision:
-        with self._engine.begin() as connection:
-            is_new = self._write(connection, job_id, by, said, numbers)
-        job = self._read(job_id)
-        if job is None or job.approval is None:
-            return Decision(ApprovalOutcome.UNKNOWN, None)
-        if is_new:
-            return Decision(ApprovalOutcome.DONE, job, is_new=True)
-        asked = job.question.numbers if job.question else None
-        if job.waits_for_approval and by.user_id in {job.requester_id, self._set_going_by(job_id)}:
-            return Decision(ApprovalOutcome.OWN, job)
-        if job.waits_for_approval and said is Approval.APPROVED and asked != numbers:
-            with self._engine.begin() as connection:
-                tell(connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
-            return Decision(ApprovalOutcome.STALE, job)
-        same = job.approval is said and job.approval_by is not None and job.approval_by.id == by.user_id
-        return Decision(ApprovalOutcome.DONE if same else ApprovalOutcome.LATE, job)
-
-    def _write(
-        self, connection: Connection, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None
-    ) -> bool:
-        user_id = ensure_user(connection, by)
-        # Of one person in two workspaces of an organisation: the Slack id is the same.
-        themselves = select(User.id).where(User.slack_user_id == by.user_id)
-        values: dict[str, Any] = {
-            "approval": said,
-            "approval_by": user_id,
-            "approval_at": func.now(),
-            "updated_at": func.now(),
-        }
-        if said is Approval.APPROVED:
-            values |= {"run_after": func.now(), "enqueued_at": None, **accepted()}
-            counts = and_(asks_about(numbers), _set_going(job_id).is_distinct_from(by.user_id))
-        else:
-            values |= {"status": Status.CANCELLED, "finished_at": func.now()}
-            counts = true()  # a no needs no numbers
-        decided = connection.execute(
-            update(CopyJob)
-            .where(
-                CopyJob.id == job_id,
-                CopyJob.status == Status.PENDING,
-                CopyJob.approval == Approval.WAITING,
-                CopyJob.approval_until > func.now(),
-                CopyJob.user_id.not_in(themselves),
-                counts,
-            )
-            .values(**values)
-            .returning(CopyJob.attempt, CopyJob.previewed_records, CopyJob.previewed_target_records)
-        ).one_or_none()
-        if decided is None:
-            return False
-        attempt, in_prod, in_consulta = decided
-        detail = {"in_prod": in_prod, "in_consulta": in_consulta} if said is Approval.APPROVED else {}
-        connection.execute(
-            insert(CopyEvent).values(
-                job_id=job_id, attempt=attempt, user_id=user_id, kind=said.value, detail=detail
-            )
-        )
-        tell(connection, Kind.UPDATE if said is Approval.APPROVED else Kind.ENDING, CopyJob.id == job_id)
-        return True
-
-    def _set_going_by(self, job_id: int) -> str | None:
-        with self._engine.connect() as connection:
-            return connection.execute(select(_set_going(job_id))).scalar_one()
-
-    def _read(self, job_id: int) -> JobView | None:
-        with Session(self._engine) as session:
-            row = session.execute(view_query().where(CopyJob.id == job_id)).one_or_none()
-        return None if row is None else view_of(row)
-
-
-def _set_going(job_id: int) -> ScalarSelect[str]:
-    """The Slack id of whoever last set the job going again, since the last yes to it; NULL for nobody."""
-    last_yes = select(func.coalesce(func.max(CopyEvent.id), 0)).where(
-        CopyEvent.job_id == job_id, CopyEvent.kind == Approval.APPROVED.value
-    )
-    return (
-        select(User.slack_user_id)
-        .join(CopyEvent, CopyEvent.user_id == User.id)
-        .where(
-            CopyEvent.job_id == job_id,
-            CopyEvent.kind.in_(SET_GOING),
-            CopyEvent.id > last_yes.scalar_subquery(),
-        )
-        .order_by(CopyEvent.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-
-
-def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
-    """Ends those of the jobs that still wait for somebody's yes, and tells it; gives their ids."""
-    unapproved = (
-        select(CopyJob.id)
-        .where(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING, which)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    jobs = connection.execute(
-        update(CopyJob)
-        .where(CopyJob.id.in_(unapproved))
-        .values(
-            status=Status.CANCELLED,
-            approval=Approval.EXPIRED,
-            finished_at=func.now(),
-            updated_at=func.now(),
-        )
-        .returning(CopyJob.id, CopyJob.attempt)
-    ).all()
-    for job in jobs:
-        tell(connection, Kind.ENDING, CopyJob.id == job.id)
-        connection.execute(
-            insert(CopyEvent).values(job_id=job.id, attempt=job.attempt, kind="approval_expired")
-        )
-    return [job.id for job in jobs]
-
-
-# ----------------------------------------------------------------------------
-# What people do to a job with a button or in the shell: pause, resume, cancel, retry, confirm.
-#
-# Each is one transaction that holds the job's row, so that it is decided on what is true, and that leaves
-# an event with who did it. Doing it twice is doing it once. What can't be done any more changes nothing,
-# and the card is told anew, so that it shows why.
-
-
-#: What an event says beside who and when.
-Detail = Mapping[str, object]
-NOTHING: Detail = {}
+#: The longest reason of a freeze that is kept, in characters.
+REASON_LIMIT = 300
 
 
 class Became(StrEnum):
@@ -257,8 +65,38 @@ class Effect:
     to_enqueue: bool = False
 
 
+class ApprovalOutcome(StrEnum):
+    """What became of a press of *Approve* or *Reject*."""
+
+    DONE = "done"  # it counts; a second press of the same person counts no second time and says the same
+    OWN = "own"  # they asked for the copy themselves, or set it going again
+    STALE = "stale"  # its numbers aren't those that were pressed for; the card is announced anew
+    LATE = "late"  # somebody else, the requester or the time has decided; the job shows it
+    UNKNOWN = "unknown"  # there is no such job, or it never needed an approval
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``job`` is how it is now; None only for UNKNOWN. ``is_new`` where this very press decided."""
+
+    outcome: ApprovalOutcome
+    job: JobView | None
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """The freeze that is over, and the ids of the jobs that wait for a worker now."""
+
+    freeze: Freeze
+    waiting: list[int]
+
+
 class Control:
-    """Every method raises UnknownJob where there is no such job."""
+    """Pause, resume, cancel, retry, confirm. Every method raises UnknownJob where there is no such job.
+
+    The job's row is locked while it is decided what a press does.
+    """
 
     def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
         self._engine = engine
@@ -267,36 +105,36 @@ class Control:
     def pause(self, job_id: int, requester: Requester) -> Effect:
         """A running job stops at its chunk's end and keeps what is in place; a waiting one at once."""
 
-        def do(held: _Held) -> Became:
-            if held.status is Status.RUNNING and held.wish is not Wish.CANCEL:
-                return held.ask(Wish.PAUSE)
-            if held.status is Status.PENDING and not held.waits_for_somebody:
-                return held.settle(Wish.PAUSE)
-            return Became.BEFORE if held.status is Status.PAUSED else Became.NOT_NOW
+        def do(job: _LockedJob) -> Became:
+            if job.status is Status.RUNNING and job.stop_requested is not StopReason.CANCEL:
+                return job.request_stop(StopReason.PAUSE)
+            if job.status is Status.PENDING and not job.waits_for_somebody:
+                return job.stop(StopReason.PAUSE)
+            return Became.BEFORE if job.status is Status.PAUSED else Became.NOT_NOW
 
         return self._do(job_id, requester, do)
 
     def cancel(self, job_id: int, requester: Requester) -> Effect:
         """As `pause`, for good."""
 
-        def do(held: _Held) -> Became:
-            if held.status is Status.RUNNING:
-                return held.ask(Wish.CANCEL)
-            if held.status in {Status.PENDING, Status.PAUSED}:
-                return held.settle(Wish.CANCEL)
-            return Became.BEFORE if held.status is Status.CANCELLED else Became.NOT_NOW
+        def do(job: _LockedJob) -> Became:
+            if job.status is Status.RUNNING:
+                return job.request_stop(StopReason.CANCEL)
+            if job.status in {Status.PENDING, Status.PAUSED}:
+                return job.stop(StopReason.CANCEL)
+            return Became.BEFORE if job.status is Status.CANCELLED else Became.NOT_NOW
 
         return self._do(job_id, requester, do)
 
     def resume(self, job_id: int, requester: Requester) -> Effect:
         """A paused job waits for a worker again; one that is about to pause doesn't."""
 
-        def do(held: _Held) -> Became:
-            if held.status is Status.RUNNING and held.wish is Wish.PAUSE:
-                return held.set("resumed", stop_requested=None)
-            if held.status is Status.PAUSED:
-                return held.wait_again("resumed")
-            going = held.status in {Status.PENDING, Status.RUNNING} and held.wish is None
+        def do(job: _LockedJob) -> Became:
+            if job.status is Status.RUNNING and job.stop_requested is StopReason.PAUSE:
+                return job.change(Plain(EventKind.RESUMED), stop_requested=None)
+            if job.status is Status.PAUSED:
+                return job.wait_again(Step.RESUME, Plain(EventKind.RESUMED))
+            going = job.status in {Status.PENDING, Status.RUNNING} and job.stop_requested is None
             return Became.BEFORE if going else Became.NOT_NOW
 
         return self._do(job_id, requester, do)
@@ -308,14 +146,14 @@ class Control:
             AlreadyRunning: another live job for this target table and liquidation exists.
         """
 
-        def do(held: _Held) -> Became:
-            if held.status is not Status.FAILED:
-                again = held.status.is_live and held.retried_at > 0
+        def do(job: _LockedJob) -> Became:
+            if job.status is not Status.FAILED:
+                again = job.status.is_live and job.retried_at > 0
                 return Became.BEFORE if again else Became.NOT_NOW
-            return held.wait_again(
-                "retried",
-                kind=Kind.CARD,
-                finished_at=None,
+            return job.wait_again(
+                Step.RETRY,
+                Plain(EventKind.RETRIED),
+                notify=Kind.CARD,
                 error_message=None,
                 retried_at_attempt=CopyJob.attempt,
             )
@@ -326,7 +164,7 @@ class Control:
             except IntegrityError as refused:
                 if not is_taken(refused):
                     raise
-                failed = self._store.snapshot(job_id)
+                failed = self._store.job(job_id)
                 if failed and (live := self._store.live_job(failed.target_table, failed.liquidation_id)):
                     raise AlreadyRunning(live.id) from None
 
@@ -336,32 +174,33 @@ class Control:
         In a shell whoever has the settings may say it, as they might copy anew.
         """
 
-        def do(held: _Held) -> Became:
-            if held.status is not Status.PENDING or held.approval == Approval.WAITING:
-                return Became.BEFORE if held.status is Status.RUNNING else Became.NOT_NOW
-            if held.question is None:
+        def do(job: _LockedJob) -> Became:
+            if job.status is not Status.PENDING or job.approval == Approval.WAITING:
+                return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
+            if job.question is None:
                 return Became.BEFORE
-            if requester.team_id != SHELL and held.requester_id != requester.user_id:
+            if requester.team_id != SHELL and job.requester_id != requester.user_id:
                 return Became.NOT_YOURS
-            if numbers is None or held.question.numbers != numbers:
+            if numbers is None or job.question.numbers != numbers:
                 return Became.STALE
-            return held.wait_again("confirmed", detail=asdict(numbers), **accepted())
+            return job.change(Confirmed(numbers), **_due_again(), **_accepted())
 
         return self._do(job_id, requester, do)
 
-    def _do(self, job_id: int, requester: Requester, do: Callable[[_Held], Became]) -> Effect:
-        with self._held(job_id, requester) as held:
-            became = do(held)
+    def _do(self, job_id: int, requester: Requester, do: Callable[[_LockedJob], Became]) -> Effect:
+        with self._locked(job_id, requester) as locked:
+            became = do(locked)
             if became not in {Became.DONE, Became.ASKED}:
-                tell(held.connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
-        job = self._store.snapshot(job_id)
+                has_card = CopyJob.message_ts.is_not(None)
+                announce(locked.connection, Kind.UPDATE, CopyJob.id == job_id, has_card)
+        job = self._store.job(job_id)
         if job is None:
             raise UnknownJob(job_id)
         waits = became is Became.DONE and job.status is Status.PENDING and job.freeze is None
         return Effect(became, job, to_enqueue=waits)
 
     @contextmanager
-    def _held(self, job_id: int, requester: Requester) -> Iterator[_Held]:
+    def _locked(self, job_id: int, requester: Requester) -> Iterator[_LockedJob]:
         statement = (
             select(CopyJob, User.slack_user_id)
             .join(User, User.id == CopyJob.user_id)
@@ -373,16 +212,16 @@ class Control:
             row = connection.execute(statement).one_or_none()
             if row is None:
                 raise UnknownJob(job_id)
-            yield _Held(connection, row, user_id)
+            yield _LockedJob(connection, row, user_id)
 
 
-class _Held:
+class _LockedJob:
     """A job's row that nobody else can change meanwhile, and what can be done to it."""
 
-    def __init__(self, connection: Connection, row: Any, user_id: int) -> None:
+    def __init__(self, connection: Connection, row: Row[*tuple[Any, ...]], user_id: int) -> None:
         self.connection = connection
         self.status = Status(row.status)
-        self.wish = Wish(row.stop_requested) if row.stop_requested else None
+        self.stop_requested = StopReason(row.stop_requested) if row.stop_requested else None
         self.approval: str | None = row.approval
         self.question = Question.from_json(row.question) if row.question else None
         self.requester_id: str = row.slack_user_id
@@ -395,72 +234,109 @@ class _Held:
     def waits_for_somebody(self) -> bool:
         return self.approval == Approval.WAITING or self.question is not None
 
-    def ask(self, wish: Wish) -> Became:
-        """The worker learns it with its next step."""
-        if self.wish is wish:
+    def request_stop(self, reason: StopReason) -> Became:
+        """The worker that holds the job learns it with its next step."""
+        if self.stop_requested is reason:
             return Became.BEFORE
-        self.set(f"{wish.value}_requested", stop_requested=wish, stopped_by=self._user_id)
+        asked = EventKind.CANCEL_REQUESTED if reason is StopReason.CANCEL else EventKind.PAUSE_REQUESTED
+        self.change(Plain(asked), stop_requested=reason, stopped_by=self._user_id)
         return Became.ASKED
 
-    def settle(self, wish: Wish) -> Became:
-        self._update(stopped_by=self._user_id)
-        settle(self.connection, self._id, wish)
+    def stop(self, reason: StopReason) -> Became:
+        """At once: nobody holds the job."""
+        stop_job(self.connection, self._id, StopRequest(reason, self._user_id), stopped_by=self._user_id)
         return Became.DONE
 
-    def wait_again(
-        self, event: str, *, kind: Kind = Kind.UPDATE, detail: Detail = NOTHING, **values: object
-    ) -> Became:
+    def wait_again(self, step: Step, event: Event, *, notify: Kind = Kind.UPDATE, **values: object) -> Became:
         """Pending and due, with nothing held against it."""
-        return self.set(
-            event,
-            kind=kind,
-            detail=detail,
-            status=Status.PENDING,
-            stop_requested=None,
-            stopped_by=None,
-            failures=0,
-            error=None,
-            run_after=func.now(),
-            enqueued_at=None,
+        moved = transition(
+            self.connection,
+            self._id,
+            step,
+            event=event,
+            by=self._user_id,
+            notify=notify,
+            **_due_again(),
             **values,
         )
-
-    def set(
-        self, event: str, *, kind: Kind = Kind.UPDATE, detail: Detail = NOTHING, **values: object
-    ) -> Became:
-        self._update(**values)
-        self.connection.execute(
-            insert(CopyEvent).values(
-                job_id=self._id, attempt=self._attempt, user_id=self._user_id, kind=event, detail=dict(detail)
-            )
-        )
-        tell(self.connection, kind, CopyJob.id == self._id)
+        if moved is None:
+            raise RuntimeError(f"job {self._id} can't take the step {step.label}, though its row is locked")
         return Became.DONE
 
-    def _update(self, **values: object) -> None:
+    def change(self, event: Event, **values: object) -> Became:
+        """Changes something else than the status."""
         self.connection.execute(
-            update(CopyJob).where(CopyJob.id == self._id).values(updated_at=func.now(), **values)
+            update(CopyJob).where(CopyJob.id == self._id).values({"updated_at": func.now(), **values})
         )
+        add_event(self.connection, self._id, self._attempt, event, self._user_id)
+        announce(self.connection, Kind.UPDATE, CopyJob.id == self._id)
+        return Became.DONE
 
 
-# ----------------------------------------------------------------------------
-# The freeze: while it lasts, no job is created, none is claimed, and running ones stop at a chunk's end.
+class Approvals:
+    """Approves and rejects. Whether the person may is the caller's question.
 
+    One conditional UPDATE decides, so that two people, two presses or a sweep at the same moment make one
+    decision. Nobody decides about a copy that they asked for themselves.
+    """
 
-#: The longest reason that is kept, in characters.
-REASON_LIMIT = 300
+    def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
+        self._engine = engine
+        self._store = store or JobRepository(engine)
 
+    def approve(self, job_id: int, by: Requester, numbers: RowCounts | None = None) -> Decision:
+        """The job is due at once, to be put on the queue by the caller, or else by the next sweep.
 
-@dataclass(frozen=True, slots=True)
-class Lifted:
-    """The freeze that is over, and the ids of the jobs that wait for a worker now."""
+        ``numbers`` are those that it asked about again, as they were pressed for; None where it hadn't.
+        """
+        with self._engine.begin() as connection:
+            is_new = _approve(connection, job_id, by, numbers)
+        return self._decision(job_id, by, Approval.APPROVED, numbers, is_new=is_new)
 
-    freeze: Freeze
-    waiting: list[int]
+    def reject(self, job_id: int, by: Requester) -> Decision:
+        """The job is cancelled, and its ending announced where it has a channel."""
+        with self._engine.begin() as connection:
+            user_id = ensure_user(connection, by)
+            rejected = transition(
+                connection,
+                job_id,
+                Step.REJECT,
+                *_may_decide(by),
+                event=Plain(EventKind.REJECTED),
+                by=user_id,
+                notify=Kind.ENDING,
+                **_decided(Approval.REJECTED, user_id),
+            )
+        return self._decision(job_id, by, Approval.REJECTED, None, is_new=rejected is not None)
+
+    def _decision(
+        self, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None, *, is_new: bool
+    ) -> Decision:
+        job = self._store.job(job_id)
+        if job is None or job.approval is None:
+            return Decision(ApprovalOutcome.UNKNOWN, None)
+        if is_new:
+            return Decision(ApprovalOutcome.DONE, job, is_new=True)
+        asked = job.question.numbers if job.question else None
+        if job.waits_for_approval and by.user_id in {job.requester_id, self._set_going_by(job_id)}:
+            return Decision(ApprovalOutcome.OWN, job)
+        if job.waits_for_approval and said is Approval.APPROVED and asked != numbers:
+            with self._engine.begin() as connection:
+                announce(connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
+            return Decision(ApprovalOutcome.STALE, job)
+        same = job.approval is said and job.approval_by is not None and job.approval_by.id == by.user_id
+        return Decision(ApprovalOutcome.DONE if same else ApprovalOutcome.LATE, job)
+
+    def _set_going_by(self, job_id: int) -> str | None:
+        with self._engine.connect() as connection:
+            return connection.execute(select(_set_going(job_id))).scalar_one()
 
 
 class Freezes:
-    """At most one freeze is active: the database forbids a second one."""
+    """While a freeze lasts, no job is created, none is claimed, and running ones stop at a chunk's end.
+
+    At most one is active: the database forbids a second one.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -483,7 +359,7 @@ class Freezes:
             statement = statement.on_conflict_do_nothing()
             is_new = connection.execute(statement.returning(CopyFreeze.id)).first() is not None
             if is_new:
-                tell(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+                announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
             found = active_freeze(connection)
         if found is None:  # lifted between the two statements: what was asked for is still to be done
             return self.freeze(requester, reason)
@@ -508,5 +384,132 @@ class Freezes:
                 CopyJob.status == Status.PENDING, ~waits_for_somebody(), CopyJob.run_after <= func.now()
             )
             waiting = list(connection.scalars(due.order_by(CopyJob.id)))
-            tell(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+            announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
         return Lifted(freeze, waiting)
+
+
+def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
+    """Ends those of the jobs that still wait for somebody's yes, and announces it; gives their ids."""
+    unapproved = (
+        select(CopyJob.id)
+        .where(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING, which)
+        .order_by(CopyJob.id)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    jobs = list(connection.scalars(unapproved))
+    for job_id in jobs:
+        transition(
+            connection,
+            job_id,
+            Step.EXPIRE,
+            event=Plain(EventKind.APPROVAL_EXPIRED),
+            notify=Kind.ENDING,
+            approval=Approval.EXPIRED,
+        )
+    return jobs
+
+
+# How an answer counts.
+
+
+def _approve(connection: Connection, job_id: int, by: Requester, numbers: RowCounts | None) -> bool:
+    """Whether this yes counts."""
+    user_id = ensure_user(connection, by)
+    approved = connection.execute(
+        update(CopyJob)
+        .where(
+            CopyJob.id == job_id,
+            CopyJob.status == Status.PENDING,
+            *_may_decide(by),
+            _asks_about(numbers),
+            _set_going(job_id).is_distinct_from(by.user_id),
+        )
+        .values(
+            {
+                "updated_at": func.now(),
+                "run_after": func.now(),
+                "enqueued_at": None,
+                **_decided(Approval.APPROVED, user_id),
+                **_accepted(),
+            }
+        )
+        .returning(CopyJob.attempt, CopyJob.previewed_records, CopyJob.previewed_target_records)
+    ).one_or_none()
+    if approved is None:
+        return False
+    attempt, in_prod, in_consulta = approved
+    add_event(connection, job_id, attempt, Approved(in_prod, in_consulta), user_id)
+    announce(connection, Kind.UPDATE, CopyJob.id == job_id)
+    return True
+
+
+def _may_decide(by: Requester) -> list[ColumnElement[bool]]:
+    """Conditions: the job waits for a second person, and ``by`` isn't who asked for it."""
+    # Of one person in two workspaces of an organisation: the Slack id is the same.
+    themselves = select(User.id).where(User.slack_user_id == by.user_id)
+    return [
+        CopyJob.approval == Approval.WAITING,
+        CopyJob.approval_until > func.now(),
+        CopyJob.user_id.not_in(themselves),
+    ]
+
+
+def _decided(said: Approval, user_id: int) -> dict[str, Any]:
+    return {"approval": said, "approval_by": user_id, "approval_at": func.now()}
+
+
+def _due_again() -> dict[str, Any]:
+    """What a press changes that sets a job going again."""
+    return {
+        "stop_requested": None,
+        "stopped_by": None,
+        "failures": 0,
+        "error": None,
+        "run_after": func.now(),
+        "enqueued_at": None,
+    }
+
+
+def _accepted() -> dict[str, Any]:
+    """What a yes changes in the row: the numbers of the question, if there is one, are what was shown."""
+    in_prod, in_consulta = _asked("in_prod"), _asked("in_consulta")
+    removes = and_(in_prod == 0, in_consulta > 0)
+    return {
+        "previewed_records": func.coalesce(in_prod, CopyJob.previewed_records),
+        "previewed_target_records": func.coalesce(in_consulta, CopyJob.previewed_target_records),
+        "removal_confirmed": case((CopyJob.question.is_not(None), removes), else_=CopyJob.removal_confirmed),
+        "question": None,
+    }
+
+
+def _asks_about(numbers: RowCounts | None) -> ColumnElement[bool]:
+    """A condition: these numbers are what the job asks about; None where it asks about none."""
+    if numbers is None:
+        return CopyJob.question.is_(None)
+    return and_(_asked("in_prod") == numbers.in_prod, _asked("in_consulta") == numbers.in_consulta)
+
+
+def _asked(side: str) -> ColumnElement[int]:
+    return cast(CopyJob.question[side].astext, BigInteger)
+
+
+def _set_going(job_id: int) -> ScalarSelect[str]:
+    """The Slack id of whoever last set the job going again, since the last yes to it; NULL for nobody.
+
+    Whoever made that press is no second person for what follows.
+    """
+    last_yes = select(func.coalesce(func.max(CopyEvent.id), 0)).where(
+        CopyEvent.job_id == job_id, CopyEvent.kind == EventKind.APPROVED
+    )
+    return (
+        select(User.slack_user_id)
+        .join(CopyEvent, CopyEvent.user_id == User.id)
+        .where(
+            CopyEvent.job_id == job_id,
+            CopyEvent.kind.in_(SETS_GOING),
+            CopyEvent.id > last_yes.scalar_subquery(),
+        )
+        .order_by(CopyEvent.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )

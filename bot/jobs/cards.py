@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, exists, func, text, update
-from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.actions import expire
-from bot.jobs.models import CopyEvent, CopyJob, OutboxMessage
-from bot.jobs.outbox import POSTING, REFRESHES, Kind, leave, tell
+from bot.jobs.events import CardMoved
+from bot.jobs.models import CopyJob, OutboxMessage
+from bot.jobs.outbox import POSTING, REFRESHES, Kind, announce, leave
 from bot.jobs.status import LIVE
-from bot.jobs.view import JobView
+from bot.jobs.transition import add_event
+from bot.jobs.view import JobView, Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Cards:
                 .values(message_ts=None)
             )
             if noticed.rowcount:
-                tell(connection, Kind.CARD, CopyJob.id == job_id, ~often)
+                announce(connection, Kind.CARD, CopyJob.id == job_id, ~often)
 
     def moved(self, job: JobView, channel_id: str, reason: str) -> None:
         """The card has to be posted in this direct message, because Slack takes nothing more for its channel.
@@ -153,10 +154,8 @@ class Cards:
             )
             if not moved.rowcount:
                 return
-            if job.channel_id is not None and job.message_ts is not None:
-                leave(connection, job.id, job.attempt, job.channel_id, job.message_ts)
-            detail = {"channel": job.channel_id, "reason": reason}
-            connection.execute(
-                insert(CopyEvent).values(job_id=job.id, attempt=job.attempt, kind="card_moved", detail=detail)
-            )
+            if job.channel_id is not None:
+                add_event(connection, job.id, job.attempt, CardMoved(Moved(job.channel_id, reason)))
+                if job.message_ts is not None:
+                    leave(connection, job.id, job.attempt, job.channel_id, job.message_ts)
             expire(connection, CopyJob.id == job.id)

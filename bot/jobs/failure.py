@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
 
 from copier.errors import (
     BadName,
@@ -89,9 +91,15 @@ class Failure:
     command: str | None = None
     lines: list[str] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """Without what is empty; `code` is always there."""
         return {name: value for name, value in asdict(self).items() if value and name != "sentence"}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], sentence: str = "") -> Self:
+        """From what `as_json` gave; ``sentence`` is kept beside it."""
+        names = (each.name for each in fields(cls) if each.name not in {"code", "sentence"})
+        return cls(found.get("code", ""), sentence, **{name: found[name] for name in names if name in found})
 
 
 def failure_of(error: CopierError) -> Failure:

@@ -5,6 +5,7 @@ They live beside the copied rows so that a chunk and its record commit together.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -25,17 +26,19 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
     or_,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bot.jobs.status import LIVE, Approval, Phase, Status, Wish
+from bot.jobs.status import LIVE, Approval, Phase, Status
+from bot.jobs.stop_request import PRESSED
 
 SCHEMA = "traspaso"
 
 
-def _one_of(column: str, values: type[StrEnum]) -> str:
+def _one_of(column: str, values: Iterable[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
@@ -83,7 +86,7 @@ class CopyJob(Base):
         CheckConstraint(_one_of("status", Status), name="status"),
         CheckConstraint(_one_of("phase", Phase), name="phase"),
         CheckConstraint(_one_of("approval", Approval), name="approval"),
-        CheckConstraint(_one_of("stop_requested", Wish), name="stop_requested"),
+        CheckConstraint(_one_of("stop_requested", PRESSED), name="stop_requested"),
         CheckConstraint("liquidation_id > 0", name="liquidation_id"),
         CheckConstraint("question IS NULL OR status IN ('pending', 'cancelled')", name="question"),
         Index(
@@ -212,7 +215,7 @@ class CopyEvent(Base):
 
 
 class OutboxMessage(Base):
-    """What Slack still has to be told about a job.
+    """A message about a job that is owed to Slack, or was.
 
     ``version`` counts how often it was announced, ``tries`` how often a deliverer took it in hand: that is
     the fencing token of whoever delivers. ``failures`` in a row, since ``failing_since``, decide the pause
@@ -286,9 +289,9 @@ class CopyFreeze(Base):
 
 
 class Installation(Base):
-    """One row: the name by which these tables' sessions are told from those of other ones.
+    """One row: the name by which these tables' sessions differ from those of other ones.
 
-    ``workers_missing`` is what the cards were last told: that nobody works, or that somebody does.
+    ``workers_missing`` is what the cards say by now: that nobody works, or that somebody does.
     """
 
     __tablename__ = "installation"
@@ -299,10 +302,14 @@ class Installation(Base):
     workers_missing: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
 
-# ----------------------------------------------------------------------------
-# Which jobs wait for a person: in one place for all queries that leave them out.
+# Conditions that many queries share.
 
 
 def waits_for_somebody(job: type[CopyJob] = CopyJob) -> ColumnElement[bool]:
     """A condition: of the pending jobs, those that nobody may take before they are approved or confirmed."""
     return or_(job.approval.is_not_distinct_from(Approval.WAITING), job.question.is_not(None))
+
+
+def is_frozen() -> ColumnElement[bool]:
+    """A condition: a freeze is active."""
+    return select(CopyFreeze.id).where(CopyFreeze.lifted_at.is_(None)).exists()

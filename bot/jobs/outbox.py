@@ -1,4 +1,4 @@
-"""What Slack still has to be told. Written in the transaction of the fact, delivered when Slack can.
+"""The messages owed to Slack: written in the transaction of the fact, delivered when Slack can.
 
 Each message is owed by itself: one that Slack refuses holds no other one back. Of a job's messages one at a
 time is in a deliverer's hands, the ending first. A message whose delivery was begun before may have arrived:
@@ -43,13 +43,15 @@ CLAIM = timedelta(seconds=15)
 #: may still apply it, after the client gave up waiting, and over a later one.
 REFRESHES = (15.0, 45.0, 120.0)
 
-
 #: So many messages are looked at to find one of a job of which nobody has one in hand.
 CANDIDATES = 20
 
+#: The longest pause before a try, but of what is in `PUT_OFF`.
+LONGEST_PAUSE = LONGEST / 2
+
 
 class Kind(StrEnum):
-    """What is to be told."""
+    """What a message is about."""
 
     CARD = "card"  # post the card and pin it
     UPDATE = "update"  # somebody did something to the job: the card says so, at once
@@ -67,14 +69,17 @@ KINDS = tuple(Kind)
 SHOWING = (Kind.CARD, Kind.UPDATE)
 #: What may have posted a card, or a reply.
 POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING)
-
-
 #: What may be put off for longer than `bot.jobs.transactions.LONGEST`.
 PUT_OFF = (Kind.PIN, Kind.LEFT)
 
-
 #: A job's attempt has one message of each kind.
 ONE_EACH = [OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt]
+
+#: What a delivery leaves behind.
+_SETTLED: dict[str, Any] = {"begun": False, "claimed_until": None, "failures": 0, "failing_since": None}
+
+_OTHER = aliased(OutboxMessage)
+_OF_THE_JOB = and_(_OTHER.job_id == OutboxMessage.job_id, _OTHER.id != OutboxMessage.id)
 
 
 class ClaimLost(Exception):
@@ -105,18 +110,21 @@ class Due:
     message_ts: str | None = None
 
 
-def announce(connection: Connection, job_id: int, attempt: int, kind: Kind) -> None:
-    """Adds the message within the caller's transaction.
+def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
+    """Adds a message for each job that fits these conditions and has a channel, in the caller's transaction.
 
-    A job's attempt has one of each kind: where it was told before, it is to be told again.
+    A job's attempt has one of each kind: where it was announced before, it is to be delivered again. A
+    deliverer that has the message in hand keeps it; the next one delivers what is new since.
     """
-    _announce(connection, select(literal(job_id), literal(attempt), literal(kind.value)))
-
-
-def tell(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
-    """The same for all jobs that fit these conditions and have a channel to tell it in."""
     chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value)).where(*jobs)
-    _announce(connection, chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id))
+    chosen = chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id)
+    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=ONE_EACH,
+            set_=_anew(next_try_at=func.now(), failures=0, failing_since=None),
+        )
+    )
 
 
 def leave(connection: Connection, job_id: int, attempt: int, channel_id: str, message_ts: str) -> None:
@@ -127,19 +135,8 @@ def leave(connection: Connection, job_id: int, attempt: int, channel_id: str, me
     connection.execute(statement.on_conflict_do_nothing())
 
 
-def _announce(connection: Connection, chosen: Select[int, int, str]) -> None:
-    """A deliverer that has the message in hand keeps it; the next one delivers what is new since."""
-    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=ONE_EACH,
-            set_=_anew(next_try_at=func.now(), failures=0, failing_since=None),
-        )
-    )
-
-
 def _anew(**values: Any) -> dict[str, Any]:
-    """What changes in a message that is to be told, or done, again."""
+    """What changes in a message that is to be delivered, or done, again."""
     return {
         "version": OutboxMessage.version + 1,
         "announced_at": func.clock_timestamp(),
@@ -179,9 +176,9 @@ class Outbox:
 
     def done(self, due: Due, *, shown: bool = False, note: str | None = None) -> None:
         """Delivered, or never deliverable (then ``note`` says why). With ``shown`` the card says what else
-        was to be told of it by then.
+        was announced of it by then.
 
-        What was announced again in the meantime stays to be told.
+        What was announced again in the meantime stays owed.
 
         Raises:
             ClaimLost: another one has taken it.
@@ -249,7 +246,7 @@ class Outbox:
 
     def add(self, due: Due, kind: Kind, *, seconds: float) -> None:
         """What this delivery leaves undone is owed by itself, due in so many seconds."""
-        self._owe(due, kind, min(timedelta(seconds=seconds), LONGEST / 2), failures=0, failing_since=None)
+        self._owe(due, kind, min(timedelta(seconds=seconds), LONGEST_PAUSE), failures=0, failing_since=None)
 
     def left_behind(self, job_id: int) -> frozenset[str]:
         """The ts of each card that the job had to leave in a channel."""
@@ -289,12 +286,7 @@ class Outbox:
             )
 
 
-#: What a delivery leaves behind.
-_SETTLED: dict[str, Any] = {"begun": False, "claimed_until": None, "failures": 0, "failing_since": None}
-
-
-_OTHER = aliased(OutboxMessage)
-_OF_THE_JOB = and_(_OTHER.job_id == OutboxMessage.job_id, _OTHER.id != OutboxMessage.id)
+# Which message is taken next.
 
 
 def _may_be_taken() -> ColumnElement[bool]:
@@ -373,7 +365,7 @@ def _claim(id_: int) -> Any:
 
 def _pause(due: Due, seconds: float) -> timedelta:
     pause = timedelta(seconds=seconds)
-    return pause if due.kind in PUT_OFF else min(pause, LONGEST / 2)
+    return pause if due.kind in PUT_OFF else min(pause, LONGEST_PAUSE)
 
 
 def _due_of(row: Row[Any]) -> Due:

@@ -79,16 +79,16 @@ class AgreedCounts:
     removal_confirmed: bool
 
     def broken_by(
-        self, total: int, held: int, *, needs_approval: bool, approved: bool, brought: int = 0
+        self, total: int, held: int, *, needs_approval: bool, approved: bool, own_rows: int = 0
     ) -> Question | None:
         """What to ask where ``total`` rows in prod and ``held`` ones in consulta aren't what was shown.
 
-        Consulta's number alone is not compared: earlier attempts of the job may have ``brought`` rows there,
+        Consulta's number alone is not compared: earlier attempts of the job may have put ``own_rows`` there,
         which are no surplus. Where prod has none any more, they would go all the same, and are asked about.
         """
         unseen = self.in_prod is None and (needs_approval or approved)  # nobody has agreed to a number
         unapproved = unseen or (needs_approval and not approved)
-        reason = self._reason(total, held, max(0, held - brought), unapproved=unapproved)
+        reason = self._reason(total, held, max(0, held - own_rows), unapproved=unapproved)
         return Question(reason, total, held, self.in_prod, self.in_consulta) if reason else None
 
     def _reason(self, total: int, held: int, of_others: int, *, unapproved: bool) -> Reason | None:

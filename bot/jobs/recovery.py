@@ -5,22 +5,24 @@ than any message takes, or for an approval that didn't come in time.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Numeric, cast, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, Engine, Numeric, Row, cast, func, or_, select
 
 from bot.jobs.actions import expire
+from bot.jobs.events import EventKind, Failed, WorkerLost
 from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
-from bot.jobs.models import CopyEvent, CopyJob, waits_for_somebody
-from bot.jobs.outbox import Kind, tell
-from bot.jobs.status import Status, Wish
-from bot.jobs.stop_request import is_frozen, settle
+from bot.jobs.models import CopyJob, is_frozen, waits_for_somebody
+from bot.jobs.outbox import Kind
+from bot.jobs.status import Status, Step
+from bot.jobs.stop_request import StopReason, StopRequest
 from bot.jobs.transactions import has_come
-from bot.jobs.workers import Unbroken, is_lost
+from bot.jobs.transition import add_event, stop_job, transition
+from bot.jobs.workers import UnbrokenBeats, is_lost
 
 #: Of so many jobs that never were on the queue one sweep puts the ids there.
 AT_ONCE = 100
@@ -47,75 +49,66 @@ class Sweep:
         self._overdue_after = timedelta(seconds=overdue_seconds)
         self._max_attempts = max_attempts
 
-    def run(self, own: Unbroken | None = None, room: int = 0) -> Swept:
+    def run(self, own: UnbrokenBeats | None = None, room: int = 0) -> Swept:
         """``own`` are the beats of the process that sweeps, without which the silence of others doesn't
         count; ``room`` is for how many more jobs it has room.
         """
         with self._engine.begin() as connection:
             given_up = self._give_up(connection, own)
             sys.audit("traspaso.sweep")
-            lost = self._take_from_lost_workers(connection, own)
+            lost = self._take_back(connection, own)
             sys.audit("traspaso.sweep_taken", *lost)
             not_approved = expire(connection, CopyJob.approval_until < func.now())
             waiting, overdue = self._waiting(connection), self._overdue(connection, room)
             return Swept(lost, waiting, given_up, not_approved, overdue)
 
-    def _give_up(self, connection: Connection, own: Unbroken | None) -> list[int]:
+    def _give_up(self, connection: Connection, own: UnbrokenBeats | None) -> list[int]:
         """A job that was lost with its worker time and again may be what kills the workers."""
-        sentence = f"{self._max_attempts} attempts were lost with their workers"
-        failure = Failure("workers_lost", sentence)
-        expired = _lost(own).where(
-            broken_attempts("worker_lost") + 1 >= self._max_attempts,
-            CopyJob.stop_requested.is_(None),
-        )
-        jobs = connection.execute(
-            update(CopyJob)
-            .where(CopyJob.id.in_(expired))
-            .values(
-                status=Status.FAILED,
-                finished_at=func.now(),
-                updated_at=func.now(),
-                worker_id=None,
-                lease_until=None,
-                phase=None,
-                error=failure.as_json(),
-                error_message=sentence,
-            )
-            .returning(CopyJob.id, CopyJob.attempt)
-        ).all()
+        failure = Failure("workers_lost", f"{self._max_attempts} attempts were lost with their workers")
+        too_often = broken_attempts(EventKind.WORKER_LOST) + 1 >= self._max_attempts
+        jobs = _lost(connection, own, too_often, CopyJob.stop_requested.is_(None))
         for job in jobs:
-            tell(connection, Kind.ENDING, CopyJob.id == job.id)
-            _event(connection, job.id, job.attempt, "failed", message=sentence, **failure.as_json())
+            transition(
+                connection,
+                job.id,
+                Step.GIVE_UP,
+                event=Failed(failure),
+                notify=Kind.ENDING,
+                error=failure.as_json(),
+                error_message=failure.sentence,
+            )
         return [job.id for job in jobs]
 
-    def _take_from_lost_workers(self, connection: Connection, own: Unbroken | None) -> list[int]:
+    def _take_back(self, connection: Connection, own: UnbrokenBeats | None) -> list[int]:
         """Pending again, or paused or cancelled where somebody had asked the lost worker for that."""
         silent = func.round(cast(func.extract("epoch", func.now() - CopyJob.updated_at), Numeric))
-        jobs = connection.execute(
-            update(CopyJob)
-            .where(CopyJob.id.in_(_lost(own)))
-            .values(
-                status=Status.PENDING,
-                run_after=func.now(),
-                enqueued_at=None,
-                worker_id=None,
-                lease_until=None,
-                phase=None,
-                throttle=None,
-                error=func.jsonb_build_object("code", "worker_lost", "seconds", silent),
-                updated_at=func.now(),
-            )
-            .returning(CopyJob.id, CopyJob.attempt, CopyJob.worker, CopyJob.stop_requested)
-        ).all()
+        values: dict[str, Any] = {
+            "run_after": func.now(),
+            "throttle": None,
+            "error": func.jsonb_build_object("code", "worker_lost", "seconds", silent),
+        }
+        jobs = _lost(connection, own)
         for job in jobs:
-            _event(connection, job.id, job.attempt, "worker_lost", worker=job.worker)
+            event = WorkerLost(job.worker)
             if job.stop_requested:
-                settle(connection, job.id, Wish(job.stop_requested))
+                add_event(connection, job.id, job.attempt, event)
+                stop_job(
+                    connection, job.id, StopRequest(StopReason(job.stop_requested), job.stopped_by), **values
+                )
             else:
-                tell(connection, Kind.UPDATE, CopyJob.id == job.id)
+                transition(
+                    connection,
+                    job.id,
+                    Step.TAKE_BACK,
+                    event=event,
+                    notify=Kind.UPDATE,
+                    enqueued_at=None,
+                    **values,
+                )
         return [job.id for job in jobs]
 
     def _waiting(self, connection: Connection) -> list[int]:
+        """Due, and never on the queue."""
         due = (
             select(CopyJob.id)
             .where(*_due(), CopyJob.enqueued_at.is_(None))
@@ -146,11 +139,11 @@ def _due() -> list[ColumnElement[bool]]:
     ]
 
 
-def _lost(own: Unbroken | None) -> Any:
+def _lost(
+    connection: Connection, own: UnbrokenBeats | None, *conditions: ColumnElement[bool]
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Locks the running jobs whose lease is over or whose process is lost."""
     gone = or_(CopyJob.lease_until < func.now(), is_lost(own))
-    lost = select(CopyJob.id).where(CopyJob.status == Status.RUNNING, gone)
-    return lost.with_for_update(skip_locked=True, key_share=True)
-
-
-def _event(connection: Connection, job_id: int, attempt: int, kind: str, **detail: object) -> None:
-    connection.execute(insert(CopyEvent).values(job_id=job_id, attempt=attempt, kind=kind, detail=detail))
+    lost = select(CopyJob.id, CopyJob.attempt, CopyJob.worker, CopyJob.stop_requested, CopyJob.stopped_by)
+    lost = lost.where(CopyJob.status == Status.RUNNING, gone, *conditions).order_by(CopyJob.id)
+    return connection.execute(lost.with_for_update(skip_locked=True, key_share=True)).all()

@@ -1,4 +1,7 @@
-"""Reads jobs as snapshots: the one query, to which callers add what they look for, and its rows."""
+"""Creates jobs, and reads them: one job, the live ones, the past, App Home, a job's whole story.
+
+Every `JobView` comes from one query (`view_query`), to which each reader adds what it looks for.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from bot.errors import AlreadyRunning, Frozen
+from bot.jobs.events import CardMoved, Event, Requested, event_of
 from bot.jobs.models import (
     ONE_LIVE_JOB,
     CopyChunk,
@@ -39,128 +43,35 @@ from bot.jobs.models import (
 )
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.proposal import NOTHING_SHOWN, AgreedCounts, Question
-from bot.jobs.status import LIVE, Approval, Phase, Status, Wish
-from bot.jobs.stop_request import active_freeze
-from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person, Stretch
+from bot.jobs.status import LIVE, Approval, Phase, Status
+from bot.jobs.stop_request import StopReason
+from bot.jobs.transition import add_event
+from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, NoWorker, Person, Stretch
 from bot.jobs.workers import Workers, holds, is_missing, last_seen
 from copier import CopySpec, Fingerprint
 
-_stopper = aliased(User, name="stopper")
-_approver = aliased(User, name="approver")
-_freezer = aliased(User, name="freezer")
+#: How many of the latest runs say how fast a copy is.
+RUNS = 7
+#: How many ended jobs App Home shows.
+LATEST = 20
+#: How many chunks the details show.
+SLOWEST = 5
+#: No filter at all.
+EVERYTHING = HomeFilters()
 
-
-def _person(user: User) -> Person:
-    return Person(user.slack_user_id, user.slack_team_id, user.name)
-
-
-def view_query() -> Select[Any]:
-    """The columns of a snapshot; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
-    earlier = aliased(CopyJob)
-    ahead = (
-        select(func.count())
-        .where(
-            earlier.status.in_([Status.PENDING, Status.RUNNING]),
-            ~waits_for_somebody(earlier),
-            earlier.id < CopyJob.id,
-            CopyJob.status == Status.PENDING,
-        )
-        .correlate(CopyJob)
-        .scalar_subquery()
-        .label("ahead")
-    )
-    asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
-    moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == "card_moved").label("moved")
-    now = func.now().label("now")
-    seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
-    missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
-    return (
-        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, asked, moved, now)
-        .add_columns(seen, missing, missing_since)
-        .join(User, User.id == CopyJob.user_id)
-        .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
-        .outerjoin(_approver, _approver.id == CopyJob.approval_by)
-        .outerjoin(CopyFreeze, CopyFreeze.lifted_at.is_(None))
-        .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
-        .outerjoin(Worker, holds())
-    )
-
-
-def _detail(condition: ColumnElement[bool], which: ColumnElement[bool]) -> ScalarSelect[Any]:
-    """What the last such event of the job says; NULL without one, and where the condition doesn't hold."""
-    found = select(CopyEvent.detail).where(CopyEvent.job_id == CopyJob.id, which, condition)
-    return found.correlate(CopyJob).order_by(CopyEvent.id.desc()).limit(1).scalar_subquery()
-
-
-def view_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobView:
-    """The job of a row of `view_query`; ``operators`` are to be told where nobody works."""
-    job: CopyJob = row.CopyJob
-    user: User = row.User
-    freeze: CopyFreeze | None = row.CopyFreeze
-    return JobView(
-        id=job.id,
-        copy_name=job.copy_name,
-        source_table=job.source_table,
-        target_table=job.target_table,
-        liquidation_id=job.liquidation_id,
-        label=job.liquidation_label,
-        status=Status(job.status),
-        phase=Phase(job.phase) if job.phase else None,
-        attempt=job.attempt,
-        failures=job.failures,
-        ahead=row.ahead,
-        total=job.total_records,
-        copied=job.copied_records,
-        verified=job.verified_records,
-        inserted=job.inserted_records,
-        updated=job.updated_records,
-        deleted=job.deleted_records,
-        unchanged=job.unchanged_records,
-        moved=job.moved_records,
-        bytes=job.copied_bytes,
-        chunks_done=job.chunks_done,
-        target_records=job.target_records,
-        source_digest=job.source_digest,
-        target_digest=job.target_digest,
-        throttle=job.throttle,
-        error=job.error,
-        error_message=job.error_message,
-        requester_id=user.slack_user_id,
-        requester_team=user.slack_team_id,
-        requester_name=user.name,
-        requester_locale=user.locale,
-        channel_id=job.channel_id,
-        message_ts=job.message_ts,
-        worker=job.worker,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        claimed_at=job.claimed_at,
-        copying_since=job.copying_since,
-        verifying_since=job.verifying_since,
-        finished_at=job.finished_at,
-        as_of=job.as_of,
-        run_after=job.run_after,
-        lease_until=job.lease_until,
-        now=row.now,
-        terms=AgreedCounts(job.previewed_records, job.previewed_target_records, job.removal_confirmed),
-        question=Question.from_json(job.question) if job.question else None,
-        wish=Wish(job.stop_requested) if job.stop_requested else None,
-        stopped_by=_person(row.stopper) if row.stopper else None,
-        approval=Approval(job.approval) if job.approval else None,
-        approval_until=job.approval_until,
-        approval_at=job.approval_at,
-        approval_by=_person(row.approver) if row.approver else None,
-        approvers=tuple((row.asked or {}).get("approvers") or ()),
-        freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
-        moved_from=Moved(**row.moved) if row.moved else None,
-        pinned=job.pinned,
-        worker_seen_at=row.seen,
-        no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
-    )
-
-
-# ----------------------------------------------------------------------------
-# Jobs as they are asked for and looked at. What happens to them afterwards is in `lifecycle`.
+# Whatever is live, the newest jobs, the freeze; and what changes no row: a lease that runs out, a worker that
+# falls silent. Whether workers are there at all is asked for beside it.
+_MARK: ColumnElement[str] = literal_column("""
+    md5(concat_ws(' ',
+      (SELECT string_agg(concat_ws(' ', job::text, job.lease_until < now()), ' ' ORDER BY job.id)
+         FROM traspaso.copy_jobs job
+        WHERE job.id IN (
+          SELECT id FROM traspaso.copy_jobs WHERE status IN ('pending', 'running', 'paused')
+          UNION ALL (SELECT id FROM traspaso.copy_jobs ORDER BY id DESC LIMIT 50))),
+      (SELECT count(*) FROM traspaso.workers
+        WHERE ended_at IS NULL AND beat_at < clock_timestamp() - interval '10 s'),
+      (SELECT string_agg(active::text, ' ') FROM traspaso.copy_freezes active WHERE lifted_at IS NULL)))
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +105,37 @@ class Request:
     approval_seconds: float = 24 * 60 * 60
 
 
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event, when it happened, and who did it. It holds names of things and seconds, never a value of a
+    row.
+    """
+
+    event: Event
+    at: datetime
+    attempt: int
+    person: Person | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlowChunk:
+    """A line of the ledger, without its keys. ``seconds`` from its begin to its commit."""
+
+    number: int
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All events of a job, oldest first, and the slowest chunks of its last attempt, slowest first."""
+
+    happenings: tuple[Happening, ...]
+    slowest: tuple[SlowChunk, ...]
+
+
 class JobRepository:
-    """Creates and reads jobs. ``operators`` are whom its snapshots name where nobody works."""
+    """Creates and reads jobs. ``operators`` are whom its views name where nobody works."""
 
     def __init__(self, engine: Engine, operators: tuple[str, ...] = ()) -> None:
         self._engine = engine
@@ -229,7 +169,7 @@ class JobRepository:
     def by_key(self, key: str) -> JobView | None:
         return self._first(CopyJob.request_key == key)
 
-    def snapshot(self, job_id: int) -> JobView | None:
+    def job(self, job_id: int) -> JobView | None:
         return self._first(CopyJob.id == job_id)
 
     def live_job(self, target_table: str, liquidation_id: int) -> JobView | None:
@@ -273,12 +213,15 @@ class JobRepository:
                 select(CopyEvent).where(CopyEvent.job_id == job_id).order_by(CopyEvent.id)
             ).all()
 
-    def note(self, job_id: int, attempt: int, kind: str, **detail: object) -> None:
+    def timeline(self, job_id: int) -> Timeline:
+        """Empty where there is no such job."""
+        with self._engine.connect() as connection:
+            return Timeline(_happenings(connection, job_id), _slowest(connection, job_id))
+
+    def add_event(self, job_id: int, attempt: int, event: Event) -> None:
         """Adds an event to the job's history; nothing else changes."""
         with self._engine.begin() as connection:
-            connection.execute(
-                insert(CopyEvent).values(job_id=job_id, attempt=attempt, kind=kind, detail=detail)
-            )
+            add_event(connection, job_id, attempt, event)
 
     def _insert(self, connection: Connection, request: Request) -> int:
         user_id = ensure_user(connection, request.requester)
@@ -304,65 +247,17 @@ class JobRepository:
             )
             .returning(CopyJob.id)
         ).scalar_one()
-        connection.execute(
-            insert(CopyEvent).values(
-                job_id=job_id,
-                attempt=0,
-                user_id=user_id,
-                kind="requested",
-                detail={"approvers": list(request.approvers)} if request.approvers is not None else {},
-            )
-        )
-        if request.channel_id:
-            announce(connection, job_id, 0, Kind.CARD)
+        add_event(connection, job_id, 0, Requested(request.approvers), user_id)
+        announce(connection, Kind.CARD, CopyJob.id == job_id)
         sys.audit("traspaso.requested", job_id)
         return job_id
 
-    def _first(self, *conditions: object) -> JobView | None:
-        rows = self._all(view_query().where(*conditions).order_by(CopyJob.id.desc()).limit(1))  # type: ignore[arg-type]
+    def _first(self, *conditions: ColumnElement[bool]) -> JobView | None:
+        rows = self._all(view_query().where(*conditions).order_by(CopyJob.id.desc()).limit(1))
         return rows[0] if rows else None
 
-    def _all(self, statement: object) -> list[JobView]:
-        with Session(self._engine) as session:
-            return [view_of(row, self._operators) for row in session.execute(statement)]  # type: ignore[call-overload]
-
-
-def is_taken(error: Exception) -> bool:
-    """Whether another live job has this target table and liquidation, or had them a moment ago."""
-    return (
-        isinstance(error, IntegrityError)
-        and isinstance(error.orig, psycopg.Error)
-        and error.orig.diag.constraint_name == ONE_LIVE_JOB
-    )
-
-
-def ensure_user(connection: Connection, requester: Requester) -> int:
-    """The user's id; name and locale are brought up to date."""
-    statement = insert(User).values(
-        slack_team_id=requester.team_id,
-        slack_user_id=requester.user_id,
-        name=requester.name,
-        locale=requester.locale,
-    )
-    statement = statement.on_conflict_do_update(
-        index_elements=[User.slack_team_id, User.slack_user_id],
-        set_={
-            "name": statement.excluded.name,
-            "locale": func.coalesce(statement.excluded.locale, User.locale),
-            "updated_at": func.now(),
-        },
-    )
-    return connection.execute(statement.returning(User.id)).scalar_one()
-
-
-# ----------------------------------------------------------------------------
-# What became of earlier jobs: the past of a liquidation, of a person, of a copy. Reads only.
-
-
-#: No filter at all.
-EVERYTHING = HomeFilters()
-#: So many of the latest runs say how fast a copy is.
-RUNS = 7
+    def _all(self, statement: Select[*tuple[Any, ...]]) -> list[JobView]:
+        return read_views(self._engine, statement, self._operators)
 
 
 class JobHistory:
@@ -425,31 +320,8 @@ class JobHistory:
             rates = [float(rate) for rate in session.scalars(statement) if rate]
         return rows / median(rates) if rates else None
 
-    def _all(self, statement: Select[tuple[object, ...]]) -> list[JobView]:
-        with Session(self._engine) as session:
-            return [view_of(row) for row in session.execute(statement)]
-
-
-# ----------------------------------------------------------------------------
-# Reads the panel's snapshot, and tells by one cheap query whether anything has changed since.
-
-
-#: So many ended jobs are shown.
-LATEST = 20
-
-# Whatever is live, the newest jobs, the freeze; and what changes no row: a lease that runs out, a worker that
-# falls silent. Whether workers are there at all is asked for beside it.
-_MARK: ColumnElement[str] = literal_column("""
-    md5(concat_ws(' ',
-      (SELECT string_agg(concat_ws(' ', job::text, job.lease_until < now()), ' ' ORDER BY job.id)
-         FROM traspaso.copy_jobs job
-        WHERE job.id IN (
-          SELECT id FROM traspaso.copy_jobs WHERE status IN ('pending', 'running', 'paused')
-          UNION ALL (SELECT id FROM traspaso.copy_jobs ORDER BY id DESC LIMIT 50))),
-      (SELECT count(*) FROM traspaso.workers
-        WHERE ended_at IS NULL AND beat_at < clock_timestamp() - interval '10 s'),
-      (SELECT string_agg(active::text, ' ') FROM traspaso.copy_freezes active WHERE lifted_at IS NULL)))
-""")
+    def _all(self, statement: Select[*tuple[Any, ...]]) -> list[JobView]:
+        return read_views(self._engine, statement)
 
 
 class HomeRepository:
@@ -480,52 +352,171 @@ class HomeRepository:
         )
 
 
-# ----------------------------------------------------------------------------
-# What happened to a job, in order, and its slowest chunks: read once, frozen, to be shown.
+def is_taken(error: Exception) -> bool:
+    """Whether another live job has this target table and liquidation, or had them a moment ago."""
+    return (
+        isinstance(error, IntegrityError)
+        and isinstance(error.orig, psycopg.Error)
+        and error.orig.diag.constraint_name == ONE_LIVE_JOB
+    )
 
 
-#: So many chunks are shown.
-SLOWEST = 5
+def ensure_user(connection: Connection, requester: Requester) -> int:
+    """The user's id; name and locale are brought up to date."""
+    statement = insert(User).values(
+        slack_team_id=requester.team_id,
+        slack_user_id=requester.user_id,
+        name=requester.name,
+        locale=requester.locale,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[User.slack_team_id, User.slack_user_id],
+        set_={
+            "name": statement.excluded.name,
+            "locale": func.coalesce(statement.excluded.locale, User.locale),
+            "updated_at": func.now(),
+        },
+    )
+    return connection.execute(statement.returning(User.id)).scalar_one()
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """One event. ``detail`` holds names of things and seconds, never a value of a row."""
-
-    kind: str
-    at: datetime
-    attempt: int
-    person: Person | None
-    detail: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class SlowChunk:
-    """A line of the ledger, without its keys. ``seconds`` from its begin to its commit."""
-
-    number: int
-    rows: int
-    seconds: float
+def active_freeze(connection: Connection) -> Freeze | None:
+    """The freeze of this moment; None where there is none."""
+    row = connection.execute(
+        select(CopyFreeze.reason, CopyFreeze.frozen_at, User.slack_user_id, User.slack_team_id, User.name)
+        .join(User, User.id == CopyFreeze.frozen_by)
+        .where(CopyFreeze.lifted_at.is_(None))
+    ).one_or_none()
+    if row is None:
+        return None
+    return Freeze(Person(row.slack_user_id, row.slack_team_id, row.name), row.reason, row.frozen_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """All events of a job, oldest first, and the slowest chunks of its last attempt, slowest first."""
+# The query of a `JobView`, and its rows.
 
-    happenings: tuple[Happening, ...]
-    slowest: tuple[SlowChunk, ...]
+_stopper = aliased(User, name="stopper")
+_approver = aliased(User, name="approver")
+_freezer = aliased(User, name="freezer")
 
 
-class Timelines:
-    """Reads them."""
+def _person(user: User) -> Person:
+    return Person(user.slack_user_id, user.slack_team_id, user.name)
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
-    def of(self, job_id: int) -> Timeline:
-        """Empty where there is no such job."""
-        with self._engine.connect() as connection:
-            return Timeline(_happenings(connection, job_id), _slowest(connection, job_id))
+def view_query() -> Select[Any]:
+    """The columns of a `JobView`; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
+    earlier = aliased(CopyJob)
+    ahead = (
+        select(func.count())
+        .where(
+            earlier.status.in_([Status.PENDING, Status.RUNNING]),
+            ~waits_for_somebody(earlier),
+            earlier.id < CopyJob.id,
+            CopyJob.status == Status.PENDING,
+        )
+        .correlate(CopyJob)
+        .scalar_subquery()
+        .label("ahead")
+    )
+    asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
+    moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == CardMoved.kind).label("moved")
+    now = func.now().label("now")
+    seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
+    missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
+    return (
+        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, asked, moved, now)
+        .add_columns(seen, missing, missing_since)
+        .join(User, User.id == CopyJob.user_id)
+        .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
+        .outerjoin(_approver, _approver.id == CopyJob.approval_by)
+        .outerjoin(CopyFreeze, CopyFreeze.lifted_at.is_(None))
+        .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
+        .outerjoin(Worker, holds())
+    )
+
+
+def _detail(condition: ColumnElement[bool], which: ColumnElement[bool]) -> ScalarSelect[Any]:
+    """What the last such event of the job says; NULL without one, and where the condition doesn't hold."""
+    found = select(CopyEvent.detail).where(CopyEvent.job_id == CopyJob.id, which, condition)
+    return found.correlate(CopyJob).order_by(CopyEvent.id.desc()).limit(1).scalar_subquery()
+
+
+def view_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobView:
+    """The job of a row of `view_query`; ``operators`` are named where nobody works."""
+    job: CopyJob = row.CopyJob
+    user: User = row.User
+    freeze: CopyFreeze | None = row.CopyFreeze
+    return JobView(
+        id=job.id,
+        copy_name=job.copy_name,
+        source_table=job.source_table,
+        target_table=job.target_table,
+        liquidation_id=job.liquidation_id,
+        label=job.liquidation_label,
+        status=Status(job.status),
+        phase=Phase(job.phase) if job.phase else None,
+        attempt=job.attempt,
+        failures=job.failures,
+        ahead=row.ahead,
+        total=job.total_records,
+        copied=job.copied_records,
+        verified=job.verified_records,
+        inserted=job.inserted_records,
+        updated=job.updated_records,
+        deleted=job.deleted_records,
+        unchanged=job.unchanged_records,
+        moved=job.moved_records,
+        bytes=job.copied_bytes,
+        chunks_done=job.chunks_done,
+        target_records=job.target_records,
+        source_digest=job.source_digest,
+        target_digest=job.target_digest,
+        throttle=job.throttle,
+        error=job.error,
+        error_message=job.error_message,
+        requester_id=user.slack_user_id,
+        requester_team=user.slack_team_id,
+        requester_name=user.name,
+        requester_locale=user.locale,
+        channel_id=job.channel_id,
+        message_ts=job.message_ts,
+        worker=job.worker,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        claimed_at=job.claimed_at,
+        copying_since=job.copying_since,
+        verifying_since=job.verifying_since,
+        finished_at=job.finished_at,
+        as_of=job.as_of,
+        run_after=job.run_after,
+        lease_until=job.lease_until,
+        now=row.now,
+        terms=AgreedCounts(job.previewed_records, job.previewed_target_records, job.removal_confirmed),
+        question=Question.from_json(job.question) if job.question else None,
+        stop_requested=StopReason(job.stop_requested) if job.stop_requested else None,
+        stopped_by=_person(row.stopper) if row.stopper else None,
+        approval=Approval(job.approval) if job.approval else None,
+        approval_until=job.approval_until,
+        approval_at=job.approval_at,
+        approval_by=_person(row.approver) if row.approver else None,
+        approvers=Requested.from_json(row.asked or {}).approvers or (),
+        freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
+        moved_from=CardMoved.from_json(row.moved).moved if row.moved else None,
+        pinned=job.pinned,
+        worker_seen_at=row.seen,
+        no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
+    )
+
+
+def read_views(
+    engine: Engine, statement: Select[*tuple[Any, ...]], operators: tuple[str, ...] = ()
+) -> list[JobView]:
+    """The jobs of a statement that `view_query` began."""
+    with Session(engine) as session:
+        return [view_of(row, operators) for row in session.execute(statement)]
+
+
+# What a job's whole story is made of.
 
 
 def _happenings(connection: Connection, job_id: int) -> tuple[Happening, ...]:
@@ -545,11 +536,10 @@ def _happenings(connection: Connection, job_id: int) -> tuple[Happening, ...]:
     )
     return tuple(
         Happening(
-            row.kind,
+            event_of(row.kind, row.detail),
             row.created_at,
             row.attempt,
             Person(row.slack_user_id, row.slack_team_id, row.name) if row.slack_user_id else None,
-            row.detail,
         )
         for row in connection.execute(statement)
     )

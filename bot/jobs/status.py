@@ -1,19 +1,22 @@
-"""The states of a copy job and every way from one to another.
+"""The states of a copy job, and every step from one to another.
 
-            claim                 proof holds
-pending ───────────► running ──────────────────► completed
- ▲  ▲  ▲              │ │ │ │
- │  │  └── release, ──┘ │ │ └──► failed ──┐
- │  │      retry,       │ │               │ retry
- │  │      lost worker  │ └────► cancelled│
- │  └───────────────────┼─────────────────┘
- │        resume        ▼
- └─────────────────── paused ───► cancelled
+    pending ──── CLAIM ────► running ──── COMPLETE ────────► completed
+       ▲                        │ ├────── FAIL, GIVE_UP ───► failed
+       ├── RELEASE, TAKE_BACK ──┘ │                             │
+       ├── RETRY ─────────────────┼─────────────────────────────┘
+       └── RESUME ─── paused ◄────┘ PAUSE
+
+    pending ── PAUSE ──► paused
+    pending, running, paused ── CANCEL ──► cancelled
+    pending ── REJECT, EXPIRE ──► cancelled
+
+`Step` is the table: `bot.jobs.transition.transition`, which alone writes `copy_jobs.status`, takes its
+states from there. A new job is ``pending``.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 
 class Status(StrEnum):
@@ -40,15 +43,8 @@ class Phase(StrEnum):
     VERIFYING = "verifying"
 
 
-class Wish(StrEnum):
-    """What somebody wants of a running job, as ``copy_jobs.stop_requested`` holds it until it is done."""
-
-    PAUSE = "pause"
-    CANCEL = "cancel"
-
-
 class Approval(StrEnum):
-    """What the second pair of eyes said, as ``copy_jobs.approval`` holds it; NULL where none is needed."""
+    """What the second person said, as ``copy_jobs.approval`` holds it; NULL where none is needed."""
 
     WAITING = "waiting"
     APPROVED = "approved"
@@ -58,35 +54,42 @@ class Approval(StrEnum):
 
 LIVE = frozenset({Status.PENDING, Status.RUNNING, Status.PAUSED})
 
+
+class Step(Enum):
+    """A step that changes a job's status: from which states (``sources``) it goes, and ``to`` which one."""
+
+    #: A worker takes the job: attempt + 1, and a lease.
+    CLAIM = "claim", {Status.PENDING}, Status.RUNNING
+    #: Counted and compared: both sides agree.
+    COMPLETE = "complete", {Status.RUNNING}, Status.COMPLETED
+    #: A permanent error, or no tries left.
+    FAIL = "fail", {Status.RUNNING}, Status.FAILED
+    #: Too many attempts were lost with their workers.
+    GIVE_UP = "give_up", {Status.RUNNING}, Status.FAILED
+    #: Its worker gives the job back: at a shutdown, for a retry, or because it asks its requester again.
+    RELEASE = "release", {Status.RUNNING}, Status.PENDING
+    #: The sweep takes the job from a lost worker.
+    TAKE_BACK = "take_back", {Status.RUNNING}, Status.PENDING
+    #: Somebody asked for it: at once where nobody holds the job, else at a chunk's end.
+    PAUSE = "pause", {Status.PENDING, Status.RUNNING}, Status.PAUSED
+    #: The same, for good.
+    CANCEL = "cancel", {Status.PENDING, Status.RUNNING, Status.PAUSED}, Status.CANCELLED
+    #: Somebody lets a paused job go on.
+    RESUME = "resume", {Status.PAUSED}, Status.PENDING
+    #: Somebody has a failed job tried again.
+    RETRY = "retry", {Status.FAILED}, Status.PENDING
+    #: The second person said no.
+    REJECT = "reject", {Status.PENDING}, Status.CANCELLED
+    #: Nobody approved it in time, or nobody can.
+    EXPIRE = "expire", {Status.PENDING}, Status.CANCELLED
+
+    def __init__(self, label: str, sources: set[Status], to: Status) -> None:
+        self.label = label
+        self.sources = frozenset(sources)
+        self.to = to
+
+
+#: The same as a table: what a job of each state can become.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.PENDING: frozenset(
-        {
-            Status.RUNNING,  # a worker claims it: attempt + 1, a lease
-            Status.PAUSED,  # nobody had started
-            Status.CANCELLED,  # nobody had started, or the second person said no
-            Status.FAILED,  # too many attempts were lost with their workers
-        }
-    ),
-    Status.RUNNING: frozenset(
-        {
-            Status.COMPLETED,  # counted and compared: both sides agree
-            Status.FAILED,  # a permanent error, or no attempts left
-            Status.PAUSED,  # somebody asked; taken at a chunk's end
-            Status.CANCELLED,  # somebody asked; taken at a chunk's end
-            Status.PENDING,  # shutdown at a chunk's end, a retry later, a question, or the worker was lost
-        }
-    ),
-    Status.PAUSED: frozenset({Status.PENDING, Status.CANCELLED}),
-    Status.FAILED: frozenset({Status.PENDING}),  # somebody retries it
-    Status.COMPLETED: frozenset(),
-    Status.CANCELLED: frozenset(),
+    old: frozenset(step.to for step in Step if old in step.sources) for old in Status
 }
-
-
-def may_become(old: Status, new: Status) -> bool:
-    return new in TRANSITIONS[old]
-
-
-def sources_of(new: Status) -> list[Status]:
-    """The states from which a job can become ``new``: what an UPDATE has to ask for."""
-    return [old for old in Status if may_become(old, new)]

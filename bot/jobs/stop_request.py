@@ -1,73 +1,41 @@
-"""What people want of jobs: a wish for one of them, a freeze for all.
+"""Why a running copy is to stop at its next chunk's end, and who asked for it.
 
-A worker learns both in the fenced UPDATE of each step, and does them at its chunk's end. A job that
-nobody holds takes a wish at once.
+``copy_jobs.stop_requested`` and ``stopped_by`` hold what somebody pressed. A worker reads them, and whether
+all copies are frozen, in the UPDATE of each step. The process that runs the copy can ask for a stop itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 
-from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User
-from bot.jobs.outbox import Kind, tell
-from bot.jobs.status import Status, Wish
-from bot.jobs.view import Freeze, Person
+class StopReason(StrEnum):
+    """The weakest first: of two requests the stronger one counts."""
 
-#: What a job becomes that nobody holds.
-GRANTED = {Wish.PAUSE: Status.PAUSED, Wish.CANCEL: Status.CANCELLED}
+    RELEASE = "release"  # the worker shuts down: another one goes on
+    FREEZE = "freeze"  # nobody goes on until the freeze is lifted
+    PAUSE = "pause"  # until somebody resumes it
+    CANCEL = "cancel"  # for good
+
+
+#: Those that ``copy_jobs.stop_requested`` holds.
+PRESSED = (StopReason.PAUSE, StopReason.CANCEL)
+
+_STRENGTH = {reason: strength for strength, reason in enumerate(StopReason)}
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """What a worker is told at each step: the ``wish`` for its job, and whether all is frozen."""
+class StopRequest:
+    """``by`` is the row of the user who pressed; None where a freeze or the process itself asks for it."""
 
-    wish: Wish | None
-    frozen: bool
+    reason: StopReason
+    by: int | None = None
 
+    @property
+    def is_own_cancel(self) -> bool:
+        """Whoever runs the copy in the foreground ends it for good, whatever the row says."""
+        return self.reason is StopReason.CANCEL and self.by is None
 
-def is_frozen() -> ColumnElement[bool]:
-    """A condition: a freeze is active."""
-    return select(CopyFreeze.id).where(CopyFreeze.lifted_at.is_(None)).exists()
-
-
-def active_freeze(connection: Connection) -> Freeze | None:
-    """The freeze of this moment; None where there is none."""
-    row = connection.execute(
-        select(CopyFreeze.reason, CopyFreeze.frozen_at, User.slack_user_id, User.slack_team_id, User.name)
-        .join(User, User.id == CopyFreeze.frozen_by)
-        .where(CopyFreeze.lifted_at.is_(None))
-    ).one_or_none()
-    if row is None:
-        return None
-    return Freeze(Person(row.slack_user_id, row.slack_team_id, row.name), row.reason, row.frozen_at)
-
-
-def settle(connection: Connection, job_id: int, wish: Wish) -> Status:
-    """Pauses or cancels a job that no worker holds, and tells it; gives the state that it is in then.
-
-    The caller's transaction has the row locked.
-    """
-    status = GRANTED[wish]
-    row = connection.execute(
-        update(CopyJob)
-        .where(CopyJob.id == job_id, CopyJob.status.in_([Status.PENDING, Status.PAUSED]))
-        .values(
-            status=status,
-            stop_requested=None,
-            finished_at=func.now() if status is Status.CANCELLED else None,
-            enqueued_at=None,
-            updated_at=func.now(),
-        )
-        .returning(CopyJob.attempt, CopyJob.stopped_by)
-    ).one()
-    connection.execute(
-        insert(CopyEvent).values(
-            job_id=job_id, attempt=row.attempt, user_id=row.stopped_by, kind=status.value
-        )
-    )
-    kind = Kind.ENDING if status is Status.CANCELLED else Kind.UPDATE
-    tell(connection, kind, CopyJob.id == job_id)
-    return status
+    def outranks(self, other: StopRequest) -> bool:
+        return (_STRENGTH[self.reason], self.is_own_cancel) > (_STRENGTH[other.reason], other.is_own_cancel)

@@ -1,4 +1,8 @@
-"""Moments in the rows, by consulta's clock, which may be set back."""
+"""Transactions of the tracking tables: their limits, their sessions' names, and moments by consulta's clock.
+
+No transaction waits for ever, whatever holds a row or the server. Copies share the connections and set limits
+of their own, because a count or a merge may take minutes.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +17,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, event, func, or_, text
 from copier import statements
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most
 
-#: Longer than anything is put off, but for pins in lost channels.
+#: Nothing is put off for longer, but for pins in lost channels. Consulta's clock may be set back: a moment
+#: that lies further ahead was written before.
 LONGEST = timedelta(minutes=10)
-
-
-def has_come(moment: Any, *, early: timedelta = timedelta()) -> ColumnElement[bool]:
-    """A condition: the moment is over, or comes within ``early``.
-
-    One that lies further ahead than `LONGEST` was written before the clock was set back, and is over too.
-    """
-    now = func.clock_timestamp()
-    return or_(moment <= now + early, moment > now + LONGEST)
-
-
-# ----------------------------------------------------------------------------
-# Limits of the tracking tables' transactions: none waits for ever, whatever holds a row or the server.
-#
-# Copies share the connections and set their own, because a count or a merge may take minutes.
-
-
 #: Seconds that a transaction of the tracking tables waits for a lock, and that a statement of it may take.
 LOCK_SECONDS, STATEMENT_SECONDS = 5.0, 10.0
 #: A server that should have ended a statement and says nothing counts as lost after so many seconds.
@@ -40,6 +28,15 @@ SILENT_SECONDS = 12.0
 LABEL, NOBODYS = "traspaso_label", "traspaso"
 
 _LIMITS = text(f"SELECT {statements.LOST}, set_config('statement_timeout', :statement, true)")
+
+
+def has_come(moment: Any, *, early: timedelta = timedelta()) -> ColumnElement[bool]:
+    """A condition: the moment is over, or comes within ``early``.
+
+    One that lies further ahead than `LONGEST` is over too.
+    """
+    now = func.clock_timestamp()
+    return or_(moment <= now + early, moment > now + LONGEST)
 
 
 def with_limits(engine: Engine) -> Engine:

@@ -1,4 +1,4 @@
-"""A job at one moment, frozen: all that a message, a table or a terminal shows comes from here."""
+"""A job, and App Home, at one moment: all that a message, a table or a terminal shows comes from here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.jobs.proposal import NOTHING_SHOWN, AgreedCounts, Question
-from bot.jobs.status import Approval, Phase, Status, Wish
+from bot.jobs.status import Approval, Phase, Status
+from bot.jobs.stop_request import StopReason
 
 #: A process that says nothing for so long is lost.
 SILENT = timedelta(seconds=10)
@@ -73,8 +74,8 @@ class JobView:
     ``error`` is the failure's code and names (see `bot.jobs.failure`), None where nothing failed.
     ``terms`` are the rows of both sides that were shown before the last press. ``question`` is what a
     worker found instead: it asks again, and nobody may take it meanwhile. ``approvers`` says, as messages
-    show them, which groups and users were asked to approve it. ``wish`` is what a running job was asked
-    for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
+    show them, which groups and users were asked to approve it. ``stop_requested`` is what a running job
+    was asked for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
     ``moved_from`` is the channel that its card had to leave. ``pinned`` is None where nobody knows whether
     Slack has taken the card's pin. ``worker_seen_at`` is when the process that holds it last said that
     it lives; None where it is of a release that doesn't. ``no_worker`` says that nobody works on any job.
@@ -126,7 +127,7 @@ class JobView:
     now: datetime
     terms: AgreedCounts = NOTHING_SHOWN
     question: Question | None = None
-    wish: Wish | None = None
+    stop_requested: StopReason | None = None
     stopped_by: Person | None = None
     approval: Approval | None = None
     approval_until: datetime | None = None
@@ -228,10 +229,6 @@ class JobView:
     @property
     def is_from_slack(self) -> bool:
         return self.channel_id is not None
-
-
-# ----------------------------------------------------------------------------
-# What the panel on App Home shows at one moment, frozen, and how its reader has filtered it.
 
 
 @dataclass(frozen=True, slots=True)

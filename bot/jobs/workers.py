@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
 
 from bot.jobs.models import CopyJob, Installation, OutboxMessage, Worker, waits_for_somebody
-from bot.jobs.outbox import SHOWING, Kind, tell
+from bot.jobs.outbox import SHOWING, Kind, announce
 from bot.jobs.status import Status
 from bot.jobs.view import SILENT, NoWorker
 
@@ -42,23 +42,23 @@ GAP = timedelta(seconds=5)
 MISSING = timedelta(seconds=15)
 #: Rows of lost processes are kept for so long; that of the last worker stays.
 KEPT = timedelta(days=1)
-#: Of so many jobs, the oldest, the cards are told that nobody works. Slack takes about fifty edits a minute.
+#: Of so many jobs, the oldest, the cards say that nobody works. Slack takes about fifty edits a minute.
 CARDS = 100
 
 _NOW = func.clock_timestamp()
 
 
 @dataclass(frozen=True, slots=True)
-class Unbroken:
+class UnbrokenBeats:
     """One's own beats went through from ``since`` to ``last`` without a gap, by consulta's clock."""
 
     since: datetime
     last: datetime
 
-    def and_then(self, beat: datetime) -> Unbroken:
+    def and_then(self, beat: datetime) -> UnbrokenBeats:
         """With one more."""
         whole = timedelta() <= beat - self.last <= GAP  # or consulta's clock was set back
-        return Unbroken(self.since if whole else beat, beat)
+        return UnbrokenBeats(self.since if whole else beat, beat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def holds() -> ColumnElement[bool]:
     return and_(Worker.id == CopyJob.worker_id, name == CopyJob.worker)
 
 
-def is_lost(own: Unbroken | None) -> ColumnElement[bool]:
+def is_lost(own: UnbrokenBeats | None) -> ColumnElement[bool]:
     """A condition on `CopyJob`: the process that holds it has ended, was replaced, or is silent.
 
     Where consulta was away, all look silent at once. So others' silence counts only for a process whose
@@ -137,7 +137,7 @@ def last_seen() -> ScalarSelect[datetime]:
     return seen.scalar_subquery()
 
 
-def _told_since() -> ColumnElement[bool]:
+def _announced_since() -> ColumnElement[bool]:
     """A condition on `CopyJob`: its card was announced since the last worker has been missing."""
     return (
         select(OutboxMessage.id)
@@ -206,11 +206,11 @@ class Workers:
         with self._engine.connect() as connection:
             return [_alive(row) for row in connection.execute(statement)]
 
-    def tell_change(self, *, may_be_missing: bool) -> bool | None:
+    def announce_change(self, *, may_be_missing: bool) -> bool | None:
         """Has the cards of what waits or runs say that nobody works, or that somebody does again.
 
         One of several that look at once does it. ``may_be_missing`` is False for who can't tell yet. Gives
-        whether workers are missing now; None where the cards were told so before.
+        whether workers are missing now; None where the cards say so already.
         """
         changed = Installation.workers_missing != is_missing()
         statement = (
@@ -232,10 +232,13 @@ class Workers:
         with self._engine.begin() as connection:
             missing = connection.execute(statement).scalar_one_or_none()
             if missing is not None:
-                tell(connection, Kind.UPDATE, CopyJob.id.in_(shown))
+                announce(connection, Kind.UPDATE, CopyJob.id.in_(shown))
             elif may_be_missing:
-                # A worker that lived between two looks only: what was told meanwhile isn't true any more.
-                tell(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(shown.where(~_told_since())))
+                # A worker that lived between two looks only: what was announced meanwhile isn't true any
+                # more.
+                announce(
+                    connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(shown.where(~_announced_since()))
+                )
         return missing
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:

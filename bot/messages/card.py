@@ -6,7 +6,8 @@ Rendered from a view alone: the same view gives the same card.
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.status import Phase, Status, Wish
+from bot.jobs.status import Phase, Status
+from bot.jobs.stop_request import StopReason
 from bot.jobs.view import JobView
 from bot.messages import question
 from bot.messages.approval import approval_buttons, approval_request, approved_by, no_approval_reason
@@ -48,9 +49,9 @@ def buttons_for(job: JobView, t: Translator) -> list[Block]:
             row = [*approval_buttons(job, t), _cancel(job, t)]
         case Status.PENDING if job.question is not None:
             row = [confirm_button(job, job.question, t), _cancel(job, t), details]
-        case Status.RUNNING if job.wish is Wish.CANCEL:
+        case Status.RUNNING if job.stop_requested is StopReason.CANCEL:
             row = [details]
-        case Status.RUNNING if job.wish is Wish.PAUSE:
+        case Status.RUNNING if job.stop_requested is StopReason.PAUSE:
             row = [_resume(job, t), _cancel(job, t), details]
         case Status.PENDING | Status.RUNNING:
             row = [button(t("Pause"), PAUSE_ACTION, str(job.id)), _cancel(job, t), details]
@@ -126,8 +127,8 @@ def state(job: JobView, t: Translator) -> str:
         return t("waiting for approval")
     if job.waits_for_confirmation:
         return t("waiting for confirmation")
-    if job.status is Status.RUNNING and job.wish is not None:
-        return t("pausing") if job.wish is Wish.PAUSE else t("being cancelled")
+    if job.status is Status.RUNNING and job.stop_requested is not None:
+        return t("pausing") if job.stop_requested is StopReason.PAUSE else t("being cancelled")
     return {
         Status.PENDING: t("waiting"),
         Status.RUNNING: t("running"),
@@ -225,10 +226,10 @@ def _paused(job: JobView, t: Translator, named: Named) -> str:
 def _stopping(job: JobView, t: Translator, named: Named) -> str | None:
     """That a running job is about to stop, and why; None where it goes on."""
     user = named(job.stopped_by) if job.stopped_by else "?"
-    match job.wish:
-        case Wish.PAUSE:
+    match job.stop_requested:
+        case StopReason.PAUSE:
             return t("Pausing for {user} at the end of this chunk", user=user)
-        case Wish.CANCEL:
+        case StopReason.CANCEL:
             return t("Being cancelled for {user} at the end of this chunk", user=user)
         case _ if job.freeze is not None:
             return t("{frozen} · it stops at the end of this chunk", frozen=frozen_by(job.freeze, t, named))

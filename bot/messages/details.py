@@ -5,10 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from bot.i18n import Translator
-from bot.jobs.proposal import Question
+from bot.jobs.events import (
+    Approved,
+    AskedAgain,
+    CardMoved,
+    Claimed,
+    Completed,
+    Confirmed,
+    EventKind,
+    Failed,
+    PermissionNotKnown,
+    Requested,
+    Retry,
+    WorkerLost,
+)
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Phase
-from bot.jobs.view import JobView, Moved
+from bot.jobs.view import JobView
 from bot.messages.blocks import Block, Message, at, code, context, cut, header, section
 from bot.messages.card import activity, progress
 from bot.messages.ending import receipt
@@ -61,65 +74,54 @@ def _happenings(happenings: tuple[Happening, ...], t: Translator) -> list[Block]
     return [section(f"*{story}*"), *(section(group) for group in groups)]
 
 
-def _happening(event: Happening, t: Translator) -> str:
-    user = mention(event.person) if event.person else "?"
-    detail = event.detail
-    match event.kind:
-        case "requested":
+def _happening(happening: Happening, t: Translator) -> str:
+    user = mention(happening.person) if happening.person else "?"
+    match happening.event:
+        case Requested():
             return t("{user} asked for the copy", user=user)
-        case "claimed":
-            worker = code(str(detail.get("worker", "?")), 80)
-            return t("attempt {n} began, in worker {worker}", n=event.attempt, worker=worker)
-        case "released":
-            return t("its worker was told to end, and gave it back")
-        case "frozen":
-            return t("it stopped, because all copies were frozen")
-        case "worker_lost":
-            worker = code(str(detail.get("worker", "?")), 80)
-            return t("worker {worker} was lost", worker=worker)
-        case "retry":
+        case Claimed(worker=worker):
+            return t("attempt {n} began, in worker {worker}", n=happening.attempt, worker=code(worker, 80))
+        case WorkerLost(worker=worker):
+            return t("worker {worker} was lost", worker=code(str(worker), 80))
+        case Retry(failure=failure, seconds=seconds):
             return t(
                 "{what} Next attempt in {duration}",
-                what=explained(detail, t).what,
-                duration=t.duration(float(detail.get("seconds", 0))),
+                what=explained(failure.as_json(), t).what,
+                duration=t.duration(seconds),
             )
-        case "failed":
-            return t("it failed. {what}", what=explained(detail, t).what)
-        case "completed":
-            return t("completed, {rows} on both sides", rows=t.rows(int(detail.get("rows", 0))))
-        case "card_moved":
-            return t(
-                "its card moved to a direct message, because {reason}", reason=move_reason(Moved(**detail), t)
-            )
-        case "approval_expired":
-            return t("it ended: nobody had approved it")
-        case "permission_not_known":
+        case Failed(failure=failure):
+            return t("it failed. {what}", what=explained(failure.as_json(), t).what)
+        case Completed(rows=rows):
+            return t("completed, {rows} on both sides", rows=t.rows(rows))
+        case CardMoved(moved=moved):
+            return t("its card moved to a direct message, because {reason}", reason=move_reason(moved, t))
+        case PermissionNotKnown():
             return t("Slack didn't say whether the requester still may copy, and it went on")
-        case _:
-            return _asked_and_answered(event, user, t) or _done_by_somebody(event.kind, user, t)
+        case AskedAgain(question=question):
+            return t("it asked again. {what}", what=question_text(question, t))
+        case Confirmed(numbers=numbers):
+            shown = sides(numbers.in_prod, numbers.in_consulta, t)
+            return t("{user} confirmed: {sides}", user=user, sides=shown)
+        case Approved():
+            return t("{user} approved it", user=user)
+        case event:
+            return _without_details(event.kind, user, t)
 
 
-def _asked_and_answered(event: Happening, user: str, t: Translator) -> str:
-    """A question or the requester's answer; empty for other events."""
-    if event.kind == "asked_again":
-        return t("it asked again. {what}", what=question_text(Question.from_json(event.detail), t))
-    if event.kind == "confirmed":
-        return t("{user} confirmed: {sides}", user=user, sides=sides(**event.detail, t=t))
-    return ""
-
-
-def _done_by_somebody(kind: str, user: str, t: Translator) -> str:
+def _without_details(kind: str, user: str, t: Translator) -> str:
     words = {
-        "approved": t("{user} approved it", user=user),
-        "rejected": t("{user} rejected it", user=user),
-        "pause_requested": t("{user} asked to pause it", user=user),
-        "paused": t("paused, for {user}", user=user),
-        "resumed": t("{user} let it go on", user=user),
-        "cancel_requested": t("{user} asked to cancel it", user=user),
-        "cancelled": t("cancelled") if user == "?" else t("cancelled, for {user}", user=user),
-        "retried": t("{user} had it tried again", user=user),
+        EventKind.RELEASED: t("its worker was told to end, and gave it back"),
+        EventKind.FROZEN: t("it stopped, because all copies were frozen"),
+        EventKind.APPROVAL_EXPIRED: t("it ended: nobody had approved it"),
+        EventKind.REJECTED: t("{user} rejected it", user=user),
+        EventKind.PAUSE_REQUESTED: t("{user} asked to pause it", user=user),
+        EventKind.PAUSED: t("paused, for {user}", user=user),
+        EventKind.RESUMED: t("{user} let it go on", user=user),
+        EventKind.CANCEL_REQUESTED: t("{user} asked to cancel it", user=user),
+        EventKind.CANCELLED: t("cancelled") if user == "?" else t("cancelled, for {user}", user=user),
+        EventKind.RETRIED: t("{user} had it tried again", user=user),
     }
-    return words.get(kind) or code(kind, 60)
+    return {str(known): said for known, said in words.items()}.get(kind) or code(kind, 60)
 
 
 def _phases(job: JobView, t: Translator) -> str:

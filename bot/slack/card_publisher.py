@@ -106,7 +106,7 @@ class CardPublisher:
         edit = self._cards.edit_begins(job)
         if edit is None:
             return
-        now = self._store.snapshot(job.id)
+        now = self._store.job(job.id)
         if now is None or not now.status.is_live or (now.channel_id, now.message_ts) != _place(job):
             self._cards.edit_answered(edit)
             return

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
-from sqlalchemy.exc import SQLAlchemyError
 
 from bot.jobs.failure import failure_of
 from bot.jobs.repository import HomeRepository
@@ -23,6 +22,7 @@ from bot.jobs.view import HomeFilters
 from bot.messages import home
 from bot.messages.blocks import View
 from bot.messages.failures import explained
+from bot.periodic import PeriodicThread
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, PASSING, error_name, retry_after, trouble_of
@@ -71,16 +71,19 @@ class HomePublisher:
         self._watchers: dict[str, Watcher] = {}
         self._published: deque[float] = deque()
         self._mark: str | None = None
-        self._paused_until = 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
+        self._quiet_until = 0.0
+        self._thread = PeriodicThread(
+            "home-publisher",
+            self.refresh,
+            every_seconds=LOOK_SECONDS,
+            what="consulta can't be asked for App Home",
+        )
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 15.0) -> None:
-        self._over.set()
-        self._thread.join(timeout_seconds)
+        self._thread.stop(timeout_seconds)
 
     def opened(self, user_id: str) -> None:
         """Somebody looks at the tab: they see what is now."""
@@ -172,12 +175,3 @@ class HomePublisher:
         while self._published and self._published[0] < now - 60:
             self._published.popleft()
         return len(self._published) < REFRESHES_A_MINUTE
-
-    def _run(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
-            try:
-                self.refresh()
-            except SQLAlchemyError as error:
-                log.warning("consulta can't be asked for the panel: %s", type(error).__name__)
-            except Exception:
-                log.exception("the panel stumbled; it goes on")

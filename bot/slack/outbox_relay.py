@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from slack_sdk.errors import SlackApiError
-from sqlalchemy.exc import SQLAlchemyError
 
+from bot.backoff import Backoff
 from bot.jobs.cards import Cards
 from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
 from bot.jobs.repository import JobRepository, Throughput
 from bot.jobs.view import JobView
+from bot.periodic import PeriodicThread
 from bot.slack.card_publisher import CardPublisher, Hold, NotPosted
 from bot.slack.client import (
     CHANNEL_LOST,
@@ -40,15 +40,14 @@ log = logging.getLogger(__name__)
 THREADS = 2
 #: Seconds between two looks into the outbox.
 LOOK_SECONDS = 1.0
-#: The longest pause before the next try of one message, in seconds; and of one that Slack refuses for good.
-LONGEST_PAUSE = 60.0
-LONGEST_PAUSE_REFUSED = 3600.0
+#: How soon a message is tried again; one that Slack refuses for good; and a post in its first seconds.
+BACKOFF = Backoff(1.0, 60.0)
+BACKOFF_REFUSED = Backoff(1.0, 3600.0)
+BACKOFF_AT_FIRST = Backoff(1.0, 5.0)
 #: For so long a post is tried in its channel, whatever Slack answers there, before the direct message takes
 #: over; and where Slack keeps saying for how long to wait.
 TAKEOVER_SECONDS = 15.0
 TAKEOVER_SECONDS_LIMITED = 120.0
-#: While a post has failed for less than that, the longest pause before its next try.
-SHORT_PAUSE = 5.0
 #: After so long what Slack refuses for good, even in a direct message, is given up; and a pin.
 GIVE_UP_SECONDS = 3600.0
 GIVE_UP_PIN_SECONDS = 7 * 24 * 3600.0
@@ -84,11 +83,16 @@ class OutboxRelay:
         self._outbox = outbox
         self._store = store
         self._notifiers = notifiers
-        self._over = threading.Event()
-        self._wakes = [threading.Event() for _ in range(THREADS)]
         self._threads = [
-            threading.Thread(target=self._run, args=(wake,), name=f"courier-{number}", daemon=True)
-            for number, wake in enumerate(self._wakes, 1)
+            PeriodicThread(
+                f"outbox-relay-{number}",
+                self.deliver_due,
+                every_seconds=LOOK_SECONDS,
+                at_once=True,
+                once_more=True,
+                what="consulta can't be asked for the outbox",
+            )
+            for number in range(1, THREADS + 1)
         ]
 
     def start(self) -> None:
@@ -97,15 +101,15 @@ class OutboxRelay:
 
     def wake(self) -> None:
         """Something was put into the outbox just now."""
-        for wake in self._wakes:
-            wake.set()
+        for thread in self._threads:
+            thread.wake()
 
     def stop(self, timeout_seconds: float = 15.0) -> None:
         """Ends after the messages in hand, having looked once more."""
-        self._over.set()
-        self.wake()
         for thread in self._threads:
-            thread.join(timeout_seconds)
+            thread.stop()
+        for thread in self._threads:
+            thread.stop(timeout_seconds)
 
     def deliver_due(self) -> int:
         """Delivers what is due now; returns how many messages were taken in hand."""
@@ -119,27 +123,13 @@ class OutboxRelay:
         """Delivers this message, or says when to try again; nothing where another one has taken it by now."""
         sys.audit("traspaso.delivery", due.job_id, due.kind)
         try:
-            job = self._store.snapshot(due.job_id)
+            job = self._store.job(due.job_id)
             if job is None or job.channel_id is None:
                 self._outbox.done(due, note="nobody to tell")
             else:
                 self._notifiers[due.kind].deliver(due, job)
         except ClaimLost:
             log.warning("job %s: %s is in another process's hands by now", due.job_id, due.kind)
-
-    def _run(self, wake: threading.Event) -> None:
-        while True:
-            last = self._over.is_set()
-            try:
-                self.deliver_due()
-            except SQLAlchemyError as error:
-                log.warning("consulta can't be asked for the outbox: %s", type(error).__name__)
-            except Exception:
-                log.exception("the outbox relay stumbled; the message will be taken up again")
-            if last:
-                return
-            wake.wait(LOOK_SECONDS)
-            wake.clear()
 
 
 class CardNotifier:
@@ -276,7 +266,7 @@ class CardNotifier:
             self._go_to_requester(due, job, error)
         else:
             left = max(SOON, patience - due.failing_seconds)
-            self._try_again(due, error, left if trouble is Trouble.LATER else SHORT_PAUSE)
+            self._try_again(due, error, Backoff(1.0, left) if trouble is Trouble.LATER else BACKOFF_AT_FIRST)
 
     def _not_changed(self, due: Due, job: JobView, error: Exception) -> None:
         """An edit or a pin: once more where that can help, else the rest goes on without it."""
@@ -289,26 +279,27 @@ class CardNotifier:
             case _ if trouble is Trouble.AMBIGUOUS:
                 if due.kind in MADE_UP_FOR:
                     self._outbox.unsure(due, MADE_UP_FOR[due.kind])
-                self._try_again(due, error, LONGEST_PAUSE)
+                self._try_again(due, error, BACKOFF)
             case _ if trouble is Trouble.LATER:
-                self._try_again(due, error, retry_after(error))
+                self._try_again(due, error, Backoff(1.0, retry_after(error)))
             case _ if trouble in PASSING:
-                self._try_again(due, error, LONGEST_PAUSE)
+                self._try_again(due, error, BACKOFF)
             case Kind.CARD | Kind.UPDATE if name in CHANNEL_LOST:
                 self._go_to_requester(due, job, error)
             case Kind.PIN if job.status.is_live:  # too many pins, or none allowed: it goes without
                 self._outbox.done(due, note=name)
             case Kind.PIN | Kind.LEFT if due.failing_seconds < GIVE_UP_PIN_SECONDS:
-                self._try_again(due, error, LONGEST_PAUSE_REFUSED)
+                self._try_again(due, error, BACKOFF_REFUSED)
             case _:
                 log.error("job %s: %s given up: %s", job.id, due.kind, name)
                 self._outbox.done(due, note=name)
 
-    def _try_again(self, due: Due, error: Exception, longest: float) -> None:
+    def _try_again(self, due: Due, error: Exception, backoff: Backoff) -> None:
+        """After the pause that Slack asks for, or else the back-off's; never longer than its longest."""
         trouble = trouble_of(error)
-        asked = retry_after(error) if trouble is Trouble.LATER else 2.0 ** min(due.failures, 12)
+        asked = retry_after(error) if trouble is Trouble.LATER else backoff.pause(due.failures)
         unsure = trouble is Trouble.AMBIGUOUS
-        self._outbox.later(due, min(longest, asked), error_name(error), unsure=unsure)
+        self._outbox.later(due, min(backoff.longest, asked), error_name(error), unsure=unsure)
 
     def _go_to_requester(self, due: Due, job: JobView, error: Exception) -> None:
         """The channel doesn't take it: the card moves to a direct message, and says why.
@@ -344,7 +335,7 @@ class CardNotifier:
     def _in_person(self, due: Due, job: JobView, error: Exception) -> None:
         """There is no other place left to tell it: as long as it may pass, it is tried again."""
         if trouble_of(error) in PASSING or due.failing_seconds < GIVE_UP_SECONDS:
-            self._try_again(due, error, LONGEST_PAUSE)
+            self._try_again(due, error, BACKOFF)
         else:
             log.error("job %s: %s given up: %s", job.id, due.kind, error_name(error))
             self._outbox.done(due, note=error_name(error))

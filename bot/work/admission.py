@@ -10,16 +10,14 @@ from __future__ import annotations
 import logging
 
 from bot.config import CopySection
-from bot.jobs.execution import Claim
+from bot.jobs.events import SETS_GOING, PermissionNotKnown
+from bot.jobs.execution import Attempt
 from bot.jobs.failure import Failure
 from bot.jobs.repository import JobRepository
 from bot.jobs.view import SHELL, JobView
 from bot.slack.access import TO_PRESS, Access, MaxAge
 
 log = logging.getLogger(__name__)
-
-#: Events of presses that set a job going again.
-PRESSES = {"resumed", "retried", "confirmed"}
 
 #: So long ago, in seconds, the press itself was the check.
 JUST_PRESSED = 10.0
@@ -35,13 +33,13 @@ class Admission:
         self._permissions = permissions
         self._copies = {copy.name: copy for copy in copies}
 
-    def refusal(self, claim: Claim) -> Failure | None:
+    def refusal(self, attempt: Attempt) -> Failure | None:
         """Why the job must not start; None where it may."""
-        job = self._store.snapshot(claim.job_id)
-        copy = self._copies.get(claim.copy_name)
+        job = self._store.job(attempt.job_id)
+        copy = self._copies.get(attempt.claim.copy_name)
         if job is None or copy is None or job.requester_team == SHELL:
             return None
-        if _was_just_pressed(job) or self._has_begun(claim):
+        if _was_just_pressed(job) or self._has_begun(attempt):
             return None
         verdict = self._permissions.may_run(job.requester_id, copy, ADMISSION)
         if not verdict.allowed and verdict.reason is None:
@@ -50,19 +48,19 @@ class Admission:
         if verdict.allowed:
             return None
         if verdict.reason is not None:
-            log.warning("job %s: permission not known, Slack answered %s", claim.job_id, verdict.reason)
-            self._store.note(claim.job_id, claim.attempt, "permission_not_known", reason=verdict.reason)
+            log.warning("job %s: permission not known, Slack answered %s", attempt.job_id, verdict.reason)
+            self._store.add_event(attempt.job_id, attempt.number, PermissionNotKnown(verdict.reason))
             return None
-        sentence = f"{job.requester_id} may not copy {claim.copy_name} any more"
+        sentence = f"{job.requester_id} may not copy {attempt.claim.copy_name} any more"
         return Failure("not_permitted", sentence, lines=self._permissions.listed(copy))
 
-    def _has_begun(self, claim: Claim) -> bool:
+    def _has_begun(self, attempt: Attempt) -> bool:
         """Rows are in place, or somebody has set it going again since, by a press that was checked itself."""
-        if claim.attempt == 1:
+        if attempt.number == 1:
             return False
         # A press before the first attempt is older than the check that was made then.
-        kinds = {event.kind for event in self._store.events(claim.job_id) if event.attempt}
-        return bool(kinds & PRESSES or self._store.chunks(claim.job_id))
+        kinds = {event.kind for event in self._store.events(attempt.job_id) if event.attempt}
+        return bool(kinds & set(SETS_GOING) or self._store.chunks(attempt.job_id))
 
 
 def _was_just_pressed(job: JobView) -> bool:

@@ -1,4 +1,4 @@
-"""Why a running copy should end at its next chunk: somebody's wish, not an error."""
+"""Stops a running copy at its next chunk's end, or sooner where a side stands still."""
 
 from __future__ import annotations
 
@@ -7,28 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import TypeVar
 
-from bot.jobs.stop_request import Orders
+from bot.jobs.stop_request import StopRequest
 from copier.errors import Transient
 
 T = TypeVar("T")
 
 #: How long a step in consulta is waited for once a stop is requested, and how often that is looked at.
 STEP_SECONDS, ASK_SECONDS = 5.0, 0.5
-
-
-class Stop(StrEnum):
-    """What to do with the job at the next chunk's end; of two reasons the later one here counts."""
-
-    RELEASE = "release"  # the worker shuts down: another one goes on
-    FREEZE = "freeze"  # nobody goes on until the freeze is lifted
-    WISH = "wish"  # the job's row says what somebody wants
-    CANCEL = "cancel"  # who runs it in the foreground wants it to end for good
-
-
-STRENGTH = {stop: strength for strength, stop in enumerate(Stop)}
 
 
 class BrokenOff(Exception):
@@ -42,37 +29,36 @@ class StopSwitch:
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._parts: list[StopSwitch] = []
-        self._stop: Stop | None = None
+        self._requested: StopRequest | None = None
         self._since = 0.0
         self._at_once = False
         self._whole = self
 
-    def request(self, stop: Stop, *, at_once: bool = False) -> None:
+    def request(self, stop: StopRequest, *, at_once: bool = False) -> None:
         """``at_once`` where a side that stands still isn't to be waited for any more."""
         with self._lock:
-            if self._stop is None:
+            if self._requested is None:
                 self._since = time.monotonic()
             self._at_once = self._at_once or at_once
-            if self._stop is None or STRENGTH[stop] > STRENGTH[self._stop]:
-                self._stop = stop
+            if self._requested is None or stop.outranks(self._requested):
+                self._requested = stop
             self._event.set()
             parts = list(self._parts)
         for part in parts:
             part.request(stop, at_once=at_once)
 
-    def obey(self, orders: Orders) -> None:
-        """What the job's row wants of its worker."""
-        if orders.wish is not None:
-            self.request(Stop.WISH)
-        elif orders.frozen:
-            self.request(Stop.FREEZE)
+    def obey(self, stop: StopRequest | None) -> None:
+        """The request that the job's row holds, if any."""
+        if stop is not None:
+            self.request(stop)
 
     @property
-    def requested(self) -> Stop | None:
-        return self._stop
+    def requested(self) -> StopRequest | None:
+        """The strongest request so far."""
+        return self._requested
 
     def is_requested(self) -> bool:
-        return self._stop is not None
+        return self._requested is not None
 
     def check(self, silent: float, patience: float) -> None:
         """Called while a side has been silent for so many seconds.
@@ -80,7 +66,7 @@ class StopSwitch:
         Raises:
             BrokenOff: a stop was requested, and nothing has moved for ``patience`` seconds since then.
         """
-        if self._stop is None:
+        if self._requested is None:
             return
         if self._at_once or min(silent, time.monotonic() - self._since) >= patience:
             raise BrokenOff
@@ -101,7 +87,7 @@ class StopSwitch:
         part._whole = self._whole
         with self._lock:
             self._parts.append(part)
-            stop, at_once = self._stop, self._at_once
+            stop, at_once = self._requested, self._at_once
         if stop is not None:
             part.request(stop, at_once=at_once)
         try:

@@ -1,6 +1,8 @@
-"""Says in the log that Redis can't be used, and why, and when it can be used again.
+"""The queue, Dramatiq over Redis: it carries a job's id and nothing else, because the row is the truth.
 
-Copies go on meanwhile: idle workers take jobs by their rows.
+Where Redis can't be used, or loses a message, a worker with room takes the job by its row; a repeated message
+finds its job claimed. So nothing here retries, nothing here raises, and no result is kept. `RedisWatch` says
+in the log that Redis can't be used, and why, and when it can be used again.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ import logging
 import re
 import socket
 import sys
-import threading
 from collections.abc import Callable
 
 import dramatiq
@@ -19,8 +20,16 @@ from redis import exceptions as errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from bot.periodic import PeriodicThread
+
 log = logging.getLogger(__name__)
 
+QUEUE = "copies"
+ACTOR = "copy_liquidation"
+
+#: Progress edits of all processes together within a minute. Slack allows 50 calls of chat.update;
+#: the rest is kept for endings.
+EDITS_A_MINUTE = 40
 #: Seconds between two looks, and for how long one waits for Redis.
 LOOK_SECONDS, ANSWER_SECONDS = 5.0, 2.0
 #: What a look writes: a server that only lets itself be read is no queue.
@@ -28,6 +37,39 @@ PROBE = "traspaso-can-be-used"
 NO_TLS = "it speaks no TLS there: write redis:// in REDIS_URL"
 #: The names by which Dramatiq's consumers log; each fails twice a second without Redis.
 CONSUMERS = ("dramatiq.worker.ConsumerThread(copies)", "dramatiq.worker.ConsumerThread(copies.DQ)")
+#: What an error of the client means, the first that fits: its class, a pattern in its words, and ours, which
+#: have neither the URL nor the password.
+REASONS: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        TypeError,
+        r"unexpected keyword argument '(\w+)'",
+        "REDIS_URL has the option {0}, which the client doesn't take there: remove it",
+    ),
+    (
+        errors.AuthenticationError,
+        "",
+        "it refuses the user or the password, or wants one: look at REDIS_URL",
+    ),
+    (errors.AuthorizationError, "", "it refuses the user of REDIS_URL"),
+    (errors.NoPermissionError, "", "the user of REDIS_URL may not write there"),
+    (
+        errors.ReadOnlyError,
+        "",
+        "it is a replica that can only be read: REDIS_URL has to name the primary",
+    ),
+    (errors.OutOfMemoryError, "", "its memory is full (maxmemory), and it takes nothing more"),
+    (errors.BusyLoadingError, "", "it is loading its data"),
+    (errors.TimeoutError, "", "it doesn't answer"),
+    (errors.ConnectionError, "(?i)certificate", "its certificate isn't trusted"),
+    (errors.ConnectionError, "refused|No such file", "nobody listens there"),
+    (
+        errors.ConnectionError,
+        "Connection closed|reset",
+        "it closes the connection: where it wants TLS, write rediss:// in REDIS_URL",
+    ),
+    (errors.ConnectionError, "Name or service|resolution|getaddr|nodename", "nobody knows that host"),
+    (errors.ResponseError, "DB index", "it has no database of the number in REDIS_URL"),
+)
 
 
 class RedisWatch:
@@ -40,9 +82,7 @@ class RedisWatch:
             socket_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        self._over = threading.Event()
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="redis-watch", daemon=True)
+        self._thread = PeriodicThread("redis-watch", self.see, every_seconds=LOOK_SECONDS)
         self._said: str | None = None
         self.usable = True
 
@@ -54,12 +94,11 @@ class RedisWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        self._over.set()
-        self._wake.set()
+        self._thread.stop()
 
     def look(self) -> None:
         """Somebody could not use it just now."""
-        self._wake.set()
+        self._thread.wake()
 
     def see(self) -> None:
         """Looks, and says what has changed."""
@@ -106,48 +145,6 @@ class RedisWatch:
         except OSError:
             return False
 
-    def _run(self) -> None:
-        while not self._over.is_set():
-            self._wake.wait(LOOK_SECONDS)
-            self._wake.clear()
-            if not self._over.is_set():
-                self.see()
-
-
-#: What an error of the client means, the first that fits: its class, a pattern in its words, and ours, which
-#: have neither the URL nor the password.
-REASONS: tuple[tuple[type[Exception], str, str], ...] = (
-    (
-        TypeError,
-        r"unexpected keyword argument '(\w+)'",
-        "REDIS_URL has the option {0}, which the client doesn't take there: remove it",
-    ),
-    (
-        errors.AuthenticationError,
-        "",
-        "it refuses the user or the password, or wants one: look at REDIS_URL",
-    ),
-    (errors.AuthorizationError, "", "it refuses the user of REDIS_URL"),
-    (errors.NoPermissionError, "", "the user of REDIS_URL may not write there"),
-    (
-        errors.ReadOnlyError,
-        "",
-        "it is a replica that can only be read: REDIS_URL has to name the primary",
-    ),
-    (errors.OutOfMemoryError, "", "its memory is full (maxmemory), and it takes nothing more"),
-    (errors.BusyLoadingError, "", "it is loading its data"),
-    (errors.TimeoutError, "", "it doesn't answer"),
-    (errors.ConnectionError, "(?i)certificate", "its certificate isn't trusted"),
-    (errors.ConnectionError, "refused|No such file", "nobody listens there"),
-    (
-        errors.ConnectionError,
-        "Connection closed|reset",
-        "it closes the connection: where it wants TLS, write rediss:// in REDIS_URL",
-    ),
-    (errors.ConnectionError, "Name or service|resolution|getaddr|nodename", "nobody knows that host"),
-    (errors.ResponseError, "DB index", "it has no database of the number in REDIS_URL"),
-)
-
 
 def reason_of(error: BaseException) -> str:
     """What is wrong; the class of an error that we don't know."""
@@ -157,15 +154,9 @@ def reason_of(error: BaseException) -> str:
     return f"the client says {type(error).__name__}"
 
 
-# ----------------------------------------------------------------------------
-# The queue: Dramatiq over Redis. It carries a job's id and nothing else; the row is the truth.
-#
-# Where Redis can't be used, or loses a message, a worker with room takes the job by its row; a repeated
-# message finds its job claimed. So nothing here retries, nothing here raises, and no result is kept.
-
-
-QUEUE = "copies"
-ACTOR = "copy_liquidation"
+def not_here(job_id: int) -> None:
+    """What a process that only puts jobs on the queue would do with one."""
+    raise RuntimeError(f"job {job_id} was given to a process that is no worker")
 
 
 class JobQueue:

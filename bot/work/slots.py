@@ -1,4 +1,8 @@
-"""How many copies this process runs at once, whether a message or the sweep began them."""
+"""How many copies this process runs at once, and the threads of those that the sweep found.
+
+The slots count the copies of the queue's messages too. A job that the sweep found needs no message: its row
+says all that a worker needs.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ from collections.abc import Callable
 
 from bot.work.cancellation import StopSwitch
 
+log = logging.getLogger(__name__)
+
 #: How often whoever waits for a slot looks whether the process stops, in seconds.
 LOOK_SECONDS = 0.2
 
 
-class Slots:
+class CopySlots:
     """As many as the process has threads for copies."""
 
     def __init__(self) -> None:
@@ -61,17 +67,10 @@ class Slots:
             call()
 
 
-# ----------------------------------------------------------------------------
-# Runs jobs that the sweep found, in threads of their own: the row is the truth, and needs no message.
+class DirectRuns:
+    """Runs jobs without the queue, at most as many at once as there are free slots."""
 
-
-log = logging.getLogger(__name__)
-
-
-class Direct:
-    """At most as many at once as there are free slots."""
-
-    def __init__(self, slots: Slots, perform: Callable[[int], None], stop: StopSwitch) -> None:
+    def __init__(self, slots: CopySlots, perform: Callable[[int], None], stop: StopSwitch) -> None:
         """``perform`` claims the job and works until its attempt has ended; it needs no slot of its own."""
         self._slots = slots
         self._perform = perform

@@ -12,15 +12,16 @@ import os
 import sys
 import time
 
+from sqlalchemy import Connection
+
 from bot import app, config
 from bot.app import Databases
 from bot.config import SIDES, Need
-from bot.jobs.execution import Ledger
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Phase
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Copy, CopySpec, Limits
+from copier import Chunk, Copy, CopySpec, Limits
 from dev.memory import peak_kb
 
 Extra = dict[str, object]
@@ -51,7 +52,7 @@ def main(mode: str, liquidation_id: int) -> None:
 def proven(parts: Databases, job_id: int) -> Extra:
     """With everything on: count, chunks, ledger, fencing, digests of both sides."""
     ended = parts.runner.run(job_id, StopSwitch())
-    job = parts.store.snapshot(job_id)
+    job = parts.store.job(job_id)
     if ended.outcome is not AttemptOutcome.COMPLETED or job is None:
         raise SystemExit(f"the copy ended as {ended.outcome}: {job and job.error_message}")
     return {"rows": job.copied, "plan_seconds": job.seconds_of(Phase.COUNTING)}
@@ -59,13 +60,18 @@ def proven(parts: Databases, job_id: int) -> Extra:
 
 def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> Extra:
     """The same without the comparison at the end. No job of the product can do that."""
-    claim = parts.lifecycle.claim(job_id, "bench")
-    if claim is None:
+    attempt = parts.executions.claim(job_id, "bench")
+    if attempt is None:
         raise SystemExit("the job was not there to be claimed")
-    with Copy(parts.prod, parts.consulta, spec, claim.liquidation_id, names=SIDES, limits=limits) as copy:
-        parts.lifecycle.planned(claim, copy.plan())
-        result = copy.run(Ledger(parts.lifecycle, claim).record, hashed=False)
-    parts.lifecycle.cancelled(claim)
+
+    def record(connection: Connection, chunk: Chunk) -> None:
+        attempt.record(connection, chunk)
+
+    liquidation_id = attempt.claim.liquidation_id
+    with Copy(parts.prod, parts.consulta, spec, liquidation_id, names=SIDES, limits=limits) as copy:
+        attempt.planned(copy.plan())
+        result = copy.run(record, hashed=False)
+    attempt.cancelled()
     return {"rows": sum(chunk.rows for chunk in result.chunks)}
 
 

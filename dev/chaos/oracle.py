@@ -238,7 +238,7 @@ def _deleted_after_all(run: Run) -> bool:
 def _card(run: Run, message: Any) -> Iterator[str]:
     engine = create_engine(run.house.consulta_url.replace("postgresql:", "postgresql+psycopg:"))
     try:
-        snapshot = JobRepository(engine).snapshot(run.job["id"])
+        snapshot = JobRepository(engine).job(run.job["id"])
         assert snapshot is not None
         wanted = card(snapshot, translator("es"))
     finally:

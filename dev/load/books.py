@@ -258,5 +258,5 @@ def _cards(site: Site, jobs: list[int]) -> dict[int, str]:
 
 
 def _card(store: JobRepository, job: int, t: Translator) -> str | None:
-    snapshot = store.snapshot(job)
+    snapshot = store.job(job)
     return None if snapshot is None else plain(card(snapshot, t).blocks)

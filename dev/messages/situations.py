@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bot.jobs.events import event_of
 from bot.jobs.proposal import AgreedCounts, Question, Reason
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.status import Approval, Phase, Status, Wish
+from bot.jobs.status import Approval, Phase, Status
+from bot.jobs.stop_request import StopReason
 from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person, Stretch
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
@@ -184,8 +186,8 @@ BETWEEN_PEOPLE = Moved("D0ANA0BOB", "channel_not_found")
 THREAD_LOCKED = Moved("C0PAYROLL", "restricted_action_thread_locked")
 ARCHIVED, NO_MEMBER = Moved("C0PAYROLL", "is_archived"), Moved("C0PAYROLL", "not_in_channel")
 NOBODY_TO_ASK = replace(EXPIRED, approval_until=NOW + timedelta(hours=23), moved_from=NO_MEMBER)
-PAUSING = replace(COPYING, wish=Wish.PAUSE, stopped_by=BOB)
-CANCELLING = replace(COPYING, wish=Wish.CANCEL, stopped_by=BOB)
+PAUSING = replace(COPYING, stop_requested=StopReason.PAUSE, stopped_by=BOB)
+CANCELLING = replace(COPYING, stop_requested=StopReason.CANCEL, stopped_by=BOB)
 LATEST = [
     replace(COMPLETED, id=16),
     replace(FAILED, id=15, liquidation_id=41, label="Aguinaldo · Junio 2026", requester_id="U0BOB"),
@@ -200,22 +202,26 @@ HISTORY = [replace(COMPLETED, id=16), replace(FAILED, id=15, requester_id="U0BOB
 FREEZE = Freeze(BOB, "cierre de mes", ago(3600))
 FROZEN = replace(QUEUED, freeze=FREEZE)
 
+
+def _event(kind: str, seconds: float, attempt: int, person: Person | None, **detail: object) -> Happening:
+    """What happened so many seconds ago."""
+    return Happening(event_of(kind, detail), ago(seconds), attempt, person)
+
+
 STORY = Timeline(
     (
-        Happening("requested", ago(420), 0, BOB, {}),
-        Happening("card_moved", ago(410), 0, None, {"channel": "C0PAYROLL", "reason": "is_archived"}),
-        Happening("approved", ago(405), 0, BOB, {}),
-        Happening("claimed", ago(400), 1, None, {"worker": "worker-1"}),
-        Happening("worker_lost", ago(300), 1, None, {"worker": "worker-1"}),
-        Happening("claimed", ago(298), 2, None, {"worker": "worker-2"}),
-        Happening("pause_requested", ago(200), 2, BOB, {}),
-        Happening("paused", ago(199), 2, BOB, {}),
-        Happening("resumed", ago(100), 2, BOB, {}),
-        Happening(
-            "asked_again", ago(99), 2, None, ASKS_MOVED.question.as_json() if ASKS_MOVED.question else {}
-        ),
-        Happening("confirmed", ago(99), 2, BOB, {"in_prod": 150_500, "in_consulta": 0}),
-        Happening("claimed", ago(99), 3, None, {"worker": "worker-2"}),
+        _event("requested", 420, 0, BOB),
+        _event("card_moved", 410, 0, None, channel="C0PAYROLL", reason="is_archived"),
+        _event("approved", 405, 0, BOB),
+        _event("claimed", 400, 1, None, worker="worker-1"),
+        _event("worker_lost", 300, 1, None, worker="worker-1"),
+        _event("claimed", 298, 2, None, worker="worker-2"),
+        _event("pause_requested", 200, 2, BOB),
+        _event("paused", 199, 2, BOB),
+        _event("resumed", 100, 2, BOB),
+        _event("asked_again", 99, 2, None, **(ASKS_MOVED.question.as_json() if ASKS_MOVED.question else {})),
+        _event("confirmed", 99, 2, BOB, in_prod=150_500, in_consulta=0),
+        _event("claimed", 99, 3, None, worker="worker-2"),
     ),
     (SlowChunk(7, 50_000, 3.2), SlowChunk(3, 50_000, 1.9)),
 )

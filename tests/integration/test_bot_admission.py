@@ -6,7 +6,7 @@ import pytest
 
 from bot.config import CopySection, SlackSection
 from bot.jobs.actions import Approvals
-from bot.jobs.execution import Claim, Ledger, SecondPerson, ask
+from bot.jobs.execution import Attempt, SecondPerson
 from bot.jobs.failure import Failure
 from bot.jobs.proposal import Question, Reason
 from bot.jobs.repository import Requester
@@ -29,7 +29,7 @@ def admission(slack: LocalSlack, jobs: Jobs, clock: Clock | None = None, **own: 
 
 
 def refusal(
-    jobs: Jobs, claim: Claim, asked: Admission, *, pressed_seconds_ago: float = JUST_PRESSED
+    jobs: Jobs, claim: Attempt, asked: Admission, *, pressed_seconds_ago: float = JUST_PRESSED
 ) -> Failure | None:
     """What a worker says that takes this job so long after it was asked for."""
     jobs.run(
@@ -108,10 +108,10 @@ def test_a_login_of_the_shell_is_not_asked_about(slack: LocalSlack, jobs: Jobs) 
 def test_a_copy_that_has_begun_goes_on(slack: LocalSlack, jobs: Jobs) -> None:
     first = jobs.claimed()
     with jobs.engine.begin() as connection:
-        Ledger(jobs.lifecycle, first).record(connection, CHUNK)
-    jobs.lifecycle.retry_later(first, LOST, 0.0)
+        first.record(connection, CHUNK)
+    first.retry_later(LOST, 0.0)
     slack.remove_from_group("U0ANA")
-    again = jobs.lifecycle.claim(first.job_id, "host:2")
+    again = jobs.executions.claim(first.job_id, "host:2")
     assert again is not None
     assert refusal(jobs, again, admission(slack, jobs)) is None
 
@@ -120,20 +120,20 @@ def test_a_yes_to_the_numbers_that_it_asked_about_counts_as_a_press_of_its_own(
     slack: LocalSlack, jobs: Jobs
 ) -> None:
     first = jobs.claimed(channel_id="C0")
-    ask(jobs.lifecycle, first, MOVED, None)
+    first.ask(MOVED, None)
     jobs.control.confirm(first.job_id, ANA, MOVED.numbers)
     slack.remove_from_group("U0ANA")
-    again = jobs.lifecycle.claim(first.job_id, "host:2")
+    again = jobs.executions.claim(first.job_id, "host:2")
     assert again is not None
     assert refusal(jobs, again, admission(slack, jobs)) is None
 
 
 def test_a_second_person_s_yes_stands_for_nobody_else_s_permission(slack: LocalSlack, jobs: Jobs) -> None:
     first = jobs.claimed(channel_id="C0")
-    ask(jobs.lifecycle, first, MOVED, SecondPerson(("<@U0BOB>",), 60.0))
+    first.ask(MOVED, SecondPerson(("<@U0BOB>",), 60.0))
     Approvals(jobs.engine).approve(first.job_id, BOB, MOVED.numbers)
     slack.remove_from_group("U0ANA")
-    again = jobs.lifecycle.claim(first.job_id, "host:2")
+    again = jobs.executions.claim(first.job_id, "host:2")
     assert again is not None
     refused = refusal(jobs, again, admission(slack, jobs))
     assert refused is not None
@@ -145,19 +145,19 @@ def test_a_yes_from_before_the_first_attempt_is_no_check_of_the_requester(
 ) -> None:
     job_id = jobs.create(approvers=("<@U0BOB>",))
     Approvals(jobs.engine).approve(job_id, BOB)
-    first = jobs.lifecycle.claim(job_id, "host:1")
+    first = jobs.executions.claim(job_id, "host:1")
     assert first is not None
-    jobs.lifecycle.retry_later(first, LOST, 0.0)
+    first.retry_later(LOST, 0.0)
     slack.remove_from_group("U0ANA")
-    again = jobs.lifecycle.claim(job_id, "host:2")
+    again = jobs.executions.claim(job_id, "host:2")
     assert again is not None
     assert refusal(jobs, again, admission(slack, jobs)) is not None
 
 
 def test_an_attempt_after_one_that_copied_nothing_asks_again(slack: LocalSlack, jobs: Jobs) -> None:
     first = jobs.claimed()
-    jobs.lifecycle.retry_later(first, LOST, 0.0)
+    first.retry_later(LOST, 0.0)
     slack.remove_from_group("U0ANA")
-    again = jobs.lifecycle.claim(first.job_id, "host:2")
+    again = jobs.executions.claim(first.job_id, "host:2")
     assert again is not None
     assert refusal(jobs, again, admission(slack, jobs)) is not None

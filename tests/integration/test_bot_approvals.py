@@ -44,7 +44,7 @@ def test_a_job_that_waits_for_approval_is_not_claimed_nor_queued_and_stands_in_n
 ) -> None:
     job_id = office.asked()
     behind = office.jobs.create(43)
-    assert office.jobs.lifecycle.claim(job_id, "host:1") is None
+    assert office.jobs.executions.claim(job_id, "host:1") is None
     assert office.jobs.sweep().to_enqueue == [behind]
     assert office.jobs.see(behind).ahead == 0
     job = office.jobs.see(job_id)
@@ -65,9 +65,9 @@ def test_after_somebody_else_s_yes_it_runs_like_any_other(office: Office) -> Non
     decision = office.approvals.approve(job_id, BOB)
     assert (decision.outcome, decision.is_new) == (ApprovalOutcome.DONE, True)
     assert office.jobs.sweep().to_enqueue == [job_id]
-    claim = office.jobs.lifecycle.claim(job_id, "host:1")
+    claim = office.jobs.executions.claim(job_id, "host:1")
     assert claim is not None
-    office.jobs.lifecycle.completed(claim, PROOF)
+    claim.completed(PROOF)
     job = office.jobs.see(job_id)
     assert job.approval_by is not None
     assert (job.approval, job.approval_by.id, job.approval_at is not None) == (
@@ -82,20 +82,20 @@ def test_the_end_that_follows_a_yes_does_not_wait_for_it_to_be_told(office: Offi
     job_id = office.asked(channel_id="C0")
     office.jobs.tell_all()
     office.approvals.approve(job_id, BOB)
-    claim = office.jobs.lifecycle.claim(job_id, "host:1")
+    claim = office.jobs.executions.claim(job_id, "host:1")
     assert claim is not None
-    office.jobs.lifecycle.completed(claim, PROOF)
+    claim.completed(PROOF)
     assert office.jobs.tell_all() == [Kind.ENDING, Kind.UPDATE]
 
 
 def test_a_retry_needs_no_new_approval(office: Office) -> None:
     job_id = office.asked()
     office.approvals.approve(job_id, BOB)
-    claim = office.jobs.lifecycle.claim(job_id, "host:1")
+    claim = office.jobs.executions.claim(job_id, "host:1")
     assert claim is not None
-    office.jobs.lifecycle.retry_later(claim, LOST, 0.0)
+    claim.retry_later(LOST, 0.0)
     assert office.jobs.sweep().to_enqueue == [job_id]
-    assert office.jobs.lifecycle.claim(job_id, "host:2") is not None
+    assert office.jobs.executions.claim(job_id, "host:2") is not None
 
 
 def test_a_no_cancels_it_and_is_told(office: Office) -> None:
@@ -105,7 +105,7 @@ def test_a_no_cancels_it_and_is_told(office: Office) -> None:
     assert (decision.outcome, decision.job.status) == (ApprovalOutcome.DONE, Status.CANCELLED)
     assert decision.job.approval is Approval.REJECTED
     assert office.jobs.is_pending(job_id, Kind.ENDING)
-    assert office.jobs.lifecycle.claim(job_id, "host:1") is None
+    assert office.jobs.executions.claim(job_id, "host:1") is None
     assert office.jobs.create() != job_id
 
 

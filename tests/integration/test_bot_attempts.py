@@ -10,18 +10,18 @@ import pytest
 from sqlalchemy import text
 
 from bot.errors import StaleAttempt
-from bot.jobs.execution import Claim, Ledger
+from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.status import TRANSITIONS, Status
-from bot.jobs.stop_request import Orders
-from bot.work.background import Heartbeat
+from bot.jobs.stop_request import StopRequest
+from bot.work.background import LeaseRenewal
 from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, WRONG, Jobs
 
 
 def test_twenty_workers_claim_a_job_once(jobs: Jobs) -> None:
     job_id = jobs.create()
     with ThreadPoolExecutor(20) as pool:
-        claims = list(pool.map(lambda n: jobs.lifecycle.claim(job_id, f"host:{n}"), range(20)))
+        claims = list(pool.map(lambda n: jobs.executions.claim(job_id, f"host:{n}"), range(20)))
     [claim] = [claim for claim in claims if claim]
     job = jobs.see(job_id)
     assert (job.status, job.attempt, job.worker) == (Status.RUNNING, 1, f"host:{claims.index(claim)}")
@@ -31,11 +31,10 @@ def test_twenty_workers_claim_a_job_once(jobs: Jobs) -> None:
 
 def test_chunks_move_the_counters_and_leave_a_line_each(jobs: Jobs) -> None:
     claim = jobs.claimed()
-    jobs.lifecycle.planned(claim, PLAN)
-    ledger = Ledger(jobs.lifecycle, claim)
+    claim.planned(PLAN)
     for chunk in (CHUNK, SAME):
         with jobs.engine.begin() as connection:
-            ledger.record(connection, chunk)
+            claim.record(connection, chunk)
     job = jobs.see(claim.job_id)
     assert (job.total, job.copied, job.moved) == (8, 8, 2)
     assert (job.inserted, job.updated, job.deleted, job.unchanged) == (2, 2, 1, 4)
@@ -50,24 +49,23 @@ def test_chunks_move_the_counters_and_leave_a_line_each(jobs: Jobs) -> None:
 
 def test_a_chunk_that_is_rolled_back_has_no_record(jobs: Jobs) -> None:
     claim = jobs.claimed()
-    ledger = Ledger(jobs.lifecycle, claim)
     with pytest.raises(RuntimeError), jobs.engine.begin() as connection:
-        ledger.record(connection, CHUNK)
+        claim.record(connection, CHUNK)
         raise RuntimeError
     assert jobs.see(claim.job_id).copied == 0
 
 
-STEPS: dict[str, Callable[[Jobs, Claim], object]] = {
-    "renew": lambda jobs, claim: jobs.lifecycle.renew(claim),
-    "planned": lambda jobs, claim: jobs.lifecycle.planned(claim, PLAN),
-    "verifying": lambda jobs, claim: jobs.lifecycle.verifying(claim),
-    "compared": lambda jobs, claim: Ledger(jobs.lifecycle, claim).compared(COMPARED),
-    "throttled": lambda jobs, claim: jobs.lifecycle.throttled(claim, 12.5),
-    "completed": lambda jobs, claim: jobs.lifecycle.completed(claim, PROOF),
-    "failed": lambda jobs, claim: jobs.lifecycle.failed(claim, LOST),
-    "cancelled": lambda jobs, claim: jobs.lifecycle.cancelled(claim),
-    "retry_later": lambda jobs, claim: jobs.lifecycle.retry_later(claim, LOST, 1.0),
-    "released": lambda jobs, claim: jobs.lifecycle.released(claim),
+STEPS: dict[str, Callable[[Jobs, Attempt], object]] = {
+    "renew": lambda jobs, claim: claim.renew(),
+    "planned": lambda jobs, claim: claim.planned(PLAN),
+    "verifying": lambda jobs, claim: claim.verifying(),
+    "compared": lambda jobs, claim: claim.compared(COMPARED),
+    "throttled": lambda jobs, claim: claim.throttled(12.5),
+    "completed": lambda jobs, claim: claim.completed(PROOF),
+    "failed": lambda jobs, claim: claim.failed(LOST),
+    "cancelled": lambda jobs, claim: claim.cancelled(),
+    "retry_later": lambda jobs, claim: claim.retry_later(LOST, 1.0),
+    "released": lambda jobs, claim: claim.released(),
 }
 
 
@@ -81,7 +79,7 @@ def test_a_worker_that_lost_its_job_can_do_nothing_to_it(jobs: Jobs, step: str) 
         with pytest.raises(StaleAttempt):
             STEPS[step](jobs, stale)
         with pytest.raises(StaleAttempt), jobs.engine.begin() as connection:
-            Ledger(jobs.lifecycle, stale).record(connection, CHUNK)
+            stale.record(connection, CHUNK)
         after = jobs.see(stale.job_id)
         assert (after.status, after.attempt, after.lease_until) == (
             before.status,
@@ -89,7 +87,7 @@ def test_a_worker_that_lost_its_job_can_do_nothing_to_it(jobs: Jobs, step: str) 
             before.lease_until,
         )
         assert jobs.kinds(stale.job_id) == events
-        assert jobs.lifecycle.claim(stale.job_id, "host:2") or before.status is Status.RUNNING
+        assert jobs.executions.claim(stale.job_id, "host:2") or before.status is Status.RUNNING
     assert not jobs.is_pending(stale.job_id, Kind.ENDING)
 
 
@@ -103,14 +101,14 @@ def test_every_step_goes_where_the_transition_table_lets_it(jobs: Jobs, step: st
         with pytest.raises(StaleAttempt):
             STEPS[step](jobs, claim)
     if not after.is_live:
-        assert jobs.lifecycle.claim(claim.job_id, "host:2") is None
+        assert jobs.executions.claim(claim.job_id, "host:2") is None
         assert jobs.see(claim.job_id).finished_at is not None
 
 
 def test_only_a_proof_that_holds_completes_a_job(jobs: Jobs) -> None:
     claim = jobs.claimed()
     with pytest.raises(ValueError, match="proof"):
-        jobs.lifecycle.completed(claim, WRONG)
+        claim.completed(WRONG)
     assert jobs.see(claim.job_id).status is Status.RUNNING
 
 
@@ -128,7 +126,7 @@ def test_the_end_and_what_is_to_be_told_of_it_are_one_transaction(jobs: Jobs) ->
 
 def test_a_failed_job_keeps_its_sentence_and_a_code(jobs: Jobs) -> None:
     claim = jobs.claimed()
-    jobs.lifecycle.failed(claim, LOST)
+    claim.failed(LOST)
     job = jobs.see(claim.job_id)
     assert job.error_message == LOST.sentence
     assert job.error == {"code": "connection", "side": "prod"}
@@ -137,51 +135,50 @@ def test_a_failed_job_keeps_its_sentence_and_a_code(jobs: Jobs) -> None:
 def test_a_retry_waits_for_its_time_and_starts_counting_anew(jobs: Jobs) -> None:
     claim = jobs.claimed()
     with jobs.engine.begin() as connection:
-        Ledger(jobs.lifecycle, claim).record(connection, CHUNK)
-    jobs.lifecycle.retry_later(claim, LOST, 30.0)
-    assert jobs.lifecycle.claim(claim.job_id, "host:2") is None
+        claim.record(connection, CHUNK)
+    claim.retry_later(LOST, 30.0)
+    assert jobs.executions.claim(claim.job_id, "host:2") is None
     assert jobs.sweep().to_enqueue == []
     jobs.run("UPDATE traspaso.copy_jobs SET run_after = now()")
     assert jobs.sweep().to_enqueue == [claim.job_id]
-    again = jobs.lifecycle.claim(claim.job_id, "host:2")
+    again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
     job = jobs.see(claim.job_id)
-    assert (again.attempt, job.copied, job.failures, job.total) == (2, 0, 1, None)
+    assert (again.number, job.copied, job.failures, job.total) == (2, 0, 1, None)
 
 
 def test_only_new_ground_ends_a_row_of_failures(jobs: Jobs) -> None:
     claim = jobs.claimed()
-    jobs.lifecycle.retry_later(claim, LOST, 0.0)
-    again = jobs.lifecycle.claim(claim.job_id, "host:1")
+    claim.retry_later(LOST, 0.0)
+    again = jobs.executions.claim(claim.job_id, "host:1")
     assert again is not None
-    ledger = Ledger(jobs.lifecycle, again)
     for chunk, failures in ((SAME, 1), (CHUNK, 0)):
         with jobs.engine.begin() as connection:
-            ledger.record(connection, chunk)
-        assert jobs.lifecycle.failures(again) == failures
+            again.record(connection, chunk)
+        assert again.failures() == failures
     assert jobs.see(claim.job_id).error is None
 
 
 def test_a_released_job_is_for_another_worker_at_once(jobs: Jobs) -> None:
     claim = jobs.claimed()
     jobs.store.enqueued(claim.job_id)
-    jobs.lifecycle.released(claim)
+    claim.released()
     assert jobs.sweep().to_enqueue == [claim.job_id]
-    again = jobs.lifecycle.claim(claim.job_id, "host:2")
+    again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
-    assert again.attempt == 2
+    assert again.number == 2
 
 
 def test_a_heartbeat_that_stumbles_over_anything_goes_on(jobs: Jobs) -> None:
     claim = jobs.claimed()
     beats = Event()
-    times: list[Orders] = []
+    times: list[StopRequest | None] = []
 
-    def told(orders: Orders) -> None:
-        times.append(orders)
+    def heard(request: StopRequest | None) -> None:
+        times.append(request)
         if len(times) > 1:
             beats.set()
         raise RuntimeError("nobody foresaw this")
 
-    with Heartbeat(jobs.lifecycle, claim, told, every_seconds=0.05):
+    with LeaseRenewal(claim, heard, every_seconds=0.05):
         assert beats.wait(10)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from slack_sdk.errors import SlackApiError
 
-from bot.jobs.execution import Claim, Ledger, ask
+from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.proposal import Question, Reason
 from bot.jobs.status import Status
@@ -34,12 +34,12 @@ def test_the_whole_life_of_a_card(desk: Desk) -> None:
     [card] = desk.messages()
     assert card.pinned
     assert desk.jobs.see(claim.job_id).message_ts == card.ts
-    desk.jobs.lifecycle.planned(claim, PLAN)
+    claim.planned(PLAN)
     with desk.jobs.engine.begin() as connection:
-        Ledger(desk.jobs.lifecycle, claim).record(connection, CHUNK)
+        claim.record(connection, CHUNK)
     desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert ES.percent(5 / 8) in desk.messages()[0].plain
-    desk.jobs.lifecycle.failed(claim, LOST)
+    claim.failed(LOST)
     desk.outbox_relay.deliver_due()
     [final] = desk.messages()
     assert (final.ts, final.pinned) == (card.ts, False)
@@ -76,7 +76,7 @@ def test_a_press_is_shown_even_where_progress_has_no_room(desk: Desk) -> None:
 def test_the_end_of_an_attempt_that_was_retried_meanwhile_is_not_told_as_another_one(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.revoke_token()
-    desk.jobs.lifecycle.failed(claim, LOST)
+    claim.failed(LOST)
     desk.outbox_relay.deliver_due()
     desk.jobs.control.retry(claim.job_id, BOB)
     desk.slack.restore_token()
@@ -91,10 +91,10 @@ def test_the_end_of_an_attempt_that_was_retried_meanwhile_is_not_told_as_another
     assert "<@U0BOB>" in reply.plain
 
 
-def asks_again(desk: Desk) -> Claim:
+def asks_again(desk: Desk) -> Attempt:
     """A job whose worker has found other numbers than were shown; not told yet."""
     claim = desk.running()
-    assert ask(desk.jobs.lifecycle, claim, MOVED, None) is Status.PENDING
+    assert claim.ask(MOVED, None) is Status.PENDING
     return claim
 
 
@@ -138,10 +138,10 @@ def test_after_a_429_progress_is_dropped_for_as_long_as_slack_asks(desk: Desk) -
     claim = desk.running()
     desk.slack.fault("chat.update", status=429, retry_after=30)
     desk.card_publisher.progress(desk.jobs.see(claim.job_id))
-    desk.jobs.lifecycle.planned(claim, PLAN)
+    claim.planned(PLAN)
     desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 1
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     assert ES("cancelled") in desk.messages()[0].text
 
@@ -150,8 +150,8 @@ def test_after_a_429_progress_is_dropped_for_as_long_as_slack_asks(desk: Desk) -
 def test_progress_that_can_t_be_shown_is_not_tried_again_and_again(desk: Desk, error: str) -> None:
     claim = desk.running()
     desk.slack.fault("chat.update", error=error, times=None)
-    for step in (desk.jobs.lifecycle.verifying, desk.jobs.lifecycle.renew):
-        step(claim)
+    for step in (claim.verifying, claim.renew):
+        step()
         desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     # Blocks that a workspace doesn't take are tried without them, once.
     assert len(desk.slack.calls("chat.update")) == (2 if error == "invalid_blocks" else 1)
@@ -175,7 +175,7 @@ def test_a_call_whose_fate_is_unknown_is_made_up_for_once(
         if step == "card":
             claim = desk.running()
         else:
-            desk.jobs.lifecycle.cancelled(claim)
+            claim.cancelled()
             desk.outbox_relay.deliver_due()
         desk.deliver()
         desk.look_after_lost_calls()
@@ -248,7 +248,7 @@ def test_when_the_channel_is_lost_the_requester_is_told_in_person(desk: Desk, fa
     desk.slack.invite_bot(channel)
     claim = desk.running(channel)
     getattr(desk.slack, fate)(channel)
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     [card] = desk.messages("D0ANA")
     assert ES("cancelled") in card.text
@@ -262,7 +262,7 @@ def test_while_the_token_is_revoked_messages_wait_in_their_order(desk: Desk) -> 
     desk.slack.revoke_token("account_inactive")
     for _ in range(5):
         desk.deliver()
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.slack.restore_token()
     desk.deliver()
     [card] = desk.messages()

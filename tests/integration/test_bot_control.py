@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from bot.errors import AlreadyRunning, Frozen, StaleAttempt, UnknownJob
 from bot.jobs.actions import Became, Effect
-from bot.jobs.execution import Claim, Ledger
+from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
-from bot.jobs.status import TRANSITIONS, Status, Wish
+from bot.jobs.status import TRANSITIONS, Status
+from bot.jobs.stop_request import StopReason
 from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Jobs
 
 PRESSES = ["pause", "resume", "cancel", "retry"]
@@ -28,7 +29,7 @@ def at_once(press: Callable[[], Effect], times: int = 10) -> list[Became]:
         return [effect.became for effect in pool.map(lambda _: press(), range(times))]
 
 
-def pausing(jobs: Jobs, **values: Any) -> Claim:
+def pausing(jobs: Jobs, **values: Any) -> Attempt:
     claim = jobs.claimed(**values)
     press(jobs, "pause", claim.job_id)
     return claim
@@ -52,17 +53,23 @@ def who(jobs: Jobs, job_id: int) -> list[tuple[str, str | None]]:
 
 def test_a_running_job_is_asked_to_pause_and_its_worker_learns_it_with_the_next_chunk(jobs: Jobs) -> None:
     claim = jobs.claimed()
-    jobs.lifecycle.planned(claim, PLAN)
+    claim.planned(PLAN)
     effect = press(jobs, "pause", claim.job_id)
-    assert (effect.became, effect.job.wish, effect.job.status) == (Became.ASKED, Wish.PAUSE, Status.RUNNING)
+    assert (effect.became, effect.job.stop_requested, effect.job.status) == (
+        Became.ASKED,
+        StopReason.PAUSE,
+        Status.RUNNING,
+    )
     heard = []
     with jobs.engine.begin() as connection:
-        Ledger(jobs.lifecycle, claim, heard.append).record(connection, CHUNK)
-    assert [orders.wish for orders in heard] == [Wish.PAUSE]
-    assert jobs.lifecycle.renew(claim).wish is Wish.PAUSE
-    assert jobs.lifecycle.released(claim) is Status.PAUSED
+        heard.append(claim.record(connection, CHUNK))
+    assert [request and request.reason for request in heard] == [StopReason.PAUSE]
+    asked = claim.renew()
+    assert asked is not None
+    assert asked.reason is StopReason.PAUSE
+    assert claim.released() is Status.PAUSED
     job = jobs.see(claim.job_id)
-    assert (job.status, job.wish, job.copied) == (Status.PAUSED, None, CHUNK.rows)
+    assert (job.status, job.stop_requested, job.copied) == (Status.PAUSED, None, CHUNK.rows)
     assert job.stopped_by is not None
     assert job.stopped_by.name == "Bob"
     assert who(jobs, job.id) == [
@@ -71,7 +78,7 @@ def test_a_running_job_is_asked_to_pause_and_its_worker_learns_it_with_the_next_
         ("pause_requested", "Bob"),
         ("paused", "Bob"),
     ]
-    assert jobs.lifecycle.claim(job.id, "host:2") is None
+    assert jobs.executions.claim(job.id, "host:2") is None
     assert jobs.sweep().to_enqueue == []
 
 
@@ -79,19 +86,19 @@ def test_a_waiting_job_is_paused_at_once_and_resumed_at_once(jobs: Jobs) -> None
     job_id = jobs.create()
     jobs.store.enqueued(job_id)
     assert press(jobs, "pause", job_id).job.status is Status.PAUSED
-    assert jobs.lifecycle.claim(job_id, "host:1") is None
+    assert jobs.executions.claim(job_id, "host:1") is None
     effect = press(jobs, "resume", job_id)
     assert (effect.became, effect.job.status, effect.to_enqueue) == (Became.DONE, Status.PENDING, True)
     assert jobs.sweep().to_enqueue == [job_id]
-    assert jobs.lifecycle.claim(job_id, "host:1") is not None
+    assert jobs.executions.claim(job_id, "host:1") is not None
 
 
 def test_a_job_that_is_about_to_pause_can_go_on_instead(jobs: Jobs) -> None:
     claim = pausing(jobs)
     assert press(jobs, "resume", claim.job_id).became is Became.DONE
-    assert jobs.lifecycle.renew(claim).wish is None
+    assert claim.renew() is None
     # The worker may have stopped for it already: then the job waits for a worker, and isn't paused.
-    assert jobs.lifecycle.released(claim) is Status.PENDING
+    assert claim.released() is Status.PENDING
 
 
 @pytest.mark.parametrize("name", ["pause", "cancel"])
@@ -114,14 +121,14 @@ def test_a_press_and_a_claim_at_the_same_moment_leave_one_truth(jobs: Jobs) -> N
     for liquidation in range(1, 21):
         job_id = jobs.create(liquidation)
         with ThreadPoolExecutor(2) as pool:
-            claimed = pool.submit(jobs.lifecycle.claim, job_id, "host:1")
+            claimed = pool.submit(jobs.executions.claim, job_id, "host:1")
             pressed = pool.submit(press, jobs, "pause", job_id)
         claim, job = claimed.result(), jobs.see(job_id)
         if claim is None:
             assert (pressed.result().became, job.status) == (Became.DONE, Status.PAUSED)
         else:
-            assert (pressed.result().became, job.wish) == (Became.ASKED, Wish.PAUSE)
-            assert jobs.lifecycle.released(claim) is Status.PAUSED
+            assert (pressed.result().became, job.stop_requested) == (Became.ASKED, StopReason.PAUSE)
+            assert claim.released() is Status.PAUSED
 
 
 # -------------------------------------------------------------------------------------------------- cancel
@@ -132,13 +139,13 @@ def test_cancelling_beats_pausing_and_can_t_be_taken_back(jobs: Jobs) -> None:
     assert press(jobs, "cancel", claim.job_id).became is Became.ASKED
     for name in ("pause", "resume"):
         assert press(jobs, name, claim.job_id).became is Became.NOT_NOW
-    assert jobs.lifecycle.released(claim) is Status.CANCELLED
+    assert claim.released() is Status.CANCELLED
     assert jobs.see(claim.job_id).finished_at is not None
 
 
 def test_a_paused_job_can_be_cancelled_and_its_end_is_told(jobs: Jobs) -> None:
     claim = pausing(jobs, channel_id="C0")
-    jobs.lifecycle.released(claim)
+    claim.released()
     assert press(jobs, "cancel", claim.job_id).job.status is Status.CANCELLED
     assert jobs.is_pending(claim.job_id, Kind.ENDING)
     assert jobs.create() != claim.job_id  # the liquidation is free for another job
@@ -148,9 +155,9 @@ def test_a_paused_job_can_be_cancelled_and_its_end_is_told(jobs: Jobs) -> None:
 def test_a_job_that_completes_while_it_is_being_stopped_has_completed(jobs: Jobs, name: str) -> None:
     claim = jobs.claimed()
     press(jobs, name, claim.job_id)
-    jobs.lifecycle.completed(claim, PROOF)
+    claim.completed(PROOF)
     job = jobs.see(claim.job_id)
-    assert (job.status, job.wish) == (Status.COMPLETED, None)
+    assert (job.status, job.stop_requested) == (Status.COMPLETED, None)
     assert press(jobs, name, claim.job_id).became is Became.NOT_NOW
 
 
@@ -158,12 +165,12 @@ def test_a_press_at_the_very_end_is_before_it_or_after_it(jobs: Jobs) -> None:
     for liquidation in range(1, 21):
         claim = jobs.claimed(liquidation=liquidation)
         with ThreadPoolExecutor(2) as pool:
-            ending = pool.submit(jobs.lifecycle.completed, claim, PROOF)
+            ending = pool.submit(claim.completed, PROOF)
             pressed = pool.submit(press, jobs, "cancel", claim.job_id)
             ending.result()
         assert pressed.result().became in {Became.ASKED, Became.NOT_NOW}
         job = jobs.see(claim.job_id)
-        assert (job.status, job.wish) == (Status.COMPLETED, None)
+        assert (job.status, job.stop_requested) == (Status.COMPLETED, None)
 
 
 @pytest.mark.parametrize(("name", "status"), [("pause", Status.PAUSED), ("cancel", Status.CANCELLED)])
@@ -172,7 +179,7 @@ def test_a_passing_error_doesn_t_make_a_job_forget_that_it_is_to_stop(
 ) -> None:
     claim = jobs.claimed()
     press(jobs, name, claim.job_id)
-    assert jobs.lifecycle.retry_later(claim, LOST, 1.0) is status
+    assert claim.retry_later(LOST, 1.0) is status
     assert jobs.see(claim.job_id).status is status
 
 
@@ -186,15 +193,15 @@ def test_what_a_lost_worker_was_asked_for_is_done_by_the_sweep(jobs: Jobs, name:
     assert jobs.see(claim.job_id).status is status
     assert jobs.kinds(claim.job_id)[-2:] == ["worker_lost", status.value]
     with pytest.raises(StaleAttempt):
-        jobs.lifecycle.renew(claim)
+        claim.renew()
 
 
 # --------------------------------------------------------------------------------------------------- retry
 
 
-def failed(jobs: Jobs, **values: Any) -> Claim:
+def failed(jobs: Jobs, **values: Any) -> Attempt:
     claim = jobs.claimed(channel_id="C0", **values)
-    jobs.lifecycle.failed(claim, LOST)
+    claim.failed(LOST)
     return claim
 
 
@@ -206,9 +213,9 @@ def test_a_failed_job_is_tried_again_with_all_its_tries_and_a_pinned_card(jobs: 
     job = effect.job
     assert (job.status, job.error, job.error_message, job.finished_at) == (Status.PENDING, None, None, None)
     assert jobs.tell_all() == [Kind.CARD]
-    again = jobs.lifecycle.claim(job.id, "host:2")
+    again = jobs.executions.claim(job.id, "host:2")
     assert again is not None
-    assert again.attempt == 2
+    assert again.number == 2
     jobs.let_the_lease_run_out(job.id)
     assert jobs.sweep(max_attempts=2).given_up == []
 
@@ -251,9 +258,9 @@ def jobs_in_every_state(jobs: Jobs) -> Iterable[int]:
     for liquidation, end in enumerate(("completed", "failed", "cancelled"), 4):
         claim = jobs.claimed(liquidation=liquidation)
         {
-            "completed": lambda claim: jobs.lifecycle.completed(claim, PROOF),
-            "failed": lambda claim: jobs.lifecycle.failed(claim, LOST),
-            "cancelled": jobs.lifecycle.cancelled,
+            "completed": lambda claim: claim.completed(PROOF),
+            "failed": lambda claim: claim.failed(LOST),
+            "cancelled": lambda claim: claim.cancelled(),
         }[end](claim)
         yield claim.job_id
 
@@ -267,7 +274,11 @@ def test_no_press_takes_a_job_where_the_transition_table_doesn_t(jobs: Jobs, nam
         after = jobs.see(job_id)
         assert effect.job == after or effect.job.now <= after.now
         if effect.became in {Became.BEFORE, Became.NOT_NOW}:
-            assert (after.status, after.wish, jobs.kinds(job_id)) == (before.status, before.wish, kinds)
+            assert (after.status, after.stop_requested, jobs.kinds(job_id)) == (
+                before.status,
+                before.stop_requested,
+                kinds,
+            )
         elif after.status is not before.status:
             assert after.status in TRANSITIONS[before.status]
 
@@ -317,12 +328,12 @@ def test_a_freeze_stops_claims_chunks_and_the_sweep_and_lifting_it_brings_all_ba
     jobs.tell_all()
     jobs.freezes.freeze(ANA, "mantenimiento")
     assert jobs.tell_all() == [Kind.UPDATE, Kind.UPDATE]  # every card says so
-    assert jobs.lifecycle.claim(waiting, "host:2") is None
+    assert jobs.executions.claim(waiting, "host:2") is None
     heard = []
     with jobs.engine.begin() as connection:
-        Ledger(jobs.lifecycle, claim, heard.append).record(connection, CHUNK)
-    assert [orders.frozen for orders in heard] == [True]
-    assert jobs.lifecycle.released(claim, frozen=True) is Status.PENDING
+        heard.append(claim.record(connection, CHUNK))
+    assert [request and request.reason for request in heard] == [StopReason.FREEZE]
+    assert claim.released(frozen=True) is Status.PENDING
     assert jobs.kinds(claim.job_id)[-1] == "frozen"
     swept = jobs.sweep(overdue_seconds=0, room=9)
     assert (swept.to_enqueue, swept.overdue) == ([], [])
@@ -334,7 +345,7 @@ def test_a_freeze_stops_claims_chunks_and_the_sweep_and_lifting_it_brings_all_ba
     assert lifted.waiting == [waiting, claim.job_id]
     # Where Redis is away when it is lifted, the sweep puts them on the queue.
     assert jobs.sweep().to_enqueue == [waiting, claim.job_id]
-    assert jobs.lifecycle.claim(waiting, "host:2") is not None
+    assert jobs.executions.claim(waiting, "host:2") is not None
 
 
 def test_of_many_freezes_at_once_one_counts_and_it_is_lifted_once(jobs: Jobs) -> None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from bot.jobs.models import CopyJob
-from bot.jobs.outbox import ClaimLost, Kind, tell
-from bot.jobs.workers import Unbroken
+from bot.jobs.outbox import ClaimLost, Kind, announce
+from bot.jobs.workers import UnbrokenBeats
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, ES, Desk
 from tests.tracking import ANA, Jobs
@@ -24,7 +24,7 @@ def desk(slack: LocalSlack, jobs: Jobs) -> Desk:
 def test_an_outage_that_ends_in_a_post_without_an_answer_leaves_one_reply(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.fault("chat.postMessage", error="invalid_auth")
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     desk.jobs.run("UPDATE traspaso.outbox SET failing_since = failing_since - interval '20 s'")
     desk.slack.fault("chat.postMessage", accept_then_drop=True)
@@ -37,7 +37,7 @@ def test_an_outage_that_ends_in_a_post_without_an_answer_leaves_one_reply(desk: 
 def test_a_look_for_what_may_have_arrived_keeps_the_claim(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.fault("chat.postMessage", error="fatal_error")
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     held: list[int] = []
 
@@ -58,7 +58,7 @@ def test_a_pin_that_was_taken_unheard_is_taken_off_though_slack_refused_the_next
     desk.outbox_relay.deliver_due()
     desk.slack.fault("pins.add", status=429, retry_after=5)
     desk.deliver()
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.deliver()
     [card] = desk.messages()
     assert not card.pinned
@@ -79,9 +79,9 @@ def test_a_clock_that_is_set_back_repeats_no_edit_without_end(desk: Desk) -> Non
 
 def test_a_clock_that_is_set_back_takes_no_job_from_its_living_worker(jobs: Jobs) -> None:
     worker_id, at = jobs.workers.begin("host", 7, "1", takes_jobs=True)
-    jobs.lifecycle.claim(jobs.create(), "host:7", worker_id)
+    jobs.executions.claim(jobs.create(), "host:7", worker_id)
     jobs.run("UPDATE traspaso.workers SET beat_at = clock_timestamp() + interval '30 s'")
-    own = Unbroken(at - timedelta(hours=1), at + timedelta(seconds=30))
+    own = UnbrokenBeats(at - timedelta(hours=1), at + timedelta(seconds=30))
     assert jobs.sweep(own=own).lost == []
 
 
@@ -90,7 +90,7 @@ def test_a_press_and_a_word_for_all_at_the_same_moment_wait_for_each_other_in_or
 
     def told() -> None:
         with jobs.engine.begin() as connection:
-            tell(connection, Kind.UPDATE, CopyJob.id == job_id)
+            announce(connection, Kind.UPDATE, CopyJob.id == job_id)
 
     with ThreadPoolExecutor(8) as pool:
         for _ in range(20):
@@ -107,14 +107,14 @@ def test_what_the_release_before_holds_and_can_t_deliver_holds_no_ending_back(de
     claim = desk.running()
     assert desk.jobs.cards.edit_begins(desk.jobs.see(claim.job_id))
     desk.jobs.run("UPDATE traspaso.outbox SET claimed_until = now() + interval '90 s' WHERE kind = 'refresh'")
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     assert len(desk.endings(claim.job_id)) == 1
 
 
 def test_what_the_release_before_may_have_posted_is_looked_for(desk: Desk) -> None:
     claim = desk.running()
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.card_publisher.finish(desk.jobs.see(claim.job_id), lambda: None, look_first=False)
     desk.jobs.run("UPDATE traspaso.outbox SET tries = 1, last_error = 'TimeoutError' WHERE kind = 'ending'")
     desk.outbox_relay.deliver_due()
@@ -126,7 +126,7 @@ def test_what_is_announced_while_a_try_fails_is_due_at_once(jobs: Jobs) -> None:
     due = jobs.outbox.take()
     assert due is not None
     with jobs.engine.begin() as connection:
-        tell(connection, Kind.CARD, CopyJob.id == job_id)
+        announce(connection, Kind.CARD, CopyJob.id == job_id)
     jobs.outbox.later(due, 300.0, "fatal_error")
     again = jobs.outbox.take()
     assert again is not None
@@ -137,10 +137,10 @@ def test_a_press_that_the_ending_doesn_t_show_is_told_by_itself(desk: Desk) -> N
     """The end is tried again without another edit; what was announced meanwhile needs one of its own."""
     claim = desk.running()
     desk.slack.fault("chat.postMessage", error="fatal_error")
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     with desk.jobs.engine.begin() as connection:
-        tell(connection, Kind.UPDATE, CopyJob.id == claim.job_id)
+        announce(connection, Kind.UPDATE, CopyJob.id == claim.job_id)
     edits = len(desk.slack.calls("chat.update"))
     desk.deliver()
     assert len(desk.slack.calls("chat.update")) == edits + 1

@@ -49,7 +49,7 @@ def test_whatever_a_channel_answers_for_ever_the_requester_reads_one_end(
         desk.outbox_relay.deliver_due()
         if of_what == "a reply":
             desk.slack.fault(method, error=error, times=None, match=HERE)
-        desk.jobs.lifecycle.cancelled(claim)
+        claim.cancelled()
         desk.outbox_relay.deliver_due()
         desk.deliver()
         endings = [ending.text for ending in desk.endings(claim.job_id)]
@@ -68,7 +68,7 @@ def test_a_channel_that_never_stops_stumbling_hides_no_end(
     desk.slack.fault(method, times=None, match=HERE, **trouble)  # type: ignore[arg-type]
     claim = desk.jobs.claimed(channel_id=CHANNEL)
     desk.outbox_relay.deliver_due()
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     for _ in range(3):
         desk.jobs.run("UPDATE traspaso.outbox SET failing_since = failing_since - interval '121 s'")
         desk.deliver()
@@ -83,7 +83,7 @@ def test_the_direct_message_takes_over_within_half_a_minute(
     claim = desk.running()
     slack.fault("chat.postMessage", error=error, times=None, match=HERE)
     began = time.monotonic()
-    jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.start()
     slack.wait_for(lambda: desk.endings(claim.job_id), timeout=30)
     desk.outbox_relay.stop()
@@ -95,7 +95,7 @@ def test_the_direct_message_takes_over_within_half_a_minute(
 def test_a_slack_that_was_away_as_a_whole_moves_no_card(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.fault("*", status=500, times=None)
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     for _ in range(3):
         desk.deliver()
     desk.slack.clear_faults()
@@ -114,7 +114,7 @@ def test_a_channel_that_takes_no_threads_reads_the_end_beside_the_card(desk: Des
         times=None,
         match={"thread_ts": card.ts},
     )
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.deliver()
     assert [message.thread_ts for message in desk.endings(claim.job_id)] == [None]
     assert len(desk.messages()) == 2
@@ -126,7 +126,7 @@ def test_where_the_card_can_t_be_edited_any_more_the_reply_and_the_pin_go_their_
 ) -> None:
     claim = desk.running()
     desk.slack.fault("chat.update", error=error, times=None)
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     [card] = desk.messages()
     assert not card.pinned
@@ -140,7 +140,7 @@ def test_a_pin_is_owed_until_slack_takes_it_off_and_holds_no_reply_back(desk: De
     claim = desk.running()
     [card] = desk.messages()
     desk.slack.fault("pins.remove", error=error, times=3)
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     assert len(desk.replies(card.ts)) == 1
     assert desk.messages()[0].pinned
@@ -151,7 +151,7 @@ def test_a_pin_is_owed_until_slack_takes_it_off_and_holds_no_reply_back(desk: De
 
 def test_the_reply_comes_before_the_pin_is_taken_off(desk: Desk) -> None:
     claim = desk.running()
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     [unpinned] = desk.slack.calls("pins.remove")
     reply = desk.slack.calls("chat.postMessage")[-1]
@@ -164,7 +164,7 @@ def test_many_presses_and_one_stumble_delay_no_end(desk: Desk) -> None:
         press(claim.job_id, ANA)
     desk.slack.fault("chat.update", status=500)
     desk.outbox_relay.deliver_due()
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     [card] = desk.messages()
     assert len(desk.replies(card.ts)) == 1
@@ -177,11 +177,11 @@ def test_a_progress_edit_that_slack_applies_after_the_end_is_mended_by_whoever_d
 ) -> None:
     """Its client gave up, and its process may be gone."""
     claim = desk.running()
-    jobs.lifecycle.planned(claim, PLAN)
+    claim.planned(PLAN)
     slack.fault("chat.update", applied_after=1.5, **answer)  # type: ignore[arg-type]
     edits = Desk(slack, jobs, timeout_seconds=1)
     edits.card_publisher.progress(jobs.see(claim.job_id))
-    jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     assert ES("cancelled") in desk.messages()[0].text
     slack.wait_for(lambda: ES("cancelled") not in desk.messages()[0].text)
@@ -193,7 +193,7 @@ def test_a_progress_edit_that_slack_applies_after_the_end_is_mended_by_whoever_d
 def test_a_progress_edit_is_not_sent_once_the_end_is_known(desk: Desk) -> None:
     claim = desk.running()
     seen = desk.jobs.see(claim.job_id)
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.card_publisher.progress(seen)
     assert desk.slack.calls("chat.update") == []
 
@@ -215,7 +215,7 @@ def test_a_progress_edit_that_was_under_way_while_somebody_pressed_is_followed_b
 
 def test_an_edit_that_was_answered_leaves_nothing_to_do(desk: Desk) -> None:
     claim = desk.running()
-    desk.jobs.lifecycle.planned(claim, PLAN)
+    claim.planned(PLAN)
     desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 1
     assert not desk.jobs.is_pending(claim.job_id, Kind.REFRESH)
@@ -225,7 +225,7 @@ def test_a_lost_edit_is_looked_after_though_a_later_one_was_answered(desk: Desk)
     claim = desk.running()
     desk.slack.fault("chat.update", accept_then_drop=True)
     desk.card_publisher.progress(desk.jobs.see(claim.job_id))
-    desk.jobs.lifecycle.planned(claim, PLAN)
+    claim.planned(PLAN)
     Desk(desk.slack, desk.jobs).card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 2
     assert desk.jobs.is_pending(claim.job_id, Kind.REFRESH)
@@ -234,7 +234,7 @@ def test_a_lost_edit_is_looked_after_though_a_later_one_was_answered(desk: Desk)
 def test_a_deliverer_that_was_frozen_before_its_post_says_nothing_more(slack: LocalSlack, jobs: Jobs) -> None:
     frozen, other = Desk(slack, jobs), Desk(slack, jobs)
     claim = frozen.running()
-    jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     due = jobs.outbox.take()
     assert due is not None
     jobs.run("UPDATE traspaso.outbox SET claimed_until = now() - interval '1 s' WHERE claimed_until > now()")
@@ -252,7 +252,7 @@ def test_a_post_that_arrives_after_it_was_made_again_is_taken_back(
     claim = desk.jobs.claimed(channel_id=CHANNEL)
     if lost == "ending":
         desk.outbox_relay.deliver_due()
-        jobs.lifecycle.cancelled(claim)
+        claim.cancelled()
     slack.fault("chat.postMessage", applied_after=1.5, hang=True)
     desk.outbox_relay.deliver_due()
     desk.deliver()
@@ -276,7 +276,7 @@ def test_a_card_that_slack_says_is_gone_comes_back_a_few_times_and_for_the_end(d
         desk.card_publisher.progress(desk.jobs.see(claim.job_id))
         desk.outbox_relay.deliver_due()
     assert len(desk.messages()) <= 6
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.deliver()
     assert len(desk.endings(claim.job_id)) == 1
 
@@ -291,6 +291,6 @@ def test_what_is_asked_for_in_a_conversation_without_the_bot_is_told_in_person(
     desk.outbox_relay.deliver_due()
     [card] = desk.messages("D0ANA")
     assert card.pinned
-    desk.jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     desk.outbox_relay.deliver_due()
     assert len(desk.replies(card.ts, "D0ANA")) == 1

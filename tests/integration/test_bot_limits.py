@@ -14,9 +14,8 @@ from sqlalchemy.exc import OperationalError
 
 from bot.jobs import transactions
 from bot.jobs.actions import Control
-from bot.jobs.execution import Lifecycle
 from bot.jobs.repository import JobRepository
-from tests.tracking import ANA, Jobs
+from tests.tracking import ANA, Jobs, over
 
 SETTINGS = """
     SELECT current_setting('lock_timeout'), current_setting('statement_timeout'),
@@ -45,18 +44,17 @@ def test_a_row_that_somebody_holds_is_not_waited_for_longer_than_its_limit(
     jobs: Jobs, tracking: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transactions, "LOCK_SECONDS", 0.1)
-    claim = jobs.claimed()
-    lifecycle = Lifecycle(tracking, lease_seconds=60)
+    claim = over(tracking, jobs.claimed())
     with jobs.engine.begin() as somebody:
         somebody.execute(text(f"SELECT FROM traspaso.copy_jobs WHERE id = {claim.job_id} FOR UPDATE"))
         for step in (
-            lambda: lifecycle.renew(claim),
-            lambda: lifecycle.released(claim),
+            claim.renew,
+            claim.released,
             lambda: Control(tracking).cancel(claim.job_id, ANA),
         ):
             with pytest.raises(OperationalError, match="lock timeout"):
                 step()
-    lifecycle.renew(claim)
+    claim.renew()
 
 
 def test_a_session_that_its_server_never_answers_is_given_up_and_the_next_one_works(

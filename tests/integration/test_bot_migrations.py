@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine
 
 import migrations
-from bot.jobs.execution import Lifecycle
+from bot.jobs.execution import Executions
 from bot.jobs.models import SCHEMA, Base
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.proposal import NOTHING_SHOWN
@@ -34,11 +34,11 @@ def test_jobs_of_the_release_before_stay_and_are_bound_to_no_numbers(consulta: D
     migrations.upgrade(engine, "0002")
     consulta.execute(JOB)
     migrations.upgrade(engine)
-    claim = Lifecycle(engine, lease_seconds=60).claim(1, "host:1")
+    claim = Executions(engine, lease_seconds=60).claim(1, "host:1")
     engine.dispose()
     assert claim is not None
-    assert (claim.terms, claim.fingerprint, claim.approved) == (NOTHING_SHOWN, None, False)
-    assert len(claim.installation) == 8
+    assert (claim.claim.terms, claim.claim.fingerprint, claim.claim.approved) == (NOTHING_SHOWN, None, False)
+    assert len(claim.claim.installation) == 8
 
 
 def test_a_job_that_asks_ends_where_the_release_goes_back_to_one_that_can_t_take_the_answer(

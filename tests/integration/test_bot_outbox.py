@@ -30,21 +30,21 @@ def test_an_ending_overtakes_a_card_that_slack_doesn_t_take(jobs: Jobs) -> None:
     assert card.kind is Kind.CARD
     jobs.outbox.later(card, 60.0, "ratelimited", unsure=False)
     assert jobs.outbox.take() is None
-    jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     assert take(jobs).kind is Kind.ENDING
 
 
 def test_an_ending_goes_before_what_was_announced_earlier(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     jobs.control.pause(claim.job_id, ANA)
-    jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     assert jobs.tell_all() == [Kind.ENDING, Kind.CARD, Kind.UPDATE]
 
 
 def test_one_message_of_a_job_is_in_hand_at_a_time(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     card = take(jobs)
-    jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     assert jobs.outbox.take() is None
     jobs.outbox.done(card)
     assert take(jobs).kind is Kind.ENDING
@@ -53,7 +53,7 @@ def test_one_message_of_a_job_is_in_hand_at_a_time(jobs: Jobs) -> None:
 def test_what_a_delivered_ending_shows_is_told_by_it(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     jobs.control.pause(claim.job_id, ANA)
-    jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     ending = take(jobs)
     jobs.outbox.done(ending, shown=True)
     assert jobs.tell_all() == []
@@ -102,7 +102,7 @@ def test_only_after_a_try_whose_fate_is_unknown_one_looks_first(jobs: Jobs, unsu
 def test_an_ending_looks_first_where_the_card_may_have_arrived(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     jobs.outbox.later(take(jobs), 60.0, "fatal_error")
-    jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     assert take(jobs).look_first
 
 

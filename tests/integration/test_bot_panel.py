@@ -11,7 +11,7 @@ from sqlalchemy.pool import NullPool
 
 from bot.config import CopySection, SlackSection
 from bot.i18n import translator
-from bot.jobs.execution import SecondPerson, ask
+from bot.jobs.execution import SecondPerson
 from bot.jobs.proposal import Question, Reason
 from bot.jobs.repository import LATEST, HomeRepository, Requester
 from bot.jobs.status import Status
@@ -89,7 +89,7 @@ def test_it_is_published_again_when_something_has_changed_and_only_then(
     assert home_publisher.refresh() == 1
     assert EN("Counting the rows in prod") in seen(slack).plain
     assert home_publisher.refresh() == 0
-    jobs.lifecycle.planned(claim, PLAN)
+    claim.planned(PLAN)
     assert home_publisher.refresh() == 1
     assert "0 of 8 rows" in seen(slack).plain
     jobs.run("UPDATE traspaso.copy_jobs SET lease_until = lease_until + interval '1 s'")
@@ -158,7 +158,7 @@ def test_a_question_to_a_second_person_is_offered_with_its_numbers(
 ) -> None:
     claim = jobs.claimed(requester=BOB, channel_id="C0")
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
-    ask(jobs.lifecycle, claim, question, SecondPerson(("<!subteam^S0ADMINS>",), 60.0))
+    claim.ask(question, SecondPerson(("<!subteam^S0ADMINS>",), 60.0))
     home_publisher.opened("U0ANA")
     [approve] = [each for each in seen(slack, "U0ANA").buttons if each.action_id == "job.approve"]
     assert approve.text == ES("Approve {rows}", rows=ES.rows(150_500))

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.errors import StaleAttempt
 from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Effect
-from bot.jobs.execution import Claim, Ledger, NobodyCanApprove, SecondPerson, ask
+from bot.jobs.execution import Attempt, NobodyCanApprove, SecondPerson
 from bot.jobs.outbox import Kind
 from bot.jobs.proposal import AgreedCounts, Question, Reason, RowCounts
 from bot.jobs.repository import Requester
@@ -26,10 +26,12 @@ REMOVAL = Question(Reason.REMOVAL, 0, 300, 500, 0)
 SECOND = SecondPerson(WHO, 3600.0)
 
 
-def asked(jobs: Jobs, question: Question = MOVED, second: SecondPerson | None = None, **values: Any) -> Claim:
+def asked(
+    jobs: Jobs, question: Question = MOVED, second: SecondPerson | None = None, **values: Any
+) -> Attempt:
     """The claim of a job that asks again since."""
     claim = jobs.claimed(**{"terms": SHOWN, "channel_id": "C0"} | values)
-    assert ask(jobs.lifecycle, claim, question, second) is Status.PENDING
+    assert claim.ask(question, second) is Status.PENDING
     return claim
 
 
@@ -45,7 +47,7 @@ def test_a_job_that_asks_is_not_taken_nor_queued_nor_paused_and_stands_in_nobody
 ) -> None:
     claim = asked(jobs, second=second)
     behind = jobs.create(43)
-    assert jobs.lifecycle.claim(claim.job_id, "host:2") is None
+    assert jobs.executions.claim(claim.job_id, "host:2") is None
     assert jobs.sweep().to_enqueue == [behind]
     assert jobs.see(behind).ahead == 0
     jobs.freezes.freeze(BOB, None)
@@ -63,9 +65,9 @@ def test_a_job_that_asks_is_not_taken_nor_queued_nor_paused_and_stands_in_nobody
 def test_the_worker_that_asked_can_write_nothing_more(jobs: Jobs) -> None:
     claim = asked(jobs)
     with pytest.raises(StaleAttempt):
-        jobs.lifecycle.renew(claim)
+        claim.renew()
     with pytest.raises(StaleAttempt):
-        ask(jobs.lifecycle, claim, REMOVAL, None)
+        claim.ask(REMOVAL, None)
     assert jobs.see(claim.job_id).question == MOVED
 
 
@@ -74,7 +76,7 @@ def test_what_somebody_asked_the_worker_for_comes_before_the_question(jobs: Jobs
     claim = jobs.claimed(channel_id="C0", terms=SHOWN)
     getattr(jobs.control, name)(claim.job_id, BOB)
     status = Status.PAUSED if name == "pause" else Status.CANCELLED
-    assert ask(jobs.lifecycle, claim, MOVED, SECOND) is status
+    assert claim.ask(MOVED, SECOND) is status
     job = jobs.see(claim.job_id)
     assert (job.status, job.question, job.approval) == (status, None, None)
 
@@ -88,9 +90,11 @@ def test_the_requester_s_yes_makes_the_numbers_those_that_were_shown(jobs: Jobs)
         AgreedCounts(150_500, 0, removal_confirmed=False),
     )
     assert jobs.sweep().to_enqueue == [claim.job_id]
-    again = jobs.lifecycle.claim(claim.job_id, "host:2")
+    again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
-    assert again.terms.broken_by(150_500, 0, needs_approval=False, approved=again.approved) is None
+    assert (
+        again.claim.terms.broken_by(150_500, 0, needs_approval=False, approved=again.claim.approved) is None
+    )
     assert jobs.kinds(claim.job_id)[2:] == ["asked_again", "confirmed", "claimed"]
 
 
@@ -98,9 +102,9 @@ def test_a_removal_is_confirmed_only_by_a_yes_to_one(jobs: Jobs) -> None:
     claim = asked(jobs, REMOVAL)
     agreed = confirm(jobs, claim.job_id, numbers=REMOVAL.numbers).job.terms
     assert agreed == AgreedCounts(0, 300, removal_confirmed=True)
-    again = jobs.lifecycle.claim(claim.job_id, "host:2")
+    again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
-    ask(jobs.lifecycle, again, MOVED, None)
+    again.ask(MOVED, None)
     assert confirm(jobs, claim.job_id).job.terms == AgreedCounts(150_500, 0, removal_confirmed=False)
 
 
@@ -158,11 +162,11 @@ def test_a_yes_given_before_is_none_for_the_new_numbers(jobs: Jobs) -> None:
         approvers=WHO, terms=AgreedCounts(1_500, 0, removal_confirmed=False), channel_id="C0"
     )
     assert approvals.approve(job_id, BOB).is_new
-    claim = jobs.lifecycle.claim(job_id, "host:1")
+    claim = jobs.executions.claim(job_id, "host:1")
     assert claim is not None
-    assert claim.approved
+    assert claim.claim.approved
     question = Question(Reason.MOVED, 101_500, 0, 1_500, 0)
-    ask(jobs.lifecycle, claim, question, SECOND)
+    claim.ask(question, SECOND)
     job = jobs.see(job_id)
     assert (job.approval, job.approval_by, job.approval_at) == (Approval.WAITING, None, None)
     # The button of the first card, and one with other numbers.
@@ -175,9 +179,9 @@ def test_a_yes_given_before_is_none_for_the_new_numbers(jobs: Jobs) -> None:
     assert (decision.outcome, decision.is_new) == (ApprovalOutcome.DONE, True)
     assert decision.job is not None
     assert (decision.job.question, decision.job.terms.in_prod) == (None, 101_500)
-    again = jobs.lifecycle.claim(job_id, "host:2")
+    again = jobs.executions.claim(job_id, "host:2")
     assert again is not None
-    assert again.approved
+    assert again.claim.approved
 
 
 def test_a_yes_to_a_removal_confirms_it_and_a_no_ends_the_job(jobs: Jobs) -> None:
@@ -211,29 +215,29 @@ def test_each_question_is_told_and_one_that_was_answered_is_told_no_more(jobs: J
     claim = asked(jobs)
     assert jobs.tell_all() == [Kind.CARD, Kind.QUESTION]
     confirm(jobs, claim.job_id)
-    again = jobs.lifecycle.claim(claim.job_id, "host:2")
+    again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
-    ask(jobs.lifecycle, again, REMOVAL, None)
+    again.ask(REMOVAL, None)
     assert jobs.tell_all() == [Kind.QUESTION, Kind.UPDATE]
 
 
 def test_errors_of_before_are_no_reason_any_more(jobs: Jobs) -> None:
     first = jobs.claimed(terms=SHOWN, channel_id="C0")
-    jobs.lifecycle.retry_later(first, LOST, 0.0)
-    claim = jobs.lifecycle.claim(first.job_id, "host:2")
+    first.retry_later(LOST, 0.0)
+    claim = jobs.executions.claim(first.job_id, "host:2")
     assert claim is not None
-    ask(jobs.lifecycle, claim, MOVED, None)
+    claim.ask(MOVED, None)
     assert jobs.see(claim.job_id).error is None
 
 
 def test_whoever_set_a_job_going_again_is_no_second_person_for_it(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
-    jobs.lifecycle.failed(claim, LOST)
+    claim.failed(LOST)
     jobs.control.retry(claim.job_id, BOB)
-    again = jobs.lifecycle.claim(claim.job_id, "host:2")
+    again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
-    ask(jobs.lifecycle, again, question, SecondPerson(("<@U0BOB>", "<@U0EVE>"), 3600.0))
+    again.ask(question, SecondPerson(("<@U0BOB>", "<@U0EVE>"), 3600.0))
     approvals = Approvals(jobs.engine)
     assert approvals.approve(claim.job_id, BOB, question.numbers).outcome is ApprovalOutcome.OWN
     assert approvals.approve(claim.job_id, ANA, question.numbers).outcome is ApprovalOutcome.OWN
@@ -247,12 +251,12 @@ def test_a_question_whose_card_has_left_its_channel_is_put_to_nobody(jobs: Jobs)
     jobs.cards.moved(jobs.see(claim.job_id), "D0ANA", "is_archived")
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
     with pytest.raises(NobodyCanApprove):
-        ask(jobs.lifecycle, claim, question, SecondPerson(("<@U0BOB>",), 3600.0))
+        claim.ask(question, SecondPerson(("<@U0BOB>",), 3600.0))
     assert jobs.see(claim.job_id).status is Status.RUNNING
 
 
 def test_rows_that_the_job_itself_has_brought_are_not_counted_as_consulta_s(jobs: Jobs) -> None:
     claim = jobs.claimed()
     with jobs.engine.begin() as connection:
-        Ledger(jobs.lifecycle, claim).record(connection, CHUNK)
-    assert jobs.lifecycle.brought(claim) == CHUNK.counts.inserted - CHUNK.counts.deleted
+        claim.record(connection, CHUNK)
+    assert claim.rows_brought() == CHUNK.counts.inserted - CHUNK.counts.deleted

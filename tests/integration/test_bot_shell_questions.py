@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bot.jobs.execution import Lifecycle, SecondPerson, ask
+from bot.jobs.execution import Executions, SecondPerson
 from bot.jobs.proposal import AgreedCounts, Question, Reason
 from bot.jobs.repository import JobRepository, Request, Requester
 from copier import CopySpec, TableName
@@ -111,11 +111,11 @@ def test_what_a_second_person_is_asked_can_t_be_confirmed_in_a_shell(shell: Shel
     shown = AgreedCounts(500, 0, removal_confirmed=False)
     request = Request(SPEC, 42, None, Requester("T0", "U0ANA", "Ana"), channel_id="C0", terms=shown)
     job_id, _ = JobRepository(consulta).create(request)
-    lifecycle = Lifecycle(consulta, lease_seconds=60)
-    claim = lifecycle.claim(job_id, "host:1")
+    executions = Executions(consulta, lease_seconds=60)
+    claim = executions.claim(job_id, "host:1")
     assert claim is not None
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
-    ask(lifecycle, claim, question, SecondPerson(("<!subteam^S0ADMINS>",), 3600.0))
+    claim.ask(question, SecondPerson(("<!subteam^S0ADMINS>",), 3600.0))
     code, _, err = shell.run("confirm", str(job_id), "150500", "0")
     assert (code, "second person" in err) == (1, True)
     code, out, _ = shell.run("status", str(job_id))

@@ -87,11 +87,11 @@ def test_the_row_keeps_what_was_shown_and_what_the_copy_was_made_of(
     assert isinstance(pressed(bot(), offer), Message)
     [job] = tables.store.live()
     assert (job.terms.in_prod, job.terms.in_consulta, job.terms.removal_confirmed) == (500, 20, False)
-    claim = tables.lifecycle.claim(job.id, "host:1")
+    claim = tables.executions.claim(job.id, "host:1")
     assert claim is not None
     columns = ("amount", "id", "liquidation_id", "note")
     made_of = Fingerprint("public.items", "public.items", "liquidation_id", ("id",), columns)
-    assert claim.fingerprint == made_of
+    assert claim.claim.fingerprint == made_of
 
 
 def test_only_a_press_in_the_dialog_of_a_removal_confirms_one(bot: Bot, tables: Jobs, sides: Sides) -> None:

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from bot.errors import StaleAttempt
-from bot.jobs.execution import Claim
+from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.status import Status
-from bot.jobs.workers import Unbroken
-from bot.work.background import Presence, WorkerWatch
+from bot.jobs.workers import UnbrokenBeats
+from bot.work.background import LivenessBeat, WorkerWatch
 from bot.work.queue import JobQueue
 from dev.valkey import Valkey
 from tests.support import Clock
@@ -25,7 +25,7 @@ def test_a_lively_worker_keeps_its_job_and_a_silent_one_loses_it(jobs: Jobs) -> 
     lively, silent = jobs.claimed(liquidation=1), jobs.claimed(liquidation=2)
     for claim in (lively, silent):
         jobs.let_the_lease_run_out(claim.job_id)
-    jobs.lifecycle.renew(lively)
+    lively.renew()
     swept = jobs.sweep()
     assert (swept.lost, swept.to_enqueue, swept.given_up) == ([silent.job_id], [silent.job_id], [])
     assert jobs.see(lively.job_id).status is Status.RUNNING
@@ -46,9 +46,9 @@ def test_a_job_that_ends_while_it_is_taken_from_its_worker_is_one_or_the_other(j
         claim = jobs.claimed(liquidation=liquidation)
         jobs.let_the_lease_run_out(claim.job_id)
 
-        def complete(claim: Claim = claim) -> bool:
+        def complete(claim: Attempt = claim) -> bool:
             try:
-                jobs.lifecycle.completed(claim, PROOF)
+                claim.completed(PROOF)
             except StaleAttempt:
                 return False
             return True
@@ -64,7 +64,7 @@ def test_a_job_that_ends_while_it_is_taken_from_its_worker_is_one_or_the_other(j
 def test_a_job_that_loses_all_its_workers_is_given_up_and_told(jobs: Jobs) -> None:
     job_id = jobs.create(channel_id="C0")
     for attempt in (1, 2):
-        claim = jobs.lifecycle.claim(job_id, f"host:{attempt}")
+        claim = jobs.executions.claim(job_id, f"host:{attempt}")
         assert claim is not None
         jobs.let_the_lease_run_out(job_id)
         swept = jobs.sweep(max_attempts=2)
@@ -80,10 +80,10 @@ def test_attempts_that_were_paused_or_released_are_no_lost_workers(jobs: Jobs) -
     """A long copy that lives through many deploys loses one worker, and goes on."""
     job_id = jobs.create()
     for number in range(1, 6):
-        claim = jobs.lifecycle.claim(job_id, f"host:{number}")
+        claim = jobs.executions.claim(job_id, f"host:{number}")
         assert claim is not None
-        jobs.lifecycle.released(claim)
-    jobs.lifecycle.claim(job_id, "host:6")
+        claim.released()
+    jobs.executions.claim(job_id, "host:6")
     jobs.let_the_lease_run_out(job_id)
     swept = jobs.sweep(max_attempts=2)
     assert (swept.given_up, swept.lost) == ([], [job_id])
@@ -137,15 +137,15 @@ def test_a_job_that_can_t_be_noted_as_queued_is_on_the_queue_all_the_same(valkey
 
 
 def held_by(jobs: Jobs, worker_id: int | None, liquidation: int = 42) -> int:
-    claim = jobs.lifecycle.claim(jobs.create(liquidation), "host:1", worker_id)
+    claim = jobs.executions.claim(jobs.create(liquidation), "host:1", worker_id)
     assert claim is not None
     return claim.job_id
 
 
-def beats(jobs: Jobs, *, since: float, last: float = 0.0) -> Unbroken:
+def beats(jobs: Jobs, *, since: float, last: float = 0.0) -> UnbrokenBeats:
     """Own beats that have gone through since so many seconds."""
     [[now]] = [list(row) for row in jobs.engine.connect().execute(text("SELECT clock_timestamp()"))]
-    return Unbroken(now - timedelta(seconds=since), now - timedelta(seconds=last))
+    return UnbrokenBeats(now - timedelta(seconds=since), now - timedelta(seconds=last))
 
 
 def test_a_job_whose_process_is_silent_for_ten_seconds_goes_to_another_one_long_before_its_lease(
@@ -172,7 +172,7 @@ def test_silence_counts_only_for_who_was_heard_all_the_time(jobs: Jobs) -> None:
 def test_a_gap_between_two_beats_begins_the_count_anew() -> None:
     begin = datetime(2026, 11, 26, tzinfo=UTC)
     at = [begin + timedelta(seconds=seconds) for seconds in (0, 2, 4, 10, 12)]
-    beats = Unbroken(at[0], at[0]).and_then(at[1]).and_then(at[2])
+    beats = UnbrokenBeats(at[0], at[0]).and_then(at[1]).and_then(at[2])
     assert (beats.since, beats.last) == (at[0], at[2])
     beats = beats.and_then(at[3]).and_then(at[4])
     assert (beats.since, beats.last) == (at[3], at[4])
@@ -220,7 +220,7 @@ def test_two_processes_of_the_same_name_that_both_live_leave_each_other_their_jo
 
 def test_a_process_whose_row_was_forgotten_gets_a_new_one(jobs: Jobs) -> None:
     jobs.run("TRUNCATE traspaso.workers CASCADE")
-    presence = Presence(jobs.workers, every_seconds=0.05)
+    presence = LivenessBeat(jobs.workers, every_seconds=0.05)
     presence.start(takes_jobs=True)
     try:
         first = presence.worker_id
@@ -316,16 +316,16 @@ def test_what_was_written_before_consulta_s_clock_was_set_back_waits_no_longer(j
     assert jobs.sweep(overdue_seconds=0.0, room=1).overdue == [waiting]
     assert jobs.outbox.take() is not None
     worker_id, _ = jobs.workers.begin("elsewhere", 1, "1", takes_jobs=True)
-    claim = jobs.lifecycle.claim(waiting, "elsewhere:1", worker_id)
+    claim = jobs.executions.claim(waiting, "elsewhere:1", worker_id)
     assert claim is not None
     jobs.run(f"UPDATE traspaso.workers SET beat_at = {ahead}")
     now = datetime.now(UTC)
-    assert jobs.sweep(own=Unbroken(now - timedelta(seconds=60), now)).lost == [waiting]
+    assert jobs.sweep(own=UnbrokenBeats(now - timedelta(seconds=60), now)).lost == [waiting]
 
 
 def test_a_clock_that_is_set_back_begins_the_count_of_beats_anew() -> None:
     then = datetime(2026, 11, 26, tzinfo=UTC)
-    beats = Unbroken(then, then).and_then(then - timedelta(hours=1))
+    beats = UnbrokenBeats(then, then).and_then(then - timedelta(hours=1))
     assert beats.since == then - timedelta(hours=1)
 
 
@@ -338,7 +338,7 @@ def test_a_card_that_a_short_lived_worker_made_hopeful_is_told_once_that_nobody_
     jobs.run("UPDATE traspaso.workers SET beat_at = now() - interval '60 s'")
     jobs.run("UPDATE traspaso.outbox SET announced_at = now() - interval '61 s'")
     jobs.run("UPDATE traspaso.installation SET workers_missing = true")
-    assert jobs.workers.tell_change(may_be_missing=True) is None
+    assert jobs.workers.announce_change(may_be_missing=True) is None
     assert jobs.tell_all() == [Kind.UPDATE]
-    assert jobs.workers.tell_change(may_be_missing=True) is None
+    assert jobs.workers.announce_change(may_be_missing=True) is None
     assert jobs.tell_all() == []

@@ -93,7 +93,7 @@ class House:
 
     def ended(self, job_id: int) -> JobView:
         def over() -> JobView | None:
-            job = self.store.snapshot(job_id)
+            job = self.store.job(job_id)
             return None if job is None or job.status.is_live else job
 
         return until(over, 30.0, f"the end of job {job_id}")
@@ -195,7 +195,7 @@ def test_a_card_says_that_the_table_is_being_altered_and_the_copy_goes_on_afterw
         job_id = house.asked("held")
 
         def said() -> bool:
-            job = house.store.snapshot(job_id)
+            job = house.store.job(job_id)
             error = job.error if job else None
             return error is not None and (error["code"], error["side"]) == ("altered", "prod")
 
@@ -213,7 +213,7 @@ def test_a_standby_of_prod_is_read_in_one_session(house: House, guard: Guard) ->
         with psycopg.connect(standby.url(DATABASE), autocommit=True) as there:
             most = 0
             job_id = house.asked("standby")
-            while (job := house.store.snapshot(job_id)) is not None and job.status.is_live:
+            while (job := house.store.job(job_id)) is not None and job.status.is_live:
                 [(sessions,)] = fetched(there, SESSIONS)
                 most = max(most, int(str(sessions)))
             house.is_completed(job_id, "standby")
@@ -244,7 +244,7 @@ def test_rows_of_a_foreign_table_are_of_one_moment(house: House, far: psycopg.Co
     house.prod.execute("CREATE FOREIGN TABLE far (id int NOT NULL, liquidation_id int, v int) SERVER far")
     house.consulta.execute("CREATE TABLE far (id int PRIMARY KEY, liquidation_id int, v int)")
     job_id = house.asked("far")
-    while (job := house.store.snapshot(job_id)) is not None and job.status.is_live:
+    while (job := house.store.job(job_id)) is not None and job.status.is_live:
         far.execute("UPDATE far SET v = v + CASE id WHEN 1 THEN -1 ELSE 1 END WHERE id IN (1, 500)")
     assert house.ended(job_id).status is Status.COMPLETED
     assert fetched(house.consulta, "SELECT count(*), sum(v) FROM far") == [(500, 500)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bot.jobs.events import Claimed, event_of
 from bot.jobs.repository import Happening, Timeline
 from bot.messages import answers
 from bot.messages.details import answer, details, loading
@@ -17,7 +18,8 @@ from tests.shown import BOB, DETAILS, EN, ES, EVENTS, NOW, SHAPES, check_view, j
 def test_the_details_of_every_state_fit_into_a_modal(t: Any) -> None:
     for shape in SHAPES:
         events = tuple(
-            Happening(kind, NOW, 1, BOB, DETAILS.get(kind, {"seconds": 5, "rows": 7})) for kind in EVENTS
+            Happening(event_of(kind, DETAILS.get(kind, {"seconds": 5, "rows": 7})), NOW, 1, BOB)
+            for kind in EVENTS
         )
         check_view(details(job(**shape), Timeline(events, ()), t))
         check_view(details(job(**shape), Timeline((), ()), t))
@@ -26,7 +28,7 @@ def test_the_details_of_every_state_fit_into_a_modal(t: Any) -> None:
 
 
 def test_a_long_story_shows_its_end_and_counts_the_rest() -> None:
-    events = tuple(Happening("claimed", NOW, number, None, {"worker": "w"}) for number in range(1, 201))
+    events = tuple(Happening(Claimed("w"), NOW, number, None) for number in range(1, 201))
     said = plain(details(job(), Timeline(events, ()), EN)["blocks"])
     assert "160 earlier events" in said
     assert "attempt 160 began" not in said

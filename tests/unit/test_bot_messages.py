@@ -11,10 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 
 from bot.commands.registry import help_lines
+from bot.jobs.events import CardMoved, event_of
 from bot.jobs.failure import CODES, Failure
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.status import Approval, Status, Wish
-from bot.jobs.view import Freeze, NoWorker, Person
+from bot.jobs.status import Approval, Status
+from bot.jobs.stop_request import StopReason
+from bot.jobs.view import Freeze, Moved, NoWorker, Person
 from bot.messages import answers, approval, freezing, status
 from bot.messages.blocks import code, sanitized
 from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, buttons_for, card
@@ -131,11 +133,13 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
     ):
         check(message)
     detail = {"worker": name, "seconds": 5.0, **error}
-    moved = Happening("card_moved", NOW, 1, None, {"channel": "C0", "reason": name})
+    moved = Happening(CardMoved(Moved("C0", name)), NOW, 1, None)
     kinds = [*EVENTS, name or "?"]
     people = (None, Person("U0BOB", "T0ACME", name), Person(user, "shell", user))
     story = [
-        Happening(kind, NOW, 1, person, DETAILS.get(kind, detail)) for kind in kinds for person in people
+        Happening(event_of(kind, DETAILS.get(kind, detail)), NOW, 1, person)
+        for kind in kinds
+        for person in people
     ]
     check_view(details(job(label=name), Timeline((*story, moved), (SlowChunk(3, 5, 1.5),)), ES))
 
@@ -149,8 +153,8 @@ def test_a_card_offers_what_fits_its_state_and_nothing_else() -> None:
     ways = {
         "pending": ({"status": Status.PENDING, "phase": None}, ["pause", "cancel", "details"]),
         "running": ({}, ["pause", "cancel", "details"]),
-        "pausing": ({"wish": Wish.PAUSE}, ["resume", "cancel", "details"]),
-        "cancelling": ({"wish": Wish.CANCEL}, ["details"]),
+        "pausing": ({"stop_requested": StopReason.PAUSE}, ["resume", "cancel", "details"]),
+        "cancelling": ({"stop_requested": StopReason.CANCEL}, ["details"]),
         "paused": ({"status": Status.PAUSED, "phase": None}, ["resume", "cancel", "details"]),
         "completed": (ended(Status.COMPLETED), ["details"]),
         "failed": (ended(Status.FAILED), ["retry", "details"]),
@@ -174,7 +178,7 @@ def test_the_time_left_is_not_available_until_it_is_known() -> None:
 
 def test_who_froze_and_why_stands_on_every_live_card() -> None:
     for shape in SHAPES:
-        seen = job(**shape | {"freeze": FREEZE, "wish": None, "lease_until": None})
+        seen = job(**shape | {"freeze": FREEZE, "stop_requested": None, "lease_until": None})
         said = plain(card(seen, EN).blocks)
         assert ("Frozen by <@U0BOB>: mantenimiento" in said) == seen.status.is_live
 

@@ -8,12 +8,13 @@ import tomllib
 import pytest
 
 from bot.config import File
+from bot.jobs.stop_request import StopReason, StopRequest
 from bot.messages.naming import WORKER_COMMAND
 from bot.slack.access import mentions
 from bot.slack.rate_limit import EDIT, OWN_SPARE_A_MINUTE, CallWindow, Pacing
-from bot.work.cancellation import Stop, StopSwitch
+from bot.work.cancellation import StopSwitch
 from bot.work.queue import JobQueue
-from bot.work.slots import Direct, Slots
+from bot.work.slots import CopySlots, DirectRuns
 from dev.guard import ROOT
 from tests.support import Clock
 
@@ -45,12 +46,12 @@ def test_without_redis_a_process_has_a_few_edits_a_minute_of_its_own() -> None:
 
 
 def test_who_waits_for_a_slot_goes_when_the_process_stops_and_nothing_new_is_begun() -> None:
-    slots, stop = Slots(), StopSwitch()
-    direct = Direct(slots, lambda job_id: None, stop)
+    slots, stop = CopySlots(), StopSwitch()
+    direct = DirectRuns(slots, lambda job_id: None, stop)
     assert direct.take(1) is False  # no slot
     slots.open(1)
     assert slots.wait_for_one(stop)
-    stop.request(Stop.RELEASE)
+    stop.request(StopRequest(StopReason.RELEASE))
     assert slots.wait_for_one(stop) is False
     slots.give_back()
     assert direct.take(1) is False
@@ -61,9 +62,9 @@ def test_a_job_that_fails_in_an_unforeseen_way_gives_its_slot_back() -> None:
     def fails(job_id: int) -> None:
         raise RuntimeError
 
-    slots = Slots()
+    slots = CopySlots()
     slots.open(1)
-    direct = Direct(slots, fails, StopSwitch())
+    direct = DirectRuns(slots, fails, StopSwitch())
     assert direct.take(1)
     direct.join(10)
     assert slots.free == 1

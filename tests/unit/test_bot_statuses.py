@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.jobs.status import LIVE, TRANSITIONS, Status, may_become, sources_of
+from bot.jobs.status import LIVE, TRANSITIONS, Status
 
 P, R, Z, C, F, X = (
     Status.PENDING,
@@ -12,6 +12,15 @@ P, R, Z, C, F, X = (
     Status.FAILED,
     Status.CANCELLED,
 )
+
+
+def may_become(old: Status, new: Status) -> bool:
+    return new in TRANSITIONS[old]
+
+
+def sources_of(new: Status) -> list[Status]:
+    """The states from which a job can become ``new``."""
+    return [old for old in Status if may_become(old, new)]
 
 
 def test_only_a_running_job_can_complete() -> None:

@@ -159,10 +159,10 @@ def test_a_number_that_nobody_knew_is_agreed_to_by_nobody_where_a_second_person_
 def test_rows_that_the_job_has_brought_are_no_surplus_but_go_by_nobody_s_leave() -> None:
     shown = AgreedCounts(8_000, 8_000, removal_confirmed=False)
     agreed = {"needs_approval": False, "approved": False}
-    assert shown.broken_by(8_000, 14_000, brought=6_000, **agreed) is None
-    more = shown.broken_by(8_000, 14_000, brought=0, **agreed)
+    assert shown.broken_by(8_000, 14_000, own_rows=6_000, **agreed) is None
+    more = shown.broken_by(8_000, 14_000, own_rows=0, **agreed)
     assert more is not None
     assert more.reason is Reason.SURPLUS
-    gone = shown.broken_by(0, 8_000, brought=8_000, **agreed)
+    gone = shown.broken_by(0, 8_000, own_rows=8_000, **agreed)
     assert gone is not None
     assert (gone.reason, gone.removed, gone.removes_everything) == (Reason.REMOVAL, 8_000, True)

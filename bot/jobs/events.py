@@ -1,0 +1,270 @@
+"""What happened to a job: the kinds of ``copy_events.kind``, and the details that each has as JSON.
+
+Rows of older releases stay readable: a detail that is missing there has a default. An event of a newer
+release is a `Plain` one, with the kind that the row has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, Self
+
+from bot.jobs.failure import Failure
+from bot.jobs.proposal import Question, RowCounts
+from bot.jobs.view import Moved
+
+Detail = Mapping[str, Any]
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    REQUESTED = "requested"
+    CLAIMED = "claimed"
+    RELEASED = "released"
+    FROZEN = "frozen"
+    WORKER_LOST = "worker_lost"
+    RETRY = "retry"
+    FAILED = "failed"
+    COMPLETED = "completed"
+    CARD_MOVED = "card_moved"
+    PERMISSION_NOT_KNOWN = "permission_not_known"
+    ASKED_AGAIN = "asked_again"
+    CONFIRMED = "confirmed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    APPROVAL_EXPIRED = "approval_expired"
+    PAUSE_REQUESTED = "pause_requested"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+
+
+#: Presses that set a job going again.
+SETS_GOING = (EventKind.RESUMED, EventKind.RETRIED, EventKind.CONFIRMED)
+#: What ends an attempt that counts as broken.
+BREAKS_ATTEMPT = (EventKind.RETRY, EventKind.WORKER_LOST)
+
+
+class Event(Protocol):
+    """One event; `event_of` reads it back."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def as_json(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """An event without details."""
+
+    kind: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """``approvers``, as messages show them, were asked to approve it; None where nobody has to."""
+
+    kind: ClassVar[str] = EventKind.REQUESTED
+    approvers: tuple[str, ...] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {} if self.approvers is None else {"approvers": list(self.approvers)}
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(_approvers(detail))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An attempt began, in this worker."""
+
+    kind: ClassVar[str] = EventKind.CLAIMED
+    worker: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(str(detail.get("worker", "?")))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """The attempt was lost with this worker; None where the row didn't name it."""
+
+    kind: ClassVar[str] = EventKind.WORKER_LOST
+    worker: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(detail.get("worker", "?"))
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A passing failure: the next attempt is due in ``seconds``."""
+
+    kind: ClassVar[str] = EventKind.RETRY
+    failure: Failure
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "message": self.failure.sentence, **self.failure.as_json()}
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(_failure(detail), float(detail.get("seconds", 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ended with this failure."""
+
+    kind: ClassVar[str] = EventKind.FAILED
+    failure: Failure
+
+    def as_json(self) -> dict[str, Any]:
+        return {"message": self.failure.sentence, **self.failure.as_json()}
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(_failure(detail))
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Both sides have so many rows, and this digest."""
+
+    kind: ClassVar[str] = EventKind.COMPLETED
+    rows: int
+    digest: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(int(detail.get("rows", 0)), detail.get("digest"))
+
+
+@dataclass(frozen=True, slots=True)
+class CardMoved:
+    """The card had to leave its channel."""
+
+    kind: ClassVar[str] = EventKind.CARD_MOVED
+    moved: Moved
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self.moved)
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(Moved(detail["channel"], detail["reason"]))
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionNotKnown:
+    """Slack didn't say whether the requester still may copy."""
+
+    kind: ClassVar[str] = EventKind.PERMISSION_NOT_KNOWN
+    reason: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(detail.get("reason"))
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """The job asks; ``approvers`` as in `Requested`."""
+
+    kind: ClassVar[str] = EventKind.ASKED_AGAIN
+    question: Question
+    approvers: tuple[str, ...] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return self.question.as_json() | Requested(self.approvers).as_json()
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(Question.from_json(detail), _approvers(detail))
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Its requester agreed to these numbers."""
+
+    kind: ClassVar[str] = EventKind.CONFIRMED
+    numbers: RowCounts
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self.numbers)
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(RowCounts(detail["in_prod"], detail["in_consulta"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A second person agreed to these numbers; None for what wasn't known."""
+
+    kind: ClassVar[str] = EventKind.APPROVED
+    in_prod: int | None
+    in_consulta: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(detail.get("in_prod"), detail.get("in_consulta"))
+
+
+DETAILED = (
+    Requested,
+    Claimed,
+    WorkerLost,
+    Retry,
+    Failed,
+    Completed,
+    CardMoved,
+    PermissionNotKnown,
+    AskedAgain,
+    Confirmed,
+    Approved,
+)
+
+
+def event_of(kind: str, detail: Detail) -> Event:
+    """The event that a row of ``copy_events`` holds."""
+    for found in DETAILED:
+        if found.kind == kind:
+            return found.from_json(detail)
+    return Plain(kind)
+
+
+def _failure(detail: Detail) -> Failure:
+    return Failure.from_json(detail, detail.get("message", ""))
+
+
+def _approvers(detail: Detail) -> tuple[str, ...] | None:
+    found = detail.get("approvers")
+    return None if found is None else tuple(found)

@@ -1,0 +1,84 @@
+"""Changes a job's status: the only place that writes ``copy_jobs.status`` after a job's creation.
+
+The event and what is to be announced are written in the same transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Row
+
+from bot.jobs.events import Event, EventKind, Plain
+from bot.jobs.models import CopyEvent, CopyJob
+from bot.jobs.outbox import Kind, announce
+from bot.jobs.status import Status, Step
+from bot.jobs.stop_request import StopReason, StopRequest
+
+
+def transition(
+    connection: Connection,
+    job_id: int,
+    step: Step,
+    *conditions: ColumnElement[bool],
+    event: Event,
+    by: int | None = None,
+    notify: Kind | None = None,
+    **values: Any,
+) -> Row[Any] | None:
+    """Takes the step within the caller's transaction; gives the job's row as it is then.
+
+    None where the job isn't in one of the step's states, or a condition doesn't hold: nothing has changed
+    then. ``by`` is the row of the user who did it, ``notify`` what the outbox announces, ``values`` what else
+    changes.
+    """
+    if step.to is not Status.RUNNING:
+        ended = func.now() if not step.to.is_live else None
+        values = {"worker_id": None, "lease_until": None, "phase": None, "finished_at": ended, **values}
+    row = connection.execute(
+        update(CopyJob)
+        .where(CopyJob.id == job_id, CopyJob.status.in_(step.sources), *conditions)
+        .values({"status": step.to, "stop_requested": None, "updated_at": func.now(), **values})
+        .returning(CopyJob)
+    ).one_or_none()
+    if row is None:
+        return None
+    add_event(connection, job_id, row.attempt, event, by)
+    if notify is not None:
+        announce(connection, notify, CopyJob.id == job_id)
+    return row
+
+
+def stop_job(connection: Connection, job_id: int, request: StopRequest, **values: Any) -> Status:
+    """Pauses or cancels a job that nobody holds any more, as somebody asked; gives the state it is in then.
+
+    The caller's transaction has the row locked, and has seen that it may.
+    """
+    if request.reason is StopReason.CANCEL:
+        step, kind, notify = Step.CANCEL, EventKind.CANCELLED, Kind.ENDING
+    else:
+        step, kind, notify = Step.PAUSE, EventKind.PAUSED, Kind.UPDATE
+    moved = transition(
+        connection,
+        job_id,
+        step,
+        event=Plain(kind),
+        by=request.by,
+        notify=notify,
+        enqueued_at=None,
+        **values,
+    )
+    if moved is None:
+        raise RuntimeError(f"job {job_id} can't be {step.to} any more, though its row was locked")
+    return step.to
+
+
+def add_event(connection: Connection, job_id: int, attempt: int, event: Event, by: int | None = None) -> None:
+    """Adds a line to the job's history."""
+    connection.execute(
+        insert(CopyEvent).values(
+            job_id=job_id, attempt=attempt, user_id=by, kind=event.kind, detail=event.as_json()
+        )
+    )

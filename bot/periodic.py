@@ -1,0 +1,85 @@
+"""Work that is done again and again beside everything else, each in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+log = logging.getLogger(__name__)
+
+
+class PeriodicThread:
+    """Calls ``work`` every ``every_seconds`` from `start` to `stop`, and at once after `wake`.
+
+    What ``work`` raises is logged, and the thread goes on: errors of ``passing`` in one line, without the
+    error's own words, which may hold values; all others with their traceback.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], object],
+        *,
+        every_seconds: float,
+        at_once: bool = False,
+        once_more: bool = False,
+        shortest_pause: float = 0.0,
+        passing: tuple[type[Exception], ...] = (SQLAlchemyError,),
+        what: str = "",
+    ) -> None:
+        """``at_once``: works before the first pause. ``once_more``: works a last time after `stop`.
+
+        ``shortest_pause`` is kept in seconds even when it is woken. ``what`` says in the log what wasn't
+        done.
+        """
+        self._work = work
+        self._every = every_seconds
+        self._at_once = at_once
+        self._once_more = once_more
+        self._shortest = min(shortest_pause, every_seconds)
+        self._passing = passing
+        self._what = what or f"{name}: not done"
+        self._over = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to do: the present pause ends."""
+        self._wake.set()
+
+    def stop(self, timeout_seconds: float = 0.0) -> None:
+        """Ends the thread, and waits that long for the work in hand. ``work`` itself may call it."""
+        self._over.set()
+        self._wake.set()
+        if timeout_seconds > 0 and self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        if not self._at_once:
+            self._pause()
+        while not self._over.is_set():
+            self.call()
+            self._pause()
+        if self._once_more:
+            self.call()
+
+    def _pause(self) -> None:
+        if self._shortest and self._over.wait(self._shortest):
+            return
+        self._wake.wait(self._every)
+        self._wake.clear()
+
+    def call(self) -> None:
+        """Works once, in the caller's thread; what it raises is logged as in the thread."""
+        try:
+            self._work()
+        except self._passing as error:
+            log.warning("%s: %s", self._what, type(error).__name__)
+        except Exception:
+            log.exception("%s; the thread goes on", self._what)
