@@ -89,7 +89,7 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         check(answers.running_already(seen, None, t))
         check(answers.running_already(dataclasses.replace(seen, channel_id=None), "https://x", t))
         check(answers.pressed_before(seen, "https://x", t))
-        for message in (approval.own, approval.approved, approval.rejected, approval.too_late):
+        for message in (approval.own_request, approval.approved, approval.rejected, approval.too_late):
             check(message(dataclasses.replace(seen, approval_by=Person("U0BOB", "T0", name)), t))
             check(message(seen, t))
         for side in (Count(None, False), Count(0, True), Count(7, True)):
