@@ -29,6 +29,7 @@ PICTURES = {
         ("card", "completed", "es"),
         ("card", "failed", "en"),
         ("card", "waits-for-approval", "es"),
+        ("ending", "completed-after-a-long-time", "en"),
         ("preview", "new", "es"),
         ("status", "overview", "en"),
         ("home", "busy-and-frozen", "en"),

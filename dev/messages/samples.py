@@ -1,4 +1,4 @@
-"""Every message of the bot in each of its situations: one line names a message and makes it."""
+"""Every message of the bot in each of its situations, a line for each."""
 
 from __future__ import annotations
 
@@ -229,36 +229,36 @@ SAMPLES = [
     Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verification.interrupted(42, t)),
     # App Home
-    Sample("home", "nothing-yet", lambda t: home.home(s.home_publisher(latest=False), {}, frozenset(), t)),
+    Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(
         "home",
         "busy-and-frozen",
         lambda t: home.home(
-            s.home_publisher(s.COPYING, s.BEHIND, s.APPROVAL, frozen=True), s.LINKS, frozenset(), t
+            s.home_view(s.COPYING, s.BEHIND, s.APPROVAL, frozen=True), s.LINKS, frozenset(), t
         ),
     ),
     Sample(
         "home",
         "filtered",
         lambda t: home.home(
-            s.home_publisher(filters=HomeFilters(Status.FAILED, "U0BOB")), s.LINKS, frozenset(), t
+            s.home_view(filters=HomeFilters(Status.FAILED, "U0BOB")), s.LINKS, frozenset(), t
         ),
     ),
     Sample(
         "home",
         "not-ours-to-approve",
-        lambda t: home.home(s.home_publisher(s.APPROVAL_BY_GROUP), s.LINKS, frozenset({"items"}), t),
+        lambda t: home.home(s.home_view(s.APPROVAL_BY_GROUP), s.LINKS, frozenset({"items"}), t),
     ),
     Sample(
         "home",
         "asked-again",
-        lambda t: home.home(s.home_publisher(s.ASKS_MOVED, s.ASKS_APPROVAL), s.LINKS, frozenset(), t),
+        lambda t: home.home(s.home_view(s.ASKS_MOVED, s.ASKS_APPROVAL), s.LINKS, frozenset(), t),
     ),
     Sample(
         "home",
         "nobody-works",
         lambda t: home.home(
-            replace(s.home_publisher(s.NOBODY_WORKS), no_worker=s.NO_WORKER), s.LINKS, frozenset(), t
+            replace(s.home_view(s.NOBODY_WORKS), no_worker=s.NO_WORKER), s.LINKS, frozenset(), t
         ),
     ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
@@ -290,6 +290,6 @@ SAMPLES = [
     ),
     Sample("modal", "not-shown", copy_modal.not_shown),
     Sample("modal", "started", lambda t: copy_modal.result(answers.requested(s.QUEUED, LINK, t), t)),
-    # What a failure means, wherever it is told
+    # What each failure means
     *(_failure(code) for code in WORDS),
 ]

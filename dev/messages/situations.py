@@ -1,4 +1,4 @@
-"""Made-up jobs and comparisons, one for each thing that messages have to tell apart."""
+"""Made-up jobs and comparisons, one for each case in which a message reads differently."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
-#: Liquidation 42 in the middle of its copy. Everything else is told by what differs.
+#: Liquidation 42 in the middle of its copy. The other jobs say what differs from it.
 COPYING = JobView(
     id=17,
     copy_name="items",
@@ -309,7 +309,7 @@ ENTRIES = [
 ]
 
 
-def home_publisher(
+def home_view(
     *live: JobView, latest: bool = True, filters: HomeFilters | None = None, frozen: bool = False
 ) -> HomeView:
     """App Home of Bob."""

@@ -34,6 +34,18 @@ TABLE: Json = {
     ],
 }
 
+CHART: Json = {
+    "type": "data_visualization",
+    "title": "Rows per second",
+    "chart": {
+        "type": "line",
+        "series": [
+            {"name": "rows", "data": [{"label": "1 min", "value": 1200}, {"label": "2 min", "value": 2500}]}
+        ],
+        "axis_config": {"categories": ["1 min", "2 min"], "y_label": "rows/s"},
+    },
+}
+
 BLOCKS: list[Json] = [
     {"type": "header", "text": words("Everything :tada:")},
     {
@@ -45,6 +57,7 @@ BLOCKS: list[Json] = [
     {"type": "divider"},
     {"type": "context", "elements": [{"type": "mrkdwn", "text": "quiet _words_"}]},
     TABLE,
+    CHART,
     {"type": "markdown", "text": MARKDOWN},
     {
         "type": "rich_text",

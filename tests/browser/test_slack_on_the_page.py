@@ -39,6 +39,13 @@ def test_every_block_is_drawn_and_an_unknown_one_shows_as_such(
         ["Range", "Rows"]
     )
     expect(row.get_by_role("img", name="A chart")).to_be_visible()
+    drawn = row.get_by_role("img", name="Rows per second; rows: 1 min 1,200, 2 min 2,500")
+    expect(drawn).to_be_visible()
+    expect(drawn.locator("polyline")).to_have_count(1)
+    box = drawn.bounding_box()
+    assert box is not None
+    assert 100 < box["height"] < box["width"] <= 560
+    expect(row.locator(".chart .legend")).to_contain_text("rows/s")
     expect(row.get_by_role("radio")).to_have_count(2)
     expect(row.get_by_role("link", name="How to copy")).to_have_attribute("href", "https://example.com/watch")
     expect(row).to_contain_text("Bloque desconocido: card")
