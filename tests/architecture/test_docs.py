@@ -336,6 +336,24 @@ def test_the_glossary_has_each_word_once() -> None:
     assert [word for word, n in Counter(words).items() if n > 1 and word != "word"] == []
 
 
+#: Pages that may tell of what was.
+HISTORY = {"CHANGELOG.md", "docs/glossary.md", "docs/decisions/0041-names-that-one-would-search-for.md"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if named(page) not in HISTORY], ids=named)
+def test_no_page_uses_a_word_that_is_gone(page: Path) -> None:
+    gone = [cells[0] for cells in rows(ROOT / "docs" / "glossary.md", "Words that are gone")]
+    assert gone
+    assert re.findall(rf"(?i)\b(?:{'|'.join(gone)})s?\b", page.read_text("utf-8")) == []
+
+
+def test_the_changelog_begins_with_what_is_unreleased_and_then_has_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    headings = re.findall(r"(?m)^## (.+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"))
+    assert headings[0] == "Unreleased"
+    assert re.fullmatch(rf"{re.escape(version)} - \d{{4}}-\d\d-\d\d", headings[1])
+
+
 @pytest.mark.parametrize("page", DECISIONS, ids=named)
 def test_a_decision_says_when_why_what_and_what_was_measured(page: Path) -> None:
     text = page.read_text("utf-8")
