@@ -197,9 +197,12 @@ def run_cp(words: list[str], folder: Path) -> None:
     source, target = words
     shutil.copy(ROOT / source, folder / target)
     if target.endswith(".toml"):
-        lines: list[str] = []
-        config.read_file(str(folder / target), lines, copies=True, slack=True)
-        assert lines == []
+        environ = {
+            "TRASPASO_CONFIG": str(folder / target),
+            "SLACK_BOT_TOKEN": "xoxb-1",
+            "SLACK_APP_TOKEN": "xapp-1",
+        }
+        assert config.load(environ, config.Need.COPIES | config.Need.SLACK).file.copies
 
 
 def run_traspaso(words: list[str], folder: Path) -> None:
