@@ -197,9 +197,12 @@ def run_cp(words: list[str], folder: Path) -> None:
     source, target = words
     shutil.copy(ROOT / source, folder / target)
     if target.endswith(".toml"):
-        lines: list[str] = []
-        config.read_file(str(folder / target), lines, copies=True, slack=True)
-        assert lines == []
+        environ = {
+            "TRASPASO_CONFIG": str(folder / target),
+            "SLACK_BOT_TOKEN": "xoxb-1",
+            "SLACK_APP_TOKEN": "xapp-1",
+        }
+        assert config.load(environ, config.Need.COPIES | config.Need.SLACK).file.copies
 
 
 def run_traspaso(words: list[str], folder: Path) -> None:
@@ -334,6 +337,24 @@ def test_the_glossary_has_each_word_once() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
     words = [word for cell in re.findall(r"(?m)^\| ([^|]+) \| ", text) for word in cell.split(", ")]
     assert [word for word, n in Counter(words).items() if n > 1 and word != "word"] == []
+
+
+#: Pages that may tell of what was.
+HISTORY = {"CHANGELOG.md", "docs/glossary.md", "docs/decisions/0041-names-that-one-would-search-for.md"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if named(page) not in HISTORY], ids=named)
+def test_no_page_uses_a_word_that_is_gone(page: Path) -> None:
+    gone = [cells[0] for cells in rows(ROOT / "docs" / "glossary.md", "Words that are gone")]
+    assert gone
+    assert re.findall(rf"(?i)\b(?:{'|'.join(gone)})s?\b", page.read_text("utf-8")) == []
+
+
+def test_the_changelog_begins_with_what_is_unreleased_and_then_has_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    headings = re.findall(r"(?m)^## (.+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"))
+    assert headings[0] == "Unreleased"
+    assert re.fullmatch(rf"{re.escape(version)} - \d{{4}}-\d\d-\d\d", headings[1])
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=named)

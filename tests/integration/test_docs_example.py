@@ -1,12 +1,14 @@
-"""The example of the engine as a library, as docs/how-it-works.md has it, run between two servers."""
+"""What the pages say to type or to write, really done between two servers."""
 
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 
 from dev.guard import ROOT
+from tests.shell import Shell
 from tests.support import Database
 
 
@@ -28,3 +30,18 @@ def test_the_example_of_the_engine_as_a_library_copies_and_proves(
 
 def url(database: Database) -> str:
     return database.url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def test_the_commands_of_the_command_line_s_page_do_what_it_says(shell: Shell) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    lines = re.findall(r"(?m)^    traspaso (.+)$", page)
+    assert lines[0].split()[0] == "migrate"
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        code, _, error = shell.run(*words)
+        if "17" in words:
+            assert (code, "there is no job 17" in error) == (1, True), (line, error)
+        else:
+            assert code == 0, (line, error)
+    assert [job["status"] for job in shell.jobs()] == ["completed", "completed"]
+    assert shell.run("unfreeze")[0] == 0
