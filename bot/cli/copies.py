@@ -12,7 +12,6 @@ from types import FrameType
 
 import click
 
-import migrations
 from bot import app
 from bot.app import Databases
 from bot.cli.output import (
@@ -196,6 +195,8 @@ def status(job: int | None, as_json: bool) -> None:
 @click.command()
 def migrate() -> None:
     """Brings the tracking tables in consulta to this release's version."""
+    import migrations  # loads Alembic, which no other command needs before its tables are checked
+
     parts = app.databases(settings_for(Need.DATABASES))
     with stop_on_errors():
         migrations.upgrade(parts.consulta)
