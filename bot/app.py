@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from slack_bolt import Ack, App, BoltContext
     from slack_sdk import WebClient
 
-    from bot.commands.conversation import Parts
+    from bot.commands.conversation import BotParts
     from bot.commands.verification_runner import VerificationRunner
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
@@ -204,7 +204,7 @@ def slack_client(settings: Settings) -> PacedClient:
 
 def bot(settings: Settings, parts: Databases) -> Bot:
     """The bot; `python -m bot` connects it."""
-    from bot.commands.conversation import Callers, Guard, Parts, Signals
+    from bot.commands.conversation import BotParts, Callers, Guard, Signals
     from bot.commands.verification_runner import VerificationRunner
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.replies import Replies
@@ -213,40 +213,40 @@ def bot(settings: Settings, parts: Databases) -> Bot:
 
     file = settings.file
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
-    talk = slack(settings, parts)
+    slack_parts = slack(settings, parts)
     home_publisher = HomePublisher(
-        talk.client,
+        slack_parts.client,
         HomeRepository(parts.tracking, parts.store),
-        talk.card_publisher,
-        talk.access,
-        talk.people,
+        slack_parts.card_publisher,
+        slack_parts.access,
+        slack_parts.people,
     )
     catalogue = file.liquidations.catalogue if file.liquidations else None
     verifications = VerificationRunner(parts.prod, parts.consulta, file.work.limits, catalogue)
-    conversations = Parts(
-        guard=Guard(file, talk.access),
-        callers=Callers(talk.people, Replies(talk.client, talk.card_publisher)),
-        signals=Signals(queue.put, talk.relay.wake),
+    conversations = BotParts(
+        guard=Guard(file, slack_parts.access),
+        callers=Callers(slack_parts.people, Replies(slack_parts.client, slack_parts.card_publisher)),
+        signals=Signals(queue.put, slack_parts.relay.wake),
         prod=parts.prod,
         consulta=parts.consulta,
         tracking=parts.tracking,
         store=parts.store,
         history=parts.history,
-        card_publisher=talk.card_publisher,
+        card_publisher=slack_parts.card_publisher,
         home_publisher=home_publisher,
         verifications=verifications,
     )
     return Bot(
         app=build_app(conversations, slack_client(settings)),
         queue=queue,
-        relay=talk.relay,
+        relay=slack_parts.relay,
         home_publisher=home_publisher,
         verifications=verifications,
-        worker_watch=WorkerWatch(parts.workers, talk.relay.wake),
+        worker_watch=WorkerWatch(parts.workers, slack_parts.relay.wake),
     )
 
 
-def build_app(parts: Parts, client: WebClient) -> App:
+def build_app(parts: BotParts, client: WebClient) -> App:
     """The Bolt app: the conversations, and a catch-all for what none of them answers."""
     from slack_bolt import App
 
@@ -301,16 +301,16 @@ def worker(settings: Settings, parts: Databases) -> Background:
     work = settings.file.work
     stop, slots = StopSwitch(), CopySlots()
     queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
-    talk = slack(settings, parts)
+    slack_parts = slack(settings, parts)
     copies = CopyWorker(
         runner=parts.runner,
         store=parts.store,
         queue=queue,
         slots=slots,
         stop=stop,
-        admission=Admission(parts.store, talk.access, settings.file.copies),
-        card_publisher=talk.card_publisher,
-        relay=talk.relay,
+        admission=Admission(parts.store, slack_parts.access, settings.file.copies),
+        card_publisher=slack_parts.card_publisher,
+        relay=slack_parts.relay,
         card_seconds=work.card_seconds,
     )
     queue.consume(copies.take_message)
@@ -331,7 +331,7 @@ def worker(settings: Settings, parts: Databases) -> Background:
         queue=queue,
         sweeper=sweeper,
         direct=direct,
-        outbox_relay=talk.relay,
+        outbox_relay=slack_parts.relay,
     )
 
 

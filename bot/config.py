@@ -1,4 +1,8 @@
-"""The contents of traspaso.toml: what it may hold, and what is said where it doesn't."""
+"""The settings: the environment and traspaso.toml, each read here and nowhere else.
+
+Everything that is missing or wrong is named at once, with what it should look like. No message repeats the
+value of a password or a token.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +29,18 @@ from bot.errors import ConfigError
 from copier import Catalogue, CopySpec, Limits, SideNames, TableName, cores
 from copier.errors import BadName
 
+SLACK_API_URL = "https://slack.com/api/"
+
 #: What the engine's sentences and errors call the two sides.
 SIDES = SideNames(
     source="prod",
     target="consulta",
     apart="set PROD_DATABASE_URL and CONSULTA_DATABASE_URL to two databases",
 )
+
+
+# ----------------------------------------------------------------------------
+# The contents of traspaso.toml
 
 
 def _table(value: Any) -> TableName:
@@ -57,6 +67,8 @@ class _Section(BaseModel):
 
 
 class SlackSection(_Section):
+    """Who may copy, who runs Traspaso, and the language of the channels."""
+
     admin_groups: tuple[str, ...] = ()
     admin_users: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
@@ -78,6 +90,8 @@ class CatalogueSection(_Section):
 
 
 class CopySection(_Section):
+    """One table that can be copied, and who may where that isn't for everybody of `SlackSection`."""
+
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
     source_table: Table
     target_table: Table
@@ -149,72 +163,8 @@ class File(_Section):
     work: WorkSection = WorkSection()
 
 
-def read_file(name: str, lines: list[str], *, copies: bool, slack: bool) -> File:
-    """Reads the file and adds a line for each thing that is wrong in it.
-
-    ``copies`` and ``slack`` tell what the process needs it for; without them much may be missing.
-    """
-    try:
-        file = File.model_validate(tomllib.loads(Path(name).read_text("utf-8")))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        if copies:
-            lines.append(
-                f"{name} is missing: copy traspaso.example.toml to it, "
-                "or name another file in TRASPASO_CONFIG"
-            )
-        return File()
-    except OSError as error:
-        lines.append(f"{name} can't be read ({error.strerror}): let this process's user read it")
-        return File()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        lines.append(f"{name} is not valid TOML: {error}")
-        return File()
-    except ValidationError as error:
-        lines += [f"{name}: {_place(problem['loc'])} {_said(problem)}" for problem in error.errors()]
-        return File()
-    lines += _problems(name, file, copies=copies, slack=slack)
-    return file
-
-
-def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
-    problems = []
-    if copies and not file.copies:
-        problems.append(f"{name}: no [[copies]] entry: name at least one table to copy")
-    names = [copy.name for copy in file.copies]
-    problems += [
-        f"{name}: copies.name {twice!r} is used twice"
-        for twice in sorted({each for each in names if names.count(each) > 1})
-    ]
-    everybody_named = file.copies and all(copy.names_its_people for copy in file.copies)
-    if slack and not (file.slack.admin_groups or file.slack.admin_users or everybody_named):
-        problems.append(
-            f"{name}: slack.admin_groups and slack.admin_users are both empty, so nobody could copy: "
-            'name a user group (its id or handle), such as admin_groups = ["S0123ABC"]'
-        )
-    return problems
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location]
-    return "".join(parts).lstrip(".") + ":"
-
-
-def _said(problem: Any) -> str:
-    if problem["type"] == "extra_forbidden":
-        return "is not a setting of Traspaso"
-    if problem["type"] == "missing":
-        return "is missing"
-    return str(problem["msg"]).removeprefix("Value error, ")
-
-
 # ----------------------------------------------------------------------------
-# Settings: the only reader of the environment; traspaso.toml is read in `bot.config`.
-#
-# Everything that is missing or wrong is named at once, with what it should look like. No message
-# repeats the value of a password or a token.
-
-
-SLACK_API_URL = "https://slack.com/api/"
+# The settings of a process
 
 
 class Need(Flag):
@@ -281,7 +231,7 @@ def load(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> Settings:
     api_url = read.prefixed(
         "SLACK_API_URL", False, "an http(s) URL (leave it out for Slack itself)", ("http://", "https://")
     )
-    file = read_file(
+    file = _read_file(
         environ.get("TRASPASO_CONFIG") or "traspaso.toml",
         lines,
         copies=Need.COPIES in need,
@@ -298,6 +248,10 @@ def load(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> Settings:
         slack_api_url=f"{(api_url or SLACK_API_URL).rstrip('/')}/",
         file=file,
     )
+
+
+# ----------------------------------------------------------------------------
+# Reading the environment
 
 
 class _Environment:
@@ -338,3 +292,65 @@ class _Environment:
             self._lines.append(f"{name} is not {shape}")
             return None
         return url.set(drivername="postgresql+psycopg")
+
+
+# ----------------------------------------------------------------------------
+# Reading traspaso.toml
+
+
+def _read_file(name: str, lines: list[str], *, copies: bool, slack: bool) -> File:
+    """Reads the file and adds a line for each thing that is wrong in it.
+
+    ``copies`` and ``slack`` tell what the process needs it for; without them much may be missing.
+    """
+    try:
+        file = File.model_validate(tomllib.loads(Path(name).read_text("utf-8")))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        if copies:
+            lines.append(
+                f"{name} is missing: copy traspaso.example.toml to it, "
+                "or name another file in TRASPASO_CONFIG"
+            )
+        return File()
+    except OSError as error:
+        lines.append(f"{name} can't be read ({error.strerror}): let this process's user read it")
+        return File()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        lines.append(f"{name} is not valid TOML: {error}")
+        return File()
+    except ValidationError as error:
+        lines += [f"{name}: {_place(problem['loc'])} {_problem(problem)}" for problem in error.errors()]
+        return File()
+    lines += _problems(name, file, copies=copies, slack=slack)
+    return file
+
+
+def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
+    problems = []
+    if copies and not file.copies:
+        problems.append(f"{name}: no [[copies]] entry: name at least one table to copy")
+    names = [copy.name for copy in file.copies]
+    problems += [
+        f"{name}: copies.name {twice!r} is used twice"
+        for twice in sorted({each for each in names if names.count(each) > 1})
+    ]
+    everybody_named = file.copies and all(copy.names_its_people for copy in file.copies)
+    if slack and not (file.slack.admin_groups or file.slack.admin_users or everybody_named):
+        problems.append(
+            f"{name}: slack.admin_groups and slack.admin_users are both empty, so nobody could copy: "
+            'name a user group (its id or handle), such as admin_groups = ["S0123ABC"]'
+        )
+    return problems
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location]
+    return "".join(parts).lstrip(".") + ":"
+
+
+def _problem(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "is not a setting of Traspaso"
+    if problem["type"] == "missing":
+        return "is missing"
+    return str(problem["msg"]).removeprefix("Value error, ")

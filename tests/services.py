@@ -7,7 +7,7 @@ from typing import Any
 from slack_sdk import WebClient
 from sqlalchemy import Engine
 
-from bot.commands.conversation import Callers, Guard, Parts, Signals
+from bot.commands.conversation import BotParts, Callers, Guard, Signals
 from bot.commands.verification_runner import VerificationRunner
 from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
@@ -29,7 +29,7 @@ def parts_of(
     enqueue: Any = lambda job_id: True,
     wake_relay: Any = lambda: None,
     **parts: Any,
-) -> Parts:
+) -> BotParts:
     """Everything real, over this client and these tables; both sides are consulta unless they are given."""
     consulta = consulta or jobs.engine
     copy = CopySection(name="items", source_table=TABLE, target_table=TABLE)
@@ -49,4 +49,4 @@ def parts_of(
         "home_publisher": HomePublisher(web, HomeRepository(consulta), card_publisher, access, people),
         "verifications": VerificationRunner(prod or consulta, consulta, Limits()),
     }
-    return Parts(**made | parts)
+    return BotParts(**made | parts)

@@ -1,0 +1,25 @@
+"""``traspaso``: the shell's commands, for whoever has no Slack or doesn't want to wait for it.
+
+Exit codes: 0 completed, 1 failed, 2 wrong usage or settings, 130 cancelled with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from bot import logs
+from bot.cli import control, copies
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="traspaso")
+@click.option("-v", "--verbose", is_flag=True, help="Log to stderr, with the servers' own words.")
+def main(verbose: bool) -> None:
+    """Copies one liquidation from prod to consulta, and proves it."""
+    logs.set_up(logging.INFO if verbose else logging.CRITICAL)
+
+
+for command in (*copies.COMMANDS, *control.COMMANDS):
+    main.add_command(command)

@@ -1,6 +1,6 @@
 """``traspaso pause | resume | cancel | retry | confirm | freeze | unfreeze``: buttons and freeze, in a shell.
 
-A worker takes what is to go on within seconds: its sweep finds it. Cards in Slack are told as well.
+A worker takes what is to go on within seconds: its sweep finds it. Cards in Slack show it as well.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import click
 
 from bot import app
 from bot.app import Databases
-from bot.cli.output import bare_name, plain
-from bot.cli.shared import FAILED, Number, Stopped, asks, checked, settings_for, shell_translator, told
+from bot.cli.output import asks, bare_name, plain
+from bot.cli.setup import FAILED, Number, Stopped, checked, settings_for, shell_translator, stop_on_errors
 from bot.config import Need
 from bot.errors import AlreadyRunning, UnknownJob
 from bot.jobs.actions import Became, Control, Effect, Freezes
@@ -64,7 +64,7 @@ def retry(job: int) -> None:
 def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
     """Agrees to the rows IN_PROD and IN_CONSULTA that JOB asks about, so that a worker copies them."""
     parts = _parts()
-    with told():
+    with stop_on_errors():
         found = parts.store.job(job)
         if found is None:
             raise UnknownJob(job)
@@ -83,7 +83,7 @@ def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
 def freeze(reason: tuple[str, ...]) -> None:
     """Stops all copies at the end of their chunk and refuses new ones, until `traspaso unfreeze`."""
     parts = _parts()
-    with told():
+    with stop_on_errors():
         found, is_new = Freezes(parts.tracking).freeze(who(), " ".join(reason))
     words = plain(frozen_by(found, shell_translator(), bare_name))
     if not is_new:
@@ -95,7 +95,7 @@ def freeze(reason: tuple[str, ...]) -> None:
 def unfreeze() -> None:
     """Lets copies run again."""
     parts = _parts()
-    with told():
+    with stop_on_errors():
         lifted = Freezes(parts.tracking).lift(who())
     if lifted is None:
         raise Stopped("nothing is frozen", FAILED)
@@ -110,11 +110,11 @@ def who() -> Requester:
     return Requester(SHELL, getpass.getuser(), getpass.getuser())
 
 
-def _do(job_id: int, deed: Callable[[Control, Requester], Effect]) -> None:
+def _do(job_id: int, action: Callable[[Control, Requester], Effect]) -> None:
     parts = _parts()
     try:
-        with told():
-            effect = deed(Control(parts.tracking), who())
+        with stop_on_errors():
+            effect = action(Control(parts.tracking), who())
     except AlreadyRunning as running:
         raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
     t = shell_translator()

@@ -1,13 +1,9 @@
-"""``traspaso``: the same operations without Slack and without Redis.
-
-Exit codes: 0 completed, 1 failed, 2 wrong usage or settings, 130 cancelled with Ctrl-C.
-"""
+"""``traspaso copy | preview | verify | status | migrate``: without Slack and without Redis."""
 
 from __future__ import annotations
 
 import getpass
 import json
-import logging
 import signal
 import sys
 import threading
@@ -16,37 +12,35 @@ from types import FrameType
 
 import click
 
-import migrations
-from bot import app, logs
+from bot import app
 from bot.app import Databases
-from bot.cli.control import COMMANDS
 from bot.cli.output import (
     Bar,
     Display,
     JsonLines,
     VerificationOutput,
     approval_line,
+    asks,
     plain,
     print_json,
     print_preview,
     print_table,
     print_workers,
     question_line,
+    refusal_of_preview,
 )
-from bot.cli.shared import (
+from bot.cli.setup import (
     COMPLETED,
     FAILED,
     INTERRUPTED,
     Number,
     Stopped,
-    asks,
     checked,
     chosen_copy,
-    looked,
-    refusal,
+    look_at_both_sides,
     settings_for,
     shell_translator,
-    told,
+    stop_on_errors,
 )
 from bot.config import SIDES, Need, Settings
 from bot.errors import AlreadyRunning, Frozen
@@ -63,15 +57,7 @@ from bot.work.runner import AttemptOutcome
 from copier import Comparison, Copy, is_known
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="traspaso")
-@click.option("-v", "--verbose", is_flag=True, help="Log to stderr, with the servers' own words.")
-def main(verbose: bool) -> None:
-    """Copies one liquidation from prod to consulta, and proves it."""
-    logs.set_up(logging.INFO if verbose else logging.CRITICAL)
-
-
-@main.command()
+@click.command()
 @click.argument("liquidation", type=Number())
 @click.argument("copy_name", metavar="[COPY]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
@@ -81,8 +67,8 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = chosen_copy(settings, copy_name)
     parts = checked(app.databases(settings))
-    seen = looked(parts, settings, chosen, liquidation)
-    if words := refusal(seen, liquidation, remove=remove):
+    seen = look_at_both_sides(parts, settings, chosen, liquidation)
+    if words := refusal_of_preview(seen, liquidation, remove=remove):
         raise Stopped(words, FAILED)
     if chosen.needs_approval(seen.in_prod.known, seen.in_consulta.known):
         raise Stopped(
@@ -116,7 +102,7 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
     sys.exit({Status.COMPLETED: COMPLETED, Status.CANCELLED: INTERRUPTED}.get(job.status, FAILED))
 
 
-@main.command()
+@click.command()
 @click.argument("liquidation", type=Number())
 @click.argument("copy_name", metavar="[COPY]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -124,14 +110,14 @@ def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     """Shows what both sides hold of LIQUIDATION, and what would make copying it faster."""
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = chosen_copy(settings, copy_name)
-    seen = looked(app.databases(settings), settings, chosen, liquidation)
+    seen = look_at_both_sides(app.databases(settings), settings, chosen, liquidation)
     if as_json:
         click.echo(json.dumps(asdict(seen), ensure_ascii=False, default=str))
     else:
         print_preview(seen, chosen.spec, shell_translator())
 
 
-@main.command()
+@click.command()
 @click.argument("liquidation", type=Number())
 @click.argument("copy_name", metavar="[COPY]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a range, and one for the whole.")
@@ -140,7 +126,7 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = chosen_copy(settings, copy_name)
     parts = app.databases(settings)
-    verdict = VerificationOutput(as_json, shell_translator())
+    output = VerificationOutput(as_json, shell_translator())
     limits = settings.file.work.limits
     over = threading.Event()
 
@@ -150,12 +136,12 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
 
     def show(comparison: Comparison) -> None:
         go_on()
-        verdict.add(comparison)
+        output.add(comparison)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     with (
-        told(),
+        stop_on_errors(),
         Copy(
             parts.prod,
             parts.consulta,
@@ -167,16 +153,16 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
             on_silence=go_on,
         ) as both,
     ):
-        verdict.begin(both.plan())
+        output.begin(both.plan())
         proof = both.verify(on_comparison=show)
         listed = settings.file.liquidations
         known = None
         if listed and proof.is_empty:
             known = is_known(parts.prod, listed.catalogue, liquidation, names=SIDES)
-    sys.exit(COMPLETED if verdict.finish(proof, known) else FAILED)
+    sys.exit(COMPLETED if output.finish(proof, known) else FAILED)
 
 
-@main.command()
+@click.command()
 @click.argument("job", type=Number(), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def status(job: int | None, as_json: bool) -> None:
@@ -211,17 +197,18 @@ def status(job: int | None, as_json: bool) -> None:
                 click.echo(plain(line))
 
 
-@main.command()
+@click.command()
 def migrate() -> None:
     """Brings the tracking tables in consulta to this release's version."""
+    import migrations  # loads Alembic, which no other command needs before its tables are checked
+
     parts = app.databases(settings_for(Need.DATABASES))
-    with told():
+    with stop_on_errors():
         migrations.upgrade(parts.consulta)
     click.echo(f"The tracking tables are at version {migrations.newest()}.")
 
 
-for command in COMMANDS:
-    main.add_command(command)
+COMMANDS = (copy, preview, verify, status, migrate)
 
 
 def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobView:
@@ -235,7 +222,7 @@ def _follow(parts: Databases, job_id: int, display: Display, settings: Settings)
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     while True:
-        with told(f"; job {job_id} is there: `traspaso status {job_id}` shows it"):
+        with stop_on_errors(f"; job {job_id} is there: `traspaso status {job_id}` shows it"):
             ended = parts.runner.run(
                 job_id,
                 stop,

@@ -1,4 +1,4 @@
-"""Shows a job in a terminal: a progress bar for a person, one JSON object a line for a program."""
+"""All output of the shell: words, tables and a bar for a person; JSON, one object a line, for a program."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ from bot.messages.blocks import escaped
 from bot.messages.card import activity, progress, state
 from bot.messages.ending import receipt
 from bot.messages.failures import explained
-from bot.messages.proposal import counted, notes
+from bot.messages.proposal import counted, notes, removes_everything
 from bot.messages.question import confirmation, question_text
-from copier import Comparison, CopySpec, Digest, Plan, Preview, Proof
+from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
+
+# ----------------------------------------------------------------------------
+# A job as it goes
 
 
 class Display(Protocol):
@@ -79,87 +82,8 @@ class JsonLines:
         print_json(job)
 
 
-def print_json(job: JobView, chunks: Sequence[CopyChunk] | None = None) -> None:
-    """The job, with the lines of its ledger if they are given."""
-    found = as_json(job)
-    if chunks is not None:
-        found["chunks"] = [chunk_as_json(chunk) for chunk in chunks]
-    sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
-def as_json(job: JobView) -> dict[str, Any]:
-    """The job with the names of the tracking table's columns; times in ISO 8601, rates in rows a second."""
-
-    def moment(when: datetime | None) -> str | None:
-        return when.isoformat() if when else None
-
-    return {
-        "id": job.id,
-        "copy": job.copy_name,
-        "liquidation_id": job.liquidation_id,
-        "source_table": job.source_table,
-        "target_table": job.target_table,
-        "status": job.status,
-        "phase": job.phase,
-        "attempt": job.attempt,
-        "total_records": job.total,
-        "copied_records": job.copied,
-        "verified_records": job.verified,
-        "inserted_records": job.inserted,
-        "updated_records": job.updated,
-        "deleted_records": job.deleted,
-        "unchanged_records": job.unchanged,
-        "moved_records": job.moved,
-        "copied_bytes": job.bytes,
-        "chunks_done": job.chunks_done,
-        "target_records": job.target_records,
-        "source_digest": job.source_digest,
-        "target_digest": job.target_digest,
-        "error": job.error,
-        "error_message": job.error_message,
-        "requested_by": job.requester_name,
-        "previewed_records": job.terms.in_prod,
-        "previewed_target_records": job.terms.in_consulta,
-        "removal_confirmed": job.terms.removal_confirmed,
-        "question": job.question.as_json() if job.question else None,
-        "approval": job.approval,
-        "approval_by": job.approval_by.name if job.approval_by else None,
-        "approval_at": moment(job.approval_at),
-        "approval_until": moment(job.approval_until),
-        "as_of": moment(job.as_of),
-        "created_at": moment(job.created_at),
-        "started_at": moment(job.started_at),
-        "finished_at": moment(job.finished_at),
-        "seconds": round(job.seconds, 3) if job.seconds is not None else None,
-        "seconds_by_phase": {
-            phase.value: round(seconds, 3)
-            for phase in Phase
-            if (seconds := job.seconds_of(phase)) is not None
-        },
-        "rows_per_second": round(job.rate) if job.rate is not None else None,
-    }
-
-
-def chunk_as_json(chunk: CopyChunk) -> dict[str, Any]:
-    """A line of the ledger; the bounds are keys of rows, so they belong in a shell and in no chat."""
-    return {
-        "number": chunk.number,
-        "lower_key": chunk.lower_key,
-        "upper_key": chunk.upper_key,
-        "outcome": chunk.outcome,
-        "records": chunk.records,
-        "target_records": chunk.target_records,
-        "inserted_records": chunk.inserted_records,
-        "updated_records": chunk.updated_records,
-        "deleted_records": chunk.deleted_records,
-        "unchanged_records": chunk.unchanged_records,
-        "moved_records": chunk.moved_records,
-        "bytes": chunk.bytes,
-        "seconds": round(chunk.seconds, 3),
-        "source_digest": chunk.source_digest,
-        "target_digest": chunk.target_digest,
-    }
+# ----------------------------------------------------------------------------
+# Jobs and workers
 
 
 def print_table(jobs: list[JobView], t: Translator) -> None:
@@ -232,25 +156,49 @@ def question_line(job: JobView, t: Translator) -> str | None:
     return f"{words} " + t("`{command}` confirms it.", command=confirmation(job.id, job.question))
 
 
-def bare_name(person: Person) -> str:
-    """Somebody, where there are no mentions."""
-    return escaped(person.name)
-
-
-def plain(mrkdwn: str) -> str:
-    """Our own mrkdwn without its marks, moments in UTC."""
+def asks(job: JobView) -> str:
+    """What ends a command that has nothing left to do before somebody has answered the job."""
+    question = job.question
+    if job.waits_for_approval or question is None:
+        return f"job {job.id} waits for a second person's approval, which only Slack can ask for"
+    shown = "unknown" if question.shown_in_prod is None else f"{question.shown_in_prod:,}"
+    shown_there = "unknown" if question.shown_in_consulta is None else f"{question.shown_in_consulta:,}"
     return (
-        re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
-        .replace("`", "")
-        .replace("*", "")
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&amp;", "&")
+        f"nothing was written: rows shown were {shown} in prod and {shown_there} in consulta, and now they "
+        f"are {question.in_prod:,} and {question.in_consulta:,}; `{confirmation(job.id, question)}` has it "
+        f"copied so, `traspaso cancel {job.id}` ends it"
     )
 
 
 # ----------------------------------------------------------------------------
-# Shows both sides of a liquidation in a terminal: before a copy, and compared at any later time.
+# Both sides of a liquidation: before a copy, and compared at any later time
+
+
+def refusal_of_preview(seen: Preview, liquidation: int, *, remove: bool) -> str | None:
+    """What in Slack would be an answer without a Copy button, or with a warning on it."""
+    if seen.exists is False:
+        return f"there is no liquidation {liquidation} in prod: check the number"
+    if not removes_everything(seen):
+        return None if remove else _removal(seen, liquidation)
+    if seen.in_consulta == Count(0, exact=True):
+        return f"liquidation {liquidation} has no rows in prod, and none in consulta: nothing to copy"
+    if not remove:
+        return (
+            f"liquidation {liquidation} has no rows in prod: copying would remove its rows from consulta; "
+            "add --remove if that is meant"
+        )
+    return None
+
+
+def _removal(seen: Preview, liquidation: int) -> str | None:
+    """More of consulta's rows would go than a press in Slack lets go without showing them."""
+    in_prod, in_consulta = seen.in_prod.rows, seen.in_consulta.rows
+    if in_prod is None or in_consulta is None or in_consulta - in_prod <= in_consulta / 10:
+        return None
+    return (
+        f"liquidation {liquidation} has {in_prod:,} rows in prod and {in_consulta:,} in consulta: copying "
+        f"would remove {in_consulta - in_prod:,} of them; add --remove if that is meant"
+    )
 
 
 def print_preview(seen: Preview, spec: CopySpec, t: Translator) -> None:
@@ -339,7 +287,94 @@ class VerificationOutput:
         return " ".join(words)
 
 
+# ----------------------------------------------------------------------------
+# JSON
+
+
+def print_json(job: JobView, chunks: Sequence[CopyChunk] | None = None) -> None:
+    """The job, with the lines of its ledger if they are given."""
+    found = as_json(job)
+    if chunks is not None:
+        found["chunks"] = [chunk_as_json(chunk) for chunk in chunks]
+    _write(found)
+
+
+def as_json(job: JobView) -> dict[str, Any]:
+    """The job with the names of the tracking table's columns; times in ISO 8601, rates in rows a second."""
+
+    def moment(when: datetime | None) -> str | None:
+        return when.isoformat() if when else None
+
+    return {
+        "id": job.id,
+        "copy": job.copy_name,
+        "liquidation_id": job.liquidation_id,
+        "source_table": job.source_table,
+        "target_table": job.target_table,
+        "status": job.status,
+        "phase": job.phase,
+        "attempt": job.attempt,
+        "total_records": job.total,
+        "copied_records": job.copied,
+        "verified_records": job.verified,
+        "inserted_records": job.inserted,
+        "updated_records": job.updated,
+        "deleted_records": job.deleted,
+        "unchanged_records": job.unchanged,
+        "moved_records": job.moved,
+        "copied_bytes": job.bytes,
+        "chunks_done": job.chunks_done,
+        "target_records": job.target_records,
+        "source_digest": job.source_digest,
+        "target_digest": job.target_digest,
+        "error": job.error,
+        "error_message": job.error_message,
+        "requested_by": job.requester_name,
+        "previewed_records": job.terms.in_prod,
+        "previewed_target_records": job.terms.in_consulta,
+        "removal_confirmed": job.terms.removal_confirmed,
+        "question": job.question.as_json() if job.question else None,
+        "approval": job.approval,
+        "approval_by": job.approval_by.name if job.approval_by else None,
+        "approval_at": moment(job.approval_at),
+        "approval_until": moment(job.approval_until),
+        "as_of": moment(job.as_of),
+        "created_at": moment(job.created_at),
+        "started_at": moment(job.started_at),
+        "finished_at": moment(job.finished_at),
+        "seconds": round(job.seconds, 3) if job.seconds is not None else None,
+        "seconds_by_phase": {
+            phase.value: round(seconds, 3)
+            for phase in Phase
+            if (seconds := job.seconds_of(phase)) is not None
+        },
+        "rows_per_second": round(job.rate) if job.rate is not None else None,
+    }
+
+
+def chunk_as_json(chunk: CopyChunk) -> dict[str, Any]:
+    """A line of the ledger; the bounds are keys of rows, so they belong in a shell and in no chat."""
+    return {
+        "number": chunk.number,
+        "lower_key": chunk.lower_key,
+        "upper_key": chunk.upper_key,
+        "outcome": chunk.outcome,
+        "records": chunk.records,
+        "target_records": chunk.target_records,
+        "inserted_records": chunk.inserted_records,
+        "updated_records": chunk.updated_records,
+        "deleted_records": chunk.deleted_records,
+        "unchanged_records": chunk.unchanged_records,
+        "moved_records": chunk.moved_records,
+        "bytes": chunk.bytes,
+        "seconds": round(chunk.seconds, 3),
+        "source_digest": chunk.source_digest,
+        "target_digest": chunk.target_digest,
+    }
+
+
 def range_as_json(comparison: Comparison) -> dict[str, Any]:
+    """A key range and the digests of both sides."""
     part = comparison.range
     return {
         "number": part.number,
@@ -358,3 +393,24 @@ def _side(digest: Digest) -> dict[str, Any]:
 def _write(found: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+# ----------------------------------------------------------------------------
+# Words
+
+
+def bare_name(person: Person) -> str:
+    """Somebody, where there are no mentions."""
+    return escaped(person.name)
+
+
+def plain(mrkdwn: str) -> str:
+    """Our own mrkdwn without its marks, moments in UTC."""
+    return (
+        re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
+        .replace("`", "")
+        .replace("*", "")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bot.commands.conversation import Parts, user_of
+from bot.commands.conversation import BotParts, user_of
 from bot.messages.home import ALL, FILTERS_BLOCK, STATUS_ACTION, WHO_ACTION, filters_of
 from bot.slack.home_publisher import HomePublisher
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from slack_bolt import Ack, App
 
 
-def connect(app: App, parts: Parts) -> None:
+def connect(app: App, parts: BotParts) -> None:
     """Adds the event and the two filters."""
     tab = AppHome(parts.home_publisher)
     app.event("app_home_opened")(tab.opened)

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from bot.commands import parsing
-from bot.commands.conversation import Caller, Callers, Guard, Parts, Signals
+from bot.commands.conversation import BotParts, Caller, Callers, Guard, Signals
 from bot.jobs.actions import ApprovalOutcome, Approvals
 from bot.jobs.repository import JobRepository
 from bot.messages import answers, approval, question
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def connect(app: App, parts: Parts) -> None:
+def connect(app: App, parts: BotParts) -> None:
     """Adds both buttons."""
     buttons = ApprovalButtons(
         parts.guard,

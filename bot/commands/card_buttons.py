@@ -11,10 +11,10 @@ from slack_sdk.errors import SlackApiError
 
 from bot.commands import parsing
 from bot.commands.conversation import (
+    BotParts,
     Caller,
     Callers,
     Guard,
-    Parts,
     Signals,
     ViewUpdate,
     or_problem,
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 Action = Callable[[int, Requester, RowCounts | None], Effect]
 
 
-def connect(app: App, parts: Parts) -> None:
+def connect(app: App, parts: BotParts) -> None:
     """Adds all buttons of a card but those of an approval."""
     control = Control(parts.tracking, parts.store)
     actions: dict[str, Action] = {

@@ -155,7 +155,7 @@ class Signals:
 
 
 @dataclass(frozen=True)
-class Parts:
+class BotParts:
     """What was wired for the bot. Each ``connect`` function picks from it what its conversation uses."""
 
     guard: Guard

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from bot.commands import parsing
-from bot.commands.conversation import Caller, Callers, Guard, Parts, Signals, or_short_answer
+from bot.commands.conversation import BotParts, Caller, Callers, Guard, Signals, or_short_answer
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
 from bot.jobs.actions import Freezes
@@ -29,7 +29,7 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
     ]
 
 
-def connect(app: App, parts: Parts) -> None:
+def connect(app: App, parts: BotParts) -> None:
     conversation = CopyFreeze(parts.guard, parts.callers, parts.signals, parts.store, Freezes(parts.tracking))
     app.command(FREEZE_COMMAND)(conversation.command)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from slack_sdk import WebClient
 
 from bot.commands import copy_modal, parsing
-from bot.commands.conversation import Caller, Callers, Guard, Parts
+from bot.commands.conversation import BotParts, Caller, Callers, Guard
 from bot.commands.copy_modal import CopyModal
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.commands.start_copy import StartCopy, start_copy
@@ -34,7 +34,7 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
     ]
 
 
-def connect(app: App, parts: Parts) -> None:
+def connect(app: App, parts: BotParts) -> None:
     """Adds the command, its two buttons, and the modal."""
     start = start_copy(parts)
     modal = CopyModal(parts.guard, parts.callers, start, parts.card_publisher, parts.prod)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bot.commands import parsing
-from bot.commands.conversation import Callers, Guard, Parts
+from bot.commands.conversation import BotParts, Callers, Guard
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
 from bot.jobs.repository import JobHistory, JobRepository
@@ -33,7 +33,7 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
     ]
 
 
-def connect(app: App, parts: Parts) -> None:
+def connect(app: App, parts: BotParts) -> None:
     conversation = CopyStatus(parts.guard, parts.callers, parts.store, parts.history, parts.card_publisher)
     app.command(STATUS_COMMAND)(conversation.command)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bot.commands import parsing
-from bot.commands.conversation import Caller, Callers, Guard, Parts, or_problem
+from bot.commands.conversation import BotParts, Caller, Callers, Guard, or_problem
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.commands.verification_runner import Interrupted, VerificationRunner
 from bot.config import CopySection
@@ -25,7 +25,7 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
     return [(f"{VERIFY_COMMAND} 42", t("compares both sides now, and writes nothing"))]
 
 
-def connect(app: App, parts: Parts) -> None:
+def connect(app: App, parts: BotParts) -> None:
     conversation = CopyVerify(
         parts.guard, parts.callers, parts.store, parts.card_publisher, parts.verifications
     )

@@ -20,7 +20,7 @@ from bot.i18n import Translator
 if TYPE_CHECKING:
     from slack_bolt import App
 
-    from bot.commands.conversation import Parts
+    from bot.commands.conversation import BotParts
 
 #: Lines of the help text: what to type, and what it does.
 HelpLines = list[tuple[str, str]]
@@ -47,7 +47,7 @@ class SlashCommand:
     example: str
     arguments: Arguments
     help: Callable[[list[str], Translator], HelpLines]
-    connect: Callable[[App, Parts], None]
+    connect: Callable[[App, BotParts], None]
     aliases: Mapping[str, str] = field(default_factory=dict)
     place: int = 100
 

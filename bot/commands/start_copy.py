@@ -13,7 +13,7 @@ from uuid import uuid4
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.commands.conversation import Caller, Callers, Guard, Parts, Signals, or_short_answer
+from bot.commands.conversation import BotParts, Caller, Callers, Guard, Signals, or_short_answer
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
@@ -220,7 +220,7 @@ class StartCopy:
         return Offered(offer, copy.spec, proposal, max(1, round(lifetime / 60)), notice)
 
 
-def start_copy(parts: Parts) -> StartCopy:
+def start_copy(parts: BotParts) -> StartCopy:
     """Built from what was wired."""
     return StartCopy(
         parts.guard,

@@ -24,10 +24,10 @@ Sent = TypeVar("Sent")
 
 
 class Trouble(StrEnum):
-    """What an error of the Web API asks for.
+    """What an error of the Web API means for whoever made the call.
 
-    What isn't listed is NOT_HERE: Slack adds errors each year, and most say "not here, for you". Of an edit
-    or a pin it says that Slack will never take it; a post has to go elsewhere.
+    What isn't listed is NOT_HERE, because Slack adds errors each year: an edit or a pin will never be taken,
+    and a post has to go elsewhere.
     """
 
     LATER = "later"  # rate limited: wait for as long as Slack says

@@ -52,20 +52,20 @@ class Watcher:
 
 
 class HomePublisher:
-    """The tab of everybody who has it open, and the thread that keeps it true."""
+    """The tab of everybody who has it open, and the thread that brings it up to date."""
 
     def __init__(
         self,
         client: WebClient,
-        board: HomeRepository,
+        rows: HomeRepository,
         card_publisher: CardPublisher,
-        permissions: Access,
+        access: Access,
         people: People,
     ) -> None:
         self._client = client
-        self._board = board
+        self._rows = rows
         self._card_publisher = card_publisher
-        self._permissions = permissions
+        self._access = access
         self._people = people
         self._lock = threading.Lock()
         self._watchers: dict[str, Watcher] = {}
@@ -86,11 +86,11 @@ class HomePublisher:
         self._thread.stop(timeout_seconds)
 
     def opened(self, user_id: str) -> None:
-        """Somebody looks at the tab: they see what is now."""
+        """Somebody opens the tab: it is published for them now."""
         self._show_now(self._watcher(user_id))
 
     def filtered(self, user_id: str, filters: HomeFilters) -> None:
-        """Somebody has chosen what the list of ended jobs shows."""
+        """Somebody has chosen what the list of ended jobs shows: it is published for them now."""
         watcher = self._watcher(user_id)
         watcher.filters = filters
         self._show_now(watcher)
@@ -103,7 +103,7 @@ class HomePublisher:
             watchers = sorted(self._watchers.values(), key=lambda each: each.shown_at)
         if not watchers or now < self._paused_until:
             return 0
-        mark = self._board.mark()
+        mark = self._rows.mark()
         if mark != self._mark:
             self._mark = mark
             for watcher in watchers:
@@ -145,20 +145,20 @@ class HomePublisher:
 
     def _view_for(self, watcher: Watcher) -> View:
         t = self._people.language_of(watcher.user_id)
-        decision = self._permissions.may_use(watcher.user_id)
+        decision = self._access.may_use(watcher.user_id)
         if decision.reason is not None:
             return home.cannot_check(decision.reason, t)
         if not decision.allowed:
             return home.refused(decision.groups, t)
         try:
             with failures_of("consulta"):
-                seen = self._board.read(watcher.user_id, watcher.filters)
+                seen = self._rows.read(watcher.user_id, watcher.filters)
         except CopierError as error:
             log.warning("App Home of %s: %s", watcher.user_id, error)
             watcher.is_stale = True  # until consulta answers again
             return home.problem(explained(failure_of(error).as_json(), t), t)
         asked_for = {job.copy_name for job in seen.waiting_for_approval}
-        not_theirs = self._permissions.not_for(watcher.user_id, asked_for)
+        not_theirs = self._access.not_for(watcher.user_id, asked_for)
         links = self._card_publisher.links([*seen.live, *seen.latest])
         return home.home(seen, links, not_theirs, t)
 

@@ -165,7 +165,7 @@ class CardNotifier:
             self._not_changed(due, job, error)
 
     def _tell(self, due: Due, job: JobView) -> None:
-        """Says it, and that it is said.
+        """Shows in Slack what is due, and settles it.
 
         Raises:
             NotPosted: a post that is the message itself isn't there.
@@ -215,7 +215,7 @@ class CardNotifier:
                 self._outbox.done(due, note="the job went on")
 
     def _show(self, due: Due, job: JobView) -> None:
-        """The card in the job's state, pinned where it is new or has to be again."""
+        """Brings the card to the job's state, and pins it where it is new or was posted anew."""
         # One that is asked for in a later attempt is never the first.
         look = due.look_first or due.attempt > 0 or due.kind is Kind.UPDATE
         shown = self._card_publisher.show_card(job, self._hold(due), look_first=look)
@@ -333,7 +333,7 @@ class CardNotifier:
         self._outbox.later(due, 0.0, name, unsure=False)
 
     def _in_person(self, due: Due, job: JobView, error: Exception) -> None:
-        """There is no other place left to tell it: as long as it may pass, it is tried again."""
+        """No other place is left: tried again for as long as the trouble may pass, then given up."""
         if trouble_of(error) in PASSING or due.failing_seconds < GIVE_UP_SECONDS:
             self._try_again(due, error, BACKOFF)
         else:

@@ -2,8 +2,8 @@
 
 A command or a press brings a response_url: five uses within thirty minutes, and the only way to change
 what just one person sees. Where it is refused (its client raises nothing then, so the status is looked at),
-the same is said as a new message that they alone see in that channel, and where the bot can't write there in
-a direct message. A card that was to be replaced stays; its buttons are as harmless as before.
+the same is posted as a message that they alone see in that channel; where the bot can't write there, as a
+direct message. A card that was to be replaced stays then, with its buttons.
 
 An answer of unknown fate is said again: twice is better than never. Blocks that a workspace doesn't know are
 left out, and the words remain.

@@ -28,9 +28,9 @@ ADMISSION = MaxAge(30.0, 30.0)
 class Admission:
     """Asks Slack about the requester before the first row; jobs of the shell aren't asked about."""
 
-    def __init__(self, store: JobRepository, permissions: Access, copies: tuple[CopySection, ...]) -> None:
+    def __init__(self, store: JobRepository, access: Access, copies: tuple[CopySection, ...]) -> None:
         self._store = store
-        self._permissions = permissions
+        self._access = access
         self._copies = {copy.name: copy for copy in copies}
 
     def refusal(self, attempt: Attempt) -> Failure | None:
@@ -41,18 +41,18 @@ class Admission:
             return None
         if _was_just_pressed(job) or self._has_begun(attempt):
             return None
-        verdict = self._permissions.may_run(job.requester_id, copy, ADMISSION)
-        if not verdict.allowed and verdict.reason is None:
+        decision = self._access.may_run(job.requester_id, copy, ADMISSION)
+        if not decision.allowed and decision.reason is None:
             # That may be from before the press, which Slack was asked about, too.
-            verdict = self._permissions.may_run(job.requester_id, copy, TO_PRESS)
-        if verdict.allowed:
+            decision = self._access.may_run(job.requester_id, copy, TO_PRESS)
+        if decision.allowed:
             return None
-        if verdict.reason is not None:
-            log.warning("job %s: permission not known, Slack answered %s", attempt.job_id, verdict.reason)
-            self._store.add_event(attempt.job_id, attempt.number, PermissionNotKnown(verdict.reason))
+        if decision.reason is not None:
+            log.warning("job %s: permission not known, Slack answered %s", attempt.job_id, decision.reason)
+            self._store.add_event(attempt.job_id, attempt.number, PermissionNotKnown(decision.reason))
             return None
         sentence = f"{job.requester_id} may not copy {attempt.claim.copy_name} any more"
-        return Failure("not_permitted", sentence, lines=self._permissions.listed(copy))
+        return Failure("not_permitted", sentence, lines=self._access.listed(copy))
 
     def _has_begun(self, attempt: Attempt) -> bool:
         """Rows are in place, or somebody has set it going again since, by a press that was checked itself."""

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bot.jobs.outbox import ClaimLost, Due, Kind
+from bot.jobs.view import JobView
+from bot.slack.outbox_relay import OutboxRelay
 from tests.tracking import ANA, Jobs
 
 
@@ -22,6 +24,23 @@ def let_the_claim_run_out(jobs: Jobs) -> None:
 
 def make_all_due(jobs: Jobs) -> None:
     jobs.run("UPDATE traspaso.outbox SET next_try_at = now()")
+
+
+def test_another_way_of_telling_people_is_a_class_with_one_method_fed_by_the_same_outbox(jobs: Jobs) -> None:
+    sent: list[tuple[Kind, str]] = []
+
+    class Mail:
+        def deliver(self, due: Due, job: JobView) -> None:
+            sent.append((due.kind, job.requester_id))
+            jobs.outbox.done(due)
+
+    relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(Kind, Mail()))
+    claim = jobs.claimed(channel_id="C0")
+    jobs.lifecycle.cancelled(claim)
+    requester = jobs.see(claim.job_id).requester_id
+    assert relay.deliver_due() == len(sent)
+    assert (Kind.ENDING, requester) in sent
+    assert relay.deliver_due() == 0
 
 
 def test_an_ending_overtakes_a_card_that_slack_doesn_t_take(jobs: Jobs) -> None:

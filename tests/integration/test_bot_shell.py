@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import migrations
-from bot.cli.copies import main
+from bot.cli import main
 from bot.cli.output import plain
 from bot.i18n import translator
 from bot.jobs.actions import Approvals

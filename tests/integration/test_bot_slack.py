@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from bot.app import build_app
 from bot.commands import copy_verify
-from bot.commands.conversation import Callers, Parts
+from bot.commands.conversation import BotParts, Callers
 from bot.i18n import translator
 from bot.jobs.failure import Failure
 from bot.messages import copy_modal
@@ -35,7 +35,7 @@ MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
 COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
 
 
-def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine, prod: Engine | None = None) -> Parts:
+def surface(slack: LocalSlack, jobs: Jobs, consulta: Engine, prod: Engine | None = None) -> BotParts:
     return parts_of(client(slack.bot_token, slack.api_url), jobs, consulta, prod)
 
 
