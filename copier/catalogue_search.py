@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
-from sqlalchemy import Engine, Row
+from sqlalchemy import Engine
 
 from copier.catalog import read_table
 from copier.columns import Number
@@ -151,14 +151,14 @@ class _Reading:
             rows, below = min(rows * GROWTH, MOST_ROWS), down_to
         return found
 
-    def _ask(self, statement: sql.Composable) -> list[Row[Any]] | None:
+    def _ask(self, statement: sql.Composable) -> list[Sequence[Any]] | None:
         """The rows; None when the time is over."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             return None
         return self._look.rows(statement, left)
 
-    def _lowest(self, rows: int, below: Any) -> sql.Composable:
+    def _lowest(self, rows: int, below: int | None) -> sql.Composable:
         """The last id of a part of so many rows."""
         return sql.SQL(
             "SELECT {id} FROM {table} WHERE {older} AND {is_number} ORDER BY {newest_first} "
@@ -172,7 +172,7 @@ class _Reading:
             rows=sql.SQL(str(rows - 1)),
         )
 
-    def _hits(self, below: Any, down_to: Any, limit: int) -> sql.Composable:
+    def _hits(self, below: int | None, down_to: int | None, limit: int) -> sql.Composable:
         columns = self._columns
         return sql.SQL(
             "SELECT {id}, {label}::text, {period}::text FROM {table} WHERE {conditions} "
@@ -194,7 +194,7 @@ class _Reading:
             limit=sql.SQL(str(limit)),
         )
 
-    def _bound(self, operator: str, number: Any) -> sql.Composable:
+    def _bound(self, operator: str, number: int | None) -> sql.Composable:
         if number is None:
             return sql.SQL("true")
         return sql.SQL(f"{{}} {operator} {{}}").format(self._columns.number.id, sql.Literal(number))

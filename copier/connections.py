@@ -16,16 +16,17 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, CursorResult, Engine, text
 
 from copier import statements
 from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
@@ -49,6 +50,11 @@ ANSWER_SECONDS = 1.0
 #: role may read only some columns, or one that isn't there.
 NOT_LOCKABLE = frozenset({"42809", "42501", "42P01", "3F000"})
 LOCK_NOT_AVAILABLE = "55P03"
+
+T = TypeVar("T")
+
+#: A wait of psycopg's: it yields what it waits for, is sent what is ready, and returns its result.
+Steps = Generator[Wait, Ready, T]
 
 #: Called with the seconds in which a side has been silent. What it raises ends the wait.
 OnSilence = Callable[[float], None]
@@ -110,7 +116,7 @@ class _Waiter:
         self._driver = driver
         self.on_silence = on_silence
 
-    def __call__(self, steps: Any, *_: object, **__: object) -> Any:
+    def __call__(self, steps: Steps[T], *_: object, **__: object) -> T:
         """Carries psycopg's steps out, as psycopg's own does, and asks in between."""
         place = self._driver.pgconn.socket
         poll = select.poll()
@@ -126,9 +132,9 @@ class _Waiter:
                     wanted = now_wanted
                     poll.modify(place, _EVENTS[wanted])
         except StopIteration as end:
-            return end.value
+            return cast(T, end.value)
 
-    def _ready(self, steps: Any, poll: select.poll, place: int, heard: float) -> Ready:
+    def _ready(self, steps: Steps[Any], poll: select.poll, place: int, heard: float) -> Ready:
         """What the socket is ready for; nothing, where it was silent and it is to be waited on."""
         try:
             ready = _ready(poll, PATIENCE_SECONDS)
@@ -145,14 +151,14 @@ class _Waiter:
             raise
         return ready
 
-    def _break_off(self, steps: Any, poll: select.poll, place: int) -> None:
+    def _break_off(self, steps: Steps[Any], poll: select.poll, place: int) -> None:
         """The statement ends, or its connection does."""
         if not (cancel(self._driver) and _ends(steps, poll, place)):
             steps.close()
             self._driver.close()
 
 
-def _ends(steps: Any, poll: select.poll, place: int) -> bool:
+def _ends(steps: Steps[Any], poll: select.poll, place: int) -> bool:
     """Whether the statement ends in time. How it ends doesn't matter any more."""
     until = time.monotonic() + CANCEL_SECONDS
     try:
@@ -234,7 +240,7 @@ def lock_for_reading(
     return True
 
 
-def run(connection: Connection, statement: sql.Composable) -> Any:
+def run(connection: Connection, statement: sql.Composable) -> CursorResult[Any]:
     """Executes a composed statement. SQLAlchemy always passes parameters, so percent signs are doubled."""
     return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
 
@@ -246,9 +252,10 @@ def one_as_text(connection: Connection, statement: sql.Composable) -> tuple[str,
 
 def rows_as_text(connection: Connection, statement: sql.Composable) -> list[tuple[str, ...]]:
     """The rows that come back, each value as the server writes it. None of them may be NULL."""
-    result = run(connection, statement).cursor.pgresult
+    cursor = cast(psycopg.Cursor[Any], run(connection, statement).cursor)
+    result = cast(PGresult, cursor.pgresult)
     return [
-        tuple(result.get_value(row, place).decode() for place in range(result.nfields))
+        tuple((result.get_value(row, place) or b"").decode() for place in range(result.nfields))
         for row in range(result.ntuples)
     ]
 
@@ -567,12 +574,12 @@ class BoundedTransaction:
     def __exit__(self, *exc_info: object) -> None:
         self._sessions.close()
 
-    def rows(self, statement: sql.Composable, seconds: float | None = None) -> list[Row[Any]] | None:
+    def rows(self, statement: sql.Composable, seconds: float | None = None) -> list[Sequence[Any]] | None:
         """The rows; None where the timeout ended the statement. ``seconds`` sets another timeout."""
         with until_timeout(), failures_of(self.side), self.connection.begin_nested():
             if seconds is not None:
                 self.connection.execute(_STATEMENT_TIMEOUT, {"timeout": milliseconds(seconds)})
-            return list(run(self.connection, statement))
+            return [*run(self.connection, statement)]
         return None
 
 

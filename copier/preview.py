@@ -6,10 +6,11 @@ A count that would take too long becomes the planner's estimate, and is said to 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from psycopg import sql
 from sqlalchemy import Connection, Engine
@@ -233,7 +234,7 @@ def _in_catalogue(
             table.column(catalogue.id_column),
             liquidation_id,
         )
-        row = run(source.connection, statement).one_or_none()
+        row: Sequence[Any] | None = run(source.connection, statement).one_or_none()
     return (False, None, None) if row is None else (True, row[0], row[1])
 
 

@@ -66,10 +66,10 @@ def _is_as_seen(
 ) -> bool:
     """Whether the rows that agreed are all there, and beside them what was written in this copy."""
     with failures_of(target.side):
-        rows, arrived, value = run(connection, statements.arrivals(target, part, seen.base)).one()
+        rows, arrived, value = tuple(run(connection, statements.arrivals(target, part, seen.base)).one())
     return bool(rows == source.rows and Digest(arrived, value) == seen.written)
 
 
 def _digest(connection: Connection, rows: TableSlice, part: KeyRange) -> Digest:
     with failures_of(rows.side):
-        return Digest(*run(connection, statements.digest(rows, part)).one())
+        return Digest(*tuple(run(connection, statements.digest(rows, part)).one()))
