@@ -69,8 +69,8 @@ class Preview:
 
     exists: bool | None
     label: str | None
-    in_prod: Count
-    in_consulta: Count
+    in_source: Count
+    in_target: Count
     advice: tuple[Advice, ...]
     changed_at: datetime | None = None
     taken: Count = Count(0, exact=True)
@@ -115,8 +115,8 @@ def preview(
         return Preview(
             exists=exists,
             label=label,
-            in_prod=in_source,
-            in_consulta=in_target,
+            in_source=in_source,
+            in_target=in_target,
             advice=(*_advice(source_table, source_rows), *_advice(target_table, target_rows)),
             changed_at=changed_at,
             taken=_taken(source_look, target_look, source_rows, target_rows)

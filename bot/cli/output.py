@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -260,8 +261,8 @@ def print_preview(seen: Preview, spec: CopySpec, t: Translator) -> None:
         console.print(t("It isn't in the catalogue of liquidations in prod."))
     if seen.label:
         console.print(seen.label, markup=False)
-    console.print(f"prod      {spec.source_table}: {counted(seen.in_prod, t)}", markup=False)
-    console.print(f"consulta  {spec.target_table}: {counted(seen.in_consulta, t)}", markup=False)
+    console.print(f"prod      {spec.source_table}: {counted(seen.in_source, t)}", markup=False)
+    console.print(f"consulta  {spec.target_table}: {counted(seen.in_target, t)}", markup=False)
     for note in notes(seen, t, quoted=str):
         console.print(note, markup=False, soft_wrap=True)
     for advice in seen.advice:
@@ -337,6 +338,12 @@ class VerificationOutput:
                 words.append(t("The catalogue of liquidations in prod doesn't know it."))
             words.append(t("Check the number: nothing was compared."))
         return " ".join(words)
+
+
+def preview_as_json(seen: Preview) -> dict[str, object]:
+    """The preview with the sides called prod and consulta."""
+    names = {"in_source": "in_prod", "in_target": "in_consulta"}
+    return {names.get(name, name): value for name, value in asdict(seen).items()}
 
 
 def range_as_json(comparison: Comparison) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def refusal(seen: Preview, liquidation: int, *, remove: bool) -> str | None:
         return f"there is no liquidation {liquidation} in prod: check the number"
     if not removes_everything(seen):
         return None if remove else _removal(seen, liquidation)
-    if seen.in_consulta == Count(0, exact=True):
+    if seen.in_target == Count(0, exact=True):
         return f"liquidation {liquidation} has no rows in prod, and none in consulta: nothing to copy"
     if not remove:
         return (
@@ -70,7 +70,7 @@ def refusal(seen: Preview, liquidation: int, *, remove: bool) -> str | None:
 
 def _removal(seen: Preview, liquidation: int) -> str | None:
     """More of consulta's rows would go than a press in Slack lets go without showing them."""
-    in_prod, in_consulta = seen.in_prod.rows, seen.in_consulta.rows
+    in_prod, in_consulta = seen.in_source.rows, seen.in_target.rows
     if in_prod is None or in_consulta is None or in_consulta - in_prod <= in_consulta / 10:
         return None
     return (
