@@ -184,62 +184,6 @@ def _ready(poll: select.poll, seconds: float) -> Ready:
 # ------------------------------------------------ SQLAlchemy's connections, and psycopg's below them for COPY
 
 
-def connected(engine: Engine, side: str) -> Connection:
-    """Raises EncodingUnknown where the side's answers are bytes that SQLAlchemy can't even begin with."""
-    try:
-        return engine.connect()
-    except TypeError as error:
-        raise EncodingUnknown(side) from error
-
-
-def lock_for_reading(
-    connection: Connection,
-    side: str,
-    table: TableName,
-    *,
-    label: str,
-    lost_after: str,
-    lock_timeout_seconds: float,
-) -> bool:
-    """Takes a reader's lock on the table, its partitions, and what a view reads, until the transaction ends.
-
-    Neither this nor what is sent with it takes a snapshot, so that the snapshot can be taken afterwards: one
-    that is older than a rewrite that isn't MVCC-safe would see the table empty
-    (https://www.postgresql.org/docs/current/mvcc-caveats.html). False where the server doesn't lock it. The
-    session has its ``label`` meanwhile, and is ``lost_after`` so long without a word of its client.
-
-    Raises:
-        Transient: somebody alters the table.
-    """
-    driver = driver_of(connection)
-    statement = sql.SQL(
-        "SAVEPOINT traspaso_lock; SET LOCAL statement_timeout = 0; SET LOCAL application_name = {}; "
-        "SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL lock_timeout = {}; "
-        "LOCK TABLE {} IN ACCESS SHARE MODE; RELEASE SAVEPOINT traspaso_lock"
-    ).format(
-        sql.Literal(label),
-        sql.Literal(lost_after),
-        sql.Literal(milliseconds(lock_timeout_seconds)),
-        table.identifier,
-    )
-    try:
-        driver.execute(statement)
-    except psycopg.Error as error:
-        if error.sqlstate == LOCK_NOT_AVAILABLE:
-            raise Transient(
-                f"table {table} of {side} is being altered: its lock was not to be had in "
-                f"{lock_timeout_seconds:g} s",
-                side=side,
-                condition="TableAltered",
-                table=table.name,
-            ) from error
-        if error.sqlstate not in NOT_LOCKABLE:
-            raise
-        driver.execute("ROLLBACK TO SAVEPOINT traspaso_lock; RELEASE SAVEPOINT traspaso_lock")
-        return False
-    return True
-
-
 def run(connection: Connection, statement: sql.Composable) -> CursorResult[Any]:
     """Executes a composed statement. SQLAlchemy always passes parameters, so percent signs are doubled."""
     return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
@@ -289,7 +233,7 @@ def drop_if_unusable(connection: Connection) -> None:
         connection.invalidate()
 
 
-def shut(connection: Connection) -> None:
+def give_back(connection: Connection) -> None:
     """Gives the connection back, or throws it away where it can't be rolled back any more."""
     if connection.closed:
         return
@@ -340,7 +284,7 @@ class Sessions:
         Raises:
             EncodingUnknown: the side's answers are bytes that can't be read.
         """
-        connection = _connected(engine, side, self.ask)
+        connection = _connect_in_thread(engine, side, self.ask)
         session = _Session(connection, side, self.ask)
         options = {"postgresql_readonly": True} if read_only else {}
         connection = connection.execution_options(isolation_level=isolation, **options)
@@ -356,15 +300,42 @@ class Sessions:
         connection.execute(_IDENTIFY, self.values)
 
     def lock_for_reading(self, connection: Connection, side: str, table: TableName) -> bool:
-        """As `copier.connections.lock_for_reading`, with the name and the limits of these sessions."""
-        return lock_for_reading(
-            connection,
-            side,
-            table,
-            label=self.label,
-            lost_after=self.values["lost"],
-            lock_timeout_seconds=self.lock_timeout_seconds,
+        """Takes a reader's lock on the table, its partitions, and what a view reads, for the transaction.
+
+        Neither this nor what is sent with it takes a snapshot, so that the snapshot can be taken afterwards:
+        one that is older than a rewrite that isn't MVCC-safe would see the table empty
+        (https://www.postgresql.org/docs/current/mvcc-caveats.html). False where the server doesn't lock it.
+
+        Raises:
+            Transient: somebody alters the table.
+        """
+        driver = driver_of(connection)
+        statement = sql.SQL(
+            "SAVEPOINT traspaso_lock; SET LOCAL statement_timeout = 0; SET LOCAL application_name = {}; "
+            "SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL lock_timeout = {}; "
+            "LOCK TABLE {} IN ACCESS SHARE MODE; RELEASE SAVEPOINT traspaso_lock"
+        ).format(
+            sql.Literal(self.label),
+            sql.Literal(self.values["lost"]),
+            sql.Literal(self.values["lock_timeout"]),
+            table.identifier,
         )
+        try:
+            driver.execute(statement)
+        except psycopg.Error as error:
+            if error.sqlstate == LOCK_NOT_AVAILABLE:
+                raise Transient(
+                    f"table {table} of {side} is being altered: its lock was not to be had in "
+                    f"{self.lock_timeout_seconds:g} s",
+                    side=side,
+                    condition="TableAltered",
+                    table=table.name,
+                ) from error
+            if error.sqlstate not in NOT_LOCKABLE:
+                raise
+            driver.execute("ROLLBACK TO SAVEPOINT traspaso_lock; RELEASE SAVEPOINT traspaso_lock")
+            return False
+        return True
 
     def ask(self, silent: float) -> None:
         """Called while a side is silent. Once the work was given up, nothing is waited for any more."""
@@ -386,7 +357,7 @@ class Sessions:
             return
         ask_while_waiting(session.driver, session.asked_before)
         if self._reason is None and not session.is_busy:
-            shut(connection)
+            give_back(connection)
             return
         if session.is_busy and session.side not in self._unreachable and not cancel(session.driver):
             self._unreachable.add(session.side)
@@ -420,13 +391,13 @@ class Sessions:
                 session.end()
 
 
-def _connected(engine: Engine, side: str, on_silence: OnSilence) -> Connection:
+def _connect_in_thread(engine: Engine, side: str, on_silence: OnSilence) -> Connection:
     """A server that lets nobody in, or is one of several that don't answer, isn't waited for either."""
     box: Future[Connection] = Future()
 
     def connect() -> None:
         try:
-            connection = connected(engine, side)
+            connection = _connect(engine, side)
         except BaseException as error:
             with suppress(InvalidStateError):
                 box.set_exception(error)
@@ -450,6 +421,14 @@ def _connected(engine: Engine, side: str, on_silence: OnSilence) -> Connection:
                 if not box.cancel() and box.exception() is None:
                     box.result().close()
                 raise
+
+
+def _connect(engine: Engine, side: str) -> Connection:
+    """Raises EncodingUnknown where the side's answers are bytes that SQLAlchemy can't even begin with."""
+    try:
+        return engine.connect()
+    except TypeError as error:
+        raise EncodingUnknown(side) from error
 
 
 class _Session:
