@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from copier.catalog import read_table
 from copier.columns import Number
 from copier.connections import BoundedTransaction, run
-from copier.errors import SideNames, failures_of
+from copier.errors import DEFAULT_NAMES, SideNames, failures_of
 from copier.model import MAX_LIQUIDATION_ID, Catalogue
 
 #: Rows of the first part, and by how much each part is longer than the one before, up to the longest.
@@ -28,7 +28,6 @@ FIRST_ROWS, GROWTH, MOST_ROWS = 5_000, 4, 200_000
 EXACTLY_SECONDS = 1.0
 #: What the source's activity view shows of a search.
 LABEL = "traspaso search"
-DEFAULT_NAMES = SideNames()
 
 #: What a letter may look like in a name.
 _VARIANTS = {"a": "aáàâäã", "e": "eéèêë", "i": "iíìîï", "o": "oóòôöõ", "u": "uúùûü", "n": "nñ", "c": "cç"}

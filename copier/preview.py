@@ -20,7 +20,7 @@ from copier.catalog import Column, Table, read_table, refuse_same_table
 from copier.chunk_writer import refuse_shared_keys
 from copier.columns import Number
 from copier.connections import BoundedTransaction, rows_as_text, run, until_timeout
-from copier.errors import SideNames, failures_of
+from copier.errors import DEFAULT_NAMES, SideNames, failures_of
 from copier.model import Catalogue, CopySpec, Fingerprint, TableName, quoted
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 
@@ -30,7 +30,6 @@ TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
 LABEL = "traspaso preview"
 #: The type that the extension lo makes of oid, as `copier.catalog` names it.
 LARGE_OBJECT = "lo of extension lo"
-DEFAULT_NAMES = SideNames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it has none.
+    """What both sides hold. ``exists``, ``label`` and ``changed_at`` are the catalogue's, or None.
 
     ``taken`` are the rows of other liquidations in the target that have a key of this one: the source no
     longer holds them there. ``triggers`` of the target fire before each row that is written, and may alter

@@ -2,7 +2,7 @@
 
 Of a range that was copied as a whole, the source's digest has come with its rows, and only the target is
 asked. A range whose values were compared while it was put in place isn't hashed again as long as nobody has
-written there since, which the rows' xmin tells without reading a value; only the rows that the copy wrote
+written there since, which the rows' xmin shows without reading a value; only the rows that the copy wrote
 into it are. Every other range is hashed on both sides.
 """
 
