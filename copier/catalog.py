@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from copier.errors import ColumnMissing, SameTable, SideNames, TableMissing, failures_of
 from copier.model import TableName
@@ -270,7 +270,7 @@ class Types:
         return Kind("base", name, written, _details(row, oid), collations=_some(row.own_collation), **own)
 
 
-def _named(row: Any, written: str, *, is_builtin: bool) -> tuple[str, str]:
+def _named(row: Row[Any], written: str, *, is_builtin: bool) -> tuple[str, str]:
     """The type's name, and the same with its modifier."""
     if is_builtin:
         return row.base, written
@@ -280,7 +280,7 @@ def _named(row: Any, written: str, *, is_builtin: bool) -> tuple[str, str]:
     return f"{row.name} of extension {row.extension}", f"{row.name}{modifier} of extension {row.extension}"
 
 
-def _details(row: Any, oid: int) -> str:
+def _details(row: Row[Any], oid: int) -> str:
     if row.one_money is not None:
         decimals = len(str(int.from_bytes(row.one_money, "big"))) - 1
         return f"{decimals} decimals"

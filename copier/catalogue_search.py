@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
-from sqlalchemy import Engine, Row
+from sqlalchemy import Engine
 
 from copier.catalog import read_table
 from copier.columns import Number
 from copier.connections import BoundedTransaction, run
-from copier.errors import SideNames, failures_of
+from copier.errors import DEFAULT_NAMES, SideNames, failures_of
 from copier.model import MAX_LIQUIDATION_ID, Catalogue
 
 #: Rows of the first part, and by how much each part is longer than the one before, up to the longest.
@@ -28,7 +28,6 @@ FIRST_ROWS, GROWTH, MOST_ROWS = 5_000, 4, 200_000
 EXACTLY_SECONDS = 1.0
 #: What the source's activity view shows of a search.
 LABEL = "traspaso search"
-DEFAULT_NAMES = SideNames()
 
 #: What a letter may look like in a name.
 _VARIANTS = {"a": "aáàâäã", "e": "eéèêë", "i": "iíìîï", "o": "oóòôöõ", "u": "uúùûü", "n": "nñ", "c": "cç"}
@@ -151,14 +150,14 @@ class _Reading:
             rows, below = min(rows * GROWTH, MOST_ROWS), down_to
         return found
 
-    def _ask(self, statement: sql.Composable) -> list[Row[Any]] | None:
+    def _ask(self, statement: sql.Composable) -> list[Sequence[Any]] | None:
         """The rows; None when the time is over."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             return None
         return self._look.rows(statement, left)
 
-    def _lowest(self, rows: int, below: Any) -> sql.Composable:
+    def _lowest(self, rows: int, below: int | None) -> sql.Composable:
         """The last id of a part of so many rows."""
         return sql.SQL(
             "SELECT {id} FROM {table} WHERE {older} AND {is_number} ORDER BY {newest_first} "
@@ -172,7 +171,7 @@ class _Reading:
             rows=sql.SQL(str(rows - 1)),
         )
 
-    def _hits(self, below: Any, down_to: Any, limit: int) -> sql.Composable:
+    def _hits(self, below: int | None, down_to: int | None, limit: int) -> sql.Composable:
         columns = self._columns
         return sql.SQL(
             "SELECT {id}, {label}::text, {period}::text FROM {table} WHERE {conditions} "
@@ -194,7 +193,7 @@ class _Reading:
             limit=sql.SQL(str(limit)),
         )
 
-    def _bound(self, operator: str, number: Any) -> sql.Composable:
+    def _bound(self, operator: str, number: int | None) -> sql.Composable:
         if number is None:
             return sql.SQL("true")
         return sql.SQL(f"{{}} {operator} {{}}").format(self._columns.number.id, sql.Literal(number))

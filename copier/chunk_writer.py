@@ -31,7 +31,7 @@ from copier import statements
 from copier.connections import OnSilence, Sessions, driver_of, drop_if_unusable, rendered, run
 from copier.copy_stream import Streamed, stream_copy
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
-from copier.errors import KeySharedInSource, NoUsableKey, Permanent, SideNames, Transient, failures_of
+from copier.errors import TAKEN, KeySharedInSource, NoUsableKey, Permanent, SideNames, Transient, failures_of
 from copier.model import Bound, Chunk, Counts, KeyRange, TableName
 from copier.statements import Held
 from copier.table_slice import TableSlice
@@ -40,8 +40,6 @@ from copier.table_slice import TableSlice
 IDLE_SECONDS = 0.1
 IDLE_SESSION_TIMEOUT = "57P05"
 
-#: Refusals of a row for the sake of another one with the same value: a unique or an exclusion constraint.
-TAKEN = frozenset({"23505", "23P01"})
 #: Why rows may not be updated in place though they may be deleted and inserted: two of them exchange a unique
 #: value, the role lacks UPDATE, or a column is GENERATED ALWAYS AS IDENTITY.
 NOT_IN_PLACE = TAKEN | {"42501", "428C9"}

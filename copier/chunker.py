@@ -33,11 +33,6 @@ STEP = 4.0
 #: No range is cut shorter than that for the sake of the lanes' ending at once.
 LAST_ROWS = 10_000
 
-#: Refusals of a row for the sake of others: a unique value, an exclusion constraint. Those may be in a range
-#: that isn't in place yet. So may the row that a foreign key points to, or the one that still points to it.
-OTHER_ROWS = frozenset({"23505", "23P01"})
-FOREIGN_KEYS = frozenset({"23503", "23001"})
-
 
 class Pace:
     """How many rows the next chunk should have, and how long to wait before it; for all lanes of one copy."""

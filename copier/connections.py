@@ -16,16 +16,17 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, CursorResult, Engine, text
 
 from copier import statements
 from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
@@ -49,6 +50,11 @@ ANSWER_SECONDS = 1.0
 #: role may read only some columns, or one that isn't there.
 NOT_LOCKABLE = frozenset({"42809", "42501", "42P01", "3F000"})
 LOCK_NOT_AVAILABLE = "55P03"
+
+T = TypeVar("T")
+
+#: A wait of psycopg's: it yields what it waits for, is sent what is ready, and returns its result.
+Steps = Generator[Wait, Ready, T]
 
 #: Called with the seconds in which a side has been silent. What it raises ends the wait.
 OnSilence = Callable[[float], None]
@@ -110,7 +116,7 @@ class _Waiter:
         self._driver = driver
         self.on_silence = on_silence
 
-    def __call__(self, steps: Any, *_: object, **__: object) -> Any:
+    def __call__(self, steps: Steps[T], *_: object, **__: object) -> T:
         """Carries psycopg's steps out, as psycopg's own does, and asks in between."""
         place = self._driver.pgconn.socket
         poll = select.poll()
@@ -126,9 +132,9 @@ class _Waiter:
                     wanted = now_wanted
                     poll.modify(place, _EVENTS[wanted])
         except StopIteration as end:
-            return end.value
+            return cast(T, end.value)
 
-    def _ready(self, steps: Any, poll: select.poll, place: int, heard: float) -> Ready:
+    def _ready(self, steps: Steps[Any], poll: select.poll, place: int, heard: float) -> Ready:
         """What the socket is ready for; nothing, where it was silent and it is to be waited on."""
         try:
             ready = _ready(poll, PATIENCE_SECONDS)
@@ -145,14 +151,14 @@ class _Waiter:
             raise
         return ready
 
-    def _break_off(self, steps: Any, poll: select.poll, place: int) -> None:
+    def _break_off(self, steps: Steps[Any], poll: select.poll, place: int) -> None:
         """The statement ends, or its connection does."""
         if not (cancel(self._driver) and _ends(steps, poll, place)):
             steps.close()
             self._driver.close()
 
 
-def _ends(steps: Any, poll: select.poll, place: int) -> bool:
+def _ends(steps: Steps[Any], poll: select.poll, place: int) -> bool:
     """Whether the statement ends in time. How it ends doesn't matter any more."""
     until = time.monotonic() + CANCEL_SECONDS
     try:
@@ -178,63 +184,7 @@ def _ready(poll: select.poll, seconds: float) -> Ready:
 # ------------------------------------------------ SQLAlchemy's connections, and psycopg's below them for COPY
 
 
-def connected(engine: Engine, side: str) -> Connection:
-    """Raises EncodingUnknown where the side's answers are bytes that SQLAlchemy can't even begin with."""
-    try:
-        return engine.connect()
-    except TypeError as error:
-        raise EncodingUnknown(side) from error
-
-
-def lock_for_reading(
-    connection: Connection,
-    side: str,
-    table: TableName,
-    *,
-    label: str,
-    lost_after: str,
-    lock_timeout_seconds: float,
-) -> bool:
-    """Takes a reader's lock on the table, its partitions, and what a view reads, until the transaction ends.
-
-    Neither this nor what is sent with it takes a snapshot, so that the snapshot can be taken afterwards: one
-    that is older than a rewrite that isn't MVCC-safe would see the table empty
-    (https://www.postgresql.org/docs/current/mvcc-caveats.html). False where the server doesn't lock it. The
-    session has its ``label`` meanwhile, and is ``lost_after`` so long without a word of its client.
-
-    Raises:
-        Transient: somebody alters the table.
-    """
-    driver = driver_of(connection)
-    statement = sql.SQL(
-        "SAVEPOINT traspaso_lock; SET LOCAL statement_timeout = 0; SET LOCAL application_name = {}; "
-        "SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL lock_timeout = {}; "
-        "LOCK TABLE {} IN ACCESS SHARE MODE; RELEASE SAVEPOINT traspaso_lock"
-    ).format(
-        sql.Literal(label),
-        sql.Literal(lost_after),
-        sql.Literal(milliseconds(lock_timeout_seconds)),
-        table.identifier,
-    )
-    try:
-        driver.execute(statement)
-    except psycopg.Error as error:
-        if error.sqlstate == LOCK_NOT_AVAILABLE:
-            raise Transient(
-                f"table {table} of {side} is being altered: its lock was not to be had in "
-                f"{lock_timeout_seconds:g} s",
-                side=side,
-                condition="TableAltered",
-                table=table.name,
-            ) from error
-        if error.sqlstate not in NOT_LOCKABLE:
-            raise
-        driver.execute("ROLLBACK TO SAVEPOINT traspaso_lock; RELEASE SAVEPOINT traspaso_lock")
-        return False
-    return True
-
-
-def run(connection: Connection, statement: sql.Composable) -> Any:
+def run(connection: Connection, statement: sql.Composable) -> CursorResult[Any]:
     """Executes a composed statement. SQLAlchemy always passes parameters, so percent signs are doubled."""
     return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
 
@@ -246,9 +196,10 @@ def one_as_text(connection: Connection, statement: sql.Composable) -> tuple[str,
 
 def rows_as_text(connection: Connection, statement: sql.Composable) -> list[tuple[str, ...]]:
     """The rows that come back, each value as the server writes it. None of them may be NULL."""
-    result = run(connection, statement).cursor.pgresult
+    cursor = cast(psycopg.Cursor[Any], run(connection, statement).cursor)
+    result = cast(PGresult, cursor.pgresult)
     return [
-        tuple(result.get_value(row, place).decode() for place in range(result.nfields))
+        tuple((result.get_value(row, place) or b"").decode() for place in range(result.nfields))
         for row in range(result.ntuples)
     ]
 
@@ -282,7 +233,7 @@ def drop_if_unusable(connection: Connection) -> None:
         connection.invalidate()
 
 
-def shut(connection: Connection) -> None:
+def give_back(connection: Connection) -> None:
     """Gives the connection back, or throws it away where it can't be rolled back any more."""
     if connection.closed:
         return
@@ -333,7 +284,7 @@ class Sessions:
         Raises:
             EncodingUnknown: the side's answers are bytes that can't be read.
         """
-        connection = _connected(engine, side, self.ask)
+        connection = _connect_in_thread(engine, side, self.ask)
         session = _Session(connection, side, self.ask)
         options = {"postgresql_readonly": True} if read_only else {}
         connection = connection.execution_options(isolation_level=isolation, **options)
@@ -349,15 +300,42 @@ class Sessions:
         connection.execute(_IDENTIFY, self.values)
 
     def lock_for_reading(self, connection: Connection, side: str, table: TableName) -> bool:
-        """As `copier.connections.lock_for_reading`, with the name and the limits of these sessions."""
-        return lock_for_reading(
-            connection,
-            side,
-            table,
-            label=self.label,
-            lost_after=self.values["lost"],
-            lock_timeout_seconds=self.lock_timeout_seconds,
+        """Takes a reader's lock on the table, its partitions, and what a view reads, for the transaction.
+
+        Neither this nor what is sent with it takes a snapshot, so that the snapshot can be taken afterwards:
+        one that is older than a rewrite that isn't MVCC-safe would see the table empty
+        (https://www.postgresql.org/docs/current/mvcc-caveats.html). False where the server doesn't lock it.
+
+        Raises:
+            Transient: somebody alters the table.
+        """
+        driver = driver_of(connection)
+        statement = sql.SQL(
+            "SAVEPOINT traspaso_lock; SET LOCAL statement_timeout = 0; SET LOCAL application_name = {}; "
+            "SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL lock_timeout = {}; "
+            "LOCK TABLE {} IN ACCESS SHARE MODE; RELEASE SAVEPOINT traspaso_lock"
+        ).format(
+            sql.Literal(self.label),
+            sql.Literal(self.values["lost"]),
+            sql.Literal(self.values["lock_timeout"]),
+            table.identifier,
         )
+        try:
+            driver.execute(statement)
+        except psycopg.Error as error:
+            if error.sqlstate == LOCK_NOT_AVAILABLE:
+                raise Transient(
+                    f"table {table} of {side} is being altered: its lock was not to be had in "
+                    f"{self.lock_timeout_seconds:g} s",
+                    side=side,
+                    condition="TableAltered",
+                    table=table.name,
+                ) from error
+            if error.sqlstate not in NOT_LOCKABLE:
+                raise
+            driver.execute("ROLLBACK TO SAVEPOINT traspaso_lock; RELEASE SAVEPOINT traspaso_lock")
+            return False
+        return True
 
     def ask(self, silent: float) -> None:
         """Called while a side is silent. Once the work was given up, nothing is waited for any more."""
@@ -379,7 +357,7 @@ class Sessions:
             return
         ask_while_waiting(session.driver, session.asked_before)
         if self._reason is None and not session.is_busy:
-            shut(connection)
+            give_back(connection)
             return
         if session.is_busy and session.side not in self._unreachable and not cancel(session.driver):
             self._unreachable.add(session.side)
@@ -413,13 +391,13 @@ class Sessions:
                 session.end()
 
 
-def _connected(engine: Engine, side: str, on_silence: OnSilence) -> Connection:
+def _connect_in_thread(engine: Engine, side: str, on_silence: OnSilence) -> Connection:
     """A server that lets nobody in, or is one of several that don't answer, isn't waited for either."""
     box: Future[Connection] = Future()
 
     def connect() -> None:
         try:
-            connection = connected(engine, side)
+            connection = _connect(engine, side)
         except BaseException as error:
             with suppress(InvalidStateError):
                 box.set_exception(error)
@@ -443,6 +421,14 @@ def _connected(engine: Engine, side: str, on_silence: OnSilence) -> Connection:
                 if not box.cancel() and box.exception() is None:
                     box.result().close()
                 raise
+
+
+def _connect(engine: Engine, side: str) -> Connection:
+    """Raises EncodingUnknown where the side's answers are bytes that SQLAlchemy can't even begin with."""
+    try:
+        return engine.connect()
+    except TypeError as error:
+        raise EncodingUnknown(side) from error
 
 
 class _Session:
@@ -567,12 +553,12 @@ class BoundedTransaction:
     def __exit__(self, *exc_info: object) -> None:
         self._sessions.close()
 
-    def rows(self, statement: sql.Composable, seconds: float | None = None) -> list[Row[Any]] | None:
+    def rows(self, statement: sql.Composable, seconds: float | None = None) -> list[Sequence[Any]] | None:
         """The rows; None where the timeout ended the statement. ``seconds`` sets another timeout."""
         with until_timeout(), failures_of(self.side), self.connection.begin_nested():
             if seconds is not None:
                 self.connection.execute(_STATEMENT_TIMEOUT, {"timeout": milliseconds(seconds)})
-            return list(run(self.connection, statement))
+            return [*run(self.connection, statement)]
         return None
 
 

@@ -24,9 +24,18 @@ from sqlalchemy import Connection, Engine
 from copier import statements
 from copier.catalog import Table, read_table, refuse_same_table
 from copier.chunk_writer import ChunkWriter, Record, Target
-from copier.chunker import FOREIGN_KEYS, OTHER_ROWS, Chunker, Pace, RangeCursor
+from copier.chunker import Chunker, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
-from copier.errors import NoUsableKey, Permanent, SideNames, Transient, failures_of
+from copier.errors import (
+    DEFAULT_NAMES,
+    FOREIGN_KEYS,
+    TAKEN,
+    NoUsableKey,
+    Permanent,
+    SideNames,
+    Transient,
+    failures_of,
+)
 from copier.lanes import run_lanes
 from copier.model import (
     Chunk,
@@ -43,8 +52,6 @@ from copier.snapshot import Snapshot
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
 from copier.verify import compared
-
-DEFAULT_NAMES = SideNames()
 
 
 def record_nothing(connection: Connection, chunk: Chunk) -> None:
@@ -287,7 +294,7 @@ class Copy:
         """Whether the rows in the way, or missing, may be those of a range that isn't in place yet."""
         if refusal.sqlstate in FOREIGN_KEYS:
             return self._target.is_referenced and refusal.constraint not in self._references
-        return refusal.sqlstate in OTHER_ROWS
+        return refusal.sqlstate in TAKEN
 
     def _refuse_altered_enums(self) -> None:
         """An enum's label is written as it is called now, whatever the snapshot: lanes may have seen two."""

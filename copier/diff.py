@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from psycopg.sql import Composable
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult
 
 from copier import statements
 from copier.connections import run
@@ -189,7 +189,7 @@ class RangeDiff:
         self,
         connection: Connection,
         question: Callable[[TableSlice], Composable],
-        read: Callable[[Any], T],
+        read: Callable[[CursorResult[Any]], T],
     ) -> tuple[T, T]:
         """Asks the source and the target at the same time."""
         with ThreadPoolExecutor(1) as other_side:
@@ -198,7 +198,12 @@ class RangeDiff:
             return source.result(), target
 
 
-def _asked(side: str, connection: Connection, statement: Composable, read: Callable[[Any], T]) -> T:
+def _asked(
+    side: str,
+    connection: Connection,
+    statement: Composable,
+    read: Callable[[CursorResult[Any]], T],
+) -> T:
     with failures_of(side):
         return read(run(connection, statement))
 

@@ -45,6 +45,10 @@ PERMANENT_CODES = frozenset({"57P04"})
 KNOWN_CLASSES = frozenset({"08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
 #: What a server answers to a statement that was cancelled, or that ran into its timeout.
 QUERY_CANCELED = "57014"
+#: Refusals of a row because another one has the same value: a unique or an exclusion constraint.
+TAKEN = frozenset({"23505", "23P01"})
+#: Refusals of a row because the one that a foreign key points to is missing, or another one points to it.
+FOREIGN_KEYS = frozenset({"23503", "23001"})
 #: How a server words a refused login. libpq gives no code for a failed connection attempt.
 REFUSED_LOGIN = (
     "password authentication failed",
@@ -66,6 +70,9 @@ class SideNames:
     source: str = "source"
     target: str = "target"
     apart: str = "give it two databases"
+
+
+DEFAULT_NAMES = SideNames()
 
 
 class CopierError(Exception):

@@ -404,7 +404,7 @@ class Fingerprint:
             key=spec.key or self.key,
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         return asdict(self) | {"key": list(self.key), "columns": list(self.columns)}
 
     @classmethod

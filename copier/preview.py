@@ -6,10 +6,11 @@ A count that would take too long becomes the planner's estimate, and is said to 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from psycopg import sql
 from sqlalchemy import Connection, Engine
@@ -19,7 +20,7 @@ from copier.catalog import Column, Table, read_table, refuse_same_table
 from copier.chunk_writer import refuse_shared_keys
 from copier.columns import Number
 from copier.connections import BoundedTransaction, rows_as_text, run, until_timeout
-from copier.errors import SideNames, failures_of
+from copier.errors import DEFAULT_NAMES, SideNames, failures_of
 from copier.model import Catalogue, CopySpec, Fingerprint, TableName, quoted
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 
@@ -29,7 +30,6 @@ TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
 LABEL = "traspaso preview"
 #: The type that the extension lo makes of oid, as `copier.catalog` names it.
 LARGE_OBJECT = "lo of extension lo"
-DEFAULT_NAMES = SideNames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """``exists``, ``label`` and ``changed_at`` come from the catalogue, None where it has none.
+    """What both sides hold. ``exists``, ``label`` and ``changed_at`` are the catalogue's, or None.
 
     ``taken`` are the rows of other liquidations in the target that have a key of this one: the source no
     longer holds them there. ``triggers`` of the target fire before each row that is written, and may alter
@@ -68,8 +68,8 @@ class Preview:
 
     exists: bool | None
     label: str | None
-    in_prod: Count
-    in_consulta: Count
+    in_source: Count
+    in_target: Count
     advice: tuple[Advice, ...]
     changed_at: datetime | None = None
     taken: Count = Count(0, exact=True)
@@ -114,8 +114,8 @@ def preview(
         return Preview(
             exists=exists,
             label=label,
-            in_prod=in_source,
-            in_consulta=in_target,
+            in_source=in_source,
+            in_target=in_target,
             advice=(*_advice(source_table, source_rows), *_advice(target_table, target_rows)),
             changed_at=changed_at,
             taken=_taken(source_look, target_look, source_rows, target_rows)
@@ -233,7 +233,7 @@ def _in_catalogue(
             table.column(catalogue.id_column),
             liquidation_id,
         )
-        row = run(source.connection, statement).one_or_none()
+        row: Sequence[Any] | None = run(source.connection, statement).one_or_none()
     return (False, None, None) if row is None else (True, row[0], row[1])
 
 

@@ -2,7 +2,7 @@
 
 Of a range that was copied as a whole, the source's digest has come with its rows, and only the target is
 asked. A range whose values were compared while it was put in place isn't hashed again as long as nobody has
-written there since, which the rows' xmin tells without reading a value; only the rows that the copy wrote
+written there since, which the rows' xmin shows without reading a value; only the rows that the copy wrote
 into it are. Every other range is hashed on both sides.
 """
 
@@ -66,10 +66,10 @@ def _is_as_seen(
 ) -> bool:
     """Whether the rows that agreed are all there, and beside them what was written in this copy."""
     with failures_of(target.side):
-        rows, arrived, value = run(connection, statements.arrivals(target, part, seen.base)).one()
+        rows, arrived, value = tuple(run(connection, statements.arrivals(target, part, seen.base)).one())
     return bool(rows == source.rows and Digest(arrived, value) == seen.written)
 
 
 def _digest(connection: Connection, rows: TableSlice, part: KeyRange) -> Digest:
     with failures_of(rows.side):
-        return Digest(*run(connection, statements.digest(rows, part)).one())
+        return Digest(*tuple(run(connection, statements.digest(rows, part)).one()))

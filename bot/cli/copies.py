@@ -7,7 +7,6 @@ import json
 import signal
 import sys
 import threading
-from dataclasses import asdict
 from types import FrameType
 
 import click
@@ -22,6 +21,7 @@ from bot.cli.output import (
     approval_line,
     asks,
     plain,
+    preview_as_json,
     print_json,
     print_preview,
     print_table,
@@ -70,7 +70,7 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
     seen = look_at_both_sides(parts, settings, chosen, liquidation)
     if words := refusal_of_preview(seen, liquidation, remove=remove):
         raise Stopped(words, FAILED)
-    if chosen.needs_approval(seen.in_prod.known, seen.in_consulta.known):
+    if chosen.needs_approval(seen.in_source.known, seen.in_target.known):
         raise Stopped(
             f"copying liquidation {liquidation} needs the approval of a second person, which only Slack can "
             f"ask for: write `/copy-liquidation {liquidation} {chosen.name}` there",
@@ -81,7 +81,7 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
         liquidation_id=liquidation,
         label=seen.label,
         terms=AgreedCounts(
-            seen.in_prod.rows, seen.in_consulta.known, removal_confirmed=remove and removes_everything(seen)
+            seen.in_source.rows, seen.in_target.known, removal_confirmed=remove and removes_everything(seen)
         ),
         fingerprint=seen.fingerprint,
         requester=Requester(SHELL, getpass.getuser(), getpass.getuser()),
@@ -112,7 +112,7 @@ def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     chosen = chosen_copy(settings, copy_name)
     seen = look_at_both_sides(app.databases(settings), settings, chosen, liquidation)
     if as_json:
-        click.echo(json.dumps(asdict(seen), ensure_ascii=False, default=str))
+        click.echo(json.dumps(preview_as_json(seen), ensure_ascii=False, default=str))
     else:
         print_preview(seen, chosen.spec, shell_translator())
 

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -180,7 +181,7 @@ def refusal_of_preview(seen: Preview, liquidation: int, *, remove: bool) -> str 
         return f"there is no liquidation {liquidation} in prod: check the number"
     if not removes_everything(seen):
         return None if remove else _removal(seen, liquidation)
-    if seen.in_consulta == Count(0, exact=True):
+    if seen.in_target == Count(0, exact=True):
         return f"liquidation {liquidation} has no rows in prod, and none in consulta: nothing to copy"
     if not remove:
         return (
@@ -192,7 +193,7 @@ def refusal_of_preview(seen: Preview, liquidation: int, *, remove: bool) -> str 
 
 def _removal(seen: Preview, liquidation: int) -> str | None:
     """More of consulta's rows would go than a press in Slack lets go without showing them."""
-    in_prod, in_consulta = seen.in_prod.rows, seen.in_consulta.rows
+    in_prod, in_consulta = seen.in_source.rows, seen.in_target.rows
     if in_prod is None or in_consulta is None or in_consulta - in_prod <= in_consulta / 10:
         return None
     return (
@@ -208,8 +209,8 @@ def print_preview(seen: Preview, spec: CopySpec, t: Translator) -> None:
         console.print(t("It isn't in the catalogue of liquidations in prod."))
     if seen.label:
         console.print(seen.label, markup=False)
-    console.print(f"prod      {spec.source_table}: {counted(seen.in_prod, t)}", markup=False)
-    console.print(f"consulta  {spec.target_table}: {counted(seen.in_consulta, t)}", markup=False)
+    console.print(f"prod      {spec.source_table}: {counted(seen.in_source, t)}", markup=False)
+    console.print(f"consulta  {spec.target_table}: {counted(seen.in_target, t)}", markup=False)
     for note in notes(seen, t, quoted=str):
         console.print(note, markup=False, soft_wrap=True)
     for advice in seen.advice:
@@ -371,6 +372,12 @@ def chunk_as_json(chunk: CopyChunk) -> dict[str, Any]:
         "source_digest": chunk.source_digest,
         "target_digest": chunk.target_digest,
     }
+
+
+def preview_as_json(seen: Preview) -> dict[str, object]:
+    """The preview with the sides called prod and consulta."""
+    names = {"in_source": "in_prod", "in_target": "in_consulta"}
+    return {names.get(name, name): value for name, value in asdict(seen).items()}
 
 
 def range_as_json(comparison: Comparison) -> dict[str, Any]:

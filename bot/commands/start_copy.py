@@ -183,8 +183,8 @@ class StartCopy:
             catalogue=listed.catalogue if listed else None,
             timeout_seconds=self._guard.file.work.preview_timeout_seconds,
         )
-        target, in_prod = str(copy.target_table), seen.in_prod.rows
-        needed = copy.needs_approval(seen.in_prod.known, seen.in_consulta.known)
+        target, in_prod = str(copy.target_table), seen.in_source.rows
+        needed = copy.needs_approval(seen.in_source.known, seen.in_target.known)
         return Proposal(
             seen=seen,
             last=self._history.last_completed(target, liquidation_id),
@@ -196,7 +196,7 @@ class StartCopy:
         )
 
     def _nothing_to_do(self, liquidation_id: int, seen: Preview, t: Translator) -> Message | None:
-        nothing = removes_everything(seen) and seen.in_consulta == Count(0, exact=True)
+        nothing = removes_everything(seen) and seen.in_target == Count(0, exact=True)
         if seen.exists is False or (seen.exists is None and nothing):
             listed = self._guard.file.liquidations
             return answers.unknown_liquidation(liquidation_id, str(listed.table) if listed else None, t)
@@ -213,8 +213,8 @@ class StartCopy:
             liquidation_id=liquidation_id,
             key=uuid4().hex,
             expires_at=int(time.time() + lifetime),
-            in_prod=proposal.seen.in_prod.rows,
-            in_consulta=proposal.seen.in_consulta.rows,
+            in_prod=proposal.seen.in_source.rows,
+            in_consulta=proposal.seen.in_target.rows,
             made_of=made_of(proposal.seen),
         )
         return Offered(offer, copy.spec, proposal, max(1, round(lifetime / 60)), notice)

@@ -88,14 +88,14 @@ class Offer:
 
         Or whether the copy is made of something else than it was.
         """
-        shown_and_now = ((self.in_prod, seen.in_prod.rows), (self.in_consulta, seen.in_consulta.rows))
+        shown_and_now = ((self.in_prod, seen.in_source.rows), (self.in_consulta, seen.in_target.rows))
         return self.made_of != made_of(seen) or any(_apart(shown, now) for shown, now in shown_and_now)
 
     def terms(self, seen: Preview) -> AgreedCounts:
         """What the run is bound to; an estimate of consulta's rows says nothing about what may go."""
         return AgreedCounts(
             in_prod=self.in_prod,
-            in_consulta=self.in_consulta if seen.in_consulta.exact else None,
+            in_consulta=self.in_consulta if seen.in_target.exact else None,
             removal_confirmed=self.in_prod == 0 and removes_everything(seen),
         )
 
@@ -121,7 +121,7 @@ def made_of(seen: Preview) -> str:
 
 def removes_everything(seen: Preview) -> bool:
     """Prod has no rows for certain."""
-    return seen.in_prod.exact and seen.in_prod.rows == 0
+    return seen.in_source.exact and seen.in_source.rows == 0
 
 
 def _apart(shown: int | None, now: int | None) -> bool:
@@ -139,7 +139,7 @@ def proposal_card(offered: Offered, t: Translator) -> Message:
     title = t("Copy liquidation {id}?", id=offer.liquidation_id)
     buttons = actions(copy_button(offer, seen, t), button(t("Cancel"), CANCEL_ACTION, offer.key))
     in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")
-    sides = f"{in_prod}: {counted(seen.in_prod, t)}. {in_consulta}: {counted(seen.in_consulta, t)}."
+    sides = f"{in_prod}: {counted(seen.in_source, t)}. {in_consulta}: {counted(seen.in_target, t)}."
     named = f" {escaped(cut(seen.label, 200))}." if seen.label else ""
     text = f"{offered.notice} {title}{named} {sides}".strip()
     return Message(text, [*_shown(offered, t), buttons, _lifetime(offered, t)])
@@ -178,8 +178,8 @@ def preview_blocks(spec: CopySpec, proposal: Proposal, t: Translator) -> list[Bl
     pairs = [
         (t("Name"), seen.label or "–"),
         (t("What to copy"), spec.name),
-        (t("Rows in prod"), counted(seen.in_prod, t)),
-        (t("Rows in consulta now"), counted(seen.in_consulta, t)),
+        (t("Rows in prod"), counted(seen.in_source, t)),
+        (t("Rows in consulta now"), counted(seen.in_target, t)),
         (t("From"), f"pgsql-prod · {spec.source_table}"),
         (t("To"), f"pgsql-consulta · {spec.target_table}"),
     ]
@@ -204,8 +204,8 @@ def last_copied(proposal: Proposal, t: Translator) -> str:
 
 def _changed(seen: Preview, last: JobView, t: Translator) -> str:
     """A different number of rows tells for certain, else the catalogue's time does, else nothing."""
-    if seen.in_prod.exact and seen.in_prod.rows is not None and last.total is not None:
-        more = seen.in_prod.rows - last.total
+    if seen.in_source.exact and seen.in_source.rows is not None and last.total is not None:
+        more = seen.in_source.rows - last.total
         if more > 0:
             return t.plural(
                 "Changed since then: {n} row more in prod.",
@@ -223,7 +223,7 @@ def _changed(seen: Preview, last: JobView, t: Translator) -> str:
             changed = at(seen.changed_at, t)
             return t("By the catalogue it changed since then, {moment}.", moment=changed)
         return t("By the catalogue it has not changed since then.")
-    if seen.in_prod.exact:
+    if seen.in_source.exact:
         return t("Whether it changed since then is not known: the number of rows is the same.")
     return t("Whether it changed since then is not known.")
 
@@ -289,8 +289,8 @@ def _large_objects(seen: Preview, columns: str, t: Translator) -> str:
 
 def _warnings(spec: CopySpec, proposal: Proposal, t: Translator) -> list[str]:
     seen, warnings = proposal.seen, []
-    held = seen.in_consulta.rows if removes_everything(seen) else seen.in_consulta.known
-    if goes := removal(seen.in_prod.known, held, t):
+    held = seen.in_target.rows if removes_everything(seen) else seen.in_target.known
+    if goes := removal(seen.in_source.known, held, t):
         warnings.append(goes)
     warnings += [
         t(

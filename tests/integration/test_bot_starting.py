@@ -105,7 +105,7 @@ def test_an_estimate_is_below_no_threshold(bot: Bot, tables: Jobs, sides: Sides)
     assert offered(bot(over=1_000_000)).proposal.approvers is None
     sides.prod.execute(SLOW)
     offer = offered(bot(over=1_000_000, timeout=0.5))
-    assert not offer.proposal.seen.in_prod.exact
+    assert not offer.proposal.seen.in_source.exact
     assert offer.proposal.approvers == ("<!subteam^S0ADMINS>",)
     assert isinstance(pressed(bot(over=1_000_000, timeout=0.5), offer), Message)
     [job] = tables.store.live()

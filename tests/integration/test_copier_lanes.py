@@ -144,13 +144,14 @@ class Enough(Exception):
 
 @pytest.mark.parametrize("way", ["it says so", "it raises"])
 def test_a_caller_that_stops_finds_the_ranges_in_hand_finished_and_recorded(full: Sides, way: str) -> None:
-    others, go_on = threading.Semaphore(0), threading.Event()
+    others, stops, go_on = threading.Semaphore(0), threading.Event(), threading.Event()
     seen: list[int] = []
 
     def on_chunk(chunk: Chunk) -> None:
         seen.append(chunk.range.number)
         for _ in range(3):
             assert others.acquire(timeout=PATIENCE)
+        stops.set()
         if way == "it raises":
             raise Enough
 
@@ -162,8 +163,9 @@ def test_a_caller_that_stops_finds_the_ranges_in_hand_finished_and_recorded(full
 
     with full.open(spec(), **LANES) as copy, ThreadPoolExecutor(1) as pool:
         running = pool.submit(copy.run, held, on_chunk=on_chunk, should_stop=lambda: True)
+        assert stops.wait(PATIENCE)
         with pytest.raises(TimeoutError):
-            running.result(0.5)  # it waits for the ranges in hand
+            running.result(0.1)  # it waits for the ranges in hand
         assert seen == [1]
         go_on.set()
         if way == "it says so":

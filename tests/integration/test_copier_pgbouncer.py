@@ -41,7 +41,7 @@ def test_a_whole_copy_works_behind_pgbouncer_and_no_setting_leaks(
     options: dict[str, Any] = {"prod_url": prod, "consulta_url": consulta, "parallel": parallel}
 
     seen = preview(engine(prod), engine(consulta), spec(), 42)
-    assert (seen.in_prod, seen.in_consulta) == (Count(300, exact=True), Count(0, exact=True))
+    assert (seen.in_source, seen.in_target) == (Count(300, exact=True), Count(0, exact=True))
     first = sides.copy_proven(spec(), chunk_rows=40, standby_lag_mb=1000, **options)
     assert sum(chunk.moved for chunk in first.chunks) == 1
     sides.prod.execute("UPDATE items SET note = 'new' WHERE id % 7 = 0; DELETE FROM items WHERE id = 1")

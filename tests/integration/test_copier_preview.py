@@ -142,10 +142,10 @@ def test_a_count_that_would_take_too_long_is_an_estimate(full: Sides, timeout_se
             look(full, timeout_seconds=timeout_seconds)
     else:
         found = look(full, timeout_seconds=timeout_seconds)
-        assert (found.exists, found.in_consulta) == (True, Count(0, exact=True))
-        assert not found.in_prod.exact
-        assert found.in_prod.rows is not None
-        assert 0 <= found.in_prod.rows <= 50
+        assert (found.exists, found.in_target) == (True, Count(0, exact=True))
+        assert not found.in_source.exact
+        assert found.in_source.rows is not None
+        assert 0 <= found.in_source.rows <= 50
 
 
 def test_the_estimate_is_the_planners_and_near_what_is_there(full: Sides) -> None:
@@ -158,16 +158,16 @@ def test_the_estimate_is_the_planners_and_near_what_is_there(full: Sides) -> Non
         CREATE VIEW items AS SELECT * FROM base WHERE (SELECT slowly())
     """)
     found = look(full, timeout_seconds=0.5)
-    assert found.in_prod == Count(found.in_prod.rows, exact=False)
-    assert found.in_prod.rows is not None
-    assert 8_000 < found.in_prod.rows < 30_000
+    assert found.in_source == Count(found.in_source.rows, exact=False)
+    assert found.in_source.rows is not None
+    assert 8_000 < found.in_source.rows < 30_000
 
 
 def test_a_count_of_consulta_that_waits_for_a_lock_is_not_known(full: Sides) -> None:
     with psycopg.connect(full.consulta.url) as somebody:
         somebody.execute("LOCK TABLE items")
         found = look(full, timeout_seconds=0.2)
-    assert (found.in_prod, found.in_consulta) == (Count(50, exact=True), Count(None, exact=False))
+    assert (found.in_source, found.in_target) == (Count(50, exact=True), Count(None, exact=False))
 
 
 def test_a_preview_refuses_what_a_copy_would_refuse(full: Sides) -> None:

@@ -85,12 +85,12 @@ def test_a_preview_tells_when_and_by_whom_it_was_last_copied() -> None:
 def test_a_preview_tells_whether_it_changed_since_and_never_more_than_is_known(
     rows: int, changed_at: datetime | None, words: str
 ) -> None:
-    seen = dataclasses.replace(SEEN, in_prod=Count(rows, True), changed_at=changed_at)
+    seen = dataclasses.replace(SEEN, in_source=Count(rows, True), changed_at=changed_at)
     assert words in previewed(seen=seen, last=DONE)
 
 
 def test_an_estimate_says_nothing_about_changes() -> None:
-    seen = dataclasses.replace(SEEN, in_prod=Count(250_000, False))
+    seen = dataclasses.replace(SEEN, in_source=Count(250_000, False))
     assert EN("Whether it changed since then is not known.") in previewed(seen=seen, last=DONE)
 
 
@@ -102,7 +102,7 @@ def test_a_preview_tells_how_long_it_will_take_or_that_nobody_knows() -> None:
 def test_a_preview_warns_of_another_copy_and_of_rows_that_would_go() -> None:
     other = job(id=16, liquidation_id=41)
     assert "job 16, liquidation 41" in previewed(others=(other,))
-    surplus = dataclasses.replace(SEEN, in_consulta=Count(200_003, True))
+    surplus = dataclasses.replace(SEEN, in_target=Count(200_003, True))
     assert "3 rows more than prod" in previewed(seen=surplus)
     assert "<!subteam^S1>" in previewed(approvers=("<!subteam^S1>",))
     assert "approves" not in previewed()
