@@ -18,10 +18,10 @@ from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters
 from bot.messages.failures import explained
 from bot.messages.question import pressed
+from bot.slack import home_publisher as panel_module
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import client
-from bot.slack.client import home_publisher as panel_module
 from bot.slack.home_publisher import REFRESHES_A_MINUTE, HomePublisher
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import View
