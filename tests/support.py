@@ -51,7 +51,7 @@ class Databases:
         self._drops.append(self._helper.submit(database.server.drop_database, database.name))
 
     def settle(self) -> None:
-        """Returns when no database is being made or dropped: until one is taken or given back, none will be."""
+        """Returns when no database is being made or dropped any more; the next `take` begins anew."""
         self._helper.submit(int).result()
 
     def close(self) -> None:

@@ -165,7 +165,8 @@ SESSIONS = """
 TAKES_ITS_TIME = """
     CREATE FUNCTION takes_its_time() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
-    CREATE TRIGGER takes_its_time BEFORE INSERT ON standby FOR EACH STATEMENT EXECUTE FUNCTION takes_its_time()
+    CREATE TRIGGER takes_its_time BEFORE INSERT ON standby
+        FOR EACH STATEMENT EXECUTE FUNCTION takes_its_time()
 """
 WAITS = """
     SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
