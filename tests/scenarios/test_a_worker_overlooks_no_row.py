@@ -96,7 +96,7 @@ class House:
             job = self.store.snapshot(job_id)
             return None if job is None or job.status.is_live else job
 
-        return until(over, 30.0, f"the end of job {job_id}")
+        return until(over, what=f"the end of job {job_id}")
 
     def completed(self, name: str, liquidation: int = 42) -> JobView:
         """A job that is completed, with the same rows on both sides."""
