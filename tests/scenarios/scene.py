@@ -51,7 +51,7 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS g
 
 
 def until(look: Callable[[], T | None], timeout: float = 60.0, what: str = "what was waited for") -> T:
-    """The first truthy result of `look`. The timeout is for a busy machine: the product promises none of it."""
+    """The first truthy result of `look`. The timeout is for a busy machine, and no promise of the product."""
     deadline = time.monotonic() + timeout
     while not (result := look()):
         if time.monotonic() > deadline:
