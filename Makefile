@@ -1,6 +1,8 @@
 # Everything that is done here by hand. `make` alone lists it.
 PYTHON ?=
 BIN := .venv/bin
+# Where it is set, each process would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint lock catalog bench load chaos screenshots messages docs clean
@@ -11,8 +13,8 @@ help: ## this list
 demo: .venv/.complete ## copy a liquidation from start to end on real servers (STAY=1: and leave them up to play with)
 	@$(BIN)/python -m dev.demo $(if $(filter-out 0,$(STAY)),--stay)
 
-test: .venv/.complete ## the whole suite (ARGS="-k proxy -x" goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+test: .venv/.complete ## the whole suite, in parallel (ARGS="-k proxy -x" goes to pytest; -n0 for one at a time)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: .venv/.complete ## ruff, mypy and the directions of the imports
 	@$(BIN)/ruff check .

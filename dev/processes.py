@@ -90,7 +90,7 @@ class Child:
             file.seek(self._begin)
             return file.read().decode(errors="replace")
 
-    def wait_for_line(self, wanted: str | Callable[[str], bool], timeout_seconds: float = 30.0) -> str:
+    def wait_for_line(self, wanted: str | Callable[[str], bool], timeout_seconds: float = 60.0) -> str:
         """The first line of the log that contains this text, or that this function accepts."""
         found: list[str] = []
 
@@ -106,7 +106,7 @@ class Child:
         return found[0]
 
     def wait_until(
-        self, ready: Callable[[], bool], timeout_seconds: float = 30.0, what: str = "ready"
+        self, ready: Callable[[], bool], timeout_seconds: float = 60.0, what: str = "ready"
     ) -> None:
         """Asks again and again, while the child lives."""
         deadline = time.monotonic() + timeout_seconds

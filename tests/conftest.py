@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,7 @@ from hypothesis import settings
 from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.valkey import Valkey
+from tests.distribution import Distribution, longest_first
 from tests.support import Database, Databases, Servers
 
 # The same examples in every run, so that a red one is the change's doing; `--hypothesis-profile=search`
@@ -18,6 +21,24 @@ from tests.support import Database, Databases, Servers
 settings.register_profile("search", deadline=None)
 settings.register_profile("repeatable", settings.get_profile("search"), derandomize=True)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """What ``-n auto`` means: two processes for each core, as most tests wait for their servers."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution | None:
+    """Ours, unless another one was asked for."""
+    return Distribution(config, log) if config.getvalue("dist") == "load" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a process of several, the order in which the tests are given out; alone, that of their names."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=longest_first)
 
 
 @pytest.fixture(scope="session")

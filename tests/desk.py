@@ -26,6 +26,7 @@ class Desk:
         self.slack = slack
         self.jobs = jobs
         self.edits_allowed = True
+        self._threads: dict[tuple[object, ...], list[Message]] = {}
         web = client(slack.bot_token, slack.api_url, timeout_seconds=timeout_seconds)
         self.card_publisher = CardPublisher(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
         throughput = Throughput(jobs.engine, chart_seconds=CHART_SECONDS)
@@ -63,7 +64,7 @@ class Desk:
             for message in self.messages(channel):
                 found.append(message)
                 if message.reply_count:
-                    found += self.replies(message.ts, channel)
+                    found += self._replies_once(message)
         wanted = f"ending-{self.jobs.see(job_id).attempt}-"
         payloads = [(each, (each.metadata or {}).get("event_payload") or {}) for each in found]
         return [
@@ -71,3 +72,10 @@ class Desk:
             for each, payload in payloads
             if payload.get("job") == str(job_id) and str(payload.get("part")).startswith(wanted)
         ]
+
+    def _replies_once(self, message: Message) -> list[Message]:
+        """The replies to a message; a thread that has got no other reply since is not read again."""
+        state = (message.channel, message.ts, message.reply_count, message.latest_reply)
+        if state not in self._threads:
+            self._threads[state] = self.replies(message.ts, message.channel)
+        return self._threads[state]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
+import signal
+import sys
+import tempfile
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from dev.guard import ROOT
-from dev.processes import PRODUCT_PROGRAMS
 from tests.copying import Sides
 
 FILE = """
@@ -26,6 +29,67 @@ stop_seconds = 60
 ROWS = 5_000
 PASSWORD = "hunter2-very-secret"
 
+#: Each `traspaso` is a process of its own, forked from one that has imported what all of them need.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["bot.cli.copies", "tests.shell"])
+
+
+def traspaso(arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str) -> None:
+    """What the program `traspaso` does, in this process; both streams go to files."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    for path, number in ((os.devnull, 0), (out, 1), (err, 2)):
+        opened = os.open(path, os.O_RDWR)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
+    sys.argv = ["traspaso", *arguments]
+    from bot.cli.copies import main
+
+    main()
+
+
+class Process:
+    """A `traspaso` that runs, with what `subprocess.Popen` has for it."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._paths = [Path(self._folder.name) / name for name in ("out", "err")]
+        for path in self._paths:
+            path.touch()
+        out, err = map(str, self._paths)
+        self._process: BaseProcess = PROCESSES.Process(
+            target=traspaso, args=(arguments, environment, out, err), daemon=True
+        )
+        self._process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Both streams, when it has ended."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            self._process.kill()
+            raise TimeoutError(f"traspaso still runs after {timeout} s")
+        out, err = (path.read_text("utf-8") for path in self._paths)
+        self._folder.cleanup()
+        return out, err
+
 
 class Shell:
     """A terminal of somebody who has set the two databases and nothing else."""
@@ -42,16 +106,8 @@ class Shell:
             "TRASPASO_CONFIG": str(path),
         }
 
-    def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [PRODUCT_PROGRAMS / "traspaso", *arguments],
-            cwd=ROOT,
-            env={**self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def begin(self, *arguments: str, **environment: str) -> Process:
+        return Process(arguments, {**self.environment, **environment})
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""

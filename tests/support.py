@@ -50,6 +50,10 @@ class Databases:
     def give_back(self, database: Database) -> None:
         self._drops.append(self._helper.submit(database.server.drop_database, database.name))
 
+    def settle(self) -> None:
+        """Returns when no database is being made or dropped any more; the next `take` begins anew."""
+        self._helper.submit(int).result()
+
     def close(self) -> None:
         self._helper.shutdown(wait=True)
         for drop in self._drops:

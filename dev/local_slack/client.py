@@ -69,7 +69,7 @@ class LocalSlack:
 
     # -- waiting
 
-    def wait_for(self, fn: Callable[[], T | None], timeout: float = 20.0) -> T:
+    def wait_for(self, fn: Callable[[], T | None], timeout: float = 60.0) -> T:
         """The first truthy result of `fn`, asked again whenever something changed here (and once a second,
         should it look at something else). A LookupError means "not yet"."""
         deadline = time.monotonic() + timeout
@@ -92,7 +92,7 @@ class LocalSlack:
             f"not within {timeout:g} s{last}\n{describe(self.snapshot(), self.calls())}"
         ) from problem
 
-    def wait_connected(self, timeout: float = 10.0, connections: int = 1) -> None:
+    def wait_connected(self, timeout: float = 60.0, connections: int = 1) -> None:
         self.wait_for(lambda: self.ask("sockets")["connected"] >= connections, timeout)
 
     # -- fate

@@ -21,7 +21,7 @@ from tests.scenarios.scene import Scene
 from .desk import Desk
 
 #: Whatever is waited for may take its time on a busy machine.
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=45_000)
 
 OpenDesk = Callable[..., Desk]
 _rooms = itertools.count(1)

@@ -19,7 +19,7 @@ class Desk:
         self.troubles: list[str] = []
         self._context = browser.new_context(viewport=PHONE if phone else WIDE)  # type: ignore[arg-type]
         self.page: Page = self._context.new_page()
-        self.page.set_default_timeout(15 * SECONDS)
+        self.page.set_default_timeout(45 * SECONDS)
         self.page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
         self.page.on("console", lambda line: line.type == "error" and self.troubles.append(line.text))
         self.page.on("request", self._look_at)

@@ -24,6 +24,12 @@ def sides(prod: Database, consulta: Database) -> Sides:
 
 
 @pytest.fixture
+def still(consulta: Database, _consulta_databases: Databases) -> None:
+    """Nothing but the test writes on the cluster of consulta: for tests that measure its WAL."""
+    _consulta_databases.settle()
+
+
+@pytest.fixture
 def slack() -> Iterator[LocalSlack]:
     """A workspace of this test alone."""
     with LocalSlackServer(manifest=ROOT / "manifest.yml") as server:

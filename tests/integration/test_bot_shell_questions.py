@@ -33,7 +33,7 @@ def between_look_and_job(given: Shell) -> Iterator[None]:
 def looked(given: Shell) -> None:
     """The copy has looked, and wants to create its job."""
     waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'traspaso.users'::regclass"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not given.sides.consulta.rows(waiting):
         assert time.monotonic() < deadline
 

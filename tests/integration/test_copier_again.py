@@ -46,6 +46,7 @@ def versions(sides: Sides) -> dict[int, tuple[str, str]]:
     return {key: (ctid, xmin) for key, ctid, xmin in rows}
 
 
+@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_a_thousandth_of_the_rows_changed_and_scattered_writes_only_those(
     copied: Written, parallel: int

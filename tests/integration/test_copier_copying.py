@@ -83,6 +83,7 @@ def test_a_second_copy_of_unchanged_rows_writes_nothing(copied: Sides) -> None:
     assert copied.consulta.rows(rows) == before
 
 
+@pytest.mark.usefixtures("still")
 def test_a_second_copy_of_unchanged_rows_costs_no_wal_for_the_table(copied: Sides) -> None:
     copied.copy_proven(spec())  # the first reader of new rows may have to note that they are committed
     start = copied.wal_of_consulta()

@@ -86,7 +86,7 @@ def sessions_of(connection: psycopg.Connection, database: str) -> set[int]:
 def settled(connection: psycopg.Connection, database: str) -> set[int]:
     """The same, once no process of a session that was ended is on its way out."""
     before: set[int] = set()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (now := sessions_of(connection, database)) != before and time.monotonic() < deadline:
         before = now
         connection.rollback()  # within one transaction the view shows what it has shown before

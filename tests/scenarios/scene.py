@@ -50,8 +50,8 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS g
 """
 
 
-def until(look: Callable[[], T | None], timeout: float = 20.0, what: str = "what was waited for") -> T:
-    """The first truthy result of `look`."""
+def until(look: Callable[[], T | None], timeout: float = 60.0, what: str = "what was waited for") -> T:
+    """The first truthy result of `look`. The timeout is for a busy machine, and no promise of the product."""
     deadline = time.monotonic() + timeout
     while not (result := look()):
         if time.monotonic() > deadline:
@@ -369,7 +369,7 @@ class Scene:
     def rows(self, query: str, *parameters: Any) -> list[Row]:
         return self.office.consulta.execute(query.encode(), parameters).fetchall()
 
-    def ended(self, job_id: int, status: str = "completed", timeout: float = 30.0) -> Row:
+    def ended(self, job_id: int, status: str = "completed", timeout: float = 60.0) -> Row:
         """The job's row at its end, which must be this one."""
 
         def over() -> Row | None:
@@ -380,7 +380,7 @@ class Scene:
         assert job["status"] == status, job
         return job
 
-    def told(self, job_id: int, timeout: float = 30.0) -> None:
+    def told(self, job_id: int, timeout: float = 60.0) -> None:
         """Everything that was to be said about the job has been said.
 
         What looks after calls that got no answer may go on.
@@ -391,7 +391,7 @@ class Scene:
         )
         until(lambda: self.rows(left, job_id)[0]["n"] == 0, timeout, f"the last message of job {job_id}")
 
-    def completed(self, job_id: int, timeout: float = 30.0) -> Row:
+    def completed(self, job_id: int, timeout: float = 60.0) -> Row:
         """Completed, told, and the same on both sides."""
         job = self.ended(job_id, timeout=timeout)
         self.told(job_id)
@@ -452,7 +452,7 @@ class Roadblock:
     scene: Scene
     connection: psycopg.Connection[Any]
 
-    def reached(self, job_id: int, *, attempt: int = 1, timeout: float = 20.0) -> Row:
+    def reached(self, job_id: int, *, attempt: int = 1, timeout: float = 60.0) -> Row:
         """The job's row once this attempt stands before the roadblock."""
         waiting = (
             "SELECT pid FROM pg_stat_activity WHERE application_name LIKE %s AND wait_event_type = 'Lock'"

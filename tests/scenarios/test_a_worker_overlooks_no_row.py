@@ -96,7 +96,7 @@ class House:
             job = self.store.job(job_id)
             return None if job is None or job.status.is_live else job
 
-        return until(over, 30.0, f"the end of job {job_id}")
+        return until(over, what=f"the end of job {job_id}")
 
     def completed(self, name: str, liquidation: int = 42) -> JobView:
         """A job that is completed, with the same rows on both sides."""
@@ -161,6 +161,13 @@ SESSIONS = """
     SELECT count(*) FROM pg_stat_activity
      WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
+#: Long enough for a session to be seen in each of its five chunks.
+TAKES_ITS_TIME = """
+    CREATE FUNCTION takes_its_time() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
+    CREATE TRIGGER takes_its_time BEFORE INSERT ON standby
+        FOR EACH STATEMENT EXECUTE FUNCTION takes_its_time()
+"""
 WAITS = """
     SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
      WHERE NOT l.granted AND l.mode = 'AccessShareLock' AND c.relname = '{}'
@@ -206,19 +213,22 @@ def test_a_card_says_that_the_table_is_being_altered_and_the_copy_goes_on_afterw
 def test_a_standby_of_prod_is_read_in_one_session(house: House, guard: Guard) -> None:
     house.both(PLAIN.format("standby"))
     house.prod.execute(ROWS.format("standby").encode())
+    house.consulta.execute(TAKES_ITS_TIME.encode())
     stack = house.office.stack
     with Standby(stack.prod, stack.folder, "standby-of-tables", guard=guard) as standby:
         standby.catch_up()
-        house.start_worker(standby)
-        with psycopg.connect(standby.url(DATABASE), autocommit=True) as there:
-            most = 0
-            job_id = house.asked("standby")
-            while (job := house.store.job(job_id)) is not None and job.status.is_live:
-                [(sessions,)] = fetched(there, SESSIONS)
-                most = max(most, int(str(sessions)))
-            house.is_completed(job_id, "standby")
+        try:
+            house.start_worker(standby)
+            with psycopg.connect(standby.url(DATABASE), autocommit=True) as there:
+                most = 0
+                job_id = house.asked("standby")
+                while (job := house.store.job(job_id)) is not None and job.status.is_live:
+                    [(sessions,)] = fetched(there, SESSIONS)
+                    most = max(most, int(str(sessions)))
+                house.is_completed(job_id, "standby")
+        finally:
+            house.start_worker()
         assert most == 1
-        house.start_worker()
 
 
 @pytest.fixture

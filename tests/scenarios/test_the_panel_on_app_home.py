@@ -76,6 +76,8 @@ def test_what_becomes_of_an_approval_on_the_panel_is_told_in_a_direct_message(
     scene.seed(1001)
     job_id = scene.start(scene.ana, "checked")
     home = scene.bob.open_home()
+    # The page stays as it is: a refresh would show no button to who has left the group.
+    scene.slack.fault("views.publish", status=500, times=None, match={"user_id": scene.bob.id})
     scene.leaves_the_group(scene.bob)
     assert scene.bob.press(home, APPROVE_ACTION, value=str(job_id)).acked
     refused = EN("You may not use `{command}`.", command="/copy-liquidation")
