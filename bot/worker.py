@@ -14,8 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot import app, config, logs
 from bot.errors import BotError
 from bot.jobs.repository import JobRepository
-from bot.jobs.status import Status
-from bot.jobs.stop_request import StopReason, StopRequest
+from bot.jobs.status import Status, StopReason, StopRequest
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.outbox_relay import OutboxRelay
 from bot.work.admission import Admission

@@ -10,10 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bot.i18n import translator
-from bot.jobs.proposal import AgreedCounts, Question, Reason
-from bot.jobs.status import Approval, Phase, Status
-from bot.jobs.stop_request import StopReason
-from bot.jobs.view import Freeze, JobView, Moved, Person
+from bot.jobs.status import Approval, Phase, Status, StopReason
+from bot.jobs.view import AgreedCounts, Freeze, JobView, Moved, Person, Question, Reason
 from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.messages.proposal import Offer, Offered, Proposal, proposal_card

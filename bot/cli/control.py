@@ -17,9 +17,8 @@ from bot.cli.setup import FAILED, Number, Stopped, checked, settings_for, shell_
 from bot.config import Need
 from bot.errors import AlreadyRunning, UnknownJob
 from bot.jobs.actions import Became, Control, Effect, Freezes
-from bot.jobs.proposal import RowCounts
 from bot.jobs.repository import Requester
-from bot.jobs.view import SHELL
+from bot.jobs.view import SHELL, RowCounts
 from bot.messages.card import activity, state
 from bot.messages.naming import frozen_by
 

@@ -44,11 +44,9 @@ from bot.cli.setup import (
 )
 from bot.config import SIDES, Need, Settings
 from bot.errors import AlreadyRunning, Frozen
-from bot.jobs.proposal import AgreedCounts
 from bot.jobs.repository import Request, Requester
-from bot.jobs.status import Status
-from bot.jobs.stop_request import StopReason, StopRequest
-from bot.jobs.view import SHELL, JobView
+from bot.jobs.status import Status, StopReason, StopRequest
+from bot.jobs.view import SHELL, AgreedCounts, JobView
 from bot.messages.naming import WORKER_COMMAND, nobody_works
 from bot.messages.proposal import removes_everything
 from bot.work.background import ProgressTicker

@@ -24,8 +24,8 @@ from bot.commands.conversation import (
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.actions import Became, Control, Effect
-from bot.jobs.proposal import RowCounts
 from bot.jobs.repository import JobRepository, Requester
+from bot.jobs.view import RowCounts
 from bot.messages import answers, card, details, question, status
 from bot.messages.blocks import Message
 from bot.slack.card_publisher import CardPublisher
@@ -33,6 +33,7 @@ from bot.slack.client import CONNECTION_ERRORS, error_name
 
 if TYPE_CHECKING:
     from slack_bolt import Ack, App
+
 
 log = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from bot.slack.access import TO_PRESS
 if TYPE_CHECKING:
     from slack_bolt import Ack, App
 
+
 log = logging.getLogger(__name__)
 
 

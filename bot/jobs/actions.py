@@ -34,12 +34,10 @@ from bot.errors import AlreadyRunning, UnknownJob
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User, waits_for_somebody
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.proposal import Question, RowCounts
 from bot.jobs.repository import JobRepository, Requester, active_freeze, ensure_user, is_taken
-from bot.jobs.status import LIVE, Approval, Status, Step
-from bot.jobs.stop_request import StopReason, StopRequest
+from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, stop_job, transition
-from bot.jobs.view import SHELL, Freeze, JobView
+from bot.jobs.view import SHELL, Freeze, JobView, Question, RowCounts
 
 #: The longest reason of a freeze that is kept, in characters.
 REASON_LIMIT = 300

@@ -12,8 +12,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol, Self
 
 from bot.jobs.failure import Failure
-from bot.jobs.proposal import Question, RowCounts
-from bot.jobs.view import Moved
+from bot.jobs.view import Moved, Question, RowCounts
 
 Detail = Mapping[str, Any]
 

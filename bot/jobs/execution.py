@@ -52,11 +52,10 @@ from bot.jobs.events import (
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, Installation, Worker, is_frozen, waits_for_somebody
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.proposal import AgreedCounts, Question
-from bot.jobs.status import Approval, Phase, Status, Step
-from bot.jobs.stop_request import StopReason, StopRequest
+from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
 from bot.jobs.transactions import has_come, transaction
 from bot.jobs.transition import add_event, stop_job, transition
+from bot.jobs.view import AgreedCounts, Question
 from copier import Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
 
 log = logging.getLogger(__name__)

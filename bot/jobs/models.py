@@ -32,8 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bot.jobs.status import LIVE, Approval, Phase, Status
-from bot.jobs.stop_request import PRESSED
+from bot.jobs.status import LIVE, PRESSED, Approval, Phase, Status
 
 SCHEMA = "traspaso"
 

@@ -18,8 +18,7 @@ from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
 from bot.jobs.models import CopyJob, is_frozen, waits_for_somebody
 from bot.jobs.outbox import Kind
-from bot.jobs.status import Status, Step
-from bot.jobs.stop_request import StopReason, StopRequest
+from bot.jobs.status import Status, Step, StopReason, StopRequest
 from bot.jobs.transactions import has_come
 from bot.jobs.transition import add_event, stop_job, transition
 from bot.jobs.workers import UnbrokenBeats, is_lost

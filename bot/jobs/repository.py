@@ -42,11 +42,20 @@ from bot.jobs.models import (
     waits_for_somebody,
 )
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.proposal import NOTHING_SHOWN, AgreedCounts, Question
-from bot.jobs.status import LIVE, Approval, Phase, Status
-from bot.jobs.stop_request import StopReason
+from bot.jobs.status import LIVE, Approval, Phase, Status, StopReason
 from bot.jobs.transition import add_event
-from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, NoWorker, Person, Stretch
+from bot.jobs.view import (
+    NOTHING_SHOWN,
+    AgreedCounts,
+    Freeze,
+    HomeFilters,
+    HomeView,
+    JobView,
+    NoWorker,
+    Person,
+    Question,
+    Stretch,
+)
 from bot.jobs.workers import Workers, holds, is_missing, last_seen
 from copier import CopySpec, Fingerprint
 

@@ -14,8 +14,7 @@ from sqlalchemy.engine import Row
 from bot.jobs.events import Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.status import Status, Step
-from bot.jobs.stop_request import StopReason, StopRequest
+from bot.jobs.status import Status, Step, StopReason, StopRequest
 
 
 def transition(

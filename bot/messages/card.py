@@ -6,8 +6,7 @@ Rendered from a view alone: the same view gives the same card.
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.status import Phase, Status
-from bot.jobs.stop_request import StopReason
+from bot.jobs.status import Phase, Status, StopReason
 from bot.jobs.view import JobView
 from bot.messages import question
 from bot.messages.approval import approval_buttons, approval_request, approved_by, no_approval_reason

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from bot.i18n import Translator
-from bot.jobs.proposal import AgreedCounts, apart
-from bot.jobs.view import JobView
+from bot.jobs.view import AgreedCounts, JobView, apart
 from bot.messages.blocks import (
     Block,
     Message,

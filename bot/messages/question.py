@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.proposal import Question, Reason, RowCounts
-from bot.jobs.view import JobView
+from bot.jobs.view import JobView, Question, Reason, RowCounts
 from bot.messages.blocks import Block, Message, button, confirm, context, section
 from bot.messages.naming import mention, requester
 

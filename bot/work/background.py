@@ -18,7 +18,7 @@ from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt
 from bot.jobs.recovery import Sweep, Swept
 from bot.jobs.repository import JobRepository
-from bot.jobs.stop_request import StopRequest
+from bot.jobs.status import StopRequest
 from bot.jobs.view import JobView
 from bot.jobs.workers import BEAT, MISSING, UnbrokenBeats, Workers
 from bot.periodic import PeriodicThread

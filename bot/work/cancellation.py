@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
 
-from bot.jobs.stop_request import StopRequest
+from bot.jobs.status import StopRequest
 from copier.errors import Transient
 
 T = TypeVar("T")

@@ -22,10 +22,9 @@ from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt, Claim, Executions, NobodyCanApprove, SecondPerson
 from bot.jobs.failure import Failure, failure_of
-from bot.jobs.proposal import Question
-from bot.jobs.status import Status
-from bot.jobs.stop_request import StopReason
+from bot.jobs.status import Status, StopReason
 from bot.jobs.transactions import with_limits
+from bot.jobs.view import Question
 from bot.slack.access import who_may
 from bot.work.background import LeaseRenewal
 from bot.work.cancellation import BrokenOff, StopSwitch, in_time

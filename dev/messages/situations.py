@@ -7,11 +7,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.jobs.events import event_of
-from bot.jobs.proposal import AgreedCounts, Question, Reason
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.status import Approval, Phase, Status
-from bot.jobs.stop_request import StopReason
-from bot.jobs.view import Freeze, HomeFilters, HomeView, JobView, Moved, NoWorker, Person, Stretch
+from bot.jobs.status import Approval, Phase, Status, StopReason
+from bot.jobs.view import (
+    AgreedCounts,
+    Freeze,
+    HomeFilters,
+    HomeView,
+    JobView,
+    Moved,
+    NoWorker,
+    Person,
+    Question,
+    Reason,
+    Stretch,
+)
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
 from copier import Advice, Comparison, CopySpec, Count, Counted, Digest, Entry, Preview, Proof, TableName

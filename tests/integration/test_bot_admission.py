@@ -8,8 +8,8 @@ from bot.config import CopySection, SlackSection
 from bot.jobs.actions import Approvals
 from bot.jobs.execution import Attempt, SecondPerson
 from bot.jobs.failure import Failure
-from bot.jobs.proposal import Question, Reason
 from bot.jobs.repository import Requester
+from bot.jobs.view import Question, Reason
 from bot.slack.access import Access
 from bot.slack.client import client
 from bot.work.admission import JUST_PRESSED, Admission

@@ -12,8 +12,7 @@ from sqlalchemy import text
 from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
-from bot.jobs.status import TRANSITIONS, Status
-from bot.jobs.stop_request import StopRequest
+from bot.jobs.status import TRANSITIONS, Status, StopRequest
 from bot.work.background import LeaseRenewal
 from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, WRONG, Jobs
 

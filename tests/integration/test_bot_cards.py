@@ -11,8 +11,8 @@ from slack_sdk.errors import SlackApiError
 
 from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
-from bot.jobs.proposal import Question, Reason
 from bot.jobs.status import Status
+from bot.jobs.view import Question, Reason
 from bot.slack.client import Trouble, client, error_name, retry_after, trouble_of
 from dev.guard import ROOT
 from dev.local_slack.client import LocalSlack

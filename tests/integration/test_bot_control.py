@@ -13,8 +13,7 @@ from bot.errors import AlreadyRunning, Frozen, StaleAttempt, UnknownJob
 from bot.jobs.actions import Became, Effect
 from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
-from bot.jobs.status import TRANSITIONS, Status
-from bot.jobs.stop_request import StopReason
+from bot.jobs.status import TRANSITIONS, Status, StopReason
 from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Jobs
 
 PRESSES = ["pause", "resume", "cancel", "retry"]

@@ -12,7 +12,7 @@ import migrations
 from bot.jobs.execution import Executions
 from bot.jobs.models import SCHEMA, Base
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.proposal import NOTHING_SHOWN
+from bot.jobs.view import NOTHING_SHOWN
 from tests.support import Database
 
 JOB = """

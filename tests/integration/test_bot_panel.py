@@ -12,10 +12,9 @@ from sqlalchemy.pool import NullPool
 from bot.config import CopySection, SlackSection
 from bot.i18n import translator
 from bot.jobs.execution import SecondPerson
-from bot.jobs.proposal import Question, Reason
 from bot.jobs.repository import LATEST, HomeRepository, Requester
 from bot.jobs.status import Status
-from bot.jobs.view import HomeFilters
+from bot.jobs.view import HomeFilters, Question, Reason
 from bot.messages.failures import explained
 from bot.messages.question import pressed
 from bot.slack import home_publisher as panel_module

@@ -12,9 +12,9 @@ from bot.errors import StaleAttempt
 from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Effect
 from bot.jobs.execution import Attempt, NobodyCanApprove, SecondPerson
 from bot.jobs.outbox import Kind
-from bot.jobs.proposal import AgreedCounts, Question, Reason, RowCounts
 from bot.jobs.repository import Requester
 from bot.jobs.status import Approval, Status
+from bot.jobs.view import AgreedCounts, Question, Reason, RowCounts
 from tests.tracking import ANA, BOB, CHUNK, LOST, Jobs
 
 WHO = ("<!subteam^S0ADMINS>",)

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from bot.jobs.execution import Executions, SecondPerson
-from bot.jobs.proposal import AgreedCounts, Question, Reason
 from bot.jobs.repository import JobRepository, Request, Requester
+from bot.jobs.view import AgreedCounts, Question, Reason
 from copier import CopySpec, TableName
 from tests.copying import engine
 from tests.shell import FILE, ROWS, Shell

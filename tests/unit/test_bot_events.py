@@ -25,8 +25,7 @@ from bot.jobs.events import (
     event_of,
 )
 from bot.jobs.failure import Failure
-from bot.jobs.proposal import Question, Reason, RowCounts
-from bot.jobs.view import Moved
+from bot.jobs.view import Moved, Question, Reason, RowCounts
 
 FAILURE = Failure(
     "unique", "a sentence", side="consulta", table="items", constraint="items_pkey", lines=["x"]

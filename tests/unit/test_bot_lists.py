@@ -9,9 +9,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.jobs.proposal import AgreedCounts
 from bot.jobs.status import Approval, Status
-from bot.jobs.view import Freeze, HomeFilters, HomeView, Person
+from bot.jobs.view import AgreedCounts, Freeze, HomeFilters, HomeView, Person
 from bot.messages import home, status
 from dev.local_slack.plain import plain
 from tests.shown import EN, ES, NOW, QUESTIONS, SHAPES, check, check_view, job, names

@@ -14,8 +14,7 @@ from bot.commands.registry import help_lines
 from bot.jobs.events import CardMoved, event_of
 from bot.jobs.failure import CODES, Failure
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.status import Approval, Status
-from bot.jobs.stop_request import StopReason
+from bot.jobs.status import Approval, Status, StopReason
 from bot.jobs.view import Freeze, Moved, NoWorker, Person
 from bot.messages import answers, approval, freezing, status
 from bot.messages.blocks import code, sanitized

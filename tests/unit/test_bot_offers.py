@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
-from bot.jobs.proposal import AgreedCounts
+from bot.jobs.view import AgreedCounts
 from bot.messages import copy_modal
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.copy_modal import Carried

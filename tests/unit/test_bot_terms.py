@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.jobs.proposal import AgreedCounts, Question, Reason, RowCounts
 from bot.jobs.status import Status
+from bot.jobs.view import AgreedCounts, Question, Reason, RowCounts
 from bot.messages.approval import approval_buttons
 from bot.messages.card import card
 from bot.messages.question import confirm_button, pressed, sides
