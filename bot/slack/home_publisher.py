@@ -71,7 +71,7 @@ class HomePublisher:
         self._watchers: dict[str, Watcher] = {}
         self._published: deque[float] = deque()
         self._mark: str | None = None
-        self._quiet_until = 0.0
+        self._paused_until = 0.0
         self._thread = PeriodicThread(
             "home-publisher",
             self.refresh,
