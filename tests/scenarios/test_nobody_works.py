@@ -45,12 +45,12 @@ def test_cards_that_wait_are_told_when_the_last_worker_is_gone_and_when_one_is_t
     job_id = scene.start()
     assert ES("Queued: the next free worker takes it") in scene.card(job_id).plain
     missing = "SELECT FROM traspaso.installation WHERE workers_missing"
-    until(lambda: not scene.rows(missing), 20.0, "a look that finds the worker")
+    until(lambda: not scene.rows(missing), what="a look that finds the worker")
     office.pretend(silent_seconds=120)
-    until(lambda: OPERATOR in scene.card(job_id).plain, 40.0, "a card that says that nobody works")
+    until(lambda: OPERATOR in scene.card(job_id).plain, what="a card that says that nobody works")
     office.pretend()
     queued = ES("Queued: the next free worker takes it")
-    until(lambda: queued in scene.card(job_id).plain, 20.0, "a card that is queued again")
+    until(lambda: queued in scene.card(job_id).plain, what="a card that is queued again")
     assert scene.job(job_id)["status"] == "pending"
     office.workers(1)
     scene.completed(job_id)
