@@ -31,7 +31,7 @@ PASSWORD = "hunter2-very-secret"
 
 #: Each `traspaso` is a process of its own, forked from one that has imported what all of them need.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["bot.cli.copies", "tests.shell"])
+PROCESSES.set_forkserver_preload(["bot.cli", "bot.cli.copies", "bot.cli.control", "tests.shell"])
 
 
 def traspaso(arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str) -> None:
@@ -47,7 +47,7 @@ def traspaso(arguments: tuple[str, ...], environment: dict[str, str], out: str, 
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
     sys.argv = ["traspaso", *arguments]
-    from bot.cli.copies import main
+    from bot.cli import main
 
     main()
 
