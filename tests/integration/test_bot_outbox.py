@@ -36,7 +36,7 @@ def test_another_way_of_telling_people_is_a_class_with_one_method_fed_by_the_sam
 
     relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(Kind, Mail()))
     claim = jobs.claimed(channel_id="C0")
-    jobs.lifecycle.cancelled(claim)
+    claim.cancelled()
     requester = jobs.see(claim.job_id).requester_id
     assert relay.deliver_due() == len(sent)
     assert (Kind.ENDING, requester) in sent
