@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from scene import Office, until
+from .scene import Office, until
 from sqlalchemy import create_engine
 
 import migrations
