@@ -125,7 +125,7 @@ class CopyJob(Base):
     removal_confirmed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     question: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
-    # Four eyes: what the second person says. A job that waits for it is pending and not to be claimed.
+    # What the second person says. A job that waits for it is pending and not to be claimed.
     approval: Mapped[str | None]
     approval_until: Mapped[datetime | None]
     approval_by: Mapped[int | None] = mapped_column(ForeignKey("traspaso.users.id"))

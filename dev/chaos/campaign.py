@@ -52,7 +52,7 @@ def play(house: House, plan: Plan) -> Story:
         run.story.violations += judge(run)
     except Exception as error:
         traceback.print_exc()
-        run.story.violations.append(f"the campaign stumbled: {type(error).__name__}")
+        run.story.violations.append(f"the campaign failed: {type(error).__name__}")
     if run.story.violations:
         keep(run)
     return run.story

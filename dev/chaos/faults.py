@@ -444,8 +444,8 @@ KINDS: dict[str, Kind] = {
 class Timers:
     """What is to be done later in a run, each in a thread of its own."""
 
-    def __init__(self, stumbled: Callable[[BaseException], None]) -> None:
-        self._stumbled = stumbled
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        self._failed = failed
         self._threads: list[threading.Thread] = []
 
     def later(self, seconds: float, do: Callable[[], object]) -> None:
@@ -454,7 +454,7 @@ class Timers:
             try:
                 do()
             except Exception as error:
-                self._stumbled(error)
+                self._failed(error)
 
         thread = threading.Thread(target=wait, name="chaos-timer", daemon=True)
         self._threads.append(thread)

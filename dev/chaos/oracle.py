@@ -72,7 +72,7 @@ def _end(run: Run) -> Iterator[str]:
         run.numbers.liquidation,
     )
     if jobs[0]["n"] != 1:
-        yield f"one wish made {jobs[0]['n']} jobs"
+        yield f"one request made {jobs[0]['n']} jobs"
 
 
 def _after(run: Run) -> Lines:

@@ -104,7 +104,7 @@ class Run:
         self._armed = [fault for fault in plan.faults if fault.point is not None]
         self._lock = threading.Lock()
         self._awaited: dict[str, Callable[[], None]] = {}
-        self._timers = Timers(self.stumbled)
+        self._timers = Timers(self.failed)
         self._started = time.monotonic()
 
     # ---------------------------------------------------------------------------------- what faults use
@@ -120,9 +120,9 @@ class Run:
     def note(self, what: str) -> None:
         self.story.notes.append(what)
 
-    def stumbled(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         """The campaign's own trouble: a run with it proves nothing."""
-        self.story.violations.append(f"the campaign stumbled: {type(error).__name__}: {error}")
+        self.story.violations.append(f"the campaign failed: {type(error).__name__}: {error}")
 
     def freeze(self, seconds: float) -> None:
         """Somebody freezes all copies, and lifts it again after so long, however often that takes."""
@@ -173,9 +173,9 @@ class Run:
             house.listener.told = nothing
             self.story.seconds = time.monotonic() - self._started
             self.story.violations += [
-                f"the listener stumbled: {type(error).__name__}: {error}" for error in house.listener.stumbled
+                f"the listener failed: {type(error).__name__}: {error}" for error in house.listener.failed
             ]
-            house.listener.stumbled.clear()
+            house.listener.failed.clear()
             self.job = self.house.newest(self.numbers.liquidation) or self.job
             self.story.status = self.job.get("status", "none")
             self.story.attempts = self.job.get("attempt", 0)

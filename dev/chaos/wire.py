@@ -56,7 +56,7 @@ class Listener:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.told: Callable[[Event], None] = nothing
-        self.stumbled: list[BaseException] = []
+        self.failed: list[BaseException] = []
         self._door = socket.socket(socket.AF_UNIX)
         self._door.bind(str(path))
         self._door.listen(128)
@@ -83,5 +83,5 @@ class Listener:
                 try:
                     self.told(event)
                 except Exception as error:  # the campaign's own mistake: it has to hear of it
-                    self.stumbled.append(error)
+                    self.failed.append(error)
                 line.sendall(b".")

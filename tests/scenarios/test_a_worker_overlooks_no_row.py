@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from .scene import Office, until
 from sqlalchemy import create_engine
 
 import migrations
@@ -20,6 +19,8 @@ from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.processes import Child
 from dev.standby import Standby
+
+from .scene import Office, until
 
 #: Each has a table of its own, of its name, on both sides.
 COPIES = (
