@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Engine,
     ScalarSelect,
+    Select,
     and_,
     delete,
     func,
@@ -150,6 +151,20 @@ def _announced_since() -> ColumnElement[bool]:
     )
 
 
+def _shown() -> Select[int]:
+    """The jobs whose cards say whether somebody works."""
+    return (
+        select(CopyJob.id)
+        .where(
+            CopyJob.status.in_([Status.PENDING, Status.RUNNING]),
+            ~waits_for_somebody(),
+            CopyJob.message_ts.is_not(None),
+        )
+        .order_by(CopyJob.id)
+        .limit(CARDS)
+    )
+
+
 class Workers:
     """The rows of the processes."""
 
@@ -219,16 +234,7 @@ class Workers:
             .values(workers_missing=~Installation.workers_missing)
             .returning(Installation.workers_missing)
         )
-        shown = (
-            select(CopyJob.id)
-            .where(
-                CopyJob.status.in_([Status.PENDING, Status.RUNNING]),
-                ~waits_for_somebody(),
-                CopyJob.message_ts.is_not(None),
-            )
-            .order_by(CopyJob.id)
-            .limit(CARDS)
-        )
+        shown = _shown()
         with self._engine.begin() as connection:
             missing = connection.execute(statement).scalar_one_or_none()
             if missing is not None:
@@ -240,6 +246,11 @@ class Workers:
                     connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(shown.where(~_announced_since()))
                 )
         return missing
+
+    def announce_shown(self) -> None:
+        """Has the cards of what waits or runs made anew."""
+        with self._engine.begin() as connection:
+            announce(connection, Kind.UPDATE, CopyJob.id.in_(_shown()))
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:
         """That nobody works, and since when; None where somebody does."""

@@ -307,6 +307,23 @@ def test_cards_are_told_once_that_nobody_works_and_once_that_somebody_does(jobs:
     assert (told, jobs.tell_all()) == (["told"] * 2, [Kind.UPDATE])
 
 
+def test_a_card_that_said_so_before_the_watch_could_tell_is_told_that_somebody_works(jobs: Jobs) -> None:
+    """An edit of the card finds nobody at once; a watch that has just begun announces nothing yet."""
+    jobs.run("TRUNCATE traspaso.workers CASCADE")
+    job_id = jobs.create(channel_id="C0")
+    jobs.cards.posted(job_id, "C0", "1.1")
+    jobs.tell_all()
+    told: list[str] = []
+    clock = Clock()
+    watch = WorkerWatch(jobs.workers, lambda: told.append("told"), clock=clock)
+    watch.look()
+    jobs.somebody_works()
+    for _ in range(2):
+        clock.now += 5
+        watch.look()
+    assert (told, jobs.tell_all()) == (["told"], [Kind.UPDATE])
+
+
 def test_what_was_written_before_consulta_s_clock_was_set_back_waits_no_longer(jobs: Jobs) -> None:
     """An hour ahead: a retry's time, a message's next try and claim, the last beat of a lost worker."""
     ahead = "now() + interval '1 h'"
