@@ -436,7 +436,12 @@ class Attempt:
             )
 
     def _update(self, connection: Connection, **values: Any) -> StopRequest | None:
-        """One fenced UPDATE within the caller's transaction; also renews the lease."""
+        """One fenced UPDATE within the caller's transaction; also renews the lease.
+
+        From the present moment and not from the transaction's start, which a chunk may have had long ago: the
+        lease would be set back, even to one that is over.
+        """
+        lease = func.clock_timestamp() + self._lease
         found = connection.execute(
             update(CopyJob)
             .where(
@@ -444,7 +449,7 @@ class Attempt:
                 CopyJob.attempt == self.number,
                 CopyJob.status == Status.RUNNING,
             )
-            .values({"lease_until": func.now() + self._lease, "updated_at": func.now(), **values})
+            .values({"lease_until": lease, "updated_at": func.now(), **values})
             .returning(CopyJob.stop_requested, CopyJob.stopped_by, is_frozen())
         ).one_or_none()
         if found is None:

@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 QUEUE = "copies"
 ACTOR = "copy_liquidation"
 
-#: Progress edits of all processes together within a minute. Slack allows 50 calls of chat.update;
-#: the rest is kept for endings.
-EDITS_A_MINUTE = 40
 #: Seconds between two looks, and for how long one waits for Redis.
 LOOK_SECONDS, ANSWER_SECONDS = 5.0, 2.0
 #: What a look writes: a server that only lets itself be read is no queue.

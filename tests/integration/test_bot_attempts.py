@@ -46,6 +46,19 @@ def test_chunks_move_the_counters_and_leave_a_line_each(jobs: Jobs) -> None:
     ]
 
 
+def test_a_chunk_that_took_long_doesn_t_set_the_lease_back(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    with jobs.engine.begin() as connection:
+        connection.execute(text("SELECT now()"))  # the chunk's transaction has begun
+        claim.renew()
+        renewed = jobs.see(claim.job_id).lease_until
+        claim.record(connection, CHUNK)
+    recorded = jobs.see(claim.job_id).lease_until
+    assert renewed is not None
+    assert recorded is not None
+    assert recorded > renewed
+
+
 def test_a_chunk_that_is_rolled_back_has_no_record(jobs: Jobs) -> None:
     claim = jobs.claimed()
     with pytest.raises(RuntimeError), jobs.engine.begin() as connection:

@@ -12,7 +12,7 @@ from dev.proxy import Proxy
 from .scene import Office, Scene, until
 
 #: Longer than three leases of the house.
-THREE_LEASES = 15.5
+THREE_LEASES = 9.5
 
 
 def deliver(office: Office, job_id: int) -> None:
