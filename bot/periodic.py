@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,11 +31,12 @@ class PeriodicThread:
         shortest_pause: float = 0.0,
         passing: tuple[type[Exception], ...] = (SQLAlchemyError,),
         what: str = "",
+        leave_seconds: float = 0.0,
     ) -> None:
         """``at_once``: works before the first pause. ``once_more``: works a last time after `stop`.
 
         ``shortest_pause`` is kept in seconds even when it is woken. ``what`` says in the log what wasn't
-        done.
+        done. ``leave_seconds`` is how long work in hand is waited for at the end of a ``with``.
         """
         self._work = work
         self._every = every_seconds
@@ -42,9 +45,19 @@ class PeriodicThread:
         self._shortest = min(shortest_pause, every_seconds)
         self._passing = passing
         self._what = what or f"{name}: not done"
+        self._leave = leave_seconds
         self._over = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(self._leave)
 
     def start(self) -> None:
         self._thread.start()

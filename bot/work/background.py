@@ -9,8 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -95,7 +93,7 @@ class LivenessBeat:
             self._workers.prune()
 
 
-class LeaseRenewal:
+class LeaseRenewal(PeriodicThread):
     """Renews the lease of a running job while a chunk, a count or a comparison takes its time.
 
     Alive as long as the attempt. ``is_stale`` tells that the job is no longer ours. ``obey`` gets the stop
@@ -105,25 +103,17 @@ class LeaseRenewal:
     def __init__(
         self, attempt: Attempt, obey: Callable[[StopRequest | None], None], *, every_seconds: float
     ) -> None:
-        self._attempt = attempt
-        self._obey = obey
         # Where consulta is away the copy itself will notice. The next renewal tries again.
-        self._thread = PeriodicThread(
+        super().__init__(
             f"lease-renewal-{attempt.job_id}",
             self._renew,
             every_seconds=every_seconds,
             what=f"job {attempt.job_id}: the lease was not renewed",
+            leave_seconds=RENEWAL_LEAVE_SECONDS,
         )
+        self._attempt = attempt
+        self._obey = obey
         self.is_stale = False
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._thread.stop(RENEWAL_LEAVE_SECONDS)
 
     def check(self) -> None:
         """Called while a side is silent.
@@ -139,35 +129,27 @@ class LeaseRenewal:
             self._obey(self._attempt.renew())
         except StaleAttempt:
             self.is_stale = True
-            self._thread.stop()
+            self.stop()
 
 
-class ProgressTicker:
+class ProgressTicker(PeriodicThread):
     """Hands a running job's row to ``show`` every few seconds, for one attempt.
 
     ``show`` may be slow or fail; the copy never waits for it.
     """
 
     def __init__(self, store: JobRepository, job_id: int, show: Show, *, every_seconds: float) -> None:
-        self._store = store
-        self._job_id = job_id
-        self._show = show
-        self._thread = PeriodicThread(
+        super().__init__(
             f"ticker-{job_id}",
             self._tick,
             every_seconds=every_seconds,
             passing=(Exception,),
             what=f"job {job_id}: progress not shown",
+            leave_seconds=SHOW_LEAVE_SECONDS,
         )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._thread.stop(SHOW_LEAVE_SECONDS)
+        self._store = store
+        self._job_id = job_id
+        self._show = show
 
     def _tick(self) -> None:
         job = self._store.job(self._job_id)
