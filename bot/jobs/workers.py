@@ -112,19 +112,17 @@ def is_lost(own: UnbrokenBeats | None) -> ColumnElement[bool]:
     return select(Worker.id).where(holds(), or_(*gone)).exists()
 
 
+def _lived_lately() -> ColumnElement[bool]:
+    """A condition on `Worker`. Whoever ended long after its last beat was there until then."""
+    return func.greatest(Worker.beat_at, Worker.ended_at) > _NOW - MISSING
+
+
 def is_missing() -> ColumnElement[bool]:
     """A condition: for a while no worker has said that it lives.
 
     Workers of an older release say nothing: the lease of a job that one of them runs counts as a sign.
     """
-    lately = select(Worker.id).where(
-        Worker.takes_jobs,
-        or_(
-            Worker.beat_at > _NOW - MISSING,
-            # Whoever ended long after its last beat was there until then.
-            Worker.ended_at > _NOW - MISSING,
-        ),
-    )
+    lately = select(Worker.id).where(Worker.takes_jobs, _lived_lately())
     older = aliased(CopyJob)
     leased = select(older.id).where(
         older.status == Status.RUNNING, older.worker_id.is_(None), older.lease_until > func.now()
@@ -149,6 +147,18 @@ def _announced_since() -> ColumnElement[bool]:
         )
         .exists()
     )
+
+
+def _announced_before() -> ColumnElement[bool]:
+    """A condition on `CopyJob`: its card was announced last while no worker lived, before those of now."""
+    ended = func.coalesce(Worker.ended_at, Worker.beat_at)
+    last = select(func.max(ended)).where(Worker.takes_jobs, ~_lived_lately()).scalar_subquery()
+    first = select(func.min(Worker.started_at)).where(Worker.takes_jobs, _lived_lately()).scalar_subquery()
+    announced = select(func.max(OutboxMessage.announced_at)).where(
+        OutboxMessage.job_id == CopyJob.id, OutboxMessage.kind.in_(SHOWING)
+    )
+    at = announced.scalar_subquery()
+    return and_(at < first, or_(last.is_(None), at > last + MISSING))
 
 
 def _shown() -> Select[int]:
@@ -234,23 +244,18 @@ class Workers:
             .values(workers_missing=~Installation.workers_missing)
             .returning(Installation.workers_missing)
         )
-        shown = _shown()
         with self._engine.begin() as connection:
             missing = connection.execute(statement).scalar_one_or_none()
             if missing is not None:
-                announce(connection, Kind.UPDATE, CopyJob.id.in_(shown))
-            elif may_be_missing:
-                # A worker that lived between two looks only: what was announced meanwhile isn't true any
-                # more.
-                announce(
-                    connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(shown.where(~_announced_since()))
-                )
+                announce(connection, Kind.UPDATE, CopyJob.id.in_(_shown()))
+            else:
+                # What was announced between two looks, while it was otherwise, isn't true any more.
+                outdated = _shown().where(_announced_before())
+                announce(connection, Kind.UPDATE, ~is_missing(), CopyJob.id.in_(outdated))
+                if may_be_missing:
+                    hopeful = _shown().where(~_announced_since())
+                    announce(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(hopeful))
         return missing
-
-    def announce_shown(self) -> None:
-        """Has the cards of what waits or runs made anew."""
-        with self._engine.begin() as connection:
-            announce(connection, Kind.UPDATE, CopyJob.id.in_(_shown()))
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:
         """That nobody works, and since when; None where somebody does."""

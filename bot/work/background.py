@@ -244,8 +244,6 @@ class WorkerWatch:
         self._clock = clock
         self._since: float | None = None
         self._last = 0.0
-        #: Workers were missing at a look that couldn't tell yet: a card that was edited then says so.
-        self._unannounced = False
         self._thread = PeriodicThread(
             "worker-watch",
             self.look,
@@ -267,32 +265,13 @@ class WorkerWatch:
         may_be_missing = now - self._since >= MISSING.total_seconds()
         try:
             missing = self._workers.announce_change(may_be_missing=may_be_missing)
-            is_corrected = missing is None and self._correct_cards(may_be_missing=may_be_missing)
         except SQLAlchemyError:
             self._since = None
             raise
         self._last = now
         if missing is not None:
-            self._unannounced = False
             if missing:
                 log.error("no worker is alive: copies wait until one is started")
             else:
                 log.info("a worker is alive")
-        if missing is not None or is_corrected:
             self._announced()
-
-    def _correct_cards(self, *, may_be_missing: bool) -> bool:
-        """Has the cards say that somebody works where they may say otherwise, though nothing was announced.
-
-        A card that is edited while workers are missing says so at once; this watch only when it can tell.
-        """
-        if may_be_missing and not self._unannounced:
-            return False
-        if self._workers.missing() is not None:
-            self._unannounced = not may_be_missing
-            return False
-        if not self._unannounced:
-            return False
-        self._workers.announce_shown()
-        self._unannounced = False
-        return True
