@@ -25,8 +25,8 @@ settings.load_profile("repeatable")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """What ``-n auto`` means: one process for two cores, as a scenario runs a dozen processes of its own."""
-    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else max(1, (os.cpu_count() or 1) // 2)
+    """What ``-n auto`` means: one process more than cores, as some tests wait while others compute."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
