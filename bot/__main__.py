@@ -15,8 +15,8 @@ from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot import app, config, logs
-from bot.backoff import Backoff
 from bot.errors import BotError
+from bot.periodic import Backoff
 from bot.slack.client import CONNECTION_ERRORS, error_name
 from copier.errors import CopierError
 

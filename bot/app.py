@@ -24,11 +24,10 @@ from bot.errors import SchemaBehind
 from bot.i18n import translator
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
+from bot.jobs.models import give_up_silent_servers, with_limits
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.recovery import Sweep
+from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
-from bot.jobs.transactions import give_up_silent_servers, with_limits
-from bot.jobs.workers import Workers
 from bot.slack.access import Access, People, mentions
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
     from bot.commands.conversation import BotParts
-    from bot.commands.verification_runner import VerificationRunner
+    from bot.commands.copy_verify import VerificationRunner
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.outbox_relay import OutboxRelay
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from bot.work.background import WorkerWatch
     from bot.work.queue import JobQueue
     from bot.worker import Background
+
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ def slack_client(settings: Settings) -> PacedClient:
 def bot(settings: Settings, parts: Databases) -> Bot:
     """The bot; `python -m bot` connects it."""
     from bot.commands.conversation import BotParts, Callers, Guard, Signals
-    from bot.commands.verification_runner import VerificationRunner
+    from bot.commands.copy_verify import VerificationRunner
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.replies import Replies
     from bot.work.background import WorkerWatch
@@ -250,7 +250,7 @@ def build_app(parts: BotParts, client: WebClient) -> App:
     """The Bolt app: the conversations, and a catch-all for what none of them answers."""
     from slack_bolt import App
 
-    from bot.commands import app_home, approval_buttons, card_buttons, registry
+    from bot.commands import app_home, card_buttons, registry
 
     app = App(
         client=client,
@@ -260,8 +260,8 @@ def build_app(parts: BotParts, client: WebClient) -> App:
     app.middleware(with_client(client))
     for command in registry.commands():
         command.connect(app, parts)
-    for conversation in (app_home, card_buttons, approval_buttons):
-        conversation.connect(app, parts)
+    for buttons in (app_home, card_buttons):
+        buttons.connect(app, parts)
     app.command(re.compile(".*"))(unknown_command)
     app.action(re.compile(".*"))(unknown_action)
     return app
@@ -291,11 +291,10 @@ def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
 
 def worker(settings: Settings, parts: Databases) -> Background:
     """A worker's process: its queue takes messages as soon as it is Dramatiq's broker."""
-    from bot.work.admission import Admission
     from bot.work.background import Sweeper
     from bot.work.cancellation import StopSwitch
-    from bot.work.queue import JobQueue
-    from bot.work.slots import CopySlots, DirectRuns
+    from bot.work.queue import CopySlots, DirectRuns, JobQueue
+    from bot.work.runner import Admission
     from bot.worker import Background, CopyWorker
 
     work = settings.file.work

@@ -1,10 +1,11 @@
-"""Work that is done again and again beside everything else, each in a thread of its own."""
+"""Work that is done again and again, each in a thread of its own; and how long to wait after a failure."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -96,3 +97,26 @@ class PeriodicThread:
             log.warning("%s: %s", self._what, type(error).__name__)
         except Exception:
             log.exception("%s; the thread goes on", self._what)
+
+
+# ----------------------------------------------------------------------------
+# The pause before the next try
+
+
+#: More failures than this make no pause longer: no float runs over.
+_MOST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The ``first`` pause, multiplied by ``factor`` after each further failure, up to the ``longest``.
+    Seconds.
+    """
+
+    first: float
+    longest: float
+    factor: float = 2.0
+
+    def pause(self, failures: int) -> float:
+        """The pause after ``failures`` earlier ones in a row: 0 gives the first pause."""
+        return min(self.longest, self.first * self.factor ** min(failures, _MOST))

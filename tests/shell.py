@@ -31,7 +31,7 @@ PASSWORD = "hunter2-very-secret"
 
 #: Each `traspaso` is a process of its own, forked from one that has imported what all of them need.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["bot.cli", "bot.cli.copies", "bot.cli.control", "tests.shell"])
+PROCESSES.set_forkserver_preload(["bot.cli", "bot.cli.commands", "bot.cli.commands", "tests.shell"])
 
 
 def traspaso(arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str) -> None:

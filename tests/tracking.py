@@ -13,10 +13,9 @@ from bot.jobs.cards import Cards
 from bot.jobs.execution import Attempt, Executions
 from bot.jobs.failure import Failure
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.recovery import Sweep, Swept
+from bot.jobs.recovery import Sweep, Swept, UnbrokenBeats, Workers
 from bot.jobs.repository import JobRepository, Request, Requester
 from bot.jobs.view import JobView
-from bot.jobs.workers import UnbrokenBeats, Workers
 from copier import Chunk, Comparison, CopySpec, Counted, Counts, Digest, Plan, Proof, TableName
 from copier.model import KeyRange
 from tests.support import Database

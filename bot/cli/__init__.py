@@ -10,7 +10,7 @@ import logging
 import click
 
 from bot import logs
-from bot.cli import control, copies
+from bot.cli import commands
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,5 +21,5 @@ def main(verbose: bool) -> None:
     logs.set_up(logging.INFO if verbose else logging.CRITICAL)
 
 
-for command in (*copies.COMMANDS, *control.COMMANDS):
+for command in commands.COMMANDS:
     main.add_command(command)

@@ -17,12 +17,11 @@ from rich.table import Table
 from bot.config import SIDES
 from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
+from bot.jobs.recovery import Alive
 from bot.jobs.status import Approval, Phase, Status
 from bot.jobs.view import JobView, Person
-from bot.jobs.workers import Alive
 from bot.messages.blocks import escaped
-from bot.messages.card import activity, progress, state
-from bot.messages.ending import receipt
+from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
 from bot.messages.proposal import counted, notes, removes_everything
 from bot.messages.question import confirmation, question_text

@@ -1,4 +1,4 @@
-"""The buttons of a card: pause, resume, cancel, retry, confirm and details. Each press is checked anew."""
+"""The buttons of a card, those of an approval too. Each press is checked anew."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from bot.commands.conversation import (
 )
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
-from bot.jobs.actions import Became, Control, Effect
+from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Control, Effect
 from bot.jobs.repository import JobRepository, Requester
 from bot.jobs.view import RowCounts
-from bot.messages import answers, card, details, question, status
+from bot.messages import answers, card, question, status
 from bot.messages.blocks import Message
+from bot.messages.question import APPROVE_ACTION, REJECT_ACTION
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
 
@@ -42,7 +43,7 @@ Action = Callable[[int, Requester, RowCounts | None], Effect]
 
 
 def connect(app: App, parts: BotParts) -> None:
-    """Adds all buttons of a card but those of an approval."""
+    """Adds all buttons of a card."""
     control = Control(parts.tracking, parts.store)
     actions: dict[str, Action] = {
         card.PAUSE_ACTION: _without_counts(control.pause),
@@ -64,6 +65,16 @@ def connect(app: App, parts: BotParts) -> None:
         app.action(action_id)(button.pressed)
     job_details = JobDetails(parts.guard, parts.callers, parts.store)
     app.action(card.DETAILS_ACTION)(job_details.pressed)
+    approval = ApprovalButtons(
+        parts.guard,
+        parts.callers,
+        signals=parts.signals,
+        store=parts.store,
+        approvals=Approvals(parts.tracking),
+        card_publisher=parts.card_publisher,
+    )
+    app.action(APPROVE_ACTION)(approval.approve)
+    app.action(REJECT_ACTION)(approval.reject)
 
 
 def _without_counts(action: Callable[[int, Requester], Effect]) -> Action:
@@ -151,22 +162,94 @@ class JobDetails:
         t = caller.t
         job_id = parsing.number(str(body["actions"][0].get("value") or ""))
         try:
-            opened = client.views_open(trigger_id=body["trigger_id"], view=details.loading(t))
+            opened = client.views_open(trigger_id=body["trigger_id"], view=status.loading(t))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: details not shown: %s", job_id, error_name(error))
             caller.reply.say(answers.details_not_shown(job_id or 0, t))
             return
         found = or_problem(lambda: self._view(job_id or 0, caller.user_id, t), t)
-        view = details.answer(found, t) if isinstance(found, Message) else found
+        view = status.answer(found, t) if isinstance(found, Message) else found
         if update_view(client, str(opened["view"]["id"]), view) is ViewUpdate.FAILED:
             caller.reply.say(
                 found if isinstance(found, Message) else answers.details_not_shown(job_id or 0, t)
             )
 
-    def _view(self, job_id: int, user_id: str, t: Translator) -> Message | details.View:
+    def _view(self, job_id: int, user_id: str, t: Translator) -> Message | status.View:
         job = self._store.job(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
         if refusal := self._guard.refusal_of_press(job, user_id, t):
             return refusal
-        return details.details(job, self._store.timeline(job_id), t)
+        return status.details(job, self._store.timeline(job_id), t)
+
+
+# ----------------------------------------------------------------------------
+# *Approve* and *Reject*, on the card and on App Home
+
+
+class ApprovalButtons:
+    """For anybody who may run the copy, but for whoever asked for it."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        callers: Callers,
+        *,
+        signals: Signals,
+        store: JobRepository,
+        approvals: Approvals,
+        card_publisher: CardPublisher,
+    ) -> None:
+        self._guard = guard
+        self._callers = callers
+        self._signals = signals
+        self._store = store
+        self._approvals = approvals
+        self._card_publisher = card_publisher
+
+    def approve(self, ack: Ack, body: dict[str, Any]) -> None:
+        ack()
+        self._answer(body, approves=True)
+
+    def reject(self, ack: Ack, body: dict[str, Any]) -> None:
+        ack()
+        self._answer(body, approves=False)
+
+    def _answer(self, body: dict[str, Any], *, approves: bool) -> None:
+        caller = self._callers.of(body)  # on App Home the reply is a direct message
+        value = str(body["actions"][0].get("value"))
+        caller.answer(lambda: self._decide(value, caller, approves=approves))
+
+    def _decide(self, value: str, caller: Caller, *, approves: bool) -> Message:
+        t = caller.t
+        pressed, counts = question.pressed(value)
+        job_id = parsing.number(pressed)
+        job = self._store.job(job_id) if job_id is not None else None
+        if job_id is None or job is None:
+            return question.no_such(pressed, t)
+        if refusal := self._guard.refusal_of_press(job, caller.user_id, t):
+            return refusal
+        by = self._callers.requester(caller)
+        if approves:
+            decision = self._approvals.approve(job_id, by, counts)
+        else:
+            decision = self._approvals.reject(job_id, by)
+        match decision.outcome:
+            case ApprovalOutcome.UNKNOWN:
+                return question.no_such(pressed, t)
+            case ApprovalOutcome.OWN:
+                return question.own_request(job, t)
+            case ApprovalOutcome.STALE:
+                self._signals.wake_relay()
+                return answers.stale(decision.job or job, self._card_publisher.link(job), t)
+            case ApprovalOutcome.LATE:
+                return question.too_late(decision.job or job, t)
+            case ApprovalOutcome.DONE:
+                if decision.is_new:
+                    log.info(
+                        "job %s: %s by %s", job_id, "approved" if approves else "rejected", caller.user_id
+                    )
+                    self._signals.wake_relay()
+                    if approves:
+                        self._signals.enqueue(job_id)  # raises nothing: a committed approval isn't denied
+                return (question.approved if approves else question.rejected)(job, t)

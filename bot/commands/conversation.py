@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from slack_sdk import WebClient
@@ -17,13 +17,12 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
 from bot.commands import registry
-from bot.commands.verification_runner import VerificationRunner
 from bot.config import CopySection, File
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
 from bot.jobs.repository import JobHistory, JobRepository, Requester
 from bot.jobs.view import JobView
-from bot.messages import answers, naming
+from bot.messages import answers, blocks
 from bot.messages.blocks import Message, View
 from bot.messages.failures import explained
 from bot.slack.access import TO_PRESS, TO_SHOW, Access, AccessDecision, MaxAge, People
@@ -32,6 +31,10 @@ from bot.slack.client import CONNECTION_ERRORS, error_name, repeat
 from bot.slack.home_publisher import HomePublisher
 from bot.slack.replies import Replies, Reply
 from copier.errors import CopierError, failures_of
+
+if TYPE_CHECKING:
+    from bot.commands.copy_verify import VerificationRunner
+
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +98,7 @@ class Guard:
         copy = self.copy_named(job.copy_name)
         if copy is None:
             return answers.copy_not_configured(job, t)
-        return self.refusal_to_run(naming.COPY_COMMAND, user_id, copy, t, TO_PRESS)
+        return self.refusal_to_run(blocks.COPY_COMMAND, user_id, copy, t, TO_PRESS)
 
     def help(self, t: Translator) -> Message:
         """How to use all commands, and who may."""

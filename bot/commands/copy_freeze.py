@@ -12,9 +12,8 @@ from bot.i18n import Translator
 from bot.jobs.actions import Freezes
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status
-from bot.messages import freezing
-from bot.messages.blocks import Message
-from bot.messages.naming import FREEZE_COMMAND
+from bot.messages import answers
+from bot.messages.blocks import FREEZE_COMMAND, Message
 from bot.slack.access import TO_PRESS
 
 if TYPE_CHECKING:
@@ -56,11 +55,11 @@ class CopyFreeze:
     def _answer_to(self, text: str, caller: Caller) -> Message:
         t = caller.t
         if parsing.asks_for_help(text):
-            return freezing.freeze_help(t)
+            return answers.freeze_help(t)
         words, names = parsing.words(text), self._guard.copy_names
         is_off = text.lower() == parsing.OFF
         if words and not is_off and not parsing.is_reason(words, names):
-            return freezing.no_reason(text, t, parsing.suggestion(words, names, FREEZE_COMMAND))
+            return answers.no_reason(text, t, parsing.suggestion(words, names, FREEZE_COMMAND))
         if refusal := self._guard.refusal_to_use(FREEZE_COMMAND, caller.user_id, t, TO_PRESS):
             return refusal
         return self._lift(caller) if is_off else self._freeze(text, caller)
@@ -69,28 +68,28 @@ class CopyFreeze:
         t = caller.t
         freeze, is_new = self._freezes.freeze(self._callers.requester(caller), reason)
         if not is_new:
-            return freezing.still_frozen(freeze, t)
+            return answers.still_frozen(freeze, t)
         log.info("all copies were frozen by %s", caller.user_id)
         self._signals.wake_relay()
-        return or_short_answer(lambda: self._frozen_now(t), freezing.frozen_now(0, 0, t))
+        return or_short_answer(lambda: self._frozen_now(t), answers.frozen_now(0, 0, t))
 
     def _frozen_now(self, t: Translator) -> Message:
         states = [job.status for job in self._store.live() if not job.waits_for_somebody]
-        return freezing.frozen_now(states.count(Status.RUNNING), states.count(Status.PENDING), t)
+        return answers.frozen_now(states.count(Status.RUNNING), states.count(Status.PENDING), t)
 
     def _lift(self, caller: Caller) -> Message:
         t = caller.t
         lifted = self._freezes.lift(self._callers.requester(caller))
         if lifted is None:
-            return freezing.not_frozen(t)
+            return answers.not_frozen(t)
         log.info("the freeze was lifted by %s", caller.user_id)
         self._signals.wake_relay()
         for job_id in lifted.waiting:
             if not self._signals.enqueue(job_id):
                 break  # workers take them by their rows
         return or_short_answer(
-            lambda: freezing.lifted(lifted.freeze, len(lifted.waiting), t, self._store.no_worker()),
-            freezing.lifted(lifted.freeze, 0, t),
+            lambda: answers.lifted(lifted.freeze, len(lifted.waiting), t, self._store.no_worker()),
+            answers.lifted(lifted.freeze, 0, t),
         )
 
 

@@ -1,22 +1,65 @@
-"""``/copy-liquidation 42``: look at both sides, ask, one press, one job. Alone it opens the modal."""
+"""``/copy-liquidation 42``: look at both sides, ask, one press, one job. Alone it opens the modal, in which
+a liquidation is chosen.
+
+A press counts only for the numbers that were shown, and only for a while: otherwise the new ones are shown,
+and it asks again.
+"""
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooSlow
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from bot.commands import copy_modal, parsing
-from bot.commands.conversation import BotParts, Caller, Callers, Guard
-from bot.commands.copy_modal import CopyModal
+from bot.commands import parsing
+from bot.commands.conversation import (
+    BotParts,
+    Caller,
+    Callers,
+    Guard,
+    Signals,
+    ViewUpdate,
+    or_problem,
+    or_short_answer,
+    update_view,
+)
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
-from bot.commands.start_copy import StartCopy, start_copy
+from bot.config import SIDES, CopySection
+from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
-from bot.messages import answers
-from bot.messages.blocks import Message
-from bot.messages.copy_modal import Carried
-from bot.messages.naming import COPY_COMMAND
-from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION, Offer, Offered, proposal_card
+from bot.jobs.actions import Freezes
+from bot.jobs.repository import JobHistory, JobRepository, Request
+from bot.jobs.view import JobView
+from bot.messages import answers, proposal, question
+from bot.messages.answers import refused_because_frozen
+from bot.messages.blocks import COPY_COMMAND, Block, Message, View, cut
+from bot.messages.home import NEW_ACTION
+from bot.messages.proposal import (
+    CANCEL_ACTION,
+    COPY_ACTION,
+    Carried,
+    Offer,
+    Offered,
+    Proposal,
+    made_of,
+    proposal_card,
+    removes_everything,
+)
+from bot.slack.access import TO_PRESS
+from bot.slack.card_publisher import CardPublisher
+from bot.slack.client import CONNECTION_ERRORS, error_name
+from copier import Count, Entry, Preview, preview, search
+from copier.errors import CopierError
 
 if TYPE_CHECKING:
     from slack_bolt import Ack, App
@@ -35,10 +78,13 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
 
 
 def connect(app: App, parts: BotParts) -> None:
-    """Adds the command, its two buttons, and the modal."""
+    """Adds the command and its two buttons; the modal's menu and both its steps, and App Home's button."""
     start = start_copy(parts)
     modal = CopyModal(parts.guard, parts.callers, start, parts.card_publisher, parts.prod)
-    copy_modal.connect(app, modal)
+    app.action(NEW_ACTION)(modal.from_home)
+    app.options(proposal.LIQUIDATION)(modal.options)
+    app.view(proposal.CHOOSE_CALLBACK)(modal.chosen)
+    app.view(proposal.PRESS_CALLBACK)(modal.pressed)
     conversation = CopyLiquidation(parts.guard, parts.callers, start, modal)
     app.command(COPY_COMMAND)(conversation.command)
     app.action(COPY_ACTION)(conversation.confirmed)
@@ -112,3 +158,397 @@ register(
         place=1,
     )
 )
+
+
+# ----------------------------------------------------------------------------
+# The look, the offer and the press: the command and the modal share them
+
+
+log = logging.getLogger(__name__)
+
+#: So much of a liquidation's name is kept with the job.
+LABEL_LIMIT = 300
+#: So long the answer to a press waits for the card that it links to, in seconds, and how often it looks.
+CARD_SECONDS, LOOK_SECONDS = 1.0, 0.1
+
+
+class StartCopy:
+    """The way from a liquidation's number to a job."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        callers: Callers,
+        signals: Signals,
+        *,
+        prod: Engine,
+        consulta: Engine,
+        store: JobRepository,
+        history: JobHistory,
+        freezes: Freezes,
+        card_publisher: CardPublisher,
+    ) -> None:
+        self._guard = guard
+        self._callers = callers
+        self._signals = signals
+        self._prod = prod
+        self._consulta = consulta
+        self._store = store
+        self._history = history
+        self._freezes = freezes
+        self._card_publisher = card_publisher
+
+    def look(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Offered | Message:
+        """The offer; or, in words, why there is nothing that this person could press."""
+        t = caller.t
+        if refusal := self._guard.refusal_to_run(COPY_COMMAND, caller.user_id, copy, t):
+            return refusal
+        if hindered := self._hindered(copy, liquidation_id, t):
+            return hindered
+        proposal = self._proposal(copy, liquidation_id)
+        return self._nothing_to_do(liquidation_id, proposal.seen, t) or self._offered(
+            copy, liquidation_id, proposal
+        )
+
+    def press(self, offer: Offer, caller: Caller, channel_id: str) -> Message:
+        """What becomes of a press of *Copy*, as what takes the place of the card."""
+        found = self.start_or_ask(offer, caller, channel_id)
+        return proposal_card(found, caller.t) if isinstance(found, Offered) else found
+
+    def start_or_ask(self, offer: Offer, caller: Caller, channel_id: str) -> Offered | Message:
+        """Starts the job, or says why not; a new offer where the old one is too old or no longer true.
+
+        The person is checked anew, and a press works once, however often it is delivered.
+        """
+        t, guard = caller.t, self._guard
+        copy = guard.copy_named(offer.copy_name)
+        if copy is None:
+            return answers.unknown_copy(offer.copy_name, guard.copy_names, t)
+        if refusal := guard.refusal_to_run(COPY_COMMAND, caller.user_id, copy, t, TO_PRESS):
+            return refusal
+        if used := self._store.by_key(offer.key):
+            return answers.pressed_before(used, self._card_publisher.link(used), t)
+        if hindered := self._hindered(copy, offer.liquidation_id, t):
+            return hindered
+        proposal = self._proposal(copy, offer.liquidation_id)
+        if nothing := self._nothing_to_do(offer.liquidation_id, proposal.seen, t):
+            return nothing
+        moved = offer.moved(proposal.seen)
+        if moved or time.time() > offer.expires_at:
+            notice = answers.asked_anew(t, moved=moved)
+            return self._offered(copy, offer.liquidation_id, proposal, notice)
+        if proposal.approvers is not None and channel_id.startswith("D"):
+            return question.not_in_private(copy.name, t)
+        request = Request(
+            spec=copy.spec,
+            liquidation_id=offer.liquidation_id,
+            label=cut(proposal.seen.label, LABEL_LIMIT) if proposal.seen.label else None,
+            requester=self._callers.requester(caller),
+            channel_id=channel_id,
+            key=offer.key,
+            terms=offer.terms(proposal.seen),
+            fingerprint=proposal.seen.fingerprint,
+            approvers=proposal.approvers,
+            approval_seconds=guard.file.work.approval_seconds,
+        )
+        return self._create(request, t)
+
+    def _create(self, request: Request, t: Translator) -> Message:
+        try:
+            job_id, is_new = self._written(request)
+        except AlreadyRunning as running:
+            job = self._store.job(running.job_id)
+            assert job is not None  # noqa: S101 - jobs are never deleted while they are live
+            return answers.running_already(job, self._card_publisher.link(job), t)
+        except Frozen as frozen:
+            return refused_because_frozen(frozen.freeze, t)
+        return or_short_answer(
+            lambda: self._created(job_id, request, t, is_new=is_new), answers.requested_blindly(job_id, t)
+        )
+
+    def _written(self, request: Request) -> tuple[int, bool]:
+        """The job and whether it is new, also where consulta's answer to the commit was lost."""
+        try:
+            return self._store.create(request)
+        except SQLAlchemyError:
+            if request.key and (job := self._store.by_key(request.key)):
+                return job.id, True
+            raise
+
+    def _created(self, job_id: int, request: Request, t: Translator, *, is_new: bool) -> Message:
+        if is_new:
+            log.info(
+                "job %s: liquidation %s asked for by %s",
+                job_id,
+                request.liquidation_id,
+                request.requester.user_id,
+            )
+            self._signals.wake_relay()
+            if request.approvers is None:
+                self._signals.enqueue(job_id)
+        job = self._with_card(job_id)
+        return answers.requested(job, self._card_publisher.link(job), t)
+
+    def _with_card(self, job_id: int) -> JobView:
+        """The job as soon as its card is there, or as it is after a moment."""
+        until = time.monotonic() + CARD_SECONDS
+        while True:
+            job = self._store.job(job_id)
+            if job is None:
+                raise UnknownJob(job_id)
+            if job.message_ts is not None or time.monotonic() > until:
+                return job
+            time.sleep(LOOK_SECONDS)
+
+    def _hindered(self, copy: CopySection, liquidation_id: int, t: Translator) -> Message | None:
+        """Before both sides are asked: it is being copied already, or nothing may be."""
+        if live := self._store.live_job(str(copy.target_table), liquidation_id):
+            return answers.running_already(live, self._card_publisher.link(live), t)
+        freeze = self._freezes.active()
+        return refused_because_frozen(freeze, t) if freeze else None
+
+    def _proposal(self, copy: CopySection, liquidation_id: int) -> Proposal:
+        listed = self._guard.file.liquidations
+        seen = preview(
+            self._prod,
+            self._consulta,
+            copy.spec,
+            liquidation_id,
+            names=SIDES,
+            catalogue=listed.catalogue if listed else None,
+            timeout_seconds=self._guard.file.work.preview_timeout_seconds,
+        )
+        target, in_prod = str(copy.target_table), seen.in_source.rows
+        needed = copy.needs_approval(seen.in_source.known, seen.in_target.known)
+        return Proposal(
+            seen=seen,
+            last=self._history.last_completed(target, liquidation_id),
+            expected_seconds=self._history.expected_seconds(copy.name, in_prod) if in_prod else None,
+            others=tuple(
+                job for job in self._store.live() if job.target_table == target and not job.waits_for_somebody
+            ),
+            approvers=tuple(self._guard.access.who_may(copy)) if needed else None,
+        )
+
+    def _nothing_to_do(self, liquidation_id: int, seen: Preview, t: Translator) -> Message | None:
+        nothing = removes_everything(seen) and seen.in_target == Count(0, exact=True)
+        if seen.exists is False or (seen.exists is None and nothing):
+            listed = self._guard.file.liquidations
+            return answers.unknown_liquidation(liquidation_id, str(listed.table) if listed else None, t)
+        if nothing:
+            return answers.empty_liquidation(liquidation_id, seen.label, t)
+        return None
+
+    def _offered(
+        self, copy: CopySection, liquidation_id: int, proposal: Proposal, notice: str = ""
+    ) -> Offered:
+        lifetime = self._guard.file.work.confirm_seconds
+        offer = Offer(
+            copy_name=copy.name,
+            liquidation_id=liquidation_id,
+            key=uuid4().hex,
+            expires_at=int(time.time() + lifetime),
+            in_prod=proposal.seen.in_source.rows,
+            in_consulta=proposal.seen.in_target.rows,
+            made_of=made_of(proposal.seen),
+        )
+        return Offered(offer, copy.spec, proposal, max(1, round(lifetime / 60)), notice)
+
+
+def start_copy(parts: BotParts) -> StartCopy:
+    """Built from what was wired."""
+    return StartCopy(
+        parts.guard,
+        parts.callers,
+        parts.signals,
+        prod=parts.prod,
+        consulta=parts.consulta,
+        store=parts.store,
+        history=parts.history,
+        freezes=Freezes(parts.tracking),
+        card_publisher=parts.card_publisher,
+    )
+
+
+# ----------------------------------------------------------------------------
+# The modal
+#
+# A trigger lives three seconds, so a view that waits is opened first, and the real one takes its place. A
+# step is acknowledged with its outcome where that is there in time, and otherwise with a view that waits.
+
+
+#: What the search may take, and when the menu is answered without it; Slack waits for three seconds.
+SEARCH_SECONDS, ANSWER_SECONDS = 1.8, 2.5
+#: How long a step may take until a view that waits is shown, and how long that one needs to arrive.
+STEP_SECONDS, SETTLE_SECONDS = 1.5, 1.0
+#: Steps at once.
+STEPS = 16
+#: Searches at once; one that waits for a server that is away keeps its place for as long as connecting takes.
+SEARCHES = 8
+
+
+class CopyModal:
+    """The conversation in the modal."""
+
+    def __init__(
+        self, guard: Guard, callers: Callers, start: StartCopy, card_publisher: CardPublisher, prod: Engine
+    ) -> None:
+        self._guard = guard
+        self._callers = callers
+        self._start = start
+        self._card_publisher = card_publisher
+        self._prod = prod
+        self._steps = ThreadPoolExecutor(STEPS, thread_name_prefix="step")
+        self._searches = ThreadPoolExecutor(SEARCHES, thread_name_prefix="search")
+
+    def open(self, client: WebClient, body: dict[str, Any], carried: Carried) -> bool:
+        """Opens the modal for whoever this payload is from; False where Slack didn't."""
+        caller = self._callers.of(body)
+        t = caller.t
+        waiting = proposal.wait(t("One moment…"), t)
+        try:
+            opened = client.views_open(trigger_id=str(body.get("trigger_id")), view=waiting)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("the modal was not opened: %s", error_name(error))
+            return False
+        found = or_problem(lambda: self._choose(carried, caller.user_id, t), t)
+        view = proposal.result(found, t) if isinstance(found, Message) else found
+        if update_view(client, str(opened["view"]["id"]), view) is ViewUpdate.FAILED:
+            caller.reply.say(found if isinstance(found, Message) else proposal.not_shown(t))
+        return True
+
+    def from_home(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        ack()
+        if not self.open(client, body, Carried(asks_channel=True)):
+            caller = self._callers.of(body)
+            caller.reply.say(proposal.not_shown(caller.t))
+
+    def options(self, ack: Ack, body: dict[str, Any]) -> None:
+        """The menu's lines for what was typed, within Slack's three seconds."""
+        t = self._callers.of(body).t
+        found = self._searches.submit(self._search, str(body.get("value") or ""))
+        try:
+            lines = proposal.options(found.result(ANSWER_SECONDS), t)
+        except (TooSlow, CopierError) as error:
+            log.warning("the catalogue was not searched: %s", type(error).__name__)
+            lines = proposal.unavailable(t)
+        except Exception:  # a menu without an answer only turns
+            log.exception("the catalogue was not searched")
+            lines = proposal.unavailable(t)
+        ack(options=lines)
+
+    def chosen(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """The first step is submitted: look at both sides."""
+        caller = self._callers.of(body)
+        t = caller.t
+        view = body["view"]
+        values = _Values(view["state"]["values"])
+        carried = Carried.decoded(view["private_metadata"])
+        number = values.option(proposal.LIQUIDATION) or values.text(proposal.NUMBER)
+        liquidation_id = parsing.number(number.strip())
+        name = values.option(proposal.COPY) or carried.copy or self._guard.copy_names[0]
+        copy = self._guard.copy_named(name)
+        if liquidation_id is None or copy is None:
+            menu = number == proposal.UNAVAILABLE
+            ack(
+                response_action="errors",
+                errors=proposal.not_chosen(t) if menu else proposal.no_number(number, t),
+            )
+            return
+        carried = replace(carried, channel=values.conversation(proposal.CHANNEL) or carried.channel)
+
+        def look() -> Offered | Message:
+            return self._start.look(copy, liquidation_id, caller)
+
+        waiting = proposal.wait(t("Looking at both sides…"), t)
+        self._answer(ack, client, body, caller, look, waiting=waiting, carried=carried)
+
+    def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """The preview is submitted: the same press as the card's."""
+        caller = self._callers.of(body)
+        carried = Carried.decoded(body["view"]["private_metadata"])
+
+        def press() -> Offered | Message:
+            offer = Offer.decoded(carried.offer or "")
+            channel = carried.channel or self._card_publisher.open_direct_message(caller.user_id)
+            return self._start.start_or_ask(offer, caller, channel)
+
+        # Where the press asks again, the answer is another offer.
+        waiting = proposal.wait(caller.t("Starting…"), caller.t)
+        self._answer(ack, client, body, caller, press, waiting=waiting, carried=carried, is_press=True)
+
+    def _answer(
+        self,
+        ack: Ack,
+        client: WebClient,
+        body: dict[str, Any],
+        caller: Caller,
+        make: Callable[[], Offered | Message],
+        *,
+        waiting: View,
+        carried: Carried,
+        is_press: bool = False,
+    ) -> None:
+        """Puts what ``make`` gives in the place of the view, at once or as soon as it is there.
+
+        Where Slack doesn't show it, it is said. What became of a press also to who has closed the window.
+        """
+        t = caller.t
+
+        def step() -> tuple[Offered | Message, View]:
+            found = or_problem(make, t)
+            if isinstance(found, Message):
+                return found, proposal.result(found, t)
+            return found, proposal.preview(found, carried, t)
+
+        work = self._steps.submit(step)
+        try:
+            ack(response_action="update", view=work.result(STEP_SECONDS)[1])
+            return
+        except TooSlow:
+            ack(response_action="update", view=waiting)
+        acknowledged = time.monotonic()
+        found, outcome = work.result()
+        # The acknowledgement takes another way than the update, and must not arrive after it.
+        time.sleep(max(0.0, acknowledged + SETTLE_SECONDS - time.monotonic()))
+        update = update_view(client, str(body["view"]["id"]), outcome)
+        if update is ViewUpdate.FAILED or (update is ViewUpdate.CLOSED and is_press):
+            # An offer that is pressed elsewhere would have its card there.
+            caller.reply.say(found if isinstance(found, Message) else proposal.not_shown(t))
+
+    def _choose(self, carried: Carried, user_id: str, t: Translator) -> View | Message:
+        guard = self._guard
+        if refusal := guard.refusal_to_use(COPY_COMMAND, user_id, t):
+            return refusal
+        copies = guard.file.copies
+        refusals = {copy: guard.refusal_to_run(COPY_COMMAND, user_id, copy, t) for copy in copies}
+        permitted = [copy.name for copy, refusal in refusals.items() if refusal is None]
+        if not permitted:
+            return next(refusal for refusal in refusals.values() if refusal is not None)
+        has_catalogue = guard.file.liquidations is not None
+        return proposal.choose(carried, permitted, has_catalogue=has_catalogue, t=t)
+
+    def _search(self, wanted: str) -> list[Entry]:
+        listed = self._guard.file.liquidations
+        if listed is None:
+            return []
+        return search(self._prod, listed.catalogue, wanted, names=SIDES, timeout_seconds=SEARCH_SECONDS)
+
+
+class _Values:
+    """What stands in the inputs, by their names; empty where nothing does."""
+
+    def __init__(self, values: dict[str, dict[str, Block]]) -> None:
+        self._values = values
+
+    def option(self, name: str) -> str:
+        return str((self._of(name).get("selected_option") or {}).get("value", ""))
+
+    def text(self, name: str) -> str:
+        return str(self._of(name).get("value") or "")
+
+    def conversation(self, name: str) -> str:
+        return str(self._of(name).get("selected_conversation") or "")
+
+    def _of(self, name: str) -> Block:
+        return self._values.get(name, {}).get(name, {})

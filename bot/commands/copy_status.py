@@ -13,12 +13,12 @@ from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
 from bot.jobs.repository import JobHistory, JobRepository
 from bot.messages import answers, status
-from bot.messages.blocks import Message
-from bot.messages.naming import STATUS_COMMAND
+from bot.messages.blocks import STATUS_COMMAND, Message
 from bot.slack.card_publisher import CardPublisher
 
 if TYPE_CHECKING:
     from slack_bolt import Ack, App
+
 
 MINE_WORDS = ("mine", "mías", "mias", "míos", "mios")
 

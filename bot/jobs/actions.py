@@ -386,27 +386,6 @@ class Freezes:
         return Lifted(freeze, waiting)
 
 
-def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
-    """Ends those of the jobs that still wait for somebody's yes, and announces it; gives their ids."""
-    unapproved = (
-        select(CopyJob.id)
-        .where(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING, which)
-        .order_by(CopyJob.id)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    jobs = list(connection.scalars(unapproved))
-    for job_id in jobs:
-        transition(
-            connection,
-            job_id,
-            Step.EXPIRE,
-            event=Plain(EventKind.APPROVAL_EXPIRED),
-            notify=Kind.ENDING,
-            approval=Approval.EXPIRED,
-        )
-    return jobs
-
-
 # How an answer counts.
 
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, exists, func, text, update
 
-from bot.jobs.actions import expire
 from bot.jobs.events import CardMoved
 from bot.jobs.models import CopyJob, OutboxMessage
 from bot.jobs.outbox import POSTING, REFRESHES, Kind, announce, leave
 from bot.jobs.status import LIVE
-from bot.jobs.transition import add_event
+from bot.jobs.transition import add_event, expire
 from bot.jobs.view import JobView, Moved
 
 
@@ -65,7 +64,9 @@ _POSTING = [kind.value for kind in POSTING]
 
 
 class Cards:
-    """Writes it down. Nothing of it needs the job's attempt: the card stays the same from one to the next."""
+    """Where the card is, and its edits under way. Nothing of it needs the job's attempt: the card stays the
+    same from one to the next.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

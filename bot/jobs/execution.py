@@ -50,10 +50,19 @@ from bot.jobs.events import (
     Retry,
 )
 from bot.jobs.failure import Failure
-from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, Installation, Worker, is_frozen, waits_for_somebody
+from bot.jobs.models import (
+    CopyChunk,
+    CopyEvent,
+    CopyJob,
+    Installation,
+    Worker,
+    has_come,
+    is_frozen,
+    transaction,
+    waits_for_somebody,
+)
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
-from bot.jobs.transactions import has_come, transaction
 from bot.jobs.transition import add_event, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
 from copier import Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof

@@ -32,8 +32,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import CopyJob, OutboxMessage
-from bot.jobs.transactions import LONGEST, has_come
+from bot.jobs.models import LONGEST, CopyJob, OutboxMessage, has_come
 
 #: How long a message is in the hands of one deliverer. Longer than one call of Slack may take (10 s): the
 #: claim is asked again, and prolonged, before each.
@@ -69,7 +68,7 @@ KINDS = tuple(Kind)
 SHOWING = (Kind.CARD, Kind.UPDATE)
 #: What may have posted a card, or a reply.
 POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING)
-#: What may be put off for longer than `bot.jobs.transactions.LONGEST`.
+#: What may be put off for longer than `bot.jobs.models.LONGEST`.
 PUT_OFF = (Kind.PIN, Kind.LEFT)
 
 #: A job's attempt has one message of each kind.

@@ -1,5 +1,9 @@
-"""Finds the jobs that nobody holds: lost with their worker, waiting without a place on the queue or longer
-than any message takes, or for an approval that didn't come in time.
+"""Which processes live, and the jobs that nobody holds: lost with their worker, waiting without a place on
+the queue or longer than any message takes, or for an approval that didn't come in time.
+
+Each process has a row and says every two seconds that it lives, by consulta's clock. A row without `BEAT`
+for `SILENT` is of a lost process, and its jobs go to others. That nobody works at all is said a little
+later (`MISSING`), so that a restart at a deploy says nothing.
 """
 
 from __future__ import annotations
@@ -7,21 +11,46 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Numeric, Row, cast, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Numeric,
+    Row,
+    ScalarSelect,
+    Select,
+    and_,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.orm import aliased
 
-from bot.jobs.actions import expire
 from bot.jobs.events import EventKind, Failed, WorkerLost
 from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
-from bot.jobs.models import CopyJob, is_frozen, waits_for_somebody
-from bot.jobs.outbox import Kind
+from bot.jobs.models import (
+    CopyJob,
+    Installation,
+    OutboxMessage,
+    Worker,
+    has_come,
+    is_frozen,
+    waits_for_somebody,
+)
+from bot.jobs.outbox import SHOWING, Kind, announce
 from bot.jobs.status import Status, Step, StopReason, StopRequest
-from bot.jobs.transactions import has_come
-from bot.jobs.transition import add_event, stop_job, transition
-from bot.jobs.workers import UnbrokenBeats, is_lost
+from bot.jobs.transition import add_event, expire, stop_job, transition
+from bot.jobs.view import SILENT, NoWorker
 
 #: Of so many jobs that never were on the queue one sweep puts the ids there.
 AT_ONCE = 100
@@ -146,3 +175,245 @@ def _lost(
     lost = select(CopyJob.id, CopyJob.attempt, CopyJob.worker, CopyJob.stop_requested, CopyJob.stopped_by)
     lost = lost.where(CopyJob.status == Status.RUNNING, gone, *conditions).order_by(CopyJob.id)
     return connection.execute(lost.with_for_update(skip_locked=True, key_share=True)).all()
+
+
+# ----------------------------------------------------------------------------
+# The processes that copy
+
+
+#: How often a process says that it lives.
+BEAT = timedelta(seconds=2)
+#: The same, where another one has started in its place: same host, same process number.
+REPLACED = timedelta(seconds=5)
+#: More time than this between two beats of one's own is a gap: who has one can't tell that others are silent.
+GAP = timedelta(seconds=5)
+#: Only after so long without a worker it is said.
+MISSING = timedelta(seconds=15)
+#: Rows of lost processes are kept for so long; that of the last worker stays.
+KEPT = timedelta(days=1)
+#: Of so many jobs, the oldest, the cards say that nobody works. Slack takes about fifty edits a minute.
+CARDS = 100
+
+_NOW = func.clock_timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class UnbrokenBeats:
+    """One's own beats went through from ``since`` to ``last`` without a gap, by consulta's clock."""
+
+    since: datetime
+    last: datetime
+
+    def and_then(self, beat: datetime) -> UnbrokenBeats:
+        """With one more."""
+        whole = timedelta() <= beat - self.last <= GAP  # or consulta's clock was set back
+        return UnbrokenBeats(self.since if whole else beat, beat)
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A process that says that it lives. ``jobs`` are those in its hands; a shell takes only its own."""
+
+    id: int
+    host: str
+    process: int
+    version: str
+    takes_jobs: bool
+    started_at: datetime
+    beat_at: datetime
+    jobs: tuple[int, ...]
+
+
+def holds() -> ColumnElement[bool]:
+    """A condition on `Worker` and `CopyJob`: this process holds the job, or was the last to hold it.
+
+    A worker of an older release writes its name, and leaves the row's number as it was.
+    """
+    name = func.concat(Worker.host, ":", Worker.process)
+    return and_(Worker.id == CopyJob.worker_id, name == CopyJob.worker)
+
+
+def is_lost(own: UnbrokenBeats | None) -> ColumnElement[bool]:
+    """A condition on `CopyJob`: the process that holds it has ended, was replaced, or is silent.
+
+    Where consulta was away, all look silent at once. So others' silence counts only for a process whose
+    ``own`` beats went through for as long.
+    """
+    newer = aliased(Worker)
+    replaced = and_(
+        Worker.beat_at < _NOW - REPLACED,
+        select(newer.id)
+        .where(
+            newer.host == Worker.host,
+            newer.process == Worker.process,
+            newer.id > Worker.id,
+            newer.started_at > Worker.beat_at,
+        )
+        .exists(),
+    )
+    gone = [Worker.ended_at.is_not(None), replaced]
+    if own is not None:
+        trusted = and_(literal(own.since) <= _NOW - SILENT, literal(own.last).between(_NOW - GAP, _NOW + GAP))
+        # A beat that lies ahead is older than the setting back of consulta's clock.
+        silent = or_(Worker.beat_at < _NOW - SILENT, Worker.beat_at > _NOW + GAP)
+        gone.append(and_(silent, trusted))
+    return select(Worker.id).where(holds(), or_(*gone)).exists()
+
+
+def _lived_lately() -> ColumnElement[bool]:
+    """A condition on `Worker`. Whoever ended long after its last beat was there until then."""
+    return func.greatest(Worker.beat_at, Worker.ended_at) > _NOW - MISSING
+
+
+def is_missing() -> ColumnElement[bool]:
+    """A condition: for a while no worker has said that it lives.
+
+    Workers of an older release say nothing: the lease of a job that one of them runs counts as a sign.
+    """
+    lately = select(Worker.id).where(Worker.takes_jobs, _lived_lately())
+    older = aliased(CopyJob)
+    leased = select(older.id).where(
+        older.status == Status.RUNNING, older.worker_id.is_(None), older.lease_until > func.now()
+    )
+    return ~or_(lately.exists(), leased.exists())
+
+
+def last_seen() -> ScalarSelect[datetime]:
+    """When the last worker lived; NULL where there has never been one."""
+    seen = select(func.max(func.coalesce(Worker.ended_at, Worker.beat_at))).where(Worker.takes_jobs)
+    return seen.scalar_subquery()
+
+
+def _announced_since() -> ColumnElement[bool]:
+    """A condition on `CopyJob`: its card was announced since the last worker has been missing."""
+    return (
+        select(OutboxMessage.id)
+        .where(
+            OutboxMessage.job_id == CopyJob.id,
+            OutboxMessage.kind.in_(SHOWING),
+            or_(last_seen().is_(None), OutboxMessage.announced_at > last_seen() + MISSING),
+        )
+        .exists()
+    )
+
+
+def _announced_before() -> ColumnElement[bool]:
+    """A condition on `CopyJob`: its card was announced last while no worker lived, before those of now."""
+    ended = func.coalesce(Worker.ended_at, Worker.beat_at)
+    last = select(func.max(ended)).where(Worker.takes_jobs, ~_lived_lately()).scalar_subquery()
+    first = select(func.min(Worker.started_at)).where(Worker.takes_jobs, _lived_lately()).scalar_subquery()
+    announced = select(func.max(OutboxMessage.announced_at)).where(
+        OutboxMessage.job_id == CopyJob.id, OutboxMessage.kind.in_(SHOWING)
+    )
+    at = announced.scalar_subquery()
+    return and_(at < first, or_(last.is_(None), at > last + MISSING))
+
+
+def _shown() -> Select[int]:
+    """The jobs whose cards say whether somebody works."""
+    return (
+        select(CopyJob.id)
+        .where(
+            CopyJob.status.in_([Status.PENDING, Status.RUNNING]),
+            ~waits_for_somebody(),
+            CopyJob.message_ts.is_not(None),
+        )
+        .order_by(CopyJob.id)
+        .limit(CARDS)
+    )
+
+
+class Workers:
+    """The rows of the processes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin(self, host: str, process: int, version: str, *, takes_jobs: bool) -> tuple[int, datetime]:
+        """A new process lives: its number, and when."""
+        statement = insert(Worker).values(host=host, process=process, version=version, takes_jobs=takes_jobs)
+        with self._engine.begin() as connection:
+            row = connection.execute(statement.returning(Worker.id, Worker.beat_at)).one()
+        return row.id, row.beat_at
+
+    def beat(self, worker_id: int) -> datetime | None:
+        """It lives still; None where its row is there no more, or says that it has ended."""
+        statement = (
+            update(Worker)
+            .where(Worker.id == worker_id, Worker.ended_at.is_(None))
+            .values(beat_at=_NOW)
+            .returning(Worker.beat_at)
+        )
+        with self._engine.begin() as connection:
+            # What a crash of the server loses of it is said again in two seconds.
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
+            return connection.execute(statement).scalar_one_or_none()
+
+    def end(self, worker_id: int) -> None:
+        """It stops in order."""
+        statement = update(Worker).where(Worker.id == worker_id, Worker.ended_at.is_(None))
+        with self._engine.begin() as connection:
+            connection.execute(statement.values(ended_at=_NOW))
+
+    def prune(self) -> int:
+        """Forgets the processes that were lost long ago, but for the last worker; how many."""
+        last = select(Worker.id).where(Worker.takes_jobs).order_by(Worker.beat_at.desc(), Worker.id).limit(1)
+        old = delete(Worker).where(
+            Worker.beat_at < _NOW - KEPT, Worker.id.is_distinct_from(last.scalar_subquery())
+        )
+        with self._engine.begin() as connection:
+            return connection.execute(old).rowcount
+
+    def alive(self) -> list[Alive]:
+        """Whoever says that it lives, oldest first."""
+        held = (
+            select(func.array_agg(aggregate_order_by(CopyJob.id, CopyJob.id)))
+            .where(CopyJob.worker_id == Worker.id, CopyJob.status == Status.RUNNING)
+            .scalar_subquery()
+        )
+        statement = (
+            select(Worker, held.label("jobs"))
+            .where(Worker.ended_at.is_(None), Worker.beat_at > _NOW - SILENT)
+            .order_by(Worker.id)
+        )
+        with self._engine.connect() as connection:
+            return [_alive(row) for row in connection.execute(statement)]
+
+    def announce_change(self, *, may_be_missing: bool) -> bool | None:
+        """Has the cards of what waits or runs say that nobody works, or that somebody does again.
+
+        One of several that look at once does it. ``may_be_missing`` is False for who can't tell yet. Gives
+        whether workers are missing now; None where the cards say so already.
+        """
+        changed = Installation.workers_missing != is_missing()
+        statement = (
+            update(Installation)
+            .where(changed, or_(Installation.workers_missing, literal(may_be_missing)))
+            .values(workers_missing=~Installation.workers_missing)
+            .returning(Installation.workers_missing)
+        )
+        with self._engine.begin() as connection:
+            missing = connection.execute(statement).scalar_one_or_none()
+            if missing is not None:
+                announce(connection, Kind.UPDATE, CopyJob.id.in_(_shown()))
+            else:
+                # What was announced between two looks, while it was otherwise, isn't true any more.
+                outdated = _shown().where(_announced_before())
+                announce(connection, Kind.UPDATE, ~is_missing(), CopyJob.id.in_(outdated))
+                if may_be_missing:
+                    hopeful = _shown().where(~_announced_since())
+                    announce(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(hopeful))
+        return missing
+
+    def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:
+        """That nobody works, and since when; None where somebody does."""
+        with self._engine.connect() as connection:
+            missing, since = connection.execute(select(is_missing(), last_seen())).one()
+        return NoWorker(since, operators) if missing else None
+
+
+def _alive(row: Any) -> Alive:
+    jobs: Sequence[int] = row.jobs or ()
+    return Alive(
+        row.id, row.host, row.process, row.version, row.takes_jobs, row.started_at, row.beat_at, tuple(jobs)
+    )

@@ -42,6 +42,7 @@ from bot.jobs.models import (
     waits_for_somebody,
 )
 from bot.jobs.outbox import Kind, announce
+from bot.jobs.recovery import Workers, holds, is_missing, last_seen
 from bot.jobs.status import LIVE, Approval, Phase, Status, StopReason
 from bot.jobs.transition import add_event
 from bot.jobs.view import (
@@ -56,7 +57,6 @@ from bot.jobs.view import (
     Question,
     Stretch,
 )
-from bot.jobs.workers import Workers, holds, is_missing, last_seen
 from copier import CopySpec, Fingerprint
 
 #: How many of the latest runs say how fast a copy is.

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
 from bot.jobs.events import Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.status import Status, Step, StopReason, StopRequest
+from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
 
 
 def transition(
@@ -72,6 +72,27 @@ def stop_job(connection: Connection, job_id: int, request: StopRequest, **values
     if moved is None:
         raise RuntimeError(f"job {job_id} can't be {step.to} any more, though its row was locked")
     return step.to
+
+
+def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
+    """Ends those of the jobs that still wait for somebody's yes, and announces it; gives their ids."""
+    unapproved = (
+        select(CopyJob.id)
+        .where(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING, which)
+        .order_by(CopyJob.id)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    jobs = list(connection.scalars(unapproved))
+    for job_id in jobs:
+        transition(
+            connection,
+            job_id,
+            Step.EXPIRE,
+            event=Plain(EventKind.APPROVAL_EXPIRED),
+            notify=Kind.ENDING,
+            approval=Approval.EXPIRED,
+        )
+    return jobs
 
 
 def add_event(connection: Connection, job_id: int, attempt: int, event: Event, by: int | None = None) -> None:

@@ -6,8 +6,9 @@ from bot.i18n import Translator
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, HomeView, JobView
 from bot.messages import answers, question
-from bot.messages.approval import approval_buttons, possible_approvers
+from bot.messages.answers import how_to_lift
 from bot.messages.blocks import (
+    COPY_COMMAND,
     Block,
     View,
     actions,
@@ -16,16 +17,19 @@ from bot.messages.blocks import (
     button,
     code,
     context,
+    frozen_since,
     header,
+    mention,
     menu,
+    nobody_works,
     option,
+    requester,
     sanitized,
     section,
 )
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
-from bot.messages.freezing import how_to_lift
-from bot.messages.naming import COPY_COMMAND, frozen_since, mention, nobody_works, requester
+from bot.messages.question import approval_buttons, possible_approvers
 from bot.messages.status import line, waits_for
 
 NEW_ACTION = "home.new"

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.i18n import Translator
-from bot.messages.blocks import Message, at, code, context, section, sentence
-from bot.messages.naming import COPY_COMMAND
+from bot.messages.blocks import COPY_COMMAND, Message, at, code, context, section, sentence
 from copier import Comparison, Proof
 
 #: More parts that differ than this are counted, not listed.

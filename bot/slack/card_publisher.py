@@ -26,10 +26,8 @@ from bot.i18n import Translator
 from bot.jobs.cards import Cards
 from bot.jobs.repository import JobRepository
 from bot.jobs.view import JobView, Stretch
-from bot.messages.blocks import Message
-from bot.messages.card import card
-from bot.messages.ending import reply
-from bot.messages.naming import moved_away
+from bot.messages.blocks import Message, moved_away
+from bot.messages.card import card, reply
 from bot.messages.question import question_reply
 from bot.slack.client import (
     CONNECTION_ERRORS,

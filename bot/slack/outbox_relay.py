@@ -15,12 +15,11 @@ from typing import Protocol
 
 from slack_sdk.errors import SlackApiError
 
-from bot.backoff import Backoff
 from bot.jobs.cards import Cards
 from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
 from bot.jobs.repository import JobRepository, Throughput
 from bot.jobs.view import JobView
-from bot.periodic import PeriodicThread
+from bot.periodic import Backoff, PeriodicThread
 from bot.slack.card_publisher import CardPublisher, Hold, NotPosted
 from bot.slack.client import (
     CHANNEL_LOST,

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from bot.messages import copy_modal
-from bot.messages.approval import APPROVE_ACTION
+from bot.messages import proposal
 from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, RESUME_ACTION, RETRY_ACTION
 from bot.messages.proposal import COPY_ACTION
-from bot.messages.question import CONFIRM_ACTION
+from bot.messages.question import APPROVE_ACTION, CONFIRM_ACTION
 from dev.chaos.house import House, Row, until
 from dev.local_slack.client import LocalSlack, Person
 from dev.local_slack.results import Message, NotPossible, View
@@ -116,10 +115,10 @@ class People:
                 self.ana.close_modal(everything=True)
         with suppress(NotPossible):
             self.ana.command(COMMAND, channel=self.channel)
-            if self._until(lambda: copy_modal.LIQUIDATION in self._modal().inputs):
-                self.ana.options(copy_modal.LIQUIDATION, str(self.liquidation))
-                self.ana.submit({copy_modal.LIQUIDATION: str(self.liquidation), copy_modal.COPY: copy})
-                shown = self._until(lambda: self._modal().callback_id == copy_modal.PRESS_CALLBACK)
+            if self._until(lambda: proposal.LIQUIDATION in self._modal().inputs):
+                self.ana.options(proposal.LIQUIDATION, str(self.liquidation))
+                self.ana.submit({proposal.LIQUIDATION: str(self.liquidation), proposal.COPY: copy})
+                shown = self._until(lambda: self._modal().callback_id == proposal.PRESS_CALLBACK)
                 if shown and self._house.newest(self.liquidation) is None:
                     self.ana.submit()
 

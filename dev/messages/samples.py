@@ -9,14 +9,11 @@ from bot.commands.registry import help_lines
 from bot.i18n import Translator
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, JobView
-from bot.messages import answers, approval, copy_modal, details, freezing, home, status, verification
-from bot.messages.blocks import Message, View
-from bot.messages.card import card
-from bot.messages.copy_modal import Carried
-from bot.messages.ending import reply
+from bot.messages import answers, home, proposal, question, status, verification
+from bot.messages.blocks import Message, View, moved_away
+from bot.messages.card import card, reply
 from bot.messages.failures import WORDS, explained
-from bot.messages.naming import moved_away
-from bot.messages.proposal import proposal_card
+from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import question_reply
 from dev.messages import situations as s
 
@@ -140,30 +137,30 @@ SAMPLES = [
     ),
     # Four eyes
     Sample("approval", "asked", lambda t: answers.requested(s.APPROVAL_BY_GROUP, LINK, t)),
-    Sample("approval", "approved", lambda t: approval.approved(s.APPROVED, t)),
-    Sample("approval", "rejected", lambda t: approval.rejected(s.REJECTED, t)),
-    Sample("approval", "too-late", lambda t: approval.too_late(s.APPROVED, t)),
-    Sample("approval", "one-s-own", lambda t: approval.own_request(s.APPROVAL, t)),
-    Sample("approval", "no-such", lambda t: approval.no_such("99", t)),
-    Sample("approval", "not-in-private", lambda t: approval.not_in_private("items", t)),
+    Sample("approval", "approved", lambda t: question.approved(s.APPROVED, t)),
+    Sample("approval", "rejected", lambda t: question.rejected(s.REJECTED, t)),
+    Sample("approval", "too-late", lambda t: question.too_late(s.APPROVED, t)),
+    Sample("approval", "one-s-own", lambda t: question.own_request(s.APPROVAL, t)),
+    Sample("approval", "no-such", lambda t: question.no_such("99", t)),
+    Sample("approval", "not-in-private", lambda t: question.not_in_private("items", t)),
     # Stopping and freezing
     Sample("buttons", "not-yours", lambda t: answers.not_yours(s.ASKS_MOVED, t)),
     Sample("buttons", "other-numbers", lambda t: answers.stale(s.ASKS_MOVED, LINK, t)),
     Sample("buttons", "not-now", lambda t: answers.not_now(s.COMPLETED, LINK, t)),
-    Sample("details", "loading", details.loading),
-    Sample("details", "story", lambda t: details.details(s.COPYING, s.STORY, t)),
+    Sample("details", "loading", status.loading),
+    Sample("details", "story", lambda t: status.details(s.COPYING, s.STORY, t)),
     Sample("details", "not-shown", lambda t: answers.details_not_shown(17, t)),
-    Sample("details", "unknown-job", lambda t: details.answer(answers.unknown_job(99, t), t)),
-    Sample("freeze", "frozen", lambda t: freezing.frozen_now(1, 2, t)),
-    Sample("freeze", "still-frozen", lambda t: freezing.still_frozen(s.FREEZE, t)),
-    Sample("freeze", "refused", lambda t: freezing.refused_because_frozen(s.FREEZE, t)),
-    Sample("freeze", "lifted", lambda t: freezing.lifted(s.FREEZE, 2, t)),
-    Sample("freeze", "lifted-and-nobody-works", lambda t: freezing.lifted(s.FREEZE, 2, t, s.NO_WORKER)),
-    Sample("freeze", "not-frozen", freezing.not_frozen),
-    Sample("freeze", "help", freezing.freeze_help),
-    Sample("freeze", "no-reason", lambda t: freezing.no_reason("42", t, None)),
+    Sample("details", "unknown-job", lambda t: status.answer(answers.unknown_job(99, t), t)),
+    Sample("freeze", "frozen", lambda t: answers.frozen_now(1, 2, t)),
+    Sample("freeze", "still-frozen", lambda t: answers.still_frozen(s.FREEZE, t)),
+    Sample("freeze", "refused", lambda t: answers.refused_because_frozen(s.FREEZE, t)),
+    Sample("freeze", "lifted", lambda t: answers.lifted(s.FREEZE, 2, t)),
+    Sample("freeze", "lifted-and-nobody-works", lambda t: answers.lifted(s.FREEZE, 2, t, s.NO_WORKER)),
+    Sample("freeze", "not-frozen", answers.not_frozen),
+    Sample("freeze", "help", answers.freeze_help),
+    Sample("freeze", "no-reason", lambda t: answers.no_reason("42", t, None)),
     Sample(
-        "freeze", "no-reason-but-nearly-a-command", lambda t: freezing.no_reason("of", t, "/copy-freeze off")
+        "freeze", "no-reason-but-nearly-a-command", lambda t: answers.no_reason("of", t, "/copy-freeze off")
     ),
     # Answers to what was typed or pressed
     Sample("answers", "help", lambda t: answers.help_text(help_lines(["items", "notes"], t), GROUPS, t)),
@@ -267,29 +264,29 @@ SAMPLES = [
         "home", "problem", lambda t: home.problem(explained({"code": "connection", "side": "consulta"}, t), t)
     ),
     # The modal
-    Sample("modal", "wait", lambda t: copy_modal.wait(t("One moment…"), t)),
+    Sample("modal", "wait", lambda t: proposal.wait(t("One moment…"), t)),
     Sample(
         "modal",
         "choose",
-        lambda t: copy_modal.choose(Carried("C0PAYROLL"), ["items", "notes"], has_catalogue=True, t=t),
+        lambda t: proposal.choose(Carried("C0PAYROLL"), ["items", "notes"], has_catalogue=True, t=t),
     ),
     Sample(
         "modal",
         "choose-from-home-without-catalogue",
-        lambda t: copy_modal.choose(Carried(asks_channel=True), ["items"], has_catalogue=False, t=t),
+        lambda t: proposal.choose(Carried(asks_channel=True), ["items"], has_catalogue=False, t=t),
     ),
     Sample(
         "modal",
         "preview",
-        lambda t: copy_modal.preview(s.offered(s.proposal(1_000_000, 0)), Carried("C0PAYROLL"), t),
+        lambda t: proposal.preview(s.offered(s.proposal(1_000_000, 0)), Carried("C0PAYROLL"), t),
     ),
     Sample(
         "modal",
         "preview-removes-everything",
-        lambda t: copy_modal.preview(s.offered(s.proposal(0, 9)), Carried("C0PAYROLL"), t),
+        lambda t: proposal.preview(s.offered(s.proposal(0, 9)), Carried("C0PAYROLL"), t),
     ),
-    Sample("modal", "not-shown", copy_modal.not_shown),
-    Sample("modal", "started", lambda t: copy_modal.result(answers.requested(s.QUEUED, LINK, t), t)),
+    Sample("modal", "not-shown", proposal.not_shown),
+    Sample("modal", "started", lambda t: proposal.result(answers.requested(s.QUEUED, LINK, t), t)),
     # What each failure means
     *(_failure(code) for code in WORDS),
 ]

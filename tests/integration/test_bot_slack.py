@@ -17,9 +17,9 @@ from bot.commands import copy_verify
 from bot.commands.conversation import BotParts, Callers
 from bot.i18n import translator
 from bot.jobs.failure import Failure
-from bot.messages import copy_modal
-from bot.messages.copy_modal import Carried
+from bot.messages import proposal
 from bot.messages.failures import explained
+from bot.messages.proposal import Carried
 from bot.slack.client import client
 from bot.slack.replies import RESPOND_SECONDS, Replies
 from dev.guard import ROOT
@@ -74,11 +74,11 @@ def test_while_consulta_is_away_every_question_is_answered_with_that(
 
 def submitted(app: App, number: str, **carried: Any) -> dict[str, Any]:
     """What the first step of the modal is acknowledged with."""
-    name = copy_modal.NUMBER
+    name = proposal.NUMBER
     view = {
         "id": "V0",
         "type": "modal",
-        "callback_id": copy_modal.CHOOSE_CALLBACK,
+        "callback_id": proposal.CHOOSE_CALLBACK,
         "private_metadata": Carried(**carried).encoded(),
         "state": {"values": {name: {name: {"type": "plain_text_input", "value": number}}}},
     }
@@ -94,7 +94,7 @@ def test_what_is_no_number_is_said_below_the_field(slack: LocalSlack, jobs: Jobs
     app = build_app(surface(slack, jobs, jobs.engine), client(slack.bot_token, slack.api_url))
     answer = submitted(app, number)
     assert answer["response_action"] == "errors"
-    assert "9223372036854775807" in answer["errors"][copy_modal.NUMBER]
+    assert "9223372036854775807" in answer["errors"][proposal.NUMBER]
 
 
 ITEMS = "CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id bigint)"

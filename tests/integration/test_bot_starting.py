@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bot.commands.conversation import Caller
-from bot.commands.start_copy import StartCopy, start_copy
+from bot.commands.copy_liquidation import StartCopy, start_copy
 from bot.config import CopySection, File, SlackSection, WorkSection
 from bot.i18n import translator
 from bot.messages import answers

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
+from bot.jobs.recovery import UnbrokenBeats
 from bot.jobs.status import Status
-from bot.jobs.workers import UnbrokenBeats
 from bot.work.background import LivenessBeat, WorkerWatch
 from bot.work.queue import JobQueue
 from dev.valkey import Valkey

@@ -27,7 +27,7 @@ from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, SlackSection
 from bot.i18n import translator
 from bot.jobs.repository import JobHistory
-from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
+from bot.messages.blocks import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 from bot.messages.proposal import COPY_ACTION
 from bot.slack.client import client
 from copier import TableName

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from scene import EN, ES, Office, Scene, until
 
-from bot.messages import answers, copy_modal
+from bot.messages import answers, proposal
 from bot.messages.blocks import Message as Words
 from bot.messages.card import DETAILS_ACTION
 from bot.messages.home import NEW_ACTION
 from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION
 from dev.local_slack.client import Person
 from dev.local_slack.results import Message
-
-from .scene import EN, ES, Office, Scene, until
 
 LOST = {"status": 500, "accept_then_drop": True}  # the connection breaks before anything was done
 FOR_EVER = [
@@ -186,10 +185,10 @@ def test_a_window_that_slack_doesn_t_open_from_the_panel_is_answered_in_a_direct
     scene.slack.fault("views.open", error="expired_trigger_id")
     assert scene.bob.press(home, NEW_ACTION).acked
     [said] = scene.slack.wait_for(lambda: scene.bob.messages(scene.bob.dm)[before:])
-    assert plain(copy_modal.not_shown(EN)) in said.plain
+    assert plain(proposal.not_shown(EN)) in said.plain
 
 
 def test_a_window_that_slack_leaves_waiting_is_answered_in_the_channel(scene: Scene) -> None:
     scene.slack.fault("views.update", error="fatal_error", times=None)
     assert scene.bob.command("/copy-liquidation", channel=scene.channel).acked
-    read(scene, scene.bob, plain(copy_modal.not_shown(EN)))
+    read(scene, scene.bob, plain(proposal.not_shown(EN)))

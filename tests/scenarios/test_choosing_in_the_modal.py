@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from scene import EN, ES, Office, Scene
 
-from bot.messages import copy_modal
+from bot.messages import proposal
 from dev.local_slack.client import Person
 from dev.local_slack.results import View
-
-from .scene import EN, ES, Office, Scene
 
 
 def step(scene: Scene, person: Person, action_id: str) -> View:
@@ -36,7 +35,7 @@ def to_be_ticked(scene: Scene, person: Person, but: str = "") -> str:
 
     def shown() -> str | None:
         view = person.modal()
-        boxes = [name for name in view.inputs if name.startswith(copy_modal.UNDERSTOOD)] if view else []
+        boxes = [name for name in view.inputs if name.startswith(proposal.UNDERSTOOD)] if view else []
         return next((name for name in boxes if name != but), None)
 
     return scene.slack.wait_for(shown)
@@ -44,11 +43,11 @@ def to_be_ticked(scene: Scene, person: Person, but: str = "") -> str:
 
 def opened(scene: Scene, person: Person) -> View:
     assert person.command("/copy-liquidation", channel=scene.channel).acked
-    return step(scene, person, copy_modal.LIQUIDATION)
+    return step(scene, person, proposal.LIQUIDATION)
 
 
 def offered(person: Person, query: str) -> list[Any]:
-    return [option["text"]["text"] for option in person.options(copy_modal.LIQUIDATION, query)]
+    return [option["text"]["text"] for option in person.options(proposal.LIQUIDATION, query)]
 
 
 def test_from_the_bare_command_to_the_end_of_the_copy(office: Office, scene: Scene) -> None:
@@ -60,7 +59,7 @@ def test_from_the_bare_command_to_the_end_of_the_copy(office: Office, scene: Sce
     assert line in offered(scene.ana, "")
     assert line in offered(scene.ana, f"prueba {scene.liquidation} liquidacion")
     assert offered(scene.ana, str(scene.liquidation)) == [line]
-    assert scene.ana.submit({copy_modal.LIQUIDATION: str(scene.liquidation), copy_modal.COPY: "items"}).acked
+    assert scene.ana.submit({proposal.LIQUIDATION: str(scene.liquidation), proposal.COPY: "items"}).acked
     preview = says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
     assert "30" in preview.plain
     assert "public.liquidation_items" in preview.plain
@@ -78,7 +77,7 @@ def test_from_the_bare_command_to_the_end_of_the_copy(office: Office, scene: Sce
 def test_the_catalogue_is_searched_by_number_name_and_period(scene: Scene) -> None:
     opened(scene, scene.bob)
     assert offered(scene.bob, "vacaciones") == ["50 · Vacaciones · Diciembre 2026"]
-    [december] = scene.bob.options(copy_modal.LIQUIDATION, "2026-12")
+    [december] = scene.bob.options(proposal.LIQUIDATION, "2026-12")
     assert december["description"]["text"] == "December 2026"
     newest = [int(line.split()[0]) for line in offered(scene.bob, "")]
     assert newest == sorted(newest, reverse=True)
@@ -93,7 +92,7 @@ def test_a_hostile_name_in_the_catalogue_hides_no_other(scene: Scene) -> None:
     opened(scene, scene.bob)
     assert len(offered(scene.bob, "<!channel>")) == 1
     scene.seed(10)
-    assert scene.bob.submit({copy_modal.LIQUIDATION: str(scene.liquidation)}).acked
+    assert scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)}).acked
     says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
 
 
@@ -114,8 +113,8 @@ def test_a_catalogue_that_numbers_in_text_is_offered_and_what_is_no_number_there
         newest = [int(each.split()[0]) for each in offered(scene.bob, "")]
         assert newest == sorted(newest, reverse=True)
         assert offered(scene.bob, "sin número") == []
-        scene.bob.options(copy_modal.LIQUIDATION, str(scene.liquidation))
-        assert scene.bob.submit({copy_modal.LIQUIDATION: str(scene.liquidation)}).acked
+        scene.bob.options(proposal.LIQUIDATION, str(scene.liquidation))
+        assert scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)}).acked
         says(scene, scene.bob, scene.name)
     finally:
         office.prod.execute("DROP VIEW liquidations; ALTER TABLE numbered RENAME TO liquidations")
@@ -123,8 +122,8 @@ def test_a_catalogue_that_numbers_in_text_is_offered_and_what_is_no_number_there
 
 def test_what_can_not_be_copied_is_said_in_the_modal_and_nothing_can_be_pressed(scene: Scene) -> None:
     opened(scene, scene.bob)
-    scene.bob.options(copy_modal.LIQUIDATION, "vacaciones")
-    assert scene.bob.submit({copy_modal.LIQUIDATION: "50"}).acked
+    scene.bob.options(proposal.LIQUIDATION, "vacaciones")
+    assert scene.bob.submit({proposal.LIQUIDATION: "50"}).acked
     empty = EN("Liquidation {id} has no rows in prod, and none in consulta: there is nothing to copy.", id=50)
     assert says(scene, scene.bob, empty).submit is None
 
@@ -133,8 +132,8 @@ def test_removing_everything_has_to_be_ticked_first(office: Office, scene: Scene
     office.workers(1)
     scene.seed_consulta(5)
     opened(scene, scene.bob)
-    scene.bob.options(copy_modal.LIQUIDATION, str(scene.liquidation))
-    scene.bob.submit({copy_modal.LIQUIDATION: str(scene.liquidation)})
+    scene.bob.options(proposal.LIQUIDATION, str(scene.liquidation))
+    scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)})
     box = to_be_ticked(scene, scene.bob)
     assert box in scene.bob.submit().errors
     assert not scene.jobs()
@@ -154,9 +153,9 @@ def test_a_copy_started_from_app_home_has_its_card_where_one_chooses(office: Off
     scene.seed(10)
     home = scene.bob.open_home()
     assert scene.bob.press(home, "home.new").acked
-    step(scene, scene.bob, copy_modal.CHANNEL)
-    scene.bob.options(copy_modal.LIQUIDATION, str(scene.liquidation))
-    scene.bob.submit({copy_modal.LIQUIDATION: str(scene.liquidation), copy_modal.CHANNEL: scene.channel})
+    step(scene, scene.bob, proposal.CHANNEL)
+    scene.bob.options(proposal.LIQUIDATION, str(scene.liquidation))
+    scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation), proposal.CHANNEL: scene.channel})
     says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
     scene.bob.submit()
     [job] = scene.slack.wait_for(scene.jobs)
@@ -169,9 +168,9 @@ def test_a_copy_started_from_app_home_without_a_channel_has_its_card_in_a_direct
     office.workers(1)
     scene.seed(10)
     scene.bob.press(scene.bob.open_home(), "home.new")
-    step(scene, scene.bob, copy_modal.CHANNEL)
-    scene.bob.options(copy_modal.LIQUIDATION, str(scene.liquidation))
-    scene.bob.submit({copy_modal.LIQUIDATION: str(scene.liquidation)})
+    step(scene, scene.bob, proposal.CHANNEL)
+    scene.bob.options(proposal.LIQUIDATION, str(scene.liquidation))
+    scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)})
     says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
     scene.bob.submit()
     [job] = scene.slack.wait_for(scene.jobs)
@@ -181,7 +180,7 @@ def test_a_copy_started_from_app_home_without_a_channel_has_its_card_in_a_direct
 
 def test_only_the_copies_that_one_may_run_can_be_chosen(scene: Scene) -> None:
     def offered_copies(person: Person) -> list[str]:
-        [menu] = [each for each in opened(scene, person).blocks if each.get("block_id") == copy_modal.COPY]
+        [menu] = [each for each in opened(scene, person).blocks if each.get("block_id") == proposal.COPY]
         return [option["value"] for option in menu["element"]["options"]]
 
     assert offered_copies(scene.ana) == ["items", "notes", "checked", "large"]
@@ -198,11 +197,11 @@ def test_where_only_one_copy_may_be_run_there_is_nothing_to_choose(office: Offic
 
     def without_a_choice() -> bool:  # an older modal of his may be there still
         inputs = getattr(scene.bob.modal(), "inputs", {})
-        return copy_modal.LIQUIDATION in inputs and copy_modal.COPY not in inputs
+        return proposal.LIQUIDATION in inputs and proposal.COPY not in inputs
 
     scene.slack.wait_for(without_a_choice)
-    scene.bob.options(copy_modal.LIQUIDATION, str(scene.liquidation))
-    scene.bob.submit({copy_modal.LIQUIDATION: str(scene.liquidation)})
+    scene.bob.options(proposal.LIQUIDATION, str(scene.liquidation))
+    scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)})
     assert "bobs" in says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation)).plain
     scene.bob.submit()
     [job] = scene.slack.wait_for(scene.jobs)
@@ -223,8 +222,8 @@ def test_who_has_left_the_group_since_the_preview_is_refused_at_the_press(
 ) -> None:
     scene.seed(10)
     opened(scene, scene.ana)
-    scene.ana.options(copy_modal.LIQUIDATION, str(scene.liquidation))
-    scene.ana.submit({copy_modal.LIQUIDATION: str(scene.liquidation)})
+    scene.ana.options(proposal.LIQUIDATION, str(scene.liquidation))
+    scene.ana.submit({proposal.LIQUIDATION: str(scene.liquidation)})
     says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
     scene.leaves_the_group(scene.ana)
     scene.ana.submit()
@@ -237,8 +236,8 @@ def test_submitting_twice_is_one_job(office: Office, scene: Scene) -> None:
     office.workers(1)
     scene.seed(10)
     opened(scene, scene.ana)
-    scene.ana.options(copy_modal.LIQUIDATION, str(scene.liquidation))
-    scene.ana.submit({copy_modal.LIQUIDATION: str(scene.liquidation)})
+    scene.ana.options(proposal.LIQUIDATION, str(scene.liquidation))
+    scene.ana.submit({proposal.LIQUIDATION: str(scene.liquidation)})
     says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
     scene.slack.duplicate_next_envelope()
     taken = scene.ana.submit()
@@ -256,10 +255,10 @@ def test_submitting_twice_is_one_job(office: Office, scene: Scene) -> None:
 def test_a_step_that_takes_long_shows_that_it_waits_and_then_its_outcome(scene: Scene) -> None:
     scene.seed(10)
     opened(scene, scene.bob)
-    scene.bob.options(copy_modal.LIQUIDATION, str(scene.liquidation))
+    scene.bob.options(proposal.LIQUIDATION, str(scene.liquidation))
     with psycopg.connect(scene.office.stack.prod_url) as connection:
         connection.execute("LOCK TABLE liquidation_items IN ACCESS EXCLUSIVE MODE")
-        assert scene.bob.submit({copy_modal.LIQUIDATION: str(scene.liquidation)}).acked
+        assert scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)}).acked
         says(scene, scene.bob, EN("Looking at both sides…"))
     says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
 

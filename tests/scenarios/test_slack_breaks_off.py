@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
-from bot.messages import copy_modal
-
-from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
+from bot.messages import proposal
 
 IN_PLACE = ES.number(5 * CHUNK_ROWS)
 
@@ -100,6 +99,6 @@ def test_a_modal_does_not_go_on_waiting_because_slack_stumbled_once(
     scene.slack.fault("views.update", **trouble)
     assert scene.bob.command("/copy-liquidation", channel=scene.channel).acked
     scene.slack.wait_for(
-        lambda: (view := scene.bob.modal()) is not None and copy_modal.LIQUIDATION in view.inputs
+        lambda: (view := scene.bob.modal()) is not None and proposal.LIQUIDATION in view.inputs
     )
     assert scene.slack.faults_left() == 0

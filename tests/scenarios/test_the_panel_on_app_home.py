@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bot.messages.approval import APPROVE_ACTION
-from bot.messages.card import CANCEL_ACTION
-from dev.local_slack.client import Person
+from scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
-from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
+from bot.messages.card import CANCEL_ACTION
+from bot.messages.question import APPROVE_ACTION
+from dev.local_slack.client import Person
 
 
 def said(person: Person) -> str:

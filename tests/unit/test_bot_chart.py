@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.i18n import translator
 from bot.jobs.view import Stretch
 from bot.messages.blocks import CHART_POINTS, line_chart
-from bot.messages.ending import chart, moments, rates
+from bot.messages.card import chart, moments, rates
 from dev.local_slack.blocks import check_message_blocks
 from tests.shown import job
 

@@ -9,7 +9,7 @@ import pytest
 from bot.jobs.events import Claimed, event_of
 from bot.jobs.repository import Happening, Timeline
 from bot.messages import answers
-from bot.messages.details import answer, details, loading
+from bot.messages.status import answer, details, loading
 from dev.local_slack.plain import plain
 from tests.shown import BOB, DETAILS, EN, ES, EVENTS, NOW, SHAPES, check_view, job
 

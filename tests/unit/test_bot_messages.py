@@ -16,12 +16,11 @@ from bot.jobs.failure import CODES, Failure
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Approval, Status, StopReason
 from bot.jobs.view import Freeze, Moved, NoWorker, Person
-from bot.messages import answers, approval, freezing, status
+from bot.messages import answers, question, status
 from bot.messages.blocks import code, sanitized
-from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, buttons_for, card
-from bot.messages.details import details
-from bot.messages.ending import reply
+from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, buttons_for, card, reply
 from bot.messages.failures import WORDS, explained
+from bot.messages.status import details
 from copier import Count
 from dev.local_slack.plain import plain
 from tests.shown import (
@@ -91,7 +90,7 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         check(answers.running_already(seen, None, t))
         check(answers.running_already(dataclasses.replace(seen, channel_id=None), "https://x", t))
         check(answers.pressed_before(seen, "https://x", t))
-        for message in (approval.own_request, approval.approved, approval.rejected, approval.too_late):
+        for message in (question.own_request, question.approved, question.rejected, question.too_late):
             check(message(dataclasses.replace(seen, approval_by=Person("U0BOB", "T0", name)), t))
             check(message(seen, t))
         for side in (Count(None, False), Count(0, True), Count(7, True)):
@@ -122,10 +121,10 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
             job(status=Status.PENDING, approval=Approval.WAITING, approvers=(GROUP,) * 60), None, ES
         ),
         card(job(status=Status.PENDING, no_worker=NoWorker(NOW, (GROUP,) * 60)), ES),
-        approval.no_such(name, ES),
-        approval.not_in_private("items", ES),
-        freezing.still_frozen(Freeze(Person("U0BOB", "T0ACME", user), name, NOW), ES),
-        freezing.refused_because_frozen(Freeze(Person(user, "shell", user), name, NOW), ES),
+        question.no_such(name, ES),
+        question.not_in_private("items", ES),
+        answers.still_frozen(Freeze(Person("U0BOB", "T0ACME", user), name, NOW), ES),
+        answers.refused_because_frozen(Freeze(Person(user, "shell", user), name, NOW), ES),
         answers.not_now(job(status=Status.COMPLETED, label=name), None, ES),
         answers.not_yours(job(requester_team="shell", requester_name=user), ES),
         answers.copy_not_configured(job(copy_name=name), ES),

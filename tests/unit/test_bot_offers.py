@@ -10,10 +10,9 @@ import pytest
 from hypothesis import example, given
 
 from bot.jobs.view import AgreedCounts
-from bot.messages import copy_modal
+from bot.messages import proposal
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
-from bot.messages.copy_modal import Carried
-from bot.messages.proposal import Offer, Offered, Proposal, made_of, preview_blocks, proposal_card
+from bot.messages.proposal import Carried, Offer, Offered, Proposal, made_of, preview_blocks, proposal_card
 from copier import Advice, CopySpec, Count, Entry, Fingerprint, Preview, TableName
 from dev.local_slack.checker import Checker
 from dev.local_slack.elements import check_option
@@ -169,16 +168,16 @@ def test_a_job_is_bound_to_what_was_shown_and_an_estimate_is_no_promise_of_what_
 def test_the_modal_takes_any_name_and_period(name: str, period: str, query: str) -> None:
     entries = [Entry(2**63 - 1, name, period), Entry(1, None, None)]
     checker = Checker()
-    for n, line in enumerate(copy_modal.options(entries, ES)):
+    for n, line in enumerate(proposal.options(entries, ES)):
         check_option(checker, line, f"/options/{n}")
     assert checker.reasons == []
-    assert len(copy_modal.no_number(query, ES)[copy_modal.NUMBER]) < 300
+    assert len(proposal.no_number(query, ES)[proposal.NUMBER]) < 300
     table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
     offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, 7, 2)
     for rows in (0, 7):
         seen = Preview(True, name, Count(rows, True), Count(2, True), ())
         spec = CopySpec("a" * 31, table, table, "liquidation_id")
         offered = Offered(offer, spec, Proposal(seen), 15)
-        view = copy_modal.preview(offered, Carried("C0PAYROLL"), ES)
+        view = proposal.preview(offered, Carried("C0PAYROLL"), ES)
         check_view(view)
         assert Offer.decoded(Carried.decoded(view["private_metadata"]).offer or "") == offer

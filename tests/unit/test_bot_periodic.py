@@ -10,8 +10,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from bot.backoff import Backoff
-from bot.periodic import PeriodicThread
+from bot.periodic import Backoff, PeriodicThread
 
 LONG = 3600.0
 

@@ -9,12 +9,11 @@ import pytest
 
 from bot.config import File
 from bot.jobs.status import StopReason, StopRequest
-from bot.messages.naming import WORKER_COMMAND
+from bot.messages.blocks import WORKER_COMMAND
 from bot.slack.access import mentions
 from bot.slack.rate_limit import EDIT, OWN_SPARE_A_MINUTE, CallWindow, Pacing
 from bot.work.cancellation import StopSwitch
-from bot.work.queue import JobQueue
-from bot.work.slots import CopySlots, DirectRuns
+from bot.work.queue import CopySlots, DirectRuns, JobQueue
 from dev.guard import ROOT
 from tests.support import Clock
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.commands import parsing
 from bot.commands.parsing import closest_word, is_reason, number_in, suggestion
-from bot.messages.naming import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
+from bot.messages.blocks import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
 
 NAMES = ["items", "notes", "payment-orders"]
 

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from bot.jobs.status import Status
 from bot.jobs.view import AgreedCounts, Question, Reason, RowCounts
-from bot.messages.approval import approval_buttons
 from bot.messages.card import card
-from bot.messages.question import confirm_button, pressed, sides
+from bot.messages.question import approval_buttons, confirm_button, pressed, sides
 from dev.local_slack.plain import plain
 from tests.shown import ASKED, EN, QUESTIONS, UNSTARTED, job
 

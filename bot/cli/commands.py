@@ -1,17 +1,24 @@
-"""``traspaso copy | preview | verify | status | migrate``: without Slack and without Redis."""
+"""The commands of the shell: copies, previews and comparisons without Slack and Redis; buttons; the freeze.
+
+Errors end a command with a sentence and an exit code, never with a traceback. What pauses or resumes a job
+shows on its card in Slack as well, and a worker's sweep finds what is to go on within seconds.
+"""
 
 from __future__ import annotations
 
 import getpass
 import json
+import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
-from bot import app
+from bot import app, config
 from bot.app import Databases
 from bot.cli.output import (
     Bar,
@@ -20,6 +27,7 @@ from bot.cli.output import (
     VerificationOutput,
     approval_line,
     asks,
+    bare_name,
     plain,
     preview_as_json,
     print_json,
@@ -29,30 +37,120 @@ from bot.cli.output import (
     question_line,
     refusal_of_preview,
 )
-from bot.cli.setup import (
-    COMPLETED,
-    FAILED,
-    INTERRUPTED,
-    Number,
-    Stopped,
-    checked,
-    chosen_copy,
-    look_at_both_sides,
-    settings_for,
-    shell_translator,
-    stop_on_errors,
-)
-from bot.config import SIDES, Need, Settings
-from bot.errors import AlreadyRunning, Frozen
+from bot.commands.parsing import number
+from bot.config import SIDES, CopySection, Need, Settings
+from bot.errors import AlreadyRunning, BotError, Frozen, UnknownJob
+from bot.i18n import Translator, translator
+from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Status, StopReason, StopRequest
-from bot.jobs.view import SHELL, AgreedCounts, JobView
-from bot.messages.naming import WORKER_COMMAND, nobody_works
+from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
+from bot.messages.blocks import WORKER_COMMAND, frozen_by, nobody_works
+from bot.messages.card import activity, state
 from bot.messages.proposal import removes_everything
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Comparison, Copy, is_known
+from copier import Comparison, Copy, Preview, is_known
+from copier import preview as preview_of
+from copier.errors import CopierError
+
+#: Exit codes.
+COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Number(click.ParamType[int]):
+    """A liquidation's or a job's number, as strict as in Slack."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = value if isinstance(value, int) else number(str(value))
+        if found is None:
+            self.fail(f"{value!r} is not digits only, from 1 to 9223372036854775807", param, ctx)
+        return found
+
+
+class Stopped(click.ClickException):
+    """Ends the command with a sentence and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self._exit_code = exit_code
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return self._exit_code
+
+
+class stop_on_errors:  # noqa: N801 - a context manager that reads as a sentence
+    """Errors of databases end the command with a sentence, not with a traceback; ``more`` is added to it."""
+
+    def __init__(self, more: str = "") -> None:
+        self._more = more
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CopierError | BotError):
+            raise Stopped(f"{error}{self._more}", FAILED) from error
+        if isinstance(error, SQLAlchemyError):
+            raise Stopped(f"consulta failed: {type(error).__name__}{self._more}", FAILED) from error
+
+
+def chosen_copy(settings: Settings, name: str | None) -> CopySection:
+    """The configured copy of that name, the first one for None."""
+    chosen = settings.copy_named(name)
+    if chosen is None:
+        names = ", ".join(each.name for each in settings.file.copies)
+        raise click.UsageError(f"there is no copy named {name!r}; configured: {names}")
+    return chosen
+
+
+def settings_for(need: Need) -> Settings:
+    """The settings; what is missing or wrong ends the command."""
+    try:
+        return config.load(os.environ, need)
+    except BotError as error:
+        raise Stopped(str(error), USAGE) from None
+
+
+def checked(parts: Databases) -> Databases:
+    """The same, with tracking tables of this release; others end the command."""
+    try:
+        parts.check_schema()
+    except (BotError, CopierError) as error:
+        raise Stopped(str(error), USAGE if isinstance(error, BotError) else FAILED) from error
+    return parts
+
+
+def shell_translator() -> Translator:
+    """The language of the terminal."""
+    return translator(
+        os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "en"
+    )
+
+
+def look_at_both_sides(
+    parts: Databases, settings: Settings, chosen: CopySection, liquidation: int
+) -> Preview:
+    """The preview, as Slack shows it before a copy."""
+    listed = settings.file.liquidations
+    with stop_on_errors():
+        return preview_of(
+            parts.prod,
+            parts.consulta,
+            chosen.spec,
+            liquidation,
+            names=SIDES,
+            catalogue=listed.catalogue if listed else None,
+            timeout_seconds=settings.file.work.preview_timeout_seconds,
+        )
+
+
+# ----------------------------------------------------------------------------
+# Copy, preview, verify, status, migrate
 
 
 @click.command()
@@ -136,8 +234,8 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
         go_on()
         output.add(comparison)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: over.set())
     with (
         stop_on_errors(),
         Copy(
@@ -206,9 +304,6 @@ def migrate() -> None:
     click.echo(f"The tracking tables are at version {migrations.newest()}.")
 
 
-COMMANDS = (copy, preview, verify, status, migrate)
-
-
 def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobView:
     """Works on the job until it has ended; where a worker took it over, watches that one."""
     stop = StopSwitch()
@@ -263,3 +358,112 @@ def _a_worker(job: JobView) -> str:
     if job.no_worker is not None:
         return f"no worker is alive; one that is started takes it: `{WORKER_COMMAND}`"
     return "a worker will take it"
+
+
+# ----------------------------------------------------------------------------
+# Pause, resume, cancel, retry, confirm, freeze, unfreeze
+
+
+JOB = click.argument("job", type=Number())
+
+
+@click.command()
+@JOB
+def pause(job: int) -> None:
+    """Pauses JOB at the end of its chunk; what is in place stays."""
+    _do(job, lambda control, who: control.pause(job, who))
+
+
+@click.command()
+@JOB
+def resume(job: int) -> None:
+    """Lets a paused JOB go on in a worker."""
+    _do(job, lambda control, who: control.resume(job, who))
+
+
+@click.command()
+@JOB
+def cancel(job: int) -> None:
+    """Cancels JOB at the end of its chunk; what is in place stays."""
+    _do(job, lambda control, who: control.cancel(job, who))
+
+
+@click.command()
+@JOB
+def retry(job: int) -> None:
+    """Lets a worker try a failed JOB again."""
+    _do(job, lambda control, who: control.retry(job, who))
+
+
+@click.command()
+@JOB
+@click.argument("in_prod", type=click.IntRange(min=0))
+@click.argument("in_consulta", type=click.IntRange(min=0))
+@click.option(
+    "--remove", is_flag=True, help="Where more rows are in consulta than in prod: these are removed."
+)
+def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
+    """Agrees to the rows IN_PROD and IN_CONSULTA that JOB asks about, so that a worker copies them."""
+    parts = _parts()
+    with stop_on_errors():
+        found = parts.store.job(job)
+        if found is None:
+            raise UnknownJob(job)
+    if found.waits_for_approval:
+        raise Stopped(asks(found), FAILED)
+    if found.question is None or not found.waits_for_confirmation:
+        raise Stopped(f"job {job} is {state(found, shell_translator())} and asks nothing", FAILED)
+    numbers = RowCounts(in_prod, in_consulta)
+    if numbers != found.question.numbers or (found.question.removed and not remove):
+        raise Stopped(asks(found), FAILED)
+    _do(job, lambda control, who: control.confirm(job, who, numbers))
+
+
+@click.command()
+@click.argument("reason", nargs=-1)
+def freeze(reason: tuple[str, ...]) -> None:
+    """Stops all copies at the end of their chunk and refuses new ones, until `traspaso unfreeze`."""
+    parts = _parts()
+    with stop_on_errors():
+        found, is_new = Freezes(parts.tracking).freeze(who(), " ".join(reason))
+    words = plain(frozen_by(found, shell_translator(), bare_name))
+    if not is_new:
+        raise Stopped(f"frozen before this: {words}; `traspaso unfreeze` lets copies run again", FAILED)
+    click.echo(f"{words}. `traspaso unfreeze` lets copies run again.")
+
+
+@click.command()
+def unfreeze() -> None:
+    """Lets copies run again."""
+    parts = _parts()
+    with stop_on_errors():
+        lifted = Freezes(parts.tracking).lift(who())
+    if lifted is None:
+        raise Stopped("nothing is frozen", FAILED)
+    click.echo(f"Copies run again; {len(lifted.waiting)} of them waited.")
+
+
+COMMANDS = (copy, preview, verify, status, migrate, pause, resume, cancel, retry, confirm, freeze, unfreeze)
+
+
+def who() -> Requester:
+    """The login that runs this shell."""
+    return Requester(SHELL, getpass.getuser(), getpass.getuser())
+
+
+def _do(job_id: int, action: Callable[[Control, Requester], Effect]) -> None:
+    parts = _parts()
+    try:
+        with stop_on_errors():
+            effect = action(Control(parts.tracking), who())
+    except AlreadyRunning as running:
+        raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
+    t = shell_translator()
+    if effect.became in {Became.NOT_NOW, Became.NOT_YOURS, Became.STALE}:
+        raise Stopped(f"job {job_id} is {state(effect.job, t)}: nothing was changed", FAILED)
+    name = t("Job {id}", id=job_id)
+    click.echo(f"{name}: {plain(activity(effect.job, t, bare_name))}")
+
+
+def _parts() -> Databases:
+    return checked(app.databases(settings_for(Need.DATABASES)))
