@@ -5,10 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from scene import EN, ES, Office, Scene, until
 
 from bot.messages.question import APPROVE_ACTION, REJECT_ACTION
 from dev.local_slack.results import Message
+
+from .scene import EN, ES, Office, Scene, until
 
 
 def asked(scene: Scene) -> tuple[int, Message]:
