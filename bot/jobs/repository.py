@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -413,6 +414,7 @@ def _person(user: User) -> Person:
     return Person(user.slack_user_id, user.slack_team_id, user.name)
 
 
+@cache  # putting it together takes longer than the database does
 def view_query() -> Select[Any]:
     """The columns of a `JobView`; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
     earlier = aliased(CopyJob)

@@ -136,30 +136,8 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-#: Characters that format in mrkdwn, and ones that look alike and don't.
-_LOOK_ALIKE = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ", "\n": " ", "\r": " "})
-
-_ENDS_CODE = str.maketrans({"`": "ˋ", "\n": " ", "\r": " "})
-
-
-def sanitized(text: str, limit: int = 60) -> str:
-    """Somebody's words inside a mrkdwn sentence: no mention, no link, no format, one line, not long."""
-    return escaped(cut(text.translate(_LOOK_ALIKE), limit))
-
-
-def sentence(text: str, *, hint: str = "") -> Message:
-    """A message of one sentence, with ``hint`` below it in small print."""
-    blocks = [section(text)] + ([context(hint)] if hint else [])
-    return Message(f"{text} {hint}".strip(), blocks)
-
-
-def code(text: str, limit: int = 200) -> str:
-    """A name as code, to be read and copied as it is; nothing formats in there but a backtick ends it."""
-    return f"`{escaped(cut(text.translate(_ENDS_CODE), limit))}`"
-
-
 #: Control characters, and those that change the direction of what follows.
-_UNSEEN = dict.fromkeys(
+_UNSEEN: dict[int, str | None] = dict.fromkeys(
     [
         *range(0x00, 0x09),
         *range(0x0B, 0x20),
@@ -170,12 +148,39 @@ _UNSEEN = dict.fromkeys(
         *range(0x2066, 0x206A),
     ]
 )
+#: These beside what would end a piece of code, and one that looks alike.
+_IN_CODE = _UNSEEN | str.maketrans({"`": "ˋ", "\n": " ", "\r": " "})
+#: And these beside what formats in mrkdwn.
+_IN_SENTENCE = _IN_CODE | str.maketrans({"*": "∗", "_": "ˍ", "~": "∼"})
+
+
+def sanitized(text: str, limit: int = 60) -> str:
+    """Somebody's words inside a mrkdwn sentence: no mention, no link, no format, one line, not long."""
+    return escaped(_cut(text, limit, _IN_SENTENCE))
+
+
+def sentence(text: str, *, hint: str = "") -> Message:
+    """A message of one sentence, with ``hint`` below it in small print."""
+    blocks = [section(text)] + ([context(hint)] if hint else [])
+    return Message(f"{text} {hint}".strip(), blocks)
+
+
+def code(text: str, limit: int = 200) -> str:
+    """A name as code, to be read and copied as it is; nothing formats in there but a backtick ends it."""
+    return f"`{escaped(_cut(text, limit, _IN_CODE))}`"
 
 
 def cut(text: str, limit: int) -> str:
     """At most ``limit`` characters, none of `_UNSEEN` among them."""
-    text = text.translate(_UNSEEN)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return _cut(text, limit, _UNSEEN)
+
+
+def _cut(text: str, limit: int, changes: dict[int, str | None]) -> str:
+    """At most ``limit`` characters of the changed text; of a long one no more is changed than that takes."""
+    changed = text[: limit + 1].translate(changes)
+    if len(changed) <= limit < len(text):  # some went away, so later ones come into their place
+        changed = text.translate(changes)
+    return changed if len(changed) <= limit else changed[: limit - 1] + "…"
 
 
 def at(when: datetime, t: Translator) -> str:
