@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bot.i18n import translator
+from bot.jobs.failure import Failure
 from bot.jobs.status import Approval, Phase, Status, StopReason
 from bot.jobs.view import AgreedCounts, Freeze, JobView, Moved, Person, Question, Reason
 from bot.messages import answers
@@ -72,7 +73,7 @@ def job(**values: Any) -> JobView:
         "target_records": None,
         "source_digest": None,
         "target_digest": None,
-        "throttle": None,
+        "lag_mb": None,
         "error": None,
         "error_message": None,
         "requester_id": "U0ANA",
@@ -147,7 +148,7 @@ SHAPES = [
     {"status": Status.PENDING, "phase": None, "total": None, "copied": 0, "started_at": None, "attempt": 0},
     {"status": Status.PENDING, "phase": None, "ahead": 3, "total": None, "copied": 0, "attempt": 0},
     {"status": Status.PENDING, "phase": None, "attempt": 1},
-    {"status": Status.PENDING, "phase": None, "error": {"code": "connection", "side": "prod"}},
+    {"status": Status.PENDING, "phase": None, "error": Failure("connection", "", side="prod")},
     {"status": Status.PENDING, **UNSTARTED, **ASKED},
     {"status": Status.PENDING, **UNSTARTED, **ASKED, **ANSWERED, "approval": Approval.APPROVED},
     {"status": Status.CANCELLED, **UNSTARTED, **ASKED, **ANSWERED, "approval": Approval.REJECTED},
@@ -166,7 +167,7 @@ SHAPES = [
     {"phase": Phase.COPYING, "moved_from": Moved("C0", "restricted_action")},
     {"phase": Phase.COUNTING, "total": None, "copied": 0, "copying_since": None},
     {"phase": Phase.COPYING},
-    {"phase": Phase.COPYING, "throttle": {"code": "standby_lag", "mb": 12.5}},
+    {"phase": Phase.COPYING, "lag_mb": 12.5},
     {"phase": Phase.COPYING, "copied": 0},
     {"phase": Phase.COPYING, "total": 0, "copied": 0, "chunks_done": 0},
     {"phase": Phase.VERIFYING, "copied": 200_000, "verified": 100_000, "verifying_since": NOW},
@@ -193,7 +194,7 @@ SHAPES = [
         "status": Status.FAILED,
         "phase": None,
         "finished_at": NOW,
-        "error": {"code": "check", "constraint": "c"},
+        "error": Failure("check", "", constraint="c"),
     },
     {"status": Status.FAILED, "phase": None, "finished_at": NOW, "error": None},
     {"stop_requested": StopReason.PAUSE, "stopped_by": BOB},
@@ -203,8 +204,8 @@ SHAPES = [
     {"status": Status.PENDING, "phase": None, "freeze": Freeze(ROOT_USER, None, NOW)},
     {"status": Status.PAUSED, "phase": None, "stopped_by": BOB},
     {"status": Status.PAUSED, "phase": None, "stopped_by": ROOT_USER, "freeze": FREEZE},
-    {"status": Status.PENDING, "phase": None, "error": {"code": "worker_lost", "seconds": 61}},
-    {"status": Status.PENDING, "phase": None, "error": {"code": "lock", "side": "consulta"}},
+    {"status": Status.PENDING, "phase": None, "error": Failure("worker_lost", "", seconds=61.0)},
+    {"status": Status.PENDING, "phase": None, "error": Failure("lock", "", side="consulta")},
     {"status": Status.CANCELLED, "phase": None, "finished_at": NOW, "stopped_by": BOB},
     {"status": Status.PENDING, **UNSTARTED, **ASKED, "terms": AgreedCounts(0, 300, removal_confirmed=True)},
     {

@@ -185,7 +185,7 @@ def or_problem(make: Callable[[], Made], t: Translator) -> Made | Message:
             return make()
     except CopierError as error:
         log.warning("a question was not answered: %s", error, exc_info=error)
-        return answers.problem(explained(failure_of(error).as_json(), t))
+        return answers.problem(explained(failure_of(error), t))
     except Exception:
         number = uuid4().hex[:8]
         log.exception("incident %s", number)

@@ -261,7 +261,9 @@ def event_of(kind: str, detail: Detail) -> Event:
 
 
 def _failure(detail: Detail) -> Failure:
-    return Failure.from_json(detail, detail.get("message", ""))
+    # The event's own seconds aren't the failure's: they say how long until the next try.
+    names = {name: value for name, value in detail.items() if name != "seconds"}
+    return Failure.from_json(names, detail.get("message", ""))
 
 
 def _approvers(detail: Detail) -> tuple[str, ...] | None:

@@ -78,7 +78,7 @@ MOST_LINES = 20
 class Failure:
     """``code`` names the class of the error; ``sentence`` is English, for the row and the log.
 
-    ``command`` is what to write in Slack next.
+    ``command`` is what to write in Slack next, ``seconds`` how long a lost worker was silent.
     """
 
     code: str
@@ -90,6 +90,7 @@ class Failure:
     sqlstate: str | None = None
     command: str | None = None
     lines: list[str] = field(default_factory=list)
+    seconds: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Without what is empty; `code` is always there."""

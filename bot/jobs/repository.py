@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session, aliased
 
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.events import CardMoved, Event, Requested, event_of
+from bot.jobs.failure import Failure
 from bot.jobs.models import (
     ONE_LIVE_JOB,
     CopyChunk,
@@ -489,8 +490,8 @@ def view_of(
         target_records=job.target_records,
         source_digest=job.source_digest,
         target_digest=job.target_digest,
-        throttle=job.throttle,
-        error=job.error,
+        lag_mb=float(job.throttle.get("mb", 0)) if job.throttle else None,
+        error=Failure.from_json(job.error, job.error_message or "") if job.error else None,
         error_message=job.error_message,
         requester_id=user.slack_user_id,
         requester_team=user.slack_team_id,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+from bot.jobs.failure import Failure
 from bot.jobs.status import Approval, Phase, Status, StopReason
 
 
@@ -185,7 +186,8 @@ class JobView:
     Times are aware, ``now`` is consulta's clock; rows and bytes are those of the attempt.
 
     ``total`` is None until the snapshot was counted. ``ahead`` counts the live jobs asked for earlier.
-    ``error`` is the failure's code and names (see `bot.jobs.failure`), None where nothing failed.
+    ``error`` is what failed last, None where nothing did. ``lag_mb``: the copy waits for a standby of
+    consulta that is so far behind.
     ``terms`` are the rows of both sides that were shown before the last press. ``question`` is what a
     worker found instead: it asks again, and nobody may take it meanwhile. ``approvers`` says, as messages
     show them, which groups and users were asked to approve it. ``stop_requested`` is what a running job
@@ -219,8 +221,8 @@ class JobView:
     target_records: int | None
     source_digest: str | None
     target_digest: str | None
-    throttle: dict[str, Any] | None
-    error: dict[str, Any] | None
+    lag_mb: float | None
+    error: Failure | None
     error_message: str | None
     requester_id: str
     requester_team: str

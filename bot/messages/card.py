@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.i18n import Translator
+from bot.jobs.failure import Failure
 from bot.jobs.status import Phase, Status, StopReason
 from bot.jobs.view import JobView, Stretch
 from bot.messages import question
@@ -181,7 +182,7 @@ def activity(job: JobView, t: Translator, named: Named = mention) -> str:
                 user=named(job.stopped_by),
             )
         case Status.FAILED:
-            return explained(job.error or {}, t).what
+            return explained(job.error, t).what
 
 
 def _waiting(job: JobView, t: Translator, named: Named) -> str:
@@ -193,8 +194,8 @@ def _waiting(job: JobView, t: Translator, named: Named) -> str:
         return approval_request(job, t)
     if job.waits_for_a_worker and job.no_worker is not None:
         return nobody_works(job.no_worker, t)
-    if job.error and job.error.get("code") == "worker_lost":
-        silent = t.duration(float(job.error.get("seconds", 0)))
+    if job.error and job.error.code == "worker_lost":
+        silent = t.duration(job.error.seconds or 0.0)
         return t("Its worker was lost, silent for {duration}: another one takes over", duration=silent)
     if job.error:
         return _until_next_try(job, job.error, t)
@@ -214,12 +215,12 @@ def _answerer(job: JobView, t: Translator, named: Named) -> str:
     return f"{text} · {frozen_by(job.freeze, t, named)}" if job.freeze else text
 
 
-def _until_next_try(job: JobView, error: dict[str, object], t: Translator) -> str:
+def _until_next_try(job: JobView, error: Failure, t: Translator) -> str:
     duration = t.duration(max(0.0, (job.run_after - job.now).total_seconds()))
-    if error.get("code") in AWAY:
+    if error.code in AWAY:
         return t(
             "Waiting for {side} to come back (attempt {attempt}, in {duration})",
-            side=error.get("side", "?"),
+            side=error.side or "?",
             attempt=job.attempt + 1,
             duration=duration,
         )
@@ -275,10 +276,10 @@ def _running(job: JobView, t: Translator, named: Named) -> str:
             done=t.number(job.verified),
             total=t.rows(job.total or 0),
         )
-    if job.throttle:
+    if job.lag_mb is not None:
         return t(
             "Held back: a standby of consulta is {mb} MB behind, and the copy waits for it",
-            mb=t.number(job.throttle.get("mb", 0)),
+            mb=t.number(job.lag_mb),
         )
     if job.phase is Phase.COPYING:
         left = job.seconds_left
@@ -417,7 +418,7 @@ def _ending(job: JobView, t: Translator) -> Message:
             )
             return Message(text, [section(f"✅ {text}"), context(receipt(job, t)), context(_basis(job, t))])
         case Status.FAILED:
-            words = explained(job.error or {}, t)
+            words = explained(job.error, t)
             text = t(
                 "{mention} the copy {what} failed. {reason}",
                 mention=who,
@@ -480,8 +481,7 @@ def _basis(job: JobView, t: Translator) -> str:
 
 
 def _class_of(job: JobView, t: Translator) -> str:
-    error = job.error or {}
-    name = " ".join(str(error[key]) for key in ("code", "sqlstate") if error.get(key))
+    name = " ".join(filter(None, (job.error.code, job.error.sqlstate))) if job.error else ""
     return t("Class of the error: {name}", name=code(name)) if name else ""
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from bot.i18n import Translator
+from bot.jobs.failure import Failure
 from bot.messages.blocks import code
 
 
@@ -198,17 +198,18 @@ class Explained:
     step: str
 
 
-def explained(error: dict[str, Any], t: Translator) -> Explained:
-    """The words for a failure as `bot.jobs.failure.Failure.as_json` keeps it."""
-    what, step = WORDS.get(error.get("code", ""), WORDS["database"])
+def explained(failure: Failure | None, t: Translator) -> Explained:
+    """The words for a failure; general ones where none was kept."""
+    failure = failure or Failure("database", "")
+    what, step = WORDS.get(failure.code, WORDS["database"])
     names = {
-        "side": error.get("side", "?"),
-        "table": _code(error.get("table")),
-        "column": _code(error.get("column")),
-        "constraint": _code(error.get("constraint")),
-        "sqlstate": error.get("sqlstate", "?"),
-        "command": _code(error.get("command")),
-        "first": _code("; ".join(error.get("lines", [])), 400),
+        "side": failure.side or "?",
+        "table": _code(failure.table),
+        "column": _code(failure.column),
+        "constraint": _code(failure.constraint),
+        "sqlstate": failure.sqlstate or "?",
+        "command": _code(failure.command),
+        "first": _code("; ".join(failure.lines), 400),
     }
     return Explained(t(what, **names), t(step, **names))
 

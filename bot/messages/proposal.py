@@ -145,7 +145,7 @@ def _apart(shown: int | None, now: int | None) -> bool:
 def proposal_card(offered: Offered, t: Translator) -> Message:
     """The confirm card: both sides, and the buttons *Copy* and *Cancel*."""
     offer, seen = offered.offer, offered.proposal.seen
-    title = escaped(_question(offered, t))
+    title = escaped(cut(_question(offered, t), 200))
     buttons = actions(copy_button(offered, t), button(t("Cancel"), CANCEL_ACTION, offer.key))
     in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")
     sides = f"{in_prod}: {counted(seen.in_source, t)}. {in_consulta}: {counted(seen.in_target, t)}."

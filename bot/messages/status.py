@@ -320,11 +320,11 @@ def _happening(happening: Happening, t: Translator) -> str:
         case Retry(failure=failure, seconds=seconds):
             return t(
                 "{what} Next attempt in {duration}",
-                what=explained(failure.as_json(), t).what,
+                what=explained(failure, t).what,
                 duration=t.duration(seconds),
             )
         case Failed(failure=failure):
-            return t("it failed. {what}", what=explained(failure.as_json(), t).what)
+            return t("it failed. {what}", what=explained(failure, t).what)
         case Completed(rows=rows):
             return t("completed, {rows} on both sides", rows=t.rows(rows))
         case CardMoved(moved=moved):

@@ -170,7 +170,7 @@ class HomePublisher:
         except CopierError as error:
             log.warning("App Home of %s: %s", watcher.user_id, error)
             watcher.is_stale = True  # until consulta answers again
-            return home.problem(explained(failure_of(error).as_json(), t), t)
+            return home.problem(explained(failure_of(error), t), t)
         asked_for = {job.copy_name for job in seen.waiting_for_approval}
         not_theirs = self._access.not_for(watcher.user_id, asked_for)
         links = self._card_publisher.links([*seen.live, *seen.latest])

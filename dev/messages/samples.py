@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bot.commands.registry import help_lines
 from bot.i18n import Translator
+from bot.jobs.failure import Failure
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, JobView
 from bot.messages import answers, home, proposal, question, status, verification
@@ -28,7 +29,7 @@ class Sample:
 
 
 def _failure(code: str) -> Sample:
-    error = s.ERROR | {"code": code}
+    error = replace(s.ERROR, code=code)
     return Sample("failures", code, lambda t: answers.problem(explained(error, t)))
 
 
@@ -270,7 +271,7 @@ SAMPLES = [
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
     Sample("home", "cannot-check", lambda t: home.cannot_check("internal_error", t)),
     Sample(
-        "home", "problem", lambda t: home.problem(explained({"code": "connection", "side": "consulta"}, t), t)
+        "home", "problem", lambda t: home.problem(explained(Failure("connection", "", side="consulta"), t), t)
     ),
     # The modal
     Sample("modal", "wait", lambda t: proposal.wait(t("One moment…"), t)),

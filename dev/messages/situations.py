@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.jobs.events import event_of
+from bot.jobs.failure import Failure
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Approval, Phase, Status, StopReason
 from bot.jobs.view import (
@@ -63,7 +64,7 @@ COPYING = JobView(
     target_records=None,
     source_digest=None,
     target_digest=None,
-    throttle=None,
+    lag_mb=None,
     error=None,
     error_message=None,
     requester_id="U0ANA",
@@ -116,7 +117,7 @@ NOBODY_EVER_WORKED = replace(QUEUED, no_worker=NoWorker(None, ("@sistemas",)))
 LOST_AND_NOBODY_WORKS = job(worker_seen_at=ago(900), lease_until=ago(840), no_worker=NO_WORKER)
 NO_CARD_YET = replace(QUEUED, message_ts=None)
 COUNTING = job(phase=Phase.COUNTING, total=None, copied=0, chunks_done=0, copying_since=None)
-THROTTLED = job(throttle={"code": "standby_lag", "mb": 96.4})
+THROTTLED = job(lag_mb=96.4)
 VERIFYING = job(phase=Phase.VERIFYING, copied=1_000_000, verified=400_000, verifying_since=ago(1))
 LOST = job(lease_until=ago(40))
 WAITS_FOR_PROD = job(
@@ -124,7 +125,7 @@ WAITS_FOR_PROD = job(
     phase=None,
     attempt=2,
     failures=2,
-    error={"code": "connection", "side": "prod"},
+    error=Failure("connection", "", side="prod"),
     run_after=NOW + timedelta(seconds=20),
     lease_until=None,
 )
@@ -152,12 +153,9 @@ STRETCHES = tuple(
 )
 CANCELLED = job(status=Status.CANCELLED, phase=None, finished_at=NOW, stopped_by=BOB, lease_until=None)
 NEVER_BEGUN = replace(QUEUED, status=Status.CANCELLED, finished_at=NOW, stopped_by=BOB)
-REFUSED = {
-    "code": "check",
-    "side": "consulta",
-    "table": "public.liquidation_items",
-    "constraint": "amount_positive",
-}
+REFUSED = Failure(
+    "check", "", side="consulta", table="public.liquidation_items", constraint="amount_positive"
+)
 FAILED = job(status=Status.FAILED, phase=None, finished_at=NOW, error=REFUSED, lease_until=None)
 APPROVAL = replace(
     QUEUED,
@@ -248,15 +246,17 @@ STORY = Timeline(
 )
 
 #: An error with every name that words can mention.
-ERROR = {
-    "side": "consulta",
-    "table": "public.liquidation_items",
-    "column": "amount",
-    "constraint": "liquidation_items_check",
-    "sqlstate": "23514",
-    "command": "/copy-liquidation 42 items",
-    "lines": ["column amount: numeric in prod, integer in consulta"],
-}
+ERROR = Failure(
+    "check",
+    "",
+    side="consulta",
+    table="public.liquidation_items",
+    column="amount",
+    constraint="liquidation_items_check",
+    sqlstate="23514",
+    command="/copy-liquidation 42 items",
+    lines=["column amount: numeric in prod, integer in consulta"],
+)
 
 OFFER = Offer("items", 42, "0123456789abcdef0123456789abcdef", 1_795_535_108, 1_000_000, 0)
 

@@ -141,7 +141,8 @@ def test_a_failed_job_keeps_its_sentence_and_a_code(jobs: Jobs) -> None:
     claim.failed(LOST)
     job = jobs.see(claim.job_id)
     assert job.error_message == LOST.sentence
-    assert job.error == {"code": "connection", "side": "prod"}
+    assert job.error == LOST
+    assert job.error.as_json() == {"code": "connection", "side": "prod"}
 
 
 def test_a_retry_waits_for_its_time_and_starts_counting_anew(jobs: Jobs) -> None:

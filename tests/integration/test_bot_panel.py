@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 from bot.config import CopySection, SlackSection
 from bot.i18n import translator
 from bot.jobs.execution import SecondPerson
+from bot.jobs.failure import Failure
 from bot.jobs.repository import LATEST, HomeRepository, Requester
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, Question, Reason
@@ -247,7 +248,7 @@ def test_while_consulta_is_away_it_says_so_until_it_is_back(
     home_publisher = panel_of(slack, jobs, create_engine(url, poolclass=NullPool))
     consulta_line.refuse()
     home_publisher.opened("U0BOB")
-    words = explained({"code": "connection", "side": "consulta"}, EN)
+    words = explained(Failure("connection", "", side="consulta"), EN)
     assert words.what in seen(slack).plain
     assert words.step in seen(slack).plain
     with pytest.raises(SQLAlchemyError):

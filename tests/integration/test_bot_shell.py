@@ -16,6 +16,7 @@ from bot.cli import main
 from bot.cli.output import plain
 from bot.i18n import translator
 from bot.jobs.actions import Approvals
+from bot.jobs.failure import Failure
 from bot.jobs.repository import JobRepository, Request, Requester
 from bot.messages.failures import explained
 from copier import CopySpec, TableName
@@ -91,7 +92,7 @@ def test_a_failed_copy_ends_with_1_and_says_why_without_a_value(shell: Shell) ->
     assert job["status"] == "failed"
     assert "small" in job["error_message"]
     said = err[err.index("❌") :]
-    assert plain(explained(job["error"], translator("es")).what) in said
+    assert plain(explained(Failure.from_json(job["error"]), translator("es")).what) in said
     assert "small" in said
     assert "n4500" not in said
     code, out, _ = shell.run("status", str(job["id"]))

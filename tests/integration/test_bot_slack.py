@@ -64,7 +64,7 @@ def test_while_consulta_is_away_every_question_is_answered_with_that(
     app = build_app(surface(slack, jobs, away), client(slack.bot_token, slack.api_url))
     assert typed(app, slack, command, text) == ""
     [answer] = slack.wait_for(lambda: slack.calls("response_url"))
-    words = explained(Failure("connection", "", side="consulta").as_json(), translator("en"))
+    words = explained(Failure("connection", "", side="consulta"), translator("en"))
     assert words.what in answer.args["text"]
     assert words.step in answer.args["text"]
 

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from scene import CHUNK_ROWS, ES, PASSWORD, ROW_VALUE, ROWS, Office, Row, Scene, until
 
+from bot.jobs.failure import Failure
 from bot.messages.card import RETRY_ACTION
 from bot.messages.failures import explained
 from dev.proxy import Proxy
+
+from .scene import CHUNK_ROWS, ES, PASSWORD, ROW_VALUE, ROWS, Office, Row, Scene, until
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def test_a_database_that_stays_away_fails_the_job_in_the_end_and_a_retry_brings_
         job = scene.ended(job_id, "failed")
         assert scene.events(job_id) == ["requested", *["claimed", "retry"] * 2, "claimed", "failed"]
         scene.told(job_id)
-        words = explained(job["error"], ES)
+        words = explained(Failure.from_json(job["error"]), ES)
         for message in (scene.reply(job_id), scene.card(job_id)):
             assert words.what in message.plain
         proxy.allow()
@@ -188,7 +190,7 @@ def failed_at_once(office: Office, scene: Scene, job: Row, code: str) -> str:
     assert job["finished_at"] is not None
     assert scene.events(job["id"]) == ["requested", "claimed", "failed"]
     reply, card = scene.reply(job["id"]), scene.card(job["id"])
-    words = explained(job["error"], ES)
+    words = explained(Failure.from_json(job["error"]), ES)
     assert "<@U0ANA>" in reply.plain
     assert words.what in reply.plain
     assert words.step in reply.plain

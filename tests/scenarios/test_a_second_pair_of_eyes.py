@@ -5,11 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from scene import EN, ES, Office, Scene, until
 
 from bot.messages.blocks import of_liquidation
 from bot.messages.question import APPROVE_ACTION, REJECT_ACTION
 from dev.local_slack.results import Message
+
+from .scene import EN, ES, Office, Scene, until
 
 
 def asked(scene: Scene) -> tuple[int, Message]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
 from bot.messages import proposal
 from bot.messages.blocks import of_liquidation
+
+from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
 IN_PLACE = ES.number(5 * CHUNK_ROWS)
 

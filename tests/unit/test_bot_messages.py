@@ -74,14 +74,9 @@ def test_a_card_is_not_changed_by_being_shown_twice() -> None:
 @given(name=names, table=names, user=names)
 @example(name="&" * 3000, table="<" * 3000, user="`" * 100)
 def test_hostile_names_break_no_message(name: str, table: str, user: str) -> None:
-    error = {
-        "code": "unique",
-        "side": "consulta",
-        "table": table,
-        "constraint": name,
-        "column": user,
-        "lines": [name, table] * 5,
-    }
+    error = Failure(
+        "unique", "", side="consulta", table=table, constraint=name, column=user, lines=[name, table] * 5
+    )
     for shape, t in itertools.product(SHAPES, (EN, ES)):
         seen = job(
             **shape
@@ -98,7 +93,12 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         for side in (Count(None, False), Count(0, True), Count(7, True)):
             check(looked(name, table, side, seen, t))
     for failure_code in [*WORDS, "nosuch"]:
-        failed = job(status=Status.FAILED, phase=None, finished_at=NOW, error={**error, "code": failure_code})
+        failed = job(
+            status=Status.FAILED,
+            phase=None,
+            finished_at=NOW,
+            error=dataclasses.replace(error, code=failure_code),
+        )
         check(card(failed, ES))
         check(reply(failed, ES))
         check(status.detail(failed, None, ES))
@@ -132,7 +132,7 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         answers.copy_not_configured(job(copy_name=name), ES),
     ):
         check(message)
-    detail = {"worker": name, "seconds": 5.0, **error}
+    detail = {"worker": name, "seconds": 5.0, **error.as_json()}
     moved = Happening(CardMoved(Moved("C0", name)), NOW, 1, None)
     kinds = [*EVENTS, name or "?"]
     people = (None, Person("U0BOB", "T0ACME", name), Person(user, "shell", user))
@@ -195,8 +195,8 @@ def test_every_failure_has_words_and_a_next_step(failure_code: str, t: Any) -> N
         constraint="k_x",
         sqlstate="23505",
     )
-    words = explained(failure.as_json(), t)
-    bare = explained({"code": failure_code}, t)
+    words = explained(failure, t)
+    bare = explained(Failure(failure_code, ""), t)
     for text in (words.what, words.step, bare.what, bare.step):
         assert text.strip()
         assert "{" not in text
