@@ -144,7 +144,7 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
         prod=prod,
         consulta=consulta,
         tracking=tracking,
-        store=JobRepository(tracking, operators),
+        store=JobRepository(tracking, operators, settings.file.titles),
         executions=executions,
         runner=Runner(
             prod,
@@ -155,7 +155,7 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
             worker_id=lambda: liveness.worker_id,
         ),
         sweep=Sweep(tracking, overdue_seconds=work.overdue_seconds, max_attempts=work.max_attempts),
-        history=JobHistory(tracking),
+        history=JobHistory(tracking, settings.file.titles),
         workers=Workers(tracking),
         liveness=liveness,
     )

@@ -58,6 +58,12 @@ def _column(value: str) -> str:
     return value
 
 
+def _title(value: str) -> str:
+    if not value.strip() or len(value) > 60 or not value.isprintable():
+        raise ValueError("write a name of one line, of 1 to 60 characters")
+    return value.strip()
+
+
 Table = Annotated[TableName, BeforeValidator(_table), PlainSerializer(str)]
 ColumnName = Annotated[str, AfterValidator(_column)]
 
@@ -93,6 +99,7 @@ class CopySection(_Section):
     """One table that can be copied, and who may where that isn't for everybody of `SlackSection`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+    title: Annotated[str, AfterValidator(_title)] | None = None
     source_table: Table
     target_table: Table
     liquidation_column: ColumnName = "liquidation_id"
@@ -101,6 +108,11 @@ class CopySection(_Section):
     allowed_users: tuple[str, ...] = ()
     require_approval: bool = False
     approval_over_rows: Annotated[int, Field(ge=0)] | None = None
+
+    @property
+    def shown(self) -> str:
+        """What messages call it; people write its ``name``."""
+        return self.title or self.name
 
     @property
     def names_its_people(self) -> bool:
@@ -161,6 +173,11 @@ class File(_Section):
     liquidations: CatalogueSection | None = None
     copies: tuple[CopySection, ...] = ()
     work: WorkSection = WorkSection()
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """What messages call each copy, by its name."""
+        return {copy.name: copy.shown for copy in self.copies}
 
 
 # ----------------------------------------------------------------------------

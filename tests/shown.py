@@ -16,7 +16,7 @@ from bot.jobs.view import AgreedCounts, Freeze, JobView, Moved, Person, Question
 from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.messages.proposal import Offer, Offered, Proposal, proposal_card
-from copier import Advice, CopySpec, Count, Preview, TableName
+from copier import Advice, Count, Preview
 from dev.local_slack.blocks import check_blocks, check_message_blocks
 from dev.local_slack.checker import Checker
 
@@ -26,7 +26,6 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 FREEZE = Freeze(BOB, "mantenimiento <!channel> *ya* `x`", NOW - timedelta(minutes=5))
 EN, ES = translator("en"), translator("es")
 LONGEST_TEXT = 4000
-TABLE = TableName.parse("public.liquidation_items")
 GROUP = "<!subteam^S0ADMINS>"
 TURNS_AROUND = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
 HOSTILE = [
@@ -267,11 +266,12 @@ def looked(name: str, table: str, side: Count, last: JobView, t: Any) -> Message
         triggers=(table, name),
         large_object_columns=(table, name),
     )
-    spec = CopySpec("items", TableName("public", table[:60] or "t"), TABLE, "liquidation_id")
     last = dataclasses.replace(last, finished_at=NOW)
     proposal = Proposal(seen, last, 12.0, (last,) * 3, (GROUP,) * 60)
     offer = Offer("items", 42, "0" * 32, 1_900_000_000, side.rows, side.rows)
-    return proposal_card(Offered(offer, spec, proposal, 15, answers.asked_anew(t, moved=True)), t)
+    return proposal_card(
+        Offered(offer, name[:60] or "items", proposal, 15, answers.asked_anew(t, moved=True)), t
+    )
 
 
 counts = st.builds(Count, st.none(), st.just(False)) | st.builds(

@@ -28,6 +28,7 @@ from bot.cli.output import (
     approval_line,
     asks,
     bare_name,
+    job_name,
     plain,
     preview_as_json,
     print_json,
@@ -37,7 +38,7 @@ from bot.cli.output import (
     question_line,
     refusal_of_preview,
 )
-from bot.commands.parsing import number
+from bot.commands.parsing import number, numbers_in
 from bot.config import SIDES, CopySection, Need, Settings
 from bot.errors import AlreadyRunning, BotError, Frozen, UnknownJob
 from bot.i18n import Translator, translator
@@ -45,6 +46,7 @@ from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
+from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, frozen_by, nobody_works
 from bot.messages.card import activity, state
 from bot.messages.proposal import removes_everything
@@ -67,7 +69,9 @@ class Number(click.ParamType[int]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         found = value if isinstance(value, int) else number(str(value))
         if found is None:
-            self.fail(f"{value!r} is not digits only, from 1 to 9223372036854775807", param, ctx)
+            if len(several := numbers_in(str(value).split())) > 1:
+                self.fail(f"one at a time: begin with {several[0]}", param, ctx)
+            self.fail(f"{value!r} is not a number: {wrong_number(str(value), translator('en'))}", param, ctx)
         return found
 
 
@@ -210,7 +214,7 @@ def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(preview_as_json(seen), ensure_ascii=False, default=str))
     else:
-        print_preview(seen, chosen.spec, shell_translator())
+        print_preview(seen, chosen, liquidation, shell_translator())
 
 
 @click.command()
@@ -455,14 +459,13 @@ def _do(job_id: int, action: Callable[[Control, Requester], Effect]) -> None:
     parts = _parts()
     try:
         with stop_on_errors():
-            effect = action(Control(parts.tracking), who())
+            effect = action(Control(parts.tracking, parts.store), who())
     except AlreadyRunning as running:
         raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
     t = shell_translator()
     if effect.became in {Became.NOT_NOW, Became.NOT_YOURS, Became.STALE}:
         raise Stopped(f"job {job_id} is {state(effect.job, t)}: nothing was changed", FAILED)
-    name = t("Job {id}", id=job_id)
-    click.echo(f"{name}: {plain(activity(effect.job, t, bare_name))}")
+    click.echo(f"{job_name(effect.job, t)}: {plain(activity(effect.job, t, bare_name))}")
 
 
 def _parts() -> Databases:

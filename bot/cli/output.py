@@ -14,18 +14,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from bot.config import SIDES
+from bot.config import SIDES, CopySection
 from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
 from bot.jobs.recovery import Alive
 from bot.jobs.status import Approval, Phase, Status
 from bot.jobs.view import JobView, Person
-from bot.messages.blocks import escaped
+from bot.messages.blocks import copied, escaped, of_liquidation
 from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
 from bot.messages.proposal import counted, notes, removes_everything
 from bot.messages.question import confirmation, question_text
-from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
+from copier import Comparison, Count, Digest, Plan, Preview, Proof
 
 # ----------------------------------------------------------------------------
 # A job as it goes
@@ -62,8 +62,7 @@ class Bar:
             self._bar.update(self._task, total=job.total or 1, completed=job.copied or 1, description="")
             self._bar.stop()
         sign = "✅" if job.status is Status.COMPLETED else "❌"
-        name = self._t("Job {id}", id=job.id)
-        lines = [f"{sign} {name}: {plain(activity(job, self._t, bare_name))}"]
+        lines = [f"{sign} {job_name(job, self._t)}: {plain(activity(job, self._t, bare_name))}"]
         if job.status is Status.COMPLETED:
             lines.append(plain(receipt(job, self._t)))
         elif job.error and job.status is Status.FAILED:
@@ -92,18 +91,18 @@ def print_table(jobs: list[JobView], t: Translator) -> None:
     for heading in (
         t("Job"),
         t("Liquidation"),
-        t("Copy"),
+        t("Which copy"),
         t("State"),
         t("Progress"),
-        t("Asked for by"),
-        t("Asked at"),
+        t("Requested by"),
+        t("Requested at"),
     ):
         table.add_column(heading)
     for job in jobs:
         table.add_row(
             str(job.id),
             str(job.liquidation_id),
-            job.copy_name,
+            job.copy_shown,
             state(job, t),
             progress(job, t),
             job.requester_name,
@@ -201,15 +200,16 @@ def _removal(seen: Preview, liquidation: int) -> str | None:
     )
 
 
-def print_preview(seen: Preview, spec: CopySpec, t: Translator) -> None:
+def print_preview(seen: Preview, chosen: CopySection, liquidation: int, t: Translator) -> None:
     """Rows of both sides, and the statements that would make the copy faster."""
     console = Console(highlight=False)
+    console.print(of_liquidation(chosen.shown, liquidation, t), markup=False)
     if seen.exists is False:
         console.print(t("It isn't in the catalogue of liquidations in prod."))
     if seen.label:
         console.print(seen.label, markup=False)
-    console.print(f"prod      {spec.source_table}: {counted(seen.in_source, t)}", markup=False)
-    console.print(f"consulta  {spec.target_table}: {counted(seen.in_target, t)}", markup=False)
+    console.print(f"prod      {chosen.source_table}: {counted(seen.in_source, t)}", markup=False)
+    console.print(f"consulta  {chosen.target_table}: {counted(seen.in_target, t)}", markup=False)
     for note in notes(seen, t, quoted=str):
         console.print(note, markup=False, soft_wrap=True)
     for advice in seen.advice:
@@ -403,6 +403,12 @@ def _write(found: dict[str, Any]) -> None:
 
 # ----------------------------------------------------------------------------
 # Words
+
+
+def job_name(job: JobView, t: Translator) -> str:
+    """The job, and what it copies."""
+    name = t("Job {id}", id=job.id)
+    return f"{name}, {plain(copied(job, t))}"
 
 
 def bare_name(person: Person) -> str:

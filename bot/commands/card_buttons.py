@@ -70,7 +70,7 @@ def connect(app: App, parts: BotParts) -> None:
         parts.callers,
         signals=parts.signals,
         store=parts.store,
-        approvals=Approvals(parts.tracking),
+        approvals=Approvals(parts.tracking, parts.store),
         card_publisher=parts.card_publisher,
     )
     app.action(APPROVE_ACTION)(approval.approve)

@@ -127,6 +127,8 @@ class CopyLiquidation:
         words = parsing.words(text)
         if not words:
             return answers.number_missing(t)
+        if len(numbers := parsing.numbers_in(words)) > 1:
+            return answers.one_at_a_time(numbers[0], t)
         suggestion = parsing.suggestion(words, names, COPY_COMMAND)
         liquidation_id = parsing.number(words[0])
         if liquidation_id is None:
@@ -206,7 +208,7 @@ class StartCopy:
         if hindered := self._hindered(copy, liquidation_id, t):
             return hindered
         proposal = self._proposal(copy, liquidation_id)
-        return self._nothing_to_do(liquidation_id, proposal.seen, t) or self._offered(
+        return self._nothing_to_do(copy, liquidation_id, proposal.seen, t) or self._offered(
             copy, liquidation_id, proposal
         )
 
@@ -231,14 +233,14 @@ class StartCopy:
         if hindered := self._hindered(copy, offer.liquidation_id, t):
             return hindered
         proposal = self._proposal(copy, offer.liquidation_id)
-        if nothing := self._nothing_to_do(offer.liquidation_id, proposal.seen, t):
+        if nothing := self._nothing_to_do(copy, offer.liquidation_id, proposal.seen, t):
             return nothing
         moved = offer.moved(proposal.seen)
         if moved or time.time() > offer.expires_at:
             notice = answers.asked_anew(t, moved=moved)
             return self._offered(copy, offer.liquidation_id, proposal, notice)
         if proposal.approvers is not None and channel_id.startswith("D"):
-            return question.not_in_private(copy.name, t)
+            return question.not_in_private(copy.shown, t)
         request = Request(
             spec=copy.spec,
             liquidation_id=offer.liquidation_id,
@@ -330,13 +332,16 @@ class StartCopy:
             approvers=tuple(self._guard.access.who_may(copy)) if needed else None,
         )
 
-    def _nothing_to_do(self, liquidation_id: int, seen: Preview, t: Translator) -> Message | None:
+    def _nothing_to_do(
+        self, copy: CopySection, liquidation_id: int, seen: Preview, t: Translator
+    ) -> Message | None:
         nothing = removes_everything(seen) and seen.in_target == Count(0, exact=True)
         if seen.exists is False or (seen.exists is None and nothing):
             listed = self._guard.file.liquidations
-            return answers.unknown_liquidation(liquidation_id, str(listed.table) if listed else None, t)
+            catalogue = str(listed.table) if listed else None
+            return answers.unknown_liquidation(copy.shown, liquidation_id, catalogue, t)
         if nothing:
-            return answers.empty_liquidation(liquidation_id, seen.label, t)
+            return answers.empty_liquidation(copy.shown, liquidation_id, seen.label, t)
         return None
 
     def _offered(
@@ -352,7 +357,7 @@ class StartCopy:
             in_consulta=proposal.seen.in_target.rows,
             made_of=made_of(proposal.seen),
         )
-        return Offered(offer, copy.spec, proposal, max(1, round(lifetime / 60)), notice)
+        return Offered(offer, copy.shown, proposal, max(1, round(lifetime / 60)), notice)
 
 
 def start_copy(parts: BotParts) -> StartCopy:
@@ -522,7 +527,7 @@ class CopyModal:
             return refusal
         copies = guard.file.copies
         refusals = {copy: guard.refusal_to_run(COPY_COMMAND, user_id, copy, t) for copy in copies}
-        permitted = [copy.name for copy, refusal in refusals.items() if refusal is None]
+        permitted = {copy.name: copy.shown for copy, refusal in refusals.items() if refusal is None}
         if not permitted:
             return next(refusal for refusal in refusals.values() if refusal is not None)
         has_catalogue = guard.file.liquidations is not None

@@ -89,8 +89,11 @@ class CopyStatus:
 
     def _liquidation(self, word: str, t: Translator) -> Message:
         liquidation_id = parsing.number(word)
+        command = f"{STATUS_COMMAND} {status.liquidation_word(t)}"
+        if len(numbers := parsing.numbers_in([word])) > 1:
+            return answers.one_at_a_time(numbers[0], t, command=command)
         if liquidation_id is None:
-            return answers.not_a_number(word, t, command=f"{STATUS_COMMAND} {status.liquidation_word(t)}")
+            return answers.not_a_number(word, t, command=command)
         jobs = self._history.of_liquidation(liquidation_id)
         return status.of_liquidation(liquidation_id, jobs, self._card_publisher.links(jobs), t)
 

@@ -73,6 +73,8 @@ class CopyVerify:
         words = parsing.words(text)
         if not words:
             return answers.number_missing(t, VERIFY_COMMAND)
+        if len(numbers := parsing.numbers_in(words)) > 1:
+            return answers.one_at_a_time(numbers[0], t, command=VERIFY_COMMAND)
         suggestion = parsing.suggestion(words, names, VERIFY_COMMAND)
         liquidation_id = parsing.number(words[0])
         if liquidation_id is None:
@@ -101,18 +103,18 @@ class CopyVerify:
             try:
                 return verification.verdict(self._verifications.verify(copy, liquidation_id), t)
             except Interrupted:
-                return verification.interrupted(liquidation_id, t)
+                return verification.interrupted(copy.shown, liquidation_id, t)
 
         def work() -> None:
             if ahead:
-                reply.say(verification.comparing(liquidation_id, t), replace=True)
+                reply.say(verification.comparing(copy.shown, liquidation_id, t), replace=True)
             reply.say(or_problem(verify, t), replace=True)
 
         # Said before the work begins, so that the result can't be overtaken by it.
         if ahead:
-            reply.say(verification.waiting(liquidation_id, ahead, t))
+            reply.say(verification.waiting(copy.shown, liquidation_id, ahead, t))
         else:
-            reply.say(verification.comparing(liquidation_id, t))
+            reply.say(verification.comparing(copy.shown, liquidation_id, t))
         self._verifications.begin(work)
 
 
@@ -216,6 +218,7 @@ class VerificationRunner:
         return VerificationResult(
             liquidation_id=liquidation_id,
             copy_name=copy.name,
+            copy_title=copy.shown,
             proof=proof,
             parts=len(comparisons),
             as_of=as_of,

@@ -21,6 +21,8 @@ _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 #: What people write around a number, and between its thousands.
 _AROUND = "#\"'`“”‘’«»‹›.,;:!?¿¡()[]{}<>*~_+ºª°"
 _GROUPED = re.compile(r"[0-9]{1,3}(?:([.,'’])[0-9]{3})(?:\1[0-9]{3})*")
+#: What people write between several numbers.
+_BETWEEN = re.compile(r"[,;&+|]")
 #: Nothing longer is looked at: it is no misspelt word.
 LONGEST = 40
 
@@ -51,6 +53,19 @@ def number_in(word: str) -> int | None:
         bare = re.sub(r"[^0-9]", "", bare)
     # Digits of any script; what is no digit at all, such as a fraction, is no number here.
     return number(str(int(bare))) if bare.isdecimal() else None
+
+
+def numbers_in(words: list[str]) -> list[int]:
+    """All numbers that were typed, also those of ``42,43``; ``1,234`` is one of them."""
+    found: list[int] = []
+    for word in words:
+        one = number_in(word)
+        parts = (
+            [one] if one is not None else [number_in(part) for part in _BETWEEN.split(word[:LONGEST]) if part]
+        )
+        if None not in parts:
+            found += [part for part in parts if part is not None]
+    return found
 
 
 def closest_word(word: str, known: list[str]) -> str | None:

@@ -6,7 +6,7 @@ Every `JobView` comes from one query (`view_query`), to which each reader adds w
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -146,11 +146,17 @@ class Timeline:
 
 
 class JobRepository:
-    """Creates and reads jobs. ``operators`` are whom its views name where nobody works."""
+    """Creates and reads jobs.
 
-    def __init__(self, engine: Engine, operators: tuple[str, ...] = ()) -> None:
+    ``operators`` are whom its views name where nobody works, ``titles`` what they call each copy by its name.
+    """
+
+    def __init__(
+        self, engine: Engine, operators: tuple[str, ...] = (), titles: Mapping[str, str] | None = None
+    ) -> None:
         self._engine = engine
         self._operators = operators
+        self.titles = titles or {}
 
     def create(self, request: Request) -> tuple[int, bool]:
         """The job of this request and whether it is new, pending, and announced if it has a channel.
@@ -268,14 +274,15 @@ class JobRepository:
         return rows[0] if rows else None
 
     def _all(self, statement: Select[*tuple[Any, ...]]) -> list[JobView]:
-        return read_views(self._engine, statement, self._operators)
+        return read_views(self._engine, statement, self._operators, self.titles)
 
 
 class JobHistory:
-    """Queries over the jobs there have been, newest first."""
+    """Queries over the jobs there have been, newest first; ``titles`` as of `JobRepository`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, titles: Mapping[str, str] | None = None) -> None:
         self._engine = engine
+        self._titles = titles or {}
 
     def page(self, filters: HomeFilters = EVERYTHING, limit: int = 20) -> list[JobView]:
         """The newest jobs that the filters let through, whatever their state."""
@@ -332,7 +339,7 @@ class JobHistory:
         return rows / median(rates) if rates else None
 
     def _all(self, statement: Select[*tuple[Any, ...]]) -> list[JobView]:
-        return read_views(self._engine, statement)
+        return read_views(self._engine, statement, titles=self._titles)
 
 
 class HomeRepository:
@@ -341,7 +348,7 @@ class HomeRepository:
     def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
         self._engine = engine
         self._store = store or JobRepository(engine)
-        self._history = JobHistory(engine)
+        self._history = JobHistory(engine, self._store.titles)
 
     def mark(self) -> str:
         """Another one whenever something that a panel shows has changed."""
@@ -453,8 +460,10 @@ def _detail(condition: ColumnElement[bool], which: ColumnElement[bool]) -> Scala
     return found.correlate(CopyJob).order_by(CopyEvent.id.desc()).limit(1).scalar_subquery()
 
 
-def view_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobView:
-    """The job of a row of `view_query`; ``operators`` are named where nobody works."""
+def view_of(
+    row: Row[Any], operators: tuple[str, ...] = (), titles: Mapping[str, str] | None = None
+) -> JobView:
+    """The job of a row of `view_query`; ``operators`` and ``titles`` as of `JobRepository`."""
     job: CopyJob = row.CopyJob
     user: User = row.User
     freeze: CopyFreeze | None = row.CopyFreeze
@@ -517,15 +526,19 @@ def view_of(row: Row[Any], operators: tuple[str, ...] = ()) -> JobView:
         pinned=job.pinned,
         worker_seen_at=row.seen,
         no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
+        copy_title=(titles or {}).get(job.copy_name),
     )
 
 
 def read_views(
-    engine: Engine, statement: Select[*tuple[Any, ...]], operators: tuple[str, ...] = ()
+    engine: Engine,
+    statement: Select[*tuple[Any, ...]],
+    operators: tuple[str, ...] = (),
+    titles: Mapping[str, str] | None = None,
 ) -> list[JobView]:
     """The jobs of a statement that `view_query` began."""
     with Session(engine) as session:
-        return [view_of(row, operators) for row in session.execute(statement)]
+        return [view_of(row, operators, titles) for row in session.execute(statement)]
 
 
 # What a job's whole story is made of.

@@ -181,7 +181,9 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job. Times are aware, ``now`` is consulta's clock; rows and bytes are those of the attempt.
+    """One job. ``copy_title`` is what messages call its copy, None where the configuration has none.
+
+    Times are aware, ``now`` is consulta's clock; rows and bytes are those of the attempt.
 
     ``total`` is None until the snapshot was counted. ``ahead`` counts the live jobs asked for earlier.
     ``error`` is what failed last, None where nothing did. ``lag_mb``: the copy waits for a standby of
@@ -253,6 +255,12 @@ class JobView:
     pinned: bool | None = None
     worker_seen_at: datetime | None = None
     no_worker: NoWorker | None = None
+    copy_title: str | None = None
+
+    @property
+    def copy_shown(self) -> str:
+        """What messages call the copy: a liquidation may have several."""
+        return self.copy_title or self.copy_name
 
     @property
     def fraction(self) -> float | None:

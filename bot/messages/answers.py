@@ -17,9 +17,11 @@ from bot.messages.blocks import (
     card_will_appear,
     code,
     context,
+    copied,
     frozen_by,
     frozen_since,
     mention,
+    of_liquidation,
     requester,
     sanitized,
     section,
@@ -43,7 +45,21 @@ def not_a_number(
     works = usage(t, meant, example=f"{command} 42")
     return sentence(
         t("“{word}” is not the number of a liquidation.", word=sanitized(word)),
-        hint=t("A number is digits only, from 1 to 9223372036854775807.") + " " + works,
+        hint=f"{wrong_number(word, t)} {works}",
+    )
+
+
+def wrong_number(word: str, t: Translator) -> str:
+    """What is wrong with a word that isn't the number of a liquidation."""
+    if not (word.isascii() and word.isdigit()):
+        return t("A number is digits only.")
+    return t("It is too long.") if word.strip("0") else t("Numbers begin at 1.")
+
+
+def one_at_a_time(first: int, t: Translator, *, command: str = COPY_COMMAND) -> Message:
+    """Several numbers were typed, ``first`` before the others."""
+    return sentence(
+        t("One liquidation at a time."), hint=t("Begin with `{command}`.", command=f"{command} {first}")
     )
 
 
@@ -126,10 +142,12 @@ def copy_not_configured(job: JobView, t: Translator) -> Message:
     )
 
 
-def unknown_liquidation(liquidation_id: int, catalogue: str | None, t: Translator) -> Message:
+def unknown_liquidation(copy: str, liquidation_id: int, catalogue: str | None, t: Translator) -> Message:
+    """``copy`` is what messages call it."""
     if catalogue is None:
+        what = of_liquidation(sanitized(copy), liquidation_id, t)
         return sentence(
-            t("Neither prod nor consulta has rows for liquidation {id}.", id=liquidation_id),
+            t("Neither prod nor consulta has rows for {what}.", what=what),
             hint=t("Check the number."),
         )
     return sentence(
@@ -140,11 +158,12 @@ def unknown_liquidation(liquidation_id: int, catalogue: str | None, t: Translato
     )
 
 
-def empty_liquidation(liquidation_id: int, label: str | None, t: Translator) -> Message:
+def empty_liquidation(copy: str, liquidation_id: int, label: str | None, t: Translator) -> Message:
+    """``copy`` is what messages call it."""
     return sentence(
         t(
-            "Liquidation {id} has no rows in prod, and none in consulta: there is nothing to copy.",
-            id=liquidation_id,
+            "Neither prod nor consulta has rows for {what}: there is nothing to copy.",
+            what=of_liquidation(sanitized(copy), liquidation_id, t),
         ),
         hint=sanitized(label or "", 200),
     )
@@ -154,10 +173,14 @@ def requested(job: JobView, link: str | None, t: Translator) -> Message:
     """What a press has become, as the job's row says, and where to see the rest."""
     card_is = to_card(link, t) or card_will_appear(job.channel_id, t)
     if job.waits_for_approval:
-        text = t("Requested: job {id}. It waits for somebody else's approval.", id=job.id)
+        text = t(
+            "Requested: {what}, job {id}. It waits for somebody else's approval.",
+            what=copied(job, t),
+            id=job.id,
+        )
         they = t("They may approve it: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else ""
         return sentence(text, hint=f"{they} {card_is}".strip())
-    text = t("Requested: job {id}, {state}.", id=job.id, state=state(job, t))
+    text = t("Requested: {what}, job {id}, {state}.", what=copied(job, t), id=job.id, state=state(job, t))
     hint = f"{card_is} {ask_for(job.id, t)}".strip()
     if job.waits_for_a_worker and job.no_worker is not None:
         return and_nobody_works(text, job.no_worker, t, hint)
@@ -181,14 +204,14 @@ def running_already(job: JobView, link: str | None, t: Translator) -> Message:
     user = f"<@{job.requester_id}>" if job.is_from_slack else sanitized(job.requester_name)
     if job.waits_for_approval:
         text = t(
-            "A copy of liquidation {id} waits for approval already: job {job}, asked for by {user}.",
-            id=job.liquidation_id,
+            "The copy {what} waits for approval already: job {job}, requested by {user}.",
+            what=copied(job, t),
             job=job.id,
             user=user,
         )
         return sentence(text, hint=to_card(link, t) or ask_for(job.id, t))
     names = {
-        "id": job.liquidation_id,
+        "what": copied(job, t),
         "job": job.id,
         "state": state(job, t),
         "progress": progress(job, t),
@@ -196,12 +219,12 @@ def running_already(job: JobView, link: str | None, t: Translator) -> Message:
     }
     if job.status is Status.RUNNING:
         text = t(
-            "Liquidation {id} is being copied already: job {job}, {state}, {progress}, asked for by {user}.",
+            "The copy {what} is under way already: job {job}, {state}, {progress}, requested by {user}.",
             **names,
         )
     else:
         text = t(
-            "Liquidation {id} was asked for already, by {user}: job {job}, {state}, {progress}.",
+            "The copy {what} was requested already, by {user}: job {job}, {state}, {progress}.",
             **names,
         )
     hint = to_card(link, t) or ask_for(job.id, t)

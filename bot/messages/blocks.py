@@ -57,8 +57,12 @@ def plain_section(text: str) -> Block:
 
 
 def fields(pairs: list[tuple[str, str]]) -> Block:
-    """Label above value, both plain."""
-    return {"type": "section", "fields": [_plain(f"{label}\n{value}", FIELD_LIMIT) for label, value in pairs]}
+    """A bold label above its value, which is mrkdwn; an empty one is shown as a dash."""
+    texts = [cut(f"*{label}*\n{value or '–'}", FIELD_LIMIT) for label, value in pairs]
+    return {
+        "type": "section",
+        "fields": [{"type": "mrkdwn", "text": each, "verbatim": True} for each in texts],
+    }
 
 
 def context(*mrkdwn: str) -> Block:
@@ -188,8 +192,14 @@ def at(when: datetime, t: Translator) -> str:
     return f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time_secs}}|{t.moment(when)}>"
 
 
+def data_of(when: datetime, t: Translator) -> str:
+    """Which moment of prod rows are from, in mrkdwn; never "today", which the sentence would not bear."""
+    moment = f"<!date^{int(when.timestamp())}^{{date_short}}, {{time}}|{t.moment(when)}>"
+    return t("data of prod as of {moment}", moment=moment)
+
+
 def bar(fraction: float, cells: int = 20) -> str:
-    """A text bar; full only when all is there."""
+    """A text bar; full only when all is there. Not as code, which Slack writes in red."""
     full = int(fraction * cells)
     return "█" * full + "░" * (cells - full)
 
@@ -226,6 +236,23 @@ def mention(person: Person) -> str:
 def requester(job: JobView) -> Person:
     """Who asked for the job."""
     return Person(job.requester_id, job.requester_team, job.requester_name)
+
+
+def of_liquidation(copy: str, liquidation_id: int, t: Translator) -> str:
+    """``“Items” of liquidation 42``, for plain text: one of several configured copies isn't all of it."""
+    return t("“{copy}” of liquidation {id}", copy=copy, id=liquidation_id)
+
+
+def copied(job: JobView, t: Translator) -> str:
+    """What the job copies, as `of_liquidation` says it, for mrkdwn."""
+    return of_liquidation(sanitized(job.copy_shown), job.liquidation_id, t)
+
+
+def title_of(job: JobView, t: Translator) -> str:
+    """What heads a job: its liquidation, which copy of it, and the liquidation's name. Plain text."""
+    liquidation = t("Liquidation {id}", id=job.liquidation_id)
+    title = f"{liquidation} · {job.copy_shown}"
+    return f"{title} · {job.label}" if job.label else title
 
 
 def frozen_by(freeze: Freeze, t: Translator, named: Named = mention) -> str:
@@ -301,8 +328,8 @@ def moved_line(job: JobView, t: Translator) -> str:
 def moved_away(job: JobView, t: Translator) -> Message:
     """What stays of the card in the channel that it had to leave while the job goes on."""
     text = t(
-        "{liquidation} goes on in a direct message with {user}.",
-        liquidation=t("liquidation {id}", id=job.liquidation_id).capitalize(),
+        "The copy {what} goes on in a direct message with {user}.",
+        what=copied(job, t),
         user=f"<@{job.requester_id}>",
     )
     reason = (

@@ -21,13 +21,14 @@ from bot.messages.blocks import (
     Message,
     Named,
     actions,
-    at,
     bar,
     button,
     code,
     confirm,
     context,
+    copied,
     cut,
+    data_of,
     escaped,
     frozen_by,
     header,
@@ -35,9 +36,9 @@ from bot.messages.blocks import (
     mention,
     moved_line,
     nobody_works,
-    plain_section,
     requester,
     section,
+    title_of,
 )
 from bot.messages.failures import explained
 from bot.messages.question import (
@@ -107,10 +108,8 @@ def _cancel(job: JobView, t: Translator) -> Block:
 
 def card(job: JobView, t: Translator) -> Message:
     """The pinned message of a job."""
-    title = t("Liquidation {id}", id=job.liquidation_id)
-    if job.label:
-        title = f"{title} · {job.label}"
-    shown = [section(f"`{bar(job.fraction or 0.0)}` {progress(job, t)}"), context(activity(job, t))]
+    title = title_of(job, t)
+    shown = [section(f"{bar(job.fraction or 0.0)} {progress(job, t)}"), context(activity(job, t))]
     if job.waits_for_approval and job.question is None:
         # Nothing moves yet: what it waits for is all there is to say.
         shown = [section(f"👥 {activity(job, t)}"), section(question.request_text(job, t))]
@@ -121,7 +120,6 @@ def card(job: JobView, t: Translator) -> Message:
     moved = moved_line(job, t)
     blocks = [
         header(f"{_sign(job)} {title}"),
-        plain_section(f"{job.copy_name}: {job.source_table} → {job.target_table}"),
         *shown,
         context(_about(job, t)),
         *([context(moved)] if moved else []),
@@ -303,7 +301,7 @@ def rate(job: JobView, t: Translator) -> str:
 
 def _about(job: JobView, t: Translator) -> str:
     parts = [
-        t("Asked for by {user}", user=mention(requester(job))),
+        t("Requested by {user}", user=mention(requester(job))),
         t("job {id}", id=job.id),
     ]
     if approval := approved_by(job, t):
@@ -311,7 +309,7 @@ def _about(job: JobView, t: Translator) -> str:
     if job.attempt > 1:
         parts.append(t("attempt {n}", n=job.attempt))
     if job.as_of is not None:
-        parts.append(t("as of {moment}", moment=at(job.as_of, t)))
+        parts.append(data_of(job.as_of, t))
     return " · ".join(parts)
 
 
@@ -407,13 +405,13 @@ def reply(job: JobView, t: Translator, stretches: Sequence[Stretch] = ()) -> Mes
 
 def _ending(job: JobView, t: Translator) -> Message:
     who = f"<@{job.requester_id}>"
-    liquidation = t("liquidation {id}", id=job.liquidation_id)
+    what = copied(job, t)
     match job.status:
         case Status.COMPLETED:
             text = t(
-                "{mention} {liquidation} is in consulta: {rows} in {duration} ({rate}), verified.",
+                "{mention} the copy {what} is in consulta: {rows} in {duration} ({rate}), verified.",
                 mention=who,
-                liquidation=liquidation,
+                what=what,
                 rows=t.rows(job.total or 0),
                 duration=t.duration(job.seconds or 0.0),
                 rate=rate(job, t),
@@ -422,10 +420,10 @@ def _ending(job: JobView, t: Translator) -> Message:
         case Status.FAILED:
             words = explained(job.error, t)
             text = t(
-                "{mention} {liquidation} was not copied. {what}",
+                "{mention} the copy {what} failed. {reason}",
                 mention=who,
-                liquidation=liquidation,
-                what=words.what,
+                what=what,
+                reason=words.what,
             )
             return Message(
                 f"{text} {words.step}",
@@ -438,21 +436,19 @@ def _ending(job: JobView, t: Translator) -> Message:
             )
         case _ if unapproved := no_approval_reason(job, t):
             text = t(
-                "{mention} {liquidation} was not copied. {what}",
+                "{mention} the copy {what} was not made. {reason}",
                 mention=who,
-                liquidation=liquidation,
-                what=f"{unapproved}.",
+                what=what,
+                reason=f"{unapproved}.",
             )
             return Message(text, [section(f"🚫 {text}"), context(ask_again(job, t))])
         case _:
-            text = t(
-                "{mention} the copy of {liquidation} was cancelled.", mention=who, liquidation=liquidation
-            )
+            text = t("{mention} the copy {what} was cancelled.", mention=who, what=what)
             if job.stopped_by is not None:
                 text = t(
-                    "{mention} the copy of {liquidation} was cancelled by {user}.",
+                    "{mention} the copy {what} was cancelled by {user}.",
                     mention=who,
-                    liquidation=liquidation,
+                    what=what,
                     user=mention(job.stopped_by),
                 )
             return Message(text, [section(f"🚫 {text}"), context(_left(job, t))])
@@ -477,7 +473,7 @@ def receipt(job: JobView, t: Translator) -> str:
 
 def _basis(job: JobView, t: Translator) -> str:
     """Which moment of prod it is, and in how many attempts."""
-    parts = [t("as of {moment}", moment=at(job.as_of, t))] if job.as_of else []
+    parts = [data_of(job.as_of, t)] if job.as_of else []
     if job.attempt > 1:
         parts.append(t.plural("{n} attempt", "{n} attempts", job.attempt))
     parts.append(t("job {id}", id=job.id))

@@ -17,6 +17,7 @@ from bot.messages.blocks import (
     button,
     code,
     context,
+    copied,
     frozen_since,
     header,
     mention,
@@ -30,7 +31,7 @@ from bot.messages.blocks import (
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
 from bot.messages.question import approval_buttons, possible_approvers
-from bot.messages.status import line, waits_for
+from bot.messages.status import ended_line, jobs_table, waits_for
 
 NEW_ACTION = "home.new"
 STATUS_ACTION = "home.status"
@@ -46,8 +47,13 @@ SHOWN = 15
 TOGETHER = 5
 
 
-def home(seen: HomeView, links: dict[int, str], not_theirs: frozenset[str], t: Translator) -> View:
-    """The whole panel; ``links`` lead to the cards, ``not_theirs`` are copies that its reader may not run."""
+def home(
+    seen: HomeView, links: dict[int, str], not_theirs: frozenset[str], t: Translator, *, tables: bool = True
+) -> View:
+    """The whole panel; ``links`` lead to the cards, ``not_theirs`` are copies that its reader may not run.
+
+    ``tables`` is False where Slack takes no table here: the latest copies are lines then.
+    """
     blocks = [header(t("Copies from prod to consulta"))]
     if seen.freeze:
         blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(how_to_lift(t))]
@@ -56,7 +62,7 @@ def home(seen: HomeView, links: dict[int, str], not_theirs: frozenset[str], t: T
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
     blocks += _under_way(seen, links, t)
     blocks += _approvals(seen, links, not_theirs, t)
-    blocks += _latest(seen, links, t)
+    blocks += _latest(seen, links, t, tables=tables)
     return _view(blocks)
 
 
@@ -84,7 +90,7 @@ def _under_way(seen: HomeView, links: dict[int, str], t: Translator) -> list[Blo
     if not jobs:
         return [*blocks, section(t("Nothing is running."))]
     for job in jobs[:SHOWN]:
-        shown = f"`{bar(job.fraction or 0.0)}` {progress(job, t)}"
+        shown = f"{bar(job.fraction or 0.0)} {progress(job, t)}"
         blocks.append(section(f"{_name(job, links, t)}\n{shown}\n{waits_for(job, list(jobs), t)}"))
     return [*blocks, *_more(len(jobs), t)]
 
@@ -97,7 +103,7 @@ def _approvals(
         return []
     blocks = [_title(t("Waiting for approval"))]
     for job in jobs[:SHOWN]:
-        asked = t("Asked for by {user}", user=mention(requester(job)))
+        asked = t("Requested by {user}", user=mention(requester(job)))
         if job.approval_until is not None:
             asked += " · " + t("until {moment}", moment=at(job.approval_until, t))
         blocks.append(section(f"{_name(job, links, t)}\n{question.request_text(job, t)}\n{asked}"))
@@ -110,7 +116,7 @@ def _approvals(
     return [*blocks, *_more(len(jobs), t)]
 
 
-def _latest(seen: HomeView, links: dict[int, str], t: Translator) -> list[Block]:
+def _latest(seen: HomeView, links: dict[int, str], t: Translator, *, tables: bool) -> list[Block]:
     words = {
         Status.COMPLETED: t("Only completed"),
         Status.FAILED: t("Only failed"),
@@ -129,7 +135,9 @@ def _latest(seen: HomeView, links: dict[int, str], t: Translator) -> list[Block]
     ]
     if not seen.latest:
         return [*blocks, section(t("No copy yet that fits."))]
-    lines = [line(job, links, t) for job in seen.latest]
+    if tables:
+        return [*blocks, jobs_table(list(seen.latest), links, t)]
+    lines = [ended_line(job, links, t) for job in seen.latest]
     parts = range(0, len(lines), TOGETHER)
     return [*blocks, *(section("\n".join(lines[at : at + TOGETHER])) for at in parts)]
 
@@ -141,12 +149,11 @@ def filters_of(status: str, who: str, reader_id: str) -> HomeFilters:
 
 
 def _name(job: JobView, links: dict[int, str], t: Translator) -> str:
-    title = t("liquidation {id}", id=job.liquidation_id)
     number = t("Job {id}", id=job.id)
     if job.id in links:
         number = f"<{links[job.id]}|{number}>"
     label = f" · {sanitized(job.label)}" if job.label else ""
-    return f"{number} · *{title}*{label} · {code(job.copy_name)} · {state(job, t)}"
+    return f"{number} · *{copied(job, t)}*{label} · {state(job, t)}"
 
 
 def _title(words: str) -> Block:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from bot.i18n import Translator
 from bot.jobs.view import AgreedCounts, JobView, apart
+from bot.messages.answers import wrong_number
 from bot.messages.blocks import (
     COPY_COMMAND,
     Block,
@@ -21,18 +22,21 @@ from bot.messages.blocks import (
     button,
     code,
     context,
+    copied,
     cut,
     escaped,
     fields,
     header,
     mention,
+    of_liquidation,
     option,
     requester,
+    sanitized,
     section,
     sentence,
 )
 from bot.messages.question import removal, removal_dialog
-from copier import CopySpec, Count, Entry, Preview
+from copier import Count, Entry, Preview
 
 COPY_ACTION = "copy_liquidation.confirm"
 CANCEL_ACTION = "copy_liquidation.cancel"
@@ -108,11 +112,12 @@ class Offer:
 class Offered:
     """A proposal with what may be pressed: the confirm card and the modal are both rendered from it.
 
-    ``minutes`` is how long the press works. ``notice`` says why it is asked again, or is empty.
+    ``title`` is what messages call the copy. ``minutes`` is how long the press works. ``notice`` says why it
+    is asked again, or is empty.
     """
 
     offer: Offer
-    spec: CopySpec
+    title: str
     proposal: Proposal
     minutes: int
     notice: str = ""
@@ -140,8 +145,8 @@ def _apart(shown: int | None, now: int | None) -> bool:
 def proposal_card(offered: Offered, t: Translator) -> Message:
     """The confirm card: both sides, and the buttons *Copy* and *Cancel*."""
     offer, seen = offered.offer, offered.proposal.seen
-    title = t("Copy liquidation {id}?", id=offer.liquidation_id)
-    buttons = actions(copy_button(offer, seen, t), button(t("Cancel"), CANCEL_ACTION, offer.key))
+    title = escaped(cut(_question(offered, t), 200))
+    buttons = actions(copy_button(offered, t), button(t("Cancel"), CANCEL_ACTION, offer.key))
     in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")
     sides = f"{in_prod}: {counted(seen.in_source, t)}. {in_consulta}: {counted(seen.in_target, t)}."
     named = f" {escaped(cut(seen.label, 200))}." if seen.label else ""
@@ -154,41 +159,52 @@ def proposal_body(offered: Offered, t: Translator) -> list[Block]:
     return [*_shown(offered, t), _lifetime(offered, t)]
 
 
-def copy_button(offer: Offer, seen: Preview, t: Translator) -> Block:
+def copy_button(offered: Offered, t: Translator) -> Block:
     """*Copy*, with a dialog before it where it would only remove rows."""
-    removes = removes_everything(seen)
-    copy = button(t("Copy"), COPY_ACTION, offer.encoded(), style="danger" if removes else "primary")
+    offer, removes = offered.offer, removes_everything(offered.proposal.seen)
+    style = "danger" if removes else "primary"
+    copy = button(press_word(offered, t), COPY_ACTION, offer.encoded(), style=style)
     if removes:
-        copy["confirm"] = removal_dialog(offer.liquidation_id, t)
+        copy["confirm"] = removal_dialog(offered.title, offer.liquidation_id, t)
     return copy
 
 
+def press_word(offered: Offered, t: Translator) -> str:
+    """What stands on the button that starts the copy, or asks somebody else to approve it."""
+    return t("Copy") if offered.proposal.approvers is None else t("Ask for approval")
+
+
+def _question(offered: Offered, t: Translator) -> str:
+    return t("Copy {what}?", what=of_liquidation(offered.title, offered.offer.liquidation_id, t))
+
+
 def _shown(offered: Offered, t: Translator) -> list[Block]:
-    title = header(t("Copy liquidation {id}?", id=offered.offer.liquidation_id))
+    title = header(_question(offered, t))
     notice = [section(f"🔁 {offered.notice}")] if offered.notice else []
-    return [title, *notice, *preview_blocks(offered.spec, offered.proposal, t)]
+    return [title, *notice, *preview_blocks(offered.title, offered.proposal, t)]
 
 
 def _lifetime(offered: Offered, t: Translator) -> Block:
-    return context(t("Nothing happens until you press. The buttons work for {n} minutes.", n=offered.minutes))
+    names = {"button": press_word(offered, t), "n": offered.minutes}
+    if offered.proposal.approvers is not None:
+        return context(t("Nothing is asked for until you press {button}. Expires in {n} min.", **names))
+    return context(t("Nothing is copied until you press {button}. Expires in {n} min.", **names))
 
 
 # -- Both sides, the past, and what to mind
 
 
-def preview_blocks(spec: CopySpec, proposal: Proposal, t: Translator) -> list[Block]:
-    """Rows of both sides, the last copy, the expected time, and what to mind."""
+def preview_blocks(title: str, proposal: Proposal, t: Translator) -> list[Block]:
+    """Rows of both sides, the last copy, the expected time, and what to mind; ``title`` names the copy."""
     seen = proposal.seen
     pairs = [
-        (t("Name"), seen.label or "–"),
-        (t("What to copy"), spec.name),
+        (t("Name"), sanitized(seen.label or "", 300)),
+        (t("What to copy"), sanitized(title)),
         (t("Rows in prod"), counted(seen.in_source, t)),
         (t("Rows in consulta now"), counted(seen.in_target, t)),
-        (t("From"), f"pgsql-prod · {spec.source_table}"),
-        (t("To"), f"pgsql-consulta · {spec.target_table}"),
     ]
     past = f"{last_copied(proposal, t)}\n{_expected(proposal, t)}"
-    warnings = [section(f"⚠️ {warning}") for warning in _warnings(spec, proposal, t)]
+    warnings = [section(f"⚠️ {warning}") for warning in _warnings(proposal, t)]
     return [fields(pairs), section(past), *warnings, *_approval(proposal, t)]
 
 
@@ -196,7 +212,7 @@ def last_copied(proposal: Proposal, t: Translator) -> str:
     """When and by whom the liquidation was last copied, and whether prod has changed since."""
     last = proposal.last
     if last is None or last.finished_at is None:
-        return t("Not copied before.")
+        return t("Never copied.")
     when = t(
         "Last copied {moment} by {user}: {rows}.",
         moment=at(last.finished_at, t),
@@ -228,7 +244,7 @@ def _changed(seen: Preview, last: JobView, t: Translator) -> str:
             return t("By the catalogue it changed since then, {moment}.", moment=changed)
         return t("By the catalogue it has not changed since then.")
     if seen.in_source.exact:
-        return t("Whether it changed since then is not known: the number of rows is the same.")
+        return t("Prod has as many rows as then; there may be changes in them.")
     return t("Whether it changed since then is not known.")
 
 
@@ -291,7 +307,7 @@ def _large_objects(seen: Preview, columns: str, t: Translator) -> str:
     )
 
 
-def _warnings(spec: CopySpec, proposal: Proposal, t: Translator) -> list[str]:
+def _warnings(proposal: Proposal, t: Translator) -> list[str]:
     seen, warnings = proposal.seen, []
     held = seen.in_target.rows if removes_everything(seen) else seen.in_target.known
     if goes := removal(seen.in_source.known, held, t):
@@ -306,15 +322,14 @@ def _warnings(spec: CopySpec, proposal: Proposal, t: Translator) -> list[str]:
     ]
     warnings += notes(seen, t, lambda names: code(names, 400))
     if proposal.others:
-        first = proposal.others[0]
+        first, what = proposal.others[0], copied(proposal.others[0], t)
         warnings.append(
             t.plural(
-                "{n} copy into {table} is under way: job {job}, liquidation {id}.",
-                "{n} copies into {table} are under way, the first is job {job}, liquidation {id}.",
+                "{n} other copy into the same table is under way: job {job}, {what}.",
+                "{n} other copies into the same table are under way, the first is job {job}, {what}.",
                 len(proposal.others),
-                table=code(str(spec.target_table), 150),
                 job=first.id,
-                id=first.liquidation_id,
+                what=what,
             )
         )
     return warnings
@@ -374,15 +389,18 @@ def wait(words: str, t: Translator) -> View:
     return _modal([section(f"⏳ {words}")], t)
 
 
-def choose(carried: Carried, copies: list[str], *, has_catalogue: bool, t: Translator) -> View:
-    """The liquidation, the copy where this person may run several, and the channel where none is known."""
+def choose(carried: Carried, copies: dict[str, str], *, has_catalogue: bool, t: Translator) -> View:
+    """The liquidation, the copy where this person may run several, and the channel where none is known.
+
+    ``copies`` has what messages call each copy, by its name.
+    """
     blocks = [_liquidation(t) if has_catalogue else _number(t)]
     if len(copies) > 1:
-        options = [option(name, name) for name in copies]
+        options = [option(title, name) for name, title in copies.items()]
         menu = {"type": "static_select", "options": options, "initial_option": options[0]}
         blocks.append(_input(COPY, t("What to copy"), menu))
     else:
-        carried = replace(carried, copy=copies[0])
+        carried = replace(carried, copy=next(iter(copies)))
     if carried.asks_channel:
         menu = {
             "type": "conversations_select",
@@ -399,12 +417,12 @@ def preview(offered: Offered, carried: Carried, t: Translator) -> View:
     offer, blocks = offered.offer, proposal_body(offered, t)
     if removes_everything(offered.proposal.seen):
         # A modal's submit has no dialog of its own: what it would ask has to be ticked.
-        asked = removal_dialog(offer.liquidation_id, t)
+        asked = removal_dialog(offered.title, offer.liquidation_id, t)
         boxes = {"type": "checkboxes", "options": [option(asked["confirm"]["text"], "yes")]}
         # Of each offer its own: a tick is for the numbers that it stands under.
         blocks.append(_input(f"{UNDERSTOOD}.{offer.key}", asked["text"]["text"], boxes))
     carried = replace(carried, offer=offer.encoded())
-    return _modal(blocks, t, submit=t("Copy"), callback=PRESS_CALLBACK, carried=carried)
+    return _modal(blocks, t, submit=press_word(offered, t), callback=PRESS_CALLBACK, carried=carried)
 
 
 def result(message: Message, t: Translator) -> View:
@@ -441,7 +459,7 @@ def not_chosen(t: Translator) -> dict[str, str]:
 def no_number(word: str, t: Translator) -> dict[str, str]:
     """The error below the input of a number."""
     wrong = t("“{word}” is not the number of a liquidation.", word=cut(word, 60))
-    return {NUMBER: f"{wrong} " + t("A number is digits only, from 1 to 9223372036854775807.")}
+    return {NUMBER: f"{wrong} " + wrong_number(word, t)}
 
 
 def _line(entry: Entry, t: Translator) -> Block:

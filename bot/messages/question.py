@@ -17,8 +17,10 @@ from bot.messages.blocks import (
     button,
     confirm,
     context,
+    copied,
     mention,
     move_reason,
+    of_liquidation,
     requester,
     sanitized,
     section,
@@ -122,7 +124,7 @@ def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
         value = f"{job.id} {question.in_prod} {question.in_consulta}"
     dialog = None
     if question.removes_everything if question else job.terms.in_prod == 0:
-        dialog = removal_dialog(job.liquidation_id, t)
+        dialog = removal_dialog(job.copy_shown, job.liquidation_id, t)
     elif question is not None and question.removed:
         rows = t.rows(question.removed)
         words_of_it = t(
@@ -133,11 +135,14 @@ def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
     return block | ({"confirm": dialog} if dialog else {})
 
 
-def removal_dialog(liquidation_id: int, t: Translator) -> Block:
-    """The dialog before a press that removes all of the liquidation's rows from consulta."""
+def removal_dialog(copy: str, liquidation_id: int, t: Translator) -> Block:
+    """The dialog before a press that removes all of the liquidation's rows of this copy from consulta."""
     return confirm(
         t("Remove from consulta?"),
-        t("Prod has no rows for liquidation {id}. Its rows in consulta will be removed.", id=liquidation_id),
+        t(
+            "Prod has no rows for {what}. Its rows in consulta will be removed.",
+            what=of_liquidation(copy, liquidation_id, t),
+        ),
         t("Remove"),
         t("Keep"),
     )
@@ -166,10 +171,10 @@ def question_reply(job: JobView, question: Question, t: Translator) -> Message:
     """To whoever has to answer: what was shown, what is there now, and where the button is."""
     others = ", ".join(job.approvers[:10]) if job.waits_for_approval else ""
     text = t(
-        "{mention} the copy of {liquidation} asks again. {what}",
+        "{mention} the copy {what} asks again. {reason}",
         mention=others or mention(requester(job)),
-        liquidation=t("liquidation {id}", id=job.liquidation_id),
-        what=question_text(question, t),
+        what=copied(job, t),
+        reason=question_text(question, t),
     )
     hint = t("The button is on its card, above.")
     return Message(f"{text} {hint}", [section(f"❓ {text}"), context(hint)])
@@ -247,11 +252,11 @@ def own_request(job: JobView, t: Translator) -> Message:
 
 
 def approved(job: JobView, t: Translator) -> Message:
-    return sentence(t("Approved: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
+    return sentence(t("Approved: job {id}, {what}.", id=job.id, what=copied(job, t)))
 
 
 def rejected(job: JobView, t: Translator) -> Message:
-    return sentence(t("Rejected: job {id}, liquidation {number}.", id=job.id, number=job.liquidation_id))
+    return sentence(t("Rejected: job {id}, {what}.", id=job.id, what=copied(job, t)))
 
 
 def too_late(job: JobView, t: Translator) -> Message:
@@ -279,12 +284,12 @@ def no_such(job_id: str, t: Translator) -> Message:
     return sentence(t("There is no job {id} to approve.", id=sanitized(job_id, 20)), hint=latest)
 
 
-def not_in_private(copy_name: str, t: Translator) -> Message:
+def not_in_private(copy: str, t: Translator) -> Message:
     """A copy that needs approval was asked for in a direct message: nobody else would see its card."""
     return sentence(
         t(
-            "A copy of `{name}` needs somebody else's approval, and nobody else can see this place.",
-            name=copy_name,
+            "A copy of “{name}” needs somebody else's approval, and nobody else can see this place.",
+            name=sanitized(copy),
         ),
         hint=t("Ask again in a channel where those who may approve it are."),
     )

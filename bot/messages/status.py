@@ -34,14 +34,18 @@ from bot.messages.blocks import (
     at,
     code,
     context,
+    copied,
     cut,
+    fields,
     header,
     mention,
     move_reason,
     nobody_works,
+    requester,
     sanitized,
     section,
     sentence,
+    title_of,
 )
 from bot.messages.card import activity, card, progress, receipt, state
 from bot.messages.failures import explained
@@ -142,8 +146,15 @@ def line(job: JobView, links: dict[int, str], t: Translator) -> str:
     if job.id in links:
         number = f"<{links[job.id]}|{number}>"
     label = f" · {sanitized(job.label)}" if job.label else ""
-    what = t("liquidation {id}", id=job.liquidation_id)
-    return f"{number} · {what}{label} · {state(job, t)} · {progress(job, t)}"
+    return f"{number} · {copied(job, t)}{label} · {state(job, t)} · {progress(job, t)}"
+
+
+def ended_line(job: JobView, links: dict[int, str], t: Translator) -> str:
+    """The same of a job that has ended, with what a table's row says beside it: when, who, how long."""
+    parts = [line(job, links, t), at(job.finished_at or job.created_at, t), mention(requester(job))]
+    if job.seconds is not None:
+        parts.append(t.duration(job.seconds))
+    return " · ".join(parts)
 
 
 def waits_for(job: JobView, live: list[JobView], t: Translator) -> str:
@@ -175,13 +186,22 @@ def _listed(title: str, jobs: list[JobView], links: dict[int, str], t: Translato
 
 # -- Jobs as Slack's table block
 #
-# A message holds one table of at most 100 rows and 20 columns; its texts together stay far below Slack's
-# 10,000 characters. Cells are raw text, where nothing is a mention, a link or a format.
+# A message, or App Home, holds one table of at most 100 rows and 20 columns; its texts together stay far
+# below Slack's 10,000 characters. Cells are raw text, where nothing is a mention, a link or a format.
 
 
 def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Block:
-    """Job, liquidation, state, rows, who asked, when it ended (or was asked for) and how long it took."""
-    heads = [t("Job"), t("Liquidation"), t("State"), t("Rows"), t("Asked for by"), t("When"), t("Took")]
+    """Job, liquidation, copy, state, rows, who asked, when it ended (or was asked for), how long it took."""
+    heads = [
+        t("Job"),
+        t("Liquidation"),
+        t("Which copy"),
+        t("State"),
+        t("Rows"),
+        t("Requested by"),
+        t("When"),
+        t("Took"),
+    ]
     rows = [[_cell(head) for head in heads]]
     for job in jobs:
         label = f" · {job.label}" if job.label else ""
@@ -189,6 +209,7 @@ def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Blo
             [
                 _link(str(job.id), links.get(job.id)),
                 _cell(f"{job.liquidation_id}{label}"),
+                _cell(job.copy_shown),
                 _cell(state(job, t)),
                 _cell("–" if job.total is None else f"{t.number(job.copied)} / {t.number(job.total)}"),
                 _requester(job),
@@ -197,7 +218,7 @@ def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Blo
             ]
         )
     right = {"align": "right"}
-    settings = [right, {"is_wrapped": True}, {}, right, {}, {}, right]
+    settings = [right, {"is_wrapped": True}, {"is_wrapped": True}, {}, right, {}, {}, right]
     return {"type": "table", "rows": rows, "column_settings": settings}
 
 
@@ -258,10 +279,14 @@ def answer(message: Message, t: Translator) -> View:
 
 def details(job: JobView, timeline: Timeline, t: Translator) -> View:
     """The job's state, what was done, how long each phase took, the events, and the slowest chunks."""
-    title = t("Liquidation {id}", id=job.liquidation_id)
+    tables = [
+        (t("From"), f"pgsql-prod · {code(job.source_table)}"),
+        (t("To"), f"pgsql-consulta · {code(job.target_table)}"),
+    ]
     blocks = [
-        header(f"{title} · {job.label}" if job.label else title),
+        header(title_of(job, t)),
         section(f"{progress(job, t)}\n{activity(job, t)}"),
+        fields(tables),
         context(receipt(job, t)),
     ]
     if phases := _phases(job, t):

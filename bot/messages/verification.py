@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.i18n import Translator
-from bot.messages.blocks import COPY_COMMAND, Message, at, code, context, section, sentence
+from bot.messages.blocks import (
+    COPY_COMMAND,
+    Message,
+    code,
+    context,
+    data_of,
+    of_liquidation,
+    sanitized,
+    section,
+    sentence,
+)
 from copier import Comparison, Proof
 
 #: More parts that differ than this are counted, not listed.
@@ -17,12 +27,13 @@ SHOWN = 10
 class VerificationResult:
     """A comparison that has ended. ``parts`` counts the key ranges; ``as_of`` is prod's moment.
 
-    ``known`` says whether prod's catalogue has the liquidation, where neither side has rows; None where there
-    is no catalogue, and where it wasn't asked.
+    ``copy_title`` is what messages call the copy. ``known`` says whether prod's catalogue has the
+    liquidation, where neither side has rows; None where there is no catalogue, and where it wasn't asked.
     """
 
     liquidation_id: int
     copy_name: str
+    copy_title: str
     proof: Proof
     parts: int
     as_of: datetime
@@ -30,32 +41,33 @@ class VerificationResult:
     known: bool | None = None
 
 
-def comparing(liquidation_id: int, t: Translator) -> Message:
-    """Shown while the comparison runs."""
+def comparing(copy: str, liquidation_id: int, t: Translator) -> Message:
+    """Shown while the comparison runs; ``copy`` is what messages call it."""
+    what = of_liquidation(sanitized(copy), liquidation_id, t)
     return sentence(
-        t("Comparing both sides of liquidation {id}…", id=liquidation_id),
+        t("Comparing both sides of {what}…", what=what),
         hint=t("Nothing is written. The answer comes here."),
     )
 
 
-def waiting(liquidation_id: int, running: int, t: Translator) -> Message:
+def waiting(copy: str, liquidation_id: int, running: int, t: Translator) -> Message:
     """Shown while ``running`` other comparisons, at least two, come first."""
     return sentence(
         t(
-            "Liquidation {id} will be compared when one of {n} other comparisons has ended.",
-            id=liquidation_id,
+            "The comparison of {what} begins when one of {n} others has ended.",
+            what=of_liquidation(sanitized(copy), liquidation_id, t),
             n=t.number(running),
         ),
         hint=t("Nothing is written. The answer comes here."),
     )
 
 
-def interrupted(liquidation_id: int, t: Translator) -> Message:
+def interrupted(copy: str, liquidation_id: int, t: Translator) -> Message:
     """The bot ended before the comparison did."""
     return sentence(
         t(
-            "The comparison of liquidation {id} was broken off: the bot is being restarted.",
-            id=liquidation_id,
+            "The comparison of {what} was broken off: the bot is being restarted.",
+            what=of_liquidation(sanitized(copy), liquidation_id, t),
         ),
         hint=t("Ask again in a minute."),
     )
@@ -71,16 +83,16 @@ def verdict(found: VerificationResult, t: Translator) -> Message:
 def _nothing_there(found: VerificationResult, t: Translator) -> Message:
     if found.known:
         return sentence(
-            t("Neither prod nor consulta has rows for liquidation {id}.", id=found.liquidation_id),
+            t("Neither prod nor consulta has rows for {what}.", what=_what(found, t)),
             hint=t("The catalogue of liquidations in prod knows it: there is nothing to compare."),
         )
     return sentence(
-        t("Neither prod nor consulta has rows for liquidation {id}.", id=found.liquidation_id)
+        t("Neither prod nor consulta has rows for {what}.", what=_what(found, t))
         if found.known is None
         else t(
-            "Neither prod nor consulta has rows for liquidation {id}, "
+            "Neither prod nor consulta has rows for {what}, "
             "and the catalogue of liquidations doesn't know it.",
-            id=found.liquidation_id,
+            what=_what(found, t),
         ),
         hint=t("Check the number: nothing was compared."),
     )
@@ -88,8 +100,8 @@ def _nothing_there(found: VerificationResult, t: Translator) -> Message:
 
 def _agrees(found: VerificationResult, t: Translator) -> Message:
     text = t(
-        "Both sides of liquidation {id} agree: {rows}.",
-        id=found.liquidation_id,
+        "Both sides of {what} agree: {rows}.",
+        what=_what(found, t),
         rows=t.rows(found.proof.source.rows),
     )
     digest = t("digest {digest}", digest=f"`{found.proof.source.hex}`")
@@ -101,17 +113,17 @@ def _differs(found: VerificationResult, t: Translator) -> Message:
     rows = {"prod": t.number(proof.counted.source), "consulta": t.number(proof.counted.target)}
     text = (
         t(
-            "Both sides of liquidation {id} differ in {n} of {parts} parts: {prod} rows in prod, {consulta} "
-            "in consulta.",
-            id=found.liquidation_id,
+            "Both sides of {what} differ in {n} of {parts} parts: "
+            "{prod} rows in prod, {consulta} in consulta.",
+            what=_what(found, t),
             n=t.number(len(proof.differences)),
             parts=t.number(found.parts),
             **rows,
         )
         if proof.differences
         else t(
-            "Both sides of liquidation {id} differ: {prod} rows in prod, {consulta} in consulta.",
-            id=found.liquidation_id,
+            "Both sides of {what} differ: {prod} rows in prod, {consulta} in consulta.",
+            what=_what(found, t),
             **rows,
         )
     )
@@ -154,10 +166,13 @@ def _part(comparison: Comparison, t: Translator) -> str:
     )
 
 
+def _what(found: VerificationResult, t: Translator) -> str:
+    return of_liquidation(sanitized(found.copy_title), found.liquidation_id, t)
+
+
 def _about(found: VerificationResult, t: Translator) -> str:
     parts = [
-        found.copy_name,
-        t("as of {moment}", moment=at(found.as_of, t)),
+        data_of(found.as_of, t),
         t("compared in {duration}", duration=t.duration(found.seconds)),
     ]
     return " · ".join(parts)

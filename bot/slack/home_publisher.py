@@ -25,7 +25,7 @@ from bot.messages.failures import explained
 from bot.periodic import PeriodicThread
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher
-from bot.slack.client import CONNECTION_ERRORS, PASSING, error_name, retry_after, trouble_of
+from bot.slack.client import BLOCKS_REFUSED, CONNECTION_ERRORS, PASSING, error_name, retry_after, trouble_of
 from copier.errors import CopierError, failures_of
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class HomePublisher:
         self._published: deque[float] = deque()
         self._mark: str | None = None
         self._paused_until = 0.0
+        self._takes_tables = True
         self._thread = PeriodicThread(
             "home-publisher",
             self.refresh,
@@ -134,7 +135,7 @@ class HomePublisher:
                 view = self._view_for(watcher)
                 if view == watcher.shown:
                     return False
-                self._client.views_publish(user_id=watcher.user_id, view=view)
+                view = self._publish(watcher, view)
             except (SlackApiError, *CONNECTION_ERRORS) as error:
                 self._not_shown(watcher, error)
                 return False
@@ -142,6 +143,19 @@ class HomePublisher:
             watcher.shown_at = time.monotonic()
             self._published.append(watcher.shown_at)
             return True
+
+    def _publish(self, watcher: Watcher, view: View) -> View:
+        """Gives the view as Slack took it: one without tables, from now on, where it refuses these."""
+        try:
+            self._client.views_publish(user_id=watcher.user_id, view=view)
+        except SlackApiError as error:
+            if not self._takes_tables or error_name(error) not in BLOCKS_REFUSED:
+                raise
+            log.warning("Slack takes no table in App Home: %s", error_name(error))
+            self._takes_tables = False
+            view = self._view_for(watcher)
+            self._client.views_publish(user_id=watcher.user_id, view=view)
+        return view
 
     def _view_for(self, watcher: Watcher) -> View:
         t = self._people.language_of(watcher.user_id)
@@ -160,7 +174,7 @@ class HomePublisher:
         asked_for = {job.copy_name for job in seen.waiting_for_approval}
         not_theirs = self._access.not_for(watcher.user_id, asked_for)
         links = self._card_publisher.links([*seen.live, *seen.latest])
-        return home.home(seen, links, not_theirs, t)
+        return home.home(seen, links, not_theirs, t, tables=self._takes_tables)
 
     def _not_shown(self, watcher: Watcher, error: BaseException) -> None:
         log.warning("App Home of %s was not published: %s", watcher.user_id, error_name(error))

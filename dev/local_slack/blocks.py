@@ -14,7 +14,7 @@ from dev.local_slack.jsontypes import Blocks, Json
 MOST_BLOCKS = {"message": 50, "modal": 100, "home": 100}
 _NOWHERE_ELSE = {
     "alert": {"modal"},
-    "table": {"message"},
+    "table": {"message", "home"},
     "file": {"message"},
     "context_actions": {"message"},
     "task_card": {"message"},

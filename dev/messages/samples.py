@@ -131,6 +131,8 @@ SAMPLES = [
         "asked-again",
         lambda t: proposal_card(s.offered(s.proposal(1_200_000, 9), answers.asked_anew(t, moved=True)), t),
     ),
+    Sample("preview", "copied-before", lambda t: proposal_card(s.offered(s.copied_before()), t)),
+    Sample("preview", "needs-approval", lambda t: proposal_card(s.offered(s.needing_approval()), t)),
     Sample(
         "preview",
         "rows-that-move",
@@ -143,7 +145,7 @@ SAMPLES = [
     Sample("approval", "too-late", lambda t: question.too_late(s.APPROVED, t)),
     Sample("approval", "one-s-own", lambda t: question.own_request(s.APPROVAL, t)),
     Sample("approval", "no-such", lambda t: question.no_such("99", t)),
-    Sample("approval", "not-in-private", lambda t: question.not_in_private("items", t)),
+    Sample("approval", "not-in-private", lambda t: question.not_in_private(s.TITLE, t)),
     # Stopping and freezing
     Sample("buttons", "not-yours", lambda t: answers.not_yours(s.ASKS_MOVED, t)),
     Sample("buttons", "other-numbers", lambda t: answers.stale(s.ASKS_MOVED, LINK, t)),
@@ -177,16 +179,18 @@ SAMPLES = [
     Sample("answers", "pressed-before", lambda t: answers.pressed_before(s.COMPLETED, LINK, t)),
     Sample("answers", "number-missing", answers.number_missing),
     Sample("answers", "not-a-number", lambda t: answers.not_a_number("4e1", t)),
+    Sample("answers", "several-numbers", lambda t: answers.one_at_a_time(42, t)),
+    Sample("answers", "number-too-long", lambda t: answers.not_a_number("9" * 19, t)),
     Sample("answers", "too-many-words", answers.too_many_words),
     Sample("answers", "copy-not-configured", lambda t: answers.copy_not_configured(s.COPYING, t)),
     Sample("answers", "unknown-copy", lambda t: answers.unknown_copy("itms", ["items", "notes"], t)),
     Sample(
         "answers",
         "unknown-liquidation",
-        lambda t: answers.unknown_liquidation(4242, "public.liquidations", t),
+        lambda t: answers.unknown_liquidation("notes", 4242, "public.liquidations", t),
     ),
-    Sample("answers", "no-rows-anywhere", lambda t: answers.unknown_liquidation(4242, None, t)),
-    Sample("answers", "empty-liquidation", lambda t: answers.empty_liquidation(50, "Vacaciones", t)),
+    Sample("answers", "no-rows-anywhere", lambda t: answers.unknown_liquidation("notes", 4242, None, t)),
+    Sample("answers", "empty-liquidation", lambda t: answers.empty_liquidation(s.TITLE, 50, "Vacaciones", t)),
     Sample("answers", "refused", lambda t: answers.refused("/copy-liquidation", GROUPS, t)),
     Sample("answers", "refused-without-groups", lambda t: answers.refused("/copy-liquidation", [], t)),
     Sample("answers", "cannot-check", lambda t: answers.cannot_check("plan_upgrade_required", t)),
@@ -216,8 +220,8 @@ SAMPLES = [
     Sample("status", "mine-none", lambda t: status.of_user([], {}, t)),
     Sample("status", "usage", lambda t: status.usage("yesterday", t)),
     # /copy-verify 42
-    Sample("verify", "comparing", lambda t: verification.comparing(42, t)),
-    Sample("verify", "waiting", lambda t: verification.waiting(42, 2, t)),
+    Sample("verify", "comparing", lambda t: verification.comparing(s.TITLE, 42, t)),
+    Sample("verify", "waiting", lambda t: verification.waiting(s.TITLE, 42, 2, t)),
     Sample("verify", "agrees", lambda t: verification.verdict(s.verdict(0), t)),
     Sample("verify", "differs", lambda t: verification.verdict(s.verdict(3), t)),
     Sample("verify", "differs-in-many", lambda t: verification.verdict(s.verdict(15), t)),
@@ -225,7 +229,7 @@ SAMPLES = [
     Sample("verify", "no-rows-and-no-catalogue", lambda t: verification.verdict(s.empty_verdict(None), t)),
     Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
     Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
-    Sample("verify", "interrupted", lambda t: verification.interrupted(42, t)),
+    Sample("verify", "interrupted", lambda t: verification.interrupted(s.TITLE, 42, t)),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(
@@ -241,6 +245,11 @@ SAMPLES = [
         lambda t: home.home(
             s.home_view(filters=HomeFilters(Status.FAILED, "U0BOB")), s.LINKS, frozenset(), t
         ),
+    ),
+    Sample(
+        "home",
+        "where-slack-takes-no-table",
+        lambda t: home.home(s.home_view(), s.LINKS, frozenset(), t, tables=False),
     ),
     Sample(
         "home",
@@ -269,17 +278,24 @@ SAMPLES = [
     Sample(
         "modal",
         "choose",
-        lambda t: proposal.choose(Carried("C0PAYROLL"), ["items", "notes"], has_catalogue=True, t=t),
+        lambda t: proposal.choose(
+            Carried("C0PAYROLL"), {"items": s.TITLE, "notes": "notes"}, has_catalogue=True, t=t
+        ),
     ),
     Sample(
         "modal",
         "choose-from-home-without-catalogue",
-        lambda t: proposal.choose(Carried(asks_channel=True), ["items"], has_catalogue=False, t=t),
+        lambda t: proposal.choose(Carried(asks_channel=True), {"items": s.TITLE}, has_catalogue=False, t=t),
     ),
     Sample(
         "modal",
         "preview",
         lambda t: proposal.preview(s.offered(s.proposal(1_000_000, 0)), Carried("C0PAYROLL"), t),
+    ),
+    Sample(
+        "modal",
+        "preview-needs-approval",
+        lambda t: proposal.preview(s.offered(s.needing_approval()), Carried("C0PAYROLL"), t),
     ),
     Sample(
         "modal",

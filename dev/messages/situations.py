@@ -25,11 +25,12 @@ from bot.jobs.view import (
 )
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
-from copier import Advice, Comparison, CopySpec, Count, Counted, Digest, Entry, Preview, Proof, TableName
+from copier import Advice, Comparison, Count, Counted, Digest, Entry, Preview, Proof
 from copier.model import KeyRange
 
 NOW = datetime(2026, 11, 24, 15, 30, 8, tzinfo=UTC)
 BOB = Person("U0BOB", "T0ACME", "Bob Brown")
+TITLE = "Ítems"
 LABEL = "Sueldos mensuales · Octubre 2026"
 
 
@@ -83,6 +84,7 @@ COPYING = JobView(
     run_after=ago(7),
     lease_until=NOW + timedelta(seconds=55),
     now=NOW,
+    copy_title=TITLE,
 )
 
 
@@ -199,7 +201,16 @@ CANCELLING = replace(COPYING, stop_requested=StopReason.CANCEL, stopped_by=BOB)
 LATEST = [
     replace(COMPLETED, id=16),
     replace(FAILED, id=15, liquidation_id=41, label="Aguinaldo · Junio 2026", requester_id="U0BOB"),
-    replace(CANCELLED, id=14, liquidation_id=40, label=None, requester_team="shell", channel_id=None),
+    replace(
+        CANCELLED,
+        id=14,
+        copy_name="notes",
+        copy_title=None,
+        liquidation_id=40,
+        label=None,
+        requester_team="shell",
+        channel_id=None,
+    ),
 ]
 LINKS = {
     each: f"https://acme.slack.com/archives/C0PAYROLL/p17955342080001{each:02}" for each in range(14, 20)
@@ -247,8 +258,6 @@ ERROR = Failure(
     lines=["column amount: numeric in prod, integer in consulta"],
 )
 
-ITEMS = TableName.parse("public.liquidation_items")
-SPEC = CopySpec("items", ITEMS, ITEMS, "liquidation_id")
 OFFER = Offer("items", 42, "0123456789abcdef0123456789abcdef", 1_795_535_108, 1_000_000, 0)
 
 
@@ -265,7 +274,22 @@ def proposal(prod: int | None, consulta: int | None, *, exact: bool = True, advi
 
 
 def offered(proposal: Proposal, notice: str = "") -> Offered:
-    return Offered(OFFER, SPEC, proposal, 15, notice)
+    return Offered(OFFER, TITLE, proposal, 15, notice)
+
+
+def copied_before() -> Proposal:
+    """As many rows as at the last copy, which was some minutes ago, and another copy beside it."""
+    return replace(
+        proposal(1_000_000, 1_000_000),
+        last=replace(COMPLETED, id=16),
+        expected_seconds=6.2,
+        others=(replace(COPYING, liquidation_id=43),),
+    )
+
+
+def needing_approval() -> Proposal:
+    """A second person has to approve it."""
+    return replace(proposal(1_250_000, 0), approvers=("<!subteam^S0ADMINS>", "<@U0BOB>"))
 
 
 def outlook_of_rows_that_move() -> Proposal:
@@ -296,13 +320,15 @@ def verdict(differing: int) -> VerificationResult:
             for sides in zip(*((e.source, e.target) for e in parts), strict=True)
         )
     )
-    return VerificationResult(42, "items", Proof.of(parts, counted), len(parts), ago(6), 12.4)
+    return VerificationResult(42, "items", TITLE, Proof.of(parts, counted), len(parts), ago(6), 12.4)
 
 
 def empty_verdict(known: bool | None) -> VerificationResult:
     """A comparison of a liquidation of which neither side has rows; ``known`` to the catalogue."""
     nothing = Comparison(KeyRange(1, None, None, rows=0), Digest(0, 0), Digest(0, 0))
-    return VerificationResult(7777, "items", Proof.of([nothing], Counted(0, 0)), 1, ago(6), 0.2, known=known)
+    return VerificationResult(
+        7777, "items", TITLE, Proof.of([nothing], Counted(0, 0)), 1, ago(6), 0.2, known=known
+    )
 
 
 def hidden_verdict() -> VerificationResult:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from bot.i18n import Translator
+from bot.messages.blocks import of_liquidation
 from tests.scenarios.scene import CHUNK_ROWS, EN, ES, ROWS, Scene
 
 from .conftest import OpenDesk
@@ -39,13 +40,13 @@ def test_a_liquidation_is_searched_looked_at_and_copied_in_the_modal(
     desk.shoot(pictures, f"{name}-search")
     found.click()
     desk.press(t("Preview"), desk.modal)
-    expect(desk.modal).to_contain_text(t("Copy liquidation {id}?", id=scene.liquidation))
+    expect(desk.modal).to_contain_text(t("Copy {what}?", what=of_liquidation("items", scene.liquidation, t)))
     expect(desk.modal).to_contain_text("30")
     desk.shoot(pictures, f"{name}-preview")
     desk.press(t("Copy"), desk.modal)
     expect(desk.modal.get_by_role("button", name=t("Copy"), exact=True)).to_have_count(0)
     [job] = scene.slack.wait_for(scene.jobs)
-    expect(desk.modal).to_contain_text(t("Requested: job {id}.", id=job["id"])[:-1])
+    expect(desk.modal).to_contain_text(t("job {id}", id=job["id"]))
     desk.shoot(pictures, f"{name}-started")
     desk.press(t("Close"), desk.modal.locator("footer"))
     expect(desk.modal).to_be_hidden()
@@ -103,7 +104,7 @@ def test_a_second_person_approves_in_a_window_of_their_own(
     ana = open_desk(scene.slack.url, "U0ANA", scene.channel)
     bob = open_desk(scene.slack.url, "U0BOB", scene.channel)
     ana.say(f"/copy-liquidation {scene.liquidation} checked")
-    offer = ana.row(ES("Copy liquidation {id}?", id=scene.liquidation))
+    offer = ana.row(ES("Copy {what}?", what=of_liquidation("items", scene.liquidation, ES)))
     expect(offer).to_contain_text("@liquidation-admins")
     ana.shoot(pictures, "four-eyes-preview")
     ana.press(ES("Copy"), offer)
@@ -116,7 +117,9 @@ def test_a_second_person_approves_in_a_window_of_their_own(
     ana.shoot(pictures, "four-eyes-not-one-s-own")
     bob.press(ES("Approve"), bob.row(ES("Approve")))
     [job] = scene.jobs()
-    approved = EN("Approved: job {id}, liquidation {number}.", id=job["id"], number=scene.liquidation)
+    approved = EN(
+        "Approved: job {id}, {what}.", id=job["id"], what=of_liquidation("items", scene.liquidation, EN)
+    )
     expect(bob.row(approved)).to_contain_text("Only visible to you")
     by_bob = read(ES("approved by {user}", user="@Bob Brown"))
     expect(seen_by_bob.filter(has_text=by_bob)).to_contain_text(ES.percent(1))
@@ -178,7 +181,7 @@ def test_app_home_shows_the_running_bar_and_starts_a_new_copy(
     desk.modal.get_by_role("option", name=f"nomina-{scene.liquidation}").click()
     desk.shoot(pictures, f"{name}-new-copy")
     desk.press(t("Preview"), desk.modal)
-    expect(desk.modal).to_contain_text(t("Copy liquidation {id}?", id=scene.liquidation))
+    expect(desk.modal).to_contain_text(t("Copy {what}?", what=of_liquidation("items", scene.liquidation, t)))
     desk.press(t("Copy"), desk.modal)
     [_, again] = scene.slack.wait_for(lambda: jobs if len(jobs := scene.jobs()) == 2 else None)
     assert scene.completed(again["id"])["channel_id"] == scene.channel

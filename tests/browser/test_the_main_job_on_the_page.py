@@ -6,6 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+from bot.messages.blocks import of_liquidation
 from tests.scenarios.scene import CHUNK_ROWS, EN, ES, ROWS, Scene
 
 from .conftest import OpenDesk
@@ -25,7 +26,7 @@ def test_an_admin_copies_a_liquidation_and_watches_the_pinned_bar_move(
     ana.box.press("Tab")
     ana.box.press_sequentially(str(scene.liquidation))
     ana.box.press("Enter")
-    offer = ana.row(ES("Copy liquidation {id}?", id=scene.liquidation))
+    offer = ana.row(ES("Copy {what}?", what=of_liquidation("items", scene.liquidation, ES)))
     expect(offer).to_contain_text("Solo visible para usted")
     expect(offer).to_contain_text(ES.number(ROWS))
     ana.shoot(pictures, "preview")
@@ -86,7 +87,7 @@ def test_the_whole_job_can_be_done_on_a_phone(scene: Scene, open_desk: OpenDesk,
     scene.seed(10)
     bob = open_desk(scene.slack.url, "U0BOB", scene.channel, phone=True)
     bob.say(f"/copy-liquidation {scene.liquidation}")
-    offer = bob.row(EN("Copy liquidation {id}?", id=scene.liquidation))
+    offer = bob.row(EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN)))
     expect(offer).to_be_visible()
     bob.shoot(pictures, "phone-preview")
     bob.press(EN("Copy"), offer)

@@ -24,6 +24,7 @@ from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import client
 from bot.slack.home_publisher import REFRESHES_A_MINUTE, HomePublisher
 from dev.local_slack.client import LocalSlack
+from dev.local_slack.plain import plain
 from dev.local_slack.results import View
 from dev.proxy import Proxy
 from tests.tracking import PLAN, TABLE, Jobs
@@ -177,8 +178,9 @@ def test_the_filters_stay_when_something_changes(
     home_publisher.filtered("U0BOB", HomeFilters(status=Status.FAILED, user_id="U0BOB"))
 
     def shown() -> tuple[bool, bool]:
-        said = seen(slack).plain
-        return EN("Job {id}", id=done) in said, EN("Job {id}", id=failed) in said
+        [table] = [block for block in seen(slack).blocks if block["type"] == "table"]
+        numbers = {plain([{"type": "table", "rows": [row[:1]]}]) for row in table["rows"]}
+        return str(done) in numbers, str(failed) in numbers
 
     assert shown() == (False, True)
     jobs.create(3)
@@ -186,6 +188,24 @@ def test_the_filters_stay_when_something_changes(
     assert shown() == (False, True)
     [menus] = [block for block in seen(slack).blocks if block["block_id"] == "home.filters"]
     assert [menu["initial_option"]["value"] for menu in menus["elements"]] == ["failed", "mine"]
+
+
+def test_where_slack_takes_no_table_in_app_home_the_latest_are_lines_with_date_person_and_seconds(
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
+) -> None:
+    done = jobs.create(requester=BOB)
+    jobs.run(
+        "UPDATE traspaso.copy_jobs SET status = 'completed', finished_at = now() WHERE id = :id", id=done
+    )
+    slack.fault("views.publish", error="invalid_blocks")
+    home_publisher.opened("U0BOB")
+    view = seen(slack)
+    assert [block for block in view.blocks if block["type"] == "table"] == []
+    [line] = [each for each in view.plain.splitlines() if EN("Job {id}", id=done) in each]
+    assert "<@U0BOB>" in line
+    assert "<!date^" in line
+    home_publisher.opened("U0BOB")
+    assert [call.response["ok"] for call in slack.calls("views.publish")] == [False, True, True]
 
 
 def test_many_people_and_jobs_stay_below_what_slack_takes_in_a_minute(

@@ -11,7 +11,7 @@ from bot.commands.copy_liquidation import StartCopy, start_copy
 from bot.config import CopySection, File, SlackSection, WorkSection
 from bot.i18n import translator
 from bot.messages import answers
-from bot.messages.blocks import Message
+from bot.messages.blocks import Message, of_liquidation
 from bot.messages.proposal import Offered
 from bot.slack.client import client
 from copier import Fingerprint, TableName
@@ -150,6 +150,8 @@ def test_the_answer_to_a_press_says_what_the_row_says(bot: Bot, tables: Jobs) ->
     said = pressed(bot(), offered(bot()))
     [job] = tables.store.live()
     assert isinstance(said, Message)
-    assert EN("Requested: job {id}, {state}.", id=job.id, state=EN("waiting")) in said.text
+    what = of_liquidation(job.copy_name, job.liquidation_id, EN)
+    words = EN("Requested: {what}, job {id}, {state}.", what=what, id=job.id, state=EN("waiting"))
+    assert words in said.text
     assert EN("No worker is alive: copies wait until one is started.") in said.text
     assert EN("Its card will appear in {channel}.", channel=f"<#{CHANNEL}>") in said.text

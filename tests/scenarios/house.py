@@ -11,11 +11,14 @@ from dev.stack import Stack
 
 from .scene import CHUNK_ROWS, Office, Scene
 
+#: What messages call the copy of the notes; the others have no title.
+NOTES_TITLE = "Notas de los ítems"
 #: Small chunks of one size, one after the other, and short times; a lock is waited for as long as a
 #: test may hold it, also after a stop was asked for.
 WORK = f"""
 [[copies]]
 name = "notes"
+title = "{NOTES_TITLE}"
 source_table = "public.item_notes"
 target_table = "public.item_notes"
 

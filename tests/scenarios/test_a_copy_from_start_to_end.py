@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from bot.messages.blocks import of_liquidation
 from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION
 from dev.local_slack.rates import PER_MINUTE
 from dev.local_slack.results import Call
@@ -65,11 +66,13 @@ def test_an_admin_copies_a_liquidation_and_reads_how_it_went(office: Office, sce
 
 def test_each_admin_is_answered_in_their_own_language(scene: Scene) -> None:
     scene.seed(10)
-    question = "Copy liquidation {id}?"
-    assert EN(question, id=scene.liquidation) in scene.offer(scene.bob).plain
-    spanish = scene.offer(scene.ana).plain
-    assert ES(question, id=scene.liquidation) in spanish
-    assert EN(question, id=scene.liquidation) not in spanish
+    english, spanish = (
+        t("Copy {what}?", what=of_liquidation("items", scene.liquidation, t)) for t in (EN, ES)
+    )
+    assert english in scene.offer(scene.bob).plain
+    said = scene.offer(scene.ana).plain
+    assert spanish in said
+    assert english not in said
 
 
 def test_a_second_copy_follows_what_was_changed_deleted_and_moved_in_prod(

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bot.messages.blocks import of_liquidation
 from bot.messages.question import APPROVE_ACTION, REJECT_ACTION
 from dev.local_slack.results import Message
 
@@ -27,14 +28,20 @@ def test_a_copy_that_needs_it_starts_with_somebody_else_s_approval(office: Offic
     assert who in offer.plain
     said = scene.press(scene.ana, offer)
     job_id = scene.jobs()[0]["id"]
-    assert ES("Requested: job {id}. It waits for somebody else's approval.", id=job_id) in said
+    what = of_liquidation("items", scene.liquidation, ES)
+    assert (
+        ES("Requested: {what}, job {id}. It waits for somebody else's approval.", what=what, id=job_id)
+        in said
+    )
     card = scene.card_with(job_id, "<!subteam^S0ADMINS>")
     assert "<@U0ANA>" in card.plain
     assert [button.text for button in card.buttons[:2]] == [ES("Approve"), ES("Reject")]
     scene.slack.wait_for(lambda: scene.card(job_id).pinned)
     assert scene.job(job_id)["status"] == "pending"
     assert scene.job(job_id)["attempt"] == 0
-    approved = EN("Approved: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
+    approved = EN(
+        "Approved: job {id}, {what}.", id=job_id, what=of_liquidation("items", scene.liquidation, EN)
+    )
     assert approved in scene.press_on_card(scene.bob, card, APPROVE_ACTION)
     job = scene.completed(job_id)
     assert job["approval"] == "approved"

@@ -127,7 +127,7 @@ def test_a_press_that_can_t_replace_its_card_says_what_became_of_it_and_the_card
     scene.slack.refuse_response_urls(404, error="expired_url")
     assert scene.bob.press(offer, COPY_ACTION).acked
     [job] = until(scene.jobs, what="a job")
-    read(scene, scene.bob, EN("Requested: job {id}.", id=job["id"]).rstrip("."))
+    read(scene, scene.bob, EN("job {id}", id=job["id"]))
     [card] = [each for each in scene.private(scene.bob) if each.ts == offer.ts]
     assert card.buttons
     scene.completed(job["id"])

@@ -35,8 +35,8 @@ def test_the_list_shows_what_runs_and_what_has_ended_each_with_its_link(office: 
         assert str(scene.liquidation) in line
         assert EN.number(5 * CHUNK_ROWS) in line
         [first, *_] = cells(answer)
-        assert first[:3] == [str(ended), f"{scene.liquidation} · {scene.name}", EN("completed")]
-        assert first[3] == "30 / 30"
+        named = [str(ended), f"{scene.liquidation} · {scene.name}", "items"]
+        assert first[:5] == [*named, EN("completed"), "30 / 30"]
         for job_id in (running, ended):
             assert scene.cards(job_id)[0].ts.replace(".", "") in links(answer)
         assert card.ts.replace(".", "") in answer.plain

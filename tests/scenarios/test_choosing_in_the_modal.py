@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from bot.messages import proposal
+from bot.messages.blocks import of_liquidation
 from dev.local_slack.client import Person
 from dev.local_slack.results import View
 
@@ -61,7 +62,7 @@ def test_from_the_bare_command_to_the_end_of_the_copy(office: Office, scene: Sce
     assert line in offered(scene.ana, f"prueba {scene.liquidation} liquidacion")
     assert offered(scene.ana, str(scene.liquidation)) == [line]
     assert scene.ana.submit({proposal.LIQUIDATION: str(scene.liquidation), proposal.COPY: "items"}).acked
-    preview = says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
+    preview = says(scene, scene.ana, ES("Copy {what}?", what=of_liquidation("items", scene.liquidation, ES)))
     assert "30" in preview.plain
     assert "public.liquidation_items" in preview.plain
     assert preview.submit is not None
@@ -69,7 +70,7 @@ def test_from_the_bare_command_to_the_end_of_the_copy(office: Office, scene: Sce
     assert not scene.jobs()
     assert scene.ana.submit().acked
     [job] = scene.slack.wait_for(scene.jobs)
-    said = says(scene, scene.ana, ES("Requested: job {id}.", id=job["id"])[:-1])
+    said = says(scene, scene.ana, ES("job {id}", id=job["id"]))
     assert said.submit is None
     assert scene.completed(job["id"])["channel_id"] == scene.channel
     assert scene.card(job["id"]).plain
@@ -94,7 +95,7 @@ def test_a_hostile_name_in_the_catalogue_hides_no_other(scene: Scene) -> None:
     assert len(offered(scene.bob, "<!channel>")) == 1
     scene.seed(10)
     assert scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)}).acked
-    says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
+    says(scene, scene.bob, EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN)))
 
 
 def test_a_catalogue_that_numbers_in_text_is_offered_and_what_is_no_number_there_hides_nothing(
@@ -125,7 +126,8 @@ def test_what_can_not_be_copied_is_said_in_the_modal_and_nothing_can_be_pressed(
     opened(scene, scene.bob)
     scene.bob.options(proposal.LIQUIDATION, "vacaciones")
     assert scene.bob.submit({proposal.LIQUIDATION: "50"}).acked
-    empty = EN("Liquidation {id} has no rows in prod, and none in consulta: there is nothing to copy.", id=50)
+    what = of_liquidation("items", 50, EN)
+    empty = EN("Neither prod nor consulta has rows for {what}: there is nothing to copy.", what=what)
     assert says(scene, scene.bob, empty).submit is None
 
 
@@ -157,7 +159,7 @@ def test_a_copy_started_from_app_home_has_its_card_where_one_chooses(office: Off
     step(scene, scene.bob, proposal.CHANNEL)
     scene.bob.options(proposal.LIQUIDATION, str(scene.liquidation))
     scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation), proposal.CHANNEL: scene.channel})
-    says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
+    says(scene, scene.bob, EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN)))
     scene.bob.submit()
     [job] = scene.slack.wait_for(scene.jobs)
     assert scene.completed(job["id"])["channel_id"] == scene.channel
@@ -172,7 +174,7 @@ def test_a_copy_started_from_app_home_without_a_channel_has_its_card_in_a_direct
     step(scene, scene.bob, proposal.CHANNEL)
     scene.bob.options(proposal.LIQUIDATION, str(scene.liquidation))
     scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)})
-    says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
+    says(scene, scene.bob, EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN)))
     scene.bob.submit()
     [job] = scene.slack.wait_for(scene.jobs)
     scene.completed(job["id"])
@@ -203,7 +205,12 @@ def test_where_only_one_copy_may_be_run_there_is_nothing_to_choose(office: Offic
     scene.slack.wait_for(without_a_choice)
     scene.bob.options(proposal.LIQUIDATION, str(scene.liquidation))
     scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)})
-    assert "bobs" in says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation)).plain
+    assert (
+        "bobs"
+        in says(
+            scene, scene.bob, EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN))
+        ).plain
+    )
     scene.bob.submit()
     [job] = scene.slack.wait_for(scene.jobs)
     assert scene.completed(job["id"])["copy_name"] == "bobs"
@@ -225,7 +232,7 @@ def test_who_has_left_the_group_since_the_preview_is_refused_at_the_press(
     opened(scene, scene.ana)
     scene.ana.options(proposal.LIQUIDATION, str(scene.liquidation))
     scene.ana.submit({proposal.LIQUIDATION: str(scene.liquidation)})
-    says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
+    says(scene, scene.ana, ES("Copy {what}?", what=of_liquidation("items", scene.liquidation, ES)))
     scene.leaves_the_group(scene.ana)
     scene.ana.submit()
     says(scene, scene.ana, "<!subteam^S0ADMINS>")
@@ -239,7 +246,7 @@ def test_submitting_twice_is_one_job(office: Office, scene: Scene) -> None:
     opened(scene, scene.ana)
     scene.ana.options(proposal.LIQUIDATION, str(scene.liquidation))
     scene.ana.submit({proposal.LIQUIDATION: str(scene.liquidation)})
-    says(scene, scene.ana, ES("Copy liquidation {id}?", id=scene.liquidation))
+    says(scene, scene.ana, ES("Copy {what}?", what=of_liquidation("items", scene.liquidation, ES)))
     scene.slack.duplicate_next_envelope()
     taken = scene.ana.submit()
     scene.slack.wait_for(
@@ -261,7 +268,7 @@ def test_a_step_that_takes_long_shows_that_it_waits_and_then_its_outcome(scene: 
         connection.execute("LOCK TABLE liquidation_items IN ACCESS EXCLUSIVE MODE")
         assert scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation)}).acked
         says(scene, scene.bob, EN("Looking at both sides…"))
-    says(scene, scene.bob, EN("Copy liquidation {id}?", id=scene.liquidation))
+    says(scene, scene.bob, EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN)))
 
 
 def test_while_slack_opens_no_modal_the_number_is_asked_for(scene: Scene) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from bot.messages.blocks import of_liquidation
 from dev.local_slack.results import Message
 
 from .scene import CHUNK_ROWS, EN, ES, ROW_VALUE, ROWS, Office, Scene
@@ -29,9 +30,14 @@ def test_sides_that_agree_are_said_to_with_rows_and_digest(office: Office, scene
     scene.seed(30)
     job = scene.completed(scene.start())
     began = scene.ask(scene.bob, str(scene.liquidation), "/copy-verify")
-    assert EN("Comparing both sides of liquidation {id}…", id=scene.liquidation) in began
+    assert EN("Comparing both sides of {what}…", what=of_liquidation("items", scene.liquidation, EN)) in began
     said = verdict(
-        scene, EN("Both sides of liquidation {id} agree: {rows}.", id=scene.liquidation, rows="30 rows")
+        scene,
+        EN(
+            "Both sides of {what} agree: {rows}.",
+            what=of_liquidation("items", scene.liquidation, EN),
+            rows="30 rows",
+        ),
     )
     assert job["target_digest"] in said.plain
 
@@ -66,11 +72,14 @@ def test_a_third_comparison_says_that_it_waits_and_then_comes(scene: Scene) -> N
         connection.execute("LOCK TABLE liquidation_items IN ACCESS EXCLUSIVE MODE")
         for _ in range(2):
             said = scene.ask(scene.ana, str(scene.liquidation), "/copy-verify")
-            assert ES("Comparing both sides of liquidation {id}…", id=scene.liquidation) in said
+            assert (
+                ES("Comparing both sides of {what}…", what=of_liquidation("items", scene.liquidation, ES))
+                in said
+            )
         third = scene.ask(scene.bob, str(scene.liquidation), "/copy-verify")
         waits = EN(
-            "Liquidation {id} will be compared when one of {n} other comparisons has ended.",
-            id=scene.liquidation,
+            "The comparison of {what} begins when one of {n} others has ended.",
+            what=of_liquidation("items", scene.liquidation, EN),
             n=2,
         )
         assert waits in third
@@ -91,14 +100,16 @@ def test_a_liquidation_that_neither_side_nor_the_catalogue_has_is_not_said_to_ag
     said = verdict(
         scene,
         EN(
-            "Neither prod nor consulta has rows for liquidation {id}, "
+            "Neither prod nor consulta has rows for {what}, "
             "and the catalogue of liquidations doesn't know it.",
-            id=7777,
+            what=of_liquidation("items", 7777, EN),
         ),
     )
     assert EN("Check the number: nothing was compared.") in said.plain
     scene.type(scene.ana, f"/copy-verify {scene.liquidation}")
-    nothing = ES("Neither prod nor consulta has rows for liquidation {id}.", id=scene.liquidation)
+    nothing = ES(
+        "Neither prod nor consulta has rows for {what}.", what=of_liquidation("items", scene.liquidation, ES)
+    )
     assert (
         ES("The catalogue of liquidations in prod knows it: there is nothing to compare.")
         in verdict(scene, nothing).plain

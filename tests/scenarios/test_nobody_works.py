@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.messages.blocks import WORKER_COMMAND
+from bot.messages.blocks import WORKER_COMMAND, of_liquidation
 from dev.processes import PRODUCT_PROGRAMS
 
 from .scene import EN, ES, Office, Scene, until
@@ -17,7 +17,8 @@ def test_a_press_its_card_and_the_status_say_since_when_nobody_works_and_whom_to
     scene.seed(10)
     said = scene.press(scene.bob, scene.offer(scene.bob))
     [job] = scene.jobs()
-    assert EN("Requested: job {id}, {state}.", id=job["id"], state=EN("waiting")) in said
+    what = of_liquidation("items", scene.liquidation, EN)
+    assert EN("Requested: {what}, job {id}, {state}.", what=what, id=job["id"], state=EN("waiting")) in said
     since = EN("No worker has been alive since {moment}: copies wait until one is started.", moment="|")
     begin = since.partition("|")[0]
     for each in (

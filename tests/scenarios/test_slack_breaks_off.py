@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bot.messages import proposal
+from bot.messages.blocks import of_liquidation
 
 from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
@@ -41,7 +42,10 @@ def test_a_wire_that_breaks_is_mended_even_where_slack_does_not_let_the_bot_in_a
     scene.slack.disconnect_sockets(reason)
     scene.slack.wait_for(lambda: scene.slack.faults_left() == 0, timeout=30)
     scene.slack.wait_for(lambda: scene.slack.ask("sockets")["connected"] >= 1, timeout=40)
-    assert EN("Copy liquidation {id}?", id=scene.liquidation) in scene.offer(scene.bob).plain
+    assert (
+        EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN))
+        in scene.offer(scene.bob).plain
+    )
 
 
 def test_an_hour_on_slacks_clock_changes_nothing_for_a_copy_and_its_buttons(
@@ -86,7 +90,7 @@ def test_a_slow_slack_delays_the_answer_and_not_the_acknowledgement(office: Offi
     scene.slack.fault("usergroups.users.list", delay=4.0)
     taken, answer = scene.type(scene.bob, f"/copy-liquidation {scene.liquidation}")
     assert taken.acked
-    assert EN("Copy liquidation {id}?", id=scene.liquidation) in answer.plain
+    assert EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN)) in answer.plain
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.messages.blocks import of_liquidation
 from dev.local_slack.results import Call
 
 from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
@@ -205,7 +206,10 @@ def test_a_broken_wire_of_the_bot_is_mended_by_itself(scene: Scene) -> None:
     scene.seed(10)
     scene.slack.disconnect_sockets("warning")
     scene.slack.wait_for(lambda: scene.slack.ask("sockets")["connected"] >= 1)
-    assert EN("Copy liquidation {id}?", id=scene.liquidation) in scene.offer(scene.bob).plain
+    assert (
+        EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN))
+        in scene.offer(scene.bob).plain
+    )
 
 
 def calls_in(scene: Scene, method: str) -> list[Call]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bot.messages.blocks import of_liquidation
 from bot.messages.card import CANCEL_ACTION
 from bot.messages.question import APPROVE_ACTION
 from dev.local_slack.client import Person
+from dev.local_slack.plain import plain
 
 from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
@@ -12,6 +14,18 @@ from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 def said(person: Person) -> str:
     view = person.home()
     return view.plain if view else ""
+
+
+def latest(person: Person, job_id: int) -> list[list[str]]:
+    """The job's row of the table of the latest copies, if it has one."""
+    view = person.home()
+    tables = [block for block in view.blocks if block["type"] == "table"] if view else []
+    rows = [
+        [plain([{"type": "table", "rows": [[cell]]}]) for cell in row]
+        for table in tables
+        for row in table["rows"]
+    ]
+    return [row for row in rows if row[0].endswith(str(job_id)) or f"|{job_id}>" in row[0]]
 
 
 def test_it_follows_a_copy_from_the_queue_to_the_end(office: Office, scene: Scene) -> None:
@@ -31,24 +45,27 @@ def test_it_follows_a_copy_from_the_queue_to_the_end(office: Office, scene: Scen
         scene.slack.wait_for(lambda: link in said(scene.bob))
     scene.completed(job_id)
     scene.slack.wait_for(lambda: EN("Nothing is running.") in said(scene.bob))
-    [line] = [each for each in said(scene.bob).splitlines() if f"|{name}>" in each]
-    assert f"{EN('completed')} · {EN.percent(1)}" in line
+    [row] = latest(scene.bob, job_id)
+    rows = EN.number(8 * CHUNK_ROWS)
+    assert row[2:5] == ["items", EN("completed"), f"{rows} / {rows}"]
+    assert "Ana" in row[5] or "U0ANA" in row[5]
+    assert "UTC" in row[6]
+    assert row[7].endswith((" s", EN("less than a second")))
 
 
 def test_the_list_of_the_latest_can_be_filtered(office: Office, scene: Scene) -> None:
     office.workers(1)
     scene.seed(10)
-    hers = EN("Job {id}", id=scene.completed(scene.start(scene.ana))["id"])
-    his = EN("Job {id}", id=scene.completed(scene.start(scene.bob))["id"])
+    hers, his = (scene.completed(scene.start(person))["id"] for person in (scene.ana, scene.bob))
     home = scene.bob.open_home()
-    assert hers in home.plain
-    assert his in home.plain
+    assert latest(scene.bob, hers)
+    assert latest(scene.bob, his)
     assert scene.bob.press(home, "home.who", value="mine").acked
-    scene.slack.wait_for(lambda: hers not in said(scene.bob))
-    assert his in said(scene.bob)
+    scene.slack.wait_for(lambda: not latest(scene.bob, hers))
+    assert latest(scene.bob, his)
     home = until(scene.bob.home)
     assert scene.bob.press(home, "home.status", value="failed").acked
-    scene.slack.wait_for(lambda: his not in said(scene.bob))
+    scene.slack.wait_for(lambda: not latest(scene.bob, his))
 
 
 def test_who_may_not_copy_reads_whom_to_ask_and_nothing_else(scene: Scene) -> None:
@@ -84,6 +101,8 @@ def test_what_becomes_of_an_approval_on_the_panel_is_told_in_a_direct_message(
     scene.slack.wait_for(lambda: refused in scene.bob.messages(scene.bob.dm)[-1].plain)
     scene.joins_the_group(scene.bob)
     assert scene.bob.press(home, APPROVE_ACTION, value=str(job_id)).acked
-    approved = EN("Approved: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
+    approved = EN(
+        "Approved: job {id}, {what}.", id=job_id, what=of_liquidation("items", scene.liquidation, EN)
+    )
     scene.slack.wait_for(lambda: approved in scene.bob.messages(scene.bob.dm)[-1].plain)
     scene.completed(job_id)

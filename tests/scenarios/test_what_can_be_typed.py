@@ -108,6 +108,21 @@ def test_a_liquidation_that_is_not_in_the_catalogue_is_unknown(scene: Scene) -> 
     assert EN("There is no liquidation {id} in prod.", id=4242424242) in said
     assert "public.liquidations" in said
     assert "9223372036854775807" in scene.ask(scene.bob, "9223372036854775807")
+    too_long = scene.ask(scene.bob, "9223372036854775808")
+    assert EN("It is too long.") in too_long
+    assert "9223372036854775807" not in too_long
+    assert not scene.jobs()
+
+
+@pytest.mark.parametrize("text", ["42,43", "42, 43", "42 43", "42 43 items"])
+@pytest.mark.parametrize("command", ["/copy-liquidation", "/copy-verify", "/copy-status liquidation"])
+def test_liquidations_are_copied_and_compared_one_at_a_time(scene: Scene, command: str, text: str) -> None:
+    if command.startswith("/copy-status") and " " in text:
+        pytest.skip("its words are others")
+    name, _, word = command.partition(" ")
+    said = scene.ask(scene.bob, f"{word} {text}".strip(), name)
+    assert EN("One liquidation at a time.") in said
+    assert f"{command} 42" in said
     assert not scene.jobs()
 
 

@@ -60,8 +60,8 @@ def test_the_page_leads_to_each_message_and_repeats_none() -> None:
 def test_each_section_can_be_read_in_plain_words() -> None:
     assert {sample.section for sample in SAMPLES} == set(TITLES)
     shown = read("ending")
-    assert "@Ana liquidation 42 is in consulta: 1,000,000 rows" in shown
-    assert "@Ana: la liquidación 42 está en consulta: 1.000.000 filas" in shown
+    assert "@Ana the copy “Ítems” of liquidation 42 is in consulta: 1,000,000 rows" in shown
+    assert "@Ana: la copia “Ítems” de la liquidación 42 está en consulta: 1.000.000 filas" in shown
     assert "[Retry]" in shown
     assert len(re.findall("^### ", shown, re.MULTILINE)) == sum(s.section == "ending" for s in SAMPLES)
 

@@ -171,3 +171,15 @@ def test_a_redis_url_that_can_t_be_read_is_named_and_not_repeated(tmp_path: Path
         [line] = complaints(tmp_path, REDIS_URL=url)
         assert line.startswith("REDIS_URL can't be read")
         assert "redis-secret" not in line
+
+
+def test_a_copy_is_called_by_its_title_and_by_its_name_where_it_has_none(tmp_path: Path) -> None:
+    file = read(tmp_path, FILE.replace('name = "items"', 'name = "items"\ntitle = "Ítems"')).file
+    assert file.titles == {"items": "Ítems"}
+    assert read(tmp_path).file.titles == {"items": "items"}
+
+
+@pytest.mark.parametrize("title", ["", " ", "x" * 61, "two\\nlines", "\\u202eturned"])
+def test_a_title_that_would_not_fit_into_a_line_is_refused(tmp_path: Path, title: str) -> None:
+    [line] = complaints(tmp_path, FILE.replace('name = "items"', f'name = "items"\ntitle = "{title}"'))
+    assert "copies[1].title: write a name of one line, of 1 to 60 characters" in line

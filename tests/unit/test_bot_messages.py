@@ -79,7 +79,9 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
     )
     for shape, t in itertools.product(SHAPES, (EN, ES)):
         seen = job(
-            **shape | {"label": name, "source_table": table, "target_table": table, "requester_name": user}
+            **shape
+            | {"label": name, "source_table": table, "target_table": table, "requester_name": user}
+            | {"copy_title": name[:60]}
         )
         check(card(seen, t))
         check(answers.running_already(seen, None, t))
@@ -105,8 +107,8 @@ def test_hostile_names_break_no_message(name: str, table: str, user: str) -> Non
         status.usage(name, ES),
         answers.unknown_copy(name, ["items"] * 30, ES),
         answers.cannot_check(name, ES),
-        answers.unknown_liquidation(42, table, ES),
-        answers.empty_liquidation(42, name, ES),
+        answers.unknown_liquidation(name[:60], 42, table, ES),
+        answers.empty_liquidation(name[:60], 42, name, ES),
         answers.problem(explained(error, ES)),
         answers.incident("0123abcd", ES),
         answers.refused("/copy-liquidation", ["<!subteam^S0ADMINS>"], ES),

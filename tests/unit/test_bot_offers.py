@@ -13,11 +13,11 @@ from bot.jobs.view import AgreedCounts
 from bot.messages import proposal
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.proposal import Carried, Offer, Offered, Proposal, made_of, preview_blocks, proposal_card
-from copier import Advice, CopySpec, Count, Entry, Fingerprint, Preview, TableName
+from copier import Advice, Count, Entry, Fingerprint, Preview, TableName
 from dev.local_slack.checker import Checker
 from dev.local_slack.elements import check_option
 from dev.local_slack.plain import plain
-from tests.shown import DONE, EN, ES, NOW, TABLE, check, check_view, counts, job, names
+from tests.shown import DONE, EN, ES, NOW, check, check_view, counts, job, names
 
 
 @given(name=names, in_prod=counts, in_consulta=counts)
@@ -31,7 +31,7 @@ def test_every_offer_fits_into_its_button_and_comes_back_from_it(
     offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, *sides)
     offered = Offered(
         offer,
-        CopySpec("a" * 31, table, table, "liquidation_id"),
+        "a" * 60,
         Proposal(
             Preview(
                 True,
@@ -52,16 +52,15 @@ def test_every_offer_fits_into_its_button_and_comes_back_from_it(
     assert ("confirm" in actions["elements"][0]) == (in_prod == Count(0, True))
 
 
-SPEC = CopySpec("items", TABLE, TABLE, "liquidation_id")
 SEEN = Preview(True, "Sueldos", Count(200_000, True), Count(190_000, True), ())
 
 
 def previewed(t: Any = EN, seen: Preview = SEEN, **proposal: Any) -> str:
-    return plain(preview_blocks(SPEC, Proposal(seen, **proposal), t))
+    return plain(preview_blocks("Items", Proposal(seen, **proposal), t))
 
 
 def test_a_preview_tells_when_and_by_whom_it_was_last_copied() -> None:
-    assert EN("Not copied before.") in previewed()
+    assert EN("Never copied.") in previewed()
     said = previewed(last=DONE)
     assert "<@U0ANA>" in said
     assert f"<!date^{int(NOW.timestamp())}^" in said
@@ -76,7 +75,7 @@ def test_a_preview_tells_when_and_by_whom_it_was_last_copied() -> None:
         (200_007, None, "Changed since then: 7 rows more in prod."),
         (199_999, None, "Changed since then: 1 row fewer in prod."),
         (199_999, NOW - timedelta(days=9), "Changed since then: 1 row fewer in prod."),
-        (200_000, None, "Whether it changed since then is not known: the number of rows is the same."),
+        (200_000, None, "Prod has as many rows as then; there may be changes in them."),
         (200_000, NOW, "By the catalogue it changed since then"),
         (200_000, NOW - timedelta(days=9), "By the catalogue it has not changed since then."),
     ],
@@ -100,7 +99,7 @@ def test_a_preview_tells_how_long_it_will_take_or_that_nobody_knows() -> None:
 
 def test_a_preview_warns_of_another_copy_and_of_rows_that_would_go() -> None:
     other = job(id=16, liquidation_id=41)
-    assert "job 16, liquidation 41" in previewed(others=(other,))
+    assert "job 16, “items” of liquidation 41" in previewed(others=(other,))
     surplus = dataclasses.replace(SEEN, in_target=Count(200_003, True))
     assert "3 rows more than prod" in previewed(seen=surplus)
     assert "<!subteam^S1>" in previewed(approvers=("<!subteam^S1>",))
@@ -172,12 +171,10 @@ def test_the_modal_takes_any_name_and_period(name: str, period: str, query: str)
         check_option(checker, line, f"/options/{n}")
     assert checker.reasons == []
     assert len(proposal.no_number(query, ES)[proposal.NUMBER]) < 300
-    table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
     offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, 7, 2)
     for rows in (0, 7):
         seen = Preview(True, name, Count(rows, True), Count(2, True), ())
-        spec = CopySpec("a" * 31, table, table, "liquidation_id")
-        offered = Offered(offer, spec, Proposal(seen), 15)
+        offered = Offered(offer, query[:60] or "a", Proposal(seen), 15)
         view = proposal.preview(offered, Carried("C0PAYROLL"), ES)
         check_view(view)
         assert Offer.decoded(Carried.decoded(view["private_metadata"]).offer or "") == offer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.commands.parsing import asks_for_help, number, words
+from bot.commands.parsing import asks_for_help, number, numbers_in, words
 
 LARGEST = 2**63 - 1
 texts = st.text() | st.text(st.sampled_from("0123456789٤２²½+-_.eExX \u00a0\t<>@!"), max_size=25)
@@ -48,3 +49,24 @@ def test_help_is_asked_for_in_both_languages() -> None:
         text for text in ("help", " HELP ", "ayuda", "?", "-h", "--help") if not asks_for_help(text)
     ] == []
     assert [text for text in ("", "help 42", "42", "helper") if asks_for_help(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("42,43", [42, 43]),
+        ("42, 43", [42, 43]),
+        ("42 43", [42, 43]),
+        ("42;43 y 44", [42, 43, 44]),
+        ("42 items", [42]),
+        ("1.234", [1234]),
+        ("1,234", [1234]),
+        ("#42,", [42]),
+        ("42,x", []),
+        ("2026-10-01", []),
+        ("10/2026", []),
+        ("", []),
+    ],
+)
+def test_several_numbers_are_told_from_one_with_marks_around_or_inside(text: str, found: list[int]) -> None:
+    assert numbers_in(words(text)) == found
