@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.characters import one_line, visible
 from bot.i18n import Translator
 from bot.jobs.view import SHELL, Freeze, JobView, Moved, NoWorker, Person
 
@@ -45,7 +46,7 @@ View = dict[str, Any]
 
 
 def header(text: str) -> Block:
-    return {"type": "header", "text": _plain(text, HEADER_LIMIT)}
+    return {"type": "header", "text": _plain(one_line(text), HEADER_LIMIT)}
 
 
 def section(mrkdwn: str) -> Block:
@@ -122,7 +123,7 @@ def line_chart(title: str, series: dict[str, list[tuple[str, float]]]) -> Block:
 
 def option(text: str, value: str) -> Block:
     """One line of a menu."""
-    return {"text": _plain(text, OPTION_LIMIT), "value": value}
+    return {"text": _plain(one_line(text), OPTION_LIMIT), "value": value}
 
 
 def menu(action_id: str, options: list[Block], chosen: str) -> Block:
@@ -137,14 +138,14 @@ def escaped(text: str) -> str:
 
 
 #: Characters that format in mrkdwn, and ones that look alike and don't.
-_LOOK_ALIKE = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ", "\n": " ", "\r": " "})
+_LOOK_ALIKE = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ"})
 
-_ENDS_CODE = str.maketrans({"`": "ˋ", "\n": " ", "\r": " "})
+_ENDS_CODE = str.maketrans({"`": "ˋ"})
 
 
 def sanitized(text: str, limit: int = 60) -> str:
     """Somebody's words inside a mrkdwn sentence: no mention, no link, no format, one line, not long."""
-    return escaped(cut(text.translate(_LOOK_ALIKE), limit))
+    return escaped(cut(one_line(text).translate(_LOOK_ALIKE), limit))
 
 
 def sentence(text: str, *, hint: str = "") -> Message:
@@ -155,26 +156,12 @@ def sentence(text: str, *, hint: str = "") -> Message:
 
 def code(text: str, limit: int = 200) -> str:
     """A name as code, to be read and copied as it is; nothing formats in there but a backtick ends it."""
-    return f"`{escaped(cut(text.translate(_ENDS_CODE), limit))}`"
-
-
-#: Control characters, and those that change the direction of what follows.
-_UNSEEN = dict.fromkeys(
-    [
-        *range(0x00, 0x09),
-        *range(0x0B, 0x20),
-        0x7F,
-        0x200E,
-        0x200F,
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-    ]
-)
+    return f"`{escaped(cut(one_line(text).translate(_ENDS_CODE), limit))}`"
 
 
 def cut(text: str, limit: int) -> str:
-    """At most ``limit`` characters, none of `_UNSEEN` among them."""
-    text = text.translate(_UNSEEN)
+    """At most ``limit`` characters, all of which can be seen."""
+    text = visible(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
