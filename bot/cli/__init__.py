@@ -6,14 +6,40 @@ Exit codes: 0 completed, 1 failed, 2 wrong usage or settings, 130 cancelled with
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from bot import logs
+from bot.characters import one_line
 from bot.cli import commands
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """What click says of a wrong argument repeats it: in one line, with nothing that a terminal acts on."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = one_line(error.message)  # click calls it final
+        raise
+
+
+class Commands(click.Group):
+    """A group whose errors repeat an argument without acting on the terminal."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        with _harmless():
+            return super().make_context(*arguments, **settings)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _harmless():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="traspaso")
 @click.option("-v", "--verbose", is_flag=True, help="Log to stderr, with the servers' own words.")
 def main(verbose: bool) -> None:
