@@ -140,11 +140,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Nothing is written while it lasts."""
+    """Nothing is written while it lasts. ``channel_id`` is where it was made; None for a shell."""
 
     by: Person
     reason: str | None
     since: datetime
+    channel_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,7 @@ class JobView:
     approval_until: datetime | None = None
     approval_at: datetime | None = None
     approval_by: Person | None = None
+    rejection_reason: str | None = None
     approvers: tuple[str, ...] = ()
     freeze: Freeze | None = None
     moved_from: Moved | None = None

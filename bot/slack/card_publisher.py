@@ -257,7 +257,14 @@ class CardPublisher:
 
     def send_direct_message(self, user_id: str, message: Message) -> None:
         """Sends a direct message, to that person alone."""
-        channel = self.open_direct_message(user_id)
+        self.send(self.open_direct_message(user_id), message)
+
+    def send(self, channel: str, message: Message) -> None:
+        """Sends a message that belongs to no job.
+
+        Raises:
+            SlackApiError, or one of `CONNECTION_ERRORS`: Slack didn't take it.
+        """
         with_accepted_blocks(
             lambda blocks: self._client.chat_postMessage(
                 channel=channel, text=message.text, blocks=blocks, unfurl_links=False, unfurl_media=False
