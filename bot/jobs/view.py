@@ -247,6 +247,7 @@ class JobView:
     approval_at: datetime | None = None
     approval_by: Person | None = None
     rejection_reason: str | None = None
+    is_read_outside: bool = False
     approvers: tuple[str, ...] = ()
     freeze: Freeze | None = None
     moved_from: Moved | None = None

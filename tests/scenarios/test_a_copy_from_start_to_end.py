@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from scene import CHUNK_ROWS, EN, ES, PASSWORD, ROW_VALUE, ROWS, Office, Scene
-
 from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION
 from dev.local_slack.rates import PER_MINUTE
 from dev.local_slack.results import Call
+
+from .scene import CHUNK_ROWS, EN, ES, PASSWORD, ROW_VALUE, ROWS, Office, Scene
 
 
 def test_an_admin_copies_a_liquidation_and_reads_how_it_went(office: Office, scene: Scene) -> None:

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from scene import CHUNK_ROWS, ES, PASSWORD, ROW_VALUE, ROWS, Office, Row, Scene, until
 
 from bot.messages.card import RETRY_ACTION
 from bot.messages.failures import explained
 from dev.proxy import Proxy
+
+from .scene import CHUNK_ROWS, ES, PASSWORD, ROW_VALUE, ROWS, Office, Row, Scene, until
 
 
 @contextmanager

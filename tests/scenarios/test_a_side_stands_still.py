@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from scene import CHUNK_ROWS, Office, Scene, until
 from test_controlling_a_copy import in_place, press, shell
 
 from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION
 from dev.processes import Child
+
+from .scene import CHUNK_ROWS, Office, Scene, until
 
 BEFORE = 5  # chunks in place before the roadblock
 OURS = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE %s ORDER BY pid"

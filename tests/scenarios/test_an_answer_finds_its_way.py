@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scene import EN, ES, Office, Scene, until
 
 from bot.messages import answers, proposal
 from bot.messages.blocks import Message as Words
@@ -14,6 +13,8 @@ from bot.messages.home import NEW_ACTION
 from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION
 from dev.local_slack.client import Person
 from dev.local_slack.results import Message
+
+from .scene import EN, ES, Office, Scene, until
 
 LOST = {"status": 500, "accept_then_drop": True}  # the connection breaks before anything was done
 FOR_EVER = [

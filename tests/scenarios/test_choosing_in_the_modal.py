@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
-from scene import EN, ES, Office, Scene
 
 from bot.messages import proposal
 from dev.local_slack.client import Person
 from dev.local_slack.results import View
+
+from .scene import EN, ES, Office, Scene
 
 
 def step(scene: Scene, person: Person, action_id: str) -> View:

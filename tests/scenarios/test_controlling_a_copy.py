@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from scene import CHUNK_ROWS, EN, ES, ROWS, Office, Row, Scene, until
 
 from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, RESUME_ACTION, RETRY_ACTION
 from dev.local_slack.client import Person
 from dev.local_slack.results import Message
 from dev.stack import PRODUCT_PROGRAMS
+
+from .scene import CHUNK_ROWS, EN, ES, ROWS, Office, Row, Scene, until
 
 BEFORE = 5  # chunks in place before the roadblock
 

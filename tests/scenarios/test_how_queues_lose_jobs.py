@@ -5,10 +5,11 @@ from __future__ import annotations
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
-from scene import Office, Scene, until
 
 from bot.work.queue import ACTOR, QUEUE
 from dev.proxy import Proxy
+
+from .scene import Office, Scene, until
 
 #: Longer than three leases of the house.
 THREE_LEASES = 9.5

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from scene import EN, ES, PASSWORD, ROW_VALUE, Office, Scene, until
 from test_controlling_a_copy import press, with_status
 
 from bot.messages.card import CANCEL_ACTION, DETAILS_ACTION, PAUSE_ACTION, RESUME_ACTION
 from dev.local_slack.client import Person
 from dev.local_slack.results import View
+
+from .scene import EN, ES, PASSWORD, ROW_VALUE, Office, Scene, until
 
 
 def details(scene: Scene, person: Person, job_id: int, words: str) -> View:

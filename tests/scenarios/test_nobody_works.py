@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scene import EN, ES, Office, Scene, until
-
 from bot.messages.blocks import WORKER_COMMAND
 from dev.processes import PRODUCT_PROGRAMS
+
+from .scene import EN, ES, Office, Scene, until
 
 OPERATOR = "<@U0OPS>"
 

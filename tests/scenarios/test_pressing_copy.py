@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from scene import EN, ES, Office, Scene, until
 
 from bot.messages import answers
 from bot.messages.proposal import COPY_ACTION
 from bot.slack.access import FAILED_SECONDS
 from dev.local_slack.client import Person
 from dev.local_slack.results import Message
+
+from .scene import EN, ES, Office, Scene, until
 
 
 def test_pressing_twice_is_one_job(office: Office, scene: Scene) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import psycopg
 import pytest
 import redis
-from scene import DEFAULTS, EN, PASSWORD, Office, Scene, until
 from sqlalchemy import create_engine
 
 from bot.jobs.repository import JobRepository, Request, Requester
 from bot.work.queue import JobQueue
 from copier import CopySpec, TableName
+
+from .scene import DEFAULTS, EN, PASSWORD, Office, Scene, until
 
 
 def test_a_job_that_redis_forgot_is_queued_again(office: Office, scene: Scene) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
 from bot.messages import proposal
+
+from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
 IN_PLACE = ES.number(5 * CHUNK_ROWS)
 

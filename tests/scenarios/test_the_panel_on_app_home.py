@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from scene import CHUNK_ROWS, EN, ES, Office, Scene, until
-
 from bot.messages.card import CANCEL_ACTION
 from bot.messages.question import APPROVE_ACTION
 from dev.local_slack.client import Person
+
+from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
 
 def said(person: Person) -> str:

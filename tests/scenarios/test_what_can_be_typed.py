@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from scene import EN, ES, Scene
 
 from bot.commands.registry import help_lines
 from bot.messages.answers import help_text
 from dev.local_slack.plain import plain
+
+from .scene import EN, ES, Scene
 
 GROUPS = ["<!subteam^S0ADMINS>"]
 

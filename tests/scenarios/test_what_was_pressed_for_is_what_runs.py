@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from scene import EN, ES, ROWS, Office, Row, Scene, until
 
 from bot.messages.card import CANCEL_ACTION, DETAILS_ACTION, PAUSE_ACTION, RESUME_ACTION, RETRY_ACTION
 from bot.messages.question import APPROVE_ACTION, CONFIRM_ACTION, REJECT_ACTION, sides
 from dev.local_slack.results import Message
+
+from .scene import EN, ES, ROWS, Office, Row, Scene, until
 
 ADMINS = "<!subteam^S0ADMINS>"
 
