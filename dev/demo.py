@@ -15,6 +15,7 @@ import psycopg
 from rich.console import Console
 from rich.markup import escape
 
+from bot.messages.question import APPROVE_ACTION
 from dev.compare import compare
 from dev.guard import ROOT
 from dev.local_slack.client import LocalSlack
@@ -25,11 +26,22 @@ from dev.seed import seed_consulta, seed_prod
 from dev.stack import Stack
 
 CHANNEL = "C0PAYROLL"
-ADMIN = "U0ANA"
+ADMIN, SECOND = "U0ANA", "U0BOB"
 LIQUIDATION = 42
+#: One that somebody else has to approve.
+SMALL = 41
 ROWS = 200_000
 
 #: Small chunks, so that the card has something to show on so small a liquidation.
+#: The same table once more, for a copy that starts only with a second person's yes.
+REVIEWED = """
+[[copies]]
+name               = "reviewed"
+source_table       = "public.liquidation_items"
+target_table       = "public.liquidation_items"
+liquidation_column = "liquidation_id"
+require_approval   = true
+"""
 WORK = "\n[work]\nchunk_rows = 10000\ncard_seconds = 1\n"
 
 #: Speed over safety: the demo's data is made anew each time.
@@ -44,7 +56,7 @@ def main() -> int:
     options.add_argument("--rows", type=int, default=ROWS, help=argparse.SUPPRESS)
     arguments = options.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
+    config = (ROOT / "traspaso.example.toml").read_text("utf-8") + REVIEWED + WORK
     began = time.monotonic()
     say("Starting two PostgreSQL clusters, Valkey and the local Slack …")
     try:
@@ -62,7 +74,7 @@ def main() -> int:
                 print(harmless(bot.log()))
                 raise
             say(f"All up after {time.monotonic() - began:.1f} s.\n")
-            same = play(stack, slack)
+            same = play(stack, slack) and play_approval(stack, slack)
             if arguments.stay:
                 stay(stack)
             return 0 if same else 1
@@ -105,6 +117,39 @@ def play(stack: Stack, slack: LocalSlack) -> bool:
     return bool(comparison) and status == ("completed",)
 
 
+def play_approval(stack: Stack, slack: LocalSlack) -> bool:
+    """A copy that Bob approves. True where both sides agree on it at the end."""
+    ana, bob = slack.user(ADMIN), slack.user(SECOND)
+    before = {message.ts for message in ana.messages(CHANNEL)}
+    say(f"[bold]Ana types[/]  /copy-liquidation {SMALL} reviewed")
+    ana.command(f"/copy-liquidation {SMALL} reviewed", channel=CHANNEL)
+
+    def new(messages: list[Message]) -> list[Message]:
+        return [message for message in messages if message.ts not in before]
+
+    offer = slack.wait_for(lambda: asked(new(ana.messages(CHANNEL))))
+    ana.press(offer, next(button for button in offer.buttons if button.style == "primary").action_id)
+
+    def with_approve() -> Message | None:
+        card = pinned_or_final(new(bob.messages(CHANNEL)))
+        return card if card and any(button.action_id == APPROVE_ACTION for button in card.buttons) else None
+
+    card = slack.wait_for(with_approve)
+    show("#payroll, and nothing is copied yet", card)
+    say("[bold]Bob presses[/]  Approve")
+    bob.press(card, APPROVE_ACTION)
+
+    def ended() -> Message | None:
+        now = pinned_or_final(new(bob.messages(CHANNEL)))
+        return now if now and now.reply_count else None
+
+    for reply in ana.thread(CHANNEL, slack.wait_for(ended, timeout=120).ts)[1:]:
+        show("Reply in its thread", reply)
+    comparison = compare(stack.prod_url, stack.consulta_url, SMALL)
+    say(f"{'✅' if comparison else '❌'} {comparison}\n")
+    return bool(comparison)
+
+
 def asked(messages: list[Message]) -> Message | None:
     """The newest message with buttons that only she sees."""
     return next((each for each in reversed(messages) if each.ephemeral and each.buttons), None)
@@ -125,6 +170,9 @@ def stay(stack: Stack) -> None:
     for name in names:
         say(f"  export {name}={environment[name]}")
     program = relative(PRODUCT_PROGRAMS / "traspaso")
+    say(f"\nAs Bob, who may approve what she asks for with `/copy-liquidation {SMALL} reviewed`:\n")
+    say(f"  {slack_url(stack)}/as/{SECOND}/{CHANNEL}")
+    say("\nIn that terminal:")
     say(f"\n  {program} status")
     say(f"  {program} copy 41")
     say(f"\nLogs: {stack.folder}/*.log")

@@ -190,7 +190,8 @@ def approval_line(job: JobView, t: Translator) -> str | None:
         case Approval.APPROVED:
             return t("Approved by {name}, {moment}.", name=by, moment=when)
         case Approval.REJECTED:
-            return t("Rejected by {name}, {moment}.", name=by, moment=when)
+            words = t("Rejected by {name}, {moment}.", name=by, moment=when)
+            return f"{words} {job.rejection_reason}" if job.rejection_reason else words
         case Approval.EXPIRED:
             return t("Nobody approved it until {moment}.", moment=when)
 
@@ -385,6 +386,7 @@ def as_json(job: JobView) -> dict[str, Any]:
         "question": job.question.as_json() if job.question else None,
         "approval": job.approval,
         "approval_by": job.approval_by.name if job.approval_by else None,
+        "rejection_reason": job.rejection_reason,
         "approval_at": moment(job.approval_at),
         "approval_until": moment(job.approval_until),
         "as_of": moment(job.as_of),

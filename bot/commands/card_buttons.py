@@ -23,12 +23,12 @@ from bot.commands.conversation import (
 )
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
-from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Control, Effect
+from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Control, Decision, Effect
 from bot.jobs.repository import JobRepository, Requester
-from bot.jobs.view import RowCounts
+from bot.jobs.view import JobView, RowCounts
 from bot.messages import answers, card, question, status
 from bot.messages.blocks import Message
-from bot.messages.question import APPROVE_ACTION, REJECT_ACTION
+from bot.messages.question import APPROVE_ACTION, REASON, REJECT_ACTION, REJECT_CALLBACK
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
 
@@ -74,7 +74,8 @@ def connect(app: App, parts: BotParts) -> None:
         card_publisher=parts.card_publisher,
     )
     app.action(APPROVE_ACTION)(approval.approve)
-    app.action(REJECT_ACTION)(approval.reject)
+    app.action(REJECT_ACTION)(approval.ask_why)
+    app.view(REJECT_CALLBACK)(approval.reject)
 
 
 def _without_counts(action: Callable[[int, Requester], Effect]) -> Action:
@@ -211,16 +212,48 @@ class ApprovalButtons:
         ack()
         self._answer(body, approves=True)
 
-    def reject(self, ack: Ack, body: dict[str, Any]) -> None:
+    def ask_why(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """*Reject* opens a modal for a reason, which may stay empty; who may not reject is told at once."""
         ack()
-        self._answer(body, approves=False)
+        caller = self._callers.of(body)
+        value = str(body["actions"][0].get("value"))
+        channel = str((body.get("container") or {}).get("channel_id") or "")
+        caller.answer(lambda: self._open(value, channel, str(body.get("trigger_id")), client, caller))
+
+    def reject(self, ack: Ack, body: dict[str, Any]) -> None:
+        """The modal is submitted; the answer is where the button was."""
+        ack()
+        value, _, channel = str(body["view"].get("private_metadata") or "").partition(" ")
+        caller = self._callers.of({**body, "channel_id": channel or None})
+        found = body["view"]["state"]["values"].get(REASON, {}).get(REASON, {}).get("value")
+        caller.answer(lambda: self._decide(value, caller, approves=False, reason=str(found or "")))
 
     def _answer(self, body: dict[str, Any], *, approves: bool) -> None:
         caller = self._callers.of(body)  # on App Home the reply is a direct message
         value = str(body["actions"][0].get("value"))
         caller.answer(lambda: self._decide(value, caller, approves=approves))
 
-    def _decide(self, value: str, caller: Caller, *, approves: bool) -> Message:
+    def _open(
+        self, value: str, channel: str, trigger_id: str, client: WebClient, caller: Caller
+    ) -> Message | None:
+        t, job_id = caller.t, parsing.number(value)
+        job = self._store.job(job_id) if job_id is not None else None
+        if job_id is None or job is None:
+            return question.no_such(value, t)
+        if refusal := self._guard.refusal_of_press(job, caller.user_id, t):
+            return refusal
+        if decision := self._approvals.hindrance(job_id, self._callers.requester(caller)):
+            return self._outcome(decision, job, caller, approves=False)
+        try:
+            client.views_open(
+                trigger_id=trigger_id, view=question.why_rejected(job, f"{job_id} {channel}", t)
+            )
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("job %s: nobody was asked why it is rejected: %s", job_id, error_name(error))
+            return question.not_asked_why(t)
+        return None
+
+    def _decide(self, value: str, caller: Caller, *, approves: bool, reason: str = "") -> Message:
         t = caller.t
         pressed, counts = question.pressed(value)
         job_id = parsing.number(pressed)
@@ -233,10 +266,14 @@ class ApprovalButtons:
         if approves:
             decision = self._approvals.approve(job_id, by, counts)
         else:
-            decision = self._approvals.reject(job_id, by)
+            decision = self._approvals.reject(job_id, by, reason)
+        return self._outcome(decision, job, caller, approves=approves)
+
+    def _outcome(self, decision: Decision, job: JobView, caller: Caller, *, approves: bool) -> Message:
+        t, job_id = caller.t, job.id
         match decision.outcome:
             case ApprovalOutcome.UNKNOWN:
-                return question.no_such(pressed, t)
+                return question.no_such(str(job_id), t)
             case ApprovalOutcome.OWN:
                 return question.own_request(job, t)
             case ApprovalOutcome.STALE:

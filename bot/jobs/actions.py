@@ -30,8 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
+from bot.characters import one_line
 from bot.errors import AlreadyRunning, UnknownJob
-from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain
+from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
 from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User, waits_for_somebody
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.repository import JobRepository, Requester, active_freeze, ensure_user, is_taken
@@ -39,7 +40,7 @@ from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopReques
 from bot.jobs.transition import add_event, stop_job, transition
 from bot.jobs.view import SHELL, Freeze, JobView, Question, RowCounts
 
-#: The longest reason of a freeze that is kept, in characters.
+#: The longest reason of a freeze or a rejection that is kept, in characters.
 REASON_LIMIT = 300
 
 
@@ -291,7 +292,13 @@ class Approvals:
             is_new = _approve(connection, job_id, by, numbers)
         return self._decision(job_id, by, Approval.APPROVED, numbers, is_new=is_new)
 
-    def reject(self, job_id: int, by: Requester) -> Decision:
+    def hindrance(self, job_id: int, by: Requester) -> Decision | None:
+        """What would become of this person's no now, where that is nothing; None where they may say it."""
+        decision = self._decision(job_id, by, Approval.REJECTED, None, is_new=False)
+        waits = decision.job is not None and decision.job.waits_for_approval
+        return None if waits and decision.outcome is ApprovalOutcome.LATE else decision
+
+    def reject(self, job_id: int, by: Requester, reason: str | None = None) -> Decision:
         """The job is cancelled, and its ending announced where it has a channel."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, by)
@@ -300,7 +307,7 @@ class Approvals:
                 job_id,
                 Step.REJECT,
                 *_may_decide(by),
-                event=Plain(EventKind.REJECTED),
+                event=Rejected(_words(reason)),
                 by=user_id,
                 notify=Kind.ENDING,
                 **_decided(Approval.REJECTED, user_id),
@@ -344,15 +351,20 @@ class Freezes:
         with self._engine.connect() as connection:
             return active_freeze(connection)
 
-    def freeze(self, requester: Requester, reason: str | None) -> tuple[Freeze, bool]:
+    def freeze(
+        self, requester: Requester, reason: str | None, channel_id: str | None = None
+    ) -> tuple[Freeze, bool]:
         """The active freeze, and whether it is this one: somebody else's stays as it is.
+
+        ``channel_id`` is where it was made; its end is to be told there too.
 
         The card of every live job is to say so.
         """
-        words = " ".join((reason or "").replace("\x00", " ").split())[:REASON_LIMIT]
         with self._engine.begin() as connection:
             statement = insert(CopyFreeze).values(
-                reason=words or None, frozen_by=ensure_user(connection, requester)
+                reason=_words(reason),
+                frozen_by=ensure_user(connection, requester),
+                channel_id=channel_id,
             )
             statement = statement.on_conflict_do_nothing()
             is_new = connection.execute(statement.returning(CopyFreeze.id)).first() is not None
@@ -360,7 +372,7 @@ class Freezes:
                 announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
             found = active_freeze(connection)
         if found is None:  # lifted between the two statements: what was asked for is still to be done
-            return self.freeze(requester, reason)
+            return self.freeze(requester, reason, channel_id)
         return found, is_new
 
     def lift(self, requester: Requester) -> Lifted | None:
@@ -384,6 +396,11 @@ class Freezes:
             waiting = list(connection.scalars(due.order_by(CopyJob.id)))
             announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
         return Lifted(freeze, waiting)
+
+
+def _words(reason: str | None) -> str | None:
+    """A reason as it is kept: one line, not long; None where nothing was said."""
+    return " ".join(one_line(reason or "").split())[:REASON_LIMIT] or None
 
 
 # How an answer counts.

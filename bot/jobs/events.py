@@ -237,6 +237,21 @@ class Approved:
         return cls(detail.get("in_prod"), detail.get("in_consulta"))
 
 
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A second person said no, and why if they wanted to."""
+
+    kind: ClassVar[str] = EventKind.REJECTED
+    reason: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {} if self.reason is None else {"reason": self.reason}
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(detail.get("reason"))
+
+
 DETAILED = (
     Requested,
     Claimed,
@@ -249,6 +264,7 @@ DETAILED = (
     AskedAgain,
     Confirmed,
     Approved,
+    Rejected,
 )
 
 

@@ -291,6 +291,7 @@ class CopyFreeze(Base):
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     reason: Mapped[str | None]
+    channel_id: Mapped[str | None]
     frozen_by: Mapped[int] = mapped_column(ForeignKey("traspaso.users.id"))
     frozen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lifted_by: Mapped[int | None] = mapped_column(ForeignKey("traspaso.users.id"))

@@ -32,7 +32,7 @@ from sqlalchemy.orm import Session, aliased
 
 from bot.characters import clean_name
 from bot.errors import AlreadyRunning, Frozen
-from bot.jobs.events import CardMoved, Event, Requested, event_of
+from bot.jobs.events import CardMoved, Event, Rejected, Requested, event_of
 from bot.jobs.failure import Failure
 from bot.jobs.models import (
     ONE_LIVE_JOB,
@@ -402,14 +402,24 @@ def ensure_user(connection: Connection, requester: Requester) -> int:
 def active_freeze(connection: Connection) -> Freeze | None:
     """The freeze of this moment; None where there is none."""
     row = connection.execute(
-        select(CopyFreeze.reason, CopyFreeze.frozen_at, User.slack_user_id, User.slack_team_id, User.name)
+        select(
+            CopyFreeze.reason,
+            CopyFreeze.frozen_at,
+            CopyFreeze.channel_id,
+            User.slack_user_id,
+            User.slack_team_id,
+            User.name,
+        )
         .join(User, User.id == CopyFreeze.frozen_by)
         .where(CopyFreeze.lifted_at.is_(None))
     ).one_or_none()
     if row is None:
         return None
     return Freeze(
-        Person(row.slack_user_id, row.slack_team_id, clean_name(row.name)), row.reason, row.frozen_at
+        Person(row.slack_user_id, row.slack_team_id, clean_name(row.name)),
+        row.reason,
+        row.frozen_at,
+        row.channel_id,
     )
 
 
@@ -440,6 +450,7 @@ def view_query() -> Select[Any]:
         .scalar_subquery()
         .label("ahead")
     )
+    rejection = _detail(CopyJob.approval == Approval.REJECTED, CopyEvent.kind == Rejected.kind)
     asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
     moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == CardMoved.kind).label("moved")
     now = func.now().label("now")
@@ -447,7 +458,7 @@ def view_query() -> Select[Any]:
     missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
     return (
         select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, asked, moved, now)
-        .add_columns(seen, missing, missing_since)
+        .add_columns(seen, missing, missing_since, rejection.label("rejection"))
         .join(User, User.id == CopyJob.user_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
         .outerjoin(_approver, _approver.id == CopyJob.approval_by)
@@ -523,6 +534,7 @@ def view_of(
         approval_until=job.approval_until,
         approval_at=job.approval_at,
         approval_by=_person(row.approver) if row.approver else None,
+        rejection_reason=Rejected.from_json(row.rejection or {}).reason,
         approvers=Requested.from_json(row.asked or {}).approvers or (),
         freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
         moved_from=CardMoved.from_json(row.moved).moved if row.moved else None,

@@ -141,11 +141,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Nothing is written while it lasts."""
+    """Nothing is written while it lasts. ``channel_id`` is where it was made; None for a shell."""
 
     by: Person
     reason: str | None
     since: datetime
+    channel_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,8 @@ class JobView:
     approval_until: datetime | None = None
     approval_at: datetime | None = None
     approval_by: Person | None = None
+    rejection_reason: str | None = None
+    is_read_outside: bool = False
     approvers: tuple[str, ...] = ()
     freeze: Freeze | None = None
     moved_from: Moved | None = None

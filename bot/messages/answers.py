@@ -6,14 +6,16 @@ from __future__ import annotations
 
 from bot.i18n import Translator
 from bot.jobs.status import Status
-from bot.jobs.view import Freeze, JobView, NoWorker
+from bot.jobs.view import Freeze, JobView, NoWorker, Person
 from bot.messages.blocks import (
     COPY_COMMAND,
     FREEZE_COMMAND,
     STATUS_COMMAND,
     Message,
+    actions,
     and_nobody_works,
     ask_for,
+    button,
     card_will_appear,
     code,
     context,
@@ -334,9 +336,53 @@ def not_now(job: JobView, link: str | None, t: Translator) -> Message:
 # The freeze: the answers to ``/copy-freeze``, and to the start of a copy meanwhile
 
 
-def frozen_now(running: int, waiting: int, t: Translator) -> Message:
-    """To the person who froze all copies: how many stop, and how many wait."""
-    text = t("All copies are frozen.")
+FREEZE_ACTION, KEEP_ACTION = "freeze.all", "freeze.none"
+
+
+def freeze_all(running: int, waiting: int, t: Translator) -> Message:
+    """The question of ``/copy-freeze`` without a reason, and its two buttons."""
+    text = t("Freeze all copies?") + _concerned(running, waiting, t)
+    hint = t("With a reason it freezes at once, and everybody reads it: `{command}`.", command=_example(t))
+    buttons = actions(
+        button(t("Freeze all copies"), FREEZE_ACTION, "all", style="danger"),
+        button(t("Cancel"), KEEP_ACTION, "none"),
+    )
+    return Message(f"{text} {hint}", [section(text), buttons, context(hint)])
+
+
+def not_frozen_now(t: Translator) -> Message:
+    """After *Cancel* under the question."""
+    return sentence(t("Nothing was frozen."))
+
+
+def channel_frozen(freeze: Freeze, t: Translator) -> Message:
+    """To the channel in which somebody froze all copies."""
+    text = f"🧊 {frozen_by(freeze, t)}."
+    more = t("No copy starts, and those that run stop at the end of their chunk.")
+    return Message(f"{text} {more}", [section(f"{text} {more}"), context(how_to_lift(t))])
+
+
+def channel_freeze_over(freeze: Freeze, by: Person, t: Translator) -> Message:
+    """To that channel, and to the one in which the freeze was lifted."""
+    text = t(
+        "{user} has lifted the freeze of {other}: copies run again.",
+        user=mention(by),
+        other=mention(freeze.by),
+    )
+    return sentence(f"▶️ {text}")
+
+
+def frozen_now(running: int, waiting: int, t: Translator, *, told: bool = True) -> Message:
+    """To the person who froze all copies: how many stop, how many wait, and whether the channel knows."""
+    text = t("All copies are frozen.") + _concerned(running, waiting, t)
+    if not told:
+        text += " " + t("Slack took no message for this channel: tell those who copy.")
+    return sentence(text, hint=how_to_lift(t))
+
+
+def _concerned(running: int, waiting: int, t: Translator) -> str:
+    """How many copies a freeze stops, and how many it keeps waiting; with a space before each sentence."""
+    text = ""
     if running:
         text += " " + t.plural(
             "{n} running copy stops at the end of its chunk.",
@@ -345,7 +391,7 @@ def frozen_now(running: int, waiting: int, t: Translator) -> Message:
         )
     if waiting:
         text += " " + t.plural("{n} copy waits.", "{n} copies wait.", waiting)
-    return sentence(text, hint=how_to_lift(t))
+    return text
 
 
 def still_frozen(freeze: Freeze, t: Translator) -> Message:
@@ -393,7 +439,7 @@ def freeze_help(t: Translator) -> Message:
     lines = [
         f"• `{_example(t)}` – " + t("stops all copies at the end of their chunk, and refuses new ones"),
         f"• `{FREEZE_COMMAND}` – "
-        + t("the same without a reason; while copies are frozen, who froze them and why"),
+        + t("asks whether to do that; while copies are frozen, who froze them and why"),
         f"• `{FREEZE_COMMAND} off` – " + t("lets copies run again"),
     ]
     return sentence("\n".join(lines))

@@ -50,7 +50,7 @@ def header(text: str) -> Block:
 
 
 def section(mrkdwn: str) -> Block:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": cut(mrkdwn, TEXT_LIMIT)}}
+    return {"type": "section", "text": _mrkdwn(mrkdwn)}
 
 
 def plain_section(text: str) -> Block:
@@ -69,7 +69,7 @@ def fields(pairs: list[tuple[str, str]]) -> Block:
 def context(*mrkdwn: str) -> Block:
     return {
         "type": "context",
-        "elements": [{"type": "mrkdwn", "text": cut(each, TEXT_LIMIT)} for each in mrkdwn if each],
+        "elements": [_mrkdwn(each) for each in mrkdwn if each],
     }
 
 
@@ -191,6 +191,11 @@ def bar(fraction: float, cells: int = 20) -> str:
     """A text bar; full only when all is there. Not as code, which Slack writes in red."""
     full = int(fraction * cells)
     return "█" * full + "░" * (cells - full)
+
+
+def _mrkdwn(text: str) -> Block:
+    """Only what we mark as one is a mention or a link: an address or ``@name`` in a name is none."""
+    return {"type": "mrkdwn", "text": cut(text, TEXT_LIMIT), "verbatim": True}
 
 
 def _plain(text: str, limit: int) -> Block:

@@ -118,11 +118,13 @@ def card(job: JobView, t: Translator) -> Message:
     elif job.total is None and not job.status.is_live:
         shown = [section(activity(job, t))]
     moved = moved_line(job, t)
+    outside = t("This channel is shared with another organisation, which reads this too.")
     blocks = [
         header(f"{_sign(job)} {title}"),
         *shown,
         context(_about(job, t)),
         *([context(moved)] if moved else []),
+        *([context(f"🌐 {outside}")] if job.is_read_outside else []),
         *buttons_for(job, t),
     ]
     how_far = "" if job.waits_for_somebody else f", {progress(job, t)}"

@@ -406,7 +406,11 @@ def choose(carried: Carried, copies: dict[str, str], *, has_catalogue: bool, t: 
     if carried.asks_channel:
         menu = {
             "type": "conversations_select",
-            "filter": {"include": ["public", "private"], "exclude_bot_users": True},
+            "filter": {
+                "include": ["public", "private"],
+                "exclude_bot_users": True,
+                "exclude_external_shared_channels": True,
+            },
             "placeholder": _plain(t("A direct message to me")),
         }
         hint = t("Where its card will be. In a private channel, invite the bot first.")

@@ -12,6 +12,7 @@ from bot.messages.blocks import (
     STATUS_COMMAND,
     Block,
     Message,
+    View,
     ask_for,
     at,
     button,
@@ -186,6 +187,10 @@ def question_reply(job: JobView, question: Question, t: Translator) -> Message:
 
 APPROVE_ACTION = "job.approve"
 REJECT_ACTION = "job.reject"
+#: The modal that asks why, and its input.
+REJECT_CALLBACK, REASON = "job.reject.why", "reason"
+#: So many characters of a reason are shown.
+REASON_LIMIT = 300
 
 
 def approval_buttons(job: JobView, t: Translator) -> list[Block]:
@@ -219,13 +224,20 @@ def no_approval_reason(job: JobView, t: Translator) -> str:
     if job.status is not Status.CANCELLED:
         return ""
     if job.approval is Approval.REJECTED and job.approval_by is not None:
-        return t("{user} rejected it", user=f"<@{job.approval_by.id}>")
+        return rejected_by(f"<@{job.approval_by.id}>", job.rejection_reason, t)
     if job.moved_from is not None and job.had_nobody_to_ask:
         reason = move_reason(job.moved_from, t)
         return t("Nobody could be asked for approval, because {reason}", reason=reason)
     if job.approval is Approval.EXPIRED:
         return t("Nobody approved it in time")
     return ""
+
+
+def rejected_by(user: str, reason: str | None, t: Translator) -> str:
+    """Who said no, and why where they said that."""
+    if reason:
+        return t("{user} rejected it: {reason}", user=user, reason=sanitized(reason, REASON_LIMIT))
+    return t("{user} rejected it", user=user)
 
 
 def ask_again(job: JobView, t: Translator) -> str:
@@ -253,6 +265,45 @@ def own_request(job: JobView, t: Translator) -> Message:
 
 def approved(job: JobView, t: Translator) -> Message:
     return sentence(t("Approved: job {id}, {what}.", id=job.id, what=copied(job, t)))
+
+
+def why_rejected(job: JobView, origin: str, t: Translator) -> View:
+    """The modal in which somebody rejects the copy, and may say why; ``origin`` comes back with it."""
+    what = t(
+        "Reject the copy of liquidation {number} that {user} asked for?",
+        number=job.liquidation_id,
+        user=mention(requester(job)),
+    )
+    field = {
+        "type": "plain_text_input",
+        "action_id": REASON,
+        "multiline": True,
+        "max_length": REASON_LIMIT,
+        "focus_on_load": True,
+    }
+    return {
+        "type": "modal",
+        "callback_id": REJECT_CALLBACK,
+        "private_metadata": origin,
+        "title": {"type": "plain_text", "text": t("Reject a copy")},
+        "submit": {"type": "plain_text", "text": t("Reject")},
+        "close": {"type": "plain_text", "text": t("Cancel")},
+        "blocks": [
+            section(what),
+            {
+                "type": "input",
+                "block_id": REASON,
+                "optional": True,
+                "label": {"type": "plain_text", "text": t("Why? Whoever asked for it reads this.")},
+                "element": field,
+            },
+        ],
+    }
+
+
+def not_asked_why(t: Translator) -> Message:
+    """Slack didn't open the modal in which a copy is rejected."""
+    return sentence(t("Slack didn't show the window, so nothing was rejected. Press Reject again."))
 
 
 def rejected(job: JobView, t: Translator) -> Message:

@@ -9,7 +9,6 @@ from typing import Any
 
 from bot.i18n import Translator
 from bot.jobs.events import (
-    Approved,
     AskedAgain,
     CardMoved,
     Claimed,
@@ -18,6 +17,7 @@ from bot.jobs.events import (
     EventKind,
     Failed,
     PermissionNotKnown,
+    Rejected,
     Requested,
     Retry,
     WorkerLost,
@@ -49,7 +49,7 @@ from bot.messages.blocks import (
 )
 from bot.messages.card import activity, card, progress, receipt, state
 from bot.messages.failures import explained
-from bot.messages.question import question_text, sides
+from bot.messages.question import question_text, rejected_by, sides
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
@@ -336,8 +336,8 @@ def _happening(happening: Happening, t: Translator) -> str:
         case Confirmed(numbers=numbers):
             shown = sides(numbers.in_prod, numbers.in_consulta, t)
             return t("{user} confirmed: {sides}", user=user, sides=shown)
-        case Approved():
-            return t("{user} approved it", user=user)
+        case Rejected(reason=reason):
+            return rejected_by(user, reason, t)
         case event:
             return _without_details(event.kind, user, t)
 
@@ -347,7 +347,7 @@ def _without_details(kind: str, user: str, t: Translator) -> str:
         EventKind.RELEASED: t("its worker was told to end, and gave it back"),
         EventKind.FROZEN: t("it stopped, because all copies were frozen"),
         EventKind.APPROVAL_EXPIRED: t("it ended: nobody had approved it"),
-        EventKind.REJECTED: t("{user} rejected it", user=user),
+        EventKind.APPROVED: t("{user} approved it", user=user),
         EventKind.PAUSE_REQUESTED: t("{user} asked to pause it", user=user),
         EventKind.PAUSED: t("paused, for {user}", user=user),
         EventKind.RESUMED: t("{user} let it go on", user=user),

@@ -89,6 +89,7 @@ class CardPublisher:
         self._not_editable: dict[tuple[int, str], None] = {}
         self._links: dict[tuple[str, str], str] = {}
         self._shown: dict[int, list[dict[str, Any]]] = {}
+        self._read_outside: dict[str, bool] = {}
 
     def progress(self, job: JobView) -> None:
         """Edits the card to the newest state, if it has changed and Slack has room for an edit.
@@ -115,7 +116,7 @@ class CardPublisher:
                 self._cards.edit_answered(edit)
             self._not_shown(now, error)
         else:
-            _remember(self._shown, job.id, card(now, self._t).blocks)
+            _remember(self._shown, job.id, self._card(now).blocks)
             self._cards.edit_answered(edit)
 
     def _not_shown(self, job: JobView, error: Exception) -> None:
@@ -156,7 +157,7 @@ class CardPublisher:
         ts = self._found(job, "card", hold) if look_first else None
         channel = _channel(job)
         if ts is None:
-            channel, ts = self._post(job, card(job, self._t), "card", hold)
+            channel, ts = self._post(job, self._card(job), "card", hold)
         self._cards.posted(job.id, channel, ts)
         sys.audit("traspaso.card_saved", job.id)
         return replace(job, channel_id=channel, message_ts=ts)
@@ -209,7 +210,7 @@ class CardPublisher:
     def leave(self, job: JobView, channel_id: str, message_ts: str, hold: Hold) -> None:
         """The card's last words in a channel that it had to leave, and its pin taken off."""
         stayed = replace(job, channel_id=channel_id, message_ts=message_ts, moved_from=None)
-        message = moved_away(job, self._t) if job.status.is_live else card(stayed, self._t)
+        message = moved_away(job, self._t) if job.status.is_live else self._card(stayed)
         hold()
         try:
             self._change(stayed, message)
@@ -257,7 +258,14 @@ class CardPublisher:
 
     def send_direct_message(self, user_id: str, message: Message) -> None:
         """Sends a direct message, to that person alone."""
-        channel = self.open_direct_message(user_id)
+        self.send(self.open_direct_message(user_id), message)
+
+    def send(self, channel: str, message: Message) -> None:
+        """Sends a message that belongs to no job.
+
+        Raises:
+            SlackApiError, or one of `CONNECTION_ERRORS`: Slack didn't take it.
+        """
         with_accepted_blocks(
             lambda blocks: self._client.chat_postMessage(
                 channel=channel, text=message.text, blocks=blocks, unfurl_links=False, unfurl_media=False
@@ -331,10 +339,29 @@ class CardPublisher:
 
     def _shows(self, job: JobView) -> bool:
         """The card has shown this already."""
-        return self._shown.get(job.id) == card(job, self._t).blocks
+        return self._shown.get(job.id) == self._card(job).blocks
+
+    def _card(self, job: JobView) -> Message:
+        return card(replace(job, is_read_outside=self._is_read_outside(job.channel_id)), self._t)
+
+    def _is_read_outside(self, channel_id: str | None) -> bool:
+        """Whether people of another organisation read that channel; False where Slack doesn't say."""
+        if channel_id is None or channel_id.startswith("D"):
+            return False
+        if channel_id not in self._read_outside:
+            try:
+                channel = self._client.conversations_info(channel=channel_id)["channel"]
+            except (SlackApiError, *CONNECTION_ERRORS) as error:
+                log.info("channel %s: not known who reads it: %s", channel_id, error_name(error))
+                if trouble_of(error) in {Trouble.LATER, Trouble.AMBIGUOUS, Trouble.LOCKED_OUT}:
+                    return False
+                channel = {}
+            outside = channel.get("is_ext_shared") or channel.get("is_pending_ext_shared")
+            _remember(self._read_outside, channel_id, bool(outside))
+        return self._read_outside[channel_id]
 
     def _edit(self, job: JobView) -> None:
-        self._change(job, card(job, self._t))
+        self._change(job, self._card(job))
 
     def _change(self, job: JobView, message: Message) -> None:
         sys.audit("traspaso.edit", job.id, job.status)

@@ -124,6 +124,8 @@ class Acting:
 
     async def say(self, user: str, channel: str, text: str, thread_ts: str | None = None) -> Any:
         found = self._channel(user, channel, to_write=True)
+        if self._core.is_read_only(found):
+            raise NotPossible("nobody writes to this app: messages_tab_read_only_enabled of the manifest")
         return await modals.say(self._core, self._sockets, user, found.id, text, thread_ts)
 
     async def open_dm(self, user: str, other: str) -> Any:

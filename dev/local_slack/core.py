@@ -42,6 +42,10 @@ class Core:
             self.changes.ring("channel", channel_id)
         return self.ws.channels[channel_id]
 
+    def is_read_only(self, channel: Channel) -> bool:
+        """Whether it is the bot's conversation with a person, and the manifest lets only the bot write."""
+        return self.ws.messages_read_only and channel.is_im and self.bot in channel.members
+
     @staticmethod
     def people_dm_id(user: str, other: str) -> str:
         return "D" + "".join(sorted(each.removeprefix("U") for each in (user, other)))

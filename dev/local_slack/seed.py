@@ -60,13 +60,14 @@ class Manifest:
     commands: list[Command] = field(default_factory=list)
     bot_events: list[str] = field(default_factory=list)
     home_enabled: bool = False
+    messages_read_only: bool = False
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
         """An empty or missing part grants nothing, as in Slack."""
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         features = content.get("features") or {}
-        settings = content.get("settings") or {}
+        home, settings = features.get("app_home") or {}, content.get("settings") or {}
         scopes = ((content.get("oauth_config") or {}).get("scopes") or {}).get("bot") or []
         return cls(
             scopes=list(scopes),
@@ -75,7 +76,8 @@ class Manifest:
                 for entry in features.get("slash_commands") or []
             ],
             bot_events=list((settings.get("event_subscriptions") or {}).get("bot_events") or []),
-            home_enabled=bool((features.get("app_home") or {}).get("home_tab_enabled")),
+            home_enabled=bool(home.get("home_tab_enabled")),
+            messages_read_only=bool(home.get("messages_tab_read_only_enabled")),
         )
 
 
@@ -96,6 +98,7 @@ def build_workspace(manifest: Manifest, seed: Json = SEED) -> Workspace:
         commands={command.name: command for command in manifest.commands},
         bot_events=manifest.bot_events,
         home_enabled=manifest.home_enabled,
+        messages_read_only=manifest.messages_read_only,
     )
 
 

@@ -84,6 +84,7 @@ class Channel:
     is_private: bool = False
     is_im: bool = False
     is_archived: bool = False
+    is_ext_shared: bool = False
     creator: str = ""
     created: int = 1700000000
     members: list[str] = field(default_factory=list)
@@ -261,6 +262,7 @@ class Workspace:
     commands: dict[str, Command] = field(default_factory=dict)
     bot_events: list[str] = field(default_factory=list)
     home_enabled: bool = False
+    messages_read_only: bool = False
     token_error: str | None = None
     next_comes_twice: bool = False
     groups_error: str | None = None

@@ -87,6 +87,10 @@ SAMPLES = [
     Sample("card", "asks-again-for-approval-of-a-removal", lambda t: card(s.ASKS_APPROVAL_OF_REMOVAL, t)),
     Sample("card", "approved", lambda t: card(s.APPROVED, t)),
     Sample("card", "rejected", lambda t: card(s.REJECTED, t)),
+    Sample("card", "rejected-with-a-reason", lambda t: card(s.REJECTED_FOR_A_REASON, t)),
+    Sample(
+        "card", "read-by-another-organisation", lambda t: card(replace(s.COPYING, is_read_outside=True), t)
+    ),
     Sample("card", "in-a-direct-message", lambda t: card(replace(s.COPYING, moved_from=s.ARCHIVED), t)),
     Sample(
         "card", "in-a-direct-message-uninvited", lambda t: card(replace(s.COPYING, moved_from=s.NO_MEMBER), t)
@@ -110,6 +114,7 @@ SAMPLES = [
     Sample("ending", "cancelled-before-it-began", lambda t: reply(s.NEVER_BEGUN, t)),
     Sample("ending", "failed", lambda t: reply(s.FAILED, t)),
     Sample("ending", "rejected", lambda t: reply(s.REJECTED, t)),
+    Sample("ending", "rejected-with-a-reason", lambda t: reply(s.REJECTED_FOR_A_REASON, t)),
     Sample("ending", "nobody-to-ask", lambda t: reply(s.NOBODY_TO_ASK, t)),
     Sample("ending", "approval-expired", lambda t: reply(s.EXPIRED, t)),
     # /copy-liquidation 42
@@ -142,6 +147,8 @@ SAMPLES = [
     Sample("approval", "asked", lambda t: answers.requested(s.APPROVAL_BY_GROUP, LINK, t)),
     Sample("approval", "approved", lambda t: question.approved(s.APPROVED, t)),
     Sample("approval", "rejected", lambda t: question.rejected(s.REJECTED, t)),
+    Sample("approval", "why-rejected", lambda t: question.why_rejected(s.APPROVAL, "20 C0PAYROLL", t)),
+    Sample("approval", "not-asked-why", question.not_asked_why),
     Sample("approval", "too-late", lambda t: question.too_late(s.APPROVED, t)),
     Sample("approval", "one-s-own", lambda t: question.own_request(s.APPROVAL, t)),
     Sample("approval", "no-such", lambda t: question.no_such("99", t)),
@@ -154,6 +161,11 @@ SAMPLES = [
     Sample("details", "story", lambda t: status.details(s.COPYING, s.STORY, t)),
     Sample("details", "not-shown", lambda t: answers.details_not_shown(17, t)),
     Sample("details", "unknown-job", lambda t: status.answer(answers.unknown_job(99, t), t)),
+    Sample("freeze", "asks-first", lambda t: answers.freeze_all(1, 2, t)),
+    Sample("freeze", "nothing-frozen", answers.not_frozen_now),
+    Sample("freeze", "channel-is-told", lambda t: answers.channel_frozen(s.FREEZE, t)),
+    Sample("freeze", "channel-is-told-of-the-end", lambda t: answers.channel_freeze_over(s.FREEZE, s.BOB, t)),
+    Sample("freeze", "frozen-and-channel-not-told", lambda t: answers.frozen_now(0, 0, t, told=False)),
     Sample("freeze", "frozen", lambda t: answers.frozen_now(1, 2, t)),
     Sample("freeze", "still-frozen", lambda t: answers.still_frozen(s.FREEZE, t)),
     Sample("freeze", "refused", lambda t: answers.refused_because_frozen(s.FREEZE, t)),

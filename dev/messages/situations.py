@@ -191,6 +191,9 @@ ASKS_APPROVAL_OF_REMOVAL = asking(Reason.REMOVAL, 0, 1_500, 1_500, 0, **AGAIN)
 REJECTED = replace(
     NEVER_BEGUN, approval=Approval.REJECTED, approval_by=BOB, approval_at=ago(60), stopped_by=None
 )
+REJECTED_FOR_A_REASON = replace(
+    REJECTED, rejection_reason="faltan los ajustes de octubre: ver http://wiki.example/42 y <!channel>"
+)
 EXPIRED = replace(NEVER_BEGUN, approval=Approval.EXPIRED, approval_until=ago(60), stopped_by=None)
 BETWEEN_PEOPLE = Moved("D0ANA0BOB", "channel_not_found")
 THREAD_LOCKED = Moved("C0PAYROLL", "restricted_action_thread_locked")

@@ -21,6 +21,7 @@ from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, Jobs
 
 MOVED = Question(Reason.MOVED, 150_500, 0, 500, 0)
 MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
+MANIFEST_SCOPES = MANIFEST["oauth_config"]["scopes"]["bot"]
 COMMANDS = [entry["command"] for entry in MANIFEST["features"]["slash_commands"]]
 
 
@@ -48,6 +49,28 @@ def test_the_whole_life_of_a_card(desk: Desk) -> None:
     link = desk.card_publisher.link(desk.jobs.see(claim.job_id))
     assert link is not None
     assert card.ts.replace(".", "") in link
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_card_says_that_another_organisation_reads_its_channel(desk: Desk, shared: bool) -> None:
+    desk.slack.add_channel("C0SHARED", "con-otros", ["U0ANA", "U0BOT"], is_ext_shared=shared)
+    claim = desk.running("C0SHARED")
+    words = ES("This channel is shared with another organisation, which reads this too.")
+    [card] = [each for each in desk.slack.user("U0ANA").messages("C0SHARED") if each.metadata]
+    assert (words in card.plain) is shared
+    claim.failed(LOST)
+    desk.outbox_relay.deliver_due()
+    [card] = [each for each in desk.slack.user("U0ANA").messages("C0SHARED") if each.ts == card.ts]
+    assert (words in card.plain) is shared
+    assert len(desk.slack.calls("conversations.info")) == 1  # asked once for all its edits
+
+
+def test_a_card_is_posted_where_slack_doesnt_say_who_reads_the_channel(desk: Desk) -> None:
+    scopes = desk.slack.set_scopes([each for each in MANIFEST_SCOPES if not each.endswith(":read")])
+    desk.running()
+    desk.slack.set_scopes(scopes)
+    [card] = desk.messages()
+    assert ES("This channel is shared with another organisation, which reads this too.") not in card.plain
 
 
 def test_a_card_that_says_the_same_is_not_edited(desk: Desk) -> None:

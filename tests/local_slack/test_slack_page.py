@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,6 +20,8 @@ from slack_sdk import WebClient
 from dev.guard import ROOT
 from dev.local_slack import chat, conversations, files, people, pins, views
 from dev.local_slack.client import LocalSlack
+from dev.local_slack.results import NotPossible
+from dev.local_slack.server import LocalSlackServer
 
 from .conftest import MANIFEST
 
@@ -90,6 +93,27 @@ def test_what_changes_something_is_taken_by_post_only(slack: LocalSlack) -> None
     assert slack.user("U0ANA").messages("C0PAYROLL") == []
     read = httpx.get(f"{slack.url}/api/auth.test", params=post, trust_env=False)
     assert read.json()["ok"] is True
+
+
+def test_where_the_manifest_says_that_only_the_bot_writes_there_is_no_box_to_write_in(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    text = Path(__file__).with_name("manifest.yml").read_text("utf-8")
+    path = tmp_path / "manifest.yml"
+    path.write_text(
+        text.replace("home_tab_enabled:", "messages_tab_read_only_enabled: true\n    home_tab_enabled:")
+    )
+    with LocalSlackServer(manifest=path) as server:
+        closed = LocalSlack(server.url)
+        for each, is_closed in ((slack, False), (closed, True)):
+            ana = each.user("U0ANA")
+            room = ana.dm_with("U0BOT")
+            assert (get(each, f"/page/U0ANA/history/{room}").json()["closed"] is not None) is is_closed
+            assert get(each, "/page/U0ANA/history/C0PAYROLL").json()["closed"] is None
+        with pytest.raises(NotPossible, match="read_only"):
+            closed.user("U0ANA").say(room, "Hello")
+        ana.say("C0PAYROLL", "Hello")
+        closed.close()
 
 
 def test_an_edit_sends_that_message_and_nothing_else(slack: LocalSlack, web: WebClient) -> None:

@@ -327,6 +327,22 @@ class Scene:
             lambda: next((each for each in self.private(person) if each.ts not in before), None)
         ).plain
 
+    def reject(self, person: Person, card: Message, reason: str = "", *, stale: bool = False) -> str:
+        """Presses *Reject* and sends its modal; the answer that this person alone sees."""
+        before = {message.ts for message in self.private(person)}
+        assert person.press(card, "job.reject", stale=stale).acked
+        self.slack.wait_for(person.modal)
+        assert person.submit({"reason": reason}).acked
+        return self.slack.wait_for(
+            lambda: next((each for each in self.private(person) if each.ts not in before), None)
+        ).plain
+
+    def freeze(self, person: Person) -> str:
+        """Freezes all copies without a reason; what takes the place of the question."""
+        _, asked = self.type(person, "/copy-freeze")
+        assert person.press(asked, "freeze.all").acked
+        return self.replaced(person, asked)
+
     def replaced(self, person: Person, offer: Message) -> str:
         """What the card has become."""
 

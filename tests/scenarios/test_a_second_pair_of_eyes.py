@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bot.messages.blocks import of_liquidation
+from bot.messages.card import DETAILS_ACTION
 from bot.messages.question import APPROVE_ACTION, REJECT_ACTION
 from dev.local_slack.results import Message
 
@@ -70,7 +71,7 @@ def test_a_rejected_copy_ends_and_its_requester_learns_by_whom(office: Office, s
     office.workers(1)
     job_id, card = asked(scene)
     rejected = EN("Rejected: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
-    assert rejected in scene.press_on_card(scene.bob, card, REJECT_ACTION)
+    assert rejected in scene.reject(scene.bob, card)
     scene.ended(job_id, "cancelled")
     scene.told(job_id)
     reply = scene.reply(job_id)
@@ -86,6 +87,37 @@ def test_a_rejected_copy_ends_and_its_requester_learns_by_whom(office: Office, s
     finally:
         scene.slack.remove_from_group("U0CARLA")
     assert scene.compared().consulta_rows == 0
+
+
+def test_who_rejects_a_copy_may_say_why_and_who_asked_reads_it(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    job_id, card = asked(scene)
+    scene.reject(scene.bob, card, "faltan *ajustes*\nver <!channel> http://evil.example\u202e")
+    scene.ended(job_id, "cancelled")
+    scene.told(job_id)
+    why = ES("{user} rejected it: {reason}", user="<@U0BOB>", reason="faltan ∗ajustes∗ ver")
+    reply = scene.reply(job_id)
+    assert why in reply.plain
+    assert "<@U0ANA>" in reply.plain
+    assert "<!channel>" not in str(reply.blocks)
+    assert why in scene.card_with(job_id, why).plain
+    scene.ana.press(scene.card(job_id), DETAILS_ACTION)
+    in_details = EN("{user} rejected it: {reason}", user="<@U0BOB>", reason="faltan")
+    scene.slack.wait_for(lambda: (modal := scene.ana.modal()) is not None and why in modal.plain)
+    assert in_details
+    kept = "SELECT detail FROM traspaso.copy_events WHERE kind = 'rejected' AND job_id = %s"
+    [event] = scene.rows(kept, job_id)
+    assert event["detail"] == {"reason": "faltan *ajustes* ver <!channel> http://evil.example"}
+
+
+def test_a_window_that_slack_doesnt_show_rejects_nothing(office: Office, scene: Scene) -> None:
+    job_id, card = asked(scene)
+    scene.slack.ask("fault", method="views.open", error="expired_trigger_id", times=1)
+    words = EN("Slack didn't show the window, so nothing was rejected. Press Reject again.")
+    assert words in scene.press_on_card(scene.bob, card, REJECT_ACTION)
+    assert scene.job(job_id)["approval"] == "waiting"
+    scene.reject(scene.bob, card)
+    assert scene.job(job_id)["approval"] == "rejected"
 
 
 def test_a_copy_that_nobody_approves_in_time_ends_and_that_is_told(office: Office, scene: Scene) -> None:
@@ -109,9 +141,12 @@ def test_a_copy_that_nobody_approves_in_time_ends_and_that_is_told(office: Offic
 def test_pressing_approve_and_reject_at_once_is_one_decision(office: Office, scene: Scene) -> None:
     office.workers(0)
     job_id, card = asked(scene)
+    # The window for a no is open, and *Approve* is pressed three times while it is sent.
+    assert scene.bob.press(card, REJECT_ACTION, stale=True).acked
+    scene.slack.wait_for(scene.bob.modal)
     with ThreadPoolExecutor(4) as pool:
-        actions = [APPROVE_ACTION, REJECT_ACTION] * 2
-        presses = [pool.submit(scene.bob.press, card, action, stale=True) for action in actions]
+        presses = [pool.submit(scene.bob.press, card, APPROVE_ACTION, stale=True) for _ in range(3)]
+        presses.append(pool.submit(scene.bob.submit, {}))
         assert all(press.result().acked for press in presses)
     decided = until(
         lambda: (job := scene.job(job_id))["approval"] != "waiting" and job, what="a decision about the job"

@@ -59,6 +59,36 @@ def test_an_offer_from_before_the_freeze_is_refused_at_the_press(office: Office,
     scene.completed(scene.start())
 
 
+def test_without_a_reason_it_asks_first_and_the_channel_is_told_of_the_freeze_and_of_its_end(
+    office: Office, scene: Scene
+) -> None:
+    def said(words: str) -> bool:
+        return any(words in each.plain and not each.ephemeral for each in scene.ana.messages(scene.channel))
+
+    _, asked = scene.type(scene.bob, "/copy-freeze")
+    assert EN("Freeze all copies?") in asked.plain
+    assert not scene.rows("SELECT 1 FROM traspaso.copy_freezes")
+    assert scene.bob.press(asked, "freeze.none").acked
+    assert EN("Nothing was frozen.") in scene.replaced(scene.bob, asked)
+    assert not scene.rows("SELECT 1 FROM traspaso.copy_freezes")
+    assert EN("All copies are frozen.") in scene.freeze(scene.bob)
+    scene.slack.wait_for(lambda: said(ES("Frozen by {user}", user="<@U0BOB>")))
+    # Lifted somewhere else: told where it was made too.
+    scene.slack.add_channel("C0OTHER", "otro", ["U0ANA", "U0BOT"])
+    scene.ana.command("/copy-freeze off", channel="C0OTHER")
+    over = ES("{user} has lifted the freeze of {other}: copies run again.", user="<@U0ANA>", other="<@U0BOB>")
+    scene.slack.wait_for(lambda: said(over))
+    scene.slack.wait_for(lambda: any(over in each.plain for each in scene.ana.messages("C0OTHER")))
+
+
+def test_a_freeze_holds_where_slack_takes_no_message_for_the_channel(office: Office, scene: Scene) -> None:
+    scene.slack.ask("fault", method="chat.postMessage", error="restricted_action", times=1)
+    said = scene.freeze(scene.bob)
+    assert EN("Slack took no message for this channel: tell those who copy.") in said
+    assert scene.rows("SELECT 1 FROM traspaso.copy_freezes WHERE lifted_at IS NULL")
+    scene.ask(scene.bob, "off", "/copy-freeze")
+
+
 def test_who_may_not_copy_may_not_freeze(scene: Scene) -> None:
     for text in ("", "off", "motivo"):
         assert "<!subteam^S0ADMINS>" in scene.ask(scene.carla, text, "/copy-freeze")
@@ -69,7 +99,7 @@ def test_who_may_not_copy_may_not_freeze(scene: Scene) -> None:
 def test_a_copy_can_be_cancelled_while_all_is_frozen(scene: Scene) -> None:
     with scene.halfway() as (job_id, roadblock):
         scene.card(job_id)
-        scene.ask(scene.bob, "", "/copy-freeze")
+        scene.freeze(scene.bob)
         scene.bob.press(scene.card(job_id), "job.cancel")
         until(lambda: scene.job(job_id)["stop_requested"], what="the wish")
         roadblock.lift()
@@ -86,7 +116,7 @@ def test_a_freeze_lifted_while_the_worker_is_about_to_stop_for_it_costs_no_sweep
     with scene.roadblock() as roadblock:
         job_id = scene.start()
         roadblock.reached(job_id)
-        scene.ask(scene.bob, "", "/copy-freeze")
+        scene.freeze(scene.bob)
         for _ in range(2):  # beats of its heart: then it knows
             before = scene.job(job_id)["updated_at"]
             until(lambda before=before: scene.job(job_id)["updated_at"] > before, what="a heartbeat")

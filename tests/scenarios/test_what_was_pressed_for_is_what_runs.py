@@ -127,7 +127,7 @@ def test_a_no_to_the_new_numbers_ends_the_copy_and_nothing_was_written(office: O
     office.workers(1)
     asks(scene, job_id, in_prod=2000, in_consulta=0)
     card = card_that_asks(scene, job_id, 2000, 0)
-    scene.press_on_card(scene.bob, card, REJECT_ACTION)
+    scene.reject(scene.bob, card)
     scene.ended(job_id, "cancelled")
     scene.told(job_id)
     assert in_place(scene) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,13 +17,15 @@ from bot.jobs.failure import CODES, Failure
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Approval, Status, StopReason
 from bot.jobs.view import Freeze, Moved, NoWorker, Person
-from bot.messages import answers, question, status
-from bot.messages.blocks import code, sanitized
+from bot.messages import answers, proposal, question, status
+from bot.messages.blocks import Message, code, sanitized
 from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, buttons_for, card, reply
 from bot.messages.failures import WORDS, explained
+from bot.messages.proposal import Carried
 from bot.messages.status import details
 from copier import Count
 from dev.local_slack.plain import plain
+from dev.messages.samples import SAMPLES
 from tests.shown import (
     ASKED,
     BOB,
@@ -60,6 +63,31 @@ def test_every_state_has_a_card_and_an_ending_that_slack_takes(shape: dict[str, 
 def test_each_state_says_something_else() -> None:
     said = [plain(card(job(**shape), EN).blocks) for shape in SHAPES]
     assert len(set(said)) == len(SHAPES)
+
+
+@pytest.mark.parametrize("t", [EN, ES], ids=["en", "es"])
+def test_slack_makes_no_link_and_no_mention_of_what_others_wrote(t: Any) -> None:
+    """Only with ``verbatim`` an address, a channel or a name stays what it is in the words: text."""
+
+    def texts(found: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(found, list):
+            for each in found:
+                yield from texts(each)
+        elif isinstance(found, dict):
+            if found.get("type") == "mrkdwn":
+                yield found
+            yield from texts(list(found.values()))
+
+    for sample in SAMPLES:
+        made = sample.make(t)
+        for text in texts(made.blocks if isinstance(made, Message) else made):
+            assert text["verbatim"] is True, (sample.section, sample.name, text)
+
+
+def test_channels_that_are_shared_with_others_are_not_offered_in_the_modal() -> None:
+    view = proposal.choose(Carried(asks_channel=True), ["items"], has_catalogue=True, t=EN)
+    [menu] = [each["element"] for each in view["blocks"] if each["element"]["type"] == "conversations_select"]
+    assert menu["filter"]["exclude_external_shared_channels"] is True
 
 
 def test_a_card_is_not_changed_by_being_shown_twice() -> None:

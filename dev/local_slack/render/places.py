@@ -109,6 +109,8 @@ def closed_to(reader: Reader, channel: Channel) -> str | None:
         return reader.t("This channel is archived")
     if reader.user.id not in channel.members:
         return reader.t("You are not a member of this channel")
+    if reader.core.is_read_only(channel):
+        return reader.t("Sending messages to this app has been turned off")
     return None
 
 

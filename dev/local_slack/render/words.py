@@ -39,6 +39,7 @@ ES = {
     "{name} has no home tab yet": "{name} todavía no tiene pestaña de inicio",
     "This channel is archived": "Este canal está archivado",
     "You are not a member of this channel": "No es miembro de este canal",
+    "Sending messages to this app has been turned off": "No se pueden enviar mensajes a esta aplicación",
     "{n} members": "{n} miembros",
     "{n} member": "{n} miembro",
     "today": "hoy",
