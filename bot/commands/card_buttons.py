@@ -19,6 +19,7 @@ from bot.commands.conversation import (
     ViewUpdate,
     or_problem,
     or_short_answer,
+    pressed_value,
     update_view,
 )
 from bot.errors import AlreadyRunning
@@ -104,11 +105,10 @@ class JobButton:
         self._card_publisher = card_publisher
 
     def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        caller = self._callers.of(body)
         alone = bool((body.get("container") or {}).get("is_ephemeral"))
-        value = str(body["actions"][0].get("value") or "")
-        caller.answer(lambda: self._press(value, caller, alone=alone), replace=alone)
+        self._callers.answer(
+            ack, body, lambda caller: self._press(pressed_value(body), caller, alone=alone), replace=alone
+        )
 
     def _press(self, value: str, caller: Caller, *, alone: bool) -> Message | None:
         """What to say; None where the card says it. ``alone``: pressed under an answer to this person."""
@@ -157,12 +157,13 @@ class JobDetails:
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """A trigger lives for three seconds: the modal comes first, what it says afterwards."""
-        ack()
-        caller = self._callers.of(body)
+        self._callers.begin(ack, body, lambda caller: self._show(body, client, caller))
+
+    def _show(self, body: dict[str, Any], client: WebClient, caller: Caller) -> None:
         t = caller.t
-        job_id = parsing.number(str(body["actions"][0].get("value") or ""))
+        job_id = parsing.number(pressed_value(body))
         try:
-            opened = client.views_open(trigger_id=body["trigger_id"], view=status.loading(t))
+            opened = client.views_open(trigger_id=str(body.get("trigger_id")), view=status.loading(t))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: details not shown: %s", job_id, error_name(error))
             caller.reply.say(answers.details_not_shown(job_id or 0, t))
@@ -208,17 +209,16 @@ class ApprovalButtons:
         self._card_publisher = card_publisher
 
     def approve(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        self._answer(body, approves=True)
+        self._answer(ack, body, approves=True)
 
     def reject(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        self._answer(body, approves=False)
+        self._answer(ack, body, approves=False)
 
-    def _answer(self, body: dict[str, Any], *, approves: bool) -> None:
-        caller = self._callers.of(body)  # on App Home the reply is a direct message
-        value = str(body["actions"][0].get("value"))
-        caller.answer(lambda: self._decide(value, caller, approves=approves))
+    def _answer(self, ack: Ack, body: dict[str, Any], *, approves: bool) -> None:
+        """On App Home the reply is a direct message."""
+        self._callers.answer(
+            ack, body, lambda caller: self._decide(pressed_value(body), caller, approves=approves)
+        )
 
     def _decide(self, value: str, caller: Caller, *, approves: bool) -> Message:
         t = caller.t

@@ -47,10 +47,8 @@ class CopyFreeze:
         self._freezes = freezes
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        caller = self._callers.of(body)
         text = str(body.get("text") or "").strip()
-        caller.answer(lambda: self._answer_to(text, caller))
+        self._callers.answer(ack, body, lambda caller: self._answer_to(text, caller))
 
     def _answer_to(self, text: str, caller: Caller) -> Message:
         t = caller.t

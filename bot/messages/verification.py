@@ -6,9 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.i18n import Translator
-from bot.messages.blocks import COPY_COMMAND, Message, at, code, context, section, sentence
+from bot.messages.blocks import (
+    COPY_COMMAND,
+    Message,
+    actions,
+    at,
+    button,
+    code,
+    context,
+    section,
+    sentence,
+)
 from copier import Comparison, Proof
 
+#: The button under a comparison that runs or waits.
+CANCEL_ACTION = "copy_verify.cancel"
 #: More parts that differ than this are counted, not listed.
 SHOWN = 10
 
@@ -30,23 +42,59 @@ class VerificationResult:
     known: bool | None = None
 
 
-def comparing(liquidation_id: int, t: Translator) -> Message:
+def comparing(liquidation_id: int, copy_name: str, t: Translator) -> Message:
     """Shown while the comparison runs."""
-    return sentence(
-        t("Comparing both sides of liquidation {id}…", id=liquidation_id),
-        hint=t("Nothing is written. The answer comes here."),
-    )
+    text = t("Comparing both sides of liquidation {id}…", id=liquidation_id)
+    return _under_way(text, liquidation_id, copy_name, t)
 
 
-def waiting(liquidation_id: int, running: int, t: Translator) -> Message:
+def waiting(liquidation_id: int, copy_name: str, running: int, t: Translator) -> Message:
     """Shown while ``running`` other comparisons, at least two, come first."""
+    text = t(
+        "Liquidation {id} will be compared when one of {n} other comparisons has ended.",
+        id=liquidation_id,
+        n=t.number(running),
+    )
+    return _under_way(text, liquidation_id, copy_name, t)
+
+
+def same(liquidation_id: int, copy_name: str, t: Translator) -> Message:
+    """The same comparison was asked for before, and isn't made twice."""
+    text = t("Liquidation {id} is being compared already: you get that answer too.", id=liquidation_id)
+    return _under_way(text, liquidation_id, copy_name, t)
+
+
+def _under_way(text: str, liquidation_id: int, copy_name: str, t: Translator) -> Message:
+    said = sentence(text, hint=t("Nothing is written. The answer comes here."))
+    value = f"{liquidation_id} {copy_name}"
+    return Message(said.text, [*said.blocks, actions(button(t("Cancel"), CANCEL_ACTION, value))])
+
+
+def to_be_cancelled(value: str) -> tuple[int, str]:
+    """The liquidation and the copy of a button's value.
+
+    Raises:
+        ValueError: it is of no such button.
+    """
+    number, _, copy_name = value.partition(" ")
+    return int(number), copy_name
+
+
+def cancelled(liquidation_id: int, t: Translator) -> Message:
+    """This person doesn't wait for it any more."""
+    return sentence(t("The comparison of liquidation {id} was cancelled for you.", id=liquidation_id))
+
+
+def too_many(most: int, t: Translator, *, is_ones_own: bool) -> Message:
+    """So many comparisons are under way already."""
+    if is_ones_own:
+        return sentence(
+            t("Nothing was compared: {n} of your comparisons are under way already.", n=t.number(most)),
+            hint=t("Wait for one of them, or cancel it."),
+        )
     return sentence(
-        t(
-            "Liquidation {id} will be compared when one of {n} other comparisons has ended.",
-            id=liquidation_id,
-            n=t.number(running),
-        ),
-        hint=t("Nothing is written. The answer comes here."),
+        t("Nothing was compared: {n} comparisons are under way already.", n=t.number(most)),
+        hint=t("Ask again when one of them has ended."),
     )
 
 

@@ -91,9 +91,12 @@ class HomePublisher:
 
     def filtered(self, user_id: str, filters: HomeFilters) -> None:
         """Somebody has chosen what the list of ended jobs shows: it is published for them now."""
-        watcher = self._watcher(user_id)
-        watcher.filters = filters
-        self._show_now(watcher)
+        self.choose(user_id, filters)
+        self.opened(user_id)
+
+    def choose(self, user_id: str, filters: HomeFilters) -> None:
+        """The same, to be published with the next view of theirs."""
+        self._watcher(user_id).filters = filters
 
     def refresh(self) -> int:
         """Shows what has changed to those who have the tab open; returns how many views were published."""
