@@ -162,7 +162,7 @@ class HomePublisher:
             return home.problem(explained(failure_of(error).as_json(), t), t)
         asked_for = {job.copy_name for job in seen.waiting_for_approval}
         not_theirs = self._access.not_for(watcher.user_id, asked_for)
-        links = self._card_publisher.links([*seen.live, *seen.latest])
+        links = self._card_publisher.links(home.linked(seen))
         return home.home(seen, links, not_theirs, t)
 
     def _not_shown(self, watcher: Watcher, error: BaseException) -> None:
