@@ -187,7 +187,7 @@ class Callers:
         turn = (turns or self.turns.answers).take(user_of(body)[1])
         if isinstance(turn, Turn):
             ack()
-            turn.begin(lambda: work(self.of(body)))
+            turn.begin(lambda: self._work(work, self.of(body)))
         else:
             self._refuse(ack, body, turn)
 
@@ -197,6 +197,15 @@ class Callers:
         turn = self.turns.notices.take(caller.user_id)
         if isinstance(turn, Turn):
             turn.begin(lambda: caller.reply.say(make(caller.t)))
+
+    @staticmethod
+    def _work(work: Callable[[Caller], None], caller: Caller) -> None:
+        try:
+            work(caller)
+        except Exception:
+            number = uuid4().hex[:8]
+            log.exception("incident %s", number)
+            caller.reply.say(answers.incident(number, caller.t))
 
     def _refuse(self, ack: Ack, body: dict[str, Any], full: Full) -> None:
         """In the acknowledgement of a command, which costs nothing more."""
