@@ -311,13 +311,17 @@ def user_of(body: dict[str, Any]) -> tuple[str, str]:
     """Team and user of a command's or an action's payload.
 
     Raises:
-        KeyError, TypeError: the payload doesn't name anybody.
+        KeyError, TypeError, AttributeError: the payload doesn't name anybody.
     """
     if "user" in body:
-        team = body.get("team")
-        team = team if isinstance(team, dict) else {}  # of an organisation's app there is none
-        return str(team.get("id") or body["user"].get("team_id") or ""), str(body["user"]["id"])
-    return str(body["team_id"]), str(body["user_id"])
+        team, user = body.get("team"), body["user"]
+        team_id = team.get("id") if isinstance(team, dict) else None  # of an organisation's app there is none
+        found = team_id or user.get("team_id"), user["id"]
+    else:
+        found = body["team_id"], body["user_id"]
+    if not isinstance(found[1], str) or not found[1]:
+        raise TypeError("the payload names nobody")
+    return str(found[0] or ""), found[1]
 
 
 def pressed_value(body: dict[str, Any]) -> str:

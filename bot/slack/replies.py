@@ -68,8 +68,8 @@ class Replies:
             self._client,
             self._card_publisher,
             self._clock,
-            response_url=body.get("response_url"),
-            channel_id=body.get("channel_id") or place.get("channel_id"),
+            response_url=_text(body.get("response_url")),
+            channel_id=_text(body.get("channel_id")) or _text(place.get("channel_id")),
             user_id=str(body.get("user_id") or user["id"]),
             subject=str(body.get("command") or pressed.get("action_id") or pressed.get("callback_id")),
         )
@@ -185,6 +185,11 @@ class Reply:
 
     def _note(self, way: str, outcome: str) -> None:
         log.warning("the answer to %s for %s: %s: %s", self._subject, self._user_id, way, outcome)
+
+
+def _text(part: Any) -> str | None:
+    """A part of a payload that is a text; None for anything else."""
+    return part if isinstance(part, str) and part else None
 
 
 def _dict(part: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ ITEMS = "CREATE TABLE IF NOT EXISTS items (id bigint PRIMARY KEY, liquidation_id
 #: People who may copy without a look at any group.
 CROWD = tuple(f"U0P{n}" for n in range(60))
 #: What acknowledging may take on a machine that does other things; Slack waits for three seconds.
-SOON = 1.0
+SOON = 2.0
 CATALOGUE = """
     CREATE TABLE base (id bigint PRIMARY KEY, name text);
     INSERT INTO base VALUES (42, 'Octubre');

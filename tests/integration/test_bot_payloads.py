@@ -114,7 +114,7 @@ def test_every_payload_is_acknowledged_and_nothing_is_left_without_a_word(
         response = acknowledged(app, SocketModeRequest(kind, f"E{next(numbers)}", payload))
         assert response.status == 200, payload
     slow = [each for each in caplog.messages if "ack()" in each or "was not answered" in each]
-    assert not slow
+    assert slow == []
 
 
 def test_a_lone_surrogate_and_a_nul_are_a_typo_and_no_incident(slack: LocalSlack, jobs: Jobs) -> None:
