@@ -7,14 +7,17 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from slack_bolt import App
 from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_bolt.adapter.socket_mode.internals import send_response
 from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot import app, config, logs
+from bot.app import ACK_THREADS, acknowledged
 from bot.errors import BotError
 from bot.periodic import Backoff
 from bot.slack.client import CONNECTION_ERRORS, error_name
@@ -61,7 +64,7 @@ class DrainingHandler(SocketModeHandler):
     """Knows which payloads are in hand, so that none is dropped without its acknowledgement at a stop."""
 
     def __init__(self, app: App, app_token: str | None, ping_interval: float) -> None:
-        super().__init__(app, app_token, ping_interval=ping_interval)
+        super().__init__(app, app_token, ping_interval=ping_interval, concurrency=ACK_THREADS)
         self._in_hand = 0
         self._changed = threading.Condition()
 
@@ -70,7 +73,7 @@ class DrainingHandler(SocketModeHandler):
         with self._changed:
             self._in_hand += 1
         try:
-            super().handle(client, req)
+            send_response(client, req, acknowledged(self.app, req), time.time())
         finally:
             with self._changed:
                 self._in_hand -= 1

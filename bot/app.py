@@ -11,9 +11,11 @@ import re
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
@@ -28,6 +30,7 @@ from bot.jobs.models import give_up_silent_servers, with_limits
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
+from bot.messages import answers
 from bot.slack.access import Access, People, mentions
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
@@ -35,9 +38,11 @@ from copier.errors import failures_of
 
 if TYPE_CHECKING:
     from slack_bolt import Ack, App, BoltContext
+    from slack_bolt.response import BoltResponse
     from slack_sdk import WebClient
+    from slack_sdk.socket_mode.request import SocketModeRequest
 
-    from bot.commands.conversation import BotParts
+    from bot.commands.conversation import BotParts, Callers
     from bot.commands.copy_verify import VerificationRunner
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
@@ -50,8 +55,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Bolt's own five threads delay the acknowledgement of the sixth listener; previews wait for databases.
-LISTENER_THREADS = 32
+#: Threads that acknowledge. Work has threads of its own (`bot.commands.turns`): only a step of the modal and
+#: a search keep one for a moment, because their acknowledgement brings their outcome, and both have caps.
+ACK_THREADS = 64
 #: What every database connection is opened with: a dead peer is noticed within about two minutes.
 CONNECT_ARGS = {
     "connect_timeout": 10,
@@ -256,9 +262,11 @@ def build_app(parts: BotParts, client: WebClient) -> App:
     app = App(
         client=client,
         token_verification_enabled=False,
-        listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
+        listener_executor=ThreadPoolExecutor(ACK_THREADS, thread_name_prefix="listener"),
     )
+    app.middleware(clean)
     app.middleware(with_client(client))
+    app.error(broken_payloads(parts.callers))
     for command in registry.commands():
         command.connect(app, parts)
     for buttons in (app_home, card_buttons):
@@ -266,6 +274,44 @@ def build_app(parts: BotParts, client: WebClient) -> App:
     app.command(re.compile(".*"))(unknown_command)
     app.action(re.compile(".*"))(unknown_action)
     return app
+
+
+def acknowledged(app: App, request: SocketModeRequest) -> BoltResponse:
+    """What the app answers, also where nothing in it takes the payload, or something in it breaks."""
+    from slack_bolt.adapter.socket_mode.internals import run_bolt_app
+    from slack_bolt.response import BoltResponse
+
+    try:
+        response: BoltResponse = run_bolt_app(app, request)
+        if response.status == 200:
+            return response
+        log.warning("no conversation for a payload of type %s", request.type)
+    except Exception:
+        log.exception("a payload of type %s was not understood", request.type)
+    return BoltResponse(status=200)
+
+
+def clean(body: dict[str, Any], next_: Callable[[], None]) -> None:
+    """What no database and no answer of ours can hold goes out of the payload first."""
+    from bot.commands.conversation import cleaned
+
+    cleaned(body)
+    next_()
+
+
+def broken_payloads(callers: Callers) -> Callable[..., BoltResponse]:
+    """For what a listener couldn't read: it is acknowledged, logged, and said to whoever sent it."""
+    from slack_bolt.response import BoltResponse
+
+    def broken(error: Exception, body: dict[str, Any]) -> BoltResponse:
+        number = uuid4().hex[:8]
+        log.error("incident %s: a payload was not understood", number, exc_info=error)
+        with suppress(Exception):  # it doesn't even say who sent it
+            callers.tell(body, lambda t: answers.incident(number, t))
+        no_options: str | dict[Any, Any] = {"options": []} if body.get("type") == "block_suggestion" else ""
+        return BoltResponse(status=200, body=no_options)
+
+    return broken
 
 
 def with_client(client: WebClient) -> Callable[[BoltContext, Callable[[], None]], None]:
@@ -286,8 +332,8 @@ def unknown_command(ack: Ack, body: dict[str, Any]) -> None:
 
 def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
     """A button of another version of a message, or a plain link button."""
-    log.warning("no conversation for action %s", body["actions"][0].get("action_id"))
     ack()
+    log.warning("no conversation for action %s", body["actions"][0].get("action_id"))
 
 
 def worker(settings: Settings, parts: Databases) -> Background:

@@ -4,6 +4,7 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 """
 
 from copier.catalogue_search import Entry, search
+from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.errors import SideNames
 from copier.model import (
@@ -27,6 +28,8 @@ from copier.preview import Advice, Count, Preview, is_known, preview
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
+    "Abort",
+    "Aborted",
     "Advice",
     "Catalogue",
     "Chunk",

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from copier.catalog import read_table
 from copier.columns import Number
-from copier.connections import BoundedTransaction, run
+from copier.connections import Abort, BoundedTransaction, run
 from copier.errors import DEFAULT_NAMES, SideNames, failures_of
 from copier.model import MAX_LIQUIDATION_ID, Catalogue
 
@@ -51,12 +51,14 @@ def search(
     names: SideNames = DEFAULT_NAMES,
     limit: int = 100,
     timeout_seconds: float = 2.0,
+    abort: Abort | None = None,
 ) -> list[Entry]:
     """The newest entries that fit each word of ``wanted``; the one of exactly that number comes first.
 
-    Errors call the source as ``names`` do.
+    Errors call the source as ``names`` do. Another thread can end it by ``abort``.
 
     Raises:
+        Aborted: it was ended so.
         SchemaError: the catalogue's table or a column is missing.
         DatabaseFailed: the source can't be reached.
     """
@@ -69,6 +71,7 @@ def search(
         timeout_seconds,
         # That very number is looked for all the same, be the time however short.
         statement_seconds=timeout_seconds + EXACTLY_SECONDS,
+        abort=abort,
     )
     with look, failures_of(names.source):
         columns = _columns(look, catalogue)

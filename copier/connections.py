@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
 
 import psycopg
@@ -510,6 +510,49 @@ def _readable(place: int, seconds: float) -> bool:
 # ------------------------------------------------------------------------------------------ bounded questions
 
 
+class Aborted(Exception):
+    """Somebody has called `Abort.now`."""
+
+
+class Abort:
+    """Ends bounded questions from another thread: what their servers do for them, and what comes after it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._drivers: list[psycopg.Connection] = []
+
+    def now(self) -> None:
+        """Asks each server to end the statement; the next one isn't sent any more. Takes a moment."""
+        with self._lock:
+            self._is_over = True
+            drivers = [*self._drivers]
+        for driver in drivers:
+            if driver.info.transaction_status == TransactionStatus.ACTIVE:
+                cancel(driver)
+
+    def check(self, silent: float = 0.0) -> None:
+        """An `OnSilence`.
+
+        Raises:
+            Aborted: it is over.
+        """
+        if self._is_over:
+            raise Aborted
+
+    @contextmanager
+    def watching(self, driver: psycopg.Connection) -> Iterator[None]:
+        """Statements of this connection end too, from now on and until the end of the block."""
+        with self._lock:
+            self._drivers.append(driver)
+        try:
+            self.check()
+            yield
+        finally:
+            with self._lock:
+                self._drivers.remove(driver)
+
+
 class BoundedTransaction:
     """One read-only transaction of one side, whose statements the server ends after a time.
 
@@ -528,8 +571,10 @@ class BoundedTransaction:
         *,
         statement_seconds: float | None = None,
         settings: str = "SELECT ",
+        abort: Abort | None = None,
     ) -> None:
         """``label`` is the session's name. ``settings`` begins the statement that sets up the transaction.
+        What ``abort`` ends raises `Aborted`.
 
         A server that is silent for much longer than ``timeout_seconds`` counts as lost. Each statement may
         take as long, or ``statement_seconds``.
@@ -538,28 +583,46 @@ class BoundedTransaction:
         self._engine = engine
         self._settings = text(f"{settings}{statements.LOST}, set_config('statement_timeout', :timeout, true)")
         self._timeout = milliseconds(statement_seconds or timeout_seconds)
-        self._sessions = Sessions(label, on_silence=at_most(timeout_seconds + LATE_SECONDS))
+        self._abort = abort or Abort()
+        self._lost_after = at_most(timeout_seconds + LATE_SECONDS)
+        self._sessions = Sessions(label, on_silence=self._on_silence)
+        self._watched = ExitStack()
 
     def __enter__(self) -> Self:
         with failures_of(self.side):
             try:
                 self.connection = self._sessions.open(self._engine, self.side, read_only=True)
+                self._watched.enter_context(self._abort.watching(driver_of(self.connection)))
                 self.connection.execute(self._settings, {**self._sessions.values, "timeout": self._timeout})
             except BaseException:
-                self._sessions.close()
+                self._close()
                 raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._sessions.close()
+        self._close()
 
     def rows(self, statement: sql.Composable, seconds: float | None = None) -> list[Sequence[Any]] | None:
-        """The rows; None where the timeout ended the statement. ``seconds`` sets another timeout."""
+        """The rows; None where the timeout ended the statement. ``seconds`` sets another timeout.
+
+        Raises:
+            Aborted: it was ended by `Abort.now`.
+        """
+        self._abort.check()
         with until_timeout(), failures_of(self.side), self.connection.begin_nested():
             if seconds is not None:
                 self.connection.execute(_STATEMENT_TIMEOUT, {"timeout": milliseconds(seconds)})
             return [*run(self.connection, statement)]
+        self._abort.check()
         return None
+
+    def _on_silence(self, silent: float) -> None:
+        self._abort.check()
+        self._lost_after(silent)
+
+    def _close(self) -> None:
+        self._watched.close()
+        self._sessions.close()
 
 
 @contextmanager

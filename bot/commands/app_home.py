@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bot.commands.conversation import BotParts, user_of
+from bot.commands.turns import Turn, Turns
 from bot.messages.home import ALL, FILTERS_BLOCK, STATUS_ACTION, WHO_ACTION, filters_of
 from bot.slack.home_publisher import HomePublisher
 
@@ -14,28 +15,35 @@ if TYPE_CHECKING:
 
 def connect(app: App, parts: BotParts) -> None:
     """Adds the event and the two filters."""
-    tab = AppHome(parts.home_publisher)
+    tab = AppHome(parts.home_publisher, parts.callers.turns.homes)
     app.event("app_home_opened")(tab.opened)
     app.action(STATUS_ACTION)(tab.filtered)
     app.action(WHO_ACTION)(tab.filtered)
 
 
 class AppHome:
-    """The conversation on the tab."""
+    """The conversation on the tab. Whoever gets no turn has one that waits, and it shows what is newest."""
 
-    def __init__(self, home_publisher: HomePublisher) -> None:
+    def __init__(self, home_publisher: HomePublisher, turns: Turns) -> None:
         self._home_publisher = home_publisher
+        self._turns = turns
 
     def opened(self, event: dict[str, Any]) -> None:
         if event.get("tab") == "home":
-            self._home_publisher.opened(str(event["user"]))
+            self._show(str(event["user"]))
 
     def filtered(self, ack: Ack, body: dict[str, Any]) -> None:
         ack()
         _, user_id = user_of(body)
         chosen = body["view"]["state"]["values"].get(FILTERS_BLOCK, {})
         filters = filters_of(_value(chosen, STATUS_ACTION), _value(chosen, WHO_ACTION), user_id)
-        self._home_publisher.filtered(user_id, filters)
+        self._home_publisher.choose(user_id, filters)
+        self._show(user_id)
+
+    def _show(self, user_id: str) -> None:
+        turn = self._turns.take(user_id)
+        if isinstance(turn, Turn):
+            turn.begin(lambda: self._home_publisher.opened(user_id))
 
 
 def _value(chosen: dict[str, Any], action_id: str) -> str:

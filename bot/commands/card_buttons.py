@@ -19,6 +19,7 @@ from bot.commands.conversation import (
     ViewUpdate,
     or_problem,
     or_short_answer,
+    pressed_value,
     update_view,
 )
 from bot.errors import AlreadyRunning
@@ -105,11 +106,10 @@ class JobButton:
         self._card_publisher = card_publisher
 
     def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        caller = self._callers.of(body)
         alone = bool((body.get("container") or {}).get("is_ephemeral"))
-        value = str(body["actions"][0].get("value") or "")
-        caller.answer(lambda: self._press(value, caller, alone=alone), replace=alone)
+        self._callers.answer(
+            ack, body, lambda caller: self._press(pressed_value(body), caller, alone=alone), replace=alone
+        )
 
     def _press(self, value: str, caller: Caller, *, alone: bool) -> Message | None:
         """What to say; None where the card says it. ``alone``: pressed under an answer to this person."""
@@ -158,12 +158,13 @@ class JobDetails:
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """A trigger lives for three seconds: the modal comes first, what it says afterwards."""
-        ack()
-        caller = self._callers.of(body)
+        self._callers.begin(ack, body, lambda caller: self._show(body, client, caller))
+
+    def _show(self, body: dict[str, Any], client: WebClient, caller: Caller) -> None:
         t = caller.t
-        job_id = parsing.number(str(body["actions"][0].get("value") or ""))
+        job_id = parsing.number(pressed_value(body))
         try:
-            opened = client.views_open(trigger_id=body["trigger_id"], view=status.loading(t))
+            opened = client.views_open(trigger_id=str(body.get("trigger_id")), view=status.loading(t))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: details not shown: %s", job_id, error_name(error))
             caller.reply.say(answers.details_not_shown(job_id or 0, t))
@@ -209,33 +210,27 @@ class ApprovalButtons:
         self._card_publisher = card_publisher
 
     def approve(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        self._answer(body, approves=True)
+        """On App Home the answer is a direct message."""
+        self._callers.answer(
+            ack, body, lambda caller: self._decide(pressed_value(body), caller, approves=True)
+        )
 
     def ask_why(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """*Reject* opens a modal for a reason, which may stay empty; who may not reject is told at once."""
-        ack()
-        caller = self._callers.of(body)
-        value = str(body["actions"][0].get("value"))
-        channel = str((body.get("container") or {}).get("channel_id") or "")
-        caller.answer(lambda: self._open(value, channel, str(body.get("trigger_id")), client, caller))
+        self._callers.answer(ack, body, lambda caller: self._open(body, client, caller))
 
     def reject(self, ack: Ack, body: dict[str, Any]) -> None:
         """The modal is submitted; the answer is where the button was."""
-        ack()
         value, _, channel = str(body["view"].get("private_metadata") or "").partition(" ")
-        caller = self._callers.of({**body, "channel_id": channel or None})
         found = body["view"]["state"]["values"].get(REASON, {}).get(REASON, {}).get("value")
-        caller.answer(lambda: self._decide(value, caller, approves=False, reason=str(found or "")))
+        self._callers.answer(
+            ack,
+            {**body, "channel_id": channel or None},
+            lambda caller: self._decide(value, caller, approves=False, reason=str(found or "")),
+        )
 
-    def _answer(self, body: dict[str, Any], *, approves: bool) -> None:
-        caller = self._callers.of(body)  # on App Home the reply is a direct message
-        value = str(body["actions"][0].get("value"))
-        caller.answer(lambda: self._decide(value, caller, approves=approves))
-
-    def _open(
-        self, value: str, channel: str, trigger_id: str, client: WebClient, caller: Caller
-    ) -> Message | None:
+    def _open(self, body: dict[str, Any], client: WebClient, caller: Caller) -> Message | None:
+        value, channel = pressed_value(body), str((body.get("container") or {}).get("channel_id") or "")
         t, job_id = caller.t, parsing.number(value)
         job = self._store.job(job_id) if job_id is not None else None
         if job_id is None or job is None:
@@ -245,9 +240,8 @@ class ApprovalButtons:
         if decision := self._approvals.hindrance(job_id, self._callers.requester(caller)):
             return self._outcome(decision, job, caller, approves=False)
         try:
-            client.views_open(
-                trigger_id=trigger_id, view=question.why_rejected(job, f"{job_id} {channel}", t)
-            )
+            view = question.why_rejected(job, f"{job_id} {channel}", t)
+            client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("job %s: nobody was asked why it is rejected: %s", job_id, error_name(error))
             return question.not_asked_why(t)

@@ -1,13 +1,15 @@
 """What the conversations share: who asks, whether they may, and words for what keeps them from an answer.
 
-A conversation acknowledges first, within Slack's three seconds, and asks databases afterwards.
+A conversation acknowledges first, within Slack's three seconds, and asks Slack and the databases afterwards,
+on another thread (see `bot.commands.turns`).
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -16,7 +18,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
-from bot.commands import registry
+from bot.commands import parsing, registry
+from bot.commands.turns import AllTurns, Full, Turn, Turns
 from bot.config import CopySection, File
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
@@ -33,12 +36,16 @@ from bot.slack.replies import Replies, Reply
 from copier.errors import CopierError, failures_of
 
 if TYPE_CHECKING:
+    from slack_bolt import Ack
+
     from bot.commands.copy_verify import VerificationRunner
 
 
 log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -134,15 +141,80 @@ class Caller:
 
 @dataclass(frozen=True)
 class Callers:
-    """Finds out who a payload is from, and answers them."""
+    """Finds out who a payload is from, and answers them when it is their turn."""
 
     people: People
     replies: Replies
+    turns: AllTurns = field(default_factory=AllTurns)
 
     def of(self, body: dict[str, Any]) -> Caller:
         """Whoever sent this command, press or step of a modal. May ask Slack for their language."""
         team_id, user_id = user_of(body)
         return Caller(team_id, user_id, self.people.language_of(user_id), self.replies.to(body))
+
+    def known(self, body: dict[str, Any]) -> Caller:
+        """The same without asking Slack, for what an acknowledgement says."""
+        team_id, user_id = user_of(body)
+        return Caller(team_id, user_id, self.people.known_language(user_id), self.replies.to(body))
+
+    def answer(
+        self,
+        ack: Ack,
+        body: dict[str, Any],
+        make: Callable[[Caller], Message | None],
+        turns: Turns | None = None,
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Acknowledges, and then says what ``make`` gives, as `Caller.answer` does."""
+        self.begin(
+            ack, body, lambda caller: caller.answer(lambda: make(caller), replace=replace), turns=turns
+        )
+
+    def begin(
+        self,
+        ack: Ack,
+        body: dict[str, Any],
+        work: Callable[[Caller], None],
+        turns: Turns | None = None,
+    ) -> None:
+        """Acknowledges, and does the work when there is a thread for it; or says that there is no turn.
+
+        A command for help never waits behind one that needs a database.
+        """
+        if parsing.asks_for_help(str(body.get("text") or "")):
+            turns = self.turns.words
+        turn = (turns or self.turns.answers).take(user_of(body)[1])
+        if isinstance(turn, Turn):
+            ack()
+            turn.begin(lambda: self._work(work, self.of(body)))
+        else:
+            self._refuse(ack, body, turn)
+
+    def tell(self, body: dict[str, Any], make: Callable[[Translator], Message]) -> None:
+        """Says it to whoever the payload is from, unless they are being told something like it right now."""
+        caller = self.known(body)
+        turn = self.turns.notices.take(caller.user_id)
+        if isinstance(turn, Turn):
+            turn.begin(lambda: caller.reply.say(make(caller.t)))
+
+    @staticmethod
+    def _work(work: Callable[[Caller], None], caller: Caller) -> None:
+        try:
+            work(caller)
+        except Exception:
+            number = uuid4().hex[:8]
+            log.exception("incident %s", number)
+            caller.reply.say(answers.incident(number, caller.t))
+
+    def _refuse(self, ack: Ack, body: dict[str, Any], full: Full) -> None:
+        """In the acknowledgement of a command, which costs nothing more."""
+        if "command" in body:
+            said = answers.no_turn(full is Full.ONES_OWN, self.known(body).t)
+            ack(text=said.text, blocks=said.blocks)
+        else:
+            ack()
+            self.tell(body, lambda t: answers.no_turn(full is Full.ONES_OWN, t))
 
     def requester(self, caller: Caller) -> Requester:
         """The caller as a row of the tracking tables names them."""
@@ -222,9 +294,40 @@ def update_view(client: WebClient, view_id: str, view: View) -> ViewUpdate:
     return ViewUpdate.SHOWN
 
 
+def cleaned(payload: Any) -> Any:
+    """The payload without what no database and no answer of ours can hold, in place: lone surrogates, NUL."""
+    if isinstance(payload, str):
+        text = payload.replace("\x00", "\ufffd")
+        return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    if isinstance(payload, dict):
+        for key, value in [*payload.items()]:
+            payload[key] = cleaned(value)
+    elif isinstance(payload, list):
+        payload[:] = map(cleaned, payload)
+    return payload
+
+
 def user_of(body: dict[str, Any]) -> tuple[str, str]:
-    """Team and user of a command's or an action's payload."""
+    """Team and user of a command's or an action's payload.
+
+    Raises:
+        KeyError, TypeError, AttributeError: the payload doesn't name anybody.
+    """
     if "user" in body:
-        team = body.get("team") or {}
-        return str(team.get("id") or body["user"].get("team_id") or ""), str(body["user"]["id"])
-    return str(body["team_id"]), str(body["user_id"])
+        team, user = body.get("team"), body["user"]
+        team_id = team.get("id") if isinstance(team, dict) else None  # of an organisation's app there is none
+        found = team_id or user.get("team_id"), user["id"]
+    else:
+        found = body["team_id"], body["user_id"]
+    if not isinstance(found[1], str) or not found[1]:
+        raise TypeError("the payload names nobody")
+    return str(found[0] or ""), found[1]
+
+
+def pressed_value(body: dict[str, Any]) -> str:
+    """The value of the button that was pressed; empty where it has none.
+
+    Raises:
+        KeyError, IndexError and their like: the payload names no button.
+    """
+    return str(body["actions"][0].get("value") or "")

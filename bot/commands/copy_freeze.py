@@ -76,23 +76,17 @@ class CopyFreeze:
         self._channels = channels
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        caller = self._callers.of(body)
         text = str(body.get("text") or "").strip()
-        caller.answer(lambda: self._answer_to(text, caller, str(body["channel_id"])))
+        self._callers.answer(ack, body, lambda caller: self._answer_to(text, caller, str(body["channel_id"])))
 
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
         """*Freeze all copies*, under the question."""
-        ack()
-        caller = self._callers.of(body)
         channel = str((body.get("container") or {}).get("channel_id") or "")
-        caller.answer(lambda: self._press(caller, channel), replace=True)
+        self._callers.answer(ack, body, lambda caller: self._press(caller, channel), replace=True)
 
     def left(self, ack: Ack, body: dict[str, Any]) -> None:
         """*Cancel*, under the question."""
-        ack()
-        caller = self._callers.of(body)
-        caller.reply.say(answers.not_frozen_now(caller.t), replace=True)
+        self._callers.answer(ack, body, lambda caller: answers.not_frozen_now(caller.t), replace=True)
 
     def _press(self, caller: Caller, channel: str) -> Message:
         refusal = self._guard.refusal_to_use(FREEZE_COMMAND, caller.user_id, caller.t, TO_PRESS)

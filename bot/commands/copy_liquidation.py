@@ -8,9 +8,10 @@ and it asks again.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,11 @@ from bot.commands.conversation import (
     or_problem,
     or_short_answer,
     update_view,
+    user_of,
 )
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
+from bot.commands.searches import Searches, Superseded, TooManySearches
+from bot.commands.turns import Full, Turn, Turns
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
@@ -58,7 +62,7 @@ from bot.messages.proposal import (
 from bot.slack.access import TO_PRESS
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
-from copier import Count, Entry, Preview, preview, search
+from copier import Abort, Aborted, Count, Entry, Preview, preview, search
 from copier.errors import CopierError
 
 if TYPE_CHECKING:
@@ -101,32 +105,28 @@ class CopyLiquidation:
         self._modal = modal
 
     def command(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
-        ack()
-        text = str(body.get("text") or "")
-        if not parsing.words(text):
-            carried = Carried(channel=str(body["channel_id"]))
-            if self._modal.open(client, body, carried):
-                return
-        caller = self._callers.of(body)
-        caller.answer(lambda: self._answer_to(text, caller))
+        text, turns = str(body.get("text") or ""), self._callers.turns
+        if parsing.words(text):
+            self._callers.answer(ack, body, lambda caller: self._answer_to(text, caller), turns.looks)
+        else:
+            self._callers.begin(ack, body, lambda caller: self._open(body, client, caller))
 
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        caller = self._callers.of(body)
-        caller.answer(lambda: self._press(body, caller), replace=True)
+        turns = self._callers.turns.presses
+        self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
 
     def cancelled(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        caller = self._callers.of(body)
-        caller.reply.say(answers.cancelled(caller.t), replace=True)
+        self._callers.answer(ack, body, lambda caller: answers.cancelled(caller.t), replace=True)
+
+    def _open(self, body: dict[str, Any], client: WebClient, caller: Caller) -> None:
+        if not self._modal.open(client, body, Carried(channel=str(body["channel_id"])), caller):
+            caller.reply.say(answers.number_missing(caller.t))
 
     def _answer_to(self, text: str, caller: Caller) -> Message:
         t, user_id, names = caller.t, caller.user_id, self._guard.copy_names
         if parsing.asks_for_help(text):
             return self._guard.help(t)
         words = parsing.words(text)
-        if not words:
-            return answers.number_missing(t)
         if len(numbers := parsing.numbers_in(words)) > 1:
             return answers.one_at_a_time(numbers[0], t)
         suggestion = parsing.suggestion(words, names, COPY_COMMAND)
@@ -386,10 +386,6 @@ def start_copy(parts: BotParts) -> StartCopy:
 SEARCH_SECONDS, ANSWER_SECONDS = 1.8, 2.5
 #: How long a step may take until a view that waits is shown, and how long that one needs to arrive.
 STEP_SECONDS, SETTLE_SECONDS = 1.5, 1.0
-#: Steps at once.
-STEPS = 16
-#: Searches at once; one that waits for a server that is away keeps its place for as long as connecting takes.
-SEARCHES = 8
 
 
 class CopyModal:
@@ -403,12 +399,10 @@ class CopyModal:
         self._start = start
         self._card_publisher = card_publisher
         self._prod = prod
-        self._steps = ThreadPoolExecutor(STEPS, thread_name_prefix="step")
-        self._searches = ThreadPoolExecutor(SEARCHES, thread_name_prefix="search")
+        self._searches = Searches()
 
-    def open(self, client: WebClient, body: dict[str, Any], carried: Carried) -> bool:
+    def open(self, client: WebClient, body: dict[str, Any], carried: Carried, caller: Caller) -> bool:
         """Opens the modal for whoever this payload is from; False where Slack didn't."""
-        caller = self._callers.of(body)
         t = caller.t
         waiting = proposal.wait(t("One moment…"), t)
         try:
@@ -423,18 +417,29 @@ class CopyModal:
         return True
 
     def from_home(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
-        ack()
-        if not self.open(client, body, Carried(asks_channel=True)):
-            caller = self._callers.of(body)
-            caller.reply.say(proposal.not_shown(caller.t))
+        def show(caller: Caller) -> None:
+            if not self.open(client, body, Carried(asks_channel=True), caller):
+                caller.reply.say(proposal.not_shown(caller.t))
+
+        self._callers.begin(ack, body, show)
 
     def options(self, ack: Ack, body: dict[str, Any]) -> None:
-        """The menu's lines for what was typed, within Slack's three seconds."""
-        t = self._callers.of(body).t
-        found = self._searches.submit(self._search, str(body.get("value") or ""))
+        """The menu's lines for what was typed, within Slack's three seconds, for whoever may copy."""
+        t = self._callers.known(body).t
+        _, user_id = user_of(body)
+        wanted = str(body.get("value") or "")
         try:
-            lines = proposal.options(found.result(ANSWER_SECONDS), t)
-        except (TooSlow, CopierError) as error:
+            found = self._searches.find(
+                user_id, lambda abort: self._search(wanted, user_id, abort), ANSWER_SECONDS
+            )
+            lines = proposal.options(found, t)
+        except Superseded:
+            lines = []
+        except NotAllowed:
+            lines = proposal.not_for_you(t)
+        except TooManySearches:
+            lines = proposal.too_many_searches(t)
+        except (TooSlow, Aborted, CopierError) as error:
             log.warning("the catalogue was not searched: %s", type(error).__name__)
             lines = proposal.unavailable(t)
         except Exception:  # a menu without an answer only turns
@@ -444,8 +449,7 @@ class CopyModal:
 
     def chosen(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """The first step is submitted: look at both sides."""
-        caller = self._callers.of(body)
-        t = caller.t
+        t = self._callers.known(body).t
         view = body["view"]
         values = _Values(view["state"]["values"])
         carried = Carried.decoded(view["private_metadata"])
@@ -454,41 +458,42 @@ class CopyModal:
         name = values.option(proposal.COPY) or carried.copy or self._guard.copy_names[0]
         copy = self._guard.copy_named(name)
         if liquidation_id is None or copy is None:
-            menu = number == proposal.UNAVAILABLE
+            menu = number in proposal.NO_ANSWERS
             ack(
                 response_action="errors",
-                errors=proposal.not_chosen(t) if menu else proposal.no_number(number, t),
+                errors=proposal.not_chosen(number, t) if menu else proposal.no_number(number, t),
             )
             return
         carried = replace(carried, channel=values.conversation(proposal.CHANNEL) or carried.channel)
 
-        def look() -> Offered | Message:
+        def look(caller: Caller) -> Offered | Message:
             return self._start.look(copy, liquidation_id, caller)
 
         waiting = proposal.wait(t("Looking at both sides…"), t)
-        self._answer(ack, client, body, caller, look, waiting=waiting, carried=carried)
+        turns = self._callers.turns.looks
+        self._answer(ack, client, body, look, turns, waiting=waiting, carried=carried)
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """The preview is submitted: the same press as the card's."""
-        caller = self._callers.of(body)
+        t = self._callers.known(body).t
         carried = Carried.decoded(body["view"]["private_metadata"])
 
-        def press() -> Offered | Message:
+        def press(caller: Caller) -> Offered | Message:
             offer = Offer.decoded(carried.offer or "")
             channel = carried.channel or self._card_publisher.open_direct_message(caller.user_id)
             return self._start.start_or_ask(offer, caller, channel)
 
         # Where the press asks again, the answer is another offer.
-        waiting = proposal.wait(caller.t("Starting…"), caller.t)
-        self._answer(ack, client, body, caller, press, waiting=waiting, carried=carried, is_press=True)
+        waiting, turns = proposal.wait(t("Starting…"), t), self._callers.turns.presses
+        self._answer(ack, client, body, press, turns, waiting=waiting, carried=carried, is_press=True)
 
     def _answer(
         self,
         ack: Ack,
         client: WebClient,
         body: dict[str, Any],
-        caller: Caller,
-        make: Callable[[], Offered | Message],
+        make: Callable[[Caller], Offered | Message],
+        turns: Turns,
         *,
         waiting: View,
         carried: Carried,
@@ -498,28 +503,42 @@ class CopyModal:
 
         Where Slack doesn't show it, it is said. What became of a press also to who has closed the window.
         """
-        t = caller.t
-
-        def step() -> tuple[Offered | Message, View]:
-            found = or_problem(make, t)
-            if isinstance(found, Message):
-                return found, proposal.result(found, t)
-            return found, proposal.preview(found, carried, t)
-
-        work = self._steps.submit(step)
-        try:
-            ack(response_action="update", view=work.result(STEP_SECONDS)[1])
+        known = self._callers.known(body)
+        turn = turns.take(known.user_id)
+        if not isinstance(turn, Turn):
+            full = answers.no_turn(turn is Full.ONES_OWN, known.t)
+            ack(response_action="update", view=proposal.result(full, known.t))
             return
+        box: Future[View] = Future()
+        is_acknowledged = threading.Event()
+
+        def step() -> None:
+            caller = self._callers.of(body)
+            t = caller.t
+            found = or_problem(lambda: make(caller), t)
+            outcome = (
+                proposal.result(found, t)
+                if isinstance(found, Message)
+                else proposal.preview(found, carried, t)
+            )
+            try:
+                box.set_result(outcome)
+                return
+            except InvalidStateError:  # the acknowledgement couldn't wait for it
+                is_acknowledged.wait(STEP_SECONDS)
+            # The acknowledgement takes another way than the update, and must not arrive after it.
+            time.sleep(SETTLE_SECONDS)
+            update = update_view(client, str(body["view"]["id"]), outcome)
+            if update is ViewUpdate.FAILED or (update is ViewUpdate.CLOSED and is_press):
+                # An offer that is pressed elsewhere would have its card there.
+                caller.reply.say(found if isinstance(found, Message) else proposal.not_shown(t))
+
+        turn.begin(step)
+        try:
+            ack(response_action="update", view=box.result(STEP_SECONDS))
         except TooSlow:
-            ack(response_action="update", view=waiting)
-        acknowledged = time.monotonic()
-        found, outcome = work.result()
-        # The acknowledgement takes another way than the update, and must not arrive after it.
-        time.sleep(max(0.0, acknowledged + SETTLE_SECONDS - time.monotonic()))
-        update = update_view(client, str(body["view"]["id"]), outcome)
-        if update is ViewUpdate.FAILED or (update is ViewUpdate.CLOSED and is_press):
-            # An offer that is pressed elsewhere would have its card there.
-            caller.reply.say(found if isinstance(found, Message) else proposal.not_shown(t))
+            ack(response_action="update", view=box.result() if not box.cancel() else waiting)
+            is_acknowledged.set()
 
     def _choose(self, carried: Carried, user_id: str, t: Translator) -> View | Message:
         guard = self._guard
@@ -533,11 +552,20 @@ class CopyModal:
         has_catalogue = guard.file.liquidations is not None
         return proposal.choose(carried, permitted, has_catalogue=has_catalogue, t=t)
 
-    def _search(self, wanted: str) -> list[Entry]:
+    def _search(self, wanted: str, user_id: str, abort: Abort) -> list[Entry]:
+        """Raises NotAllowed where they may run no copy; and CopierError."""
         listed = self._guard.file.liquidations
+        if not self._guard.access.may_use(user_id).allowed:
+            raise NotAllowed
         if listed is None:
             return []
-        return search(self._prod, listed.catalogue, wanted, names=SIDES, timeout_seconds=SEARCH_SECONDS)
+        return search(
+            self._prod, listed.catalogue, wanted, names=SIDES, timeout_seconds=SEARCH_SECONDS, abort=abort
+        )
+
+
+class NotAllowed(Exception):
+    """Whoever searches may run no copy, or Slack doesn't say now that they may."""
 
 
 class _Values:

@@ -59,9 +59,8 @@ class CopyStatus:
         self._card_publisher = card_publisher
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        caller = self._callers.of(body)
-        caller.answer(lambda: self._answer_to(str(body.get("text") or ""), caller.user_id, caller.t))
+        text = str(body.get("text") or "")
+        self._callers.answer(ack, body, lambda caller: self._answer_to(text, caller.user_id, caller.t))
 
     def _answer_to(self, text: str, user_id: str, t: Translator) -> Message:
         if parsing.asks_for_help(text):

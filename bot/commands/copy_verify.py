@@ -1,7 +1,8 @@
 """``/copy-verify 42 [items]``: compares both sides of a liquidation now, and writes nothing.
 
-`VerificationRunner` runs two comparisons at a time, in threads of their own: no listener waits. When the
-process ends they are broken off between two parts.
+`VerificationRunner` runs two comparisons at a time, in threads of their own: no listener waits. A liquidation
+and copy that is being compared already isn't compared beside that: whoever asks for it gets the same answer.
+When the process ends, and when everybody who asked cancels, a comparison is broken off.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from sqlalchemy import Engine
 
 from bot.commands import parsing
-from bot.commands.conversation import BotParts, Caller, Callers, Guard, or_problem
+from bot.commands.conversation import BotParts, Caller, Callers, Guard, or_problem, pressed_value
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.config import SIDES, CopySection
 from bot.i18n import Translator
@@ -41,6 +45,7 @@ def connect(app: App, parts: BotParts) -> None:
         parts.guard, parts.callers, parts.store, parts.card_publisher, parts.verifications
     )
     app.command(VERIFY_COMMAND)(conversation.command)
+    app.action(verification.CANCEL_ACTION)(conversation.cancelled)
 
 
 class CopyVerify:
@@ -61,9 +66,17 @@ class CopyVerify:
         self._verifications = verifications
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
-        ack()
-        caller = self._callers.of(body)
-        caller.answer(lambda: self._answer_to(str(body.get("text") or ""), caller))
+        text = str(body.get("text") or "")
+        self._callers.answer(ack, body, lambda caller: self._answer_to(text, caller))
+
+    def cancelled(self, ack: Ack, body: dict[str, Any]) -> None:
+        self._callers.answer(ack, body, lambda caller: self._cancel(body, caller), replace=True)
+
+    def _cancel(self, body: dict[str, Any], caller: Caller) -> Message:
+        number, copy_name = verification.to_be_cancelled(pressed_value(body))
+        self._verifications.cancel(Key(copy_name, number), caller.user_id)
+        copy = self._guard.copy_named(copy_name)
+        return verification.cancelled(copy.shown if copy else copy_name, number, caller.t)
 
     def _answer_to(self, text: str, caller: Caller) -> Message | None:
         """What keeps the comparison from beginning; None where it has begun and said so itself."""
@@ -92,30 +105,38 @@ class CopyVerify:
         live = self._store.live_job(str(copy.target_table), liquidation_id)
         if live is not None and live.status is Status.RUNNING:
             return answers.running_already(live, self._card_publisher.link(live), t)
-        self._begin(copy, liquidation_id, caller)
-        return None
+        return self._begin(copy, liquidation_id, caller)
 
-    def _begin(self, copy: CopySection, liquidation_id: int, caller: Caller) -> None:
+    def _begin(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Message | None:
         reply, t = caller.reply, caller.t
-        ahead = self._verifications.ahead()
 
-        def verify() -> Message:
+        def comparing(ahead: int) -> None:
+            if ahead:
+                reply.say(verification.waiting(copy, liquidation_id, ahead, t))
+            else:
+                reply.say(verification.comparing(copy, liquidation_id, t))
+
+        def verdict(outcome: Callable[[], VerificationResult]) -> Message:
             try:
-                return verification.verdict(self._verifications.verify(copy, liquidation_id), t)
+                return verification.verdict(outcome(), t)
             except Interrupted:
                 return verification.interrupted(copy.shown, liquidation_id, t)
 
-        def work() -> None:
-            if ahead:
-                reply.say(verification.comparing(copy.shown, liquidation_id, t), replace=True)
-            reply.say(or_problem(verify, t), replace=True)
-
-        # Said before the work begins, so that the result can't be overtaken by it.
-        if ahead:
-            reply.say(verification.waiting(copy.shown, liquidation_id, ahead, t))
-        else:
-            reply.say(verification.comparing(copy.shown, liquidation_id, t))
-        self._verifications.begin(work)
+        asker = Asker(
+            caller.user_id,
+            asked=comparing,
+            began=lambda: reply.say(verification.comparing(copy, liquidation_id, t), replace=True),
+            ended=lambda outcome: reply.say(or_problem(lambda: verdict(outcome), t), replace=True),
+        )
+        match self._verifications.ask(copy, liquidation_id, asker):
+            case Asked.SAME:
+                return verification.same(copy, liquidation_id, t)
+            case Asked.TOO_MANY_OF_ONE:
+                return verification.too_many(OF_ONE, t, is_ones_own=True)
+            case Asked.TOO_MANY:
+                return verification.too_many(AT_ONCE + WAITING, t, is_ones_own=False)
+            case Asked.TAKEN:
+                return None
 
 
 register(
@@ -137,16 +158,60 @@ register(
 
 log = logging.getLogger(__name__)
 
-#: Verifications that run at once in this process.
-AT_ONCE = 2
+#: Comparisons at once in this process, that may wait for them, and that one person may have asked for.
+AT_ONCE, WAITING, OF_ONE = 2, 8, 3
 
 
 class Interrupted(Exception):
-    """The process ends; the comparison has no result."""
+    """The process ends, or nobody wants the comparison any more; it has no result."""
+
+
+class Asked(Enum):
+    """What became of a wish for a comparison."""
+
+    TAKEN = "it runs, or waits"
+    SAME = "the same one runs or waits already: its answer comes to this person too"
+    TOO_MANY_OF_ONE = "this person has asked for too many"
+    TOO_MANY = "too many wait"
+
+
+class Key(NamedTuple):
+    """What is compared."""
+
+    copy_name: str
+    liquidation_id: int
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who waits for a comparison. ``asked`` is called with how many are before it, ``began`` where it had to
+    wait, and ``ended`` with what gives the result or raises what kept it from one.
+    """
+
+    person: str
+    asked: Callable[[int], None]
+    began: Callable[[], None]
+    ended: Callable[[Callable[[], VerificationResult]], None]
+
+
+class _Comparison:
+    """One that runs or waits, and who waits for it."""
+
+    def __init__(self, copy: CopySection, liquidation_id: int, asker: Asker) -> None:
+        self.copy = copy
+        self.key = Key(copy.name, liquidation_id)
+        self.askers = {asker.person: asker}
+        self.waited = False
+        self.is_over = threading.Event()
+
+    def check(self, silent: float = 0.0) -> None:
+        """Asked while a side is silent."""
+        if self.is_over.is_set():
+            raise Interrupted
 
 
 class VerificationRunner:
-    """Runs what `begin` is given, two at a time and the rest in the order in which they came."""
+    """Runs comparisons, two at a time and the rest in the order in which they were asked for."""
 
     def __init__(
         self, prod: Engine, consulta: Engine, limits: Limits, catalogue: Catalogue | None = None
@@ -155,61 +220,123 @@ class VerificationRunner:
         self._consulta = consulta
         self._limits = limits
         self._catalogue = catalogue
-        self._lock = threading.Lock()
-        self._taken = 0
-        self._over = threading.Event()
-        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._changed = threading.Condition()
+        self._over = False
+        self._of: dict[Key, _Comparison] = {}
+        self._waiting: deque[_Comparison] = deque()
         # Not an executor's threads, which the process would wait for however long a server takes.
         self._threads = [
             threading.Thread(target=self._run, name=f"verification-{number}", daemon=True)
             for number in range(AT_ONCE)
         ]
 
-    def ahead(self) -> int:
-        """How many are before one that is begun now; zero where it wouldn't have to wait."""
-        with self._lock:
-            return self._taken if self._taken >= AT_ONCE else 0
+    def ask(self, copy: CopySection, liquidation_id: int, asker: Asker) -> Asked:
+        """Compares both sides as soon as there is room, and tells ``asker`` so.
 
-    def begin(self, work: Callable[[], None]) -> None:
-        """Runs ``work``, which calls `verify` and handles what that raises, as soon as there is room.
-
-        After `stop` it is run at once, by the caller: `verify` raises Interrupted then.
+        After `stop` nothing is compared: ``asker`` is told at once.
         """
-        with self._lock:
-            is_over = self._over.is_set()
+        comparison = _Comparison(copy, liquidation_id, asker)
+        with self._changed:
+            is_over = self._over
             if not is_over:
-                self._taken += 1
-                for thread in self._threads:
-                    if thread.ident is None:
-                        thread.start()
-                self._waiting.put(work)
+                if (same := self._of.get(comparison.key)) is not None:
+                    same.askers[asker.person] = asker  # the newest way to them
+                    return Asked.SAME
+                if sum(asker.person in each.askers for each in self._of.values()) >= OF_ONE:
+                    return Asked.TOO_MANY_OF_ONE
+                ahead = len(self._of)
+                if ahead >= AT_ONCE + WAITING:
+                    return Asked.TOO_MANY
+                comparison.waited = ahead >= AT_ONCE
+                self._of[comparison.key] = comparison
         if is_over:
-            work()
+            asker.ended(lambda: _raise(Interrupted()))
+            return Asked.TAKEN
+        # Said before the work begins, so that the result can't be overtaken by it.
+        asker.asked(ahead if comparison.waited else 0)
+        with self._changed:
+            for thread in self._threads:
+                if thread.ident is None:
+                    thread.start()
+            self._waiting.append(comparison)
+            self._changed.notify()
+        return Asked.TAKEN
 
-    def verify(self, copy: CopySection, liquidation_id: int) -> VerificationResult:
+    def cancel(self, key: Key, person: str) -> bool:
+        """This person doesn't want it any more; where nobody does, it is broken off. False: they didn't."""
+        with self._changed:
+            comparison = self._of.get(key)
+            if comparison is None or comparison.askers.pop(person, None) is None:
+                return False
+            if not comparison.askers:
+                comparison.is_over.set()
+                del self._of[key]
+            return True
+
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Breaks off what runs and what waits; each says so to whoever asked, if there is time for it."""
+        with self._changed:
+            self._over = True
+            for comparison in self._of.values():
+                comparison.is_over.set()
+            self._changed.notify_all()
+        until = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+
+    def _run(self) -> None:
+        while (comparison := self._next()) is not None:
+            outcome = self._outcome(comparison)
+            with self._changed:
+                if self._of.get(comparison.key) is comparison:
+                    del self._of[comparison.key]
+                askers = [*comparison.askers.values()]
+            for asker in askers:
+                _told(partial(asker.ended, outcome))
+
+    def _next(self) -> _Comparison | None:
+        """None when the process ends and none is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._over)
+            return self._waiting.popleft() if self._waiting else None
+
+    def _outcome(self, comparison: _Comparison) -> Callable[[], VerificationResult]:
+        """What gives the result, or raises what kept it from one."""
+        if comparison.waited and not comparison.is_over.is_set():
+            for asker in [*comparison.askers.values()]:
+                _told(asker.began)
+        try:
+            result = self._verify(comparison)
+        except Exception as error:
+            reason = error
+            return lambda: _raise(reason)
+        return lambda: result
+
+    def _verify(self, comparison: _Comparison) -> VerificationResult:
         """Compares both sides now.
 
         Raises:
-            Interrupted: the process ends.
+            Interrupted: the process ends, or nobody waits for it any more.
             SchemaError: the tables don't fit.
             DatabaseFailed: a side can't be reached.
         """
-        if self._over.is_set():
-            raise Interrupted
+        comparison.check()
+        liquidation_id, is_over = comparison.key.liquidation_id, comparison.is_over
         began = time.monotonic()
         comparisons: list[Comparison] = []
         with Copy(
             self._prod,
             self._consulta,
-            copy.spec,
+            comparison.copy.spec,
             liquidation_id,
             names=SIDES,
             limits=self._limits,
             label="traspaso verify",
-            on_silence=self._may_wait,
+            on_silence=comparison.check,
         ) as both:
             as_of = both.plan().as_of
-            proof = both.verify(on_comparison=comparisons.append, should_stop=self._over.is_set)
+            proof = both.verify(on_comparison=comparisons.append, should_stop=is_over.is_set)
             if proof is None:
                 raise Interrupted
         known = None
@@ -217,8 +344,8 @@ class VerificationRunner:
             known = is_known(self._prod, self._catalogue, liquidation_id, names=SIDES)
         return VerificationResult(
             liquidation_id=liquidation_id,
-            copy_name=copy.name,
-            copy_title=copy.shown,
+            copy_name=comparison.copy.name,
+            copy_title=comparison.copy.shown,
             proof=proof,
             parts=len(comparisons),
             as_of=as_of,
@@ -226,28 +353,14 @@ class VerificationRunner:
             known=known,
         )
 
-    def _may_wait(self, silent: float) -> None:
-        """Asked while a side is silent."""
-        if self._over.is_set():
-            raise Interrupted
 
-    def stop(self, timeout_seconds: float = 10.0) -> None:
-        """Breaks off what runs and what waits; each says so to whoever asked, if there is time for it."""
-        with self._lock:  # so that nothing is put behind the end of the queue
-            self._over.set()
-            for _ in self._threads:
-                self._waiting.put(None)
-        until = time.monotonic() + timeout_seconds
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, until - time.monotonic()))
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
-    def _run(self) -> None:
-        while work := self._waiting.get():
-            try:
-                work()
-            except Exception:
-                log.exception("a verification failed; the next one comes")
-            finally:
-                with self._lock:
-                    self._taken -= 1
+
+def _told(tell: Callable[[], None]) -> None:
+    """One person who can't be told keeps nobody else from the answer."""
+    try:
+        tell()
+    except Exception:
+        log.exception("an answer about a comparison was not given")

@@ -76,7 +76,10 @@ class User(Base):
     """Somebody who asked for copies. A shell user has the team ``shell`` and the login as id."""
 
     __tablename__ = "users"
-    __table_args__ = (UniqueConstraint("slack_team_id", "slack_user_id"),)
+    __table_args__ = (
+        UniqueConstraint("slack_team_id", "slack_user_id"),
+        Index("users_slack_user_id_idx", "slack_user_id"),
+    )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     slack_team_id: Mapped[str]
@@ -106,6 +109,23 @@ class CopyJob(Base):
             postgresql_where=text(f"status IN ({', '.join(repr(s.value) for s in Status if s in LIVE)})"),
         ),
         Index("copy_jobs_status_idx", "status", "id"),
+        Index("copy_jobs_user_id_idx", "user_id", "id"),
+        Index("copy_jobs_liquidation_id_idx", "liquidation_id", "id"),
+        Index(
+            "copy_jobs_completed_idx",
+            "target_table",
+            "liquidation_id",
+            "finished_at",
+            postgresql_where=text("status = 'completed'"),
+        ),
+        Index(
+            "copy_jobs_rate_idx",
+            "copy_name",
+            "id",
+            postgresql_where=text(
+                "status = 'completed' AND total_records > 0 AND inserted_records + updated_records > 0"
+            ),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)

@@ -20,6 +20,8 @@ from sqlalchemy import (
     Engine,
     ScalarSelect,
     Select,
+    and_,
+    case,
     func,
     literal_column,
     select,
@@ -199,7 +201,8 @@ class JobRepository:
 
     def live(self) -> list[JobView]:
         """What runs, waits or is paused, oldest first."""
-        return self._all(view_query().where(CopyJob.status.in_(LIVE)).order_by(CopyJob.id))
+        live = view_query(all_live=True).where(CopyJob.status.in_(LIVE))
+        return self._all(live.order_by(CopyJob.id))
 
     def latest(self, limit: int = 10) -> list[JobView]:
         """The last jobs that have ended, newest first."""
@@ -291,7 +294,7 @@ class JobHistory:
         if filters.status is not None:
             conditions.append(CopyJob.status == filters.status)
         if filters.user_id is not None:
-            conditions.append(User.slack_user_id == filters.user_id)
+            conditions.append(self._asked_for_by(filters.user_id))
         if filters.liquidation_id is not None:
             conditions.append(CopyJob.liquidation_id == filters.liquidation_id)
         if filters.ended:
@@ -338,6 +341,12 @@ class JobHistory:
         with Session(self._engine) as session:
             rates = [float(rate) for rate in session.scalars(statement) if rate]
         return rows / median(rates) if rates else None
+
+    def _asked_for_by(self, slack_user_id: str) -> ColumnElement[bool]:
+        """A condition with the numbers of the users: by them the planner knows how many jobs it is about."""
+        with self._engine.connect() as connection:
+            users = [*connection.scalars(select(User.id).where(User.slack_user_id == slack_user_id))]
+        return CopyJob.user_id == users[0] if len(users) == 1 else CopyJob.user_id.in_(users)
 
     def _all(self, statement: Select[*tuple[Any, ...]]) -> list[JobView]:
         return read_views(self._engine, statement, titles=self._titles)
@@ -434,22 +443,35 @@ def _person(user: User) -> Person:
     return Person(user.slack_user_id, user.slack_team_id, clean_name(user.name))
 
 
-@cache  # putting it together takes longer than the database does
-def view_query() -> Select[Any]:
-    """The columns of a `JobView`; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
+def _counts(job: type[CopyJob]) -> ColumnElement[bool]:
+    """A condition: a job that is queued comes after this one, where that is older."""
+    return and_(job.status.in_([Status.PENDING, Status.RUNNING]), ~waits_for_somebody(job))
+
+
+def _ahead_of_one() -> ColumnElement[int]:
+    """How many jobs come before this one; zero for one that isn't queued. For a few jobs."""
     earlier = aliased(CopyJob)
-    ahead = (
+    return (
         select(func.count())
-        .where(
-            earlier.status.in_([Status.PENDING, Status.RUNNING]),
-            ~waits_for_somebody(earlier),
-            earlier.id < CopyJob.id,
-            CopyJob.status == Status.PENDING,
-        )
+        .where(_counts(earlier), earlier.id < CopyJob.id, CopyJob.status == Status.PENDING)
         .correlate(CopyJob)
         .scalar_subquery()
-        .label("ahead")
     )
+
+
+def _ahead_of_all() -> ColumnElement[int]:
+    """The same where all live jobs are read, and each of them once."""
+    before = func.count().filter(_counts(CopyJob)).over(order_by=CopyJob.id, rows=(None, -1))
+    return case((CopyJob.status == Status.PENDING, before), else_=0)
+
+
+@cache  # putting it together takes longer than the database does
+def view_query(*, all_live: bool = False) -> Select[Any]:
+    """The columns of a `JobView`; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`.
+
+    ``all_live`` where all live jobs are read.
+    """
+    ahead = (_ahead_of_all() if all_live else _ahead_of_one()).label("ahead")
     rejection = _detail(CopyJob.approval == Approval.REJECTED, CopyEvent.kind == Rejected.kind)
     asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
     moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == CardMoved.kind).label("moved")

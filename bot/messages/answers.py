@@ -262,6 +262,16 @@ def cancelled(t: Translator) -> Message:
     return sentence(t("Cancelled. Nothing was started."))
 
 
+def no_turn(is_ones_own: bool, t: Translator) -> Message:
+    """Too much is under way already: of this person, or of all together."""
+    return sentence(
+        t("This wasn't done: your last requests are still being answered.")
+        if is_ones_own
+        else t("This wasn't done: too many requests are being answered at this moment."),
+        hint=t("Try again in a few seconds."),
+    )
+
+
 def incident(number: str, t: Translator) -> Message:
     """An unexpected error; the number is in the log too."""
     return sentence(

@@ -66,6 +66,11 @@ def home(
     return _view(blocks)
 
 
+def linked(seen: HomeView) -> list[JobView]:
+    """The jobs that the panel lists: those whose cards it leads to."""
+    return [*seen.under_way[:SHOWN], *seen.waiting_for_approval[:SHOWN], *seen.latest]
+
+
 def refused(groups: list[str], t: Translator) -> View:
     """To somebody who may run no copy: whom to ask."""
     message = answers.refused(COPY_COMMAND, groups, t)
@@ -85,13 +90,13 @@ def problem(words: Explained, t: Translator) -> View:
 
 
 def _under_way(seen: HomeView, links: dict[int, str], t: Translator) -> list[Block]:
-    jobs = seen.under_way
+    jobs = list(seen.under_way)
     blocks = [_title(t("Running and waiting"))]
     if not jobs:
         return [*blocks, section(t("Nothing is running."))]
     for job in jobs[:SHOWN]:
         shown = f"{bar(job.fraction or 0.0)} {progress(job, t)}"
-        blocks.append(section(f"{_name(job, links, t)}\n{shown}\n{waits_for(job, list(jobs), t)}"))
+        blocks.append(section(f"{_name(job, links, t)}\n{shown}\n{waits_for(job, jobs, t)}"))
     return [*blocks, *_more(len(jobs), t)]
 
 

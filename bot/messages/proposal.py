@@ -358,8 +358,8 @@ LIQUIDATION, NUMBER, COPY, CHANNEL, UNDERSTOOD = (
     "choosing.channel",
     "choosing.understood",
 )
-#: The value of the only line of the menu when prod can't be asked.
-UNAVAILABLE = "unavailable"
+#: The values of the menu's only line, where it says why it has no other.
+UNAVAILABLE, TOO_MANY, NOT_FOR_YOU = NO_ANSWERS = ("unavailable", "too_many", "not_for_you")
 
 TITLE_LIMIT = 24
 
@@ -454,12 +454,33 @@ def options(entries: list[Entry], t: Translator) -> list[Block]:
 
 def unavailable(t: Translator) -> list[Block]:
     """The only line of the menu when prod can't be asked."""
-    return [option(t("Prod can't be asked now. Type the number after the command."), UNAVAILABLE)]
+    return [option(_no_answer(UNAVAILABLE, t), UNAVAILABLE)]
 
 
-def not_chosen(t: Translator) -> dict[str, str]:
-    """The error below the menu when its only line was chosen."""
-    return {LIQUIDATION: t("Prod can't be asked now. Type the number after the command.")}
+def too_many_searches(t: Translator) -> list[Block]:
+    """The only line of the menu when other people's searches take all the room."""
+    return [option(_no_answer(TOO_MANY, t), TOO_MANY)]
+
+
+def not_for_you(t: Translator) -> list[Block]:
+    """The only line of the menu for whoever may run no copy."""
+    return [option(_no_answer(NOT_FOR_YOU, t), NOT_FOR_YOU)]
+
+
+def not_chosen(line: str, t: Translator) -> dict[str, str]:
+    """The error below the menu when its only line was chosen, of which this is the value."""
+    return {LIQUIDATION: _no_answer(line, t)}
+
+
+def _no_answer(line: str, t: Translator) -> str:
+    """At most 75 characters: Slack takes no more in a menu."""
+    match line:
+        case "too_many":
+            return t("Too many people are searching. Type on in a moment.")
+        case "not_for_you":
+            return t("You may not search liquidations, or it can't be checked now.")
+        case _:
+            return t("Prod can't be asked now. Type the number after the command.")
 
 
 def no_number(word: str, t: Translator) -> dict[str, str]:

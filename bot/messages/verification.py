@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from bot.i18n import Translator
 from bot.messages.blocks import (
     COPY_COMMAND,
     Message,
+    actions,
+    button,
     code,
     context,
     data_of,
@@ -19,6 +22,8 @@ from bot.messages.blocks import (
 )
 from copier import Comparison, Proof
 
+#: The button under a comparison that runs or waits.
+CANCEL_ACTION = "copy_verify.cancel"
 #: More parts that differ than this are counted, not listed.
 SHOWN = 10
 
@@ -41,24 +46,71 @@ class VerificationResult:
     known: bool | None = None
 
 
-def comparing(copy: str, liquidation_id: int, t: Translator) -> Message:
-    """Shown while the comparison runs; ``copy`` is what messages call it."""
-    what = of_liquidation(sanitized(copy), liquidation_id, t)
-    return sentence(
-        t("Comparing both sides of {what}…", what=what),
-        hint=t("Nothing is written. The answer comes here."),
-    )
+class NamedCopy(Protocol):
+    """A configured copy: ``name`` as it is typed, ``shown`` as messages call it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shown(self) -> str: ...
 
 
-def waiting(copy: str, liquidation_id: int, running: int, t: Translator) -> Message:
+def comparing(copy: NamedCopy, liquidation_id: int, t: Translator) -> Message:
+    """Shown while the comparison runs."""
+    what = of_liquidation(sanitized(copy.shown), liquidation_id, t)
+    return _under_way(t("Comparing both sides of {what}…", what=what), copy, liquidation_id, t)
+
+
+def waiting(copy: NamedCopy, liquidation_id: int, running: int, t: Translator) -> Message:
     """Shown while ``running`` other comparisons, at least two, come first."""
+    text = t(
+        "The comparison of {what} begins when one of {n} others has ended.",
+        what=of_liquidation(sanitized(copy.shown), liquidation_id, t),
+        n=t.number(running),
+    )
+    return _under_way(text, copy, liquidation_id, t)
+
+
+def same(copy: NamedCopy, liquidation_id: int, t: Translator) -> Message:
+    """The same comparison was asked for before, and isn't made twice."""
+    what = of_liquidation(sanitized(copy.shown), liquidation_id, t)
+    text = t("The comparison of {what} is under way already: you get that answer too.", what=what)
+    return _under_way(text, copy, liquidation_id, t)
+
+
+def _under_way(text: str, copy: NamedCopy, liquidation_id: int, t: Translator) -> Message:
+    said = sentence(text, hint=t("Nothing is written. The answer comes here."))
+    value = f"{liquidation_id} {copy.name}"
+    return Message(said.text, [*said.blocks, actions(button(t("Cancel"), CANCEL_ACTION, value))])
+
+
+def to_be_cancelled(value: str) -> tuple[int, str]:
+    """The liquidation and the copy of a button's value.
+
+    Raises:
+        ValueError: it is of no such button.
+    """
+    number, _, copy_name = value.partition(" ")
+    return int(number), copy_name
+
+
+def cancelled(copy: str, liquidation_id: int, t: Translator) -> Message:
+    """This person doesn't wait for it any more; ``copy`` is what messages call it."""
+    what = of_liquidation(sanitized(copy), liquidation_id, t)
+    return sentence(t("The comparison of {what} was cancelled for you.", what=what))
+
+
+def too_many(most: int, t: Translator, *, is_ones_own: bool) -> Message:
+    """So many comparisons are under way already."""
+    if is_ones_own:
+        return sentence(
+            t("Nothing was compared: {n} of your comparisons are under way already.", n=t.number(most)),
+            hint=t("Wait for one of them, or cancel it."),
+        )
     return sentence(
-        t(
-            "The comparison of {what} begins when one of {n} others has ended.",
-            what=of_liquidation(sanitized(copy), liquidation_id, t),
-            n=t.number(running),
-        ),
-        hint=t("Nothing is written. The answer comes here."),
+        t("Nothing was compared: {n} comparisons are under way already.", n=t.number(most)),
+        hint=t("Ask again when one of them has ended."),
     )
 
 

@@ -2,8 +2,9 @@
 
 Groups and single users come from the configuration; a copy may name its own, who count in the place of the
 global ones. Who is in a group is asked of Slack, which allows 20 such calls a minute: so one call serves
-everybody for as long as its answer is young enough for them (see `CachedCall`). Access fails closed: where
-Slack doesn't say who is in a group, nobody is let through on its account.
+everybody for as long as its answer is young enough for them (see `CachedCall`), and who isn't in a group
+can't use up the minute of those who are. Access fails closed: where Slack doesn't say who is in a group,
+nobody is let through on its account.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from slack_sdk import WebClient
@@ -29,17 +31,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MaxAge:
-    """How old an answer of Slack may be, in seconds; and how old while Slack asks for a pause."""
+    """How old an answer of Slack may be, in seconds; and how old while Slack asks for a pause.
+
+    ``no``: how old one may be that refuses somebody, once `SPARE_A_MINUTE` is used up; None for no other.
+    """
 
     seconds: float
     in_a_pause: float
+    no: float | None = None
 
 
 #: To show something. In a pause rather an answer of some minutes than none.
 TO_SHOW = MaxAge(60.0, 5 * 60.0)
-#: To do something: who was removed is refused four seconds later, and that is 15 calls a minute at most.
+#: To do something: who was removed is refused four seconds later. That is 15 calls a minute at most; where
+#: several groups are configured the seconds are multiplied by their number, so that it stays 15.
 #: In a pause nobody's press rests on anything older: it is refused, and says that Slack gives no answer.
-TO_PRESS = MaxAge(4.0, 4.0)
+TO_PRESS = MaxAge(4.0, 4.0, no=60.0)
+#: Not even a refusal may be older: for what is decided once, without anybody there to press again.
+TO_DECIDE = MaxAge(4.0, 4.0)
+#: Look-ups at groups within a minute, of all that were made, up to which a refusal is looked up anew. The
+#: rest of the minute is for those who were in a group when it was looked up last.
+SPARE_A_MINUTE = 5
 #: How long a failed call is the answer, in seconds: for those who came just after it.
 FAILED_SECONDS = 1.0
 #: How long a person's name and language are remembered, in seconds.
@@ -83,6 +95,8 @@ class Access:
         self._groups = Groups(client, clock)
         self._slack = slack
         self._copies = copies
+        own = [name for each in copies if each.names_its_people for name in each.allowed_groups]
+        self._how_many = len({*slack.admin_groups, *own})
 
     @property
     def shared_names(self) -> list[str]:
@@ -115,13 +129,20 @@ class Access:
         if user_id in users:
             return AccessDecision(True, names)
         reason = None
-        for group in groups:
+        age = self._stretched(age)
+        # Where they were last: that look alone says it of whoever is in one of many groups.
+        for group in sorted(groups, key=lambda each: not self._groups.was_in(each, user_id)):
             try:
-                if user_id in self._groups.members(group, age):
+                if self._groups.is_in(group, user_id, age):
                     return AccessDecision(True, names)
             except (SlackApiError, *CONNECTION_ERRORS) as error:
                 reason = reason or error_name(error)
         return AccessDecision(False, names, reason)
+
+    def _stretched(self, age: MaxAge) -> MaxAge:
+        """With several groups an answer may be older, up to what is young enough to show something."""
+        seconds = min(age.seconds * max(1, self._how_many), max(age.seconds, TO_SHOW.seconds))
+        return replace(age, seconds=seconds, in_a_pause=max(seconds, age.in_a_pause))
 
     def not_for(self, user_id: str, names: Collection[str]) -> frozenset[str]:
         """Those among the copies of these names that somebody surely may not run, the unknown included."""
@@ -177,14 +198,22 @@ class _Call(Generic[Answer]):
 class CachedCall(Generic[Answer]):
     """The answers of one method of Slack, by what it is asked for; many threads ask.
 
-    Who asks while a call is under way waits for that one. An answer is as old as the beginning of its call,
-    so it never says what was true before that. Where Slack asks for a pause, nothing is asked for so long:
-    its limit is of the method, not of one group.
+    There is one call at a time for each key, and everybody who asks meanwhile waits for it. An answer is as
+    old as the beginning of its call, so it never says what was true before that: to whom the call under way
+    is too old, the next one says it, which all of them share. Where Slack asks for a pause, nothing is asked
+    for so long: its limit is of the method, not of one key.
     """
 
-    def __init__(self, ask: Callable[[str], Answer], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        ask: Callable[[str], Answer],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        failed_seconds: float = FAILED_SECONDS,
+    ) -> None:
         self._ask = ask
         self._clock = clock
+        self._failed_seconds = failed_seconds
         self._lock = threading.Lock()  # never held during a call
         self._newest: dict[str, _Call[Answer]] = {}
         self._answers: dict[str, _Call[Answer]] = {}
@@ -197,26 +226,36 @@ class CachedCall(Generic[Answer]):
         Raises:
             SlackApiError, OSError and their like: what kept Slack from giving one.
         """
-        call, is_ours = self._call_for(key, age)
-        if is_ours:
-            self._make(key, call)
-        call.done.wait()
+        oldest = self._clock() - age.seconds
+        while True:
+            call, is_ours = self._call_for(key, oldest)
+            if is_ours:
+                self._make(key, call)
+            call.done.wait()
+            if call.began > oldest or call.error is not None:
+                break
         if call.error is not None and _asks_for_a_pause(call.error):
             with self._lock:
-                call = self._young_answer(key, age.in_a_pause) or call
+                call = self._younger(key, self._clock() - age.in_a_pause) or call
         if call.error is not None:
             raise call.error.with_traceback(None)
         assert call.found is not None  # noqa: S101 - a call without an error has found something
         return call.found
 
-    def _call_for(self, key: str, age: MaxAge) -> tuple[_Call[Answer], bool]:
-        """The call whose outcome is the answer, and whether it has yet to be made."""
+    def known(self, key: str, seconds: float) -> Answer | None:
+        """The last answer, where it is younger; asks nothing and waits for nothing."""
+        with self._lock:
+            answered = self._younger(key, self._clock() - seconds)
+        return answered.found if answered is not None else None
+
+    def _call_for(self, key: str, oldest: float) -> tuple[_Call[Answer], bool]:
+        """The call to wait for, and whether it has yet to be made."""
         with self._lock:
             now = self._clock()
-            if (kept := self._young_answer(key, age.seconds)) is not None:
+            if (kept := self._younger(key, oldest)) is not None:
                 return kept, False
             newest = self._newest.get(key)
-            if newest is not None and newest.ended is None and now - newest.began < age.seconds:
+            if newest is not None and newest.ended is None:
                 return newest, False
             if newest is not None and newest.error is not None and newest.valid_until > now:
                 return newest, False
@@ -225,11 +264,10 @@ class CachedCall(Generic[Answer]):
             call = self._newest[key] = _Call[Answer](now)
             return call, True
 
-    def _young_answer(self, key: str, seconds: float) -> _Call[Answer] | None:
-        """The last answer, where it is younger. Under the lock."""
+    def _younger(self, key: str, oldest: float) -> _Call[Answer] | None:
+        """The last answer, where its call was begun after that. Under the lock."""
         answered = self._answers.get(key)
-        young = answered is not None and self._clock() - answered.began < seconds
-        return answered if young else None
+        return answered if answered is not None and answered.began > oldest else None
 
     def _make(self, key: str, call: _Call[Answer]) -> None:
         try:
@@ -238,11 +276,9 @@ class CachedCall(Generic[Answer]):
             call.error = error
         with self._lock:
             call.ended = self._clock()
-            call.valid_until = call.ended + FAILED_SECONDS
+            call.valid_until = call.ended + self._failed_seconds
             if call.error is None:
-                before = self._answers.get(key)
-                if before is None or before.began < call.began:
-                    self._answers[key] = call
+                self._answers[key] = call
             elif _asks_for_a_pause(call.error):
                 self._rate_limited, self._paused_until = call, call.ended + retry_after(call.error)
         call.done.set()
@@ -253,12 +289,31 @@ class Groups:
 
     def __init__(self, client: WebClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._clock = clock
         self._members = CachedCall(self._ask_for_members, clock)
         self._ids = CachedCall(self._ask_for_ids, clock)
+        self._lock = threading.Lock()
+        self._looked: deque[float] = deque(maxlen=SPARE_A_MINUTE)
 
-    def members(self, name: str, age: MaxAge) -> frozenset[str]:
-        """The users of a group, as `CachedCall.get` answers."""
-        return self._members.get(self._id_of(name, age), age)
+    def is_in(self, name: str, user_id: str, age: MaxAge) -> bool:
+        """Whether somebody is in a group, as `CachedCall.get` answers."""
+        group = self._id_of(name, age)
+        if age.no is not None and not self._has_spare():
+            refusing = self._members.known(group, age.no)
+            if refusing is not None and user_id not in refusing:
+                return False
+        return user_id in self._members.get(group, age)
+
+    def was_in(self, name: str, user_id: str) -> bool:
+        """Whether somebody was in a group when it was looked up last, lately; asks nothing."""
+        known = None if is_id(name) else self._ids.known("", TO_SHOW.in_a_pause)
+        group = known.get(name.removeprefix("@"), name) if known else name
+        return user_id in (self._members.known(group, TO_SHOW.in_a_pause) or ())
+
+    def _has_spare(self) -> bool:
+        """Whether the last minute has seen few look-ups."""
+        with self._lock:
+            return len(self._looked) < SPARE_A_MINUTE or self._looked[0] <= self._clock() - 60
 
     def _id_of(self, name: str, age: MaxAge) -> str:
         if is_id(name):
@@ -269,6 +324,8 @@ class Groups:
         return ids.get(name.removeprefix("@"), name)
 
     def _ask_for_members(self, group: str) -> frozenset[str]:
+        with self._lock:
+            self._looked.append(self._clock())
         return frozenset(self._client.usergroups_users_list(usergroup=group)["users"])
 
     def _ask_for_ids(self, _: str) -> dict[str, str]:
@@ -288,14 +345,17 @@ def _asks_for_a_pause(error: BaseException) -> bool:
 # People
 
 
+#: What Slack tells of a person: their name, and their locale.
+_Told = tuple[str, str | None]
+
+
 class People:
     """Looks people up; one that Slack doesn't tell about has an id, and the channels' language."""
 
     def __init__(self, client: WebClient, default_language: str) -> None:
         self._client = client
         self._default = default_language
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, str, str | None]] = {}
+        self._told = CachedCall(self._ask, failed_seconds=0.0)
 
     def requester(self, team_id: str, user_id: str) -> Requester:
         name, locale = self._look_up(user_id)
@@ -305,18 +365,19 @@ class People:
         """The translator for messages that this person alone reads."""
         return translator(self._look_up(user_id)[1] or self._default)
 
-    def _look_up(self, user_id: str) -> tuple[str, str | None]:
-        with self._lock:
-            known = self._known.get(user_id)
-        if known and time.monotonic() - known[0] < PERSON_SECONDS:
-            return known[1], known[2]
+    def known_language(self, user_id: str) -> Translator:
+        """The same without asking Slack: the channels' language where it hasn't told yet."""
+        told = self._told.known(user_id, float("inf"))
+        return translator((told[1] if told else None) or self._default)
+
+    def _look_up(self, user_id: str) -> _Told:
         try:
-            user = self._client.users_info(user=user_id, include_locale=True)["user"]
+            return self._told.get(user_id, MaxAge(PERSON_SECONDS, float("inf")))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("user %s: not looked up: %s", user_id, error_name(error))
             return user_id, None
+
+    def _ask(self, user_id: str) -> _Told:
+        user = self._client.users_info(user=user_id, include_locale=True)["user"]
         name = clean_name(str(user.get("real_name") or user.get("name") or "")) or user_id
-        locale = user.get("locale")
-        with self._lock:
-            self._known[user_id] = (time.monotonic(), name, locale)
-        return name, locale
+        return name, user.get("locale")

@@ -92,9 +92,12 @@ class HomePublisher:
 
     def filtered(self, user_id: str, filters: HomeFilters) -> None:
         """Somebody has chosen what the list of ended jobs shows: it is published for them now."""
-        watcher = self._watcher(user_id)
-        watcher.filters = filters
-        self._show_now(watcher)
+        self.choose(user_id, filters)
+        self.opened(user_id)
+
+    def choose(self, user_id: str, filters: HomeFilters) -> None:
+        """The same, to be published with the next view of theirs."""
+        self._watcher(user_id).filters = filters
 
     def refresh(self) -> int:
         """Shows what has changed to those who have the tab open; returns how many views were published."""
@@ -173,7 +176,7 @@ class HomePublisher:
             return home.problem(explained(failure_of(error), t), t)
         asked_for = {job.copy_name for job in seen.waiting_for_approval}
         not_theirs = self._access.not_for(watcher.user_id, asked_for)
-        links = self._card_publisher.links([*seen.live, *seen.latest])
+        links = self._card_publisher.links(home.linked(seen))
         return home.home(seen, links, not_theirs, t, tables=self._takes_tables)
 
     def _not_shown(self, watcher: Watcher, error: BaseException) -> None:

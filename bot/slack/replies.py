@@ -61,15 +61,17 @@ class Replies:
 
     def to(self, body: dict[str, Any]) -> Reply:
         """To whoever typed the command or pressed the button that this payload tells of."""
-        place, pressed = body.get("container") or {}, body.get("actions") or [body.get("view") or {}]
+        place, user = _dict(body.get("container")), _dict(body.get("user"))
+        actions = body.get("actions")
+        pressed = _dict(actions[0] if isinstance(actions, list) and actions else body.get("view"))
         return Reply(
             self._client,
             self._card_publisher,
             self._clock,
-            response_url=body.get("response_url"),
-            channel_id=body.get("channel_id") or place.get("channel_id"),
-            user_id=str(body.get("user_id") or body["user"]["id"]),
-            subject=str(body.get("command") or pressed[0].get("action_id") or pressed[0].get("callback_id")),
+            response_url=_text(body.get("response_url")),
+            channel_id=_text(body.get("channel_id")) or _text(place.get("channel_id")),
+            user_id=str(body.get("user_id") or user["id"]),
+            subject=str(body.get("command") or pressed.get("action_id") or pressed.get("callback_id")),
         )
 
 
@@ -183,6 +185,16 @@ class Reply:
 
     def _note(self, way: str, outcome: str) -> None:
         log.warning("the answer to %s for %s: %s: %s", self._subject, self._user_id, way, outcome)
+
+
+def _text(part: Any) -> str | None:
+    """A part of a payload that is a text; None for anything else."""
+    return part if isinstance(part, str) and part else None
+
+
+def _dict(part: Any) -> dict[str, Any]:
+    """A part of a payload; an empty one where it isn't there."""
+    return part if isinstance(part, dict) else {}
 
 
 def _word(body: str | None) -> str | None:

@@ -27,7 +27,7 @@ from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status, StopReason
 from bot.jobs.view import SHELL, JobView, Question
 from bot.periodic import Backoff
-from bot.slack.access import TO_PRESS, Access, MaxAge, who_may
+from bot.slack.access import TO_DECIDE, Access, MaxAge, who_may
 from bot.work.background import LeaseRenewal
 from bot.work.cancellation import BrokenOff, StopSwitch, in_time
 from copier import Chunk, Comparison, Copy, Plan, Proof
@@ -360,7 +360,7 @@ class Admission:
         decision = self._access.may_run(job.requester_id, copy, ADMISSION)
         if not decision.allowed and decision.reason is None:
             # That may be from before the press, which Slack was asked about, too.
-            decision = self._access.may_run(job.requester_id, copy, TO_PRESS)
+            decision = self._access.may_run(job.requester_id, copy, TO_DECIDE)
         if decision.allowed:
             return None
         if decision.reason is not None:

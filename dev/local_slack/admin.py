@@ -198,6 +198,10 @@ class Admin:
         found = self._group(group)
         found.users = [member for member in found.users if member != user]
 
+    async def add_group(self, **group: Any) -> Any:
+        added = Group(**group)
+        self._core.ws.groups[added.id] = added
+
     async def disable_group(self, group: str) -> Any:
         self._group(group).disabled = True
 

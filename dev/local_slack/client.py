@@ -221,6 +221,9 @@ class LocalSlack:
     def remove_from_group(self, user: str, group: str = "S0ADMINS") -> None:
         self.ask("remove_from_group", user=user, group=group)
 
+    def add_group(self, id: str, handle: str, users: list[str]) -> None:
+        self.ask("add_group", id=id, name=handle, handle=handle, users=users)
+
     def disable_group(self, group: str = "S0ADMINS") -> None:
         self.ask("disable_group", group=group)
 

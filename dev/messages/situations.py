@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,17 @@ from copier.model import KeyRange
 NOW = datetime(2026, 11, 24, 15, 30, 8, tzinfo=UTC)
 BOB = Person("U0BOB", "T0ACME", "Bob Brown")
 TITLE = "Ítems"
+
+
+@dataclass(frozen=True)
+class NamedCopy:
+    """What messages take of a configured copy."""
+
+    name: str
+    shown: str
+
+
+ITEMS = NamedCopy("items", TITLE)
 LABEL = "Sueldos mensuales · Octubre 2026"
 
 

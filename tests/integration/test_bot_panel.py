@@ -17,6 +17,7 @@ from bot.jobs.repository import LATEST, HomeRepository, Requester
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, Question, Reason
 from bot.messages.failures import explained
+from bot.messages.home import SHOWN
 from bot.messages.question import pressed
 from bot.slack import home_publisher as panel_module
 from bot.slack.access import Access, People
@@ -108,6 +109,18 @@ def test_a_worker_that_falls_silent_changes_it_although_no_row_does(
     slack.wait_for(lambda: home_publisher.refresh())
     assert "silent" in seen(slack).plain
     assert jobs.see(claim.job_id).status is Status.RUNNING
+
+
+def test_it_asks_for_the_links_of_the_jobs_that_it_shows_and_no_others(
+    slack: LocalSlack, home_publisher: HomePublisher, jobs: Jobs
+) -> None:
+    for number in range(1, 61):
+        jobs.create(number, channel_id="C0PAYROLL")
+    jobs.run("UPDATE traspaso.copy_jobs SET message_ts = id || '.000100'")
+    home_publisher.opened("U0BOB")
+    asked = {call.args["message_ts"] for call in slack.calls("chat.getPermalink")}
+    assert len(asked) == SHOWN
+    assert EN.plural("and {n} more", "and {n} more", 60 - SHOWN) in seen(slack).plain
 
 
 def test_it_says_who_froze_the_copies_and_why(

@@ -1,0 +1,121 @@
+"""Threads for what people ask for: so many at once, and so few for one person that nobody takes them all.
+
+Slack waits three seconds for an acknowledgement. So a listener takes a turn, acknowledges, and begins the
+work, which runs as soon as one of the threads is free. Who has too much under way gets no turn, and is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+
+log = logging.getLogger(__name__)
+
+
+class Full(Enum):
+    """Why there is no turn."""
+
+    ONES_OWN = "the person has too much under way"
+    OF_ALL = "all together have"
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How much may be under way: ``threads`` of all run, ``at_once`` of one person; the rest waits."""
+
+    threads: int
+    at_once: int
+    waiting: int
+    waiting_of_one: int
+
+
+class Turn:
+    """A place that was taken. It is given back when the work has ended."""
+
+    def __init__(self, turns: Turns, person: str) -> None:
+        self._turns = turns
+        self.person = person
+        self.work: Callable[[], None] = lambda: None
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Runs the work as soon as there is a thread for it. What it raises is logged."""
+        self.work = work
+        self._turns.begin(self)
+
+
+class Turns:
+    """Turns of one kind. Whose work waits gets the next thread in the order in which it came, but nobody gets
+    more than ``at_once`` of them.
+    """
+
+    def __init__(self, name: str, caps: Caps) -> None:
+        self._caps = caps
+        self._threads = ThreadPoolExecutor(caps.threads, thread_name_prefix=name)
+        self._lock = threading.Lock()
+        self._taken: Counter[str] = Counter()
+        self._running: Counter[str] = Counter()
+        self._waiting: deque[Turn] = deque()
+
+    def take(self, person: str) -> Turn | Full:
+        """A turn for somebody; or why there is none."""
+        caps = self._caps
+        with self._lock:
+            if self._taken[person] >= caps.at_once + caps.waiting_of_one:
+                return Full.ONES_OWN
+            if self._taken.total() >= caps.threads + caps.waiting:
+                return Full.OF_ALL
+            self._taken[person] += 1
+        return Turn(self, person)
+
+    def begin(self, turn: Turn) -> None:
+        with self._lock:
+            self._waiting.append(turn)
+            self._start()
+
+    def _start(self) -> None:
+        """Gives the free threads to those who wait. Under the lock."""
+        left: deque[Turn] = deque()
+        while self._waiting and self._running.total() < self._caps.threads:
+            turn = self._waiting.popleft()
+            if self._running[turn.person] >= self._caps.at_once:
+                left.append(turn)
+                continue
+            self._running[turn.person] += 1
+            self._threads.submit(self._run, turn)
+        self._waiting.extendleft(reversed(left))
+
+    def _run(self, turn: Turn) -> None:
+        try:
+            turn.work()
+        except Exception:
+            log.exception("what %s asked for was not answered", turn.person)
+        finally:
+            with self._lock:
+                for counter in (self._taken, self._running):
+                    counter[turn.person] -= 1
+                    if not counter[turn.person]:
+                        del counter[turn.person]
+                self._start()
+
+
+class AllTurns:
+    """The turns of the bot, by what the work may have to wait for: none takes the threads of another."""
+
+    def __init__(self) -> None:
+        #: What needs no database: help.
+        self.words = Turns("words", Caps(4, at_once=2, waiting=40, waiting_of_one=4))
+        #: What reads or changes rows of the tracking tables.
+        self.answers = Turns("answer", Caps(32, at_once=4, waiting=100, waiting_of_one=12))
+        #: A look at both sides of a liquidation.
+        self.looks = Turns("look", Caps(8, at_once=2, waiting=24, waiting_of_one=4))
+        #: A press of *Copy*, which looks at both sides too.
+        self.presses = Turns("press", Caps(8, at_once=4, waiting=60, waiting_of_one=28))
+        #: App Home: the one that waits shows what is newest then.
+        self.homes = Turns("home", Caps(4, at_once=1, waiting=60, waiting_of_one=1))
+        #: The sentence for whoever got no turn, where an acknowledgement can't say it.
+        self.notices = Turns("notice", Caps(2, at_once=1, waiting=20, waiting_of_one=0))
