@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision: str = "0006"
-down_revision: str | None = "0005"
+revision: str = "0007"
+down_revision: str | None = "0006"
 
 INDEXES = {
     "users_slack_user_id_idx": "users (slack_user_id)",
