@@ -202,6 +202,7 @@ ASKS_APPROVAL_OF_REMOVAL = asking(Reason.REMOVAL, 0, 1_500, 1_500, 0, **AGAIN)
 REJECTED = replace(
     NEVER_BEGUN, approval=Approval.REJECTED, approval_by=BOB, approval_at=ago(60), stopped_by=None
 )
+READ_OUTSIDE = replace(COPYING, is_read_outside=True)
 REJECTED_FOR_A_REASON = replace(
     REJECTED, rejection_reason="faltan los ajustes de octubre: ver http://wiki.example/42 y <!channel>"
 )

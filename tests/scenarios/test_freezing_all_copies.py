@@ -67,10 +67,10 @@ def test_without_a_reason_it_asks_first_and_the_channel_is_told_of_the_freeze_an
 
     _, asked = scene.type(scene.bob, "/copy-freeze")
     assert EN("Freeze all copies?") in asked.plain
-    assert not scene.rows("SELECT 1 FROM traspaso.copy_freezes")
+    assert not scene.rows("SELECT 1 FROM traspaso.copy_freezes WHERE lifted_at IS NULL")
     assert scene.bob.press(asked, "freeze.none").acked
     assert EN("Nothing was frozen.") in scene.replaced(scene.bob, asked)
-    assert not scene.rows("SELECT 1 FROM traspaso.copy_freezes")
+    assert not scene.rows("SELECT 1 FROM traspaso.copy_freezes WHERE lifted_at IS NULL")
     assert EN("All copies are frozen.") in scene.freeze(scene.bob)
     scene.slack.wait_for(lambda: said(ES("Frozen by {user}", user="<@U0BOB>")))
     # Lifted somewhere else: told where it was made too.
