@@ -19,8 +19,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from bot.config import Settings
-from bot.errors import SchemaBehind
+from bot.config import SIDES, Settings
+from bot.errors import SchemaAhead, SchemaBehind
 from bot.i18n import translator
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
@@ -83,13 +83,25 @@ class Databases:
     liveness: LivenessBeat
 
     def check_schema(self) -> None:
-        """Raises SchemaBehind where the tracking tables aren't this release's."""
+        """Raises SchemaBehind or SchemaAhead where the tracking tables aren't this release's."""
         import migrations
 
-        with failures_of("consulta"), self.tracking.connect() as connection:
+        with failures_of(SIDES.target), self.tracking.connect() as connection:
             current = migrations.current(connection)
+        if current is not None and current not in migrations.versions():
+            raise SchemaAhead(current, migrations.newest())
         if current != migrations.newest():
             raise SchemaBehind(current, migrations.newest())
+
+    def move_schema(self, version: str | None) -> None:
+        """Takes the tracking tables forward or back to this version. Raises SchemaAhead, and CopierErrors."""
+        import migrations
+
+        with failures_of(SIDES.target):
+            try:
+                migrations.move(self.consulta, version)
+            except migrations.UnknownVersion as unknown:
+                raise SchemaAhead(unknown.version, migrations.newest()) from None
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from bot.errors import ConfigError
-from copier import Catalogue, CopySpec, Limits, SideNames, TableName, cores
-from copier.errors import BadName
+from copier import Catalogue, CopySpec, Limits, SideNames, TableName, cores, logins
+from copier.errors import BadName, DatabaseFailed
 
 SLACK_API_URL = "https://slack.com/api/"
 
@@ -37,6 +37,16 @@ SIDES = SideNames(
     target="consulta",
     apart="set PROD_DATABASE_URL and CONSULTA_DATABASE_URL to two databases",
 )
+
+#: The setting by which a side is reached.
+VARIABLES = {SIDES.source: "PROD_DATABASE_URL", SIDES.target: "CONSULTA_DATABASE_URL"}
+
+
+def sentence_of(error: Exception) -> str:
+    """Its sentence, after the name of the setting to look at where a side lets nobody in."""
+    if isinstance(error, DatabaseFailed) and error.condition in logins.CONDITIONS:
+        return f"{VARIABLES.get(error.side or '', '')}: {error}"
+    return str(error)
 
 
 # ----------------------------------------------------------------------------

@@ -15,6 +15,7 @@
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
+    │       └── PrivilegeMissing  and a GRANT is what it needs
     ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
     └── NotProven             both sides were compared and differ
 
@@ -35,6 +36,8 @@ from dataclasses import dataclass
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from copier.logins import refusal
+
 #: Classes (first two characters) whose errors pass by themselves.
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 #: Single codes outside of those classes that pass by themselves.
@@ -49,15 +52,6 @@ QUERY_CANCELED = "57014"
 TAKEN = frozenset({"23505", "23P01"})
 #: Refusals of a row because the one that a foreign key points to is missing, or another one points to it.
 FOREIGN_KEYS = frozenset({"23503", "23001"})
-#: How a server words a refused login. libpq gives no code for a failed connection attempt.
-REFUSED_LOGIN = (
-    "password authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "is not permitted to log in",
-    "permission denied for database",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +201,9 @@ class ColumnsDiffer(SchemaError):
 class DatabaseFailed(CopierError):
     """A statement or a connection failed.
 
-    ``sqlstate`` is PostgreSQL's five-character code, or None when the connection itself was lost.
-    ``condition`` is the code's name as psycopg knows it, such as ``UniqueViolation``.
+    ``sqlstate`` is PostgreSQL's five-character code, or None when there was no connection, or it was lost.
+    ``condition`` is the code's name as psycopg knows it, such as ``UniqueViolation``, or that of a
+    `copier.logins.Refusal`, whose words are in ``lines``.
     """
 
     def __init__(
@@ -221,8 +216,10 @@ class DatabaseFailed(CopierError):
         table: str | None = None,
         column: str | None = None,
         constraint: str | None = None,
+        lines: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
+        self.lines = lines
         self.side = side
         self.sqlstate = sqlstate
         self.condition = condition
@@ -237,6 +234,26 @@ class Transient(DatabaseFailed):
 
 class Permanent(DatabaseFailed):
     """Will fail again: a constraint, a privilege, a missing object, a value that doesn't fit."""
+
+
+class PrivilegeMissing(Permanent):
+    """The role lacks ``privileges`` on something; ``lines`` has the statement that grants them.
+
+    ``role`` and ``what``, such as ``TABLE public.items``, are written as SQL writes them.
+    """
+
+    def __init__(
+        self, side: str, role: str, what: str, privileges: Sequence[str], table: str | None = None
+    ) -> None:
+        statement = f"GRANT {', '.join(privileges)} ON {what} TO {role}"
+        super().__init__(
+            f"the user {role} of {side} lacks {' and '.join(privileges)} on {what}: run there {statement}",
+            side=side,
+            sqlstate="42501",
+            condition="InsufficientPrivilege",
+            table=table,
+            lines=[statement],
+        )
 
 
 class NotProven(CopierError):
@@ -346,11 +363,12 @@ def _harmless(error: psycopg.Error) -> str:
 
 
 def _connection_failure(error: psycopg.Error, side: str, condition: str) -> DatabaseFailed:
-    text = str(error)
-    if any(words in text for words in REFUSED_LOGIN):
-        return Permanent(
-            f"{side} refused the login: check user, password and database name",
-            side=side,
-            condition="LoginRefused",
-        )
-    return Transient(f"the connection to {side} failed or was lost", side=side, condition=condition)
+    refused = refusal(error, side)
+    if refused is None:
+        return Transient(f"the connection to {side} was lost", side=side, condition=condition)
+    return (Transient if refused.passes else Permanent)(
+        refused.sentence,
+        side=side,
+        condition=refused.condition,
+        lines=[refused.said],
+    )

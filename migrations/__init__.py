@@ -16,12 +16,31 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from copier.connections import ask_while_waiting, driver_of
+from copier.errors import PrivilegeMissing
 
 #: Where the tracking tables are, in consulta.
 SCHEMA = "traspaso"
 
+_PRIVILEGES = text("""
+    SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS role,
+           n.oid IS NOT NULL AS has_schema,
+           ARRAY(SELECT p FROM unnest(
+                   CASE WHEN n.oid IS NULL THEN ARRAY['CREATE'] ELSE ARRAY['USAGE', 'CREATE'] END) AS p
+                  WHERE NOT CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), p)
+                                 ELSE has_schema_privilege(n.oid, p) END) AS lacks
+      FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = :schema
+""")
+
 #: The advisory lock of whoever migrates: the bytes of "traspaso" as a bigint.
 LOCK = int.from_bytes(b"traspaso")
+
+
+class UnknownVersion(Exception):
+    """The schema is at a ``version`` that this release doesn't know."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"version {version} of the tracking tables isn't known here")
+        self.version = version
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -36,6 +55,23 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
         command.downgrade(_config(connection), revision)
 
 
+def move(engine: Engine, revision: str | None) -> None:
+    """Takes the schema to ``revision``, forward or back.
+
+    Raises:
+        UnknownVersion: it is at a revision of a newer release, whose way back is not known here.
+        PrivilegeMissing: the role may not create the schema.
+    """
+    known = versions()
+    with _alone(engine) as connection:
+        _check_privileges(connection)
+        now = current(connection)
+        if now is not None and now not in known:
+            raise UnknownVersion(now)
+        goes_back = now is not None and revision is not None and known.index(revision) < known.index(now)
+        (command.downgrade if goes_back else command.upgrade)(_config(connection), revision or "head")
+
+
 def current(connection: Connection) -> str | None:
     """The revision that the database is at; None before the first migration."""
     context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
@@ -44,6 +80,19 @@ def current(connection: Connection) -> str | None:
 
 def newest() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def versions() -> list[str]:
+    """Every revision that this release knows, the oldest first."""
+    return [each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
+def _check_privileges(connection: Connection) -> None:
+    """Raises PrivilegeMissing where the role may not create the schema, or nothing in it."""
+    found = connection.execute(_PRIVILEGES, {"schema": SCHEMA}).one()
+    if found.lacks:
+        what = f"SCHEMA {SCHEMA}" if found.has_schema else f"DATABASE {found.database}"
+        raise PrivilegeMissing("consulta", found.role, what, found.lacks)
 
 
 @contextmanager

@@ -106,6 +106,14 @@ class Shell:
             "TRASPASO_CONFIG": str(path),
         }
 
+    def file_with(self, work: str) -> str:
+        """The path of a configuration in which these lines of [work] count instead."""
+        names = {line.split(" = ")[0] for line in work.splitlines()}
+        kept = [line for line in FILE.splitlines() if line.split(" = ")[0] not in names]
+        path = Path(self.environment["TRASPASO_CONFIG"]).with_name("other.toml")
+        path.write_text("\n".join([*kept, work]), "utf-8")
+        return str(path)
+
     def begin(self, *arguments: str, **environment: str) -> Process:
         return Process(arguments, {**self.environment, **environment})
 

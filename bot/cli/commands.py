@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import signal
 import sys
@@ -38,7 +39,7 @@ from bot.cli.output import (
     refusal_of_preview,
 )
 from bot.commands.parsing import number
-from bot.config import SIDES, CopySection, Need, Settings
+from bot.config import SIDES, CopySection, Need, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, Frozen, UnknownJob
 from bot.i18n import Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
@@ -53,7 +54,9 @@ from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from copier import Comparison, Copy, Preview, is_known
 from copier import preview as preview_of
-from copier.errors import CopierError
+from copier.errors import CopierError, failures_of
+
+log = logging.getLogger(__name__)
 
 #: Exit codes.
 COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -94,9 +97,26 @@ class stop_on_errors:  # noqa: N801 - a context manager that reads as a sentence
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, CopierError | BotError):
-            raise Stopped(f"{error}{self._more}", FAILED) from error
+            raise _stopped(error, FAILED, self._more) from error
         if isinstance(error, SQLAlchemyError):
-            raise Stopped(f"consulta failed: {type(error).__name__}{self._more}", FAILED) from error
+            # Whatever is asked of prod says so itself; without that it is a question to the tracking tables.
+            raise _stopped(_classified(error), FAILED, self._more) from error
+
+
+def _classified(error: SQLAlchemyError) -> Exception:
+    try:
+        with failures_of(SIDES.target):
+            raise error
+    except CopierError as found:
+        return found
+    except SQLAlchemyError as misuse:
+        return Exception(f"the database driver gave up ({type(misuse).__name__}): -v shows where")
+
+
+def _stopped(error: Exception, exit_code: int, more: str = "") -> Stopped:
+    """Its sentence; with -v the log has the server's own words too."""
+    log.info("%s", error, exc_info=error)
+    return Stopped(f"{sentence_of(error)}{more}", exit_code)
 
 
 def chosen_copy(settings: Settings, name: str | None) -> CopySection:
@@ -121,7 +141,7 @@ def checked(parts: Databases) -> Databases:
     try:
         parts.check_schema()
     except (BotError, CopierError) as error:
-        raise Stopped(str(error), USAGE if isinstance(error, BotError) else FAILED) from error
+        raise _stopped(error, USAGE if isinstance(error, BotError) else FAILED) from error
     return parts
 
 
@@ -294,14 +314,27 @@ def status(job: int | None, as_json: bool) -> None:
 
 
 @click.command()
-def migrate() -> None:
-    """Brings the tracking tables in consulta to this release's version."""
+@click.option(
+    "--to",
+    "version",
+    metavar="VERSION",
+    help="Go to this version of the tables, such as 0004: back too, before an older release is installed.",
+)
+def migrate(version: str | None) -> None:
+    """Brings the tracking tables in consulta to this release's version.
+
+    Run it once a release, before its processes start. What only newer versions keep is lost on the way back.
+    """
     import migrations  # loads Alembic, which no other command needs before its tables are checked
 
     parts = app.databases(settings_for(Need.DATABASES))
+    wanted = version or migrations.newest()
+    if wanted not in migrations.versions():
+        known = ", ".join(migrations.versions())
+        raise click.UsageError(f"this release has no version {wanted!r} of the tables; it has {known}")
     with stop_on_errors():
-        migrations.upgrade(parts.consulta)
-    click.echo(f"The tracking tables are at version {migrations.newest()}.")
+        parts.move_schema(wanted)
+    click.echo(f"The tracking tables are at version {wanted}.")
 
 
 def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobView:

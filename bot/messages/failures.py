@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bot.config import VARIABLES
 from bot.i18n import Translator
 from bot.messages.blocks import code
 
@@ -124,8 +125,44 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("The log of that server names the value. Widen that column in consulta, then copy again."),
     ),
     "login": (
-        N_("The server of {side} refused the login."),
-        N_("Check user, password and database name in the settings."),
+        N_("The server of {side} refused the login: {first}."),
+        N_("Check user and password in {variable}."),
+    ),
+    "no_connect": (
+        N_("The server of {side} refused the login: {first}."),
+        N_("Ask for CONNECT on the database of {variable}."),
+    ),
+    "no_database": (
+        N_("There is no such database in {side}: {first}."),
+        N_("Check the database name in {variable}."),
+    ),
+    "host_not_allowed": (
+        N_("The server of {side} has no entry for this host, user and database in its pg_hba.conf: {first}."),
+        N_("Ask its administrator to add one."),
+    ),
+    "encryption_wanted": (
+        N_("The server of {side} takes no connection without encryption from here: {first}."),
+        N_("Add `sslmode=require` to {variable}, or ask for an entry in its pg_hba.conf."),
+    ),
+    "no_encryption": (
+        N_("The server of {side} offers no encryption, and the settings ask for it: {first}."),
+        N_("Remove `sslmode` from {variable}, or ask its administrator for TLS."),
+    ),
+    "certificate": (
+        N_("The encrypted connection to {side} was not made: {first}."),
+        N_("Check the certificates, and `sslmode` and `sslrootcert` in {variable}."),
+    ),
+    "too_many_connections": (
+        N_("The server of {side} has no connection left for this user: {first}."),
+        N_("Lower `parallel` in the configuration, or ask for a higher limit. Then try again."),
+    ),
+    "unreachable": (
+        N_("There is no connection to {side}: {first}."),
+        N_("Check that {side} is up, and host and port in {variable}. Then try again."),
+    ),
+    "url_wrong": (
+        N_("The URL of {side} isn't taken: {first}."),
+        N_("Correct {variable}."),
     ),
     "lock": (
         N_("Somebody else holds locks on the table in {side}."),
@@ -208,6 +245,7 @@ def explained(error: dict[str, Any], t: Translator) -> Explained:
         "constraint": _code(error.get("constraint")),
         "sqlstate": error.get("sqlstate", "?"),
         "command": _code(error.get("command")),
+        "variable": _code(VARIABLES.get(error.get("side", ""))),
         "first": _code("; ".join(error.get("lines", [])), 400),
     }
     return Explained(t(what, **names), t(step, **names))

@@ -27,8 +27,23 @@ class Sample:
     make: Callable[[Translator], Message | View]
 
 
+#: What servers and libpq say to somebody who isn't let in.
+SAID = {
+    "login": 'password authentication failed for user "traspaso"',
+    "no_connect": 'permission denied for database "consulta"',
+    "no_database": 'database "consulta" does not exist',
+    "host_not_allowed": 'no pg_hba.conf entry for host "10.0.0.7", user "traspaso", database "consulta"',
+    "encryption_wanted": 'no pg_hba.conf entry for host "10.0.0.7", user "traspaso", no encryption',
+    "no_encryption": "server does not support SSL, but SSL was required",
+    "certificate": "SSL error: certificate verify failed",
+    "too_many_connections": 'too many connections for role "traspaso"',
+    "unreachable": "Connection refused",
+    "url_wrong": 'invalid sslmode value: "requir"',
+}
+
+
 def _failure(code: str) -> Sample:
-    error = s.ERROR | {"code": code}
+    error = s.ERROR | {"code": code} | ({"lines": [SAID[code]]} if code in SAID else {})
     return Sample("failures", code, lambda t: answers.problem(explained(error, t)))
 
 

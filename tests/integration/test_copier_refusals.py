@@ -231,7 +231,7 @@ def test_a_missing_table_or_column_is_named_before_anything_is_written(full: Sid
 
 
 def test_a_database_that_is_not_there_is_a_permanent_failure(full: Sides) -> None:
-    with pytest.raises(Permanent, match="prod refused the login"):
+    with pytest.raises(Permanent, match="prod has no such database"):
         full.copy(spec(), prod_url=full.prod.server.url("no_such_database"))
     with pytest.raises(Permanent, match="consulta refused the login"):
         full.copy(spec(), consulta_url=url_of(full, "consulta", "nobody_at_all"))
