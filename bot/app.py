@@ -63,8 +63,6 @@ CONNECT_ARGS = {
     "application_name": "traspaso",
     "prepare_threshold": None,  # PgBouncer in transaction mode gives each transaction another session
 }
-# Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
-COMMON: dict[str, Any] = {"connect_args": CONNECT_ARGS, "isolation_level": "READ COMMITTED"}
 
 
 @dataclass(frozen=True)
@@ -84,14 +82,7 @@ class Databases:
 
     def check_schema(self) -> None:
         """Raises SchemaBehind or SchemaAhead where the tracking tables aren't this release's."""
-        import migrations
-
-        with failures_of(SIDES.target), self.tracking.connect() as connection:
-            current = migrations.current(connection)
-        if current is not None and current not in migrations.versions():
-            raise SchemaAhead(current, migrations.newest())
-        if current != migrations.newest():
-            raise SchemaBehind(current, migrations.newest())
+        check_schema(self.tracking)
 
     def move_schema(self, version: str | None) -> None:
         """Takes the tracking tables forward or back to this version. Raises SchemaAhead, and CopierErrors."""
@@ -142,14 +133,13 @@ class Bot:
 
 def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
     """Connects to nothing yet. ``operators`` are those whom messages mention where nobody works."""
-    prod = _engine(settings.prod, pooled=False)
-    consulta = _engine(settings.consulta, pooled=True)
+    prod = unpooled(settings.prod)
+    # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
+    # part of what they need would wait for each other.
+    consulta = _engine(settings.consulta, pool_pre_ping=True, pool_size=5, max_overflow=-1)
     tracking = with_limits(consulta)
     work = settings.file.work
-    beats = create_engine(
-        consulta.url, **COMMON, pool_pre_ping=True, pool_size=1, max_overflow=0, pool_timeout=5
-    )
-    give_up_silent_servers(beats)
+    beats = _engine(settings.consulta, pool_pre_ping=True, pool_size=1, max_overflow=0, pool_timeout=5)
     liveness = LivenessBeat(Workers(with_limits(beats)))
     executions = Executions(tracking, lease_seconds=work.lease_seconds)
     return Databases(
@@ -171,6 +161,18 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
         workers=Workers(tracking),
         liveness=liveness,
     )
+
+
+def check_schema(consulta: Engine) -> None:
+    """Raises SchemaBehind or SchemaAhead where the tracking tables there aren't this release's."""
+    import migrations
+
+    with failures_of(SIDES.target), consulta.connect() as connection:
+        current = migrations.current(connection)
+    if current is not None and current not in migrations.versions():
+        raise SchemaAhead(current, migrations.newest())
+    if current != migrations.newest():
+        raise SchemaBehind(current, migrations.newest())
 
 
 def operators(settings: Settings) -> tuple[str, ...]:
@@ -259,13 +261,18 @@ def bot(settings: Settings, parts: Databases) -> Bot:
 
 
 def build_app(parts: BotParts, client: WebClient) -> App:
-    """The Bolt app: the conversations, and a catch-all for what none of them answers."""
+    """The Bolt app: the conversations, and a catch-all for what none of them answers.
+
+    Bolt's own look at the token, by auth.test, would answer everybody in its own words when Slack refuses it.
+    """
     from slack_bolt import App
+    from slack_bolt.authorization import AuthorizeResult
 
     from bot.commands import app_home, card_buttons, registry
 
     app = App(
         client=client,
+        authorize=lambda: AuthorizeResult(enterprise_id=None, team_id=None, bot_token=client.token),
         token_verification_enabled=False,
         listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
     )
@@ -351,12 +358,16 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _engine(url: URL | None, *, pooled: bool) -> Engine:
+def unpooled(url: URL | None) -> Engine:
+    """Each use is a connection of its own."""
+    return _engine(url, poolclass=NullPool)
+
+
+def _engine(url: URL | None, **pool: Any) -> Engine:
     if url is None:
         raise ValueError("the settings were read without Need.DATABASES")
-    # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
-    # part of what they need would wait for each other.
-    pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": -1} if pooled else {"poolclass": NullPool}
-    engine = create_engine(url, **COMMON, **pool)
+    own = {name: value for name, value in CONNECT_ARGS.items() if name not in url.query}
+    # Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
+    engine = create_engine(url, connect_args=own, isolation_level="READ COMMITTED", **pool)
     give_up_silent_servers(engine)
     return engine

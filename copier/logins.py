@@ -15,6 +15,7 @@ import re
 import select
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -206,6 +207,23 @@ def _grant(error: psycopg.Error) -> str:
         for part in ((error.pgconn.db, error.pgconn.user) if error.pgconn else (b"", b""))
     )
     return f"GRANT CONNECT ON DATABASE {database} TO {user}"
+
+
+#: Where no server is: an attempt to connect to it ends after its options were read.
+_NOWHERE = "/nonexistent"
+
+
+def wrong_value(options: Mapping[str, str]) -> str | None:
+    """What libpq says of a value that it doesn't take, such as an unknown sslmode; asks no server."""
+    places = {"host": ",".join([_NOWHERE] * (options.get("host", "").count(",") + 1)), "hostaddr": None}
+    conn = pq.PGconn.connect_start(make_conninfo("", **{**options, **places}).encode())
+    try:
+        if conn.status != pq.ConnStatus.BAD:
+            return None
+        said = _lines(conn.error_message.decode(errors="replace"))[0]
+        return None if said.startswith("connection to server") else said
+    finally:
+        conn.finish()
 
 
 # ----------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from bot.cli.output import (
 )
 from bot.commands.parsing import number
 from bot.config import SIDES, CopySection, Need, Settings, sentence_of
-from bot.errors import AlreadyRunning, BotError, Frozen, UnknownJob
+from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
 from bot.i18n import Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.repository import Request, Requester
@@ -130,10 +130,11 @@ def chosen_copy(settings: Settings, name: str | None) -> CopySection:
 
 def settings_for(need: Need) -> Settings:
     """The settings; what is missing or wrong ends the command."""
-    try:
-        return config.load(os.environ, need)
-    except BotError as error:
-        raise Stopped(str(error), USAGE) from None
+    lines = config.read_env_file()
+    settings, wrong = config.read(os.environ, need)
+    if lines or wrong:
+        raise Stopped(str(ConfigError([*lines, *wrong])), USAGE)
+    return settings
 
 
 def checked(parts: Databases) -> Databases:
