@@ -441,7 +441,7 @@ def _read_file(name: str, lines: list[str], *, copies: bool, slack: bool) -> Fil
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         if copies:
             lines.append(
-                f"{name} is missing: `traspaso example > {name}` writes traspaso.example.toml to it; "
+                f"{name} is missing: `traspaso init` writes one like traspaso.example.toml to adapt; "
                 "or name another file in TRASPASO_CONFIG"
             )
         return File()

@@ -14,6 +14,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -315,6 +317,36 @@ def status(job: int | None, as_json: bool) -> None:
 
 
 @click.command()
+def init() -> None:
+    """Writes traspaso.toml, manifest.yml and Procfile into this folder, to adapt."""
+    for name, target in STARTING_FILES.items():
+        try:
+            with Path(target).open("xb") as file:
+                file.write(shipped(name))
+        except FileExistsError:
+            click.echo(f"{target} is there already, and stays as it is.")
+        except OSError as error:
+            raise Stopped(f"{target} can't be written: {error.strerror}", FAILED) from error
+        else:
+            click.echo(f"{target} written.")
+
+
+#: What an installation begins with -> what it is called there.
+STARTING_FILES = {
+    "traspaso.example.toml": "traspaso.toml",
+    "manifest.yml": "manifest.yml",
+    "Procfile": "Procfile",
+}
+
+
+def shipped(name: str) -> bytes:
+    """A file that comes with this package: inside of it, or beside it in a working copy."""
+    package = resources.files("bot")
+    inside = package / name
+    return (inside if inside.is_file() else package / ".." / name).read_bytes()
+
+
+@click.command()
 @click.option(
     "--to",
     "version",
@@ -477,7 +509,10 @@ def unfreeze() -> None:
     click.echo(f"Copies run again; {len(lifted.waiting)} of them waited.")
 
 
-COMMANDS = (copy, preview, verify, status, migrate, pause, resume, cancel, retry, confirm, freeze, unfreeze)
+COMMANDS = (
+    *(init, migrate, copy, preview, verify, status),
+    *(pause, resume, cancel, retry, confirm, freeze, unfreeze),
+)
 
 
 def who() -> Requester:
