@@ -15,7 +15,9 @@
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
-    │       └── PrivilegeMissing  and a GRANT is what it needs
+    │       ├── PrivilegeMissing  and a GRANT is what it needs
+    │       ├── RowsHidden        and BYPASSRLS is
+    │       └── ReadOnly          and a setting is
     ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
     └── NotProven             both sides were compared and differ
 
@@ -29,6 +31,7 @@ are PostgreSQL's, https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +48,13 @@ TRANSIENT_CODES = frozenset({"55P03", "55006", "25006", "25P03", "25P04"})
 #: Codes inside of those classes that don't: the database was dropped.
 PERMANENT_CODES = frozenset({"57P04"})
 #: Classes whose primary messages name objects and conditions, never data.
-KNOWN_CLASSES = frozenset({"08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
+KNOWN_CLASSES = frozenset(
+    {"08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"}
+)
+#: Classes whose messages are what a person needs: a state of the server, or a limit of it.
+SAID_CLASSES = frozenset({"54", "55"})
+#: "COPY items, line 1, column v: …"; nothing of the value, which comes after the colon.
+_COPIED = re.compile(r"COPY [^,]+, \w+ \d+, \w+ ([^\s:,\"]+)(?:: |$)")
 #: What a server answers to a statement that was cancelled, or that ran into its timeout.
 QUERY_CANCELED = "57014"
 #: Refusals of a row because another one has the same value: a unique or an exclusion constraint.
@@ -237,22 +246,52 @@ class Permanent(DatabaseFailed):
 
 
 class PrivilegeMissing(Permanent):
-    """The role lacks ``privileges`` on something; ``lines`` has the statement that grants them.
+    """The role lacks privileges; ``lines`` has the statements that grant them.
 
-    ``role`` and ``what``, such as ``TABLE public.items``, are written as SQL writes them.
+    ``role`` is written as SQL writes it, and so are the things of which it lacks something, such as
+    ``TABLE public.items``: ``missing`` has each with the privileges.
     """
 
     def __init__(
-        self, side: str, role: str, what: str, privileges: Sequence[str], table: str | None = None
+        self, side: str, role: str, missing: Sequence[tuple[str, Sequence[str]]], table: str | None = None
     ) -> None:
-        statement = f"GRANT {', '.join(privileges)} ON {what} TO {role}"
+        statements = [f"GRANT {', '.join(names)} ON {what} TO {role}" for what, names in missing]
+        lacks = ", ".join(f"{' and '.join(names)} on {what}" for what, names in missing)
         super().__init__(
-            f"the user {role} of {side} lacks {' and '.join(privileges)} on {what}: run there {statement}",
+            f"the user {role} of {side} lacks {lacks}: run there {'; '.join(statements)}",
             side=side,
             sqlstate="42501",
             condition="InsufficientPrivilege",
             table=table,
+            lines=statements,
+        )
+
+
+class RowsHidden(Permanent):
+    """Row-level security hides rows of the table from the role: what it sees may not be all."""
+
+    def __init__(self, side: str, role: str, table: str) -> None:
+        statement = f"ALTER ROLE {role} BYPASSRLS"
+        super().__init__(
+            f"row-level security of table {table} hides rows from the user {role} of {side}: it needs "
+            f"BYPASSRLS; run there {statement}",
+            side=side,
+            condition="RowsHidden",
+            table=table,
             lines=[statement],
+        )
+
+
+class ReadOnly(Permanent):
+    """Nothing may be written there: the database or the role has default_transaction_read_only."""
+
+    def __init__(self, side: str, role: str, database: str) -> None:
+        super().__init__(
+            f"{side} is read-only for the user {role}: default_transaction_read_only is on there; run "
+            f"ALTER ROLE {role} IN DATABASE {database} SET default_transaction_read_only = off",
+            side=side,
+            condition="ReadOnly",
+            lines=[f"ALTER ROLE {role} IN DATABASE {database} SET default_transaction_read_only = off"],
         )
 
 
@@ -323,9 +362,16 @@ def classify(error: psycopg.Error, side: str) -> DatabaseFailed:
         sqlstate=sqlstate,
         condition=condition,
         table=diag.table_name,
-        column=diag.column_name,
+        column=diag.column_name or _copied_column(error),
         constraint=diag.constraint_name,
+        lines=[_harmless(error)] if sqlstate[:2] in SAID_CLASSES and _may_be_said(error) else [],
     )
+
+
+def _copied_column(error: psycopg.Error) -> str | None:
+    """The column that COPY was about to fill: the context has it before the value, in any language."""
+    found = _COPIED.match(error.diag.context or "")
+    return found[1] if found else None
 
 
 def _passes(sqlstate: str) -> bool:
@@ -343,7 +389,8 @@ def without_values(error: psycopg.Error) -> str:
 
 def _place(error: psycopg.Error) -> str:
     diag = error.diag
-    names = {"table": diag.table_name, "column": diag.column_name, "constraint": diag.constraint_name}
+    column = diag.column_name or _copied_column(error)
+    names = {"table": diag.table_name, "column": column, "constraint": diag.constraint_name}
     place = [f"{word} {name}" for word, name in names.items() if name]
     return f" ({', '.join(place)})" if place else ""
 
@@ -355,11 +402,18 @@ def _harmless(error: psycopg.Error) -> str:
     type integer: "secret""); a trigger or another function may raise any code with any words, and
     its name and language ("PL/pgSQL function …") then stand in the context. All else names objects.
     """
+    if not _may_be_said(error):
+        return f"error {error.sqlstate}; that server's log has its own words"
+    return error.diag.message_primary or f"error {error.sqlstate}"
+
+
+def _may_be_said(error: psycopg.Error) -> bool:
     sqlstate, context = error.sqlstate or "", error.diag.context or ""
-    read_by_copy = context.startswith("COPY ") and sqlstate[:2] != "23"  # a regclass is read as a name
-    if sqlstate[:2] not in KNOWN_CLASSES or "PL/" in context or read_by_copy:
-        return f"error {sqlstate}; that server's log has its own words"
-    return error.diag.message_primary or f"error {sqlstate}"
+    read_by_copy = context.startswith("COPY ") and sqlstate[:2] not in {
+        "23",
+        "54",
+    }  # a regclass is read as a name
+    return not (sqlstate[:2] not in KNOWN_CLASSES or "PL/" in context or read_by_copy)
 
 
 def _connection_failure(error: psycopg.Error, side: str, condition: str) -> DatabaseFailed:

@@ -16,14 +16,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from copier.connections import ask_while_waiting, driver_of
-from copier.errors import PrivilegeMissing
+from copier.errors import PrivilegeMissing, ReadOnly
 
 #: Where the tracking tables are, in consulta.
 SCHEMA = "traspaso"
 
 _PRIVILEGES = text("""
     SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS role,
-           n.oid IS NOT NULL AS has_schema,
+           n.oid IS NOT NULL AS has_schema, current_setting('transaction_read_only') = 'on' AS read_only,
            ARRAY(SELECT p FROM unnest(
                    CASE WHEN n.oid IS NULL THEN ARRAY['CREATE'] ELSE ARRAY['USAGE', 'CREATE'] END) AS p
                   WHERE NOT CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), p)
@@ -90,9 +90,11 @@ def versions() -> list[str]:
 def _check_privileges(connection: Connection) -> None:
     """Raises PrivilegeMissing where the role may not create the schema, or nothing in it."""
     found = connection.execute(_PRIVILEGES, {"schema": SCHEMA}).one()
+    if found.read_only:
+        raise ReadOnly("consulta", found.role, found.database)
     if found.lacks:
         what = f"SCHEMA {SCHEMA}" if found.has_schema else f"DATABASE {found.database}"
-        raise PrivilegeMissing("consulta", found.role, what, found.lacks)
+        raise PrivilegeMissing("consulta", found.role, [(what, found.lacks)])
 
 
 @contextmanager

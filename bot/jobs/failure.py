@@ -36,6 +36,9 @@ CODES = {
     "42703": "missing_object",
     "55P03": "lock",
     "53100": "disk_full",
+    "22P02": "no_such_label",
+    "25006": "recovering",
+    "54": "too_large",
     "57014": "timeout",
     "40P01": "deadlock",
     "22": "value",
@@ -62,11 +65,16 @@ CONDITIONS = {
     "ConnectionFailed": "unreachable",
     "UrlWrong": "url_wrong",
     "RowsDropped": "rows_dropped",
+    "RowsHidden": "rows_hidden",
+    "ReadOnly": "read_only",
     "StandbyLagHidden": "standby_hidden",
     "TableAltered": "altered",
     "RowsChanged": "rows_changed",
 }
 
+
+#: Codes that have other words where the error has something to say: the GRANT, or the server's sentence.
+SAID = {"privilege": "privilege_missing", "database": "database_says"}
 
 #: The copier's other errors.
 CLASSES: dict[type, str] = {
@@ -122,6 +130,8 @@ def failure_of(error: CopierError) -> Failure:
     if isinstance(error, DatabaseFailed):
         sqlstate, constraint = error.sqlstate, error.constraint
         code = _code(sqlstate, error.condition)
+        if error.lines:
+            code = SAID.get(code, code)
     elif isinstance(error, NotProven) and error.triggers:
         code = "altered_by_trigger"
     else:

@@ -15,6 +15,10 @@ def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
     return sentence
 
 
+TAKEN_STEP = N_(
+    "A row there has the same value, of another liquidation perhaps: copy that one first, or remove the "
+    "row. Then copy again."
+)
 CONSTRAINT_STEP = N_(
     "Look at that constraint in consulta: the rows of prod must satisfy it. Then copy again."
 )
@@ -23,7 +27,7 @@ CONSTRAINT_STEP = N_(
 WORDS: dict[str, tuple[str, str]] = {
     "unique": (
         N_("Table {table} of consulta refused rows by its unique constraint {constraint}."),
-        CONSTRAINT_STEP,
+        TAKEN_STEP,
     ),
     "foreign_key": (
         N_("Table {table} of consulta refused rows by its foreign key {constraint}."),
@@ -39,7 +43,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "exclusion": (
         N_("Table {table} of consulta refused rows by its constraint {constraint}."),
-        CONSTRAINT_STEP,
+        TAKEN_STEP,
     ),
     "not_null": (
         N_("Column {column} of table {table} in consulta takes no empty values, and prod has some."),
@@ -48,6 +52,22 @@ WORDS: dict[str, tuple[str, str]] = {
     "privilege": (
         N_("The database user of {side} lacks a privilege (error {sqlstate})."),
         N_("Ask for SELECT in prod, and SELECT, INSERT and DELETE in consulta. Then copy again."),
+    ),
+    "privilege_missing": (
+        N_("The database user of {side} lacks privileges for table {table} (error {sqlstate})."),
+        N_("Ask for this in {side}: {first}. Then copy again."),
+    ),
+    "rows_hidden": (
+        N_("Row-level security of table {table} hides rows from the database user of {side}."),
+        N_("It needs BYPASSRLS. Ask for this in {side}: {first}. Then copy again."),
+    ),
+    "read_only": (
+        N_("The database user of {side} may only read there: default_transaction_read_only is on."),
+        N_("Ask for this in {side}: {first}. Then copy again."),
+    ),
+    "recovering": (
+        N_("The server of {side} can only be read now (error {sqlstate}): it is a standby, or recovers."),
+        N_("Check that {variable} names the primary, then copy again."),
     ),
     "missing_table": (
         N_("Table {table} was not found in {side}."),
@@ -119,6 +139,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "not_proven": (
         N_("Both sides were compared and differ: {first}"),
         N_("Somebody may be writing to this liquidation in consulta. Copy again when they are done."),
+    ),
+    "no_such_label": (
+        N_("The type of column {column} of table {table} in {side} doesn't take a value of prod."),
+        N_("If it is an enum, add the label that it lacks in consulta. The log of that server names it."),
+    ),
+    "too_large": (
+        N_("A row is larger than the server of {side} can handle (error {sqlstate}): {first}."),
+        N_("Leave its largest column out of consulta's table, or make it smaller in prod. Then copy again."),
     ),
     "value": (
         N_("A value of prod doesn't fit into table {table} of {side} (error {sqlstate})."),
@@ -219,6 +247,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "internal": (
         N_("An internal error: {first}."),
         N_("Give that number to whoever runs Traspaso: the log has the rest."),
+    ),
+    "database_says": (
+        N_("The server of {side} refused (error {sqlstate}): {first}."),
+        N_("Do what it says. Then copy again."),
     ),
     "database": (
         N_("A database error in {side} (error {sqlstate})."),

@@ -27,7 +27,7 @@ class Sample:
     make: Callable[[Translator], Message | View]
 
 
-#: What servers and libpq say to somebody who isn't let in.
+#: What servers and libpq say, and what mends it.
 SAID = {
     "login": 'password authentication failed for user "traspaso"',
     "no_connect": 'permission denied for database "consulta"',
@@ -38,6 +38,11 @@ SAID = {
     "certificate": "SSL error: certificate verify failed",
     "too_many_connections": 'too many connections for role "traspaso"',
     "unreachable": "Connection refused",
+    "privilege_missing": "GRANT INSERT, DELETE ON TABLE public.items TO traspaso",
+    "rows_hidden": "ALTER ROLE reader BYPASSRLS",
+    "read_only": "ALTER ROLE traspaso IN DATABASE consulta SET default_transaction_read_only = off",
+    "too_large": 'index row size 10016 exceeds btree version 4 maximum 2704 for index "by_note"',
+    "database_says": 'cannot delete from table "items" because it does not have a replica identity',
     "url_wrong": 'invalid sslmode value: "requir"',
 }
 
