@@ -22,9 +22,11 @@ lint: .venv/.complete ## ruff, mypy and the directions of the imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-lock: .venv/.complete ## requirements.lock anew, from pyproject.toml
+lock: .venv/.complete ## requirements.lock and requirements-prod.lock anew, from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		pyproject.toml --group pyproject.toml:dev -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		pyproject.toml -c requirements.lock -o requirements-prod.lock
 
 catalog: .venv/.complete ## the Spanish catalog anew, from the sentences in the code
 	@$(BIN)/pybabel -q extract --no-location --width 100 --sort-output -k t -k _t -k plural:1,2 -k N_ -o bot/locales/traspaso.pot bot

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -16,12 +15,10 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from bot import app, config, logs
+from bot import app, start
 from bot.app import ACK_THREADS, acknowledged
-from bot.errors import BotError
 from bot.periodic import Backoff
-from bot.slack.client import CONNECTION_ERRORS, error_name
-from copier.errors import CopierError
+from bot.slack.client import CONNECTION_ERRORS, Trouble, error_name, trouble_of
 
 log = logging.getLogger("bot")
 
@@ -34,19 +31,11 @@ LOOK_SECONDS, DRAIN_SECONDS = 1.0, 3.0
 
 
 def main() -> int:
-    """Runs until SIGTERM or SIGINT; 78 where the settings don't let it start."""
-    logs.set_up()
+    """Runs until SIGTERM or SIGINT. Ends with 78 where something is wrong that doesn't pass by itself."""
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    try:
-        settings = config.load(os.environ)
-        parts = app.databases(settings, app.operators(settings))
-        parts.check_schema()
-    except (BotError, CopierError) as error:
-        for line in str(error).splitlines():
-            log.critical("%s", line)
-        return 78
+    settings, parts = start.begin(needs_slack=True)
     bot = app.bot(settings, parts)
     handler = DrainingHandler(bot.app, settings.app_token, ping_interval=PING_SECONDS)
     bot.start()
@@ -95,7 +84,10 @@ def connect(handler: SocketModeHandler, over: threading.Event) -> None:
             return
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             pause = BACKOFF.pause(failures)
-            log.error("Slack doesn't let the bot in: %s; next try in %.0f s", error_name(error), pause)  # noqa: TRY400
+            where = " with SLACK_APP_TOKEN" if trouble_of(error) is Trouble.LOCKED_OUT else ""
+            log.error(  # noqa: TRY400
+                "Slack doesn't let the bot in%s: %s; next try in %.0f s", where, error_name(error), pause
+            )
             over.wait(pause)
             failures += 1
 

@@ -21,8 +21,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from bot.config import Settings
-from bot.errors import SchemaBehind
+from bot.config import SIDES, Settings
+from bot.errors import SchemaAhead, SchemaBehind
 from bot.i18n import translator
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
@@ -91,13 +91,18 @@ class Databases:
     liveness: LivenessBeat
 
     def check_schema(self) -> None:
-        """Raises SchemaBehind where the tracking tables aren't this release's."""
+        """Raises SchemaBehind or SchemaAhead where the tracking tables aren't this release's."""
+        check_schema(self.tracking)
+
+    def move_schema(self, version: str | None) -> None:
+        """Takes the tracking tables forward or back to this version. Raises SchemaAhead, and CopierErrors."""
         import migrations
 
-        with failures_of("consulta"), self.tracking.connect() as connection:
-            current = migrations.current(connection)
-        if current != migrations.newest():
-            raise SchemaBehind(current, migrations.newest())
+        with failures_of(SIDES.target):
+            try:
+                migrations.move(self.consulta, version)
+            except migrations.UnknownVersion as unknown:
+                raise SchemaAhead(unknown.version, migrations.newest()) from None
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Bot:
 
 def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
     """Connects to nothing yet. ``operators`` are those whom messages mention where nobody works."""
-    prod = _engine(settings.prod, poolclass=NullPool)
+    prod = unpooled(settings.prod)
     # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
     # part of what they need would wait for each other.
     consulta = _engine(settings.consulta, pool_pre_ping=True, pool_size=5, max_overflow=-1)
@@ -166,6 +171,18 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
         workers=Workers(tracking),
         liveness=liveness,
     )
+
+
+def check_schema(consulta: Engine) -> None:
+    """Raises SchemaBehind or SchemaAhead where the tracking tables there aren't this release's."""
+    import migrations
+
+    with failures_of(SIDES.target), consulta.connect() as connection:
+        current = migrations.current(connection)
+    if current is not None and current not in migrations.versions():
+        raise SchemaAhead(current, migrations.newest())
+    if current != migrations.newest():
+        raise SchemaBehind(current, migrations.newest())
 
 
 def operators(settings: Settings) -> tuple[str, ...]:
@@ -254,13 +271,18 @@ def bot(settings: Settings, parts: Databases) -> Bot:
 
 
 def build_app(parts: BotParts, client: WebClient) -> App:
-    """The Bolt app: the conversations, and a catch-all for what none of them answers."""
+    """The Bolt app: the conversations, and a catch-all for what none of them answers.
+
+    Bolt's own look at the token, by auth.test, would answer everybody in its own words when Slack refuses it.
+    """
     from slack_bolt import App
+    from slack_bolt.authorization import AuthorizeResult
 
     from bot.commands import app_home, card_buttons, registry
 
     app = App(
         client=client,
+        authorize=lambda: AuthorizeResult(enterprise_id=None, team_id=None, bot_token=client.token),
         token_verification_enabled=False,
         listener_executor=ThreadPoolExecutor(ACK_THREADS, thread_name_prefix="listener"),
     )
@@ -386,12 +408,18 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+def unpooled(url: URL | None) -> Engine:
+    """Each use is a connection of its own."""
+    return _engine(url, poolclass=NullPool)
+
+
 def _engine(url: URL | None, **pool: Any) -> Engine:
     """SQLAlchemy hides the password of a URL wherever it shows one, and not those among its options."""
     if url is None:
         raise ValueError("the settings were read without Need.DATABASES")
     secrets = {name: value for name, value in url.query.items() if SECRET_OPTION.search(name)}
-    arguments = {**COMMON, **pool, "connect_args": {**CONNECT_ARGS, **secrets}}
+    own = {name: value for name, value in CONNECT_ARGS.items() if name not in url.query}
+    arguments = {**COMMON, **pool, "connect_args": {**own, **secrets}}
     engine = create_engine(url.difference_update_query(secrets), **arguments)
     give_up_silent_servers(engine)
     return engine

@@ -6,6 +6,8 @@ value of a password or a token.
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from collections.abc import Mapping
 from enum import Flag, auto
@@ -14,7 +16,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import psycopg
 import redis
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,12 +28,11 @@ from pydantic import (
     PlainSerializer,
     ValidationError,
 )
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL
 
 from bot.errors import ConfigError
-from copier import Catalogue, CopySpec, Limits, SideNames, TableName, cores
-from copier.errors import BadName
+from copier import Catalogue, CopySpec, Limits, SideNames, TableName, cores, logins
+from copier.errors import BadName, DatabaseFailed
 
 SLACK_API_URL = "https://slack.com/api/"
 
@@ -39,6 +42,16 @@ SIDES = SideNames(
     target="consulta",
     apart="set PROD_DATABASE_URL and CONSULTA_DATABASE_URL to two databases",
 )
+
+#: The setting by which a side is reached.
+VARIABLES = {SIDES.source: "PROD_DATABASE_URL", SIDES.target: "CONSULTA_DATABASE_URL"}
+
+
+def sentence_of(error: Exception) -> str:
+    """Its sentence, after the name of the setting to look at where a side lets nobody in."""
+    if isinstance(error, DatabaseFailed) and error.condition in logins.CONDITIONS:
+        return f"{VARIABLES.get(error.side or '', '')}: {error}"
+    return str(error)
 
 
 # ----------------------------------------------------------------------------
@@ -220,46 +233,52 @@ def load(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> Settings:
     Raises:
         ConfigError: with one line for each setting that is missing or wrong.
     """
+    settings, lines = read(environ, need)
+    if lines:
+        raise ConfigError(lines)
+    return settings
+
+
+def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Settings, list[str]]:
+    """The settings as far as they can be read, and one line for each that is missing or wrong."""
     lines: list[str] = []
-    read = _Environment(environ, lines)
-    prod = read.database(
+    found = _Environment(environ, lines)
+    prod = found.database(
         "PROD_DATABASE_URL", Need.DATABASES in need, "reader:PASSWORD@pgsql-prod:5432/payroll"
     )
-    consulta = read.database(
+    consulta = found.database(
         "CONSULTA_DATABASE_URL", Need.DATABASES in need, "traspaso:PASSWORD@pgsql-consulta:5432/consulta"
     )
-    redis_url = read.prefixed(
+    redis_url = found.prefixed(
         "REDIS_URL",
         Need.REDIS in need,
         "a Redis URL, such as redis://redis:6379/0",
         ("redis://", "rediss://", "unix://"),
     )
-    read.checked_redis(redis_url)
-    bot_token = read.prefixed(
+    found.checked_redis(redis_url)
+    bot_token = found.prefixed(
         "SLACK_BOT_TOKEN",
         Need.SLACK in need,
         "the bot token of the Slack app (xoxb-…, OAuth & Permissions)",
         ("xoxb-",),
     )
-    app_token = read.prefixed(
+    app_token = found.prefixed(
         "SLACK_APP_TOKEN",
         Need.SLACK in need,
         "an app-level token with connections:write (xapp-…, Basic Information)",
         ("xapp-",),
     )
-    api_url = read.prefixed(
+    api_url = found.prefixed(
         "SLACK_API_URL", False, "an http(s) URL (leave it out for Slack itself)", ("http://", "https://")
     )
-    read.checked_transport("SLACK_API_URL", api_url)
+    api_url = found.encrypted("SLACK_API_URL", api_url)
     file = _read_file(
         environ.get("TRASPASO_CONFIG") or "traspaso.toml",
         lines,
         copies=Need.COPIES in need,
         slack=Need.SLACK in need,
     )
-    if lines:
-        raise ConfigError(lines)
-    return Settings(
+    settings = Settings(
         prod=prod,
         consulta=consulta,
         redis_url=redis_url,
@@ -268,6 +287,7 @@ def load(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> Settings:
         slack_api_url=f"{(api_url or SLACK_API_URL).rstrip('/')}/",
         file=file,
     )
+    return settings, lines
 
 
 # ----------------------------------------------------------------------------
@@ -291,20 +311,22 @@ class _Environment:
             self._lines.append(f"{name} is missing: set it to {shape}")
         return None
 
-    def checked_transport(self, name: str, url: str | None) -> None:
-        """Notes a URL by which a token would travel without encryption to another machine."""
+    def encrypted(self, name: str, url: str | None) -> str | None:
+        """The URL; None, and a line, where a token would travel to another machine without encryption."""
         if url is None or not url.startswith("http://"):
-            return
+            return url
         try:
             host = urlsplit(url).hostname or ""
             is_here = host == "localhost" or ip_address(host).is_loopback
         except ValueError:
             is_here = False
-        if not is_here:
-            self._lines.append(
-                f"{name} begins with http://, so the token would travel unencrypted: write https:// "
-                "(http:// is only for a Slack on this machine, such as http://127.0.0.1:8080/api/)"
-            )
+        if is_here:
+            return url
+        self._lines.append(
+            f"{name} begins with http://, so the token would travel unencrypted: write https:// "
+            "(http:// is only for a Slack on this machine, such as http://127.0.0.1:8080/api/)"
+        )
+        return None
 
     def checked_redis(self, url: str | None) -> None:
         """Notes a URL that can't be read; whether it leads to a Redis that can be used is seen later."""
@@ -315,18 +337,131 @@ class _Environment:
             self._lines.append("REDIS_URL can't be read: look at its port and at the values of its options")
 
     def database(self, name: str, wanted: bool, example: str) -> URL | None:
+        """What libpq takes: a host, several, a socket's folder, or a service that names them."""
         shape = f"a PostgreSQL URL, such as postgresql://{example}"
         value = self.prefixed(name, wanted, shape, ("postgresql://", "postgres://", "postgresql+psycopg://"))
         if value is None:
             return None
+        value = value.replace("postgresql+psycopg://", "postgresql://", 1)
+        if _hides_its_password(value):
+            self._lines.append(f"{name} {ENCODE}")
+            return None
         try:
-            url = make_url(value)
-        except (ArgumentError, ValueError):
-            url = None
-        if url is None or not url.database:
+            taken = conninfo_to_dict(_hosts_as_libpq_writes_them(value))
+        except psycopg.ProgrammingError as error:
+            option = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+            unknown = (
+                f"has an option that PostgreSQL doesn't know: {option[1]}. Remove it" if option else None
+            )
+            self._lines.append(f"{name} {unknown or f'is not {shape}'}")
+            return None
+        options = {key: str(found) for key, found in taken.items() if found is not None}
+        named = options.get("dbname") or "service" in options or "PGSERVICE" in self._environ
+        if not named or not re.fullmatch(r"[\d,]*", options.get("port", "")):
             self._lines.append(f"{name} is not {shape}")
             return None
-        return url.set(drivername="postgresql+psycopg")
+        if not options.get("connect_timeout", "0").strip().lstrip("-").isdigit():
+            self._lines.append(f"{name}: connect_timeout is a number of seconds")
+            return None
+        if problem := logins.wrong_value(options):
+            self._lines.append(f"{name}: libpq says {problem}")
+            return None
+        return _url(options)
+
+
+#: Whoever writes a password as it is may lead half of it elsewhere.
+ENCODE = (
+    "has a character in its user or password that a URL doesn't take as it is: percent-encode it, "
+    "such as %40 for @, %2F for /, %3F for ? and %23 for #"
+)
+
+
+def _hides_its_password(url: str) -> bool:
+    """Whether libpq would take part of the password for a host, a port or a database."""
+    authority = re.split(r"[/?]", url.partition("://")[2], maxsplit=1)[0]
+    return authority.count("@") > 1 or ("@" not in authority and "@" in url)
+
+
+def _hosts_as_libpq_writes_them(url: str) -> str:
+    """SQLAlchemy also takes ``?host=a:1&host=b:2``, of which libpq would keep the last."""
+    place, mark, query = url.partition("?")
+    options = query.split("&") if mark else []
+    hosts = [option[5:] for option in options if option.startswith("host=")]
+    named = [re.fullmatch(r"([^:/%]+)(?::(\d+))?", host) for host in hosts]
+    if not hosts or not all(named) or not (len(hosts) > 1 or ":" in hosts[0]):
+        return url
+    names = ",".join(host[1] for host in named if host)
+    ports = ",".join(host[2] or "" for host in named if host)
+    others = [option for option in options if not option.startswith("host=")]
+    return f"{place}?{'&'.join([f'host={names}', f'port={ports}', *others])}"
+
+
+def _url(options: dict[str, str]) -> URL:
+    """The same for SQLAlchemy. Hosts that aren't one name, and their ports, are options of libpq there."""
+    host, port = options.pop("host", None), options.pop("port", None)
+    user, password, database = (options.pop(key, None) for key in ("user", "password", "dbname"))
+    query: dict[str, str | tuple[str, ...]] = dict(options)
+    is_one = host is not None and not re.search(r"[,/]", host) and "," not in (port or "")
+    if not is_one:
+        query |= {key: found for key, found in (("host", host), ("port", port)) if found}
+    return URL.create(
+        "postgresql+psycopg",
+        user,
+        password,
+        host if is_one else None,
+        int(port) if is_one and port else None,
+        database,
+        query,
+    )
+
+
+# ----------------------------------------------------------------------------
+# Reading .env
+
+
+def read_env_file(path: str = ".env") -> list[str]:
+    """Sets the variables of ``.env`` in the working directory that the process was not started with.
+
+    Written as process managers read it: NAME=value a line, with or without ``export`` and quotes. Gives a
+    line for each thing that is wrong.
+    """
+    try:
+        text = _decoded(Path(path).read_bytes())
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return []
+    except OSError as error:
+        return [f"{path} can't be read ({error.strerror}): let this process's user read it"]
+    except UnicodeDecodeError as error:
+        return [f"{path} {_encoding_problem(error)}"]
+    problems = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*", line)
+        if found is None:
+            problems.append(f"{path}, line {number}: is not NAME=value")
+            continue
+        name, value = found.groups()
+        if len(value) > 1 and value[0] == value[-1] == '"':
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        elif len(value) > 1 and value[0] == value[-1] == "'":
+            value = value[1:-1]
+        os.environ.setdefault(name, value)
+    return problems
+
+
+def _decoded(raw: bytes) -> str:
+    """Text in UTF-8. The mark that some editors begin it with is let pass, as others don't show it."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnicodeDecodeError("utf-16", raw, 0, 2, "it begins as UTF-16 does")
+    return raw.decode("utf-8-sig")
+
+
+def _encoding_problem(error: UnicodeDecodeError) -> str:
+    if error.encoding == "utf-16":
+        return "is written in UTF-16: save it as UTF-8"
+    line = bytes(error.object)[: error.start].count(b"\n") + 1
+    return f"is not UTF-8 (line {line}): save it as UTF-8"
 
 
 # ----------------------------------------------------------------------------
@@ -339,18 +474,21 @@ def _read_file(name: str, lines: list[str], *, copies: bool, slack: bool) -> Fil
     ``copies`` and ``slack`` tell what the process needs it for; without them much may be missing.
     """
     try:
-        file = File.model_validate(tomllib.loads(Path(name).read_text("utf-8")))
+        file = File.model_validate(tomllib.loads(_decoded(Path(name).read_bytes())))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         if copies:
             lines.append(
-                f"{name} is missing: copy traspaso.example.toml to it, "
+                f"{name} is missing: `traspaso init` writes one like traspaso.example.toml to adapt; "
                 "or name another file in TRASPASO_CONFIG"
             )
         return File()
     except OSError as error:
         lines.append(f"{name} can't be read ({error.strerror}): let this process's user read it")
         return File()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        lines.append(f"{name} {_encoding_problem(error)}")
+        return File()
+    except tomllib.TOMLDecodeError as error:
         lines.append(f"{name} is not valid TOML: {error}")
         return File()
     except ValidationError as error:

@@ -2,7 +2,8 @@
 
     BotError
     ├── ConfigError        everything missing or wrong in the settings, named at once
-    ├── SchemaBehind       the tracking tables aren't at this release's version
+    ├── SchemaBehind       the tracking tables are missing or of an older release
+    ├── SchemaAhead        the tracking tables are of a newer release
     ├── AlreadyRunning     a live job for this target table and liquidation exists
     ├── Frozen             somebody has frozen all copies
     ├── UnknownJob         there is no job of that number
@@ -34,13 +35,24 @@ class ConfigError(BotError):
 
 
 class SchemaBehind(BotError):
-    """The tracking tables are missing or of another release."""
+    """The tracking tables are missing or of an older release."""
 
     def __init__(self, current: str | None, newest: str | None) -> None:
         found = f"at version {current}" if current else "missing"
         super().__init__(
             f"the tracking tables in consulta are {found} and this release needs {newest}: "
             "run `traspaso migrate`"
+        )
+
+
+class SchemaAhead(BotError):
+    """The tracking tables are of a newer release."""
+
+    def __init__(self, current: str, newest: str | None) -> None:
+        super().__init__(
+            f"the tracking tables in consulta are at version {current}, of a newer release than this one, "
+            f"which needs {newest}: install that release; to go back to this one, run "
+            f"`traspaso migrate --to {newest}` with the newer release first"
         )
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
-import sys
 
 import dramatiq
 from dramatiq.middleware import Middleware
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import app, config, logs
-from bot.errors import BotError
+from bot import app, start
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.slack.card_publisher import CardPublisher
@@ -24,9 +21,6 @@ from bot.work.runner import Admission, AttemptOutcome, Ended, Runner
 from copier.errors import CopierError
 
 log = logging.getLogger(__name__)
-
-#: What the process exits with when the settings or the databases don't let it start.
-EXIT_CONFIG = 78
 
 #: So long a shutdown waits for the chunks in hand: as long as Dramatiq does for its own threads.
 LONGEST_CHUNK_SECONDS = 600.0
@@ -139,16 +133,8 @@ class Background(Middleware):
 
 
 def boot() -> None:
-    """Reads the settings, checks the schema, and makes the broker the process's own."""
-    logs.set_up()
-    try:
-        settings = config.load(os.environ)
-        parts = app.databases(settings, app.operators(settings))
-        parts.check_schema()
-    except (BotError, CopierError) as error:
-        for line in str(error).splitlines():
-            log.critical("%s", line)
-        sys.exit(EXIT_CONFIG)
+    """Looks at all that the settings lead to, and makes the broker the process's own."""
+    settings, parts = start.begin(needs_slack=False)
     background = app.worker(settings, parts)
     broker = background.queue.broker
     broker.add_middleware(background)

@@ -12,13 +12,22 @@ holds for the table alone, such as NOT NULL or the foreign keys that refer to it
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, text
 
-from copier.errors import ColumnMissing, SameTable, SideNames, TableMissing, failures_of
+from copier.errors import (
+    ColumnMissing,
+    PrivilegeMissing,
+    ReadOnly,
+    RowsHidden,
+    SameTable,
+    SideNames,
+    TableMissing,
+    failures_of,
+)
 from copier.model import TableName
 
 #: OIDs below this were given by hand, and are the same in every PostgreSQL (FirstGenbkiObjectId in its
@@ -530,9 +539,42 @@ class IndexColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What the ``role`` may do with a table, by the catalogue.
+
+    ``lacks`` are the privileges on the table that it has not, ``sees_schema`` that it may use the schema,
+    ``may_stage`` that it may create temporary tables. ``hidden``: row-level security applies to it.
+    ``read_only`` is the default of its transactions. Names are written as SQL writes them.
+    """
+
+    role: str
+    database: str
+    schema: str
+    lacks: frozenset[str]
+    sees_schema: bool
+    may_stage: bool
+    hidden: bool
+    read_only: bool
+
+
+#: Of a role that may do everything.
+FULL_ACCESS = Access(
+    role="owner",
+    database="",
+    schema="",
+    lacks=frozenset(),
+    sees_schema=True,
+    may_stage=True,
+    hidden=False,
+    read_only=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table or view as one side has it.
 
+    ``deferrable`` names unique constraints that can't find a row, because they may be broken for a while.
     ``version`` is the server's, such as 18, and ``database`` the OID of its database there; ``in_recovery``:
     the server is a standby. ``relations`` are those behind the name.
     """
@@ -547,6 +589,32 @@ class Table:
     unique_keys: tuple[tuple[str, ...], ...]
     indexes: tuple[tuple[IndexColumn, ...], ...]
     relations: Relations
+    deferrable: tuple[str, ...] = ()
+    access: Access = FULL_ACCESS
+
+    def refuse_unreadable(self) -> None:
+        """Raises PrivilegeMissing, or RowsHidden where row-level security hides rows from the role."""
+        self._refuse(["SELECT"], stages=False)
+        if self.access.hidden:
+            raise RowsHidden(self.side, self.access.role, str(self.name))
+
+    def refuse_unwritable(self, *, updates: bool) -> None:
+        """Raises PrivilegeMissing or ReadOnly; ``updates`` says that rows are updated in place."""
+        if self.access.read_only:
+            raise ReadOnly(self.side, self.access.role, self.access.database)
+        self._refuse(["SELECT", "INSERT", *(["UPDATE"] if updates else []), "DELETE"], stages=True)
+
+    def _refuse(self, privileges: Sequence[str], *, stages: bool) -> None:
+        access = self.access
+        missing: list[tuple[str, Sequence[str]]] = []
+        if not access.sees_schema:
+            missing.append((f"SCHEMA {access.schema}", ["USAGE"]))
+        if lacks := [each for each in privileges if each in access.lacks]:
+            missing.append((f"TABLE {self.name}", lacks))
+        if stages and not access.may_stage:
+            missing.append((f"DATABASE {access.database}", ["TEMPORARY"]))
+        if missing:
+            raise PrivilegeMissing(self.side, access.role, missing, str(self.name))
 
     @property
     def is_partitioned(self) -> bool:
@@ -575,6 +643,27 @@ _TABLE = text("""
            pg_catalog.pg_is_in_recovery() AS in_recovery
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = :schema AND c.relname = :name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+""")
+
+# Of columns any will do: a copy asks for those that both sides have.
+_ACCESS = text("""
+    SELECT quote_ident(current_user) AS role, quote_ident(current_database()) AS database,
+           quote_ident(n.nspname) AS schema,
+           pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS sees_schema,
+           ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p
+                  WHERE NOT CASE p WHEN 'DELETE' THEN pg_catalog.has_table_privilege(c.oid, p)
+                                 ELSE pg_catalog.has_any_column_privilege(c.oid, p) END) AS lacks,
+           pg_catalog.has_database_privilege(current_database(), 'TEMPORARY') AS may_stage,
+           pg_catalog.row_security_active(c.oid) AS hidden,
+           (SELECT s.reset_val = 'on' FROM pg_catalog.pg_settings s
+             WHERE s.name = 'default_transaction_read_only') AS read_only
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = :oid
+""")
+
+_DEFERRABLE = text("""
+    SELECT pg_catalog.quote_ident(c.conname) FROM pg_catalog.pg_constraint c
+     WHERE c.conrelid = :oid AND c.contype IN ('p', 'u') AND c.condeferrable ORDER BY 1
 """)
 
 _COLUMNS = text(f"""
@@ -628,6 +717,8 @@ def read_table(connection: Connection, side: str, name: TableName) -> Table:
     types = Types(connection, found.oid)
     indexes = connection.execute(_INDEXES, {"oid": found.oid}).all()
     relations = read_relations(connection, found.oid)
+    deferrable = connection.scalars(_DEFERRABLE, {"oid": found.oid}).all()
+    access = connection.execute(_ACCESS, {"oid": found.oid}).one()
     connection.execute(_SEARCH_PATH, {"path": search_path})
     return Table(
         side=side,
@@ -653,7 +744,18 @@ def read_table(connection: Connection, side: str, name: TableName) -> Table:
         ),
         unique_keys=tuple(tuple(row.columns) for row in indexes if row.is_unique),
         indexes=tuple(tuple(map(IndexColumn, row.columns, row.sorted, row.by_bytes)) for row in indexes),
+        deferrable=tuple(deferrable),
         relations=relations,
+        access=Access(
+            role=access.role,
+            database=access.database,
+            schema=access.schema,
+            lacks=frozenset(access.lacks),
+            sees_schema=access.sees_schema,
+            may_stage=access.may_stage,
+            hidden=access.hidden,
+            read_only=access.read_only,
+        ),
     )
 
 

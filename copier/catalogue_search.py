@@ -93,6 +93,7 @@ class _Columns:
 
 def _columns(look: BoundedTransaction, catalogue: Catalogue) -> _Columns:
     table = read_table(look.connection, look.side, catalogue.table)
+    table.refuse_unreadable()
     number, label = table.column(catalogue.id_column), table.column(catalogue.label_column)
     period = table.column(catalogue.period_column) if catalogue.period_column else None
     return _Columns(

@@ -391,6 +391,17 @@ class Sessions:
                 session.end()
 
 
+def check_connection(engine: Engine, side: str) -> None:
+    """Connects once, and lets go.
+
+    Raises:
+        DatabaseFailed: the side lets nobody in.
+        EncodingUnknown: its answers are bytes that can't be read.
+    """
+    with failures_of(side):
+        _connect(engine, side).close()
+
+
 def _connect_in_thread(engine: Engine, side: str, on_silence: OnSilence) -> Connection:
     """A server that lets nobody in, or is one of several that don't answer, isn't waited for either."""
     box: Future[Connection] = Future()

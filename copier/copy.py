@@ -255,6 +255,7 @@ class Copy:
         self, record: Record, in_place: dict[int, Chunk], *, hashed: bool
     ) -> Generator[Chunk, None, None]:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
+        self._target_table.refuse_unwritable(updates=self._target.in_place)
         plan = self.plan()
         over = threading.Event()
         pace = Pace(self._limits, self._row_bytes())
@@ -322,6 +323,7 @@ class Copy:
             target = read_table(connection, self._names.target, spec.target_table)
             refuse_same_table(self._snapshot.connection, connection, source, target, self._names)
         self._references = target.relations.references
+        self._target_table = target
         return slices(spec, source, target, liquidation_id)
 
     def _ask_source(self, question: Composable) -> int:

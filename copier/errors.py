@@ -15,6 +15,9 @@
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
+    │       ├── PrivilegeMissing  and a GRANT is what it needs
+    │       ├── RowsHidden        and BYPASSRLS is
+    │       └── ReadOnly          and a setting is
     ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
     └── NotProven             both sides were compared and differ
 
@@ -28,12 +31,15 @@ are PostgreSQL's, https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
+
+from copier.logins import refusal
 
 #: Classes (first two characters) whose errors pass by themselves.
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
@@ -42,7 +48,13 @@ TRANSIENT_CODES = frozenset({"55P03", "55006", "25006", "25P03", "25P04"})
 #: Codes inside of those classes that don't: the database was dropped.
 PERMANENT_CODES = frozenset({"57P04"})
 #: Classes whose primary messages name objects and conditions, never data.
-KNOWN_CLASSES = frozenset({"08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
+KNOWN_CLASSES = frozenset(
+    {"08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"}
+)
+#: Classes whose messages are what a person needs: a state of the server, or a limit of it.
+SAID_CLASSES = frozenset({"54", "55"})
+#: "COPY items, line 1, column v: …"; nothing of the value, which comes after the colon.
+_COPIED = re.compile(r"COPY [^,]+, \w+ \d+, \w+ ([^\s:,\"]+)(?:: |$)")
 #: The server's own source files that name a constraint, a table, a column or a type with an error: those read
 #: the name from its catalogue. RAISE … USING CONSTRAINT = …, and its like in other procedural languages, put
 #: there whatever the function has at hand, the value of a row too.
@@ -70,15 +82,6 @@ QUERY_CANCELED = "57014"
 TAKEN = frozenset({"23505", "23P01"})
 #: Refusals of a row because the one that a foreign key points to is missing, or another one points to it.
 FOREIGN_KEYS = frozenset({"23503", "23001"})
-#: How a server words a refused login. libpq gives no code for a failed connection attempt.
-REFUSED_LOGIN = (
-    "password authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "is not permitted to log in",
-    "permission denied for database",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +231,9 @@ class ColumnsDiffer(SchemaError):
 class DatabaseFailed(CopierError):
     """A statement or a connection failed.
 
-    ``sqlstate`` is PostgreSQL's five-character code, or None when the connection itself was lost.
-    ``condition`` is the code's name as psycopg knows it, such as ``UniqueViolation``.
+    ``sqlstate`` is PostgreSQL's five-character code, or None when there was no connection, or it was lost.
+    ``condition`` is the code's name as psycopg knows it, such as ``UniqueViolation``, or that of a
+    `copier.logins.Refusal`, whose words are in ``lines``.
     """
 
     def __init__(
@@ -242,8 +246,10 @@ class DatabaseFailed(CopierError):
         table: str | None = None,
         column: str | None = None,
         constraint: str | None = None,
+        lines: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
+        self.lines = lines
         self.side = side
         self.sqlstate = sqlstate
         self.condition = condition
@@ -258,6 +264,56 @@ class Transient(DatabaseFailed):
 
 class Permanent(DatabaseFailed):
     """Will fail again: a constraint, a privilege, a missing object, a value that doesn't fit."""
+
+
+class PrivilegeMissing(Permanent):
+    """The role lacks privileges; ``lines`` has the statements that grant them.
+
+    ``role`` is written as SQL writes it, and so are the things of which it lacks something, such as
+    ``TABLE public.items``: ``missing`` has each with the privileges.
+    """
+
+    def __init__(
+        self, side: str, role: str, missing: Sequence[tuple[str, Sequence[str]]], table: str | None = None
+    ) -> None:
+        statements = [f"GRANT {', '.join(names)} ON {what} TO {role}" for what, names in missing]
+        lacks = ", ".join(f"{' and '.join(names)} on {what}" for what, names in missing)
+        super().__init__(
+            f"the user {role} of {side} lacks {lacks}: run there {'; '.join(statements)}",
+            side=side,
+            sqlstate="42501",
+            condition="InsufficientPrivilege",
+            table=table,
+            lines=statements,
+        )
+
+
+class RowsHidden(Permanent):
+    """Row-level security hides rows of the table from the role: what it sees may not be all."""
+
+    def __init__(self, side: str, role: str, table: str) -> None:
+        statement = f"ALTER ROLE {role} BYPASSRLS"
+        super().__init__(
+            f"row-level security of table {table} hides rows from the user {role} of {side}: it needs "
+            f"BYPASSRLS; run there {statement}",
+            side=side,
+            condition="RowsHidden",
+            table=table,
+            lines=[statement],
+        )
+
+
+class ReadOnly(Permanent):
+    """Nothing may be written there: the database or the role has default_transaction_read_only."""
+
+    def __init__(self, side: str, role: str, database: str) -> None:
+        super().__init__(
+            f"{side} is read-only for the user {role}: default_transaction_read_only is on there; run "
+            f"ALTER ROLE {role} IN DATABASE {database} SET default_transaction_read_only = off",
+            side=side,
+            condition="ReadOnly",
+            lines=[f"ALTER ROLE {role} IN DATABASE {database} SET default_transaction_read_only = off"],
+        )
 
 
 class NotProven(CopierError):
@@ -329,6 +385,7 @@ def classify(error: psycopg.Error, side: str) -> DatabaseFailed:
         table=names.get("table"),
         column=names.get("column"),
         constraint=names.get("constraint"),
+        lines=[_harmless(error)] if sqlstate[:2] in SAID_CLASSES and _may_be_said(error) else [],
     )
 
 
@@ -338,10 +395,17 @@ def names_in(error: psycopg.Error) -> dict[str, str]:
     Empty for an error that a function raised: the fields of its diagnostic are the function's own words.
     """
     diag = error.diag
-    if (diag.source_file or "").rpartition("/")[2] not in NAMING_FILES:
-        return {}
-    found = {"table": diag.table_name, "column": diag.column_name, "constraint": diag.constraint_name}
+    found = {"table": None, "column": _copied_column(error), "constraint": None}
+    if (diag.source_file or "").rpartition("/")[2] in NAMING_FILES:
+        found["table"], found["constraint"] = diag.table_name, diag.constraint_name
+        found["column"] = diag.column_name or found["column"]
     return {what: name for what, name in found.items() if name}
+
+
+def _copied_column(error: psycopg.Error) -> str | None:
+    """The column that COPY was about to fill: the context has it before the value, in any language."""
+    found = _COPIED.match(error.diag.context or "")
+    return found[1] if found else None
 
 
 def _passes(sqlstate: str) -> bool:
@@ -369,19 +433,27 @@ def _harmless(error: psycopg.Error) -> str:
     type integer: "secret""); a trigger or another function may raise any code with any words, and
     its name and language ("PL/pgSQL function …") then stand in the context. All else names objects.
     """
+    if not _may_be_said(error):
+        return f"error {error.sqlstate}; that server's log has its own words"
+    return error.diag.message_primary or f"error {error.sqlstate}"
+
+
+def _may_be_said(error: psycopg.Error) -> bool:
     sqlstate, context = error.sqlstate or "", error.diag.context or ""
-    read_by_copy = context.startswith("COPY ") and sqlstate[:2] != "23"  # a regclass is read as a name
-    if sqlstate[:2] not in KNOWN_CLASSES or "PL/" in context or read_by_copy:
-        return f"error {sqlstate}; that server's log has its own words"
-    return error.diag.message_primary or f"error {sqlstate}"
+    read_by_copy = context.startswith("COPY ") and sqlstate[:2] not in {
+        "23",
+        "54",
+    }  # a regclass is read as a name
+    return not (sqlstate[:2] not in KNOWN_CLASSES or "PL/" in context or read_by_copy)
 
 
 def _connection_failure(error: psycopg.Error, side: str, condition: str) -> DatabaseFailed:
-    text = str(error)
-    if any(words in text for words in REFUSED_LOGIN):
-        return Permanent(
-            f"{side} refused the login: check user, password and database name",
-            side=side,
-            condition="LoginRefused",
-        )
-    return Transient(f"the connection to {side} failed or was lost", side=side, condition=condition)
+    refused = refusal(error, side)
+    if refused is None:
+        return Transient(f"the connection to {side} was lost", side=side, condition=condition)
+    return (Transient if refused.passes else Permanent)(
+        refused.sentence,
+        side=side,
+        condition=refused.condition,
+        lines=[refused.said],
+    )

@@ -236,6 +236,13 @@ def _chosen(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:
     if not spec.key:
         if usable:
             return usable[0]
+        if target.deferrable:
+            keys = ", ".join(target.deferrable)
+            raise NoUsableKey(
+                f"the key {keys} of table {target.name} of {target.side} is DEFERRABLE, and such a key finds "
+                "no row: make it NOT DEFERRABLE there, or create a unique index of NOT NULL columns and "
+                "name it as key"
+            )
         raise NoUsableKey(
             f"table {target.name} of {target.side} has no primary key or unique index of NOT NULL columns "
             f"that {source.side} has too: create one there and, if it isn't the primary key, name it as key"

@@ -104,6 +104,7 @@ def preview(
         target_table = _table(target_look, spec.target_table)
         refuse_same_table(source_look.connection, target_look.connection, source_table, target_table, names)
         source_rows, target_rows = slices(spec, source_table, target_table, liquidation_id)
+        target_table.refuse_unwritable(updates=target_rows.in_place)
         held = other_side.submit(_count, target_look, target_rows)
         exists, label, changed_at = (
             (None, None, None) if catalogue is None else _in_catalogue(source_look, catalogue, liquidation_id)
@@ -225,6 +226,7 @@ def _in_catalogue(
     """Whether the liquidation is in the catalogue, its name, and when it last changed."""
     with failures_of(source.side):
         table = read_table(source.connection, source.side, catalogue.table)
+        table.refuse_unreadable()
         changed = catalogue.changed_column
         statement = _entry(
             catalogue.table,

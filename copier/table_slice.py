@@ -96,8 +96,10 @@ def slices(
 
     Raises:
         SchemaError: the tables don't fit.
+        Permanent: a role may not read all rows of its table.
     """
     for table in (source, target):
+        table.refuse_unreadable()
         if any(column.encoding == "SQL_ASCII" for column in table.columns):
             raise EncodingUnknown(table.side)
     if reason := source.relations.several_moments:

@@ -14,12 +14,23 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, column, func, select, table, text
 
 from copier.connections import ask_while_waiting, driver_of
+from copier.errors import PrivilegeMissing, ReadOnly
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 #: Where the tracking tables are, in consulta.
 SCHEMA = "traspaso"
+
+_PRIVILEGES = text("""
+    SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS role,
+           n.oid IS NOT NULL AS has_schema, current_setting('transaction_read_only') = 'on' AS read_only,
+           ARRAY(SELECT p FROM unnest(
+                   CASE WHEN n.oid IS NULL THEN ARRAY['CREATE'] ELSE ARRAY['USAGE', 'CREATE'] END) AS p
+                  WHERE NOT CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), p)
+                                 ELSE has_schema_privilege(n.oid, p) END) AS lacks
+      FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = :schema
+""")
 
 #: The advisory lock of whoever migrates: the bytes of "traspaso" as a bigint.
 LOCK = int.from_bytes(b"traspaso")
@@ -28,6 +39,14 @@ VERSIONS = Path(__file__).parent / "versions"
 
 #: Alembic's own table.
 _APPLIED = table("alembic_version", column("version_num"), schema=SCHEMA)
+
+
+class UnknownVersion(Exception):
+    """The schema is at a ``version`` that this release doesn't know."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"version {version} of the tracking tables isn't known here")
+        self.version = version
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -46,6 +65,25 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
         command.downgrade(_config(connection), revision)
 
 
+def move(engine: Engine, revision: str | None) -> None:
+    """Takes the schema to ``revision``, forward or back.
+
+    Raises:
+        UnknownVersion: it is at a revision of a newer release, whose way back is not known here.
+        PrivilegeMissing: the role may not create the schema.
+    """
+    from alembic import command
+
+    known = versions()
+    with _alone(engine) as connection:
+        _check_privileges(connection)
+        now = current(connection)
+        if now is not None and now not in known:
+            raise UnknownVersion(now)
+        goes_back = now is not None and revision is not None and known.index(revision) < known.index(now)
+        (command.downgrade if goes_back else command.upgrade)(_config(connection), revision or "head")
+
+
 def current(connection: Connection) -> str | None:
     """The revision that the database is at; None before the first migration."""
     if connection.scalar(select(func.to_regclass(f"{SCHEMA}.alembic_version"))) is None:
@@ -55,8 +93,23 @@ def current(connection: Connection) -> str | None:
 
 
 def newest() -> str:
-    """The revision of the last file in `versions`: their names begin with their number."""
-    return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py"))
+    """The last revision that this release knows."""
+    return versions()[-1]
+
+
+def versions() -> list[str]:
+    """Every revision that this release knows, the oldest first: the name of its file begins with it."""
+    return sorted(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py"))
+
+
+def _check_privileges(connection: Connection) -> None:
+    """Raises PrivilegeMissing where the role may not create the schema, or nothing in it."""
+    found = connection.execute(_PRIVILEGES, {"schema": SCHEMA}).one()
+    if found.read_only:
+        raise ReadOnly("consulta", found.role, found.database)
+    if found.lacks:
+        what = f"SCHEMA {SCHEMA}" if found.has_schema else f"DATABASE {found.database}"
+        raise PrivilegeMissing("consulta", found.role, [(what, found.lacks)])
 
 
 @contextmanager

@@ -6,7 +6,9 @@ from sqlalchemy import text
 from migrations import SCHEMA
 
 connection = context.config.attributes["connection"]
-connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+# IF NOT EXISTS asks for CREATE on the database even where the schema is there.
+if not connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": SCHEMA}):
+    connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
 context.configure(
     connection=connection,
     version_table_schema=SCHEMA,

@@ -34,11 +34,13 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["bot.cli", "bot.cli.commands", "bot.cli.commands", "tests.shell"])
 
 
-def traspaso(arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str) -> None:
+def traspaso(
+    arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str, folder: str
+) -> None:
     """What the program `traspaso` does, in this process; both streams go to files."""
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(ROOT)
+    os.chdir(folder)
     for path, number in ((os.devnull, 0), (out, 1), (err, 2)):
         opened = os.open(path, os.O_RDWR)
         os.dup2(opened, number)
@@ -55,14 +57,16 @@ def traspaso(arguments: tuple[str, ...], environment: dict[str, str], out: str, 
 class Process:
     """A `traspaso` that runs, with what `subprocess.Popen` has for it."""
 
-    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+    def __init__(
+        self, arguments: tuple[str, ...], environment: dict[str, str], folder: str = str(ROOT)
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._paths = [Path(self._folder.name) / name for name in ("out", "err")]
         for path in self._paths:
             path.touch()
         out, err = map(str, self._paths)
         self._process: BaseProcess = PROCESSES.Process(
-            target=traspaso, args=(arguments, environment, out, err), daemon=True
+            target=traspaso, args=(arguments, environment, out, err, folder), daemon=True
         )
         self._process.start()
 
@@ -106,12 +110,20 @@ class Shell:
             "TRASPASO_CONFIG": str(path),
         }
 
-    def begin(self, *arguments: str, **environment: str) -> Process:
-        return Process(arguments, {**self.environment, **environment})
+    def file_with(self, work: str) -> str:
+        """The path of a configuration in which these lines of [work] count instead."""
+        names = {line.split(" = ")[0] for line in work.splitlines()}
+        kept = [line for line in FILE.splitlines() if line.split(" = ")[0] not in names]
+        path = Path(self.environment["TRASPASO_CONFIG"]).with_name("other.toml")
+        path.write_text("\n".join([*kept, work]), "utf-8")
+        return str(path)
 
-    def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        process = self.begin(*arguments, **environment)
+    def begin(self, *arguments: str, folder: str = str(ROOT), **environment: str) -> Process:
+        return Process(arguments, {**self.environment, **environment}, folder)
+
+    def run(self, *arguments: str, folder: str = str(ROOT), **environment: str) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr. ``folder`` is where the terminal is."""
+        process = self.begin(*arguments, folder=folder, **environment)
         out, err = process.communicate(timeout=60)
         assert PASSWORD not in out + err
         return process.returncode, out, err

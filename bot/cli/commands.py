@@ -7,11 +7,14 @@ shows on its card in Slack as well, and a worker's sweep finds what is to go on 
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -39,7 +42,7 @@ from bot.cli.output import (
     say,
 )
 from bot.commands.parsing import number, numbers_in
-from bot.config import SIDES, CopySection, Need, Settings
+from bot.config import SIDES, CopySection, Need, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
 from bot.i18n import Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
@@ -55,7 +58,9 @@ from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from copier import Comparison, Copy, Preview, is_known
 from copier import preview as preview_of
-from copier.errors import CopierError
+from copier.errors import CopierError, failures_of
+
+log = logging.getLogger(__name__)
 
 #: Exit codes.
 COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -105,9 +110,26 @@ class stop_on_errors:  # noqa: N801 - a context manager that reads as a sentence
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, CopierError | BotError):
-            raise Stopped(f"{error}{self._more}", FAILED) from error
+            raise _stopped(error, FAILED, self._more) from error
         if isinstance(error, SQLAlchemyError):
-            raise Stopped(f"consulta failed: {type(error).__name__}{self._more}", FAILED) from error
+            # Whatever is asked of prod says so itself; without that it is a question to the tracking tables.
+            raise _stopped(_classified(error), FAILED, self._more) from error
+
+
+def _classified(error: SQLAlchemyError) -> Exception:
+    try:
+        with failures_of(SIDES.target):
+            raise error
+    except CopierError as found:
+        return found
+    except SQLAlchemyError as misuse:
+        return Exception(f"the database driver gave up ({type(misuse).__name__}): -v shows where")
+
+
+def _stopped(error: Exception, exit_code: int, more: str = "") -> Stopped:
+    """Its sentence; with -v the log has the server's own words too."""
+    log.info("%s", error, exc_info=error)
+    return Stopped(f"{sentence_of(error)}{more}", exit_code)
 
 
 def chosen_copy(settings: Settings, name: str | None) -> CopySection:
@@ -121,10 +143,11 @@ def chosen_copy(settings: Settings, name: str | None) -> CopySection:
 
 def settings_for(need: Need) -> Settings:
     """The settings; what is missing or wrong ends the command."""
-    try:
-        return config.load(os.environ, need)
-    except ConfigError as error:
-        raise Stopped(error.summary, USAGE, error.lines) from None
+    lines = config.read_env_file()
+    settings, wrong = config.read(os.environ, need)
+    if lines or wrong:
+        raise Stopped(ConfigError.summary, USAGE, [*lines, *wrong])
+    return settings
 
 
 def checked(parts: Databases) -> Databases:
@@ -132,7 +155,7 @@ def checked(parts: Databases) -> Databases:
     try:
         parts.check_schema()
     except (BotError, CopierError) as error:
-        raise Stopped(str(error), USAGE if isinstance(error, BotError) else FAILED) from error
+        raise _stopped(error, USAGE if isinstance(error, BotError) else FAILED) from error
     return parts
 
 
@@ -305,14 +328,57 @@ def status(job: int | None, as_json: bool) -> None:
 
 
 @click.command()
-def migrate() -> None:
-    """Brings the tracking tables in consulta to this release's version."""
+def init() -> None:
+    """Writes traspaso.toml, manifest.yml and Procfile into this folder, to adapt."""
+    for name, target in STARTING_FILES.items():
+        try:
+            with Path(target).open("xb") as file:
+                file.write(shipped(name))
+        except FileExistsError:
+            click.echo(f"{target} is there already, and stays as it is.")
+        except OSError as error:
+            raise Stopped(f"{target} can't be written: {error.strerror}", FAILED) from error
+        else:
+            click.echo(f"{target} written.")
+
+
+#: What an installation begins with -> what it is called there.
+STARTING_FILES = {
+    "traspaso.example.toml": "traspaso.toml",
+    "manifest.yml": "manifest.yml",
+    "Procfile": "Procfile",
+}
+
+
+def shipped(name: str) -> bytes:
+    """A file that comes with this package: inside of it, or beside it in a working copy."""
+    package = resources.files("bot")
+    inside = package / name
+    return (inside if inside.is_file() else package / ".." / name).read_bytes()
+
+
+@click.command()
+@click.option(
+    "--to",
+    "version",
+    metavar="VERSION",
+    help="Go to this version of the tables, such as 0004: back too, before an older release is installed.",
+)
+def migrate(version: str | None) -> None:
+    """Brings the tracking tables in consulta to this release's version.
+
+    Run it once a release, before its processes start. What only newer versions keep is lost on the way back.
+    """
     import migrations  # loads Alembic, which no other command needs before its tables are checked
 
     parts = app.databases(settings_for(Need.DATABASES))
+    wanted = version or migrations.newest()
+    if wanted not in migrations.versions():
+        known = ", ".join(migrations.versions())
+        raise click.UsageError(f"this release has no version {wanted!r} of the tables; it has {known}")
     with stop_on_errors():
-        migrations.upgrade(parts.consulta)
-    say(f"The tracking tables are at version {migrations.newest()}.")
+        parts.move_schema(wanted)
+    say(f"The tracking tables are at version {wanted}.")
 
 
 def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobView:
@@ -454,7 +520,10 @@ def unfreeze() -> None:
     say(f"Copies run again; {len(lifted.waiting)} of them waited.")
 
 
-COMMANDS = (copy, preview, verify, status, migrate, pause, resume, cancel, retry, confirm, freeze, unfreeze)
+COMMANDS = (
+    *(init, migrate, copy, preview, verify, status),
+    *(pause, resume, cancel, retry, confirm, freeze, unfreeze),
+)
 
 
 def who() -> Requester:

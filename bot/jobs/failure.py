@@ -36,6 +36,9 @@ CODES = {
     "42703": "missing_object",
     "55P03": "lock",
     "53100": "disk_full",
+    "22P02": "no_such_label",
+    "25006": "recovering",
+    "54": "too_large",
     "57014": "timeout",
     "40P01": "deadlock",
     "22": "value",
@@ -47,12 +50,31 @@ CODES = {
 #: Failures that have no SQLSTATE, by the copier's own names for them.
 CONDITIONS = {
     "LoginRefused": "login",
+    "NoConnect": "no_connect",
+    "NoSuchDatabase": "no_database",
+    "HostNotAllowed": "host_not_allowed",
+    "EncryptionWanted": "encryption_wanted",
+    "NoEncryption": "no_encryption",
+    "CertificateRefused": "certificate",
+    "TooManyConnections": "too_many_connections",
+    "NotReady": "unreachable",
+    "HostUnknown": "unreachable",
+    "NobodyListens": "unreachable",
+    "NoAnswer": "unreachable",
+    "NoFittingHost": "unreachable",
+    "ConnectionFailed": "unreachable",
+    "UrlWrong": "url_wrong",
     "RowsDropped": "rows_dropped",
+    "RowsHidden": "rows_hidden",
+    "ReadOnly": "read_only",
     "StandbyLagHidden": "standby_hidden",
     "TableAltered": "altered",
     "RowsChanged": "rows_changed",
 }
 
+
+#: Codes that have other words where the error has something to say: the GRANT, or the server's sentence.
+SAID = {"privilege": "privilege_missing", "database": "database_says"}
 
 #: The copier's other errors.
 CLASSES: dict[type, str] = {
@@ -109,6 +131,8 @@ def failure_of(error: CopierError) -> Failure:
     if isinstance(error, DatabaseFailed):
         sqlstate, constraint = error.sqlstate, error.constraint
         code = _code(sqlstate, error.condition)
+        if error.lines:
+            code = SAID.get(code, code)
     elif isinstance(error, NotProven) and error.triggers:
         code = "altered_by_trigger"
     else:

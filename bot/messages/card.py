@@ -56,7 +56,7 @@ CANCEL_ACTION = "job.cancel"
 RETRY_ACTION = "job.retry"
 DETAILS_ACTION = "job.details"
 #: Errors after which a copy waits for a server to come back.
-AWAY = frozenset({"connection", "server_down"})
+AWAY = frozenset({"connection", "server_down", "unreachable"})
 
 # -- The buttons
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot.config import VARIABLES
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
 from bot.messages.blocks import code
@@ -14,6 +15,10 @@ def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
     return sentence
 
 
+TAKEN_STEP = N_(
+    "A row there has the same value, of another liquidation perhaps: copy that one first, or remove the "
+    "row. Then copy again."
+)
 CONSTRAINT_STEP = N_(
     "Look at that constraint in consulta: the rows of prod must satisfy it. Then copy again."
 )
@@ -22,7 +27,7 @@ CONSTRAINT_STEP = N_(
 WORDS: dict[str, tuple[str, str]] = {
     "unique": (
         N_("Table {table} of consulta refused rows by its unique constraint {constraint}."),
-        CONSTRAINT_STEP,
+        TAKEN_STEP,
     ),
     "foreign_key": (
         N_("Table {table} of consulta refused rows by its foreign key {constraint}."),
@@ -38,7 +43,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "exclusion": (
         N_("Table {table} of consulta refused rows by its constraint {constraint}."),
-        CONSTRAINT_STEP,
+        TAKEN_STEP,
     ),
     "not_null": (
         N_("Column {column} of table {table} in consulta takes no empty values, and prod has some."),
@@ -47,6 +52,22 @@ WORDS: dict[str, tuple[str, str]] = {
     "privilege": (
         N_("The database user of {side} lacks a privilege (error {sqlstate})."),
         N_("Ask for SELECT in prod, and SELECT, INSERT and DELETE in consulta. Then copy again."),
+    ),
+    "privilege_missing": (
+        N_("The database user of {side} lacks privileges for table {table} (error {sqlstate})."),
+        N_("Ask for this in {side}: {first}. Then copy again."),
+    ),
+    "rows_hidden": (
+        N_("Row-level security of table {table} hides rows from the database user of {side}."),
+        N_("It needs BYPASSRLS. Ask for this in {side}: {first}. Then copy again."),
+    ),
+    "read_only": (
+        N_("The database user of {side} may only read there: default_transaction_read_only is on."),
+        N_("Ask for this in {side}: {first}. Then copy again."),
+    ),
+    "recovering": (
+        N_("The server of {side} can only be read now (error {sqlstate}): it is a standby, or recovers."),
+        N_("Check that {variable} names the primary, then copy again."),
     ),
     "missing_table": (
         N_("Table {table} was not found in {side}."),
@@ -119,13 +140,57 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Both sides were compared and differ: {first}"),
         N_("Somebody may be writing to this liquidation in consulta. Copy again when they are done."),
     ),
+    "no_such_label": (
+        N_("The type of column {column} of table {table} in {side} doesn't take a value of prod."),
+        N_("If it is an enum, add the label that it lacks in consulta. The log of that server names it."),
+    ),
+    "too_large": (
+        N_("A row is larger than the server of {side} can handle (error {sqlstate}): {first}."),
+        N_("Leave its largest column out of consulta's table, or make it smaller in prod. Then copy again."),
+    ),
     "value": (
         N_("A value of prod doesn't fit into table {table} of {side} (error {sqlstate})."),
         N_("The log of that server names the value. Widen that column in consulta, then copy again."),
     ),
     "login": (
-        N_("The server of {side} refused the login."),
-        N_("Check user, password and database name in the settings."),
+        N_("The server of {side} refused the login: {first}."),
+        N_("Check user and password in {variable}."),
+    ),
+    "no_connect": (
+        N_("The server of {side} refused the login: {first}."),
+        N_("Ask for CONNECT on the database of {variable}."),
+    ),
+    "no_database": (
+        N_("There is no such database in {side}: {first}."),
+        N_("Check the database name in {variable}."),
+    ),
+    "host_not_allowed": (
+        N_("The server of {side} has no entry for this host, user and database in its pg_hba.conf: {first}."),
+        N_("Ask its administrator to add one."),
+    ),
+    "encryption_wanted": (
+        N_("The server of {side} takes no connection without encryption from here: {first}."),
+        N_("Add `sslmode=require` to {variable}, or ask for an entry in its pg_hba.conf."),
+    ),
+    "no_encryption": (
+        N_("The server of {side} offers no encryption, and the settings ask for it: {first}."),
+        N_("Remove `sslmode` from {variable}, or ask its administrator for TLS."),
+    ),
+    "certificate": (
+        N_("The encrypted connection to {side} was not made: {first}."),
+        N_("Check the certificates, and `sslmode` and `sslrootcert` in {variable}."),
+    ),
+    "too_many_connections": (
+        N_("The server of {side} has no connection left for this user: {first}."),
+        N_("Lower `parallel` in the configuration, or ask for a higher limit. Then try again."),
+    ),
+    "unreachable": (
+        N_("There is no connection to {side}: {first}."),
+        N_("Check that {side} is up, and host and port in {variable}. Then try again."),
+    ),
+    "url_wrong": (
+        N_("The URL of {side} isn't taken: {first}."),
+        N_("Correct {variable}."),
     ),
     "lock": (
         N_("Somebody else holds locks on the table in {side}."),
@@ -183,6 +248,10 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("An internal error: {first}."),
         N_("Give that number to whoever runs Traspaso: the log has the rest."),
     ),
+    "database_says": (
+        N_("The server of {side} refused (error {sqlstate}): {first}."),
+        N_("Do what it says. Then copy again."),
+    ),
     "database": (
         N_("A database error in {side} (error {sqlstate})."),
         N_("The log of that server has its own words."),
@@ -209,6 +278,7 @@ def explained(failure: Failure | None, t: Translator) -> Explained:
         "constraint": _code(failure.constraint),
         "sqlstate": failure.sqlstate or "?",
         "command": _code(failure.command),
+        "variable": _code(VARIABLES.get(failure.side or "")),
         "first": _code("; ".join(failure.lines), 400),
     }
     return Explained(t(what, **names), t(step, **names))

@@ -103,7 +103,7 @@ class RedisWatch:
 
     def see(self) -> None:
         """Looks, and says what has changed."""
-        reason = self._reason()
+        reason = self.reason()
         self.usable = reason is None
         if reason == self._said:
             return
@@ -126,7 +126,8 @@ class RedisWatch:
             return str(path)
         return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
 
-    def _reason(self) -> str | None:
+    def reason(self) -> str | None:
+        """Why it can't be used; None where it can."""
         try:
             self._client.set(PROBE, 1, ex=60)
         except Exception as error:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 from uuid import uuid4
@@ -155,10 +155,10 @@ class Runner:
                 log.info("job %s: %s", claim.job_id, error)
                 return self._stop(attempt, stop)
             log.warning("job %s: %s", claim.job_id, error, exc_info=error)
-            return self._retry(attempt, stop, failure_of(error))
+            return self._retry(attempt, stop, failure_in(error, section))
         except CopierError as error:
             log.error("job %s: %s", claim.job_id, error, exc_info=error)  # noqa: TRY400
-            return self._fail(attempt, stop, failure_of(error))
+            return self._fail(attempt, stop, failure_in(error, section))
         except Exception:
             incident = uuid4().hex[:8]
             log.exception("job %s: incident %s", claim.job_id, incident)
@@ -268,6 +268,15 @@ class Runner:
             except Transient:
                 if time.monotonic() > deadline or stop.whole.wait(1.0):
                     raise
+
+
+def failure_in(error: CopierError, section: CopySection) -> Failure:
+    """The failure; where a server refused a value and names no table, with that of the copy."""
+    failure = failure_of(error)
+    if failure.sqlstate is None or failure.sqlstate[:2] not in {"22", "23"} or failure.table:
+        return failure
+    table = section.source_table if failure.side == SIDES.source else section.target_table
+    return replace(failure, table=str(table))
 
 
 def question_for(claim: Claim, section: CopySection, plan: Plan, own_rows: int) -> Question | None:

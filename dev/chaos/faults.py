@@ -373,7 +373,7 @@ def frozen(run: Run, victim: Process, fault: Fault) -> None:
 
 
 LOST = frozenset({"workers_lost"})
-DOWN = LOST | {"connection", "server_down", "resources", "timeout"}
+DOWN = LOST | {"connection", "server_down", "unreachable", "too_many_connections", "resources", "timeout"}
 
 KINDS: dict[str, Kind] = {
     "kill -9": Kind("the process is killed and started again", kill, LOST),

@@ -68,7 +68,8 @@ class Release:
         lines = dict(
             line.split(":", 1) for line in (self.tree / "Procfile").read_text("utf-8").splitlines() if line
         )
-        program, *arguments = shlex.split(lines[process])
+        line = lines[process].rpartition("&& exec ")[2]  # its tables are migrated here once
+        program, *arguments = shlex.split(line)
         return [str(PRODUCT_PROGRAMS / program), *arguments]
 
 

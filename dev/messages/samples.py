@@ -28,8 +28,28 @@ class Sample:
     make: Callable[[Translator], Message | View]
 
 
+#: What servers and libpq say, and what mends it.
+SAID = {
+    "login": 'password authentication failed for user "traspaso"',
+    "no_connect": 'permission denied for database "consulta"',
+    "no_database": 'database "consulta" does not exist',
+    "host_not_allowed": 'no pg_hba.conf entry for host "10.0.0.7", user "traspaso", database "consulta"',
+    "encryption_wanted": 'no pg_hba.conf entry for host "10.0.0.7", user "traspaso", no encryption',
+    "no_encryption": "server does not support SSL, but SSL was required",
+    "certificate": "SSL error: certificate verify failed",
+    "too_many_connections": 'too many connections for role "traspaso"',
+    "unreachable": "Connection refused",
+    "privilege_missing": "GRANT INSERT, DELETE ON TABLE public.items TO traspaso",
+    "rows_hidden": "ALTER ROLE reader BYPASSRLS",
+    "read_only": "ALTER ROLE traspaso IN DATABASE consulta SET default_transaction_read_only = off",
+    "too_large": 'index row size 10016 exceeds btree version 4 maximum 2704 for index "by_note"',
+    "database_says": 'cannot delete from table "items" because it does not have a replica identity',
+    "url_wrong": 'invalid sslmode value: "requir"',
+}
+
+
 def _failure(code: str) -> Sample:
-    error = replace(s.ERROR, code=code)
+    error = replace(s.ERROR, code=code, lines=[SAID[code]] if code in SAID else s.ERROR.lines)
     return Sample("failures", code, lambda t: answers.problem(explained(error, t)))
 
 

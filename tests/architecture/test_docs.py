@@ -229,9 +229,8 @@ def run_python(words: list[str], folder: Path) -> None:
 
 
 def run_dramatiq(words: list[str], folder: Path) -> None:
-    assert (
-        f"worker: {shlex.join(['dramatiq', *words])}" in (ROOT / "Procfile").read_text("utf-8").splitlines()
-    )
+    line = f"worker: traspaso migrate && exec {shlex.join(['dramatiq', *words])}"
+    assert line in (ROOT / "Procfile").read_text("utf-8").splitlines()
     parsed = make_argument_parser().parse_args(words)
     module, _, name = parsed.broker.partition(":")
     assert callable(getattr(importlib.import_module(module), name))

@@ -78,4 +78,6 @@ def test_operators_are_mentioned_whatever_they_are_named_by() -> None:
 
 def test_the_command_that_messages_name_is_that_of_the_procfile() -> None:
     procfile = (ROOT / "Procfile").read_text("utf-8")
-    assert re.search(r"(?m)^worker: (.*)$", procfile)[1] == WORKER_COMMAND  # type: ignore[index]
+    worker = re.search(r"(?m)^worker: traspaso migrate && exec (.*)$", procfile)
+    assert worker is not None
+    assert worker[1] == WORKER_COMMAND

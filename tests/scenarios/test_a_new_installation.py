@@ -1,0 +1,104 @@
+"""What an operator does on a new machine works as it is written: the wheel, its files, and the Procfile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from dev.guard import ROOT
+from dev.processes import PRODUCT_PROGRAMS, Child
+
+from .scene import Office
+
+SHIPPED = {
+    "traspaso.toml": "traspaso.example.toml",
+    "manifest.yml": "manifest.yml",
+    "Procfile": "Procfile",
+}
+
+
+def run(*argv: object, folder: Path, **environment: str) -> str:
+    env = {**os.environ, **environment}
+    done = subprocess.run(
+        [str(part) for part in argv], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new environment with the wheel in it; the packages that it needs are those of this one."""
+    folder = tmp_path_factory.mktemp("installation")
+    source = folder / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "dist", "tests", "dev", "docs"))
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, folder=source)
+    [wheel] = folder.glob("*.whl")
+    shutil.rmtree(source)
+    venv.create(folder / "env", with_pip=False, symlinks=True)
+    pip = ("-m", "pip", "--python", folder / "env", "install", "--no-deps", "--no-index", wheel)
+    run(sys.executable, *pip, folder=folder, PIP_DISABLE_PIP_VERSION_CHECK="1")
+    return folder
+
+
+def environment(installed: Path) -> dict[str, str]:
+    """The programs of the new environment come first; its packages before those of this one."""
+    path = f"{installed / 'env' / 'bin'}{os.pathsep}{PRODUCT_PROGRAMS}{os.pathsep}{os.environ['PATH']}"
+    [others] = [each for each in sys.path if each.endswith("site-packages")]
+    return {"PATH": path, "PYTHONPATH": others}
+
+
+def test_the_wheel_brings_the_files_that_an_installation_begins_with(installed: Path, tmp_path: Path) -> None:
+    traspaso = installed / "env" / "bin" / "traspaso"
+    run(traspaso, "init", folder=tmp_path, **environment(installed))
+    for name, original in SHIPPED.items():
+        assert (tmp_path / name).read_bytes() == (ROOT / original).read_bytes()
+    (tmp_path / "traspaso.toml").write_text("mine", "utf-8")
+    said = run(traspaso, "init", folder=tmp_path, **environment(installed))
+    assert "traspaso.toml is there already" in said
+    assert (tmp_path / "traspaso.toml").read_text("utf-8") == "mine"
+
+
+def test_the_procfile_runs_as_it_is_on_a_database_that_was_never_migrated(
+    office: Office, installed: Path, tmp_path: Path
+) -> None:
+    """By honcho, with the wheel's files in a new folder and the settings in `.env` alone."""
+    office.workers(0)
+    office.stop_bot()
+    run(installed / "env" / "bin" / "traspaso", "init", folder=tmp_path, **environment(installed))
+    office.stack.consulta.create_database("procfile")
+    settings = {
+        **office.stack.environment(),
+        "CONSULTA_DATABASE_URL": office.stack.consulta.url("procfile"),
+        "TRASPASO_CONFIG": "traspaso.toml",
+    }
+    ours = {name for name in settings if name.endswith("_URL") or name.startswith(("SLACK_", "TRASPASO_"))}
+    (tmp_path / ".env").write_text("".join(f"{name}={settings[name]}\n" for name in ours), "utf-8")
+    clean = {name: value for name, value in settings.items() if name not in ours}
+    child = Child(
+        "honcho",
+        [PRODUCT_PROGRAMS / "honcho", "start"],
+        {**clean, **environment(installed), "PYTHONUNBUFFERED": "1"},
+        tmp_path / "honcho.log",
+        guard=office.stack.guard,
+        cwd=tmp_path,
+    )
+
+    def beat() -> str:
+        return office.stack.consulta.psql("SELECT max(beat_at) FROM traspaso.workers", "procfile")
+
+    try:
+        child.wait_for_line("connected to Slack")
+        child.wait_for_line("ready for action")
+        since = beat()
+        child.wait_until(lambda: beat() > since, what="a sign of life of the worker")
+    finally:
+        child.terminate()
+        child.wait(60)
+    office.restart_bot()
