@@ -24,7 +24,7 @@ from dev.local_slack.results import Envelope
 THIS = Release("this release", ROOT)
 FIRST = 1_001
 WORKERS = ("worker-1", "worker-2")
-#: A worker's threads by the Procfile; of the bot the threads that ask prod (looks, presses and searches), those
+#: A worker's threads by the Procfile; of the bot the threads that ask prod (looks, presses, searches), those
 #: that ask consulta beside them, and its comparisons at once.
 SLOTS, LOOKS, ANSWERS, COMPARISONS = 4, 24, 36, 2
 #: The last message of a job after it has ended: what was said again later is another matter.
