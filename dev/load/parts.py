@@ -26,7 +26,7 @@ FIRST = 1_001
 WORKERS = ("worker-1", "worker-2")
 #: A worker's threads by the Procfile; of the bot the threads that ask prod (looks, presses, searches), those
 #: that ask consulta beside them, and its comparisons at once.
-SLOTS, LOOKS, ANSWERS, COMPARISONS = 4, 24, 36, 2
+SLOTS, LOOKS, ANSWERS, COMPARISONS = 4, 48, 36, 2
 #: The last message of a job after it has ended: what was said again later is another matter.
 LAST_WORD = """
 SELECT extract(epoch FROM (SELECT max(done_at) FROM traspaso.outbox) - max(finished_at))
