@@ -36,7 +36,7 @@ catalog: .venv/.complete ## the Spanish catalog anew, from the sentences in the 
 bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QUICK=1: in three minutes, nothing written)
 	@$(BIN)/python -m dev.bench $(if $(filter-out 0,$(QUICK)),--quick)
 
-load: .venv/.complete ## what load and deploys do to it (PARTS="load deploys releases" BEFORE=COMMIT, QUICK=1, ARGS=--help)
+load: .venv/.complete ## what load and deploys do to it (PARTS="load flood deploys releases" BEFORE=COMMIT, QUICK=1, ARGS=--help)
 	@$(BIN)/python -m dev.load $(PARTS) $(if $(BEFORE),--before $(BEFORE)) $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
 chaos: .venv/.complete ## faults drawn from a seed, judged by an oracle (RUNS=10 SEED=1: one run is replayed by its seed)

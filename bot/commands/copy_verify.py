@@ -237,29 +237,28 @@ class VerificationRunner:
         """
         comparison = _Comparison(copy, liquidation_id, asker)
         with self._changed:
-            is_over = self._over
-            if not is_over:
-                if (same := self._of.get(comparison.key)) is not None:
-                    same.askers[asker.person] = asker  # the newest way to them
-                    return Asked.SAME
-                if sum(asker.person in each.askers for each in self._of.values()) >= OF_ONE:
-                    return Asked.TOO_MANY_OF_ONE
-                ahead = len(self._of)
-                if ahead >= AT_ONCE + WAITING:
-                    return Asked.TOO_MANY
-                comparison.waited = ahead >= AT_ONCE
+            if (same := self._of.get(comparison.key)) is not None and not self._over:
+                same.askers[asker.person] = asker  # the newest way to them
+                return Asked.SAME
+            if sum(asker.person in each.askers for each in self._of.values()) >= OF_ONE:
+                return Asked.TOO_MANY_OF_ONE
+            ahead = len(self._of)
+            if ahead >= AT_ONCE + WAITING:
+                return Asked.TOO_MANY
+            comparison.waited = ahead >= AT_ONCE
+            if not self._over:
                 self._of[comparison.key] = comparison
-        if is_over:
-            asker.ended(lambda: _raise(Interrupted()))
-            return Asked.TAKEN
         # Said before the work begins, so that the result can't be overtaken by it.
         asker.asked(ahead if comparison.waited else 0)
         with self._changed:
-            for thread in self._threads:
-                if thread.ident is None:
-                    thread.start()
-            self._waiting.append(comparison)
-            self._changed.notify()
+            if not self._over:
+                for thread in self._threads:
+                    if thread.ident is None:
+                        thread.start()
+                self._waiting.append(comparison)
+                self._changed.notify()
+                return Asked.TAKEN
+        asker.ended(lambda: _raise(Interrupted()))
         return Asked.TAKEN
 
     def cancel(self, key: Key, person: str) -> bool:

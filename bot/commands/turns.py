@@ -114,7 +114,7 @@ class AllTurns:
         #: A look at both sides of a liquidation.
         self.looks = Turns("look", Caps(8, at_once=2, waiting=24, waiting_of_one=4))
         #: A press of *Copy*, which looks at both sides too.
-        self.presses = Turns("press", Caps(8, at_once=4, waiting=60, waiting_of_one=28))
+        self.presses = Turns("press", Caps(32, at_once=24, waiting=60, waiting_of_one=8))
         #: App Home: the one that waits shows what is newest then.
         self.homes = Turns("home", Caps(4, at_once=1, waiting=60, waiting_of_one=1))
         #: The sentence for whoever got no turn, where an acknowledgement can't say it.

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 class MaxAge:
     """How old an answer of Slack may be, in seconds; and how old while Slack asks for a pause.
 
-    ``no``: how old one may be that refuses somebody, once `SPARE_A_MINUTE` is used up; None for no other.
+    ``no``: how old one may be that refuses somebody, once `SPARE_A_MINUTE` and `OWN_A_MINUTE` are used up.
+    None for no other.
     """
 
     seconds: float
@@ -52,6 +53,10 @@ TO_DECIDE = MaxAge(4.0, 4.0)
 #: Look-ups at groups within a minute, of all that were made, up to which a refusal is looked up anew. The
 #: rest of the minute is for those who were in a group when it was looked up last.
 SPARE_A_MINUTE = 5
+#: So many look-ups within a minute each person causes nevertheless: somebody may have just joined.
+OWN_A_MINUTE = 2
+#: Of so many people it is remembered that they have caused some.
+PEOPLE_KEPT = 1_000
 #: How long a failed call is the answer, in seconds: for those who came just after it.
 FAILED_SECONDS = 1.0
 #: How long a person's name and language are remembered, in seconds.
@@ -294,13 +299,14 @@ class Groups:
         self._ids = CachedCall(self._ask_for_ids, clock)
         self._lock = threading.Lock()
         self._looked: deque[float] = deque(maxlen=SPARE_A_MINUTE)
+        self._caused: dict[str, deque[float]] = {}
 
     def is_in(self, name: str, user_id: str, age: MaxAge) -> bool:
         """Whether somebody is in a group, as `CachedCall.get` answers."""
         group = self._id_of(name, age)
-        if age.no is not None and not self._has_spare():
+        if age.no is not None and self._members.known(group, age.seconds) is None:
             refusing = self._members.known(group, age.no)
-            if refusing is not None and user_id not in refusing:
+            if refusing is not None and user_id not in refusing and not self._has_spare(user_id):
                 return False
         return user_id in self._members.get(group, age)
 
@@ -310,10 +316,19 @@ class Groups:
         group = known.get(name.removeprefix("@"), name) if known else name
         return user_id in (self._members.known(group, TO_SHOW.in_a_pause) or ())
 
-    def _has_spare(self) -> bool:
-        """Whether the last minute has seen few look-ups."""
+    def _has_spare(self, user_id: str) -> bool:
+        """Whether the last minute has seen few look-ups, or few that this person was the reason for."""
         with self._lock:
-            return len(self._looked) < SPARE_A_MINUTE or self._looked[0] <= self._clock() - 60
+            minute_ago = self._clock() - 60
+            if len(self._looked) < SPARE_A_MINUTE or self._looked[0] <= minute_ago:
+                return True
+            if len(self._caused) >= PEOPLE_KEPT:
+                self._caused.clear()
+            caused = self._caused.setdefault(user_id, deque(maxlen=OWN_A_MINUTE))
+            if len(caused) == OWN_A_MINUTE and caused[0] > minute_ago:
+                return False
+            caused.append(self._clock())
+            return True
 
     def _id_of(self, name: str, age: MaxAge) -> str:
         if is_id(name):

@@ -3,6 +3,7 @@
     make load                                      the load: 40 copies, 200 commands and presses a minute
     make load PARTS="load deploys"                 and 50 restarts under load
     make load PARTS=releases BEFORE=5e3dfd0        that commit and this tree beside each other
+    make load PARTS=flood                          600 commands of an outsider, 400 searches, 200 comparisons
     make load PARTS=… QUICK=1                      each part in about a minute, nothing for the page
     make load PARTS=… ARGS="--copies 10 --docs"    anything else; --docs writes the section of the page
 
@@ -20,7 +21,8 @@ from dataclasses import fields, replace
 from rich.console import Console
 
 from dev.load import report
-from dev.load.parts import Options, deploys, load, releases
+from dev.load.flood import flood
+from dev.load.parts import THIS, Options, deploys, load, releases
 from dev.output import harmless
 
 QUICK = Options(
@@ -80,6 +82,8 @@ def main() -> int:
                 result = load(options, say)
             elif part == "deploys":
                 result = deploys(options, say)
+            elif part == "flood":
+                result = flood(THIS, say, quick=given.quick)
             else:
                 result = releases(options, say, given.before)
             result.show(console)

@@ -24,8 +24,9 @@ from dev.local_slack.results import Envelope
 THIS = Release("this release", ROOT)
 FIRST = 1_001
 WORKERS = ("worker-1", "worker-2")
-#: A worker's threads by the Procfile, the bot's listeners, and its comparisons at once.
-SLOTS, LISTENERS, COMPARISONS = 4, 32, 2
+#: A worker's threads by the Procfile; of the bot the threads that ask prod (looks, presses, searches), those
+#: that ask consulta beside them, and its comparisons at once.
+SLOTS, LOOKS, ANSWERS, COMPARISONS = 4, 48, 36, 2
 #: The last message of a job after it has ended: what was said again later is another matter.
 LAST_WORD = """
 SELECT extract(epoch FROM (SELECT max(done_at) FROM traspaso.outbox) - max(finished_at))
@@ -199,14 +200,14 @@ def bounds(side: str, role: str, parallel: int) -> int | None:
     was altered. In consulta: one and a writer for each lane; when it compares one more and a reader for each
     lane; and for moments the heartbeat's, the ticker's and that of a step. Beside the copies there are two
     couriers, the sweeper and the presence. In the bot there are two couriers, the panel, the watch over the
-    workers, and one or two for each listener.
+    workers, and one or two for each thread that answers.
     """
     if role in {"together", "not told"}:
         return None
     copy = parallel + 2 if side == "prod" else 2 * parallel + 5
     if "worker" in role:
         return SLOTS * copy + (0 if side == "prod" else 4)
-    return COMPARISONS * copy + (LISTENERS if side == "prod" else 2 * LISTENERS + 4)
+    return COMPARISONS * copy + (LOOKS if side == "prod" else 2 * LOOKS + ANSWERS + 4)
 
 
 # ------------------------------------------------------------------------------------------------- the parts

@@ -21,6 +21,7 @@ TITLES = {
     "load": "Load",
     "deploys": "Deploys under load",
     "releases": "Two releases side by side",
+    "flood": "A flood",
 }
 
 

@@ -96,12 +96,12 @@ class Running:
 
 
 class Site:
-    """A context manager around one stack. ``work`` are settings under ``[work]``."""
+    """A context manager around one stack. ``work`` are settings under ``[work]``, ``copies`` more of them."""
 
-    def __init__(self, work: Mapping[str, float] = {}) -> None:
+    def __init__(self, work: Mapping[str, float] = {}, copies: str = "") -> None:
         config = (ROOT / "traspaso.example.toml").read_text("utf-8")
         settings = "".join(f"{name} = {value}\n" for name, value in work.items())
-        self.stack = Stack(config=f"{config}\n[work]\n{settings}", slack=True, settings=CLUSTER)
+        self.stack = Stack(config=f"{config}\n{copies}\n[work]\n{settings}", slack=True, settings=CLUSTER)
         self.history: list[Running] = []
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
