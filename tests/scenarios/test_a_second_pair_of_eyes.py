@@ -28,7 +28,7 @@ def test_a_copy_that_needs_it_starts_with_somebody_else_s_approval(office: Offic
     assert who in offer.plain
     said = scene.press(scene.ana, offer)
     job_id = scene.jobs()[0]["id"]
-    what = of_liquidation("items", scene.liquidation, ES)
+    what = of_liquidation("checked", scene.liquidation, ES)
     assert (
         ES("Requested: {what}, job {id}. It waits for somebody else's approval.", what=what, id=job_id)
         in said
@@ -40,7 +40,7 @@ def test_a_copy_that_needs_it_starts_with_somebody_else_s_approval(office: Offic
     assert scene.job(job_id)["status"] == "pending"
     assert scene.job(job_id)["attempt"] == 0
     approved = EN(
-        "Approved: job {id}, {what}.", id=job_id, what=of_liquidation("items", scene.liquidation, EN)
+        "Approved: job {id}, {what}.", id=job_id, what=of_liquidation("checked", scene.liquidation, EN)
     )
     assert approved in scene.press_on_card(scene.bob, card, APPROVE_ACTION)
     job = scene.completed(job_id)

@@ -208,7 +208,7 @@ def test_where_only_one_copy_may_be_run_there_is_nothing_to_choose(office: Offic
     assert (
         "bobs"
         in says(
-            scene, scene.bob, EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN))
+            scene, scene.bob, EN("Copy {what}?", what=of_liquidation("bobs", scene.liquidation, EN))
         ).plain
     )
     scene.bob.submit()
