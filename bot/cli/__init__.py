@@ -11,13 +11,17 @@ import click
 
 from bot import logs
 from bot.cli import commands
+from bot.messages.failures import N_
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=commands.Group,
+    help=N_("Copies one liquidation from prod to consulta, and proves it."),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="traspaso")
-@click.option("-v", "--verbose", is_flag=True, help="Log to stderr, with the servers' own words.")
+@click.option("-v", "--verbose", is_flag=True, help=N_("Log to stderr, with the servers' own words."))
 def main(verbose: bool) -> None:
-    """Copies one liquidation from prod to consulta, and proves it."""
     logs.set_up(logging.INFO if verbose else logging.CRITICAL)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -55,7 +56,7 @@ class Bar:
         words = f"{progress(job, self._t)} · {plain(activity(job, self._t, bare_name))}"
         self._bar.update(self._task, total=job.total, completed=job.copied, description=words)
         if not self._console.is_terminal:
-            self._console.print(words, markup=False)
+            self._console.print(words, markup=False, soft_wrap=True)
 
     def finish(self, job: JobView) -> None:
         if self._console.is_terminal:
@@ -108,7 +109,22 @@ def print_table(jobs: list[JobView], t: Translator) -> None:
             job.requester_name,
             t.moment(job.created_at),
         )
-    Console(highlight=False).print(table)
+    _print_whole(table)
+
+
+#: Columns that no table of ours needs: what a program or a file gets is cut nowhere.
+WIDEST = 10_000
+
+
+def _print_whole(table: Table) -> None:
+    """As wide as the terminal; where stdout is none, each row is one line with nothing left out."""
+    if Console().is_terminal:
+        Console(highlight=False).print(table)
+        return
+    into = Console(file=io.StringIO(), highlight=False, width=WIDEST)
+    with into.capture() as captured:
+        into.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def print_workers(workers: list[Alive], t: Translator) -> None:
@@ -125,7 +141,7 @@ def print_workers(workers: list[Alive], t: Translator) -> None:
             t.moment(worker.beat_at),
             ", ".join(str(job_id) for job_id in worker.jobs) or "–",
         )
-    Console(highlight=False).print(table)
+    _print_whole(table)
 
 
 def approval_line(job: JobView, t: Translator) -> str | None:
@@ -217,7 +233,7 @@ def print_preview(seen: Preview, chosen: CopySection, liquidation: int, t: Trans
             "No index serves this copy in {side}. Without one every chunk reads the whole table:",
             side=advice.side,
         )
-        console.print(words, markup=False)
+        console.print(words, markup=False, soft_wrap=True)
         console.print(f"  {advice.statement};", markup=False, soft_wrap=True)
 
 

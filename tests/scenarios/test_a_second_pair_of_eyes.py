@@ -69,7 +69,8 @@ def test_neither_the_requester_nor_who_may_not_copy_can_decide(office: Office, s
 def test_a_rejected_copy_ends_and_its_requester_learns_by_whom(office: Office, scene: Scene) -> None:
     office.workers(1)
     job_id, card = asked(scene)
-    rejected = EN("Rejected: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
+    what = of_liquidation("checked", scene.liquidation, EN)
+    rejected = EN("Rejected: job {id}, {what}.", id=job_id, what=what)
     assert rejected in scene.press_on_card(scene.bob, card, REJECT_ACTION)
     scene.ended(job_id, "cancelled")
     scene.told(job_id)
