@@ -41,7 +41,8 @@ def main() -> int:
         parts = app.databases(settings, app.operators(settings))
         parts.check_schema()
     except (BotError, CopierError) as error:
-        log.critical("%s", error)
+        for line in str(error).splitlines():
+            log.critical("%s", line)
         return 78
     bot = app.bot(settings, parts)
     handler = DrainingHandler(bot.app, settings.app_token, ping_interval=PING_SECONDS)

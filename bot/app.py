@@ -64,7 +64,9 @@ CONNECT_ARGS = {
     "prepare_threshold": None,  # PgBouncer in transaction mode gives each transaction another session
 }
 # Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
-COMMON: dict[str, Any] = {"connect_args": CONNECT_ARGS, "isolation_level": "READ COMMITTED"}
+COMMON: dict[str, Any] = {"isolation_level": "READ COMMITTED"}
+#: Options of libpq whose values are secrets.
+SECRET_OPTION = re.compile("password|secret|scram_")
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,13 @@ class Bot:
 
 def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
     """Connects to nothing yet. ``operators`` are those whom messages mention where nobody works."""
-    prod = _engine(settings.prod, pooled=False)
-    consulta = _engine(settings.consulta, pooled=True)
+    prod = _engine(settings.prod, poolclass=NullPool)
+    # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
+    # part of what they need would wait for each other.
+    consulta = _engine(settings.consulta, pool_pre_ping=True, pool_size=5, max_overflow=-1)
     tracking = with_limits(consulta)
     work = settings.file.work
-    beats = create_engine(
-        consulta.url, **COMMON, pool_pre_ping=True, pool_size=1, max_overflow=0, pool_timeout=5
-    )
-    give_up_silent_servers(beats)
+    beats = _engine(settings.consulta, pool_pre_ping=True, pool_size=1, max_overflow=0, pool_timeout=5)
     liveness = LivenessBeat(Workers(with_limits(beats)))
     executions = Executions(tracking, lease_seconds=work.lease_seconds)
     return Databases(
@@ -339,12 +340,12 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _engine(url: URL | None, *, pooled: bool) -> Engine:
+def _engine(url: URL | None, **pool: Any) -> Engine:
+    """SQLAlchemy hides the password of a URL wherever it shows one, and not those among its options."""
     if url is None:
         raise ValueError("the settings were read without Need.DATABASES")
-    # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
-    # part of what they need would wait for each other.
-    pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": -1} if pooled else {"poolclass": NullPool}
-    engine = create_engine(url, **COMMON, **pool)
+    secrets = {name: value for name, value in url.query.items() if SECRET_OPTION.search(name)}
+    arguments = {**COMMON, **pool, "connect_args": {**CONNECT_ARGS, **secrets}}
+    engine = create_engine(url.difference_update_query(secrets), **arguments)
     give_up_silent_servers(engine)
     return engine

@@ -9,8 +9,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from enum import Flag, auto
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import redis
 from pydantic import (
@@ -199,8 +201,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
-    prod: URL | None = None
-    consulta: URL | None = None
+    prod: URL | None = Field(default=None, repr=False)
+    consulta: URL | None = Field(default=None, repr=False)
     redis_url: str | None = Field(default=None, repr=False)
     bot_token: str | None = Field(default=None, repr=False)
     app_token: str | None = Field(default=None, repr=False)
@@ -248,6 +250,7 @@ def load(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> Settings:
     api_url = read.prefixed(
         "SLACK_API_URL", False, "an http(s) URL (leave it out for Slack itself)", ("http://", "https://")
     )
+    read.checked_transport("SLACK_API_URL", api_url)
     file = _read_file(
         environ.get("TRASPASO_CONFIG") or "traspaso.toml",
         lines,
@@ -287,6 +290,21 @@ class _Environment:
         elif wanted:
             self._lines.append(f"{name} is missing: set it to {shape}")
         return None
+
+    def checked_transport(self, name: str, url: str | None) -> None:
+        """Notes a URL by which a token would travel without encryption to another machine."""
+        if url is None or not url.startswith("http://"):
+            return
+        try:
+            host = urlsplit(url).hostname or ""
+            is_here = host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            is_here = False
+        if not is_here:
+            self._lines.append(
+                f"{name} begins with http://, so the token would travel unencrypted: write https:// "
+                "(http:// is only for a Slack on this machine, such as http://127.0.0.1:8080/api/)"
+            )
 
     def checked_redis(self, url: str | None) -> None:
         """Notes a URL that can't be read; whether it leads to a Redis that can be used is seen later."""

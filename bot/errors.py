@@ -24,10 +24,12 @@ class BotError(Exception):
 
 
 class ConfigError(BotError):
-    """Settings that are missing or wrong; ``lines`` has one sentence each."""
+    """Settings that are missing or wrong; ``lines`` has one sentence each, ``summary`` is said above them."""
+
+    summary = "Traspaso can't start:"
 
     def __init__(self, lines: list[str]) -> None:
-        super().__init__("Traspaso can't start:\n" + "\n".join(f"  - {line}" for line in lines))
+        super().__init__(f"{self.summary}\n" + "\n".join(f"  - {line}" for line in lines))
         self.lines = lines
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from babel import Locale
@@ -43,12 +43,14 @@ class Translator:
         return self.plural("{n} row", "{n} rows", n)
 
     def number(self, value: float) -> str:
+        if type(value) is int:
+            return _whole(value, self._locale)
         return format_decimal(value, format="#,##0", locale=self._locale)
 
     def percent(self, fraction: float) -> str:
         """Rounded down, so that 100 % means all of it; 29 of 100 are 29 %, though 0.29 * 100 is less."""
         whole = int(round(fraction * 100, 6))
-        return format_percent((min(whole, 99) if fraction < 1 else whole) / 100, locale=self._locale)
+        return _hundredths(min(whole, 99) if fraction < 1 else whole, self._locale)
 
     def duration(self, seconds: float) -> str:
         """Like ``0.8 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``; what would be ``0.0 s`` in words."""
@@ -77,7 +79,25 @@ class Translator:
 
     def moment(self, when: datetime) -> str:
         """In UTC, for places where Slack can't show the reader's own time."""
-        return format_datetime(when.astimezone(UTC), "medium", locale=self._locale) + " UTC"
+        return _moment(when.astimezone(UTC).replace(microsecond=0), self._locale)
+
+
+# Babel reads its pattern anew for each number, and a card that is edited every second repeats most of them.
+
+
+@lru_cache(2048)
+def _whole(value: int, locale: Locale) -> str:
+    return format_decimal(value, format="#,##0", locale=locale)
+
+
+@lru_cache(256)
+def _hundredths(value: int, locale: Locale) -> str:
+    return format_percent(value / 100, locale=locale)
+
+
+@lru_cache(2048)
+def _moment(when: datetime, locale: Locale) -> str:
+    return format_datetime(when, "medium", locale=locale) + " UTC"
 
 
 @cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from types import TracebackType
@@ -11,26 +13,46 @@ from types import TracebackType
 import psycopg
 from sqlalchemy.exc import StatementError
 
+from bot.characters import one_line, visible
 from copier.errors import without_values
+
+log = logging.getLogger(__name__)
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
-#: Slack tokens and response URLs, the password of a URL, and that of a connection string.
-_SECRETS = re.compile(
-    r"xox[a-z]-[\w-]+|xapp-[\w-]+|(?<=hooks\.slack\.com/)[\w/-]+"
-    r"|(?<=://)([^\s:/@]*):[^\s@]+(?=@)|(?<=password=)('[^']*'|[^\s']+)"
+#: Each pattern's first group stays, what follows it is a secret.
+_SECRETS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # Slack's tokens, and its response URLs.
+        r"()(?:xox[a-z]-[\w-]+|xapp-[\w-]+)",
+        r"(hooks\.slack\.com/)[\w/-]+",
+        # The password of a URL: all up to its last @, which may be in the password itself.
+        r"(://[^\s:/]*:)[^\s]+(?=@)",
+        # Headers.
+        r"(\bbearer\s+)[\w.~+/=-]+",
+        r"(\bauthorization\\*[\"']?\s*[:=]\s*\\*[\"']?(?:\w+\s+)?)[^\s\"'\\]+",
+        # A name and its value: in a connection string, a query, JSON, or a repr of one of these.
+        r"(\b\w*(?:passw(?:or)?d|passphrase|secret|ticket|token)(?:\\*[\"']\s*[:=]|\s*=)\s*)"
+        r"(?:(\\+[\"']).*?\2|\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s\"']+)",
+    )
 )
 
 
 class Redacting(logging.Formatter):
-    """Takes secrets out of the finished line, and what databases quote out of tracebacks."""
+    """One line an event: without secrets, and without what databases quote in their errors.
+
+    A line that an event would begin by itself is told from one of its own: a line feed is written as ``\n``,
+    two characters. So a traceback is in its event's line too.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        return _SECRETS.sub(
-            lambda found: f"{found[1]}:***" if found[1] is not None else "***", super().format(record)
-        )
+        text = visible(super().format(record))
+        for secret in _SECRETS:
+            text = secret.sub(r"\1***", text)
+        return one_line(text.replace("\n", "\\n"))
 
     def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 - logging's own name for it
         return "" if ei[1] is None else "".join(_traceback(ei[1], set())).rstrip("\n")
@@ -57,9 +79,19 @@ def _words(error: BaseException) -> str:
 
 
 def set_up(level: int = logging.INFO) -> None:
-    """Puts the redacting format on every handler of the root logger."""
+    """Puts the redacting format on every handler of the root logger; what nobody caught is logged too."""
     logging.basicConfig(level=level)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(Redacting(FORMAT))
     for name, at_least in (("alembic", logging.WARNING), ("slack_bolt", logging.ERROR)):
         logging.getLogger(name).setLevel(at_least)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda failed: _uncaught(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """Python's own words would quote what a database said."""
+    if error is None or issubclass(kind, KeyboardInterrupt | SystemExit):
+        return
+    log.critical("nobody caught this in %s", threading.current_thread().name, exc_info=(kind, error, trace))

@@ -146,7 +146,8 @@ def boot() -> None:
         parts = app.databases(settings, app.operators(settings))
         parts.check_schema()
     except (BotError, CopierError) as error:
-        log.critical("%s", error)
+        for line in str(error).splitlines():
+            log.critical("%s", line)
         sys.exit(EXIT_CONFIG)
     background = app.worker(settings, parts)
     broker = background.queue.broker

@@ -43,6 +43,27 @@ TRANSIENT_CODES = frozenset({"55P03", "55006", "25006", "25P03", "25P04"})
 PERMANENT_CODES = frozenset({"57P04"})
 #: Classes whose primary messages name objects and conditions, never data.
 KNOWN_CLASSES = frozenset({"08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
+#: The server's own source files that name a constraint, a table, a column or a type with an error: those read
+#: the name from its catalogue. RAISE … USING CONSTRAINT = …, and its like in other procedural languages, put
+#: there whatever the function has at hand, the value of a row too.
+NAMING_FILES = frozenset(
+    {
+        "domains.c",
+        "execExprInterp.c",
+        "execIndexing.c",
+        "execMain.c",
+        "execPartition.c",
+        "index.c",
+        "nbtinsert.c",
+        "nbtsort.c",
+        "partbounds.c",
+        "ri_triggers.c",
+        "tablecmds.c",
+        "tuplesort.c",
+        "tuplesortvariants.c",
+        "typecmds.c",
+    }
+)
 #: What a server answers to a statement that was cancelled, or that ran into its timeout.
 QUERY_CANCELED = "57014"
 #: Refusals of a row because another one has the same value: a unique or an exclusion constraint.
@@ -299,16 +320,28 @@ def classify(error: psycopg.Error, side: str) -> DatabaseFailed:
     if sqlstate is None:
         return _connection_failure(error, side, condition)
     kind = Transient if _passes(sqlstate) else Permanent
-    diag = error.diag
+    names = names_in(error)
     return kind(
         f"{condition} in {side}{_place(error)}: {_harmless(error)}",
         side=side,
         sqlstate=sqlstate,
         condition=condition,
-        table=diag.table_name,
-        column=diag.column_name,
-        constraint=diag.constraint_name,
+        table=names.get("table"),
+        column=names.get("column"),
+        constraint=names.get("constraint"),
     )
+
+
+def names_in(error: psycopg.Error) -> dict[str, str]:
+    """What the error names, by "table", "column" and "constraint", where the server's catalogue knows it.
+
+    Empty for an error that a function raised: the fields of its diagnostic are the function's own words.
+    """
+    diag = error.diag
+    if (diag.source_file or "").rpartition("/")[2] not in NAMING_FILES:
+        return {}
+    found = {"table": diag.table_name, "column": diag.column_name, "constraint": diag.constraint_name}
+    return {what: name for what, name in found.items() if name}
 
 
 def _passes(sqlstate: str) -> bool:
@@ -325,9 +358,7 @@ def without_values(error: psycopg.Error) -> str:
 
 
 def _place(error: psycopg.Error) -> str:
-    diag = error.diag
-    names = {"table": diag.table_name, "column": diag.column_name, "constraint": diag.constraint_name}
-    place = [f"{word} {name}" for word, name in names.items() if name]
+    place = [f"{word} {name}" for word, name in names_in(error).items()]
     return f" ({', '.join(place)})" if place else ""
 
 

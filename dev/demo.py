@@ -13,11 +13,13 @@ from pathlib import Path
 
 import psycopg
 from rich.console import Console
+from rich.markup import escape
 
 from dev.compare import compare
 from dev.guard import ROOT
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
+from dev.output import harmless
 from dev.processes import PRODUCT_PROGRAMS
 from dev.seed import seed_consulta, seed_prod
 from dev.stack import Stack
@@ -57,7 +59,7 @@ def main() -> int:
             try:
                 slack.wait_connected()
             except AssertionError:
-                print(bot.log())
+                print(harmless(bot.log()))
                 raise
             say(f"All up after {time.monotonic() - began:.1f} s.\n")
             same = play(stack, slack)
@@ -78,7 +80,7 @@ def play(stack: Stack, slack: LocalSlack) -> bool:
     offer = slack.wait_for(lambda: asked(ana.messages(CHANNEL)))
     show("Only Ana sees", offer)
     copy = next(button for button in offer.buttons if button.style == "primary")
-    say(f"[bold]Ana presses[/]  {copy.text}")
+    say(f"[bold]Ana presses[/]  {escape(harmless(copy.text))}")
     ana.press(offer, copy.action_id)
     seen = ""
 
@@ -140,8 +142,8 @@ def slack_url(stack: Stack) -> str:
 def show(where: str, message: Message) -> None:
     """A message as she reads it."""
     console.print(f"[dim]── {where}[/]")
-    for line in message.plain.splitlines():
-        console.print(f"   {line}", markup=False)
+    for line in harmless(message.plain).split("\n"):
+        console.print(f"   {line}", markup=False, emoji=False)
     console.print()
 
 

@@ -1,6 +1,7 @@
 """The tracking schema's history, and the way to the newest version of it.
 
-Two releases that migrate at the same moment wait for each other by an advisory lock.
+Two releases that migrate at the same moment wait for each other by an advisory lock. Alembic, which takes
+longer to load than the rest of a process, is loaded by whoever migrates; a check of the version needs none.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, column, func, select, table, text
 
 from copier.connections import ask_while_waiting, driver_of
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: Where the tracking tables are, in consulta.
 SCHEMA = "traspaso"
@@ -23,27 +24,39 @@ SCHEMA = "traspaso"
 #: The advisory lock of whoever migrates: the bytes of "traspaso" as a bigint.
 LOCK = int.from_bytes(b"traspaso")
 
+VERSIONS = Path(__file__).parent / "versions"
+
+#: Alembic's own table.
+_APPLIED = table("alembic_version", column("version_num"), schema=SCHEMA)
+
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Brings the schema to ``revision``; nothing to do is fine."""
+    from alembic import command
+
     with _alone(engine) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
     """Takes the schema back to ``revision``. Going to ``base`` deletes every job's record."""
+    from alembic import command
+
     with _alone(engine) as connection:
         command.downgrade(_config(connection), revision)
 
 
 def current(connection: Connection) -> str | None:
     """The revision that the database is at; None before the first migration."""
-    context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
-    return context.get_current_revision()
+    if connection.scalar(select(func.to_regclass(f"{SCHEMA}.alembic_version"))) is None:
+        return None
+    found: str | None = connection.scalar(select(_APPLIED.c.version_num))
+    return found
 
 
-def newest() -> str | None:
-    return ScriptDirectory.from_config(_config()).get_current_head()
+def newest() -> str:
+    """The revision of the last file in `versions`: their names begin with their number."""
+    return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py"))
 
 
 @contextmanager
@@ -62,7 +75,9 @@ def _alone(engine: Engine) -> Iterator[Connection]:
             ask_while_waiting(driver, before)
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection

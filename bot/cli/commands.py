@@ -7,12 +7,11 @@ shows on its card in Slack as well, and a worker's sweep finds what is to go on 
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -31,17 +30,18 @@ from bot.cli.output import (
     bare_name,
     job_name,
     plain,
-    preview_as_json,
     print_json,
     print_preview,
+    print_preview_json,
     print_table,
     print_workers,
     question_line,
     refusal_of_preview,
+    say,
 )
 from bot.commands.parsing import number, numbers_in
 from bot.config import SIDES, CopySection, Need, Settings
-from bot.errors import AlreadyRunning, BotError, Frozen, UnknownJob
+from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
 from bot.i18n import Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.repository import Request, Requester
@@ -128,9 +128,16 @@ class Number(click.ParamType[int]):
 class Stopped(click.ClickException):
     """Ends the command with a sentence and an exit code."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int, lines: Sequence[str] = ()) -> None:
+        """``lines`` are said below the message, each on a line of its own."""
         super().__init__(message)
         self._exit_code = exit_code
+        self._lines = lines
+
+    def show(self, file: object = None) -> None:
+        say(f"Error: {self.message}", err=True)
+        for line in self._lines:
+            say(f"  - {line}", err=True)
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
@@ -179,8 +186,8 @@ def settings_for(need: Need) -> Settings:
     """The settings; what is missing or wrong ends the command."""
     try:
         return config.load(os.environ, need)
-    except BotError as error:
-        raise Stopped(str(error), USAGE) from None
+    except ConfigError as error:
+        raise Stopped(error.summary, USAGE, error.lines) from None
 
 
 def checked(parts: Databases) -> Databases:
@@ -278,7 +285,7 @@ def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     chosen = chosen_copy(settings, copy_name)
     seen = look_at_both_sides(app.databases(settings), settings, chosen, liquidation)
     if as_json:
-        click.echo(json.dumps(preview_as_json(seen), ensure_ascii=False, default=str))
+        print_preview_json(seen)
     else:
         print_preview(seen, chosen, liquidation, shell_translator())
 
@@ -353,17 +360,17 @@ def status(job: int | None, as_json: bool) -> None:
     if job is None:
         alive = parts.workers.alive()
         if alive:
-            click.echo()
+            say()
             print_workers(alive, t)
         if none := parts.workers.missing():
-            click.echo()
-            click.echo(plain(nobody_works(none, t)))
+            say()
+            say(plain(nobody_works(none, t)))
     else:
         none = jobs[0].no_worker if jobs[0].waits_for_a_worker else None
         waits = nobody_works(none, t) if none else None
         for line in (approval_line(jobs[0], t), question_line(jobs[0], t), waits, jobs[0].error_message):
             if line:
-                click.echo(plain(line))
+                say(plain(line))
 
 
 @click.command(cls=Command, help=N_("Brings the tracking tables in consulta to this release's version."))
@@ -373,7 +380,7 @@ def migrate() -> None:
     parts = app.databases(settings_for(Need.DATABASES))
     with stop_on_errors():
         migrations.upgrade(parts.consulta)
-    click.echo(f"The tracking tables are at version {migrations.newest()}.")
+    say(f"The tracking tables are at version {migrations.newest()}.")
 
 
 def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobView:
@@ -501,7 +508,7 @@ def freeze(reason: tuple[str, ...]) -> None:
     words = plain(frozen_by(found, shell_translator(), bare_name))
     if not is_new:
         raise Stopped(f"frozen before this: {words}; `traspaso unfreeze` lets copies run again", FAILED)
-    click.echo(f"{words}. `traspaso unfreeze` lets copies run again.")
+    say(f"{words}. `traspaso unfreeze` lets copies run again.")
 
 
 @click.command(cls=Command, help=N_("Lets copies run again."))
@@ -511,7 +518,7 @@ def unfreeze() -> None:
         lifted = Freezes(parts.tracking).lift(who())
     if lifted is None:
         raise Stopped("nothing is frozen", FAILED)
-    click.echo(f"Copies run again; {len(lifted.waiting)} of them waited.")
+    say(f"Copies run again; {len(lifted.waiting)} of them waited.")
 
 
 COMMANDS = (copy, preview, verify, status, migrate, pause, resume, cancel, retry, confirm, freeze, unfreeze)
@@ -532,7 +539,7 @@ def _do(job_id: int, action: Callable[[Control, Requester], Effect]) -> None:
     t = shell_translator()
     if effect.became in {Became.NOT_NOW, Became.NOT_YOURS, Became.STALE}:
         raise Stopped(f"job {job_id} is {state(effect.job, t)}: nothing was changed", FAILED)
-    click.echo(f"{job_name(effect.job, t)}: {plain(activity(effect.job, t, bare_name))}")
+    say(f"{job_name(effect.job, t)}: {plain(activity(effect.job, t, bare_name))}")
 
 
 def _parts() -> Databases:

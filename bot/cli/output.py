@@ -1,20 +1,27 @@
-"""All output of the shell: words, tables and a bar for a person; JSON, one object a line, for a program."""
+"""All output of the shell: words, tables and a bar for a person; JSON, one object a line, for a program.
+
+It may hold what others have written: the name of a liquidation, of a person, a reason. So all of it goes
+through `say`, `_table` or `_write`: no control character and no bidirectional one reaches the terminal, and
+nothing is read as markup.
+"""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import sys
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from bot.characters import one_line
 from bot.config import SIDES, CopySection
 from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
@@ -27,6 +34,53 @@ from bot.messages.failures import explained
 from bot.messages.proposal import counted, notes, removes_everything
 from bot.messages.question import confirmation, question_text
 from copier import Comparison, Count, Digest, Plan, Preview, Proof
+
+# ----------------------------------------------------------------------------
+# What writes
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """One line on stdout, or on stderr; whatever would end the line or steer the terminal is taken out."""
+    click.echo(one_line(text), err=err)
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """A table on stdout, as wide as the terminal; where stdout is none, each row is one line and whole."""
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*map(one_line, row))
+    if _console().is_terminal:
+        _console().print(table)
+        return
+    whole = _console(width=WIDEST)
+    with whole.capture() as captured:
+        whole.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+#: No table of ours is wider: what a program or a file gets is cut nowhere.
+WIDEST = 10_000
+
+
+def _console(*, err: bool = False, width: int | None = None) -> Console:
+    """Takes every text as it is: ``[/b]`` in a name is no markup, ``:bomb:`` no picture."""
+    return Console(stderr=err, highlight=False, markup=False, emoji=False, width=width)
+
+
+def _write(found: dict[str, Any]) -> None:
+    """One JSON object on one line of stdout; what a terminal would act on is written as ``\\uXXXX``."""
+    line = json.dumps(found, ensure_ascii=False, default=str)
+    sys.stdout.write("".join(map(_as_escape, line)) + "\n")
+    sys.stdout.flush()
+
+
+def _as_escape(each: str) -> str:
+    if each.isprintable() or unicodedata.category(each) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
+        return each
+    return json.dumps(each)[1:-1]
+
 
 # ----------------------------------------------------------------------------
 # A job as it goes
@@ -44,7 +98,7 @@ class Bar:
 
     def __init__(self, t: Translator) -> None:
         self._t = t
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _console(err=True)
         self._bar = Progress(
             BarColumn(40), TextColumn("{task.description}", markup=False), console=self._console
         )
@@ -53,10 +107,10 @@ class Bar:
             self._bar.start()
 
     def show(self, job: JobView) -> None:
-        words = f"{progress(job, self._t)} · {plain(activity(job, self._t, bare_name))}"
+        words = one_line(f"{progress(job, self._t)} · {plain(activity(job, self._t, bare_name))}")
         self._bar.update(self._task, total=job.total, completed=job.copied, description=words)
         if not self._console.is_terminal:
-            self._console.print(words, markup=False, soft_wrap=True)
+            say(words, err=True)
 
     def finish(self, job: JobView) -> None:
         if self._console.is_terminal:
@@ -69,7 +123,7 @@ class Bar:
         elif job.error and job.status is Status.FAILED:
             lines.append(plain(explained(job.error, self._t).step))
         for line in lines:
-            self._console.print(line, markup=False, soft_wrap=True)
+            say(line, err=True)
 
 
 class JsonLines:
@@ -88,8 +142,7 @@ class JsonLines:
 
 def print_table(jobs: list[JobView], t: Translator) -> None:
     """Jobs for a person to read."""
-    table = Table(box=None, pad_edge=False)
-    for heading in (
+    headings = (
         t("Job"),
         t("Liquidation"),
         t("Which copy"),
@@ -97,10 +150,9 @@ def print_table(jobs: list[JobView], t: Translator) -> None:
         t("Progress"),
         t("Requested by"),
         t("Requested at"),
-    ):
-        table.add_column(heading)
-    for job in jobs:
-        table.add_row(
+    )
+    rows = (
+        (
             str(job.id),
             str(job.liquidation_id),
             job.copy_shown,
@@ -109,39 +161,31 @@ def print_table(jobs: list[JobView], t: Translator) -> None:
             job.requester_name,
             t.moment(job.created_at),
         )
-    _print_whole(table)
-
-
-#: Columns that no table of ours needs: what a program or a file gets is cut nowhere.
-WIDEST = 10_000
-
-
-def _print_whole(table: Table) -> None:
-    """As wide as the terminal; where stdout is none, each row is one line with nothing left out."""
-    if Console().is_terminal:
-        Console(highlight=False).print(table)
-        return
-    into = Console(file=io.StringIO(), highlight=False, width=WIDEST)
-    with into.capture() as captured:
-        into.print(table)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+        for job in jobs
+    )
+    _table(headings, rows)
 
 
 def print_workers(workers: list[Alive], t: Translator) -> None:
     """The processes that live, and what each of them has in hand."""
-    table = Table(box=None, pad_edge=False)
-    for heading in (t("Worker"), t("Version"), t("Since"), t("Last heard of"), t("Jobs in hand")):
-        table.add_column(heading)
-    for worker in workers:
-        name = f"{worker.host}:{worker.process}"
-        table.add_row(
-            name if worker.takes_jobs else t("{worker} (a shell)", worker=name),
-            worker.version,
-            t.moment(worker.started_at),
-            t.moment(worker.beat_at),
-            ", ".join(str(job_id) for job_id in worker.jobs) or "–",
-        )
-    _print_whole(table)
+
+    def name(worker: Alive) -> str:
+        place = f"{worker.host}:{worker.process}"
+        return place if worker.takes_jobs else t("{worker} (a shell)", worker=place)
+
+    _table(
+        (t("Worker"), t("Version"), t("Since"), t("Last heard of"), t("Jobs in hand")),
+        (
+            (
+                name(worker),
+                worker.version,
+                t.moment(worker.started_at),
+                t.moment(worker.beat_at),
+                ", ".join(str(job_id) for job_id in worker.jobs) or "–",
+            )
+            for worker in workers
+        ),
+    )
 
 
 def approval_line(job: JobView, t: Translator) -> str | None:
@@ -218,23 +262,22 @@ def _removal(seen: Preview, liquidation: int) -> str | None:
 
 def print_preview(seen: Preview, chosen: CopySection, liquidation: int, t: Translator) -> None:
     """Rows of both sides, and the statements that would make the copy faster."""
-    console = Console(highlight=False)
-    console.print(of_liquidation(chosen.shown, liquidation, t), markup=False)
+    say(of_liquidation(chosen.shown, liquidation, t))
     if seen.exists is False:
-        console.print(t("It isn't in the catalogue of liquidations in prod."))
+        say(t("It isn't in the catalogue of liquidations in prod."))
     if seen.label:
-        console.print(seen.label, markup=False)
-    console.print(f"prod      {chosen.source_table}: {counted(seen.in_source, t)}", markup=False)
-    console.print(f"consulta  {chosen.target_table}: {counted(seen.in_target, t)}", markup=False)
+        say(seen.label)
+    say(f"prod      {chosen.source_table}: {counted(seen.in_source, t)}")
+    say(f"consulta  {chosen.target_table}: {counted(seen.in_target, t)}")
     for note in notes(seen, t, quoted=str):
-        console.print(note, markup=False, soft_wrap=True)
+        say(note)
     for advice in seen.advice:
         words = t(
             "No index serves this copy in {side}. Without one every chunk reads the whole table:",
             side=advice.side,
         )
-        console.print(words, markup=False, soft_wrap=True)
-        console.print(f"  {advice.statement};", markup=False, soft_wrap=True)
+        say(words)
+        say(f"  {advice.statement};")
 
 
 class VerificationOutput:
@@ -252,7 +295,7 @@ class VerificationOutput:
         if self._as_json:
             _write(range_as_json(comparison))
         elif not comparison.agrees:
-            sys.stdout.write(f"{comparison.sentence(SIDES)}, keys {comparison.range}\n")
+            say(f"{comparison.sentence(SIDES)}, keys {comparison.range}")
 
     def finish(self, proof: Proof, known: bool | None = None) -> bool:
         """Says what came out; True where both sides agree on rows, or on having none.
@@ -268,7 +311,7 @@ class VerificationOutput:
             found = {"agree": proof.holds, "as_of": as_of, **sides, "counted": counted}
             _write({**found, "known": known} if proof.is_empty else found)
         else:
-            sys.stdout.write(f"{self._words(proof, known)}\n")
+            say(self._words(proof, known))
         return proof.holds and not missing
 
     def _words(self, proof: Proof, known: bool | None) -> str:
@@ -389,6 +432,11 @@ def chunk_as_json(chunk: CopyChunk) -> dict[str, Any]:
     }
 
 
+def print_preview_json(seen: Preview) -> None:
+    """The preview as one object."""
+    _write(preview_as_json(seen))
+
+
 def preview_as_json(seen: Preview) -> dict[str, object]:
     """The preview with the sides called prod and consulta."""
     names = {"in_source": "in_prod", "in_target": "in_consulta"}
@@ -410,11 +458,6 @@ def range_as_json(comparison: Comparison) -> dict[str, Any]:
 
 def _side(digest: Digest) -> dict[str, Any]:
     return {"rows": digest.rows, "digest": digest.hex}
-
-
-def _write(found: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
 
 
 # ----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Engine,
     Select,
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -160,7 +162,7 @@ class Outbox:
                 lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"traspaso outbox {job_id}", 0))
                 if not connection.scalar(select(lock)):
                     continue
-                if row := connection.execute(_claim(id_)).one_or_none():
+                if row := connection.execute(_claim(), {"taken": id_}).one_or_none():
                     return _due_of(row)
         return None
 
@@ -310,6 +312,7 @@ def _may_be_taken() -> ColumnElement[bool]:
     )
 
 
+@cache
 def _due() -> Select[int, int]:
     """Of what is due, the ending before the refresh of a card."""
     rank = case(
@@ -321,7 +324,9 @@ def _due() -> Select[int, int]:
     return chosen.order_by(rank, OutboxMessage.id).limit(CANDIDATES)
 
 
-def _claim(id_: int) -> Any:
+@cache
+def _claim() -> Any:
+    """Of the message whose number is the parameter ``taken``."""
     posted = exists().where(_OF_THE_JOB, _OTHER.kind.in_(POSTING), _OTHER.begun, _OTHER.done_at.is_(None))
     # The release before notes an error, and counts no failure.
     before = and_(OutboxMessage.failures == 0, OutboxMessage.last_error.is_not(None))
@@ -337,7 +342,7 @@ def _claim(id_: int) -> Any:
             func.extract("epoch", func.now() - OutboxMessage.failing_since).label("failing_seconds"),
             shown.label("shown"),
         )
-        .where(OutboxMessage.id == id_, _may_be_taken())
+        .where(OutboxMessage.id == bindparam("taken"), _may_be_taken())
         .with_for_update(skip_locked=True, of=OutboxMessage)
         .cte("chosen")
     )

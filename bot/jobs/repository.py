@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -30,6 +31,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
+from bot.characters import clean_name
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.events import (
     ENDS_ATTEMPT,
@@ -260,7 +262,7 @@ class JobRepository:
                 source_table=str(request.spec.source_table),
                 target_table=str(request.spec.target_table),
                 liquidation_id=request.liquidation_id,
-                liquidation_label=request.label,
+                liquidation_label=clean_name(request.label or "") or None,
                 request_key=request.key,
                 channel_id=request.channel_id,
                 previewed_records=request.terms.in_prod,
@@ -395,7 +397,7 @@ def ensure_user(connection: Connection, requester: Requester) -> int:
     statement = insert(User).values(
         slack_team_id=requester.team_id,
         slack_user_id=requester.user_id,
-        name=requester.name,
+        name=clean_name(requester.name) or requester.user_id,
         locale=requester.locale,
     )
     statement = statement.on_conflict_do_update(
@@ -418,7 +420,9 @@ def active_freeze(connection: Connection) -> Freeze | None:
     ).one_or_none()
     if row is None:
         return None
-    return Freeze(Person(row.slack_user_id, row.slack_team_id, row.name), row.reason, row.frozen_at)
+    return Freeze(
+        Person(row.slack_user_id, row.slack_team_id, clean_name(row.name)), row.reason, row.frozen_at
+    )
 
 
 # The query of a `JobView`, and its rows.
@@ -429,9 +433,10 @@ _freezer = aliased(User, name="freezer")
 
 
 def _person(user: User) -> Person:
-    return Person(user.slack_user_id, user.slack_team_id, user.name)
+    return Person(user.slack_user_id, user.slack_team_id, clean_name(user.name))
 
 
+@cache  # putting it together takes longer than the database does
 def view_query() -> Select[Any]:
     """The columns of a `JobView`; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`."""
     earlier = aliased(CopyJob)
@@ -497,7 +502,7 @@ def view_of(
         source_table=job.source_table,
         target_table=job.target_table,
         liquidation_id=job.liquidation_id,
-        label=job.liquidation_label,
+        label=clean_name(job.liquidation_label or "") or None,
         status=Status(job.status),
         phase=Phase(job.phase) if job.phase else None,
         attempt=job.attempt,
@@ -521,7 +526,7 @@ def view_of(
         error_message=job.error_message,
         requester_id=user.slack_user_id,
         requester_team=user.slack_team_id,
-        requester_name=user.name,
+        requester_name=clean_name(user.name),
         requester_locale=user.locale,
         channel_id=job.channel_id,
         message_ts=job.message_ts,
@@ -589,7 +594,7 @@ def _happenings(connection: Connection, job_id: int) -> tuple[Happening, ...]:
             event_of(row.kind, row.detail),
             row.created_at,
             row.attempt,
-            Person(row.slack_user_id, row.slack_team_id, row.name) if row.slack_user_id else None,
+            Person(row.slack_user_id, row.slack_team_id, clean_name(row.name)) if row.slack_user_id else None,
         )
         for row in connection.execute(statement)
     )

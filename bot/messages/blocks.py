@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.characters import one_line, visible
 from bot.i18n import Translator
 from bot.jobs.view import SHELL, Freeze, JobView, Moved, NoWorker, Person
 
@@ -45,7 +46,7 @@ View = dict[str, Any]
 
 
 def header(text: str) -> Block:
-    return {"type": "header", "text": _plain(text, HEADER_LIMIT)}
+    return {"type": "header", "text": _plain(one_line(text), HEADER_LIMIT)}
 
 
 def section(mrkdwn: str) -> Block:
@@ -126,7 +127,7 @@ def line_chart(title: str, series: dict[str, list[tuple[str, float]]]) -> Block:
 
 def option(text: str, value: str) -> Block:
     """One line of a menu."""
-    return {"text": _plain(text, OPTION_LIMIT), "value": value}
+    return {"text": _plain(one_line(text), OPTION_LIMIT), "value": value}
 
 
 def menu(action_id: str, options: list[Block], chosen: str) -> Block:
@@ -140,15 +141,15 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-#: Characters that format in mrkdwn, and ones that look alike and don't.
-_LOOK_ALIKE = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ", "\n": " ", "\r": " "})
-
-_ENDS_CODE = str.maketrans({"`": "ˋ", "\n": " ", "\r": " "})
+#: What would end a piece of code, and one that looks alike.
+_ENDS_CODE = str.maketrans({"`": "ˋ"})
+#: These beside what formats in mrkdwn.
+_LOOK_ALIKE = _ENDS_CODE | str.maketrans({"*": "∗", "_": "ˍ", "~": "∼"})
 
 
 def sanitized(text: str, limit: int = 60) -> str:
     """Somebody's words inside a mrkdwn sentence: no mention, no link, no format, one line, not long."""
-    return escaped(cut(text.translate(_LOOK_ALIKE), limit))
+    return escaped(_cut(text, limit, lambda part: one_line(part).translate(_LOOK_ALIKE)))
 
 
 def sentence(text: str, *, hint: str = "") -> Message:
@@ -159,27 +160,20 @@ def sentence(text: str, *, hint: str = "") -> Message:
 
 def code(text: str, limit: int = 200) -> str:
     """A name as code, to be read and copied as it is; nothing formats in there but a backtick ends it."""
-    return f"`{escaped(cut(text.translate(_ENDS_CODE), limit))}`"
-
-
-#: Control characters, and those that change the direction of what follows.
-_UNSEEN = dict.fromkeys(
-    [
-        *range(0x00, 0x09),
-        *range(0x0B, 0x20),
-        0x7F,
-        0x200E,
-        0x200F,
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-    ]
-)
+    return f"`{escaped(_cut(text, limit, lambda part: one_line(part).translate(_ENDS_CODE)))}`"
 
 
 def cut(text: str, limit: int) -> str:
-    """At most ``limit`` characters, none of `_UNSEEN` among them."""
-    text = text.translate(_UNSEEN)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """At most ``limit`` characters, all of which can be seen."""
+    return _cut(text, limit, visible)
+
+
+def _cut(text: str, limit: int, change: Callable[[str], str]) -> str:
+    """At most ``limit`` characters of the changed text; of a long one no more is changed than that takes."""
+    changed = change(text[: limit + 1])
+    if len(changed) <= limit < len(text):  # some went away, so later ones come into their place
+        changed = change(text)
+    return changed if len(changed) <= limit else changed[: limit - 1] + "…"
 
 
 def at(when: datetime, t: Translator) -> str:

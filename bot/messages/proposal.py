@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+from bot.characters import clean_name, one_line
 from bot.i18n import Translator
 from bot.jobs.view import AgreedCounts, JobView, apart
 from bot.messages.answers import wrong_number
@@ -151,7 +152,8 @@ def proposal_card(offered: Offered, t: Translator) -> Message:
     buttons = actions(copy_button(offered, t), button(t("Cancel"), CANCEL_ACTION, offer.key))
     in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")
     sides = f"{in_prod}: {counted(seen.in_source, t)}. {in_consulta}: {counted(seen.in_target, t)}."
-    named = f" {escaped(cut(seen.label, 200))}." if seen.label else ""
+    label = clean_name(seen.label or "")
+    named = f" {escaped(cut(label, 200))}." if label else ""
     text = f"{offered.notice} {title}{named} {sides}".strip()
     return Message(text, [*_shown(offered, t), buttons, _lifetime(offered, t)])
 
@@ -200,7 +202,7 @@ def preview_blocks(title: str, proposal: Proposal, t: Translator) -> list[Block]
     """Rows of both sides, the last copy, the expected time, and what to mind; ``title`` names the copy."""
     seen = proposal.seen
     pairs = [
-        (t("Name"), sanitized(seen.label or "", 300)),
+        (t("Name"), sanitized(clean_name(seen.label or ""), 300)),
         (t("What to copy"), sanitized(title)),
         (t("Rows in prod"), counted(seen.in_source, t)),
         (t("Rows in consulta now"), counted(seen.in_target, t)),
@@ -467,13 +469,14 @@ def not_chosen(t: Translator) -> dict[str, str]:
 
 def no_number(word: str, t: Translator) -> dict[str, str]:
     """The error below the input of a number."""
-    wrong = t("“{word}” is not the number of a liquidation.", word=cut(word, 60))
+    wrong = t("“{word}” is not the number of a liquidation.", word=cut(one_line(word), 60))
     return {NUMBER: f"{wrong} " + wrong_number(word, t)}
 
 
 def _line(entry: Entry, t: Translator) -> Block:
-    line = option(f"{entry.id} · {entry.label}" if entry.label else str(entry.id), str(entry.id))
-    period = _plain(cut(t.period(entry.period), 75)) if entry.period else None
+    label = clean_name(entry.label or "")
+    line = option(f"{entry.id} · {label}" if label else str(entry.id), str(entry.id))
+    period = _plain(cut(one_line(t.period(entry.period)), 75)) if entry.period else None
     if period and period["text"].strip():
         line["description"] = period
     return line

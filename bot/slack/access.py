@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot.characters import clean_name
 from bot.config import CopySection, SlackSection
 from bot.i18n import Translator, translator
 from bot.jobs.repository import Requester
@@ -314,7 +315,7 @@ class People:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("user %s: not looked up: %s", user_id, error_name(error))
             return user_id, None
-        name = str(user.get("real_name") or user.get("name") or user_id)
+        name = clean_name(str(user.get("real_name") or user.get("name") or "")) or user_id
         locale = user.get("locale")
         with self._lock:
             self._known[user_id] = (time.monotonic(), name, locale)

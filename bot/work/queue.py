@@ -160,6 +160,40 @@ def not_here(job_id: int) -> None:
     raise RuntimeError(f"job {job_id} was given to a process that is no worker")
 
 
+class _Broker(RedisBroker):
+    """Drops what can't be read, and says so.
+
+    Dramatiq's own consumer would break off at it, begin again, and meet it anew whenever it is redelivered.
+    """
+
+    def do_fetch(self, queue_name: str, prefetch: int) -> list[bytes]:
+        """Up to ``prefetch`` messages of the queue, in Redis's own order."""
+        found: list[bytes] = super().__getattr__("do_fetch")(  # type: ignore[no-untyped-call]
+            queue_name, prefetch
+        )
+        readable = [each for each in found if _can_be_read(each)]
+        if unreadable := {each for each in found if not _can_be_read(each)}:
+            self._drop(queue_name, unreadable)
+        return readable
+
+    def _drop(self, queue_name: str, unreadable: set[bytes]) -> None:
+        """Only the hash of the messages knows their ids."""
+        for message_id, data in self.client.hscan_iter(f"{self.namespace}:{queue_name}.msgs"):
+            if data in unreadable:
+                self.do_ack(queue_name, message_id)
+                log.warning("a message on the queue %s can't be read: it was dropped", queue_name)
+
+
+def _can_be_read(data: bytes) -> bool:
+    """Whether it is a message as `JobQueue.put` makes them."""
+    try:
+        message = dramatiq.Message[None].decode(data)
+        [job_id] = message.args
+        return (message.actor_name, type(job_id)) == (ACTOR, int) and "redis_message_id" in message.options
+    except Exception:  # whatever the bytes make Dramatiq say
+        return False
+
+
 class JobQueue:
     """Puts jobs on the queue; in a worker also takes them from it."""
 
@@ -168,7 +202,7 @@ class JobQueue:
         self._on_put = on_put
         client = redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=30)
         self.watch = RedisWatch(redis_url)
-        self.broker = RedisBroker(client=client, middleware=[])  # type: ignore[no-untyped-call]
+        self.broker = _Broker(client=client, middleware=[])  # type: ignore[no-untyped-call]
         self.broker.declare_queue(QUEUE)
 
     def consume(self, perform: Callable[[int], None]) -> None:

@@ -13,6 +13,7 @@ from dev.chaos.house import PROFILES, House
 from dev.chaos.oracle import judge
 from dev.chaos.run import Run, Story
 from dev.guard import ROOT
+from dev.output import harmless
 
 #: Logs and results of campaigns; git ignores it.
 FOLDER = ROOT / ".chaos"
@@ -70,7 +71,7 @@ def say(story: Story) -> None:
         flush=True,
     )
     for violation in story.violations:
-        print(f"  VIOLATED {violation}\n    make chaos SEED={story.seed} RUNS=1{house}", flush=True)
+        print(f"  VIOLATED {harmless(violation)}\n    make chaos SEED={story.seed} RUNS=1{house}", flush=True)
     sys.stdout.flush()
 
 

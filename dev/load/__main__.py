@@ -21,6 +21,7 @@ from rich.console import Console
 
 from dev.load import report
 from dev.load.parts import Options, deploys, load, releases
+from dev.output import harmless
 
 QUICK = Options(
     copies=8,
@@ -36,7 +37,7 @@ console = Console(highlight=False)
 
 
 def say(text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False)
+    console.print(harmless(text), soft_wrap=True, markup=False)
 
 
 def arguments() -> argparse.Namespace:

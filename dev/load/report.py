@@ -12,6 +12,7 @@ import psutil
 from rich.console import Console
 
 from dev.guard import ROOT
+from dev.output import harmless
 
 OUT = ROOT / "dist" / "load"
 PAGE = ROOT / "docs" / "reliability.md"
@@ -56,7 +57,7 @@ class Result:
         console.print(f"\n{TITLES[self.part]}: {self.what}\n", markup=False, soft_wrap=True)
         checks = [(f"{'✅' if check.held else '❌'} {check.promise}", check.seen) for check in self.checks]
         for name, seen in [*self.figures, *checks]:
-            lines = seen.replace("\n", f"\n{'':59}")
+            lines = harmless(seen).replace("\n", f"\n{'':59}")
             console.print(f"{name:58} {lines}", markup=False, soft_wrap=True)
         console.print()
 

@@ -38,9 +38,7 @@ class Admin:
         action = self._actions.get(request.match_info["action"])
         if action is None:
             return web.json_response({"error": "no such action"}, status=404)
-        body: Json = dict(request.query)
-        if request.can_read_body:
-            body |= await request.json()
+        body: Json = await request.json() if request.can_read_body else {}
         try:
             bound = inspect.signature(action).bind(**body)
             return web.json_response({"result": await action(*bound.args, **bound.kwargs)})

@@ -33,6 +33,8 @@ HEADERS = {
 #: A silent stream says something now and then, so that a dead one is noticed.
 KEEP_ALIVE_SECONDS = 15.0
 LOCAL_NAMES = {"127.0.0.1", "localhost"}
+#: With what the name of a Web API method that only reads ends; the others are called by POST.
+READS = ("test", "info", "list", "members", "history", "replies", "getPermalink", "getUploadURLExternal")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -132,6 +134,11 @@ class Page:
 @web.middleware
 async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """No other site may act here through somebody's browser, and our page loads nothing from elsewhere."""
+    if request.url.host not in LOCAL_NAMES:  # a name of somebody else's that leads here
+        raise web.HTTPForbidden(text="The local Slack answers to 127.0.0.1 and localhost only.")
+    method = request.match_info.get("method")
+    if request.method != "POST" and method is not None and not method.endswith(READS):
+        raise web.HTTPMethodNotAllowed(request.method, ["POST"])
     origin = request.headers.get("Origin")
     if origin is not None and (origin != f"http://{request.host}" or request.url.host not in LOCAL_NAMES):
         raise web.HTTPForbidden(text="Only the local Slack's own page may ask this.")

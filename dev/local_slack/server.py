@@ -44,7 +44,7 @@ def build_app(core: Core, sockets: Sockets) -> web.Application:
     app.router.add_post("/response/{id}", respond)
     app.router.add_post("/upload/v1/{file}", api.upload)
     app.router.add_get("/files/{file}", download)
-    app.router.add_route("*", "/admin/{action}", admin.handle)
+    app.router.add_post("/admin/{action}", admin.handle)
     Page(core).add_to(app)
     return app
 

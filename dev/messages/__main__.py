@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from dev.messages.catalogue import GOLDEN, TITLES, files, read
+from dev.output import harmless
 
 
 def write() -> None:
@@ -27,6 +28,6 @@ if __name__ == "__main__":
     if unknown := set(sections) - set(TITLES):
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     if sections:
-        print("\n".join(map(read, sections)))
+        print(harmless("\n".join(map(read, sections))))
     else:
         write()

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import migrations
+from bot.characters import one_line
 from bot.cli import main
 from bot.cli.output import plain
 from bot.i18n import translator
@@ -124,6 +125,49 @@ def test_a_copy_is_called_by_its_title_in_the_shell_too(shell: Shell) -> None:
 def test_several_numbers_are_answered_with_one_at_a_time(shell: Shell) -> None:
     code, _, err = shell.run("copy", "42,43")
     assert (code, "one at a time: begin with 42" in err) == (2, True)
+
+
+#: Escapes, a line of its own, text turned round, and what rich would take for markup.
+HOSTILE = "Ana [/b] [red]\x1b[2J\x9b31m\nJob 99 completed\u2028\u202etxt\x07 :bomb:"
+
+
+def test_no_name_acts_on_the_terminal_or_breaks_the_table(shell: Shell) -> None:
+    shell.sides.prod.execute("CREATE TABLE listed (id bigint PRIMARY KEY, name text)")
+    with psycopg.connect(shell.sides.prod.url) as prod:
+        prod.execute("INSERT INTO listed VALUES (42, %s)", [HOSTILE])
+    path = Path(shell.environment["TRASPASO_CONFIG"])
+    path.write_text(f'[liquidations]\ntable = "public.listed"\n{FILE}', "utf-8")
+    consulta = engine(shell.sides.consulta.url)
+    table = TableName.parse("public.items")
+    spec = CopySpec("items", table, table, "liquidation_id")
+    job_id, _ = JobRepository(consulta).create(Request(spec, 42, HOSTILE, Requester("T0", "U0ANA", "Ana")))
+    # A row of before, when names were kept as Slack gave them.
+    with consulta.begin() as connection:
+        connection.exec_driver_sql("UPDATE traspaso.users SET name = %s", (HOSTILE,))
+        connection.exec_driver_sql("UPDATE traspaso.copy_jobs SET copy_name = %s", (HOSTILE,))
+    consulta.dispose()
+    for arguments in (
+        ("preview", "42"),
+        ("preview", "42", "--json"),
+        ("status",),
+        ("status", str(job_id)),
+        ("status", "--json"),
+        ("status", str(job_id), "--json"),
+        ("freeze", HOSTILE),
+        ("freeze", "again"),
+        ("copy", "43", HOSTILE),
+        ("copy", "42", "items", HOSTILE),
+        ("copy", HOSTILE),
+        (HOSTILE,),
+        ("status", f"--{HOSTILE}"),
+    ):
+        _, out, err = shell.run(*arguments)
+        said = out + err
+        assert said.strip()
+        assert "Traceback" not in said, said
+        assert all(one_line(line) == line for line in said.split("\n")), (arguments, said)
+        assert not any(line.startswith("Job 99") for line in said.splitlines()), (arguments, said)
+    assert "Ana [/b] [red]" in shell.run("status", COLUMNS="200")[1]
 
 
 def test_a_failed_copy_ends_with_1_and_says_why_without_a_value(shell: Shell) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt
+from bot.jobs.failure import Failure
 from bot.jobs.outbox import Kind
 from bot.jobs.recovery import UnbrokenBeats
 from bot.jobs.status import Status
@@ -70,7 +71,7 @@ def test_a_job_that_loses_all_its_workers_is_given_up_and_told(jobs: Jobs) -> No
         swept = jobs.sweep(max_attempts=2)
         assert (swept.given_up, swept.lost) == (([], [job_id]) if attempt == 1 else ([job_id], []))
     job = jobs.see(job_id)
-    assert (job.status, job.error) == (Status.FAILED, {"code": "workers_lost"})
+    assert (job.status, job.error) == (Status.FAILED, Failure("workers_lost", job.error_message or ""))
     assert job.error_message
     assert jobs.is_pending(job_id, Kind.ENDING)
     assert jobs.kinds(job_id)[-1] == "failed"

@@ -11,7 +11,7 @@ import pytest
 
 from bot.config import SIDES
 from bot.logs import FORMAT, Redacting
-from copier.errors import CopierError, NotProven
+from copier.errors import CopierError, DatabaseFailed, NotProven
 from tests.copying import Begun, Sides, spec
 
 #: They stand in the key, in a number, in a text and in a document of the row that is refused.
@@ -57,6 +57,18 @@ TRAPS = {
     "raise": Trap(trigger("RAISE EXCEPTION '% % % %', NEW.id, NEW.amount, NEW.note, NEW.doc")),
     "raise with a code": Trap(trigger("RAISE EXCEPTION '%', NEW.note USING ERRCODE = '23514', HINT = NEW.id, "
                                       "CONSTRAINT = 'c', TABLE = 'items'")),
+    "raise with names": Trap(trigger("RAISE EXCEPTION 'no' USING ERRCODE = '23514', CONSTRAINT = NEW.note, "
+                                     "TABLE = NEW.id, COLUMN = NEW.amount, DATATYPE = NEW.doc, "
+                                     "SCHEMA = NEW.note")),
+    "raise with names of a unique constraint": Trap(trigger(
+        "RAISE unique_violation USING CONSTRAINT = NEW.note, TABLE = NEW.id, COLUMN = NEW.doc")),
+    "raise with names and no code": Trap(trigger(
+        "RAISE EXCEPTION 'no' USING CONSTRAINT = NEW.note, TABLE = NEW.id, COLUMN = NEW.amount")),
+    "raise with names, worth a retry": Trap(trigger(
+        "RAISE deadlock_detected USING CONSTRAINT = NEW.note, TABLE = NEW.id, COLUMN = NEW.doc")),
+    "raise with names, caught and raised again": Trap(trigger(
+        "BEGIN RAISE check_violation USING CONSTRAINT = NEW.note, TABLE = NEW.id; "
+        "EXCEPTION WHEN check_violation THEN RAISE; END")),
     "cast": Trap(trigger("NEW.amount = NEW.note::numeric")),
     "dynamic SQL": Trap(trigger("EXECUTE NEW.note")),
     "sql function": Trap("""
@@ -123,6 +135,30 @@ def tells_nothing(error: CopierError) -> None:
     assert type(error).__name__ in parts[-1]
     for sentence in [str(error), *map(str, parts)]:
         assert not any(secret in sentence for secret in SECRETS), sentence
+
+
+#: What consulta refuses by itself, and the name that tells whoever has to mend it where to look.
+REFUSALS = {
+    "check": ("ALTER TABLE items ADD CONSTRAINT named CHECK (note NOT LIKE '% 25') NOT VALID", "named"),
+    "unique": ("CREATE UNIQUE INDEX named ON items ((right(note, 1))) WHERE note LIKE 'S3CRET%'", "named"),
+    "foreign key": ("CREATE TABLE n (note text PRIMARY KEY); ALTER TABLE items ADD CONSTRAINT named "
+                    "FOREIGN KEY (note) REFERENCES n NOT VALID", "named"),
+    "exclusion": ("ALTER TABLE items ADD CONSTRAINT named EXCLUDE USING btree ((right(note, 1)) WITH =) "
+                  "WHERE (note LIKE 'S3CRET%')", "named"),
+    "below a trigger": ("CREATE TABLE log (note text CONSTRAINT named CHECK (note NOT LIKE '% 25'));"
+                        + trigger("INSERT INTO log VALUES (NEW.note)"), "named"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("refusal", "name"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_constraint_that_the_catalogue_knows_is_named(held: Sides, refusal: str, name: str) -> None:
+    held.prod.execute(TABLE + FILL)
+    held.consulta.execute(refusal)
+    with pytest.raises(DatabaseFailed) as failed:
+        held.copy(spec(), chunk_rows=10)
+    assert failed.value.constraint == name
+    assert f"constraint {name}" in str(failed.value)
+    tells_nothing(failed.value)
 
 
 def test_a_lock_and_a_lost_session_tell_nothing(held: Sides) -> None:

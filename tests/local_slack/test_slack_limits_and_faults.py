@@ -121,10 +121,11 @@ def test_arguments_may_come_as_json_form_or_query(slack: LocalSlack) -> None:
     )
     blocks = '[{"type":"divider"}]'
     assert http.post("chat.postMessage", data={"channel": ROOM, "blocks": blocks}).json()["ok"]
-    assert http.get("chat.postMessage", params={"channel": ROOM, "text": "a"}).json()["ok"]
+    assert http.post("chat.postMessage", params={"channel": ROOM, "text": "a"}).json()["ok"]
     assert http.post("chat.postMessage", json={"channel": ROOM, "text": "a"}).json()["ok"]
     assert http.post("chat.postMessage", data={"channel": ROOM, "blocks": "["}).json()["error"] == (
         "invalid_blocks_format"
     )
+    assert http.get("conversations.info", params={"channel": ROOM}).json()["ok"]
     broken = http.post("chat.postMessage", content="{", headers={"Content-Type": "application/json"})
     assert broken.json()["error"] == "invalid_json"

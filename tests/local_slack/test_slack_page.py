@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import httpx
 import psutil
+import pytest
 from slack_sdk import WebClient
 
 from dev.guard import ROOT
@@ -69,6 +70,26 @@ def test_another_sites_page_can_do_nothing_here_through_somebodys_browser(slack:
     assert httpx.post(**asked, headers=rebound, trust_env=False).status_code == 403  # type: ignore[arg-type]
     assert slack.user("U0ANA").messages("C0PAYROLL") == []
     assert httpx.post(**asked, headers={"Origin": slack.url}, trust_env=False).status_code == 200  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::1]", ""])
+def test_a_name_of_somebody_elses_that_leads_here_is_answered_nothing(slack: LocalSlack, host: str) -> None:
+    for path in ("/", "/as/U0ANA/C0PAYROLL", "/page/U0ANA/boot", "/static/page.js", "/api/auth.test"):
+        answer = httpx.get(f"{slack.url}{path}", headers={"Host": host}, trust_env=False)
+        assert answer.status_code in {400, 403}, path
+    answer = httpx.post(f"{slack.url}/admin/info", headers={"Host": host}, trust_env=False)
+    assert answer.status_code in {400, 403}
+
+
+def test_what_changes_something_is_taken_by_post_only(slack: LocalSlack) -> None:
+    """A picture on another site's page makes a browser send a GET, without saying where it comes from."""
+    say = {"user": "U0ANA", "channel": "C0PAYROLL", "text": "x"}
+    post = {"token": slack.bot_token, "channel": "C0PAYROLL", "text": "x"}
+    for path, query in (("/admin/say", say), ("/admin/revoke_token", {}), ("/api/chat.postMessage", post)):
+        assert httpx.get(f"{slack.url}{path}", params=query, trust_env=False).status_code == 405
+    assert slack.user("U0ANA").messages("C0PAYROLL") == []
+    read = httpx.get(f"{slack.url}/api/auth.test", params=post, trust_env=False)
+    assert read.json()["ok"] is True
 
 
 def test_an_edit_sends_that_message_and_nothing_else(slack: LocalSlack, web: WebClient) -> None:

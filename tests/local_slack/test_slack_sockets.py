@@ -158,7 +158,7 @@ def test_as_a_process_it_says_where_it_listens_and_ends_on_sigterm(tmp_path: Pat
         slack = LocalSlack(said["url"])
         assert (slack.bot_token, slack.app_token) == (said["bot_token"], said["app_token"])
         assert said["url"].startswith("http://127.0.0.1:")
-        assert httpx.get(f"{slack.url}/admin/nothing", trust_env=False).status_code == 404
+        assert httpx.post(f"{slack.url}/admin/nothing", trust_env=False).status_code == 404
         slack.close()
     finally:
         process.send_signal(signal.SIGTERM)

@@ -114,7 +114,7 @@ class House:
         job = self.ended(self.asked(name, liquidation))
         assert job.status is Status.FAILED
         assert job.error is not None
-        assert job.error["code"] == code, job.error_message
+        assert job.error.code == code, job.error_message
         return str(job.error_message)
 
 
@@ -204,7 +204,7 @@ def test_a_card_says_that_the_table_is_being_altered_and_the_copy_goes_on_afterw
         def said() -> bool:
             job = house.store.job(job_id)
             error = job.error if job else None
-            return error is not None and (error["code"], error["side"]) == ("altered", "prod")
+            return error is not None and (error.code, error.side) == ("altered", "prod")
 
         until(said, what="an attempt that has given up")
     house.is_completed(job_id, "held")
@@ -343,7 +343,7 @@ def test_a_trigger_that_alters_rows_is_named_as_the_cause(house: House) -> None:
     house.failed("stamped", "altered_by_trigger")
     [job, *_] = house.store.latest(1)
     assert job.error is not None
-    assert job.error["lines"][0] == "stamp on public.stamped"
+    assert job.error.lines[0] == "stamp on public.stamped"
 
 
 def test_rows_that_refer_to_later_ones_are_copied_and_copied_again(house: House) -> None:

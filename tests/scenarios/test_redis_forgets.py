@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+import redis
 from sqlalchemy import create_engine
 
 from bot.jobs.repository import JobRepository, Request, Requester
@@ -37,6 +38,24 @@ def test_a_running_copy_ends_and_is_told_while_redis_is_down(office: Office, sce
         office.stack.valkey.kill()
     assert scene.completed(job_id)["attempt"] == 1
     assert len(scene.replies(job_id)) == 1
+
+
+@pytest.mark.parametrize("queue", ["copies", "copies.DQ"])
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"{}", b"[1]", b'{"queue_name": "copies", "args": ["x"]}'])
+def test_a_message_that_cant_be_read_is_dropped_at_once(
+    office: Office, scene: Scene, queue: str, data: bytes
+) -> None:
+    [worker] = office.workers(1)
+    scene.seed(3)
+    client = redis.Redis.from_url(office.stack.valkey.url)
+    client.hset(f"dramatiq:{queue}.msgs", "unreadable", data)
+    client.rpush(f"dramatiq:{queue}", "unreadable")
+    until(lambda: client.hlen(f"dramatiq:{queue}.msgs") == 0)
+    worker.wait_for_line(f"a message on the queue {queue} can't be read: it was dropped")
+    assert client.keys("dramatiq:__acks__*") == []
+    client.close()
+    assert "encountered an unexpected error" not in worker.log()
+    assert scene.completed(scene.start())["attempt"] == 1
 
 
 def test_a_job_asked_for_while_redis_is_down_is_copied(office: Office, scene: Scene) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.app import databases
 from bot.config import Need, Settings, load
 from bot.errors import ConfigError
 
@@ -161,9 +162,39 @@ def test_a_process_asks_only_for_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_settings_can_be_printed_without_a_secret(tmp_path: Path) -> None:
-    printed = f"{read(tmp_path)!r} {read(tmp_path)}"
-    assert "payroll" in printed
-    assert re.findall("[a-z]+-secret", printed) == []
+    in_options = "postgresql:///payroll?host=prod&password=option-secret&sslpassword=key-secret"
+    for url in (GOOD["PROD_DATABASE_URL"], in_options):
+        settings = read(tmp_path, PROD_DATABASE_URL=url)
+        parts = databases(settings)
+        printed = f"{settings!r} {settings} {parts!r} {parts.prod!r} {parts.tracking.pool!r} {parts.prod.url}"
+        assert "payroll" in printed
+        assert re.findall("[a-z]+-secret", printed) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:80/api", "http://localhost/api/", "http://[::1]:8080/api/"]
+)
+def test_slack_without_encryption_may_be_on_this_machine(tmp_path: Path, url: str) -> None:
+    assert read(tmp_path, SLACK_API_URL=url).slack_api_url == f"{url.rstrip('/')}/"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://slack.com/api/",
+        "http://127.0.0.1.example.com/api/",
+        "http://127.0.0.1@example.com/api/",
+        "http://localhost:80@10.0.0.7/api/",
+        "http://10.0.0.7:8080/api/",
+        "http://0.0.0.0/api/",
+        "http:///api/",
+        "http://[::1/api/",
+    ],
+)
+def test_slack_without_encryption_anywhere_else_is_refused(tmp_path: Path, url: str) -> None:
+    [line] = complaints(tmp_path, SLACK_API_URL=url)
+    assert line.startswith("SLACK_API_URL begins with http://")
+    assert "https://" in line
 
 
 def test_a_redis_url_that_can_t_be_read_is_named_and_not_repeated(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -30,6 +32,21 @@ def line(message: str, *args: object, error: BaseException | None = None) -> str
         ("connection failed: password=hunter2 host=consulta", "hunter2"),
         ("password='hun ter2' host=consulta", "hun ter2"),
         ("POST https://hooks.slack.com/commands/T0/1-2/AbC", "AbC"),
+        ("host=consulta password = hunter2", "hunter2"),
+        ("PGPASSWORD=hunter2 psql", "hunter2"),
+        ("postgresql:///consulta?sslpassword=hunter2&user=writer", "hunter2"),
+        ("postgresql://writer:hun@ter2@consulta:5432/consulta", "ter2"),
+        ("postgresql://writer@example.com:hunter2@consulta/consulta", "hunter2"),
+        ("{'Authorization': 'Bearer hunter2-abc.def/ghi='}", "ghi"),
+        ("authorization: bearer hunter2", "hunter2"),
+        ("Authorization: Basic aHVudGVyMg==", "aHVudGVyMg"),
+        ("wss://wss-primary.slack.com/link/?ticket=0a1b-2c3d&app_id=A0", "0a1b-2c3d"),
+        ('{"user": "writer", "password": "hun \\"ter2"}', "ter2"),
+        ("{'ok': True, 'ticket': '0a1b'}", "0a1b"),
+        (r'body: "{\"password\": \"hunter2\", \"a\": 1}"', "hunter2"),
+        ("password=\u200bhunter2", "hunter2"),
+        ("pass\u200bword=hunter2", "hunter2"),
+        ("Connection(username='u', client_secret='hunter2')", "hunter2"),
     ],
 )
 def test_a_secret_is_taken_out_of_a_message_an_argument_and_a_traceback(said: str, secret: str) -> None:
@@ -51,6 +68,9 @@ def test_a_secret_is_taken_out_of_a_message_an_argument_and_a_traceback(said: st
         "https://acme.slack.com/archives/C0/p1 by ana@example.com",
         "postgresql://consulta:5432/consulta",
         "10:20:30 user@host",
+        "check user, password and database name: consulta refused the login",
+        "the bot token: set it to the one of the Slack app",
+        '{"user": "writer", "copies": 3}',
     ],
 )
 def test_what_is_no_secret_stays(said: str) -> None:
@@ -72,7 +92,7 @@ def test_a_traceback_tells_what_led_to_an_error_as_python_does() -> None:
         fails()
     told = line("it failed", error=failed.value)
     places = [
-        each.strip() for each in told.splitlines() if each.startswith(("KeyError", "builtins", "Trace"))
+        each.strip() for each in told.split("\\n") if each.startswith(("KeyError", "builtins", "Trace"))
     ]
     assert places == [
         "Traceback (most recent call last):",
@@ -88,3 +108,33 @@ def test_an_error_that_a_cycle_of_causes_leads_to_is_written_once() -> None:
     first.__cause__, second.__cause__ = second, first
     told = line("it failed", error=first)
     assert (told.count("first"), told.count("second")) == (1, 1)
+
+
+@pytest.mark.parametrize("foreign", ["a\nb", "a\r\nb", "a\u2028b", "a\x85b", "\x1b[2Ja\x0bb", "\u202ea\x1eb"])
+def test_an_event_is_one_line_whatever_is_in_it(foreign: str) -> None:
+    forged = f"{foreign}2026-01-01 00:00:00 INFO bot: job 1 completed"
+    try:
+        raise ValueError(forged)
+    except ValueError as error:
+        told = line("it failed: %s", forged, error=error)
+    assert len(told.splitlines()) == 1
+    assert not set(told) & set("\x1b\u202e\u2028\x85")
+    assert "Traceback" in told
+    assert "ValueError" in told
+
+
+def test_what_nobody_caught_is_an_event_without_a_secret() -> None:
+    program = """
+import threading
+from bot import logs
+logs.set_up()
+def fail(): raise ValueError("password=hunter2\\nand more")
+thread = threading.Thread(target=fail, name="of-its-own"); thread.start(); thread.join()
+fail()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    lines = ended.stderr.splitlines()
+    assert (ended.returncode, len(lines)) == (1, 2), lines
+    assert "of-its-own" in lines[0]
+    assert all("ValueError: password=***" in each for each in lines)
+    assert "hunter2" not in ended.stderr
