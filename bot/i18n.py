@@ -53,7 +53,10 @@ class Translator:
         return _hundredths(min(whole, 99) if fraction < 1 else whole, self._locale)
 
     def duration(self, seconds: float) -> str:
-        """Like ``0.8 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``, alike in both languages."""
+        """Like ``0.8 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``; what would be ``0.0 s`` in words."""
+        t = self
+        if seconds < 0.05:
+            return t("less than a second")
         if round(seconds, 1) < 10:
             return f"{format_decimal(seconds, format='0.0', locale=self._locale)} s"
         whole = round(seconds)

@@ -6,7 +6,7 @@ reaches down to minus infinity and the last up to infinity, so surplus rows of t
 
 A chunk should take about a second, so that progress moves for narrow rows and for rows of megabytes alike:
 the size follows what the last chunks took, between bounds. An optional cap in rows a second is kept by
-waiting between two chunks.
+waiting before a chunk until its rows are due: it holds from the first second, for all lanes together.
 """
 
 from __future__ import annotations
@@ -46,17 +46,26 @@ class Pace:
         self._lock = threading.Lock()
         first = FIRST_CHUNK_BYTES / row_bytes if row_bytes > 0 else FIRST_CHUNK_ROWS
         self._rows = self._bounded(first)
-        self._ahead_until = clock()
+        self._due: float | None = None
 
     @property
     def rows(self) -> int:
         """The size of the next chunk."""
         return self._rows
 
-    @property
-    def pause_seconds(self) -> float:
-        """How long to wait before the next chunk, for the cap's sake."""
-        return max(0.0, self._ahead_until - self._clock())
+    def pause_before(self, rows: int) -> float:
+        """How long to wait before a chunk of so many rows, for the cap's sake; asked once for each chunk.
+
+        Rows become due at the cap's rate from the first call on. What was due and not taken for more than a
+        second is lost, so that a copy which was slow may not catch up by a rush.
+        """
+        if self._limits.rows_per_second is None:
+            return 0.0
+        with self._lock:
+            now = self._clock()
+            begin = now if self._due is None else max(self._due, now - 1.0)
+            self._due = begin + rows / self._limits.rows_per_second
+            return max(0.0, self._due - now)
 
     def took(self, rows: int, seconds: float) -> None:
         """A chunk is in place."""
@@ -64,9 +73,6 @@ class Pace:
             if rows:
                 ideal = rows * self._limits.chunk_seconds / max(seconds, 1e-6)
                 self._rows = self._bounded(min(max(ideal, self._rows / STEP), self._rows * STEP))
-            if self._limits.rows_per_second is not None:
-                start = max(self._ahead_until, self._clock() - 1.0)
-                self._ahead_until = start + rows / self._limits.rows_per_second
 
     def _bounded(self, rows: float) -> int:
         most = float(self._limits.chunk_rows)
@@ -154,12 +160,18 @@ class Chunker:
     def take(self) -> KeyRange | None:
         """The next range, when it may be begun; None where there is none, or no more is wanted."""
         if self._left:
-            return self._left.pop(0)
-        if self._cursor.ended or ((pause := self._pace.pause_seconds) and self._sleep(pause)):
+            part: KeyRange | None = self._left.pop(0)
+        elif self._cursor.ended or not self._throttle.hold(self._over):
             return None
-        part = self._cursor.next(self._pace.rows, self._lanes) if self._throttle.hold(self._over) else None
-        if part is not None:
-            self._taken[part.number] = part
+        else:
+            part = self._cursor.next(self._pace.rows, self._lanes)
+        if part is None:
+            return None
+        self._taken[part.number] = part
+        pause = self._pace.pause_before(part.rows)
+        if pause and (self._sleep(pause) or self._over.is_set()):
+            self._left.insert(0, part)
+            return None
         return part
 
     def finished(self, chunk: Chunk) -> None:

@@ -6,6 +6,7 @@ The page holds the generated part between two markers; the rest is written by ha
 from __future__ import annotations
 
 import importlib
+import os
 import tomllib
 
 import click
@@ -39,7 +40,15 @@ def page(written: str) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{PAGE.name} has lost a marker")
-    return f"{before}{BEGIN}\n{commands(program())}\n{END}{after}"
+    spoken = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "en"  # the page is English, whatever this shell speaks
+    try:
+        made = commands(program())
+    finally:
+        os.environ.pop("LC_ALL")
+        if spoken is not None:
+            os.environ["LC_ALL"] = spoken
+    return f"{before}{BEGIN}\n{made}\n{END}{after}"
 
 
 def commands(group: click.Group) -> str:

@@ -15,6 +15,7 @@ import click
 from bot import logs
 from bot.characters import one_line
 from bot.cli import commands
+from bot.messages.failures import N_
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def _harmless() -> Iterator[None]:
         raise
 
 
-class Commands(click.Group):
+class Commands(commands.Group):
     """A group whose errors repeat an argument without acting on the terminal."""
 
     def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
@@ -39,11 +40,14 @@ class Commands(click.Group):
             return super().invoke(ctx)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    help=N_("Copies one liquidation from prod to consulta, and proves it."),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="traspaso")
-@click.option("-v", "--verbose", is_flag=True, help="Log to stderr, with the servers' own words.")
+@click.option("-v", "--verbose", is_flag=True, help=N_("Log to stderr, with the servers' own words."))
 def main(verbose: bool) -> None:
-    """Copies one liquidation from prod to consulta, and proves it."""
     logs.set_up(logging.INFO if verbose else logging.CRITICAL)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from types import FrameType
+from typing import Any, TypeVar
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -52,6 +53,7 @@ from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
 from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, frozen_by, nobody_works
 from bot.messages.card import activity, state
+from bot.messages.failures import N_
 from bot.messages.proposal import removes_everything
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
@@ -64,6 +66,54 @@ log = logging.getLogger(__name__)
 
 #: Exit codes.
 COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+#: Click's own sentences about its own options.
+CLICKS = (N_("Show the version and exit."), N_("Show this message and exit."))
+
+
+class _Help(click.HelpFormatter):
+    """Click's own words of a help text in the shell's language."""
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        t = shell_translator()
+        args = args.replace("[OPTIONS]", t("[OPTIONS]")).replace("COMMAND [ARGS]...", t("COMMAND [ARGS]..."))
+        super().write_usage(prog, args, t("Usage: ") if prefix is None else prefix)
+
+    def write_heading(self, heading: str) -> None:
+        t = shell_translator()
+        super().write_heading({"Options": t("Options"), "Commands": t("Commands")}.get(heading, heading))
+
+
+class _Context(click.Context):
+    formatter_class = _Help
+
+
+class Command(click.Command):
+    """A command whose help is in the shell's language; the English sentences are the keys, as everywhere."""
+
+    context_class = _Context
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        return _in_shell_language(self, super().get_short_help_str, limit)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _in_shell_language(self, super().format_help_text, ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        t = shell_translator()
+        english = {each: each.help for each in self.get_params(ctx) if isinstance(each, click.Option)}
+        try:
+            for option, words in english.items():
+                option.help = t(words) if words else words
+            super().format_options(ctx, formatter)
+        finally:
+            for option, words in english.items():
+                option.help = words
+
+
+class Group(Command, click.Group):
+    """The same for a group of them."""
 
 
 class Number(click.ParamType[int]):
@@ -97,6 +147,19 @@ class Stopped(click.ClickException):
     @property
     def exit_code(self) -> int:  # type: ignore[override]
         return self._exit_code
+
+
+Made = TypeVar("Made")
+
+
+def _in_shell_language(command: click.Command, make: Callable[..., Made], *args: Any) -> Made:
+    """What ``make`` gives while the command's help is in the shell's language."""
+    english = command.help
+    try:
+        command.help = shell_translator()(english) if english else english
+        return make(*args)
+    finally:
+        command.help = english
 
 
 class stop_on_errors:  # noqa: N801 - a context manager that reads as a sentence
@@ -187,13 +250,15 @@ def look_at_both_sides(
 # Copy, preview, verify, status, migrate
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    help=N_("Copies LIQUIDATION in the foreground; COPY is one of the configured copies (the first one)."),
+)
 @click.argument("liquidation", type=Number())
 @click.argument("copy_name", metavar="[COPY]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
-@click.option("--remove", is_flag=True, help="Go on where prod has no rows: consulta's are removed.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a line on stdout."))
+@click.option("--remove", is_flag=True, help=N_("Go on where prod has no rows: consulta's are removed."))
 def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -> None:
-    """Copies LIQUIDATION in the foreground; COPY is one of the configured copies (the first one)."""
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = chosen_copy(settings, copy_name)
     parts = checked(app.databases(settings))
@@ -232,12 +297,13 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
     sys.exit({Status.COMPLETED: COMPLETED, Status.CANCELLED: INTERRUPTED}.get(job.status, FAILED))
 
 
-@click.command()
+@click.command(
+    cls=Command, help=N_("Shows what both sides hold of LIQUIDATION, and what would make copying it faster.")
+)
 @click.argument("liquidation", type=Number())
 @click.argument("copy_name", metavar="[COPY]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
-    """Shows what both sides hold of LIQUIDATION, and what would make copying it faster."""
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = chosen_copy(settings, copy_name)
     seen = look_at_both_sides(app.databases(settings), settings, chosen, liquidation)
@@ -247,12 +313,14 @@ def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
         print_preview(seen, chosen, liquidation, shell_translator())
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    help=N_("Compares both sides of LIQUIDATION now, and writes nothing. Exits 1 where they differ."),
+)
 @click.argument("liquidation", type=Number())
 @click.argument("copy_name", metavar="[COPY]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a range, and one for the whole.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a range, and one for the whole."))
 def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
-    """Compares both sides of LIQUIDATION now, and writes nothing. Exits 1 where they differ."""
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = chosen_copy(settings, copy_name)
     parts = app.databases(settings)
@@ -292,11 +360,12 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     sys.exit(COMPLETED if output.finish(proof, known) else FAILED)
 
 
-@click.command()
+@click.command(
+    cls=Command, help=N_("Shows what runs, the latest jobs and the workers that are alive, or one JOB.")
+)
 @click.argument("job", type=Number(), required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a line."))
 def status(job: int | None, as_json: bool) -> None:
-    """Shows what runs, the latest jobs and the workers that are alive, or one JOB."""
     parts = checked(app.databases(settings_for(Need.DATABASES)))
     if job is None:
         jobs = [*parts.store.live(), *parts.store.latest()]
@@ -327,19 +396,20 @@ def status(job: int | None, as_json: bool) -> None:
                 say(plain(line))
 
 
-@click.command()
+@click.command(
+    cls=Command, help=N_("Writes traspaso.toml, manifest.yml and Procfile into this folder, to adapt.")
+)
 def init() -> None:
-    """Writes traspaso.toml, manifest.yml and Procfile into this folder, to adapt."""
     for name, target in STARTING_FILES.items():
         try:
             with Path(target).open("xb") as file:
                 file.write(shipped(name))
         except FileExistsError:
-            click.echo(f"{target} is there already, and stays as it is.")
+            say(f"{target} is there already, and stays as it is.")
         except OSError as error:
             raise Stopped(f"{target} can't be written: {error.strerror}", FAILED) from error
         else:
-            click.echo(f"{target} written.")
+            say(f"{target} written.")
 
 
 #: What an installation begins with -> what it is called there.
@@ -357,18 +427,22 @@ def shipped(name: str) -> bytes:
     return (inside if inside.is_file() else package / ".." / name).read_bytes()
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    help=N_(
+        "Brings the tracking tables in consulta to this release's version, once a release, before its "
+        "processes start. What only newer versions keep is lost on the way back."
+    ),
+)
 @click.option(
     "--to",
     "version",
     metavar="VERSION",
-    help="Go to this version of the tables, such as 0004: back too, before an older release is installed.",
+    help=N_(
+        "Go to this version of the tables, such as 0004: back too, before an older release is installed."
+    ),
 )
 def migrate(version: str | None) -> None:
-    """Brings the tracking tables in consulta to this release's version.
-
-    Run it once a release, before its processes start. What only newer versions keep is lost on the way back.
-    """
     import migrations  # loads Alembic, which no other command needs before its tables are checked
 
     parts = app.databases(settings_for(Need.DATABASES))
@@ -444,43 +518,41 @@ def _a_worker(job: JobView) -> str:
 JOB = click.argument("job", type=Number())
 
 
-@click.command()
+@click.command(cls=Command, help=N_("Pauses JOB at the end of its chunk; what is in place stays."))
 @JOB
 def pause(job: int) -> None:
-    """Pauses JOB at the end of its chunk; what is in place stays."""
     _do(job, lambda control, who: control.pause(job, who))
 
 
-@click.command()
+@click.command(cls=Command, help=N_("Lets a paused JOB go on in a worker."))
 @JOB
 def resume(job: int) -> None:
-    """Lets a paused JOB go on in a worker."""
     _do(job, lambda control, who: control.resume(job, who))
 
 
-@click.command()
+@click.command(cls=Command, help=N_("Cancels JOB at the end of its chunk; what is in place stays."))
 @JOB
 def cancel(job: int) -> None:
-    """Cancels JOB at the end of its chunk; what is in place stays."""
     _do(job, lambda control, who: control.cancel(job, who))
 
 
-@click.command()
+@click.command(cls=Command, help=N_("Lets a worker try a failed JOB again."))
 @JOB
 def retry(job: int) -> None:
-    """Lets a worker try a failed JOB again."""
     _do(job, lambda control, who: control.retry(job, who))
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    help=N_("Agrees to the rows IN_PROD and IN_CONSULTA that JOB asks about, so that a worker copies them."),
+)
 @JOB
 @click.argument("in_prod", type=click.IntRange(min=0))
 @click.argument("in_consulta", type=click.IntRange(min=0))
 @click.option(
-    "--remove", is_flag=True, help="Where more rows are in consulta than in prod: these are removed."
+    "--remove", is_flag=True, help=N_("Where more rows are in consulta than in prod: these are removed.")
 )
 def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
-    """Agrees to the rows IN_PROD and IN_CONSULTA that JOB asks about, so that a worker copies them."""
     parts = _parts()
     with stop_on_errors():
         found = parts.store.job(job)
@@ -496,10 +568,12 @@ def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
     _do(job, lambda control, who: control.confirm(job, who, numbers))
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    help=N_("Stops all copies at the end of their chunk and refuses new ones, until `traspaso unfreeze`."),
+)
 @click.argument("reason", nargs=-1)
 def freeze(reason: tuple[str, ...]) -> None:
-    """Stops all copies at the end of their chunk and refuses new ones, until `traspaso unfreeze`."""
     parts = _parts()
     with stop_on_errors():
         found, is_new = Freezes(parts.tracking).freeze(who(), " ".join(reason))
@@ -509,9 +583,8 @@ def freeze(reason: tuple[str, ...]) -> None:
     say(f"{words}. `traspaso unfreeze` lets copies run again.")
 
 
-@click.command()
+@click.command(cls=Command, help=N_("Lets copies run again."))
 def unfreeze() -> None:
-    """Lets copies run again."""
     parts = _parts()
     with stop_on_errors():
         lifted = Freezes(parts.tracking).lift(who())

@@ -45,18 +45,28 @@ def say(text: str = "", *, err: bool = False) -> None:
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """A table on stdout, each cell one line."""
+    """A table on stdout, as wide as the terminal; where stdout is none, each row is one line and whole."""
     table = Table(box=None, pad_edge=False)
     for heading in headings:
         table.add_column(heading)
     for row in rows:
         table.add_row(*map(one_line, row))
-    _console().print(table)
+    if _console().is_terminal:
+        _console().print(table)
+        return
+    whole = _console(width=WIDEST)
+    with whole.capture() as captured:
+        whole.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def _console(*, err: bool = False) -> Console:
+#: No table of ours is wider: what a program or a file gets is cut nowhere.
+WIDEST = 10_000
+
+
+def _console(*, err: bool = False, width: int | None = None) -> Console:
     """Takes every text as it is: ``[/b]`` in a name is no markup, ``:bomb:`` no picture."""
-    return Console(stderr=err, highlight=False, markup=False, emoji=False)
+    return Console(stderr=err, highlight=False, markup=False, emoji=False, width=width)
 
 
 def _write(found: dict[str, Any]) -> None:

@@ -320,12 +320,17 @@ class StartCopy:
             catalogue=listed.catalogue if listed else None,
             timeout_seconds=self._guard.file.work.preview_timeout_seconds,
         )
-        target, in_prod = str(copy.target_table), seen.in_source.rows
+        target, in_prod, cap = (
+            str(copy.target_table),
+            seen.in_source.rows,
+            self._guard.file.work.rows_per_second,
+        )
         needed = copy.needs_approval(seen.in_source.known, seen.in_target.known)
         return Proposal(
             seen=seen,
             last=self._history.last_completed(target, liquidation_id),
-            expected_seconds=self._history.expected_seconds(copy.name, in_prod) if in_prod else None,
+            expected_seconds=self._history.expected_seconds(copy.name, in_prod, cap) if in_prod else None,
+            most_a_second=cap,
             others=tuple(
                 job for job in self._store.live() if job.target_table == target and not job.waits_for_somebody
             ),

@@ -6,13 +6,15 @@ release is a `Plain` one, with the kind that the row has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, Self
 
 from bot.jobs.failure import Failure
-from bot.jobs.view import Moved, Question, RowCounts
+from bot.jobs.view import Moved, Question, RowCounts, Working
 
 Detail = Mapping[str, Any]
 
@@ -45,6 +47,19 @@ class EventKind(StrEnum):
 
 #: Presses that set a job going again.
 SETS_GOING = (EventKind.RESUMED, EventKind.RETRIED, EventKind.CONFIRMED)
+#: What a person or a freeze has ended: until the job is let go on it is paused.
+PAUSES = (EventKind.PAUSED, EventKind.FROZEN)
+#: What ends an attempt, whatever becomes of the job.
+ENDS_ATTEMPT = (
+    *PAUSES,
+    EventKind.RELEASED,
+    EventKind.WORKER_LOST,
+    EventKind.RETRY,
+    EventKind.FAILED,
+    EventKind.COMPLETED,
+    EventKind.ASKED_AGAIN,
+    EventKind.CANCELLED,
+)
 #: What ends an attempt that counts as broken.
 BREAKS_ATTEMPT = (EventKind.RETRY, EventKind.WORKER_LOST)
 
@@ -285,3 +300,28 @@ def _failure(detail: Detail) -> Failure:
 def _approvers(detail: Detail) -> tuple[str, ...] | None:
     found = detail.get("approvers")
     return None if found is None else tuple(found)
+
+
+def working_of(marks: Sequence[tuple[str, float]], end: datetime) -> Working | None:
+    """What became of the time from a job's first claim until ``end``; None where it was never claimed.
+
+    ``marks`` are its events that begin or end an attempt, or let it go on, in their order: each with its kind
+    and its seconds since 1970.
+    """
+    times: dict[str, float] = defaultdict(float)
+    doing, since, broken, until = "", 0.0, 0, None
+    for kind, at in [*marks, ("", end.timestamp())]:
+        if doing == EventKind.CLAIMED and kind in SETS_GOING:
+            continue  # it was to pause, and went on before it had stopped
+        times[doing] += max(0.0, at - since)
+        if kind in ENDS_ATTEMPT and doing == EventKind.CLAIMED:
+            until, broken = at, broken + (kind in BREAKS_ATTEMPT)
+        elif kind == EventKind.CLAIMED:
+            until = None
+        doing, since = (kind if doing or kind == EventKind.CLAIMED else ""), at
+    if not any(kind == EventKind.CLAIMED for kind, _ in marks):
+        return None
+    times.pop("")
+    worked, paused = times.pop(EventKind.CLAIMED), sum(times.pop(kind, 0.0) for kind in PAUSES)
+    ended = datetime.fromtimestamp(until, UTC) if until is not None else None
+    return Working(worked, paused, sum(times.values()), ended, broken)

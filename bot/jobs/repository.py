@@ -5,6 +5,7 @@ Every `JobView` comes from one query (`view_query`), to which each reader adds w
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,14 +28,24 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from bot.characters import clean_name
 from bot.errors import AlreadyRunning, Frozen
-from bot.jobs.events import CardMoved, Event, Rejected, Requested, event_of
+from bot.jobs.events import (
+    ENDS_ATTEMPT,
+    SETS_GOING,
+    CardMoved,
+    Event,
+    EventKind,
+    Rejected,
+    Requested,
+    event_of,
+    working_of,
+)
 from bot.jobs.failure import Failure
 from bot.jobs.models import (
     ONE_LIVE_JOB,
@@ -319,11 +330,11 @@ class JobHistory:
         found = self._all(statement.order_by(CopyJob.finished_at.desc()).limit(1))
         return found[0] if found else None
 
-    def expected_seconds(self, copy_name: str, rows: int) -> float | None:
+    def expected_seconds(self, copy_name: str, rows: int, most_a_second: float | None = None) -> float | None:
         """How long so many rows will take, by the median rate of the last runs of this copy.
 
         None where no run has written a row yet. A run's rate is its rows by the seconds of its last
-        attempt, counting and proof included.
+        attempt, counting and proof included. ``most_a_second`` is the cap in rows, None for none.
         """
         seconds = func.extract("epoch", CopyJob.finished_at - CopyJob.claimed_at)
         statement = (
@@ -340,7 +351,9 @@ class JobHistory:
         )
         with Session(self._engine) as session:
             rates = [float(rate) for rate in session.scalars(statement) if rate]
-        return rows / median(rates) if rates else None
+        if not rates:
+            return None
+        return rows / min(median(rates), most_a_second or math.inf)
 
     def _asked_for_by(self, slack_user_id: str) -> ColumnElement[bool]:
         """A condition with the numbers of the users: by them the planner knows how many jobs it is about."""
@@ -473,6 +486,7 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     """
     ahead = (_ahead_of_all() if all_live else _ahead_of_one()).label("ahead")
     rejection = _detail(CopyJob.approval == Approval.REJECTED, CopyEvent.kind == Rejected.kind)
+    marks = _marks().label("marks")
     asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
     moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == CardMoved.kind).label("moved")
     now = func.now().label("now")
@@ -480,13 +494,25 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
     return (
         select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, asked, moved, now)
-        .add_columns(seen, missing, missing_since, rejection.label("rejection"))
+        .add_columns(seen, missing, missing_since, marks, rejection.label("rejection"))
         .join(User, User.id == CopyJob.user_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
         .outerjoin(_approver, _approver.id == CopyJob.approval_by)
         .outerjoin(CopyFreeze, CopyFreeze.lifted_at.is_(None))
         .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
         .outerjoin(Worker, holds())
+    )
+
+
+def _marks() -> ScalarSelect[Any]:
+    """When attempts of the job began and ended, and when it was let go on: (kind, seconds since 1970)."""
+    mark = func.jsonb_build_array(CopyEvent.kind, func.extract("epoch", CopyEvent.created_at))
+    kinds = (EventKind.CLAIMED, *SETS_GOING, *ENDS_ATTEMPT)
+    return (
+        select(func.jsonb_agg(aggregate_order_by(mark, CopyEvent.id)))
+        .where(CopyEvent.job_id == CopyJob.id, CopyEvent.kind.in_(kinds))
+        .correlate(CopyJob)
+        .scalar_subquery()
     )
 
 
@@ -564,6 +590,7 @@ def view_of(
         worker_seen_at=row.seen,
         no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
         copy_title=(titles or {}).get(job.copy_name),
+        working=working_of(row.marks or [], job.finished_at or row.now),
     )
 
 

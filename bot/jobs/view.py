@@ -126,6 +126,9 @@ NOTHING_SHOWN = AgreedCounts(None, None, removal_confirmed=False)
 #: A process that says nothing for so long is lost.
 SILENT = timedelta(seconds=10)
 
+#: Seconds below which a time is shown as less than a second, and no rate is told by it.
+SHORTEST = 0.05
+
 #: The team of those who asked in a shell.
 SHELL = "shell"
 
@@ -169,6 +172,22 @@ class NoWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """What became of the time since a job's first claim, in seconds: all its attempts together.
+
+    ``paused`` is from a pause or a freeze until it was let go on, ``waited`` the rest in which nobody worked.
+    ``until`` is when the last attempt ended, None while one runs. ``broken`` counts attempts that failed in
+    passing or lost their worker.
+    """
+
+    worked: float
+    paused: float
+    waited: float
+    until: datetime | None = None
+    broken: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """One chunk: its rows, and when it was worked on, in seconds since its attempt began to copy.
 
@@ -196,6 +215,7 @@ class JobView:
     ``moved_from`` is the channel that its card had to leave. ``pinned`` is None where nobody knows whether
     Slack has taken the card's pin. ``worker_seen_at`` is when the process that holds it last said that
     it lives; None where it is of a release that doesn't. ``no_worker`` says that nobody works on any job.
+    ``working`` is None before the first claim.
     """
 
     id: int
@@ -259,6 +279,7 @@ class JobView:
     worker_seen_at: datetime | None = None
     no_worker: NoWorker | None = None
     copy_title: str | None = None
+    working: Working | None = None
 
     @property
     def copy_shown(self) -> str:
@@ -274,19 +295,26 @@ class JobView:
 
     @property
     def seconds(self) -> float | None:
-        """From the first claim to the end, or until now."""
+        """How long it was worked on, in all attempts, without pauses and waiting; None before the first."""
+        if self.working is not None:
+            return self.working.worked
         if self.started_at is None:
             return None
         return max(0.0, ((self.finished_at or self.now) - self.started_at).total_seconds())
 
     @property
     def rate(self) -> float | None:
-        """Rows a second while this attempt was copying; None until a chunk is in place."""
-        if self.copying_since is None or not self.copied:
+        """Rows a second: of a completed job those of prod by `seconds`, else those of this attempt's copying.
+
+        None until a chunk is in place, and where the time is too short to say.
+        """
+        if self.status is Status.COMPLETED:
+            rows, seconds = self.total or 0, self.seconds
+        else:
+            rows, seconds = self.copied, self.seconds_of(Phase.COPYING)
+        if not rows or seconds is None or seconds < SHORTEST:
             return None
-        until = self.verifying_since or self.finished_at or self.now
-        seconds = (until - self.copying_since).total_seconds()
-        return self.copied / seconds if seconds > 0 else None
+        return rows / seconds
 
     @property
     def seconds_left(self) -> float | None:
@@ -304,7 +332,8 @@ class JobView:
         }[phase]
         if began is None:
             return None
-        return max(0.0, ((after or self.finished_at or self.now) - began).total_seconds())
+        until = self.working.until if self.working else None
+        return max(0.0, ((after or until or self.finished_at or self.now) - began).total_seconds())
 
     @property
     def seconds_silent(self) -> float | None:

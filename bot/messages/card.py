@@ -55,6 +55,8 @@ RESUME_ACTION = "job.resume"
 CANCEL_ACTION = "job.cancel"
 RETRY_ACTION = "job.retry"
 DETAILS_ACTION = "job.details"
+#: Seconds from which on a pause, or waiting, is told.
+STANDSTILL = 1.0
 #: Errors after which a copy waits for a server to come back.
 AWAY = frozenset({"connection", "server_down", "unreachable"})
 
@@ -170,7 +172,7 @@ def activity(job: JobView, t: Translator, named: Named = mention) -> str:
         case Status.COMPLETED:
             return t(
                 "Completed in {duration}: counted and compared on both sides",
-                duration=t.duration(job.seconds or 0.0),
+                duration=time_taken(job, t),
             )
         case Status.CANCELLED:
             if unapproved := no_approval_reason(job, t):
@@ -294,6 +296,37 @@ def _running(job: JobView, t: Translator, named: Named) -> str:
     return t("Counting the rows in prod")
 
 
+def time_taken(job: JobView, t: Translator, *, with_rate: bool = False) -> str:
+    """How long the job was worked on, and for how long it stood still: ``2.0 s, after a pause of 12 min``.
+
+    ``with_rate`` adds the rows a second by the same time, where it is long enough to say.
+    """
+    taken = t.duration(job.seconds or 0.0)
+    if with_rate and job.rate is not None:
+        taken = f"{taken} ({rate(job, t)})"
+    working = job.working
+    paused = t.duration(working.paused) if working and working.paused >= STANDSTILL else ""
+    waited = t.duration(working.waited) if working and working.waited >= STANDSTILL else ""
+    if paused and waited:
+        return t(
+            "{taken}, after a pause of {paused} and {waited} of waiting",
+            taken=taken,
+            paused=paused,
+            waited=waited,
+        )
+    if paused:
+        return t("{taken}, after a pause of {paused}", taken=taken, paused=paused)
+    if waited:
+        return t("{taken}, after {waited} of waiting", taken=taken, waited=waited)
+    return taken
+
+
+def shown_attempt(job: JobView) -> int | None:
+    """The number of the attempt where an earlier one failed or was lost; a pause is no failure."""
+    broken = job.working.broken if job.working else job.attempt - 1
+    return job.attempt if job.attempt > 1 and broken else None
+
+
 def rate(job: JobView, t: Translator) -> str:
     """``85,000 rows/s``; ``N/A`` until it is known."""
     if job.rate is None:
@@ -308,8 +341,8 @@ def _about(job: JobView, t: Translator) -> str:
     ]
     if approval := approved_by(job, t):
         parts.append(approval)
-    if job.attempt > 1:
-        parts.append(t("attempt {n}", n=job.attempt))
+    if n := shown_attempt(job):
+        parts.append(t("attempt {n}", n=n))
     if job.as_of is not None:
         parts.append(data_of(job.as_of, t))
     return " · ".join(parts)
@@ -348,10 +381,9 @@ def chart(job: JobView, stretches: Sequence[Stretch], t: Translator) -> Chart | 
     labels = moments(span, t)
     curve = rates(stretches, span, len(labels))
     words = t(
-        "Rows per second of job {id}, attempt {n}: {mean} on average, from {least} to {most}",
+        "Rows per second while job {id} copied, attempt {n}: from {least} to {most}",
         id=job.id,
         n=job.attempt,
-        mean=t.number(sum(stretch.rows for stretch in stretches) / span),
         least=t.number(min(curve)),
         most=t.number(max(curve)),
     )
@@ -411,12 +443,11 @@ def _ending(job: JobView, t: Translator) -> Message:
     match job.status:
         case Status.COMPLETED:
             text = t(
-                "{mention} the copy {what} is in consulta: {rows} in {duration} ({rate}), verified.",
+                "{mention} the copy {what} is in consulta: {rows} in {duration}, verified.",
                 mention=who,
                 what=what,
                 rows=t.rows(job.total or 0),
-                duration=t.duration(job.seconds or 0.0),
-                rate=rate(job, t),
+                duration=time_taken(job, t, with_rate=True),
             )
             return Message(text, [section(f"✅ {text}"), context(receipt(job, t)), context(_basis(job, t))])
         case Status.FAILED:
@@ -476,8 +507,8 @@ def receipt(job: JobView, t: Translator) -> str:
 def _basis(job: JobView, t: Translator) -> str:
     """Which moment of prod it is, and in how many attempts."""
     parts = [data_of(job.as_of, t)] if job.as_of else []
-    if job.attempt > 1:
-        parts.append(t.plural("{n} attempt", "{n} attempts", job.attempt))
+    if n := shown_attempt(job):
+        parts.append(t.plural("{n} attempt", "{n} attempts", n))
     parts.append(t("job {id}", id=job.id))
     return " · ".join(parts)
 

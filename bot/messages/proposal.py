@@ -49,6 +49,7 @@ class Proposal:
 
     ``last`` is the latest completed copy of this liquidation, ``others`` the live copies of other ones into
     the same table. ``approvers`` names, as messages show them, who would have to approve; None: nobody.
+    ``most_a_second`` is the cap in rows; None where there is none.
     """
 
     seen: Preview
@@ -56,6 +57,7 @@ class Proposal:
     expected_seconds: float | None = None
     others: tuple[JobView, ...] = ()
     approvers: tuple[str, ...] | None = None
+    most_a_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,13 @@ def _changed(seen: Preview, last: JobView, t: Translator) -> str:
 
 
 def _expected(proposal: Proposal, t: Translator) -> str:
+    rows, cap = proposal.seen.in_source.rows, proposal.most_a_second
+    if proposal.expected_seconds is None and rows and cap is not None:
+        return t(
+            "It will take at least {duration}: no more than {n} rows a second are copied.",
+            duration=t.duration(rows / cap),
+            n=t.number(cap),
+        )
     if proposal.expected_seconds is None:
         return t("How long it will take is not known: there are no past runs of this copy to go by.")
     return t(

@@ -22,6 +22,7 @@ from bot.jobs.view import (
     Question,
     Reason,
     Stretch,
+    Working,
 )
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
@@ -155,6 +156,17 @@ COMPLETED = job(
     target_digest="5515acfba491b3a3",
     lease_until=None,
 )
+#: The same where somebody paused it for a while, where it was lost once, and both; and in no time at all.
+COMPLETED_AFTER_A_PAUSE = replace(
+    COMPLETED, attempt=2, started_at=ago(808), working=Working(2.0, 720.0, 0.4, NOW)
+)
+COMPLETED_AFTER_A_LOSS = replace(
+    COMPLETED, attempt=2, started_at=ago(50), working=Working(8.4, 0.0, 41.0, NOW, broken=1)
+)
+COMPLETED_AFTER_BOTH = replace(
+    COMPLETED, attempt=3, started_at=ago(808), working=Working(8.4, 720.0, 41.0, NOW, broken=1)
+)
+COMPLETED_AT_ONCE = replace(COMPLETED, working=Working(0.02, 0.0, 0.0, NOW), total=12, copied=12, inserted=12)
 #: The same after a copy of eight minutes: fast, then held back by a standby, then fast again.
 COMPLETED_LATE = replace(
     COMPLETED, started_at=ago(490), claimed_at=ago(490), copying_since=ago(482), verifying_since=ago(2)
@@ -300,6 +312,11 @@ def copied_before() -> Proposal:
         expected_seconds=6.2,
         others=(replace(COPYING, liquidation_id=43),),
     )
+
+
+def capped() -> Proposal:
+    """Nothing is known of earlier copies, and the configuration has a cap."""
+    return replace(proposal(1_000_000, 0), most_a_second=20_000.0)
 
 
 def needing_approval() -> Proposal:

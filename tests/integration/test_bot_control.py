@@ -14,6 +14,9 @@ from bot.jobs.actions import Became, Effect
 from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.status import TRANSITIONS, Status, StopReason
+from bot.messages.card import card, reply
+from dev.local_slack.plain import plain
+from tests.shown import EN
 from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Jobs
 
 PRESSES = ["pause", "resume", "cancel", "retry"]
@@ -90,6 +93,33 @@ def test_a_waiting_job_is_paused_at_once_and_resumed_at_once(jobs: Jobs) -> None
     assert (effect.became, effect.job.status, effect.to_enqueue) == (Became.DONE, Status.PENDING, True)
     assert jobs.sweep().to_enqueue == [job_id]
     assert jobs.executions.claim(job_id, "host:1") is not None
+
+
+def test_a_pause_counts_neither_as_work_nor_as_a_broken_attempt(jobs: Jobs) -> None:
+    claim = pausing(jobs)
+    claim.planned(PLAN)
+    assert claim.released() is Status.PAUSED
+    jobs.run("UPDATE traspaso.copy_events SET created_at = created_at - interval '12 min'")
+    jobs.run("UPDATE traspaso.copy_jobs SET started_at = started_at - interval '12 min'")
+    press(jobs, "resume", claim.job_id)
+    again = jobs.executions.claim(claim.job_id, "host:2")
+    assert again is not None
+    again.planned(PLAN)
+    with jobs.engine.begin() as connection:
+        again.record(connection, CHUNK)
+    again.completed(PROOF)
+    job = jobs.see(claim.job_id)
+    assert job.attempt == 2
+    assert job.working is not None
+    assert job.working.paused == pytest.approx(720, abs=5)
+    assert job.working.worked < 5
+    assert job.working.broken == 0
+    said = plain(reply(job, EN).blocks)
+    assert "after a pause of 12 min" in said
+    assert "attempt" not in said
+    assert "attempt" not in plain(card(job, EN).blocks)
+    if job.rate is not None:
+        assert job.rate == pytest.approx((job.total or 0) / (job.seconds or 1))
 
 
 def test_a_job_that_is_about_to_pause_can_go_on_instead(jobs: Jobs) -> None:

@@ -87,3 +87,10 @@ def test_runs_that_wrote_nothing_say_nothing_about_the_time(jobs: Jobs, history:
     ended(jobs, 1, inserted_records=0, updated_records=0)
     ended(jobs, 1, status="failed")
     assert history.expected_seconds("items", 1000) is None
+
+
+def test_a_cap_makes_the_expected_time_longer_and_never_shorter(jobs: Jobs, history: JobHistory) -> None:
+    ended(jobs, 1, rows=100_000, seconds=1)
+    assert history.expected_seconds("items", 1_000_000) == pytest.approx(10, rel=0.05)
+    assert history.expected_seconds("items", 1_000_000, 20_000.0) == pytest.approx(50, rel=0.05)
+    assert history.expected_seconds("items", 1_000_000, 1_000_000.0) == pytest.approx(10, rel=0.05)

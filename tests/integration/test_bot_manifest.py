@@ -179,14 +179,23 @@ def test_every_button_that_a_message_may_have_has_its_handler(registered: Regist
     ] == []
 
 
-def test_the_scopes_are_those_of_the_methods_that_are_called() -> None:
+def test_the_scopes_are_those_of_the_methods_that_are_called_and_no_others() -> None:
     granted = set(MANIFEST["oauth_config"]["scopes"]["bot"])
     needed = set(ALWAYS)
     for method in methods_called():
         scopes = CHANNEL_KINDS.get(method) or set(METHODS[method].scopes[:1])
         assert scopes <= granted, f"{method} needs {scopes}"
         needed |= scopes
+    assert granted - needed == set(), "no call of the bot uses these"
     assert needed <= granted
+
+
+def test_the_docs_say_what_each_scope_is_for() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    _, _, rest = page.partition("## What the Slack app may do")
+    section, _, _ = rest.partition("\n## ")
+    listed = re.findall(r"^\| `([a-z.]+(?::[a-z.]+)?)` \| \S.* \|$", section, re.MULTILINE)
+    assert sorted(listed) == sorted(MANIFEST["oauth_config"]["scopes"]["bot"])
 
 
 def disagreements(manifest: dict[str, Any]) -> list[str]:

@@ -85,6 +85,48 @@ def test_the_status_says_who_approved(shell: Shell) -> None:
     consulta.dispose()
 
 
+def test_the_help_is_in_the_shell_s_language(shell: Shell) -> None:
+    for arguments in ((), ("copy",), ("status",)):
+        code, english, _ = shell.run(*arguments, "--help")
+        assert (code, english.startswith("Usage: traspaso")) == (0, True)
+        code, spanish, _ = shell.run(*arguments, "--help", LANG="es_AR.UTF-8")
+        assert (code, spanish.startswith("Uso: traspaso")) == (0, True)
+        assert "Opciones:" in spanish
+        same = {line.strip() for line in english.splitlines()} & {
+            line.strip() for line in spanish.splitlines()
+        }
+        assert same <= {""}
+    assert "Copia una liquidación de prod a consulta, y lo comprueba." in shell.run("-h", LANG="es_ES")[1]
+
+
+def test_a_table_that_is_piped_is_whole_and_has_a_line_for_each_row(shell: Shell) -> None:
+    name = "a-very-long-name-of-somebody-" * 8
+    consulta = engine(shell.sides.consulta.url)
+    table = TableName.parse("public.items")
+    spec = CopySpec("items", table, table, "liquidation_id")
+    for liquidation in (42, 43):
+        request = Request(spec, liquidation, None, Requester("T0", "U0ANA", name))
+        JobRepository(consulta).create(request)
+    code, out, _ = shell.run("status", COLUMNS="40")
+    lines = [line for line in out.splitlines() if name in line]
+    assert (code, len(lines)) == (0, 2)
+    assert all(line.endswith("UTC") for line in lines)
+    consulta.dispose()
+
+
+def test_a_copy_is_called_by_its_title_in_the_shell_too(shell: Shell) -> None:
+    path = Path(shell.environment["TRASPASO_CONFIG"])
+    path.write_text(FILE.replace('name = "items"', 'name = "items"\ntitle = "Ítems"'), "utf-8")
+    assert "“Ítems” of liquidation 42" in shell.run("preview", "42")[1]
+    assert "“Ítems” of liquidation 42" in shell.run("copy", "42")[2]
+    assert "Ítems" in shell.run("status")[1]
+
+
+def test_several_numbers_are_answered_with_one_at_a_time(shell: Shell) -> None:
+    code, _, err = shell.run("copy", "42,43")
+    assert (code, "one at a time: begin with 42" in err) == (2, True)
+
+
 #: Escapes, a line of its own, text turned round, and what rich would take for markup.
 HOSTILE = "Ana [/b] [red]\x1b[2J\x9b31m\nJob 99 completed\u2028\u202etxt\x07 :bomb:"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -216,15 +217,36 @@ def test_a_cap_in_rows_per_second_is_kept_by_waiting_between_chunks(sides: Sides
     waits: list[float] = []
     done = sides.copy_proven(spec(), rows_per_second=10.0, sleep=waits.append)
     assert [chunk.rows for chunk in done.chunks] == [10] * 10
-    assert len(waits) == 9  # not after the last one
-    assert sum(waits[-1:]) > 7.0  # nobody really waited, and so what is owed grows to about a second a chunk
+    assert len(waits) == 10  # before the first one too
+    assert sum(waits[-1:]) > 8.0  # nobody really waited, and so what is owed grows by about a second a chunk
     assert waits == sorted(waits)
+
+
+def test_a_cap_holds_from_the_first_second_with_several_lanes(sides: Sides) -> None:
+    sides.both(SIMPLE)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, 'n' FROM generate_series(1, 1500) g")
+    began: list[float] = []
+    in_place: list[tuple[float, int]] = []
+
+    def sleep(seconds: float) -> None:
+        began.append(time.monotonic())
+        time.sleep(seconds)
+
+    with sides.open(spec(), rows_per_second=1000.0, parallel=2, sleep=sleep) as copy:
+        for chunk in copy.run(on_chunk=lambda chunk: in_place.append((time.monotonic(), chunk.rows))).chunks:
+            assert chunk.rows <= 1000
+    rows = 0
+    for moment, more in in_place:
+        rows += more
+        assert rows <= 1000.0 * (moment - min(began)) + 1
+    assert rows == 1500
 
 
 def test_a_copy_that_waits_for_its_cap_can_be_told_to_stop(sides: Sides) -> None:
     sides.both(SIMPLE)
     sides.prod.execute("INSERT INTO items SELECT g, 42, 'n' FROM generate_series(1, 100) g")
-    with sides.open(spec(), rows_per_second=10.0, sleep=lambda seconds: True) as copy:
+    stops = iter((False, True))
+    with sides.open(spec(), rows_per_second=10.0, sleep=lambda seconds: next(stops)) as copy:
         result = copy.run()
         assert [chunk.rows for chunk in result.chunks] == [10]
         assert not copy.verify(result).holds

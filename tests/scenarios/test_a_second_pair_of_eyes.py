@@ -29,7 +29,7 @@ def test_a_copy_that_needs_it_starts_with_somebody_else_s_approval(office: Offic
     assert who in offer.plain
     said = scene.press(scene.ana, offer)
     job_id = scene.jobs()[0]["id"]
-    what = of_liquidation("items", scene.liquidation, ES)
+    what = of_liquidation("checked", scene.liquidation, ES)
     assert (
         ES("Requested: {what}, job {id}. It waits for somebody else's approval.", what=what, id=job_id)
         in said
@@ -41,7 +41,7 @@ def test_a_copy_that_needs_it_starts_with_somebody_else_s_approval(office: Offic
     assert scene.job(job_id)["status"] == "pending"
     assert scene.job(job_id)["attempt"] == 0
     approved = EN(
-        "Approved: job {id}, {what}.", id=job_id, what=of_liquidation("items", scene.liquidation, EN)
+        "Approved: job {id}, {what}.", id=job_id, what=of_liquidation("checked", scene.liquidation, EN)
     )
     assert approved in scene.press_on_card(scene.bob, card, APPROVE_ACTION)
     job = scene.completed(job_id)
@@ -70,7 +70,8 @@ def test_neither_the_requester_nor_who_may_not_copy_can_decide(office: Office, s
 def test_a_rejected_copy_ends_and_its_requester_learns_by_whom(office: Office, scene: Scene) -> None:
     office.workers(1)
     job_id, card = asked(scene)
-    rejected = EN("Rejected: job {id}, liquidation {number}.", id=job_id, number=scene.liquidation)
+    what = of_liquidation("checked", scene.liquidation, EN)
+    rejected = EN("Rejected: job {id}, {what}.", id=job_id, what=what)
     assert rejected in scene.reject(scene.bob, card)
     scene.ended(job_id, "cancelled")
     scene.told(job_id)

@@ -232,7 +232,7 @@ def test_the_shell_does_what_the_buttons_do(office: Office, scene: Scene) -> Non
         scene.card(job_id)
         paused = shell(office, "pause", job_id)
         assert paused.returncode == 0, paused.stderr
-        assert f"Job {job_id}: Pausing for " in paused.stdout
+        assert f"Job {job_id}, “items” of liquidation {scene.liquidation}: Pausing for " in paused.stdout
         scene.card_with(job_id, ES("Resume"))
         roadblock.lift()
         with_status(scene, job_id, "paused")

@@ -6,7 +6,6 @@ import pytest
 
 from bot.messages.blocks import of_liquidation
 from bot.messages.card import DETAILS_ACTION
-from dev.local_slack.results import Message
 
 from .house import NOTES_TITLE
 from .scene import EN, ES, Office, Scene
@@ -26,8 +25,9 @@ def job_id(office: Office, scene: Scene) -> int:
     return job_id
 
 
-def says_no_table(message: Message | str) -> bool:
-    return "item_notes" not in (message if isinstance(message, str) else message.plain)
+def says_no_table(said: str) -> bool:
+    """But for a statement to be run, which has to name it."""
+    return not [line for line in said.splitlines() if "item_notes" in line and "CREATE INDEX" not in line]
 
 
 def test_every_place_calls_the_copy_by_its_title_and_only_details_names_its_tables(
@@ -44,7 +44,8 @@ def test_every_place_calls_the_copy_by_its_title_and_only_details_names_its_tabl
     assert EN("Copy {what}?", what=english) in preview.plain
     home = scene.bob.open_home()
     assert NOTES_TITLE in home.plain
-    assert all(says_no_table(each) for each in (card, reply, status, preview, home.plain))
+    for each in (card.plain, reply.plain, status, preview.plain, home.plain):
+        assert says_no_table(each)
     scene.bob.press(card, DETAILS_ACTION)
     [details] = scene.slack.wait_for(
         lambda: [modal for modal in scene.bob.modals() if "item_notes" in modal.plain]

@@ -101,8 +101,7 @@ def test_what_becomes_of_an_approval_on_the_panel_is_told_in_a_direct_message(
     scene.slack.wait_for(lambda: refused in scene.bob.messages(scene.bob.dm)[-1].plain)
     scene.joins_the_group(scene.bob)
     assert scene.bob.press(home, APPROVE_ACTION, value=str(job_id)).acked
-    approved = EN(
-        "Approved: job {id}, {what}.", id=job_id, what=of_liquidation("items", scene.liquidation, EN)
-    )
+    what = of_liquidation("checked", scene.liquidation, EN)
+    approved = EN("Approved: job {id}, {what}.", id=job_id, what=what)
     scene.slack.wait_for(lambda: approved in scene.bob.messages(scene.bob.dm)[-1].plain)
     scene.completed(job_id)

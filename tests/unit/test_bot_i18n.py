@@ -27,7 +27,9 @@ def test_a_percent_is_never_more_than_what_is_there(total: int, data: st.DataObj
 @pytest.mark.parametrize(
     ("seconds", "english", "spanish"),
     [
-        (0, "0.0 s", "0,0 s"),
+        (0, "less than a second", "menos de un segundo"),
+        (0.04, "less than a second", "menos de un segundo"),
+        (0.06, "0.1 s", "0,1 s"),
         (0.84, "0.8 s", "0,8 s"),
         (9.94, "9.9 s", "9,9 s"),
         (9.97, "10 s", "10 s"),

@@ -14,8 +14,8 @@ def sizes(pace: Pace, clock: Clock, rows_per_second: float, chunks: int = 10) ->
     """The chunks of a copy that moves so many rows a second, waiting as told."""
     given = []
     for _ in range(chunks):
-        clock.now += pace.pause_seconds
         rows = pace.rows
+        clock.now += pace.pause_before(rows)
         seconds = rows / rows_per_second
         clock.now += seconds
         pace.took(rows, seconds)
@@ -66,9 +66,26 @@ def test_a_cap_in_rows_per_second_is_kept_over_the_whole_copy() -> None:
     start = clock.now
     pace = Pace(Limits(chunk_rows=50_000, rows_per_second=1000.0), 100.0, clock=clock)
     rows = sum(sizes(pace, clock, rows_per_second=100_000, chunks=30))
-    clock.now += pace.pause_seconds
     assert rows / (clock.now - start) <= 1000.0 + 1
     assert rows / (clock.now - start) > 900.0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 20_000), st.floats(0, 3)), min_size=1, max_size=40), st.integers(1, 4)
+)
+def test_at_no_moment_more_rows_are_in_place_than_the_cap_gives_since_the_first_one_was_begun(
+    chunks: list[tuple[int, float]], lanes: int
+) -> None:
+    clock = Clock()
+    pace = Pace(Limits(rows_per_second=20_000.0), 100.0, clock=clock)
+    start, rows, free = clock.now, 0, [clock.now] * lanes
+    for size, seconds in chunks:  # each lane takes the next one as soon as it is free
+        free.sort()
+        clock.now = max(clock.now, free[0])
+        begin = clock.now + pace.pause_before(size)
+        rows += size
+        assert rows <= 20_000.0 * (begin - start) + 1e-6 * rows
+        free[0] = begin + seconds
 
 
 def test_a_chunk_has_no_more_rows_than_the_cap_allows_in_a_second() -> None:
@@ -79,13 +96,13 @@ def test_a_chunk_has_no_more_rows_than_the_cap_allows_in_a_second() -> None:
 def test_a_copy_that_was_slow_for_long_may_not_catch_up_by_a_rush() -> None:
     clock = Clock()
     pace = Pace(Limits(rows_per_second=100.0), 1.0, clock=clock)
+    pace.pause_before(100)
     clock.now += 3600.0
-    pace.took(100, 1.0)
-    pace.took(100, 1.0)
-    assert pace.pause_seconds > 0.9
+    assert pace.pause_before(100) == 0.0
+    assert pace.pause_before(100) > 0.9
 
 
 def test_without_a_cap_nothing_waits() -> None:
     pace = Pace(Limits(), 100.0)
     pace.took(50_000, 0.001)
-    assert pace.pause_seconds == 0.0
+    assert pace.pause_before(50_000) == 0.0
