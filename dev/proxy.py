@@ -166,13 +166,14 @@ class Proxy:
     async def _pump(
         self, source: socket.socket, sink: socket.socket, direction: Direction, trips: _RoundTrips
     ) -> None:
-        async for block in self._arriving(source, trips.sent if direction == "sent" else lambda: None):
+        async for arrived in self._arriving(source, trips.sent if direction == "sent" else lambda: None):
             if direction == "received":
                 trips.received()
             await self._flowing.wait()
-            limit, rest = self._limits.get(direction), b""
+            block, rest = arrived, b""
+            limit = self._limits.get(direction)
             if limit is not None:
-                block, rest = block[:limit], block[limit:]
+                block, rest = arrived[:limit], arrived[limit:]
                 self._limits[direction] = limit - len(block)
             await self._forward(sink, block, direction)
             if self._limits.get(direction) == 0:

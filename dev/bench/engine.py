@@ -55,7 +55,7 @@ def proven(parts: Databases, job_id: int) -> Extra:
     job = parts.store.job(job_id)
     if ended.outcome is not AttemptOutcome.COMPLETED or job is None:
         raise SystemExit(f"the copy ended as {ended.outcome}: {job and job.error_message}")
-    return {"rows": job.copied, "plan_seconds": job.seconds_of(Phase.COUNTING)}
+    return {"rows": job.copied, "chunks": job.chunks_done, "plan_seconds": job.seconds_of(Phase.COUNTING)}
 
 
 def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> Extra:
