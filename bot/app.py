@@ -24,7 +24,7 @@ from bot.errors import SchemaBehind
 from bot.i18n import translator
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
-from bot.jobs.models import give_up_silent_servers, with_limits
+from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
@@ -344,7 +344,9 @@ def _engine(url: URL | None, *, pooled: bool) -> Engine:
         raise ValueError("the settings were read without Need.DATABASES")
     # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
     # part of what they need would wait for each other.
-    pool = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": -1} if pooled else {"poolclass": NullPool}
+    pool = {"pool_size": 5, "max_overflow": -1} if pooled else {"poolclass": NullPool}
     engine = create_engine(url, **COMMON, **pool)
     give_up_silent_servers(engine)
+    if pooled:
+        ask_before_use(engine)
     return engine

@@ -22,8 +22,8 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.catalog import Table, read_table, refuse_same_table
-from copier.chunk_writer import ChunkWriter, Record, Target
+from copier.catalog import Table, questions, read_table, refuse_same_table, table_of
+from copier.chunk_writer import COMMIT, ChunkWriter, Ledger, Record, Target
 from copier.chunker import Chunker, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
 from copier.errors import (
@@ -161,7 +161,7 @@ class Copy:
 
     def run(
         self,
-        record: Record = record_nothing,
+        record: Record | Ledger = record_nothing,
         *,
         hashed: bool = True,
         on_chunk: Callable[[Chunk], object] = lambda chunk: None,
@@ -170,10 +170,11 @@ class Copy:
         """Puts range after range in place, each committed together with its record.
 
         ``record`` runs inside the chunk's transaction, in the thread of its lane; what it raises rolls the
-        chunk back and is raised here. ``on_chunk`` and then ``should_stop`` are called in this thread after
-        each chunk. Once ``should_stop`` gives True, or ``on_chunk`` raises, no further range is begun; those
-        in hand are finished, and belong to the result without a call of ``on_chunk``. ``hashed`` has the
-        source's digests come with its rows, for `verify`; who doesn't compare can save that.
+        chunk back and is raised here. A `Ledger` is sent together with the commit. ``on_chunk`` and then
+        ``should_stop`` are called in this thread after each chunk. Once ``should_stop`` gives True, or
+        ``on_chunk`` raises, no further range is begun; those in hand are finished, and belong to the result
+        without a call of ``on_chunk``. ``hashed`` has the source's digests come with its rows, for `verify`;
+        who doesn't compare can save that.
 
         Raises:
             DatabaseFailed: of the side that failed; nothing of that chunk is left.
@@ -252,7 +253,7 @@ class Copy:
         return [trigger.name for trigger in self._target.triggers] if differ else []
 
     def _put_in_place(
-        self, record: Record, in_place: dict[int, Chunk], *, hashed: bool
+        self, record: Record | Ledger, in_place: dict[int, Chunk], *, hashed: bool
     ) -> Generator[Chunk, None, None]:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
         plan = self.plan()
@@ -318,9 +319,10 @@ class Copy:
 
     def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[TableSlice, TableSlice]:
         source = self._snapshot.table
-        with self._connection.transaction() as connection:
-            target = read_table(connection, self._names.target, spec.target_table)
-            refuse_same_table(self._snapshot.connection, connection, source, target, self._names)
+        with self._connection.transaction() as begun:
+            found = begun.ask(*questions(spec.target_table))
+            target = table_of(self._names.target, spec.target_table, found)
+            refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
         self._references = target.relations.references
         return slices(spec, source, target, liquidation_id)
 
@@ -330,12 +332,14 @@ class Copy:
 
     def _count_target(self) -> int:
         """Rows of the liquidation in the target."""
-        with self._connection.transaction() as connection:
-            held = int(run(connection, statements.count(self._target)).scalar_one())
-            if held and self._target.key_may_be_null:
-                found = run(connection, statements.count_without_key(self._target)).scalar_one()
+        with self._connection.transaction() as begun:
+            questions = [statements.count(self._target)]
+            if self._target.key_may_be_null:
+                questions.append(statements.count_without_key(self._target))
+            [[held]], *more, _ = begun.ask(*questions, COMMIT)
+            for [[found]] in more:
                 refuse_null_keys(self._target, int(found))
-            return held
+            return int(held)
 
     def _refuse_repeated_keys(self) -> None:
         if self._ask_source(statements.repeats_key(self._source)):

@@ -15,9 +15,10 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
-from copier.catalog import Table, read_table
+from copier.catalog import Table, questions, read_table, table_of
 from copier.connections import Sessions, in_transaction, run
 from copier.errors import Permanent, Transient, failures_of
+from copier.exchange import Statement, exchange, with_values
 from copier.model import TableName
 from copier.table_slice import TableSlice
 
@@ -91,11 +92,13 @@ class Snapshot:
     def _taken(self, name: TableName) -> Connection:
         for _ in range(TRIES):
             connection = self._open()
-            locked = self._sessions.lock_for_reading(connection, self.side, name)
-            row = connection.execute(text(statements.SNAPSHOT), self._sessions.values).one()
+            take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
+            locked, ([row], *found) = self._sessions.lock_for_reading(
+                connection, self.side, name, [statements.BEGIN_MOMENT], [take, *questions(name)]
+            )
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
-            self.table = read_table(connection, self.side, name)
+            self.table = table_of(self.side, name, found)
             if not locked:
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
                 run(connection, statements.hold(name))
@@ -119,14 +122,14 @@ class Snapshot:
 
     def _reader(self, lane: str) -> Connection:
         connection = self._open()
-        self._join(connection)
-        connection.execute(text(f"{lane}, {statements.HELD}"), self._sessions.values)
+        settings = with_values(connection, f"{lane}, {statements.HELD}", self._sessions.values)
+        self._join(connection, settings)
         return connection
 
-    def _join(self, connection: Connection) -> None:
+    def _join(self, connection: Connection, settings: Statement) -> None:
         try:
             with failures_of(self.side):
-                run(connection, statements.snapshot(self._name))
+                exchange(connection, statements.BEGIN_MOMENT, statements.snapshot(self._name), settings)
         except Permanent as refusal:
             if refusal.sqlstate not in NO_SNAPSHOT:
                 raise

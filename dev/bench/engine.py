@@ -12,16 +12,15 @@ import os
 import sys
 import time
 
-from sqlalchemy import Connection
-
 from bot import app, config
 from bot.app import Databases
 from bot.config import SIDES, Need
+from bot.jobs.execution import Ledger
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Phase
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Chunk, Copy, CopySpec, Limits
+from copier import Copy, CopySpec, Limits
 from dev.memory import peak_kb
 
 Extra = dict[str, object]
@@ -64,13 +63,10 @@ def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> E
     if attempt is None:
         raise SystemExit("the job was not there to be claimed")
 
-    def record(connection: Connection, chunk: Chunk) -> None:
-        attempt.record(connection, chunk)
-
     liquidation_id = attempt.claim.liquidation_id
     with Copy(parts.prod, parts.consulta, spec, liquidation_id, names=SIDES, limits=limits) as copy:
         attempt.planned(copy.plan())
-        result = copy.run(record, hashed=False)
+        result = copy.run(Ledger(attempt, lambda request: None), hashed=False)
     attempt.cancelled()
     return {"rows": sum(chunk.rows for chunk in result.chunks)}
 

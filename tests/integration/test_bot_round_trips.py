@@ -50,8 +50,8 @@ class Cost:
 
 
 #: What was reached. The lease is renewed beside the chunks, every two seconds.
-FIRST = Cost(chunk=(3, 11), beside=(46, 115))
-AGAIN = Cost(chunk=(3, 14), beside=(46, 115))
+FIRST = Cost(chunk=(2.2, 3.2), beside=(28, 65))
+AGAIN = Cost(chunk=(2.2, 2.2), beside=(28, 65))
 
 
 def within(found: Cost, bound: Cost) -> bool:
