@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from copier.connections import ask_while_waiting, driver_of
+from copier.connections import ask_while_waiting
+from copier.exchange import driver_of
 
 #: Where the tracking tables are, in consulta.
 SCHEMA = "traspaso"
