@@ -64,7 +64,11 @@ CONNECT_ARGS = {
     "prepare_threshold": None,  # PgBouncer in transaction mode gives each transaction another session
 }
 # Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
-COMMON: dict[str, Any] = {"connect_args": CONNECT_ARGS, "isolation_level": "READ COMMITTED"}
+COMMON: dict[str, Any] = {
+    "connect_args": CONNECT_ARGS,
+    "isolation_level": "READ COMMITTED",
+    "use_native_hstore": False,  # nothing reads one here, and each engine would ask for the type
+}
 
 
 @dataclass(frozen=True)

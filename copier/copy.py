@@ -36,6 +36,7 @@ from copier.errors import (
     Transient,
     failures_of,
 )
+from copier.exchange import exchange
 from copier.lanes import run_lanes
 from copier.model import (
     Chunk,
@@ -227,9 +228,11 @@ class Copy:
         comparisons: list[Comparison] = []
         try:
             with failures_of(self._names.target):
-                held = int(run(moment.connection, statements.count(self._target)).scalar_one())
-                definition = statements.definition(self._target.table)
-                made_of = str(run(moment.connection, definition).scalar_one())
+                [[held]], [[made_of]] = exchange(
+                    moment.connection,
+                    statements.count(self._target),
+                    statements.definition(self._target.table),
+                )
             readers = self._source_readers()
             target_readers = moment.readers(len(readers), self._target, in_order=False)
             lanes = list(zip(readers, target_readers, strict=False))
@@ -242,7 +245,7 @@ class Copy:
                         return None
         finally:
             moment.close()
-        return Proof.of(comparisons, Counted(self.plan().total, held))
+        return Proof.of(comparisons, Counted(self.plan().total, int(held)))
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""
