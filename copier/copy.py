@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Self, overload
 
 from psycopg.sql import Composable
@@ -124,8 +125,10 @@ class Copy:
         )
         self._plan: Plan | None = None
         try:
-            self._snapshot = Snapshot(source, self._names.source, spec.source_table, self._sessions)
-            self._connection = Target(target, names.target, self._sessions)
+            with ThreadPoolExecutor(1) as other_side:
+                connected = other_side.submit(Target, target, names.target, self._sessions)
+                self._snapshot = Snapshot(source, self._names.source, spec.source_table, self._sessions)
+                self._connection = connected.result()
             self._source, self._target = self._fit(spec, liquidation_id)
             self.fingerprint = Fingerprint.of(self._source, self._target)
         except BaseException:
@@ -265,7 +268,9 @@ class Copy:
         cursor = self._range_cursor()
         readers = self._source_readers()
         chunker = Chunker(cursor, pace, self._throttle, lanes=len(readers), sleep=self._sleep, over=over)
-        writers = [self._writer(reader, known_empty=not plan.holds, hashed=hashed) for reader in readers]
+        with ThreadPoolExecutor(len(readers)) as at_once:
+            make = partial(self._writer, known_empty=not plan.holds, hashed=hashed)
+            writers = [*at_once.map(make, readers)]
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
             return finished(chunk_writer.put_in_place(part, record))

@@ -10,6 +10,7 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, text
@@ -79,8 +80,9 @@ class Snapshot:
                     self.connection.execute(text(lane))
                     self._readers.append(self.connection)
                 return [self.connection]
-            while len(self._readers) < count:
-                self._readers.append(self._reader(lane))
+            if (missing := count - len(self._readers)) > 0:
+                with ThreadPoolExecutor(missing) as at_once:
+                    self._readers += at_once.map(self._reader, [lane] * missing)
             return self._readers[:count]
 
     def close(self) -> None:
