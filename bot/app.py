@@ -26,7 +26,7 @@ from bot.errors import SchemaAhead, SchemaBehind
 from bot.i18n import translator
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
-from bot.jobs.models import give_up_silent_servers, with_limits
+from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
@@ -70,7 +70,10 @@ CONNECT_ARGS = {
     "prepare_threshold": None,  # PgBouncer in transaction mode gives each transaction another session
 }
 # Whatever the role's default is: heartbeats, lanes and people change one row of a job at the same time.
-COMMON: dict[str, Any] = {"isolation_level": "READ COMMITTED"}
+COMMON: dict[str, Any] = {
+    "isolation_level": "READ COMMITTED",
+    "use_native_hstore": False,  # nothing reads one here, and each engine would ask for the type
+}
 #: Options of libpq whose values are secrets.
 SECRET_OPTION = re.compile("password|secret|scram_")
 
@@ -146,10 +149,10 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
     prod = unpooled(settings.prod)
     # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
     # part of what they need would wait for each other.
-    consulta = _engine(settings.consulta, pool_pre_ping=True, pool_size=5, max_overflow=-1)
+    consulta = _engine(settings.consulta, pool_size=5, max_overflow=-1)
     tracking = with_limits(consulta)
     work = settings.file.work
-    beats = _engine(settings.consulta, pool_pre_ping=True, pool_size=1, max_overflow=0, pool_timeout=5)
+    beats = _engine(settings.consulta, pool_size=1, max_overflow=0, pool_timeout=5)
     liveness = LivenessBeat(Workers(with_limits(beats)))
     executions = Executions(tracking, lease_seconds=work.lease_seconds)
     return Databases(
@@ -422,4 +425,6 @@ def _engine(url: URL | None, **pool: Any) -> Engine:
     arguments = {**COMMON, **pool, "connect_args": {**own, **secrets}}
     engine = create_engine(url.difference_update_query(secrets), **arguments)
     give_up_silent_servers(engine)
+    if "pool_size" in pool:
+        ask_before_use(engine)
     return engine

@@ -1,9 +1,9 @@
 """What a server says about a table: its columns and their types, its keys and indexes, what stands behind it.
 
-Everything comes from pg_catalog by bound parameters; nothing here writes. A column's type is read down to
-what it is made of, since two servers may have another type of the same name, and one extension's type in two
-schemas: a domain has a base, an array its elements, a range its bounds, a composite its members in their
-order.
+Everything comes from pg_catalog, by one message of several questions; nothing here writes. A column's type
+is read down to what it is made of, since two servers may have another type of the same name, and one
+extension's type in two schemas: a domain has a base, an array its elements, a range its bounds, a composite
+its members in their order.
 
 A table stands for its partitions and inheritance children too, a view for the tables that it reads. What
 holds for the table alone, such as NOT NULL or the foreign keys that refer to it, is asked of all of them.
@@ -11,12 +11,14 @@ holds for the table alone, such as NOT NULL or the foreign keys that refer to it
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
-from sqlalchemy import Connection, Row, text
+from psycopg import sql
+from sqlalchemy import Connection, text
 
 from copier.errors import (
     ColumnMissing,
@@ -28,6 +30,7 @@ from copier.errors import (
     TableMissing,
     failures_of,
 )
+from copier.exchange import Rows, Statement, exchange
 from copier.model import TableName
 
 #: OIDs below this were given by hand, and are the same in every PostgreSQL (FirstGenbkiObjectId in its
@@ -44,6 +47,12 @@ ONE_SNAPSHOT_WRAPPER = "postgres_fdw"
 
 Form = Literal["base", "enum", "domain", "array", "range", "multirange", "composite"]
 _FORMS: dict[str, Form] = {"e": "enum", "d": "domain", "r": "range", "m": "multirange", "c": "composite"}
+
+
+#: The table's OID, of all relations behind it, and of those whose columns are the table's: settings of the
+#: transaction, so that one message can find them and ask by them.
+OID = "nullif(current_setting('traspaso.oid', true), '')::oid"
+OIDS, FAMILY = "current_setting('traspaso.oids')::oid[]", "current_setting('traspaso.family')::oid[]"
 
 
 # ------------------------------------------------------------------------------------------------------ types
@@ -155,10 +164,10 @@ def collation_of(oid: str) -> str:
 
 # The empty search_path, under which this is asked, makes format_type qualify every name that isn't
 # PostgreSQL's own. A modifier of -1, unlike NULL, writes types that hold any length: bpchar and "bit".
-_TYPES = text(f"""
+_TYPES = f"""
     WITH RECURSIVE reached (oid) AS (
       SELECT a.atttypid FROM pg_catalog.pg_attribute a
-       WHERE a.attrelid = :table AND a.attnum > 0 AND NOT a.attisdropped
+       WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped
       UNION
       SELECT part.oid
         FROM reached
@@ -223,15 +232,14 @@ _TYPES = text(f"""
            AND (d.classid = 'pg_catalog.pg_type'::regclass AND d.objid IN (t.oid, r.rngtypid)
                 OR d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = t.typrelid)
          LIMIT 1) x ON true
-""")  # noqa: S608 - of constants
+"""  # noqa: S608 - of constants
 
 
 class Types:
     """All types that a table's columns reach."""
 
-    def __init__(self, connection: Connection, table_oid: int) -> None:
-        """Asks the server, in a transaction whose search_path is empty."""
-        self._rows = {row.oid: row for row in connection.execute(_TYPES, {"table": table_oid})}
+    def __init__(self, found: Rows) -> None:
+        self._rows = {row.oid: row for row in found}
 
     def column_type(self, oid: int, written: str) -> ColumnType:
         """Of a column of this type, as format_type writes it with the column's modifier."""
@@ -279,7 +287,7 @@ class Types:
         return Kind("base", name, written, _details(row, oid), collations=_some(row.own_collation), **own)
 
 
-def _named(row: Row[Any], written: str, *, is_builtin: bool) -> tuple[str, str]:
+def _named(row: Any, written: str, *, is_builtin: bool) -> tuple[str, str]:
     """The type's name, and the same with its modifier."""
     if is_builtin:
         return row.base, written
@@ -289,7 +297,7 @@ def _named(row: Row[Any], written: str, *, is_builtin: bool) -> tuple[str, str]:
     return f"{row.name} of extension {row.extension}", f"{row.name}{modifier} of extension {row.extension}"
 
 
-def _details(row: Row[Any], oid: int) -> str:
+def _details(row: Any, oid: int) -> str:
     if row.one_money is not None:
         decimals = len(str(int.from_bytes(row.one_money, "big"))) - 1
         return f"{decimals} decimals"
@@ -407,7 +415,7 @@ _TREE = """
            WHERE c.relkind = 'v' AND w.ev_class = c.oid AND w.ev_type = '1') below)
 """
 
-_RELATIONS = text(
+_RELATIONS = (
     _TREE  # noqa: S608 - both parts are literals
     + """
     SELECT c.oid, c.relkind::text AS kind, c.oid::regclass::text AS name, s.srvname AS server,
@@ -424,7 +432,7 @@ _RELATIONS = text(
 )
 
 # Since version 18 NOT NULL may be declared and not validated; what a foreign table declares nobody checks.
-_NEVER_NULL = text("""
+_NEVER_NULL = """
     SELECT a.attname::text FROM pg_catalog.pg_attribute a
      WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS (
        SELECT FROM pg_catalog.pg_class c
@@ -433,11 +441,11 @@ _NEVER_NULL = text("""
           SELECT FROM pg_catalog.pg_constraint n
            WHERE n.conrelid = c.oid AND n.contype = 'n' AND n.conkey = ARRAY[b.attnum]
              AND NOT n.convalidated)))
-""")
+"""
 
 # A constraint or trigger that a partition has from its parent is listed once, as the parent's where that is
 # among the relations.
-_FOREIGN_KEYS = text("""
+_FOREIGN_KEYS = """
     SELECT pg_catalog.quote_ident(c.conname) || ' of ' || c.conrelid::regclass::text AS name,
            c.confdeltype IN ('c', 'n', 'd') AS cascades,
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
@@ -449,24 +457,24 @@ _FOREIGN_KEYS = text("""
        AND NOT EXISTS (
          SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = c.conparentid AND p.confrelid = ANY(:oids))
      ORDER BY 1
-""")
+"""
 
-_REFERENCES = text("""
+_REFERENCES = """
     SELECT c.conname::text FROM pg_catalog.pg_constraint c
      WHERE c.contype = 'f' AND c.conrelid = ANY(:oids) AND NOT c.confrelid = ANY(:oids)
-""")
+"""
 
 # INSTEAD rules of a view are how it is written to; all others do more, or less, than they are asked for.
-_RULES = text("""
+_RULES = """
     SELECT pg_catalog.quote_ident(w.rulename) || ' on ' || c.oid::regclass::text
       FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_class c ON c.oid = w.ev_class
      WHERE c.oid = ANY(:oids) AND w.ev_type <> '1' AND w.ev_enabled IN ('O', 'A')
        AND NOT (c.relkind = 'v' AND w.is_instead)
      ORDER BY 1
-""")
+"""
 
 # Of tgtype: 1 each row, 2 BEFORE, 4 INSERT, 8 DELETE, 16 UPDATE, 64 INSTEAD OF.
-_TRIGGERS = text("""
+_TRIGGERS = """
     SELECT pg_catalog.quote_ident(g.tgname) || ' on ' || g.tgrelid::regclass::text AS name,
            array_remove(ARRAY[CASE WHEN g.tgtype & 4 > 0 THEN 'INSERT' END,
                               CASE WHEN g.tgtype & 8 > 0 THEN 'DELETE' END,
@@ -478,32 +486,25 @@ _TRIGGERS = text("""
        AND NOT EXISTS (
          SELECT FROM pg_catalog.pg_trigger p WHERE p.oid = g.tgparentid AND p.tgrelid = ANY(:oids))
      ORDER BY 1
-""")
+"""
 
 
-def read_relations(connection: Connection, oid: int) -> Relations:
-    """What is behind the relation with this OID, as the transaction sees it; the search_path is empty."""
-    found = tuple(
-        Relation(row.oid, row.kind, row.name, row.server, row.wrapper, row.rewritten)
-        for row in connection.execute(_RELATIONS, {"oid": oid})
+def _relations(answers: list[Rows]) -> Relations:
+    """What is behind a table, as the answers tell."""
+    found, never_null, keys, references, rules, triggers = answers
+    relations = tuple(
+        Relation(row.oid, row.kind, row.name, row.server, row.wrapper, row.rewritten) for row in found
     )
-    oids = [each.oid for each in found]
-    # A view's own columns say nothing of NULL, and columns of other names stand behind them.
-    family = oids if found[0].kind != "v" else [oid]
-    keys = connection.execute(_FOREIGN_KEYS, {"oids": oids}).all()
     return Relations(
-        all=found,
-        never_null=frozenset(connection.scalars(_NEVER_NULL, {"oid": oid, "family": family})),
+        all=relations,
+        never_null=frozenset(name for (name,) in never_null),
         cascading=tuple(key.name for key in keys if key.cascades),
-        rules=tuple(connection.scalars(_RULES, {"oids": oids})),
-        triggers=tuple(
-            Trigger(row.name, frozenset(row.on), row.before)
-            for row in connection.execute(_TRIGGERS, {"oids": oids})
-        ),
+        rules=tuple(name for (name,) in rules),
+        triggers=tuple(Trigger(row.name, frozenset(row.on), row.before) for row in triggers),
         is_referenced=bool(keys),
         carried_on=frozenset(name for key in keys for name in key.carried_on),
-        references=frozenset(connection.scalars(_REFERENCES, {"oids": oids})),
-        inherited=found[0].kind == "r" and len(found) > 1,
+        references=frozenset(name for (name,) in references),
+        inherited=relations[0].kind == "r" and len(relations) > 1,
     )
 
 
@@ -635,18 +636,22 @@ class Table:
         return any(column.name == name for column in self.columns)
 
 
-_SEARCH_PATH = text("SELECT set_config('search_path', :path, true)")
+_FIND: LiteralString = """
+    SELECT set_config('traspaso.oid', coalesce((
+      SELECT c.oid::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+       WHERE n.nspname = {schema} AND c.relname = {name} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    ), ''), true)
+"""
 
-_TABLE = text("""
+_TABLE = """
     SELECT c.oid, c.relkind::text AS kind, current_setting('server_version_num')::int / 10000 AS version,
            (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) AS database,
            pg_catalog.pg_is_in_recovery() AS in_recovery
-      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname = :schema AND c.relname = :name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-""")
+      FROM pg_catalog.pg_class c WHERE c.oid = :oid
+"""
 
 # Of columns any will do: a copy asks for those that both sides have.
-_ACCESS = text("""
+_ACCESS = """
     SELECT quote_ident(current_user) AS role, quote_ident(current_database()) AS database,
            quote_ident(n.nspname) AS schema,
            pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS sees_schema,
@@ -659,14 +664,31 @@ _ACCESS = text("""
              WHERE s.name = 'default_transaction_read_only') AS read_only
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE c.oid = :oid
-""")
+"""
 
-_DEFERRABLE = text("""
-    SELECT pg_catalog.quote_ident(c.conname) FROM pg_catalog.pg_constraint c
+_DEFERRABLE = """
+    SELECT pg_catalog.quote_ident(c.conname) AS name FROM pg_catalog.pg_constraint c
      WHERE c.conrelid = :oid AND c.contype IN ('p', 'u') AND c.condeferrable ORDER BY 1
-""")
+"""
 
-_COLUMNS = text(f"""
+# A view's own columns say nothing of NULL, and columns of other names stand behind them.
+_FIND_ALL = (
+    "SELECT set_config('traspaso.oids', coalesce(("  # noqa: S608 - of literals
+    + _TREE
+    + "SELECT array_agg(c.oid)::text FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid "
+    "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')), '{}'), true)"
+)
+_FIND_FAMILY = """
+    SELECT set_config('traspaso.family', CASE WHEN EXISTS (
+      SELECT FROM pg_catalog.pg_class c WHERE c.oid = :oid AND c.relkind <> 'v')
+      THEN :oids ELSE ARRAY[:oid] END::text, true)
+"""
+
+_KEEP_SEARCH_PATH = "SELECT set_config('traspaso.search_path', current_setting('search_path'), true)"
+_EMPTY_SEARCH_PATH = "SELECT set_config('search_path', '', true)"
+_SEARCH_PATH = "SELECT set_config('search_path', current_setting('traspaso.search_path'), true)"
+
+_COLUMNS = f"""
     SELECT a.attname AS name,
            a.atttypid AS type_oid,
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS sql,
@@ -681,9 +703,9 @@ _COLUMNS = text(f"""
       LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
      WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped
      ORDER BY a.attnum
-""")  # noqa: S608 - of constants
+"""  # noqa: S608 - of constants
 
-_INDEXES = text("""
+_INDEXES = """
     SELECT i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AS is_unique,
            i.indisprimary AS is_primary, k.columns, k.sorted, k.by_bytes
       FROM pg_catalog.pg_index i
@@ -699,7 +721,7 @@ _INDEXES = text("""
            ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n] AND a.attnum > 0) k
      WHERE i.indrelid = :oid AND i.indisvalid AND i.indisready AND i.indpred IS NULL
      ORDER BY i.indisprimary DESC, x.relname
-""")
+"""
 
 
 def read_table(connection: Connection, side: str, name: TableName) -> Table:
@@ -708,18 +730,36 @@ def read_table(connection: Connection, side: str, name: TableName) -> Table:
     Raises:
         TableMissing: there is no such table or view.
     """
-    found = connection.execute(_TABLE, {"schema": name.schema, "name": name.name}).one_or_none()
-    if found is None:
+    return table_of(side, name, exchange(connection, *questions(name)))
+
+
+def questions(name: TableName) -> list[Statement]:
+    """All that is asked of a table, for `table_of`; in a transaction, which keeps its search_path."""
+    find = sql.SQL(_FIND).format(schema=sql.Literal(name.schema), name=sql.Literal(name.name))
+    before = (_KEEP_SEARCH_PATH, _EMPTY_SEARCH_PATH, _FIND_ALL, _FIND_FAMILY)
+    own = (_TABLE, _COLUMNS, _TYPES, _INDEXES, _DEFERRABLE, _ACCESS)
+    related = (_RELATIONS, _NEVER_NULL, _FOREIGN_KEYS, _REFERENCES, _RULES, _TRIGGERS)
+    return [find, *(_by_settings(each) for each in (*before, *own, *related, _SEARCH_PATH))]
+
+
+def _by_settings(question: str) -> sql.Composable:
+    """The question, of the table and the relations that the transaction's settings name."""
+    settings = {"oid": OID, "oids": OIDS, "family": FAMILY}
+    return sql.SQL(re.sub(r"(?<!:):(oids|oid|family)\b", lambda found: settings[found[1]], question))
+
+
+def table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
+    """The table, from the rows that each of the `questions` gave.
+
+    Raises:
+        TableMissing: there is no such table or view.
+    """
+    tables, columns, of_types, indexes, deferrable, accesses, *of_relations = answers[5:-1]
+    if not tables:
         raise TableMissing(side, str(name))
-    search_path = connection.scalar(text("SELECT current_setting('search_path')"))
-    connection.execute(_SEARCH_PATH, {"path": ""})
-    columns = connection.execute(_COLUMNS, {"oid": found.oid}).all()
-    types = Types(connection, found.oid)
-    indexes = connection.execute(_INDEXES, {"oid": found.oid}).all()
-    relations = read_relations(connection, found.oid)
-    deferrable = connection.scalars(_DEFERRABLE, {"oid": found.oid}).all()
-    access = connection.execute(_ACCESS, {"oid": found.oid}).one()
-    connection.execute(_SEARCH_PATH, {"path": search_path})
+    [found], [access] = tables, accesses
+    types = Types(of_types)
+    relations = _relations(of_relations)
     return Table(
         side=side,
         name=name,
@@ -744,7 +784,7 @@ def read_table(connection: Connection, side: str, name: TableName) -> Table:
         ),
         unique_keys=tuple(tuple(row.columns) for row in indexes if row.is_unique),
         indexes=tuple(tuple(map(IndexColumn, row.columns, row.sorted, row.by_bytes)) for row in indexes),
-        deferrable=tuple(deferrable),
+        deferrable=tuple(each.name for each in deferrable),
         relations=relations,
         access=Access(
             role=access.role,

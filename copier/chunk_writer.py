@@ -21,33 +21,54 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import assert_never
+from typing import Protocol, assert_never
 
+import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.sql import Composable, Identifier
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from copier import statements
-from copier.connections import OnSilence, Sessions, driver_of, drop_if_unusable, rendered, run
+from copier.connections import OnSilence, Sessions, drop_if_unusable, readable, rendered, run
 from copier.copy_stream import Streamed, stream_copy
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
 from copier.errors import TAKEN, KeySharedInSource, NoUsableKey, Permanent, SideNames, Transient, failures_of
+from copier.exchange import Rows, Statement, Transaction, driver_of, exchange, joined, with_values
 from copier.model import Bound, Chunk, Counts, KeyRange, TableName
 from copier.statements import Held
 from copier.table_slice import TableSlice
 
-#: A connection that was idle for so many seconds is asked whether it still lives.
-IDLE_SECONDS = 0.1
 IDLE_SESSION_TIMEOUT = "57P05"
 
 #: Why rows may not be updated in place though they may be deleted and inserted: two of them exchange a unique
 #: value, the role lacks UPDATE, or a column is GENERATED ALWAYS AS IDENTITY.
 NOT_IN_PLACE = TAKEN | {"42501", "428C9"}
 
+#: READ COMMITTED whatever the role's default is: lanes that share the job's row would fail each other.
+BEGIN: Statement = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+COMMIT: Statement = "COMMIT"
 _CHUNK = f"{statements.LOST}, set_config('synchronous_commit', 'off', true)"
 _NOTHING = Streamed(0, 0, 0)
 
+#: Writes the record of a chunk within its transaction.
 Record = Callable[[Connection, Chunk], None]
+
+
+class Ledger(Protocol):
+    """A record that is one statement for each chunk: it is sent together with the COMMIT, in one message.
+
+    The server commits what the statement lets pass, so one that may not be written has to fail there.
+    """
+
+    def line(self, connection: Connection, chunk: Chunk) -> Composable:
+        """The statement, all its values in it; nothing is asked by the connection."""
+
+    def written(self, chunk: Chunk, rows: Rows) -> None:
+        """The chunk is committed with its line, which has given these rows."""
+
+    def refused(self, error: psycopg.Error) -> BaseException | None:
+        """What it means that one of the chunk's last statements failed; None: it means what it says."""
 
 
 class Target:
@@ -63,53 +84,70 @@ class Target:
         self._side = side
         self._sessions = sessions
         by_index, holds_names = (rows.has_index, rows.holds_names) if rows else (False, False)
-        self._write = text(f"{statements.of_lane(by_index=by_index)}, {_CHUNK}")
-        self._look = text(f"{statements.of_lane(by_index=by_index, qualified=holds_names)}, {_CHUNK}")
         with failures_of(self._side):
             self.connection = self._connected()
-        self._used = time.monotonic()
+            self._write = self._settings(statements.of_lane(by_index=by_index))
+            self._look = self._settings(statements.of_lane(by_index=by_index, qualified=holds_names))
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A READ COMMITTED transaction with the engine's settings, for that transaction only."""
-        with self._begun() as connection:
-            connection.execute(self._write, self._sessions.values)
-            yield connection
+    def transaction(self) -> Iterator[Transaction]:
+        """A READ COMMITTED transaction with the engine's settings, for that transaction only.
+
+        It begins with the first message, which ends the last `moment` too, and is committed at the end of the
+        block unless it was before.
+        """
+        with failures_of(self._side):
+            self._revive()
+            with self.connection.begin():
+                begun = Transaction(self.connection, *self._end_of_moment(), BEGIN, self._write)
+                yield begun
+                begun.flush()
 
     @contextmanager
-    def moment(self, table: TableName) -> Iterator[Connection]:
+    def moment(self, table: TableName) -> Iterator[Moment]:
         """The same, but REPEATABLE READ and READ ONLY: all that is read in it is one snapshot.
 
-        The table is locked before that is taken, as in `copier.snapshot`.
+        It is over with the next transaction or moment, which is to follow.
         """
-        with self._begun() as connection:
-            connection.exec_driver_sql(statements.ONE_MOMENT)
-            self._sessions.lock_for_reading(connection, self._side, table)
-            connection.execute(self._look, self._sessions.values)
-            yield connection
+        with failures_of(self._side):
+            self._revive()
+            first = [*self._end_of_moment(), statements.BEGIN_MOMENT]
+
+            def begin(asked: Sequence[Statement]) -> list[Rows]:
+                then = [self._look, *asked]
+                return self._sessions.lock_for_reading(self.connection, self._side, table, first, then)[1][1:]
+
+            try:
+                yield Moment(self.connection, begin)
+            except BaseException:
+                drop_if_unusable(self.connection)
+                if not self.connection.invalidated:
+                    driver_of(self.connection).rollback()
+                raise
 
     def close(self) -> None:
         self._sessions.shut(self.connection)
 
     def _connected(self) -> Connection:
-        # READ COMMITTED whatever the role's default is: lanes that share the job's row would fail each other.
         return self._sessions.open(self._engine, self._side)
 
-    @contextmanager
-    def _begun(self) -> Iterator[Connection]:
-        with failures_of(self._side):
-            if time.monotonic() - self._used > IDLE_SECONDS:
-                self._revive()
-            with self.connection.begin():
-                yield self.connection
-            self._used = time.monotonic()
+    def _settings(self, of_lane: str) -> Composable:
+        return with_values(self.connection, f"{of_lane}, {_CHUNK}", self._sessions.values)
+
+    def _end_of_moment(self) -> list[Statement]:
+        begun = driver_of(self.connection).info.transaction_status == TransactionStatus.INTRANS
+        return [COMMIT] if begun else []
 
     def _revive(self) -> None:
         """Connects again where the server has ended the session because it was idle.
 
         A lane may wait between two chunks, to keep a cap or for a standby. Any other loss is raised: a server
-        that was restarted may have lost chunks.
+        that was restarted may have lost chunks. Only a server that ends a session says anything in between
+        two transactions, so one that has said nothing isn't asked.
         """
+        driver = driver_of(self.connection)
+        if driver.info.transaction_status != TransactionStatus.IDLE or not readable(driver.pgconn.socket, 0):
+            return
         try:
             self.connection.exec_driver_sql("SELECT 1")
             self.connection.rollback()
@@ -118,6 +156,20 @@ class Target:
                 raise
             self._sessions.shut(self.connection)
             self.connection = self._connected()
+
+
+class Moment:
+    """One snapshot of the target's table, which is locked before that is taken, as in `copier.snapshot`."""
+
+    def __init__(self, connection: Connection, begin: Callable[[Sequence[Statement]], list[Rows]]) -> None:
+        """``begin`` takes the lock and asks these statements, all in one message; it gives their rows."""
+        self._connection = connection
+        self._begin: Callable[[Sequence[Statement]], list[Rows]] | None = begin
+
+    def ask(self, *statements: Composable) -> list[Rows]:
+        """The rows of each of the statements; the first message takes the lock and the snapshot."""
+        begin, self._begin = self._begin, None
+        return exchange(self._connection, *statements) if begin is None else begin(statements)
 
 
 class ChunkWriter:
@@ -144,18 +196,18 @@ class ChunkWriter:
         self._hashed = hashed
         self._on_silence = on_silence
 
-    def put_in_place(self, part: KeyRange, record: Record) -> Chunk:
+    def put_in_place(self, part: KeyRange, record: Record | Ledger) -> Chunk:
         """One transaction: the range and its record."""
         started = time.monotonic()
         difference = self._difference(part)
-        with self._connection.transaction() as connection:
-            chunk = self._written(connection, part, difference)
+        with self._connection.transaction() as begun:
+            chunk = self._written(begun, part, difference)
             chunk = replace(chunk, seconds=time.monotonic() - started)
-            record(connection, chunk)
+            _recorded(begun, [chunk], record)
         sys.audit("traspaso.chunk_committed", part.number)
         return chunk
 
-    def put_in_place_together(self, parts: Sequence[KeyRange], record: Record) -> list[Chunk]:
+    def put_in_place_together(self, parts: Sequence[KeyRange], record: Record | Ledger) -> list[Chunk]:
         """One transaction for ranges that a constraint refuses one by one, each with its record."""
         started = time.monotonic()
         to_write: list[tuple[KeyRange, Replace | Patch]] = []
@@ -166,49 +218,51 @@ class ChunkWriter:
                     unchanged.append(_unchanged(part, same))
                 case difference:
                     to_write.append((part, difference))
-        with self._connection.transaction() as connection:
-            chunks = [*self._merged(connection, to_write), *unchanged]
+        with self._connection.transaction() as begun:
+            chunks = [*self._merged(begun, to_write), *unchanged]
             seconds = (time.monotonic() - started) / len(chunks)
             chunks = [replace(chunk, seconds=seconds) for chunk in chunks]
-            for chunk in chunks:
-                record(connection, chunk)
+            _recorded(begun, chunks, record)
         return chunks
 
     def _difference(self, part: KeyRange) -> Difference:
         if self._known_empty:
             return Replace(Counts(inserted=part.rows))
-        with self._connection.moment(self._target.table) as connection:
-            return self._range_diff.of(connection, part)
+        with self._connection.moment(self._target.table) as moment:
+            return self._range_diff.of(moment, part)
 
-    def _written(self, connection: Connection, part: KeyRange, difference: Difference) -> Chunk:
+    def _written(self, begun: Transaction, part: KeyRange, difference: Difference) -> Chunk:
         match difference:
             case Unchanged():
                 return _unchanged(part, difference)
             case Replace(is_new=False) | Patch() if self._target.is_referenced:
-                return self._merged(connection, [(part, difference)])[0]
+                return self._merged(begun, [(part, difference)])[0]
             case Replace() | Patch():
+                begun.later("SAVEPOINT traspaso_rows")
                 try:
-                    with connection.begin_nested():
-                        return self._copied(connection, part, difference)
+                    chunk = self._copied(begun, part, difference)
                 except Permanent as refusal:
                     if refusal.sqlstate not in TAKEN or not self._target.keys.across_liquidations:
                         raise
-                return self._merged(connection, [(part, difference)])[0]
+                    begun.later("ROLLBACK TO SAVEPOINT traspaso_rows", "RELEASE SAVEPOINT traspaso_rows")
+                    return self._merged(begun, [(part, difference)])[0]
+                begun.later("RELEASE SAVEPOINT traspaso_rows")
+                return chunk
         assert_never(difference)
 
-    def _copied(self, connection: Connection, part: KeyRange, difference: Replace | Patch) -> Chunk:
+    def _copied(self, begun: Transaction, part: KeyRange, difference: Replace | Patch) -> Chunk:
         """Deletes the rows that differ, and copies the source's straight into the table."""
         match difference:
             case Replace(is_new=False):
-                run(connection, statements.delete(self._target, part))
+                begun.later(statements.delete(self._target, part))
             case Patch(surplus=surplus) if surplus:
-                run(connection, statements.delete(self._target, part, surplus))
-        streamed = self._streamed(connection, part, difference, self._target.table.identifier)
+                begun.later(statements.delete(self._target, part, surplus))
+        streamed = self._streamed(begun, part, difference, self._target.table.identifier)
         self._refuse_dropped_rows(streamed.sent, streamed.taken)
         return _chunk(part, difference, streamed)
 
     def _merged(
-        self, connection: Connection, differences: Sequence[tuple[KeyRange, Replace | Patch]]
+        self, begun: Transaction, differences: Sequence[tuple[KeyRange, Replace | Patch]]
     ) -> list[Chunk]:
         """Stages the rows of all these ranges and merges them in one statement.
 
@@ -217,8 +271,10 @@ class ChunkWriter:
         """
         if not differences:
             return []
-        run(connection, statements.create_staging(self._target))
-        streamed = [self._streamed(connection, part, each, statements.STAGING) for part, each in differences]
+        begun.later(statements.create_staging(self._target))
+        streamed = [self._streamed(begun, part, each, statements.STAGING) for part, each in differences]
+        begun.flush()
+        connection = begun.connection
         taken = self._taken_from_others(connection)
         surplus = [] if self._known_empty else list(_surplus(differences))
         sent = sum(each.sent for each in streamed)
@@ -289,10 +345,10 @@ class ChunkWriter:
             )
 
     def _streamed(
-        self, connection: Connection, part: KeyRange, difference: Replace | Patch, table: Identifier
+        self, begun: Transaction, part: KeyRange, difference: Replace | Patch, table: Identifier
     ) -> Streamed:
         """Copies the rows that the target lacks into this table of the target."""
-        hashed = False
+        connection, hashed = begun.connection, False
         match difference:
             case Patch(missing=()):
                 return _NOTHING
@@ -303,12 +359,13 @@ class ChunkWriter:
                 copy_out, hashed = statements.copy_out_hashed(self._source, part), True
             case Replace():
                 copy_out = statements.copy_out(self._source, part)
+        copy_in = statements.copy_in(table, self._target.matched)
         try:
             return stream_copy(
                 driver_of(self._reader),
                 driver_of(connection),
                 rendered(copy_out, self._reader).encode(),
-                rendered(statements.copy_in(table, self._target.matched), connection).encode(),
+                joined(driver_of(connection), [*begun.take(), copy_in]),
                 names=SideNames(self._source.side, self._target.side),
                 hashed=hashed,
                 on_silence=self._on_silence,
@@ -316,6 +373,24 @@ class ChunkWriter:
         except BaseException:
             drop_if_unusable(connection)
             raise
+
+
+def _recorded(begun: Transaction, chunks: Sequence[Chunk], record: Record | Ledger) -> None:
+    """Writes the records of the chunks, the last of what their transaction does."""
+    if callable(record):
+        begun.flush()
+        for chunk in chunks:
+            record(begun.connection, chunk)
+        return
+    lines = [record.line(begun.connection, chunk) for chunk in chunks]
+    try:
+        answers = begun.ask(*lines, COMMIT)
+    except psycopg.Error as error:
+        if (meaning := record.refused(error)) is not None:
+            raise meaning from error
+        raise
+    for chunk, rows in zip(chunks, answers, strict=False):
+        record.written(chunk, rows)
 
 
 def refuse_shared_keys(

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.connections import one_as_text, run
+from copier.connections import run
 from copier.errors import failures_of
+from copier.exchange import last_as_text
 from copier.model import Bound, Chunk, KeyRange, Limits
 from copier.table_slice import TableSlice
 from copier.throttle import Throttle
@@ -123,9 +124,8 @@ class RangeCursor:
 
     def _bound_after(self, rows: int) -> Bound:
         with failures_of(self._side):
-            if rows > 1:
-                run(self._connection, statements.move(rows - 1))
-            return one_as_text(self._connection, statements.FETCH)
+            passed = [statements.move(rows - 1)] if rows > 1 else []
+            return last_as_text(self._connection, *passed, statements.FETCH)
 
 
 class Chunker:

@@ -30,6 +30,7 @@ from sqlalchemy import Connection, CursorResult, Engine, text
 
 from copier import statements
 from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
+from copier.exchange import Rows, Statement, answered, driver_of, exchange, speaks_utf8
 from copier.model import TableName
 from copier.statements import milliseconds
 
@@ -189,11 +190,6 @@ def run(connection: Connection, statement: sql.Composable) -> CursorResult[Any]:
     return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
 
 
-def one_as_text(connection: Connection, statement: sql.Composable) -> tuple[str, ...]:
-    """The one row that comes back, each value as the server writes it. None of them may be NULL."""
-    return rows_as_text(connection, statement)[0]
-
-
 def rows_as_text(connection: Connection, statement: sql.Composable) -> list[tuple[str, ...]]:
     """The rows that come back, each value as the server writes it. None of them may be NULL."""
     cursor = cast(psycopg.Cursor[Any], run(connection, statement).cursor)
@@ -206,11 +202,6 @@ def rows_as_text(connection: Connection, statement: sql.Composable) -> list[tupl
 
 def rendered(statement: sql.Composable, connection: Connection) -> str:
     return statement.as_string(driver_of(connection))
-
-
-def driver_of(connection: Connection) -> psycopg.Connection:
-    """psycopg's connection below SQLAlchemy's, sharing its transaction."""
-    return cast(psycopg.Connection, connection.connection.driver_connection)
 
 
 def in_transaction(connection: Connection) -> bool:
@@ -299,43 +290,57 @@ class Sessions:
         """For a transaction without other settings: sets whose it is, and when it counts as lost."""
         connection.execute(_IDENTIFY, self.values)
 
-    def lock_for_reading(self, connection: Connection, side: str, table: TableName) -> bool:
+    def lock_for_reading(
+        self,
+        connection: Connection,
+        side: str,
+        table: TableName,
+        first: Sequence[Statement],
+        then: Sequence[Statement],
+    ) -> tuple[bool, list[Rows]]:
         """Takes a reader's lock on the table, its partitions, and what a view reads, for the transaction.
 
-        Neither this nor what is sent with it takes a snapshot, so that the snapshot can be taken afterwards:
-        one that is older than a rewrite that isn't MVCC-safe would see the table empty
-        (https://www.postgresql.org/docs/current/mvcc-caveats.html). False where the server doesn't lock it.
+        ``first`` begins the transaction, and ``then`` is what is asked under the lock: all in one message.
+        Neither the lock nor what is sent before it takes a snapshot, so that the snapshot is taken
+        afterwards: one that is older than a rewrite that isn't MVCC-safe would see the table empty
+        (https://www.postgresql.org/docs/current/mvcc-caveats.html). Gives False where the server doesn't
+        lock it, and the rows of each of the statements in ``then``.
 
         Raises:
             Transient: somebody alters the table.
         """
-        driver = driver_of(connection)
-        statement = sql.SQL(
-            "SAVEPOINT traspaso_lock; SET LOCAL statement_timeout = 0; SET LOCAL application_name = {}; "
-            "SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL lock_timeout = {}; "
-            "LOCK TABLE {} IN ACCESS SHARE MODE; RELEASE SAVEPOINT traspaso_lock"
-        ).format(
-            sql.Literal(self.label),
-            sql.Literal(self.values["lost"]),
-            sql.Literal(self.values["lock_timeout"]),
-            table.identifier,
-        )
-        try:
-            driver.execute(statement)
-        except psycopg.Error as error:
-            if error.sqlstate == LOCK_NOT_AVAILABLE:
-                raise Transient(
-                    f"table {table} of {side} is being altered: its lock was not to be had in "
-                    f"{self.lock_timeout_seconds:g} s",
-                    side=side,
-                    condition="TableAltered",
-                    table=table.name,
-                ) from error
-            if error.sqlstate not in NOT_LOCKABLE:
-                raise
-            driver.execute("ROLLBACK TO SAVEPOINT traspaso_lock; RELEASE SAVEPOINT traspaso_lock")
-            return False
-        return True
+        if not speaks_utf8(driver_of(connection)):
+            exchange(connection, *first, "SET LOCAL client_encoding = 'UTF8'")
+            first = []
+        before: list[Statement] = [
+            *first,
+            "SAVEPOINT traspaso_lock",
+            "SET LOCAL statement_timeout = 0",
+            sql.SQL("SET LOCAL application_name = {}").format(sql.Literal(self.label)),
+            sql.SQL("SET LOCAL idle_in_transaction_session_timeout = {}").format(
+                sql.Literal(self.values["lost"])
+            ),
+            sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(self.values["lock_timeout"])),
+        ]
+        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table.identifier)
+        locked = [*before, lock, "RELEASE SAVEPOINT traspaso_lock"]
+        answers, error = answered(connection, *locked, *then)
+        if error is None:
+            return True, answers[len(locked) :]
+        if len(answers) != len(before):  # it wasn't the lock that failed
+            raise error
+        if error.sqlstate == LOCK_NOT_AVAILABLE:
+            raise Transient(
+                f"table {table} of {side} is being altered: its lock was not to be had in "
+                f"{self.lock_timeout_seconds:g} s",
+                side=side,
+                condition="TableAltered",
+                table=table.name,
+            ) from error
+        if error.sqlstate not in NOT_LOCKABLE:
+            raise error
+        undone = ["ROLLBACK TO SAVEPOINT traspaso_lock", "RELEASE SAVEPOINT traspaso_lock"]
+        return False, exchange(connection, *undone, *then)[len(undone) :]
 
     def ask(self, silent: float) -> None:
         """Called while a side is silent. Once the work was given up, nothing is waited for any more."""
@@ -497,7 +502,7 @@ class _Session:
         pgconn = self.driver.pgconn
         try:
             pgconn.flush()
-            if not _readable(pgconn.socket, seconds):
+            if not readable(pgconn.socket, seconds):
                 return
             pgconn.consume_input()
             while not pgconn.is_busy():
@@ -512,7 +517,7 @@ class _Session:
         self.driver.lock.release()
 
 
-def _readable(place: int, seconds: float) -> bool:
+def readable(place: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(place, select.POLLIN)
     return bool(poll.poll(seconds * 1000))

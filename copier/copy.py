@@ -16,14 +16,15 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Self, overload
 
 from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.catalog import Table, read_table, refuse_same_table
-from copier.chunk_writer import ChunkWriter, Record, Target
+from copier.catalog import Table, questions, read_table, refuse_same_table, table_of
+from copier.chunk_writer import COMMIT, ChunkWriter, Ledger, Record, Target
 from copier.chunker import Chunker, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
 from copier.errors import (
@@ -36,6 +37,7 @@ from copier.errors import (
     Transient,
     failures_of,
 )
+from copier.exchange import exchange
 from copier.lanes import run_lanes
 from copier.model import (
     Chunk,
@@ -123,8 +125,10 @@ class Copy:
         )
         self._plan: Plan | None = None
         try:
-            self._snapshot = Snapshot(source, self._names.source, spec.source_table, self._sessions)
-            self._connection = Target(target, names.target, self._sessions)
+            with ThreadPoolExecutor(1) as other_side:
+                connected = other_side.submit(Target, target, names.target, self._sessions)
+                self._snapshot = Snapshot(source, self._names.source, spec.source_table, self._sessions)
+                self._connection = connected.result()
             self._source, self._target = self._fit(spec, liquidation_id)
             self.fingerprint = Fingerprint.of(self._source, self._target)
         except BaseException:
@@ -161,7 +165,7 @@ class Copy:
 
     def run(
         self,
-        record: Record = record_nothing,
+        record: Record | Ledger = record_nothing,
         *,
         hashed: bool = True,
         on_chunk: Callable[[Chunk], object] = lambda chunk: None,
@@ -170,10 +174,11 @@ class Copy:
         """Puts range after range in place, each committed together with its record.
 
         ``record`` runs inside the chunk's transaction, in the thread of its lane; what it raises rolls the
-        chunk back and is raised here. ``on_chunk`` and then ``should_stop`` are called in this thread after
-        each chunk. Once ``should_stop`` gives True, or ``on_chunk`` raises, no further range is begun; those
-        in hand are finished, and belong to the result without a call of ``on_chunk``. ``hashed`` has the
-        source's digests come with its rows, for `verify`; who doesn't compare can save that.
+        chunk back and is raised here. A `Ledger` is sent together with the commit. ``on_chunk`` and then
+        ``should_stop`` are called in this thread after each chunk. Once ``should_stop`` gives True, or
+        ``on_chunk`` raises, no further range is begun; those in hand are finished, and belong to the result
+        without a call of ``on_chunk``. ``hashed`` has the source's digests come with its rows, for `verify`;
+        who doesn't compare can save that.
 
         Raises:
             DatabaseFailed: of the side that failed; nothing of that chunk is left.
@@ -226,9 +231,11 @@ class Copy:
         comparisons: list[Comparison] = []
         try:
             with failures_of(self._names.target):
-                held = int(run(moment.connection, statements.count(self._target)).scalar_one())
-                definition = statements.definition(self._target.table)
-                made_of = str(run(moment.connection, definition).scalar_one())
+                [[held]], [[made_of]] = exchange(
+                    moment.connection,
+                    statements.count(self._target),
+                    statements.definition(self._target.table),
+                )
             readers = self._source_readers()
             target_readers = moment.readers(len(readers), self._target, in_order=False)
             lanes = list(zip(readers, target_readers, strict=False))
@@ -241,7 +248,7 @@ class Copy:
                         return None
         finally:
             moment.close()
-        return Proof.of(comparisons, Counted(self.plan().total, held))
+        return Proof.of(comparisons, Counted(self.plan().total, int(held)))
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""
@@ -252,7 +259,7 @@ class Copy:
         return [trigger.name for trigger in self._target.triggers] if differ else []
 
     def _put_in_place(
-        self, record: Record, in_place: dict[int, Chunk], *, hashed: bool
+        self, record: Record | Ledger, in_place: dict[int, Chunk], *, hashed: bool
     ) -> Generator[Chunk, None, None]:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
         self._target_table.refuse_unwritable(updates=self._target.in_place)
@@ -262,7 +269,9 @@ class Copy:
         cursor = self._range_cursor()
         readers = self._source_readers()
         chunker = Chunker(cursor, pace, self._throttle, lanes=len(readers), sleep=self._sleep, over=over)
-        writers = [self._writer(reader, known_empty=not plan.holds, hashed=hashed) for reader in readers]
+        with ThreadPoolExecutor(len(readers)) as at_once:
+            make = partial(self._writer, known_empty=not plan.holds, hashed=hashed)
+            writers = [*at_once.map(make, readers)]
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
             return finished(chunk_writer.put_in_place(part, record))
@@ -319,9 +328,10 @@ class Copy:
 
     def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[TableSlice, TableSlice]:
         source = self._snapshot.table
-        with self._connection.transaction() as connection:
-            target = read_table(connection, self._names.target, spec.target_table)
-            refuse_same_table(self._snapshot.connection, connection, source, target, self._names)
+        with self._connection.transaction() as begun:
+            found = begun.ask(*questions(spec.target_table))
+            target = table_of(self._names.target, spec.target_table, found)
+            refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
         self._references = target.relations.references
         self._target_table = target
         return slices(spec, source, target, liquidation_id)
@@ -332,12 +342,14 @@ class Copy:
 
     def _count_target(self) -> int:
         """Rows of the liquidation in the target."""
-        with self._connection.transaction() as connection:
-            held = int(run(connection, statements.count(self._target)).scalar_one())
-            if held and self._target.key_may_be_null:
-                found = run(connection, statements.count_without_key(self._target)).scalar_one()
+        with self._connection.transaction() as begun:
+            questions = [statements.count(self._target)]
+            if self._target.key_may_be_null:
+                questions.append(statements.count_without_key(self._target))
+            [[held]], *more, _ = begun.ask(*questions, COMMIT)
+            for [[found]] in more:
                 refuse_null_keys(self._target, int(found))
-            return held
+            return int(held)
 
     def _refuse_repeated_keys(self) -> None:
         if self._ask_source(statements.repeats_key(self._source)):

@@ -24,7 +24,7 @@ from psycopg import pq
 from psycopg.errors import error_from_result
 
 from copier.connections import PATIENCE_SECONDS, OnSilence, alone_with, cancel
-from copier.errors import SideNames, failures_of
+from copier.errors import DatabaseFailed, SideNames, failures_of
 from copier.model import EMPTY, Digest
 from copier.row_hash import digest_of, unpacked
 
@@ -35,6 +35,7 @@ BLOCK_BYTES = 64 * 1024
 GetCopyData = Callable[[int], tuple[int, memoryview]]
 
 _NOT_BLOCKING = repeat(1)
+_DONE = {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK}
 
 
 class Rows:
@@ -142,7 +143,8 @@ def stream_copy(
 ) -> Streamed:
     """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
 
-    Both connections must be inside a transaction. ``hashed``: the rows are `HashedRows`.
+    Both are messages that end with a COPY; what stands before it is done first. Both connections are then
+    inside a transaction. ``hashed``: the rows are `HashedRows`.
     ``on_silence`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise to give up;
     the connections are then to be closed. No other thread may use them meanwhile.
 
@@ -154,12 +156,20 @@ def stream_copy(
     with alone_with(source, on_silence), alone_with(target, on_silence):
         source_end = _CopyEnd(source, names.source, on_silence)
         target_end = _CopyEnd(target, names.target, on_silence)
-        with failures_of(target_end.side):
-            target_end.start(copy_in, pq.ExecStatus.COPY_IN)
+        # Both sides begin at the same time: neither waits for the other's way.
+        with failures_of(source_end.side):
+            source_end.send(copy_out)
+        try:
+            with failures_of(target_end.side):
+                target_end.send(copy_in)
+                target_end.begin(pq.ExecStatus.COPY_IN)
+        except DatabaseFailed:
+            source_end.read_to_the_end()
+            raise
         total = 0
         try:
             with failures_of(source_end.side):
-                source_end.start(copy_out, pq.ExecStatus.COPY_OUT)
+                source_end.begin(pq.ExecStatus.COPY_OUT)
             while True:
                 with failures_of(source_end.side):
                     block = source_end.read_block(rows)
@@ -192,10 +202,16 @@ class _CopyEnd:
         self._poll = select.poll()
         self._at_end = False
 
-    def start(self, statement: bytes, expected: pq.ExecStatus) -> None:
-        self._pgconn.send_query(statement)
+    def send(self, message: bytes) -> None:
+        """A COPY, and what is to be done before it."""
+        self._pgconn.send_query(message)
         self._flush()
+
+    def begin(self, expected: pq.ExecStatus) -> None:
+        """The answer to what was sent: all before the COPY was done, and that has begun."""
         result = self._result()
+        while result is not None and result.status in _DONE:
+            result = self._result()
         if result is None or result.status != expected:
             self._drain()
             raise self._error(result)
@@ -212,6 +228,20 @@ class _CopyEnd:
             elif length < 0:
                 self._at_end = True
         return block
+
+    def read_to_the_end(self) -> None:
+        """Throws the stream away that a COPY OUT has begun, so that its transaction can go on."""
+        try:
+            self.begin(pq.ExecStatus.COPY_OUT)
+            while self.read_block(Rows()):
+                pass
+            self._drain()
+        except (psycopg.Error, OSError):  # whoever uses the connection next finds out
+            return
+        except BaseException:
+            cancel(self._connection)
+            self._connection.close()
+            raise
 
     def write_block(self, block: pq.abc.Buffer) -> None:
         while self._pgconn.put_copy_data(block) == 0:

@@ -13,14 +13,15 @@ from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 from psycopg.sql import Composable
-from sqlalchemy import Connection, CursorResult
+from sqlalchemy import Connection
 
 from copier import statements
 from copier.connections import run
 from copier.errors import failures_of
+from copier.exchange import Rows, exchange
 from copier.model import EMPTY, Bound, Counts, Digest, KeyRange, Seen
 from copier.row_hash import digest_of, unpacked
 from copier.table_slice import TableSlice
@@ -105,6 +106,13 @@ def _only_in(hashes: array[int], others: array[int], starts: list[int]) -> list[
     ]
 
 
+class Look(Protocol):
+    """One moment of the target: all that is asked of it is one snapshot."""
+
+    def ask(self, *statements: Composable) -> list[Rows]:
+        """The rows of each of the statements, which are sent in one message."""
+
+
 class RangeDiff:
     """Compares the ranges of one lane: the source's snapshot with one moment of the target for each."""
 
@@ -114,14 +122,19 @@ class RangeDiff:
         self._target = target
         self._most_differed = False
 
-    def of(self, connection: Connection, part: KeyRange) -> Difference:
-        """Compares the source's range with the target's, as the one snapshot of ``connection`` shows it."""
-        if self._most_differed and self._first_rows_differ(connection, part):
-            return self._replace(connection, part)
-        definition = self._definition(connection)
-        (source_packed, _), (target_packed, base) = self._both(
-            connection, lambda side: statements.hashes(side, part), lambda result: tuple(result.one())
-        )
+    def of(self, look: Look, part: KeyRange) -> Difference:
+        """Compares the source's range with the target's, as the target shows it at this moment."""
+        if self._most_differed and self._first_rows_differ(look, part):
+            return self._replace(look, part)
+        with ThreadPoolExecutor(1) as other_side:
+            asked = other_side.submit(
+                _asked, self._source.side, self._reader, statements.hashes(self._source, part)
+            )
+            with failures_of(self._target.side):
+                [[definition]], [[target_packed, base]] = look.ask(
+                    statements.definition(self._target.table), statements.hashes(self._target, part)
+                )
+            source_packed, _ = asked.result()[0]
         source, target = unpacked(source_packed), unpacked(target_packed)
         digest = digest_of(source)
         if source_packed == target_packed:
@@ -134,13 +147,13 @@ class RangeDiff:
         self._most_differed = max(len(places.missing), len(places.surplus)) > most
         if len(target) - len(places.surplus) != unchanged:
             # Two rows share a hash: it doesn't tell them apart, so it doesn't decide.
-            return self._replace(connection, part, digest)
+            return self._replace(look, part, digest)
         if self._most_differed:
-            return self._replace(connection, part, digest, unchanged)
+            return self._replace(look, part, digest, unchanged)
         if not (places.missing or places.surplus):
             return Unchanged(unchanged, digest, self._seen(base, EMPTY, definition))
         missing = _keys(self._reader, self._source, part, places.missing)
-        surplus = _keys(connection, self._target, part, places.surplus)
+        surplus = self._keys_of_target(look, part, places.surplus)
         written = digest_of(array("q", (source[place] for place in places.missing)))
         return Patch(
             Counts.of(missing, surplus, unchanged),
@@ -154,58 +167,57 @@ class RangeDiff:
         """None for a view, which has no xmin."""
         return Seen(base, written, definition) if self._target.has_versions else None
 
-    def _definition(self, connection: Connection) -> str:
+    def _keys_of_target(self, look: Look, part: KeyRange, places: list[int]) -> tuple[Bound, ...]:
+        if not places:
+            return ()
         with failures_of(self._target.side):
-            return str(run(connection, statements.definition(self._target.table)).scalar_one())
+            [rows] = look.ask(statements.keys_at(self._target, part, places))
+        return tuple(tuple(key) for (key,) in rows)
 
-    def _first_rows_differ(self, connection: Connection, part: KeyRange) -> bool:
+    def _first_rows_differ(self, look: Look, part: KeyRange) -> bool:
         """Whether most of the range's first rows differ."""
         source, target = self._both(
-            connection,
+            look,
             lambda side: statements.hashes(side, part, FIRST_ROWS),
-            lambda result: unpacked(result.one()[0]),
+            lambda rows: unpacked(rows[0][0]),
         )
         places = Places.between(source, target)
         return len(places.missing) > MOST * len(source) and len(places.surplus) > MOST * len(target)
 
     def _replace(
-        self, connection: Connection, part: KeyRange, digest: Digest | None = None, unchanged: int = 0
+        self, look: Look, part: KeyRange, digest: Digest | None = None, unchanged: int = 0
     ) -> Replace:
         """Of a range that is replaced as a whole: but for the unchanged, a common key counts as updated."""
         source, target = self._both(
-            connection, lambda side: statements.key_digest(side, part), lambda result: tuple(result.one())
+            look, lambda side: statements.key_digest(side, part), lambda rows: tuple(rows[0])
         )
         if source == target:
             return Replace(Counts(updated=source[0] - unchanged, unchanged=unchanged), digest)
         keys = self._both(
-            connection,
+            look,
             lambda side: statements.key_hashes(side, part),
-            lambda result: unpacked(result.scalar_one()),
+            lambda rows: unpacked(rows[0][0]),
         )
         counts = Counts.of(*keys, unchanged)
         return Replace(replace(counts, updated=counts.updated - unchanged), digest)
 
     def _both(
         self,
-        connection: Connection,
+        look: Look,
         question: Callable[[TableSlice], Composable],
-        read: Callable[[CursorResult[Any]], T],
+        read: Callable[[Rows], T],
     ) -> tuple[T, T]:
         """Asks the source and the target at the same time."""
         with ThreadPoolExecutor(1) as other_side:
-            source = other_side.submit(_asked, self._source.side, self._reader, question(self._source), read)
-            target = _asked(self._target.side, connection, question(self._target), read)
-            return source.result(), target
+            source = other_side.submit(_asked, self._source.side, self._reader, question(self._source))
+            with failures_of(self._target.side):
+                [target] = look.ask(question(self._target))
+            return read(source.result()), read(target)
 
 
-def _asked(
-    side: str,
-    connection: Connection,
-    statement: Composable,
-    read: Callable[[CursorResult[Any]], T],
-) -> T:
+def _asked(side: str, connection: Connection, statement: Composable) -> Rows:
     with failures_of(side):
-        return read(run(connection, statement))
+        return exchange(connection, statement)[0]
 
 
 def _keys(connection: Connection, rows: TableSlice, part: KeyRange, places: list[int]) -> tuple[Bound, ...]:

@@ -10,14 +10,16 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
-from copier.catalog import Table, read_table
+from copier.catalog import Table, questions, read_table, table_of
 from copier.connections import Sessions, in_transaction, run
 from copier.errors import Permanent, Transient, failures_of
+from copier.exchange import Statement, exchange, with_values
 from copier.model import TableName
 from copier.table_slice import TableSlice
 
@@ -78,8 +80,9 @@ class Snapshot:
                     self.connection.execute(text(lane))
                     self._readers.append(self.connection)
                 return [self.connection]
-            while len(self._readers) < count:
-                self._readers.append(self._reader(lane))
+            if (missing := count - len(self._readers)) > 0:
+                with ThreadPoolExecutor(missing) as at_once:
+                    self._readers += at_once.map(self._reader, [lane] * missing)
             return self._readers[:count]
 
     def close(self) -> None:
@@ -91,11 +94,13 @@ class Snapshot:
     def _taken(self, name: TableName) -> Connection:
         for _ in range(TRIES):
             connection = self._open()
-            locked = self._sessions.lock_for_reading(connection, self.side, name)
-            row = connection.execute(text(statements.SNAPSHOT), self._sessions.values).one()
+            take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
+            locked, ([row], *found) = self._sessions.lock_for_reading(
+                connection, self.side, name, [statements.BEGIN_MOMENT], [take, *questions(name)]
+            )
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
-            self.table = read_table(connection, self.side, name)
+            self.table = table_of(self.side, name, found)
             if not locked:
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
                 run(connection, statements.hold(name))
@@ -119,14 +124,14 @@ class Snapshot:
 
     def _reader(self, lane: str) -> Connection:
         connection = self._open()
-        self._join(connection)
-        connection.execute(text(f"{lane}, {statements.HELD}"), self._sessions.values)
+        settings = with_values(connection, f"{lane}, {statements.HELD}", self._sessions.values)
+        self._join(connection, settings)
         return connection
 
-    def _join(self, connection: Connection) -> None:
+    def _join(self, connection: Connection, settings: Statement) -> None:
         try:
             with failures_of(self.side):
-                run(connection, statements.snapshot(self._name))
+                exchange(connection, statements.BEGIN_MOMENT, statements.snapshot(self._name), settings)
         except Permanent as refusal:
             if refusal.sqlstate not in NO_SNAPSHOT:
                 raise

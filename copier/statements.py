@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -96,8 +97,8 @@ def milliseconds(seconds: float) -> str:
     return f"{max(1, round(seconds * 1000))}ms"
 
 
-#: The first statement of a transaction that looks at one moment and writes nothing.
-ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+#: Begins a transaction that looks at one moment and writes nothing.
+BEGIN_MOMENT: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 #: For the transactions that hold a snapshot: they are idle while other lanes copy, and their cursor
 #: is read to its end.

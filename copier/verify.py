@@ -15,11 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.connections import run
 from copier.errors import failures_of
+from copier.exchange import exchange
 from copier.lanes import run_lanes
 from copier.model import Chunk, Comparison, Digest, KeyRange, Seen
 from copier.table_slice import TableSlice
+
+#: At most so many ranges are asked about in one message, and no further one after so many rows: they come as
+#: one step of the progress.
+MOST_RANGES, ROWS_AT_ONCE = 8, 150_000
 
 #: One lane: a reader of the source and a reader of the target.
 Readers = tuple[Connection, Connection]
@@ -38,38 +42,65 @@ def compared(
 
     ``definition`` is what the target's table is made of at the moment that is compared.
     """
+    most = min(MOST_RANGES, len(known) // (2 * len(lanes)))
+
+    def take_some() -> list[KeyRange] | None:
+        """Ranges for one message: short ones together, so that a way to the servers isn't made for each."""
+        parts: list[KeyRange] = []
+        while part := take():
+            parts.append(part)
+            if len(parts) >= most or sum(each.rows for each in parts) >= ROWS_AT_ONCE:
+                break
+        return parts or None
+
     with ThreadPoolExecutor(len(lanes)) as other_side:
 
-        def compare(readers: Readers, part: KeyRange) -> Comparison:
+        def compare(readers: Readers, parts: list[KeyRange]) -> list[Comparison]:
             source_reader, target_reader = readers
-            chunk = known.get(part.number)
-            digest = chunk.source if chunk else None
-            if (
-                chunk
-                and digest is not None
-                and chunk.seen
-                and chunk.seen.definition == definition
-                and _is_as_seen(target_reader, target, part, digest, chunk.seen)
-            ):
-                return Comparison(part, digest, digest)
-            if digest is not None:
-                return Comparison(part, digest, _digest(target_reader, target, part))
-            asked = other_side.submit(_digest, source_reader, source, part)
-            held = _digest(target_reader, target, part)
-            return Comparison(part, asked.result(), held)
+            chunks = {part: known.get(part.number) for part in parts}
+            known_already = {part: chunk.source for part, chunk in chunks.items() if chunk and chunk.source}
+            asked = other_side.submit(
+                _digests, source_reader, source, [part for part in parts if part not in known_already]
+            )
+            # What was compared by value when the range was put in place, and is to be there still.
+            seen = {
+                part: chunk.seen
+                for part, chunk in chunks.items()
+                if part in known_already and chunk and chunk.seen and chunk.seen.definition == definition
+            }
+            as_seen = _are_as_seen(target_reader, target, seen, known_already)
+            held = _digests(target_reader, target, [part for part in parts if part not in as_seen])
+            held |= {part: known_already[part] for part in as_seen}
+            of_source = known_already | asked.result()
+            return [Comparison(part, of_source[part], held[part]) for part in parts]
 
-        yield from run_lanes(lanes, take, compare, threading.Event())
+        for some in run_lanes(lanes, take_some, compare, threading.Event()):
+            yield from some
 
 
-def _is_as_seen(
-    connection: Connection, target: TableSlice, part: KeyRange, source: Digest, seen: Seen
-) -> bool:
-    """Whether the rows that agreed are all there, and beside them what was written in this copy."""
+def _are_as_seen(
+    connection: Connection,
+    target: TableSlice,
+    seen: Mapping[KeyRange, Seen],
+    source: Mapping[KeyRange, Digest],
+) -> list[KeyRange]:
+    """In which ranges the rows that agreed are all there, and beside them what was written in this copy."""
+    if not seen:
+        return []
     with failures_of(target.side):
-        rows, arrived, value = tuple(run(connection, statements.arrivals(target, part, seen.base)).one())
-    return bool(rows == source.rows and Digest(arrived, value) == seen.written)
+        answers = exchange(
+            connection, *(statements.arrivals(target, part, each.base) for part, each in seen.items())
+        )
+    return [
+        part
+        for (part, each), [(rows, arrived, value)] in zip(seen.items(), answers, strict=True)
+        if rows == source[part].rows and Digest(arrived, value) == each.written
+    ]
 
 
-def _digest(connection: Connection, rows: TableSlice, part: KeyRange) -> Digest:
+def _digests(connection: Connection, rows: TableSlice, parts: list[KeyRange]) -> dict[KeyRange, Digest]:
+    if not parts:
+        return {}
     with failures_of(rows.side):
-        return Digest(*tuple(run(connection, statements.digest(rows, part)).one()))
+        answers = exchange(connection, *(statements.digest(rows, part) for part in parts))
+    return {part: Digest(*answer) for part, [answer] in zip(parts, answers, strict=True)}

@@ -11,22 +11,30 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
 from dev.ports import ATTEMPTS, candidate_port
 
 Direction = Literal["sent", "received"]  # as the client sees it
 BLOCK_BYTES = 65_536
+#: So many blocks are on a long way at once, in either direction.
+BLOCKS_UNDER_WAY = 128
 T = TypeVar("T")
 
 
 class Proxy:
     """127.0.0.1:`port` leads to the target. A context manager; its loop runs in a thread of its own."""
 
-    def __init__(self, target_port: int, target_host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, target_port: int, target_host: str = "127.0.0.1", *, round_trip_seconds: float = 0.0
+    ) -> None:
+        """``round_trip_seconds`` is what the way there and back adds to every answer."""
         self.target = (target_host, target_port)
         self.port = 0
+        #: Answers that were waited for: the client had sent something since it last received anything.
+        self.round_trips = 0
+        self._one_way = round_trip_seconds / 2
         self.sent_bytes = 0
         self.received_bytes = 0
         self.connections_seen = 0
@@ -150,16 +158,22 @@ class Proxy:
         await self._loop.sock_connect(server, self.target)
         for end in (client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        trips = _RoundTrips(self)
         async with asyncio.TaskGroup() as both:
-            both.create_task(self._pump(client, server, "sent"))
-            both.create_task(self._pump(server, client, "received"))
+            both.create_task(self._pump(client, server, "sent", trips))
+            both.create_task(self._pump(server, client, "received", trips))
 
-    async def _pump(self, source: socket.socket, sink: socket.socket, direction: Direction) -> None:
-        while block := await self._loop.sock_recv(source, BLOCK_BYTES):
+    async def _pump(
+        self, source: socket.socket, sink: socket.socket, direction: Direction, trips: _RoundTrips
+    ) -> None:
+        async for arrived in self._arriving(source, trips.sent if direction == "sent" else lambda: None):
+            if direction == "received":
+                trips.received()
             await self._flowing.wait()
-            limit, rest = self._limits.get(direction), b""
+            block, rest = arrived, b""
+            limit = self._limits.get(direction)
             if limit is not None:
-                block, rest = block[:limit], block[limit:]
+                block, rest = arrived[:limit], arrived[limit:]
                 self._limits[direction] = limit - len(block)
             await self._forward(sink, block, direction)
             if self._limits.get(direction) == 0:
@@ -176,6 +190,38 @@ class Proxy:
                 raise ConnectionAbortedError("cut here")  # before the next block, which may be there already
         await self._flowing.wait()
         sink.shutdown(socket.SHUT_WR)
+
+    async def _arriving(self, source: socket.socket, read: Callable[[], None]) -> AsyncIterator[bytes]:
+        """The source's blocks, each after its way; ``read`` is called when one begins it."""
+        if not self._one_way:
+            while block := await self._loop.sock_recv(source, BLOCK_BYTES):
+                read()
+                yield block
+            return
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(BLOCKS_UNDER_WAY)
+
+        async def depart() -> None:
+            block = b"-"
+            while block:
+                try:
+                    block = await self._loop.sock_recv(source, BLOCK_BYTES)
+                except OSError:  # a reset: whoever waits at the other end has to see an end
+                    block = b""
+                if block:
+                    read()
+                await under_way.put((self._loop.time() + self._one_way, block))
+
+        departing = self._loop.create_task(depart())
+        try:
+            while True:
+                due, block = await under_way.get()
+                if (left := due - self._loop.time()) > 0:
+                    await asyncio.sleep(left)
+                if not block:
+                    return
+                yield block
+        finally:
+            departing.cancel()
 
     async def _forward(self, sink: socket.socket, block: bytes, direction: Direction) -> None:
         await self._loop.sock_sendall(sink, block)
@@ -208,3 +254,19 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class _RoundTrips:
+    """Of one connection, as its client sees it."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._waits = False
+
+    def sent(self) -> None:
+        self._waits = True
+
+    def received(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._proxy.round_trips += 1

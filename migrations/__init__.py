@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, column, func, select, table, text
 
-from copier.connections import ask_while_waiting, driver_of
+from copier.connections import ask_while_waiting
 from copier.errors import PrivilegeMissing, ReadOnly
+from copier.exchange import driver_of
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -12,21 +12,26 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
+import psycopg
+from psycopg.sql import Composable
 from sqlalchemy import (
     BigInteger,
     Connection,
     Engine,
     Integer,
     ScalarSelect,
+    Select,
     Text,
+    Update,
     column,
     func,
+    null,
     select,
     text,
     update,
@@ -34,7 +39,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from bot.config import SIDES
 from bot.errors import StaleAttempt
@@ -51,6 +56,7 @@ from bot.jobs.events import (
 )
 from bot.jobs.failure import Failure
 from bot.jobs.models import (
+    SCHEMA,
     CopyChunk,
     CopyEvent,
     CopyJob,
@@ -66,6 +72,7 @@ from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopReque
 from bot.jobs.transition import add_event, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
 from copier import Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
+from copier.exchange import Rows, literal
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +84,8 @@ COMPARED_SECONDS = 0.5
 END_SECONDS = 1.0
 #: The SQLSTATE of a missing privilege.
 NOT_ALLOWED = "42501"
+#: The SQLSTATE of NULL where there mustn't be any.
+NOT_NULL = "23502"
 
 _SESSIONS = text(
     "SELECT pid, usename, application_name, coalesce(xact_start, backend_start) AS since "
@@ -240,22 +249,41 @@ class Attempt:
         Raises:
             StaleAttempt: another worker holds the job; the chunk is rolled back.
         """
-        request = self._update(
-            connection,
-            copied_records=CopyJob.copied_records + chunk.rows,
-            chunks_done=CopyJob.chunks_done + 1,
-            inserted_records=CopyJob.inserted_records + chunk.counts.inserted,
-            updated_records=CopyJob.updated_records + chunk.counts.updated,
-            deleted_records=CopyJob.deleted_records + chunk.counts.deleted,
-            unchanged_records=CopyJob.unchanged_records + chunk.counts.unchanged,
-            moved_records=CopyJob.moved_records + chunk.moved,
-            copied_bytes=CopyJob.copied_bytes + chunk.bytes,
-            # Only new ground ends a row of failures: what was in place before proves nothing.
-            **({} if chunk.outcome == "unchanged" else {"failures": 0, "error": None}),
+        try:
+            found = connection.execute(self.line(chunk)).one()
+        except IntegrityError as error:
+            if isinstance(error.orig, psycopg.Error) and is_stale(error.orig):
+                raise StaleAttempt(self.job_id, self.number) from error
+            raise
+        sys.audit("traspaso.chunk_recorded", self.job_id, self.number, chunk.range.number)
+        return _request(*found)
+
+    def line(self, chunk: Chunk) -> Select[Any]:
+        """The same as one statement: fenced, and refused by the server where another worker holds the job.
+
+        The line names the job by what the UPDATE has found. That is nothing for a worker that is stale, and a
+        line without a job violates NOT NULL: nothing behind this statement is done, so it isn't committed.
+        """
+        moved = (
+            self._fenced(
+                copied_records=CopyJob.copied_records + chunk.rows,
+                chunks_done=CopyJob.chunks_done + 1,
+                inserted_records=CopyJob.inserted_records + chunk.counts.inserted,
+                updated_records=CopyJob.updated_records + chunk.counts.updated,
+                deleted_records=CopyJob.deleted_records + chunk.counts.deleted,
+                unchanged_records=CopyJob.unchanged_records + chunk.counts.unchanged,
+                moved_records=CopyJob.moved_records + chunk.moved,
+                copied_bytes=CopyJob.copied_bytes + chunk.bytes,
+                # Only new ground ends a row of failures: what was in place before proves nothing.
+                **({} if chunk.outcome == "unchanged" else {"failures": 0, "error": null()}),
+            )
+            .returning(CopyJob.id, CopyJob.stop_requested, CopyJob.stopped_by, is_frozen().label("frozen"))
+            .cte("moved")
         )
-        connection.execute(
-            insert(CopyChunk).values(
-                job_id=self.job_id,
+        line = (
+            insert(CopyChunk)
+            .values(
+                job_id=select(moved.c.id).scalar_subquery(),
                 attempt=self.number,
                 number=chunk.range.number,
                 lower_key=list(chunk.range.lower) if chunk.range.lower else None,
@@ -270,9 +298,10 @@ class Attempt:
                 bytes=chunk.bytes,
                 seconds=chunk.seconds,
             )
+            .returning(CopyChunk.job_id)
+            .cte("line")
         )
-        sys.audit("traspaso.chunk_recorded", self.job_id, self.number, chunk.range.number)
-        return request
+        return select(moved.c.stop_requested, moved.c.stopped_by, moved.c.frozen).add_cte(line)
 
     def throttled(self, lag_mb: float | None) -> None:
         """The copy waits for a standby of consulta that is so far behind; None: it goes on."""
@@ -450,8 +479,16 @@ class Attempt:
         From the present moment and not from the transaction's start, which a chunk may have had long ago: the
         lease would be set back, even to one that is over.
         """
-        lease = func.clock_timestamp() + self._lease
         found = connection.execute(
+            self._fenced(**values).returning(CopyJob.stop_requested, CopyJob.stopped_by, is_frozen())
+        ).one_or_none()
+        if found is None:
+            raise StaleAttempt(self.job_id, self.number)
+        return _request(*found)
+
+    def _fenced(self, **values: Any) -> Update:
+        lease = func.clock_timestamp() + self._lease
+        return (
             update(CopyJob)
             .where(
                 CopyJob.id == self.job_id,
@@ -459,14 +496,7 @@ class Attempt:
                 CopyJob.status == Status.RUNNING,
             )
             .values({"lease_until": lease, "updated_at": func.now(), **values})
-            .returning(CopyJob.stop_requested, CopyJob.stopped_by, is_frozen())
-        ).one_or_none()
-        if found is None:
-            raise StaleAttempt(self.job_id, self.number)
-        pressed, by, frozen = found
-        if pressed:
-            return StopRequest(StopReason(pressed), by)
-        return StopRequest(StopReason.FREEZE) if frozen else None
+        )
 
     def _lock(self, connection: Connection) -> StopRequest | None:
         """Locks the job's row; what somebody has pressed and isn't done yet."""
@@ -522,6 +552,40 @@ class Attempt:
         connection.execute(_READ_ANEW)
         names = {"earlier": f"{self.claim.label_of_all}/%", "own": self.label}
         return connection.execute(_SESSIONS, names).all()
+
+
+class Ledger:
+    """The lines of an attempt's chunks, each sent together with its chunk's COMMIT; see `copier.Ledger`."""
+
+    def __init__(self, attempt: Attempt, obey: Callable[[StopRequest | None], None]) -> None:
+        """``obey`` gets the stop request that stands when a chunk is committed, None where there is none."""
+        self._attempt = attempt
+        self._obey = obey
+
+    def line(self, connection: Connection, chunk: Chunk) -> Composable:
+        line = literal(connection, self._attempt.line(chunk))
+        attempt = self._attempt
+        sys.audit("traspaso.chunk_recorded", attempt.job_id, attempt.number, chunk.range.number)
+        return line
+
+    def written(self, chunk: Chunk, rows: Rows) -> None:
+        self._obey(_request(*rows[0]))
+
+    def refused(self, error: psycopg.Error) -> StaleAttempt | None:
+        return StaleAttempt(self._attempt.job_id, self._attempt.number) if is_stale(error) else None
+
+
+def is_stale(error: psycopg.Error) -> bool:
+    """Whether a chunk's line was refused because it has no job: the fence has let nothing through."""
+    at = error.diag
+    place = at.schema_name, at.table_name, at.column_name
+    return error.sqlstate == NOT_NULL and place == (SCHEMA, CopyChunk.__tablename__, "job_id")
+
+
+def _request(pressed: str | None, by: int | None, frozen: bool) -> StopRequest | None:
+    if pressed:
+        return StopRequest(StopReason(pressed), by)
+    return StopRequest(StopReason.FREEZE) if frozen else None
 
 
 class Executions:

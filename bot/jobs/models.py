@@ -8,6 +8,7 @@ a count or a merge may take minutes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -38,11 +39,14 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from bot.jobs.status import LIVE, PRESSED, Approval, Phase, Status
 from copier import statements
-from copier.connections import LOST_SECONDS, ask_while_waiting, at_most
+from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
+from copier.exchange import begin_of, driver_of, exchange, with_values
 
 SCHEMA = "traspaso"
 
@@ -356,10 +360,12 @@ LONGEST = timedelta(minutes=10)
 LOCK_SECONDS, STATEMENT_SECONDS = 5.0, 10.0
 #: A server that should have ended a statement and says nothing counts as lost after so many seconds.
 SILENT_SECONDS = 12.0
+#: A connection that was idle for so many seconds is asked whether it still lives; and where that is noted.
+IDLE_SECONDS, USED = 5.0, "traspaso_used"
 #: The execution option that names a session, and the name of those without.
 LABEL, NOBODYS = "traspaso_label", "traspaso"
 
-_LIMITS = text(f"SELECT {statements.LOST}, set_config('statement_timeout', :statement, true)")
+_LIMITS = f"SELECT {statements.LOST}, set_config('statement_timeout', :statement, true)"
 
 
 def has_come(moment: Any, *, early: timedelta = timedelta()) -> ColumnElement[bool]:
@@ -389,6 +395,31 @@ def give_up_silent_servers(engine: Engine) -> None:
         ask_while_waiting(driver, at_most(SILENT_SECONDS))
 
 
+def ask_before_use(engine: Engine) -> None:
+    """A connection of the pool is asked whether it lives where that isn't known: it was idle for long.
+
+    In the place of ``pool_pre_ping``, which asks each time. A server that has ended a session, or has
+    restarted, has said so, and nothing else comes while a session is idle.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def given_back(driver: psycopg.Connection | None, record: ConnectionPoolEntry) -> None:
+        record.info[USED] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def taken(driver: psycopg.Connection, record: ConnectionPoolEntry, proxy: object) -> None:
+        used = record.info.get(USED)
+        if used is None:
+            return
+        if driver.closed or readable(driver.pgconn.socket, 0):
+            raise DisconnectionError("the server has ended the session")
+        if time.monotonic() - used > IDLE_SECONDS:
+            try:
+                engine.dialect.do_ping(driver)  # type: ignore[arg-type]
+            except psycopg.Error as error:
+                raise DisconnectionError("the line is lost") from error
+
+
 @contextmanager
 def transaction(engine: Engine, label: str) -> Iterator[Connection]:
     """One whose session has this name on the server."""
@@ -401,4 +432,13 @@ def transaction(engine: Engine, label: str) -> Iterator[Connection]:
 def _begun(connection: Connection) -> None:
     options: dict[str, Any] = dict(connection.get_execution_options())
     values = statements.lost_after(LOST_SECONDS, options.get(LABEL, NOBODYS), LOCK_SECONDS)
-    connection.execute(_LIMITS, {**values, "statement": statements.milliseconds(STATEMENT_SECONDS)})
+    limits = {**values, "statement": statements.milliseconds(STATEMENT_SECONDS)}
+    driver = driver_of(connection)
+    try:
+        exchange(connection, *begin_of(driver), with_values(connection, _LIMITS, limits))
+    except psycopg.Error as error:  # as SQLAlchemy raises it
+        if broken := driver.closed:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            None, None, error, psycopg.Error, connection_invalidated=broken, dialect=connection.dialect
+        ) from error

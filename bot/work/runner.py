@@ -15,12 +15,12 @@ from enum import StrEnum
 from typing import TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.events import SETS_GOING, PermissionNotKnown
-from bot.jobs.execution import Attempt, Claim, Executions, NobodyCanApprove, SecondPerson
+from bot.jobs.execution import Attempt, Claim, Executions, Ledger, NobodyCanApprove, SecondPerson
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.models import with_limits
 from bot.jobs.repository import JobRepository
@@ -30,7 +30,7 @@ from bot.periodic import Backoff
 from bot.slack.access import TO_DECIDE, Access, MaxAge, who_may
 from bot.work.background import LeaseRenewal
 from bot.work.cancellation import BrokenOff, StopSwitch, in_time
-from copier import Chunk, Comparison, Copy, Plan, Proof
+from copier import Comparison, Copy, Plan, Proof
 from copier.errors import CopierError, NotProven, Transient, failures_of
 
 log = logging.getLogger(__name__)
@@ -166,9 +166,6 @@ class Runner:
             return self._fail(attempt, stop, Failure("internal", sentence, lines=[incident]))
 
     def _copy(self, attempt: Attempt, section: CopySection, stop: StopSwitch, lease: LeaseRenewal) -> Ended:
-        def record(connection: Connection, chunk: Chunk) -> None:
-            stop.obey(attempt.record(connection, chunk))
-
         def compared(comparison: Comparison) -> None:
             stop.obey(attempt.compared(comparison))
 
@@ -197,7 +194,7 @@ class Runner:
             stop.obey(in_time(lambda: attempt.planned(plan), stop.whole))
             if stop.requested:
                 return self._stop(attempt, stop)
-            result = copy.run(record, should_stop=stop.is_requested)
+            result = copy.run(Ledger(attempt, stop.obey), should_stop=stop.is_requested)
             if stop.requested:
                 return self._stop(attempt, stop)
             in_time(attempt.verifying, stop.whole)

@@ -1,7 +1,9 @@
 """Runs all contenders in rounds and writes docs/benchmarks.md.
 
-make bench            five rounds on the table of a million rows, and ten million rows once
-make bench QUICK=1    three rounds on a table of a fifth, within three minutes, nothing written
+make bench              five rounds on the table of a million rows, over the ways that ``ROUND_TRIPS`` names
+                        too, and ten million rows once
+make bench QUICK=1      three rounds on a table of a fifth, within four minutes, nothing written
+make bench DELAYS="50"  only the ways, of so many milliseconds there and back; nothing written
 """
 
 from __future__ import annotations
@@ -9,14 +11,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
 from dev.bench import report, table
 from dev.bench.measure import Run, run_command
+from dev.bench.report import OverAWay
 from dev.binaries import postgres_programs
 from dev.guard import ROOT
+from dev.proxy import Proxy
 from dev.stack import Stack
 
 CONFIG = """
@@ -37,6 +41,9 @@ CLUSTER = {
     "full_page_writes": "on",
 }
 
+#: Milliseconds there and back between client and each server.
+ROUND_TRIPS = (0, 10, 50)
+
 COPY_IN = "COPY liquidation_items FROM STDIN (FORMAT binary)"
 
 console = Console(highlight=False)
@@ -45,8 +52,13 @@ console = Console(highlight=False)
 class Bench:
     """The contenders, each a method that gives one measured run, with what it needs done before."""
 
-    def __init__(self, stack: Stack, scale: float) -> None:
+    def __init__(
+        self, stack: Stack, scale: float, *, prod_url: str | None = None, consulta_url: str | None = None
+    ) -> None:
+        """Both URLs are how the contenders reach the servers, where a way lies in between."""
         self.stack = stack
+        self.prod_url = prod_url or stack.prod_url
+        self.consulta_url = consulta_url or stack.consulta_url
         self.rows = round(1_000_000 * scale)
         self.psql = str(postgres_programs(stack.guard) / "psql")
 
@@ -110,17 +122,19 @@ class Bench:
 
     def _out(self, where: str, columns: str = "*") -> str:
         query = f"SELECT {columns} FROM liquidation_items WHERE liquidation_id = 42 AND {where}"
-        return f'{self.psql} -Xqd {self.stack.prod_url} -c "COPY ({query}) TO STDOUT (FORMAT binary)"'
+        return f'{self.psql} -Xqd {self.prod_url} -c "COPY ({query}) TO STDOUT (FORMAT binary)"'
 
     def _psql_in(self, commands: str) -> str:
-        return f"{self.psql} -Xqd {self.stack.consulta_url} {commands}"
+        return f"{self.psql} -Xqd {self.consulta_url} {commands}"
 
     def _shell(self, command: str) -> Run:
         return run_command(self.stack, ["bash", "-c", f"set -o pipefail; {command}"])
 
     def _engine(self, mode: str) -> Run:
         return run_command(
-            self.stack, [sys.executable, "-m", "dev.bench.engine", mode, str(table.LIQUIDATION)]
+            self.stack,
+            [sys.executable, "-m", "dev.bench.engine", mode, str(table.LIQUIDATION)],
+            {"PROD_DATABASE_URL": self.prod_url, "CONSULTA_DATABASE_URL": self.consulta_url},
         )
 
 
@@ -145,19 +159,73 @@ def measure(scale: float, rounds: int, *, only: list[str] | None = None) -> dict
     return runs
 
 
+def measure_over_ways(scale: float, rounds: int, delays: Sequence[int]) -> list[OverAWay]:
+    """The pipe, a first copy and the same again, for each way of so many milliseconds there and back."""
+    found: list[OverAWay] = []
+    with Stack(config=CONFIG, on_disk=True, settings=CLUSTER) as stack:
+        console.print(f"Filling the table: liquidation 42 has {round(1_000_000 * scale):,} rows …")
+        table.make(stack.prod_url, stack.consulta_url, scale)
+        stack.migrate()
+        for number in range(1, rounds + 1):
+            for delay in delays:
+                found += _round_over_a_way(stack, scale, number, delay)
+    return found
+
+
+def _round_over_a_way(stack: Stack, scale: float, number: int, delay: int) -> list[OverAWay]:
+    ways = [Proxy(server.port, round_trip_seconds=delay / 1000) for server in (stack.prod, stack.consulta)]
+    with ways[0] as prod, ways[1] as consulta:
+        bench = Bench(
+            stack,
+            scale,
+            prod_url=_by(stack.prod_url, stack.prod.port, prod.port),
+            consulta_url=_by(stack.consulta_url, stack.consulta.port, consulta.port),
+        )
+        found: list[OverAWay] = []
+        contenders = {
+            report.PIPE: bench.pipe,
+            report.PROVEN: bench.everything_on,
+            report.UNCHANGED: bench.again_unchanged,
+        }
+        for name, contender in contenders.items():
+            before = [way.round_trips for way in ways]
+            run = contender()
+            trips = [way.round_trips - earlier for way, earlier in zip(ways, before, strict=True)]
+            pipe = found[0].run.seconds if found else run.seconds
+            found.append(OverAWay(number, delay, name, run, run.seconds / pipe, trips[0], trips[1]))
+            console.print(
+                f"  round {number}  {delay:3} ms  {name:46} {run.seconds:7.2f} s  {run.seconds / pipe:5.2f}  "
+                f"round trips {trips[0]} + {trips[1]}, {run.chunks} chunks"
+            )
+    return found
+
+
+def _by(url: str, port: int, another: int) -> str:
+    """The same address by another port."""
+    assert url.count(f":{port}/") == 1, url
+    return url.replace(f":{port}/", f":{another}/")
+
+
 def main() -> int:
     options = argparse.ArgumentParser(prog="make bench")
     options.add_argument("--quick", action="store_true")
     options.add_argument("--rounds", type=int)
+    options.add_argument("--delays", help="only over ways of these milliseconds, such as 0,10,50")
     options.add_argument("--no-scale", action="store_true", help=argparse.SUPPRESS)
     arguments = options.parse_args()
     began = time.monotonic()
     scale, rounds = (0.2, 3) if arguments.quick else (1.0, 5)
+    if arguments.delays is not None:
+        delays = [int(delay) for delay in arguments.delays.replace(",", " ").split()]
+        ways = measure_over_ways(scale, arguments.rounds or rounds, delays)
+        console.print(report.over_ways(ways, rows=round(1_000_000 * scale)), markup=False, soft_wrap=True)
+        return 0
     runs = measure(scale, arguments.rounds or rounds)
+    ways = measure_over_ways(scale, arguments.rounds or rounds, ROUND_TRIPS)
     large: dict[str, list[Run]] = {}
     if not arguments.quick and not arguments.no_scale:
         large = measure(10.0, 1, only=[report.PIPE, report.PROVEN])
-    page = report.page(runs, large, rows=round(1_000_000 * scale))
+    page = report.page(runs, large, ways, rows=round(1_000_000 * scale))
     console.print(page, markup=False, soft_wrap=True)
     if not arguments.quick:
         (ROOT / "docs" / "benchmarks.md").write_text(page, "utf-8")

@@ -12,16 +12,15 @@ import os
 import sys
 import time
 
-from sqlalchemy import Connection
-
 from bot import app, config
 from bot.app import Databases
 from bot.config import SIDES, Need
+from bot.jobs.execution import Ledger
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Phase
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Chunk, Copy, CopySpec, Limits
+from copier import Copy, CopySpec, Limits
 from dev.memory import peak_kb
 
 Extra = dict[str, object]
@@ -55,7 +54,7 @@ def proven(parts: Databases, job_id: int) -> Extra:
     job = parts.store.job(job_id)
     if ended.outcome is not AttemptOutcome.COMPLETED or job is None:
         raise SystemExit(f"the copy ended as {ended.outcome}: {job and job.error_message}")
-    return {"rows": job.copied, "plan_seconds": job.seconds_of(Phase.COUNTING)}
+    return {"rows": job.copied, "chunks": job.chunks_done, "plan_seconds": job.seconds_of(Phase.COUNTING)}
 
 
 def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> Extra:
@@ -64,13 +63,10 @@ def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> E
     if attempt is None:
         raise SystemExit("the job was not there to be claimed")
 
-    def record(connection: Connection, chunk: Chunk) -> None:
-        attempt.record(connection, chunk)
-
     liquidation_id = attempt.claim.liquidation_id
     with Copy(parts.prod, parts.consulta, spec, liquidation_id, names=SIDES, limits=limits) as copy:
         attempt.planned(copy.plan())
-        result = copy.run(record, hashed=False)
+        result = copy.run(Ledger(attempt, lambda request: None), hashed=False)
     attempt.cancelled()
     return {"rows": sum(chunk.rows for chunk in result.chunks)}
 

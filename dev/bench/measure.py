@@ -30,6 +30,7 @@ class Run:
     wal_mb: float
     peak_mb: float
     plan_seconds: float = 0.0
+    chunks: int = 0
 
 
 def run_command(stack: Stack, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
@@ -55,6 +56,7 @@ def run_command(stack: Stack, argv: Sequence[str], environment: Mapping[str, str
         wal_mb=(_wal(stack) - before_wal) / 2**20,
         peak_mb=told.get("peak_mb", used.ru_maxrss / 1024),
         plan_seconds=told.get("plan_seconds", 0.0),
+        chunks=told.get("chunks", 0),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from statistics import median
 
@@ -52,7 +53,48 @@ Ten times the rows ({rows:,}), one run each:
 """
 
 
-def page(runs: dict[str, list[Run]], large: dict[str, list[Run]], *, rows: int) -> str:
+WAYS = """
+The same with a way between the client and each of the servers: a proxy delays what passes in both directions.
+Time as a share of the pipe's over the same way, medians of {rounds} rounds of {rows:,} rows. Round trips are
+answers that the client waited for, on all of its connections:
+
+| | round trip, ms | time / pipe | seconds | chunks | round trips, prod | round trips, consulta |
+|---|---|---|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class OverAWay:
+    """One run over a way of ``delay`` milliseconds there and back; ``ratio`` to the pipe of that round."""
+
+    round: int
+    delay: int
+    name: str
+    run: Run
+    ratio: float
+    prod_trips: int
+    consulta_trips: int
+
+
+def over_ways(ways: Sequence[OverAWay], *, rows: int) -> str:
+    """A table, a line for each contender and way."""
+    text = WAYS.format(rounds=len({each.round for each in ways}), rows=rows)
+    for name in dict.fromkeys(each.name for each in ways):
+        for delay in dict.fromkeys(each.delay for each in ways):
+            some = [each for each in ways if (each.name, each.delay) == (name, delay)]
+            text += (
+                f"| {name} | {delay} | **{median(each.ratio for each in some):.2f}** "
+                f"| {median(each.run.seconds for each in some):.2f} "
+                f"| {median(each.run.chunks for each in some):.0f} "
+                f"| {median(each.prod_trips for each in some):.0f} "
+                f"| {median(each.consulta_trips for each in some):.0f} |\n"
+            )
+    return text
+
+
+def page(
+    runs: dict[str, list[Run]], large: dict[str, list[Run]], ways: Sequence[OverAWay], *, rows: int
+) -> str:
     """Markdown."""
     text = HEAD.format(
         rows=rows,
@@ -78,6 +120,7 @@ def page(runs: dict[str, list[Run]], large: dict[str, list[Run]], *, rows: int) 
             f"| {mid(lambda run: run.peak_mb):.0f} |\n"
         )
     text += _aside(runs)
+    text += over_ways(ways, rows=rows)
     if large:
         text += LARGE.format(rows=rows * 10, small=rows)
         for name, measured in large.items():

@@ -17,7 +17,7 @@ POINTS = {
     "snapshot": "a side's snapshot is taken and exported, nothing read yet",
     "planned": "both sides are counted, nothing written yet",
     "first_bytes": "the first rows of a chunk have come from prod",
-    "chunk_recorded": "a chunk's rows and record are written and not committed",
+    "chunk_recorded": "a chunk's rows are written, its record goes out with the commit",
     "chunk_committed": "a chunk is committed",
     "verifying": "all chunks are in place, the comparison begins",
     "completing": "the job's end is written and not committed",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -138,6 +139,41 @@ def test_a_line_stalls_at_the_very_byte_it_was_ordered_to_and_loses_nothing(prox
         connection.settimeout(10)
         proxy.resume()
         assert len(exactly(connection, 200_000)) == 200_000
+
+
+def test_every_answer_over_a_long_way_comes_a_round_trip_later(echo: int) -> None:
+    with Proxy(echo, round_trip_seconds=0.2) as proxy, connect(proxy) as connection:
+        for _ in range(3):
+            began = time.monotonic()
+            connection.sendall(b"hello")
+            assert exactly(connection, 5) == b"hello"
+            assert 0.2 <= time.monotonic() - began < 2.0
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+
+
+def test_a_long_way_delays_a_stream_once_and_keeps_its_order(echo: int) -> None:
+    message = bytes(range(256)) * 8192
+    with Proxy(echo, round_trip_seconds=0.1) as proxy, connect(proxy) as connection:
+        began = time.monotonic()
+        threading.Thread(target=lambda: _send(connection, message), daemon=True).start()
+        assert exactly(connection, len(message)) == message
+        assert time.monotonic() - began < 2.0  # a block a round trip would take more than three seconds
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+def test_it_counts_the_answers_that_were_waited_for_and_not_what_was_sent_together(
+    servers: Servers, prod: Database, seconds: float
+) -> None:
+    with Proxy(servers.prod.port, round_trip_seconds=seconds) as proxy:
+        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{prod.name}"
+        with psycopg.connect(url, autocommit=True) as connection:
+            before = proxy.round_trips
+            connection.execute("SELECT 1")
+            connection.execute("SELECT 1; SELECT 2; SELECT 3")
+            assert proxy.round_trips - before == 2
+            connection.execute("SELECT repeat('x', 1000000)")
+            assert proxy.round_trips - before == 3
 
 
 def _send(connection: socket.socket, message: bytes) -> None:

@@ -1,0 +1,123 @@
+"""What a copy waits for on the wire, counted by proxies between the worker and both servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import migrations
+from bot import app, config
+from bot.config import Need
+from bot.jobs.repository import Request
+from bot.work.cancellation import StopSwitch
+from bot.work.runner import AttemptOutcome
+from dev.proxy import Proxy
+from tests.copying import ITEMS, Sides, engine
+from tests.tracking import ANA
+
+CHUNK_ROWS = 100
+CONFIG = f"""
+[[copies]]
+name = "items"
+source_table = "public.items"
+target_table = "public.items"
+liquidation_column = "liquidation_id"
+
+[work]
+chunk_rows = {CHUNK_ROWS}
+parallel = 2
+"""
+FEW, MANY = 10, 50
+
+
+@dataclass(frozen=True)
+class Trips:
+    """Round trips of one copy to either side."""
+
+    chunks: int
+    prod: int
+    consulta: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Round trips to prod and to consulta, of a chunk and of all that is beside the chunks."""
+
+    chunk: tuple[float, float]
+    beside: tuple[float, float]
+
+
+#: What was reached. The lease is renewed beside the chunks, every two seconds.
+FIRST = Cost(chunk=(2.2, 3.4), beside=(25, 62))
+AGAIN = Cost(chunk=(2.2, 2.4), beside=(25, 62))
+
+
+def within(found: Cost, bound: Cost) -> bool:
+    return all(
+        each <= most
+        for each, most in zip((*found.chunk, *found.beside), (*bound.chunk, *bound.beside), strict=True)
+    )
+
+
+@pytest.fixture
+def fitted(sides: Sides, tmp_path: Path) -> Sides:
+    sides.prod.execute(ITEMS)
+    sides.consulta.execute(ITEMS)
+    migrations.upgrade(engine(sides.consulta.url))
+    (tmp_path / "traspaso.toml").write_text(CONFIG, "utf-8")
+    return sides
+
+
+def copied(sides: Sides, tmp_path: Path, liquidation: int) -> Trips:
+    """One job through the product's own runner, with a proxy before each server."""
+    with Proxy(sides.prod.server.port) as prod, Proxy(sides.consulta.server.port) as consulta:
+        environment = {
+            "PROD_DATABASE_URL": sides.prod.url.replace(str(sides.prod.server.port), str(prod.port)),
+            "CONSULTA_DATABASE_URL": sides.consulta.url.replace(
+                str(sides.consulta.server.port), str(consulta.port)
+            ),
+            "TRASPASO_CONFIG": str(tmp_path / "traspaso.toml"),
+        }
+        settings = config.load(environment, Need.DATABASES | Need.COPIES)
+        parts = app.databases(settings)
+        job_id, _ = parts.store.create(Request(settings.file.copies[0].spec, liquidation, None, ANA))
+        before = prod.round_trips, consulta.round_trips
+        assert parts.runner.run(job_id, StopSwitch()).outcome is AttemptOutcome.COMPLETED
+        found = Trips(0, prod.round_trips - before[0], consulta.round_trips - before[1])
+        job = parts.store.job(job_id)
+        parts.consulta.dispose()
+    assert job is not None
+    return Trips(job.chunks_done, found.prod, found.consulta)
+
+
+def cost(few: Trips, many: Trips) -> Cost:
+    more = many.chunks - few.chunks
+    each = (many.prod - few.prod) / more, (many.consulta - few.consulta) / more
+    beside = few.prod - each[0] * few.chunks, few.consulta - each[1] * few.chunks
+    return Cost(each, beside)
+
+
+def fill(sides: Sides) -> None:
+    """Liquidation 41 has few chunks, 42 has many."""
+    for liquidation, chunks in ((41, FEW), (42, MANY)):
+        sides.prod.execute(
+            f"INSERT INTO items SELECT {liquidation} * 100000 + g, {liquidation}, g, 'note ' || g "
+            f"FROM generate_series(1, {chunks * CHUNK_ROWS}) g"
+        )
+    sides.prod.execute("ANALYZE items")
+
+
+def test_a_first_copy_waits_for_few_answers_a_chunk(fitted: Sides, tmp_path: Path) -> None:
+    fill(fitted)
+    found = cost(copied(fitted, tmp_path, 41), copied(fitted, tmp_path, 42))
+    assert within(found, FIRST), found
+
+
+def test_a_copy_of_what_has_not_changed_waits_for_few_answers_a_chunk(fitted: Sides, tmp_path: Path) -> None:
+    fill(fitted)
+    for liquidation in (41, 42):
+        copied(fitted, tmp_path, liquidation)
+    found = cost(copied(fitted, tmp_path, 41), copied(fitted, tmp_path, 42))
+    assert within(found, AGAIN), found
