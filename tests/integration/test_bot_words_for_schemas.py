@@ -185,4 +185,4 @@ def test_a_limit_of_the_server_is_told_in_its_own_words(shell: Shell) -> None:
     )
     what, _ = failed(shell)
     assert "54000" in what
-    assert "by_note" in what
+    assert "maximum size is 8191" in what
