@@ -35,6 +35,11 @@ from copier import Catalogue, Comparison, Copy, Limits, is_known
 if TYPE_CHECKING:
     from slack_bolt import Ack, App
 
+log = logging.getLogger(__name__)
+
+#: Seconds after which somebody who waits for a comparison is told that it runs.
+SOON_SECONDS = 2.0
+
 
 def help_lines(names: list[str], t: Translator) -> HelpLines:
     return [(f"{VERIFY_COMMAND} 42", t("compares both sides now, and writes nothing"))]
@@ -110,11 +115,13 @@ class CopyVerify:
     def _begin(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Message | None:
         reply, t = caller.reply, caller.t
 
+        notice = _Notice(lambda: reply.say(verification.comparing(copy, liquidation_id, t)))
+
         def comparing(ahead: int) -> None:
             if ahead:
                 reply.say(verification.waiting(copy, liquidation_id, ahead, t))
             else:
-                reply.say(verification.comparing(copy, liquidation_id, t))
+                notice.start()
 
         def verdict(outcome: Callable[[], VerificationResult]) -> Message:
             try:
@@ -122,11 +129,16 @@ class CopyVerify:
             except Interrupted:
                 return verification.interrupted(copy.shown, liquidation_id, t)
 
+        def ended(outcome: Callable[[], VerificationResult]) -> None:
+            notice.stop()
+            reply.say(or_problem(lambda: verdict(outcome), t), replace=True)
+
         asker = Asker(
             caller.user_id,
             asked=comparing,
             began=lambda: reply.say(verification.comparing(copy, liquidation_id, t), replace=True),
-            ended=lambda outcome: reply.say(or_problem(lambda: verdict(outcome), t), replace=True),
+            ended=ended,
+            gone=notice.cancel,
         )
         match self._verifications.ask(copy, liquidation_id, asker):
             case Asked.SAME:
@@ -137,6 +149,37 @@ class CopyVerify:
                 return verification.too_many(AT_ONCE + WAITING, t, is_ones_own=False)
             case Asked.TAKEN:
                 return None
+
+
+class _Notice:
+    """Says that the comparison runs, where it takes longer than `SOON_SECONDS`.
+
+    Slack lets nobody take back what a command was answered with, so what is over soon is answered once.
+    """
+
+    def __init__(self, say: Callable[[], None]) -> None:
+        self._say = say
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._timer = threading.Timer(SOON_SECONDS, self._due)
+        self._timer.daemon = True
+
+    def start(self) -> None:
+        self._timer.start()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def stop(self) -> None:
+        """Nothing is said any more; what is being said is waited for, so that the answer comes after it."""
+        self.cancel()
+        with self._lock:
+            self._is_over = True
+
+    def _due(self) -> None:
+        with self._lock:
+            if not self._is_over:
+                self._say()
 
 
 register(
@@ -155,8 +198,6 @@ register(
 # ----------------------------------------------------------------------------
 # The runner
 
-
-log = logging.getLogger(__name__)
 
 #: Comparisons at once in this process, that may wait for them, and that one person may have asked for.
 AT_ONCE, WAITING, OF_ONE = 2, 8, 3
@@ -185,13 +226,15 @@ class Key(NamedTuple):
 @dataclass(frozen=True)
 class Asker:
     """Who waits for a comparison. ``asked`` is called with how many are before it, ``began`` where it had to
-    wait, and ``ended`` with what gives the result or raises what kept it from one.
+    wait, and ``ended`` with what gives the result or raises what kept it from one. ``gone`` is called instead
+    where this asker waits no longer: they cancelled it, or asked once more.
     """
 
     person: str
     asked: Callable[[int], None]
     began: Callable[[], None]
     ended: Callable[[Callable[[], VerificationResult]], None]
+    gone: Callable[[], None]
 
 
 class _Comparison:
@@ -238,7 +281,9 @@ class VerificationRunner:
         comparison = _Comparison(copy, liquidation_id, asker)
         with self._changed:
             if (same := self._of.get(comparison.key)) is not None and not self._over:
-                same.askers[asker.person] = asker  # the newest way to them
+                before, same.askers[asker.person] = same.askers.get(asker.person), asker
+                if before is not None:
+                    before.gone()  # the newest way to them counts
                 return Asked.SAME
             if sum(asker.person in each.askers for each in self._of.values()) >= OF_ONE:
                 return Asked.TOO_MANY_OF_ONE
@@ -265,8 +310,10 @@ class VerificationRunner:
         """This person doesn't want it any more; where nobody does, it is broken off. False: they didn't."""
         with self._changed:
             comparison = self._of.get(key)
-            if comparison is None or comparison.askers.pop(person, None) is None:
+            asker = comparison.askers.pop(person, None) if comparison is not None else None
+            if comparison is None or asker is None:
                 return False
+            asker.gone()
             if not comparison.askers:
                 comparison.is_over.set()
                 del self._of[key]
