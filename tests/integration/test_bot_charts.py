@@ -15,7 +15,7 @@ from tests.desk import CHANNEL, Desk
 from tests.tracking import BOB, CHART_SECONDS, CHUNK, LOST, PLAN, PROOF, SAME, Jobs
 
 ES = translator("es")
-WORDS = "Filas por segundo del trabajo"
+WORDS = "Filas por segundo mientras copiaba el trabajo"
 
 
 class Post(Desk):

@@ -475,6 +475,8 @@ class Roadblock:
         )
         name = f"traspaso % job {job_id}/{attempt}"
         until(lambda: self.scene.rows(waiting, name), timeout, f"{name} before the roadblock")
+        # Another lane may be before its first commit still.
+        until(lambda: self.scene.job(job_id)["copied_records"], timeout, f"a first chunk of {name}")
         job = self.scene.job(job_id)
         assert job["attempt"] == attempt
         assert 0 < job["copied_records"] < job["total_records"]

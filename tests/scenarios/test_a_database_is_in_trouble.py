@@ -178,7 +178,9 @@ def test_a_privilege_that_was_taken_away_fails_the_job(office: Office, scene: Sc
     scene.seed(50)
     job_id = scene.start()
     job = scene.ended(job_id, "failed")
-    assert "42501" in failed_at_once(office, scene, job, "privilege")
+    said = failed_at_once(office, scene, job, "privilege_missing")
+    assert "42501" in said
+    assert "GRANT INSERT" in said
 
 
 def failed_at_once(office: Office, scene: Scene, job: Row, code: str) -> str:

@@ -301,8 +301,9 @@ def notes(office: Office, scene: Scene) -> Iterator[int]:
     office.consulta.execute("DROP TABLE other_notes")
 
 
-def copied_notes(office: Office, table: str) -> int:
-    [row] = office.consulta.execute(f"SELECT count(*) AS n FROM {table}".encode()).fetchall()
+def copied_notes(scene: Scene, table: str) -> int:
+    counted = f"SELECT count(*) AS n FROM {table} WHERE liquidation_id = {scene.liquidation}"
+    [row] = scene.office.consulta.execute(counted.encode()).fetchall()
     return int(row["n"])
 
 
@@ -319,7 +320,7 @@ def test_a_copy_whose_target_was_changed_in_the_configuration_after_the_press_fa
     assert job["error"]["code"] == "copy_changed"
     words = "table of consulta was public.item_notes, is public.other_notes"
     assert words in job["error_message"]
-    assert (copied_notes(office, "item_notes"), copied_notes(office, "other_notes")) == (0, 0)
+    assert (copied_notes(scene, "item_notes"), copied_notes(scene, "other_notes")) == (0, 0)
     scene.told(notes)
     reply = scene.reply(notes)
     assert words in reply.plain
@@ -327,13 +328,13 @@ def test_a_copy_whose_target_was_changed_in_the_configuration_after_the_press_fa
     # A retry is bound to what was asked for as well, and runs in a worker that still knows it.
     scene.ana.press(reply, RETRY_ACTION)
     until(lambda: scene.events(notes).count("failed") == 2, what="the second failure")
-    assert (copied_notes(office, "item_notes"), copied_notes(office, "other_notes")) == (0, 0)
+    assert (copied_notes(scene, "item_notes"), copied_notes(scene, "other_notes")) == (0, 0)
     scene.told(notes)
     worker.kill()
     office.workers(1)
     scene.ana.press(scene.card_with(notes, ES("Retry")), RETRY_ACTION)
     status_is(scene, notes, "completed")
-    assert (copied_notes(office, "item_notes"), copied_notes(office, "other_notes")) == (20, 0)
+    assert (copied_notes(scene, "item_notes"), copied_notes(scene, "other_notes")) == (20, 0)
     office.consulta.execute("TRUNCATE item_notes")
 
 
@@ -349,7 +350,7 @@ def test_a_column_that_came_to_both_sides_after_the_press_is_not_copied_unseen(
         for side in (office.prod, office.consulta):
             side.execute("ALTER TABLE item_notes DROP author")
     assert "column author is copied since" in job["error_message"]
-    assert copied_notes(office, "item_notes") == 0
+    assert copied_notes(scene, "item_notes") == 0
 
 
 def test_a_copy_that_the_bot_doesn_t_know_by_its_name_can_be_neither_approved_nor_steered_nor_looked_into(
