@@ -27,7 +27,7 @@ def refused(url: str, side: str = "prod") -> DatabaseFailed:
     """What a failed attempt becomes; the password is nowhere in it."""
     with pytest.raises(DatabaseFailed) as caught, failures_of(side):
         psycopg.connect(url, connect_timeout=5)
-    words = explained(failure_of(caught.value).as_json(), translator("es"))
+    words = explained(failure_of(caught.value), translator("es"))
     for said in (str(caught.value), words.what, words.step):
         assert "secret" not in said
     return caught.value

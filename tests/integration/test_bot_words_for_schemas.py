@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from bot.i18n import translator
+from bot.jobs.failure import Failure
 from bot.messages.failures import explained
 from tests.copying import Sides
 from tests.shell import Shell
@@ -48,7 +49,7 @@ def failed(shell: Shell) -> tuple[str, str]:
     assert shell.run("copy", "42")[0] == 1
     job = shell.jobs()[-1]
     assert (job["status"], job["attempt"]) == ("failed", 1)
-    words = explained(job["error"], translator("en"))
+    words = explained(Failure.from_json(job["error"]), translator("en"))
     return words.what, words.step
 
 
