@@ -261,7 +261,7 @@ def test_while_consulta_is_away_it_says_so_until_it_is_back(
     home_publisher = panel_of(slack, jobs, create_engine(url, poolclass=NullPool))
     consulta_line.refuse()
     home_publisher.opened("U0BOB")
-    words = explained(Failure("connection", "", side="consulta"), EN)
+    words = explained(Failure("unreachable", "", side="consulta", lines=["Connection refused"]), EN)
     assert words.what in seen(slack).plain
     assert words.step in seen(slack).plain
     with pytest.raises(SQLAlchemyError):

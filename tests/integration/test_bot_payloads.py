@@ -37,6 +37,8 @@ ACTIONS = (
     proposal.COPY_ACTION,
     proposal.CANCEL_ACTION,
     verification.CANCEL_ACTION,
+    answers.FREEZE_ACTION,
+    answers.KEEP_ACTION,
     home.NEW_ACTION,
     home.STATUS_ACTION,
     home.WHO_ACTION,
@@ -62,7 +64,7 @@ def payloads() -> Iterator[Payload]:
         action = {"type": "button", "action_id": action_id, "block_id": "b", "value": "17"}
         place = {"container": {"channel_id": "C0PAYROLL"}, "channel": {"id": "C0PAYROLL"}, "view": view}
         yield {"type": "block_actions", "actions": [action], "trigger_id": "1.1", **person, **place}
-    for callback in (proposal.CHOOSE_CALLBACK, proposal.PRESS_CALLBACK):
+    for callback in (proposal.CHOOSE_CALLBACK, proposal.PRESS_CALLBACK, question.REJECT_CALLBACK):
         submitted = view | {"callback_id": callback, "type": "modal"}
         yield {"type": "view_submission", "view": submitted, **person}
     yield {"type": "block_suggestion", "action_id": proposal.LIQUIDATION, "value": "octubre", **person}

@@ -65,7 +65,9 @@ def test_while_consulta_is_away_every_question_is_answered_with_that(
     app = build_app(surface(slack, jobs, away), client(slack.bot_token, slack.api_url))
     assert typed(app, slack, command, text) == ""
     [answer] = slack.wait_for(lambda: slack.calls("response_url"))
-    words = explained(Failure("connection", "", side="consulta"), translator("en"))
+    words = explained(
+        Failure("unreachable", "", side="consulta", lines=["Connection refused"]), translator("en")
+    )
     assert words.what in answer.args["text"]
     assert words.step in answer.args["text"]
 
@@ -96,8 +98,9 @@ WHAT = "“items” of liquidation 42"
 
 @pytest.mark.parametrize("number", ["", "x", "0", "-1", "٤٢", "9223372036854775808", "<!channel>"])
 def test_what_is_no_number_is_said_below_the_field(slack: LocalSlack, jobs: Jobs, number: str) -> None:
-    app = build_app(surface(slack, jobs, jobs.engine), client(slack.bot_token, slack.api_url))
-    answer = submitted(app, number)
+    parts = surface(slack, jobs, jobs.engine)
+    parts.callers.people.language_of("U0BOB")  # known since the modal was opened
+    answer = submitted(build_app(parts, client(slack.bot_token, slack.api_url)), number)
     assert answer["response_action"] == "errors"
     said = answer["errors"][proposal.NUMBER]
     assert any(translator("en")(each) in said for each in WRONG_NUMBERS)
