@@ -402,8 +402,8 @@ def status(job: int | None, as_json: bool) -> None:
 def init() -> None:
     for name, target in STARTING_FILES.items():
         try:
-            with Path(target).open("xb") as file:
-                file.write(shipped(name))
+            Path(target).touch(exist_ok=False)
+            Path(target).write_bytes(shipped(name))
         except FileExistsError:
             say(f"{target} is there already, and stays as it is.")
         except OSError as error:
