@@ -15,6 +15,7 @@ import psycopg
 from rich.console import Console
 from rich.markup import escape
 
+from bot.cli.output import plain
 from bot.messages.question import APPROVE_ACTION
 from dev.compare import compare
 from dev.guard import ROOT
@@ -190,8 +191,8 @@ def slack_url(stack: Stack) -> str:
 def show(where: str, message: Message) -> None:
     """A message as she reads it."""
     console.print(f"[dim]── {where}[/]")
-    for line in harmless(message.plain).split("\n"):
-        console.print(f"   {line}", markup=False, emoji=False)
+    for line in plain(harmless(message.plain)).split("\n"):
+        console.print(f"   {line}", markup=False, emoji=False, soft_wrap=True)
     console.print()
 
 
