@@ -19,6 +19,7 @@ import redis
 from psycopg.rows import dict_row
 
 from bot.i18n import translator
+from bot.messages.question import REJECT_CALLBACK
 from bot.slack.access import TO_PRESS
 from dev.compare import Comparison, compare
 from dev.local_slack.client import LocalSlack, Person
@@ -331,7 +332,7 @@ class Scene:
         """Presses *Reject* and sends its modal; the answer that this person alone sees."""
         before = {message.ts for message in self.private(person)}
         assert person.press(card, "job.reject", stale=stale).acked
-        self.slack.wait_for(person.modal)
+        self.slack.wait_for(lambda: (asks := person.modal()) and asks.callback_id == REJECT_CALLBACK)
         assert person.submit({"reason": reason}).acked
         return self.slack.wait_for(
             lambda: next((each for each in self.private(person) if each.ts not in before), None)
