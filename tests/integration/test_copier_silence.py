@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +13,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from bot.config import SIDES
 from copier import Copy, Limits
 from copier.errors import Transient
+from copier.model import Chunk
 from dev.proxy import Proxy
 from tests.copying import ITEMS, Begun, Sides, engine, preview, sessions_end, spec
 from tests.shell import FILE, Shell
@@ -197,10 +200,18 @@ LOCKED = "LOCK TABLE items IN ACCESS EXCLUSIVE MODE"
 def test_a_copy_whose_servers_stand_still_can_be_stopped(full: Sides, side: str, parallel: int) -> None:
     caller = Caller()
     database = full.prod if side == "prod" else full.consulta
+    stands_still = threading.Event()
+
+    def record(connection: Connection, chunk: Chunk) -> None:
+        """No lane gets further than its first chunks before the server stands still."""
+        if chunk.range.number > 1:
+            assert stands_still.wait(30)
+
     with labelled(full, caller, chunk_rows=500, parallel=parallel) as copy:
-        run = Begun(copy)
+        run = Begun(copy, record)
         with stopped([pid for pid, _, _ in database.rows(OURS)]):
             caller.wants_to_stop = True
+            stands_still.set()
             obeyed_within(10, run.finish)
             began = time.monotonic()
             copy.close()
