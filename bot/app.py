@@ -97,7 +97,7 @@ class Databases:
         """Raises SchemaBehind or SchemaAhead where the tracking tables aren't this release's."""
         check_schema(self.tracking)
 
-    def move_schema(self, version: str | None) -> None:
+    def move_schema(self, version: str) -> None:
         """Takes the tracking tables forward or back to this version. Raises SchemaAhead, and CopierErrors."""
         import migrations
 
@@ -149,10 +149,10 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
     prod = unpooled(settings.prod)
     # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
     # part of what they need would wait for each other.
-    consulta = _engine(settings.consulta, pool_size=5, max_overflow=-1)
+    consulta = _pooled(settings.consulta, pool_size=5, max_overflow=-1)
     tracking = with_limits(consulta)
     work = settings.file.work
-    beats = _engine(settings.consulta, pool_size=1, max_overflow=0, pool_timeout=5)
+    beats = _pooled(settings.consulta, pool_size=1, max_overflow=0, pool_timeout=5)
     liveness = LivenessBeat(Workers(with_limits(beats)))
     executions = Executions(tracking, lease_seconds=work.lease_seconds)
     return Databases(
@@ -416,6 +416,13 @@ def unpooled(url: URL | None) -> Engine:
     return _engine(url, poolclass=NullPool)
 
 
+def _pooled(url: URL | None, **pool: Any) -> Engine:
+    """Connections are used again, and asked before that whether they live."""
+    engine = _engine(url, **pool)
+    ask_before_use(engine)
+    return engine
+
+
 def _engine(url: URL | None, **pool: Any) -> Engine:
     """SQLAlchemy hides the password of a URL wherever it shows one, and not those among its options."""
     if url is None:
@@ -425,6 +432,4 @@ def _engine(url: URL | None, **pool: Any) -> Engine:
     arguments = {**COMMON, **pool, "connect_args": {**own, **secrets}}
     engine = create_engine(url.difference_update_query(secrets), **arguments)
     give_up_silent_servers(engine)
-    if "pool_size" in pool:
-        ask_before_use(engine)
     return engine

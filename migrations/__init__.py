@@ -66,7 +66,7 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
         command.downgrade(_config(connection), revision)
 
 
-def move(engine: Engine, revision: str | None) -> None:
+def move(engine: Engine, revision: str) -> None:
     """Takes the schema to ``revision``, forward or back.
 
     Raises:
@@ -81,8 +81,8 @@ def move(engine: Engine, revision: str | None) -> None:
         now = current(connection)
         if now is not None and now not in known:
             raise UnknownVersion(now)
-        goes_back = now is not None and revision is not None and known.index(revision) < known.index(now)
-        (command.downgrade if goes_back else command.upgrade)(_config(connection), revision or "head")
+        goes_back = now is not None and known.index(revision) < known.index(now)
+        (command.downgrade if goes_back else command.upgrade)(_config(connection), revision)
 
 
 def current(connection: Connection) -> str | None:

@@ -202,10 +202,8 @@ class Callers:
     def _work(work: Callable[[Caller], None], caller: Caller) -> None:
         try:
             work(caller)
-        except Exception:
-            number = uuid4().hex[:8]
-            log.exception("incident %s", number)
-            caller.reply.say(answers.incident(number, caller.t))
+        except Exception as error:
+            caller.reply.say(incident(error, caller.t))
 
     def _refuse(self, ack: Ack, body: dict[str, Any], full: Full) -> None:
         """In the acknowledgement of a command, which costs nothing more."""
@@ -258,10 +256,15 @@ def or_problem(make: Callable[[], Made], t: Translator) -> Made | Message:
     except CopierError as error:
         log.warning("a question was not answered: %s", error, exc_info=error)
         return answers.problem(explained(failure_of(error), t))
-    except Exception:
-        number = uuid4().hex[:8]
-        log.exception("incident %s", number)
-        return answers.incident(number, t)
+    except Exception as error:
+        return incident(error, t)
+
+
+def incident(error: BaseException, t: Translator) -> Message:
+    """Logs what nobody foresaw, with its traceback and a number; gives the sentence with that number."""
+    number = uuid4().hex[:8]
+    log.error("incident %s", number, exc_info=error)
+    return answers.incident(number, t)
 
 
 def or_short_answer(make: Callable[[], Made], short: Message) -> Made | Message:
