@@ -46,7 +46,7 @@ screenshots: .venv/.complete ## docs/screenshots and docs/images anew, from the 
 	@$(BIN)/python -m dev.screenshots docs/screenshots
 	@$(BIN)/python -m dev.messages.pictures
 
-messages: .venv/.complete ## tests/golden and its list, docs/messages.md, anew from the messages' own code
+messages: .venv/.complete ## tests/golden, docs/messages.md and the table of docs/troubleshooting.md anew
 	@$(BIN)/python -m dev.messages
 
 docs: .venv/.complete ## the commands in docs/cli.md anew, from the help of traspaso

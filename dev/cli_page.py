@@ -12,6 +12,7 @@ import tomllib
 import click
 
 from dev.guard import ROOT
+from dev.pages import filled
 
 PAGE = ROOT / "docs" / "cli.md"
 BEGIN = "<!-- written by make docs: begin -->\n"
@@ -36,10 +37,6 @@ def page(written: str) -> str:
     Raises:
         ValueError: where one of the markers is missing.
     """
-    before, begin, rest = written.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE.name} has lost a marker")
     spoken = os.environ.get("LC_ALL")
     os.environ["LC_ALL"] = "en"  # the page is English, whatever this shell speaks
     try:
@@ -48,7 +45,7 @@ def page(written: str) -> str:
         os.environ.pop("LC_ALL")
         if spoken is not None:
             os.environ["LC_ALL"] = spoken
-    return f"{before}{BEGIN}\n{made}\n{END}{after}"
+    return filled(written, BEGIN, f"\n{made}\n", END)
 
 
 def commands(group: click.Group) -> str:

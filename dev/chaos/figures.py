@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dev.chaos.wire import Event
+from dev.pages import filled
 
 if TYPE_CHECKING:
     from dev.chaos.run import Run, Struck
@@ -163,7 +164,4 @@ def _recoveries(results: Sequence[dict[str, Any]]) -> list[str]:
 
 def write(page: Path, results: Sequence[dict[str, Any]]) -> None:
     """Puts the tables between the page's markers."""
-    text = page.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}", "utf-8")
+    page.write_text(filled(page.read_text("utf-8"), BEGIN, f"\n\n{tables(results)}\n\n", END), "utf-8")

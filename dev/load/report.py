@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
+from dev import pages
 from dev.guard import ROOT
 from dev.output import harmless
 
@@ -105,9 +106,7 @@ def filled(page: str, text: str) -> str:
     """The page with this between its markers, which are added at its end where there are none."""
     if BEGIN not in page:
         page = f"{page.rstrip()}\n\n{BEGIN}\n{END}\n"
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{text}{END}{after}"
+    return pages.filled(page, BEGIN, f"\n{text}", END)
 
 
 def _cell(text: str) -> str:

@@ -12,6 +12,7 @@ from bot.i18n import LANGUAGES, translator
 from bot.messages.blocks import Message, View
 from dev.guard import ROOT
 from dev.local_slack.plain import plain
+from dev.messages import troubles
 from dev.messages.samples import SAMPLES, Sample
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -71,7 +72,8 @@ def files() -> dict[Path, str]:
         for sample in SAMPLES
         for language in LANGUAGES
     }
-    return golden | {PAGE: page()}
+    trouble = troubles.page(troubles.PAGE.read_text("utf-8"))
+    return golden | {PAGE: page(), troubles.PAGE: trouble}
 
 
 def golden_of(sample: Sample, language: str) -> Path:

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 import bot.messages
-from bot.i18n import LANGUAGES
+from bot.i18n import LANGUAGES, translator
 from bot.messages.blocks import Message
+from bot.messages.failures import WORDS
 from dev.guard import ROOT
 from dev.local_slack.blocks import check_blocks, check_message_blocks
 from dev.local_slack.checker import Checker
+from dev.messages import troubles
 from dev.messages.catalogue import (
     GOLDEN,
     IMAGES,
@@ -50,11 +52,22 @@ def test_the_catalogue_shows_nothing_else() -> None:
 
 def test_the_page_leads_to_each_message_and_repeats_none() -> None:
     links = re.findall(r"\]\(\.\./(tests/golden/[^)]+)\)", page())
-    assert sorted(ROOT / link for link in links) == sorted(set(files()) - {PAGE})
+    assert sorted(ROOT / link for link in links) == sorted(set(files()) - {PAGE, troubles.PAGE})
     for sample in SAMPLES:
         message = made(sample, "en")
         if isinstance(message, Message):
             assert message.text not in page()
+
+
+def test_the_page_of_troubles_has_each_sentence_with_its_next_step() -> None:
+    page = troubles.PAGE.read_text("utf-8")
+    for code, (what, step) in WORDS.items():
+        cells = [
+            t(sentence, **troubles.NAMES) for t in map(translator, LANGUAGES) for sentence in (what, step)
+        ]
+        assert any(
+            f"`{code}`" in line and all(cell in line for cell in cells) for line in page.splitlines()
+        ), f"{code}: renew it with `{RENEW}`"
 
 
 def test_each_section_can_be_read_in_plain_words() -> None:
