@@ -1,4 +1,4 @@
-"""python -m dev.messages: writes tests/golden, docs/messages.md and the table of docs/troubleshooting.md anew.
+"""python -m dev.messages: writes tests/golden and what docs/ has of it anew.
 
 python -m dev.messages card failures: prints these sections in plain words, and writes nothing.
 """

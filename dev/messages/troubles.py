@@ -12,7 +12,7 @@ BEGIN, END = "<!-- written by make messages: begin -->\n", "<!-- written by make
 
 
 def page(written: str) -> str:
-    """The page with its table of failures made anew: a row for each sentence, with the codes that share it."""
+    """The page with its table made anew: a row for each sentence, with the codes that share it."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for code, (what, step) in WORDS.items():
         words = [(what, "en"), (step, "en"), (what, "es"), (step, "es")]

@@ -66,7 +66,7 @@ def test_the_page_of_troubles_has_each_sentence_with_its_next_step() -> None:
             t(sentence, **troubles.NAMES) for t in map(translator, LANGUAGES) for sentence in (what, step)
         ]
         assert any(
-            f"`{code}`" in line and all(cell in line for cell in cells) for line in page.splitlines()
+            f"`{code}`" in line and all(each in line for each in said) for line in page.splitlines()
         ), f"{code}: renew it with `{RENEW}`"
 
 
