@@ -62,9 +62,8 @@ def test_the_page_leads_to_each_message_and_repeats_none() -> None:
 def test_the_page_of_troubles_has_each_sentence_with_its_next_step() -> None:
     page = troubles.PAGE.read_text("utf-8")
     for code, (what, step) in WORDS.items():
-        cells = [
-            t(sentence, **troubles.NAMES) for t in map(translator, LANGUAGES) for sentence in (what, step)
-        ]
+        languages = [translator(language) for language in LANGUAGES]
+        said = [t(sentence, **troubles.NAMES) for t in languages for sentence in (what, step)]
         assert any(
             f"`{code}`" in line and all(each in line for each in said) for line in page.splitlines()
         ), f"{code}: renew it with `{RENEW}`"
