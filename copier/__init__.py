@@ -7,6 +7,7 @@ from copier.catalogue_search import Entry, search
 from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.errors import SideNames
+from copier.glance import Baseline
 from copier.model import (
     MAX_LIQUIDATION_ID,
     Catalogue,
@@ -31,6 +32,7 @@ __all__ = [
     "Abort",
     "Aborted",
     "Advice",
+    "Baseline",
     "Catalogue",
     "Chunk",
     "Comparison",

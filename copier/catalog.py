@@ -545,6 +545,7 @@ class Access:
 
     ``lacks`` are the privileges on the table that it has not, ``sees_schema`` that it may use the schema,
     ``may_stage`` that it may create temporary tables. ``hidden``: row-level security applies to it.
+    ``may_identify``: it may ask which server this is.
     ``read_only`` is the default of its transactions. Names are written as SQL writes them.
     """
 
@@ -556,6 +557,7 @@ class Access:
     may_stage: bool
     hidden: bool
     read_only: bool
+    may_identify: bool = True
 
 
 #: Of a role that may do everything.
@@ -660,6 +662,10 @@ _ACCESS = """
                                  ELSE pg_catalog.has_any_column_privilege(c.oid, p) END) AS lacks,
            pg_catalog.has_database_privilege(current_database(), 'TEMPORARY') AS may_stage,
            pg_catalog.row_security_active(c.oid) AS hidden,
+           (SELECT bool_and(pg_catalog.has_function_privilege(asked, 'EXECUTE'))
+              FROM unnest(ARRAY['pg_control_system()', 'pg_control_recovery()', 'pg_walfile_name(pg_lsn)',
+                                'pg_current_wal_insert_lsn()']) AS asked
+           ) AS may_identify,
            (SELECT s.reset_val = 'on' FROM pg_catalog.pg_settings s
              WHERE s.name = 'default_transaction_read_only') AS read_only
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -795,6 +801,7 @@ def table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
             may_stage=access.may_stage,
             hidden=access.hidden,
             read_only=access.read_only,
+            may_identify=access.may_identify,
         ),
     )
 

@@ -35,6 +35,7 @@ from copier.copy_stream import Streamed, stream_copy
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
 from copier.errors import TAKEN, KeySharedInSource, NoUsableKey, Permanent, SideNames, Transient, failures_of
 from copier.exchange import Rows, Statement, Transaction, driver_of, exchange, joined, with_values
+from copier.glance import Baseline, RangeGlance
 from copier.model import Bound, Chunk, Counts, KeyRange, TableName
 from copier.statements import Held
 from copier.table_slice import TableSlice
@@ -166,7 +167,7 @@ class Moment:
         self._connection = connection
         self._begin: Callable[[Sequence[Statement]], list[Rows]] | None = begin
 
-    def ask(self, *statements: Composable) -> list[Rows]:
+    def ask(self, *statements: Statement) -> list[Rows]:
         """The rows of each of the statements; the first message takes the lock and the snapshot."""
         begin, self._begin = self._begin, None
         return exchange(self._connection, *statements) if begin is None else begin(statements)
@@ -185,13 +186,18 @@ class ChunkWriter:
         known_empty: bool,
         hashed: bool,
         on_silence: OnSilence,
+        baseline: Baseline | None = None,
     ) -> None:
-        """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`."""
+        """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`.
+
+        With a ``baseline`` the ranges are its own, and what changed in them is told by row versions.
+        """
         self._reader = reader
         self._connection = connection
         self._source = source
         self._target = target
-        self._range_diff = RangeDiff(reader, source, target)
+        by_values = RangeDiff(reader, source, target)
+        self._range_diff = RangeGlance(reader, source, target, baseline, by_values) if baseline else by_values
         self._known_empty = known_empty
         self._hashed = hashed
         self._on_silence = on_silence
@@ -203,7 +209,7 @@ class ChunkWriter:
         with self._connection.transaction() as begun:
             chunk = self._written(begun, part, difference)
             chunk = replace(chunk, seconds=time.monotonic() - started)
-            _recorded(begun, [chunk], record)
+            recorded(begun, [chunk], record)
         sys.audit("traspaso.chunk_committed", part.number)
         return chunk
 
@@ -222,7 +228,7 @@ class ChunkWriter:
             chunks = [*self._merged(begun, to_write), *unchanged]
             seconds = (time.monotonic() - started) / len(chunks)
             chunks = [replace(chunk, seconds=seconds) for chunk in chunks]
-            _recorded(begun, chunks, record)
+            recorded(begun, chunks, record)
         return chunks
 
     def _difference(self, part: KeyRange) -> Difference:
@@ -375,7 +381,7 @@ class ChunkWriter:
             raise
 
 
-def _recorded(begun: Transaction, chunks: Sequence[Chunk], record: Record | Ledger) -> None:
+def recorded(begun: Transaction, chunks: Sequence[Chunk], record: Record | Ledger) -> None:
     """Writes the records of the chunks, the last of what their transaction does."""
     if callable(record):
         begun.flush()

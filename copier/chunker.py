@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -82,6 +84,33 @@ class Pace:
         return max(1, round(min(rows, most)))
 
 
+class Ranges(Protocol):
+    """Gives one range after another; several threads may ask."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last range was given."""
+
+    def next(self, rows: int, lanes: int = 1) -> KeyRange | None:
+        """The next range, of at most so many ``rows`` where it is cut now; None after the last one."""
+
+
+class KnownRanges:
+    """`Ranges` that were cut before."""
+
+    def __init__(self, parts: Sequence[KeyRange]) -> None:
+        self._left = deque(parts)
+        self._lock = threading.Lock()
+
+    @property
+    def ended(self) -> bool:
+        return not self._left
+
+    def next(self, rows: int, lanes: int = 1) -> KeyRange | None:
+        with self._lock:
+            return self._left.popleft() if self._left else None
+
+
 class RangeCursor:
     """Gives one range after another; several threads may ask."""
 
@@ -133,7 +162,7 @@ class Chunker:
 
     def __init__(
         self,
-        cursor: RangeCursor,
+        cursor: Ranges,
         pace: Pace,
         throttle: Throttle,
         *,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self, overload
 
@@ -24,8 +24,8 @@ from sqlalchemy import Connection, Engine
 
 from copier import statements
 from copier.catalog import Table, questions, read_table, refuse_same_table, table_of
-from copier.chunk_writer import COMMIT, ChunkWriter, Ledger, Record, Target
-from copier.chunker import Chunker, Pace, RangeCursor
+from copier.chunk_writer import COMMIT, ChunkWriter, Ledger, Record, Target, recorded
+from copier.chunker import Chunker, KnownRanges, Pace, RangeCursor, Ranges
 from copier.connections import OnSilence, Sessions, run
 from copier.errors import (
     DEFAULT_NAMES,
@@ -38,12 +38,16 @@ from copier.errors import (
     failures_of,
 )
 from copier.exchange import exchange
+from copier.glance import Baseline, Change, SideState, state_of
+from copier.glance import questions as questions_of_state
 from copier.lanes import run_lanes
 from copier.model import (
+    EMPTY,
     Chunk,
     Comparison,
     CopySpec,
     Counted,
+    Counts,
     Fingerprint,
     KeyRange,
     Limits,
@@ -86,13 +90,15 @@ class Copy:
         names: SideNames = DEFAULT_NAMES,
         limits: Limits | None = None,
         label: str = "traspaso",
+        baseline: Baseline | None = None,
         on_silence: OnSilence = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
         throttled: Throttled = lambda lag_mb: None,
     ) -> None:
         """Takes the snapshot of the source and matches both tables; writes nothing.
 
-        ``names`` are what errors call the two sides, and ``label`` is the name of all sessions.
+        ``names`` are what errors call the two sides, and ``label`` is the name of all sessions. ``baseline``
+        is what an earlier copy has proven: where row versions tell that rows are the same, they aren't read.
         ``on_silence`` is called each second in which a side is silent, with the seconds, whatever it was
         asked; ``sleep`` to keep a cap or to wait for a standby. Both are called in several threads and may
         raise to stop: a statement that is waited for is then cancelled, and where the server doesn't even
@@ -124,6 +130,10 @@ class Copy:
             sleep=sleep,
         )
         self._plan: Plan | None = None
+        self._baseline = baseline
+        self._change = Change.UNKNOWN
+        self._left: Chunk | None = None
+        self._proven: Baseline | None = None
         try:
             with ThreadPoolExecutor(1) as other_side:
                 connected = other_side.submit(Target, target, names.target, self._sessions)
@@ -153,9 +163,13 @@ class Copy:
         """
         if self._plan is None:
             with ThreadPoolExecutor(1) as other_side:
-                held = other_side.submit(self._count_target)
-                total = self._ask_source(statements.count(self._source))
-                plan = Plan(self._snapshot.as_of, total, held.result())
+                asked = other_side.submit(self._look_at_target)
+                source, target = self._look_at_source(), asked.result()
+            plan = Plan(self._snapshot.as_of, source.rows, target.rows)
+            self._source_state = source
+            if self._baseline is not None:
+                self._change = self._baseline.change_to(source, target, self._limits)
+                self._target_state = target
             if self._source.key_may_be_null:
                 refuse_null_keys(self._source, self._ask_source(statements.count_without_key(self._source)))
             if self._source.key_may_repeat and self._target.key_may_repeat:
@@ -218,6 +232,8 @@ class Copy:
         else they are cut for the purpose. ``on_comparison`` and then ``should_stop`` are called in this
         thread after each range. Gives None where ``should_stop`` gave True.
         """
+        if result is not None and self._left is not None and result.chunks == (self._left,):
+            return self._proven_before(self._left, on_comparison)
         self._refuse_altered_enums()
         known: dict[int, Chunk] = {}
         if result is not None and result.is_whole:
@@ -231,11 +247,9 @@ class Copy:
         comparisons: list[Comparison] = []
         try:
             with failures_of(self._names.target):
-                [[held]], [[made_of]] = exchange(
-                    moment.connection,
-                    statements.count(self._target),
-                    statements.definition(self._target.table),
-                )
+                asked = questions_of_state(self._target, moment.table)
+                answers = exchange(moment.connection, *asked)
+                held, [[made_of]] = state_of(self._target, moment.table, answers), answers[1]
             readers = self._source_readers()
             target_readers = moment.readers(len(readers), self._target, in_order=False)
             lanes = list(zip(readers, target_readers, strict=False))
@@ -248,7 +262,27 @@ class Copy:
                         return None
         finally:
             moment.close()
-        return Proof.of(comparisons, Counted(self.plan().total, int(held)))
+        proof = Proof.of(comparisons, Counted(self.plan().total, held.rows))
+        if proof.holds:
+            self._proven = Baseline.of(self._source_state.vantage, held.vantage, comparisons)
+        return proof
+
+    def baseline(self) -> Baseline | None:
+        """What `verify` has proven, for a later copy of the liquidation; None where it can't build on it.
+
+        It holds until one of the servers is started anew, so it may be kept anywhere.
+        """
+        return self._proven
+
+    def _proven_before(self, chunk: Chunk, on_comparison: Callable[[Comparison], object]) -> Proof:
+        """Of a liquidation that a glance at both sides has found as it was."""
+        if self._baseline is None or chunk.source is None:
+            raise ValueError("nothing was proven before")
+        comparison = Comparison(chunk.range, chunk.source, chunk.source)
+        on_comparison(comparison)
+        vantages = self._source_state.vantage, self._target_state.vantage
+        self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])
+        return Proof.of([comparison], Counted(self._source_state.rows, self._target_state.rows))
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""
@@ -264,9 +298,19 @@ class Copy:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
         self._target_table.refuse_unwritable(updates=self._target.in_place)
         plan = self.plan()
+        if self._change is Change.NONE:
+            self._change = Change.UNKNOWN  # the glance is of one moment: a second run looks at the values
+            self._left = chunk = self._left_as_it_is(record)
+            in_place[chunk.range.number] = chunk
+            yield chunk
+            return
         over = threading.Event()
         pace = Pace(self._limits, self._row_bytes())
-        cursor = self._range_cursor()
+        cursor: Ranges = (
+            KnownRanges(self._baseline.key_ranges())
+            if self._baseline is not None and self._change is Change.FEW
+            else self._range_cursor()
+        )
         readers = self._source_readers()
         chunker = Chunker(cursor, pace, self._throttle, lanes=len(readers), sleep=self._sleep, over=over)
         with ThreadPoolExecutor(len(readers)) as at_once:
@@ -277,6 +321,8 @@ class Copy:
             return finished(chunk_writer.put_in_place(part, record))
 
         def finished(chunk: Chunk) -> Chunk:
+            if self._change is Change.FEW:  # the range has as many rows as the source holds there now
+                chunk = replace(chunk, range=replace(chunk.range, rows=chunk.rows))
             in_place[chunk.range.number] = chunk
             chunker.finished(chunk)
             return chunk
@@ -299,6 +345,18 @@ class Copy:
             if refused and chunker.ended:
                 for chunk in writers[0].put_in_place_together(refused, record):
                     yield finished(chunk)
+
+    def _left_as_it_is(self, record: Record | Ledger) -> Chunk:
+        """Both sides hold what was proven: one line says so, and nothing is read or written."""
+        started = time.monotonic()
+        total = self.plan().total
+        part = KeyRange(1, None, None, total)
+        digest = self._baseline.digest if self._baseline is not None else EMPTY
+        chunk = Chunk(part, "unchanged", total, Counts(unchanged=total), source=digest)
+        with self._connection.transaction() as begun:
+            chunk = replace(chunk, seconds=time.monotonic() - started)
+            recorded(begun, [chunk], record)
+        return chunk
 
     def _waits_for_other_rows(self, refusal: Permanent) -> bool:
         """Whether the rows in the way, or missing, may be those of a range that isn't in place yet."""
@@ -340,16 +398,23 @@ class Copy:
         with failures_of(self._names.source):
             return int(run(self._snapshot.connection, question).scalar_one())
 
-    def _count_target(self) -> int:
-        """Rows of the liquidation in the target."""
-        with self._connection.transaction() as begun:
-            questions = [statements.count(self._target)]
-            if self._target.key_may_be_null:
-                questions.append(statements.count_without_key(self._target))
-            [[held]], *more, _ = begun.ask(*questions, COMMIT)
-            for [[found]] in more:
-                refuse_null_keys(self._target, int(found))
-            return int(held)
+    def _look_at_source(self) -> SideState:
+        """The source in the snapshot."""
+        rows, table = self._source, self._snapshot.table
+        asked = questions_of_state(rows, table, self._baseline.source if self._baseline else None)
+        with failures_of(self._names.source):
+            return state_of(rows, table, exchange(self._snapshot.connection, *asked))
+
+    def _look_at_target(self) -> SideState:
+        """The target at one moment."""
+        rows, table = self._target, self._target_table
+        asked = questions_of_state(rows, table, self._baseline.target if self._baseline else None)
+        without_key = [statements.count_without_key(rows)] if rows.key_may_be_null else []
+        with self._connection.moment(rows.table) as moment:
+            answers = moment.ask(*asked, *without_key, COMMIT)
+        for [[found]] in answers[len(asked) : -1]:
+            refuse_null_keys(rows, int(found))
+        return state_of(rows, table, answers[: len(asked)])
 
     def _refuse_repeated_keys(self) -> None:
         if self._ask_source(statements.repeats_key(self._source)):
@@ -371,6 +436,7 @@ class Copy:
             known_empty=known_empty,
             hashed=hashed,
             on_silence=self._sessions.ask,
+            baseline=self._baseline if self._change is Change.FEW else None,
         )
 
     def _range_cursor(self) -> RangeCursor:

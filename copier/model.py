@@ -176,6 +176,11 @@ class Digest:
         """The value as 16 hexadecimal digits."""
         return f"{self.value & 0xFFFFFFFFFFFFFFFF:016x}"
 
+    @classmethod
+    def from_hex(cls, rows: int, written: str) -> Self:
+        """From what `hex` has written."""
+        return cls(rows, int.from_bytes(bytes.fromhex(written), signed=True))
+
     def __add__(self, other: Digest) -> Digest:
         return Digest(self.rows + other.rows, self.value ^ other.value)
 

@@ -231,15 +231,81 @@ def digest(rows: TableSlice, part: KeyRange) -> sql.Composable:
 
 
 def arrivals(rows: TableSlice, part: KeyRange, base: str) -> sql.Composable:
-    """Rows of the range; then rows and digest of those among them that no transaction before ``base`` wrote.
-
-    Ages are compared because xids wrap around: a row so old that its xid has come round again looks new.
-    """
-    is_new = sql.SQL("age(xmin) <= (SELECT age({}::xid8::xid))").format(sql.Literal(base))
+    """Rows of the range; then rows and digest of those that no transaction before ``base`` wrote."""
     return sql.SQL(
         "SELECT count(*), count(*) FILTER (WHERE {new}), coalesce(bit_xor({hash}) FILTER (WHERE {new}), 0) "
         "FROM {table} WHERE {where}"
-    ).format(new=is_new, hash=rows.row_hash, table=rows.table.identifier, where=rows.within(part))
+    ).format(new=_is_since(base), hash=rows.row_hash, table=rows.table.identifier, where=rows.within(part))
+
+
+def arrivals_by_key(rows: TableSlice, part: KeyRange, horizon: int) -> sql.Composable:
+    """Rows of the range; then keys, as arrays of text, and hashes of those written since the horizon."""
+    return sql.SQL(
+        "SELECT count(*), array_agg({key}) FILTER (WHERE {new}), array_agg({hash}) FILTER (WHERE {new}) "
+        "FROM {table} WHERE {where}"
+    ).format(
+        key=rows.keys.values_as_text,
+        new=_is_since(str(horizon)),
+        hash=rows.row_hash,
+        table=rows.table.identifier,
+        where=rows.within(part),
+    )
+
+
+def arrived(rows: TableSlice, horizon: int, part: KeyRange | None = None) -> sql.Composable:
+    """Rows of the liquidation, or of one range of it, and how many of them were written since the horizon."""
+    return sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} WHERE {}").format(
+        _is_since(str(horizon)),
+        rows.table.identifier,
+        rows.keys.whole(rows.liquidation_id) if part is None else rows.within(part),
+    )
+
+
+def hashes_by_key(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sql.Composable:
+    """Keys, as arrays of text, and hashes of the rows with one of these keys."""
+    return sql.SQL("SELECT {}, {} FROM {} WHERE {}").format(
+        rows.keys.values_as_text, rows.row_hash, rows.table.identifier, rows.within(part, keys)
+    )
+
+
+def _is_since(base: str) -> sql.Composable:
+    """Of a row: it was written by a transaction that isn't older than this xid8.
+
+    Ages are compared because xids wrap around: a row so old that its xid has come round again looks new.
+    """
+    return sql.SQL("age(xmin) <= (SELECT age({}::xid8::xid))").format(sql.Literal(base))
+
+
+def vantage(table: TableName) -> sql.Composable:
+    """From where the table is seen at this moment, for `copier.glance`.
+
+    ``server`` is another text after a restart, a promotion, a restore or a crash: a server that goes on after
+    the crash of one session may have lost commits that were seen, and it has started its own processes anew,
+    whose numbers everybody may read. Every transaction below the ``horizon`` has ended, and the ``newest``
+    xid is the next one that is given. ``comparable``: all that is behind the name are permanent tables.
+    """
+    return sql.SQL("""
+        WITH RECURSIVE tree (oid) AS (
+          SELECT to_regclass({name})::oid
+          UNION
+          SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)
+        SELECT concat_ws(' ', (SELECT system_identifier FROM pg_catalog.pg_control_system()),
+                 CASE WHEN pg_catalog.pg_is_in_recovery()
+                      THEN (SELECT 'standby ' || min_recovery_end_timeline
+                              FROM pg_catalog.pg_control_recovery())
+                      ELSE left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END,
+                 extract(epoch FROM pg_catalog.pg_postmaster_start_time()),
+                 (SELECT string_agg(a.pid::text, ',' ORDER BY a.pid) FROM pg_catalog.pg_stat_activity a
+                   WHERE a.datid IS NULL AND a.usesysid IS NULL),
+                 (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())) AS server,
+               pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS horizon,
+               pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text AS newest,
+               NOT EXISTS (
+                 SELECT FROM pg_catalog.pg_class c JOIN tree USING (oid)
+                   LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
+                  WHERE c.relkind NOT IN ('r', 'p') OR c.relpersistence <> 'p'
+                        OR c.relkind = 'r' AND m.amname <> 'heap') AS comparable
+    """).format(name=sql.Literal(str(table)))
 
 
 def hashes(rows: TableSlice, part: KeyRange, first: int | None = None) -> sql.Composable:

@@ -138,6 +138,15 @@ class PostgresServer:
         self.stop(mode)
         self.start()
 
+    def reset_wal(self, *options: str) -> None:
+        """Runs pg_resetwal on the stopped server."""
+        command = [str(self._programs / "pg_resetwal"), *options, f"--pgdata={self.data}"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=self.folder, check=False, **self._as
+        )
+        if done.returncode:
+            raise PostgresError(f"pg_resetwal of {self.name} failed:\n{done.stderr}")
+
     def psql(self, statements: str, database: str = "postgres") -> str:
         """What psql prints for these statements, unaligned and without headers; raises with psql's words."""
         command = [str(self._programs / "psql"), "-XqAtv", "ON_ERROR_STOP=1", "-d", self.url(database)]

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 import copier
 from bot.config import SIDES
-from copier import Chunk, Copy, CopyResult, CopySpec, Counts, Limits, Plan, Proof, TableName
+from copier import Baseline, Chunk, Copy, CopyResult, CopySpec, Counts, Limits, Plan, Proof, TableName
 from tests.support import Database
 
 ITEMS = """
@@ -92,6 +92,7 @@ class Sides:
         on_silence: Callable[[float], None] = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
         throttled: Callable[[float | None], None] = lambda lag_mb: None,
+        baseline: Baseline | None = None,
         **limits: Any,
     ) -> Iterator[Copy]:
         """A copy in one lane and of chunks that a slow moment doesn't shrink, unless asked otherwise."""
@@ -105,6 +106,7 @@ class Sides:
             on_silence=on_silence,
             sleep=sleep,
             throttled=throttled,
+            baseline=baseline,
         ) as copy:
             yield copy
 

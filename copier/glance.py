@@ -1,0 +1,276 @@
+"""The glance: what has changed since the last proof, told by the versions of rows, without reading a value.
+
+A version of a row never changes: every UPDATE writes a new one, and its ``xmin`` names the transaction that
+wrote it. Take a moment at which every transaction below a *horizon* had ended. A row that is visible later
+and whose xmin is below the horizon was committed before that moment, and nobody had deleted it by then: it
+was visible at that moment as well. So where no visible row has an xmin at or above the horizon, today's rows
+are among those of that moment; and where their number is the same, they are the same rows. What was proven
+of them still holds. Where some rows are newer, these are the changed ones, and a number that doesn't add up
+says that rows have gone.
+
+That is told of one server, one table and one definition only, which `Vantage.identity` names. Where anything
+of it is another, all values are compared. See docs/decisions for what it can't see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from functools import reduce
+from operator import xor
+from typing import Any, Self
+
+from psycopg.sql import Composable
+from sqlalchemy import Connection
+
+from copier import statements
+from copier.catalog import Table
+from copier.diff import Difference, Look, Patch, RangeDiff, Unchanged
+from copier.errors import failures_of
+from copier.exchange import Rows, exchange
+from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Limits, Seen
+from copier.table_slice import TableSlice
+
+#: Digests of releases that hash rows otherwise don't compare: whoever changes `copier.row_hash` changes this.
+HASHES = 1
+#: Xids are compared by their ages, which say nothing after 2^31 transactions: a margin below that.
+MOST_TRANSACTIONS = 2**31 - 2**24
+#: Of at most this share of the rows the changed ones are asked for one by one; else all are compared.
+FEW = 0.1
+#: A range may have grown beyond the largest chunk by so much.
+STRETCHED = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Vantage:
+    """One side at one moment. Every transaction below ``horizon``, a 64-bit xid, had ended by then.
+
+    ``identity`` is another one for another server, timeline, start of the server, table, partition or
+    definition. It is None where row versions tell nothing, as of a view or a foreign table.
+    """
+
+    identity: str | None
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True)
+class SideState:
+    """What a glance at one side saw at one moment.
+
+    ``rows`` of the liquidation, of which ``written`` since the horizon that it was asked for; without one
+    that is 0. ``newest`` is the next xid.
+    """
+
+    vantage: Vantage
+    rows: int
+    written: int = 0
+    newest: int = 0
+
+    def is_seen_from(self, base: Vantage) -> bool:
+        """Whether what was proven from there can be told to hold, or not to hold, by row versions."""
+        return (
+            self.vantage.identity is not None
+            and self.vantage.identity == base.identity
+            and 0 <= self.newest - base.horizon < MOST_TRANSACTIONS
+        )
+
+
+def questions(rows: TableSlice, table: Table, base: Vantage | None = None) -> list[Composable]:
+    """What is asked of a side at one moment, for `state_of`; ``base`` is from where it was seen before."""
+    return [
+        statements.count(rows) if base is None else statements.arrived(rows, base.horizon),
+        statements.definition(rows.table),
+        *([statements.vantage(rows.table)] if table.access.may_identify else []),
+    ]
+
+
+def state_of(rows: TableSlice, table: Table, answers: Sequence[Rows]) -> SideState:
+    """The side, from the rows that each of the `questions` gave."""
+    [counted], [[definition]], *more = answers
+    if not more:
+        return SideState(Vantage(None, 0), int(counted[0]))
+    [[found]] = more
+    told = found.comparable and not rows.key_may_repeat
+    identity = _identity(found.server, definition, rows, table) if told else None
+    return SideState(
+        Vantage(identity, int(found.horizon)),
+        rows=int(counted[0]),
+        written=int(counted[1]) if len(counted) > 1 else 0,
+        newest=int(found.newest),
+    )
+
+
+def _identity(server: str, definition: str, rows: TableSlice, table: Table) -> str:
+    """Of the server, what the table is made of there, and how its rows are hashed."""
+    shape = (table.columns, table.relations, rows.keys.liquidation_column, rows.key, rows.oldest, HASHES)
+    return hashlib.sha256("\n".join((server, definition, _canonical(shape))).encode()).hexdigest()
+
+
+def _canonical(value: object) -> str:
+    """The same text for the same value in every process."""
+    if is_dataclass(value):
+        inner = ", ".join(f"{each.name}={_canonical(getattr(value, each.name))}" for each in fields(value))
+        return f"{type(value).__name__}({inner})"
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_canonical, value)))}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_canonical, value))})"
+    return repr(value)
+
+
+class Change(StrEnum):
+    """What a glance told of a liquidation since its last proof."""
+
+    NONE = "none"  # both sides hold the same rows as then
+    FEW = "few"  # only the changed ones are asked for
+    MANY = "many"  # to compare all is no more work
+    UNKNOWN = "unknown"  # row versions tell nothing: another server, table or definition
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenRange:
+    """A range of which both sides held the same rows."""
+
+    lower: Bound | None
+    upper: Bound | None
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What was proven of a liquidation, and from where each side was seen then."""
+
+    source: Vantage
+    target: Vantage
+    ranges: tuple[ProvenRange, ...]
+
+    @property
+    def digest(self) -> Digest:
+        return sum((each.digest for each in self.ranges), EMPTY)
+
+    @classmethod
+    def of(cls, source: Vantage, target: Vantage, comparisons: Sequence[Comparison]) -> Self | None:
+        """From comparisons that agree; None where row versions tell nothing of one of the sides."""
+        if source.identity is None or target.identity is None:
+            return None
+        ordered = sorted(comparisons, key=lambda each: each.range.number)
+        return cls(
+            source,
+            target,
+            tuple(ProvenRange(each.range.lower, each.range.upper, each.source) for each in ordered),
+        )
+
+    def key_ranges(self) -> list[KeyRange]:
+        """Its ranges, numbered from 1, with the rows that they had."""
+        return [
+            KeyRange(number, each.lower, each.upper, each.digest.rows)
+            for number, each in enumerate(self.ranges, 1)
+        ]
+
+    def change_to(self, source: SideState, target: SideState, limits: Limits) -> Change:
+        """What row versions tell of both sides since; see `Change`."""
+        if not (source.is_seen_from(self.source) and target.is_seen_from(self.target)):
+            return Change.UNKNOWN
+        rows, most = self.digest.rows, limits.chunk_rows
+        if (source.rows, source.written, target.rows, target.written) == (rows, 0, rows, 0):
+            return Change.NONE
+        changed = source.written + max(0, rows - source.rows) + target.written + abs(rows - target.rows)
+        largest = max((each.digest.rows for each in self.ranges), default=0)
+        few = changed <= min(FEW * rows, most / 2) and largest <= STRETCHED * most
+        return Change.FEW if few else Change.MANY
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "source": [self.source.identity, str(self.source.horizon)],
+            "target": [self.target.identity, str(self.target.horizon)],
+            "ranges": [[each.lower, each.upper, each.digest.rows, each.digest.hex] for each in self.ranges],
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        source, target = (Vantage(found[side][0], int(found[side][1])) for side in ("source", "target"))
+        return cls(
+            source,
+            target,
+            tuple(
+                ProvenRange(_bound(lower), _bound(upper), Digest.from_hex(rows, value))
+                for lower, upper, rows, value in found["ranges"]
+            ),
+        )
+
+
+def _bound(found: Sequence[str] | None) -> Bound | None:
+    return None if found is None else tuple(found)
+
+
+class RangeGlance:
+    """Tells what differs in one range of a baseline by the rows that were written since.
+
+    Where that can't be told, `RangeDiff` compares the range: rows have gone, or somebody has written there
+    in the target.
+    """
+
+    def __init__(
+        self,
+        reader: Connection,
+        source: TableSlice,
+        target: TableSlice,
+        baseline: Baseline,
+        by_values: RangeDiff,
+    ) -> None:
+        self._reader = reader
+        self._source = source
+        self._target = target
+        self._baseline = baseline
+        self._by_values = by_values
+
+    def of(self, look: Look, part: KeyRange) -> Difference:
+        """What differs in the source's range and the target's, as the target shows it at this moment."""
+        return self._told(look, part) or self._by_values.of(look, part)
+
+    def _told(self, look: Look, part: KeyRange) -> Unchanged | Patch | None:
+        base = self._baseline
+        known = base.ranges[part.number - 1].digest
+        with ThreadPoolExecutor(1) as other_side:
+            asked = other_side.submit(
+                self._ask_source, statements.arrivals_by_key(self._source, part, base.source.horizon)
+            )
+            with failures_of(self._target.side):
+                [[definition]], [[held, new_there]] = look.ask(
+                    statements.definition(self._target.table),
+                    statements.arrived(self._target, base.target.horizon, part),
+                )
+            [[rows, keys, hashes]] = asked.result()
+        if held != known.rows or new_there:
+            return None
+        changed = dict(zip(map(tuple, keys or ()), hashes or (), strict=True))
+        before = self._held_under(look, part, list(changed))
+        if rows - len(changed) != known.rows - len(before):
+            return None
+        digest = Digest(rows, _xor(known.value, *before.values(), *changed.values()))
+        missing = tuple(key for key, value in changed.items() if before.get(key) != value)
+        surplus = tuple(key for key, value in before.items() if changed.get(key) != value)
+        written = Digest(len(missing), _xor(*(changed[key] for key in missing)))
+        seen = Seen(str(base.target.horizon), written, definition)
+        if not missing and not surplus:
+            return Unchanged(rows, digest, seen)
+        return Patch(Counts.of(missing, surplus, rows - len(missing)), digest, missing, surplus, seen)
+
+    def _held_under(self, look: Look, part: KeyRange, keys: Sequence[Bound]) -> dict[Bound, int]:
+        """The hashes of the target's rows with these keys, by their keys as the target writes them."""
+        if not keys:
+            return {}
+        with failures_of(self._target.side):
+            [found] = look.ask(statements.hashes_by_key(self._target, part, keys))
+        return {tuple(key): value for key, value in found}
+
+    def _ask_source(self, statement: Composable) -> Rows:
+        with failures_of(self._source.side):
+            return exchange(self._reader, statement)[0]
+
+
+def _xor(*values: int) -> int:
+    return reduce(xor, values, 0)
