@@ -21,6 +21,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+import migrations
 from bot.config import SIDES, Settings
 from bot.errors import SchemaAhead, SchemaBehind
 from bot.i18n import translator
@@ -99,8 +100,6 @@ class Databases:
 
     def move_schema(self, version: str) -> None:
         """Takes the tracking tables forward or back to this version. Raises SchemaAhead, and CopierErrors."""
-        import migrations
-
         with failures_of(SIDES.target):
             try:
                 migrations.move(self.consulta, version)
@@ -149,10 +148,11 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
     prod = unpooled(settings.prod)
     # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
     # part of what they need would wait for each other.
-    consulta = _pooled(settings.consulta, pool_size=5, max_overflow=-1)
+    there = migrations.options(settings.tracking_schema)
+    consulta = _pooled(settings.consulta, pool_size=5, max_overflow=-1, execution_options=there)
     tracking = with_limits(consulta)
     work = settings.file.work
-    beats = _pooled(settings.consulta, pool_size=1, max_overflow=0, pool_timeout=5)
+    beats = _pooled(settings.consulta, pool_size=1, max_overflow=0, pool_timeout=5, execution_options=there)
     liveness = LivenessBeat(Workers(with_limits(beats)))
     executions = Executions(tracking, lease_seconds=work.lease_seconds)
     return Databases(
@@ -178,8 +178,6 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
 
 def check_schema(consulta: Engine) -> None:
     """Raises SchemaBehind or SchemaAhead where the tracking tables there aren't this release's."""
-    import migrations
-
     with failures_of(SIDES.target), consulta.connect() as connection:
         current = migrations.current(connection)
     if current is not None and current not in migrations.versions():
@@ -222,7 +220,7 @@ def slack_client(settings: Settings) -> PacedClient:
     from bot.slack.rate_limit import PacedClient, Pacing
 
     return PacedClient(
-        Pacing(settings.redis_url or ""),
+        Pacing(settings.redis_url or "", prefix=f"{settings.tracking_schema}-pace"),
         token=settings.bot_token,
         base_url=settings.slack_api_url,
         timeout=10,
@@ -236,10 +234,9 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.replies import Replies
     from bot.work.background import WorkerWatch
-    from bot.work.queue import JobQueue
 
     file = settings.file
-    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
+    queue = _queue(settings, parts)
     slack_parts = slack(settings, parts)
     home_publisher = HomePublisher(
         slack_parts.client,
@@ -365,13 +362,13 @@ def worker(settings: Settings, parts: Databases) -> Background:
     """A worker's process: its queue takes messages as soon as it is Dramatiq's broker."""
     from bot.work.background import Sweeper
     from bot.work.cancellation import StopSwitch
-    from bot.work.queue import CopySlots, DirectRuns, JobQueue
+    from bot.work.queue import CopySlots, DirectRuns
     from bot.work.runner import Admission
     from bot.worker import Background, CopyWorker
 
     work = settings.file.work
     stop, slots = StopSwitch(), CopySlots()
-    queue = JobQueue(settings.redis_url or "", on_put=parts.store.enqueued)
+    queue = _queue(settings, parts)
     slack_parts = slack(settings, parts)
     copies = CopyWorker(
         runner=parts.runner,
@@ -406,14 +403,26 @@ def worker(settings: Settings, parts: Databases) -> Background:
     )
 
 
+def _queue(settings: Settings, parts: Databases) -> JobQueue:
+    """The installation's own: several may have one Redis."""
+    from bot.work.queue import NAMESPACE, JobQueue
+
+    schema = settings.tracking_schema
+    return JobQueue(
+        settings.redis_url or "",
+        on_put=parts.store.enqueued,
+        namespace=NAMESPACE if schema == migrations.SCHEMA else f"{NAMESPACE}:{schema}",
+    )
+
+
 def worker_name() -> str:
     """Host and process, as the row and the log show it."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def unpooled(url: URL | None) -> Engine:
+def unpooled(url: URL | None, **options: Any) -> Engine:
     """Each use is a connection of its own."""
-    return _engine(url, poolclass=NullPool)
+    return _engine(url, poolclass=NullPool, **options)
 
 
 def _pooled(url: URL | None, **pool: Any) -> Engine:

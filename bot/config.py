@@ -33,6 +33,7 @@ from sqlalchemy.engine import URL
 from bot.errors import ConfigError
 from copier import Catalogue, CopySpec, Limits, SideNames, TableName, cores, logins
 from copier.errors import BadName, DatabaseFailed
+from migrations import SCHEMA
 
 SLACK_API_URL = "https://slack.com/api/"
 
@@ -220,6 +221,7 @@ class Settings(BaseModel):
     bot_token: str | None = Field(default=None, repr=False)
     app_token: str | None = Field(default=None, repr=False)
     slack_api_url: str = SLACK_API_URL
+    tracking_schema: str = SCHEMA
     file: File = File()
 
     def copy_named(self, name: str | None) -> CopySection | None:
@@ -285,6 +287,7 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         bot_token=bot_token,
         app_token=app_token,
         slack_api_url=f"{(api_url or SLACK_API_URL).rstrip('/')}/",
+        tracking_schema=found.schema("TRASPASO_SCHEMA") or SCHEMA,
         file=file,
     )
     return settings, lines
@@ -325,6 +328,17 @@ class _Environment:
         self._lines.append(
             f"{name} begins with http://, so the token would travel unencrypted: write https:// "
             "(http:// is only for a Slack on this machine, such as http://127.0.0.1:8080/api/)"
+        )
+        return None
+
+    def schema(self, name: str) -> str | None:
+        """A name that is the same whether it is quoted or not, and of no schema that holds other tables."""
+        value = self._environ.get(name, "").strip()
+        if not value or (re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", value) and value not in OTHERS):
+            return value or None
+        self._lines.append(
+            f"{name} is not the name of a schema for the tracking tables, such as traspaso_test: at most 63 "
+            "small letters, digits and _, no digit first, not pg_…, public or information_schema"
         )
         return None
 
@@ -369,6 +383,8 @@ class _Environment:
         return _url(options)
 
 
+#: Schemas that are there for something else.
+OTHERS = ("public", "information_schema")
 #: Whoever writes a password as it is may lead half of it elsewhere.
 ENCODE = (
     "has a character in its user or password that a URL doesn't take as it is: percent-encode it, "

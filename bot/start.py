@@ -13,6 +13,7 @@ from functools import partial
 from slack_sdk.errors import SlackApiError
 from sqlalchemy.engine import URL
 
+import migrations
 from bot import app, config, logs
 from bot.app import Databases
 from bot.config import SIDES, VARIABLES, Settings, sentence_of
@@ -51,8 +52,8 @@ def begin(*, needs_slack: bool) -> tuple[Settings, Databases]:
     settings, lines = config.read(os.environ)
     wrong += [Wrong(line) for line in lines]
     looks: list[Callable[[], Iterator[Wrong]]] = [
-        partial(_side, SIDES.source, settings.prod),
-        partial(_side, SIDES.target, settings.consulta),
+        partial(_side, SIDES.source, settings.prod, settings.tracking_schema),
+        partial(_side, SIDES.target, settings.consulta, settings.tracking_schema),
         partial(_redis, settings.redis_url),
         partial(_slack, settings, needs_slack=needs_slack),
     ]
@@ -69,11 +70,11 @@ def begin(*, needs_slack: bool) -> tuple[Settings, Databases]:
     return settings, app.databases(settings, app.operators(settings))
 
 
-def _side(side: str, url: URL | None) -> Iterator[Wrong]:
+def _side(side: str, url: URL | None, tracking_schema: str) -> Iterator[Wrong]:
     """Prod may be away for a moment: what a copy does then is to wait for it. All else is in consulta."""
     if url is None:
         return
-    engine = app.unpooled(url)
+    engine = app.unpooled(url, execution_options=migrations.options(tracking_schema))
     try:
         check_connection(engine, side)
         if side == SIDES.target:

@@ -112,7 +112,9 @@ def literal(connection: Connection, statement: Executable) -> sql.Composable:
 
     Its values are numbers, texts, lists of these and intervals: none that SQLAlchemy's types would convert.
     """
-    compiled = statement.compile(dialect=connection.dialect)  # type: ignore[attr-defined]
+    schemas = connection.get_execution_options().get("schema_translate_map")
+    translated = {"schema_translate_map": schemas, "render_schema_translate": True} if schemas else {}
+    compiled = statement.compile(dialect=connection.dialect, **translated)  # type: ignore[attr-defined]
     written = psycopg.ClientCursor(driver_of(connection)).mogrify(str(compiled), compiled.params)
     return sql.SQL(written)  # every value is quoted
 

@@ -140,9 +140,9 @@ class Stack:
             child.wait_until(ready)
         return child
 
-    def migrate(self) -> None:
+    def migrate(self, *, env: Mapping[str, str] | None = None) -> None:
         """`traspaso migrate`, to its end; raises with its log unless it succeeds."""
-        child = self.run("migrate", [PRODUCT_PROGRAMS / "traspaso", "migrate"])
+        child = self.run("migrate", [PRODUCT_PROGRAMS / "traspaso", "migrate"], env=env)
         child.wait_until(lambda: child.returncode == 0, 60.0, what="success")
 
     def start_bot(

@@ -1,17 +1,22 @@
 """The tracking schema's history, and the way to the newest version of it.
 
+A migration calls the schema ``traspaso``. An installation may have it under another name (`options`): each
+statement of a migration then says that one in its place. So a released migration never changes.
+
 Two releases that migrate at the same moment wait for each other by an advisory lock. Alembic, which takes
 longer to load than the rest of a process, is loaded by whoever migrates; a check of the version needs none.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, column, func, select, table, text
+from sqlalchemy import Connection, Engine, column, event, func, select, table, text
 
 from copier.connections import ask_while_waiting
 from copier.errors import PrivilegeMissing, ReadOnly
@@ -20,8 +25,12 @@ from copier.exchange import driver_of
 if TYPE_CHECKING:
     from alembic.config import Config
 
-#: Where the tracking tables are, in consulta.
+#: Where the tracking tables are, in consulta, unless an installation says otherwise.
 SCHEMA = "traspaso"
+#: The option by which SQLAlchemy writes another schema's name for that one.
+_TRANSLATED = "schema_translate_map"
+#: The schema in a statement of a migration.
+_NAMED = re.compile(rf'(?<![\w".]){SCHEMA}\.')
 
 _PRIVILEGES = text("""
     SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS role,
@@ -33,13 +42,13 @@ _PRIVILEGES = text("""
       FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = :schema
 """)
 
-#: The advisory lock of whoever migrates: the bytes of "traspaso" as a bigint.
+#: The advisory lock of whoever migrates the schema of that name: its bytes as a bigint.
 LOCK = int.from_bytes(b"traspaso")
 
 VERSIONS = Path(__file__).parent / "versions"
 
 #: Alembic's own table.
-_APPLIED = table("alembic_version", column("version_num"), schema=SCHEMA)
+_APPLIED = "alembic_version"
 
 
 class UnknownVersion(Exception):
@@ -48,6 +57,22 @@ class UnknownVersion(Exception):
     def __init__(self, version: str) -> None:
         super().__init__(f"version {version} of the tracking tables isn't known here")
         self.version = version
+
+
+def options(schema: str) -> dict[str, Any]:
+    """The execution options of an engine whose tracking tables are in ``schema``."""
+    return {_TRANSLATED: {SCHEMA: schema}}
+
+
+def schema_of(engine: Engine | Connection) -> str:
+    """Where the tracking tables of that engine are."""
+    translated: dict[str, str] = engine.get_execution_options().get(_TRANSLATED) or {}
+    return translated.get(SCHEMA, SCHEMA)
+
+
+def quoted(schema: str, connection: Connection) -> str:
+    """The name as SQL takes it, whatever it is."""
+    return connection.dialect.identifier_preparer.quote_identifier(schema)
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -87,9 +112,11 @@ def move(engine: Engine, revision: str) -> None:
 
 def current(connection: Connection) -> str | None:
     """The revision that the database is at; None before the first migration."""
-    if connection.scalar(select(func.to_regclass(f"{SCHEMA}.alembic_version"))) is None:
+    schema = schema_of(connection)
+    if connection.scalar(select(func.to_regclass(f"{quoted(schema, connection)}.{_APPLIED}"))) is None:
         return None
-    found: str | None = connection.scalar(select(_APPLIED.c.version_num))
+    applied = table(_APPLIED, column("version_num"), schema=schema)
+    found: str | None = connection.scalar(select(applied.c.version_num))
     return found
 
 
@@ -105,11 +132,13 @@ def versions() -> list[str]:
 
 def _check_privileges(connection: Connection) -> None:
     """Raises PrivilegeMissing where the role may not create the schema, or nothing in it."""
-    found = connection.execute(_PRIVILEGES, {"schema": SCHEMA}).one()
+    schema = schema_of(connection)
+    found = connection.execute(_PRIVILEGES, {"schema": schema}).one()
     if found.read_only:
         raise ReadOnly("consulta", found.role, found.database)
     if found.lacks:
-        what = f"SCHEMA {SCHEMA}" if found.has_schema else f"DATABASE {found.database}"
+        named = connection.dialect.identifier_preparer.quote(schema)
+        what = f"SCHEMA {named}" if found.has_schema else f"DATABASE {found.database}"
         raise PrivilegeMissing("consulta", found.role, [(what, found.lacks)])
 
 
@@ -123,10 +152,30 @@ def _alone(engine: Engine) -> Iterator[Connection]:
             with connection.begin():
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+                connection.execute(select(func.pg_advisory_xact_lock(_lock(schema_of(connection)))))
                 yield connection
         finally:
             ask_while_waiting(driver, before)
+
+
+def _lock(schema: str) -> int:
+    """The advisory lock of whoever migrates this schema. Others in the same database don't wait for it."""
+    if schema == SCHEMA:
+        return LOCK
+    return int.from_bytes(hashlib.sha256(schema.encode()).digest()[:8], signed=True)
+
+
+def name_schema(connection: Connection) -> None:
+    """Has every statement of this connection, from now on, name the schema of its installation."""
+    schema = schema_of(connection)
+    if schema == SCHEMA:
+        return
+    name = quoted(schema, connection).replace("%", "%%")
+
+    @event.listens_for(connection, "before_cursor_execute", retval=True)
+    def named(*given: Any) -> tuple[str, Any]:
+        _, _, statement, parameters, *_ = given
+        return _NAMED.sub(lambda _: f"{name}.", statement), parameters
 
 
 def _config(connection: Connection) -> Config:

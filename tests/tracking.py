@@ -46,9 +46,13 @@ def over(engine: Engine, attempt: Attempt) -> Attempt:
 class Jobs:
     """The tracking tables, and what reads and writes them."""
 
-    def __init__(self, database: Database, lease_seconds: float = 60.0) -> None:
+    def __init__(
+        self, database: Database, lease_seconds: float = 60.0, *, schema: str = migrations.SCHEMA
+    ) -> None:
         url = database.url.replace("postgresql://", "postgresql+psycopg://", 1)
-        self.engine: Engine = create_engine(url, pool_size=20, max_overflow=30)
+        self.engine: Engine = create_engine(
+            url, pool_size=20, max_overflow=30, execution_options=migrations.options(schema)
+        )
         migrations.upgrade(self.engine)
         self.store = JobRepository(self.engine)
         self.executions = Executions(self.engine, lease_seconds=lease_seconds)

@@ -8,12 +8,17 @@ once more, as Slack may still apply the lost edit over a later one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Engine, exists, func, text, update
+from sqlalchemy import Engine, ScalarSelect, and_, bindparam, case, exists, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from bot.jobs.events import CardMoved
 from bot.jobs.models import CopyJob, OutboxMessage
-from bot.jobs.outbox import POSTING, REFRESHES, Kind, announce, leave
+from bot.jobs.outbox import ONE_EACH, POSTING, REFRESHES, Kind, announce, leave
 from bot.jobs.status import LIVE
 from bot.jobs.transition import add_event, expire
 from bot.jobs.view import JobView, Moved
@@ -31,36 +36,51 @@ class Edit:
     announced: int
 
 
-#: How much was announced of a job: it grows with each announcement.
-_ANNOUNCED = """
-    SELECT coalesce(sum(version + 1), 0) FROM traspaso.outbox
-     WHERE job_id = :job AND kind = ANY(CAST(:kinds AS text[]))
-"""
+def _announced() -> ScalarSelect[int]:
+    """How much was announced of the job with the parameter's number: it grows with each announcement."""
+    line = aliased(OutboxMessage)
+    much = func.coalesce(func.sum(line.version + 1), 0)
+    return select(much).where(line.job_id == bindparam("job"), line.kind.in_(POSTING)).scalar_subquery()
 
-_BEGIN = text(f"""
-    INSERT INTO traspaso.outbox AS line (job_id, attempt, kind, next_try_at)
-    SELECT id, attempt, 'refresh', now() + make_interval(secs => :first)
-      FROM traspaso.copy_jobs
-     WHERE id = :job AND message_ts = :ts AND status = ANY(CAST(:live AS text[]))
-        ON CONFLICT (job_id, kind, attempt) DO UPDATE
-       SET version = line.version + 1, begun = line.done_at IS NULL, done_at = NULL,
-           announced_at = clock_timestamp(), next_try_at = EXCLUDED.next_try_at
-    RETURNING id, version, ({_ANNOUNCED}) AS announced
-""")  # noqa: S608 - nothing of it comes from outside
 
-_ANSWERED = text(f"""
-    UPDATE traspaso.outbox
-       SET done_at = CASE WHEN seen.nothing_new AND version = :version AND NOT begun THEN now() END,
-           next_try_at = CASE WHEN seen.nothing_new THEN next_try_at ELSE now() END
-      FROM (SELECT ({_ANNOUNCED}) = :announced AS nothing_new) AS seen
-     WHERE id = :id AND (version = :version OR NOT seen.nothing_new)
-""")  # noqa: S608
+@cache
+def _begin() -> Any:
+    """Of the card whose job and ts are the parameters ``job`` and ``ts``."""
+    first = func.now() + timedelta(seconds=REFRESHES[0])
+    chosen = select(CopyJob.id, CopyJob.attempt, literal(Kind.REFRESH.value), first).where(
+        CopyJob.id == bindparam("job"), CopyJob.message_ts == bindparam("ts"), CopyJob.status.in_(LIVE)
+    )
+    line = insert(OutboxMessage).from_select(["job_id", "attempt", "kind", "next_try_at"], chosen)
+    return line.on_conflict_do_update(
+        index_elements=ONE_EACH,
+        set_={
+            "version": OutboxMessage.version + 1,
+            "begun": OutboxMessage.done_at.is_(None),
+            "done_at": None,
+            "announced_at": func.clock_timestamp(),
+            "next_try_at": line.excluded.next_try_at,
+        },
+    ).returning(OutboxMessage.id, OutboxMessage.version, _announced().label("announced"))
+
+
+@cache
+def _answered() -> Any:
+    """Of the line and version that are the parameters ``line`` and ``seen``."""
+    nothing_new = _announced() == bindparam("announced")
+    same = OutboxMessage.version == bindparam("seen")
+    over = and_(nothing_new, same, ~OutboxMessage.begun)
+    return (
+        update(OutboxMessage)
+        .where(OutboxMessage.id == bindparam("line"), or_(same, ~nothing_new))
+        .values(
+            done_at=case((over, func.now())),
+            next_try_at=case((nothing_new, OutboxMessage.next_try_at), else_=func.now()),
+        )
+    )
 
 
 #: So often a deleted card is posted anew in one attempt.
 COMES_BACK = 4
-
-_POSTING = [kind.value for kind in POSTING]
 
 
 class Cards:
@@ -95,15 +115,8 @@ class Cards:
         None where there is nothing to show any more: the job has ended, or its card is elsewhere. What is
         sent then has to be read from the row anew, so that it isn't older than what was announced.
         """
-        values = {
-            "job": job.id,
-            "ts": job.message_ts,
-            "live": [status.value for status in LIVE],
-            "first": REFRESHES[0],
-            "kinds": _POSTING,
-        }
         with self._engine.begin() as connection:
-            row = connection.execute(_BEGIN, values).one_or_none()
+            row = connection.execute(_begin(), {"job": job.id, "ts": job.message_ts}).one_or_none()
         return Edit(row.id, row.version, job.id, int(row.announced)) if row else None
 
     def edit_answered(self, edit: Edit) -> None:
@@ -113,14 +126,13 @@ class Cards:
         at once.
         """
         values = {
-            "id": edit.message_id,
-            "version": edit.version,
+            "line": edit.message_id,
+            "seen": edit.version,
             "announced": edit.announced,
             "job": edit.job_id,
-            "kinds": _POSTING,
         }
         with self._engine.begin() as connection:
-            connection.execute(_ANSWERED, values)
+            connection.execute(_answered(), values)
 
     def gone(self, job_id: int, message_ts: str) -> None:
         """Somebody deleted this card: whoever of several notices it first has it posted anew, once.

@@ -56,7 +56,6 @@ from bot.jobs.events import (
 )
 from bot.jobs.failure import Failure
 from bot.jobs.models import (
-    SCHEMA,
     CopyChunk,
     CopyEvent,
     CopyJob,
@@ -73,6 +72,7 @@ from bot.jobs.transition import add_event, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
 from copier import Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
 from copier.exchange import Rows, literal
+from migrations import schema_of
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +197,11 @@ class Attempt:
         """The name of this attempt's sessions."""
         return self.claim.label
 
+    @property
+    def schema(self) -> str:
+        """Where the tracking tables are."""
+        return schema_of(self._engine)
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One for a step and what belongs to it; its session has the attempt's name."""
@@ -252,7 +257,7 @@ class Attempt:
         try:
             found = connection.execute(self.line(chunk)).one()
         except IntegrityError as error:
-            if isinstance(error.orig, psycopg.Error) and is_stale(error.orig):
+            if isinstance(error.orig, psycopg.Error) and is_stale(error.orig, schema_of(connection)):
                 raise StaleAttempt(self.job_id, self.number) from error
             raise
         sys.audit("traspaso.chunk_recorded", self.job_id, self.number, chunk.range.number)
@@ -572,14 +577,17 @@ class Ledger:
         self._obey(_request(*rows[0]))
 
     def refused(self, error: psycopg.Error) -> StaleAttempt | None:
-        return StaleAttempt(self._attempt.job_id, self._attempt.number) if is_stale(error) else None
+        attempt = self._attempt
+        return StaleAttempt(attempt.job_id, attempt.number) if is_stale(error, attempt.schema) else None
 
 
-def is_stale(error: psycopg.Error) -> bool:
-    """Whether a chunk's line was refused because it has no job: the fence has let nothing through."""
+def is_stale(error: psycopg.Error, schema: str) -> bool:
+    """Whether a chunk's line, in the tracking tables of this schema, was refused because it has no job: the
+    fence has let nothing through.
+    """
     at = error.diag
     place = at.schema_name, at.table_name, at.column_name
-    return error.sqlstate == NOT_NULL and place == (SCHEMA, CopyChunk.__tablename__, "job_id")
+    return error.sqlstate == NOT_NULL and place == (schema, CopyChunk.__tablename__, "job_id")
 
 
 def _request(pressed: str | None, by: int | None, frozen: bool) -> StopRequest | None:

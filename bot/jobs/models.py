@@ -1,5 +1,7 @@
-"""The tracking tables, in the schema ``traspaso`` of consulta, and the transactions in which they are
-written.
+"""The tracking tables, in a schema of consulta, and the transactions in which they are written.
+
+The models call the schema ``traspaso``. Where an installation has another one, its engine says so
+(`migrations.options`), and SQLAlchemy writes that name in its place: no statement here names a schema itself.
 
 They live beside the copied rows so that a chunk and its record commit together. No transaction waits for
 ever, whatever holds a row or the server; copies share the connections and set limits of their own, because
@@ -47,8 +49,7 @@ from bot.jobs.status import LIVE, PRESSED, Approval, Phase, Status
 from copier import statements
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
 from copier.exchange import begin_of, driver_of, exchange, with_values
-
-SCHEMA = "traspaso"
+from migrations import SCHEMA
 
 
 def _one_of(column: str, values: Iterable[StrEnum]) -> str:

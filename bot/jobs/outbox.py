@@ -35,6 +35,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
 from bot.jobs.models import LONGEST, CopyJob, OutboxMessage, has_come
+from migrations import schema_of
 
 #: How long a message is in the hands of one deliverer. Longer than one call of Slack may take (10 s): the
 #: claim is asked again, and prolonged, before each.
@@ -159,7 +160,8 @@ class Outbox:
         """
         with self._engine.begin() as connection:
             for id_, job_id in connection.execute(_due()).all():
-                lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"traspaso outbox {job_id}", 0))
+                name = f"{schema_of(connection)} outbox {job_id}"
+                lock = func.pg_try_advisory_xact_lock(func.hashtextextended(name, 0))
                 if not connection.scalar(select(lock)):
                     continue
                 if row := connection.execute(_claim(), {"taken": id_}).one_or_none():

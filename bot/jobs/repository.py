@@ -24,8 +24,10 @@ from sqlalchemy import (
     and_,
     case,
     func,
+    literal,
     literal_column,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
@@ -63,6 +65,7 @@ from bot.jobs.status import LIVE, Approval, Phase, Status, StopReason
 from bot.jobs.transition import add_event
 from bot.jobs.view import (
     NOTHING_SHOWN,
+    SILENT,
     AgreedCounts,
     Freeze,
     HomeFilters,
@@ -74,29 +77,38 @@ from bot.jobs.view import (
     Stretch,
 )
 from copier import CopySpec, Fingerprint
+from migrations import SCHEMA, schema_of
 
 #: How many of the latest runs say how fast a copy is.
 RUNS = 7
 #: How many ended jobs App Home shows.
 LATEST = 20
+#: Of so many of the newest jobs App Home's panel follows every change.
+MARKED = 50
 #: How many chunks the details show.
 SLOWEST = 5
 #: No filter at all.
 EVERYTHING = HomeFilters()
 
-# Whatever is live, the newest jobs, the freeze; and what changes no row: a lease that runs out, a worker that
-# falls silent. Whether workers are there at all is asked for beside it.
-_MARK: ColumnElement[str] = literal_column("""
-    md5(concat_ws(' ',
-      (SELECT string_agg(concat_ws(' ', job::text, job.lease_until < now()), ' ' ORDER BY job.id)
-         FROM traspaso.copy_jobs job
-        WHERE job.id IN (
-          SELECT id FROM traspaso.copy_jobs WHERE status IN ('pending', 'running', 'paused')
-          UNION ALL (SELECT id FROM traspaso.copy_jobs ORDER BY id DESC LIMIT 50))),
-      (SELECT count(*) FROM traspaso.workers
-        WHERE ended_at IS NULL AND beat_at < clock_timestamp() - interval '10 s'),
-      (SELECT string_agg(active::text, ' ') FROM traspaso.copy_freezes active WHERE lifted_at IS NULL)))
-""")
+
+@cache
+def _mark() -> ColumnElement[str]:
+    """Whatever is live, the newest jobs, the freeze; and what changes no row: a lease that runs out, a worker
+    that falls silent. Whether workers are there at all is asked for beside it.
+    """
+    job, active = aliased(CopyJob, name="job"), aliased(CopyFreeze, name="active")
+    live = select(CopyJob.id).where(CopyJob.status.in_(LIVE))
+    newest = select(CopyJob.id).order_by(CopyJob.id.desc()).limit(MARKED)
+    row = func.concat_ws(" ", literal_column("job::text"), job.lease_until < func.now())
+    jobs = select(func.string_agg(row, aggregate_order_by(literal(" "), job.id))).where(
+        job.id.in_(union_all(live, newest))
+    )
+    silent = select(func.count()).where(
+        Worker.ended_at.is_(None), Worker.beat_at < func.clock_timestamp() - SILENT
+    )
+    freeze = select(func.string_agg(literal_column("active::text"), " ")).where(active.lifted_at.is_(None))
+    parts = (each.scalar_subquery() for each in (jobs, silent, freeze))
+    return func.md5(func.concat_ws(" ", *parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +388,7 @@ class HomeRepository:
     def mark(self) -> str:
         """Another one whenever something that a panel shows has changed."""
         with self._engine.connect() as connection:
-            mark, missing = connection.execute(select(_MARK, is_missing())).one()
+            mark, missing = connection.execute(select(_mark(), is_missing())).one()
         return f"{mark} {missing}"
 
     def read(self, reader_id: str, filters: HomeFilters) -> HomeView:
@@ -523,7 +535,10 @@ def _detail(condition: ColumnElement[bool], which: ColumnElement[bool]) -> Scala
 
 
 def view_of(
-    row: Row[Any], operators: tuple[str, ...] = (), titles: Mapping[str, str] | None = None
+    row: Row[Any],
+    operators: tuple[str, ...] = (),
+    titles: Mapping[str, str] | None = None,
+    schema: str = SCHEMA,
 ) -> JobView:
     """The job of a row of `view_query`; ``operators`` and ``titles`` as of `JobRepository`."""
     job: CopyJob = row.CopyJob
@@ -591,6 +606,7 @@ def view_of(
         no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
         copy_title=(titles or {}).get(job.copy_name),
         working=working_of(row.marks or [], job.finished_at or row.now),
+        schema=schema,
     )
 
 
@@ -602,7 +618,7 @@ def read_views(
 ) -> list[JobView]:
     """The jobs of a statement that `view_query` began."""
     with Session(engine) as session:
-        return [view_of(row, operators, titles) for row in session.execute(statement)]
+        return [view_of(row, operators, titles, schema_of(engine)) for row in session.execute(statement)]
 
 
 # What a job's whole story is made of.

@@ -39,6 +39,7 @@ from bot.slack.client import (
     trouble_of,
     with_accepted_blocks,
 )
+from migrations import SCHEMA
 
 log = logging.getLogger(__name__)
 
@@ -390,7 +391,12 @@ class CardPublisher:
 
 def metadata_of(job: JobView, part: str) -> dict[str, Any]:
     """The metadata of the message that is this part of what is said about the job."""
-    return {"event_type": EVENT, "event_payload": {"job": str(job.id), "part": part}}
+    return {"event_type": EVENT, "event_payload": {**_named(job), "part": part}}
+
+
+def _named(job: JobView) -> dict[str, str]:
+    """The job, by its number and by the schema of an installation beside the usual one."""
+    return {"job": str(job.id), **({} if job.schema == SCHEMA else {"schema": job.schema})}
 
 
 def find_message(
@@ -442,7 +448,8 @@ def _pages(
         for message in page["messages"]:
             metadata = message.get("metadata") or {}
             payload = metadata.get("event_payload") or {}
-            if metadata.get("event_type") == EVENT and payload.get("job") == str(job.id):
+            named = {name: payload[name] for name in ("job", "schema") if name in payload}
+            if metadata.get("event_type") == EVENT and named == _named(job):
                 yield str(message["ts"]), payload
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
         if not cursor:

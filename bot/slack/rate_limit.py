@@ -153,11 +153,18 @@ class CallWindow:
 
 
 class Pacing:
-    """What all processes have called, in one Redis."""
+    """What all processes of one Slack app have called, in one Redis."""
 
-    def __init__(self, redis_url: str, allowed: Mapping[str, Allowance] | None = None) -> None:
-        """Connects with the first call."""
+    def __init__(
+        self,
+        redis_url: str,
+        allowed: Mapping[str, Allowance] | None = None,
+        *,
+        prefix: str = "traspaso-pace",
+    ) -> None:
+        """Connects with the first call. Those with the same ``prefix`` share what was called."""
         client = redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1)
+        self._prefix = prefix
         self._allowed = allowances() if allowed is None else allowed
         self._take = client.register_script(TAKE)
         self._count = client.register_script(COUNT)
@@ -172,7 +179,7 @@ class Pacing:
             return 0.0
         posts = (POST_SECONDS, POSTS_AT_ONCE) if method == POST and channel else (0, 0)
         call = (uuid4().hex, allowed.calls, allowed.window_seconds, *posts)
-        return float(self._asked(self._take, _keys(method, channel), call) or 0.0)
+        return float(self._asked(self._take, self._keys(method, channel), call) or 0.0)
 
     def has_spare(self, method: str) -> bool:
         """Whether a call may be made that could as well be left out, such as an edit of a card's progress.
@@ -181,14 +188,22 @@ class Pacing:
         and each question that is answered with True counts as one.
         """
         allowed = self._allowed[method]
-        made = self._asked(self._count, _keys(method)[:1], (allowed.window_seconds,))
+        made = self._asked(self._count, self._keys(method)[:1], (allowed.window_seconds,))
         if made is None:
             return self._own_spare.setdefault(method, CallWindow()).take()
         return int(made) < allowed.calls * SPARE_SHARE
 
     def refused(self, method: str, channel: str | None, seconds: float) -> None:
         """Slack has refused a call: for so many seconds nobody makes another one."""
-        self._asked(self._hold_back, _keys(method, channel)[-1:], (seconds,))
+        self._asked(self._hold_back, self._keys(method, channel)[-1:], (seconds,))
+
+    def _keys(self, method: str, channel: str | None = None) -> list[str]:
+        place = f"{method}:{channel}" if channel else method
+        return [
+            f"{self._prefix}:calls:{method}",
+            f"{self._prefix}:next:{place}",
+            f"{self._prefix}:until:{place}",
+        ]
 
     def _asked(self, script: Script, keys: list[str], arguments: tuple[str | float, ...]) -> Any:
         """What Redis answers; None where it fails. Then it is left alone for a while."""
@@ -240,8 +255,3 @@ class PacedClient(WebClient):
         )
         said = f"no room for {method} within Slack's rate limit"
         return SlackApiError(said, response)  # type: ignore[no-untyped-call]
-
-
-def _keys(method: str, channel: str | None = None) -> list[str]:
-    place = f"{method}:{channel}" if channel else method
-    return [f"traspaso-pace:calls:{method}", f"traspaso-pace:next:{place}", f"traspaso-pace:until:{place}"]

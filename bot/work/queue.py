@@ -28,6 +28,8 @@ from bot.work.cancellation import StopSwitch
 
 log = logging.getLogger(__name__)
 
+#: With what Dramatiq begins its keys in Redis.
+NAMESPACE = "dramatiq"
 QUEUE = "copies"
 ACTOR = "copy_liquidation"
 
@@ -198,12 +200,12 @@ def _can_be_read(data: bytes) -> bool:
 class JobQueue:
     """Puts jobs on the queue; in a worker also takes them from it."""
 
-    def __init__(self, redis_url: str, *, on_put: Callable[[int], None]) -> None:
-        """``on_put`` notes that an id is on the queue."""
+    def __init__(self, redis_url: str, *, on_put: Callable[[int], None], namespace: str = NAMESPACE) -> None:
+        """``on_put`` notes that an id is on the queue, which those with the same ``namespace`` share."""
         self._on_put = on_put
         client = redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=30)
         self.watch = RedisWatch(redis_url)
-        self.broker = _Broker(client=client, middleware=[])  # type: ignore[no-untyped-call]
+        self.broker = _Broker(client=client, middleware=[], namespace=namespace)  # type: ignore[no-untyped-call]
         self.broker.declare_queue(QUEUE)
 
     def consume(self, perform: Callable[[int], None]) -> None:

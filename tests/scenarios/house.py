@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dev.guard import ROOT
+from dev.local_slack.server import LocalSlackServer
 from dev.seed import seed_consulta, seed_prod
 from dev.stack import Stack
 
@@ -71,6 +72,23 @@ def open_office() -> Iterator[Office]:
         office = Office(stack)
         yield office
         office.close()
+
+
+@contextmanager
+def open_neighbour(stack: Stack, schema: str) -> Iterator[Office]:
+    """A second installation over the same servers: its tables in this schema, its own Slack app and bot."""
+    with LocalSlackServer(manifest=ROOT / "manifest.yml") as slack:
+        app = slack.core.ws.app
+        settings = {
+            "SLACK_API_URL": f"{slack.url}/api/",
+            "SLACK_BOT_TOKEN": app.bot_token,
+            "SLACK_APP_TOKEN": app.app_token,
+            "TRASPASO_SCHEMA": schema,
+        }
+        stack.migrate(env=settings)
+        office = Office(stack, settings, schema)
+        yield office
+        office.leave()
 
 
 @contextmanager

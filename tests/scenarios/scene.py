@@ -62,12 +62,19 @@ def until(look: Callable[[], T | None], timeout: float = 60.0, what: str = "what
 
 
 class Office:
-    """One stack for the session, a bot, and as many workers as a test asks for."""
+    """One stack for the session, a bot, and as many workers as a test asks for.
 
-    def __init__(self, stack: Stack) -> None:
+    ``settings`` are those of its processes beside the stack's: an installation beside the usual one has its
+    tracking tables in ``schema``.
+    """
+
+    def __init__(
+        self, stack: Stack, settings: Mapping[str, str] | None = None, schema: str = "traspaso"
+    ) -> None:
         self.stack = stack
-        url = stack.environment()["SLACK_API_URL"].removesuffix("/api/")
-        self.slack = LocalSlack(url)
+        self.schema = schema
+        self._settings = {**stack.environment(), **(settings or {})}
+        self.slack = LocalSlack(self._settings["SLACK_API_URL"].removesuffix("/api/"))
         self.prod = psycopg.connect(stack.prod_url, autocommit=True, row_factory=dict_row)
         self.consulta = psycopg.connect(stack.consulta_url, autocommit=True, row_factory=dict_row)
         self.bot = self._start_bot()
@@ -88,6 +95,12 @@ class Office:
             for name, value in self.stack.environment().items()
             if name.endswith("_DATABASE_URL")
         }
+
+    def leave(self) -> None:
+        """All its processes end; the servers stay."""
+        self.workers(0)
+        self.stop_bot()
+        self.close()
 
     def restart_bot(self, *, kill: bool = False, **environment: str) -> None:
         if self.bot.running:
@@ -189,16 +202,16 @@ class Office:
                 client.delete(*calls)
 
     def _start_bot(self, environment: Mapping[str, str] | None = None) -> Child:
-        bot = self.stack.start_bot(env={**self.secrets, **(environment or {})})
+        bot = self.stack.start_bot(env={**self._settings, **self.secrets, **(environment or {})})
         bot.wait_until(lambda: "connected to Slack" in bot.log(), what="connection to Slack")
         self.slack.wait_for(lambda: self.slack.ask("sockets")["connected"] == 1)
         return bot
 
     def _start_worker(self, environment: Mapping[str, str]) -> Child:
         return self.stack.start_worker(
-            f"worker-{next(self._names)}",
+            f"worker-{next(self._names)}" if self.schema == "traspaso" else f"worker-of-{self.schema}",
             arguments=("--processes", "1", "--threads", "2"),
-            env={**self.secrets, **environment},
+            env={**self._settings, **self.secrets, **environment},
         )
 
 
@@ -384,7 +397,8 @@ class Scene:
         return [event["kind"] for event in found]
 
     def rows(self, query: str, *parameters: Any) -> list[Row]:
-        return self.office.consulta.execute(query.encode(), parameters).fetchall()
+        named = query.replace("traspaso.", f"{self.office.schema}.")
+        return self.office.consulta.execute(named.encode(), parameters).fetchall()
 
     def ended(self, job_id: int, status: str = "completed", timeout: float = 60.0) -> Row:
         """The job's row at its end, which must be this one."""
@@ -450,6 +464,8 @@ class Scene:
 
     def _posted(self, job_id: int, part: str, messages: list[Message]) -> list[Message]:
         wanted = {"job": str(job_id), "part": part}
+        if self.office.schema != "traspaso":
+            wanted["schema"] = self.office.schema
         return [each for each in messages if (each.metadata or {}).get("event_payload") == wanted]
 
     def _insert(self, side: psycopg.Connection[Row], first: int, rows: int, liquidation: int | None) -> None:

@@ -214,3 +214,31 @@ def test_a_copy_is_called_by_its_title_and_by_its_name_where_it_has_none(tmp_pat
 def test_a_title_that_would_not_fit_into_a_line_is_refused(tmp_path: Path, title: str) -> None:
     [line] = complaints(tmp_path, FILE.replace('name = "items"', f'name = "items"\ntitle = "{title}"'))
     assert "copies[1].title: write a name of one line, of 1 to 60 characters" in line
+
+
+def test_an_installation_names_the_schema_of_its_tracking_tables_and_has_the_usual_one_otherwise(
+    tmp_path: Path,
+) -> None:
+    assert read(tmp_path).tracking_schema == "traspaso"
+    assert read(tmp_path, TRASPASO_SCHEMA="traspaso_test").tracking_schema == "traspaso_test"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "public",
+        "information_schema",
+        "pg_traspaso",
+        "Traspaso",
+        "traspaso-test",
+        'a"; DROP',
+        "2nd",
+        "a" * 64,
+        "añ",
+    ],
+)
+def test_a_schema_whose_name_is_not_plain_or_that_holds_other_tables_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    [line] = complaints(tmp_path, TRASPASO_SCHEMA=name)
+    assert line.startswith("TRASPASO_SCHEMA is not the name of a schema for the tracking tables")
