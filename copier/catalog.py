@@ -546,8 +546,8 @@ class Access:
     """What the ``role`` may do with a table, by the catalogue.
 
     ``lacks`` are the privileges that it has not, of those that reading and writing the table needs.
-    ``hidden``: row-level security applies to it. ``read_only`` is the default of its transactions. Names are
-    written as SQL writes them.
+    ``hidden``: row-level security applies to it. ``read_only`` is the default of its transactions. ``role``
+    is written as SQL writes it, ``database`` is its plain name.
     """
 
     role: str
@@ -598,13 +598,15 @@ class Table:
     def refuse_unwritable(self, *, updates: bool) -> None:
         """Raises PrivilegeMissing or ReadOnly; ``updates`` says that rows are updated in place."""
         if self.access.read_only:
-            raise ReadOnly(self.side, self.access.role, self.access.database)
+            raise ReadOnly(self.side, self.access.role, quoted(self.access.database))
         self._refuse(privileges.of_writing(self.name, updates=updates))
 
     def _refuse(self, needed: Sequence[Privilege]) -> None:
         wanted = {each.identity for each in needed}
-        if lacks := [each for each in self.access.lacks if each.identity in wanted]:
-            raise PrivilegeMissing(self.side, self.access.role, privileges.by_object(lacks), str(self.name))
+        lacks = [each for each in self.access.lacks if each.identity in wanted]
+        if lacks:
+            named = privileges.by_object(each.in_database(self.access.database) for each in lacks)
+            raise PrivilegeMissing(self.side, self.access.role, named, str(self.name))
 
     @property
     def is_partitioned(self) -> bool:
@@ -745,7 +747,7 @@ def table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
     if not tables:
         raise TableMissing(side, str(name))
     [found], [access] = tables, accesses
-    asked = [each.in_database(access.database) for each in _asked_of(name)]
+    asked = _asked_of(name)
     types = Types(of_types)
     relations = _relations(of_relations)
     return Table(
@@ -776,7 +778,7 @@ def table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
         relations=relations,
         access=Access(
             role=access.role,
-            database=quoted(access.database),
+            database=access.database,
             lacks=tuple(asked[place] for (place,) in lacking),
             hidden=access.hidden,
             read_only=access.read_only,

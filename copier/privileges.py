@@ -190,14 +190,15 @@ def of_recording(tracking: Tracking, *, owned: bool | None = None) -> list[Privi
 
 
 def once(privileges: Iterable[Privilege]) -> list[Privilege]:
-    """Each privilege once, with all steps that need it; one that is always needed has no ``where``."""
+    """Each privilege once, with all steps that need it, and all cases, unless it is always needed."""
     found: dict[tuple[str, str, str, str], Privilege] = {}
     for each in privileges:
         if (known := found.get(each.identity)) is None:
             found[each.identity] = each
             continue
         steps = tuple(dict.fromkeys([*known.steps, *each.steps]))
-        where = known.where if known.where and each.where else ""
+        either = dict.fromkeys([known.where, each.where])
+        where = "" if "" in either else ", or ".join(either)
         found[each.identity] = replace(known, steps=steps, where=where)
     return list(found.values())
 

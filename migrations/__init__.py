@@ -36,7 +36,8 @@ LOCK = int.from_bytes(b"traspaso")
 VERSIONS = Path(__file__).parent / "versions"
 
 #: Alembic's own table.
-_APPLIED = table("alembic_version", column("version_num"), schema=SCHEMA)
+APPLIED = "alembic_version"
+_APPLIED = table(APPLIED, column("version_num"), schema=SCHEMA)
 
 
 class UnknownVersion(Exception):
@@ -84,7 +85,7 @@ def move(engine: Engine, revision: str) -> None:
 
 def current(connection: Connection) -> str | None:
     """The revision that the database is at; None before the first migration."""
-    if connection.scalar(select(func.to_regclass(f"{SCHEMA}.alembic_version"))) is None:
+    if connection.scalar(select(func.to_regclass(f"{SCHEMA}.{APPLIED}"))) is None:
         return None
     found: str | None = connection.scalar(select(_APPLIED.c.version_num))
     return found
