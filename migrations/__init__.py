@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, column, event, func, select, table, text
 
+from copier import privileges
 from copier.connections import ask_while_waiting
 from copier.errors import PrivilegeMissing, ReadOnly
 from copier.exchange import driver_of
@@ -32,14 +33,10 @@ _TRANSLATED = "schema_translate_map"
 #: The schema in a statement of a migration.
 _NAMED = re.compile(rf'(?<![\w".]){SCHEMA}\.')
 
-_PRIVILEGES = text("""
+_ROLE = text("""
     SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS role,
-           n.oid IS NOT NULL AS has_schema, current_setting('transaction_read_only') = 'on' AS read_only,
-           ARRAY(SELECT p FROM unnest(
-                   CASE WHEN n.oid IS NULL THEN ARRAY['CREATE'] ELSE ARRAY['USAGE', 'CREATE'] END) AS p
-                  WHERE NOT CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), p)
-                                 ELSE has_schema_privilege(n.oid, p) END) AS lacks
-      FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = :schema
+           to_regnamespace(quote_ident(:schema)) IS NOT NULL AS has_schema,
+           current_setting('transaction_read_only') = 'on' AS read_only
 """)
 
 #: The advisory lock of whoever migrates the schema of that name: its bytes as a bigint.
@@ -48,7 +45,7 @@ LOCK = int.from_bytes(b"traspaso")
 VERSIONS = Path(__file__).parent / "versions"
 
 #: Alembic's own table.
-_APPLIED = "alembic_version"
+APPLIED = "alembic_version"
 
 
 class UnknownVersion(Exception):
@@ -113,9 +110,9 @@ def move(engine: Engine, revision: str) -> None:
 def current(connection: Connection) -> str | None:
     """The revision that the database is at; None before the first migration."""
     schema = schema_of(connection)
-    if connection.scalar(select(func.to_regclass(f"{quoted(schema, connection)}.{_APPLIED}"))) is None:
+    if connection.scalar(select(func.to_regclass(f"{quoted(schema, connection)}.{APPLIED}"))) is None:
         return None
-    applied = table(_APPLIED, column("version_num"), schema=schema)
+    applied = table(APPLIED, column("version_num"), schema=schema)
     found: str | None = connection.scalar(select(applied.c.version_num))
     return found
 
@@ -133,13 +130,12 @@ def versions() -> list[str]:
 def _check_privileges(connection: Connection) -> None:
     """Raises PrivilegeMissing where the role may not create the schema, or nothing in it."""
     schema = schema_of(connection)
-    found = connection.execute(_PRIVILEGES, {"schema": schema}).one()
+    found = connection.execute(_ROLE, {"schema": schema}).one()
     if found.read_only:
         raise ReadOnly("consulta", found.role, found.database)
-    if found.lacks:
-        named = connection.dialect.identifier_preparer.quote(schema)
-        what = f"SCHEMA {named}" if found.has_schema else f"DATABASE {found.database}"
-        raise PrivilegeMissing("consulta", found.role, [(what, found.lacks)])
+    needed = privileges.of_migrating(privileges.Tracking(schema, ()), is_there=found.has_schema)
+    if lacks := privileges.lacking(connection, needed):
+        raise PrivilegeMissing("consulta", found.role, privileges.by_object(lacks))
 
 
 @contextmanager
