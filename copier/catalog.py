@@ -20,6 +20,7 @@ from typing import Any, Literal, LiteralString
 from psycopg import sql
 from sqlalchemy import Connection, text
 
+from copier import privileges
 from copier.errors import (
     ColumnMissing,
     PrivilegeMissing,
@@ -31,7 +32,8 @@ from copier.errors import (
     failures_of,
 )
 from copier.exchange import Rows, Statement, exchange
-from copier.model import TableName
+from copier.model import TableName, quoted
+from copier.privileges import Privilege
 
 #: OIDs below this were given by hand, and are the same in every PostgreSQL (FirstGenbkiObjectId in its
 #: sources); those below the other one are PostgreSQL's own too, but each version gives them anew.
@@ -543,17 +545,14 @@ class IndexColumn:
 class Access:
     """What the ``role`` may do with a table, by the catalogue.
 
-    ``lacks`` are the privileges on the table that it has not, ``sees_schema`` that it may use the schema,
-    ``may_stage`` that it may create temporary tables. ``hidden``: row-level security applies to it.
-    ``read_only`` is the default of its transactions. Names are written as SQL writes them.
+    ``lacks`` are the privileges that it has not, of those that reading and writing the table needs.
+    ``hidden``: row-level security applies to it. ``read_only`` is the default of its transactions. Names are
+    written as SQL writes them.
     """
 
     role: str
     database: str
-    schema: str
-    lacks: frozenset[str]
-    sees_schema: bool
-    may_stage: bool
+    lacks: tuple[Privilege, ...]
     hidden: bool
     read_only: bool
 
@@ -562,10 +561,7 @@ class Access:
 FULL_ACCESS = Access(
     role="owner",
     database="",
-    schema="",
-    lacks=frozenset(),
-    sees_schema=True,
-    may_stage=True,
+    lacks=(),
     hidden=False,
     read_only=False,
 )
@@ -595,7 +591,7 @@ class Table:
 
     def refuse_unreadable(self) -> None:
         """Raises PrivilegeMissing, or RowsHidden where row-level security hides rows from the role."""
-        self._refuse(["SELECT"], stages=False)
+        self._refuse(privileges.of_reading(self.name))
         if self.access.hidden:
             raise RowsHidden(self.side, self.access.role, str(self.name))
 
@@ -603,19 +599,12 @@ class Table:
         """Raises PrivilegeMissing or ReadOnly; ``updates`` says that rows are updated in place."""
         if self.access.read_only:
             raise ReadOnly(self.side, self.access.role, self.access.database)
-        self._refuse(["SELECT", "INSERT", *(["UPDATE"] if updates else []), "DELETE"], stages=True)
+        self._refuse(privileges.of_writing(self.name, updates=updates))
 
-    def _refuse(self, privileges: Sequence[str], *, stages: bool) -> None:
-        access = self.access
-        missing: list[tuple[str, Sequence[str]]] = []
-        if not access.sees_schema:
-            missing.append((f"SCHEMA {access.schema}", ["USAGE"]))
-        if lacks := [each for each in privileges if each in access.lacks]:
-            missing.append((f"TABLE {self.name}", lacks))
-        if stages and not access.may_stage:
-            missing.append((f"DATABASE {access.database}", ["TEMPORARY"]))
-        if missing:
-            raise PrivilegeMissing(self.side, access.role, missing, str(self.name))
+    def _refuse(self, needed: Sequence[Privilege]) -> None:
+        wanted = {each.identity for each in needed}
+        if lacks := [each for each in self.access.lacks if each.identity in wanted]:
+            raise PrivilegeMissing(self.side, self.access.role, privileges.by_object(lacks), str(self.name))
 
     @property
     def is_partitioned(self) -> bool:
@@ -650,20 +639,12 @@ _TABLE = """
       FROM pg_catalog.pg_class c WHERE c.oid = :oid
 """
 
-# Of columns any will do: a copy asks for those that both sides have.
 _ACCESS = """
-    SELECT quote_ident(current_user) AS role, quote_ident(current_database()) AS database,
-           quote_ident(n.nspname) AS schema,
-           pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS sees_schema,
-           ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p
-                  WHERE NOT CASE p WHEN 'DELETE' THEN pg_catalog.has_table_privilege(c.oid, p)
-                                 ELSE pg_catalog.has_any_column_privilege(c.oid, p) END) AS lacks,
-           pg_catalog.has_database_privilege(current_database(), 'TEMPORARY') AS may_stage,
+    SELECT quote_ident(current_user) AS role, current_database() AS database,
            pg_catalog.row_security_active(c.oid) AS hidden,
            (SELECT s.reset_val = 'on' FROM pg_catalog.pg_settings s
              WHERE s.name = 'default_transaction_read_only') AS read_only
-      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.oid = :oid
+      FROM pg_catalog.pg_class c WHERE c.oid = :oid
 """
 
 _DEFERRABLE = """
@@ -739,7 +720,13 @@ def questions(name: TableName) -> list[Statement]:
     before = (_KEEP_SEARCH_PATH, _EMPTY_SEARCH_PATH, _FIND_ALL, _FIND_FAMILY)
     own = (_TABLE, _COLUMNS, _TYPES, _INDEXES, _DEFERRABLE, _ACCESS)
     related = (_RELATIONS, _NEVER_NULL, _FOREIGN_KEYS, _REFERENCES, _RULES, _TRIGGERS)
-    return [find, *(_by_settings(each) for each in (*before, *own, *related, _SEARCH_PATH))]
+    asked = (_by_settings(each) for each in (*before, *own, *related))
+    return [find, *asked, privileges.question(_asked_of(name)), _by_settings(_SEARCH_PATH)]
+
+
+def _asked_of(name: TableName) -> list[Privilege]:
+    """What a copy may need on the table."""
+    return privileges.of_writing(name, updates=True)
 
 
 def _by_settings(question: str) -> sql.Composable:
@@ -754,10 +741,11 @@ def table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
     Raises:
         TableMissing: there is no such table or view.
     """
-    tables, columns, of_types, indexes, deferrable, accesses, *of_relations = answers[5:-1]
+    tables, columns, of_types, indexes, deferrable, accesses, *of_relations, lacking = answers[5:-1]
     if not tables:
         raise TableMissing(side, str(name))
     [found], [access] = tables, accesses
+    asked = [each.in_database(access.database) for each in _asked_of(name)]
     types = Types(of_types)
     relations = _relations(of_relations)
     return Table(
@@ -788,11 +776,8 @@ def table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
         relations=relations,
         access=Access(
             role=access.role,
-            database=access.database,
-            schema=access.schema,
-            lacks=frozenset(access.lacks),
-            sees_schema=access.sees_schema,
-            may_stage=access.may_stage,
+            database=quoted(access.database),
+            lacks=tuple(asked[place] for (place,) in lacking),
             hidden=access.hidden,
             read_only=access.read_only,
         ),

@@ -266,6 +266,16 @@ class Permanent(DatabaseFailed):
     """Will fail again: a constraint, a privilege, a missing object, a value that doesn't fit."""
 
 
+def grant(privileges: Sequence[str], what: str, role: str) -> str:
+    """The statement that grants them on this object; a role that is to be a member of another one has no ON.
+
+    ``what`` and ``role`` are written as SQL writes them.
+    """
+    if list(privileges) == [what]:
+        return f"GRANT {what} TO {role}"
+    return f"GRANT {', '.join(privileges)} ON {what} TO {role}"
+
+
 class PrivilegeMissing(Permanent):
     """The role lacks privileges; ``lines`` has the statements that grant them.
 
@@ -276,7 +286,7 @@ class PrivilegeMissing(Permanent):
     def __init__(
         self, side: str, role: str, missing: Sequence[tuple[str, Sequence[str]]], table: str | None = None
     ) -> None:
-        statements = [f"GRANT {', '.join(names)} ON {what} TO {role}" for what, names in missing]
+        statements = [grant(names, what, role) for what, names in missing]
         lacks = ", ".join(f"{' and '.join(names)} on {what}" for what, names in missing)
         super().__init__(
             f"the user {role} of {side} lacks {lacks}: run there {'; '.join(statements)}",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, column, func, select, table, text
 
+from copier import privileges
 from copier.connections import ask_while_waiting
 from copier.errors import PrivilegeMissing, ReadOnly
 from copier.exchange import driver_of
@@ -23,14 +24,10 @@ if TYPE_CHECKING:
 #: Where the tracking tables are, in consulta.
 SCHEMA = "traspaso"
 
-_PRIVILEGES = text("""
+_ROLE = text("""
     SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS role,
-           n.oid IS NOT NULL AS has_schema, current_setting('transaction_read_only') = 'on' AS read_only,
-           ARRAY(SELECT p FROM unnest(
-                   CASE WHEN n.oid IS NULL THEN ARRAY['CREATE'] ELSE ARRAY['USAGE', 'CREATE'] END) AS p
-                  WHERE NOT CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), p)
-                                 ELSE has_schema_privilege(n.oid, p) END) AS lacks
-      FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = :schema
+           to_regnamespace(quote_ident(:schema)) IS NOT NULL AS has_schema,
+           current_setting('transaction_read_only') = 'on' AS read_only
 """)
 
 #: The advisory lock of whoever migrates: the bytes of "traspaso" as a bigint.
@@ -105,12 +102,12 @@ def versions() -> list[str]:
 
 def _check_privileges(connection: Connection) -> None:
     """Raises PrivilegeMissing where the role may not create the schema, or nothing in it."""
-    found = connection.execute(_PRIVILEGES, {"schema": SCHEMA}).one()
+    found = connection.execute(_ROLE, {"schema": SCHEMA}).one()
     if found.read_only:
         raise ReadOnly("consulta", found.role, found.database)
-    if found.lacks:
-        what = f"SCHEMA {SCHEMA}" if found.has_schema else f"DATABASE {found.database}"
-        raise PrivilegeMissing("consulta", found.role, [(what, found.lacks)])
+    needed = privileges.of_migrating(privileges.Tracking(SCHEMA, ()), is_there=found.has_schema)
+    if lacks := privileges.lacking(connection, needed):
+        raise PrivilegeMissing("consulta", found.role, privileges.by_object(lacks))
 
 
 @contextmanager
