@@ -1,7 +1,7 @@
-"""What could be copied between two servers: tables with the liquidation's column on both sides, and the catalogue.
+"""What could be copied between two servers: tables with the liquidation's column, and the catalogue.
 
 It looks at what the servers say of their tables, never at a row, and judges each pair by the engine's own
-rules: what a copy would refuse is left out here with the same sentence. Sizes are what the last ANALYZE knows.
+rules: what a copy would refuse is left out here with the same sentence. Sizes are those of the last ANALYZE.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What the last ANALYZE knows: ``rows`` is None where there was none. ``partitions`` counts the leaves."""
+    """What the last ANALYZE knows: ``rows`` is None without one. ``partitions`` counts the leaves."""
 
     rows: int | None
     bytes: int
@@ -148,8 +148,9 @@ def survey(
 
 
 _SERVER: LiteralString = """
-    SELECT current_setting('server_version_num')::int / 10000 AS version, current_database()::text AS database,
-           current_user::text AS role, pg_catalog.pg_backend_pid() AS pid,
+    SELECT current_setting('server_version_num')::int / 10000 AS version,
+           current_database()::text AS database, current_user::text AS role,
+           pg_catalog.pg_backend_pid() AS pid,
            (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) AS is_superuser,
            pg_catalog.pg_is_in_recovery() AS is_standby
 """
@@ -172,7 +173,8 @@ _TABLES = """
          FROM tree JOIN pg_catalog.pg_class l ON l.oid = tree.oid AND l.relkind IN ('r', 'm', 'f')
          LEFT JOIN pg_catalog.pg_class o ON o.oid = l.reltoastrelid) size
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
-       AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' AND NOT n.nspname = ANY({without})
+       AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+       AND NOT n.nspname = ANY({without})
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid)
        AND {wanted}
      ORDER BY 1, 2
@@ -188,8 +190,10 @@ _FOREIGN_KEYS: LiteralString = """
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
                   WHERE a.attrelid = c.confrelid AND a.attnum = ANY(c.confkey)) AS to_columns
       FROM pg_catalog.pg_constraint c
-      JOIN pg_catalog.pg_class t ON t.oid = c.conrelid JOIN pg_catalog.pg_namespace m ON m.oid = t.relnamespace
-      JOIN pg_catalog.pg_class r ON r.oid = c.confrelid JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+      JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
+      JOIN pg_catalog.pg_namespace m ON m.oid = t.relnamespace
+      JOIN pg_catalog.pg_class r ON r.oid = c.confrelid
+      JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
      WHERE c.contype = 'f' AND c.conparentid = 0 AND c.conrelid <> c.confrelid
      ORDER BY 2, 3, 1
 """
@@ -247,7 +251,7 @@ class _Looker:
 
     def _tables(self, look: BoundedTransaction, wanted: sql.Composable) -> list[_Found]:
         has_column = sql.SQL(_HAS_COLUMN).format(column=sql.Literal(self._column))
-        statement = sql.SQL(_TABLES).format(  # type: ignore[arg-type]
+        statement = sql.SQL(_TABLES).format(
             has_column=has_column, without=_texts(self._without), wanted=wanted
         )
         with failures_of(look.side):
@@ -348,26 +352,26 @@ class _Looker:
         return [related(each) for each in candidates]
 
     def _catalogue(self, in_source: list[_Found], keys: list[Any]) -> FoundCatalogue | None:
-        """The table that the liquidation's column refers to by a foreign key, most often; or one of its name."""
+        """The table that most foreign keys of the liquidation's column refer to; or one of its name."""
         votes: dict[tuple[TableName, str], list[str]] = {}
         tables = {each.name for each in in_source}
         for key in keys:
             table = TableName(key.schema, key.table)
             if table in tables and key.columns == [self._column] and len(key.to_columns) == 1:
-                referred = TableName(key.to_schema, key.to_table), key.to_columns[0]
-                votes.setdefault(referred, []).append(f"the foreign key {key.name} of {table} refers to it")
-        for (name, number), whys in sorted(votes.items(), key=lambda vote: -len(vote[1])):
-            return FoundCatalogue(self._described(self._read(name), number), whys[0], by_name=False)
-        for name in self._named_alike():
-            table = self._read(name)
+                vote = TableName(key.to_schema, key.to_table), key.to_columns[0]
+                votes.setdefault(vote, []).append(f"the foreign key {key.name} of {table} refers to it")
+        for (referred, number), whys in sorted(votes.items(), key=lambda vote: -len(vote[1])):
+            return FoundCatalogue(self._described(self._read(referred), number), whys[0], by_name=False)
+        for alike in self._named_alike():
+            table = self._read(alike)
             for number in ("id", self._column):
-                if (number,) in table.unique_keys and name not in tables:
+                if (number,) in table.unique_keys and alike not in tables:
                     why = f"it has the name of the column {self._column}"
                     return FoundCatalogue(self._described(table, number), why, by_name=True)
         return None
 
     def _named_alike(self) -> list[TableName]:
-        """Tables of the source that are called as the column is, without its _id: liquidation, liquidations."""
+        """Tables of the source that are called as the column is without its _id, or the plural of it."""
         stem = re.sub(r"(?i)_?(id|number|numero|nro|num)$", "", self._column) or self._column
         alike = sql.SQL("lower(c.relname) = ANY({})").format(
             _texts([f"{stem}{end}".lower() for end in ("s", "es", "")])
@@ -390,7 +394,7 @@ class _Looker:
         )
 
 
-# -------------------------------------------------------------------------------------- columns by their names
+# ------------------------------------------------------------------------------------- columns by their names
 
 
 TEXTS = {"text", "character varying", "bpchar", "citext"}
@@ -421,7 +425,7 @@ def _chosen(
     return chosen or (fitting[0] if or_any and fitting else None)
 
 
-# ---------------------------------------------------------------------------------------------------- internal
+# --------------------------------------------------------------------------------------------------- internal
 
 
 def _server(look: BoundedTransaction) -> Server:
