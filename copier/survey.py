@@ -363,11 +363,11 @@ class _Looker:
         for (referred, number), whys in sorted(votes.items(), key=lambda vote: -len(vote[1])):
             return FoundCatalogue(self._described(self._read(referred), number), whys[0], by_name=False)
         for alike in self._named_alike():
-            table = self._read(alike)
+            described = self._read(alike)
             for number in ("id", self._column):
-                if (number,) in table.unique_keys and alike not in tables:
+                if (number,) in described.unique_keys and alike not in tables:
                     why = f"it has the name of the column {self._column}"
-                    return FoundCatalogue(self._described(table, number), why, by_name=True)
+                    return FoundCatalogue(self._described(described, number), why, by_name=True)
         return None
 
     def _named_alike(self) -> list[TableName]:

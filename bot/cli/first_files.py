@@ -182,7 +182,7 @@ def _settings(spec: CopySpec, name: str) -> Iterator[str]:
 
 
 def _left_out(left: LeftOut, names: Mapping[CopySpec, str]) -> Iterator[str]:
-    yield from comment(f"{left.table}: {size_words(left.size)}. {_capital(left.reason)}.")
+    yield from comment(f"{left.table} ({size_words(left.size)}): {left.reason}.")
     if left.spec is not None:
         yield "# [[copies]]"
         yield from (f"# {line}" for line in _settings(left.spec, names[left.spec]))
