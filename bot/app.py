@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -287,6 +287,7 @@ def build_app(parts: BotParts, client: WebClient) -> App:
         listener_executor=ThreadPoolExecutor(ACK_THREADS, thread_name_prefix="listener"),
     )
     app.middleware(clean)
+    app.middleware(without_suffix([command.name for command in registry.commands()]))
     app.middleware(with_client(client))
     app.error(broken_payloads(parts.callers))
     for command in registry.commands():
@@ -319,6 +320,18 @@ def clean(body: dict[str, Any], next_: Callable[[], None]) -> None:
 
     cleaned(body)
     next_()
+
+
+def without_suffix(names: Sequence[str]) -> Callable[[dict[str, Any], Callable[[], None]], None]:
+    """A second app in one workspace has commands such as /copy-status-dev: here they are the same command."""
+
+    def middleware(body: dict[str, Any], next_: Callable[[], None]) -> None:
+        written = body.get("command")
+        if isinstance(written, str) and written not in names:
+            body["command"] = next((name for name in names if written.startswith(f"{name}-")), written)
+        next_()
+
+    return middleware
 
 
 def broken_payloads(callers: Callers) -> Callable[..., BoltResponse]:

@@ -438,17 +438,28 @@ def _url(options: dict[str, str]) -> URL:
 def read_env_file(path: str = ".env") -> list[str]:
     """Sets the variables of ``.env`` in the working directory that the process was not started with.
 
-    Written as process managers read it: NAME=value a line, with or without ``export`` and quotes. Gives a
-    line for each thing that is wrong.
+    Gives a line for each thing that is wrong.
+    """
+    values, problems = env_file_values(path)
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
+    return problems
+
+
+def env_file_values(path: str = ".env") -> tuple[dict[str, str], list[str]]:
+    """The variables of the file, and a line for each thing that is wrong.
+
+    Written as process managers read it: NAME=value a line, with or without ``export`` and quotes.
     """
     try:
         text = _decoded(Path(path).read_bytes())
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return []
+        return {}, []
     except OSError as error:
-        return [f"{path} can't be read ({error.strerror}): let this process's user read it"]
+        return {}, [f"{path} can't be read ({error.strerror}): let this process's user read it"]
     except UnicodeDecodeError as error:
-        return [f"{path} {_encoding_problem(error)}"]
+        return {}, [f"{path} {_encoding_problem(error)}"]
+    values: dict[str, str] = {}
     problems = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -462,8 +473,8 @@ def read_env_file(path: str = ".env") -> list[str]:
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
         elif len(value) > 1 and value[0] == value[-1] == "'":
             value = value[1:-1]
-        os.environ.setdefault(name, value)
-    return problems
+        values.setdefault(name, value)
+    return values, problems
 
 
 def _decoded(raw: bytes) -> str:

@@ -13,8 +13,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from importlib import resources
-from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -397,37 +395,6 @@ def status(job: int | None, as_json: bool) -> None:
 
 
 @click.command(
-    cls=Command, help=N_("Writes traspaso.toml, manifest.yml and Procfile into this folder, to adapt.")
-)
-def init() -> None:
-    for name, target in STARTING_FILES.items():
-        try:
-            Path(target).touch(exist_ok=False)
-            Path(target).write_bytes(shipped(name))
-        except FileExistsError:
-            say(f"{target} is there already, and stays as it is.")
-        except OSError as error:
-            raise Stopped(f"{target} can't be written: {error.strerror}", FAILED) from error
-        else:
-            say(f"{target} written.")
-
-
-#: What an installation begins with -> what it is called there.
-STARTING_FILES = {
-    "traspaso.example.toml": "traspaso.toml",
-    "manifest.yml": "manifest.yml",
-    "Procfile": "Procfile",
-}
-
-
-def shipped(name: str) -> bytes:
-    """A file that comes with this package: inside of it, or beside it in a working copy."""
-    package = resources.files("bot")
-    inside = package / name
-    return (inside if inside.is_file() else package / ".." / name).read_bytes()
-
-
-@click.command(
     cls=Command,
     help=N_(
         "Brings the tracking tables in consulta to this release's version, once a release, before its "
@@ -594,7 +561,7 @@ def unfreeze() -> None:
 
 
 COMMANDS = (
-    *(init, migrate, copy, preview, verify, status),
+    *(migrate, copy, preview, verify, status),
     *(pause, resume, cancel, retry, confirm, freeze, unfreeze),
 )
 

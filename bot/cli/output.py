@@ -11,10 +11,10 @@ import json
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 from rich.console import Console
@@ -33,7 +33,10 @@ from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
 from bot.messages.proposal import counted, notes, removes_everything
 from bot.messages.question import confirmation, question_text
-from copier import Comparison, Count, Digest, Plan, Preview, Proof
+from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
+
+if TYPE_CHECKING:
+    from copier.survey import Size, Survey
 
 # ----------------------------------------------------------------------------
 # What writes
@@ -42,6 +45,11 @@ from copier import Comparison, Count, Digest, Plan, Preview, Proof
 def say(text: str = "", *, err: bool = False) -> None:
     """One line on stdout, or on stderr; whatever would end the line or steer the terminal is taken out."""
     click.echo(one_line(text), err=err)
+
+
+def ask(text: str, default: str | None = None) -> str:
+    """What somebody types at the terminal, without spaces around it."""
+    return str(click.prompt(one_line(text), default=default)).strip()
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
@@ -74,6 +82,12 @@ def _write(found: dict[str, Any]) -> None:
     line = json.dumps(found, ensure_ascii=False, default=str)
     sys.stdout.write("".join(map(_as_escape, line)) + "\n")
     sys.stdout.flush()
+
+
+def print_json_document(found: dict[str, Any]) -> None:
+    """One JSON object on several lines of stdout, for a person or a program."""
+    for line in json.dumps(found, ensure_ascii=False, indent=2).splitlines():
+        say(line)
 
 
 def _as_escape(each: str) -> str:
@@ -345,6 +359,30 @@ class VerificationOutput:
                 words.append(t("The catalogue of liquidations in prod doesn't know it."))
             words.append(t("Check the number: nothing was compared."))
         return " ".join(words)
+
+
+# ----------------------------------------------------------------------------
+# What a new installation could copy
+
+
+def print_survey(found: Survey, names: Mapping[CopySpec, str], t: Translator) -> None:
+    """The tables that can be copied, by what each copy is called; then the others, each with the reason."""
+
+    def rows(size: Size) -> str:
+        return t("not known") if size.rows is None else t.number(size.rows)
+
+    if found.candidates:
+        _table(
+            (t("Which copy"), t("Table in prod"), t("Rows, about"), t("Key")),
+            (
+                (names[each.spec], str(each.spec.source_table), rows(each.size), ", ".join(each.key))
+                for each in found.candidates
+            ),
+        )
+    if found.catalogue:
+        say(t("Catalogue of liquidations: {table}.", table=found.catalogue.catalogue.table))
+    for left in found.left_out:
+        say(t("Not taken: {table}: {reason}.", table=left.table, reason=left.reason))
 
 
 # ----------------------------------------------------------------------------
