@@ -45,6 +45,8 @@ HEAD_SECONDS, BODY_SECONDS = 10.0, 5.0
 MOST_CONNECTIONS = 512
 #: How long a stop waits for the requests in hand.
 DRAIN_SECONDS = 3
+#: One of several processes that hangs for so long is ended, and started again.
+HUNG_SECONDS = 30
 #: How often a process looks whether the one that started it is still there.
 PARENT_SECONDS = 2.0
 
@@ -61,7 +63,7 @@ def serve(settings: Settings, parts: Databases) -> int:
             "PORT: nobody can listen on %s, port %s (%s): choose another PORT or WEB_HOST",
             http.host,
             http.port,
-            error.strerror or error,
+            os.strerror(error.errno) if error.errno and error.errno > 0 else error,
         )
         return start.EXIT_CONFIG
     with listener:
@@ -117,6 +119,7 @@ def _config(application: SlackRequests | str, **options: Any) -> uvicorn.Config:
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
         **options,
     )
 

@@ -15,7 +15,6 @@ from bot.slack.access import FAILED_SECONDS
 from dev.local_slack.client import Person
 from dev.local_slack.results import Message
 
-from .house import both_ways
 from .scene import EN, ES, Office, Scene, until
 
 
@@ -76,7 +75,6 @@ def test_an_offer_from_before_is_answered_with_the_running_job(office: Office, s
     assert len(scene.jobs()) == 1
 
 
-@both_ways
 def test_a_press_that_slack_delivers_twice_is_one_job(office: Office, scene: Scene) -> None:
     office.workers(1)
     scene.seed(20)
