@@ -1,4 +1,4 @@
-"""``python -m bot``: the bot that listens to Slack over Socket Mode."""
+"""``python -m bot``: the bot, which listens to Slack over Socket Mode; or in HTTP mode, as `bot.web` does."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     settings, parts = start.begin(needs_slack=True)
+    if settings.http is not None:
+        from bot import web
+
+        return web.serve(settings, parts)
     bot = app.bot(settings, parts)
     handler = DrainingHandler(bot.app, settings.app_token, ping_interval=PING_SECONDS)
     bot.start()

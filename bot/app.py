@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bot.commands.copy_verify import VerificationRunner
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
+    from bot.slack.neighbours import Neighbours
     from bot.slack.outbox_relay import OutboxRelay
     from bot.slack.rate_limit import PacedClient
     from bot.work.background import WorkerWatch
@@ -128,8 +129,11 @@ class Bot:
     home_publisher: HomePublisher
     verifications: VerificationRunner
     worker_watch: WorkerWatch
+    neighbours: Neighbours | None = None
 
     def start(self) -> None:
+        if self.neighbours is not None:
+            self.neighbours.start()
         self.queue.watch.start()
         self.relay.start()
         self.home_publisher.start()
@@ -141,6 +145,8 @@ class Bot:
         self.queue.watch.stop()
         self.home_publisher.stop()
         self.relay.stop()
+        if self.neighbours is not None:
+            self.neighbours.stop()
 
 
 def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
@@ -232,21 +238,25 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     from bot.commands.conversation import BotParts, Callers, Guard, Signals
     from bot.commands.copy_verify import VerificationRunner
     from bot.slack.home_publisher import HomePublisher
+    from bot.slack.neighbours import Neighbours
     from bot.slack.replies import Replies
     from bot.work.background import WorkerWatch
 
     file = settings.file
     queue = _queue(settings, parts)
     slack_parts = slack(settings, parts)
+    # In HTTP mode any of several processes gets a request; over a socket there is one bot.
+    neighbours = Neighbours(settings.redis_url or "") if settings.http else None
     home_publisher = HomePublisher(
         slack_parts.client,
         HomeRepository(parts.tracking, parts.store),
         slack_parts.card_publisher,
         slack_parts.access,
         slack_parts.people,
+        neighbours=neighbours,
     )
     catalogue = file.liquidations.catalogue if file.liquidations else None
-    verifications = VerificationRunner(parts.prod, parts.consulta, file.work.limits, catalogue)
+    verifications = VerificationRunner(parts.prod, parts.consulta, file.work.limits, catalogue, neighbours)
     conversations = BotParts(
         guard=Guard(file, slack_parts.access),
         callers=Callers(slack_parts.people, Replies(slack_parts.client, slack_parts.card_publisher)),
@@ -261,18 +271,22 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         verifications=verifications,
     )
     return Bot(
-        app=build_app(conversations, slack_client(settings)),
+        app=build_app(
+            conversations, slack_client(settings), settings.http.signing_secret if settings.http else ""
+        ),
         queue=queue,
         relay=slack_parts.relay,
         home_publisher=home_publisher,
         verifications=verifications,
         worker_watch=WorkerWatch(parts.workers, slack_parts.relay.wake),
+        neighbours=neighbours,
     )
 
 
-def build_app(parts: BotParts, client: WebClient) -> App:
+def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> App:
     """The Bolt app: the conversations, and a catch-all for what none of them answers.
 
+    Without a ``signing_secret`` it takes nothing but what comes over a socket.
     Bolt's own look at the token, by auth.test, would answer everybody in its own words when Slack refuses it.
     """
     from slack_bolt import App
@@ -282,6 +296,7 @@ def build_app(parts: BotParts, client: WebClient) -> App:
 
     app = App(
         client=client,
+        signing_secret=signing_secret,
         authorize=lambda: AuthorizeResult(enterprise_id=None, team_id=None, bot_token=client.token),
         token_verification_enabled=False,
         listener_executor=ThreadPoolExecutor(ACK_THREADS, thread_name_prefix="listener"),
@@ -300,17 +315,26 @@ def build_app(parts: BotParts, client: WebClient) -> App:
 
 
 def acknowledged(app: App, request: SocketModeRequest) -> BoltResponse:
-    """What the app answers, also where nothing in it takes the payload, or something in it breaks."""
+    """What the app answers to a payload that came over a socket; see `answered`."""
     from slack_bolt.adapter.socket_mode.internals import run_bolt_app
+
+    return answered(lambda: run_bolt_app(app, request), f"payload of type {request.type}")
+
+
+def answered(run: Callable[[], BoltResponse], what: str) -> BoltResponse:
+    """What the app answers, also where nothing in it takes the payload, or something in it breaks.
+
+    Slack would say to whoever typed or pressed that the app fails, and send an event again and again.
+    """
     from slack_bolt.response import BoltResponse
 
     try:
-        response: BoltResponse = run_bolt_app(app, request)
+        response = run()
         if response.status == 200:
             return response
-        log.warning("no conversation for a payload of type %s", request.type)
+        log.warning("no conversation for a %s", what)
     except Exception:
-        log.exception("a payload of type %s was not understood", request.type)
+        log.exception("a %s was not understood", what)
     return BoltResponse(status=200)
 
 

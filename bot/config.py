@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Flag, auto
 from ipaddress import ip_address
 from pathlib import Path
@@ -36,6 +37,10 @@ from copier.errors import BadName, DatabaseFailed
 from migrations import SCHEMA
 
 SLACK_API_URL = "https://slack.com/api/"
+SOCKET_MODE_NEEDS = (
+    "an app-level token with connections:write (xapp-…, Basic Information), or set SLACK_SIGNING_SECRET and "
+    "PORT in its place, for HTTP mode"
+)
 
 #: What the engine's sentences and errors call the two sides.
 SIDES = SideNames(
@@ -201,13 +206,28 @@ class File(_Section):
 
 
 class Need(Flag):
-    """What a process is going to talk to; settings of the rest may be missing."""
+    """What a process is going to talk to; settings of the rest may be missing.
+
+    ``SLACK`` is to call it; ``LISTENING`` to hear what people type and press, which the bot alone does.
+    """
 
     DATABASES = auto()
     REDIS = auto()
     SLACK = auto()
     COPIES = auto()
-    EVERYTHING = DATABASES | REDIS | SLACK | COPIES
+    LISTENING = auto()
+    CALLING = DATABASES | REDIS | SLACK | COPIES
+    EVERYTHING = CALLING | LISTENING
+
+
+@dataclass(frozen=True)
+class HttpMode:
+    """How the bot listens where Slack sends requests to it, in the place of Socket Mode."""
+
+    signing_secret: str = field(repr=False)
+    port: int
+    host: str = "0.0.0.0"  # noqa: S104 - a proxy or a container's network leads to it
+    processes: int = 1
 
 
 class Settings(BaseModel):
@@ -220,6 +240,7 @@ class Settings(BaseModel):
     redis_url: str | None = Field(default=None, repr=False)
     bot_token: str | None = Field(default=None, repr=False)
     app_token: str | None = Field(default=None, repr=False)
+    http: HttpMode | None = None
     slack_api_url: str = SLACK_API_URL
     tracking_schema: str = SCHEMA
     file: File = File()
@@ -264,12 +285,8 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         "the bot token of the Slack app (xoxb-…, OAuth & Permissions)",
         ("xoxb-",),
     )
-    app_token = found.prefixed(
-        "SLACK_APP_TOKEN",
-        Need.SLACK in need,
-        "an app-level token with connections:write (xapp-…, Basic Information)",
-        ("xapp-",),
-    )
+    listening = Need.LISTENING in need  # whoever only calls Slack has no use for complaints about it
+    app_token, http = _Environment(environ, lines if listening else []).way_in(listening)
     api_url = found.prefixed(
         "SLACK_API_URL", False, "an http(s) URL (leave it out for Slack itself)", ("http://", "https://")
     )
@@ -286,6 +303,7 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         redis_url=redis_url,
         bot_token=bot_token,
         app_token=app_token,
+        http=http,
         slack_api_url=f"{(api_url or SLACK_API_URL).rstrip('/')}/",
         tracking_schema=found.schema("TRASPASO_SCHEMA") or SCHEMA,
         file=file,
@@ -340,6 +358,69 @@ class _Environment:
             f"{name} is not the name of a schema for the tracking tables, such as traspaso_test: at most 63 "
             "small letters, digits and _, no digit first, not pg_…, public or information_schema"
         )
+        return None
+
+    def way_in(self, wanted: bool) -> tuple[str | None, HttpMode | None]:
+        """The token of Socket Mode, or the settings of HTTP mode, in which Slack sends requests.
+
+        Where both are set, ``SLACK_MODE`` chooses. Both are None, with a line, where that can't be told.
+        """
+        mode = self._given("SLACK_MODE")
+        if mode not in {"", "socket", "http"}:
+            self._lines.append("SLACK_MODE is not socket or http")
+            return None, None
+        token, secret, port = map(self._given, ("SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "PORT"))
+        if not mode and token and secret and port:
+            self._lines.append(
+                "SLACK_APP_TOKEN is set (Socket Mode), and SLACK_SIGNING_SECRET with PORT (HTTP mode): "
+                "remove those of the mode that the app doesn't have, or choose by SLACK_MODE=socket or "
+                "SLACK_MODE=http"
+            )
+            return None, None
+        if mode == "http" or (not mode and secret and not token):
+            return None, self._http_mode(wanted)
+        return self.prefixed("SLACK_APP_TOKEN", wanted, SOCKET_MODE_NEEDS, ("xapp-",)), None
+
+    def _http_mode(self, wanted: bool) -> HttpMode | None:
+        secret = self._matching(
+            "SLACK_SIGNING_SECRET",
+            wanted,
+            "the signing secret of the Slack app (letters and digits, Basic Information)",
+            "[0-9A-Za-z]{16,128}",
+        )
+        port = self._whole("PORT", wanted, "the port on which HTTP mode listens, such as 3000", 65535)
+        processes = self._whole("WEB_PROCESSES", False, "a number of processes from 1 to 64", 64)
+        host = self._matching(
+            "WEB_HOST",
+            False,
+            "an address of this machine, such as 127.0.0.1; the default is 0.0.0.0",
+            r"[0-9A-Za-z.:%_-]+",
+        )
+        if secret is None or port is None:
+            return None
+        return HttpMode(secret, port, host or HttpMode.host, processes or HttpMode.processes)
+
+    def _given(self, name: str) -> str:
+        return self._environ.get(name, "").strip()
+
+    def _matching(self, name: str, wanted: bool, shape: str, pattern: str) -> str | None:
+        value = self._given(name)
+        if re.fullmatch(pattern, value):
+            return value
+        if value:
+            self._lines.append(f"{name} is not {shape}")
+        elif wanted:
+            self._lines.append(f"{name} is missing: set it to {shape}")
+        return None
+
+    def _whole(self, name: str, wanted: bool, shape: str, most: int) -> int | None:
+        """A number from 1 to ``most``."""
+        value = self._matching(name, wanted, shape, r"[0-9]{1,5}")
+        if value is None:
+            return None
+        if 1 <= int(value) <= most:
+            return int(value)
+        self._lines.append(f"{name} is not {shape}")
         return None
 
     def checked_redis(self, url: str | None) -> None:

@@ -37,13 +37,13 @@ def of_consulta(
     return of_target(
         [copy.spec for copy in settings.file.copies],
         database=database or (settings.consulta.database if settings.consulta else None) or "",
-        tracking=tracking(),
+        tracking=tracking(settings.tracking_schema),
         watches_standbys=settings.file.work.standby_lag_mb is not None,
         updates=updates,
     )
 
 
-def tracking() -> Tracking:
-    """The tracking tables, and Alembic's own."""
+def tracking(schema: str) -> Tracking:
+    """The tracking tables, and Alembic's own, in this schema."""
     names = (table.name for table in Base.metadata.sorted_tables)
-    return Tracking(migrations.SCHEMA, (*names, migrations.APPLIED))
+    return Tracking(schema, (*names, migrations.APPLIED))

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 import migrations
 from bot import app, config, logs
 from bot.app import Databases
-from bot.config import SIDES, VARIABLES, Settings, sentence_of
+from bot.config import SIDES, VARIABLES, Need, Settings, sentence_of
 from bot.errors import BotError, ConfigError
 from bot.slack.client import CONNECTION_ERRORS, Trouble, client, error_name, trouble_of
 from bot.work.queue import RedisWatch
@@ -49,7 +49,7 @@ def begin(*, needs_slack: bool) -> tuple[Settings, Databases]:
     """
     logs.set_up()
     wrong = [Wrong(line) for line in config.read_env_file()]
-    settings, lines = config.read(os.environ)
+    settings, lines = config.read(os.environ, Need.EVERYTHING if needs_slack else Need.CALLING)
     wrong += [Wrong(line) for line in lines]
     looks: list[Callable[[], Iterator[Wrong]]] = [
         partial(_side, SIDES.source, settings.prod, settings.tracking_schema),
@@ -67,6 +67,17 @@ def begin(*, needs_slack: bool) -> tuple[Settings, Databases]:
     for each in wrong:
         if not each.is_watched:
             log.error("%s", each.line)
+    return settings, app.databases(settings, app.operators(settings))
+
+
+def again() -> tuple[Settings, Databases]:
+    """The same for one of several processes that `begin` has looked for: without another look.
+
+    Raises:
+        ConfigError: the settings have changed since, and are wrong now.
+    """
+    logs.set_up()
+    settings = config.load(os.environ)
     return settings, app.databases(settings, app.operators(settings))
 
 

@@ -104,14 +104,15 @@ def init(
         return
     if column is None:
         column = ask(t("Column with the liquidation's number"), COLUMN) if asks else COLUMN
-    settings = _settings(answers)
+    settings = _settings({**known, **answers})
     found = _survey(settings, column)
     logins = _logins(settings, answers, found, prod_role, consulta_role)
     if not found.candidates:
         print_survey(found, {}, t)
         raise Stopped(_nothing_to_copy(column), FAILED)
-    _write(folder, found=found, logins=logins, answers=answers, kept=kept, slack=slack)
-    _report(found, logins, slack, t)
+    scripts = _scripts(found, logins, settings.tracking_schema)
+    _write(folder, found=found, logins=logins, scripts=scripts, answers=answers, kept=kept, slack=slack)
+    _report(found, logins, scripts, slack, t)
 
 
 def _write(
@@ -119,6 +120,7 @@ def _write(
     *,
     found: Survey,
     logins: Mapping[str, Login],
+    scripts: Mapping[str, str],
     answers: Mapping[str, str],
     kept: Mapping[str, str],
     slack: SlackSection,
@@ -130,20 +132,19 @@ def _write(
     config.File.model_validate(tomllib.loads(written))
     folder.put(CONFIGURATION, written.encode(), EVERYBODY_READS)
     folder.put(ENVIRONMENT, _environment(values, kept), OWNER_ONLY)
-    for side, script in _scripts(found, logins).items():
+    for side, script in scripts.items():
         folder.put(f"roles.{side}.sql", script.encode(), EVERYBODY_READS)
     folder.put_shipped(without=CONFIGURATION)
 
 
-def _scripts(found: Survey, logins: Mapping[str, Login]) -> dict[str, str]:
+def _scripts(found: Survey, logins: Mapping[str, Login], schema: str) -> dict[str, str]:
+    """The SQL of each side's role; the tracking tables are in this schema."""
     from bot.cli import first_files
-    from bot.jobs.models import SCHEMA, Base
-    from copier.privileges import Tracking
+    from bot.privileges import tracking
 
-    tracking = Tracking(SCHEMA, tuple(table.name for table in Base.metadata.sorted_tables))
     return {
         SIDES.source: first_files.source_role(found, logins[SIDES.source].role),
-        SIDES.target: first_files.target_role(found, logins[SIDES.target].role, tracking),
+        SIDES.target: first_files.target_role(found, logins[SIDES.target].role, tracking(schema)),
     }
 
 
@@ -163,7 +164,6 @@ def _settings(answers: Mapping[str, str]) -> Settings:
 
 def _survey(settings: Settings, column: str) -> Survey:
     from bot import app
-    from bot.jobs.models import SCHEMA
     from copier.survey import survey
 
     with stop_on_errors():
@@ -172,7 +172,7 @@ def _survey(settings: Settings, column: str) -> Survey:
             app.unpooled(settings.consulta),
             column,
             names=SIDES,
-            without_schemas=(SCHEMA,),
+            without_schemas=(settings.tracking_schema,),
         )
     if found.target.is_standby:
         raise Stopped(
@@ -269,12 +269,18 @@ class Folder:
 # ----------------------------------------------------------------------------------------- what is to be done
 
 
-def _report(found: Survey, logins: Mapping[str, Login], slack: SlackSection, t: Translator) -> None:
+def _report(
+    found: Survey,
+    logins: Mapping[str, Login],
+    scripts: Mapping[str, str],
+    slack: SlackSection,
+    t: Translator,
+) -> None:
     from bot.cli import first_files
 
     say()
     print_survey(found, first_files.copy_names([each.spec for each in found.candidates]), t)
-    for script in _scripts(found, logins).values():
+    for script in scripts.values():
         say()
         for line in script.splitlines():
             say(line)

@@ -30,6 +30,7 @@ from bot.messages import answers, verification
 from bot.messages.blocks import VERIFY_COMMAND, Message
 from bot.messages.verification import VerificationResult
 from bot.slack.card_publisher import CardPublisher
+from bot.slack.neighbours import Neighbours
 from copier import Catalogue, Comparison, Copy, Limits, is_known
 
 if TYPE_CHECKING:
@@ -201,6 +202,8 @@ register(
 
 #: Comparisons at once in this process, that may wait for them, and that one person may have asked for.
 AT_ONCE, WAITING, OF_ONE = 2, 8, 3
+#: What processes tell each other of somebody who cancels.
+CANCELLED = "comparison-cancelled"
 
 
 class Interrupted(Exception):
@@ -257,12 +260,21 @@ class VerificationRunner:
     """Runs comparisons, two at a time and the rest in the order in which they were asked for."""
 
     def __init__(
-        self, prod: Engine, consulta: Engine, limits: Limits, catalogue: Catalogue | None = None
+        self,
+        prod: Engine,
+        consulta: Engine,
+        limits: Limits,
+        catalogue: Catalogue | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
+        """A press of *Cancel* may come to another process than the command did: ``neighbours`` hear of it."""
         self._prod = prod
         self._consulta = consulta
         self._limits = limits
         self._catalogue = catalogue
+        self._neighbours = neighbours
+        if neighbours is not None:
+            neighbours.hear(CANCELLED, self._cancelled_elsewhere)
         self._changed = threading.Condition()
         self._over = False
         self._of: dict[Key, _Comparison] = {}
@@ -307,7 +319,18 @@ class VerificationRunner:
         return Asked.TAKEN
 
     def cancel(self, key: Key, person: str) -> bool:
-        """This person doesn't want it any more; where nobody does, it is broken off. False: they didn't."""
+        """This person doesn't want it any more; where nobody does, it is broken off.
+
+        False: they didn't ask for it in this process.
+        """
+        if self._neighbours is not None:
+            self._neighbours.say(CANCELLED, copy=key.copy_name, liquidation=key.liquidation_id, person=person)
+        return self._cancel_here(key, person)
+
+    def _cancelled_elsewhere(self, said: dict[str, Any]) -> None:
+        self._cancel_here(Key(str(said["copy"]), int(said["liquidation"])), str(said["person"]))
+
+    def _cancel_here(self, key: Key, person: str) -> bool:
         with self._changed:
             comparison = self._of.get(key)
             asker = comparison.askers.pop(person, None) if comparison is not None else None

@@ -2,7 +2,8 @@
 
 Slack doesn't tell when somebody leaves the tab, so it counts as open for 15 minutes. One thread asks one
 cheap query whether anything has changed, and shows people in turn, never the same view twice, and
-together far fewer times a minute than the 100 that Slack allows.
+together far fewer times a minute than the 100 that Slack allows. Of several processes the one to which
+somebody came last shows them the tab, and the others know which filters they have chosen.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.jobs.failure import failure_of
 from bot.jobs.repository import HomeRepository
+from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters
 from bot.messages import home
 from bot.messages.blocks import View
@@ -26,10 +29,13 @@ from bot.periodic import PeriodicThread
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import BLOCKS_REFUSED, CONNECTION_ERRORS, PASSING, error_name, retry_after, trouble_of
+from bot.slack.neighbours import Neighbours
 from copier.errors import CopierError, failures_of
 
 log = logging.getLogger(__name__)
 
+#: What processes tell each other of somebody who comes to the tab.
+OPENED = "home-opened"
 #: Seconds that a tab counts as open.
 OPEN_SECONDS = 15 * 60.0
 #: Seconds between two looks, and between two views of one person.
@@ -48,6 +54,7 @@ class Watcher:
     shown: View | None = None
     shown_at: float = 0.0
     is_stale: bool = False
+    is_elsewhere: bool = False  # another process shows them the tab
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -61,7 +68,12 @@ class HomePublisher:
         card_publisher: CardPublisher,
         access: Access,
         people: People,
+        *,
+        neighbours: Neighbours | None = None,
     ) -> None:
+        self._neighbours = neighbours
+        if neighbours is not None:
+            neighbours.hear(OPENED, self._opened_elsewhere)
         self._client = client
         self._rows = rows
         self._card_publisher = card_publisher
@@ -88,7 +100,10 @@ class HomePublisher:
 
     def opened(self, user_id: str) -> None:
         """Somebody opens the tab: it is published for them now."""
-        self._show_now(self._watcher(user_id))
+        watcher = self._watcher(user_id)
+        if self._neighbours is not None:
+            self._neighbours.say(OPENED, user=user_id, filters=_as_words(watcher.filters))
+        self._show_now(watcher)
 
     def filtered(self, user_id: str, filters: HomeFilters) -> None:
         """Somebody has chosen what the list of ended jobs shows: it is published for them now."""
@@ -104,7 +119,8 @@ class HomePublisher:
         now = time.monotonic()
         with self._lock:
             self._watchers = {each.user_id: each for each in self._watchers.values() if each.until > now}
-            watchers = sorted(self._watchers.values(), key=lambda each: each.shown_at)
+            here = [each for each in self._watchers.values() if not each.is_elsewhere]
+        watchers = sorted(here, key=lambda each: each.shown_at)
         if not watchers or now < self._paused_until:
             return 0
         mark = self._rows.mark()
@@ -123,7 +139,13 @@ class HomePublisher:
         with self._lock:
             watcher = self._watchers.setdefault(user_id, Watcher(user_id, until))
             watcher.until = until
+            watcher.is_elsewhere = False
         return watcher
+
+    def _opened_elsewhere(self, said: dict[str, Any]) -> None:
+        watcher = self._watcher(str(said["user"]))
+        watcher.filters = _from_words(said["filters"])
+        watcher.is_elsewhere = True
 
     def _show_now(self, watcher: Watcher) -> None:
         """Also where it is the same view: Slack may have forgotten it."""
@@ -136,6 +158,8 @@ class HomePublisher:
             watcher.is_stale = False
             try:
                 view = self._view_for(watcher)
+                if watcher.is_elsewhere:  # since a moment ago
+                    return False
                 if view == watcher.shown:
                     return False
                 view = self._publish(watcher, view)
@@ -192,3 +216,12 @@ class HomePublisher:
         while self._published and self._published[0] < now - 60:
             self._published.popleft()
         return len(self._published) < REFRESHES_A_MINUTE
+
+
+def _as_words(filters: HomeFilters) -> dict[str, Any]:
+    return asdict(filters)
+
+
+def _from_words(words: dict[str, Any]) -> HomeFilters:
+    status = words.get("status")
+    return HomeFilters(**{**words, "status": Status(status) if status else None})

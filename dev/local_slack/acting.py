@@ -6,17 +6,17 @@ from typing import Any
 
 from dev.local_slack import interactions, modals
 from dev.local_slack.core import Core
+from dev.local_slack.delivery import Delivery
 from dev.local_slack.errors import NotPossible
 from dev.local_slack.jsontypes import Json
-from dev.local_slack.sockets import Sockets
 from dev.local_slack.state import Channel, Message, View
 from dev.local_slack.wire import message_json, view_json
 
 
 class Acting:
-    def __init__(self, core: Core, sockets: Sockets) -> None:
+    def __init__(self, core: Core, delivery: Delivery) -> None:
         self._core = core
-        self._sockets = sockets
+        self._delivery = delivery
         self.actions: dict[str, Callable[..., Awaitable[Any]]] = {
             "messages": self.messages,
             "thread": self.thread,
@@ -52,7 +52,9 @@ class Acting:
 
     async def command(self, user: str, line: str, channel: str, thread_ts: str | None = None) -> Any:
         found = self._channel(user, channel, to_write=True)
-        return asdict(await interactions.run_command(self._core, self._sockets, user, found, line, thread_ts))
+        return asdict(
+            await interactions.run_command(self._core, self._delivery, user, found, line, thread_ts)
+        )
 
     async def press(
         self,
@@ -72,13 +74,13 @@ class Acting:
             view = self._view(user, view_id)
             return asdict(
                 await interactions.press_in_view(
-                    self._core, self._sockets, view, wanted, value, block_id, values or {}
+                    self._core, self._delivery, view, wanted, value, block_id, values or {}
                 )
             )
         message = self._message(user, channel or "", ts or "")
         return asdict(
             await interactions.press_in_message(
-                self._core, self._sockets, user, message, wanted, value, block_id, blocks, values or {}
+                self._core, self._delivery, user, message, wanted, value, block_id, blocks, values or {}
             )
         )
 
@@ -99,7 +101,7 @@ class Acting:
             where = self._view(user, view_id)
         else:
             where = modals.need_modal(self._core, user)
-        return await interactions.load_options(self._core, self._sockets, user, where, action_id, query)
+        return await interactions.load_options(self._core, self._delivery, user, where, action_id, query)
 
     async def modal(self, user: str) -> Any:
         view = modals.top_modal(self._core, self._user(user))
@@ -113,20 +115,20 @@ class Acting:
         return None if view is None else view_of(self._core, view)
 
     async def submit(self, user: str, values: Json) -> Any:
-        return asdict(await modals.submit(self._core, self._sockets, self._user(user), values))
+        return asdict(await modals.submit(self._core, self._delivery, self._user(user), values))
 
     async def close_modal(self, user: str, everything: bool = False) -> Any:
-        return asdict(await modals.close(self._core, self._sockets, self._user(user), everything=everything))
+        return asdict(await modals.close(self._core, self._delivery, self._user(user), everything=everything))
 
     async def open_home(self, user: str) -> Any:
-        view = await modals.open_home(self._core, self._sockets, self._user(user))
+        view = await modals.open_home(self._core, self._delivery, self._user(user))
         return None if view is None else view_of(self._core, view)
 
     async def say(self, user: str, channel: str, text: str, thread_ts: str | None = None) -> Any:
         found = self._channel(user, channel, to_write=True)
         if self._core.is_read_only(found):
             raise NotPossible("nobody writes to this app: messages_tab_read_only_enabled of the manifest")
-        return await modals.say(self._core, self._sockets, user, found.id, text, thread_ts)
+        return await modals.say(self._core, self._delivery, user, found.id, text, thread_ts)
 
     async def open_dm(self, user: str, other: str) -> Any:
         """The conversation with somebody else, with the bot or with oneself."""

@@ -11,10 +11,12 @@ from aiohttp import web
 
 from dev.local_slack.acting import Acting, message_view, view_of
 from dev.local_slack.core import Core
+from dev.local_slack.delivery import Delivery
 from dev.local_slack.errors import NotPossible
 from dev.local_slack.exchange import Exchange
 from dev.local_slack.jsontypes import Json
 from dev.local_slack.pins import pin, unpin
+from dev.local_slack.request_urls import RequestUrls
 from dev.local_slack.seed import build_channel
 from dev.local_slack.sockets import Sockets
 from dev.local_slack.state import Channel, Fault, Group, User
@@ -27,12 +29,16 @@ class Admin:
         self._core = core
         self._sockets = sockets
         self._exchange = exchange
+        self._request_urls = RequestUrls(core)
         self._numbers = itertools.count(1)
         own: dict[str, Action] = {
             name: method for name, method in inspect.getmembers(self) if not name.startswith("_")
         }
         own.pop("handle")
-        self._actions: dict[str, Action] = {**own, **Acting(core, sockets).actions}
+        self._actions: dict[str, Action] = {
+            **own,
+            **Acting(core, Delivery(core, sockets, self._request_urls)).actions,
+        }
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         action = self._actions.get(request.match_info["action"])
@@ -62,6 +68,18 @@ class Admin:
 
     async def sockets(self) -> Any:
         return {"connected": self._sockets.count}
+
+    async def use_request_url(self, url: str | None = None) -> Any:
+        """HTTP mode, with this request URL; Socket Mode for None."""
+        await self._request_urls.set(url)
+
+    async def sign(self, body: str) -> Any:
+        """The headers with which Slack would sign this body now."""
+        return self._request_urls.signature(body)
+
+    async def answered(self) -> Any:
+        """The status of each answer of the request URL."""
+        return self._core.ws.answered
 
     async def snapshot(self) -> Any:
         """Everything there is to see, for a page on top of this or for a report of what went wrong."""

@@ -27,6 +27,7 @@ class LocalSlack:
         app = self.ask("info")["app"]
         self.bot_token: str = app["bot_token"]
         self.app_token: str = app["app_token"]
+        self.signing_secret: str = app["signing_secret"]
         self.bot_user: str = app["bot_user"]
         self.api_url = f"{self.url}/api/"
 
@@ -184,7 +185,22 @@ class LocalSlack:
         """With a reason Slack says goodbye first; with None the wire is cut."""
         self.ask("disconnect_sockets", reason=reason)
 
+    def use_request_url(self, url: str | None) -> None:
+        """HTTP mode from now on: what people do comes to this URL. None leads back to Socket Mode."""
+        self.ask("use_request_url", url=url)
+
+    def sign(self, body: str) -> dict[str, str]:
+        """The headers with which Slack would sign this body now."""
+        signed: dict[str, str] = self.ask("sign", body=body)
+        return signed
+
+    def answered(self) -> list[int]:
+        """The status of each answer of the request URL, also to what came twice."""
+        statuses: list[int] = self.ask("answered")
+        return statuses
+
     def duplicate_next_envelope(self) -> None:
+        """The next envelope comes twice; in HTTP mode the same request, byte for byte."""
         self.ask("duplicate_next_envelope")
 
     def revoke_token(self, error: str = "token_revoked") -> None:

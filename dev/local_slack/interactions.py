@@ -8,11 +8,12 @@ from dev.local_slack.blocks import elements_of
 from dev.local_slack.chat import checked_blocks
 from dev.local_slack.checker import Checker
 from dev.local_slack.core import Core
+from dev.local_slack.delivery import Delivery
 from dev.local_slack.elements import check_option, check_option_group
 from dev.local_slack.errors import InvalidBlocks, NotPossible
 from dev.local_slack.inputs import entered, fill, initial_values, value_key
 from dev.local_slack.jsontypes import Blocks, Json
-from dev.local_slack.sockets import ACK_SECONDS, Sockets
+from dev.local_slack.sockets import ACK_SECONDS
 from dev.local_slack.state import Channel, Envelope, Message, View
 
 NOT_A_COMMAND = (
@@ -49,7 +50,7 @@ class Outcome:
 
 
 async def run_command(
-    core: Core, sockets: Sockets, user: str, channel: Channel, line: str, thread_ts: str | None
+    core: Core, delivery: Delivery, user: str, channel: Channel, line: str, thread_ts: str | None
 ) -> Outcome:
     name, _, text = line.strip().partition(" ")
     refusal = None
@@ -60,7 +61,7 @@ async def run_command(
     if refusal is not None:
         core.slackbot_says(channel, user, refusal, thread_ts)
         return Outcome(acked=False, ack_seconds=0.0, error="not_a_command", shown=refusal)
-    envelope = await sockets.deliver(
+    envelope = await delivery.deliver(
         "slash_commands", payloads.command(core, user, channel, name, text.strip()), accepts_payload=True
     )
     outcome = Outcome.of(envelope)
@@ -84,7 +85,7 @@ def _show_reply(core: Core, user: str, channel: Channel, reply: Json) -> None:
 
 async def press_in_message(
     core: Core,
-    sockets: Sockets,
+    delivery: Delivery,
     user: str,
     message: Message,
     wanted: str,
@@ -100,7 +101,7 @@ async def press_in_message(
         state.setdefault(block["block_id"], {})[element["action_id"]] = changed
     mark_id = str(element.get("action_id"))
     action = payloads.action(element, block["block_id"], changed)
-    envelope = await sockets.deliver(
+    envelope = await delivery.deliver(
         "interactive", payloads.message_action(core, user, message, action), accepts_payload=False
     )
     outcome = Outcome.of(envelope)
@@ -115,14 +116,14 @@ async def press_in_message(
 
 
 async def press_in_view(
-    core: Core, sockets: Sockets, view: View, wanted: str, value: Any, block_id: str | None, values: Json
+    core: Core, delivery: Delivery, view: View, wanted: str, value: Any, block_id: str | None, values: Json
 ) -> Outcome:
     fill(view.body["blocks"], view.values, values, view.options)
     block, element, changed = find_element(view.body["blocks"], wanted, value, block_id, view.options)
     if changed and element["type"] != "overflow":
         view.values.setdefault(block["block_id"], {})[element["action_id"]] = changed
     action = payloads.action(element, block["block_id"], changed)
-    envelope = await sockets.deliver(
+    envelope = await delivery.deliver(
         "interactive", payloads.view_action(core, view.user, view, action), accepts_payload=False
     )
     outcome = Outcome.of(envelope)
@@ -131,7 +132,7 @@ async def press_in_view(
 
 
 async def load_options(
-    core: Core, sockets: Sockets, user: str, where: View | Message, action_id: str, query: str
+    core: Core, delivery: Delivery, user: str, where: View | Message, action_id: str, query: str
 ) -> list[Json]:
     """What an external menu offers for `query`; nothing while the query is shorter than the menu asks for."""
     blocks = where.body["blocks"] if isinstance(where, View) else where.blocks or []
@@ -140,7 +141,7 @@ async def load_options(
         raise NotPossible(f"{action_id} is a {element['type']}, its options are not loaded")
     if len(query) < int(element.get("min_query_length", 3)):
         return []
-    envelope = await sockets.deliver(
+    envelope = await delivery.deliver(
         "interactive",
         payloads.block_suggestion(core, user, where, block["block_id"], action_id, query),
         accepts_payload=True,

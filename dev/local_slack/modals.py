@@ -5,11 +5,11 @@ from typing import Any
 
 from dev.local_slack import payloads
 from dev.local_slack.core import Core
+from dev.local_slack.delivery import Delivery
 from dev.local_slack.errors import NotPossible, SlackError
 from dev.local_slack.inputs import fill, problem_with
 from dev.local_slack.interactions import Outcome
 from dev.local_slack.jsontypes import Json
-from dev.local_slack.sockets import Sockets
 from dev.local_slack.state import View
 from dev.local_slack.views import checked_view, push_view, replace_view
 from dev.local_slack.wire import view_json
@@ -30,7 +30,7 @@ def need_modal(core: Core, user: str) -> View:
     return view
 
 
-async def submit(core: Core, sockets: Sockets, user: str, values: Json) -> Outcome:
+async def submit(core: Core, delivery: Delivery, user: str, values: Json) -> Outcome:
     view = need_modal(core, user)
     if view.body.get("submit") is None:
         raise NotPossible("this modal has no submit button")
@@ -39,7 +39,7 @@ async def submit(core: Core, sockets: Sockets, user: str, values: Json) -> Outco
     if view.errors:
         core.changes.ring("modal", user)
         return Outcome(acked=False, ack_seconds=0.0, error="incomplete", errors=view.errors)
-    envelope = await sockets.deliver(
+    envelope = await delivery.deliver(
         "interactive", payloads.view_submission(core, user, view), accepts_payload=True
     )
     outcome = Outcome.of(envelope)
@@ -93,7 +93,7 @@ def _apply(core: Core, user: str, view: View, payload: Any) -> str | None:
     return None
 
 
-async def close(core: Core, sockets: Sockets, user: str, *, everything: bool) -> Outcome:
+async def close(core: Core, delivery: Delivery, user: str, *, everything: bool) -> Outcome:
     """Cancel the top view (or the whole stack); the bot hears of it if the view asked for that."""
     view = need_modal(core, user)
     stack = core.ws.modals[user]
@@ -104,12 +104,12 @@ async def close(core: Core, sockets: Sockets, user: str, *, everything: bool) ->
     for gone in closed:
         if gone.body.get("notify_on_close"):
             payload = payloads.view_closed(core, user, gone, cleared=len(closed) > 1)
-            envelope = await sockets.deliver("interactive", payload, accepts_payload=False)
+            envelope = await delivery.deliver("interactive", payload, accepts_payload=False)
             outcome = Outcome.of(envelope)
     return outcome
 
 
-async def open_home(core: Core, sockets: Sockets, user: str) -> View | None:
+async def open_home(core: Core, delivery: Delivery, user: str) -> View | None:
     """Look at the bot's home tab; wait for what it publishes in answer."""
     before = core.ws.homes.get(user)
     old_hash = before.hash if before else None
@@ -123,7 +123,7 @@ async def open_home(core: Core, sockets: Sockets, user: str) -> View | None:
         }
         if before is not None:
             event["view"] = view_json(core, before)
-        await sockets.deliver_event(payloads.event(core, event))
+        await delivery.deliver_event(payloads.event(core, event))
         deadline = asyncio.get_running_loop().time() + HOME_SECONDS
         seq = core.changes.seq
         while (now := core.ws.homes.get(user)) is None or now.hash == old_hash:
@@ -135,7 +135,7 @@ async def open_home(core: Core, sockets: Sockets, user: str) -> View | None:
 
 
 async def say(
-    core: Core, sockets: Sockets, user: str, channel_id: str, text: str, thread_ts: str | None
+    core: Core, delivery: Delivery, user: str, channel_id: str, text: str, thread_ts: str | None
 ) -> str:
     """A person writes; the bot hears of it where it is a member and subscribed to."""
     channel = core.ws.channels[channel_id]
@@ -159,5 +159,5 @@ async def say(
         }
         if message.thread_ts is not None:
             event["thread_ts"] = message.thread_ts
-        await sockets.deliver_event(payloads.event(core, event))
+        await delivery.deliver_event(payloads.event(core, event))
     return message.ts

@@ -132,6 +132,7 @@ class Envelope:
     ack_payload: Json | None
     late: bool
     error: str | None
+    status: int | None = None
 
 
 class Kind(Generic[T]):

@@ -17,7 +17,7 @@ class Team:
 
 @dataclass
 class App:
-    """The bot's app as installed in the workspace."""
+    """The bot's app as installed in the workspace. With a `request_url` it is in HTTP mode."""
 
     id: str
     name: str
@@ -26,6 +26,8 @@ class App:
     bot_token: str
     app_token: str
     verification_token: str = "local-verification-token"
+    signing_secret: str = "10ca1510ca1510ca1510ca1510ca1510"
+    request_url: str | None = None
 
 
 @dataclass
@@ -213,7 +215,8 @@ class Call:
 
 @dataclass
 class Envelope:
-    """One envelope of Socket Mode; `acks` counts the answers, `late` says that the first came after 3 s."""
+    """One envelope of Socket Mode, or one request of HTTP mode, where `status` is that of the answer; `acks`
+    counts the answers, `late` says that the first came after 3 s."""
 
     id: str
     type: str
@@ -226,6 +229,7 @@ class Envelope:
     ack_payload: Json | None = None
     late: bool = False
     error: str | None = None
+    status: int | None = None
 
 
 @dataclass
@@ -253,6 +257,8 @@ class Fault:
 
 @dataclass
 class Workspace:
+    """`answered` has the status of each answer of a request URL, also to what came twice."""
+
     team: Team
     app: App
     users: dict[str, User]
@@ -273,6 +279,7 @@ class Workspace:
     files: dict[str, File] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     envelopes: list[Envelope] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
     def all_views(self) -> Iterator[View]:

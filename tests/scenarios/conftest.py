@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
@@ -20,7 +21,12 @@ def office() -> Iterator[Office]:
 
 
 @pytest.fixture
-def scene(office: Office) -> Iterator[Scene]:
+def scene(office: Office, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """Over Socket Mode; or in HTTP mode, for a test that is marked with `both_ways`."""
     number = next(_numbers)
-    with set_scene(office, number, f"Liquidación de prueba {number}", f"scene-{number}") as scene:
+    over_http = getattr(request, "param", "socket") == "http"
+    with (
+        office.over_http() if over_http else nullcontext(),
+        set_scene(office, number, f"Liquidación de prueba {number}", f"scene-{number}") as scene,
+    ):
         yield scene

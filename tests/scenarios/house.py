@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from dev.guard import ROOT
 from dev.local_slack.server import LocalSlackServer
 from dev.seed import seed_consulta, seed_prod
@@ -54,6 +56,8 @@ overdue_seconds = 2
 retry_seconds = 0.2
 card_seconds = 1
 """
+#: For what has to be the same over Socket Mode and in HTTP mode.
+both_ways = pytest.mark.parametrize("scene", ["socket", "http"], indirect=True)
 NOTES = "CREATE TABLE item_notes (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)"
 CLUSTER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

@@ -24,6 +24,7 @@ from bot.slack.access import TO_PRESS
 from dev.compare import Comparison, compare
 from dev.local_slack.client import LocalSlack, Person
 from dev.local_slack.results import Interaction, Message
+from dev.ports import candidate_port
 from dev.processes import Child
 from dev.stack import Stack
 
@@ -78,6 +79,7 @@ class Office:
         self.prod = psycopg.connect(stack.prod_url, autocommit=True, row_factory=dict_row)
         self.consulta = psycopg.connect(stack.consulta_url, autocommit=True, row_factory=dict_row)
         self.bot = self._start_bot()
+        self._http_bot: tuple[Child, str] | None = None
         self._workers: list[Child] = []
         self._own: list[Child] = []
         self._names = itertools.count(1)
@@ -110,6 +112,31 @@ class Office:
                 self.bot.terminate()
                 assert self.bot.wait(20) == 0
         self.bot = self._start_bot(environment)
+
+    @contextmanager
+    def over_http(self) -> Iterator[None]:
+        """What people do comes as signed requests to a bot in HTTP mode, which stays for later tests."""
+        if self._http_bot is None or not self._http_bot[0].running:
+            self._http_bot = self.start_http_bot("bot-http")
+        self.slack.use_request_url(self._http_bot[1])
+        try:
+            yield
+        finally:
+            self.slack.use_request_url(None)
+
+    def start_http_bot(self, name: str, **environment: str) -> tuple[Child, str]:
+        """A bot in HTTP mode, and its request URL."""
+        port = candidate_port()
+        env = {
+            **self.secrets,
+            "SLACK_APP_TOKEN": "",
+            "SLACK_SIGNING_SECRET": self.slack.signing_secret,
+            "PORT": str(port),
+            "WEB_HOST": "127.0.0.1",
+            **environment,
+        }
+        bot = self.stack.run(name, ["python", "-m", "bot"], ready="listening for Slack on", env=env)
+        return bot, f"http://127.0.0.1:{port}/slack/events"
 
     def stop_bot(self) -> None:
         self.bot.terminate()

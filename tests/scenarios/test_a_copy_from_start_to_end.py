@@ -9,9 +9,11 @@ from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION
 from dev.local_slack.rates import PER_MINUTE
 from dev.local_slack.results import Call
 
+from .house import both_ways
 from .scene import CHUNK_ROWS, EN, ES, PASSWORD, ROW_VALUE, ROWS, Office, Scene
 
 
+@both_ways
 def test_an_admin_copies_a_liquidation_and_reads_how_it_went(office: Office, scene: Scene) -> None:
     office.workers(1)
     scene.seed(ROWS)

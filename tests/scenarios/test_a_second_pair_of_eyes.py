@@ -11,6 +11,7 @@ from bot.messages.card import DETAILS_ACTION
 from bot.messages.question import APPROVE_ACTION, REJECT_ACTION
 from dev.local_slack.results import Message
 
+from .house import both_ways
 from .scene import EN, ES, Office, Scene, until
 
 
@@ -90,6 +91,7 @@ def test_a_rejected_copy_ends_and_its_requester_learns_by_whom(office: Office, s
     assert scene.compared().consulta_rows == 0
 
 
+@both_ways
 def test_who_rejects_a_copy_may_say_why_and_who_asked_reads_it(office: Office, scene: Scene) -> None:
     office.workers(1)
     job_id, card = asked(scene)

@@ -11,6 +11,7 @@ from bot.messages.blocks import of_liquidation
 from dev.local_slack.client import Person
 from dev.local_slack.results import View
 
+from .house import both_ways
 from .scene import EN, ES, Office, Scene
 
 
@@ -52,6 +53,7 @@ def offered(person: Person, query: str) -> list[Any]:
     return [option["text"]["text"] for option in person.options(proposal.LIQUIDATION, query)]
 
 
+@both_ways
 def test_from_the_bare_command_to_the_end_of_the_copy(office: Office, scene: Scene) -> None:
     office.workers(1)
     scene.seed(30)
@@ -75,6 +77,7 @@ def test_from_the_bare_command_to_the_end_of_the_copy(office: Office, scene: Sce
     assert scene.card(job["id"]).plain
 
 
+@both_ways
 def test_the_catalogue_is_searched_by_number_name_and_period(scene: Scene) -> None:
     opened(scene, scene.bob)
     assert offered(scene.bob, "vacaciones") == ["50 · Vacaciones · Diciembre 2026"]

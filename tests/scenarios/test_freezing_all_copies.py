@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .house import both_ways
 from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 from .test_controlling_a_copy import in_place, shell
 
@@ -59,6 +60,7 @@ def test_an_offer_from_before_the_freeze_is_refused_at_the_press(office: Office,
     scene.completed(scene.start())
 
 
+@both_ways
 def test_without_a_reason_it_asks_first_and_the_channel_is_told_of_the_freeze_and_of_its_end(
     office: Office, scene: Scene
 ) -> None:

@@ -242,3 +242,68 @@ def test_a_schema_whose_name_is_not_plain_or_that_holds_other_tables_is_refused(
 ) -> None:
     [line] = complaints(tmp_path, TRASPASO_SCHEMA=name)
     assert line.startswith("TRASPASO_SCHEMA is not the name of a schema for the tracking tables")
+
+
+HTTP = {
+    "SLACK_APP_TOKEN": "",
+    "SLACK_SIGNING_SECRET": "0123456789abcdef0123456789abcdef",
+    "PORT": "3000",
+}
+
+
+def test_with_a_signing_secret_and_a_port_the_bot_is_in_http_mode(tmp_path: Path) -> None:
+    http = read(tmp_path, **HTTP).http
+    assert http is not None
+    assert (http.port, http.host, http.processes) == (3000, "0.0.0.0", 1)
+    http = read(tmp_path, **HTTP, WEB_HOST="::1", WEB_PROCESSES="4").http
+    assert http is not None
+    assert (http.host, http.processes) == ("::1", 4)
+    assert HTTP["SLACK_SIGNING_SECRET"] not in repr(read(tmp_path, **HTTP))
+
+
+@pytest.mark.parametrize("more", [{"PORT": "5000"}, {"SLACK_SIGNING_SECRET": HTTP["SLACK_SIGNING_SECRET"]}])
+def test_an_app_token_alone_decides_beside_half_of_http_mode(tmp_path: Path, more: dict[str, str]) -> None:
+    settings = read(tmp_path, **more)
+    assert settings.http is None
+    assert settings.app_token == GOOD["SLACK_APP_TOKEN"]
+
+
+def test_both_modes_at_once_contradict_each_other_until_one_is_chosen(tmp_path: Path) -> None:
+    both = {**HTTP, "SLACK_APP_TOKEN": GOOD["SLACK_APP_TOKEN"]}
+    [line] = complaints(tmp_path, **both)
+    assert line.startswith("SLACK_APP_TOKEN is set (Socket Mode), and SLACK_SIGNING_SECRET with PORT")
+    assert "SLACK_MODE=socket or SLACK_MODE=http" in line
+    assert read(tmp_path, **both, SLACK_MODE="http").http is not None
+    socket = read(tmp_path, **both, SLACK_MODE="socket")
+    assert socket.http is None
+    assert socket.app_token == GOOD["SLACK_APP_TOKEN"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"PORT": ""}, "PORT is missing: set it to the port on which HTTP mode listens"),
+        ({"PORT": "0"}, "PORT is not the port"),
+        ({"PORT": "65536"}, "PORT is not the port"),
+        ({"PORT": "３０００"}, "PORT is not the port"),
+        ({"PORT": "http"}, "PORT is not the port"),
+        ({"WEB_PROCESSES": "0"}, "WEB_PROCESSES is not a number of processes from 1 to 64"),
+        ({"WEB_PROCESSES": "many"}, "WEB_PROCESSES is not a number of processes from 1 to 64"),
+        ({"WEB_HOST": "http://bot"}, "WEB_HOST is not an address of this machine"),
+        ({"SLACK_SIGNING_SECRET": "xapp-secret-secret"}, "SLACK_SIGNING_SECRET is not the signing secret"),
+        ({"SLACK_SIGNING_SECRET": "", "SLACK_MODE": "http"}, "SLACK_SIGNING_SECRET is missing: set it to"),
+        ({"SLACK_SIGNING_SECRET": ""}, "SLACK_APP_TOKEN is missing: set it to an app-level token"),
+        ({"SLACK_MODE": "socket"}, "SLACK_APP_TOKEN is missing: set it to an app-level token"),
+        ({"SLACK_MODE": "https"}, "SLACK_MODE is not socket or http"),
+    ],
+)
+def test_what_is_wrong_with_http_mode_is_named(tmp_path: Path, wrong: dict[str, str], line: str) -> None:
+    [said] = complaints(tmp_path, **{**HTTP, **wrong})
+    assert said.startswith(line)
+    assert "secret-secret" not in said
+
+
+def test_a_worker_needs_nothing_to_listen_with(tmp_path: Path) -> None:
+    settings = read(tmp_path, need=Need.CALLING, SLACK_APP_TOKEN="", PORT="whatever the platform says")
+    assert settings.http is None
+    assert settings.app_token is None

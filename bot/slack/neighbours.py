@@ -1,0 +1,89 @@
+"""What the processes of one bot tell each other, over Redis: any of them may get what somebody does next.
+
+Only conveniences travel here, such as who shows App Home to whom. What has to be true is a row. Without
+Redis nothing is heard, and each process goes on by what it knows itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from bot.periodic import PeriodicThread
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "traspaso-neighbours"
+#: For so long one look waits for something to be said, and after so long a Redis that failed is asked again.
+LOOK_SECONDS, AGAIN_SECONDS = 1.0, 5.0
+
+Hear = Callable[[dict[str, Any]], None]
+
+
+class Neighbours:
+    """One process among the others. Each hears what the others say between `start` and `stop`."""
+
+    def __init__(self, redis_url: str) -> None:
+        """Connects with the first word."""
+        self._client = redis.Redis.from_url(
+            redis_url,
+            socket_connect_timeout=1,
+            socket_timeout=1,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+        self._name = uuid4().hex
+        self._hear: dict[str, Hear] = {}
+        self._over = False
+        self._thread = PeriodicThread(
+            "neighbours",
+            self._listen,
+            every_seconds=AGAIN_SECONDS,
+            at_once=True,
+            passing=(redis.RedisError,),
+            what="nothing is heard of the bot's other processes",
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over = True
+        self._thread.stop(2 * LOOK_SECONDS)
+
+    def hear(self, subject: str, hear: Hear) -> None:
+        """Has this called with what other processes say about the subject."""
+        self._hear[subject] = hear
+
+    def say(self, subject: str, **what: Any) -> None:
+        """Tells the others, if Redis is there."""
+        said = json.dumps({"from": self._name, "subject": subject, "what": what})
+        try:
+            self._client.publish(CHANNEL, said)
+        except redis.RedisError as error:
+            log.info("the bot's other processes weren't told of %s: %s", subject, type(error).__name__)
+
+    def _listen(self) -> None:
+        with self._client.pubsub(ignore_subscribe_messages=True) as heard:  # type: ignore[no-untyped-call]
+            heard.subscribe(CHANNEL)
+            while not self._over:
+                message = heard.get_message(timeout=LOOK_SECONDS)
+                if message is not None:
+                    self._take(str(message["data"]))
+
+    def _take(self, data: str) -> None:
+        """What can't be read is of another release."""
+        try:
+            said = json.loads(data)
+            hear = self._hear.get(said["subject"])
+            if said["from"] != self._name and hear is not None:
+                hear(said["what"])
+        except Exception:
+            log.exception("what another process of the bot said was not understood")

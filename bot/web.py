@@ -1,0 +1,239 @@
+"""HTTP mode: Slack sends requests to the bot, where in Socket Mode the bot connects to Slack.
+
+Bolt's own ASGI adapter on uvicorn. What is not a signed request of Slack's is answered here, before anything
+reads it; the rest goes to the same app as what comes over a socket. Several processes share one port: each
+has its own app and background threads, which are made for that (see `bot.slack.neighbours`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import uvicorn
+from slack_bolt.adapter.asgi.builtin import SlackRequestHandler
+from slack_bolt.adapter.asgi.http_request import AsgiHttpRequest
+from slack_bolt.adapter.asgi.http_response import AsgiHttpResponse
+from slack_bolt.request import BoltRequest
+from slack_bolt.response import BoltResponse
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.supervisors import Multiprocess
+
+from bot import app, start
+from bot.app import ACK_THREADS, Bot, Databases, answered
+from bot.config import HttpMode, Settings
+from bot.periodic import PeriodicThread
+from bot.slack.signed_requests import SignedRequests
+
+log = logging.getLogger("bot")
+
+#: The request URL ends with this, for commands, buttons, menus and events alike.
+PATH = "/slack/events"
+#: What Slack sends: a form for commands and what people do, JSON for events.
+CONTENT_TYPES = ("application/x-www-form-urlencoded", "application/json")
+#: A view with all that may be in it, written as a form, stays below this.
+LARGEST_BODY_BYTES = 4 * 1024 * 1024
+#: Seconds for the head of a request, and for its body. Slack waits three for the answer.
+HEAD_SECONDS, BODY_SECONDS = 10.0, 5.0
+#: Connections at once in one process. What comes beside them is answered with 503.
+MOST_CONNECTIONS = 512
+#: How long a stop waits for the requests in hand.
+DRAIN_SECONDS = 3
+#: One of several processes that hangs for so long is ended, and started again.
+HUNG_SECONDS = 30
+#: How often a process looks whether the one that started it is still there.
+PARENT_SECONDS = 2.0
+
+
+def serve(settings: Settings, parts: Databases) -> int:
+    """Listens until SIGTERM or SIGINT; gives the exit code, 78 where nobody can listen there."""
+    http = settings.http
+    if http is None:
+        raise ValueError("the settings are not those of HTTP mode")
+    try:
+        listener = listen(http)
+    except OSError as error:
+        log.critical(
+            "PORT: nobody can listen on %s, port %s (%s): choose another PORT or WEB_HOST",
+            http.host,
+            http.port,
+            os.strerror(error.errno) if error.errno and error.errno > 0 else error,
+        )
+        return start.EXIT_CONFIG
+    with listener:
+        if http.processes == 1:
+            _serve_here(settings, parts, listener)
+        else:
+            config = _config("bot.web:application", factory=True, workers=http.processes)
+            Multiprocess(config, sockets=[listener]).run()
+    log.info("stopped")
+    return 0
+
+
+def listen(http: HttpMode) -> socket.socket:
+    """A socket that listens already: no request is lost while the processes start."""
+    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    listener = socket.create_server((http.host, http.port), family=family, backlog=1024)
+    listener.set_inheritable(True)
+    return listener
+
+
+def _serve_here(settings: Settings, parts: Databases, listener: socket.socket) -> None:
+    """In this process. uvicorn raises the signal that ended it once more: then all is done."""
+    server = uvicorn.Server(_config(SlackRequests(app.bot(settings, parts), settings)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    server.run(sockets=[listener])
+
+
+def application() -> SlackRequests:
+    """One of several processes. It ends with the process that started it, whatever that died of."""
+    settings, parts = start.again()
+    parent = os.getppid()
+
+    def look() -> None:
+        if os.getppid() != parent:
+            log.error("the process that started this one is gone: stopping")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    PeriodicThread("parent-watch", look, every_seconds=PARENT_SECONDS).start()
+    return SlackRequests(app.bot(settings, parts), settings)
+
+
+def _config(application: SlackRequests | str, **options: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        http=ImpatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
+        **options,
+    )
+
+
+class ImpatientProtocol(H11Protocol):
+    """Closes a connection over which no request has begun in time."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
+
+
+class SlackRequests(SlackRequestHandler):
+    """The ASGI application: it starts and stops the bot with the server."""
+
+    def __init__(self, bot: Bot, settings: Settings) -> None:
+        super().__init__(bot.app, PATH)
+        if settings.http is None:
+            raise ValueError("the settings are not those of HTTP mode")
+        self._bot = bot
+        self._place = f"{settings.http.host}, port {settings.http.port}"
+        self._signed = SignedRequests(settings.http.signing_secret, settings.redis_url or "")
+        # As many as acknowledge over a socket; what waits here has Slack's three seconds all the same.
+        self._threads = ThreadPoolExecutor(ACK_THREADS, thread_name_prefix="request")
+
+    async def _get_http_response(self, method: str, path: str, request: AsgiHttpRequest) -> AsgiHttpResponse:
+        if path != PATH:
+            return _plain(404, f"Slack's request URL ends with {PATH}")
+        if method in {"GET", "HEAD"} and "ssl_check=1" in request.query_string.split("&"):
+            return _plain(200, "")  # Slack looks at the certificate from time to time
+        if method != "POST":
+            return _plain(405, "Slack sends POST here", allow="POST")
+        headers = _headers(request)
+        if headers.get("content-type", "").partition(";")[0].strip().lower() not in CONTENT_TYPES:
+            return _plain(415, f"send {' or '.join(CONTENT_TYPES)}")
+        if not headers.get("content-length", "0").isdigit():
+            return _plain(400, "the length of the body is no number", connection="close")
+        if int(headers.get("content-length", "0")) > LARGEST_BODY_BYTES:
+            return _too_large()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _body(request)
+        except TimeoutError:
+            return _plain(408, "the body took too long", connection="close")
+        except _TooLarge:
+            return _too_large()
+        except _Gone:
+            return _plain(400, "")  # nobody reads this
+        loop = asyncio.get_running_loop()
+        response = await loop.run_in_executor(self._threads, self._answer, body, headers, request)
+        return AsgiHttpResponse(response.status, response.headers, response.body)
+
+    def _answer(self, body: bytes, headers: dict[str, str], request: AsgiHttpRequest) -> BoltResponse:
+        if self._signed.refusal(body, headers) is not None:
+            return BoltResponse(status=401, body={"error": "invalid_signature"})
+
+        def run() -> BoltResponse:
+            asked = BoltRequest(body=body.decode(), query=request.query_string, headers=dict(headers))
+            response: BoltResponse = self.app.dispatch(asked)
+            return response
+
+        return answered(run, "request")
+
+    async def _handle_lifespan(self, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        loop = asyncio.get_running_loop()
+        while (await receive())["type"] == "lifespan.startup":
+            await loop.run_in_executor(None, self._bot.start)
+            log.info("listening for Slack on %s, path %s", self._place, PATH)
+            await send({"type": "lifespan.startup.complete"})
+        log.info("stopping")
+        await loop.run_in_executor(None, self._bot.stop)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class _TooLarge(Exception):
+    """The body is longer than any of Slack's."""
+
+
+class _Gone(Exception):
+    """Whoever sent the request has left."""
+
+
+async def _body(request: AsgiHttpRequest) -> bytes:
+    """All of it.
+
+    Raises:
+        _TooLarge, _Gone: see there.
+    """
+    body = bytearray()
+    more = True
+    while more:
+        part = await request.receive()
+        if part["type"] != "http.request":
+            raise _Gone
+        body += part.get("body", b"")
+        if len(body) > LARGEST_BODY_BYTES:
+            raise _TooLarge
+        more = part.get("more_body", False)
+    return bytes(body)
+
+
+def _headers(request: AsgiHttpRequest) -> dict[str, str]:
+    """By their names in small letters, as ASGI has them."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.raw_headers}
+
+
+def _too_large() -> AsgiHttpResponse:
+    return _plain(413, f"a request has at most {LARGEST_BODY_BYTES} bytes", connection="close")
+
+
+def _plain(status: int, text: str, **headers: str) -> AsgiHttpResponse:
+    sent = {"content-type": "text/plain;charset=utf-8", **headers}
+    return AsgiHttpResponse(status, {name: [value] for name, value in sent.items()}, text)
