@@ -17,6 +17,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot import app, start
 from bot.app import ACK_THREADS, acknowledged
+from bot.monitoring import slack_socket
 from bot.periodic import Backoff
 from bot.slack.client import CONNECTION_ERRORS, Trouble, error_name, trouble_of
 
@@ -38,7 +39,16 @@ def main() -> int:
     settings, parts = start.begin(needs_slack=True)
     bot = app.bot(settings, parts)
     handler = DrainingHandler(bot.app, settings.app_token, ping_interval=PING_SECONDS)
+    monitoring = app.monitoring(
+        settings,
+        bot.queue,
+        "bot",
+        slack=lambda: slack_socket.sentence(handler.client),
+        others=lambda: slack_socket.threads(handler.client),
+    )
     bot.start()
+    if monitoring is not None:
+        monitoring.start()
     connect(handler, over)
     while not over.wait(LOOK_SECONDS):
         pass
@@ -46,6 +56,8 @@ def main() -> int:
     handler.drain(DRAIN_SECONDS)
     handler.close()  # type: ignore[no-untyped-call]
     bot.stop()
+    if monitoring is not None:
+        monitoring.stop()
     return 0
 
 

@@ -181,6 +181,12 @@ class WorkSection(_Section):
         )
 
 
+class HealthSection(_Section):
+    """From when on a process says of itself that it isn't ready."""
+
+    outbox_seconds: Annotated[float, Field(gt=0)] = 300.0
+
+
 class File(_Section):
     """The contents of traspaso.toml."""
 
@@ -188,6 +194,7 @@ class File(_Section):
     liquidations: CatalogueSection | None = None
     copies: tuple[CopySection, ...] = ()
     work: WorkSection = WorkSection()
+    health: HealthSection = HealthSection()
 
     @property
     def titles(self) -> dict[str, str]:
@@ -220,6 +227,9 @@ class Settings(BaseModel):
     bot_token: str | None = Field(default=None, repr=False)
     app_token: str | None = Field(default=None, repr=False)
     slack_api_url: str = SLACK_API_URL
+    health_host: str = "127.0.0.1"
+    health_port: int | None = None
+    worker_health_port: int | None = None
     file: File = File()
 
     def copy_named(self, name: str | None) -> CopySection | None:
@@ -272,6 +282,7 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         "SLACK_API_URL", False, "an http(s) URL (leave it out for Slack itself)", ("http://", "https://")
     )
     api_url = found.encrypted("SLACK_API_URL", api_url)
+    health_port = found.port("HEALTH_PORT")
     file = _read_file(
         environ.get("TRASPASO_CONFIG") or "traspaso.toml",
         lines,
@@ -285,6 +296,9 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         bot_token=bot_token,
         app_token=app_token,
         slack_api_url=f"{(api_url or SLACK_API_URL).rstrip('/')}/",
+        health_host=environ.get("HEALTH_HOST", "").strip() or "127.0.0.1",
+        health_port=health_port,
+        worker_health_port=found.port("WORKER_HEALTH_PORT") or health_port,
         file=file,
     )
     return settings, lines
@@ -309,6 +323,16 @@ class _Environment:
             self._lines.append(f"{name} is not {shape}")
         elif wanted:
             self._lines.append(f"{name} is missing: set it to {shape}")
+        return None
+
+    def port(self, name: str) -> int | None:
+        """A port's number; None where there is none."""
+        value = self._environ.get(name, "").strip()
+        if not value:
+            return None
+        if value.isascii() and value.isdigit() and 0 < int(value) < 65536:
+            return int(value)
+        self._lines.append(f"{name} is not a port: write a number from 1 to 65535, such as 9108")
         return None
 
     def encrypted(self, name: str, url: str | None) -> str | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from sqlalchemy import Engine
 
+from bot import measures
 from bot.commands import parsing
 from bot.commands.conversation import BotParts, Caller, Callers, Guard, or_problem, pressed_value
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
@@ -356,7 +357,10 @@ class VerificationRunner:
             result = self._verify(comparison)
         except Exception as error:
             reason = error
+            if not isinstance(error, Interrupted):
+                measures.compared(comparison.copy.name, "failed")
             return lambda: _raise(reason)
+        measures.compared(comparison.copy.name, "same" if result.proof.holds else "different")
         return lambda: result
 
     def _verify(self, comparison: _Comparison) -> VerificationResult:
