@@ -438,7 +438,8 @@ def monitoring(
     from bot.monitoring.vitals import SharedVitals, folder_of_service
 
     shared = SharedVitals(folder_of_service()) if process == WORKER else None
-    counted = measures.begin(shared.folder if shared else None)
+    names = [copy.name for copy in settings.file.copies]
+    counted = measures.begin(shared.folder if shared else None, names)
 
     from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -466,7 +467,6 @@ def monitoring(
         registry.register(counted)
         for own in (ProcessCollector, PlatformCollector, GCCollector):
             own(registry=registry)
-    names = [copy.name for copy in settings.file.copies]
     registry.register(HouseCollector(tracking, readiness, names, process))
 
     def dispose() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Seconds of a call of Slack: most take a tenth, none more than ten.
 CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+#: What a comparison that people asked for came to.
+SAME, DIFFERENT, FAILED = OUTCOMES = ("same", "different", "failed")
 
 
 class _Measures:
@@ -77,8 +81,8 @@ class _Measures:
 _measures: _Measures | None = None
 
 
-def begin(folder: Path | None = None) -> CollectorRegistry:
-    """Counts from now on; gives where the counts are.
+def begin(folder: Path | None = None, copies: Iterable[str] = ()) -> CollectorRegistry:
+    """Counts from now on; gives where the counts are. What is counted by copy begins at 0 for each of these.
 
     With a ``folder`` several processes count there together, by files of Prometheus's own client. That works
     only for the first caller in a process, before anything else imports `prometheus_client`.
@@ -88,6 +92,10 @@ def begin(folder: Path | None = None) -> CollectorRegistry:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     if _measures is None:
         _measures = _Measures()
+        for copy in copies:
+            _measures.throttled.labels(copy)
+            for outcome in OUTCOMES:
+                _measures.comparisons.labels(copy, outcome)
     return _measures.registry
 
 

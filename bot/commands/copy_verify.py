@@ -358,9 +358,9 @@ class VerificationRunner:
         except Exception as error:
             reason = error
             if not isinstance(error, Interrupted):
-                measures.compared(comparison.copy.name, "failed")
+                measures.compared(comparison.copy.name, measures.FAILED)
             return lambda: _raise(reason)
-        measures.compared(comparison.copy.name, "same" if result.proof.holds else "different")
+        measures.compared(comparison.copy.name, measures.SAME if result.proof.holds else measures.DIFFERENT)
         return lambda: result
 
     def _verify(self, comparison: _Comparison) -> VerificationResult:
