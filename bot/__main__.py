@@ -17,6 +17,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot import app, start
 from bot.app import ACK_THREADS, acknowledged
+from bot.monitoring import slack_socket
 from bot.periodic import Backoff
 from bot.slack.client import CONNECTION_ERRORS, Trouble, error_name, trouble_of
 
@@ -42,7 +43,16 @@ def main() -> int:
         return web.serve(settings, parts)
     bot = app.bot(settings, parts)
     handler = DrainingHandler(bot.app, settings.app_token, ping_interval=PING_SECONDS)
+    monitoring = app.monitoring(
+        settings,
+        bot.queue,
+        "bot",
+        slack=lambda: slack_socket.sentence(handler.client),
+        others=lambda: slack_socket.threads(handler.client),
+    )
     bot.start()
+    if monitoring is not None:
+        monitoring.start()
     connect(handler, over)
     while not over.wait(LOOK_SECONDS):
         pass
@@ -50,6 +60,8 @@ def main() -> int:
     handler.drain(DRAIN_SECONDS)
     handler.close()  # type: ignore[no-untyped-call]
     bot.stop()
+    if monitoring is not None:
+        monitoring.stop()
     return 0
 
 

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from bot.commands.conversation import BotParts, Callers
     from bot.commands.copy_verify import VerificationRunner
+    from bot.monitoring.service import Monitoring
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.neighbours import Neighbours
@@ -60,6 +61,8 @@ log = logging.getLogger(__name__)
 #: Threads that acknowledge. Work has threads of its own (`bot.commands.turns`): only a step of the modal and
 #: a search keep one for a moment, because their acknowledgement brings their outcome, and both have caps.
 ACK_THREADS = 64
+#: The process that copies, as monitoring calls it.
+WORKER = "worker"
 #: What every database connection is opened with: a dead peer is noticed within about two minutes.
 CONNECT_ARGS = {
     "connect_timeout": 10,
@@ -185,7 +188,12 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
 def check_schema(consulta: Engine) -> None:
     """Raises SchemaBehind or SchemaAhead where the tracking tables there aren't this release's."""
     with failures_of(SIDES.target), consulta.connect() as connection:
-        current = migrations.current(connection)
+        check_version(connection)
+
+
+def check_version(connection: Connection) -> None:
+    """The same, over a connection to consulta."""
+    current = migrations.current(connection)
     if current is not None and current not in migrations.versions():
         raise SchemaAhead(current, migrations.newest())
     if current != migrations.newest():
@@ -401,11 +409,13 @@ def worker(settings: Settings, parts: Databases) -> Background:
     from bot.work.cancellation import StopSwitch
     from bot.work.queue import CopySlots, DirectRuns
     from bot.work.runner import Admission
-    from bot.worker import Background, CopyWorker
+    from bot.worker import Background, CopyWorker, Threads
 
     work = settings.file.work
     stop, slots = StopSwitch(), CopySlots()
     queue = _queue(settings, parts)
+    dramatiqs = Threads()
+    seen = monitoring(settings, queue, WORKER, others=dramatiqs.lives)
     slack_parts = slack(settings, parts)
     copies = CopyWorker(
         runner=parts.runner,
@@ -437,6 +447,75 @@ def worker(settings: Settings, parts: Databases) -> Background:
         sweeper=sweeper,
         direct=direct,
         outbox_relay=slack_parts.relay,
+        monitoring=seen,
+        threads=dramatiqs,
+    )
+
+
+def monitoring(
+    settings: Settings,
+    queue: JobQueue,
+    process: str,
+    *,
+    slack: Callable[[], str] | None = None,
+    others: Callable[[], Mapping[str, bool]] = dict,
+) -> Monitoring | None:
+    """What answers on the port of the ``process``, bot or worker; None where the settings name no port.
+
+    In a worker this comes before anything else imports `prometheus_client`. ``slack`` gives the state of the
+    connection, or raises NotReady; ``others`` are threads that aren't ours, and whether each lives.
+    """
+    port = settings.worker_health_port if process == WORKER else settings.health_port
+    if port is None:
+        return None
+    from bot import measures
+    from bot.monitoring.vitals import SharedVitals, folder_of_service
+
+    shared = SharedVitals(folder_of_service()) if process == WORKER else None
+    names = [copy.name for copy in settings.file.copies]
+    counted = measures.begin(shared.folder if shared else None, names)
+
+    from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    from bot.monitoring.collector import HouseCollector
+    from bot.monitoring.readiness import Readiness
+    from bot.monitoring.service import Monitoring
+
+    # Connections of their own: what the copies and the conversations do to theirs keeps no probe waiting.
+    prod = _pooled(settings.prod, pool_size=1, max_overflow=0, pool_timeout=2)
+    consulta = _pooled(settings.consulta, pool_size=2, max_overflow=0, pool_timeout=2)
+    tracking = with_limits(consulta)
+    readiness = Readiness(
+        prod,
+        tracking,
+        queue.watch,
+        check_version,
+        outbox_seconds=settings.file.health.outbox_seconds,
+        slack=slack,
+    )
+    registry = CollectorRegistry()
+    if shared is not None:
+        MultiProcessCollector(registry, str(shared.folder))  # type: ignore[no-untyped-call]
+    else:
+        registry.register(counted)
+        for own in (ProcessCollector, PlatformCollector, GCCollector):
+            own(registry=registry)
+    registry.register(HouseCollector(tracking, readiness, names, process))
+
+    def dispose() -> None:
+        prod.dispose()
+        consulta.dispose()
+
+    return Monitoring(
+        settings.health_host,
+        port,
+        process,
+        readiness,
+        registry,
+        shared=shared,
+        others=others,
+        dispose=dispose,
     )
 
 

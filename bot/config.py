@@ -187,6 +187,12 @@ class WorkSection(_Section):
         )
 
 
+class HealthSection(_Section):
+    """From when on a process says of itself that it isn't ready."""
+
+    outbox_seconds: Annotated[float, Field(gt=0)] = 300.0
+
+
 class File(_Section):
     """The contents of traspaso.toml."""
 
@@ -194,6 +200,7 @@ class File(_Section):
     liquidations: CatalogueSection | None = None
     copies: tuple[CopySection, ...] = ()
     work: WorkSection = WorkSection()
+    health: HealthSection = HealthSection()
 
     @property
     def titles(self) -> dict[str, str]:
@@ -243,6 +250,9 @@ class Settings(BaseModel):
     http: HttpMode | None = None
     slack_api_url: str = SLACK_API_URL
     tracking_schema: str = SCHEMA
+    health_host: str = "127.0.0.1"
+    health_port: int | None = None
+    worker_health_port: int | None = None
     file: File = File()
 
     def copy_named(self, name: str | None) -> CopySection | None:
@@ -291,6 +301,7 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         "SLACK_API_URL", False, "an http(s) URL (leave it out for Slack itself)", ("http://", "https://")
     )
     api_url = found.encrypted("SLACK_API_URL", api_url)
+    health_port = found.port("HEALTH_PORT")
     file = _read_file(
         environ.get("TRASPASO_CONFIG") or "traspaso.toml",
         lines,
@@ -306,6 +317,9 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         http=http,
         slack_api_url=f"{(api_url or SLACK_API_URL).rstrip('/')}/",
         tracking_schema=found.schema("TRASPASO_SCHEMA") or SCHEMA,
+        health_host=environ.get("HEALTH_HOST", "").strip() or "127.0.0.1",
+        health_port=health_port,
+        worker_health_port=found.port("WORKER_HEALTH_PORT") or health_port,
         file=file,
     )
     return settings, lines
@@ -331,6 +345,10 @@ class _Environment:
         elif wanted:
             self._lines.append(f"{name} is missing: set it to {shape}")
         return None
+
+    def port(self, name: str) -> int | None:
+        """A port's number; None where there is none."""
+        return self._whole(name, False, "a port: write a number from 1 to 65535, such as 9108", 65535)
 
     def encrypted(self, name: str, url: str | None) -> str | None:
         """The URL; None, and a line, where a token would travel to another machine without encryption."""

@@ -13,6 +13,7 @@ from types import TracebackType
 import psycopg
 from sqlalchemy.exc import StatementError
 
+from bot import measures
 from bot.characters import one_line, visible
 from copier.errors import without_values
 
@@ -94,4 +95,5 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
     """Python's own words would quote what a database said."""
     if error is None or issubclass(kind, KeyboardInterrupt | SystemExit):
         return
+    measures.nobody_caught()
     log.critical("nobody caught this in %s", threading.current_thread().name, exc_info=(kind, error, trace))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 from sqlalchemy.exc import SQLAlchemyError
+
+from bot import measures
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,8 @@ class PeriodicThread:
         self._leave = leave_seconds
         self._over = threading.Event()
         self._wake = threading.Event()
+        self._working_since: float | None = None
+        self._idle_since = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __enter__(self) -> Self:
@@ -61,7 +67,21 @@ class PeriodicThread:
         self.stop(self._leave)
 
     def start(self) -> None:
+        self._idle_since = time.monotonic()
         self._thread.start()
+        with _lock:
+            _started.add(self)
+
+    def state(self) -> ThreadState:
+        """What it is doing now."""
+        now, since = time.monotonic(), self._working_since
+        return ThreadState(
+            self._thread.name,
+            is_alive=self._thread.is_alive(),
+            is_working=since is not None,
+            seconds=now - (since if since is not None else self._idle_since),
+            every_seconds=self._every,
+        )
 
     def wake(self) -> None:
         """There is something to do: the present pause ends."""
@@ -71,10 +91,13 @@ class PeriodicThread:
         """Ends the thread, and waits that long for the work in hand. ``work`` itself may call it."""
         self._over.set()
         self._wake.set()
+        with _lock:
+            _started.discard(self)
         if timeout_seconds > 0 and self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
+        _here.thread = self
         if not self._at_once:
             self._pause()
         while not self._over.is_set():
@@ -91,12 +114,68 @@ class PeriodicThread:
 
     def call(self) -> None:
         """Works once, in the caller's thread; what it raises is logged as in the thread."""
+        self._working_since = time.monotonic()
         try:
             self._work()
         except self._passing as error:
+            measures.thread_failed(self._thread.name)
             log.warning("%s: %s", self._what, type(error).__name__)
         except Exception:
+            measures.thread_failed(self._thread.name)
             log.exception("%s; the thread goes on", self._what)
+        finally:
+            self._idle_since = time.monotonic()
+            self._working_since = None
+
+    def still_works(self) -> None:
+        self._working_since = time.monotonic()
+
+
+# ----------------------------------------------------------------------------
+# What the threads of this process are doing
+#
+# A thread that hangs in its work looks alive to Python. So each notes when its work began, and those whose
+# work has many parts say after each part that they go on.
+
+
+_lock = threading.Lock()
+_started: WeakSet[PeriodicThread] = WeakSet()
+_here = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadState:
+    """``seconds`` since its present work, or its present pause, began."""
+
+    name: str
+    is_alive: bool
+    is_working: bool
+    seconds: float
+    every_seconds: float
+
+    def problem(self, hung_seconds: float) -> str | None:
+        """What is wrong with it; None where nothing is. No work of it should take ``hung_seconds``."""
+        if not self.is_alive:
+            return "it has ended"
+        if self.is_working and self.seconds > hung_seconds:
+            return f"its work has hung for {self.seconds:.0f} s"
+        if not self.is_working and self.seconds > self.every_seconds + hung_seconds:
+            return f"it has not worked for {self.seconds:.0f} s"
+        return None
+
+
+def states() -> list[ThreadState]:
+    """Of all threads that were started and not told to end, by name."""
+    with _lock:
+        started = list(_started)
+    return sorted((each.state() for each in started), key=lambda state: state.name)
+
+
+def still_working() -> None:
+    """Called between two parts of a thread's work: it doesn't hang. Anywhere else it does nothing."""
+    thread: PeriodicThread | None = getattr(_here, "thread", None)
+    if thread is not None:
+        thread.still_works()
 
 
 # ----------------------------------------------------------------------------

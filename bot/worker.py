@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
+from typing import TYPE_CHECKING
 
 import dramatiq
 from dramatiq.middleware import Middleware
@@ -19,6 +21,9 @@ from bot.work.cancellation import StopSwitch
 from bot.work.queue import CopySlots, DirectRuns, JobQueue
 from bot.work.runner import Admission, AttemptOutcome, Ended, Runner
 from copier.errors import CopierError
+
+if TYPE_CHECKING:
+    from bot.monitoring.service import Monitoring
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +95,25 @@ class CopyWorker:
         self._card_publisher.progress(job)
 
 
+class Threads:
+    """Dramatiq's own threads, which take the messages and run them."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def of(self, worker: dramatiq.Worker) -> None:
+        """They have begun."""
+        self._threads = [*worker.consumers.values(), *worker.workers]
+
+    def end(self) -> None:
+        """They are told to end."""
+        self._threads = []
+
+    def lives(self) -> dict[str, bool]:
+        """Whether each lives."""
+        return {f"dramatiq-{number}": each.is_alive() for number, each in enumerate(self._threads, 1)}
+
+
 class Background(Middleware):
     """Starts what runs beside the actors, and passes a shutdown on to the running copies."""
 
@@ -103,6 +127,8 @@ class Background(Middleware):
         sweeper: Sweeper,
         direct: DirectRuns,
         outbox_relay: OutboxRelay,
+        monitoring: Monitoring | None,
+        threads: Threads,
     ) -> None:
         self._stop = stop
         self._slots = slots
@@ -111,17 +137,23 @@ class Background(Middleware):
         self._sweeper = sweeper
         self._direct = direct
         self._outbox_relay = outbox_relay
+        self._monitoring = monitoring
+        self._threads = threads
 
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
         self._liveness.start(takes_jobs=True)
         self.queue.watch.start()
         self._slots.open(worker.worker_threads)
 
-    def after_worker_boot(self, broker: object, worker: object) -> None:
+    def after_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
         self._outbox_relay.start()
         self._sweeper.start()
+        self._threads.of(worker)
+        if self._monitoring is not None:
+            self._monitoring.start()
 
     def before_worker_shutdown(self, broker: object, worker: object) -> None:
+        self._threads.end()
         self._stop.request(StopRequest(StopReason.RELEASE))
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
@@ -130,6 +162,8 @@ class Background(Middleware):
         self._outbox_relay.stop()
         self.queue.watch.stop()
         self._liveness.stop()
+        if self._monitoring is not None:
+            self._monitoring.stop()
 
 
 def boot() -> None:

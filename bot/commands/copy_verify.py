@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from sqlalchemy import Engine
 
+from bot import measures
 from bot.commands import parsing
 from bot.commands.conversation import BotParts, Caller, Callers, Guard, or_problem, pressed_value
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
@@ -379,7 +380,10 @@ class VerificationRunner:
             result = self._verify(comparison)
         except Exception as error:
             reason = error
+            if not isinstance(error, Interrupted):
+                measures.compared(comparison.copy.name, measures.FAILED)
             return lambda: _raise(reason)
+        measures.compared(comparison.copy.name, measures.SAME if result.proof.holds else measures.DIFFERENT)
         return lambda: result
 
     def _verify(self, comparison: _Comparison) -> VerificationResult:

@@ -243,10 +243,11 @@ class _LockedJob:
 
     def stop(self, reason: StopReason) -> Became:
         """At once: nobody holds the job."""
-        stop_job(self.connection, self._id, StopRequest(reason, self._user_id), stopped_by=self._user_id)
+        request = StopRequest(reason, self._user_id)
+        stop_job(self.connection, self._id, request, ends_attempt=False, stopped_by=self._user_id)
         return Became.DONE
 
-    def wait_again(self, step: Step, event: Event, *, notify: Kind = Kind.UPDATE, **values: object) -> Became:
+    def wait_again(self, step: Step, event: Event, *, notify: Kind = Kind.UPDATE, **values: Any) -> Became:
         """Pending and due, with nothing held against it."""
         moved = transition(
             self.connection,

@@ -528,7 +528,7 @@ class Attempt:
         return Status.PENDING
 
     def _stop(self, connection: Connection, request: StopRequest, **values: Any) -> Status:
-        return stop_job(connection, self.job_id, request, throttle=None, **values)
+        return stop_job(connection, self.job_id, request, ends_attempt=True, throttle=None, **values)
 
     def _end(self, connection: Connection, step: Step, event: Event, **values: Any) -> None:
         self._take(connection, step, event, notify=Kind.ENDING, **values)
@@ -538,7 +538,9 @@ class Attempt:
     ) -> None:
         """One fenced step out of ``running``."""
         fence = CopyJob.attempt == self.number, CopyJob.status == Status.RUNNING
-        if not transition(connection, self.job_id, step, *fence, event=event, notify=notify, **values):
+        if not transition(
+            connection, self.job_id, step, *fence, event=event, notify=notify, ends_attempt=True, **values
+        ):
             raise StaleAttempt(self.job_id, self.number)
 
     def _end_sessions(self, connection: Connection) -> Sequence[Row[Any]]:

@@ -337,6 +337,22 @@ class Installation(Base):
     workers_missing: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
 
+class Total(Base):
+    """A line of what jobs of a copy have done: the lines of one ``name`` and ``label`` add up.
+
+    Nothing refers to a job, so that the sum stays when jobs are deleted; see `bot.jobs.totals`.
+    """
+
+    __tablename__ = "totals"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    copy_name: Mapped[str]
+    name: Mapped[str]
+    label: Mapped[str]
+    value: Mapped[float] = mapped_column(Float)
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
 # Conditions that many queries share.
 
 

@@ -35,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
 
+from bot.jobs import totals
 from bot.jobs.events import EventKind, Failed, WorkerLost
 from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
@@ -120,9 +121,8 @@ class Sweep:
             event = WorkerLost(job.worker)
             if job.stop_requested:
                 add_event(connection, job.id, job.attempt, event)
-                stop_job(
-                    connection, job.id, StopRequest(StopReason(job.stop_requested), job.stopped_by), **values
-                )
+                request = StopRequest(StopReason(job.stop_requested), job.stopped_by)
+                stop_job(connection, job.id, request, ends_attempt=True, **values)
             else:
                 transition(
                     connection,
@@ -356,12 +356,16 @@ class Workers:
             connection.execute(statement.values(ended_at=_NOW))
 
     def prune(self) -> int:
-        """Forgets the processes that were lost long ago, but for the last worker; how many."""
+        """Forgets the processes that were lost long ago, but for the last worker; how many.
+
+        The lines of the totals are folded, too.
+        """
         last = select(Worker.id).where(Worker.takes_jobs).order_by(Worker.beat_at.desc(), Worker.id).limit(1)
         old = delete(Worker).where(
             Worker.beat_at < _NOW - KEPT, Worker.id.is_distinct_from(last.scalar_subquery())
         )
         with self._engine.begin() as connection:
+            totals.fold(connection)
             return connection.execute(old).rowcount
 
     def alive(self) -> list[Alive]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
+from sqlalchemy.sql.dml import ReturningUpdate
 
+from bot.jobs import totals
 from bot.jobs.events import Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, announce
@@ -25,23 +27,33 @@ def transition(
     event: Event,
     by: int | None = None,
     notify: Kind | None = None,
+    ends_attempt: bool | None = None,
     **values: Any,
 ) -> Row[Any] | None:
     """Takes the step within the caller's transaction; gives the job's row as it is then.
 
     None where the job isn't in one of the step's states, or a condition doesn't hold: nothing has changed
     then. ``by`` is the row of the user who did it, ``notify`` what the outbox announces, ``values`` what else
-    changes.
+    changes. ``ends_attempt`` says whether the job was running, where the step alone doesn't.
     """
+    if ends_attempt is None:
+        ends_attempt = step.sources == {Status.RUNNING}
     if step.to is not Status.RUNNING:
         ended = func.now() if not step.to.is_live else None
         values = {"worker_id": None, "lease_until": None, "phase": None, "finished_at": ended, **values}
-    row = connection.execute(
+    moved = (
         update(CopyJob)
         .where(CopyJob.id == job_id, CopyJob.status.in_(step.sources), *conditions)
         .values({"status": step.to, "stop_requested": None, "updated_at": func.now(), **values})
         .returning(CopyJob)
-    ).one_or_none()
+    )
+    statement: ReturningUpdate[Any] | Select[Any] = moved
+    if totals.counts(step, ends_attempt=ends_attempt):
+        after = moved.cte("moved")
+        is_retry = event.kind == EventKind.RETRY
+        counted = totals.lines(after, step, ends_attempt=ends_attempt, is_retry=is_retry)
+        statement = select(after).add_cte(counted.cte("counted"))
+    row = connection.execute(statement).one_or_none()
     if row is None:
         return None
     add_event(connection, job_id, row.attempt, event, by)
@@ -50,10 +62,13 @@ def transition(
     return row
 
 
-def stop_job(connection: Connection, job_id: int, request: StopRequest, **values: Any) -> Status:
+def stop_job(
+    connection: Connection, job_id: int, request: StopRequest, *, ends_attempt: bool, **values: Any
+) -> Status:
     """Pauses or cancels a job that nobody holds any more, as somebody asked; gives the state it is in then.
 
-    The caller's transaction has the row locked, and has seen that it may.
+    The caller's transaction has the row locked, and has seen that it may. ``ends_attempt`` where it was
+    running until now.
     """
     if request.reason is StopReason.CANCEL:
         step, kind, notify = Step.CANCEL, EventKind.CANCELLED, Kind.ENDING
@@ -67,6 +82,7 @@ def stop_job(connection: Connection, job_id: int, request: StopRequest, **values
         by=request.by,
         notify=notify,
         enqueued_at=None,
+        ends_attempt=ends_attempt,
         **values,
     )
     if moved is None:

@@ -19,7 +19,7 @@ from bot.jobs.cards import Cards
 from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
 from bot.jobs.repository import JobRepository, Throughput
 from bot.jobs.view import JobView
-from bot.periodic import Backoff, PeriodicThread
+from bot.periodic import Backoff, PeriodicThread, still_working
 from bot.slack.card_publisher import CardPublisher, Hold, NotPosted
 from bot.slack.client import (
     CHANNEL_LOST,
@@ -116,6 +116,7 @@ class OutboxRelay:
         while due := self._outbox.take():
             taken += 1
             self.deliver(due)
+            still_working()
         return taken
 
     def deliver(self, due: Due) -> None:

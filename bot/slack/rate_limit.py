@@ -24,7 +24,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
-from bot.slack.client import PACED, retry_after
+from bot import measures
+from bot.slack.client import PACED, retry_after, trouble_of
 
 log = logging.getLogger(__name__)
 
@@ -232,16 +233,24 @@ class PacedClient(WebClient):
         left = self._patience
         while (seconds := self.pacing.take(api_method, channel)) > 0:
             if seconds > left:
+                measures.slack_called(api_method, PACED, None)
                 raise self._no_room(api_method, seconds)
             time.sleep(seconds)
+            measures.slack_waited(api_method, seconds)
             left -= seconds
+        began = time.monotonic()
+        outcome = "ok"
         try:
             return super().api_call(api_method, **request)
-        except SlackApiError as error:
-            if error.response.status_code == 429:
+        except Exception as error:
+            outcome = trouble_of(error).value
+            if isinstance(error, SlackApiError) and error.response.status_code == 429:
                 log.warning("Slack refused %s in spite of the pacing", api_method)
+                measures.slack_refused(api_method)
                 self.pacing.refused(api_method, channel, retry_after(error))
             raise
+        finally:
+            measures.slack_called(api_method, outcome, time.monotonic() - began)
 
     def _no_room(self, method: str, seconds: float) -> SlackApiError:
         response = SlackResponse(

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
+from bot import measures
 from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.events import SETS_GOING, PermissionNotKnown
@@ -169,6 +170,15 @@ class Runner:
         def compared(comparison: Comparison) -> None:
             stop.obey(attempt.compared(comparison))
 
+        is_held = False
+
+        def throttled(lag_mb: float | None) -> None:
+            nonlocal is_held
+            if lag_mb is not None and not is_held:
+                measures.throttled(section.name)
+            is_held = lag_mb is not None
+            attempt.throttled(lag_mb)
+
         with (
             failures_of("consulta"),
             Copy(
@@ -181,7 +191,7 @@ class Runner:
                 label=attempt.label,
                 on_silence=lambda silent: self._may_wait(silent, stop, lease),
                 sleep=stop.wait,
-                throttled=attempt.throttled,
+                throttled=throttled,
             ) as copy,
         ):
             if changed := attempt.claim.made_otherwise(copy.fingerprint):

@@ -1,0 +1,84 @@
+"""What all jobs have done together, by copy: it stays when the jobs themselves are deleted.
+
+Whoever ends an attempt, or a job, adds lines with what came of it, in the same statement as the step. Lines
+are only added, so that two ends never wait for each other; `fold` makes one line of each from time to time.
+What a running attempt has done so far is in its job's row, and is a line at its end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import CTE, Connection, Float, cast, func, insert, literal, select, text, union_all
+from sqlalchemy.dialects.postgresql import ARRAY, array
+from sqlalchemy.sql.dml import ReturningInsert
+
+from bot.jobs.models import CopyChunk, Total
+from bot.jobs.status import Status, Step
+
+#: The upper bounds of the histogram of chunks, in seconds.
+CHUNK_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+#: As they are written: the last one has no bound.
+CHUNK_LABELS = (*(f"{bound:g}" for bound in CHUNK_BUCKETS), "+Inf")
+
+_FOLD = text(
+    "WITH gone AS (DELETE FROM traspaso.totals RETURNING copy_name, name, label, value, at) "
+    "INSERT INTO traspaso.totals (copy_name, name, label, value, at) "
+    "SELECT copy_name, name, label, sum(value), max(at) FROM gone GROUP BY copy_name, name, label"
+)
+
+
+def chunk_label() -> Any:
+    """The bucket of a row of `CopyChunk`, as its label."""
+    bounds = cast(array(CHUNK_BUCKETS), ARRAY(Float))
+    return array(CHUNK_LABELS)[func.width_bucket(CopyChunk.seconds, bounds) + 1]
+
+
+def lines(moved: CTE, step: Step, *, ends_attempt: bool, is_retry: bool) -> ReturningInsert[Any]:
+    """Adds what came of the job, whose row as it is after the ``step`` is in ``moved``."""
+    job = moved.c
+    found = []
+
+    def line(name: str, label: Any, value: Any) -> None:
+        found.append(select(job.copy_name, literal(name), label, cast(value, Float)))
+
+    if ends_attempt:
+        for label in ("inserted", "updated", "deleted", "unchanged"):
+            line("rows", literal(label), job[f"{label}_records"])
+        line("bytes", literal(""), job.copied_bytes)
+        chunks = (CopyChunk.job_id == job.id, CopyChunk.attempt == job.attempt)
+        bucket = chunk_label()
+        found.append(
+            select(job.copy_name, literal("chunks"), bucket, cast(func.count(), Float))
+            .where(*chunks)
+            .group_by(job.copy_name, bucket)
+        )
+        found.append(
+            select(job.copy_name, literal("chunk_seconds"), literal(""), func.sum(CopyChunk.seconds))
+            .where(*chunks)
+            .group_by(job.copy_name)
+        )
+    if not step.to.is_live:
+        line("ended", literal(step.to.value), literal(1))
+    code = func.coalesce(job.error["code"].astext, literal("unknown"))
+    if step.to is Status.FAILED:
+        line("failures", code, literal(1))
+    if is_retry:
+        line("retries", code, literal(1))
+    if step in {Step.TAKE_BACK, Step.GIVE_UP}:
+        line("takeovers", literal(""), literal(1))
+    every = union_all(*found).subquery()
+    names = ["copy_name", "name", "label", "value"]
+    columns = list(every.c)
+    chosen = select(*columns).where(columns[-1] > 0)
+    return insert(Total).from_select(names, chosen).returning(Total.id)
+
+
+def counts(step: Step, *, ends_attempt: bool) -> bool:
+    """Whether the step leaves a line."""
+    return ends_attempt or not step.to.is_live
+
+
+def fold(connection: Connection) -> None:
+    """Makes one line of all lines of the same name, within the caller's transaction."""
+    connection.execute(_FOLD)

@@ -1,0 +1,271 @@
+"""Who watches the house from outside learns from its ports how it is, and from what it counts what it did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dev.ports import candidate_port
+from dev.proxy import Proxy
+from tests.scrape import Port
+
+from .scene import PASSWORD, ROWS, Office, Scene, until
+
+PARTS = {"prod", "consulta", "schema", "workers", "outbox", "redis"}
+#: By when what has changed shows: what was found counts for up to five seconds.
+SOON = 15.0
+
+
+@pytest.fixture
+def bot(office: Office) -> Iterator[Port]:
+    """The bot's port; afterwards the bot runs as the other scenarios expect it."""
+    port = candidate_port()
+    office.restart_bot(HEALTH_PORT=str(port))
+    yield Port(port)
+    office.restart_bot()
+
+
+@pytest.fixture
+def worker(office: Office) -> Port:
+    port = candidate_port()
+    office.own_worker({"HEALTH_PORT": str(port)})
+    return Port(port)
+
+
+def reaches(office: Office, side: str, proxy: Proxy, port: int) -> dict[str, str]:
+    """The environment of a process whose way to this side leads through the proxy."""
+    name, server = f"{side.upper()}_DATABASE_URL", getattr(office.stack, side)
+    url = office.secrets[name].replace(f":{server.port}/", f":{proxy.port}/")
+    return {"HEALTH_PORT": str(port), name: url}
+
+
+def test_a_bot_and_a_worker_that_are_well_say_so_and_tell_no_secret(
+    office: Office, scene: Scene, bot: Port, worker: Port
+) -> None:
+    for port, others in ((bot, {"slack"}), (worker, set())):
+        health, ready = port.checks("/healthz"), until(lambda p=port: not p.wrong() and p.checks("/readyz"))
+        assert (health.pop("code"), ready.pop("code")) == (200, 200)
+        assert set(ready) == PARTS | others
+        assert all(0 <= each["ms"] < 3000 for each in ready.values())
+        assert any(name.endswith("outbox-relay-1") for name in health)
+        text = port.get("/healthz").text + port.get("/readyz").text + port.get("/metrics").text
+        for secret in (PASSWORD, office.stack.environment()["SLACK_BOT_TOKEN"]):
+            assert secret not in text
+        assert port.get("/nowhere").status_code == 404
+        assert port._client.post("/readyz").status_code == 405
+    assert any(name.endswith("sweeper") for name in worker.checks("/healthz"))
+    assert {"socket-reader", "socket-messages", "worker-watch"} <= set(bot.checks("/healthz"))
+    assert bot.checks("/readyz")["slack"]["says"].startswith("connected")
+
+
+def test_what_is_away_is_named_with_the_next_step_and_the_process_counts_as_alive(
+    office: Office, scene: Scene, bot: Port
+) -> None:
+    office.workers(1)
+    until(lambda: not bot.wrong())
+    office.pretend(silent_seconds=60)
+    until(lambda: bot.wrong() == {"workers": "no worker is alive, so copies wait: start one"}, SOON)
+    office.pretend()
+    office.stack.valkey.stop()
+    until(lambda: list(bot.wrong()) == ["redis"] and "nobody listens there" in bot.wrong()["redis"], SOON)
+    office.stack.valkey.start()
+    until(lambda: not bot.wrong(), SOON)
+    scene.slack.fault("apps.connections.open", status=500, times=4)
+    scene.slack.disconnect_sockets(None)
+    until(lambda: list(bot.wrong()) == ["slack"], SOON)
+    until(lambda: not bot.wrong(), 60)
+    [version] = (
+        office.consulta.execute("SELECT version_num FROM traspaso.alembic_version").fetchone().values()
+    )
+    office.consulta.execute("UPDATE traspaso.alembic_version SET version_num = '0001'")
+    try:
+        wrong = until(lambda: (found := bot.wrong()) and "schema" in found and found, SOON)
+    finally:
+        office.consulta.execute("UPDATE traspaso.alembic_version SET version_num = %s", [version])
+    assert "run `traspaso migrate`" in wrong["schema"]
+    assert bot.checks("/healthz")["code"] == 200
+
+
+def test_a_message_that_waits_for_too_long_shows(office: Office, scene: Scene, bot: Port) -> None:
+    office.workers(1)
+    scene.seed(10)
+    job_id = scene.start()
+    scene.completed(job_id)
+    office.consulta.execute(
+        "UPDATE traspaso.outbox SET done_at = NULL, failures = 3, failing_since = now() - interval '400 s', "
+        "next_try_at = now() + interval '5 min' WHERE job_id = %s AND kind = 'ending'",
+        [job_id],
+    )
+    assert "the log says what Slack answers" in until(lambda: bot.wrong().get("outbox"), SOON)
+    seconds = until(lambda: bot.metric("traspaso_outbox_age_seconds", kind="ending"), SOON)
+    assert 400 <= seconds < 500
+    assert bot.metric("traspaso_outbox_messages", kind="ending") == 1
+
+
+@pytest.mark.parametrize("fault", ["refuse", "stall"])
+def test_a_database_that_is_away_or_hangs_is_a_figure_and_no_wait(
+    office: Office, scene: Scene, fault: str
+) -> None:
+    office.workers(1)
+    with Proxy(office.stack.consulta.port) as proxy:
+        port = Port(candidate_port())
+        office.restart_bot(**reaches(office, "consulta", proxy, port.port))
+        try:
+            until(lambda: port.metric("traspaso_up", target="consulta") == 1)
+            if fault == "refuse":
+                proxy.refuse()
+                proxy.cut()
+            else:
+                proxy.stall()
+            until(lambda: port.metric("traspaso_up", target="consulta") == 0, SOON)
+            began = time.monotonic()
+            assert port.metric("traspaso_up", target="prod") == 1
+            assert time.monotonic() - began < 7
+            until(lambda: not any(name.startswith("traspaso_jobs") for name, _ in port.metrics()), SOON)
+            assert {"consulta", "schema", "workers", "outbox"} <= set(port.wrong())
+            assert port.checks("/healthz")["code"] == 200
+            proxy.resume()
+            proxy.allow()
+            until(lambda: port.metric("traspaso_up", target="consulta") == 1, 60)
+        finally:
+            proxy.resume()
+            proxy.allow()
+            office.restart_bot()
+
+
+def test_however_many_ask_the_databases_are_asked_once_in_a_while(office: Office, scene: Scene) -> None:
+    office.workers(1)
+    with Proxy(office.stack.prod.port) as proxy:
+        port = Port(candidate_port())
+        office.restart_bot(**reaches(office, "prod", proxy, port.port))
+        try:
+            until(lambda: not port.wrong())
+            before, began = proxy.round_trips, time.monotonic()
+            with ThreadPoolExecutor(8) as many:
+                codes = [answer.status_code for answer in many.map(lambda _: port.get("/readyz"), range(200))]
+            seconds = time.monotonic() - began
+            assert set(codes) == {200}
+            assert proxy.round_trips - before <= 4 * (seconds / 2 + 1)
+        finally:
+            office.restart_bot()
+
+
+def test_what_copies_did_is_counted_and_stays_counted_when_their_jobs_are_deleted(
+    office: Office, scene: Scene, bot: Port, worker: Port
+) -> None:
+    scene.seed()
+
+    def counted(port: Port) -> dict[str, float]:
+        return {
+            "completed": port.metric("traspaso_jobs_ended_total", copy="items", status="completed"),
+            "inserted": port.metric("traspaso_rows_total", copy="items", change="inserted"),
+            "chunks": port.metric("traspaso_chunk_seconds_count", copy="items"),
+            "slack": port.metric("traspaso_slack_call_seconds_count", method="chat.postMessage"),
+        }
+
+    until(lambda: worker.metric("traspaso_workers", version="0.1.0") == 1, SOON)
+    before = counted(worker)
+    sent = worker.metric("traspaso_copied_bytes_total", copy="items")
+    with scene.roadblock() as roadblock:
+        job_id = scene.start()
+        roadblock.reached(job_id)
+        done = until(lambda: worker.metric("traspaso_running_rows_done", copy="items"), SOON)
+        assert worker.metric("traspaso_jobs", copy="items", status="running") == 1
+        assert 0 < done < worker.metric("traspaso_running_rows", copy="items") == ROWS
+        assert counted(worker)["inserted"] == before["inserted"] + done
+    job = scene.completed(job_id)
+    wanted = {"completed": 1, "inserted": ROWS, "chunks": job["chunks_done"]}
+
+    def grown() -> bool:
+        now = counted(worker)
+        return all(now[name] - before[name] == more for name, more in wanted.items())
+
+    until(grown, SOON)
+    assert worker.metric("traspaso_copied_bytes_total", copy="items") - sent == job["copied_bytes"]
+    assert (
+        worker.metric("traspaso_chunk_seconds_bucket", copy="items", le="+Inf") == counted(worker)["chunks"]
+    )
+    last = worker.metric("traspaso_last_completed_timestamp_seconds", copy="items")
+    assert last == pytest.approx(job["finished_at"].timestamp(), abs=5)
+    both = counted(bot)["slack"] + counted(worker)["slack"] - before["slack"]
+    assert both >= 2  # the card and the reply
+
+    office.consulta.execute("DELETE FROM traspaso.copy_jobs WHERE id = %s", [job_id])
+    other = Port(candidate_port())
+    office.own_worker({"HEALTH_PORT": str(other.port)})  # it knows nothing of what was counted before
+    until(other.answers)
+    until(lambda: other.metric("traspaso_rows_total", copy="items", change="inserted"), SOON)
+    now = counted(other)
+    assert all(now[name] - before[name] == more for name, more in wanted.items())
+
+
+def test_a_job_that_fails_or_loses_its_worker_is_counted_by_its_class(
+    office: Office, scene: Scene, bot: Port
+) -> None:
+    before = bot.metric("traspaso_takeovers_total", copy="items")
+    with scene.halfway() as (job_id, roadblock):
+        office.worker_of(scene.job(job_id)).kill()
+        office.workers(1)
+        until(lambda: bot.metric("traspaso_takeovers_total", copy="items") == before + 1, 60)
+        roadblock.lift()
+        scene.completed(job_id)
+    failed = bot.metric("traspaso_job_failures_total", copy="items", code="check")
+    office.consulta.execute(
+        f"ALTER TABLE liquidation_items ADD CONSTRAINT closed "
+        f"CHECK (liquidation_id <> {scene.liquidation}) NOT VALID"
+    )
+    try:
+        office.prod.execute(
+            "UPDATE liquidation_items SET amount = 1 WHERE liquidation_id = %s", [scene.liquidation]
+        )
+        scene.ended(scene.start(), "failed")
+    finally:
+        office.consulta.execute("ALTER TABLE liquidation_items DROP CONSTRAINT closed")
+    until(lambda: bot.metric("traspaso_job_failures_total", copy="items", code="check") == failed + 1, SOON)
+    assert bot.metric("traspaso_jobs_ended_total", copy="items", status="failed") > 0
+
+
+def test_one_port_tells_of_all_processes_of_a_worker(office: Office, scene: Scene) -> None:
+    office.workers(0)
+    port = Port(candidate_port())
+    service = office.stack.start_worker(
+        "worker-of-two",
+        arguments=("--processes", "2", "--threads", "1"),
+        env={**office.secrets, "HEALTH_PORT": str(port.port)},
+    )
+    office._own.append(service)
+    until(port.answers)
+    name = "sweeper"
+    health = until(lambda: len([each for each in port.checks("/healthz") if name in each]) == 2 and port)
+    processes = {each.partition("/")[0] for each in health.checks("/healthz") if "/" in each}
+    children = {str(child.pid) for child in psutil.Process(service.pid).children()}
+    assert len(processes) == 2
+    assert processes <= children
+    assert port.checks("/healthz")["code"] == 200
+    folders = set(Path(psutil.Process(service.pid).environ().get("TMPDIR", "/tmp")).glob("traspaso-*"))
+    mine = [each for each in folders if f"-{service.pid}-" in each.name]
+    assert len(mine) == 1
+    assert mine[0].stat().st_mode & 0o077 == 0
+    service.terminate()
+    assert service.wait(30) == 0
+    assert not mine[0].exists()
+
+
+def test_a_port_that_somebody_has_keeps_nobody_from_working_and_is_had_later(
+    office: Office, scene: Scene, bot: Port
+) -> None:
+    worker = office.own_worker({"HEALTH_PORT": "1", "WORKER_HEALTH_PORT": str(bot.port)})
+    said = worker.wait_for_line("can't be had")
+    assert f"port {bot.port}" in said
+    scene.seed(10)
+    scene.completed(scene.start())
+    office.stop_bot()
+    worker.wait_for_line("has /healthz")
+    assert bot.get("/readyz").json()["process"] == "worker"
+    office._own[-1].kill()
+    office.bot = office._start_bot({})
