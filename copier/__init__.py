@@ -3,13 +3,14 @@
 Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy engines.
 """
 
-from copier.catalogue_search import Entry, search
+from copier.catalogue_search import Entry, choose, search
 from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.errors import SideNames
 from copier.model import (
     MAX_LIQUIDATION_ID,
     Catalogue,
+    Choice,
     Chunk,
     Comparison,
     CopySpec,
@@ -19,6 +20,7 @@ from copier.model import (
     Fingerprint,
     KeyRange,
     Limits,
+    Period,
     Plan,
     Proof,
     TableName,
@@ -32,6 +34,7 @@ __all__ = [
     "Aborted",
     "Advice",
     "Catalogue",
+    "Choice",
     "Chunk",
     "Comparison",
     "Copy",
@@ -45,11 +48,13 @@ __all__ = [
     "Fingerprint",
     "KeyRange",
     "Limits",
+    "Period",
     "Plan",
     "Preview",
     "Proof",
     "SideNames",
     "TableName",
+    "choose",
     "cores",
     "is_known",
     "preview",
