@@ -11,10 +11,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Flag, auto
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import psycopg
@@ -28,11 +29,24 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    model_validator,
 )
 from sqlalchemy.engine import URL
 
+from bot import when
 from bot.errors import ConfigError
-from copier import Catalogue, CopySpec, Limits, SideNames, TableName, cores, logins
+from copier import (
+    MAX_LIQUIDATION_ID,
+    Catalogue,
+    Choice,
+    CopySpec,
+    Limits,
+    Period,
+    SideNames,
+    TableName,
+    cores,
+    logins,
+)
 from copier.errors import BadName, DatabaseFailed
 from migrations import SCHEMA
 
@@ -193,12 +207,147 @@ class HealthSection(_Section):
     outbox_seconds: Annotated[float, Field(gt=0)] = 300.0
 
 
+# What is done by the clock.
+
+
+def _cron(value: str) -> str:
+    value = " ".join(value.split())
+    when.Cron(value, "UTC").check()
+    return value
+
+
+def _zone(value: str) -> str:
+    when.zone(value)
+    return value
+
+
+def _length(value: Any) -> timedelta:
+    return value if isinstance(value, timedelta) else when.length(str(value))
+
+
+def _time(value: str) -> str:
+    return when.time_of_day(value).strftime("%H:%M")
+
+
+def _where(value: str) -> str:
+    """A condition that stays one: nothing in it ends the statement or hides what follows."""
+    if not value.strip() or "\x00" in value or any(each in value for each in (";", "--", "/*")):
+        raise ValueError("write one condition of SQL, without ; and comments, such as status = 'open'")
+    depth = 0
+    for part in re.split(r"'[^']*'|\"[^\"]*\"", value):
+        for sign in part:
+            depth += (sign == "(") - (sign == ")")
+            if depth < 0:
+                break
+        if "'" in part or '"' in part:
+            raise ValueError("a quote in it is not closed")
+        if depth < 0:
+            break
+    if depth:
+        raise ValueError("a parenthesis in it has no other one")
+    return value.strip()
+
+
+ClockName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+CronExpression = Annotated[str, AfterValidator(_cron)]
+ZoneName = Annotated[str, AfterValidator(_zone)]
+
+
+class ChosenSection(_Section):
+    """Which liquidations of the catalogue a schedule copies: all that fit each of the named conditions."""
+
+    where: Annotated[str, AfterValidator(_where)] | None = None
+    newest: Annotated[int, Field(ge=1, le=500)] | None = None
+    period: Period | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if self.where is None and self.newest is None and self.period is None:
+            raise ValueError("name at least one of where, newest and period")
+        return self
+
+    def choice(self, due: datetime, time_zone: str, limit: int) -> Choice:
+        """At most so many of them, at that moment."""
+        most = limit if self.newest is None else min(limit, self.newest)
+        return Choice(self.where, self.period, due.astimezone(when.zone(time_zone)).date(), most)
+
+
+class ScheduleSection(_Section):
+    """Copies that begin by the clock. ``copy_name`` is ``copy`` in the file."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=True
+    )
+
+    name: ClockName
+    cron: CronExpression
+    time_zone: ZoneName = "UTC"
+    copy_name: Annotated[str, Field(alias="copy")]
+    liquidation: Annotated[int, Field(ge=1, le=MAX_LIQUIDATION_ID)] | None = None
+    liquidations: ChosenSection | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    as_user: Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
+    channel: Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
+    catch_up: bool = False
+    grace_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
+
+    @model_validator(mode="after")
+    def _names_what(self) -> Self:
+        if (self.liquidation is None) == (self.liquidations is None):
+            raise ValueError("name either liquidation, a number, or liquidations, a choice of the catalogue")
+        return self
+
+    @property
+    def due(self) -> when.Cron:
+        return when.Cron(self.cron, self.time_zone)
+
+    @property
+    def grace(self) -> timedelta:
+        return timedelta(minutes=self.grace_minutes)
+
+
+class FreezeSection(_Section):
+    """A time that comes again and again, in which nothing is written: until a time of the day, or so long."""
+
+    name: ClockName
+    cron: CronExpression
+    time_zone: ZoneName = "UTC"
+    until: Annotated[str, AfterValidator(_time)] | None = None
+    lasts: Annotated[timedelta, BeforeValidator(_length)] | None = None
+    reason: Annotated[str, AfterValidator(_title)] | None = None
+
+    @model_validator(mode="after")
+    def _names_its_end(self) -> Self:
+        if (self.until is None) == (self.lasts is None):
+            raise ValueError("name either until, such as 18:00, or lasts, such as 2h")
+        return self
+
+    @property
+    def longest(self) -> timedelta:
+        """No window of it is longer."""
+        return timedelta(days=1, hours=3) if self.lasts is None else self.lasts
+
+    def windows(self, after: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
+        """Begin and end of those that end after the one moment and begin up to the other."""
+        found = []
+        for start in when.Cron(self.cron, self.time_zone).between(after - self.longest, until):
+            if self.until is not None:
+                end = when.next_time(when.time_of_day(self.until), start, self.time_zone)
+            else:
+                end = start + self.longest
+            if end > after:
+                found.append((start, end))
+        return found
+
+
 class File(_Section):
     """The contents of traspaso.toml."""
 
     slack: SlackSection = SlackSection()
     liquidations: CatalogueSection | None = None
     copies: tuple[CopySection, ...] = ()
+    schedules: tuple[ScheduleSection, ...] = ()
+    freezes: tuple[FreezeSection, ...] = ()
     work: WorkSection = WorkSection()
     health: HealthSection = HealthSection()
 
@@ -628,16 +777,40 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
     problems = []
     if copies and not file.copies:
         problems.append(f"{name}: no [[copies]] entry: name at least one table to copy")
-    names = [copy.name for copy in file.copies]
-    problems += [
-        f"{name}: copies.name {twice!r} is used twice"
-        for twice in sorted({each for each in names if names.count(each) > 1})
-    ]
+    for table, sections in (
+        ("copies", file.copies),
+        ("schedules", file.schedules),
+        ("freezes", file.freezes),
+    ):
+        names = [section.name for section in sections]
+        problems += [
+            f"{name}: {table}.name {twice!r} is used twice"
+            for twice in sorted({each for each in names if names.count(each) > 1})
+        ]
+    problems += [f"{name}: {line}" for each in file.schedules for line in _schedule_problems(each, file)]
     everybody_named = file.copies and all(copy.names_its_people for copy in file.copies)
     if slack and not (file.slack.admin_groups or file.slack.admin_users or everybody_named):
         problems.append(
             f"{name}: slack.admin_groups and slack.admin_users are both empty, so nobody could copy: "
             'name a user group (its id or handle), such as admin_groups = ["S0123ABC"]'
+        )
+    return problems
+
+
+def _schedule_problems(schedule: ScheduleSection, file: File) -> list[str]:
+    """What the rest of the file doesn't have that the schedule needs."""
+    listed, chosen, problems = file.liquidations, schedule.liquidations, []
+    if all(copy.name != schedule.copy_name for copy in file.copies):
+        problems.append(f"schedules {schedule.name!r}: there is no copy {schedule.copy_name!r} in [[copies]]")
+    if chosen is not None and listed is None:
+        problems.append(
+            f"schedules {schedule.name!r}: liquidations are chosen from the catalogue: add [liquidations]"
+        )
+    elif (
+        schedule.liquidations is not None and schedule.liquidations.period and not (listed and listed.period)
+    ):
+        problems.append(
+            f"schedules {schedule.name!r}: period needs the catalogue's column: add period to [liquidations]"
         )
     return problems
 

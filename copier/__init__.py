@@ -3,7 +3,7 @@
 Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy engines.
 """
 
-from copier.catalogue_search import Entry, search
+from copier.catalogue_search import Entry, choose, search
 from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.errors import SideNames
@@ -11,6 +11,7 @@ from copier.glance import Baseline
 from copier.model import (
     MAX_LIQUIDATION_ID,
     Catalogue,
+    Choice,
     Chunk,
     Comparison,
     CopySpec,
@@ -20,6 +21,7 @@ from copier.model import (
     Fingerprint,
     KeyRange,
     Limits,
+    Period,
     Plan,
     Proof,
     TableName,
@@ -34,6 +36,7 @@ __all__ = [
     "Advice",
     "Baseline",
     "Catalogue",
+    "Choice",
     "Chunk",
     "Comparison",
     "Copy",
@@ -47,11 +50,13 @@ __all__ = [
     "Fingerprint",
     "KeyRange",
     "Limits",
+    "Period",
     "Plan",
     "Preview",
     "Proof",
     "SideNames",
     "TableName",
+    "choose",
     "cores",
     "is_known",
     "preview",

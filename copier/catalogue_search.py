@@ -20,7 +20,7 @@ from copier.catalog import read_table
 from copier.columns import Number
 from copier.connections import Abort, BoundedTransaction, run
 from copier.errors import DEFAULT_NAMES, SideNames, failures_of
-from copier.model import MAX_LIQUIDATION_ID, Catalogue
+from copier.model import MAX_LIQUIDATION_ID, Catalogue, Choice
 
 #: Rows of the first part, and by how much each part is longer than the one before, up to the longest.
 FIRST_ROWS, GROWTH, MOST_ROWS = 5_000, 4, 200_000
@@ -79,6 +79,48 @@ def search(
         known = {entry.id for entry in found}
         reading = _Reading(look, columns, words, limit, deadline)
         return [*found, *(each for each in reading.entries() if each.id not in known)][:limit]
+
+
+def choose(
+    source: Engine,
+    catalogue: Catalogue,
+    choice: Choice,
+    *,
+    names: SideNames = DEFAULT_NAMES,
+    timeout_seconds: float = 10.0,
+) -> list[Entry]:
+    """The entries that fit the choice, newest first, in one read-only statement.
+
+    Errors call the source as ``names`` do.
+
+    Raises:
+        CopierError: the condition can't be read, took longer than ``timeout_seconds``, or the source or a
+            column is missing.
+    """
+    look = BoundedTransaction(source, names.source, LABEL, timeout_seconds)
+    with look, failures_of(names.source):
+        columns = _columns(look, catalogue)
+        conditions = [columns.number.is_number]
+        if choice.period is not None:
+            # A date begins so as text, too, and so does a text such as 2026-10.
+            month = choice.period.of(choice.day)
+            conditions.append(
+                sql.SQL("{}::text LIKE {}").format(columns.period, sql.Literal(f"{month:%Y-%m}%"))
+            )
+        if choice.where is not None:
+            conditions.append(sql.SQL("({})").format(sql.SQL(choice.where)))
+        statement = sql.Composed(
+            [
+                sql.SQL("SELECT {id}, {label}::text, {period}::text FROM {table} WHERE ").format(
+                    id=columns.number.id, label=columns.label, period=columns.period, table=columns.table
+                ),
+                sql.SQL(" AND ").join(conditions),
+                sql.SQL(" ORDER BY {} LIMIT {}").format(
+                    columns.number.newest_first, sql.SQL(str(choice.limit))
+                ),
+            ]
+        )
+        return [_entry(row) for row in run(look.connection, statement)]
 
 
 @dataclass(frozen=True, slots=True)

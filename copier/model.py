@@ -11,7 +11,8 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from psycopg import sql
@@ -141,6 +142,32 @@ class Catalogue:
     label_column: str
     changed_column: str | None = None
     period_column: str | None = None
+
+
+class Period(StrEnum):
+    """A month, seen from a day: its own, or the one before."""
+
+    CURRENT = "current"
+    PREVIOUS = "previous"
+
+    def of(self, day: date) -> date:
+        """The first day of that month."""
+        first = day.replace(day=1)
+        return first if self is Period.CURRENT else (first - timedelta(days=1)).replace(day=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The newest entries of the catalogue that fit, at most ``limit``.
+
+    ``where`` is a condition in SQL, of whoever configures the copies. ``period`` is a month as seen from
+    ``day``. None for no such condition.
+    """
+
+    where: str | None
+    period: Period | None
+    day: date
+    limit: int
 
 
 # ---------------------------------------------------------------------------------- key ranges and their rows

@@ -36,7 +36,16 @@ from markdown_it.token import Token
 from pydantic import BaseModel
 
 from bot import config
-from bot.config import CatalogueSection, CopySection, File, HealthSection, SlackSection, WorkSection
+from bot.config import (
+    CatalogueSection,
+    CopySection,
+    File,
+    FreezeSection,
+    HealthSection,
+    ScheduleSection,
+    SlackSection,
+    WorkSection,
+)
 from bot.jobs.status import TRANSITIONS
 from dev import cli_page
 from dev.guard import ROOT
@@ -293,6 +302,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[slack]": SlackSection,
     "[liquidations]": CatalogueSection,
     "[[copies]]": CopySection,
+    "[[schedules]]": ScheduleSection,
+    "[[freezes]]": FreezeSection,
     "[work]": WorkSection,
     "[health]": HealthSection,
 }
@@ -300,7 +311,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_the_configuration_page_has_every_key_with_its_default(heading: str) -> None:
-    fields = SECTIONS[heading].model_fields
+    fields = {field.alias or name: field for name, field in SECTIONS[heading].model_fields.items()}
     found = {cells[0].strip("`"): cells[2] for cells in rows(CONFIGURATION, heading)}
     assert list(found) == list(fields)
     for key, written in found.items():

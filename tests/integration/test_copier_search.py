@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import date
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from copier import Catalogue, Entry, TableName
-from copier.errors import ColumnMissing, TableMissing
+from copier import Catalogue, Choice, Entry, Period, TableName, choose
+from copier.errors import ColumnMissing, CopierError, TableMissing
 from tests.copying import search
 from tests.support import Database, Databases
 
@@ -229,3 +231,37 @@ def test_when_the_time_is_over_for_a_catalogue_in_text_that_very_number_is_the_a
     """)
     found = search(engine_of(prod), CATALOGUE, "42", timeout_seconds=1e-9)
     assert [entry.id for entry in found] == [42]
+
+
+def chosen(engine: Engine, **names: Any) -> list[int]:
+    choice = Choice(**{"where": None, "period": None, "day": date(2026, 10, 15), "limit": 50, **names})
+    return [entry.id for entry in choose(engine, CATALOGUE, choice)]
+
+
+def test_a_schedule_chooses_by_a_condition_a_period_and_the_newest_and_no_more_than_its_limit(
+    prod_engine: Engine,
+) -> None:
+    assert chosen(prod_engine, limit=2) == [LAST, 4200]
+    assert chosen(prod_engine, period=Period.CURRENT) == [42]
+    assert chosen(prod_engine, period=Period.PREVIOUS) == [4]
+    assert chosen(prod_engine, where="name LIKE '%100\\%%' OR id = 420") == [420, 4]
+    assert chosen(prod_engine, where="id = 420", period=Period.CURRENT) == []
+
+
+def test_a_period_is_found_in_a_text_too(prod: Database, prod_engine: Engine) -> None:
+    prod.execute("ALTER TABLE liquidations ALTER period TYPE text USING to_char(period, 'YYYY-MM')")
+    assert chosen(prod_engine, period=Period.CURRENT) == [42]
+
+
+def test_a_condition_writes_nothing_and_one_that_can_t_be_read_is_an_error_of_prod(
+    prod: Database, prod_engine: Engine
+) -> None:
+    prod.execute(
+        "CREATE FUNCTION forget() RETURNS boolean LANGUAGE sql AS "
+        "$$ DELETE FROM liquidations RETURNING true $$"
+    )
+    with pytest.raises(CopierError):
+        chosen(prod_engine, where="forget()")
+    assert len(chosen(prod_engine)) == 5
+    with pytest.raises(CopierError):
+        chosen(prod_engine, where="no_such_column = 1")

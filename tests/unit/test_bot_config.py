@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -307,3 +308,75 @@ def test_a_worker_needs_nothing_to_listen_with(tmp_path: Path) -> None:
     settings = read(tmp_path, need=Need.CALLING, SLACK_APP_TOKEN="", PORT="whatever the platform says")
     assert settings.http is None
     assert settings.app_token is None
+
+
+CATALOGUE = """
+[liquidations]
+table = "public.liquidations"
+period = "period"
+"""
+SCHEDULE = """
+[[schedules]]
+name = "nightly"
+cron = "0 2 * * 1-5"
+time_zone = "America/Argentina/Buenos_Aires"
+copy = "items"
+liquidations = { where = "status = 'open'", newest = 3, period = "current" }
+as_user = "U0OPS"
+channel = "C0PAYROLL"
+"""
+FREEZE = """
+[[freezes]]
+name = "closing"
+cron = "0 8 1 * *"
+until = "18:00"
+reason = "Cierre de mes"
+"""
+
+
+def test_schedules_and_freezes_are_read(tmp_path: Path) -> None:
+    file = read(tmp_path, FILE + CATALOGUE + SCHEDULE + FREEZE).file
+    schedule, freeze = file.schedules[0], file.freezes[0]
+    due = datetime(2026, 12, 1, 2, tzinfo=UTC)  # still November in Buenos Aires
+    assert schedule.liquidations is not None
+    choice = schedule.liquidations.choice(due, schedule.time_zone, schedule.limit)
+    assert (choice.where, choice.limit, choice.day) == ("status = 'open'", 3, date(2026, 11, 30))
+    begin, end = datetime(2026, 12, 1, 8, tzinfo=UTC), datetime(2026, 12, 1, 18, tzinfo=UTC)
+    noon = datetime(2026, 12, 1, 12, tzinfo=UTC)
+    assert freeze.windows(noon, noon) == [(begin, end)]
+    assert freeze.windows(end, end) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('cron = "0 2 * * 1-5"', 'cron = "at night"', "schedules[1].cron: write five fields"),
+        (
+            "America/Argentina/Buenos_Aires",
+            "Buenos Aires",
+            "schedules[1].time_zone: 'Buenos Aires' is no time",
+        ),
+        ('copy = "items"', 'copy = "notes"', "schedules 'nightly': there is no copy 'notes' in [[copies]]"),
+        ("status = 'open'", "true; DELETE FROM x", "schedules[1].liquidations.where: write one condition"),
+        ("status = 'open'", "true) OR (true", "schedules[1].liquidations.where: a parenthesis in it"),
+        ("status = 'open'", "true) OR true", "schedules[1].liquidations.where: a parenthesis in it"),
+        ("status = 'open'", "true -- ", "schedules[1].liquidations.where: write one condition"),
+        ('as_user = "U0OPS"', 'as_user = "ana"', "schedules[1].as_user: String should match"),
+        ('channel = "C0PAYROLL"', 'channel = "D0ANA"', "schedules[1].channel: String should match"),
+        ('as_user = "U0OPS"', 'as_user = "U0OPS"\nliquidation = 42', "schedules[1]: name either liquidation"),
+        ('until = "18:00"', "", "freezes[1]: name either until, such as 18:00, or lasts, such as 2h"),
+        ('until = "18:00"', 'lasts = "forever"', "freezes[1].lasts: write a length of up to 31 days"),
+        (
+            CATALOGUE,
+            "",
+            "schedules 'nightly': liquidations are chosen from the catalogue: add [liquidations]",
+        ),
+        ('period = "period"\n', "", "schedules 'nightly': period needs the catalogue's column"),
+        (SCHEDULE, SCHEDULE + SCHEDULE, "schedules.name 'nightly' is used twice"),
+    ],
+)
+def test_what_is_wrong_in_a_schedule_or_a_freeze_is_named(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    text = (FILE + CATALOGUE + SCHEDULE + FREEZE).replace(old, new)
+    assert any(complaint in line for line in complaints(tmp_path, text))
