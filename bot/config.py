@@ -187,6 +187,7 @@ class WorkSection(_Section):
     max_attempts: Annotated[int, Field(ge=1)] = 50
     card_seconds: Annotated[float, Field(ge=1)] = 3.0
     chart_seconds: Annotated[float, Field(gt=0)] = 300.0
+    full_proof_days: Annotated[float, Field(ge=0, le=365)] = 7.0
 
     @property
     def limits(self) -> Limits:

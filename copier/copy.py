@@ -133,6 +133,8 @@ class Copy:
         self._baseline = baseline
         self._change = Change.UNKNOWN
         self._left: Chunk | None = None
+        #: Whether the last `run` was told by row versions, since the baseline, what has changed.
+        self.builds_on_baseline = False
         self._proven: Baseline | None = None
         try:
             with ThreadPoolExecutor(1) as other_side:
@@ -298,6 +300,7 @@ class Copy:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
         self._target_table.refuse_unwritable(updates=self._target.in_place)
         plan = self.plan()
+        self.builds_on_baseline = self._change in {Change.NONE, Change.FEW}
         if self._change is Change.NONE:
             self._change = Change.UNKNOWN  # the glance is of one moment: a second run looks at the values
             self._left = chunk = self._left_as_it_is(record)

@@ -425,6 +425,7 @@ def as_json(job: JobView) -> dict[str, Any]:
         "target_records": job.target_records,
         "source_digest": job.source_digest,
         "target_digest": job.target_digest,
+        "values_job": job.values_job,
         "error": job.error.as_json() if job.error else None,
         "error_message": job.error_message,
         "requested_by": job.requester_name,

@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 import psycopg
 from psycopg.sql import Composable
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Engine,
     Integer,
@@ -30,6 +31,7 @@ from sqlalchemy import (
     Text,
     Update,
     column,
+    delete,
     func,
     null,
     select,
@@ -60,6 +62,7 @@ from bot.jobs.models import (
     CopyEvent,
     CopyJob,
     Installation,
+    LastProof,
     Worker,
     has_come,
     is_frozen,
@@ -70,7 +73,7 @@ from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
-from copier import Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
+from copier import Baseline, Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
 from copier.exchange import Rows, literal
 from migrations import schema_of
 
@@ -163,6 +166,15 @@ class SecondPerson:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class KnownProof:
+    """What was proven last of a liquidation. All its values were compared by this job, at this time."""
+
+    values_job_id: int
+    values_at: datetime
+    baseline: Baseline
+
+
 class NobodyCanApprove(Exception):
     """The job's card is in a direct message, where nobody else can see that it asks."""
 
@@ -229,6 +241,18 @@ class Attempt:
         net = func.coalesce(func.sum(CopyChunk.inserted_records - CopyChunk.deleted_records), 0)
         with self.transaction() as connection:
             return int(connection.execute(select(net).where(CopyChunk.job_id == self.job_id)).scalar_one())
+
+    def known_proof(self, full_proof_days: float) -> KnownProof | None:
+        """What was proven last; None where all values weren't compared for so many days."""
+        newer = LastProof.values_at > func.now() - timedelta(days=full_proof_days)
+        found = select(LastProof.values_job_id, LastProof.values_at, LastProof.baseline).where(
+            *self._of_the_liquidation(), newer
+        )
+        with self.transaction() as connection:
+            row = connection.execute(found).one_or_none()
+        if row is None:
+            return None
+        return KnownProof(row.values_job_id, row.values_at, Baseline.from_json(row.baseline))
 
     # Steps of a running attempt.
 
@@ -364,13 +388,23 @@ class Attempt:
 
     # Steps that end the attempt.
 
-    def completed(self, proof: Proof) -> None:
-        """The proof holds: the job's end and what is to be announced about it are one transaction."""
+    def completed(
+        self, proof: Proof, baseline: Baseline | None = None, since: KnownProof | None = None
+    ) -> None:
+        """The proof holds: the job's end and what is to be announced about it are one transaction.
+
+        ``baseline`` is kept for the next copy. ``since`` is the earlier proof on which this one builds by
+        row versions; without it all values were compared.
+        """
         if not proof.holds:
             raise ValueError("only a proof that holds completes a job")
         event = Completed(proof.target.rows, proof.target.hex)
+        values_job_id = self.job_id if since is None else since.values_job_id
         with self.transaction() as connection:
-            self._end(connection, Step.COMPLETE, event, error=None, **_proof(proof))
+            self._end(
+                connection, Step.COMPLETE, event, error=None, values_job_id=values_job_id, **_proof(proof)
+            )
+            self._keep(connection, baseline, values_job_id, since)
             sys.audit("traspaso.completing", self.job_id, self.number)
         sys.audit("traspaso.completed", self.job_id, self.number)
 
@@ -477,6 +511,43 @@ class Attempt:
                 session.since,
                 session.pid,
             )
+
+    def _keep(
+        self,
+        connection: Connection,
+        baseline: Baseline | None,
+        values_job_id: int,
+        since: KnownProof | None,
+    ) -> None:
+        """Puts what was proven now in the place of what was proven last."""
+        if baseline is None:
+            connection.execute(delete(LastProof).where(*self._of_the_liquidation()))
+            return
+        values: dict[str, Any] = {
+            "job_id": self.job_id,
+            "values_job_id": values_job_id,
+            "values_at": func.now() if since is None else since.values_at,
+            "baseline": baseline.as_json(),
+        }
+        claim = self.claim
+        connection.execute(
+            insert(LastProof)
+            .values(
+                source_table=claim.source_table,
+                target_table=claim.target_table,
+                liquidation_id=claim.liquidation_id,
+                **values,
+            )
+            .on_conflict_do_update(index_elements=LastProof.__table__.primary_key, set_=values)
+        )
+
+    def _of_the_liquidation(self) -> tuple[ColumnElement[bool], ...]:
+        claim = self.claim
+        return (
+            LastProof.source_table == claim.source_table,
+            LastProof.target_table == claim.target_table,
+            LastProof.liquidation_id == claim.liquidation_id,
+        )
 
     def _update(self, connection: Connection, **values: Any) -> StopRequest | None:
         """One fenced UPDATE within the caller's transaction; also renews the lease.

@@ -199,6 +199,8 @@ class CopyJob(Base):
     source_digest: Mapped[str | None]
     target_digest: Mapped[str | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    # The job that compared all values: itself, or an earlier one since which row versions tell the rest.
+    values_job_id: Mapped[int | None]
 
     # Slack's projection: where the card is, and whether Slack has taken its pin; NULL where nobody knows.
     channel_id: Mapped[str | None]
@@ -231,6 +233,24 @@ class CopyChunk(Base):
     source_digest: Mapped[str | None]
     target_digest: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class LastProof(Base):
+    """What was proven last of a liquidation. All values were compared at ``values_at``.
+
+    It is written in the transaction that completes the job, and goes with the job's row.
+    """
+
+    __tablename__ = "proofs"
+    __table_args__ = (Index("proofs_job_id_idx", "job_id"),)
+
+    source_table: Mapped[str] = mapped_column(primary_key=True)
+    target_table: Mapped[str] = mapped_column(primary_key=True)
+    liquidation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    job_id: Mapped[int] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
+    values_job_id: Mapped[int]
+    values_at: Mapped[datetime]
+    baseline: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
 class CopyEvent(Base):

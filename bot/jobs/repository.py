@@ -569,6 +569,7 @@ def view_of(
         target_records=job.target_records,
         source_digest=job.source_digest,
         target_digest=job.target_digest,
+        values_job=job.values_job_id,
         lag_mb=float(job.throttle.get("mb", 0)) if job.throttle else None,
         error=Failure.from_json(job.error, job.error_message or "") if job.error else None,
         error_message=job.error_message,

@@ -215,8 +215,9 @@ class JobView:
     ``moved_from`` is the channel that its card had to leave. ``pinned`` is None where nobody knows whether
     Slack has taken the card's pin. ``worker_seen_at`` is when the process that holds it last said that
     it lives; None where it is of a release that doesn't. ``no_worker`` says that nobody works on any job.
-    ``working`` is None before the first claim. ``schema`` is where its tracking tables are: installations
-    beside each other have jobs of the same number.
+    ``working`` is None before the first claim. ``values_job`` is the completed job that compared all values:
+    another one where this one's proof builds on it by row versions. ``schema`` is where its tracking
+    tables are: installations beside each other have jobs of the same number.
     """
 
     id: int
@@ -281,6 +282,7 @@ class JobView:
     no_worker: NoWorker | None = None
     copy_title: str | None = None
     working: Working | None = None
+    values_job: int | None = None
     schema: str = "traspaso"
 
     @property

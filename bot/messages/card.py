@@ -499,6 +499,8 @@ def receipt(job: JobView, t: Translator) -> str:
         parts.append(t("taken over from other liquidations {rows}", rows=t.number(job.moved)))
     if job.target_digest:
         parts.append(t("digest {digest}", digest=f"`{job.target_digest}`"))
+    if job.values_job not in {None, job.id}:
+        parts.append(t("by row versions since job {id}, which compared all values", id=job.values_job))
     if approval := approved_by(job, t):
         parts.append(approval)
     return " · ".join(parts)

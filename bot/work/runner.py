@@ -179,6 +179,7 @@ class Runner:
             is_held = lag_mb is not None
             attempt.throttled(lag_mb)
 
+        known = in_time(lambda: attempt.known_proof(self._work.full_proof_days), stop.whole)
         with (
             failures_of("consulta"),
             Copy(
@@ -189,6 +190,7 @@ class Runner:
                 names=SIDES,
                 limits=self._work.limits,
                 label=attempt.label,
+                baseline=known.baseline if known else None,
                 on_silence=lambda silent: self._may_wait(silent, stop, lease),
                 sleep=stop.wait,
                 throttled=throttled,
@@ -214,11 +216,12 @@ class Runner:
             if proof is None or stop.requested:
                 return self._stop(attempt, stop)
             triggers = copy.blamed_triggers(result, proof)
+            baseline, since = copy.baseline(), known if copy.builds_on_baseline else None
         if not proof.holds:
             failure = failure_of(NotProven(proof.reasons(SIDES), triggers, SIDES))
             log.error("job %s: %s: %s", attempt.job_id, failure.sentence, "; ".join(failure.lines))
             return self._fail(attempt, stop, failure, proof)
-        self._recorded(stop, lambda: attempt.completed(proof))
+        self._recorded(stop, lambda: attempt.completed(proof, baseline, since))
         return Ended(AttemptOutcome.COMPLETED)
 
     def _may_wait(self, silent: float, stop: StopSwitch, lease: LeaseRenewal) -> None:

@@ -132,6 +132,7 @@ SAMPLES = [
     Sample("ending", "completed-after-a-loss", lambda t: reply(s.COMPLETED_AFTER_A_LOSS, t)),
     Sample("ending", "completed-after-both", lambda t: reply(s.COMPLETED_AFTER_BOTH, t)),
     Sample("ending", "completed-at-once", lambda t: reply(s.COMPLETED_AT_ONCE, t)),
+    Sample("ending", "completed-by-row-versions", lambda t: reply(s.COMPLETED_AGAIN, t)),
     Sample("ending", "completed-moved", lambda t: reply(replace(s.COMPLETED, moved=3), t)),
     Sample("ending", "completed-after-a-long-time", _long_reply),
     Sample("ending", "completed-where-slack-takes-no-chart", lambda t: _without_new_blocks(_long_reply(t))),

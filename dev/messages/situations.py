@@ -167,6 +167,16 @@ COMPLETED_AFTER_BOTH = replace(
     COMPLETED, attempt=3, started_at=ago(808), working=Working(8.4, 720.0, 41.0, NOW, broken=1)
 )
 COMPLETED_AT_ONCE = replace(COMPLETED, working=Working(0.02, 0.0, 0.0, NOW), total=12, copied=12, inserted=12)
+#: A copy again of what hardly changed.
+COMPLETED_AGAIN = replace(
+    COMPLETED,
+    inserted=2,
+    updated=10,
+    deleted=0,
+    unchanged=999_988,
+    values_job=9,
+    working=Working(0.9, 0.0, 0.0, NOW),
+)
 #: The same after a copy of eight minutes: fast, then held back by a standby, then fast again.
 COMPLETED_LATE = replace(
     COMPLETED, started_at=ago(490), claimed_at=ago(490), copying_since=ago(482), verifying_since=ago(2)
