@@ -52,6 +52,7 @@ class Cost:
 #: What was reached. The lease is renewed beside the chunks, every two seconds.
 FIRST = Cost(chunk=(2.2, 3.4), beside=(25, 62))
 AGAIN = Cost(chunk=(2.2, 2.4), beside=(25, 62))
+UNCHANGED = Trips(chunks=1, prod=13, consulta=41)
 
 
 def within(found: Cost, bound: Cost) -> bool:
@@ -115,9 +116,23 @@ def test_a_first_copy_waits_for_few_answers_a_chunk(fitted: Sides, tmp_path: Pat
     assert within(found, FIRST), found
 
 
-def test_a_copy_of_what_has_not_changed_waits_for_few_answers_a_chunk(fitted: Sides, tmp_path: Path) -> None:
+def test_a_copy_that_compares_all_values_waits_for_few_answers_a_chunk(fitted: Sides, tmp_path: Path) -> None:
+    (tmp_path / "traspaso.toml").write_text(f"{CONFIG}full_proof_days = 0\n", "utf-8")
     fill(fitted)
     for liquidation in (41, 42):
         copied(fitted, tmp_path, liquidation)
     found = cost(copied(fitted, tmp_path, 41), copied(fitted, tmp_path, 42))
     assert within(found, AGAIN), found
+
+
+def test_a_copy_of_what_has_not_changed_waits_for_as_few_answers_however_large_it_is(
+    fitted: Sides, tmp_path: Path
+) -> None:
+    fill(fitted)
+    for liquidation in (41, 42):
+        copied(fitted, tmp_path, liquidation)
+    few, many = copied(fitted, tmp_path, 41), copied(fitted, tmp_path, 42)
+    assert (few.chunks, many.chunks) == (1, 1)
+    for found in (few, many):
+        assert found.prod <= UNCHANGED.prod
+        assert found.consulta <= UNCHANGED.consulta
