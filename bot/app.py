@@ -1,6 +1,7 @@
 """The one place where everything is wired: for the bot, for a worker and for the shell.
 
-The shell needs `databases` alone, so what loads Bolt or Dramatiq is imported where it is built.
+The shell needs `databases` alone, so what loads Slack's client, Bolt or Dramatiq is imported where it is
+built.
 """
 
 from __future__ import annotations
@@ -31,8 +32,6 @@ from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
-from bot.messages import answers
-from bot.slack.access import Access, People, mentions
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
 from copier.errors import failures_of
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from bot.commands.conversation import BotParts, Callers
     from bot.commands.copy_verify import VerificationRunner
     from bot.monitoring.service import Monitoring
+    from bot.slack.access import Access, People
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.neighbours import Neighbours
@@ -202,11 +202,14 @@ def check_version(connection: Connection) -> None:
 
 def operators(settings: Settings) -> tuple[str, ...]:
     """Who runs Traspaso, as messages mention them."""
+    from bot.slack.access import mentions
+
     return mentions(settings.file.slack.operators)
 
 
 def slack(settings: Settings, parts: Databases) -> SlackParts:
     """Calls Slack only when asked something. Progress is shown where the minute has room left for it."""
+    from bot.slack.access import Access, People
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.outbox_relay import CardNotifier, OutboxRelay
     from bot.slack.rate_limit import EDIT
@@ -370,6 +373,8 @@ def broken_payloads(callers: Callers) -> Callable[..., BoltResponse]:
     """For what a listener couldn't read: it is acknowledged, logged, and said to whoever sent it."""
     from slack_bolt.response import BoltResponse
 
+    from bot.messages import answers
+
     def broken(error: Exception, body: dict[str, Any]) -> BoltResponse:
         number = uuid4().hex[:8]
         log.error("incident %s: a payload was not understood", number, exc_info=error)
@@ -405,10 +410,10 @@ def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
 
 def worker(settings: Settings, parts: Databases) -> Background:
     """A worker's process: its queue takes messages as soon as it is Dramatiq's broker."""
+    from bot.work.admission import Admission
     from bot.work.background import Sweeper
     from bot.work.cancellation import StopSwitch
     from bot.work.queue import CopySlots, DirectRuns
-    from bot.work.runner import Admission
     from bot.worker import Background, CopyWorker, Threads
 
     work = settings.file.work

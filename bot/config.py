@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import psycopg
-import redis
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     AfterValidator,
@@ -593,9 +592,12 @@ class _Environment:
 
     def checked_redis(self, url: str | None) -> None:
         """Notes a URL that can't be read; whether it leads to a Redis that can be used is seen later."""
+        if url is None or PLAIN_REDIS_URL.fullmatch(url):
+            return
+        import redis  # takes as long to load as all the rest of the settings
+
         try:
-            if url is not None:
-                redis.ConnectionPool.from_url(url)
+            redis.ConnectionPool.from_url(url)
         except ValueError:
             self._lines.append("REDIS_URL can't be read: look at its port and at the values of its options")
 
@@ -634,6 +636,10 @@ class _Environment:
 
 #: Schemas that are there for something else.
 OTHERS = ("public", "information_schema")
+#: A URL of Redis in which there is nothing to misread: no options, and a port that exists in any case.
+PLAIN_REDIS_URL = re.compile(
+    r"rediss?://(?:[^\s:/?#@\[\]]*:[^\s:/?#@\[\]]*@)?[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[0-9]{1,2})?"
+)
 #: Whoever writes a password as it is may lead half of it elsewhere.
 ENCODE = (
     "has a character in its user or password that a URL doesn't take as it is: percent-encode it, "

@@ -1,7 +1,8 @@
 """Spanish and English: gettext catalogs read with Babel, numbers and durations in the locale's form.
 
 The sentences in the code are the English ones and the keys of the Spanish catalog. Catalogs are
-compiled in memory when first used: no build step, nothing compiled to commit.
+compiled in memory when first used: no build step, nothing compiled to commit. Babel is loaded when there is
+something to translate or a number to write.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import io
 import re
 from datetime import UTC, date, datetime
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
+from gettext import NullTranslations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from babel import Locale
-from babel.dates import format_date, format_datetime, format_skeleton
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-from babel.numbers import format_decimal, format_percent
-from babel.support import NullTranslations, Translations
+if TYPE_CHECKING:
+    from babel import Locale
 
 LOCALES = Path(__file__).parent / "locales"
 DOMAIN = "traspaso"
 LANGUAGES = ("es", "en")
+
+
+def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
+    """Marks a sentence for the catalogs where it is only kept."""
+    return sentence
 
 
 class Translator:
@@ -29,8 +33,13 @@ class Translator:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self._locale = Locale.parse(language)
         self._catalog = _catalog(language)
+
+    @cached_property
+    def _locale(self) -> Locale:
+        from babel import Locale
+
+        return Locale.parse(self.language)
 
     def __call__(self, sentence: str, **names: object) -> str:
         return self._catalog.gettext(sentence).format(**names)
@@ -45,7 +54,7 @@ class Translator:
     def number(self, value: float) -> str:
         if type(value) is int:
             return _whole(value, self._locale)
-        return format_decimal(value, format="#,##0", locale=self._locale)
+        return _decimal(value, "#,##0", self._locale)
 
     def percent(self, fraction: float) -> str:
         """Rounded down, so that 100 % means all of it; 29 of 100 are 29 %, though 0.29 * 100 is less."""
@@ -58,7 +67,7 @@ class Translator:
         if seconds < 0.05:
             return t("less than a second")
         if round(seconds, 1) < 10:
-            return f"{format_decimal(seconds, format='0.0', locale=self._locale)} s"
+            return f"{_decimal(seconds, '0.0', self._locale)} s"
         whole = round(seconds)
         parts = []
         for symbol, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
@@ -69,6 +78,8 @@ class Translator:
 
     def period(self, written: str) -> str:
         """A month for the first of one, such as ``October 2026``; a date for a date; other text as it is."""
+        from babel.dates import format_date, format_skeleton
+
         try:
             day = date.fromisoformat(written)
         except ValueError:
@@ -87,16 +98,26 @@ class Translator:
 
 @lru_cache(2048)
 def _whole(value: int, locale: Locale) -> str:
-    return format_decimal(value, format="#,##0", locale=locale)
+    return _decimal(value, "#,##0", locale)
+
+
+def _decimal(value: float, pattern: str, locale: Locale) -> str:
+    from babel.numbers import format_decimal
+
+    return format_decimal(value, format=pattern, locale=locale)
 
 
 @lru_cache(256)
 def _hundredths(value: int, locale: Locale) -> str:
+    from babel.numbers import format_percent
+
     return format_percent(value / 100, locale=locale)
 
 
 @lru_cache(2048)
 def _moment(when: datetime, locale: Locale) -> str:
+    from babel.dates import format_datetime
+
     return format_datetime(when, "medium", locale=locale) + " UTC"
 
 
@@ -112,6 +133,10 @@ def _catalog(language: str) -> NullTranslations:
     path = LOCALES / language / "LC_MESSAGES" / f"{DOMAIN}.po"
     if not path.is_file():
         return NullTranslations()
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+    from babel.support import Translations
+
     with path.open("rb") as file:
         catalog = read_po(file, locale=language, domain=DOMAIN)
     compiled = io.BytesIO()

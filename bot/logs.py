@@ -10,12 +10,8 @@ import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
-import psycopg
-from sqlalchemy.exc import StatementError
-
 from bot import measures
 from bot.characters import one_line, visible
-from copier.errors import without_values
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +68,12 @@ def _traceback(error: BaseException, seen: set[int]) -> Iterator[str]:
 
 
 def _words(error: BaseException) -> str:
+    # Here and not above: the shell's list of commands needs neither the driver nor the engine.
+    import psycopg
+    from sqlalchemy.exc import StatementError
+
+    from copier.errors import without_values
+
     if isinstance(error, psycopg.Error):
         return without_values(error)
     if isinstance(error, StatementError):  # its own words repeat the statement and its parameters

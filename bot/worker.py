@@ -16,10 +16,11 @@ from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.outbox_relay import OutboxRelay
+from bot.work.admission import Admission
 from bot.work.background import LivenessBeat, ProgressTicker, Sweeper
 from bot.work.cancellation import StopSwitch
 from bot.work.queue import CopySlots, DirectRuns, JobQueue
-from bot.work.runner import Admission, AttemptOutcome, Ended, Runner
+from bot.work.runner import AttemptOutcome, Ended, Runner
 from copier.errors import CopierError
 
 if TYPE_CHECKING:

@@ -53,8 +53,9 @@ def commands(group: click.Group) -> str:
     settings = {"terminal_width": WIDTH, "max_content_width": WIDTH, **group.context_settings}
     root = click.Context(group, info_name="traspaso", **settings)
     sections = [_section(group, root)]
-    for name in sorted(group.commands):
-        command = group.commands[name]
+    for name in group.list_commands(root):
+        command = group.get_command(root, name)
+        assert command is not None
         sections.append(_section(command, click.Context(command, info_name=name, parent=root)))
     return "\n".join(sections)
 

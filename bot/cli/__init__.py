@@ -14,10 +14,28 @@ import click
 
 from bot import logs
 from bot.characters import one_line
-from bot.cli import commands
-from bot.cli.init import init
-from bot.cli.slack_app import hook, print_manifest
-from bot.messages.failures import N_
+from bot.cli.help import HIDDEN, Group, Listed
+from bot.i18n import N_
+
+COMMANDS = "bot.cli.commands"
+#: Each command, by its name; test_start_up.py says what may not be loaded for the list of them.
+LISTED = {
+    "cancel": Listed(COMMANDS, N_("Cancels a job; what is in place stays.")),
+    "confirm": Listed(COMMANDS, N_("Agrees to the rows that a job asks about.")),
+    "copy": Listed(COMMANDS, N_("Copies a liquidation now, in the foreground.")),
+    "freeze": Listed(COMMANDS, N_("Stops all copies, and refuses new ones.")),
+    "hook": Listed("bot.cli.slack_app", HIDDEN),
+    "init": Listed("bot.cli.init", N_("Writes the files of a new installation.")),
+    "manifest": Listed("bot.cli.slack_app", N_("Prints the manifest of the Slack app.")),
+    "migrate": Listed(COMMANDS, N_("Brings the tracking tables to this release's version.")),
+    "pause": Listed(COMMANDS, N_("Pauses a job; what is in place stays.")),
+    "preview": Listed(COMMANDS, N_("Shows what both sides hold of a liquidation.")),
+    "resume": Listed(COMMANDS, N_("Lets a paused job go on in a worker.")),
+    "retry": Listed(COMMANDS, N_("Lets a worker try a failed job again.")),
+    "status": Listed(COMMANDS, N_("Shows the jobs and the workers, or one job.")),
+    "unfreeze": Listed(COMMANDS, N_("Lets copies run again.")),
+    "verify": Listed(COMMANDS, N_("Compares both sides of a liquidation; writes nothing.")),
+}
 
 
 @contextmanager
@@ -30,7 +48,7 @@ def _harmless() -> Iterator[None]:
         raise
 
 
-class Commands(commands.Group):
+class Commands(Group):
     """A group whose errors repeat an argument without acting on the terminal."""
 
     def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
@@ -44,6 +62,7 @@ class Commands(commands.Group):
 
 @click.group(
     cls=Commands,
+    listed=LISTED,
     help=N_("Copies one liquidation from prod to consulta, and proves it."),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -51,7 +70,3 @@ class Commands(commands.Group):
 @click.option("-v", "--verbose", is_flag=True, help=N_("Log to stderr, with the servers' own words."))
 def main(verbose: bool) -> None:
     logs.set_up(logging.INFO if verbose else logging.CRITICAL)
-
-
-for command in (init, print_manifest, hook, *commands.COMMANDS):
-    main.add_command(command)

@@ -14,13 +14,13 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, TypeVar
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import app, config
 from bot.app import Databases
+from bot.cli.help import Command, shell_translator
 from bot.cli.output import (
     Bar,
     Display,
@@ -43,7 +43,7 @@ from bot.cli.output import (
 from bot.commands.parsing import number, numbers_in
 from bot.config import SIDES, CopySection, Need, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
-from bot.i18n import Translator, translator
+from bot.i18n import N_, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Status, StopReason, StopRequest
@@ -51,7 +51,6 @@ from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
 from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, frozen_by, nobody_works
 from bot.messages.card import activity, state
-from bot.messages.failures import N_
 from bot.messages.proposal import removes_everything
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
@@ -64,54 +63,6 @@ log = logging.getLogger(__name__)
 
 #: Exit codes.
 COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-
-
-#: Click's own sentences about its own options.
-CLICKS = (N_("Show the version and exit."), N_("Show this message and exit."))
-
-
-class _Help(click.HelpFormatter):
-    """Click's own words of a help text in the shell's language."""
-
-    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-        t = shell_translator()
-        args = args.replace("[OPTIONS]", t("[OPTIONS]")).replace("COMMAND [ARGS]...", t("COMMAND [ARGS]..."))
-        super().write_usage(prog, args, t("Usage: ") if prefix is None else prefix)
-
-    def write_heading(self, heading: str) -> None:
-        t = shell_translator()
-        super().write_heading({"Options": t("Options"), "Commands": t("Commands")}.get(heading, heading))
-
-
-class _Context(click.Context):
-    formatter_class = _Help
-
-
-class Command(click.Command):
-    """A command whose help is in the shell's language; the English sentences are the keys, as everywhere."""
-
-    context_class = _Context
-
-    def get_short_help_str(self, limit: int = 45) -> str:
-        return _in_shell_language(self, super().get_short_help_str, limit)
-
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        _in_shell_language(self, super().format_help_text, ctx, formatter)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        t = shell_translator()
-        english = {each: each.help for each in self.get_params(ctx) if isinstance(each, click.Option)}
-        try:
-            for option, words in english.items():
-                option.help = t(words) if words else words
-            super().format_options(ctx, formatter)
-        finally:
-            for option, words in english.items():
-                option.help = words
-
-
-class Group(Command, click.Group):
-    """The same for a group of them."""
 
 
 class Number(click.ParamType[int]):
@@ -145,19 +96,6 @@ class Stopped(click.ClickException):
     @property
     def exit_code(self) -> int:  # type: ignore[override]
         return self._exit_code
-
-
-Made = TypeVar("Made")
-
-
-def _in_shell_language(command: click.Command, make: Callable[..., Made], *args: Any) -> Made:
-    """What ``make`` gives while the command's help is in the shell's language."""
-    english = command.help
-    try:
-        command.help = shell_translator()(english) if english else english
-        return make(*args)
-    finally:
-        command.help = english
 
 
 class stop_on_errors:  # noqa: N801 - a context manager that reads as a sentence
@@ -218,13 +156,6 @@ def checked(parts: Databases) -> Databases:
     except (BotError, CopierError) as error:
         raise _stopped(error, USAGE if isinstance(error, BotError) else FAILED) from error
     return parts
-
-
-def shell_translator() -> Translator:
-    """The language of the terminal."""
-    return translator(
-        os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "en"
-    )
 
 
 def look_at_both_sides(
@@ -558,12 +489,6 @@ def unfreeze() -> None:
     if lifted is None:
         raise Stopped("nothing is frozen", FAILED)
     say(f"Copies run again; {len(lifted.waiting)} of them waited.")
-
-
-COMMANDS = (
-    *(migrate, copy, preview, verify, status),
-    *(pause, resume, cancel, retry, confirm, freeze, unfreeze),
-)
 
 
 def who() -> Requester:

@@ -14,13 +14,13 @@ import click
 from pydantic import ValidationError
 
 from bot import config
-from bot.cli.commands import FAILED, USAGE, Command, Stopped, shell_translator, stop_on_errors
+from bot.cli.commands import FAILED, USAGE, Stopped, stop_on_errors
+from bot.cli.help import Command, shell_translator
 from bot.cli.output import ask, print_survey, say
 from bot.cli.shipped import starting_files
 from bot.config import SIDES, VARIABLES, Need, Settings, SlackSection
 from bot.errors import ConfigError
-from bot.i18n import Translator
-from bot.messages.failures import N_
+from bot.i18n import N_, Translator
 
 if TYPE_CHECKING:
     from bot.cli.first_files import Login

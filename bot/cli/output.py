@@ -17,9 +17,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 
 from bot.characters import one_line
 from bot.config import SIDES, CopySection
@@ -38,6 +35,10 @@ from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
 if TYPE_CHECKING:
     from copier.survey import Size, Survey
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
 # ----------------------------------------------------------------------------
 # What writes
 
@@ -54,6 +55,8 @@ def ask(text: str, default: str | None = None) -> str:
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """A table on stdout, as wide as the terminal; where stdout is none, each row is one line and whole."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for heading in headings:
         table.add_column(heading)
@@ -74,6 +77,8 @@ WIDEST = 10_000
 
 def _console(*, err: bool = False, width: int | None = None) -> Console:
     """Takes every text as it is: ``[/b]`` in a name is no markup, ``:bomb:`` no picture."""
+    from rich.console import Console
+
     return Console(stderr=err, highlight=False, markup=False, emoji=False, width=width)
 
 
@@ -112,23 +117,20 @@ class Bar:
 
     def __init__(self, t: Translator) -> None:
         self._t = t
-        self._console = _console(err=True)
-        self._bar = Progress(
-            BarColumn(40), TextColumn("{task.description}", markup=False), console=self._console
-        )
-        self._task = self._bar.add_task("", total=None)
-        if self._console.is_terminal:
-            self._bar.start()
+        self._bar = _started_bar() if sys.stderr.isatty() else None
 
     def show(self, job: JobView) -> None:
         words = one_line(f"{progress(job, self._t)} · {plain(activity(job, self._t, bare_name))}")
-        self._bar.update(self._task, total=job.total, completed=job.copied, description=words)
-        if not self._console.is_terminal:
+        if self._bar is None:
             say(words, err=True)
+        else:
+            self._bar.update(self._bar.task_ids[0], total=job.total, completed=job.copied, description=words)
 
     def finish(self, job: JobView) -> None:
-        if self._console.is_terminal:
-            self._bar.update(self._task, total=job.total or 1, completed=job.copied or 1, description="")
+        if self._bar is not None:
+            self._bar.update(
+                self._bar.task_ids[0], total=job.total or 1, completed=job.copied or 1, description=""
+            )
             self._bar.stop()
         sign = "✅" if job.status is Status.COMPLETED else "❌"
         lines = [f"{sign} {job_name(job, self._t)}: {plain(activity(job, self._t, bare_name))}"]
@@ -138,6 +140,15 @@ class Bar:
             lines.append(plain(explained(job.error, self._t).step))
         for line in lines:
             say(line, err=True)
+
+
+def _started_bar() -> Progress:
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(BarColumn(40), TextColumn("{task.description}", markup=False), console=_console(err=True))
+    bar.add_task("", total=None)
+    bar.start()
+    return bar
 
 
 class JsonLines:

@@ -19,10 +19,11 @@ from typing import Any
 import click
 
 from bot import config
-from bot.cli.commands import Command, migrate
+from bot.cli.commands import migrate
+from bot.cli.help import Command
 from bot.cli.output import print_json_document, say
 from bot.cli.shipped import shipped
-from bot.messages.failures import N_
+from bot.i18n import N_
 
 #: Each process that `slack run` starts, as the Procfile has it.
 PROCESSES = (
@@ -77,7 +78,7 @@ def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str |
     callback=_suffix,
     help=N_("For a second app in one workspace: its commands are /copy-liquidation-WORD and so on."),
 )
-def print_manifest(as_json: bool, http: str | None, suffix: str | None) -> None:
+def manifest(as_json: bool, http: str | None, suffix: str | None) -> None:
     from bot import manifest
 
     found = manifest.read(shipped("manifest.yml"))

@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.config import VARIABLES
-from bot.i18n import Translator
+from bot.i18n import N_, Translator
 from bot.jobs.failure import Failure
 from bot.messages.blocks import code
-
-
-def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
-    """Marks a sentence for the catalogs where it is only kept."""
-    return sentence
-
 
 TAKEN_STEP = N_(
     "A row there has the same value, of another liquidation perhaps: copy that one first, or remove the "

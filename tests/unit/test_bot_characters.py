@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 import pytest
@@ -13,6 +14,10 @@ from bot.messages.blocks import code, header, option, plain_section, sanitized
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m"
 TURNED = "\u202egnp.exe\u2066\u2069\u200f\u061c"
+#: Letters and marks that show nothing either, though their category says nothing of it.
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0" + "".join(
+    map(chr, [*range(0xFE00, 0xFE0E), *range(0xE0100, 0xE01F0)])
+)
 UNSEEN = "a\u200bn\u00ada\u2060\ufeff\u3164\U000e0041\u034f"
 
 
@@ -22,6 +27,17 @@ def test_whatever_is_written_is_one_line_that_steers_nothing(text: str) -> None:
     assert len(shown.splitlines()) <= 1
     assert not [each for each in shown if unicodedata.category(each) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
     assert len(visible(text).splitlines()) <= text.count("\n") + 1
+
+
+def test_no_character_that_steers_or_shows_nothing_is_left_in_any_text() -> None:
+    """Of all that Unicode has; some of them are no characters yet in an older Python."""
+    for code_point in range(sys.maxunicode + 1):
+        each = chr(code_point)
+        unseen = unicodedata.category(each) in {"Cc", "Cf", "Cs"}
+        assert not unseen or visible(f"a{each}b") in {"ab", "a b", "a\nb", "a\tb"}, ascii(each)
+        assert not unseen or one_line(f"a{each}b") in {"ab", "a b"}, ascii(each)
+        if not unseen and one_line(f"a{each}b") == "ab":
+            assert unicodedata.category(each) == "Cn" or each in BLANK, ascii(each)
 
 
 def test_a_name_that_cant_be_seen_is_no_name() -> None:
