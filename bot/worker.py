@@ -14,7 +14,7 @@ from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.outbox_relay import OutboxRelay
-from bot.work.background import LivenessBeat, ProgressTicker, Sweeper
+from bot.work.background import LivenessBeat, ProgressTicker, Pruner, Sweeper
 from bot.work.cancellation import StopSwitch
 from bot.work.queue import CopySlots, DirectRuns, JobQueue
 from bot.work.runner import Admission, AttemptOutcome, Ended, Runner
@@ -101,6 +101,7 @@ class Background(Middleware):
         liveness: LivenessBeat,
         queue: JobQueue,
         sweeper: Sweeper,
+        pruner: Pruner,
         direct: DirectRuns,
         outbox_relay: OutboxRelay,
     ) -> None:
@@ -109,6 +110,7 @@ class Background(Middleware):
         self._liveness = liveness
         self.queue = queue
         self._sweeper = sweeper
+        self._pruner = pruner
         self._direct = direct
         self._outbox_relay = outbox_relay
 
@@ -120,12 +122,14 @@ class Background(Middleware):
     def after_worker_boot(self, broker: object, worker: object) -> None:
         self._outbox_relay.start()
         self._sweeper.start()
+        self._pruner.start()
 
     def before_worker_shutdown(self, broker: object, worker: object) -> None:
         self._stop.request(StopRequest(StopReason.RELEASE))
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
         self._sweeper.stop()
+        self._pruner.stop()
         self._direct.join(LONGEST_CHUNK_SECONDS)
         self._outbox_relay.stop()
         self.queue.watch.stop()
