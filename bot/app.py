@@ -32,6 +32,7 @@ from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
+from bot.jobs.retention import Pruning, Retention
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
 from copier.errors import failures_of
@@ -97,6 +98,7 @@ class Databases:
     history: JobHistory
     workers: Workers
     liveness: LivenessBeat
+    pruning: Pruning
 
     def check_schema(self) -> None:
         """Raises SchemaBehind or SchemaAhead where the tracking tables aren't this release's."""
@@ -182,6 +184,7 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
         history=JobHistory(tracking, settings.file.titles),
         workers=Workers(tracking),
         liveness=liveness,
+        pruning=Pruning(tracking, Retention(**settings.file.keep.model_dump())),
     )
 
 
@@ -411,7 +414,7 @@ def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
 def worker(settings: Settings, parts: Databases) -> Background:
     """A worker's process: its queue takes messages as soon as it is Dramatiq's broker."""
     from bot.work.admission import Admission
-    from bot.work.background import Sweeper
+    from bot.work.background import Pruner, Sweeper
     from bot.work.cancellation import StopSwitch
     from bot.work.queue import CopySlots, DirectRuns
     from bot.worker import Background, CopyWorker, Threads
@@ -450,6 +453,7 @@ def worker(settings: Settings, parts: Databases) -> Background:
         liveness=parts.liveness,
         queue=queue,
         sweeper=sweeper,
+        pruner=Pruner(parts.pruning),
         direct=direct,
         outbox_relay=slack_parts.relay,
         monitoring=seen,

@@ -100,6 +100,7 @@ def _title(value: str) -> str:
 
 Table = Annotated[TableName, BeforeValidator(_table), PlainSerializer(str)]
 ColumnName = Annotated[str, AfterValidator(_column)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class _Section(BaseModel):
@@ -340,6 +341,16 @@ class FreezeSection(_Section):
         return found
 
 
+class KeepSection(_Section):
+    """For how many days old rows of the tracking tables are kept. ``jobs_days`` None is for ever."""
+
+    ledger_days: Days = 90
+    events_days: Days = 400
+    outbox_days: Days = 30
+    workers_days: Days = 30
+    jobs_days: Days | None = None
+
+
 class File(_Section):
     """The contents of traspaso.toml."""
 
@@ -350,6 +361,7 @@ class File(_Section):
     freezes: tuple[FreezeSection, ...] = ()
     work: WorkSection = WorkSection()
     health: HealthSection = HealthSection()
+    keep: KeepSection = KeepSection()
 
     @property
     def titles(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from bot.jobs.status import Status, StopReason, StopRequest
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.outbox_relay import OutboxRelay
 from bot.work.admission import Admission
-from bot.work.background import LivenessBeat, ProgressTicker, Sweeper
+from bot.work.background import LivenessBeat, ProgressTicker, Pruner, Sweeper
 from bot.work.cancellation import StopSwitch
 from bot.work.queue import CopySlots, DirectRuns, JobQueue
 from bot.work.runner import AttemptOutcome, Ended, Runner
@@ -126,6 +126,7 @@ class Background(Middleware):
         liveness: LivenessBeat,
         queue: JobQueue,
         sweeper: Sweeper,
+        pruner: Pruner,
         direct: DirectRuns,
         outbox_relay: OutboxRelay,
         monitoring: Monitoring | None,
@@ -136,6 +137,7 @@ class Background(Middleware):
         self._liveness = liveness
         self.queue = queue
         self._sweeper = sweeper
+        self._pruner = pruner
         self._direct = direct
         self._outbox_relay = outbox_relay
         self._monitoring = monitoring
@@ -149,6 +151,7 @@ class Background(Middleware):
     def after_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
         self._outbox_relay.start()
         self._sweeper.start()
+        self._pruner.start()
         self._threads.of(worker)
         if self._monitoring is not None:
             self._monitoring.start()
@@ -159,6 +162,7 @@ class Background(Middleware):
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
         self._sweeper.stop()
+        self._pruner.stop()
         self._direct.join(LONGEST_CHUNK_SECONDS)
         self._outbox_relay.stop()
         self.queue.watch.stop()

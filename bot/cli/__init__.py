@@ -30,6 +30,7 @@ LISTED = {
     "migrate": Listed(COMMANDS, N_("Brings the tracking tables to this release's version.")),
     "pause": Listed(COMMANDS, N_("Pauses a job; what is in place stays.")),
     "preview": Listed(COMMANDS, N_("Shows what both sides hold of a liquidation.")),
+    "prune": Listed("bot.cli.prune", N_("Deletes old rows of the tracking tables.")),
     "resume": Listed(COMMANDS, N_("Lets a paused job go on in a worker.")),
     "retry": Listed(COMMANDS, N_("Lets a worker try a failed job again.")),
     "status": Listed(COMMANDS, N_("Shows the jobs and the workers, or one job.")),

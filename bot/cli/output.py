@@ -23,6 +23,7 @@ from bot.config import SIDES, CopySection
 from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
 from bot.jobs.recovery import Alive
+from bot.jobs.retention import Pruned
 from bot.jobs.status import Approval, Phase, Status
 from bot.jobs.view import JobView, Person
 from bot.messages.blocks import copied, escaped, of_liquidation
@@ -213,6 +214,18 @@ def print_workers(workers: list[Alive], t: Translator) -> None:
     )
 
 
+def print_pruned(gone: Pruned, t: Translator, *, dry_run: bool) -> None:
+    """How many rows of each kind went, or would go."""
+    kinds = {
+        t("lines of the ledger"): gone.ledger,
+        t("events"): gone.events,
+        t("messages"): gone.outbox,
+        t("workers"): gone.workers,
+        t("jobs"): gone.jobs,
+    }
+    _table([t("Would go") if dry_run else t("Gone"), ""], [(name, t.number(n)) for name, n in kinds.items()])
+
+
 def approval_line(job: JobView, t: Translator) -> str | None:
     """What the second person said, or until when they may; None for a job that needs no approval."""
     if job.approval is None:
@@ -401,10 +414,11 @@ def print_survey(found: Survey, names: Mapping[CopySpec, str], t: Translator) ->
 
 
 def print_json(job: JobView, chunks: Sequence[CopyChunk] | None = None) -> None:
-    """The job, with the lines of its ledger if they are given."""
+    """The job, with the lines of its ledger if they are given; null where they are kept no longer."""
     found = as_json(job)
     if chunks is not None:
-        found["chunks"] = [chunk_as_json(chunk) for chunk in chunks]
+        are_kept = chunks or not job.chunks_done
+        found["chunks"] = [chunk_as_json(chunk) for chunk in chunks] if are_kept else None
     _write(found)
 
 

@@ -116,6 +116,8 @@ class CopyJob(Base):
         Index("copy_jobs_status_idx", "status", "id"),
         Index("copy_jobs_user_id_idx", "user_id", "id"),
         Index("copy_jobs_liquidation_id_idx", "liquidation_id", "id"),
+        Index("copy_jobs_finished_at_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index("copy_jobs_worker_id_idx", "worker_id", postgresql_where=text("worker_id IS NOT NULL")),
         Index(
             "copy_jobs_completed_idx",
             "target_table",
@@ -202,6 +204,9 @@ class CopyJob(Base):
     # The job that compared all values: itself, or an earlier one since which row versions tell the rest.
     values_job_id: Mapped[int | None]
 
+    # What messages still say of its events when these are kept no longer; see `bot.jobs.retention`.
+    kept: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+
     # Slack's projection: where the card is, and whether Slack has taken its pin; NULL where nobody knows.
     channel_id: Mapped[str | None]
     message_ts: Mapped[str | None]
@@ -212,6 +217,7 @@ class CopyChunk(Base):
     """The ledger: one line a chunk, committed with the chunk's rows; the proof adds both digests."""
 
     __tablename__ = "copy_chunks"
+    __table_args__ = (Index("copy_chunks_created_at_idx", "created_at"),)
 
     job_id: Mapped[int] = mapped_column(
         ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"), primary_key=True
@@ -257,7 +263,10 @@ class CopyEvent(Base):
     """Who did what when to a job, and every retry and error."""
 
     __tablename__ = "copy_events"
-    __table_args__ = (Index("copy_events_job_id_idx", "job_id", "id"),)
+    __table_args__ = (
+        Index("copy_events_job_id_idx", "job_id", "id"),
+        Index("copy_events_created_at_idx", "created_at"),
+    )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
@@ -282,6 +291,7 @@ class OutboxMessage(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "kind", "attempt"),
         Index("outbox_due_idx", "next_try_at", postgresql_where=text("done_at IS NULL")),
+        Index("outbox_done_at_idx", "done_at", postgresql_where=text("done_at IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -346,7 +356,8 @@ class CopyFreeze(Base):
 class Installation(Base):
     """One row: the name by which these tables' sessions differ from those of other ones.
 
-    ``workers_missing`` is what the cards say by now: that nobody works, or that somebody does.
+    ``workers_missing`` is what the cards say by now: that nobody works, or that somebody does. ``pruned_at``
+    is when a process last began to delete what is kept no longer.
     """
 
     __tablename__ = "installation"
@@ -355,6 +366,7 @@ class Installation(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     is_the_one: Mapped[bool] = mapped_column(Boolean, unique=True, server_default=text("true"))
     workers_missing: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    pruned_at: Mapped[datetime | None]
 
 
 class Total(Base):

@@ -35,7 +35,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
 
-from bot.jobs import totals
 from bot.jobs.events import EventKind, Failed, WorkerLost
 from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
@@ -189,8 +188,6 @@ REPLACED = timedelta(seconds=5)
 GAP = timedelta(seconds=5)
 #: Only after so long without a worker it is said.
 MISSING = timedelta(seconds=15)
-#: Rows of lost processes are kept for so long; that of the last worker stays.
-KEPT = timedelta(days=1)
 #: Of so many jobs, the oldest, the cards say that nobody works. Slack takes about fifty edits a minute.
 CARDS = 100
 
@@ -355,19 +352,6 @@ class Workers:
         with self._engine.begin() as connection:
             connection.execute(statement.values(ended_at=_NOW))
 
-    def prune(self) -> int:
-        """Forgets the processes that were lost long ago, but for the last worker; how many.
-
-        The lines of the totals are folded, too.
-        """
-        last = select(Worker.id).where(Worker.takes_jobs).order_by(Worker.beat_at.desc(), Worker.id).limit(1)
-        old = delete(Worker).where(
-            Worker.beat_at < _NOW - KEPT, Worker.id.is_distinct_from(last.scalar_subquery())
-        )
-        with self._engine.begin() as connection:
-            totals.fold(connection)
-            return connection.execute(old).rowcount
-
     def alive(self) -> list[Alive]:
         """Whoever says that it lives, oldest first."""
         held = (
@@ -414,6 +398,19 @@ class Workers:
         with self._engine.connect() as connection:
             missing, since = connection.execute(select(is_missing(), last_seen())).one()
         return NoWorker(since, operators) if missing else None
+
+
+def old_workers(kept: timedelta) -> Select[int]:
+    """The processes that were last heard of longer ago than that, but for the last worker."""
+    last = select(Worker.id).where(Worker.takes_jobs).order_by(Worker.beat_at.desc(), Worker.id).limit(1)
+    old = Worker.beat_at < _NOW - kept, Worker.id.is_distinct_from(last.scalar_subquery())
+    return select(Worker.id).where(*old)
+
+
+def delete_workers(connection: Connection, kept: timedelta) -> int:
+    """Forgets them; how many. One that was only frozen says anew that it lives."""
+    chosen = old_workers(kept).with_for_update(skip_locked=True)
+    return connection.execute(delete(Worker).where(Worker.id.in_(chosen))).rowcount
 
 
 def _alive(row: Any) -> Alive:

@@ -30,7 +30,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
@@ -497,16 +497,13 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     ``all_live`` where all live jobs are read.
     """
     ahead = (_ahead_of_all() if all_live else _ahead_of_one()).label("ahead")
-    rejection = _detail(CopyJob.approval == Approval.REJECTED, CopyEvent.kind == Rejected.kind)
-    marks = _marks().label("marks")
-    asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
-    moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == CardMoved.kind).label("moved")
+    told = [said.label(name) for name, said in _told_by_events().items()]
     now = func.now().label("now")
     seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
     missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
     return (
-        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, asked, moved, now)
-        .add_columns(seen, missing, missing_since, marks, rejection.label("rejection"))
+        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, now)
+        .add_columns(seen, missing, missing_since, *told)
         .join(User, User.id == CopyJob.user_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
         .outerjoin(_approver, _approver.id == CopyJob.approval_by)
@@ -514,6 +511,27 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
         .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
         .outerjoin(Worker, holds())
     )
+
+
+def _told_by_events() -> dict[str, ColumnElement[Any]]:
+    """What a `JobView` has of the job's events: those that are there, and those that were pruned before."""
+    kept = CopyJob.kept
+    rejection = _detail(CopyJob.approval == Approval.REJECTED, CopyEvent.kind == Rejected.kind)
+    asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers"))
+    moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == CardMoved.kind)
+    none = literal_column("'[]'::jsonb", JSONB)
+    return {
+        "marks": func.coalesce(kept["marks"], none).op("||")(func.coalesce(_marks(), none)),
+        "asked": func.coalesce(asked, kept["asked"]),
+        "moved": func.coalesce(moved, kept["moved"]),
+        "rejection": func.coalesce(rejection, kept["rejection"]),
+    }
+
+
+def kept_of_events() -> ColumnElement[Any]:
+    """What the job's row has to keep of its events before they are deleted."""
+    parts = [part for name, said in _told_by_events().items() for part in (literal(name), said)]
+    return func.jsonb_strip_nulls(func.jsonb_build_object(*parts))
 
 
 def _marks() -> ScalarSelect[Any]:

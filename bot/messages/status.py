@@ -292,10 +292,10 @@ def details(job: JobView, timeline: Timeline, t: Translator) -> View:
     if phases := _phases(job, t):
         blocks.append(context(phases))
     blocks += _happenings(timeline.happenings, t)
-    if timeline.slowest:
+    if timeline.slowest or job.chunks_done:
         slowest = t("Slowest chunks")
-        lines = [f"*{slowest}*", *(_chunk(chunk, t) for chunk in timeline.slowest)]
-        blocks.append(section("\n".join(lines)))
+        chunks = [_chunk(chunk, t) for chunk in timeline.slowest] or [t("No longer kept.")]
+        blocks.append(section("\n".join([f"*{slowest}*", *chunks])))
     return _modal(t("Job {id}", id=job.id), blocks, t)
 
 
@@ -304,6 +304,11 @@ def _happenings(happenings: tuple[Happening, ...], t: Translator) -> list[Block]
     lines = [f"{at(each.at, t)} · {_happening(each, t)}" for each in happenings[-EVENTS_SHOWN:]]
     if hidden := len(happenings) - len(lines):
         lines.insert(0, t.plural("{n} earlier event", "{n} earlier events", hidden))
+    # Each job's story begins with its request; without it, it was pruned.
+    elif not happenings:
+        lines = [t("No longer kept.")]
+    elif not isinstance(happenings[0].event, Requested):
+        lines.insert(0, t("What was before that is no longer kept."))
     groups = ["\n".join(lines[at : at + TOGETHER]) for at in range(0, len(lines), TOGETHER)]
     return [section(f"*{story}*"), *(section(group) for group in groups)]
 

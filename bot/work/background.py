@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -16,14 +17,15 @@ from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt
 from bot.jobs.recovery import BEAT, MISSING, Sweep, Swept, UnbrokenBeats, Workers
 from bot.jobs.repository import JobRepository
+from bot.jobs.retention import PASS_SECONDS, PAUSE_SECONDS, Pruning
 from bot.jobs.status import StopRequest
 from bot.jobs.view import JobView
 from bot.periodic import PeriodicThread
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for rows of processes that were lost long ago.
-PRUNE_SECONDS = 3600.0
+#: Seconds between two looks whether it is this process's turn to prune.
+TURN_SECONDS = 60.0
 #: Seconds between two looks for workers; with twice as many between two of them one has failed.
 LOOK_SECONDS = 5.0
 #: At least so long between two sweeps, in seconds, however many jobs end.
@@ -31,6 +33,7 @@ SHORTEST_PAUSE = 0.2
 #: How long work that hangs is waited for at the end, in seconds. What a lease renewal does later changes
 #: nothing, a sweep is rolled back.
 LIVENESS_LEAVE_SECONDS, RENEWAL_LEAVE_SECONDS, SHOW_LEAVE_SECONDS, SWEEP_LEAVE_SECONDS = 5.0, 1.0, 5.0, 2.0
+PRUNE_LEAVE_SECONDS = 2.0
 
 Show = Callable[[JobView], None]
 
@@ -47,7 +50,6 @@ class LivenessBeat:
         self._takes_jobs = False
         self._id: int | None = None
         self._unbroken: UnbrokenBeats | None = None
-        self._pruned = -PRUNE_SECONDS
         self._thread = PeriodicThread(
             "liveness-beat",
             self._beat,
@@ -87,9 +89,6 @@ class LivenessBeat:
                 socket.gethostname(), os.getpid(), version("traspaso"), takes_jobs=self._takes_jobs
             )
         self._unbroken = self._unbroken.and_then(at) if self._unbroken else UnbrokenBeats(at, at)
-        if time.monotonic() - self._pruned >= PRUNE_SECONDS:
-            self._pruned = time.monotonic()
-            self._workers.prune()
 
 
 class LeaseRenewal(PeriodicThread):
@@ -219,6 +218,41 @@ class Sweeper:
             reachable = reachable and self._enqueue(job_id)
             if not reachable:
                 self._take(job_id)
+
+
+class Pruner:
+    """Deletes in a worker what is kept no longer, when it is this process's turn."""
+
+    def __init__(self, pruning: Pruning, *, every_seconds: float = TURN_SECONDS) -> None:
+        self._pruning = pruning
+        self._over = threading.Event()
+        self._thread = PeriodicThread(
+            "pruner", self._prune, every_seconds=every_seconds, what="old rows were not pruned"
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What is in hand is one short transaction."""
+        self._over.set()
+        self._thread.stop(PRUNE_LEAVE_SECONDS)
+
+    def _prune(self) -> None:
+        if not self._pruning.takes_turn():
+            return
+        gone = self._pruning.run(
+            lambda: not self._over.is_set(), seconds=PASS_SECONDS, pause_seconds=PAUSE_SECONDS
+        )
+        if gone:
+            log.info(
+                "pruned: %s lines of the ledger, %s events, %s messages, %s workers, %s jobs",
+                gone.ledger,
+                gone.events,
+                gone.outbox,
+                gone.workers,
+                gone.jobs,
+            )
 
 
 class WorkerWatch:

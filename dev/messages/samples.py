@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from bot.commands.registry import help_lines
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
+from bot.jobs.repository import Timeline
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, JobView
 from bot.messages import answers, home, proposal, question, status, verification
@@ -186,6 +187,7 @@ SAMPLES = [
     Sample("buttons", "not-now", lambda t: answers.not_now(s.COMPLETED, LINK, t)),
     Sample("details", "loading", status.loading),
     Sample("details", "story", lambda t: status.details(s.COPYING, s.STORY, t)),
+    Sample("details", "no-longer-kept", lambda t: status.details(s.COMPLETED, Timeline((), ()), t)),
     Sample("details", "not-shown", lambda t: answers.details_not_shown(17, t)),
     Sample("details", "unknown-job", lambda t: status.answer(answers.unknown_job(99, t), t)),
     Sample("freeze", "asks-first", lambda t: answers.freeze_all(1, 2, t)),

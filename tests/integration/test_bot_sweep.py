@@ -14,6 +14,7 @@ from bot.jobs.execution import Attempt
 from bot.jobs.failure import Failure
 from bot.jobs.outbox import Kind
 from bot.jobs.recovery import UnbrokenBeats
+from bot.jobs.retention import Pruning, Retention
 from bot.jobs.status import Status
 from bot.work.background import LivenessBeat, WorkerWatch
 from bot.work.queue import JobQueue
@@ -243,7 +244,7 @@ def test_rows_of_processes_lost_long_ago_go_but_for_that_of_the_last_worker(jobs
     jobs.somebody_works(seconds=3 * day)
     last = jobs.somebody_works(seconds=2 * day)
     jobs.somebody_works(seconds=2 * day - 60, takes_jobs=False)
-    assert jobs.workers.prune() == 2
+    assert Pruning(jobs.engine, Retention(workers_days=1)).run().workers == 2
     none = jobs.workers.missing()
     assert none is not None
     assert none.since is not None
