@@ -1,9 +1,14 @@
-"""The worker: ``dramatiq bot.worker:boot`` calls `boot` once in each of its processes."""
+"""The worker: ``dramatiq bot.worker:boot`` calls `boot` once in each of its processes.
+
+``python -m bot.worker`` is the same, with the same options: what the process that looks after the others says
+is then in our format too.
+"""
 
 from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -174,3 +179,20 @@ def boot() -> None:
     broker.add_middleware(background)
     dramatiq.set_broker(broker)
     gc.freeze()  # what is imported stays: no collection in the middle of a copy has to walk it
+
+
+def main(arguments: list[str]) -> int:
+    """Dramatiq's own command line, with our logging from the first line on."""
+    from dramatiq import cli
+
+    from bot import config, logs
+
+    config.read_env_file()  # what is wrong with it is said by `boot`
+    logs.set_up(is_service=True)
+    parser = cli.make_argument_parser()  # type: ignore[no-untyped-call]
+    parsed = parser.parse_args(["bot.worker:boot", "--skip-logging", *arguments])
+    return int(cli.main(parsed) or 0)  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

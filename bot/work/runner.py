@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from bot import measures
+from bot import logs, measures
 from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.events import SETS_GOING, PermissionNotKnown
@@ -114,12 +114,16 @@ class Runner:
         if attempt is None:
             return Ended(AttemptOutcome.NOT_OURS)
         sys.audit("traspaso.claimed", attempt.job_id, attempt.number)
+        with logs.about(job=attempt.job_id, attempt=attempt.number):
+            return self._run(attempt, stop, watch, refusal)
+
+    def _run(self, attempt: Attempt, stop: StopSwitch, watch: Watch, refusal: Refusal) -> Ended:
         log.info("job %s: attempt %s starts", attempt.job_id, attempt.number)
         every = min(self._work.lease_seconds / 4, LONGEST_RENEWAL)
         try:
             with (
                 stop.part() as own,
-                watch(job_id),
+                watch(attempt.job_id),
                 LeaseRenewal(attempt, own.obey, every_seconds=every) as lease,
             ):
                 refused = refusal(attempt)
@@ -192,6 +196,7 @@ class Runner:
                 on_silence=lambda silent: self._may_wait(silent, stop, lease),
                 sleep=stop.wait,
                 throttled=throttled,
+                around_chunk=lambda part: logs.about(chunk=part.number),
             ) as copy,
         ):
             if changed := attempt.claim.made_otherwise(copy.fingerprint):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
+import yaml
 
+from dev.guard import ROOT
 from dev.ports import candidate_port
+from dev.processes import Child
 from dev.proxy import Proxy
 from tests.scrape import Port
 
@@ -269,3 +279,100 @@ def test_a_port_that_somebody_has_keeps_nobody_from_working_and_is_had_later(
     assert bot.get("/readyz").json()["process"] == "worker"
     office._own[-1].kill()
     office.bot = office._start_bot({})
+
+
+def queries() -> list[str]:
+    """Of the alert rules and of the dashboard, with a value in the place of each of its variables."""
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8"))
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "traspaso.json").read_text("utf-8"))
+    found = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    found += [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    return [each.replace("$__rate_interval", "30s").replace("$copy", ".*") for each in found]
+
+
+def test_every_metric_that_an_alert_or_the_dashboard_names_is_told(
+    office: Office, scene: Scene, bot: Port
+) -> None:
+    told = set(re.findall(r"(?m)^# TYPE (\w+) ", bot.get("/metrics").text))
+    named = {name for query in queries() for name in re.findall(r"\btraspaso_\w+", query)}
+    assert len(named) > 20
+    assert {re.sub(r"_bucket$", "", name) for name in named} <= told
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus isn't installed")
+def test_prometheus_itself_has_an_answer_to_every_query_of_the_dashboard(
+    office: Office, scene: Scene, bot: Port, worker: Port, tmp_path: Path
+) -> None:
+    own = candidate_port()
+    targets = [f"127.0.0.1:{port.port}" for port in (bot, worker)]
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(ROOT / "deploy" / "prometheus" / "alerts.yml")],
+        "scrape_configs": [{"job_name": "traspaso", "static_configs": [{"targets": targets}]}],
+    }
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
+    server = Child(
+        "prometheus",
+        [
+            "prometheus",
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{own}",
+        ],
+        dict(os.environ),
+        tmp_path / "prometheus.log",
+        guard=office.stack.guard,
+    )
+    with httpx.Client(base_url=f"http://127.0.0.1:{own}/api/v1/", timeout=20, trust_env=False) as asked:
+
+        def answer(query: str) -> list[dict[str, Any]]:
+            said = asked.get("query", params={"query": query}).json()
+            assert said["status"] == "success", (query, said)
+            found: list[dict[str, Any]] = said["data"]["result"]
+            return found
+
+        def scraped() -> bool:
+            try:
+                return len(answer("traspaso_build_info")) == 2
+            except (httpx.HTTPError, ValueError):  # it has yet to begin
+                return False
+
+        try:
+            server.wait_until(scraped)
+            scene.seed()
+            scene.completed(scene.start())
+            began = "increase(traspaso_jobs_ended_total{copy='items',status='completed'}[1m])"
+            until(lambda: any(float(each["value"][1]) > 0 for each in answer(began)), 60)
+            # What has never happened has no series yet.
+            never = ("failures", "retries", "thread", "rate_limited", "waited")
+            rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8"))
+            alerts = {rule["expr"] for group in rules["groups"] for rule in group["rules"]}
+            for query in queries():
+                found = answer(query)
+                assert query in alerts or found or any(each in query for each in never), query
+            firing = {each["metric"]["alertname"] for each in answer('ALERTS{alertstate="firing"}')}
+            assert not firing & {"TraspasoBotGone", "TraspasoNoWorker", "TraspasoServerAway"}
+        finally:
+            server.kill()
+
+
+def test_every_line_of_a_worker_is_json_and_says_which_job_and_attempt_it_is_about(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(0)
+    argv = [sys.executable, "-m", "bot.worker", "--processes", "1", "--threads", "1"]
+    worker = office.stack.run("worker-json", argv, env={**office.secrets, "LOG_FORMAT": "json"})
+    office._own.append(worker)
+    worker.wait_for_line("ready for action")
+    scene.seed(10)
+    job_id = scene.start()
+    scene.completed(job_id)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    lines = [json.loads(line) for line in worker.log().splitlines()]
+    assert {"dramatiq.MainProcess", "bot.work.runner"} <= {line["logger"] for line in lines}
+    ours = [line for line in lines if line["logger"] == "bot.work.runner"]
+    assert {(line["job"], line["attempt"]) for line in ours} == {(job_id, 1)}
+    assert (
+        len({line["worker"] for line in lines}) == 2
+    )  # the process that copies, and the one that looks after it
