@@ -10,7 +10,6 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from bot import traces
 from bot.config import SIDES, Settings
 from bot.errors import SchemaAhead, SchemaBehind
 from bot.i18n import translator
@@ -288,14 +288,22 @@ def build_app(parts: BotParts, client: WebClient) -> App:
     """
     from slack_bolt import App
     from slack_bolt.authorization import AuthorizeResult
+    from slack_bolt.request import BoltRequest
 
     from bot.commands import app_home, card_buttons, registry
 
-    app = App(
+    class TracedApp(App):
+        """Each payload, until it is acknowledged, is a span; what is done for it afterwards belongs to it."""
+
+        def dispatch(self, req: BoltRequest) -> BoltResponse:
+            with traces.span(payload_name(req.body), traces.Kind.SERVER):
+                return super().dispatch(req)
+
+    app = TracedApp(
         client=client,
         authorize=lambda: AuthorizeResult(enterprise_id=None, team_id=None, bot_token=client.token),
         token_verification_enabled=False,
-        listener_executor=ThreadPoolExecutor(ACK_THREADS, thread_name_prefix="listener"),
+        listener_executor=traces.HandingOn(ACK_THREADS, thread_name_prefix="listener"),
     )
     app.middleware(clean)
     app.middleware(with_client(client))
@@ -307,6 +315,21 @@ def build_app(parts: BotParts, client: WebClient) -> App:
     app.command(re.compile(".*"))(unknown_command)
     app.action(re.compile(".*"))(unknown_action)
     return app
+
+
+def payload_name(body: Mapping[str, Any]) -> str:
+    """What somebody did, in words of the manifest and of our own messages: never what was typed."""
+    kind = str(body.get("type") or "payload")
+    if "command" in body:
+        return f"command {body['command']}"
+    match kind:
+        case "block_actions":
+            return f"press {next((each.get('action_id') for each in body.get('actions') or ()), '')}"
+        case "view_submission" | "view_closed":
+            return f"{kind} {(body.get('view') or {}).get('callback_id', '')}"
+        case "event_callback":
+            return f"event {(body.get('event') or {}).get('type', '')}"
+    return kind
 
 
 def acknowledged(app: App, request: SocketModeRequest) -> BoltResponse:

@@ -16,14 +16,14 @@ import dramatiq
 from dramatiq.middleware import Middleware
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import app, start
+from bot import app, start, traces
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.outbox_relay import OutboxRelay
 from bot.work.background import LivenessBeat, ProgressTicker, Sweeper
 from bot.work.cancellation import StopSwitch
-from bot.work.queue import CopySlots, DirectRuns, JobQueue
+from bot.work.queue import TRACE, CopySlots, DirectRuns, JobQueue
 from bot.work.runner import Admission, AttemptOutcome, Ended, Runner
 from copier.errors import CopierError
 
@@ -157,6 +157,14 @@ class Background(Middleware):
         if self._monitoring is not None:
             self._monitoring.start()
 
+    def before_process_message(self, broker: object, message: dramatiq.MessageProxy) -> None:
+        traces.received(message.options.get(TRACE))
+
+    def after_process_message(
+        self, broker: object, message: object, *, result: object = None, exception: object = None
+    ) -> None:
+        traces.received(None)
+
     def before_worker_shutdown(self, broker: object, worker: object) -> None:
         self._threads.end()
         self._stop.request(StopRequest(StopReason.RELEASE))
@@ -169,11 +177,13 @@ class Background(Middleware):
         self._liveness.stop()
         if self._monitoring is not None:
             self._monitoring.stop()
+        traces.end()
 
 
 def boot() -> None:
     """Looks at all that the settings lead to, and makes the broker the process's own."""
     settings, parts = start.begin(needs_slack=False)
+    traces.begin(app.WORKER)
     background = app.worker(settings, parts)
     broker = background.queue.broker
     broker.add_middleware(background)

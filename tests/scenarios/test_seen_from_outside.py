@@ -22,9 +22,10 @@ from dev.guard import ROOT
 from dev.ports import candidate_port
 from dev.processes import Child
 from dev.proxy import Proxy
+from tests.collector import TraceCollector
 from tests.scrape import Port
 
-from .scene import PASSWORD, ROWS, Office, Scene, until
+from .scene import PASSWORD, ROW_VALUE, ROWS, Office, Scene, until
 
 PARTS = {"prod", "consulta", "schema", "workers", "outbox", "redis"}
 #: By when what has changed shows: what was found counts for up to five seconds.
@@ -343,8 +344,8 @@ def test_prometheus_itself_has_an_answer_to_every_query_of_the_dashboard(
             scene.completed(scene.start())
             began = "increase(traspaso_jobs_ended_total{copy='items',status='completed'}[1m])"
             until(lambda: any(float(each["value"][1]) > 0 for each in answer(began)), 60)
-            # What has never happened has no series yet.
-            never = ("failures", "retries", "thread", "rate_limited", "waited")
+            # What has never happened has no series yet; nothing runs now.
+            never = ("failures", "retries", "thread", "rate_limited", "waited", "running_rows")
             rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8"))
             alerts = {rule["expr"] for group in rules["groups"] for rule in group["rules"]}
             for query in queries():
@@ -376,3 +377,87 @@ def test_every_line_of_a_worker_is_json_and_says_which_job_and_attempt_it_is_abo
     assert (
         len({line["worker"] for line in lines}) == 2
     )  # the process that copies, and the one that looks after it
+
+
+def test_a_trace_leads_from_the_press_over_the_queue_to_each_chunk(office: Office, scene: Scene) -> None:
+    with TraceCollector() as collector:
+        exporter = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        office.restart_bot(**exporter)
+        try:
+            office.own_worker(exporter)
+            scene.seed()
+            job_id = scene.start()
+            job = scene.completed(job_id)
+            [process] = until(lambda: collector.named("process"))
+            [press] = until(lambda: collector.named("press copy_liquidation.confirm"))
+        finally:
+            office.restart_bot()
+    assert collector.paths == {"/v1/traces"}
+    [send] = collector.named("send")
+    [answer] = [span for span in collector.named("answer") if span.trace == press.trace]
+    assert (answer.parent, send.parent) == (press.id, answer.id)
+    assert (press.service, send.service, process.service) == (
+        "traspaso-bot",
+        "traspaso-bot",
+        "traspaso-worker",
+    )
+    assert send.attributes["messaging.system"] == "dramatiq"
+    assert process.trace != send.trace
+    assert process.links == ((send.trace, send.id),)
+    assert process.attributes == {
+        "traspaso.job": job_id,
+        "traspaso.attempt": 1,
+        "traspaso.copy": "items",
+        "traspaso.outcome": "completed",
+    }
+    [plan], [copy], [verify] = (collector.named(name) for name in ("plan", "copy", "verify"))
+    assert {each.parent for each in (plan, copy, verify)} == {process.id}
+    assert plan.attributes == {"traspaso.rows": ROWS, "traspaso.held": 0}
+    chunks = collector.named("chunk")
+    assert {chunk.parent for chunk in chunks} == {copy.id}
+    assert sorted(chunk.attributes["traspaso.chunk"] for chunk in chunks) == list(
+        range(1, job["chunks_done"] + 1)
+    )
+    assert sum(chunk.attributes["traspaso.rows"] for chunk in chunks) == ROWS
+    assert sum(chunk.attributes["traspaso.bytes"] for chunk in chunks) == job["copied_bytes"]
+    deliveries = {span.id: span.attributes["traspaso.message"] for span in collector.named("deliver")}
+    posts = collector.named("slack chat.postMessage")
+    assert {deliveries[span.parent] for span in posts if span.parent in deliveries} == {"card", "ending"}
+    said = repr(collector.spans)
+    assert not any(word in said for word in (PASSWORD, ROW_VALUE, scene.name, "xoxb"))
+    assert not any(span.events for span in collector.spans)
+
+
+def test_an_attempt_that_fails_says_so_in_its_trace_without_the_error_s_words(
+    office: Office, scene: Scene
+) -> None:
+    with TraceCollector() as collector:
+        exporter = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        office.own_worker(exporter)
+        office.consulta.execute(
+            f"ALTER TABLE liquidation_items ADD CONSTRAINT closed "
+            f"CHECK (liquidation_id <> {scene.liquidation}) NOT VALID"
+        )
+        try:
+            scene.seed(10)
+            scene.ended(scene.start(), "failed")
+            [process] = until(lambda: collector.named("process"))
+        finally:
+            office.consulta.execute("ALTER TABLE liquidation_items DROP CONSTRAINT closed")
+    assert process.attributes["traspaso.outcome"] == "failed"
+    assert process.links == ()  # this bot traces nothing
+    [copy] = collector.named("copy")
+    assert copy.failed
+    assert copy.attributes == {"error.type": "Permanent"}
+    assert ROW_VALUE not in repr(collector.spans)
+
+
+def test_a_collector_that_is_away_keeps_nobody_from_copying_or_from_ending(
+    office: Office, scene: Scene
+) -> None:
+    exporter = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{candidate_port()}"}
+    worker = office.own_worker(exporter)
+    scene.seed(10)
+    scene.completed(scene.start())
+    worker.terminate()
+    assert worker.wait(30) == 0
