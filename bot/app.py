@@ -59,6 +59,8 @@ log = logging.getLogger(__name__)
 #: Threads that acknowledge. Work has threads of its own (`bot.commands.turns`): only a step of the modal and
 #: a search keep one for a moment, because their acknowledgement brings their outcome, and both have caps.
 ACK_THREADS = 64
+#: The longest name of a span: whoever can't be trusted yet may have written it.
+NAME_LENGTH = 80
 #: The process that copies, as monitoring calls it.
 WORKER = "worker"
 #: What every database connection is opened with: a dead peer is noticed within about two minutes.
@@ -321,10 +323,11 @@ def payload_name(body: Mapping[str, Any]) -> str:
     """What somebody did, in words of the manifest and of our own messages: never what was typed."""
     kind = str(body.get("type") or "payload")
     if "command" in body:
-        return f"command {body['command']}"
+        return f"command {body['command']}"[:NAME_LENGTH]
     match kind:
         case "block_actions":
-            return f"press {next((each.get('action_id') for each in body.get('actions') or ()), '')}"
+            action = next((each.get("action_id") for each in body.get("actions") or ()), "")
+            return f"press {action}"[:NAME_LENGTH]
         case "view_submission" | "view_closed":
             return f"{kind} {(body.get('view') or {}).get('callback_id', '')}"
         case "event_callback":

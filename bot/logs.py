@@ -207,7 +207,7 @@ def set_up(level: int | None = None, *, is_service: bool = False) -> None:
         ("sqlalchemy", logging.WARNING),
         ("slack_bolt", logging.ERROR),
     ):
-        logging.getLogger(name).setLevel(max(least, level))
+        logging.getLogger(name).setLevel(max(least, level) if is_service else least)
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
     threading.excepthook = lambda failed: _uncaught(failed.exc_type, failed.exc_value, failed.exc_traceback)

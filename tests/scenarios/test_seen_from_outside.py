@@ -298,6 +298,10 @@ def test_every_metric_that_an_alert_or_the_dashboard_names_is_told(
     named = {name for query in queries() for name in re.findall(r"\btraspaso_\w+", query)}
     assert len(named) > 20
     assert {re.sub(r"_bucket$", "", name) for name in named} <= told
+    page = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    assert {name for name in told if name.startswith("traspaso_")} == set(
+        re.findall(r"`(traspaso_\w+)`", page)
+    )
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus isn't installed")
