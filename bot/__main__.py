@@ -15,7 +15,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from bot import app, start
+from bot import app, start, traces
 from bot.app import ACK_THREADS, acknowledged
 from bot.monitoring import slack_socket
 from bot.periodic import Backoff
@@ -37,6 +37,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     settings, parts = start.begin(needs_slack=True)
+    traces.begin("bot")
     if settings.http is not None:
         from bot import web
 
@@ -62,6 +63,7 @@ def main() -> int:
     bot.stop()
     if monitoring is not None:
         monitoring.stop()
+    traces.end()
     return 0
 
 

@@ -11,7 +11,6 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 import migrations
+from bot import traces
 from bot.config import SIDES, Settings
 from bot.errors import SchemaAhead, SchemaBehind
 from bot.i18n import translator
@@ -62,6 +62,8 @@ log = logging.getLogger(__name__)
 #: Threads that acknowledge. Work has threads of its own (`bot.commands.turns`): only a step of the modal and
 #: a search keep one for a moment, because their acknowledgement brings their outcome, and both have caps.
 ACK_THREADS = 64
+#: The longest name of a span: whoever can't be trusted yet may have written it.
+NAME_LENGTH = 80
 #: The process that copies, as monitoring calls it.
 WORKER = "worker"
 #: What every database connection is opened with: a dead peer is noticed within about two minutes.
@@ -305,15 +307,23 @@ def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> A
     """
     from slack_bolt import App
     from slack_bolt.authorization import AuthorizeResult
+    from slack_bolt.request import BoltRequest
 
     from bot.commands import app_home, card_buttons, registry
 
-    app = App(
+    class TracedApp(App):
+        """Each payload, until it is acknowledged, is a span; what is done for it afterwards belongs to it."""
+
+        def dispatch(self, req: BoltRequest) -> BoltResponse:
+            with traces.span(payload_name(req.body), traces.Kind.SERVER):
+                return super().dispatch(req)
+
+    app = TracedApp(
         client=client,
         signing_secret=signing_secret,
         authorize=lambda: AuthorizeResult(enterprise_id=None, team_id=None, bot_token=client.token),
         token_verification_enabled=False,
-        listener_executor=ThreadPoolExecutor(ACK_THREADS, thread_name_prefix="listener"),
+        listener_executor=traces.HandingOn(ACK_THREADS, thread_name_prefix="listener"),
     )
     app.middleware(clean)
     app.middleware(without_suffix([command.name for command in registry.commands()]))
@@ -326,6 +336,22 @@ def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> A
     app.command(re.compile(".*"))(unknown_command)
     app.action(re.compile(".*"))(unknown_action)
     return app
+
+
+def payload_name(body: Mapping[str, Any]) -> str:
+    """What somebody did, in words of the manifest and of our own messages: never what was typed."""
+    kind = str(body.get("type") or "payload")
+    if "command" in body:
+        return f"command {body['command']}"[:NAME_LENGTH]
+    match kind:
+        case "block_actions":
+            action = next((each.get("action_id") for each in body.get("actions") or ()), "")
+            return f"press {action}"[:NAME_LENGTH]
+        case "view_submission" | "view_closed":
+            return f"{kind} {(body.get('view') or {}).get('callback_id', '')}"
+        case "event_callback":
+            return f"event {(body.get('event') or {}).get('type', '')}"
+    return kind
 
 
 def acknowledged(app: App, request: SocketModeRequest) -> BoltResponse:

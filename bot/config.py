@@ -32,7 +32,7 @@ from pydantic import (
 )
 from sqlalchemy.engine import URL
 
-from bot import when
+from bot import logs, when
 from bot.errors import ConfigError
 from copier import (
     MAX_LIQUIDATION_ID,
@@ -463,6 +463,8 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
     )
     api_url = found.encrypted("SLACK_API_URL", api_url)
     health_port = found.port("HEALTH_PORT")
+    found.one_of("LOG_LEVEL", logs.LEVELS)
+    found.one_of("LOG_FORMAT", logs.FORMATS)
     file = _read_file(
         environ.get("TRASPASO_CONFIG") or "traspaso.toml",
         lines,
@@ -506,6 +508,12 @@ class _Environment:
         elif wanted:
             self._lines.append(f"{name} is missing: set it to {shape}")
         return None
+
+    def one_of(self, name: str, words: tuple[str, ...]) -> None:
+        """Notes a value that is none of these, in whatever case."""
+        value = self._environ.get(name, "").strip()
+        if value and value.upper() not in {word.upper() for word in words}:
+            self._lines.append(f"{name} is not known: write one of {', '.join(words)}")
 
     def port(self, name: str) -> int | None:
         """A port's number; None where there is none."""

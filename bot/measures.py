@@ -25,8 +25,9 @@ SAME, DIFFERENT, FAILED = OUTCOMES = ("same", "different", "failed")
 
 class _Measures:
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Histogram
+        from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.slack_calls = Counter(
             "traspaso_slack_calls",

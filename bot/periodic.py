@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
@@ -55,7 +56,8 @@ class PeriodicThread:
         self._wake = threading.Event()
         self._working_since: float | None = None
         self._idle_since = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._context = contextvars.copy_context()
+        self._thread = threading.Thread(target=lambda: self._context.run(self._run), name=name, daemon=True)
 
     def __enter__(self) -> Self:
         self.start()
@@ -67,6 +69,8 @@ class PeriodicThread:
         self.stop(self._leave)
 
     def start(self) -> None:
+        """What it logs says what it is about as whoever starts it does."""
+        self._context = contextvars.copy_context()
         self._idle_since = time.monotonic()
         self._thread.start()
         with _lock:

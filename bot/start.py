@@ -47,8 +47,9 @@ def begin(*, needs_slack: bool) -> tuple[Settings, Databases]:
     Ends the process where something is wrong that doesn't pass by itself: both databases, the tracking
     tables, and, where it ``needs_slack``, the bot token. Redis and Slack may be away.
     """
-    logs.set_up()
-    wrong = [Wrong(line) for line in config.read_env_file()]
+    problems = config.read_env_file()
+    logs.set_up(is_service=True)
+    wrong = [Wrong(line) for line in problems]
     settings, lines = config.read(os.environ, Need.EVERYTHING if needs_slack else Need.CALLING)
     wrong += [Wrong(line) for line in lines]
     looks: list[Callable[[], Iterator[Wrong]]] = [

@@ -1,9 +1,14 @@
-"""The worker: ``dramatiq bot.worker:boot`` calls `boot` once in each of its processes."""
+"""The worker: ``dramatiq bot.worker:boot`` calls `boot` once in each of its processes.
+
+``python -m bot.worker`` is the same, with the same options: what the process that looks after the others says
+is then in our format too.
+"""
 
 from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,7 +16,7 @@ import dramatiq
 from dramatiq.middleware import Middleware
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import app, start
+from bot import app, start, traces
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.slack.card_publisher import CardPublisher
@@ -19,7 +24,7 @@ from bot.slack.outbox_relay import OutboxRelay
 from bot.work.admission import Admission
 from bot.work.background import LivenessBeat, ProgressTicker, Pruner, Sweeper
 from bot.work.cancellation import StopSwitch
-from bot.work.queue import CopySlots, DirectRuns, JobQueue
+from bot.work.queue import TRACE, CopySlots, DirectRuns, JobQueue
 from bot.work.runner import AttemptOutcome, Ended, Runner
 from copier.errors import CopierError
 
@@ -156,6 +161,14 @@ class Background(Middleware):
         if self._monitoring is not None:
             self._monitoring.start()
 
+    def before_process_message(self, broker: object, message: dramatiq.MessageProxy) -> None:
+        traces.received(message.options.get(TRACE))
+
+    def after_process_message(
+        self, broker: object, message: object, *, result: object = None, exception: object = None
+    ) -> None:
+        traces.received(None)
+
     def before_worker_shutdown(self, broker: object, worker: object) -> None:
         self._threads.end()
         self._stop.request(StopRequest(StopReason.RELEASE))
@@ -169,13 +182,32 @@ class Background(Middleware):
         self._liveness.stop()
         if self._monitoring is not None:
             self._monitoring.stop()
+        traces.end()
 
 
 def boot() -> None:
     """Looks at all that the settings lead to, and makes the broker the process's own."""
     settings, parts = start.begin(needs_slack=False)
+    traces.begin(app.WORKER)
     background = app.worker(settings, parts)
     broker = background.queue.broker
     broker.add_middleware(background)
     dramatiq.set_broker(broker)
     gc.freeze()  # what is imported stays: no collection in the middle of a copy has to walk it
+
+
+def main(arguments: list[str]) -> int:
+    """Dramatiq's own command line, with our logging from the first line on."""
+    from dramatiq import cli
+
+    from bot import config, logs
+
+    config.read_env_file()  # what is wrong with it is said by `boot`
+    logs.set_up(is_service=True)
+    parser = cli.make_argument_parser()  # type: ignore[no-untyped-call]
+    parsed = parser.parse_args(["bot.worker:boot", "--skip-logging", *arguments])
+    return int(cli.main(parsed) or 0)  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self, overload
@@ -94,6 +94,7 @@ class Copy:
         on_silence: OnSilence = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
         throttled: Throttled = lambda lag_mb: None,
+        around_chunk: Callable[[KeyRange], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Takes the snapshot of the source and matches both tables; writes nothing.
 
@@ -104,7 +105,7 @@ class Copy:
         raise to stop: a statement that is waited for is then cancelled, and where the server doesn't even
         answer that, its connection is closed. Where ``sleep`` returns something true, no further range is
         begun. ``throttled`` is called with the MB that a standby lags while it is waited for, and None
-        afterwards.
+        afterwards. ``around_chunk`` gives what a range is put in place within, in the thread of its lane.
 
         Raises:
             SchemaError: the tables don't fit.
@@ -121,6 +122,7 @@ class Copy:
             lost_seconds=self._limits.lost_seconds,
         )
         self._sleep = sleep
+        self._around_chunk = around_chunk
         self._throttle = Throttle(
             target,
             names.target,
@@ -321,7 +323,8 @@ class Copy:
             writers = [*at_once.map(make, readers)]
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
-            return finished(chunk_writer.put_in_place(part, record))
+            with self._around_chunk(part):
+                return finished(chunk_writer.put_in_place(part, record))
 
         def finished(chunk: Chunk) -> Chunk:
             if self._change is Change.FEW:  # the range has as many rows as the source holds there now

@@ -1,10 +1,14 @@
-"""Several lanes, each a thread, work through one source of items and hand their results to one consumer."""
+"""Several lanes, each a thread, work through one source of items and hand their results to one consumer.
+
+Each thread begins with the context variables of whoever starts it.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
+from contextvars import copy_context
 from typing import TypeVar
 
 from copier.errors import Permanent
@@ -42,7 +46,10 @@ def run_lanes(
         finally:
             results.put(None)
 
-    threads = [threading.Thread(target=run, args=(lane,), name="copy-lane", daemon=True) for lane in lanes]
+    threads = [
+        threading.Thread(target=copy_context().run, args=(run, lane), name="copy-lane", daemon=True)
+        for lane in lanes
+    ]
     for thread in threads:
         thread.start()
     failure: BaseException | None = None

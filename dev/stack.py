@@ -102,12 +102,14 @@ class Stack:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if name.lower() not in STRAY and not name.startswith(("PG", "SLACK_", "TRASPASO_"))
+            if name.lower() not in STRAY
+            and not name.startswith(("PG", "SLACK_", "TRASPASO_", "LOG_", "OTEL_", "HEALTH_"))
         }
         return {
             **inherited,
             "PATH": f"{PRODUCT_PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
+            "LOG_FORMAT": "text",  # for people, who read why a test failed
             "PROD_DATABASE_URL": self.prod_url,
             "CONSULTA_DATABASE_URL": self.consulta_url,
             "REDIS_URL": self.valkey.url,

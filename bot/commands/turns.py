@@ -11,8 +11,11 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum
+
+from bot import traces
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +47,14 @@ class Turn:
 
     def begin(self, work: Callable[[], None]) -> None:
         """Runs the work as soon as there is a thread for it. What it raises is logged."""
-        self.work = work
+        context = copy_context()  # of the payload that asked for it
+        self.work = lambda: context.run(self._traced, work)
         self._turns.begin(self)
+
+    @staticmethod
+    def _traced(work: Callable[[], None]) -> None:
+        with traces.span("answer"):
+            work()
 
 
 class Turns:

@@ -43,6 +43,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from bot import traces
 from bot.config import SIDES
 from bot.errors import StaleAttempt
 from bot.jobs.events import (
@@ -641,6 +642,7 @@ class Ledger:
         self._obey = obey
 
     def line(self, connection: Connection, chunk: Chunk) -> Composable:
+        traces.note(rows=chunk.rows, bytes=chunk.bytes, outcome=chunk.outcome)
         line = literal(connection, self._attempt.line(chunk))
         attempt = self._attempt
         sys.audit("traspaso.chunk_recorded", attempt.job_id, attempt.number, chunk.range.number)

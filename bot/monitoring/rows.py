@@ -121,17 +121,7 @@ def house(connection: Connection) -> House:
 
 def owed(connection: Connection) -> list[Owed]:
     """What the outbox owes, by kind."""
-    since = case(
-        (OutboxMessage.failures > 0, func.coalesce(OutboxMessage.failing_since, OutboxMessage.announced_at)),
-        (or_(OutboxMessage.tries == 0, OutboxMessage.kind.in_(BY_PLAN)), OutboxMessage.next_try_at),
-        else_=OutboxMessage.announced_at,
-    )
-    statement = (
-        select(OutboxMessage.kind, func.count(), func.greatest(0, func.max(_seconds(since))))
-        .where(OutboxMessage.done_at.is_(None))
-        .group_by(OutboxMessage.kind)
-    )
-    return [Owed(*row) for row in connection.execute(statement)]
+    return [Owed(*row) for row in connection.execute(_owed())]
 
 
 def no_worker(connection: Connection) -> bool:
@@ -204,4 +194,17 @@ def _workers() -> Any:
         select(Worker.version, func.count().label("alive"))
         .where(Worker.takes_jobs, Worker.ended_at.is_(None), Worker.beat_at > _NOW - SILENT)
         .group_by(Worker.version)
+    )
+
+
+def _owed() -> Any:
+    since = case(
+        (OutboxMessage.failures > 0, func.coalesce(OutboxMessage.failing_since, OutboxMessage.announced_at)),
+        (or_(OutboxMessage.tries == 0, OutboxMessage.kind.in_(BY_PLAN)), OutboxMessage.next_try_at),
+        else_=OutboxMessage.announced_at,
+    )
+    return (
+        select(OutboxMessage.kind, func.count(), func.greatest(0, func.max(_seconds(since))))
+        .where(OutboxMessage.done_at.is_(None))
+        .group_by(OutboxMessage.kind)
     )

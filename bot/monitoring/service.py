@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two tries to get the port.
 RETRY_SECONDS = 2.0
+#: So many are answered at once; whoever comes beside them is let go.
+AT_ONCE = 32
 #: A client that sends or takes nothing for so long is let go, in seconds.
 CLIENT_SECONDS = 10.0
 
@@ -184,6 +186,19 @@ class Monitoring:
 def _server_at(host: str) -> type[WSGIServer]:
     class Server(ThreadingWSGIServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        room = threading.BoundedSemaphore(AT_ONCE)
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            if not self.room.acquire(blocking=False):
+                self.shutdown_request(request)
+                return
+            super().process_request(request, client_address)
+
+        def process_request_thread(self, request: Any, client_address: Any) -> None:
+            try:
+                super().process_request_thread(request, client_address)
+            finally:
+                self.room.release()
 
         def handle_error(self, request: object, client_address: object) -> None:
             """A client that went away, or sent what isn't HTTP."""

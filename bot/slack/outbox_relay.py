@@ -15,6 +15,7 @@ from typing import Protocol
 
 from slack_sdk.errors import SlackApiError
 
+from bot import traces
 from bot.jobs.cards import Cards
 from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
 from bot.jobs.repository import JobRepository, Throughput
@@ -127,7 +128,8 @@ class OutboxRelay:
             if job is None or job.channel_id is None:
                 self._outbox.done(due, note="nobody to tell")
             else:
-                self._notifiers[due.kind].deliver(due, job)
+                with traces.span("deliver", job=due.job_id, message=due.kind.value):
+                    self._notifiers[due.kind].deliver(due, job)
         except ClaimLost:
             log.warning("job %s: %s is in another process's hands by now", due.job_id, due.kind)
 

@@ -24,7 +24,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
-from bot import measures
+from bot import measures, traces
 from bot.slack.client import PACED, retry_after, trouble_of
 
 log = logging.getLogger(__name__)
@@ -241,7 +241,8 @@ class PacedClient(WebClient):
         began = time.monotonic()
         outcome = "ok"
         try:
-            return super().api_call(api_method, **request)
+            with traces.span(f"slack {api_method}", traces.Kind.CLIENT):
+                return super().api_call(api_method, **request)
         except Exception as error:
             outcome = trouble_of(error).value
             if isinstance(error, SlackApiError) and error.response.status_code == 429:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -111,7 +112,8 @@ def in_time(step: Callable[[], T], stop: StopSwitch) -> T:
         except BaseException as error:
             box.set_exception(error)
 
-    threading.Thread(target=run, name="step", daemon=True).start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="step", daemon=True).start()
     left = STEP_SECONDS
     while left > 0:
         try:

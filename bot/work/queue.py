@@ -23,6 +23,7 @@ from redis import exceptions as errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from bot import traces
 from bot.periodic import PeriodicThread
 from bot.work.cancellation import StopSwitch
 
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 NAMESPACE = "dramatiq"
 QUEUE = "copies"
 ACTOR = "copy_liquidation"
+
+#: The option of a message that carries the trace in which it was sent.
+TRACE = "traspaso_trace"
 
 #: Seconds between two looks, and for how long one waits for Redis.
 LOOK_SECONDS, ANSWER_SECONDS = 5.0, 2.0
@@ -217,8 +221,11 @@ class JobQueue:
         if not self.watch.usable:
             return False
         try:
-            message = dramatiq.Message[None](QUEUE, ACTOR, (job_id,), {}, {})
-            self.broker.enqueue(message, delay=round(delay_seconds * 1000) if delay_seconds else None)
+            with traces.span("send", traces.Kind.PRODUCER, messaging__system="dramatiq", job=job_id):
+                carried = traces.carrier()
+                options = {TRACE: carried} if carried else {}
+                message = dramatiq.Message[None](QUEUE, ACTOR, (job_id,), {}, options)
+                self.broker.enqueue(message, delay=round(delay_seconds * 1000) if delay_seconds else None)
         except Exception as error:  # also what the client raises for an option that it doesn't take
             log.warning("job %s: not on the queue, Redis failed: %s", job_id, type(error).__name__)
             self.watch.look()

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from bot import measures
+from bot import logs, measures, traces
 from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt, Claim, Executions, Ledger, NobodyCanApprove, SecondPerson
@@ -28,7 +28,7 @@ from bot.jobs.view import Question
 from bot.periodic import Backoff
 from bot.work.background import LeaseRenewal
 from bot.work.cancellation import BrokenOff, StopSwitch, in_time
-from copier import Comparison, Copy, Plan, Proof
+from copier import Comparison, Copy, KeyRange, Plan, Proof
 from copier.errors import CopierError, NotProven, Transient, failures_of
 
 log = logging.getLogger(__name__)
@@ -111,12 +111,22 @@ class Runner:
         if attempt is None:
             return Ended(AttemptOutcome.NOT_OURS)
         sys.audit("traspaso.claimed", attempt.job_id, attempt.number)
+        about = {"job": attempt.job_id, "attempt": attempt.number}
+        with (
+            logs.about(**about),
+            traces.span("process", traces.Kind.CONSUMER, linked=True, copy=attempt.claim.copy_name, **about),
+        ):
+            ended = self._run(attempt, stop, watch, refusal)
+            traces.note(outcome=ended.outcome.value)
+            return ended
+
+    def _run(self, attempt: Attempt, stop: StopSwitch, watch: Watch, refusal: Refusal) -> Ended:
         log.info("job %s: attempt %s starts", attempt.job_id, attempt.number)
         every = min(self._work.lease_seconds / 4, LONGEST_RENEWAL)
         try:
             with (
                 stop.part() as own,
-                watch(job_id),
+                watch(attempt.job_id),
                 LeaseRenewal(attempt, own.obey, every_seconds=every) as lease,
             ):
                 refused = refusal(attempt)
@@ -191,11 +201,14 @@ class Runner:
                 on_silence=lambda silent: self._may_wait(silent, stop, lease),
                 sleep=stop.wait,
                 throttled=throttled,
+                around_chunk=_around_chunk,
             ) as copy,
         ):
             if changed := attempt.claim.made_otherwise(copy.fingerprint):
                 return self._fail(attempt, stop, copy_changed(attempt.claim, changed))
-            plan = copy.plan()
+            with traces.span("plan"):
+                plan = copy.plan()
+                traces.note(rows=plan.total, held=plan.held)
             sys.audit("traspaso.planned", attempt.job_id, attempt.number)
             own_rows = in_time(attempt.rows_brought, stop.whole)
             if not stop.requested and (question := question_for(attempt.claim, section, plan, own_rows)):
@@ -203,12 +216,14 @@ class Runner:
             stop.obey(in_time(lambda: attempt.planned(plan), stop.whole))
             if stop.requested:
                 return self._stop(attempt, stop)
-            result = copy.run(Ledger(attempt, stop.obey), should_stop=stop.is_requested)
+            with traces.span("copy"):
+                result = copy.run(Ledger(attempt, stop.obey), should_stop=stop.is_requested)
             if stop.requested:
                 return self._stop(attempt, stop)
             in_time(attempt.verifying, stop.whole)
             sys.audit("traspaso.verifying", attempt.job_id, attempt.number)
-            proof = copy.verify(result, on_comparison=compared, should_stop=stop.is_requested)
+            with traces.span("verify"):
+                proof = copy.verify(result, on_comparison=compared, should_stop=stop.is_requested)
             stop.obey(attempt.write_compared())
             if proof is None or stop.requested:
                 return self._stop(attempt, stop)
@@ -277,6 +292,13 @@ class Runner:
             except Transient:
                 if time.monotonic() > deadline or stop.whole.wait(1.0):
                     raise
+
+
+@contextmanager
+def _around_chunk(part: KeyRange) -> Iterator[None]:
+    """What is logged, and what is traced, is about this chunk."""
+    with logs.about(chunk=part.number), traces.span("chunk", chunk=part.number, rows=part.rows):
+        yield
 
 
 def failure_in(error: CopierError, section: CopySection) -> Failure:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
+import yaml
 
+from dev.guard import ROOT
 from dev.ports import candidate_port
+from dev.processes import Child
 from dev.proxy import Proxy
+from tests.collector import TraceCollector
 from tests.scrape import Port
 
-from .scene import PASSWORD, ROWS, Office, Scene, until
+from .scene import PASSWORD, ROW_VALUE, ROWS, Office, Scene, until
 
 PARTS = {"prod", "consulta", "schema", "workers", "outbox", "redis"}
 #: By when what has changed shows: what was found counts for up to five seconds.
@@ -269,3 +280,188 @@ def test_a_port_that_somebody_has_keeps_nobody_from_working_and_is_had_later(
     assert bot.get("/readyz").json()["process"] == "worker"
     office._own[-1].kill()
     office.bot = office._start_bot({})
+
+
+def queries() -> list[str]:
+    """Of the alert rules and of the dashboard, with a value in the place of each of its variables."""
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8"))
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "traspaso.json").read_text("utf-8"))
+    found = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    found += [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    return [each.replace("$__rate_interval", "30s").replace("$copy", ".*") for each in found]
+
+
+def test_every_metric_that_an_alert_or_the_dashboard_names_is_told(
+    office: Office, scene: Scene, bot: Port
+) -> None:
+    told = set(re.findall(r"(?m)^# TYPE (\w+) ", bot.get("/metrics").text))
+    named = {name for query in queries() for name in re.findall(r"\btraspaso_\w+", query)}
+    assert len(named) > 20
+    assert {re.sub(r"_bucket$", "", name) for name in named} <= told
+    page = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    assert {name for name in told if name.startswith("traspaso_")} == set(
+        re.findall(r"`(traspaso_\w+)`", page)
+    )
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus isn't installed")
+def test_prometheus_itself_has_an_answer_to_every_query_of_the_dashboard(
+    office: Office, scene: Scene, bot: Port, worker: Port, tmp_path: Path
+) -> None:
+    own = candidate_port()
+    targets = [f"127.0.0.1:{port.port}" for port in (bot, worker)]
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(ROOT / "deploy" / "prometheus" / "alerts.yml")],
+        "scrape_configs": [{"job_name": "traspaso", "static_configs": [{"targets": targets}]}],
+    }
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
+    server = Child(
+        "prometheus",
+        [
+            "prometheus",
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{own}",
+        ],
+        dict(os.environ),
+        tmp_path / "prometheus.log",
+        guard=office.stack.guard,
+    )
+    with httpx.Client(base_url=f"http://127.0.0.1:{own}/api/v1/", timeout=20, trust_env=False) as asked:
+
+        def answer(query: str) -> list[dict[str, Any]]:
+            said = asked.get("query", params={"query": query}).json()
+            assert said["status"] == "success", (query, said)
+            found: list[dict[str, Any]] = said["data"]["result"]
+            return found
+
+        def scraped() -> bool:
+            try:
+                return len(answer("traspaso_build_info")) == 2
+            except (httpx.HTTPError, ValueError):  # it has yet to begin
+                return False
+
+        try:
+            server.wait_until(scraped)
+            scene.seed()
+            scene.completed(scene.start())
+            began = "increase(traspaso_jobs_ended_total{copy='items',status='completed'}[1m])"
+            until(lambda: any(float(each["value"][1]) > 0 for each in answer(began)), 60)
+            # What has never happened has no series yet; nothing runs now.
+            never = ("failures", "retries", "thread", "rate_limited", "waited", "running_rows")
+            rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8"))
+            alerts = {rule["expr"] for group in rules["groups"] for rule in group["rules"]}
+            for query in queries():
+                found = answer(query)
+                assert query in alerts or found or any(each in query for each in never), query
+            firing = {each["metric"]["alertname"] for each in answer('ALERTS{alertstate="firing"}')}
+            assert not firing & {"TraspasoBotGone", "TraspasoNoWorker", "TraspasoServerAway"}
+        finally:
+            server.kill()
+
+
+def test_every_line_of_a_worker_is_json_and_says_which_job_and_attempt_it_is_about(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(0)
+    argv = [sys.executable, "-m", "bot.worker", "--processes", "1", "--threads", "1"]
+    worker = office.stack.run("worker-json", argv, env={**office.secrets, "LOG_FORMAT": "json"})
+    office._own.append(worker)
+    worker.wait_for_line("ready for action")
+    scene.seed(10)
+    job_id = scene.start()
+    scene.completed(job_id)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    lines = [json.loads(line) for line in worker.log().splitlines()]
+    assert {"dramatiq.MainProcess", "bot.work.runner"} <= {line["logger"] for line in lines}
+    ours = [line for line in lines if line["logger"] == "bot.work.runner"]
+    assert {(line["job"], line["attempt"]) for line in ours} == {(job_id, 1)}
+    assert (
+        len({line["worker"] for line in lines}) == 2
+    )  # the process that copies, and the one that looks after it
+
+
+def test_a_trace_leads_from_the_press_over_the_queue_to_each_chunk(office: Office, scene: Scene) -> None:
+    with TraceCollector() as collector:
+        exporter = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        office.restart_bot(**exporter)
+        try:
+            office.own_worker(exporter)
+            scene.seed()
+            job_id = scene.start()
+            job = scene.completed(job_id)
+            [process] = until(lambda: collector.named("process"))
+            [press] = until(lambda: collector.named("press copy_liquidation.confirm"))
+        finally:
+            office.restart_bot()
+    assert collector.paths == {"/v1/traces"}
+    [send] = collector.named("send")
+    [answer] = [span for span in collector.named("answer") if span.trace == press.trace]
+    assert (answer.parent, send.parent) == (press.id, answer.id)
+    assert (press.service, send.service, process.service) == (
+        "traspaso-bot",
+        "traspaso-bot",
+        "traspaso-worker",
+    )
+    assert send.attributes["messaging.system"] == "dramatiq"
+    assert process.trace != send.trace
+    assert process.links == ((send.trace, send.id),)
+    assert process.attributes == {
+        "traspaso.job": job_id,
+        "traspaso.attempt": 1,
+        "traspaso.copy": "items",
+        "traspaso.outcome": "completed",
+    }
+    [plan], [copy], [verify] = (collector.named(name) for name in ("plan", "copy", "verify"))
+    assert {each.parent for each in (plan, copy, verify)} == {process.id}
+    assert plan.attributes == {"traspaso.rows": ROWS, "traspaso.held": 0}
+    chunks = collector.named("chunk")
+    assert {chunk.parent for chunk in chunks} == {copy.id}
+    assert sorted(chunk.attributes["traspaso.chunk"] for chunk in chunks) == list(
+        range(1, job["chunks_done"] + 1)
+    )
+    assert sum(chunk.attributes["traspaso.rows"] for chunk in chunks) == ROWS
+    assert sum(chunk.attributes["traspaso.bytes"] for chunk in chunks) == job["copied_bytes"]
+    deliveries = {span.id: span.attributes["traspaso.message"] for span in collector.named("deliver")}
+    posts = collector.named("slack chat.postMessage")
+    assert {deliveries[span.parent] for span in posts if span.parent in deliveries} == {"card", "ending"}
+    said = repr(collector.spans)
+    assert not any(word in said for word in (PASSWORD, ROW_VALUE, scene.name, "xoxb"))
+    assert not any(span.events for span in collector.spans)
+
+
+def test_an_attempt_that_fails_says_so_in_its_trace_without_the_error_s_words(
+    office: Office, scene: Scene
+) -> None:
+    with TraceCollector() as collector:
+        exporter = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        office.own_worker(exporter)
+        office.consulta.execute(
+            f"ALTER TABLE liquidation_items ADD CONSTRAINT closed "
+            f"CHECK (liquidation_id <> {scene.liquidation}) NOT VALID"
+        )
+        try:
+            scene.seed(10)
+            scene.ended(scene.start(), "failed")
+            [process] = until(lambda: collector.named("process"))
+        finally:
+            office.consulta.execute("ALTER TABLE liquidation_items DROP CONSTRAINT closed")
+    assert process.attributes["traspaso.outcome"] == "failed"
+    assert process.links == ()  # this bot traces nothing
+    [copy] = collector.named("copy")
+    assert copy.failed
+    assert copy.attributes == {"error.type": "Permanent"}
+    assert ROW_VALUE not in repr(collector.spans)
+
+
+def test_a_collector_that_is_away_keeps_nobody_from_copying_or_from_ending(
+    office: Office, scene: Scene
+) -> None:
+    exporter = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{candidate_port()}"}
+    worker = office.own_worker(exporter)
+    scene.seed(10)
+    scene.completed(scene.start())
+    worker.terminate()
+    assert worker.wait(30) == 0
