@@ -10,8 +10,8 @@ from bot.i18n import Translator
 from bot.jobs.failure import Failure
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, JobView
-from bot.messages import answers, home, proposal, question, status, verification
-from bot.messages.blocks import Message, View, moved_away
+from bot.messages import answers, audit, home, proposal, question, status, verification
+from bot.messages.blocks import Message, View, moved_away, sentence
 from bot.messages.card import card, reply
 from bot.messages.failures import WORDS, explained
 from bot.messages.proposal import Carried, proposal_card
@@ -260,6 +260,14 @@ SAMPLES = [
     Sample("status", "mine-none", lambda t: status.of_user([], {}, t)),
     Sample("status", "usage", lambda t: status.usage("yesterday", t)),
     # /copy-verify 42
+    # The receipts of a month
+    Sample("audit", "sent", lambda t: audit.sent("2026-11", 48, t, is_cut=False)),
+    Sample("audit", "sent-the-newest", lambda t: audit.sent("2026", 10_000, t, is_cut=True)),
+    Sample("audit", "beside-the-file", lambda t: sentence(audit.comment("2026-11", 48, s.RECEIPT, t))),
+    Sample("audit", "nothing-ended", lambda t: audit.nothing_ended("2026-11", t)),
+    Sample("audit", "no-month", lambda t: audit.no_period("novimebre", t)),
+    Sample("audit", "not-sent", lambda t: audit.not_sent("internal_error", t)),
+    Sample("audit", "no-scope", lambda t: audit.not_sent("missing_scope", t)),
     Sample("verify", "comparing", lambda t: verification.comparing(s.ITEMS, 42, t)),
     Sample("verify", "waiting", lambda t: verification.waiting(s.ITEMS, 42, 2, t)),
     Sample("verify", "same", lambda t: verification.same(s.ITEMS, 42, t)),
