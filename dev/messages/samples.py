@@ -260,14 +260,6 @@ SAMPLES = [
     Sample("status", "mine-none", lambda t: status.of_user([], {}, t)),
     Sample("status", "usage", lambda t: status.usage("yesterday", t)),
     # /copy-verify 42
-    # The receipts of a month
-    Sample("audit", "sent", lambda t: audit.sent("2026-11", 48, t, is_cut=False)),
-    Sample("audit", "sent-the-newest", lambda t: audit.sent("2026", 10_000, t, is_cut=True)),
-    Sample("audit", "beside-the-file", lambda t: sentence(audit.comment("2026-11", 48, s.RECEIPT, t))),
-    Sample("audit", "nothing-ended", lambda t: audit.nothing_ended("2026-11", t)),
-    Sample("audit", "no-month", lambda t: audit.no_period("novimebre", t)),
-    Sample("audit", "not-sent", lambda t: audit.not_sent("internal_error", t)),
-    Sample("audit", "no-scope", lambda t: audit.not_sent("missing_scope", t)),
     Sample("verify", "comparing", lambda t: verification.comparing(s.ITEMS, 42, t)),
     Sample("verify", "waiting", lambda t: verification.waiting(s.ITEMS, 42, 2, t)),
     Sample("verify", "same", lambda t: verification.same(s.ITEMS, 42, t)),
@@ -282,6 +274,14 @@ SAMPLES = [
     Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
     Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verification.interrupted(s.TITLE, 42, t)),
+    # The receipts of a month
+    Sample("audit", "sent", lambda t: audit.sent("2026-11", 48, t, is_cut=False)),
+    Sample("audit", "sent-the-newest", lambda t: audit.sent("2026", 10_000, t, is_cut=True)),
+    Sample("audit", "beside-the-file", lambda t: sentence(audit.comment("2026-11", 48, s.RECEIPT, t))),
+    Sample("audit", "nothing-ended", lambda t: audit.nothing_ended("2026-11", t)),
+    Sample("audit", "no-month", lambda t: audit.no_period("novimebre", t)),
+    Sample("audit", "not-sent", lambda t: audit.not_sent("internal_error", t)),
+    Sample("audit", "no-scope", lambda t: audit.not_sent("missing_scope", t)),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(

@@ -209,7 +209,7 @@ def disagreements(manifest: dict[str, Any]) -> list[str]:
         *(
             f"{name}: the hint {hints[name]!r} has no example {example!r}"
             for name, example in commands.items()
-            if name in hints and example not in re.findall(r"[\w]+", hints[name])
+            if name in hints and example not in re.findall(r"[\w-]+", hints[name])
         ),
     ]
 
