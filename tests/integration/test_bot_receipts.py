@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +19,7 @@ from sqlalchemy import text
 import migrations
 from bot.jobs.actions import Approvals
 from bot.jobs.receipts import BEFORE_THE_FIRST, Period, Receipt, Receipts, Wanted, WrongPeriod, hash_of, walk
+from dev.guard import ROOT
 from tests.support import Database
 from tests.tracking import ANA, BOB, LOST, PLAN, PROOF, WRONG, Jobs
 
@@ -243,6 +246,36 @@ def test_a_worker_that_is_killed_at_the_end_leaves_no_receipt_and_holds_up_nobod
     done.join(10)
     killed.completed(PROOF)
     assert [each["job"] for each in contents(jobs)] == [other.job_id, killed.job_id]
+    assert Receipts(jobs.engine).verify().holds
+
+
+#: A worker that is killed when its receipt is written and nothing is committed yet.
+KILLED = """
+import os, sys
+from sqlalchemy import create_engine
+from bot.jobs.execution import Executions
+from tests.tracking import PLAN, PROOF
+attempt = Executions(create_engine(sys.argv[1]), lease_seconds=60).claim(int(sys.argv[2]), "host:9")
+attempt.planned(PLAN)
+sys.addaudithook(lambda name, _: os.kill(os.getpid(), 9) if name == "traspaso.completing" else None)
+attempt.completed(PROOF)
+"""
+
+
+def test_after_a_kill_9_between_the_receipt_and_the_commit_the_next_attempt_leaves_the_only_one(
+    jobs: Jobs,
+) -> None:
+    job_id = jobs.create()
+    url = jobs.engine.url.render_as_string(hide_password=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED, url, str(job_id)], cwd=ROOT, check=False)
+    assert killed.returncode == -9
+    assert contents(jobs) == []
+    jobs.let_the_lease_run_out(job_id)
+    jobs.sweep()
+    again = jobs.executions.claim(job_id, "host:1")
+    assert again is not None
+    again.completed(PROOF)
+    assert [(each["job"], each["attempt"]) for each in contents(jobs)] == [(job_id, 2)]
     assert Receipts(jobs.engine).verify().holds
 
 
