@@ -113,7 +113,7 @@ def _config(application: SlackRequests | str, **options: Any) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         log_config=None,
-        log_level="warning",
+        log_level="error",
         access_log=False,
         proxy_headers=False,
         server_header=False,

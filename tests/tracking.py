@@ -64,7 +64,7 @@ class Jobs:
 
     def empty(self) -> None:
         """As before the first job, but for the numbers."""
-        self.run("TRUNCATE traspaso.users, traspaso.copy_jobs, traspaso.workers CASCADE")
+        self.run("TRUNCATE traspaso.users, traspaso.copy_jobs, traspaso.workers, traspaso.receipts CASCADE")
         self.somebody_works()
 
     def somebody_works(self, takes_jobs: bool = True, **since: float) -> int:

@@ -20,6 +20,7 @@ from bot.i18n import N_
 COMMANDS = "bot.cli.commands"
 #: Each command, by its name; test_start_up.py says what may not be loaded for the list of them.
 LISTED = {
+    "audit": Listed("bot.cli.audit", N_("Writes what the receipts of copies say.")),
     "cancel": Listed(COMMANDS, N_("Cancels a job; what is in place stays.")),
     "confirm": Listed(COMMANDS, N_("Agrees to the rows that a job asks about.")),
     "copy": Listed(COMMANDS, N_("Copies a liquidation now, in the foreground.")),

@@ -22,10 +22,12 @@ from bot.characters import one_line
 from bot.config import SIDES, CopySection
 from bot.i18n import Translator
 from bot.jobs.models import CopyChunk
+from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
 from bot.jobs.retention import Pruned
 from bot.jobs.status import Approval, Phase, Status
 from bot.jobs.view import JobView, Person
+from bot.messages.audit import csv_lines, entry_json
 from bot.messages.blocks import copied, escaped, of_liquidation
 from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
@@ -84,9 +86,8 @@ def _console(*, err: bool = False, width: int | None = None) -> Console:
 
 
 def _write(found: dict[str, Any]) -> None:
-    """One JSON object on one line of stdout; what a terminal would act on is written as ``\\uXXXX``."""
-    line = json.dumps(found, ensure_ascii=False, default=str)
-    sys.stdout.write("".join(map(_as_escape, line)) + "\n")
+    """One JSON object on one line of stdout."""
+    sys.stdout.write(_as_line(found) + "\n")
     sys.stdout.flush()
 
 
@@ -94,6 +95,11 @@ def print_json_document(found: dict[str, Any]) -> None:
     """One JSON object on several lines of stdout, for a person or a program."""
     for line in json.dumps(found, ensure_ascii=False, indent=2).splitlines():
         say(line)
+
+
+def _as_line(found: dict[str, Any]) -> str:
+    """What a terminal would act on is written as ``\\uXXXX``."""
+    return "".join(map(_as_escape, json.dumps(found, ensure_ascii=False, default=str)))
 
 
 def _as_escape(each: str) -> str:
@@ -551,3 +557,22 @@ def plain(mrkdwn: str) -> str:
         .replace("&gt;", ">")
         .replace("&amp;", "&")
     )
+
+
+# ----------------------------------------------------------------------------
+# Receipts
+
+
+def print_entries(entries: Iterable[Entry], form: str) -> None:
+    """As CSV with its headings, or as JSON, an object a line."""
+    if form == "json":
+        for entry in entries:
+            _write(entry_json(entry))
+    else:
+        for line in csv_lines(entries):
+            say(line)
+
+
+def json_line(entry: Entry) -> str:
+    """The same for a file."""
+    return _as_line(entry_json(entry))

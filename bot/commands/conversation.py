@@ -97,6 +97,11 @@ class Guard:
         decision = self.access.may_use(user_id, age)
         return None if decision.allowed else self._refused(command, user_id, decision, None, t)
 
+    def refusal_to_audit(self, command: str, user_id: str, t: Translator) -> Message | None:
+        """The same for what shows all copies of everybody: see `Access.may_audit`."""
+        decision = self.access.may_audit(user_id)
+        return None if decision.allowed else self._refused(command, user_id, decision, None, t)
+
     def refusal_of_press(self, job: JobView, user_id: str, t: Translator) -> Message | None:
         """Why this person may press no button of the job's card; None where they may.
 

@@ -277,6 +277,29 @@ class CopyEvent(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
+class ReceiptRow(Base):
+    """What a job that ended leaves as evidence, with the hash of the one before; see `bot.jobs.receipts`.
+
+    It refers to nothing, so that no removal of other rows takes it away.
+    """
+
+    __tablename__ = "receipts"
+    __table_args__ = (
+        CheckConstraint("number > 0", name="number"),
+        CheckConstraint("hash ~ '^[0-9a-f]{64}$' AND previous_hash ~ '^[0-9a-f]{64}$'", name="hashes"),
+        Index("receipts_job_id_idx", "job_id", "number"),
+        Index("receipts_at_idx", "at"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    job_id: Mapped[int]
+    attempt: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime]
+    receipt: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    previous_hash: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[str] = mapped_column(unique=True)
+
+
 class OutboxMessage(Base):
     """A message about a job that is owed to Slack, or was.
 

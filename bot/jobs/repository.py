@@ -60,6 +60,7 @@ from bot.jobs.models import (
     waits_for_somebody,
 )
 from bot.jobs.outbox import Kind, announce
+from bot.jobs.receipts import newest_hash
 from bot.jobs.recovery import Workers, holds, is_missing, last_seen
 from bot.jobs.status import LIVE, Approval, Phase, Status, StopReason
 from bot.jobs.transition import add_event
@@ -165,10 +166,14 @@ class SlowChunk:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All events of a job, oldest first, and the slowest chunks of its last attempt, slowest first."""
+    """All events of a job, oldest first, and the slowest chunks of its last attempt, slowest first.
+
+    ``receipt_hash`` is that of its newest receipt, None where it has none.
+    """
 
     happenings: tuple[Happening, ...]
     slowest: tuple[SlowChunk, ...]
+    receipt_hash: str | None = None
 
 
 class JobRepository:
@@ -260,7 +265,11 @@ class JobRepository:
     def timeline(self, job_id: int) -> Timeline:
         """Empty where there is no such job."""
         with self._engine.connect() as connection:
-            return Timeline(_happenings(connection, job_id), _slowest(connection, job_id))
+            return Timeline(
+                _happenings(connection, job_id),
+                _slowest(connection, job_id),
+                newest_hash(connection, job_id),
+            )
 
     def add_event(self, job_id: int, attempt: int, event: Event) -> None:
         """Adds an event to the job's history; nothing else changes."""

@@ -1,6 +1,6 @@
 """Changes a job's status: the only place that writes ``copy_jobs.status`` after a job's creation.
 
-The event and what is to be announced are written in the same transaction.
+The event, what is to be announced, and the receipt of a job that ends are written in the same transaction.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from bot.jobs import totals
+from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.outbox import Kind, announce
@@ -59,6 +59,8 @@ def transition(
     add_event(connection, job_id, row.attempt, event, by)
     if notify is not None:
         announce(connection, notify, CopyJob.id == job_id)
+    if not step.to.is_live:
+        receipts.seal(connection, row, event, by)  # last, because others who end a job wait for it
     return row
 
 

@@ -210,6 +210,7 @@ COPY_COMMAND = "/copy-liquidation"
 STATUS_COMMAND = "/copy-status"
 VERIFY_COMMAND = "/copy-verify"
 FREEZE_COMMAND = "/copy-freeze"
+AUDIT_COMMAND = "/copy-audit"
 #: What starts a worker, as the Procfile has it.
 WORKER_COMMAND = "dramatiq bot.worker:boot --processes 1 --threads 4"
 

@@ -263,6 +263,8 @@ View = dict[str, Any]
 
 #: More events than this are counted, not listed; so many lines fit into one section.
 EVENTS_SHOWN, TOGETHER = 40, 4
+#: So many of a hash's 64 signs tell it from all others.
+HASH_SHOWN = 12
 #: Slack's limit for a title.
 TITLE_LIMIT = 24
 
@@ -291,6 +293,10 @@ def details(job: JobView, timeline: Timeline, t: Translator) -> View:
     ]
     if phases := _phases(job, t):
         blocks.append(context(phases))
+    if timeline.receipt_hash:
+        blocks.append(
+            context(t("Hash of the receipt: {hash}", hash=code(timeline.receipt_hash[:HASH_SHOWN])))
+        )
     blocks += _happenings(timeline.happenings, t)
     if timeline.slowest or job.chunks_done:
         slowest = t("Slowest chunks")

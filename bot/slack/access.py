@@ -128,6 +128,19 @@ class Access:
         people = _Allowed(tuple(dict.fromkeys(groups)), tuple(dict.fromkeys(users)))
         return self._decision(user_id, people, age)
 
+    def may_audit(self, user_id: str, age: MaxAge = TO_SHOW) -> AccessDecision:
+        """Whether somebody may see the receipts of all copies: the people of the global lists, and operators.
+
+        Whom a copy names as its own sees that copy alone.
+        """
+        people = [name for name in self._slack.operators if _is_user(name)]
+        groups = [name for name in self._slack.operators if not _is_user(name)]
+        every = _Allowed(
+            tuple(dict.fromkeys([*self._slack.admin_groups, *groups])),
+            (*self._slack.admin_users, *people),
+        )
+        return self._decision(user_id, every, age)
+
     def _decision(self, user_id: str, people: _Allowed, age: MaxAge) -> AccessDecision:
         groups, users = people.groups, people.users
         names = [_shown(name) for name in groups]

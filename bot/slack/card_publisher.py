@@ -261,6 +261,20 @@ class CardPublisher:
         """Sends a direct message, to that person alone."""
         self.send(self.open_direct_message(user_id), message)
 
+    def send_file(self, user_id: str, name: str, content: bytes, *, title: str, comment: str) -> None:
+        """Sends a file in a direct message, to that person alone.
+
+        Raises:
+            SlackApiError, SlackRequestError, or one of `CONNECTION_ERRORS`: Slack didn't take it.
+        """
+        self._client.files_upload_v2(
+            channel=self.open_direct_message(user_id),
+            filename=name,
+            content=content,
+            title=title,
+            initial_comment=comment,
+        )
+
     def send(self, channel: str, message: Message) -> None:
         """Sends a message that belongs to no job.
 

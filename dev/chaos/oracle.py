@@ -5,6 +5,7 @@ Each promise that was broken is a sentence; none of them tells a value of a row.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -50,6 +51,7 @@ def judge(run: Run) -> list[str]:
         *_other_rows(run),
         *_moment(run),
         *_ledger(run),
+        *_receipts(run),
         *shown(run),
         *_leftovers(run),
         *_secrets(run),
@@ -73,6 +75,25 @@ def _end(run: Run) -> Iterator[str]:
     )
     if jobs[0]["n"] != 1:
         yield f"one request made {jobs[0]['n']} jobs"
+
+
+def _receipts(run: Run) -> Iterator[str]:
+    """The chain of all receipts, computed here, and what the job's last one says."""
+    rows = run.house.ask(
+        "consulta",
+        "SELECT number, job_id, receipt, previous_hash, hash FROM traspaso.receipts ORDER BY number",
+    )
+    previous = "0" * 64
+    for number, row in enumerate(rows, 1):
+        words = json.dumps(row["receipt"], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        computed = hashlib.sha256((previous + words).encode()).hexdigest()
+        if (row["number"], row["previous_hash"], row["hash"]) != (number, previous, computed):
+            yield f"the chain of receipts breaks at {number}"
+            return
+        previous = computed
+    said = [row["receipt"]["status"] for row in rows if row["job_id"] == run.job["id"]]
+    if said[-1:] != [run.job["status"]]:
+        yield f"the job ended {run.job['status']}, and its receipts say {', '.join(said) or 'nothing'}"
 
 
 def _after(run: Run) -> Lines:

@@ -63,6 +63,7 @@ TITLES = {
     "answers": "Answers that one person reads",
     "status": "Answers to `/copy-status`",
     "verify": "Answers to `/copy-verify 42`",
+    "audit": "Answers to `/copy-audit 2026-11`",
     "home": "App Home",
     "modal": "The modal of `/copy-liquidation`",
     "failures": "What each failure means",

@@ -11,8 +11,8 @@ from bot.jobs.failure import Failure
 from bot.jobs.repository import Timeline
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, JobView
-from bot.messages import answers, home, proposal, question, status, verification
-from bot.messages.blocks import Message, View, moved_away
+from bot.messages import answers, audit, home, proposal, question, status, verification
+from bot.messages.blocks import Message, View, moved_away, sentence
 from bot.messages.card import card, reply
 from bot.messages.failures import WORDS, explained
 from bot.messages.proposal import Carried, proposal_card
@@ -277,6 +277,14 @@ SAMPLES = [
     Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
     Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verification.interrupted(s.TITLE, 42, t)),
+    # The receipts of a month
+    Sample("audit", "sent", lambda t: audit.sent("2026-11", 48, t, is_cut=False)),
+    Sample("audit", "sent-the-newest", lambda t: audit.sent("2026", 10_000, t, is_cut=True)),
+    Sample("audit", "beside-the-file", lambda t: sentence(audit.comment("2026-11", 48, s.RECEIPT, t))),
+    Sample("audit", "nothing-ended", lambda t: audit.nothing_ended("2026-11", t)),
+    Sample("audit", "no-month", lambda t: audit.no_period("novimebre", t)),
+    Sample("audit", "not-sent", lambda t: audit.not_sent("internal_error", t)),
+    Sample("audit", "no-scope", lambda t: audit.not_sent("missing_scope", t)),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(

@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
+from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.status import Approval, Phase, Status, StopReason
 from bot.jobs.view import (
@@ -280,6 +281,17 @@ STORY = Timeline(
         _event("claimed", 99, 3, None, worker="worker-2"),
     ),
     (SlowChunk(7, 50_000, 3.2), SlowChunk(3, 50_000, 1.9)),
+    receipt_hash="5f3a9c0d1e2b" + "0" * 52,
+)
+#: The newest of a chain.
+RECEIPT = Receipt(
+    number=340,
+    job_id=17,
+    attempt=1,
+    at=NOW,
+    content={},
+    previous_hash="0" * 64,
+    hash="5f3a9c0d1e2b" + "0" * 52,
 )
 
 #: An error with every name that words can mention.

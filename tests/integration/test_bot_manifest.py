@@ -27,7 +27,7 @@ from bot.commands.registry import Arguments, SlashCommand
 from bot.i18n import translator
 from bot.slack.client import client
 from dev.guard import ROOT
-from dev.local_slack import chat, conversations, people, pins, views
+from dev.local_slack import chat, conversations, files, people, pins, views
 from dev.local_slack.method import Method
 from tests.services import parts_of
 from tests.tracking import Jobs
@@ -37,6 +37,7 @@ SCHEMA = json.loads((ROOT / "tests/architecture/manifest.schema.json").read_text
 METHODS: dict[str, Method] = {
     **chat.METHODS,
     **conversations.METHODS,
+    **files.METHODS,
     **people.METHODS,
     **pins.METHODS,
     **views.METHODS,
@@ -208,7 +209,7 @@ def disagreements(manifest: dict[str, Any]) -> list[str]:
         *(
             f"{name}: the hint {hints[name]!r} has no example {example!r}"
             for name, example in commands.items()
-            if name in hints and example not in re.findall(r"[\w]+", hints[name])
+            if name in hints and example not in re.findall(r"[\w-]+", hints[name])
         ),
     ]
 
@@ -228,5 +229,7 @@ def methods_called() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr in by_sdk_name:
                 found.add(by_sdk_name[node.attr])
+            if isinstance(node, ast.Attribute) and node.attr == "files_upload_v2":  # the SDK's word for both
+                found |= {"files.getUploadURLExternal", "files.completeUploadExternal"}
     assert "chat.postMessage" in found
     return found

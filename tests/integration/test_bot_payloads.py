@@ -24,7 +24,7 @@ from tests.tracking import TABLE, Jobs
 ES = translator("es")
 Payload = dict[str, Any]
 ODD = (None, "\ud800", "\x00", [], {}, 12)
-COMMANDS = ("/copy-liquidation", "/copy-status", "/copy-verify", "/copy-freeze", "/unheard-of")
+COMMANDS = ("/copy-liquidation", "/copy-status", "/copy-verify", "/copy-freeze", "/copy-audit", "/unheard-of")
 ACTIONS = (
     card.PAUSE_ACTION,
     card.RESUME_ACTION,

@@ -1,0 +1,122 @@
+"""``traspaso audit``: the receipts as CSV or JSON, and a walk over their chain."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from bot import app
+from bot.cli.commands import COMPLETED, FAILED, Number, Stopped, checked, settings_for, stop_on_errors
+from bot.cli.help import Command, shell_translator
+from bot.cli.output import json_line, print_entries, say
+from bot.config import Need
+from bot.i18n import N_
+from bot.jobs.receipts import Entry, Period, Receipts, Wanted, WrongPeriod
+from bot.messages.audit import csv_file
+
+
+@click.command(
+    cls=Command,
+    help=N_(
+        "Lists who asked for what ended in PERIOD, who approved it and why, what changed, and both digests. "
+        "PERIOD is 2026, 2026-11 or 2026-11-05, or two of them with .. between, in UTC. With --verify it "
+        "looks at the chain of all receipts instead, and exits 1 where it is broken."
+    ),
+)
+@click.argument("period", required=False)
+@click.option("--job", type=Number(), help=N_("Only the receipts of this job."))
+@click.option("--liquidation", type=Number(), help=N_("Only those of this liquidation."))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json"]),
+    default="csv",
+    help=N_("csv for a spreadsheet, or json: one object a line."),
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=N_("Writes to this file, not to stdout."),
+)
+@click.option("--verify", is_flag=True, help=N_("Looks at the whole chain, and names its newest hash."))
+@click.option(
+    "--noted", multiple=True, help=N_("With --verify: a hash noted earlier, which has to be there.")
+)
+def audit(
+    *,
+    period: str | None,
+    job: int | None,
+    liquidation: int | None,
+    form: str,
+    output: Path | None,
+    verify: bool,
+    noted: tuple[str, ...],
+) -> None:
+    try:
+        chosen = Period.parse(period) if period else None
+    except WrongPeriod as wrong:
+        raise click.UsageError(str(wrong)) from None
+    if verify and (period or job or liquidation or output):
+        raise click.UsageError(
+            "--verify looks at all receipts: leave out PERIOD, --job, --liquidation, --output"
+        )
+    if noted and not verify:
+        raise click.UsageError("--noted is for --verify")
+    receipts = Receipts(checked(app.databases(settings_for(Need.DATABASES))).tracking)
+    if verify:
+        sys.exit(_verify(receipts, noted))
+    with stop_on_errors():
+        entries = receipts.entries(Wanted(chosen, job, liquidation))
+        newest = receipts.newest()
+    if output is None:
+        print_entries(entries, form)
+    else:
+        _write(output, entries, form)
+    if newest is not None:
+        t = shell_translator()
+        say(t("The newest hash of the chain: {hash}", hash=newest.hash), err=True)
+
+
+def _write(path: Path, entries: list[Entry], form: str) -> None:
+    content = (
+        csv_file(entries) if form == "csv" else "".join(f"{json_line(entry)}\n" for entry in entries).encode()
+    )
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise Stopped(f"{path} can't be written: {error.strerror}", FAILED) from error
+
+
+def _verify(receipts: Receipts, noted: tuple[str, ...]) -> int:
+    """Says what the walk has found; gives the exit code."""
+    with stop_on_errors():
+        chain = receipts.verify(noted)
+    t = shell_translator()
+    if chain.broken is not None:
+        raise Stopped(
+            f"the chain is broken: {chain.broken}. The {chain.receipts} before it are as they were written: "
+            "compare the rest with a backup, or with files of `traspaso audit` from before",
+            FAILED,
+        )
+    if chain.missing:
+        raise Stopped(
+            f"the chain has no receipt with the hash {', '.join(chain.missing)}: the newest receipts were "
+            "removed, or written anew, after it was noted",
+            FAILED,
+        )
+    if chain.newest is None:
+        say(t("There is no receipt yet."))
+        return COMPLETED
+    say(
+        t.plural(
+            "{n} receipt, and the chain holds. The newest is of job {job}, {at}:",
+            "{n} receipts, and the chain holds. The newest is of job {job}, {at}:",
+            chain.receipts,
+            job=chain.newest.job_id,
+            at=chain.newest.content["at"],
+        )
+    )
+    say(chain.newest.hash)
+    return COMPLETED

@@ -1,0 +1,78 @@
+"""The processes of one bot hear of each other over Redis, and go on without it."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+
+from bot.slack import neighbours
+from bot.slack.neighbours import CHANNEL, Neighbours
+from dev.valkey import Valkey
+
+Heard = queue.SimpleQueue[dict[str, Any]]
+
+
+@contextmanager
+def several(valkey: Valkey, n: int) -> Iterator[list[tuple[Neighbours, Heard]]]:
+    """So many processes that listen, and what each of them hears about the weather."""
+    made: list[tuple[Neighbours, Heard]] = []
+    for _ in range(n):
+        heard: Heard = queue.SimpleQueue()
+        one = Neighbours(valkey.url)
+        one.hear("weather", heard.put)
+        made.append((one, heard))
+        one.start()
+    listening(valkey, n)
+    yield made
+    for one, _ in made:
+        one.stop()
+
+
+def listening(valkey: Valkey, n: int) -> None:
+    with redis.Redis.from_url(valkey.url) as client:
+        until = time.monotonic() + 30
+        while client.pubsub_numsub(CHANNEL)[0][1] != n:
+            assert time.monotonic() < until, f"no {n} listeners"
+            time.sleep(0.02)
+
+
+def test_what_one_says_all_others_hear_and_itself_not(valkey: Valkey) -> None:
+    with several(valkey, 3) as processes:
+        (first, own), (second, heard), (_, heard_too) = processes
+        first.say("weather", sky="blue")
+        assert heard.get(timeout=10) == heard_too.get(timeout=10) == {"sky": "blue"}
+        second.say("weather", sky="grey")
+        assert own.get(timeout=10) == {"sky": "grey"}
+        assert own.empty()
+        assert heard.empty()
+
+
+def test_what_cant_be_understood_or_concerns_nobody_holds_up_nothing(valkey: Valkey) -> None:
+    with several(valkey, 2) as processes:
+        (first, _), (_, heard) = processes
+        with redis.Redis.from_url(valkey.url) as client:
+            for odd in ("", "{", "[]", '{"subject": "weather"}', '{"from": "x", "subject": "weather"}'):
+                client.publish(CHANNEL, odd)
+        first.say("politics", news="none")
+        first.say("weather", sky="clear")
+        assert heard.get(timeout=10) == {"sky": "clear"}
+
+
+def test_while_redis_is_away_nothing_is_said_or_heard_and_afterwards_it_is_again(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "AGAIN_SECONDS", 0.2)
+    with several(valkey, 2) as processes:
+        (first, _), (_, heard) = processes
+        valkey.kill()
+        first.say("weather", sky="dark")  # raises nothing
+        valkey.start()
+        listening(valkey, 2)
+        first.say("weather", sky="bright")
+        assert heard.get(timeout=10) == {"sky": "bright"}
