@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import venv
@@ -13,13 +12,26 @@ import pytest
 
 from dev.guard import ROOT
 from dev.processes import PRODUCT_PROGRAMS, Child
+from tests.wheel import build_wheel
 
 from .scene import Office
 
+#: What `traspaso init` writes without a database to look at -> where that is in the repository.
 SHIPPED = {
     "traspaso.toml": "traspaso.example.toml",
-    "manifest.yml": "manifest.yml",
-    "Procfile": "Procfile",
+    **{
+        name: name
+        for name in (
+            *(
+                "manifest.yml",
+                "Procfile",
+                "requirements-prod.lock",
+                ".slack/hooks.json",
+                ".slack/config.json",
+            ),
+            *(path.relative_to(ROOT).as_posix() for path in (ROOT / "deploy").rglob("*") if path.is_file()),
+        )
+    },
 }
 
 
@@ -36,11 +48,7 @@ def run(*argv: object, folder: Path, **environment: str) -> str:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new environment with the wheel in it; the packages that it needs are those of this one."""
     folder = tmp_path_factory.mktemp("installation")
-    source = folder / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "dist", "tests", "dev", "docs"))
-    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, folder=source)
-    [wheel] = folder.glob("*.whl")
-    shutil.rmtree(source)
+    wheel = build_wheel(folder)
     venv.create(folder / "env", with_pip=False, symlinks=True)
     pip = ("-m", "pip", "--python", folder / "env", "install", "--no-deps", "--no-index", wheel)
     run(sys.executable, *pip, folder=folder, PIP_DISABLE_PIP_VERSION_CHECK="1")
