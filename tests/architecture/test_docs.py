@@ -49,6 +49,7 @@ from bot.config import (
 from bot.jobs.status import TRANSITIONS
 from dev import cli_page
 from dev.guard import ROOT
+from tests.wheel import copy_source
 
 PROGRAMS = Path(sys.executable).parent
 README = ROOT / "README.md"
@@ -196,7 +197,7 @@ def run_pip(words: list[str], folder: Path) -> None:
     assert words == ["install", "."]
     pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-index"]
     source = folder / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "dist", "tests", "dev", "docs"))
+    copy_source(source)
     ended = run(*pip, "--no-build-isolation", "--disable-pip-version-check", source)
     assert ended.returncode == 0, ended.stderr
     assert "traspaso" in ended.stdout

@@ -17,11 +17,13 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 from slack_bolt import App
 
 import bot
 import bot.messages
-from bot.app import build_app
+from bot.app import build_app, without_suffix
+from bot.cli import main
 from bot.commands import parsing, registry
 from bot.commands.registry import Arguments, SlashCommand
 from bot.i18n import translator
@@ -233,3 +235,58 @@ def methods_called() -> set[str]:
                 found |= {"files.getUploadURLExternal", "files.completeUploadExternal"}
     assert "chat.postMessage" in found
     return found
+
+
+# ---- What `traspaso manifest` prints ---------------------------------------------------------
+
+
+def printed(*arguments: str, code: int = 0) -> str:
+    done = CliRunner().invoke(main, ["manifest", *arguments])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def test_the_printed_manifest_is_the_one_of_the_file_in_yaml_and_in_json() -> None:
+    assert yaml.safe_load(printed()) == MANIFEST
+    assert json.loads(printed("--json")) == MANIFEST
+
+
+@pytest.mark.parametrize("written", ["https://bot.example.com", "https://bot.example.com/"])
+def test_for_http_mode_everything_that_slack_sends_goes_to_the_public_address(written: str) -> None:
+    found = yaml.safe_load(printed("--http", written))
+    jsonschema.Draft202012Validator(SCHEMA).validate(found)
+    url = "https://bot.example.com/slack/events"
+    assert {entry["url"] for entry in found["features"]["slash_commands"]} == {url}
+    settings = found["settings"]
+    assert settings["socket_mode_enabled"] is False
+    assert settings["event_subscriptions"] == {"request_url": url, "bot_events": ["app_home_opened"]}
+    assert settings["interactivity"] == {
+        "is_enabled": True,
+        "request_url": url,
+        "message_menu_options_url": url,
+    }
+    assert found["oauth_config"] == MANIFEST["oauth_config"]
+
+
+def test_an_address_with_a_path_keeps_it_and_one_that_slack_cannot_call_is_refused() -> None:
+    found = yaml.safe_load(printed("--http", "https://example.com/traspaso/slack"))
+    assert found["settings"]["interactivity"]["request_url"] == "https://example.com/traspaso/slack"
+    for wrong in ("http://example.com", "example.com", "https://", "https://example.com/?a=1"):
+        assert "https URL" in printed("--http", wrong, code=2)
+
+
+def test_a_second_app_has_a_name_and_commands_of_its_own_which_the_bot_takes_as_the_same(
+    jobs: Jobs,
+) -> None:
+    found = yaml.safe_load(printed("--suffix", "dev"))
+    jsonschema.Draft202012Validator(SCHEMA).validate(found)
+    assert found["display_information"]["name"] == "Traspaso (dev)"
+    offered = [entry["command"] for entry in found["features"]["slash_commands"]]
+    assert offered == [f"{entry['command']}-dev" for entry in MANIFEST["features"]["slash_commands"]]
+    middleware = without_suffix([command.name for command in registry.commands()])
+    for command in [*offered, "/copy-status", "/copy-statusx", "/something-dev"]:
+        body = {"command": command}
+        middleware(body, lambda: None)
+        known = command.removesuffix("-dev") in {c.name for c in registry.commands()}
+        assert body["command"] == (command.removesuffix("-dev") if known else command)
+    assert "ten of a-z" in printed("--suffix", "Développement", code=2)
