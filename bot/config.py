@@ -219,6 +219,7 @@ class Settings(BaseModel):
     redis_url: str | None = Field(default=None, repr=False)
     bot_token: str | None = Field(default=None, repr=False)
     app_token: str | None = Field(default=None, repr=False)
+    config_token: str | None = Field(default=None, repr=False)
     slack_api_url: str = SLACK_API_URL
     file: File = File()
 
@@ -268,6 +269,12 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         "an app-level token with connections:write (xapp-…, Basic Information)",
         ("xapp-",),
     )
+    config_token = found.prefixed(
+        "SLACK_CONFIG_TOKEN",
+        False,
+        "an app configuration token (xoxe.xoxp-…, api.slack.com/apps), which `traspaso doctor` alone uses",
+        ("xoxe.xoxp-", "xoxe.xoxb-", "xoxe-"),
+    )
     api_url = found.prefixed(
         "SLACK_API_URL", False, "an http(s) URL (leave it out for Slack itself)", ("http://", "https://")
     )
@@ -284,6 +291,7 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         redis_url=redis_url,
         bot_token=bot_token,
         app_token=app_token,
+        config_token=config_token,
         slack_api_url=f"{(api_url or SLACK_API_URL).rstrip('/')}/",
         file=file,
     )

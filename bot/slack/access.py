@@ -167,7 +167,7 @@ def who_may(slack: SlackSection, copy: CopySection) -> list[str]:
 
 def mentions(names: Sequence[str]) -> tuple[str, ...]:
     """People, groups and handles as a message mentions them, whichever of them each name is."""
-    return tuple(f"<@{name}>" if _is_user(name) else _shown(name) for name in names)
+    return tuple(f"<@{name}>" if is_user(name) else _shown(name) for name in names)
 
 
 def _allowed_for(slack: SlackSection, copy: CopySection) -> _Allowed:
@@ -180,7 +180,7 @@ def _shown(name: str) -> str:
     return f"<!subteam^{name}>" if is_id(name) else f"@{name.removeprefix('@')}"
 
 
-def _is_user(name: str) -> bool:
+def is_user(name: str) -> bool:
     return name[:1] in {"U", "W"} and name.isalnum() and name.isupper()
 
 

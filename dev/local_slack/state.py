@@ -26,6 +26,7 @@ class App:
     bot_token: str
     app_token: str
     verification_token: str = "local-verification-token"
+    config_token: str = "xoxe.xoxp-local-traspaso"
 
 
 @dataclass
@@ -263,6 +264,7 @@ class Workspace:
     bot_events: list[str] = field(default_factory=list)
     home_enabled: bool = False
     messages_read_only: bool = False
+    manifest: Json = field(default_factory=dict)
     token_error: str | None = None
     next_comes_twice: bool = False
     groups_error: str | None = None
