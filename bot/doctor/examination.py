@@ -103,9 +103,10 @@ class Check:
 class _Run:
     """One check in its thread."""
 
-    def __init__(self, check: Check, facts: Facts) -> None:
+    def __init__(self, check: Check, facts: Facts, limit_seconds: float) -> None:
         self.check = check
         self._facts = facts
+        self._limit = limit_seconds
         self._lock = threading.Lock()
         self._found: list[Finding] = []
         self._is_over = False
@@ -117,7 +118,7 @@ class _Run:
             self._is_over = True
             found = [*self._found]
         found += [
-            failed(each, f"no answer within {LIMIT_SECONDS:g} s", "see what keeps that server, and ask again")
+            failed(each, f"no answer within {self._limit:g} s", "see what keeps that server, and ask again")
             for each in self._open(found)
         ]
         return found
@@ -158,14 +159,16 @@ class _Run:
             self._add(skipped(each, f"the look at {first} broke off before it"))
 
 
-def examine(facts: Facts, checks: Sequence[Check] | None = None) -> list[Finding]:
-    """All findings, in the order of the ids; one a check at least. Takes `LIMIT_SECONDS` at most."""
+def examine(
+    facts: Facts, checks: Sequence[Check] | None = None, *, limit_seconds: float = LIMIT_SECONDS
+) -> list[Finding]:
+    """All findings, in the order of the ids; one a check at least. Takes ``limit_seconds`` at most."""
     if checks is None:
         from bot.doctor import checks as every
 
         checks = every.ALL
-    runs = [_Run(check, facts) for check in (*checks, Check(("settings",), _settings))]
-    until = time.monotonic() + LIMIT_SECONDS
+    runs = [_Run(check, facts, limit_seconds) for check in (*checks, Check(("settings",), _settings))]
+    until = time.monotonic() + limit_seconds
     for run in runs:
         run.thread.start()
     for run in runs:

@@ -31,6 +31,8 @@ from copier.model import TableName, quoted
 LABEL = "traspaso doctor"
 #: The oldest PostgreSQL on either side.
 OLDEST = 14
+#: So many connections to each side are open at once: a server that has few left is looked at too.
+CONNECTIONS = 3
 #: The threads of a worker, as the Procfile starts it.
 THREADS = 4
 
@@ -111,7 +113,7 @@ def _side(side: _Side, facts: Facts) -> Iterator[Finding]:
             side.id("reachable"), f"{variable} can't be used: the settings say why", f"set {variable}"
         )
         raise Unknown(f"{variable} can't be used")
-    engine = app.unpooled(url)
+    engine = app.few_connections(url, CONNECTIONS)
     try:
         with BoundedTransaction(engine, side.name, LABEL, ANSWER_SECONDS) as look:
             with failures_of(side.name):
@@ -122,7 +124,7 @@ def _side(side: _Side, facts: Facts) -> Iterator[Finding]:
                 f"{side.name} lets {quoted(found.role)} into the database {quoted(found.database)}",
             )
             side.fact(facts).set(Server(side.name, engine, found.role, found.database, found.in_recovery))
-            yield _version(side, found)
+            yield of_version(side.name, found.major, found.version)
             yield _encrypted(side, found, driver)
             yield from _role(side, facts, found, look)
             yield _standby(side, found)
@@ -146,20 +148,24 @@ def _not_reached(side: _Side, error: CopierError) -> Iterator[Finding]:
     raise Unknown(f"{side.name} can't be reached")
 
 
-def _version(side: _Side, found: Row[Any]) -> Finding:
-    if found.major < OLDEST:
+def of_version(side: str, major: int, written: str) -> Finding:
+    """What the version of a server means."""
+    check = f"{side}.version"
+    if major < OLDEST:
         return failed(
-            side.id("version"),
-            f"{side.name} is PostgreSQL {found.version}; Traspaso needs {OLDEST} or newer",
-            f"upgrade {side.name}, or copy from a server that is newer",
+            check,
+            f"{side} is PostgreSQL {written}; Traspaso needs {OLDEST} or newer",
+            f"upgrade {side}, or take another server for it",
         )
-    return ok(side.id("version"), f"PostgreSQL {found.version}")
+    return ok(check, f"PostgreSQL {written}")
 
 
 def _encrypted(side: _Side, found: Row[Any], driver: psycopg.Connection) -> Finding:
     check = side.id("encrypted")
     if driver.pgconn.ssl_in_use:
-        return ok(check, "the connection is encrypted")
+        onwards = driver.info.backend_pid == found.pid or found.ssl
+        rest = "" if onwards else f"; from the pooler to {side.name} it goes on without encryption"
+        return ok(check, f"the connection is encrypted{rest}")
     if _is_here(driver.info.hostaddr):
         return ok(check, f"not encrypted; {side.name} is reached on this machine, so nothing leaves it")
     return warning(
