@@ -409,6 +409,7 @@ class Settings(BaseModel):
     bot_token: str | None = Field(default=None, repr=False)
     app_token: str | None = Field(default=None, repr=False)
     http: HttpMode | None = None
+    config_token: str | None = Field(default=None, repr=False)
     slack_api_url: str = SLACK_API_URL
     tracking_schema: str = SCHEMA
     health_host: str = "127.0.0.1"
@@ -458,6 +459,12 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
     )
     listening = Need.LISTENING in need  # whoever only calls Slack has no use for complaints about it
     app_token, http = _Environment(environ, lines if listening else []).way_in(listening)
+    config_token = found.prefixed(
+        "SLACK_CONFIG_TOKEN",
+        False,
+        "an app configuration token (xoxe.xoxp-…, api.slack.com/apps), which `traspaso doctor` alone uses",
+        ("xoxe.xoxp-", "xoxe.xoxb-", "xoxe-"),
+    )
     api_url = found.prefixed(
         "SLACK_API_URL", False, "an http(s) URL (leave it out for Slack itself)", ("http://", "https://")
     )
@@ -478,6 +485,7 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         bot_token=bot_token,
         app_token=app_token,
         http=http,
+        config_token=config_token,
         slack_api_url=f"{(api_url or SLACK_API_URL).rstrip('/')}/",
         tracking_schema=found.schema("TRASPASO_SCHEMA") or SCHEMA,
         health_host=environ.get("HEALTH_HOST", "").strip() or "127.0.0.1",

@@ -827,16 +827,32 @@ def refuse_same_table(
     target_oids = {each.oid for each in target.relations.all if each.has_rows}
     if source.database != target.database or not source_oids & target_oids:
         return
-    if source.in_recovery:
-        with failures_of(source.side):
-            here = source_connection.execute(_CLUSTER).one()
-        with failures_of(target.side):
-            same = here == target_connection.execute(_CLUSTER).one()
-    else:
-        mark = {"high": secrets.randbits(31), "low": secrets.randbits(31)}
-        with failures_of(target.side):
-            target_connection.execute(_MARK, mark)
-        with failures_of(source.side):
-            same = source_connection.execute(_SEEN, {**mark, "database": source.database}).scalar_one()
-    if same:
+    sides = SideNames(source.side, target.side)
+    if is_one_database(
+        source_connection, target_connection, sides, database=source.database, in_recovery=source.in_recovery
+    ):
         raise SameTable(str(target.name), names)
+
+
+def is_one_database(
+    source_connection: Connection,
+    target_connection: Connection,
+    names: SideNames,
+    *,
+    database: int,
+    in_recovery: bool,
+) -> bool:
+    """Whether two databases with this OID, in each of which a transaction is open, are one and the same.
+
+    ``in_recovery``: the source is a standby. Then it is whether it follows the target's server.
+    """
+    if in_recovery:
+        with failures_of(names.source):
+            here = source_connection.execute(_CLUSTER).one()
+        with failures_of(names.target):
+            return bool(here == target_connection.execute(_CLUSTER).one())
+    mark = {"high": secrets.randbits(31), "low": secrets.randbits(31)}
+    with failures_of(names.target):
+        target_connection.execute(_MARK, mark)
+    with failures_of(names.source):
+        return bool(source_connection.execute(_SEEN, {**mark, "database": database}).scalar_one())

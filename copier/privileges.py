@@ -277,3 +277,34 @@ def lacking(connection: Connection, privileges: Sequence[Privilege]) -> list[Pri
         return []
     [(database,)], places = exchange(connection, "SELECT pg_catalog.current_database()", question(privileges))
     return [privileges[place].in_database(database) for (place,) in places]
+
+
+#: Sequences that are asked for a value where one of these columns isn't given one.
+_SEQUENCES = """
+    SELECT DISTINCT n.nspname AS schema, s.relname AS name
+      FROM pg_catalog.pg_attrdef d
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+      JOIN pg_catalog.pg_class c ON c.oid = d.adrelid
+      JOIN pg_catalog.pg_namespace own ON own.oid = c.relnamespace
+      JOIN pg_catalog.pg_depend p ON p.classid = 'pg_catalog.pg_attrdef'::regclass AND p.objid = d.oid
+           AND p.refclassid = 'pg_catalog.pg_class'::regclass
+      JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
+      JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+     WHERE own.nspname = {} AND c.relname = {} AND NOT a.attname = ANY({}::name[]) ORDER BY 1, 2
+"""
+
+
+def of_defaults(connection: Connection, table: TableName, given: Sequence[str]) -> list[Privilege]:
+    """For the columns of the target that a copy doesn't give: the sequences that their defaults ask."""
+    asked = sql.SQL(_SEQUENCES).format(
+        sql.Literal(table.schema), sql.Literal(table.name), sql.Literal(list(given))
+    )
+    [found] = exchange(connection, asked)
+    return [
+        each
+        for row in found
+        for each in (
+            Privilege("USAGE", "SCHEMA", row.schema, steps=(Step.COPY,)),
+            Privilege("USAGE", "SEQUENCE", row.name, row.schema, (Step.COPY,)),
+        )
+    ]

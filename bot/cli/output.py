@@ -20,7 +20,7 @@ import click
 
 from bot.characters import one_line
 from bot.config import SIDES, CopySection
-from bot.i18n import Translator
+from bot.i18n import N_, Translator
 from bot.jobs.models import CopyChunk
 from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
@@ -36,11 +36,12 @@ from bot.messages.question import confirmation, question_text
 from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
 
 if TYPE_CHECKING:
-    from copier.survey import Size, Survey
-
-if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.text import Text
+
+    from bot.doctor.findings import Finding
+    from copier.survey import Size, Survey
 
 # ----------------------------------------------------------------------------
 # What writes
@@ -56,7 +57,11 @@ def ask(text: str, default: str | None = None) -> str:
     return str(click.prompt(one_line(text), default=default)).strip()
 
 
-def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+#: A text, or a text and its colour.
+Cell = str | tuple[str, str]
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[Cell]]) -> None:
     """A table on stdout, as wide as the terminal; where stdout is none, each row is one line and whole."""
     from rich.table import Table
 
@@ -64,7 +69,7 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     for heading in headings:
         table.add_column(heading)
     for row in rows:
-        table.add_row(*map(one_line, row))
+        table.add_row(*map(_cell, row))
     if _console().is_terminal:
         _console().print(table)
         return
@@ -72,6 +77,13 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     with whole.capture() as captured:
         whole.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _cell(cell: Cell) -> Text:
+    from rich.text import Text
+
+    text, style = (cell, "") if isinstance(cell, str) else cell
+    return Text(one_line(text), style)
 
 
 #: No table of ours is wider: what a program or a file gets is cut nowhere.
@@ -413,6 +425,73 @@ def print_survey(found: Survey, names: Mapping[CopySpec, str], t: Translator) ->
         say(t("Catalogue of liquidations: {table}.", table=found.catalogue.catalogue.table))
     for left in found.left_out:
         say(t("Not taken: {table}: {reason}.", table=left.table, reason=left.reason))
+
+
+# ----------------------------------------------------------------------------
+# What the doctor has found
+
+
+#: How a finding is shown: its word and its colour.
+_SHOWN = {
+    "ok": (N_("ok"), "green"),
+    "warning": (N_("warning"), "yellow"),
+    "failed": (N_("failed"), "bold red"),
+    "skipped": (N_("skipped"), "dim"),
+}
+
+
+def print_findings(findings: Sequence[Finding], t: Translator) -> None:
+    """A table of all, and below it what to do: there no line is cut, so that a statement can be copied."""
+    from bot.doctor.findings import TITLES
+
+    titles = {each.id: t(TITLES[each.id]) for each in findings}
+    _table(
+        (t("Check"), t("Result"), t("Found")),
+        (
+            (
+                titles[each.id],
+                (t(_SHOWN[each.status][0]), _SHOWN[each.status][1]),
+                f"{each.about}: {each.sentence}" if each.about else each.sentence,
+            )
+            for each in findings
+        ),
+    )
+    steps: dict[str, list[Finding]] = {}
+    for status in ("failed", "warning", "skipped"):
+        for each in findings:
+            if each.status == status and each.step:
+                steps.setdefault(each.step, []).append(each)
+    if steps:
+        say()
+        say(t("What to do:"))
+    for number, (step, about) in enumerate(steps.items(), 1):
+        names = ", ".join(
+            f"{titles[each.id]} ({each.about})" if each.about else titles[each.id] for each in about
+        )
+        say(f"{number}. {names}")
+        say(f"   {step}")
+    counted = {status: sum(each.status == status for each in findings) for status in _SHOWN}
+    say()
+    say(
+        t(
+            "{ok} ok, {warning} warnings, {failed} failed, {skipped} skipped",
+            **{status: t.number(n) for status, n in counted.items()},
+        )
+    )
+
+
+def print_findings_json(findings: Sequence[Finding]) -> None:
+    """One object a line."""
+    for each in findings:
+        _write(
+            {
+                "id": each.id,
+                "about": each.about or None,
+                "status": each.status,
+                "sentence": each.sentence,
+                "next_step": each.step or None,
+            }
+        )
 
 
 # ----------------------------------------------------------------------------

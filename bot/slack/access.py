@@ -133,8 +133,8 @@ class Access:
 
         Whom a copy names as its own sees that copy alone.
         """
-        people = [name for name in self._slack.operators if _is_user(name)]
-        groups = [name for name in self._slack.operators if not _is_user(name)]
+        people = [name for name in self._slack.operators if is_user(name)]
+        groups = [name for name in self._slack.operators if not is_user(name)]
         every = _Allowed(
             tuple(dict.fromkeys([*self._slack.admin_groups, *groups])),
             (*self._slack.admin_users, *people),
@@ -180,7 +180,7 @@ def who_may(slack: SlackSection, copy: CopySection) -> list[str]:
 
 def mentions(names: Sequence[str]) -> tuple[str, ...]:
     """People, groups and handles as a message mentions them, whichever of them each name is."""
-    return tuple(f"<@{name}>" if _is_user(name) else _shown(name) for name in names)
+    return tuple(f"<@{name}>" if is_user(name) else _shown(name) for name in names)
 
 
 def _allowed_for(slack: SlackSection, copy: CopySection) -> _Allowed:
@@ -193,7 +193,7 @@ def _shown(name: str) -> str:
     return f"<!subteam^{name}>" if is_id(name) else f"@{name.removeprefix('@')}"
 
 
-def _is_user(name: str) -> bool:
+def is_user(name: str) -> bool:
     return name[:1] in {"U", "W"} and name.isalnum() and name.isupper()
 
 

@@ -166,6 +166,11 @@ class Admin:
         before, self._core.ws.scopes = self._core.ws.scopes, scopes
         return before
 
+    async def set_manifest(self, manifest: Json) -> Any:
+        """What `apps.manifest.export` gives: the app was changed by hand; returns the one from before."""
+        before, self._core.ws.manifest = self._core.ws.manifest, manifest
+        return before
+
     async def archive(self, channel: str, archived: bool = True) -> Any:
         found = self._channel(channel)
         found.is_archived = archived

@@ -213,6 +213,11 @@ class LocalSlack:
         before: list[str] = self.ask("set_scopes", scopes=scopes)
         return before
 
+    def set_manifest(self, manifest: Json) -> Json:
+        """What a configuration token is given; returns the one from before."""
+        before: Json = self.ask("set_manifest", manifest=manifest)
+        return before
+
     def archive(self, channel: str, archived: bool = True) -> None:
         self.ask("archive", channel=channel, archived=archived)
 

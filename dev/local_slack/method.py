@@ -13,3 +13,4 @@ class Method:
     run: Callable[[Core, Args], Json]
     scopes: tuple[str, ...] = ()
     app_token: bool = False
+    config_token: bool = False

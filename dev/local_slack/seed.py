@@ -61,6 +61,7 @@ class Manifest:
     bot_events: list[str] = field(default_factory=list)
     home_enabled: bool = False
     messages_read_only: bool = False
+    content: Json = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -78,6 +79,7 @@ class Manifest:
             bot_events=list((settings.get("event_subscriptions") or {}).get("bot_events") or []),
             home_enabled=bool(home.get("home_tab_enabled")),
             messages_read_only=bool(home.get("messages_tab_read_only_enabled")),
+            content=content,
         )
 
 
@@ -99,6 +101,7 @@ def build_workspace(manifest: Manifest, seed: Json = SEED) -> Workspace:
         bot_events=manifest.bot_events,
         home_enabled=manifest.home_enabled,
         messages_read_only=manifest.messages_read_only,
+        manifest=manifest.content,
     )
 
 

@@ -28,6 +28,7 @@ class App:
     verification_token: str = "local-verification-token"
     signing_secret: str = "10ca1510ca1510ca1510ca1510ca1510"
     request_url: str | None = None
+    config_token: str = "xoxe.xoxp-local-traspaso"
 
 
 @dataclass
@@ -269,6 +270,7 @@ class Workspace:
     bot_events: list[str] = field(default_factory=list)
     home_enabled: bool = False
     messages_read_only: bool = False
+    manifest: Json = field(default_factory=dict)
     token_error: str | None = None
     next_comes_twice: bool = False
     groups_error: str | None = None

@@ -28,12 +28,20 @@ def auth_test(core: Core, args: Args) -> Json:
     }
 
 
+def apps_manifest_export(core: Core, args: Args) -> Json:
+    """The manifest as it was installed; a configuration token asks for it."""
+    if args.need("app_id", "invalid_app_id") != core.ws.app.id:
+        raise SlackError("invalid_app_id")
+    return {"ok": True, "manifest": core.ws.manifest}
+
+
 class WebApi:
     def __init__(self, core: Core, sockets: Sockets, exchange: Exchange) -> None:
         self._core = core
         self._exchange = exchange
         self._methods: dict[str, Method] = {
             "auth.test": Method(auth_test),
+            "apps.manifest.export": Method(apps_manifest_export, config_token=True),
             **sockets.methods,
             **chat.METHODS,
             **pins.METHODS,
@@ -88,11 +96,12 @@ class WebApi:
         app = self._core.ws.app
         if not token:
             raise SlackError("not_authed")
-        if token not in (app.bot_token, app.app_token):
+        if token not in (app.bot_token, app.app_token, app.config_token):
             raise SlackError("invalid_auth")
         if self._core.ws.token_error is not None:
             raise SlackError(self._core.ws.token_error)
-        if (token == app.app_token) != method.app_token:
+        own = (token == app.app_token, token == app.config_token)
+        if own != (method.app_token, method.config_token):
             raise SlackError("not_allowed_token_type")
 
 

@@ -1,0 +1,6 @@
+"""`traspaso doctor`: looks at everything that Traspaso needs, and says the next step for whatever is wrong.
+
+It changes nothing, anywhere: transactions are read-only, Redis is only asked, and of Slack's methods only
+those are called that tell. The checks run side by side, each with a time limit, and none hides another: what
+can't be looked at because of something else is skipped, and says why.
+"""

@@ -1,0 +1,238 @@
+"""Redis, the workers, and whether all clocks agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy import func, select, text
+
+from bot.config import SIDES
+from bot.doctor.examination import Check, Fact, Facts, Server, Unknown
+from bot.doctor.findings import Finding, failed, ok, skipped, warning
+from bot.doctor.sides import look_at
+from bot.jobs.models import CopyJob, waits_for_somebody, with_limits
+from bot.jobs.recovery import Workers
+from bot.jobs.status import Status
+from bot.messages.blocks import WORKER_COMMAND
+from bot.work.queue import ANSWER_SECONDS, PROBE, RedisWatch, reason_of
+from copier.errors import failures_of
+
+#: The oldest Redis: its scripts may ask for the time before they write.
+OLDEST_REDIS = 5
+#: From how many seconds on a clock that differs is said, and from how many it fails.
+UNEASY_SECONDS, WRONG_SECONDS = 2.0, 30.0
+
+# ----------------------------------------------------------------------------
+# Redis
+
+
+def _redis(facts: Facts) -> Iterator[Finding]:
+    url = facts.settings.redis_url
+    if url is None:
+        yield failed("redis.reachable", "REDIS_URL can't be used: the settings say why", "set REDIS_URL")
+        raise Unknown("REDIS_URL can't be used")
+    place = RedisWatch(url).place
+    options: dict[str, Any] = {
+        "socket_connect_timeout": ANSWER_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    without = "without it copies go on, more slowly found: workers take jobs by their rows"
+    try:
+        with redis.Redis.from_url(url, **options) as server:
+            server.ping()
+            info = _info(server)
+            why = _refuses_writes(server, info)
+            if why is None:
+                yield ok("redis.reachable", f"it answers at {place}")
+            else:
+                yield failed(
+                    "redis.reachable", f"Redis at {place} can't be used: {why}; {without}", "mend that there"
+                )
+            yield of_version(info)
+            yield _persistence(server, info)
+            yield of_eviction(info)
+    except (redis.RedisError, OSError, TypeError) as error:
+        yield failed(
+            "redis.reachable",
+            f"Redis at {place} can't be used: {reason_of(error)}; {without}",
+            "start it, or correct REDIS_URL",
+        )
+        raise Unknown("Redis can't be used") from None
+
+
+def _info(server: redis.Redis) -> dict[str, Any]:
+    """What it tells of itself; nothing where this user may not ask."""
+    with suppress(redis.exceptions.NoPermissionError, redis.exceptions.ResponseError):
+        found: dict[str, Any] = server.info()
+        return found
+    return {}
+
+
+def _refuses_writes(server: redis.Redis, info: dict[str, Any]) -> str | None:
+    """Why a write would be refused, without writing; None where nothing speaks against it."""
+    if info.get("role") == "slave":
+        return "it is a replica that can only be read: REDIS_URL has to name the primary"
+    limit, used = int(info.get("maxmemory") or 0), int(info.get("used_memory") or 0)
+    if limit and used >= limit and info.get("maxmemory_policy") == "noeviction":
+        return "its memory is full (maxmemory), and it takes nothing more"
+    with suppress(redis.RedisError):
+        whoami = server.acl_whoami()
+        user = whoami.decode() if isinstance(whoami, bytes) else str(whoami)
+        answer = server.acl_dryrun(user, "SET", PROBE, "1")
+        words = answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
+        if words not in {"OK", "True"}:
+            return "the user of REDIS_URL may not write there"
+    return None
+
+
+def of_version(info: dict[str, Any]) -> Finding:
+    """What its version means; ``info`` is what INFO gives."""
+    check = "redis.version"
+    found = str(info.get("valkey_version") or info.get("redis_version") or "")
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    major = re.match(r"\d+", found)
+    if major is None:
+        return skipped(check, "this user may not ask for it (INFO)")
+    if int(major[0]) < OLDEST_REDIS:
+        step = "upgrade it, or give Traspaso another one: it keeps nothing that has to be moved"
+        return failed(check, f"it is {name} {found}; Traspaso needs {OLDEST_REDIS} or newer", step)
+    return ok(check, f"{name} {found}")
+
+
+def _persistence(server: redis.Redis, info: dict[str, Any]) -> Finding:
+    check = "redis.persistence"
+    if not info:
+        return skipped(check, "this user may not ask for it (INFO)")
+    if info.get("aof_enabled"):
+        return ok(check, "it keeps every write in a file (appendonly)")
+    try:
+        save = str(server.config_get("save").get("save", ""))
+    except redis.RedisError:
+        return skipped(check, "this user may not ask for it (CONFIG GET)")
+    if save:
+        return ok(check, f"it keeps a copy on disk now and then (save {save})")
+    return warning(
+        check,
+        "it keeps nothing over a restart. Only ids of jobs and the calls of the last minute are there: no "
+        "copy is lost, and workers find jobs by their rows some seconds later",
+        "nothing has to be done; appendonly yes keeps them",
+    )
+
+
+def of_eviction(info: dict[str, Any]) -> Finding:
+    """What it does when its memory is full; ``info`` is what INFO gives."""
+    check = "redis.eviction"
+    policy, limit = info.get("maxmemory_policy"), int(info.get("maxmemory") or 0)
+    if policy is None:
+        return skipped(check, "this user may not ask for it (INFO)")
+    if not limit or policy == "noeviction":
+        return ok(check, "it drops nothing by itself")
+    return warning(
+        check,
+        f"when its memory is full it drops keys (maxmemory-policy {policy}): ids of jobs among them, which "
+        "workers then find by their rows some seconds later",
+        "set maxmemory-policy noeviction, or give Traspaso a Redis of its own",
+    )
+
+
+# ----------------------------------------------------------------------------
+# Workers
+
+
+def _workers(facts: Facts) -> Iterator[Finding]:
+    facts.schema.get()
+    engine = with_limits(facts.consulta.get().engine)
+    own = version("traspaso")
+    with failures_of(SIDES.target):
+        alive = [each for each in Workers(engine).alive() if each.takes_jobs]
+        with engine.connect() as connection:
+            waiting = connection.scalar(
+                select(func.count()).where(
+                    CopyJob.status.in_([Status.PENDING, Status.RUNNING]), ~waits_for_somebody()
+                )
+            )
+    facts.workers.set(len(alive))
+    start = f"start one: {WORKER_COMMAND}"
+    if alive:
+        names = ", ".join(f"{each.host}:{each.process}" for each in alive)
+        yield ok("workers.alive", f"{len(alive)} live: {names}")
+    elif waiting:
+        jobs = f"{waiting} job{'s wait' if waiting > 1 else ' waits'}"
+        yield failed("workers.alive", f"no worker is alive, and {jobs} for one", start)
+    else:
+        yield warning("workers.alive", "no worker is alive, so nothing would be copied", start)
+    yield _versions({each.version for each in alive}, own)
+
+
+def _versions(found: set[str], own: str) -> Finding:
+    check = "workers.version"
+    if not found:
+        return skipped(check, "no worker is alive")
+    if found == {own}:
+        return ok(check, f"all are of this release, {own}")
+    others = ", ".join(sorted(found))
+    if len(found) > 1:
+        return warning(
+            check,
+            f"the workers are of several releases: {others}",
+            f"restart those that aren't of {own}: two releases are for the time of a deploy only",
+        )
+    return warning(check, f"the workers are of {others}, and this is {own}", f"restart them with {own}")
+
+
+# ----------------------------------------------------------------------------
+# Clocks
+
+_NOW = text("SELECT extract(epoch FROM pg_catalog.clock_timestamp())::float8")
+
+
+def _clock_of(side: str, facts: Facts) -> Iterator[Finding]:
+    fact: Fact[Server] = facts.prod if side == SIDES.source else facts.consulta
+    with look_at(fact.get()) as look, failures_of(side):
+        before = facts.clock()
+        there = look.connection.execute(_NOW).scalar_one()
+        after = facts.clock()
+    why = (
+        "when a copy's moment was is said by prod's clock"
+        if side == SIDES.source
+        else "leases, schedules and the times on cards go by consulta's clock"
+    )
+    yield of_clock(f"clock.{side}", side, there - (before + after) / 2, (after - before) / 2, why)
+
+
+def of_clock(check: str, whose: str, ahead: float, unsure: float, why: str) -> Finding:
+    """How a clock that is ``ahead`` of this machine's, plus or minus ``unsure`` seconds, is to be taken."""
+    apart = max(0.0, abs(ahead) - unsure)
+    if apart <= UNEASY_SECONDS:
+        return ok(check, f"{whose}'s clock and this machine's agree")
+    words = (
+        f"{whose}'s clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's: {why}"
+    )
+    step = f"have NTP (such as chrony or systemd-timesyncd) set the clocks of this machine and of {whose}"
+    if apart > WRONG_SECONDS:
+        return failed(check, words, step)
+    return warning(check, words, step)
+
+
+def _clock_of_slack(facts: Facts) -> Iterator[Finding]:
+    ahead = facts.slack_date.get()
+    why = "requests that Slack signs are refused when they seem to be five minutes old"
+    yield of_clock("clock.slack", "Slack", ahead, 0.5, why)
+
+
+CHECKS = (
+    Check(("redis.reachable", "redis.version", "redis.persistence", "redis.eviction"), _redis),
+    Check(("workers.alive", "workers.version"), _workers, facts=("workers",)),
+    Check(("clock.prod",), partial(_clock_of, SIDES.source)),
+    Check(("clock.consulta",), partial(_clock_of, SIDES.target)),
+    Check(("clock.slack",), _clock_of_slack),
+)

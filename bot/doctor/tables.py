@@ -1,0 +1,368 @@
+"""The tables of every copy on both sides, the catalogue, and what both roles may do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from sqlalchemy import text
+
+from bot import privileges
+from bot.config import SIDES, CopySection
+from bot.doctor.examination import Check, Fact, Facts, Server, Unknown
+from bot.doctor.findings import Finding, failed, ok, skipped, warning
+from bot.doctor.sides import look_at
+from copier import TableName
+from copier.catalog import Table, read_table, refuse_same_table
+from copier.columns import match_columns, refuse_what_has_no_numbers
+from copier.connections import BoundedTransaction
+from copier.errors import (
+    ColumnsDiffer,
+    CopierError,
+    EncodingUnknown,
+    RowsHidden,
+    SameTable,
+    SchemaError,
+    failures_of,
+)
+from copier.keys import key_columns
+from copier.model import CopySpec, quoted
+from copier.preview import missing_index
+from copier.privileges import (
+    Privilege,
+    by_object,
+    grants,
+    lacking,
+    of_defaults,
+    of_migrating,
+    of_recording,
+    once,
+)
+from copier.table_slice import TableSlice, slices
+
+#: What needs both tables.
+_OF_BOTH = ("copy.columns", "copy.key", "copy.index")
+_OF_TARGET = ("copy.foreign_keys", "copy.triggers", "copy.rules")
+_OF_COPY = ("copy.tables", *_OF_BOTH, "copy.moment", *_OF_TARGET)
+
+
+@contextmanager
+def _asking(look: BoundedTransaction) -> Iterator[None]:
+    """What fails inside leaves the transaction as it was."""
+    with failures_of(look.side), look.connection.begin_nested():
+        yield
+
+
+# ----------------------------------------------------------------------------
+# Copies
+
+
+def _copies(facts: Facts) -> Iterator[Finding]:
+    if not facts.settings.file.copies:
+        raise Unknown("no [[copies]] could be read from the configuration")
+    with ExitStack() as open_looks:
+        looks: dict[str, BoundedTransaction | str] = {}
+        for fact in (facts.prod, facts.consulta):
+            side = SIDES.source if fact is facts.prod else SIDES.target
+            try:
+                looks[side] = open_looks.enter_context(look_at(fact.get()))
+            except Unknown as why:
+                looks[side] = str(why)
+        for copy in facts.settings.file.copies:
+            yield from _copy(copy, looks)
+
+
+def _copy(copy: CopySection, looks: dict[str, BoundedTransaction | str]) -> Iterator[Finding]:
+    tables: dict[str, Table] = {}
+    lacks: list[str] = []
+    for side, name in ((SIDES.source, copy.source_table), (SIDES.target, copy.target_table)):
+        look = looks[side]
+        if isinstance(look, str):
+            yield skipped("copy.tables", look, about=f"{copy.name}, {side}")
+            lacks.append(look)
+            continue
+        found = _table(copy, look, name)
+        if isinstance(found, Table):
+            tables[side] = found
+            yield ok("copy.tables", f"{side} has {name}", f"{copy.name}, {side}")
+        else:
+            yield found
+            lacks.append(f"the table of {side} can't be used")
+    source, target = tables.get(SIDES.source), tables.get(SIDES.target)
+    why = " and ".join(lacks)
+    if source is None:
+        yield skipped("copy.moment", why, about=copy.name)
+    else:
+        yield _moment(copy, source)
+    if target is None:
+        yield from (skipped(each, why, about=copy.name) for each in _OF_TARGET)
+    else:
+        yield from _target(copy, target)
+    if source is None or target is None:
+        yield from (skipped(each, why, about=copy.name) for each in _OF_BOTH)
+    else:
+        yield from _both(copy, source, target, looks)
+
+
+def _table(copy: CopySection, look: BoundedTransaction, name: TableName) -> Table | Finding:
+    """The table, or why it can't be used."""
+    about, setting = f"{copy.name}, {look.side}", f"{_setting(look.side)} of [[copies]] {copy.name}"
+    try:
+        with _asking(look):
+            table = read_table(look.connection, look.side, name)
+        table.column(copy.liquidation_column)
+    except SchemaError as error:
+        column = "liquidation_column" if error.column else setting
+        return failed("copy.tables", str(error), f"check the name in {column}, or create it there", about)
+    if table.access.hidden:
+        hidden = RowsHidden(look.side, table.access.role, str(name))
+        return failed("copy.tables", str(hidden), f"run in {look.side}: {hidden.lines[0]}", about)
+    if any(column.encoding == "SQL_ASCII" for column in table.columns):
+        words = str(EncodingUnknown(look.side))
+        return failed("copy.tables", words, "copy from or into a database that knows its encoding", about)
+    return table
+
+
+def _setting(side: str) -> str:
+    return "source_table" if side == SIDES.source else "target_table"
+
+
+def _moment(copy: CopySection, source: Table) -> Finding:
+    if (reason := source.relations.several_moments) is None:
+        return ok("copy.moment", "one snapshot holds all its rows", copy.name)
+    return failed(
+        "copy.moment",
+        f"rows of {source.name} can't be read at one moment: {reason}",
+        "copy from the server that holds the rows, or from a table that holds all of them",
+        copy.name,
+    )
+
+
+def _target(copy: CopySection, target: Table) -> Iterator[Finding]:
+    """What of consulta's table does more than keeping rows."""
+    relations, name = target.relations, copy.name
+    if relations.cascading:
+        yield failed(
+            "copy.foreign_keys",
+            f"replacing rows of {target.name} would change other tables: {', '.join(relations.cascading)} "
+            "cascade, or set NULL or a default, on DELETE",
+            "make them NO ACTION in consulta",
+            name,
+        )
+    else:
+        notes = []
+        if relations.is_referenced:
+            notes.append("foreign keys refer to its rows, which are updated in place")
+        if relations.references:
+            notes.append(
+                f"its own ({', '.join(sorted(relations.references))}) want the rows that they point to first"
+            )
+        yield ok("copy.foreign_keys", "; ".join(notes) or "none are in the way", name)
+    before = [each.name for each in relations.triggers if each.before]
+    after = [each.name for each in relations.triggers if not each.before]
+    if before:
+        yield warning(
+            "copy.triggers",
+            f"{', '.join(before)} of consulta fire before each row that is written, and may alter or drop "
+            "it: then the comparison says so, and the copy is not completed",
+            "have them let rows of Traspaso pass as they are, or copy into a table without them",
+            name,
+        )
+    elif after:
+        yield ok("copy.triggers", f"{', '.join(after)} fire after rows are written", name)
+    else:
+        yield ok("copy.triggers", "none fire", name)
+    if relations.rules:
+        yield failed(
+            "copy.rules",
+            f"rows of {target.name} can't be written as they are: its rules {', '.join(relations.rules)} "
+            "would change what is written, or other tables",
+            "drop them in consulta, or copy into another table",
+            name,
+        )
+    else:
+        yield ok("copy.rules", "none are in the way", name)
+
+
+def _both(
+    copy: CopySection, source: Table, target: Table, looks: dict[str, BoundedTransaction | str]
+) -> Iterator[Finding]:
+    name, spec = copy.name, copy.spec
+    here, there = looks[SIDES.source], looks[SIDES.target]
+    if isinstance(here, BoundedTransaction) and isinstance(there, BoundedTransaction):
+        try:
+            refuse_same_table(here.connection, there.connection, source, target, SIDES)
+        except SameTable as error:
+            yield failed("copy.tables", str(error), SIDES.apart, name)
+    yield from _columns(copy, source, target)
+    try:
+        key = key_columns(spec, source, target)
+        yield ok("copy.key", f"({', '.join(key)}) names a row", name)
+    except SchemaError as error:
+        yield failed(
+            "copy.key",
+            str(error),
+            f"give {target.name} in consulta a primary key or a unique index of NOT NULL columns, and name "
+            "it as key in [[copies]] where it isn't the primary key",
+            name,
+        )
+    try:
+        both = slices(spec, source, target, 1)
+    except CopierError:
+        yield skipped(
+            "copy.index", "which index serves depends on columns and key, which don't fit", about=name
+        )
+        return
+    yield from _indexes(name, ((source, both[0]), (target, both[1])))
+
+
+def _columns(copy: CopySection, source: Table, target: Table) -> Iterator[Finding]:
+    try:
+        refuse_what_has_no_numbers(copy.liquidation_column, (source, target))
+        matched = match_columns(source, target)
+    except ColumnsDiffer as error:
+        for line in error.lines:
+            what, _, step = line.rpartition(": ")
+            yield failed("copy.columns", what, step, copy.name)
+        return
+    except SchemaError as error:
+        yield failed("copy.columns", str(error), "change the column, or name another one", copy.name)
+        return
+    casts = [pair.name for pair in matched.pairs if pair.is_cast]
+    how = "in binary" if matched.binary else "as text"
+    cast = f"; consulta's type is wider for {', '.join(casts)}" if casts else ""
+    yield ok("copy.columns", f"{len(matched.pairs)} columns match, and travel {how}{cast}", copy.name)
+
+
+def _indexes(name: str, sides: tuple[tuple[Table, TableSlice], ...]) -> Iterator[Finding]:
+    for table, rows in sides:
+        about = f"{name}, {table.side}"
+        advice = list(missing_index(table, rows))
+        for each in advice:
+            yield warning(
+                "copy.index",
+                f"no index serves this copy in {table.side}: every chunk reads the whole table",
+                f"run in {table.side}: {each.statement}",
+                about,
+            )
+        if not advice:
+            served = "an index serves it" if rows.has_index else "it has no index of its own, as a view"
+            yield ok("copy.index", served, about)
+
+
+# ----------------------------------------------------------------------------
+# The catalogue
+
+
+def _catalogue(facts: Facts) -> Iterator[Finding]:
+    check, listed = "prod.catalogue", facts.settings.file.liquidations
+    if listed is None:
+        yield skipped(check, "no [liquidations] is configured: names aren't shown, and any number is taken")
+        return
+    with look_at(facts.prod.get()) as look:
+        try:
+            with _asking(look):
+                table = read_table(look.connection, look.side, listed.table)
+            for column in (listed.id, listed.label, listed.changed, listed.period):
+                if column is not None:
+                    table.column(column)
+        except SchemaError as error:
+            yield failed(check, str(error), "check the names in [liquidations]")
+            return
+    if table.access.hidden:
+        hidden = RowsHidden(look.side, table.access.role, str(listed.table))
+        yield failed(check, str(hidden), f"run in prod: {hidden.lines[0]}")
+        return
+    yield ok(check, f"prod has {listed.table} with the configured columns")
+
+
+# ----------------------------------------------------------------------------
+# Privileges
+
+
+def _privileges_of_prod(facts: Facts) -> Iterator[Finding]:
+    server = facts.prod.get()
+    with look_at(server) as look:
+        yield from _lacking(
+            "prod.privileges", look, server, privileges.of_prod(facts.settings, server.database)
+        )
+
+
+_TRACKED = text("""
+    SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = :schema) AS is_there,
+           (SELECT bool_and(pg_catalog.pg_has_role(c.relowner, 'USAGE'))
+              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = :schema AND c.relkind = 'r') AS owned
+""")
+
+
+def _privileges_of_consulta(facts: Facts) -> Iterator[Finding]:
+    server = facts.consulta.get()
+    tracking = privileges.tracking(facts.settings.tracking_schema)
+    with look_at(server) as look:
+        with failures_of(look.side):
+            found = look.connection.execute(_TRACKED, {"schema": tracking.schema}).one()
+        in_place: dict[TableName, bool] = {}
+        beside: list[Privilege] = []
+        for copy in facts.settings.file.copies:
+            target = _known(look, copy.target_table)
+            in_place[copy.target_table] = target is not None and target.relations.is_referenced
+            beside += _of_defaults(look, facts.prod, copy.spec)
+        needed = privileges.of_consulta(facts.settings, server.database, updates=in_place.__getitem__)
+        always = [each for each in needed if not each.where]
+        if found.is_there:
+            # Who may create it on the database needn't any more.
+            creating = {each.identity for each in of_migrating(tracking, server.database, is_there=False)}
+            always = [each for each in always if each.identity not in creating]
+            always += of_recording(tracking, owned=bool(found.owned))
+            if found.owned is not False:
+                always += of_migrating(tracking, server.database, is_there=True)
+        yield from _lacking("consulta.privileges", look, server, once([*always, *beside]))
+
+
+def _known(look: BoundedTransaction, name: TableName) -> Table | None:
+    try:
+        with _asking(look):
+            return read_table(look.connection, look.side, name)
+    except SchemaError:  # said by the check of the copies
+        return None
+
+
+def _of_defaults(look: BoundedTransaction, prod: Fact[Server], spec: CopySpec) -> list[Privilege]:
+    """Sequences behind the defaults of columns that only consulta has; nothing where prod can't be asked."""
+    try:
+        with look_at(prod.get()) as other:
+            source = _known(other, spec.source_table)
+    except (Unknown, CopierError):
+        return []
+    if source is None:
+        return []
+    with _asking(look):
+        return of_defaults(look.connection, spec.target_table, [column.name for column in source.columns])
+
+
+def _lacking(
+    check: str, look: BoundedTransaction, server: Server, needed: list[Privilege]
+) -> Iterator[Finding]:
+    with failures_of(look.side):
+        missing = lacking(look.connection, needed)
+    role = quoted(server.role)
+    for what, names in by_object(missing):
+        own = [each for each in missing if each.what == what]
+        steps = ", ".join(dict.fromkeys(step for each in own for step in each.steps))
+        yield failed(
+            check,
+            f"the role {role} of {look.side} lacks {', '.join(names)} on {what}, to {steps}",
+            f"run in {look.side}: {'; '.join(grants(own, server.role))}",
+            what,
+        )
+    if not missing:
+        yield ok(check, f"the role {role} has all {len(needed)} privileges that it needs")
+
+
+CHECKS = (
+    Check(_OF_COPY, _copies),
+    Check(("prod.catalogue",), _catalogue),
+    Check(("prod.privileges",), _privileges_of_prod),
+    Check(("consulta.privileges",), _privileges_of_consulta),
+)
