@@ -21,12 +21,13 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from bot.config import SIDES, Settings
-from bot.errors import SchemaAhead, SchemaBehind
+from bot.config import REQUESTER, SIDES, Settings, variable_of
+from bot.errors import ConfigError, SchemaAhead, SchemaBehind
 from bot.i18n import translator
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
 from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
+from bot.jobs.notifications import Notifications
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from bot.commands.conversation import BotParts, Callers
     from bot.commands.copy_verify import VerificationRunner
+    from bot.notify.destinations import Destination
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.outbox_relay import OutboxRelay
@@ -195,6 +197,7 @@ def operators(settings: Settings) -> tuple[str, ...]:
 
 def slack(settings: Settings, parts: Databases) -> SlackParts:
     """Calls Slack only when asked something. Progress is shown where the minute has room left for it."""
+    from bot.notify.relay import NotificationRelay, SlackSide
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.outbox_relay import CardNotifier, OutboxRelay
     from bot.slack.rate_limit import EDIT
@@ -208,13 +211,40 @@ def slack(settings: Settings, parts: Databases) -> SlackParts:
     outbox = Outbox(parts.tracking)
     throughput = Throughput(parts.tracking, chart_seconds=settings.file.work.chart_seconds)
     notifier = CardNotifier(outbox, cards, card_publisher, throughput)
+    people = People(client, language)
+    beside = NotificationRelay(
+        Notifications(parts.tracking),
+        parts.store,
+        settings.file,
+        destinations(settings),
+        SlackSide(card_publisher.link, people.address_of),
+    )
     return SlackParts(
         client=client,
         card_publisher=card_publisher,
-        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier)),
+        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier), beside),
         access=Access(client, settings.file.slack, settings.file.copies),
-        people=People(client, language),
+        people=people,
     )
+
+
+def destinations(settings: Settings) -> dict[str, Destination]:
+    """Where notifications go, by their names. Raises ConfigError. Apprise is loaded with the first one."""
+    if not settings.destination_urls:
+        return {}
+    from bot.notify.destinations import BadDestination, Destination
+
+    found, lines = {}, []
+    for name, url in settings.destination_urls.items():
+        try:
+            found[name] = Destination(name, url)
+            if name == REQUESTER:
+                found[name].addressed_to(f"somebody@{name}.invalid")
+        except BadDestination as wrong:
+            lines.append(f"{variable_of(name)}: {wrong}")
+    if lines:
+        raise ConfigError(lines)
+    return found
 
 
 def slack_client(settings: Settings) -> PacedClient:

@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from enum import Flag, auto
+from enum import Flag, StrEnum, auto
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -96,6 +96,45 @@ class SlackSection(_Section):
     language: Literal["es", "en"] = "es"
 
 
+class Occasion(StrEnum):
+    """What destinations are told of (`bot.jobs.notifications.tell`)."""
+
+    COMPLETED = "completed"  # a copy is in consulta, and proven
+    FAILED = "failed"
+    CANCELLED = "cancelled"  # by somebody, or because nobody approved it
+    APPROVAL = "approval"  # a copy waits for somebody's approval
+    NO_WORKER = "no_worker"  # nobody takes copies
+    WORKER_BACK = "worker_back"  # somebody does again
+    DRIFT = "drift"  # consulta doesn't hold any more what was copied
+    MISSED_SCHEDULE = "missed_schedule"  # a scheduled copy was not started
+
+
+#: The name of whoever asked for a copy, among the destinations; and what they are told of.
+REQUESTER = "requester"
+FOR_REQUESTER = (Occasion.COMPLETED, Occasion.FAILED, Occasion.CANCELLED)
+
+
+def _destination_of_its_own(value: str) -> str:
+    if value == REQUESTER:
+        raise ValueError(f"{REQUESTER!r} is whoever asked for a copy: set mail_requester = true instead")
+    return value
+
+
+#: What a destination is called here; its URL, which holds its passwords, is in the environment.
+DestinationName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+OwnDestination = Annotated[DestinationName, AfterValidator(_destination_of_its_own)]
+
+
+class NotifySection(_Section):
+    """Who is told elsewhere than in Slack, and of what; a copy may name its own destinations."""
+
+    destinations: tuple[OwnDestination, ...] = ()
+    occasions: tuple[Occasion, ...] = tuple(Occasion)
+    only: dict[DestinationName, tuple[Occasion, ...]] = Field(default_factory=dict)
+    mail_requester: bool = False
+    give_up_hours: Annotated[float, Field(gt=0)] = 24.0
+
+
 class CatalogueSection(_Section):
     """Where prod lists its liquidations: for existence, names, and to choose from."""
 
@@ -123,6 +162,7 @@ class CopySection(_Section):
     allowed_users: tuple[str, ...] = ()
     require_approval: bool = False
     approval_over_rows: Annotated[int, Field(ge=0)] | None = None
+    notify: tuple[OwnDestination, ...] | None = None
 
     @property
     def shown(self) -> str:
@@ -187,12 +227,31 @@ class File(_Section):
     slack: SlackSection = SlackSection()
     liquidations: CatalogueSection | None = None
     copies: tuple[CopySection, ...] = ()
+    notify: NotifySection = NotifySection()
     work: WorkSection = WorkSection()
 
     @property
     def titles(self) -> dict[str, str]:
         """What messages call each copy, by its name."""
         return {copy.name: copy.shown for copy in self.copies}
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """Each destination that is told of anything, once."""
+        own = [name for copy in self.copies for name in copy.notify or ()]
+        requester = [REQUESTER] if self.notify.mail_requester else []
+        return tuple(dict.fromkeys([*self.notify.destinations, *own, *requester]))
+
+    def told(self, occasion: Occasion, copy_name: str | None) -> tuple[str, ...]:
+        """The destinations that are told of it; ``copy_name`` is None where it concerns no copy."""
+        copy = next((each for each in self.copies if each.name == copy_name), None)
+        names = self.notify.destinations if copy is None or copy.notify is None else copy.notify
+        wanted, only = self.notify.occasions, self.notify.only
+        found = [name for name in names if occasion in only.get(name, wanted)]
+        theirs = only.get(REQUESTER, tuple(each for each in FOR_REQUESTER if each in wanted))
+        if self.notify.mail_requester and copy_name is not None and occasion in theirs:
+            found.append(REQUESTER)
+        return tuple(dict.fromkeys(found))
 
 
 # ----------------------------------------------------------------------------
@@ -220,6 +279,7 @@ class Settings(BaseModel):
     bot_token: str | None = Field(default=None, repr=False)
     app_token: str | None = Field(default=None, repr=False)
     slack_api_url: str = SLACK_API_URL
+    destination_urls: dict[str, str] = Field(default_factory=dict, repr=False)
     file: File = File()
 
     def copy_named(self, name: str | None) -> CopySection | None:
@@ -278,6 +338,7 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         copies=Need.COPIES in need,
         slack=Need.SLACK in need,
     )
+    urls = {name: found.destination(name) for name in file.destinations} if Need.SLACK in need else {}
     settings = Settings(
         prod=prod,
         consulta=consulta,
@@ -285,9 +346,15 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         bot_token=bot_token,
         app_token=app_token,
         slack_api_url=f"{(api_url or SLACK_API_URL).rstrip('/')}/",
+        destination_urls={name: url for name, url in urls.items() if url is not None},
         file=file,
     )
     return settings, lines
+
+
+def variable_of(destination: str) -> str:
+    """The environment's variable that holds a destination's URL: ``NOTIFY_OPS_MAIL`` of ``ops-mail``."""
+    return f"NOTIFY_{destination.upper().replace('-', '_')}"
 
 
 # ----------------------------------------------------------------------------
@@ -309,6 +376,20 @@ class _Environment:
             self._lines.append(f"{name} is not {shape}")
         elif wanted:
             self._lines.append(f"{name} is missing: set it to {shape}")
+        return None
+
+    def destination(self, name: str) -> str | None:
+        """The URL of a destination of notifications. Whether Apprise takes it is seen later."""
+        variable = variable_of(name)
+        url = self._environ.get(variable, "").strip()
+        if "://" in url:
+            return url
+        example = "mailtos://USER:PASSWORD@smtp.example.com?from=traspaso@example.com"
+        if name == REQUESTER:
+            shape = f"the mail server for those who ask for copies, such as {example}"
+        else:
+            shape = f"an Apprise URL for the destination {name}, such as {example}&to=ops@example.com"
+        self._lines.append(f"{variable} is {'not' if url else 'missing: set it to'} {shape}")
         return None
 
     def encrypted(self, name: str, url: str | None) -> str | None:
@@ -506,6 +587,11 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
     problems += [
         f"{name}: copies.name {twice!r} is used twice"
         for twice in sorted({each for each in names if names.count(each) > 1})
+    ]
+    problems += [
+        f"{name}: notify.only names {each!r}, which is no destination: add it to notify.destinations, or to "
+        "the notify of a copy"
+        for each in sorted(set(file.notify.only) - set(file.destinations))
     ]
     everybody_named = file.copies and all(copy.names_its_people for copy in file.copies)
     if slack and not (file.slack.admin_groups or file.slack.admin_users or everybody_named):

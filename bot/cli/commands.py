@@ -30,9 +30,7 @@ from bot.cli.output import (
     VerificationOutput,
     approval_line,
     asks,
-    bare_name,
     job_name,
-    plain,
     print_json,
     print_preview,
     print_preview_json,
@@ -51,7 +49,7 @@ from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
 from bot.messages.answers import wrong_number
-from bot.messages.blocks import WORKER_COMMAND, frozen_by, nobody_works
+from bot.messages.blocks import WORKER_COMMAND, bare_name, frozen_by, nobody_works, plain
 from bot.messages.card import activity, state
 from bot.messages.failures import N_
 from bot.messages.proposal import removes_everything

@@ -43,6 +43,7 @@ class EventKind(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    NOT_TOLD = "not_told"
 
 
 #: Presses that set a job going again.
@@ -267,6 +268,23 @@ class Rejected:
         return cls(detail.get("reason"))
 
 
+@dataclass(frozen=True, slots=True)
+class NotTold:
+    """A destination was never told of an occasion; ``reason`` is of the last try."""
+
+    kind: ClassVar[str] = EventKind.NOT_TOLD
+    destination: str
+    occasion: str
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(*(str(detail.get(name, "?")) for name in ("destination", "occasion", "reason")))
+
+
 DETAILED = (
     Requested,
     Claimed,
@@ -280,6 +298,7 @@ DETAILED = (
     Confirmed,
     Approved,
     Rejected,
+    NotTold,
 )
 
 

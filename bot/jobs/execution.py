@@ -41,7 +41,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from bot.config import SIDES
+from bot.config import SIDES, Occasion
 from bot.errors import StaleAttempt
 from bot.jobs.events import (
     BREAKS_ATTEMPT,
@@ -67,6 +67,7 @@ from bot.jobs.models import (
     transaction,
     waits_for_somebody,
 )
+from bot.jobs.notifications import tell
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, stop_job, transition
@@ -439,6 +440,8 @@ class Attempt:
             ).scalar_one()
             if second is not None and (channel is None or channel.startswith("D")):
                 raise NobodyCanApprove
+            if second is not None:
+                tell(connection, Occasion.APPROVAL, self.job_id, self.number)
             return self._release(
                 connection,
                 AskedAgain(question, approvers),

@@ -313,7 +313,7 @@ def _may_be_taken() -> ColumnElement[bool]:
 
 
 @cache
-def _due() -> Select[int, int]:
+def _due() -> Select[int, int | None]:
     """Of what is due, the ending before the refresh of a card."""
     rank = case(
         (OutboxMessage.kind == Kind.ENDING, 0),

@@ -35,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
 
+from bot.config import Occasion
 from bot.jobs.events import EventKind, Failed, WorkerLost
 from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
@@ -47,6 +48,7 @@ from bot.jobs.models import (
     is_frozen,
     waits_for_somebody,
 )
+from bot.jobs.notifications import tell
 from bot.jobs.outbox import SHOWING, Kind, announce
 from bot.jobs.status import Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, expire, stop_job, transition
@@ -396,6 +398,7 @@ class Workers:
             missing = connection.execute(statement).scalar_one_or_none()
             if missing is not None:
                 announce(connection, Kind.UPDATE, CopyJob.id.in_(_shown()))
+                self._tell(connection, missing=missing)
             else:
                 # What was announced between two looks, while it was otherwise, isn't true any more.
                 outdated = _shown().where(_announced_before())
@@ -404,6 +407,14 @@ class Workers:
                     hopeful = _shown().where(~_announced_since())
                     announce(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(hopeful))
         return missing
+
+    @staticmethod
+    def _tell(connection: Connection, *, missing: bool) -> None:
+        """Elsewhere too, once for each change."""
+        since, now = connection.execute(select(last_seen(), func.now())).one()
+        occasion = Occasion.NO_WORKER if missing else Occasion.WORKER_BACK
+        detail = {"since": since.isoformat()} if missing and since is not None else {}
+        tell(connection, occasion, key=now.isoformat(), detail=detail)
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:
         """That nobody works, and since when; None where somebody does."""

@@ -34,6 +34,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from bot.characters import clean_name
+from bot.config import Occasion
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.events import (
     ENDS_ATTEMPT,
@@ -57,6 +58,7 @@ from bot.jobs.models import (
     Worker,
     waits_for_somebody,
 )
+from bot.jobs.notifications import tell
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.recovery import Workers, holds, is_missing, last_seen
 from bot.jobs.status import LIVE, Approval, Phase, Status, StopReason
@@ -281,6 +283,8 @@ class JobRepository:
         ).scalar_one()
         add_event(connection, job_id, 0, Requested(request.approvers), user_id)
         announce(connection, Kind.CARD, CopyJob.id == job_id)
+        if waits:
+            tell(connection, Occasion.APPROVAL, job_id)
         sys.audit("traspaso.requested", job_id)
         return job_id
 

@@ -1,6 +1,7 @@
 """Changes a job's status: the only place that writes ``copy_jobs.status`` after a job's creation.
 
-The event and what is to be announced are written in the same transaction.
+The event, what is to be announced in Slack and what is to be told elsewhere are written in the same
+transaction.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sqlalchemy.engine import Row
 
 from bot.jobs.events import Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyJob
+from bot.jobs.notifications import tell_of_step
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
 
@@ -47,6 +49,7 @@ def transition(
     add_event(connection, job_id, row.attempt, event, by)
     if notify is not None:
         announce(connection, notify, CopyJob.id == job_id)
+    tell_of_step(connection, step, job_id, row.attempt)
     return row
 
 

@@ -16,6 +16,7 @@ from bot.jobs.events import (
     Confirmed,
     EventKind,
     Failed,
+    NotTold,
     PermissionNotKnown,
     Rejected,
     Requested,
@@ -308,7 +309,7 @@ def _happenings(happenings: tuple[Happening, ...], t: Translator) -> list[Block]
     return [section(f"*{story}*"), *(section(group) for group in groups)]
 
 
-def _happening(happening: Happening, t: Translator) -> str:
+def _happening(happening: Happening, t: Translator) -> str:  # noqa: PLR0912 - a line for each event
     user = mention(happening.person) if happening.person else "?"
     match happening.event:
         case Requested():
@@ -338,6 +339,8 @@ def _happening(happening: Happening, t: Translator) -> str:
             return t("{user} confirmed: {sides}", user=user, sides=shown)
         case Rejected(reason=reason):
             return rejected_by(user, reason, t)
+        case NotTold(destination=name, reason=reason):
+            return t("{name} was not told, after many tries ({reason})", name=code(name), reason=code(reason))
         case event:
             return _without_details(event.kind, user, t)
 

@@ -22,9 +22,10 @@ from slack_sdk.errors import SlackApiError
 
 from bot.characters import clean_name
 from bot.config import CopySection, SlackSection
+from bot.errors import AddressUnknown
 from bot.i18n import Translator, translator
 from bot.jobs.repository import Requester
-from bot.slack.client import CONNECTION_ERRORS, Trouble, error_name, retry_after, trouble_of
+from bot.slack.client import CONNECTION_ERRORS, PASSING, Trouble, error_name, retry_after, trouble_of
 
 log = logging.getLogger(__name__)
 
@@ -384,6 +385,21 @@ class People:
         """The same without asking Slack: the channels' language where it hasn't told yet."""
         told = self._told.known(user_id, float("inf"))
         return translator((told[1] if told else None) or self._default)
+
+    def address_of(self, user_id: str) -> str:
+        """Their e-mail address, which needs the scope users:read.email.
+
+        Raises:
+            AddressUnknown: Slack tells none.
+        """
+        try:
+            user = self._client.users_info(user=user_id)["user"]
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            raise AddressUnknown(error_name(error), passes=trouble_of(error) in PASSING) from None
+        address = str((user.get("profile") or {}).get("email") or "")
+        if "@" not in address or not address.isprintable():
+            raise AddressUnknown("no_email", passes=False)
+        return address
 
     def _look_up(self, user_id: str) -> _Told:
         try:

@@ -75,11 +75,29 @@ class Notifier(Protocol):
         """
 
 
-class OutboxRelay:
-    """Threads around `deliver_due`. ``notifiers`` has who delivers each kind of message."""
+class Beside(Protocol):
+    """What delivers beside Slack, from the same outbox and with threads of its own."""
 
-    def __init__(self, outbox: Outbox, store: JobRepository, notifiers: Mapping[Kind, Notifier]) -> None:
+    def start(self) -> None: ...
+    def wake(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class OutboxRelay:
+    """Threads around `deliver_due`. ``notifiers`` has who delivers each kind of message.
+
+    ``beside`` starts, is woken and stops with it.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        store: JobRepository,
+        notifiers: Mapping[Kind, Notifier],
+        beside: Beside | None = None,
+    ) -> None:
         self._outbox = outbox
+        self._beside = beside
         self._store = store
         self._notifiers = notifiers
         self._threads = [
@@ -97,11 +115,15 @@ class OutboxRelay:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+        if self._beside is not None:
+            self._beside.start()
 
     def wake(self) -> None:
         """Something was put into the outbox just now."""
         for thread in self._threads:
             thread.wake()
+        if self._beside is not None:
+            self._beside.wake()
 
     def stop(self, timeout_seconds: float = 15.0) -> None:
         """Ends after the messages in hand, having looked once more."""
@@ -109,6 +131,8 @@ class OutboxRelay:
             thread.stop()
         for thread in self._threads:
             thread.stop(timeout_seconds)
+        if self._beside is not None:
+            self._beside.stop()
 
     def deliver_due(self) -> int:
         """Delivers what is due now; returns how many messages were taken in hand."""

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bot.commands.registry import help_lines
+from bot.config import Occasion
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, JobView
-from bot.messages import answers, home, proposal, question, status, verification
+from bot.messages import answers, home, notification, proposal, question, status, verification
 from bot.messages.blocks import Message, View, moved_away
 from bot.messages.card import card, reply
 from bot.messages.failures import WORDS, explained
+from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import question_reply
 from dev.messages import situations as s
@@ -25,7 +27,7 @@ class Sample:
 
     section: str
     name: str
-    make: Callable[[Translator], Message | View]
+    make: Callable[[Translator], Message | View | Notification]
 
 
 #: What servers and libpq say, and what mends it.
@@ -70,6 +72,13 @@ def _without_new_blocks(message: Message) -> Message:
         raise ValueError("this message has no fallback")
     return Message(message.text, message.fallback)
 
+
+def _told(name: str, job: JobView, occasion: Occasion) -> Sample:
+    return Sample("notification", name, lambda t: notification.of_job(job, occasion, t, LINK))
+
+
+#: What a fact that concerns no job carries.
+NAMES = {"copy": "items", "liquidation_id": 42, "schedule": "nightly", "due_at": s.NOW.isoformat()}
 
 GROUPS = ["<!subteam^S0ADMINS>"]
 LINK = s.LINKS[17]
@@ -274,6 +283,19 @@ SAMPLES = [
     Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
     Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verification.interrupted(s.TITLE, 42, t)),
+    # Told elsewhere
+    _told("completed", s.COMPLETED, Occasion.COMPLETED),
+    _told("completed-after-both", s.COMPLETED_AFTER_BOTH, Occasion.COMPLETED),
+    _told("failed", s.FAILED, Occasion.FAILED),
+    _told("cancelled", s.CANCELLED, Occasion.CANCELLED),
+    _told("rejected-with-a-reason", s.REJECTED_FOR_A_REASON, Occasion.CANCELLED),
+    _told("waits-for-approval", s.APPROVAL, Occasion.APPROVAL),
+    _told("asks-again-for-approval", s.ASKS_APPROVAL, Occasion.APPROVAL),
+    Sample("notification", "no-worker", lambda t: notification.no_worker(s.NOW, t)),
+    Sample("notification", "never-a-worker", lambda t: notification.no_worker(None, t)),
+    Sample("notification", "worker-back", lambda t: notification.worker_back(s.NOW, t)),
+    Sample("notification", "drift", lambda t: notification.drift(s.TITLE, NAMES, t, LINK)),
+    Sample("notification", "missed-schedule", lambda t: notification.missed_schedule(s.TITLE, NAMES, t)),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(

@@ -36,7 +36,16 @@ from markdown_it.token import Token
 from pydantic import BaseModel
 
 from bot import config
-from bot.config import CatalogueSection, CopySection, File, SlackSection, WorkSection
+from bot.config import (
+    CatalogueSection,
+    CopySection,
+    File,
+    NotifySection,
+    Occasion,
+    SlackSection,
+    WorkSection,
+    variable_of,
+)
 from bot.jobs.status import TRANSITIONS
 from dev import cli_page
 from dev.guard import ROOT
@@ -293,6 +302,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[slack]": SlackSection,
     "[liquidations]": CatalogueSection,
     "[[copies]]": CopySection,
+    "[notify]": NotifySection,
     "[work]": WorkSection,
 }
 
@@ -301,11 +311,15 @@ SECTIONS: dict[str, type[BaseModel]] = {
 def test_the_configuration_page_has_every_key_with_its_default(heading: str) -> None:
     fields = SECTIONS[heading].model_fields
     found = {cells[0].strip("`"): cells[2] for cells in rows(CONFIGURATION, heading)}
+    meaning = {cells[0].strip("`"): cells[3] for cells in rows(CONFIGURATION, heading)}
     assert list(found) == list(fields)
     for key, written in found.items():
         field = fields[key]
         if field.is_required():
             assert written == "required"
+        elif field.default == tuple(Occasion):
+            assert written == "all"
+            assert set(re.findall(r"`([a-z_]+)`", meaning[key])) == set(Occasion)
         elif field.default_factory is None:
             assert default(written) == (
                 list(field.default) if isinstance(field.default, tuple) else field.default
@@ -322,7 +336,10 @@ def test_the_configuration_page_has_every_section() -> None:
 
 def test_the_configuration_page_has_every_variable_of_the_environment() -> None:
     read = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', Path(config.__file__).read_text("utf-8")))
-    assert {cells[0].strip("`") for cells in rows(CONFIGURATION, "Environment")} == read
+    listed = {cells[0].strip("`") for cells in rows(CONFIGURATION, "Environment")}
+    assert "NOTIFY_…" in listed
+    assert variable_of("ops-mail") == "NOTIFY_OPS_MAIL"
+    assert listed - {"NOTIFY_…"} == read
 
 
 def test_how_it_works_has_every_transition_of_the_table_and_no_other() -> None:
