@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from bot.messages.notification import Notification
@@ -79,19 +81,18 @@ class Destination:
         is_html = service.resolve_format() == "html"
         sender = apprise.Apprise(asset=service.asset)
         sender.add(service)
-        result = sender.notify(
-            body=notification.html if is_html else notification.text,
-            title=notification.subject,
-            notify_type=notification.tone.value,
-            body_format="html" if is_html else "text",
-            timeout=WHOLE_SECONDS,
-            log_level=logging.DEBUG,
-        )
+        with _heard() as said:
+            result = sender.notify(
+                body=notification.html if is_html else notification.text,
+                title=notification.subject,
+                notify_type=notification.tone.value,
+                body_format="html" if is_html else "text",
+                timeout=WHOLE_SECONDS,
+            )
         if result:
             return None
-        logged = [(entry.level, entry.message) for entry in result.logs()]
-        reason = _reason(message for _, message in logged)
-        if any(level == "INFO" and message.startswith("Sent ") for level, message in logged):
+        reason = _reason(said)
+        if any(message.startswith("Sent ") for message in said):
             return f"some recipients didn't get it: {reason}"
         raise NotSent(reason)
 
@@ -127,21 +128,43 @@ def _service_of(url: str, name: str) -> Any:
     return service
 
 
+class _Unheard(logging.Filter):
+    """Lets nothing through to any handler. What is logged during `_heard` is kept there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if (said := _said.get()) is not None:
+            said.append(record.getMessage())
+        return False
+
+
+_said: ContextVar[list[str] | None] = ContextVar("said", default=None)
+_UNHEARD = _Unheard()
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What Apprise logs meanwhile, in this context."""
+    said: list[str] = []
+    token = _said.set(said)
+    try:
+        yield said
+    finally:
+        _said.reset(token)
+
+
 def _apprise() -> Any:
-    """The library, with a log of its own that leads nowhere but to `Destination.send`."""
+    """The library. Its words may hold a URL, or the path of one, so they get to no handler."""
+    own = logging.getLogger("apprise")
+    own.addFilter(_UNHEARD)
+    own.setLevel(logging.DEBUG)
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     import apprise
 
-    own = logging.getLogger("apprise")
-    own.propagate = False
-    own.setLevel(logging.DEBUG)
-    # Its words may hold the path of a URL, which is a password where a webhook has one.
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     return apprise
 
 
-def _reason(messages: Iterable[str]) -> str:
+def _reason(said: Sequence[str]) -> str:
     """Why it wasn't sent, of what Apprise logged; nothing of its words is repeated."""
-    said = list(messages)
     for message in said:
         for pattern in (_REFUSED, _SMTP, _HTTP):
             if found := pattern.search(message):
