@@ -32,7 +32,7 @@ from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.messages import answers
-from bot.slack.access import Access, People, mentions
+from bot.slack.access import Access, People, mentions, second_groups
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
 from copier.errors import failures_of
@@ -171,7 +171,12 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
             worker=worker_name(),
             worker_id=lambda: liveness.worker_id,
         ),
-        sweep=Sweep(tracking, overdue_seconds=work.overdue_seconds, max_attempts=work.max_attempts),
+        sweep=Sweep(
+            tracking,
+            overdue_seconds=work.overdue_seconds,
+            max_attempts=work.max_attempts,
+            second_groups=second_groups(settings.file.copies),
+        ),
         history=JobHistory(tracking, settings.file.titles),
         workers=Workers(tracking),
         liveness=liveness,

@@ -162,6 +162,9 @@ class CopySection(_Section):
     allowed_users: tuple[str, ...] = ()
     require_approval: bool = False
     approval_over_rows: Annotated[int, Field(ge=0)] | None = None
+    approval_second_group: str | None = None
+    approval_second_after_hours: Annotated[float, Field(gt=0)] | None = None
+    require_reason: bool = False
     notify: tuple[OwnDestination, ...] | None = None
 
     @property
@@ -179,6 +182,12 @@ class CopySection(_Section):
         if self.require_approval or self.approval_over_rows is None:
             return self.require_approval
         return any(n is None or n > self.approval_over_rows for n in rows)
+
+    @property
+    def second_group_seconds(self) -> float | None:
+        """After so long a second group is asked to approve too; None for never."""
+        hours = self.approval_second_after_hours
+        return None if hours is None or self.approval_second_group is None else hours * 3600
 
     @property
     def spec(self) -> CopySpec:
@@ -587,6 +596,12 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
     problems += [
         f"{name}: copies.name {twice!r} is used twice"
         for twice in sorted({each for each in names if names.count(each) > 1})
+    ]
+    problems += [
+        f"{name}: copies[{place}]: approval_second_group and approval_second_after_hours belong together: "
+        "set both, or neither"
+        for place, copy in enumerate(file.copies, 1)
+        if (copy.approval_second_group is None) != (copy.approval_second_after_hours is None)
     ]
     problems += [
         f"{name}: notify.only names {each!r}, which is no destination: add it to notify.destinations, or to "

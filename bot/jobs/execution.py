@@ -70,7 +70,7 @@ from bot.jobs.models import (
 from bot.jobs.notifications import tell
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, stop_job, transition
+from bot.jobs.transition import add_event, second_person, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
 from copier import Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
 from copier.exchange import Rows, literal
@@ -158,10 +158,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class SecondPerson:
-    """Somebody else has to say yes: out of whom, as messages show them, and within how many seconds."""
+    """Somebody else has to say yes: out of whom, as messages show them, and within how many seconds.
+
+    After ``second_group_seconds`` a second group is asked too; None for never.
+    """
 
     approvers: tuple[str, ...]
     seconds: float
+    second_group_seconds: float | None = None
 
 
 class NobodyCanApprove(Exception):
@@ -430,6 +434,7 @@ class Attempt:
                 "approval_until": func.now() + timedelta(seconds=second.seconds),
                 "approval_by": None,
                 "approval_at": None,
+                **second_person(second.second_group_seconds),
             }
         with self.transaction() as connection:
             request = self._lock(connection)

@@ -6,6 +6,7 @@ transaction.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
@@ -15,7 +16,7 @@ from sqlalchemy.engine import Row
 from bot.jobs.events import Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyJob
 from bot.jobs.notifications import tell_of_step
-from bot.jobs.outbox import Kind, announce
+from bot.jobs.outbox import Kind, announce, tell_followers
 from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
 
 
@@ -50,6 +51,8 @@ def transition(
     if notify is not None:
         announce(connection, notify, CopyJob.id == job_id)
     tell_of_step(connection, step, job_id, row.attempt)
+    if not step.to.is_live:
+        tell_followers(connection, job_id, row.attempt)
     return row
 
 
@@ -75,6 +78,12 @@ def stop_job(connection: Connection, job_id: int, request: StopRequest, **values
     if moved is None:
         raise RuntimeError(f"job {job_id} can't be {step.to} any more, though its row was locked")
     return step.to
+
+
+def second_person(second_group_seconds: float | None) -> dict[str, Any]:
+    """What changes in a row when it begins to wait for a second person, beside for how long."""
+    second = None if second_group_seconds is None else func.now() + timedelta(seconds=second_group_seconds)
+    return {"approval_asked_at": func.now(), "second_group_at": second, "approval_reason": None}
 
 
 def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:

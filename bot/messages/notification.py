@@ -22,7 +22,7 @@ from bot.jobs.view import JobView, NoWorker, Person
 from bot.messages.blocks import bare_name, cut, nobody_works, of_liquidation, plain, requester
 from bot.messages.card import shown_attempt, time_taken
 from bot.messages.failures import explained
-from bot.messages.question import no_approval_reason, request_text
+from bot.messages.question import REASON_LIMIT, no_approval_reason, request_text
 
 #: What would be a mark or a mention in some chat, and signs that look alike.
 _LOOK_ALIKE = str.maketrans({"<": "‹", ">": "›"})
@@ -144,6 +144,8 @@ def _facts(job: JobView, t: Translator) -> Facts:
     facts = [(t("Requested by"), plain(bare_name(requester(job))))]
     if job.approval is Approval.APPROVED and job.approval_by is not None:
         facts.append((t("Approved by"), plain(bare_name(job.approval_by))))
+    said = ((t("Why"), job.request_reason), (t("Why it was approved"), job.approval_reason))
+    facts += [(label, cut(reason, REASON_LIMIT)) for label, reason in said if reason]
     if job.status is Status.COMPLETED:
         facts += [
             (t("Inserted"), t.number(job.inserted)),

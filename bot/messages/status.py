@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.i18n import Translator
 from bot.jobs.events import (
+    Approved,
     AskedAgain,
     CardMoved,
     Claimed,
@@ -21,6 +22,7 @@ from bot.jobs.events import (
     Rejected,
     Requested,
     Retry,
+    SecondGroupAsked,
     WorkerLost,
 )
 from bot.jobs.repository import Happening, SlowChunk, Timeline
@@ -48,9 +50,9 @@ from bot.messages.blocks import (
     sentence,
     title_of,
 )
-from bot.messages.card import activity, card, progress, receipt, state
+from bot.messages.card import activity, card, progress, reasons, receipt, state
 from bot.messages.failures import explained
-from bot.messages.question import question_text, rejected_by, sides
+from bot.messages.question import because, question_text, rejected_by, sides
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
@@ -292,6 +294,8 @@ def details(job: JobView, timeline: Timeline, t: Translator) -> View:
     ]
     if phases := _phases(job, t):
         blocks.append(context(phases))
+    if why := reasons(job, t):
+        blocks.append(context(why))
     blocks += _happenings(timeline.happenings, t)
     if timeline.slowest:
         slowest = t("Slowest chunks")
@@ -312,8 +316,12 @@ def _happenings(happenings: tuple[Happening, ...], t: Translator) -> list[Block]
 def _happening(happening: Happening, t: Translator) -> str:  # noqa: PLR0912 - a line for each event
     user = mention(happening.person) if happening.person else "?"
     match happening.event:
-        case Requested():
-            return t("{user} asked for the copy", user=user)
+        case Requested(reason=reason):
+            return because(t("{user} asked for the copy", user=user), reason, t)
+        case Approved(reason=reason):
+            return because(t("{user} approved it", user=user), reason, t)
+        case SecondGroupAsked(group=group):
+            return t("{group} may approve it too, as it had waited for long", group=group)
         case Claimed(worker=worker):
             return t("attempt {n} began, in worker {worker}", n=happening.attempt, worker=code(worker, 80))
         case WorkerLost(worker=worker):
@@ -350,7 +358,6 @@ def _without_details(kind: str, user: str, t: Translator) -> str:
         EventKind.RELEASED: t("its worker was told to end, and gave it back"),
         EventKind.FROZEN: t("it stopped, because all copies were frozen"),
         EventKind.APPROVAL_EXPIRED: t("it ended: nobody had approved it"),
-        EventKind.APPROVED: t("{user} approved it", user=user),
         EventKind.PAUSE_REQUESTED: t("{user} asked to pause it", user=user),
         EventKind.PAUSED: t("paused, for {user}", user=user),
         EventKind.RESUMED: t("{user} let it go on", user=user),

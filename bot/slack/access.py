@@ -121,6 +121,17 @@ class Access:
         """Whether somebody may run this copy."""
         return self._decision(user_id, self._of(copy), age)
 
+    def may_approve(
+        self, user_id: str, copy: CopySection, age: MaxAge, *, second_group: bool
+    ) -> AccessDecision:
+        """Whether somebody may approve this copy: who may run it, and its second group once that is asked."""
+        decision = self._decision(user_id, self._of(copy), age)
+        if decision.allowed or not second_group or copy.approval_second_group is None:
+            return decision
+        second = self._decision(user_id, _Allowed((copy.approval_second_group,), ()), age)
+        groups = [*decision.groups, *second.groups]
+        return AccessDecision(second.allowed, groups, second.reason or decision.reason)
+
     def may_use(self, user_id: str, age: MaxAge = TO_SHOW) -> AccessDecision:
         """Whether somebody may run any of the copies: for what concerns none in particular."""
         own = [each for each in self._copies if each.names_its_people]
@@ -164,6 +175,11 @@ def who_may(slack: SlackSection, copy: CopySection) -> list[str]:
     """The groups and single users of a copy, as a message shows them."""
     people = _allowed_for(slack, copy)
     return [*(_shown(name) for name in people.groups), *(f"<@{user}>" for user in people.users)]
+
+
+def second_groups(copies: Sequence[CopySection]) -> dict[str, str]:
+    """The group that is asked to approve after a while, as a message shows it, by the copies' names."""
+    return {copy.name: _shown(copy.approval_second_group) for copy in copies if copy.approval_second_group}
 
 
 def mentions(names: Sequence[str]) -> tuple[str, ...]:

@@ -223,7 +223,11 @@ class Runner:
         if needs_second_person(claim, section, question):
             if not can_be_approved(claim):
                 return self._fail(attempt, stop, nobody_to_ask(claim, question))
-            second = SecondPerson(tuple(who_may(self._slack, section)), self._work.approval_seconds)
+            second = SecondPerson(
+                tuple(who_may(self._slack, section)),
+                self._work.approval_seconds,
+                section.second_group_seconds,
+            )
         log.info("job %s: asks again: %s", attempt.job_id, question)
         try:
             status = attempt.ask(question, second)
