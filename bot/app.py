@@ -23,16 +23,18 @@ from sqlalchemy.pool import NullPool
 
 import migrations
 from bot import traces
-from bot.config import SIDES, Settings
-from bot.errors import SchemaAhead, SchemaBehind
+from bot.config import REQUESTER, SIDES, Settings, variable_of
+from bot.errors import ConfigError, SchemaAhead, SchemaBehind
 from bot.i18n import translator
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
 from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
+from bot.jobs.notifications import Notifications
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.jobs.retention import Pruning, Retention
+from bot.messages import answers
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
 from copier.errors import failures_of
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from bot.commands.conversation import BotParts, Callers
     from bot.commands.copy_verify import VerificationRunner
     from bot.monitoring.service import Monitoring
+    from bot.notify.destinations import Destination
     from bot.slack.access import Access, People
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
@@ -182,7 +185,12 @@ def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
             worker=worker_name(),
             worker_id=lambda: liveness.worker_id,
         ),
-        sweep=Sweep(tracking, overdue_seconds=work.overdue_seconds, max_attempts=work.max_attempts),
+        sweep=Sweep(
+            tracking,
+            overdue_seconds=work.overdue_seconds,
+            max_attempts=work.max_attempts,
+            second_groups=_second_groups(settings),
+        ),
         history=JobHistory(tracking, settings.file.titles),
         workers=Workers(tracking),
         liveness=liveness,
@@ -205,15 +213,24 @@ def check_version(connection: Connection) -> None:
         raise SchemaBehind(current, migrations.newest())
 
 
+def _second_groups(settings: Settings) -> dict[str, str]:
+    """Who is asked to approve after a while, as messages show them, by the copies' names."""
+    if not any(copy.approval_second_group for copy in settings.file.copies):
+        return {}
+    from bot.slack.access import second_groups
+
+    return second_groups(settings.file.copies)
+
+
 def operators(settings: Settings) -> tuple[str, ...]:
     """Who runs Traspaso, as messages mention them."""
-    from bot.slack.access import mentions
 
     return mentions(settings.file.slack.operators)
 
 
 def slack(settings: Settings, parts: Databases) -> SlackParts:
     """Calls Slack only when asked something. Progress is shown where the minute has room left for it."""
+    from bot.notify.relay import NotificationRelay, SlackSide
     from bot.slack.access import Access, People
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.outbox_relay import CardNotifier, OutboxRelay
@@ -228,13 +245,40 @@ def slack(settings: Settings, parts: Databases) -> SlackParts:
     outbox = Outbox(parts.tracking)
     throughput = Throughput(parts.tracking, chart_seconds=settings.file.work.chart_seconds)
     notifier = CardNotifier(outbox, cards, card_publisher, throughput)
+    people = People(client, language)
+    beside = NotificationRelay(
+        Notifications(parts.tracking),
+        parts.store,
+        settings.file,
+        destinations(settings),
+        SlackSide(card_publisher.link, people.address_of),
+    )
     return SlackParts(
         client=client,
         card_publisher=card_publisher,
-        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier)),
+        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier), beside),
         access=Access(client, settings.file.slack, settings.file.copies),
-        people=People(client, language),
+        people=people,
     )
+
+
+def destinations(settings: Settings) -> dict[str, Destination]:
+    """Where notifications go, by their names. Raises ConfigError. Apprise is loaded with the first one."""
+    if not settings.destination_urls:
+        return {}
+    from bot.notify.destinations import BadDestination, Destination
+
+    found, lines = {}, []
+    for name, url in settings.destination_urls.items():
+        try:
+            found[name] = Destination(name, url)
+            if name == REQUESTER:
+                found[name].addressed_to(f"somebody@{name}.invalid")
+        except BadDestination as wrong:
+            lines.append(f"{variable_of(name)}: {wrong}")
+    if lines:
+        raise ConfigError(lines)
+    return found
 
 
 def slack_client(settings: Settings) -> PacedClient:
@@ -401,8 +445,6 @@ def without_suffix(names: Sequence[str]) -> Callable[[dict[str, Any], Callable[[
 def broken_payloads(callers: Callers) -> Callable[..., BoltResponse]:
     """For what a listener couldn't read: it is acknowledged, logged, and said to whoever sent it."""
     from slack_bolt.response import BoltResponse
-
-    from bot.messages import answers
 
     def broken(error: Exception, body: dict[str, Any]) -> BoltResponse:
         number = uuid4().hex[:8]

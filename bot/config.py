@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Flag, auto
+from enum import Flag, StrEnum, auto
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -116,6 +116,45 @@ class SlackSection(_Section):
     language: Literal["es", "en"] = "es"
 
 
+class Occasion(StrEnum):
+    """What destinations are told of (`bot.jobs.notifications.tell`)."""
+
+    COMPLETED = "completed"  # a copy is in consulta, and proven
+    FAILED = "failed"
+    CANCELLED = "cancelled"  # by somebody, or because nobody approved it
+    APPROVAL = "approval"  # a copy waits for somebody's approval
+    NO_WORKER = "no_worker"  # nobody takes copies
+    WORKER_BACK = "worker_back"  # somebody does again
+    DRIFT = "drift"  # consulta doesn't hold any more what was copied
+    MISSED_SCHEDULE = "missed_schedule"  # a scheduled copy was not started
+
+
+#: The name of whoever asked for a copy, among the destinations; and what they are told of.
+REQUESTER = "requester"
+FOR_REQUESTER = (Occasion.COMPLETED, Occasion.FAILED, Occasion.CANCELLED)
+
+
+def _destination_of_its_own(value: str) -> str:
+    if value == REQUESTER:
+        raise ValueError(f"{REQUESTER!r} is whoever asked for a copy: set mail_requester = true instead")
+    return value
+
+
+#: What a destination is called here; its URL, which holds its passwords, is in the environment.
+DestinationName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+OwnDestination = Annotated[DestinationName, AfterValidator(_destination_of_its_own)]
+
+
+class NotifySection(_Section):
+    """Who is told elsewhere than in Slack, and of what; a copy may name its own destinations."""
+
+    destinations: tuple[OwnDestination, ...] = ()
+    occasions: tuple[Occasion, ...] = tuple(Occasion)
+    only: dict[DestinationName, tuple[Occasion, ...]] = Field(default_factory=dict)
+    mail_requester: bool = False
+    give_up_hours: Annotated[float, Field(gt=0)] = 24.0
+
+
 class CatalogueSection(_Section):
     """Where prod lists its liquidations: for existence, names, and to choose from."""
 
@@ -143,6 +182,10 @@ class CopySection(_Section):
     allowed_users: tuple[str, ...] = ()
     require_approval: bool = False
     approval_over_rows: Annotated[int, Field(ge=0)] | None = None
+    approval_second_group: str | None = None
+    approval_second_after_hours: Annotated[float, Field(gt=0)] | None = None
+    require_reason: bool = False
+    notify: tuple[OwnDestination, ...] | None = None
 
     @property
     def shown(self) -> str:
@@ -159,6 +202,12 @@ class CopySection(_Section):
         if self.require_approval or self.approval_over_rows is None:
             return self.require_approval
         return any(n is None or n > self.approval_over_rows for n in rows)
+
+    @property
+    def second_group_seconds(self) -> float | None:
+        """After so long a second group is asked to approve too; None for never."""
+        hours = self.approval_second_after_hours
+        return None if hours is None or self.approval_second_group is None else hours * 3600
 
     @property
     def spec(self) -> CopySpec:
@@ -359,6 +408,7 @@ class File(_Section):
     copies: tuple[CopySection, ...] = ()
     schedules: tuple[ScheduleSection, ...] = ()
     freezes: tuple[FreezeSection, ...] = ()
+    notify: NotifySection = NotifySection()
     work: WorkSection = WorkSection()
     health: HealthSection = HealthSection()
     keep: KeepSection = KeepSection()
@@ -367,6 +417,24 @@ class File(_Section):
     def titles(self) -> dict[str, str]:
         """What messages call each copy, by its name."""
         return {copy.name: copy.shown for copy in self.copies}
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """Each destination that is told of anything, once."""
+        own = [name for copy in self.copies for name in copy.notify or ()]
+        requester = [REQUESTER] if self.notify.mail_requester else []
+        return tuple(dict.fromkeys([*self.notify.destinations, *own, *requester]))
+
+    def told(self, occasion: Occasion, copy_name: str | None) -> tuple[str, ...]:
+        """The destinations that are told of it; ``copy_name`` is None where it concerns no copy."""
+        copy = next((each for each in self.copies if each.name == copy_name), None)
+        names = self.notify.destinations if copy is None or copy.notify is None else copy.notify
+        wanted, only = self.notify.occasions, self.notify.only
+        found = [name for name in names if occasion in only.get(name, wanted)]
+        theirs = only.get(REQUESTER, tuple(each for each in FOR_REQUESTER if each in wanted))
+        if self.notify.mail_requester and copy_name is not None and occasion in theirs:
+            found.append(REQUESTER)
+        return tuple(dict.fromkeys(found))
 
 
 # ----------------------------------------------------------------------------
@@ -415,6 +483,7 @@ class Settings(BaseModel):
     health_host: str = "127.0.0.1"
     health_port: int | None = None
     worker_health_port: int | None = None
+    destination_urls: dict[str, str] = Field(default_factory=dict, repr=False)
     file: File = File()
 
     def copy_named(self, name: str | None) -> CopySection | None:
@@ -478,6 +547,7 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         copies=Need.COPIES in need,
         slack=Need.SLACK in need,
     )
+    urls = {name: found.destination(name) for name in file.destinations} if Need.SLACK in need else {}
     settings = Settings(
         prod=prod,
         consulta=consulta,
@@ -491,9 +561,15 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         health_host=environ.get("HEALTH_HOST", "").strip() or "127.0.0.1",
         health_port=health_port,
         worker_health_port=found.port("WORKER_HEALTH_PORT") or health_port,
+        destination_urls={name: url for name, url in urls.items() if url is not None},
         file=file,
     )
     return settings, lines
+
+
+def variable_of(destination: str) -> str:
+    """The environment's variable that holds a destination's URL: ``NOTIFY_OPS_MAIL`` of ``ops-mail``."""
+    return f"NOTIFY_{destination.upper().replace('-', '_')}"
 
 
 # ----------------------------------------------------------------------------
@@ -526,6 +602,20 @@ class _Environment:
     def port(self, name: str) -> int | None:
         """A port's number; None where there is none."""
         return self._whole(name, False, "a port: write a number from 1 to 65535, such as 9108", 65535)
+
+    def destination(self, name: str) -> str | None:
+        """The URL of a destination of notifications. Whether Apprise takes it is seen later."""
+        variable = variable_of(name)
+        url = self._environ.get(variable, "").strip()
+        if "://" in url:
+            return url
+        example = "mailtos://USER:PASSWORD@smtp.example.com?from=traspaso@example.com"
+        if name == REQUESTER:
+            shape = f"the mail server for those who ask for copies, such as {example}"
+        else:
+            shape = f"an Apprise URL for the destination {name}, such as {example}&to=ops@example.com"
+        self._lines.append(f"{variable} is {'not' if url else 'missing: set it to'} {shape}")
+        return None
 
     def encrypted(self, name: str, url: str | None) -> str | None:
         """The URL; None, and a line, where a token would travel to another machine without encryption."""
@@ -823,6 +913,17 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
             for twice in sorted({each for each in names if names.count(each) > 1})
         ]
     problems += [f"{name}: {line}" for each in file.schedules for line in _schedule_problems(each, file)]
+    problems += [
+        f"{name}: copies[{place}]: approval_second_group and approval_second_after_hours belong together: "
+        "set both, or neither"
+        for place, copy in enumerate(file.copies, 1)
+        if (copy.approval_second_group is None) != (copy.approval_second_after_hours is None)
+    ]
+    problems += [
+        f"{name}: notify.only names {each!r}, which is no destination: add it to notify.destinations, or to "
+        "the notify of a copy"
+        for each in sorted(set(file.notify.only) - set(file.destinations))
+    ]
     everybody_named = file.copies and all(copy.names_its_people for copy in file.copies)
     if slack and not (file.slack.admin_groups or file.slack.admin_users or everybody_named):
         problems.append(

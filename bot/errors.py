@@ -7,6 +7,7 @@
     ├── AlreadyRunning     a live job for this target table and liquidation exists
     ├── Frozen             somebody has frozen all copies
     ├── UnknownJob         there is no job of that number
+    ├── AddressUnknown     Slack tells no e-mail address of a person
     └── StaleAttempt       another worker holds the job now; whatever this one did is rolled back
 
 What goes wrong between the databases is in `copier.errors`.
@@ -54,6 +55,14 @@ class SchemaAhead(BotError):
             f"which needs {newest}: install that release; to go back to this one, run "
             f"`traspaso migrate --to {newest}` with the newer release first"
         )
+
+
+class AddressUnknown(BotError):
+    """Slack tells no e-mail address of a person; ``passes`` where it may later."""
+
+    def __init__(self, error: str, *, passes: bool) -> None:
+        super().__init__(error)
+        self.passes = passes
 
 
 class AlreadyRunning(BotError):

@@ -57,6 +57,7 @@ def begin(*, needs_slack: bool) -> tuple[Settings, Databases]:
         partial(_side, SIDES.target, settings.consulta, settings.tracking_schema),
         partial(_redis, settings.redis_url),
         partial(_slack, settings, needs_slack=needs_slack),
+        partial(_destinations, settings),
     ]
     with ThreadPoolExecutor(len(looks)) as pool:
         for found in pool.map(lambda look: list(look()), looks):
@@ -111,6 +112,14 @@ def _redis(url: str | None) -> Iterator[Wrong]:
     if reason := watch.reason():
         line = f"REDIS_URL: Redis at {watch.place} can't be used: {reason}"
         yield Wrong(line, passes=True, is_watched=True)
+
+
+def _destinations(settings: Settings) -> Iterator[Wrong]:
+    """Whether a destination can be reached is seen with its first notification; whether it is one, here."""
+    try:
+        app.destinations(settings)
+    except ConfigError as error:
+        yield from map(Wrong, error.lines)
 
 
 def _slack(settings: Settings, *, needs_slack: bool) -> Iterator[Wrong]:

@@ -15,7 +15,7 @@ import psycopg
 from rich.console import Console
 from rich.markup import escape
 
-from bot.cli.output import plain
+from bot.messages.blocks import plain
 from bot.messages.question import APPROVE_ACTION
 from dev.compare import compare
 from dev.guard import ROOT

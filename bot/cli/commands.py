@@ -28,9 +28,7 @@ from bot.cli.output import (
     VerificationOutput,
     approval_line,
     asks,
-    bare_name,
     job_name,
-    plain,
     print_json,
     print_preview,
     print_preview_json,
@@ -49,7 +47,7 @@ from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
 from bot.messages.answers import wrong_number
-from bot.messages.blocks import WORKER_COMMAND, frozen_by, nobody_works
+from bot.messages.blocks import WORKER_COMMAND, bare_name, frozen_by, nobody_works, plain
 from bot.messages.card import activity, state
 from bot.messages.proposal import removes_everything
 from bot.work.background import ProgressTicker
@@ -187,9 +185,12 @@ def look_at_both_sides(
 @click.argument("copy_name", metavar="[COPY]", required=False)
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a line on stdout."))
 @click.option("--remove", is_flag=True, help=N_("Go on where prod has no rows: consulta's are removed."))
-def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -> None:
+@click.option("--reason", default="", help=N_("Why it is copied; some copies ask for that."))
+def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool, reason: str) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = chosen_copy(settings, copy_name)
+    if chosen.require_reason and not reason.strip():
+        raise Stopped(f"copying {chosen.name} needs a reason: add --reason 'why it is copied'", USAGE)
     parts = checked(app.databases(settings))
     seen = look_at_both_sides(parts, settings, chosen, liquidation)
     if words := refusal_of_preview(seen, liquidation, remove=remove):
@@ -208,6 +209,7 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool) -
             seen.in_source.rows, seen.in_target.known, removal_confirmed=remove and removes_everything(seen)
         ),
         fingerprint=seen.fingerprint,
+        reason=reason,
         requester=Requester(SHELL, getpass.getuser(), getpass.getuser()),
     )
     try:

@@ -8,7 +8,6 @@ nothing is read as markup.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,9 +25,9 @@ from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
 from bot.jobs.retention import Pruned
 from bot.jobs.status import Approval, Phase, Status
-from bot.jobs.view import JobView, Person
+from bot.jobs.view import JobView
 from bot.messages.audit import csv_lines, entry_json
-from bot.messages.blocks import copied, escaped, of_liquidation
+from bot.messages.blocks import bare_name, copied, of_liquidation, plain
 from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
 from bot.messages.proposal import counted, notes, removes_everything
@@ -619,23 +618,6 @@ def job_name(job: JobView, t: Translator) -> str:
     """The job, and what it copies."""
     name = t("Job {id}", id=job.id)
     return f"{name}, {plain(copied(job, t))}"
-
-
-def bare_name(person: Person) -> str:
-    """Somebody, where there are no mentions."""
-    return escaped(person.name)
-
-
-def plain(mrkdwn: str) -> str:
-    """Our own mrkdwn without its marks, moments in UTC."""
-    return (
-        re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
-        .replace("`", "")
-        .replace("*", "")
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&amp;", "&")
-    )
 
 
 # ----------------------------------------------------------------------------

@@ -24,12 +24,27 @@ from bot.commands.conversation import (
 )
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
-from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Control, Decision, Effect
+from bot.jobs.actions import (
+    ApprovalOutcome,
+    Approvals,
+    Became,
+    Control,
+    Decision,
+    Effect,
+    Followed,
+    Followers,
+)
 from bot.jobs.repository import JobRepository, Requester
 from bot.jobs.view import JobView, RowCounts
 from bot.messages import answers, card, question, status
 from bot.messages.blocks import Message
-from bot.messages.question import APPROVE_ACTION, REASON, REJECT_ACTION, REJECT_CALLBACK
+from bot.messages.question import (
+    APPROVE_ACTION,
+    APPROVE_CALLBACK,
+    REASON,
+    REJECT_ACTION,
+    REJECT_CALLBACK,
+)
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
 
@@ -64,6 +79,9 @@ def connect(app: App, parts: BotParts) -> None:
             card_publisher=parts.card_publisher,
         )
         app.action(action_id)(button.pressed)
+    tell_me = TellMe(parts.callers, parts.store, Followers(parts.tracking), parts.card_publisher)
+    app.action(card.TELL_ACTION)(tell_me.pressed)
+    app.action(card.UNTELL_ACTION)(tell_me.taken_back)
     job_details = JobDetails(parts.guard, parts.callers, parts.store)
     app.action(card.DETAILS_ACTION)(job_details.pressed)
     approval = ApprovalButtons(
@@ -77,6 +95,7 @@ def connect(app: App, parts: BotParts) -> None:
     app.action(APPROVE_ACTION)(approval.approve)
     app.action(REJECT_ACTION)(approval.ask_why)
     app.view(REJECT_CALLBACK)(approval.reject)
+    app.view(APPROVE_CALLBACK)(approval.approve_because)
 
 
 def _without_counts(action: Callable[[int, Requester], Effect]) -> Action:
@@ -148,6 +167,48 @@ class JobButton:
                 return status.detail(effect.job, link, t) if alone else None
 
 
+class TellMe:
+    """*Tell me*: whoever sees the card may press it, and gets a direct message when the job ends."""
+
+    def __init__(
+        self, callers: Callers, store: JobRepository, followers: Followers, card_publisher: CardPublisher
+    ) -> None:
+        self._callers = callers
+        self._store = store
+        self._followers = followers
+        self._card_publisher = card_publisher
+
+    def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
+        self._callers.answer(
+            ack, body, lambda caller: self._note(pressed_value(body), caller, self._followers.follow)
+        )
+
+    def taken_back(self, ack: Ack, body: dict[str, Any]) -> None:
+        """Under the answer to the press, which this one takes the place of."""
+        self._callers.answer(
+            ack,
+            body,
+            lambda caller: self._note(pressed_value(body), caller, self._followers.unfollow),
+            replace=True,
+        )
+
+    def _note(self, value: str, caller: Caller, note: Callable[[int, Requester], Followed]) -> Message:
+        t, job_id = caller.t, parsing.number(value)
+        job = self._store.job(job_id) if job_id is not None else None
+        if job_id is None or job is None:
+            return answers.unknown_job(job_id or 0, t)
+        match note(job_id, self._callers.requester(caller)):
+            case Followed.NOTED:
+                return answers.will_be_told(job, t, before=False)
+            case Followed.BEFORE:
+                return answers.will_be_told(job, t, before=True)
+            case Followed.TAKEN_BACK:
+                return answers.wont_be_told(job, t)
+            case Followed.ENDED:
+                now = self._store.job(job_id) or job
+                return answers.not_now(now, self._card_publisher.link(now), t)
+
+
 class JobDetails:
     """*Details*: a modal that opens at once and is filled when everything has been read. Changes nothing."""
 
@@ -190,7 +251,7 @@ class JobDetails:
 
 
 class ApprovalButtons:
-    """For anybody who may run the copy, but for whoever asked for it."""
+    """For anybody who may run the copy, and its second group once that is asked; not for its requester."""
 
     def __init__(
         self,
@@ -209,15 +270,32 @@ class ApprovalButtons:
         self._approvals = approvals
         self._card_publisher = card_publisher
 
-    def approve(self, ack: Ack, body: dict[str, Any]) -> None:
-        """On App Home the answer is a direct message."""
+    def approve(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """On App Home the answer is a direct message. Where the copy asks for a reason, a modal opens."""
+
+        def answer(caller: Caller) -> Message | None:
+            if self._asks_why(pressed_value(body)):
+                return self._open(body, client, caller, approves=True)
+            return self._decide(pressed_value(body), caller, approves=True)
+
+        self._callers.answer(ack, body, answer)
+
+    def approve_because(self, ack: Ack, body: dict[str, Any]) -> None:
+        """The modal with the reason is submitted; the answer is where the button was."""
+        channel, _, value = str(body["view"].get("private_metadata") or "").partition(" ")
+        reason = str(body["view"]["state"]["values"].get(REASON, {}).get(REASON, {}).get("value") or "")
+        if not reason.strip():
+            ack(response_action="errors", errors=question.reason_missing(self._callers.known(body).t))
+            return
         self._callers.answer(
-            ack, body, lambda caller: self._decide(pressed_value(body), caller, approves=True)
+            ack,
+            {**body, "channel_id": channel.strip("-") or None},
+            lambda caller: self._decide(value, caller, approves=True, reason=reason),
         )
 
     def ask_why(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """*Reject* opens a modal for a reason, which may stay empty; who may not reject is told at once."""
-        self._callers.answer(ack, body, lambda caller: self._open(body, client, caller))
+        self._callers.answer(ack, body, lambda caller: self._open(body, client, caller, approves=False))
 
     def reject(self, ack: Ack, body: dict[str, Any]) -> None:
         """The modal is submitted; the answer is where the button was."""
@@ -229,22 +307,34 @@ class ApprovalButtons:
             lambda caller: self._decide(value, caller, approves=False, reason=str(found or "")),
         )
 
-    def _open(self, body: dict[str, Any], client: WebClient, caller: Caller) -> Message | None:
+    def _asks_why(self, value: str) -> bool:
+        job_id = parsing.number(question.pressed(value)[0])
+        job = self._store.job(job_id) if job_id is not None else None
+        copy = self._guard.copy_named(job.copy_name) if job is not None else None
+        return copy is not None and copy.require_reason
+
+    def _open(
+        self, body: dict[str, Any], client: WebClient, caller: Caller, *, approves: bool
+    ) -> Message | None:
+        """The modal that asks why; or in words why this person may not decide."""
         value, channel = pressed_value(body), str((body.get("container") or {}).get("channel_id") or "")
-        t, job_id = caller.t, parsing.number(value)
+        t, job_id = caller.t, parsing.number(question.pressed(value)[0])
         job = self._store.job(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return question.no_such(value, t)
-        if refusal := self._guard.refusal_of_press(job, caller.user_id, t):
+        if refusal := self._guard.refusal_to_approve(job, caller.user_id, t):
             return refusal
         if decision := self._approvals.hindrance(job_id, self._callers.requester(caller)):
-            return self._outcome(decision, job, caller, approves=False)
-        try:
+            return self._outcome(decision, job, caller, approves=approves)
+        if approves:
+            view = question.why_approved(job, f"{channel or '-'} {value}", t)
+        else:
             view = question.why_rejected(job, f"{job_id} {channel}", t)
+        try:
             client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("job %s: nobody was asked why it is rejected: %s", job_id, error_name(error))
-            return question.not_asked_why(t)
+            log.warning("job %s: nobody was asked why: %s", job_id, error_name(error))
+            return question.not_asked_why_approved(t) if approves else question.not_asked_why(t)
         return None
 
     def _decide(self, value: str, caller: Caller, *, approves: bool, reason: str = "") -> Message:
@@ -254,11 +344,11 @@ class ApprovalButtons:
         job = self._store.job(job_id) if job_id is not None else None
         if job_id is None or job is None:
             return question.no_such(pressed, t)
-        if refusal := self._guard.refusal_of_press(job, caller.user_id, t):
+        if refusal := self._guard.refusal_to_approve(job, caller.user_id, t):
             return refusal
         by = self._callers.requester(caller)
         if approves:
-            decision = self._approvals.approve(job_id, by, counts)
+            decision = self._approvals.approve(job_id, by, counts, reason)
         else:
             decision = self._approvals.reject(job_id, by, reason)
         return self._outcome(decision, job, caller, approves=approves)

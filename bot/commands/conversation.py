@@ -112,6 +112,18 @@ class Guard:
             return answers.copy_not_configured(job, t)
         return self.refusal_to_run(blocks.COPY_COMMAND, user_id, copy, t, TO_PRESS)
 
+    def refusal_to_approve(self, job: JobView, user_id: str, t: Translator) -> Message | None:
+        """Why this person may not approve or reject the job; None where they may.
+
+        That is for whoever may press its buttons, and for its second group once that is asked.
+        """
+        copy = self.copy_named(job.copy_name)
+        if copy is None:
+            return answers.copy_not_configured(job, t)
+        asked = job.second_group_is_asked
+        decision = self.access.may_approve(user_id, copy, TO_PRESS, second_group=asked)
+        return None if decision.allowed else self._refused(blocks.COPY_COMMAND, user_id, decision, copy, t)
+
     def help(self, t: Translator) -> Message:
         """How to use all commands, and who may."""
         own = [(copy.name, self.access.who_may(copy)) for copy in self.file.copies if copy.names_its_people]

@@ -58,6 +58,7 @@ from bot.messages.proposal import (
     made_of,
     proposal_card,
     removes_everything,
+    why_missing,
 )
 from bot.slack.access import TO_PRESS
 from bot.slack.card_publisher import CardPublisher
@@ -146,7 +147,8 @@ class CopyLiquidation:
 
     def _press(self, body: dict[str, Any], caller: Caller) -> Message:
         offer = Offer.decoded(body["actions"][0]["value"])
-        return self._start.press(offer, caller, str(body["channel"]["id"]))
+        typed = _Values((body.get("state") or {}).get("values") or {}).text(proposal.WHY)
+        return self._start.press(offer, caller, str(body["channel"]["id"]), typed)
 
 
 register(
@@ -212,13 +214,16 @@ class StartCopy:
             copy, liquidation_id, proposal
         )
 
-    def press(self, offer: Offer, caller: Caller, channel_id: str) -> Message:
+    def press(self, offer: Offer, caller: Caller, channel_id: str, reason: str = "") -> Message:
         """What becomes of a press of *Copy*, as what takes the place of the card."""
-        found = self.start_or_ask(offer, caller, channel_id)
+        found = self.start_or_ask(offer, caller, channel_id, reason)
         return proposal_card(found, caller.t) if isinstance(found, Offered) else found
 
-    def start_or_ask(self, offer: Offer, caller: Caller, channel_id: str) -> Offered | Message:
-        """Starts the job, or says why not; a new offer where the old one is too old or no longer true.
+    def start_or_ask(
+        self, offer: Offer, caller: Caller, channel_id: str, reason: str = ""
+    ) -> Offered | Message:
+        """Starts the job, or says why not; a new offer where the old one is too old or no longer true, or
+        where the copy asks for a reason and there is none.
 
         The person is checked anew, and a press works once, however often it is delivered.
         """
@@ -239,6 +244,8 @@ class StartCopy:
         if moved or time.time() > offer.expires_at:
             notice = answers.asked_anew(t, moved=moved)
             return self._offered(copy, offer.liquidation_id, proposal, notice)
+        if copy.require_reason and not reason.strip():
+            return self._offered(copy, offer.liquidation_id, proposal, why_missing(t))
         if proposal.approvers is not None and channel_id.startswith("D"):
             return question.not_in_private(copy.shown, t)
         request = Request(
@@ -252,6 +259,8 @@ class StartCopy:
             fingerprint=proposal.seen.fingerprint,
             approvers=proposal.approvers,
             approval_seconds=guard.file.work.approval_seconds,
+            second_group_seconds=copy.second_group_seconds,
+            reason=reason,
         )
         return self._create(request, t)
 
@@ -362,7 +371,8 @@ class StartCopy:
             in_consulta=proposal.seen.in_target.rows,
             made_of=made_of(proposal.seen),
         )
-        return Offered(offer, copy.shown, proposal, max(1, round(lifetime / 60)), notice)
+        minutes = max(1, round(lifetime / 60))
+        return Offered(offer, copy.shown, proposal, minutes, notice, asks_why=copy.require_reason)
 
 
 def start_copy(parts: BotParts) -> StartCopy:
@@ -482,11 +492,16 @@ class CopyModal:
         """The preview is submitted: the same press as the card's."""
         t = self._callers.known(body).t
         carried = Carried.decoded(body["view"]["private_metadata"])
+        values = body["view"]["state"]["values"]
+        typed = _Values(values).text(proposal.WHY)
+        if proposal.WHY in values and not typed.strip():
+            ack(response_action="errors", errors={proposal.WHY: why_missing(t)})
+            return
 
         def press(caller: Caller) -> Offered | Message:
             offer = Offer.decoded(carried.offer or "")
             channel = carried.channel or self._card_publisher.open_direct_message(caller.user_id)
-            return self._start.start_or_ask(offer, caller, channel)
+            return self._start.start_or_ask(offer, caller, channel, typed)
 
         # Where the press asks again, the answer is another offer.
         waiting, turns = proposal.wait(t("Starting…"), t), self._callers.turns.presses

@@ -23,6 +23,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    delete,
     func,
     select,
     update,
@@ -30,18 +31,21 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from bot.characters import one_line
 from bot.errors import AlreadyRunning, UnknownJob
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
-from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, User, waits_for_somebody
-from bot.jobs.outbox import Kind, announce
-from bot.jobs.repository import JobRepository, Requester, active_freeze, ensure_user, is_taken
+from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, JobFollower, User, waits_for_somebody
+from bot.jobs.outbox import Kind, announce, announce_once
+from bot.jobs.repository import (
+    JobRepository,
+    Requester,
+    active_freeze,
+    ensure_user,
+    is_taken,
+    kept_reason,
+)
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, stop_job, transition
 from bot.jobs.view import SHELL, Freeze, JobView, Question, RowCounts
-
-#: The longest reason of a freeze or a rejection that is kept, in characters.
-REASON_LIMIT = 300
 
 
 class Became(StrEnum):
@@ -273,6 +277,53 @@ class _LockedJob:
         return Became.DONE
 
 
+class Followed(StrEnum):
+    """What became of a press of *Tell me*, or of taking it back."""
+
+    NOTED = "noted"
+    BEFORE = "before"  # it was noted already
+    TAKEN_BACK = "taken_back"
+    ENDED = "ended"  # the job has ended: there is nothing more to be told
+
+
+class Followers:
+    """Notes who wants a direct message when a job ends. Raises UnknownJob where there is no such job.
+
+    The job's row is locked, so that whoever is noted before its end is told of it.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def follow(self, job_id: int, by: Requester) -> Followed:
+        """Whoever it is will be told."""
+        with self._engine.begin() as connection:
+            user_id = ensure_user(connection, by)
+            if not self._is_live(connection, job_id):
+                return Followed.ENDED
+            noted = insert(JobFollower).values(job_id=job_id, user_id=user_id).on_conflict_do_nothing()
+            is_new = connection.execute(noted).rowcount == 1
+        return Followed.NOTED if is_new else Followed.BEFORE
+
+    def unfollow(self, job_id: int, by: Requester) -> Followed:
+        """They won't, unless the job has ended."""
+        with self._engine.begin() as connection:
+            user_id = ensure_user(connection, by)
+            if not self._is_live(connection, job_id):
+                return Followed.ENDED
+            mine = and_(JobFollower.job_id == job_id, JobFollower.user_id == user_id)
+            connection.execute(delete(JobFollower).where(mine))
+        return Followed.TAKEN_BACK
+
+    @staticmethod
+    def _is_live(connection: Connection, job_id: int) -> bool:
+        locked = select(CopyJob.status).where(CopyJob.id == job_id).with_for_update(key_share=True)
+        status = connection.execute(locked).scalar_one_or_none()
+        if status is None:
+            raise UnknownJob(job_id)
+        return Status(status).is_live
+
+
 class Approvals:
     """Approves and rejects. Whether the person may is the caller's question.
 
@@ -284,13 +335,15 @@ class Approvals:
         self._engine = engine
         self._store = store or JobRepository(engine)
 
-    def approve(self, job_id: int, by: Requester, numbers: RowCounts | None = None) -> Decision:
+    def approve(
+        self, job_id: int, by: Requester, numbers: RowCounts | None = None, reason: str | None = None
+    ) -> Decision:
         """The job is due at once, to be put on the queue by the caller, or else by the next sweep.
 
         ``numbers`` are those that it asked about again, as they were pressed for; None where it hadn't.
         """
         with self._engine.begin() as connection:
-            is_new = _approve(connection, job_id, by, numbers)
+            is_new = _approve(connection, job_id, by, numbers, kept_reason(reason))
         return self._decision(job_id, by, Approval.APPROVED, numbers, is_new=is_new)
 
     def hindrance(self, job_id: int, by: Requester) -> Decision | None:
@@ -308,7 +361,7 @@ class Approvals:
                 job_id,
                 Step.REJECT,
                 *_may_decide(by),
-                event=Rejected(_words(reason)),
+                event=Rejected(kept_reason(reason)),
                 by=user_id,
                 notify=Kind.ENDING,
                 **_decided(Approval.REJECTED, user_id),
@@ -363,7 +416,7 @@ class Freezes:
         """
         with self._engine.begin() as connection:
             statement = insert(CopyFreeze).values(
-                reason=_words(reason),
+                reason=kept_reason(reason),
                 frozen_by=ensure_user(connection, requester),
                 channel_id=channel_id,
             )
@@ -399,15 +452,12 @@ class Freezes:
         return Lifted(freeze, waiting)
 
 
-def _words(reason: str | None) -> str | None:
-    """A reason as it is kept: one line, not long; None where nothing was said."""
-    return " ".join(one_line(reason or "").split())[:REASON_LIMIT] or None
-
-
 # How an answer counts.
 
 
-def _approve(connection: Connection, job_id: int, by: Requester, numbers: RowCounts | None) -> bool:
+def _approve(
+    connection: Connection, job_id: int, by: Requester, numbers: RowCounts | None, reason: str | None
+) -> bool:
     """Whether this yes counts."""
     user_id = ensure_user(connection, by)
     approved = connection.execute(
@@ -424,6 +474,7 @@ def _approve(connection: Connection, job_id: int, by: Requester, numbers: RowCou
                 "updated_at": func.now(),
                 "run_after": func.now(),
                 "enqueued_at": None,
+                "approval_reason": reason,
                 **_decided(Approval.APPROVED, user_id),
                 **_accepted(),
             }
@@ -433,8 +484,9 @@ def _approve(connection: Connection, job_id: int, by: Requester, numbers: RowCou
     if approved is None:
         return False
     attempt, in_prod, in_consulta = approved
-    add_event(connection, job_id, attempt, Approved(in_prod, in_consulta), user_id)
+    add_event(connection, job_id, attempt, Approved(in_prod, in_consulta, reason), user_id)
     announce(connection, Kind.UPDATE, CopyJob.id == job_id)
+    announce_once(connection, Kind.APPROVED, CopyJob.id == job_id)
     return True
 
 

@@ -37,12 +37,14 @@ class EventKind(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     APPROVAL_EXPIRED = "approval_expired"
+    SECOND_GROUP_ASKED = "second_group_asked"
     PAUSE_REQUESTED = "pause_requested"
     PAUSED = "paused"
     RESUMED = "resumed"
     CANCEL_REQUESTED = "cancel_requested"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    NOT_TOLD = "not_told"
 
 
 #: Presses that set a job going again.
@@ -85,17 +87,22 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """``approvers``, as messages show them, were asked to approve it; None where nobody has to."""
+    """``approvers``, as messages show them, were asked to approve it; None where nobody has to.
+
+    ``reason`` is why it was asked for, where that was said.
+    """
 
     kind: ClassVar[str] = EventKind.REQUESTED
     approvers: tuple[str, ...] | None = None
+    reason: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {} if self.approvers is None else {"approvers": list(self.approvers)}
+        approvers = {} if self.approvers is None else {"approvers": list(self.approvers)}
+        return approvers | ({"reason": self.reason} if self.reason else {})
 
     @classmethod
     def from_json(cls, detail: Detail) -> Self:
-        return cls(_approvers(detail))
+        return cls(_approvers(detail), detail.get("reason"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +229,22 @@ class AskedAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondGroupAsked:
+    """It had waited for long: ``group`` may approve it too; ``approvers`` are all who may by now."""
+
+    kind: ClassVar[str] = EventKind.SECOND_GROUP_ASKED
+    group: str
+    approvers: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"group": self.group, "approvers": list(self.approvers)}
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(str(detail.get("group", "?")), _approvers(detail) or ())
+
+
+@dataclass(frozen=True, slots=True)
 class Confirmed:
     """Its requester agreed to these numbers."""
 
@@ -238,18 +261,19 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """A second person agreed to these numbers; None for what wasn't known."""
+    """A second person agreed to these numbers, None for what wasn't known; and why where they said that."""
 
     kind: ClassVar[str] = EventKind.APPROVED
     in_prod: int | None
     in_consulta: int | None
+    reason: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "reason" or value}
 
     @classmethod
     def from_json(cls, detail: Detail) -> Self:
-        return cls(detail.get("in_prod"), detail.get("in_consulta"))
+        return cls(detail.get("in_prod"), detail.get("in_consulta"), detail.get("reason"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +291,23 @@ class Rejected:
         return cls(detail.get("reason"))
 
 
+@dataclass(frozen=True, slots=True)
+class NotTold:
+    """A destination was never told of an occasion; ``reason`` is of the last try."""
+
+    kind: ClassVar[str] = EventKind.NOT_TOLD
+    destination: str
+    occasion: str
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Detail) -> Self:
+        return cls(*(str(detail.get(name, "?")) for name in ("destination", "occasion", "reason")))
+
+
 DETAILED = (
     Requested,
     Claimed,
@@ -277,9 +318,11 @@ DETAILED = (
     CardMoved,
     PermissionNotKnown,
     AskedAgain,
+    SecondGroupAsked,
     Confirmed,
     Approved,
     Rejected,
+    NotTold,
 )
 
 

@@ -44,7 +44,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from bot import traces
-from bot.config import SIDES
+from bot.config import SIDES, Occasion
 from bot.errors import StaleAttempt
 from bot.jobs.events import (
     BREAKS_ATTEMPT,
@@ -70,9 +70,10 @@ from bot.jobs.models import (
     transaction,
     waits_for_somebody,
 )
+from bot.jobs.notifications import tell
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, stop_job, transition
+from bot.jobs.transition import add_event, second_person, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
 from copier import Baseline, Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
 from copier.exchange import Rows, literal
@@ -161,10 +162,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class SecondPerson:
-    """Somebody else has to say yes: out of whom, as messages show them, and within how many seconds."""
+    """Somebody else has to say yes: out of whom, as messages show them, and within how many seconds.
+
+    After ``second_group_seconds`` a second group is asked too; None for never.
+    """
 
     approvers: tuple[str, ...]
     seconds: float
+    second_group_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +474,7 @@ class Attempt:
                 "approval_until": func.now() + timedelta(seconds=second.seconds),
                 "approval_by": None,
                 "approval_at": None,
+                **second_person(second.second_group_seconds),
             }
         with self.transaction() as connection:
             request = self._lock(connection)
@@ -479,6 +485,8 @@ class Attempt:
             ).scalar_one()
             if second is not None and (channel is None or channel.startswith("D")):
                 raise NobodyCanApprove
+            if second is not None:
+                tell(connection, Occasion.APPROVAL, self.job_id, self.number)
             return self._release(
                 connection,
                 AskedAgain(question, approvers),

@@ -167,6 +167,12 @@ class CopyJob(Base):
     approval_until: Mapped[datetime | None]
     approval_by: Mapped[int | None] = mapped_column(ForeignKey("traspaso.users.id"))
     approval_at: Mapped[datetime | None]
+    # Since when it waits for that; and when a second group of people is asked too, NULL for never.
+    approval_asked_at: Mapped[datetime | None]
+    second_group_at: Mapped[datetime | None]
+    # Why it was asked for, and why it was approved, in the words of whoever did.
+    request_reason: Mapped[str | None]
+    approval_reason: Mapped[str | None]
 
     # What somebody wants of a running job; the worker does it at a chunk's end. Who did it last.
     stop_requested: Mapped[str | None]
@@ -300,8 +306,25 @@ class ReceiptRow(Base):
     hash: Mapped[str] = mapped_column(unique=True)
 
 
+class JobFollower(Base):
+    """Somebody who wants a direct message when the job ends."""
+
+    __tablename__ = "job_followers"
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    user_id: Mapped[int] = mapped_column(ForeignKey("traspaso.users.id"), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class OutboxMessage(Base):
-    """A message about a job that is owed to Slack, or was.
+    """A message about a job, or about all of them, that is owed to people, or was.
+
+    ``kind`` names it, once for each attempt of a job; of one that goes to several people or places it ends
+    in ``:`` and whom it is for. ``occasion`` is set in what is told elsewhere than in Slack
+    (`bot.jobs.notifications`): without a ``destination`` it is still to be given out to them. ``detail``
+    has what the job's row doesn't say. ``destination`` is the name of one, or the Slack id of a person.
 
     ``version`` counts how often it was announced, ``tries`` how often a deliverer took it in hand: that is
     the fencing token of whoever delivers. ``failures`` in a row, since ``failing_since``, decide the pause
@@ -315,12 +338,16 @@ class OutboxMessage(Base):
         UniqueConstraint("job_id", "kind", "attempt"),
         Index("outbox_due_idx", "next_try_at", postgresql_where=text("done_at IS NULL")),
         Index("outbox_done_at_idx", "done_at", postgresql_where=text("done_at IS NOT NULL")),
+        Index("outbox_once_without_job", "kind", unique=True, postgresql_where=text("job_id IS NULL")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    job_id: Mapped[int] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
     attempt: Mapped[int] = mapped_column(Integer)
     kind: Mapped[str]
+    occasion: Mapped[str | None]
+    destination: Mapped[str | None]
+    detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     version: Mapped[int] = mapped_column(Integer, server_default="0")
     tries: Mapped[int] = mapped_column(Integer, server_default="0")
     failures: Mapped[int] = mapped_column(Integer, server_default="0")

@@ -23,6 +23,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     exists,
     func,
     literal,
@@ -34,7 +35,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import LONGEST, CopyJob, OutboxMessage, has_come
+from bot.jobs.models import LONGEST, CopyJob, JobFollower, OutboxMessage, User, has_come
 from migrations import schema_of
 
 #: How long a message is in the hands of one deliverer. Longer than one call of Slack may take (10 s): the
@@ -62,6 +63,11 @@ class Kind(StrEnum):
     REFRESH = "refresh"  # an edit of the card got no answer: the newest state once more
     PIN = "pin"  # the card's pin: on while the job is live, else off
     DOUBLES = "doubles"  # a post got no answer and was repeated: if the first one arrives after all, it goes
+    APPROVED = "approved"  # a threaded reply to the requester: a second person said yes
+    REMINDER = "reminder"  # half of the time for an approval is over: a reply to those who may give it
+    LAST_REMINDER = "last_reminder"  # the same, an hour before the end
+    SECOND_GROUP = "second_group"  # the same, to a second group, who may approve it from then on
+    TELL = "tell"  # a direct message to somebody who wanted to be told of the end; the kind ends in their id
     LEFT = "left"  # the card that stayed in a channel which took no more: its last words, and its pin off
 
 
@@ -69,8 +75,12 @@ class Kind(StrEnum):
 KINDS = tuple(Kind)
 #: What brings the card to the job's state.
 SHOWING = (Kind.CARD, Kind.UPDATE)
+#: To those who may approve, while it waits for that.
+REMINDERS = (Kind.REMINDER, Kind.LAST_REMINDER, Kind.SECOND_GROUP)
+#: Messages beside the card, which doesn't move to another place where Slack refuses them.
+ASIDE = (Kind.APPROVED, Kind.TELL, *REMINDERS)
 #: What may have posted a card, or a reply.
-POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING)
+POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING, Kind.APPROVED, *REMINDERS)
 #: What may be put off for longer than `bot.jobs.models.LONGEST`.
 PUT_OFF = (Kind.PIN, Kind.LEFT)
 
@@ -96,6 +106,7 @@ class Due:
     ``failures`` in a row, for ``failing_seconds``. ``shown`` are the other messages of the job, with their
     versions, that were open when it was claimed and that ask for no more than the card's newest state.
     ``channel_id`` and ``message_ts`` are of the message that it is about, where that isn't the job's card.
+    ``recipient`` is the Slack id of whom it is for, where it is a direct message, and ``locale`` theirs.
     """
 
     id: int
@@ -110,6 +121,8 @@ class Due:
     shown: tuple[tuple[int, int], ...] = ()
     channel_id: str | None = None
     message_ts: str | None = None
+    recipient: str | None = None
+    locale: str | None = None
 
 
 def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
@@ -127,6 +140,30 @@ def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> 
             set_=_anew(next_try_at=func.now(), failures=0, failing_since=None),
         )
     )
+
+
+def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> list[int]:
+    """The same, for what a job's attempt is told at most once; gives the ids of those that will be."""
+    chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value)).where(*jobs)
+    chosen = chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id)
+    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
+    told = statement.on_conflict_do_nothing().returning(OutboxMessage.job_id)
+    return [job_id for job_id in connection.scalars(told) if job_id is not None]
+
+
+def tell_followers(connection: Connection, job_id: int, attempt: int) -> None:
+    """Whoever wanted to be told of the job's end will be, once; nobody follows it any more."""
+    gone = delete(JobFollower).where(JobFollower.job_id == job_id).returning(JobFollower.user_id).cte("gone")
+    found = select(User.slack_user_id, User.locale).join(gone, gone.c.user_id == User.id)
+    for slack_id, locale in connection.execute(found.order_by(User.id)).all():
+        told = insert(OutboxMessage).values(
+            job_id=job_id,
+            attempt=attempt,
+            kind=f"{Kind.TELL}:{slack_id}",
+            destination=slack_id,
+            detail={"locale": locale},
+        )
+        connection.execute(told.on_conflict_do_nothing())
 
 
 def leave(connection: Connection, job_id: int, attempt: int, channel_id: str, message_ts: str) -> None:
@@ -292,10 +329,15 @@ class Outbox:
 # Which message is taken next.
 
 
+def _about(message: type[OutboxMessage]) -> ColumnElement[str]:
+    """The kind without whom it is for."""
+    return func.split_part(message.kind, ":", 1)
+
+
 def _may_be_taken() -> ColumnElement[bool]:
     # The release before claims for longer, also what it doesn't know and can't deliver.
     known = or_(_OTHER.kind.in_(POSTING), _OTHER.claimed_until <= func.now() + CLAIM)
-    in_hand = exists().where(_OF_THE_JOB, _OTHER.kind.in_(KINDS), _OTHER.claimed_until > func.now(), known)
+    in_hand = exists().where(_OF_THE_JOB, _about(_OTHER).in_(KINDS), _OTHER.claimed_until > func.now(), known)
     # The card itself is on its way: it will say what an update has to say.
     comes = and_(
         OutboxMessage.kind == Kind.UPDATE,
@@ -303,7 +345,7 @@ def _may_be_taken() -> ColumnElement[bool]:
     )
     return and_(
         OutboxMessage.done_at.is_(None),
-        OutboxMessage.kind.in_(KINDS),
+        _about(OutboxMessage).in_(KINDS),
         or_(
             OutboxMessage.next_try_at <= func.now(),
             and_(OutboxMessage.kind.not_in(PUT_OFF), has_come(OutboxMessage.next_try_at)),
@@ -315,7 +357,7 @@ def _may_be_taken() -> ColumnElement[bool]:
 
 
 @cache
-def _due() -> Select[int, int]:
+def _due() -> Select[int, int | None]:
     """Of what is due, the ending before the refresh of a card."""
     rank = case(
         (OutboxMessage.kind == Kind.ENDING, 0),
@@ -362,6 +404,8 @@ def _claim() -> Any:
             OutboxMessage.failures,
             OutboxMessage.channel_id,
             OutboxMessage.message_ts,
+            OutboxMessage.destination,
+            OutboxMessage.detail,
             chosen.c.look_first,
             chosen.c.failing_seconds,
             chosen.c.shown,
@@ -379,7 +423,7 @@ def _due_of(row: Row[Any]) -> Due:
         id=row.id,
         job_id=row.job_id,
         attempt=row.attempt,
-        kind=Kind(row.kind),
+        kind=Kind(row.kind.partition(":")[0]),
         tries=row.tries,
         version=row.version,
         look_first=row.look_first,
@@ -388,4 +432,6 @@ def _due_of(row: Row[Any]) -> Due:
         shown=tuple((each["id"], each["version"]) for each in row.shown or ()),
         channel_id=row.channel_id,
         message_ts=row.message_ts,
+        recipient=row.destination,
+        locale=(row.detail or {}).get("locale"),
     )

@@ -9,7 +9,7 @@ later (`MISSING`), so that a restart at a deploy says nothing.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,10 +35,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
 
-from bot.jobs.events import EventKind, Failed, WorkerLost
+from bot.config import Occasion
+from bot.jobs.events import EventKind, Failed, SecondGroupAsked, WorkerLost
 from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
 from bot.jobs.models import (
+    CopyEvent,
     CopyJob,
     Installation,
     OutboxMessage,
@@ -47,11 +49,14 @@ from bot.jobs.models import (
     is_frozen,
     waits_for_somebody,
 )
-from bot.jobs.outbox import SHOWING, Kind, announce
-from bot.jobs.status import Status, Step, StopReason, StopRequest
+from bot.jobs.notifications import tell
+from bot.jobs.outbox import SHOWING, Kind, announce, announce_once
+from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, expire, stop_job, transition
 from bot.jobs.view import SILENT, NoWorker
 
+#: So long before the end of the time for an approval it is reminded of once more.
+LAST_REMINDER = timedelta(hours=1)
 #: Of so many jobs that never were on the queue one sweep puts the ids there.
 AT_ONCE = 100
 
@@ -72,8 +77,17 @@ class Swept:
 class Sweep:
     """Safe to run in every worker at once: the rows are locked, and locked rows are skipped."""
 
-    def __init__(self, engine: Engine, *, overdue_seconds: float, max_attempts: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        overdue_seconds: float,
+        max_attempts: int,
+        second_groups: Mapping[str, str] | None = None,
+    ) -> None:
+        """``second_groups`` names, as messages show it, who is asked too after a while, by a copy's name."""
         self._engine = engine
+        self._second_groups = second_groups or {}
         self._overdue_after = timedelta(seconds=overdue_seconds)
         self._max_attempts = max_attempts
 
@@ -87,6 +101,7 @@ class Sweep:
             lost = self._take_back(connection, own)
             sys.audit("traspaso.sweep_taken", *lost)
             not_approved = expire(connection, CopyJob.approval_until < func.now())
+            self._remind(connection)
             waiting, overdue = self._waiting(connection), self._overdue(connection, room)
             return Swept(lost, waiting, given_up, not_approved, overdue)
 
@@ -133,6 +148,32 @@ class Sweep:
                     **values,
                 )
         return [job.id for job in jobs]
+
+    def _remind(self, connection: Connection) -> None:
+        """Those who may approve a job are told again that it waits, each time once."""
+        waits = and_(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING)
+        asked_at = func.coalesce(CopyJob.approval_asked_at, CopyJob.created_at)
+        half = asked_at + (CopyJob.approval_until - asked_at) / 2
+        last = CopyJob.approval_until - LAST_REMINDER
+        announce_once(
+            connection, Kind.REMINDER, waits, half <= func.now(), or_(func.now() < last, last <= half)
+        )
+        announce_once(connection, Kind.LAST_REMINDER, waits, half < last, last <= func.now())
+        for name, group in self._second_groups.items():
+            is_due = and_(waits, CopyJob.copy_name == name, CopyJob.second_group_at <= func.now())
+            for job_id in announce_once(connection, Kind.SECOND_GROUP, is_due):
+                self._ask_second_group(connection, job_id, group)
+
+    @staticmethod
+    def _ask_second_group(connection: Connection, job_id: int, group: str) -> None:
+        asked = select(CopyEvent.detail["approvers"]).where(
+            CopyEvent.job_id == job_id, CopyEvent.detail.has_key("approvers")
+        )
+        known = connection.execute(asked.order_by(CopyEvent.id.desc()).limit(1)).scalar_one_or_none() or []
+        attempt = connection.execute(select(CopyJob.attempt).where(CopyJob.id == job_id)).scalar_one()
+        approvers = tuple(dict.fromkeys([*map(str, known), group]))
+        add_event(connection, job_id, attempt, SecondGroupAsked(group, approvers))
+        announce(connection, Kind.UPDATE, CopyJob.id == job_id)
 
     def _waiting(self, connection: Connection) -> list[int]:
         """Due, and never on the queue."""
@@ -384,6 +425,7 @@ class Workers:
             missing = connection.execute(statement).scalar_one_or_none()
             if missing is not None:
                 announce(connection, Kind.UPDATE, CopyJob.id.in_(_shown()))
+                self._tell(connection, missing=missing)
             else:
                 # What was announced between two looks, while it was otherwise, isn't true any more.
                 outdated = _shown().where(_announced_before())
@@ -392,6 +434,14 @@ class Workers:
                     hopeful = _shown().where(~_announced_since())
                     announce(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(hopeful))
         return missing
+
+    @staticmethod
+    def _tell(connection: Connection, *, missing: bool) -> None:
+        """Elsewhere too, once for each change."""
+        since, now = connection.execute(select(last_seen(), func.now())).one()
+        occasion = Occasion.NO_WORKER if missing else Occasion.WORKER_BACK
+        detail = {"since": since.isoformat()} if missing and since is not None else {}
+        tell(connection, occasion, key=now.isoformat(), detail=detail)
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:
         """That nobody works, and since when; None where somebody does."""

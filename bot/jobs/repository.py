@@ -35,7 +35,8 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from bot.characters import clean_name
+from bot.characters import clean_name, one_line
+from bot.config import Occasion
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.events import (
     ENDS_ATTEMPT,
@@ -59,11 +60,12 @@ from bot.jobs.models import (
     Worker,
     waits_for_somebody,
 )
+from bot.jobs.notifications import tell
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.receipts import newest_hash
 from bot.jobs.recovery import Workers, holds, is_missing, last_seen
 from bot.jobs.status import LIVE, Approval, Phase, Status, StopReason
-from bot.jobs.transition import add_event
+from bot.jobs.transition import add_event, second_person
 from bot.jobs.view import (
     NOTHING_SHOWN,
     SILENT,
@@ -88,6 +90,8 @@ LATEST = 20
 MARKED = 50
 #: How many chunks the details show.
 SLOWEST = 5
+#: The longest reason that is kept, in characters: of a request, an approval, a rejection or a freeze.
+REASON_LIMIT = 300
 #: No filter at all.
 EVERYTHING = HomeFilters()
 
@@ -128,7 +132,8 @@ class Request:
 
     ``terms`` are the rows that they saw, ``fingerprint`` what the copy was made of then. ``approvers`` says,
     as messages show them, who may approve it; None where nobody has to. It then waits for them for
-    ``approval_seconds``.
+    ``approval_seconds``, and a second group is asked after ``second_group_seconds``, None for never.
+    ``reason`` is why it is asked for.
     """
 
     spec: CopySpec
@@ -141,6 +146,8 @@ class Request:
     fingerprint: Fingerprint | None = None
     approvers: tuple[str, ...] | None = None
     approval_seconds: float = 24 * 60 * 60
+    second_group_seconds: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +285,7 @@ class JobRepository:
 
     def _insert(self, connection: Connection, request: Request) -> int:
         user_id = ensure_user(connection, request.requester)
-        waits = request.approvers is not None
+        waits, reason = request.approvers is not None, kept_reason(request.reason)
         job_id = connection.execute(
             insert(CopyJob)
             .values(
@@ -296,12 +303,16 @@ class JobRepository:
                 fingerprint=request.fingerprint.as_json() if request.fingerprint else None,
                 approval=Approval.WAITING if waits else None,
                 approval_until=func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
+                **(second_person(request.second_group_seconds) if waits else {}),
+                request_reason=reason,
                 status=Status.PENDING,
             )
             .returning(CopyJob.id)
         ).scalar_one()
-        add_event(connection, job_id, 0, Requested(request.approvers), user_id)
+        add_event(connection, job_id, 0, Requested(request.approvers, reason), user_id)
         announce(connection, Kind.CARD, CopyJob.id == job_id)
+        if waits:
+            tell(connection, Occasion.APPROVAL, job_id)
         sys.audit("traspaso.requested", job_id)
         return job_id
 
@@ -466,6 +477,11 @@ def active_freeze(connection: Connection) -> Freeze | None:
     )
 
 
+def kept_reason(reason: str | None) -> str | None:
+    """A reason as it is kept: one line, not long; None where nothing was said."""
+    return " ".join(one_line(reason or "").split())[:REASON_LIMIT] or None
+
+
 # The query of a `JobView`, and its rows.
 
 _stopper = aliased(User, name="stopper")
@@ -625,6 +641,9 @@ def view_of(
         approval_until=job.approval_until,
         approval_at=job.approval_at,
         approval_by=_person(row.approver) if row.approver else None,
+        second_group_at=job.second_group_at,
+        request_reason=job.request_reason,
+        approval_reason=job.approval_reason,
         rejection_reason=Rejected.from_json(row.rejection or {}).reason,
         approvers=Requested.from_json(row.asked or {}).approvers or (),
         freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,

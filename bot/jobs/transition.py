@@ -1,10 +1,12 @@
 """Changes a job's status: the only place that writes ``copy_jobs.status`` after a job's creation.
 
-The event, what is to be announced, and the receipt of a job that ends are written in the same transaction.
+The event, what is to be announced in Slack, what is to be told elsewhere, and the receipt of a job that ends
+are written in the same transaction.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, update
@@ -15,7 +17,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyJob
-from bot.jobs.outbox import Kind, announce
+from bot.jobs.notifications import tell_of_step
+from bot.jobs.outbox import Kind, announce, tell_followers
 from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
 
 
@@ -59,7 +62,9 @@ def transition(
     add_event(connection, job_id, row.attempt, event, by)
     if notify is not None:
         announce(connection, notify, CopyJob.id == job_id)
+    tell_of_step(connection, step, job_id, row.attempt)
     if not step.to.is_live:
+        tell_followers(connection, job_id, row.attempt)
         receipts.seal(connection, row, event, by)  # last, because others who end a job wait for it
     return row
 
@@ -90,6 +95,12 @@ def stop_job(
     if moved is None:
         raise RuntimeError(f"job {job_id} can't be {step.to} any more, though its row was locked")
     return step.to
+
+
+def second_person(second_group_seconds: float | None) -> dict[str, Any]:
+    """What changes in a row when it begins to wait for a second person, beside for how long."""
+    second = None if second_group_seconds is None else func.now() + timedelta(seconds=second_group_seconds)
+    return {"approval_asked_at": func.now(), "second_group_at": second, "approval_reason": None}
 
 
 def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:

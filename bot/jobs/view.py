@@ -212,6 +212,8 @@ class JobView:
     worker found instead: it asks again, and nobody may take it meanwhile. ``approvers`` says, as messages
     show them, which groups and users were asked to approve it. ``stop_requested`` is what a running job
     was asked for and hasn't done yet. ``freeze`` is the one that is active now, for every job.
+    ``second_group_at`` is when a second group is asked to approve it too. ``request_reason`` and
+    ``approval_reason`` are in the words of whoever asked for it, and approved it.
     ``moved_from`` is the channel that its card had to leave. ``pinned`` is None where nobody knows whether
     Slack has taken the card's pin. ``worker_seen_at`` is when the process that holds it last said that
     it lives; None where it is of a release that doesn't. ``no_worker`` says that nobody works on any job.
@@ -272,6 +274,9 @@ class JobView:
     approval_until: datetime | None = None
     approval_at: datetime | None = None
     approval_by: Person | None = None
+    second_group_at: datetime | None = None
+    request_reason: str | None = None
+    approval_reason: str | None = None
     rejection_reason: str | None = None
     is_read_outside: bool = False
     approvers: tuple[str, ...] = ()
@@ -376,6 +381,13 @@ class JobView:
             and self.no_worker is not None
             and self.freeze is None
             and not self.waits_for_somebody
+        )
+
+    @property
+    def second_group_is_asked(self) -> bool:
+        """It has waited for so long that the second group may approve it."""
+        return (
+            self.waits_for_approval and self.second_group_at is not None and self.second_group_at <= self.now
         )
 
     @property

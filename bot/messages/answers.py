@@ -29,7 +29,7 @@ from bot.messages.blocks import (
     section,
     sentence,
 )
-from bot.messages.card import progress, state
+from bot.messages.card import UNTELL_ACTION, progress, state
 from bot.messages.failures import Explained
 
 
@@ -330,6 +330,23 @@ def stale(job: JobView, link: str | None, t: Translator) -> Message:
     """The button showed other numbers than the job asks about now."""
     text = t("Job {id} asks about other numbers by now. Nothing was changed.", id=job.id)
     return sentence(text, hint=to_card(link, t) or ask_for(job.id, t))
+
+
+def will_be_told(job: JobView, t: Translator, *, before: bool) -> Message:
+    """To whoever pressed *Tell me*; ``before``: they had pressed it already."""
+    what = copied(job, t)
+    if before:
+        text = t("It is noted already: you get a direct message when the copy {what} ends.", what=what)
+    else:
+        text = t("Noted: you get a direct message when the copy {what} ends.", what=what)
+    back = button(t("Don't tell me"), UNTELL_ACTION, str(job.id))
+    return Message(text, [section(text), actions(back)])
+
+
+def wont_be_told(job: JobView, t: Translator) -> Message:
+    """To whoever took that back."""
+    text = t("Taken back: you get no direct message when the copy {what} ends.", what=copied(job, t))
+    return sentence(text)
 
 
 def not_now(job: JobView, link: str | None, t: Translator) -> Message:

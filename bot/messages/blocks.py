@@ -6,6 +6,7 @@ or a format. The mrkdwn parts are our own sentences.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -226,6 +227,23 @@ Named = Callable[[Person], str]
 def mention(person: Person) -> str:
     """A mention where Slack knows them, else the login that the shell knows."""
     return sanitized(person.name) if person.team == SHELL else f"<@{person.id}>"
+
+
+def bare_name(person: Person) -> str:
+    """Somebody, where there are no mentions: in a terminal, in a mail."""
+    return escaped(person.name)
+
+
+def plain(mrkdwn: str) -> str:
+    """Our own mrkdwn without its marks, moments in UTC."""
+    return (
+        re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
+        .replace("`", "")
+        .replace("*", "")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+    )
 
 
 def requester(job: JobView) -> Person:

@@ -21,6 +21,7 @@ from bot.messages.blocks import (
     Message,
     Named,
     actions,
+    ask_for,
     bar,
     button,
     code,
@@ -37,17 +38,20 @@ from bot.messages.blocks import (
     moved_line,
     nobody_works,
     requester,
+    sanitized,
     section,
     title_of,
 )
 from bot.messages.failures import explained
 from bot.messages.question import (
+    REASON_LIMIT,
     approval_buttons,
     approval_request,
     approved_by,
     ask_again,
     confirm_button,
     no_approval_reason,
+    said_why,
 )
 
 PAUSE_ACTION = "job.pause"
@@ -55,6 +59,8 @@ RESUME_ACTION = "job.resume"
 CANCEL_ACTION = "job.cancel"
 RETRY_ACTION = "job.retry"
 DETAILS_ACTION = "job.details"
+#: Whoever presses it gets a direct message when the job ends; and takes that back.
+TELL_ACTION, UNTELL_ACTION = "job.tell", "job.untell"
 #: Seconds from which on a pause, or waiting, is told.
 STANDSTILL = 1.0
 #: Errors after which a copy waits for a server to come back.
@@ -66,6 +72,7 @@ AWAY = frozenset({"connection", "server_down", "unreachable"})
 def buttons_for(job: JobView, t: Translator) -> list[Block]:
     """One row of buttons; the value of each is the job's number, with the rows that it shows if it does."""
     details = button(t("Details"), DETAILS_ACTION, str(job.id))
+    tell = button(t("Tell me"), TELL_ACTION, str(job.id))
     match job.status:
         case Status.PENDING if job.waits_for_approval:
             row = [*approval_buttons(job, t), _cancel(job, t)]
@@ -83,7 +90,7 @@ def buttons_for(job: JobView, t: Translator) -> list[Block]:
             row = [retry(job, t), details]
         case _:
             row = [details]
-    return [actions(*row)]
+    return [actions(*row, *([tell] if job.status.is_live else []))]
 
 
 def retry(job: JobView, t: Translator) -> Block:
@@ -125,6 +132,7 @@ def card(job: JobView, t: Translator) -> Message:
         header(f"{_sign(job)} {title}"),
         *shown,
         context(_about(job, t)),
+        *([context(why)] if (why := reasons(job, t)) else []),
         *([context(moved)] if moved else []),
         *([context(f"🌐 {outside}")] if job.is_read_outside else []),
         *buttons_for(job, t),
@@ -348,6 +356,14 @@ def _about(job: JobView, t: Translator) -> str:
     return " · ".join(parts)
 
 
+def reasons(job: JobView, t: Translator) -> str:
+    """Why it was asked for, and why it was approved, as far as that was said."""
+    asked = said_why(job.request_reason, t)
+    approved = sanitized(job.approval_reason or "", REASON_LIMIT)
+    parts = [asked, t("Why it was approved: {reason}", reason=approved) if approved else ""]
+    return " · ".join(filter(None, parts))
+
+
 def _sign(job: JobView) -> str:
     if job.status is Status.PENDING and job.freeze is not None:
         return "🧊"
@@ -449,7 +465,9 @@ def _ending(job: JobView, t: Translator) -> Message:
                 rows=t.rows(job.total or 0),
                 duration=time_taken(job, t, with_rate=True),
             )
-            return Message(text, [section(f"✅ {text}"), context(receipt(job, t)), context(_basis(job, t))])
+            why = reasons(job, t)
+            proof = [context(receipt(job, t)), context(_basis(job, t))]
+            return Message(text, [section(f"✅ {text}"), *proof, *([context(why)] if why else [])])
         case Status.FAILED:
             words = explained(job.error, t)
             text = t(
@@ -485,6 +503,18 @@ def _ending(job: JobView, t: Translator) -> Message:
                     user=mention(job.stopped_by),
                 )
             return Message(text, [section(f"🚫 {text}"), context(_left(job, t))])
+
+
+def told(job: JobView, link: str | None, t: Translator) -> Message:
+    """The direct message to somebody who wanted to be told how the job ends."""
+    sentence = t(
+        "You wanted to be told: the copy {what} is {state}.",
+        what=copied(job, t),
+        state=state(job, t),
+    )
+    text = f"{_sign(job)} {sentence}\n{activity(job, t)}"
+    where = t("<{link}|Its card>", link=link) if link else ask_for(job.id, t)
+    return Message(sentence, [section(text), context(_about(job, t), where)])
 
 
 def receipt(job: JobView, t: Translator) -> str:

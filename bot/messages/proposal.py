@@ -36,7 +36,7 @@ from bot.messages.blocks import (
     section,
     sentence,
 )
-from bot.messages.question import removal, removal_dialog
+from bot.messages.question import REASON_LIMIT, removal, removal_dialog
 from copier import Count, Entry, Preview
 
 COPY_ACTION = "copy_liquidation.confirm"
@@ -116,7 +116,7 @@ class Offered:
     """A proposal with what may be pressed: the confirm card and the modal are both rendered from it.
 
     ``title`` is what messages call the copy. ``minutes`` is how long the press works. ``notice`` says why it
-    is asked again, or is empty.
+    is asked again, or is empty. ``asks_why``: a press counts only with a reason.
     """
 
     offer: Offer
@@ -124,6 +124,7 @@ class Offered:
     proposal: Proposal
     minutes: int
     notice: str = ""
+    asks_why: bool = False
 
 
 def made_of(seen: Preview) -> str:
@@ -155,12 +156,25 @@ def proposal_card(offered: Offered, t: Translator) -> Message:
     label = clean_name(seen.label or "")
     named = f" {escaped(cut(label, 200))}." if label else ""
     text = f"{offered.notice} {title}{named} {sides}".strip()
-    return Message(text, [*_shown(offered, t), buttons, _lifetime(offered, t)])
+    return Message(text, [*_shown(offered, t), *_why(offered, t), buttons, _lifetime(offered, t)])
 
 
 def proposal_body(offered: Offered, t: Translator) -> list[Block]:
     """The same without buttons, for a modal that has its own."""
-    return [*_shown(offered, t), _lifetime(offered, t)]
+    return [*_shown(offered, t), *_why(offered, t), _lifetime(offered, t)]
+
+
+def _why(offered: Offered, t: Translator) -> list[Block]:
+    """The input for a reason, where the copy asks for one."""
+    if not offered.asks_why:
+        return []
+    field = {"type": "plain_text_input", "multiline": True, "max_length": REASON_LIMIT}
+    return [_input(WHY, t("Why is it copied?"), field, hint=t("The card and the receipt say it."))]
+
+
+def why_missing(t: Translator) -> str:
+    """To whoever pressed without a reason."""
+    return t("This copy asks for a reason: write why it is copied, then press again.")
 
 
 def copy_button(offered: Offered, t: Translator) -> Block:
@@ -360,12 +374,13 @@ def _approval(proposal: Proposal, t: Translator) -> list[Block]:
 
 CHOOSE_CALLBACK, PRESS_CALLBACK = "choosing.choose", "choosing.press"
 #: Each is the block's and the element's id.
-LIQUIDATION, NUMBER, COPY, CHANNEL, UNDERSTOOD = (
+LIQUIDATION, NUMBER, COPY, CHANNEL, UNDERSTOOD, WHY = (
     "choosing.liquidation",
     "choosing.number",
     "choosing.copy",
     "choosing.channel",
     "choosing.understood",
+    "choosing.why",
 )
 #: The values of the menu's only line, where it says why it has no other.
 UNAVAILABLE, TOO_MANY, NOT_FOR_YOU = NO_ANSWERS = ("unavailable", "too_many", "not_for_you")

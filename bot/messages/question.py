@@ -5,6 +5,7 @@ since. To a second person: whether they approve. Each with its buttons, and the 
 from __future__ import annotations
 
 from bot.i18n import Translator
+from bot.jobs.outbox import Kind
 from bot.jobs.status import Approval, Status
 from bot.jobs.view import JobView, Question, Reason, RowCounts
 from bot.messages.blocks import (
@@ -189,6 +190,8 @@ APPROVE_ACTION = "job.approve"
 REJECT_ACTION = "job.reject"
 #: The modal that asks why, and its input.
 REJECT_CALLBACK, REASON = "job.reject.why", "reason"
+#: The same of an approval, where the copy asks for a reason.
+APPROVE_CALLBACK = "job.approve.why"
 #: So many characters of a reason are shown.
 REASON_LIMIT = 300
 
@@ -210,6 +213,49 @@ def approval_request(job: JobView, t: Translator) -> str:
         who=", ".join(job.approvers[:10]) or t("those who may copy"),
         moment=at(until, t),
     )
+
+
+def approval_reminder(job: JobView, kind: Kind, t: Translator) -> Message:
+    """To those who may approve it: that it still waits. To a second group: that they may approve it now."""
+    until = job.approval_until or job.now
+    text = _reminded(job, kind, at(until, t), t)
+    hint = t("The button is on its card, above.")
+    asked = t("{user} asked for it.", user=mention(requester(job)))
+    read_out = f"{_reminded(job, kind, t.moment(until), t)} {asked} {hint}"
+    return Message(read_out, [section(f"⏰ {text}"), context(asked, hint)])
+
+
+def _reminded(job: JobView, kind: Kind, moment: str, t: Translator) -> str:
+    who = ", ".join(job.approvers[:10]) or t("those who may copy")
+    names = {"mention": who, "what": copied(job, t), "moment": moment}
+    if kind is Kind.LAST_REMINDER:
+        return t("{mention} the copy {what} ends without approval at {moment}.", **names)
+    if kind is not Kind.SECOND_GROUP:
+        return t("{mention} the copy {what} still waits for approval, until {moment}.", **names)
+    names["mention"] = job.approvers[-1] if job.approvers else who
+    return t(
+        "{mention} the copy {what} still waits for approval: you may approve it now too, until {moment}.",
+        **names,
+    )
+
+
+def approval_reply(job: JobView, t: Translator) -> Message:
+    """To the requester, at once: somebody approved it."""
+    by = mention(job.approval_by) if job.approval_by else "?"
+    names = {"mention": mention(requester(job)), "user": by, "what": copied(job, t)}
+    text = t("{mention} {user} approved the copy {what}: the next free worker takes it.", **names)
+    why = said_why(job.approval_reason, t)
+    return Message(f"{text} {why}".strip(), [section(f"👍 {text}"), *([context(why)] if why else [])])
+
+
+def said_why(reason: str | None, t: Translator) -> str:
+    """A reason in the words of whoever gave it; empty where nobody did."""
+    return t("Why: {reason}", reason=sanitized(reason, REASON_LIMIT)) if reason else ""
+
+
+def because(said: str, reason: str | None, t: Translator) -> str:
+    """A sentence without full stop, and the reason where somebody gave one."""
+    return t("{said}: {reason}", said=said, reason=sanitized(reason, REASON_LIMIT)) if reason else said
 
 
 def approved_by(job: JobView, t: Translator) -> str:
@@ -299,6 +345,48 @@ def why_rejected(job: JobView, origin: str, t: Translator) -> View:
             },
         ],
     }
+
+
+def why_approved(job: JobView, origin: str, t: Translator) -> View:
+    """The modal in which somebody approves the copy and says why; ``origin`` comes back with it."""
+    what = t(
+        "Approve the copy of liquidation {number} that {user} asked for?",
+        number=job.liquidation_id,
+        user=mention(requester(job)),
+    )
+    field = {
+        "type": "plain_text_input",
+        "action_id": REASON,
+        "multiline": True,
+        "max_length": REASON_LIMIT,
+        "focus_on_load": True,
+    }
+    label = {"type": "plain_text", "text": t("Why? The card and the receipt say it.")}
+    why = said_why(job.request_reason, t)
+    return {
+        "type": "modal",
+        "callback_id": APPROVE_CALLBACK,
+        "private_metadata": origin,
+        "title": {"type": "plain_text", "text": t("Approve a copy")},
+        "submit": {"type": "plain_text", "text": t("Approve")},
+        "close": {"type": "plain_text", "text": t("Cancel")},
+        "blocks": [
+            section(what),
+            section(request_text(job, t)),
+            *([context(why)] if why else []),
+            {"type": "input", "block_id": REASON, "label": label, "element": field},
+        ],
+    }
+
+
+def reason_missing(t: Translator) -> dict[str, str]:
+    """The error below the input of a reason that was left empty."""
+    return {REASON: t("This copy asks for a reason: write one.")}
+
+
+def not_asked_why_approved(t: Translator) -> Message:
+    """Slack didn't open the modal in which a copy is approved."""
+    return sentence(t("Slack didn't show the window, so nothing was approved. Press Approve again."))
 
 
 def not_asked_why(t: Translator) -> Message:

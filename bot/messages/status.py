@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.i18n import Translator
 from bot.jobs.events import (
+    Approved,
     AskedAgain,
     CardMoved,
     Claimed,
@@ -16,10 +17,12 @@ from bot.jobs.events import (
     Confirmed,
     EventKind,
     Failed,
+    NotTold,
     PermissionNotKnown,
     Rejected,
     Requested,
     Retry,
+    SecondGroupAsked,
     WorkerLost,
 )
 from bot.jobs.repository import Happening, SlowChunk, Timeline
@@ -47,9 +50,9 @@ from bot.messages.blocks import (
     sentence,
     title_of,
 )
-from bot.messages.card import activity, card, progress, receipt, state
+from bot.messages.card import activity, card, progress, reasons, receipt, state
 from bot.messages.failures import explained
-from bot.messages.question import question_text, rejected_by, sides
+from bot.messages.question import because, question_text, rejected_by, sides
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
@@ -293,6 +296,8 @@ def details(job: JobView, timeline: Timeline, t: Translator) -> View:
     ]
     if phases := _phases(job, t):
         blocks.append(context(phases))
+    if why := reasons(job, t):
+        blocks.append(context(why))
     if timeline.receipt_hash:
         blocks.append(
             context(t("Hash of the receipt: {hash}", hash=code(timeline.receipt_hash[:HASH_SHOWN])))
@@ -319,11 +324,15 @@ def _happenings(happenings: tuple[Happening, ...], t: Translator) -> list[Block]
     return [section(f"*{story}*"), *(section(group) for group in groups)]
 
 
-def _happening(happening: Happening, t: Translator) -> str:
+def _happening(happening: Happening, t: Translator) -> str:  # noqa: PLR0912 - a line for each event
     user = mention(happening.person) if happening.person else "?"
     match happening.event:
-        case Requested():
-            return t("{user} asked for the copy", user=user)
+        case Requested(reason=reason):
+            return because(t("{user} asked for the copy", user=user), reason, t)
+        case Approved(reason=reason):
+            return because(t("{user} approved it", user=user), reason, t)
+        case SecondGroupAsked(group=group):
+            return t("{group} may approve it too, as it had waited for long", group=group)
         case Claimed(worker=worker):
             return t("attempt {n} began, in worker {worker}", n=happening.attempt, worker=code(worker, 80))
         case WorkerLost(worker=worker):
@@ -349,6 +358,8 @@ def _happening(happening: Happening, t: Translator) -> str:
             return t("{user} confirmed: {sides}", user=user, sides=shown)
         case Rejected(reason=reason):
             return rejected_by(user, reason, t)
+        case NotTold(destination=name, reason=reason):
+            return t("{name} was not told, after many tries ({reason})", name=code(name), reason=code(reason))
         case event:
             return _without_details(event.kind, user, t)
 
@@ -358,7 +369,6 @@ def _without_details(kind: str, user: str, t: Translator) -> str:
         EventKind.RELEASED: t("its worker was told to end, and gave it back"),
         EventKind.FROZEN: t("it stopped, because all copies were frozen"),
         EventKind.APPROVAL_EXPIRED: t("it ended: nobody had approved it"),
-        EventKind.APPROVED: t("{user} approved it", user=user),
         EventKind.PAUSE_REQUESTED: t("{user} asked to pause it", user=user),
         EventKind.PAUSED: t("paused, for {user}", user=user),
         EventKind.RESUMED: t("{user} let it go on", user=user),

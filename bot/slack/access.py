@@ -22,9 +22,10 @@ from slack_sdk.errors import SlackApiError
 
 from bot.characters import clean_name
 from bot.config import CopySection, SlackSection
+from bot.errors import AddressUnknown
 from bot.i18n import Translator, translator
 from bot.jobs.repository import Requester
-from bot.slack.client import CONNECTION_ERRORS, Trouble, error_name, retry_after, trouble_of
+from bot.slack.client import CONNECTION_ERRORS, PASSING, Trouble, error_name, retry_after, trouble_of
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,17 @@ class Access:
         """Whether somebody may run this copy."""
         return self._decision(user_id, self._of(copy), age)
 
+    def may_approve(
+        self, user_id: str, copy: CopySection, age: MaxAge, *, second_group: bool
+    ) -> AccessDecision:
+        """Whether somebody may approve this copy: who may run it, and its second group once that is asked."""
+        decision = self._decision(user_id, self._of(copy), age)
+        if decision.allowed or not second_group or copy.approval_second_group is None:
+            return decision
+        second = self._decision(user_id, _Allowed((copy.approval_second_group,), ()), age)
+        groups = [*decision.groups, *second.groups]
+        return AccessDecision(second.allowed, groups, second.reason or decision.reason)
+
     def may_use(self, user_id: str, age: MaxAge = TO_SHOW) -> AccessDecision:
         """Whether somebody may run any of the copies: for what concerns none in particular."""
         own = [each for each in self._copies if each.names_its_people]
@@ -176,6 +188,11 @@ def who_may(slack: SlackSection, copy: CopySection) -> list[str]:
     """The groups and single users of a copy, as a message shows them."""
     people = _allowed_for(slack, copy)
     return [*(_shown(name) for name in people.groups), *(f"<@{user}>" for user in people.users)]
+
+
+def second_groups(copies: Sequence[CopySection]) -> dict[str, str]:
+    """The group that is asked to approve after a while, as a message shows it, by the copies' names."""
+    return {copy.name: _shown(copy.approval_second_group) for copy in copies if copy.approval_second_group}
 
 
 def mentions(names: Sequence[str]) -> tuple[str, ...]:
@@ -397,6 +414,21 @@ class People:
         """The same without asking Slack: the channels' language where it hasn't told yet."""
         told = self._told.known(user_id, float("inf"))
         return translator((told[1] if told else None) or self._default)
+
+    def address_of(self, user_id: str) -> str:
+        """Their e-mail address, which needs the scope users:read.email.
+
+        Raises:
+            AddressUnknown: Slack tells none.
+        """
+        try:
+            user = self._client.users_info(user=user_id)["user"]
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            raise AddressUnknown(error_name(error), passes=trouble_of(error) in PASSING) from None
+        address = str((user.get("profile") or {}).get("email") or "")
+        if "@" not in address or not address.isprintable():
+            raise AddressUnknown("no_email", passes=False)
+        return address
 
     def _look_up(self, user_id: str) -> _Told:
         try:

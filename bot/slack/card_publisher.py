@@ -22,13 +22,14 @@ from typing import Any, TypeVar
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.i18n import Translator
+from bot.i18n import Translator, translator
 from bot.jobs.cards import Cards
+from bot.jobs.outbox import Kind
 from bot.jobs.repository import JobRepository
 from bot.jobs.view import JobView, Stretch
 from bot.messages.blocks import Message, moved_away
-from bot.messages.card import card, reply
-from bot.messages.question import question_reply
+from bot.messages.card import card, reply, told
+from bot.messages.question import approval_reminder, approval_reply, question_reply
 from bot.slack.client import (
     CONNECTION_ERRORS,
     PASSING,
@@ -173,6 +174,40 @@ class CardPublisher:
             raise ValueError(f"job {job.id} asks nothing")
         message = question_reply(job, job.question, self._t)
         self._reply(job, message, f"question-{job.attempt}", hold, look_first=look_first)
+
+    def remind(self, job: JobView, kind: Kind, hold: Hold, *, look_first: bool) -> None:
+        """The threaded reply to those who may approve it, that it still waits.
+
+        Raises:
+            NotPosted: Slack doesn't take it.
+        """
+        message = approval_reminder(job, kind, self._t)
+        self._reply(job, message, f"{kind}-{job.attempt}", hold, look_first=look_first)
+
+    def tell_approved(self, job: JobView, attempt: int, hold: Hold, *, look_first: bool) -> None:
+        """The threaded reply to the requester, that somebody approved it as it was after this attempt.
+
+        Raises:
+            NotPosted: Slack doesn't take it.
+        """
+        self._reply(job, approval_reply(job, self._t), f"approved-{attempt}", hold, look_first=look_first)
+
+    def tell_follower(
+        self, job: JobView, user_id: str, locale: str | None, hold: Hold, *, look_first: bool
+    ) -> None:
+        """The direct message to somebody who wanted to be told how the job ends, in their language.
+
+        Raises:
+            NotPosted: Slack doesn't take it.
+        """
+        t = translator(locale) if locale else self._t
+        message = told(job, self.link(job), t)
+        try:
+            channel = self.open_direct_message(user_id)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            raise NotPosted(error) from error
+        in_person = replace(job, channel_id=channel, message_ts=None)
+        self._reply(in_person, message, f"told-{job.attempt}-{user_id}", hold, look_first=look_first)
 
     def finish(
         self, job: JobView, hold: Hold, *, look_first: bool, stretches: Sequence[Stretch] = ()

@@ -17,8 +17,9 @@ from slack_sdk.errors import SlackApiError
 
 from bot import traces
 from bot.jobs.cards import Cards
-from bot.jobs.outbox import POSTING, ClaimLost, Due, Kind, Outbox
+from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, ClaimLost, Due, Kind, Outbox
 from bot.jobs.repository import JobRepository, Throughput
+from bot.jobs.status import Approval
 from bot.jobs.view import JobView
 from bot.periodic import Backoff, PeriodicThread, still_working
 from bot.slack.card_publisher import CardPublisher, Hold, NotPosted
@@ -76,11 +77,29 @@ class Notifier(Protocol):
         """
 
 
-class OutboxRelay:
-    """Threads around `deliver_due`. ``notifiers`` has who delivers each kind of message."""
+class Beside(Protocol):
+    """What delivers beside Slack, from the same outbox and with threads of its own."""
 
-    def __init__(self, outbox: Outbox, store: JobRepository, notifiers: Mapping[Kind, Notifier]) -> None:
+    def start(self) -> None: ...
+    def wake(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class OutboxRelay:
+    """Threads around `deliver_due`. ``notifiers`` has who delivers each kind of message.
+
+    ``beside`` starts, is woken and stops with it.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        store: JobRepository,
+        notifiers: Mapping[Kind, Notifier],
+        beside: Beside | None = None,
+    ) -> None:
         self._outbox = outbox
+        self._beside = beside
         self._store = store
         self._notifiers = notifiers
         self._threads = [
@@ -98,11 +117,15 @@ class OutboxRelay:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+        if self._beside is not None:
+            self._beside.start()
 
     def wake(self) -> None:
         """Something was put into the outbox just now."""
         for thread in self._threads:
             thread.wake()
+        if self._beside is not None:
+            self._beside.wake()
 
     def stop(self, timeout_seconds: float = 15.0) -> None:
         """Ends after the messages in hand, having looked once more."""
@@ -110,6 +133,8 @@ class OutboxRelay:
             thread.stop()
         for thread in self._threads:
             thread.stop(timeout_seconds)
+        if self._beside is not None:
+            self._beside.stop()
 
     def deliver_due(self) -> int:
         """Delivers what is due now; returns how many messages were taken in hand."""
@@ -166,7 +191,7 @@ class CardNotifier:
         except ERRORS as error:
             self._not_changed(due, job, error)
 
-    def _tell(self, due: Due, job: JobView) -> None:
+    def _tell(self, due: Due, job: JobView) -> None:  # noqa: PLR0912 - a case for each kind of message
         """Shows in Slack what is due, and settles it.
 
         Raises:
@@ -194,6 +219,20 @@ class CardNotifier:
                     stretches=self._throughput.of(job),
                 )
                 self._pin(due, job)
+                self._outbox.done(due, shown=shown)
+            case Kind.TELL if due.recipient is not None and not job.status.is_live:
+                self._card_publisher.tell_follower(
+                    job, due.recipient, due.locale, self._hold(due), look_first=due.look_first
+                )
+                self._outbox.done(due)
+            case Kind.APPROVED if job.approval is Approval.APPROVED:
+                self._card_publisher.tell_approved(
+                    job, due.attempt, self._hold(due), look_first=due.look_first
+                )
+                self._outbox.done(due)
+            case kind if kind in REMINDERS and due.attempt == job.attempt and job.waits_for_approval:
+                job, shown = self._card_of_reply(due, job)
+                self._card_publisher.remind(job, kind, self._hold(due), look_first=due.look_first)
                 self._outbox.done(due, shown=shown)
             case Kind.REFRESH if job.message_ts is not None:
                 self._card_publisher.show_card(job, self._hold(due))
@@ -263,6 +302,9 @@ class CardNotifier:
             return
         name, trouble = error_name(error), trouble_of(error)
         log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
+        if due.kind in ASIDE:  # the card needn't move for it
+            self._in_person(due, job, error)
+            return
         patience = TAKEOVER_SECONDS_LIMITED if says_when(error) else self._takeover
         if trouble not in PASSING or due.failing_seconds >= patience:
             self._go_to_requester(due, job, error)

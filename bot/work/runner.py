@@ -250,7 +250,11 @@ class Runner:
                 return self._fail(attempt, stop, nobody_to_ask(claim, question))
             from bot.slack.access import who_may  # loads Slack's client, which a shell's job has no use for
 
-            second = SecondPerson(tuple(who_may(self._slack, section)), self._work.approval_seconds)
+            second = SecondPerson(
+                tuple(who_may(self._slack, section)),
+                self._work.approval_seconds,
+                section.second_group_seconds,
+            )
         log.info("job %s: asks again: %s", attempt.job_id, question)
         try:
             status = attempt.ask(question, second)

@@ -22,11 +22,19 @@ SEED: Json = {
         "app_token": "xapp-local-traspaso",
     },
     "users": [
-        {"id": "U0ANA", "name": "ana", "real_name": "Ana Álvarez", "locale": "es-ES", "is_admin": True},
+        {
+            "id": "U0ANA",
+            "name": "ana",
+            "real_name": "Ana Álvarez",
+            "email": "ana@acme.example",
+            "locale": "es-ES",
+            "is_admin": True,
+        },
         {
             "id": "U0BOB",
             "name": "bob",
             "real_name": "Bob Brown",
+            "email": "bob@acme.example",
             "locale": "en-US",
             "tz": "America/New_York",
             "tz_offset": -18000,

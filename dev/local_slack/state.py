@@ -36,6 +36,7 @@ class User:
     id: str
     name: str
     real_name: str
+    email: str = ""
     locale: str = "en-US"
     tz: str = "Europe/Madrid"
     tz_offset: int = 3600

@@ -112,6 +112,8 @@ def channel_json(core: Core, channel: Channel) -> Json:
 
 
 def user_json(core: Core, user: User, *, locale: bool) -> Json:
+    # Without the scope Slack leaves the address out, and says nothing of it.
+    email = {"email": user.email} if user.email and "users:read.email" in core.ws.scopes else {}
     body: Json = {
         "id": user.id,
         "team_id": core.ws.team.id,
@@ -135,6 +137,7 @@ def user_json(core: Core, user: User, *, locale: bool) -> Json:
             "first_name": user.real_name.split(" ")[0],
             "last_name": user.real_name.partition(" ")[2],
             "team": core.ws.team.id,
+            **email,
         },
         "is_admin": user.is_admin,
         "is_owner": False,

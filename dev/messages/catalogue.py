@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.i18n import LANGUAGES, translator
 from bot.messages.blocks import Message, View
+from bot.messages.notification import Notification
 from dev.guard import ROOT
 from dev.local_slack.plain import plain
 from dev.messages import troubles
@@ -64,6 +65,7 @@ TITLES = {
     "status": "Answers to `/copy-status`",
     "verify": "Answers to `/copy-verify 42`",
     "audit": "Answers to `/copy-audit 2026-11`",
+    "notification": "What is told elsewhere: by e-mail, or to a webhook",
     "home": "App Home",
     "modal": "The modal of `/copy-liquidation`",
     "failures": "What each failure means",
@@ -94,13 +96,18 @@ def golden_of(sample: Sample, language: str) -> Path:
     return GOLDEN / sample.section / f"{sample.name}.{language}.json"
 
 
-def made(sample: Sample, language: str) -> Message | View:
+def made(sample: Sample, language: str) -> Message | View | Notification:
     return sample.make(translator(language))
 
 
-def exact(message: Message | View) -> str:
-    """What is sent to Slack."""
-    sent: Any = {"text": message.text, "blocks": message.blocks} if isinstance(message, Message) else message
+def exact(message: Message | View | Notification) -> str:
+    """What is sent to Slack, or to a destination."""
+    sent: Any = message
+    if isinstance(message, Message):
+        sent = {"text": message.text, "blocks": message.blocks}
+    elif isinstance(message, Notification):
+        sent = {each: getattr(message, each).split("\n") for each in ("subject", "text", "html")}
+        sent["tone"] = message.tone
     return json.dumps(sent, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -141,8 +148,11 @@ def _title(sample: Sample) -> str:
     return sample.name.replace("-", " ").replace("_", " ")
 
 
-def _shown(message: Message | View, language: str) -> Iterator[str]:
-    if isinstance(message, Message):
+def _shown(message: Message | View | Notification, language: str) -> Iterator[str]:
+    if isinstance(message, Notification):
+        yield f"{language}: *{_one_line(message.subject)}*\n"
+        body = message.text
+    elif isinstance(message, Message):
         yield f"{language}: *{_one_line(message.text)}*\n"
         body = plain(message.blocks)
     else:

@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from slack_sdk import WebClient
 
 from bot.messages.blocks import Message, View
+from bot.messages.notification import Notification
 from dev.browser import chromium
 from dev.guard import ROOT
 from dev.local_slack.client import LocalSlack
@@ -35,7 +36,9 @@ class Studio:
         self._web = WebClient(token=self._slack.bot_token, base_url=self._slack.api_url)
         self._page = page
 
-    def take(self, shown: Message | View, user: str) -> bytes:
+    def take(self, shown: Message | View | Notification, user: str) -> bytes:
+        if isinstance(shown, Notification):
+            raise TypeError("Slack doesn't show a notification")
         if isinstance(shown, Message):
             return self._message(shown, user)
         return self._home(shown, user) if shown["type"] == "home" else self._modal(shown, user)

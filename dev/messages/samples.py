@@ -6,17 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bot.commands.registry import help_lines
+from bot.config import Occasion
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
+from bot.jobs.outbox import Kind
 from bot.jobs.repository import Timeline
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, JobView
-from bot.messages import answers, audit, home, proposal, question, status, verification
+from bot.messages import answers, audit, home, notification, proposal, question, status, verification
 from bot.messages.blocks import Message, View, moved_away, sentence
-from bot.messages.card import card, reply
+from bot.messages.card import card, reply, told
 from bot.messages.failures import WORDS, explained
+from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
-from bot.messages.question import question_reply
+from bot.messages.question import approval_reminder, approval_reply, question_reply
 from dev.messages import situations as s
 
 
@@ -26,7 +29,7 @@ class Sample:
 
     section: str
     name: str
-    make: Callable[[Translator], Message | View]
+    make: Callable[[Translator], Message | View | Notification]
 
 
 #: What servers and libpq say, and what mends it.
@@ -72,6 +75,13 @@ def _without_new_blocks(message: Message) -> Message:
     return Message(message.text, message.fallback)
 
 
+def _told(name: str, job: JobView, occasion: Occasion) -> Sample:
+    return Sample("notification", name, lambda t: notification.of_job(job, occasion, t, LINK))
+
+
+#: What a fact that concerns no job carries.
+NAMES = {"copy": "items", "liquidation_id": 42, "schedule": "nightly", "due_at": s.NOW.isoformat()}
+
 GROUPS = ["<!subteam^S0ADMINS>"]
 LINK = s.LINKS[17]
 
@@ -83,6 +93,7 @@ SAMPLES = [
     Sample("card", "nobody-works-and-no-operators", lambda t: card(s.NOBODY_WORKS_OR_RUNS_IT, t)),
     Sample("card", "nobody-has-ever-worked", lambda t: card(s.NOBODY_EVER_WORKED, t)),
     Sample("card", "worker-lost-and-nobody-works", lambda t: card(s.LOST_AND_NOBODY_WORKS, t)),
+    Sample("card", "approved-for-a-reason", lambda t: card(s.APPROVED_FOR_A_REASON, t)),
     Sample("card", "counting", lambda t: card(s.COUNTING, t)),
     Sample("card", "copying", lambda t: card(s.COPYING, t)),
     Sample("card", "throttled", lambda t: card(s.THROTTLED, t)),
@@ -128,6 +139,14 @@ SAMPLES = [
     _asking("to-remove", s.ASKS_REMOVAL),
     _asking("to-remove-more", s.ASKS_SURPLUS),
     _asking("a-second-person", s.ASKS_APPROVAL),
+    Sample("asking", "half-of-the-time-is-over", lambda t: approval_reminder(s.APPROVAL, Kind.REMINDER, t)),
+    Sample("asking", "an-hour-is-left", lambda t: approval_reminder(s.APPROVAL, Kind.LAST_REMINDER, t)),
+    Sample("asking", "a-second-group", lambda t: approval_reminder(s.SECOND_ASKED, Kind.SECOND_GROUP, t)),
+    Sample("asking", "approved", lambda t: approval_reply(s.APPROVED, t)),
+    Sample("asking", "approved-for-a-reason", lambda t: approval_reply(s.APPROVED_FOR_A_REASON, t)),
+    Sample("ending", "completed-for-a-reason", lambda t: reply(s.COMPLETED_FOR_A_REASON, t)),
+    Sample("ending", "told-in-person", lambda t: told(s.COMPLETED, LINK, t)),
+    Sample("ending", "told-in-person-of-a-failure", lambda t: told(s.FAILED, None, t)),
     Sample("ending", "completed", lambda t: reply(s.COMPLETED, t)),
     Sample("ending", "completed-after-a-pause", lambda t: reply(s.COMPLETED_AFTER_A_PAUSE, t)),
     Sample("ending", "completed-after-a-loss", lambda t: reply(s.COMPLETED_AFTER_A_LOSS, t)),
@@ -171,17 +190,27 @@ SAMPLES = [
         "rows-that-move",
         lambda t: proposal_card(s.offered(s.outlook_of_rows_that_move()), t),
     ),
+    Sample(
+        "preview",
+        "asks-why",
+        lambda t: proposal_card(replace(s.offered(s.proposal(10, 0)), asks_why=True), t),
+    ),
     # Four eyes
     Sample("approval", "asked", lambda t: answers.requested(s.APPROVAL_BY_GROUP, LINK, t)),
     Sample("approval", "approved", lambda t: question.approved(s.APPROVED, t)),
     Sample("approval", "rejected", lambda t: question.rejected(s.REJECTED, t)),
     Sample("approval", "why-rejected", lambda t: question.why_rejected(s.APPROVAL, "20 C0PAYROLL", t)),
+    Sample("approval", "why-approved", lambda t: question.why_approved(s.ASKED_WHY, "C0PAYROLL 20", t)),
+    Sample("approval", "not-asked-why-approved", question.not_asked_why_approved),
     Sample("approval", "not-asked-why", question.not_asked_why),
     Sample("approval", "too-late", lambda t: question.too_late(s.APPROVED, t)),
     Sample("approval", "one-s-own", lambda t: question.own_request(s.APPROVAL, t)),
     Sample("approval", "no-such", lambda t: question.no_such("99", t)),
     Sample("approval", "not-in-private", lambda t: question.not_in_private(s.TITLE, t)),
     # Stopping and freezing
+    Sample("buttons", "will-be-told", lambda t: answers.will_be_told(s.COPYING, t, before=False)),
+    Sample("buttons", "will-be-told-already", lambda t: answers.will_be_told(s.COPYING, t, before=True)),
+    Sample("buttons", "won-t-be-told", lambda t: answers.wont_be_told(s.COPYING, t)),
     Sample("buttons", "not-yours", lambda t: answers.not_yours(s.ASKS_MOVED, t)),
     Sample("buttons", "other-numbers", lambda t: answers.stale(s.ASKS_MOVED, LINK, t)),
     Sample("buttons", "not-now", lambda t: answers.not_now(s.COMPLETED, LINK, t)),
@@ -285,6 +314,20 @@ SAMPLES = [
     Sample("audit", "no-month", lambda t: audit.no_period("novimebre", t)),
     Sample("audit", "not-sent", lambda t: audit.not_sent("internal_error", t)),
     Sample("audit", "no-scope", lambda t: audit.not_sent("missing_scope", t)),
+    # Told elsewhere
+    _told("completed", s.COMPLETED, Occasion.COMPLETED),
+    _told("completed-after-both", s.COMPLETED_AFTER_BOTH, Occasion.COMPLETED),
+    _told("completed-for-a-reason", s.COMPLETED_FOR_A_REASON, Occasion.COMPLETED),
+    _told("failed", s.FAILED, Occasion.FAILED),
+    _told("cancelled", s.CANCELLED, Occasion.CANCELLED),
+    _told("rejected-with-a-reason", s.REJECTED_FOR_A_REASON, Occasion.CANCELLED),
+    _told("waits-for-approval", s.APPROVAL, Occasion.APPROVAL),
+    _told("asks-again-for-approval", s.ASKS_APPROVAL, Occasion.APPROVAL),
+    Sample("notification", "no-worker", lambda t: notification.no_worker(s.NOW, t)),
+    Sample("notification", "never-a-worker", lambda t: notification.no_worker(None, t)),
+    Sample("notification", "worker-back", lambda t: notification.worker_back(s.NOW, t)),
+    Sample("notification", "drift", lambda t: notification.drift(s.TITLE, NAMES, t, LINK)),
+    Sample("notification", "missed-schedule", lambda t: notification.missed_schedule(s.TITLE, NAMES, t)),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(
@@ -356,6 +399,15 @@ SAMPLES = [
         "modal",
         "preview-removes-everything",
         lambda t: proposal.preview(s.offered(s.proposal(0, 9)), Carried("C0PAYROLL"), t),
+    ),
+    Sample(
+        "modal",
+        "preview-asks-why",
+        lambda t: proposal.preview(
+            replace(s.offered(s.proposal(10, 0)), asks_why=True, notice=proposal.why_missing(t)),
+            Carried("C0PAYROLL"),
+            t,
+        ),
     ),
     Sample("modal", "not-shown", proposal.not_shown),
     Sample("modal", "started", lambda t: proposal.result(answers.requested(s.QUEUED, LINK, t), t)),

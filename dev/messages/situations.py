@@ -202,6 +202,18 @@ APPROVAL = replace(
 )
 APPROVAL_BY_GROUP = replace(APPROVAL, approvers=("<!subteam^S0ADMINS>", "<@U0BOB>"))
 APPROVED = replace(COPYING, approval=Approval.APPROVED, approval_by=BOB, approval_at=ago(300))
+WHY = "cierre de octubre <@U0BOB> *urgente*"
+WHY_APPROVED = "revisada con Contaduría"
+ASKED_WHY = replace(APPROVAL, request_reason=WHY)
+SECOND_ASKED = replace(APPROVAL, approvers=("<!subteam^S0ADMINS>", "<!subteam^S0BOSSES>"))
+APPROVED_FOR_A_REASON = replace(APPROVED, request_reason=WHY, approval_reason=WHY_APPROVED)
+COMPLETED_FOR_A_REASON = replace(
+    COMPLETED,
+    approval=Approval.APPROVED,
+    approval_by=BOB,
+    request_reason=WHY,
+    approval_reason=WHY_APPROVED,
+)
 APPROVAL_OF_REMOVAL = replace(APPROVAL, terms=AgreedCounts(0, 300, removal_confirmed=True))
 APPROVAL_UNKNOWN = replace(APPROVAL, terms=AgreedCounts(9_000_000, None, removal_confirmed=False))
 
@@ -269,7 +281,9 @@ STORY = Timeline(
     (
         _event("requested", 420, 0, BOB),
         _event("card_moved", 410, 0, None, channel="C0PAYROLL", reason="is_archived"),
-        _event("approved", 405, 0, BOB),
+        _event("second_group_asked", 407, 0, None, group="<!subteam^S0BOSSES>", approvers=[]),
+        _event("approved", 405, 0, BOB, reason="revisada con Contaduría"),
+        _event("not_told", 404, 0, None, destination="ops-mail", occasion="failed", reason="refused"),
         _event("claimed", 400, 1, None, worker="worker-1"),
         _event("worker_lost", 300, 1, None, worker="worker-1"),
         _event("claimed", 298, 2, None, worker="worker-2"),

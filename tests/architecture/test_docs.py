@@ -42,9 +42,12 @@ from bot.config import (
     File,
     FreezeSection,
     HealthSection,
+    NotifySection,
+    Occasion,
     ScheduleSection,
     SlackSection,
     WorkSection,
+    variable_of,
 )
 from bot.jobs.status import TRANSITIONS
 from dev import cli_page
@@ -303,6 +306,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[slack]": SlackSection,
     "[liquidations]": CatalogueSection,
     "[[copies]]": CopySection,
+    "[notify]": NotifySection,
     "[[schedules]]": ScheduleSection,
     "[[freezes]]": FreezeSection,
     "[work]": WorkSection,
@@ -314,11 +318,15 @@ SECTIONS: dict[str, type[BaseModel]] = {
 def test_the_configuration_page_has_every_key_with_its_default(heading: str) -> None:
     fields = {field.alias or name: field for name, field in SECTIONS[heading].model_fields.items()}
     found = {cells[0].strip("`"): cells[2] for cells in rows(CONFIGURATION, heading)}
+    meaning = {cells[0].strip("`"): cells[3] for cells in rows(CONFIGURATION, heading)}
     assert list(found) == list(fields)
     for key, written in found.items():
         field = fields[key]
         if field.is_required():
             assert written == "required"
+        elif field.default == tuple(Occasion):
+            assert written == "all"
+            assert set(re.findall(r"`([a-z_]+)`", meaning[key])) == set(Occasion)
         elif field.default_factory is None:
             assert default(written) == (
                 list(field.default) if isinstance(field.default, tuple) else field.default
@@ -335,7 +343,10 @@ def test_the_configuration_page_has_every_section() -> None:
 
 def test_the_configuration_page_has_every_variable_of_the_environment() -> None:
     read = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+|PORT)"', Path(config.__file__).read_text("utf-8")))
-    assert {cells[0].strip("`") for cells in rows(CONFIGURATION, "Environment")} == read
+    listed = {cells[0].strip("`") for cells in rows(CONFIGURATION, "Environment")}
+    assert "NOTIFY_…" in listed
+    assert variable_of("ops-mail") == "NOTIFY_OPS_MAIL"
+    assert listed - {"NOTIFY_…"} == read
 
 
 def test_how_it_works_has_every_transition_of_the_table_and_no_other() -> None:

@@ -26,11 +26,10 @@ def test_the_example_configuration_is_valid_and_names_every_setting_with_its_def
     text = (ROOT / "traspaso.example.toml").read_text("utf-8")
     file = File.model_validate(tomllib.loads(text))
     assert file.copies
-    commented = tomllib.loads(
-        re.sub(r"(?m)^# (?=\[(?:work|health)\]|\w+ += )", "", text).replace("# key", "key")
-    )
+    commented = tomllib.loads(re.sub(r"(?m)^# (?=\[[a-z]+\]|\w+ += )", "", text).replace("# key", "key"))
     optional = {"parallel": file.work.parallel, "rows_per_second": None, "standby_lag_mb": None}
     assert File.model_validate(commented).work.model_copy(update=optional) == file.work
+    assert set(commented["notify"]) == set(type(file.notify).model_fields)
     assert set(commented["work"]) == set(type(file.work).model_fields)
     assert File.model_validate(commented).health == file.health
     assert set(commented["health"]) == set(type(file.health).model_fields)

@@ -50,8 +50,9 @@ CHANNEL_KINDS = {
     "conversations.replies": {"channels:history", "groups:history", "im:history"},
     "conversations.info": {"channels:read", "groups:read"},
 }
-#: Scopes that no method asks for: to receive commands, and to write where the bot isn't a member.
-ALWAYS = {"commands", "chat:write.public"}
+#: Scopes that no method asks for: to receive commands, to write where the bot isn't a member, and for one
+#: field of users.info.
+ALWAYS = {"commands", "chat:write.public", "users:read.email"}
 Registered = dict[str, list[Any]]
 
 

@@ -11,11 +11,13 @@ from types import CodeType, FrameType
 from typing import Any
 
 import pytest
+from apprise.conversion import html_to_text
 
 import bot.messages
 from bot.i18n import LANGUAGES, translator
 from bot.messages.blocks import Message
 from bot.messages.failures import WORDS
+from bot.messages.notification import SUBJECT_LIMIT, Notification
 from dev.guard import ROOT
 from dev.local_slack.blocks import check_blocks, check_message_blocks
 from dev.local_slack.checker import Checker
@@ -37,6 +39,8 @@ from dev.messages.samples import SAMPLES, Sample
 
 #: Helpers that any message is made with; they are no messages.
 HELPERS = {"bot.messages.blocks"}
+ELSEWHERE = [sample for sample in SAMPLES if sample.section == "notification"]
+IN_SLACK = [sample for sample in SAMPLES if sample not in ELSEWHERE]
 
 
 def test_the_catalogue_shows_what_is_said() -> None:
@@ -93,9 +97,10 @@ def test_each_sample_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample.section}/{sample.name}")
+@pytest.mark.parametrize("sample", IN_SLACK, ids=lambda sample: f"{sample.section}/{sample.name}")
 def test_slack_takes_it(sample: Sample, language: str) -> None:
     message = made(sample, language)
+    assert not isinstance(message, Notification)
     if isinstance(message, Message):
         check_message_blocks(message.blocks)
         assert message.text.strip()
@@ -106,6 +111,20 @@ def test_slack_takes_it(sample: Sample, language: str) -> None:
         assert check.reasons == []
         for end in ("title", "submit", "close"):
             assert len(message.get(end, {}).get("text", "")) <= 24
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("sample", ELSEWHERE, ids=lambda sample: sample.name)
+def test_a_mail_says_the_same_in_both_its_parts_and_has_no_mark_of_slack_s_in_it(
+    sample: Sample, language: str
+) -> None:
+    mail = made(sample, language)
+    assert isinstance(mail, Notification)
+    assert mail.subject.isprintable()
+    assert len(mail.subject) <= SUBJECT_LIMIT
+    assert "{" not in mail.subject + mail.text
+    assert not re.search(r"[<>`]|&\w+;", mail.text)
+    assert html_to_text(mail.html).split() == mail.text.split()
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample.section}/{sample.name}")
@@ -139,7 +158,7 @@ def messages() -> list[tuple[str, Any]]:
         for name, function in inspect.getmembers(importlib.import_module(module.name), inspect.isfunction):
             gives = str(function.__annotations__.get("return"))
             own = function.__module__ == module.name and not name.startswith("_")
-            if own and gives in {"Message", "View", "Message | View"}:
+            if own and gives in {"Message", "View", "Message | View", "Notification"}:
                 found.append((f"{module.name}.{name}", function))
     assert len(found) > 25
     return found

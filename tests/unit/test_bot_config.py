@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import databases
-from bot.config import Need, Settings, load
+from bot.config import Need, Occasion, Settings, load
 from bot.errors import ConfigError
 
 GOOD = {
@@ -380,3 +380,53 @@ def test_what_is_wrong_in_a_schedule_or_a_freeze_is_named(
 ) -> None:
     text = (FILE + CATALOGUE + SCHEDULE + FREEZE).replace(old, new)
     assert any(complaint in line for line in complaints(tmp_path, text))
+
+
+NOTIFY = f"""{FILE}
+[notify]
+destinations = ["ops-mail"]
+mail_requester = true
+only = {{ ops-mail = ["failed"] }}
+"""
+MAIL = "mailtos://traspaso:mail-secret@smtp.example.com?from=traspaso@example.com"
+
+
+def test_the_url_of_a_destination_is_read_from_the_environment_and_is_not_printed(tmp_path: Path) -> None:
+    urls = {"NOTIFY_OPS_MAIL": f"{MAIL}&to=ops@example.com", "NOTIFY_REQUESTER": MAIL}
+    settings = read(tmp_path, NOTIFY, **urls)
+    assert settings.destination_urls == {
+        "ops-mail": urls["NOTIFY_OPS_MAIL"],
+        "requester": urls["NOTIFY_REQUESTER"],
+    }
+    assert "mail-secret" not in repr(settings) + str(settings)
+    assert settings.file.told(Occasion.FAILED, "items") == ("ops-mail", "requester")
+    assert settings.file.told(Occasion.COMPLETED, "items") == ("requester",)
+    assert settings.file.told(Occasion.FAILED, None) == ("ops-mail",)
+
+
+def test_a_destination_without_its_url_is_named_with_the_variable_and_what_it_should_look_like(
+    tmp_path: Path,
+) -> None:
+    lines = complaints(tmp_path, NOTIFY, NOTIFY_OPS_MAIL="mail-secret")
+    assert lines[0].startswith("NOTIFY_OPS_MAIL is not an Apprise URL for the destination ops-mail, such as ")
+    assert lines[1].startswith("NOTIFY_REQUESTER is missing: set it to the mail server for those who ask")
+    assert len(lines) == 2
+    assert "mail-secret" not in str(lines)
+
+
+def test_a_shell_needs_no_url_of_a_destination(tmp_path: Path) -> None:
+    assert read(tmp_path, NOTIFY, Need.DATABASES | Need.COPIES).destination_urls == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[notify]\ndestinations = ["requester"]', "set mail_requester = true instead"),
+        ('[notify]\ndestinations = ["mailto://a:b@c"]', "notify.destinations[1]"),
+        ('[notify]\noccasions = ["sometimes"]', "notify.occasions[1]"),
+        ('[notify]\nonly = { nobody = ["failed"] }', "notify.only names 'nobody', which is no destination"),
+    ],
+)
+def test_a_destination_that_can_t_be_meant_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    [line] = complaints(tmp_path, f"{FILE}\n{text}")
+    assert said in line

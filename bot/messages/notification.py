@@ -1,0 +1,226 @@
+"""What is told elsewhere than in Slack: a subject, the same words as text and as HTML, and how good it is.
+
+Pure functions of a view. A mail holds names of things, numbers and people's names; no value of a row, and so
+not the liquidation's name either, which comes from prod's catalogue.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from html import escape
+from typing import Any
+
+from bot.characters import one_line
+from bot.config import Occasion
+from bot.i18n import Translator
+from bot.jobs.status import Approval, Status
+from bot.jobs.view import JobView, NoWorker, Person
+from bot.messages.blocks import bare_name, cut, nobody_works, of_liquidation, plain, requester
+from bot.messages.card import shown_attempt, time_taken
+from bot.messages.failures import explained
+from bot.messages.question import REASON_LIMIT, no_approval_reason, request_text
+
+#: What would be a mark or a mention in some chat, and signs that look alike.
+_LOOK_ALIKE = str.maketrans({"<": "‹", ">": "›"})
+_EVERYBODY = re.compile("@(?=(?:everyone|here|channel|all)\\b)", re.IGNORECASE)
+#: Of a subject, in characters.
+SUBJECT_LIMIT = 150
+
+Facts = Sequence[tuple[str, str]]
+
+
+class Tone(StrEnum):
+    """How good the news is, as Apprise names it: some destinations show it by a colour."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a destination is sent. ``html`` says the same as ``text``."""
+
+    subject: str
+    text: str
+    html: str
+    tone: Tone = Tone.INFO
+
+
+def of_job(job: JobView, occasion: Occasion, t: Translator, link: str | None = None) -> Notification:
+    """How a copy ended, or that it waits for approval; ``link`` leads to its card in Slack."""
+    what = of_liquidation(job.copy_shown, job.liquidation_id, t)
+    match occasion:
+        case Occasion.COMPLETED:
+            subject, tone = t("Copied: {what}", what=what), Tone.SUCCESS
+            said = [
+                t(
+                    "The copy {what} is in consulta: {rows} in {duration}, compared on both sides.",
+                    what=what,
+                    rows=t.rows(job.total or 0),
+                    duration=time_taken(job, t, with_rate=True),
+                )
+            ]
+        case Occasion.FAILED:
+            words = explained(job.error, t)
+            subject, tone = t("Failed: {what}", what=what), Tone.FAILURE
+            said = [t("The copy {what} failed.", what=what), plain(words.what), plain(words.step)]
+        case Occasion.APPROVAL:
+            subject, tone = t("Waiting for approval: {what}", what=what), Tone.WARNING
+            until = t.moment(job.approval_until or job.now)
+            said = [
+                t(
+                    "The copy {what} waits until {moment} for the approval of a second person.",
+                    what=what,
+                    moment=until,
+                ),
+                plain(request_text(job, t)),
+            ]
+        case _:
+            subject, tone = t("Cancelled: {what}", what=what), Tone.WARNING
+            said = [t("The copy {what} was cancelled.", what=what), _why_cancelled(job, t)]
+    return _made(subject, tone, said, _facts(job, t), t, link=link)
+
+
+def no_worker(since: datetime | None, t: Translator) -> Notification:
+    """Nobody takes copies, since the last worker lived; None where there never was one."""
+    words = plain(nobody_works(NoWorker(since), t))
+    return _made(t("No worker is alive"), Tone.FAILURE, [words], [], t)
+
+
+def worker_back(at: datetime, t: Translator) -> Notification:
+    """Somebody takes copies again, as was seen at that moment."""
+    words = t("A worker was alive again at {moment}: copies go on.", moment=t.moment(at))
+    return _made(t("A worker is alive again"), Tone.SUCCESS, [words], [], t)
+
+
+def drift(copy: str, detail: Mapping[str, Any], t: Translator, link: str | None = None) -> Notification:
+    """Consulta doesn't hold any more what was copied; ``detail`` as `bot.jobs.notifications.tell` takes it.
+
+    ``copy`` is what messages call it.
+    """
+    what = _what(copy, detail, t)
+    words = [
+        t("Consulta doesn't hold any more what was copied there of {what}.", what=what),
+        t("Compare both sides, and copy again where they differ."),
+    ]
+    return _made(
+        t("Consulta differs from what was copied: {what}", what=what),
+        Tone.FAILURE,
+        words,
+        _facts_of(detail, t),
+        t,
+        link=link,
+    )
+
+
+def missed_schedule(copy: str, detail: Mapping[str, Any], t: Translator) -> Notification:
+    """A scheduled copy was not started; arguments as of `drift`."""
+    what = _what(copy, detail, t)
+    words = [t("The scheduled copy {what} was not started, and isn't made up for.", what=what)]
+    return _made(
+        t("A scheduled copy was missed: {what}", what=what), Tone.WARNING, words, _facts_of(detail, t), t
+    )
+
+
+def _why_cancelled(job: JobView, t: Translator) -> str:
+    if reason := no_approval_reason(job, t):
+        return f"{_with_names(plain(reason), job)}."
+    if job.stopped_by is not None:
+        user = plain(bare_name(job.stopped_by))
+        return t(
+            "Cancelled by {user}: what was in place stays, the rest was not copied",
+            user=user,
+        )
+    return t("Cancelled: what was in place stays, the rest was not copied")
+
+
+def _facts(job: JobView, t: Translator) -> Facts:
+    facts = [(t("Requested by"), plain(bare_name(requester(job))))]
+    if job.approval is Approval.APPROVED and job.approval_by is not None:
+        facts.append((t("Approved by"), plain(bare_name(job.approval_by))))
+    said = ((t("Why"), job.request_reason), (t("Why it was approved"), job.approval_reason))
+    facts += [(label, cut(reason, REASON_LIMIT)) for label, reason in said if reason]
+    if job.status is Status.COMPLETED:
+        facts += [
+            (t("Inserted"), t.number(job.inserted)),
+            (t("Updated"), t.number(job.updated)),
+            (t("Deleted"), t.number(job.deleted)),
+            (t("Unchanged"), t.number(job.unchanged)),
+        ]
+        if job.moved:
+            facts.append((t("Taken over from other liquidations"), t.number(job.moved)))
+        facts.append((t("Time"), time_taken(job, t)))
+    if job.as_of is not None and job.status is Status.COMPLETED:
+        facts.append((t("Data of prod as of"), t.moment(job.as_of)))
+    facts += [
+        (label, digest)
+        for label, digest in (
+            (t("Digest in prod"), job.source_digest),
+            (t("Digest in consulta"), job.target_digest),
+        )
+        if digest
+    ]
+    if n := shown_attempt(job):
+        facts.append((t("Attempt"), t.number(n)))
+    facts += [(t("Table"), job.target_table), (t("Job"), str(job.id))]
+    return facts
+
+
+def _facts_of(detail: Mapping[str, Any], t: Translator) -> Facts:
+    found = [(t("Schedule"), str(detail["schedule"]))] if detail.get("schedule") else []
+    for name, label in (("due_at", t("Due at")), ("since", t("Since"))):
+        if detail.get(name):
+            found.append((label, t.moment(datetime.fromisoformat(str(detail[name])))))
+    return found
+
+
+def _what(copy: str, detail: Mapping[str, Any], t: Translator) -> str:
+    liquidation_id = detail.get("liquidation_id")
+    return of_liquidation(copy, int(liquidation_id), t) if liquidation_id else f"“{copy}”"
+
+
+def _with_names(text: str, job: JobView) -> str:
+    """Where Slack would show a mention, a mail has the person's name."""
+    people: list[Person | None] = [requester(job), job.approval_by, job.stopped_by]
+    for person in filter(None, people):
+        text = text.replace(f"<@{person.id}>", person.name)
+    return text
+
+
+def _harmless(text: str) -> str:
+    """In one line, and nothing in it alerts everybody where the destination is a chat."""
+    return _EVERYBODY.sub("＠", one_line(text).translate(_LOOK_ALIKE))
+
+
+def _made(
+    subject: str,
+    tone: Tone,
+    said: Sequence[str],
+    facts: Facts,
+    t: Translator,
+    *,
+    link: str | None = None,
+) -> Notification:
+    paragraphs = [_harmless(each) for each in said if each]
+    pairs = [(label, _harmless(value)) for label, value in facts]
+    text = list(paragraphs)
+    html = [f"<p>{escape(each)}</p>" for each in paragraphs]
+    if pairs:
+        text.append("\n".join(f"{label}: {value}" for label, value in pairs))
+        lines = (f"<b>{escape(label)}:</b> {escape(value)}" for label, value in pairs)
+        html.append("<p>{}</p>".format("<br>\n".join(lines)))
+    if link:
+        text.append(t("The card in Slack: {link}", link=link))
+        anchor = f'<a href="{escape(link)}">{escape(link)}</a>'
+        line = escape(t("The card in Slack: {link}", link="\x00")).replace("\x00", anchor)
+        html.append(f"<p>{line}</p>")
+    body = "\n".join(html)
+    subject = cut(one_line(t("Traspaso: {subject}", subject=subject)), SUBJECT_LIMIT)
+    page = f'<div lang="{t.language}">\n{body}\n</div>'
+    return Notification(subject, "\n\n".join(text), page, tone)

@@ -1,0 +1,213 @@
+"""Delivers what is told elsewhere than in Slack, with a thread for each destination.
+
+One thread gives new facts out to their destinations; each of these has a thread of its own. So a server that
+is away, or slow, delays no other destination and no message of Slack. Every process that may talk to Slack
+runs one; a delivery is claimed by one of them at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from bot.config import REQUESTER, File, Occasion
+from bot.errors import AddressUnknown
+from bot.i18n import Translator, translator
+from bot.jobs.notifications import OF_STEPS, Fact, Notifications, Owed
+from bot.jobs.outbox import ClaimLost
+from bot.jobs.repository import JobRepository
+from bot.jobs.view import SHELL, JobView
+from bot.messages import notification
+from bot.messages.notification import Notification
+from bot.notify.destinations import BadDestination, Destination, NotSent
+from bot.periodic import Backoff, PeriodicThread
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks for new facts, and for what a destination is still owed.
+SPREAD_SECONDS, LOOK_SECONDS = 1.0, 2.0
+#: How soon a delivery is tried again, in seconds.
+BACKOFF = Backoff(2.0, 300.0)
+#: So long a delivery waits for the card that it links to, in seconds, and how often it looks.
+CARD_SECONDS, CARD_LOOK_SECONDS = 10.0, 1.0
+#: Occasions of a job whose end they are.
+ENDS = {occasion: status for status, occasion in OF_STEPS.items()}
+
+
+@dataclass(frozen=True)
+class SlackSide:
+    """What only Slack knows: a link to a job's card, None where it gives none; a person's e-mail address
+    (raises AddressUnknown).
+    """
+
+    link: Callable[[JobView], str | None]
+    address_of: Callable[[str], str]
+
+
+class NotificationRelay:
+    """Threads around `spread` and `deliver_due`."""
+
+    def __init__(
+        self,
+        notifications: Notifications,
+        store: JobRepository,
+        file: File,
+        destinations: Mapping[str, Destination],
+        slack: SlackSide,
+        *,
+        backoff: Backoff = BACKOFF,
+    ) -> None:
+        """``destinations`` are those of ``file``, by their names."""
+        self._notifications = notifications
+        self._store = store
+        self._file = file
+        self._destinations = destinations
+        self._slack = slack
+        self._backoff = backoff
+        self._give_up_seconds = file.notify.give_up_hours * 3600
+        self._threads = {
+            name: PeriodicThread(
+                f"notify-{name}",
+                partial(self.deliver_due, name),
+                every_seconds=LOOK_SECONDS,
+                at_once=True,
+                what=f"consulta can't be asked for what {name} is to be told",
+            )
+            for name in destinations
+        }
+        self._spreader = PeriodicThread(
+            "notify",
+            self.spread,
+            every_seconds=SPREAD_SECONDS,
+            at_once=True,
+            once_more=True,
+            what="consulta can't be asked for notifications",
+        )
+
+    def start(self) -> None:
+        for thread in self._all:
+            thread.start()
+
+    def wake(self) -> None:
+        """Something was put into the outbox just now."""
+        self._spreader.wake()
+
+    def stop(self, timeout_seconds: float = 5.0) -> None:
+        """Ends after the deliveries in hand, or leaves them to another process after this time."""
+        for thread in self._all:
+            thread.stop()
+        for thread in self._all:
+            thread.stop(timeout_seconds)
+
+    @property
+    def _all(self) -> list[PeriodicThread]:
+        return [self._spreader, *self._threads.values()]
+
+    def spread(self) -> list[str]:
+        """Gives new facts out to their destinations; names those that have something new to tell."""
+        names = self._notifications.spread(self._destinations_of)
+        for name in names:
+            if name in self._threads:
+                self._threads[name].wake()
+        return names
+
+    def deliver_due(self, destination: str) -> int:
+        """Tells that destination what is due now; returns how many deliveries were taken in hand."""
+        taken = 0
+        while owed := self._notifications.take(destination):
+            taken += 1
+            try:
+                self._deliver(owed)
+            except ClaimLost:
+                log.warning("%s: %s is in another process's hands by now", destination, owed.key)
+        return taken
+
+    def _destinations_of(self, fact: Fact) -> list[str]:
+        names = self._file.told(fact.occasion, fact.copy_name)
+        from_slack = fact.requester_team not in {None, SHELL}
+        return [name for name in names if name in self._destinations and (name != REQUESTER or from_slack)]
+
+    def _deliver(self, owed: Owed) -> None:
+        job = self._store.job(owed.job_id) if owed.job_id is not None else None
+        if owed.job_id is not None and (job is None or _has_gone_on(job, owed)):
+            log.info("%s: %s is told no more: the job went on", owed.destination, owed.key)
+            self._notifications.done(owed, note="the job went on")
+            return
+        if job is not None and _waits_for_its_card(job, owed):
+            self._notifications.wait(owed, CARD_LOOK_SECONDS)
+            return
+        try:
+            destination = self._destination_of(owed, job)
+            note = destination.send(self._words(owed, job), owed.key)
+        except NotSent as failed:
+            self._not_sent(owed, failed.reason)
+        except AddressUnknown as unknown:
+            if unknown.passes:
+                self._not_sent(owed, f"Slack doesn't tell the address: {unknown}")
+            else:
+                log.info("%s: %s has no address: %s", owed.destination, owed.key, unknown)
+                self._notifications.done(owed, note=f"no address: {unknown}")
+        except BadDestination:
+            self._not_sent(owed, "Apprise doesn't take its URL")
+        else:
+            if note:
+                log.warning("%s: %s", owed.destination, note)
+            log.info("%s was told: %s", owed.destination, owed.key)
+            self._notifications.done(owed, note=note)
+
+    def _destination_of(self, owed: Owed, job: JobView | None) -> Destination:
+        destination = self._destinations[owed.destination]
+        if owed.destination != REQUESTER or job is None:
+            return destination
+        return destination.addressed_to(self._slack.address_of(job.requester_id))
+
+    def _not_sent(self, owed: Owed, reason: str) -> None:
+        if owed.failing_seconds >= self._give_up_seconds:
+            log.error("%s was not told, and is given up: %s: %s", owed.destination, owed.key, reason)
+            self._notifications.give_up(owed, reason)
+            return
+        pause = self._backoff.pause(owed.failures)
+        log.warning("%s was not told: %s: %s; next try in %.0f s", owed.destination, owed.key, reason, pause)
+        self._notifications.later(owed, pause, reason)
+
+    def _words(self, owed: Owed, job: JobView | None) -> Notification:
+        t = self._language(owed, job)
+        if job is not None and owed.occasion in {*ENDS, Occasion.APPROVAL}:
+            return notification.of_job(job, owed.occasion, t, self._slack.link(job))
+        detail = dict(owed.detail)
+        copy = str(detail.get("copy") or (job.copy_name if job else "?"))
+        shown = self._file.titles.get(copy, copy)
+        if job is not None:
+            detail.setdefault("liquidation_id", job.liquidation_id)
+        match owed.occasion:
+            case Occasion.NO_WORKER:
+                since = detail.get("since")
+                return notification.no_worker(datetime.fromisoformat(str(since)) if since else None, t)
+            case Occasion.WORKER_BACK:
+                return notification.worker_back(owed.at, t)
+            case Occasion.DRIFT:
+                return notification.drift(shown, detail, t, self._slack.link(job) if job else None)
+            case _:
+                return notification.missed_schedule(shown, detail, t)
+
+    def _language(self, owed: Owed, job: JobView | None) -> Translator:
+        """Who asked reads their own language."""
+        if owed.destination == REQUESTER and job is not None and job.requester_locale:
+            return translator(job.requester_locale)
+        return translator(self._file.slack.language)
+
+
+def _has_gone_on(job: JobView, owed: Owed) -> bool:
+    """What was to be told of the job isn't so any more."""
+    if owed.occasion is Occasion.APPROVAL:
+        return not job.waits_for_approval or job.attempt != owed.attempt
+    ended = ENDS.get(owed.occasion)
+    return ended is not None and (job.status is not ended or job.attempt != owed.attempt)
+
+
+def _waits_for_its_card(job: JobView, owed: Owed) -> bool:
+    """Its card comes in a moment, and the words link to it."""
+    return job.is_from_slack and job.message_ts is None and owed.age_seconds < CARD_SECONDS
