@@ -224,6 +224,7 @@ def _second_groups(settings: Settings) -> dict[str, str]:
 
 def operators(settings: Settings) -> tuple[str, ...]:
     """Who runs Traspaso, as messages mention them."""
+    from bot.slack.access import mentions
 
     return mentions(settings.file.slack.operators)
 
