@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from bot.config import SIDES, Settings
 from bot.errors import SchemaAhead, SchemaBehind
 from bot.i18n import translator
+from bot.jobs.actions import Freezes
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
 from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
@@ -31,6 +32,7 @@ from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.messages import answers
+from bot.messages.blocks import Message
 from bot.slack.access import Access, People, mentions
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from bot.slack.rate_limit import PacedClient
     from bot.work.background import WorkerWatch
     from bot.work.queue import JobQueue
+    from bot.work.scheduler import Scheduler
     from bot.worker import Background
 
 
@@ -129,15 +132,18 @@ class Bot:
     home_publisher: HomePublisher
     verifications: VerificationRunner
     worker_watch: WorkerWatch
+    scheduler: Scheduler
 
     def start(self) -> None:
         self.queue.watch.start()
+        self.scheduler.start()
         self.relay.start()
         self.home_publisher.start()
         self.worker_watch.start()
 
     def stop(self) -> None:
         self.verifications.stop()
+        self.scheduler.stop()
         self.worker_watch.stop()
         self.queue.watch.stop()
         self.home_publisher.stop()
@@ -270,6 +276,46 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         home_publisher=home_publisher,
         verifications=verifications,
         worker_watch=WorkerWatch(parts.workers, slack_parts.relay.wake),
+        scheduler=scheduler(settings, parts, slack_parts, queue),
+    )
+
+
+def scheduler(settings: Settings, parts: Databases, slack_parts: SlackParts, queue: JobQueue) -> Scheduler:
+    """What begins by the clock, in the bot and in each worker."""
+    from bot.jobs.notices import Notice, NoticeKind, Notices
+    from bot.jobs.schedules import Schedules
+    from bot.jobs.windows import FreezeWindows
+    from bot.messages import schedules as words
+    from bot.slack.notice_relay import NoticeRelay
+    from bot.work.scheduler import FiringRunner, Scheduler
+
+    file, t = settings.file, translator(settings.file.slack.language)
+    schedules, freezes = Schedules(parts.tracking, file.schedules), Freezes(parts.tracking)
+
+    def message(notice: Notice) -> Message | None:
+        if notice.kind == NoticeKind.FREEZE_OVER:
+            freeze = freezes.of(notice.subject_id)
+            return answers.channel_freeze_over(freeze, None, t) if freeze else None
+        found = schedules.firing(notice.subject_id)
+        return words.firing(found, file.titles, t, operators(settings)) if found else None
+
+    return Scheduler(
+        FreezeWindows(parts.tracking, file.freezes),
+        schedules,
+        FiringRunner(
+            schedules,
+            file,
+            prod=parts.prod,
+            consulta=parts.consulta,
+            store=parts.store,
+            freezes=freezes,
+            access=slack_parts.access,
+            people=slack_parts.people,
+            enqueue=queue.put,
+            wake=slack_parts.relay.wake,
+        ),
+        NoticeRelay(Notices(parts.tracking), slack_parts.client, message),
+        changed=slack_parts.relay.wake,
     )
 
 
@@ -403,6 +449,7 @@ def worker(settings: Settings, parts: Databases) -> Background:
         sweeper=sweeper,
         direct=direct,
         outbox_relay=slack_parts.relay,
+        scheduler=scheduler(settings, parts, slack_parts, queue),
     )
 
 

@@ -18,6 +18,7 @@ from bot.work.background import LivenessBeat, ProgressTicker, Sweeper
 from bot.work.cancellation import StopSwitch
 from bot.work.queue import CopySlots, DirectRuns, JobQueue
 from bot.work.runner import Admission, AttemptOutcome, Ended, Runner
+from bot.work.scheduler import Scheduler
 from copier.errors import CopierError
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class Background(Middleware):
         sweeper: Sweeper,
         direct: DirectRuns,
         outbox_relay: OutboxRelay,
+        scheduler: Scheduler,
     ) -> None:
         self._stop = stop
         self._slots = slots
@@ -111,10 +113,12 @@ class Background(Middleware):
         self._sweeper = sweeper
         self._direct = direct
         self._outbox_relay = outbox_relay
+        self._scheduler = scheduler
 
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
         self._liveness.start(takes_jobs=True)
         self.queue.watch.start()
+        self._scheduler.start()
         self._slots.open(worker.worker_threads)
 
     def after_worker_boot(self, broker: object, worker: object) -> None:
@@ -126,6 +130,7 @@ class Background(Middleware):
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
         self._sweeper.stop()
+        self._scheduler.stop()
         self._direct.join(LONGEST_CHUNK_SECONDS)
         self._outbox_relay.stop()
         self.queue.watch.stop()

@@ -43,6 +43,7 @@ class EventKind(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    STARTED_NOW = "started_now"
 
 
 #: Presses that set a job going again.
@@ -85,17 +86,29 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """``approvers``, as messages show them, were asked to approve it; None where nobody has to."""
+    """``approvers``, as messages show them, were asked to approve it; None where nobody has to.
+
+    ``schedule`` is the name of the one that asked; ``start_at`` is before when it doesn't begin.
+    """
 
     kind: ClassVar[str] = EventKind.REQUESTED
     approvers: tuple[str, ...] | None = None
+    schedule: str | None = None
+    start_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {} if self.approvers is None else {"approvers": list(self.approvers)}
+        found: dict[str, Any] = {} if self.approvers is None else {"approvers": list(self.approvers)}
+        if self.schedule is not None:
+            found["schedule"] = self.schedule
+        if self.start_at is not None:
+            found["start_at"] = self.start_at.timestamp()
+        return found
 
     @classmethod
     def from_json(cls, detail: Detail) -> Self:
-        return cls(_approvers(detail))
+        start = detail.get("start_at")
+        start_at = None if start is None else datetime.fromtimestamp(start, UTC)
+        return cls(_approvers(detail), detail.get("schedule"), start_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from statistics import median
 from typing import Any
@@ -24,6 +24,7 @@ from sqlalchemy import (
     and_,
     case,
     func,
+    literal,
     literal_column,
     select,
     update,
@@ -53,12 +54,16 @@ from bot.jobs.models import (
     CopyEvent,
     CopyFreeze,
     CopyJob,
+    FreezeWindow,
     User,
     Worker,
+    frozen_by_hand,
+    may_begin,
     waits_for_somebody,
+    window_is_open,
 )
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.recovery import Workers, holds, is_missing, last_seen
+from bot.jobs.recovery import PUT_OFF, Workers, holds, is_missing, last_seen
 from bot.jobs.status import LIVE, Approval, Phase, Status, StopReason
 from bot.jobs.transition import add_event
 from bot.jobs.view import (
@@ -95,7 +100,12 @@ _MARK: ColumnElement[str] = literal_column("""
           UNION ALL (SELECT id FROM traspaso.copy_jobs ORDER BY id DESC LIMIT 50))),
       (SELECT count(*) FROM traspaso.workers
         WHERE ended_at IS NULL AND beat_at < clock_timestamp() - interval '10 s'),
-      (SELECT string_agg(active::text, ' ') FROM traspaso.copy_freezes active WHERE lifted_at IS NULL)))
+      (SELECT string_agg(active::text, ' ') FROM traspaso.copy_freezes active
+        WHERE lifted_at IS NULL AND (until IS NULL OR until > clock_timestamp())),
+      (SELECT string_agg(concat_ws(' ', id, ends_at), ' ') FROM traspaso.freeze_windows
+        WHERE starts_at <= clock_timestamp() AND ends_at > clock_timestamp()),
+      (SELECT string_agg(concat_ws(' ', latest.id, latest.state), ' ') FROM
+        (SELECT id, state FROM traspaso.schedule_firings ORDER BY id DESC LIMIT 20) latest)))
 """)
 
 
@@ -115,7 +125,8 @@ class Request:
 
     ``terms`` are the rows that they saw, ``fingerprint`` what the copy was made of then. ``approvers`` says,
     as messages show them, who may approve it; None where nobody has to. It then waits for them for
-    ``approval_seconds``.
+    ``approval_seconds``. ``schedule`` is the name of the one that asks, as its user; None where a person
+    does. No worker takes it before ``start_at``; None for at once.
     """
 
     spec: CopySpec
@@ -128,6 +139,8 @@ class Request:
     fingerprint: Fingerprint | None = None
     approvers: tuple[str, ...] | None = None
     approval_seconds: float = 24 * 60 * 60
+    schedule: str | None = None
+    start_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,13 +286,17 @@ class JobRepository:
                 previewed_target_records=request.terms.in_consulta,
                 removal_confirmed=request.terms.removal_confirmed,
                 fingerprint=request.fingerprint.as_json() if request.fingerprint else None,
+                schedule=request.schedule,
+                start_at=request.start_at,
+                run_after=func.now() if request.start_at is None else _put_off(request.start_at),
                 approval=Approval.WAITING if waits else None,
                 approval_until=func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
                 status=Status.PENDING,
             )
             .returning(CopyJob.id)
         ).scalar_one()
-        add_event(connection, job_id, 0, Requested(request.approvers), user_id)
+        event = Requested(request.approvers, request.schedule, request.start_at)
+        add_event(connection, job_id, 0, event, user_id)
         announce(connection, Kind.CARD, CopyJob.id == job_id)
         sys.audit("traspaso.requested", job_id)
         return job_id
@@ -393,6 +410,11 @@ class HomeRepository:
         )
 
 
+def _put_off(start_at: datetime) -> ColumnElement[datetime]:
+    """A worker of the release before knows no other moment, and takes one far ahead for over."""
+    return func.least(literal(start_at), func.now() + PUT_OFF)
+
+
 def is_taken(error: Exception) -> bool:
     """Whether another live job has this target table and liquidation, or had them a moment ago."""
     return (
@@ -422,27 +444,20 @@ def ensure_user(connection: Connection, requester: Requester) -> int:
 
 
 def active_freeze(connection: Connection) -> Freeze | None:
-    """The freeze of this moment; None where there is none."""
+    """The freeze of this moment, somebody's before a window; None where there is none."""
+    one = select(literal_column("1").label("one")).subquery()
+    made = (CopyFreeze.reason, CopyFreeze.frozen_at, CopyFreeze.channel_id, CopyFreeze.until)
+    person = (_freezer.slack_user_id, _freezer.slack_team_id, _freezer.name)
     row = connection.execute(
-        select(
-            CopyFreeze.reason,
-            CopyFreeze.frozen_at,
-            CopyFreeze.channel_id,
-            User.slack_user_id,
-            User.slack_team_id,
-            User.name,
-        )
-        .join(User, User.id == CopyFreeze.frozen_by)
-        .where(CopyFreeze.lifted_at.is_(None))
-    ).one_or_none()
-    if row is None:
-        return None
-    return Freeze(
-        Person(row.slack_user_id, row.slack_team_id, clean_name(row.name)),
-        row.reason,
-        row.frozen_at,
-        row.channel_id,
-    )
+        select(*made, *person, _window().label("window"))
+        .select_from(one)
+        .outerjoin(CopyFreeze, frozen_by_hand())
+        .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
+    ).one()
+    if row.frozen_at is None:
+        return _open_window(row.window)
+    by = Person(row.slack_user_id, row.slack_team_id, clean_name(row.name))
+    return Freeze(by, row.reason, row.frozen_at, row.channel_id, row.until)
 
 
 # The query of a `JobView`, and its rows.
@@ -458,7 +473,8 @@ def _person(user: User) -> Person:
 
 def _counts(job: type[CopyJob]) -> ColumnElement[bool]:
     """A condition: a job that is queued comes after this one, where that is older."""
-    return and_(job.status.in_([Status.PENDING, Status.RUNNING]), ~waits_for_somebody(job))
+    going = job.status.in_([Status.PENDING, Status.RUNNING])
+    return and_(going, ~waits_for_somebody(job), may_begin(job))
 
 
 def _ahead_of_one() -> ColumnElement[int]:
@@ -490,18 +506,44 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     asked = _detail(CopyJob.approval.is_not(None), CopyEvent.detail.has_key("approvers")).label("asked")
     moved = _detail(CopyJob.channel_id.is_not(None), CopyEvent.kind == CardMoved.kind).label("moved")
     now = func.now().label("now")
+    window = _window().label("window")
     seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
     missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
     return (
         select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, asked, moved, now)
-        .add_columns(seen, missing, missing_since, marks, rejection.label("rejection"))
+        .add_columns(seen, missing, missing_since, marks, rejection.label("rejection"), window)
         .join(User, User.id == CopyJob.user_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
         .outerjoin(_approver, _approver.id == CopyJob.approval_by)
-        .outerjoin(CopyFreeze, CopyFreeze.lifted_at.is_(None))
+        .outerjoin(CopyFreeze, frozen_by_hand())
         .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
         .outerjoin(Worker, holds())
     )
+
+
+def _window() -> ScalarSelect[Any]:
+    """The window of the configuration that is open, as JSON: of several the one that ends last."""
+    seconds = [func.extract("epoch", moment) for moment in (FreezeWindow.starts_at, FreezeWindow.ends_at)]
+    found = func.jsonb_build_array(FreezeWindow.name, FreezeWindow.reason, *seconds)
+    newest = select(found).where(window_is_open()).order_by(FreezeWindow.ends_at.desc(), FreezeWindow.id)
+    return newest.limit(1).scalar_subquery()
+
+
+def _freeze_of(row: Row[Any]) -> Freeze | None:
+    """That of a row with the freeze that somebody made, who it was, and the open window."""
+    made: CopyFreeze | None = row.CopyFreeze
+    if made is None:
+        return _open_window(row.window)
+    return Freeze(_person(row.freezer), made.reason, made.frozen_at, made.channel_id, made.until)
+
+
+def _open_window(window: list[Any] | None) -> Freeze | None:
+    """The freeze of what `_window` gives."""
+    if window is None:
+        return None
+    name, reason, *seconds = window
+    since, until = (datetime.fromtimestamp(each, UTC) for each in seconds)
+    return Freeze(None, reason, since, until=until, window=name)
 
 
 def _marks() -> ScalarSelect[Any]:
@@ -528,7 +570,6 @@ def view_of(
     """The job of a row of `view_query`; ``operators`` and ``titles`` as of `JobRepository`."""
     job: CopyJob = row.CopyJob
     user: User = row.User
-    freeze: CopyFreeze | None = row.CopyFreeze
     return JobView(
         id=job.id,
         copy_name=job.copy_name,
@@ -584,13 +625,15 @@ def view_of(
         approval_by=_person(row.approver) if row.approver else None,
         rejection_reason=Rejected.from_json(row.rejection or {}).reason,
         approvers=Requested.from_json(row.asked or {}).approvers or (),
-        freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
+        freeze=_freeze_of(row),
         moved_from=CardMoved.from_json(row.moved).moved if row.moved else None,
         pinned=job.pinned,
         worker_seen_at=row.seen,
         no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
         copy_title=(titles or {}).get(job.copy_name),
         working=working_of(row.marks or [], job.finished_at or row.now),
+        schedule=job.schedule,
+        start_at=job.start_at,
     )
 
 

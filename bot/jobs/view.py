@@ -144,12 +144,18 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Nothing is written while it lasts. ``channel_id`` is where it was made; None for a shell."""
+    """Nothing is written while it lasts: somebody's, or a ``window`` of the configuration by its name.
 
-    by: Person
+    ``channel_id`` is where it was made; None for a shell. It is over at ``until``; None for when somebody
+    lifts it.
+    """
+
+    by: Person | None
     reason: str | None
     since: datetime
     channel_id: str | None = None
+    until: datetime | None = None
+    window: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +221,8 @@ class JobView:
     ``moved_from`` is the channel that its card had to leave. ``pinned`` is None where nobody knows whether
     Slack has taken the card's pin. ``worker_seen_at`` is when the process that holds it last said that
     it lives; None where it is of a release that doesn't. ``no_worker`` says that nobody works on any job.
-    ``working`` is None before the first claim.
+    ``working`` is None before the first claim. ``schedule`` is the name of the one that asked for it.
+    ``start_at`` is before when nobody takes it; None for a job that was for at once.
     """
 
     id: int
@@ -280,6 +287,8 @@ class JobView:
     no_worker: NoWorker | None = None
     copy_title: str | None = None
     working: Working | None = None
+    schedule: str | None = None
+    start_at: datetime | None = None
 
     @property
     def copy_shown(self) -> str:
@@ -365,6 +374,16 @@ class JobView:
         return self.waits_for_approval or self.waits_for_confirmation
 
     @property
+    def waits_for_its_time(self) -> bool:
+        """It was asked for later, and nothing else is in its way."""
+        return (
+            self.status is Status.PENDING
+            and self.start_at is not None
+            and self.start_at > self.now
+            and not self.waits_for_somebody
+        )
+
+    @property
     def waits_for_a_worker(self) -> bool:
         """Nothing else is in its way, but nobody works."""
         return (
@@ -372,6 +391,7 @@ class JobView:
             and self.no_worker is not None
             and self.freeze is None
             and not self.waits_for_somebody
+            and not self.waits_for_its_time
         )
 
     @property

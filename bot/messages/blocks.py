@@ -250,21 +250,38 @@ def title_of(job: JobView, t: Translator) -> str:
 
 
 def frozen_by(freeze: Freeze, t: Translator, named: Named = mention) -> str:
-    """Who froze all copies, and why, without a full stop."""
-    if freeze.reason:
-        return t(
-            "Frozen by {user}: {reason}", user=named(freeze.by), reason=sanitized(freeze.reason, limit=200)
+    """Who froze all copies, why and until when, without a full stop."""
+    reason = sanitized(freeze.reason or "", limit=200)
+    if freeze.by is None:
+        names: dict[str, object] = {"name": code(freeze.window or "")}
+        words = (
+            t("Frozen by the window {name}: {reason}", reason=reason, **names)
+            if reason
+            else t("Frozen by the window {name}", **names)
         )
-    return t("Frozen by {user}", user=named(freeze.by))
+    else:
+        names = {"user": named(freeze.by)}
+        words = (
+            t("Frozen by {user}: {reason}", reason=reason, **names)
+            if reason
+            else t("Frozen by {user}", **names)
+        )
+    return words + _until(freeze, t)
 
 
 def frozen_since(freeze: Freeze, t: Translator) -> str:
     """The same and since when, for answers and App Home."""
+    if freeze.by is None:
+        return frozen_by(freeze, t)
     names = {"user": mention(freeze.by), "moment": at(freeze.since, t)}
     if freeze.reason:
         reason = sanitized(freeze.reason, limit=300)
-        return t("Frozen by {user} since {moment}: {reason}", reason=reason, **names)
-    return t("Frozen by {user} since {moment}", **names)
+        return t("Frozen by {user} since {moment}: {reason}", reason=reason, **names) + _until(freeze, t)
+    return t("Frozen by {user} since {moment}", **names) + _until(freeze, t)
+
+
+def _until(freeze: Freeze, t: Translator) -> str:
+    return " · " + t("until {moment}", moment=at(freeze.until, t)) if freeze.until else ""
 
 
 def card_will_appear(channel_id: str | None, t: Translator) -> str:

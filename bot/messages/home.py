@@ -56,7 +56,7 @@ def home(
     """
     blocks = [header(t("Copies from prod to consulta"))]
     if seen.freeze:
-        blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(how_to_lift(t))]
+        blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(how_to_lift(t, seen.freeze))]
     if seen.no_worker:
         blocks.append(section(f"⚠️ {nobody_works(seen.no_worker, t)}"))
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))

@@ -311,8 +311,8 @@ def _happenings(happenings: tuple[Happening, ...], t: Translator) -> list[Block]
 def _happening(happening: Happening, t: Translator) -> str:
     user = mention(happening.person) if happening.person else "?"
     match happening.event:
-        case Requested():
-            return t("{user} asked for the copy", user=user)
+        case Requested() as event:
+            return _requested(event, user, t)
         case Claimed(worker=worker):
             return t("attempt {n} began, in worker {worker}", n=happening.attempt, worker=code(worker, 80))
         case WorkerLost(worker=worker):
@@ -342,6 +342,15 @@ def _happening(happening: Happening, t: Translator) -> str:
             return _without_details(event.kind, user, t)
 
 
+def _requested(event: Requested, user: str, t: Translator) -> str:
+    if event.schedule is not None:
+        return t("the schedule {name} asked for the copy, as {user}", name=code(event.schedule), user=user)
+    if event.start_at is not None:
+        moment = at(event.start_at, t)
+        return t("{user} asked for the copy, to begin {moment}", user=user, moment=moment)
+    return t("{user} asked for the copy", user=user)
+
+
 def _without_details(kind: str, user: str, t: Translator) -> str:
     words = {
         EventKind.RELEASED: t("its worker was told to end, and gave it back"),
@@ -354,6 +363,7 @@ def _without_details(kind: str, user: str, t: Translator) -> str:
         EventKind.CANCEL_REQUESTED: t("{user} asked to cancel it", user=user),
         EventKind.CANCELLED: t("cancelled") if user == "?" else t("cancelled, for {user}", user=user),
         EventKind.RETRIED: t("{user} had it tried again", user=user),
+        EventKind.STARTED_NOW: t("{user} had it begin at once", user=user),
     }
     return {str(known): said for known, said in words.items()}.get(kind) or code(kind, 60)
 
