@@ -239,6 +239,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     """The bot; `python -m bot` connects it."""
     from bot.commands.conversation import BotParts, Callers, Guard, Signals
     from bot.commands.copy_verify import VerificationRunner
+    from bot.jobs.schedules import Calendar
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.replies import Replies
     from bot.work.background import WorkerWatch
@@ -249,7 +250,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     slack_parts = slack(settings, parts)
     home_publisher = HomePublisher(
         slack_parts.client,
-        HomeRepository(parts.tracking, parts.store),
+        HomeRepository(parts.tracking, parts.store, Calendar(file)),
         slack_parts.card_publisher,
         slack_parts.access,
         slack_parts.people,

@@ -15,6 +15,7 @@ import click
 from bot import logs
 from bot.characters import one_line
 from bot.cli import commands
+from bot.cli.schedules import schedules
 from bot.messages.failures import N_
 
 
@@ -51,5 +52,5 @@ def main(verbose: bool) -> None:
     logs.set_up(logging.INFO if verbose else logging.CRITICAL)
 
 
-for command in commands.COMMANDS:
+for command in (*commands.COMMANDS, schedules):
     main.add_command(command)

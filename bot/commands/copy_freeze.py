@@ -35,9 +35,10 @@ log = logging.getLogger(__name__)
 
 
 def help_lines(names: list[str], t: Translator) -> HelpLines:
+    end = t("until 18:00")
     return [
         (FREEZE_COMMAND, t("stops every copy, until `{command}`", command=f"{FREEZE_COMMAND} {parsing.OFF}")),
-        (f"{FREEZE_COMMAND} {t('until 18:00')}", t("the same, and it ends by itself")),
+        (f"{FREEZE_COMMAND} {end}", t("the same, and it ends by itself")),
     ]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from sqlalchemy import (
@@ -79,6 +79,9 @@ from bot.jobs.view import (
     Stretch,
 )
 from copier import CopySpec, Fingerprint
+
+if TYPE_CHECKING:
+    from bot.jobs.schedules import Calendar
 
 #: How many of the latest runs say how fast a copy is.
 RUNS = 7
@@ -383,9 +386,12 @@ class JobHistory:
 
 
 class HomeRepository:
-    """The panel's reader of the tracking tables."""
+    """The panel's reader of the tracking tables; ``calendar`` knows what the configuration has coming."""
 
-    def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
+    def __init__(
+        self, engine: Engine, store: JobRepository | None = None, calendar: Calendar | None = None
+    ) -> None:
+        self._calendar = calendar
         self._engine = engine
         self._store = store or JobRepository(engine)
         self._history = JobHistory(engine, self._store.titles)
@@ -400,6 +406,7 @@ class HomeRepository:
         """What this person sees; ``filters`` are those of the list of ended jobs."""
         with self._engine.connect() as connection:
             freeze = active_freeze(connection)
+        now = datetime.now(UTC)
         return HomeView(
             reader_id=reader_id,
             live=tuple(self._store.live()),
@@ -407,6 +414,8 @@ class HomeRepository:
             filters=filters,
             freeze=freeze,
             no_worker=self._store.no_worker(),
+            coming=self._calendar.next_firings(now) if self._calendar else (),
+            window=self._calendar.next_window(now) if self._calendar else None,
         )
 
 

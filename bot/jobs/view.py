@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bot.jobs.failure import Failure
 from bot.jobs.status import Approval, Phase, Status, StopReason
+
+if TYPE_CHECKING:
+    from bot.jobs.schedules import NextFiring
+    from bot.jobs.windows import NextWindow
 
 
 class Reason(StrEnum):
@@ -420,7 +424,10 @@ class HomeFilters:
 
 @dataclass(frozen=True, slots=True)
 class HomeView:
-    """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id."""
+    """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id.
+
+    ``coming`` are the next due times of the schedules, ``window`` is the freeze window that begins next.
+    """
 
     reader_id: str
     live: tuple[JobView, ...]
@@ -428,6 +435,8 @@ class HomeView:
     filters: HomeFilters
     freeze: Freeze | None
     no_worker: NoWorker | None = None
+    coming: tuple[NextFiring, ...] = ()
+    window: NextWindow | None = None
 
     @property
     def waiting_for_approval(self) -> tuple[JobView, ...]:

@@ -27,6 +27,7 @@ from bot.messages.blocks import (
     frozen_since,
     mention,
     of_liquidation,
+    read_out,
     requester,
     sanitized,
     section,
@@ -376,7 +377,7 @@ def channel_frozen(freeze: Freeze, t: Translator) -> Message:
     """To the channel in which somebody froze all copies."""
     text = f"🧊 {frozen_by(freeze, t)}."
     more = t("No copy starts, and those that run stop at the end of their chunk.")
-    return Message(f"{text} {more}", [section(f"{text} {more}"), context(how_to_lift(t))])
+    return Message(read_out(f"{text} {more}"), [section(f"{text} {more}"), context(how_to_lift(t))])
 
 
 def channel_freeze_over(freeze: Freeze, by: Person | None, t: Translator) -> Message:
@@ -477,7 +478,7 @@ def freeze_help(t: Translator) -> Message:
     """How to use ``/copy-freeze``."""
     lines = [
         f"• `{_example(t)}` – " + t("stops all copies at the end of their chunk, and refuses new ones"),
-        f"• `{FREEZE_COMMAND} {_until_example(t)}`, `{FREEZE_COMMAND} {t('for 2h')}` – "
+        f"• `{FREEZE_COMMAND} {_until_example(t)}`, `{FREEZE_COMMAND} {_for_example(t)}` – "
         + t("the same, and it ends by itself; a reason may follow"),
         f"• `{FREEZE_COMMAND}` – "
         + t("asks whether to do that; while copies are frozen, who froze them and why"),
@@ -495,15 +496,20 @@ def _until_example(t: Translator) -> str:
     return t("until 18:00")
 
 
+def _for_example(t: Translator) -> str:
+    return t("for 2h")
+
+
 def no_end(text: str, t: Translator) -> Message:
     """What follows until or for is no moment, so nothing was frozen."""
+    tomorrow = t("until tomorrow 06:00")
     return sentence(
         t("“{text}” names no moment within the next 31 days, so nothing was frozen.", text=sanitized(text)),
         hint=t(
             "Write `{first}`, `{second}` or `{third}`; a reason may follow.",
             first=f"{FREEZE_COMMAND} {_until_example(t)}",
-            second=f"{FREEZE_COMMAND} {t('until tomorrow 06:00')}",
-            third=f"{FREEZE_COMMAND} {t('for 2h')}",
+            second=f"{FREEZE_COMMAND} {tomorrow}",
+            third=f"{FREEZE_COMMAND} {_for_example(t)}",
         ),
     )
 
@@ -517,6 +523,6 @@ def how_to_lift(t: Translator, freeze: Freeze | None = None) -> str:
 
 def _frozen(freeze: Freeze, more: str, t: Translator) -> Message:
     shown = section(f"{frozen_since(freeze, t)}. {more}".strip())
-    read_out = f"{frozen_by(freeze, t)}. {more}".strip()
+    text = f"{frozen_by(freeze, t)}. {more}".strip()
     step = how_to_lift(t, freeze)
-    return Message(f"{read_out} {step}", [shown, context(step)])
+    return Message(read_out(f"{text} {step}"), [shown, context(step)])

@@ -6,6 +6,7 @@ or a format. The mrkdwn parts are our own sentences.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -155,7 +156,7 @@ def sanitized(text: str, limit: int = 60) -> str:
 def sentence(text: str, *, hint: str = "") -> Message:
     """A message of one sentence, with ``hint`` below it in small print."""
     blocks = [section(text)] + ([context(hint)] if hint else [])
-    return Message(f"{text} {hint}".strip(), blocks)
+    return Message(read_out(f"{text} {hint}".strip()), blocks)
 
 
 def code(text: str, limit: int = 200) -> str:
@@ -179,6 +180,11 @@ def _cut(text: str, limit: int, change: Callable[[str], str]) -> str:
 def at(when: datetime, t: Translator) -> str:
     """A moment in mrkdwn, in the reader's own time zone; in UTC where Slack can't show it."""
     return f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time_secs}}|{t.moment(when)}>"
+
+
+def read_out(mrkdwn: str) -> str:
+    """Our own mrkdwn as a message's text, which notifications show and screen readers say: moments in UTC."""
+    return re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
 
 
 def data_of(when: datetime, t: Translator) -> str:

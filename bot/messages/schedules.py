@@ -9,7 +9,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.schedules import FAILED, LIVE_ALREADY, NOTHING, Firing, NextFiring
 from bot.jobs.status import FiringState
 from bot.jobs.windows import NextWindow
-from bot.messages.blocks import COPY_COMMAND, Message, at, code, context, sanitized, section
+from bot.messages.blocks import COPY_COMMAND, Message, at, code, context, read_out, sanitized, section
 from bot.messages.failures import explained
 
 #: More lines than this are counted, not listed.
@@ -30,7 +30,7 @@ def firing(found: Firing, titles: Mapping[str, str], t: Translator, operators: S
     small = [step, ", ".join(operators) if found.state is not FiringState.DONE else ""]
     if any(small):
         blocks.append(context(*small))
-    return Message(" ".join(part for part in (text, *lines, step) if part), blocks)
+    return Message(read_out(" ".join(part for part in (text, *lines, step) if part)), blocks)
 
 
 def _outcome(found: Firing, copy: str, t: Translator) -> tuple[str, str]:
@@ -66,7 +66,7 @@ def _failed(found: Firing, user: str, t: Translator) -> str:
     elif reason == "no_such_copy":
         words = t("The configuration has no copy of that name.")
     else:
-        words = explained(Failure(reason, ""), t).what
+        words = explained(Failure.from_json(found.error or {"code": reason}), t).what
     asked = t.plural("{n} copy was asked for.", "{n} copies were asked for.", len(found.jobs))
     return t("it didn't come to its end. {reason} {asked}", reason=words, asked=asked)
 
@@ -81,7 +81,7 @@ def _lines(found: Firing, t: Translator) -> list[str]:
         elif each["outcome"] == NOTHING:
             lines.append(t("• {id}: has rows on neither side, or isn't in the catalogue", **names))
         elif each["outcome"] == FAILED:
-            words = explained(Failure.from_json(each.get("error") or {"code": each.get("code", "")}, ""), t)
+            words = explained(Failure.from_json(each.get("error") or {}), t)
             lines.append(t("• {id}: {reason}", reason=words.what, **names))
     if len(lines) > SHOWN:
         more = t.plural("and {n} more", "and {n} more", len(lines) - SHOWN)

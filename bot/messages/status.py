@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from bot.jobs.events import (
     WorkerLost,
 )
 from bot.jobs.repository import Happening, SlowChunk, Timeline
+from bot.jobs.schedules import NextFiring
 from bot.jobs.status import Phase, Status
 from bot.jobs.view import JobView, NoWorker
 from bot.messages.answers import to_card
@@ -50,6 +52,7 @@ from bot.messages.blocks import (
 from bot.messages.card import activity, card, progress, receipt, state
 from bot.messages.failures import explained
 from bot.messages.question import question_text, rejected_by, sides
+from bot.messages.schedules import next_line
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
@@ -65,8 +68,13 @@ def overview(
     links: dict[int, str],
     t: Translator,
     no_worker: NoWorker | None = None,
+    *,
+    coming: Sequence[NextFiring] = (),
 ) -> Message:
-    """What runs, what waits and behind what, and the last jobs; each with a link to its card."""
+    """What runs, what waits and behind what, and the last jobs; each with a link to its card.
+
+    ``coming`` are the next due times of the schedules: the first one is named.
+    """
     blocks: list[Block] = [header(t("Copies"))]
     if no_worker is not None:
         blocks.append(section(f"⚠️ {nobody_works(no_worker, t)}"))
@@ -75,6 +83,8 @@ def overview(
     blocks += [section(f"{line(job, links, t)}\n{waits_for(job, live, t)}") for job in live[:SHOWN]]
     if len(live) > SHOWN:
         blocks.append(context(t.plural("and {n} more", "and {n} more", len(live) - SHOWN)))
+    if coming:
+        blocks.append(context(f"🗓️ {next_line(coming[0], t)}"))
     if latest:
         title = t("Latest")
         blocks += [section(f"*{title}*"), jobs_table(latest, links, t)]

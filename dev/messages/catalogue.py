@@ -50,6 +50,7 @@ TITLES = {
     "answers": "Answers that one person reads",
     "status": "Answers to `/copy-status`",
     "verify": "Answers to `/copy-verify 42`",
+    "schedules": "What is told of schedules",
     "home": "App Home",
     "modal": "The modal of `/copy-liquidation`",
     "failures": "What each failure means",

@@ -21,7 +21,10 @@ from tests.shown import EN
 from tests.tracking import ANA, BOB, CHUNK, Jobs
 
 #: A window that is open now, whenever that is.
-ALWAYS = FreezeSection(name="closing", cron="* * * * *", lasts="1h", reason="cierre de mes")
+BEGAN = datetime.now(UTC) - timedelta(minutes=30)
+ALWAYS = FreezeSection(
+    name="closing", cron=f"{BEGAN.minute} {BEGAN.hour} * * *", lasts="3h", reason="cierre de mes"
+)
 
 
 def in_a(minutes: float) -> datetime:
@@ -159,7 +162,7 @@ def test_somebody_s_freeze_is_shown_before_a_window_and_lifting_it_leaves_the_wi
 def test_a_window_whose_end_was_changed_in_the_file_ends_then(jobs: Jobs) -> None:
     windows(jobs, ALWAYS).look()
     first = jobs.freezes.active()
-    windows(jobs, ALWAYS.model_copy(update={"lasts": timedelta(hours=3)})).look()
+    windows(jobs, ALWAYS.model_copy(update={"lasts": timedelta(hours=5)})).look()
     second = jobs.freezes.active()
     assert first is not None
     assert second is not None
