@@ -7,7 +7,6 @@ goes on from there. A due time that nobody saw is missed; of those only the newe
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -226,7 +225,6 @@ class Schedules:
             row = connection.execute(claimed).one_or_none()
         if row is None:
             return None
-        sys.audit("traspaso.firing_claimed", row.id, row.tries)
         return _firing(row, row.now)
 
     def hold(self, firing: Firing) -> None:

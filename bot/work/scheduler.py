@@ -8,7 +8,6 @@ on its card.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -121,7 +120,6 @@ class FiringRunner:
             liquidations = firing.liquidations
             if liquidations is None:
                 liquidations = self._chosen(firing, schedule)
-            sys.audit("traspaso.firing_chosen", firing.id)
             for liquidation in liquidations:
                 if liquidation in firing.done:
                     continue
@@ -214,7 +212,6 @@ class FiringRunner:
             job_id, _ = self._store.create(request)
         except AlreadyRunning as running:
             return {"outcome": LIVE_ALREADY, "job": running.job_id}
-        sys.audit("traspaso.firing_job", firing.id, job_id)
         self._wake()
         if not needed:
             self._enqueue(job_id)
