@@ -26,6 +26,7 @@ from bot import traces
 from bot.config import REQUESTER, SIDES, Settings, variable_of
 from bot.errors import ConfigError, SchemaAhead, SchemaBehind
 from bot.i18n import translator
+from bot.jobs.actions import Freezes
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
 from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
@@ -35,6 +36,8 @@ from bot.jobs.recovery import Sweep, Workers
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.jobs.retention import Pruning, Retention
 from bot.messages import answers
+from bot.messages.blocks import Message
+from bot.slack.access import Access, People, mentions
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
 from copier.errors import failures_of
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from bot.slack.rate_limit import PacedClient
     from bot.work.background import WorkerWatch
     from bot.work.queue import JobQueue
+    from bot.work.scheduler import Scheduler
     from bot.worker import Background
 
 
@@ -139,18 +143,21 @@ class Bot:
     home_publisher: HomePublisher
     verifications: VerificationRunner
     worker_watch: WorkerWatch
+    scheduler: Scheduler
     neighbours: Neighbours | None = None
 
     def start(self) -> None:
         if self.neighbours is not None:
             self.neighbours.start()
         self.queue.watch.start()
+        self.scheduler.start()
         self.relay.start()
         self.home_publisher.start()
         self.worker_watch.start()
 
     def stop(self) -> None:
         self.verifications.stop()
+        self.scheduler.stop()
         self.worker_watch.stop()
         self.queue.watch.stop()
         self.home_publisher.stop()
@@ -224,7 +231,6 @@ def _second_groups(settings: Settings) -> dict[str, str]:
 
 def operators(settings: Settings) -> tuple[str, ...]:
     """Who runs Traspaso, as messages mention them."""
-    from bot.slack.access import mentions
 
     return mentions(settings.file.slack.operators)
 
@@ -298,6 +304,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     """The bot; `python -m bot` connects it."""
     from bot.commands.conversation import BotParts, Callers, Guard, Signals
     from bot.commands.copy_verify import VerificationRunner
+    from bot.jobs.schedules import Calendar
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.neighbours import Neighbours
     from bot.slack.replies import Replies
@@ -310,7 +317,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     neighbours = Neighbours(settings.redis_url or "") if settings.http else None
     home_publisher = HomePublisher(
         slack_parts.client,
-        HomeRepository(parts.tracking, parts.store),
+        HomeRepository(parts.tracking, parts.store, Calendar(file)),
         slack_parts.card_publisher,
         slack_parts.access,
         slack_parts.people,
@@ -341,6 +348,46 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         verifications=verifications,
         worker_watch=WorkerWatch(parts.workers, slack_parts.relay.wake),
         neighbours=neighbours,
+        scheduler=scheduler(settings, parts, slack_parts, queue),
+    )
+
+
+def scheduler(settings: Settings, parts: Databases, slack_parts: SlackParts, queue: JobQueue) -> Scheduler:
+    """What begins by the clock, in the bot and in each worker."""
+    from bot.jobs.notices import Notice, NoticeKind, Notices
+    from bot.jobs.schedules import Schedules
+    from bot.jobs.windows import FreezeWindows
+    from bot.messages import schedules as words
+    from bot.slack.notice_relay import NoticeRelay
+    from bot.work.scheduler import FiringRunner, Scheduler
+
+    file, t = settings.file, translator(settings.file.slack.language)
+    schedules, freezes = Schedules(parts.tracking, file.schedules), Freezes(parts.tracking)
+
+    def message(notice: Notice) -> Message | None:
+        if notice.kind == NoticeKind.FREEZE_OVER:
+            freeze = freezes.of(notice.subject_id)
+            return answers.channel_freeze_over(freeze, None, t) if freeze else None
+        found = schedules.firing(notice.subject_id)
+        return words.firing(found, file.titles, t, operators(settings)) if found else None
+
+    return Scheduler(
+        FreezeWindows(parts.tracking, file.freezes),
+        schedules,
+        FiringRunner(
+            schedules,
+            file,
+            prod=parts.prod,
+            consulta=parts.consulta,
+            store=parts.store,
+            freezes=freezes,
+            access=slack_parts.access,
+            people=slack_parts.people,
+            enqueue=queue.put,
+            wake=slack_parts.relay.wake,
+        ),
+        NoticeRelay(Notices(parts.tracking), slack_parts.client, message),
+        changed=slack_parts.relay.wake,
     )
 
 
@@ -525,6 +572,7 @@ def worker(settings: Settings, parts: Databases) -> Background:
         pruner=Pruner(parts.pruning),
         direct=direct,
         outbox_relay=slack_parts.relay,
+        scheduler=scheduler(settings, parts, slack_parts, queue),
         monitoring=seen,
         threads=dramatiqs,
     )

@@ -373,6 +373,10 @@ class FreezeSection(_Section):
         return self
 
     @property
+    def begins(self) -> when.Cron:
+        return when.Cron(self.cron, self.time_zone)
+
+    @property
     def longest(self) -> timedelta:
         """No window of it is longer."""
         return timedelta(days=1, hours=3) if self.lasts is None else self.lasts
@@ -380,7 +384,7 @@ class FreezeSection(_Section):
     def windows(self, after: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
         """Begin and end of those that end after the one moment and begin up to the other."""
         found = []
-        for start in when.Cron(self.cron, self.time_zone).between(after - self.longest, until):
+        for start in self.begins.between(after - self.longest, until):
             if self.until is not None:
                 end = when.next_time(when.time_of_day(self.until), start, self.time_zone)
             else:

@@ -78,10 +78,13 @@ class Frozen(BotError):
 
     def __init__(self, freeze: Freeze) -> None:
         why = f": {freeze.reason}" if freeze.reason else ""
-        super().__init__(
-            f"{freeze.by.name} has frozen all copies{why}. Nothing was started; "
-            "`traspaso unfreeze` lets copies run again"
-        )
+        if freeze.by is None:
+            who, step = f"the freeze window {freeze.window} of the configuration keeps all copies frozen", ""
+        else:
+            who = f"{freeze.by.name} has frozen all copies"
+            step = "; `traspaso unfreeze` lets copies run again"
+        end = f", until {freeze.until:%Y-%m-%d %H:%M} UTC" if freeze.until else ""
+        super().__init__(f"{who}{end}{why}. Nothing was started{step}")
         self.freeze = freeze
 
 

@@ -7,6 +7,7 @@ once, the first time. An expression with ``*`` for hours or minutes goes by the 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,18 @@ def _instant(local: datetime, here: ZoneInfo) -> datetime:
         local += timedelta(minutes=1)
         found = local.replace(tzinfo=here)
     return there
+
+
+def here() -> str:
+    """The name of this machine's time zone; UTC where it tells none."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    if not name:
+        target = os.path.realpath("/etc/localtime")
+        name = target.partition("zoneinfo/")[2]
+    try:
+        return zone(name).key
+    except ValueError:
+        return "UTC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from bot.work.background import LivenessBeat, ProgressTicker, Pruner, Sweeper
 from bot.work.cancellation import StopSwitch
 from bot.work.queue import TRACE, CopySlots, DirectRuns, JobQueue
 from bot.work.runner import AttemptOutcome, Ended, Runner
+from bot.work.scheduler import Scheduler
 from copier.errors import CopierError
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Background(Middleware):
         pruner: Pruner,
         direct: DirectRuns,
         outbox_relay: OutboxRelay,
+        scheduler: Scheduler,
         monitoring: Monitoring | None,
         threads: Threads,
     ) -> None:
@@ -147,10 +149,12 @@ class Background(Middleware):
         self._outbox_relay = outbox_relay
         self._monitoring = monitoring
         self._threads = threads
+        self._scheduler = scheduler
 
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
         self._liveness.start(takes_jobs=True)
         self.queue.watch.start()
+        self._scheduler.start()
         self._slots.open(worker.worker_threads)
 
     def after_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
@@ -175,6 +179,7 @@ class Background(Middleware):
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
         self._sweeper.stop()
+        self._scheduler.stop()
         self._pruner.stop()
         self._direct.join(LONGEST_CHUNK_SECONDS)
         self._outbox_relay.stop()

@@ -65,6 +65,8 @@ class Jobs:
     def empty(self) -> None:
         """As before the first job, but for the numbers."""
         self.run("TRUNCATE traspaso.users, traspaso.copy_jobs, traspaso.workers, traspaso.receipts CASCADE")
+        self.run("TRUNCATE traspaso.schedules, traspaso.schedule_firings, traspaso.freeze_windows")
+        self.run("TRUNCATE traspaso.channel_notices")
         self.somebody_works()
 
     def somebody_works(self, takes_jobs: bool = True, **since: float) -> int:

@@ -35,6 +35,7 @@ LISTED = {
     "prune": Listed("bot.cli.prune", N_("Deletes old rows of the tracking tables.")),
     "resume": Listed(COMMANDS, N_("Lets a paused job go on in a worker.")),
     "retry": Listed(COMMANDS, N_("Lets a worker try a failed job again.")),
+    "schedules": Listed("bot.cli.schedules", N_("Lists what begins by the clock.")),
     "status": Listed(COMMANDS, N_("Shows the jobs and the workers, or one job.")),
     "unfreeze": Listed(COMMANDS, N_("Lets copies run again.")),
     "verify": Listed(COMMANDS, N_("Compares both sides of a liquidation; writes nothing.")),

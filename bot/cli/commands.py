@@ -13,12 +13,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from types import FrameType
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import app, config
+from bot import app, config, when
 from bot.app import Databases
 from bot.cli.help import Command, shell_translator
 from bot.cli.output import (
@@ -212,6 +213,11 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool, r
         reason=reason,
         requester=Requester(SHELL, getpass.getuser(), getpass.getuser()),
     )
+    if settings.file.freezes:
+        from bot.jobs.windows import FreezeWindows
+
+        with stop_on_errors():
+            FreezeWindows(parts.tracking, settings.file.freezes).look()  # no other process may be up
     try:
         job_id, _ = parts.store.create(request)
     except AlreadyRunning as running:
@@ -473,23 +479,53 @@ def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
     help=N_("Stops all copies at the end of their chunk and refuses new ones, until `traspaso unfreeze`."),
 )
 @click.argument("reason", nargs=-1)
-def freeze(reason: tuple[str, ...]) -> None:
+@click.option(
+    "--until",
+    "end",
+    metavar="TIME",
+    help=N_("It ends by itself then: 18:00, or “tomorrow 06:00”, by this machine's clock; or for 2h."),
+)
+def freeze(reason: tuple[str, ...], end: str | None) -> None:
+    until = _end_of_freeze(end)
     parts = _parts()
     with stop_on_errors():
-        found, is_new = Freezes(parts.tracking).freeze(who(), " ".join(reason))
+        found, is_new = Freezes(parts.tracking).freeze(who(), " ".join(reason), until=until)
     words = plain(frozen_by(found, shell_translator(), bare_name))
     if not is_new:
         raise Stopped(f"frozen before this: {words}; `traspaso unfreeze` lets copies run again", FAILED)
     say(f"{words}. `traspaso unfreeze` lets copies run again.")
 
 
+def _end_of_freeze(written: str | None) -> datetime | None:
+    if written is None:
+        return None
+    words = written.split()
+    if words[:1] and words[0].lower() not in when.UNTIL_WORDS | when.FOR_WORDS:
+        is_length = words[0][-1:].lower() in "dhm" and not words[1:]
+        words.insert(0, "for" if is_length else "until")
+    try:
+        found = when.until(words, datetime.now(UTC), when.here())
+    except ValueError as error:
+        raise click.BadParameter(f"{error}", param_hint="--until") from None
+    if found is None or found.rest:
+        raise click.BadParameter("write a time such as 18:00, or a length such as 2h", param_hint="--until")
+    return found.at
+
+
 @click.command(cls=Command, help=N_("Lets copies run again."))
 def unfreeze() -> None:
     parts = _parts()
     with stop_on_errors():
-        lifted = Freezes(parts.tracking).lift(who())
+        freezes = Freezes(parts.tracking)
+        lifted, still = freezes.lift(who()), freezes.active()
+    if lifted is None and still is not None:
+        words = plain(frozen_by(still, shell_translator(), bare_name))
+        raise Stopped(f"{words}: it is in the configuration, and ends by itself", FAILED)
     if lifted is None:
         raise Stopped("nothing is frozen", FAILED)
+    if still is not None:
+        say(f"Lifted. {plain(frozen_by(still, shell_translator(), bare_name))}: copies go on after that.")
+        return
     say(f"Copies run again; {len(lifted.waiting)} of them waited.")
 
 

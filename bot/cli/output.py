@@ -11,21 +11,23 @@ import json
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from bot.characters import one_line
-from bot.config import SIDES, CopySection
+from bot.config import SIDES, CopySection, ScheduleSection
 from bot.i18n import N_, Translator
 from bot.jobs.models import CopyChunk
 from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
 from bot.jobs.retention import Pruned
-from bot.jobs.status import Approval, Phase, Status
+from bot.jobs.schedules import Firing
+from bot.jobs.status import Approval, FiringState, Phase, Status
 from bot.jobs.view import JobView
+from bot.jobs.windows import NextWindow
 from bot.messages.audit import csv_lines, entry_json
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain
 from bot.messages.card import activity, progress, receipt, state
@@ -241,6 +243,99 @@ def print_pruned(gone: Pruned, t: Translator, *, dry_run: bool) -> None:
         t("jobs"): gone.jobs,
     }
     _table([t("Would go") if dry_run else t("Gone"), ""], [(name, t.number(n)) for name, n in kinds.items()])
+
+
+# ----------------------------------------------------------------------------
+# What begins by the clock
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleLine:
+    """A schedule: its section, None where the file has it no more; its next times, and its last firings."""
+
+    name: str
+    section: ScheduleSection | None
+    coming: Sequence[datetime]
+    last: Sequence[Firing]
+
+
+def print_schedules(lines: Sequence[ScheduleLine], windows: Sequence[NextWindow], t: Translator) -> None:
+    """Schedules with their next and last times, and the windows that are open or come next."""
+    if not lines and not windows:
+        say(t("The configuration has no [[schedules]] and no [[freezes]]."))
+    if lines:
+        headings = (t("Schedule"), t("Which copy"), t("When"), t("Next"), t("Last"))
+        _table(headings, (_schedule_row(line, t) for line in lines))
+    if windows:
+        if lines:
+            say()
+        _table(
+            (t("Freeze window"), t("From"), t("Until"), t("Reason")),
+            ((each.name, t.moment(each.begin), t.moment(each.end), each.reason or "–") for each in windows),
+        )
+
+
+def _schedule_row(line: ScheduleLine, t: Translator) -> tuple[str, ...]:
+    section = line.section
+    last = f"{t.moment(line.last[0].due_at)}: {firing_state(line.last[0], t)}" if line.last else "–"
+    if section is None:
+        return line.name, "–", t("not in the configuration any more"), "–", last
+    coming = t.moment(line.coming[0]) if line.coming else "–"
+    return line.name, section.copy_name, f"{section.cron} ({section.time_zone})", coming, last
+
+
+def firing_state(firing: Firing, t: Translator) -> str:
+    """What became of a due time, in a few words."""
+    match firing.state:
+        case FiringState.DUE:
+            return t("is being worked on")
+        case FiringState.MISSED:
+            return t("missed")
+        case FiringState.REFUSED:
+            return t("its user may not copy")
+        case FiringState.FROZEN:
+            return t("copies were frozen")
+        case FiringState.FAILED:
+            return t("not brought to its end")
+        case FiringState.DONE:
+            return t.plural("{n} copy", "{n} copies", len(firing.jobs))
+
+
+def print_schedules_json(lines: Sequence[ScheduleLine], windows: Sequence[NextWindow], t: Translator) -> None:
+    """The same for programs: one object a schedule, and one a window."""
+    for line in lines:
+        section = line.section
+        _write(
+            {
+                "schedule": line.name,
+                "configured": section is not None,
+                "cron": section.cron if section else None,
+                "time_zone": section.time_zone if section else None,
+                "copy": section.copy_name if section else None,
+                "as_user": section.as_user if section else None,
+                "channel": section.channel if section else None,
+                "next": [each.isoformat() for each in line.coming],
+                "last": [
+                    {
+                        "due_at": each.due_at.isoformat(),
+                        "state": str(each.state),
+                        "reason": each.reason,
+                        "jobs": each.jobs,
+                        "results": list(each.results),
+                    }
+                    for each in line.last
+                ],
+            }
+        )
+    for window in windows:
+        _write(
+            {
+                "freeze_window": window.name,
+                "begin": window.begin.isoformat(),
+                "end": window.end.isoformat(),
+                "reason": window.reason,
+            }
+        )
 
 
 def approval_line(job: JobView, t: Translator) -> str | None:

@@ -66,6 +66,7 @@ def connect(app: App, parts: BotParts) -> None:
         card.RESUME_ACTION: _without_counts(control.resume),
         card.CANCEL_ACTION: _without_counts(control.cancel),
         card.RETRY_ACTION: _without_counts(control.retry),
+        card.START_NOW_ACTION: _without_counts(control.start_now),
         question.CONFIRM_ACTION: control.confirm,
     }
     for action_id, action in actions.items():
@@ -371,6 +372,7 @@ class ApprovalButtons:
                         "job %s: %s by %s", job_id, "approved" if approves else "rejected", caller.user_id
                     )
                     self._signals.wake_relay()
-                    if approves:
+                    waits = decision.job is not None and decision.job.waits_for_its_time
+                    if approves and not waits:
                         self._signals.enqueue(job_id)  # raises nothing: a committed approval isn't denied
                 return (question.approved if approves else question.rejected)(job, t)

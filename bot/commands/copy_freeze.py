@@ -1,15 +1,18 @@
 """``/copy-freeze mantenimiento``: no chunk is written and no copy started until ``/copy-freeze off``.
 
-Without a reason it asks first. The channel is told of a freeze and of its end.
+Without a reason it asks first. ``/copy-freeze until 18:00`` and ``for 2h`` end by themselves. The channel is
+told of a freeze and of its end.
 """
 
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from slack_sdk.errors import SlackApiError
 
+from bot import when
 from bot.commands import parsing
 from bot.commands.conversation import BotParts, Caller, Callers, Guard, Signals, or_short_answer
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
@@ -32,8 +35,10 @@ log = logging.getLogger(__name__)
 
 
 def help_lines(names: list[str], t: Translator) -> HelpLines:
+    end = t("until 18:00")
     return [
-        (FREEZE_COMMAND, t("stops every copy, until `{command}`", command=f"{FREEZE_COMMAND} {parsing.OFF}"))
+        (FREEZE_COMMAND, t("stops every copy, until `{command}`", command=f"{FREEZE_COMMAND} {parsing.OFF}")),
+        (f"{FREEZE_COMMAND} {end}", t("the same, and it ends by itself")),
     ]
 
 
@@ -98,12 +103,18 @@ class CopyFreeze:
             return answers.freeze_help(t)
         words, names = parsing.words(text), self._guard.copy_names
         is_off = text.lower() == parsing.OFF
-        if words and not is_off and not parsing.is_reason(words, names):
+        try:
+            end = when.until(words, datetime.now(UTC), self._callers.people.time_zone_of(caller.user_id))
+        except ValueError:
+            return answers.no_end(text, t)
+        if words and not is_off and end is None and not parsing.is_reason(words, names):
             return answers.no_reason(text, t, parsing.suggestion(words, names, FREEZE_COMMAND))
         if refusal := self._guard.refusal_to_use(FREEZE_COMMAND, caller.user_id, t, TO_PRESS):
             return refusal
         if is_off:
             return self._lift(caller, channel)
+        if end is not None:
+            return self._freeze(end.rest, caller, channel, end.at)
         return self._freeze(text, caller, channel) if words else self._ask(t)
 
     def _ask(self, t: Translator) -> Message:
@@ -113,15 +124,18 @@ class CopyFreeze:
         states = [job.status for job in self._store.live() if not job.waits_for_somebody]
         return answers.freeze_all(states.count(Status.RUNNING), states.count(Status.PENDING), t)
 
-    def _freeze(self, reason: str, caller: Caller, channel: str) -> Message:
+    def _freeze(self, reason: str, caller: Caller, channel: str, until: datetime | None = None) -> Message:
         t = caller.t
-        freeze, is_new = self._freezes.freeze(self._callers.requester(caller), reason, channel)
+        freeze, is_new = self._freezes.freeze(self._callers.requester(caller), reason, channel, until)
         if not is_new:
             return answers.still_frozen(freeze, t)
         log.info("all copies were frozen by %s", caller.user_id)
         self._signals.wake_relay()
         told = self._tell({channel}, answers.channel_frozen(freeze, self._channels))
-        return or_short_answer(lambda: self._frozen_now(t, told=told), answers.frozen_now(0, 0, t, told=told))
+        return or_short_answer(
+            lambda: self._frozen_now(t, told=told, until=until),
+            answers.frozen_now(0, 0, t, told=told, until=until),
+        )
 
     def _tell(self, channels: set[str], message: Message) -> bool:
         """Says it to everybody there. False where Slack didn't take it for one of them."""
@@ -134,16 +148,17 @@ class CopyFreeze:
                 told = False
         return told
 
-    def _frozen_now(self, t: Translator, *, told: bool) -> Message:
+    def _frozen_now(self, t: Translator, *, told: bool, until: datetime | None) -> Message:
         states = [job.status for job in self._store.live() if not job.waits_for_somebody]
-        return answers.frozen_now(states.count(Status.RUNNING), states.count(Status.PENDING), t, told=told)
+        running, waiting = states.count(Status.RUNNING), states.count(Status.PENDING)
+        return answers.frozen_now(running, waiting, t, told=told, until=until)
 
     def _lift(self, caller: Caller, channel: str) -> Message:
         t = caller.t
         requester = self._callers.requester(caller)
         lifted = self._freezes.lift(requester)
         if lifted is None:
-            return answers.not_frozen(t)
+            return answers.not_frozen(t, self._freezes.active())
         log.info("the freeze was lifted by %s", caller.user_id)
         self._signals.wake_relay()
         for job_id in lifted.waiting:
@@ -155,7 +170,9 @@ class CopyFreeze:
             answers.channel_freeze_over(lifted.freeze, by, self._channels),
         )
         return or_short_answer(
-            lambda: answers.lifted(lifted.freeze, len(lifted.waiting), t, self._store.no_worker()),
+            lambda: answers.lifted(
+                lifted.freeze, len(lifted.waiting), t, self._store.no_worker(), lifted.still
+            ),
             answers.lifted(lifted.freeze, 0, t),
         )
 

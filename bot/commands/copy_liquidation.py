@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot import when
 from bot.commands import parsing
 from bot.commands.conversation import (
     BotParts,
@@ -51,6 +53,7 @@ from bot.messages.home import NEW_ACTION
 from bot.messages.proposal import (
     CANCEL_ACTION,
     COPY_ACTION,
+    LATER_ACTION,
     Carried,
     Offer,
     Offered,
@@ -94,6 +97,7 @@ def connect(app: App, parts: BotParts) -> None:
     app.command(COPY_COMMAND)(conversation.command)
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
+    app.action(LATER_ACTION)(modal.later)
 
 
 class CopyLiquidation:
@@ -220,12 +224,19 @@ class StartCopy:
         return proposal_card(found, caller.t) if isinstance(found, Offered) else found
 
     def start_or_ask(
-        self, offer: Offer, caller: Caller, channel_id: str, reason: str = ""
+        self,
+        offer: Offer,
+        caller: Caller,
+        channel_id: str,
+        reason: str = "",
+        start_at: datetime | None = None,
     ) -> Offered | Message:
         """Starts the job, or says why not; a new offer where the old one is too old or no longer true, or
         where the copy asks for a reason and there is none.
 
-        The person is checked anew, and a press works once, however often it is delivered.
+        Nobody takes it before ``start_at``; None for at once. The numbers bind it all the same: where others
+        are there then, it asks on its card. The person is checked anew, and a press works once, however often
+        it is delivered.
         """
         t, guard = caller.t, self._guard
         copy = guard.copy_named(offer.copy_name)
@@ -261,6 +272,7 @@ class StartCopy:
             approval_seconds=guard.file.work.approval_seconds,
             second_group_seconds=copy.second_group_seconds,
             reason=reason,
+            start_at=start_at,
         )
         return self._create(request, t)
 
@@ -295,7 +307,7 @@ class StartCopy:
                 request.requester.user_id,
             )
             self._signals.wake_relay()
-            if request.approvers is None:
+            if request.approvers is None and request.start_at is None:
                 self._signals.enqueue(job_id)
         job = self._with_card(job_id)
         return answers.requested(job, self._card_publisher.link(job), t)
@@ -399,6 +411,8 @@ def start_copy(parts: BotParts) -> StartCopy:
 
 #: What the search may take, and when the menu is answered without it; Slack waits for three seconds.
 SEARCH_SECONDS, ANSWER_SECONDS = 1.8, 2.5
+#: What stands in the picker of a moment: the next such time by the reader's clock.
+AT_FIRST = "02:00"
 #: How long a step may take until a view that waits is shown, and how long that one needs to arrive.
 STEP_SECONDS, SETTLE_SECONDS = 1.5, 1.0
 
@@ -430,6 +444,27 @@ class CopyModal:
         if update_view(client, str(opened["view"]["id"]), view) is ViewUpdate.FAILED:
             caller.reply.say(found if isinstance(found, Message) else proposal.not_shown(t))
         return True
+
+    def later(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """*Later…* on the confirm card: asks when, in a window."""
+        self._callers.begin(ack, body, lambda caller: self._ask_when(body, client, caller))
+
+    def _ask_when(self, body: dict[str, Any], client: WebClient, caller: Caller) -> None:
+        t = caller.t
+        offer = Offer.decoded(body["actions"][0]["value"])
+        copy = self._guard.copy_named(offer.copy_name)
+        if copy is None:
+            caller.reply.say(answers.unknown_copy(offer.copy_name, self._guard.copy_names, t))
+            return
+        zone = self._callers.people.time_zone_of(caller.user_id)
+        at_first = when.next_time(when.time_of_day(AT_FIRST), datetime.now(UTC), zone)
+        carried = Carried(channel=str(body["channel"]["id"]))
+        view = proposal.later(offer, copy.shown, at_first, carried, t)
+        try:
+            client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("nobody was asked when the copy is to begin: %s", error_name(error))
+            caller.reply.say(proposal.not_shown(t))
 
     def from_home(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         def show(caller: Caller) -> None:
@@ -493,15 +528,20 @@ class CopyModal:
         t = self._callers.known(body).t
         carried = Carried.decoded(body["view"]["private_metadata"])
         values = body["view"]["state"]["values"]
-        typed = _Values(values).text(proposal.WHY)
+        typed, start_at = _Values(values).text(proposal.WHY), _Values(values).moment(proposal.START)
+        now, wrong = datetime.now(UTC), dict[str, str]()
         if proposal.WHY in values and not typed.strip():
-            ack(response_action="errors", errors={proposal.WHY: why_missing(t)})
+            wrong[proposal.WHY] = why_missing(t)
+        if start_at is not None and not now < start_at <= now + when.LONGEST:
+            wrong |= proposal.bad_start(t)
+        if wrong:
+            ack(response_action="errors", errors=wrong)
             return
 
         def press(caller: Caller) -> Offered | Message:
             offer = Offer.decoded(carried.offer or "")
             channel = carried.channel or self._card_publisher.open_direct_message(caller.user_id)
-            return self._start.start_or_ask(offer, caller, channel, typed)
+            return self._start.start_or_ask(offer, caller, channel, typed, start_at)
 
         # Where the press asks again, the answer is another offer.
         waiting, turns = proposal.wait(t("Starting…"), t), self._callers.turns.presses
@@ -602,6 +642,10 @@ class _Values:
 
     def conversation(self, name: str) -> str:
         return str(self._of(name).get("selected_conversation") or "")
+
+    def moment(self, name: str) -> datetime | None:
+        found = self._of(name).get("selected_date_time")
+        return None if found is None else datetime.fromtimestamp(int(found), UTC)
 
     def _of(self, name: str) -> Block:
         return self._values.get(name, {}).get(name, {})

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bot.commands import parsing
@@ -12,6 +13,7 @@ from bot.commands.conversation import BotParts, Callers, Guard
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
 from bot.jobs.repository import JobHistory, JobRepository
+from bot.jobs.schedules import Calendar
 from bot.messages import answers, status
 from bot.messages.blocks import STATUS_COMMAND, Message
 from bot.slack.card_publisher import CardPublisher
@@ -34,7 +36,14 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
 
 
 def connect(app: App, parts: BotParts) -> None:
-    conversation = CopyStatus(parts.guard, parts.callers, parts.store, parts.history, parts.card_publisher)
+    conversation = CopyStatus(
+        parts.guard,
+        parts.callers,
+        parts.store,
+        parts.history,
+        parts.card_publisher,
+        calendar=Calendar(parts.guard.file),
+    )
     app.command(STATUS_COMMAND)(conversation.command)
 
 
@@ -51,12 +60,15 @@ class CopyStatus:
         store: JobRepository,
         history: JobHistory,
         card_publisher: CardPublisher,
+        *,
+        calendar: Calendar,
     ) -> None:
         self._guard = guard
         self._callers = callers
         self._store = store
         self._history = history
         self._card_publisher = card_publisher
+        self._calendar = calendar
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
         text = str(body.get("text") or "")
@@ -71,7 +83,8 @@ class CopyStatus:
             case []:
                 live, latest = self._store.live(), self._store.latest()
                 links = self._card_publisher.links([*live[: status.SHOWN], *latest])
-                return status.overview(live, latest, links, t, self._store.no_worker())
+                coming = self._calendar.next_firings(datetime.now(UTC), 1)
+                return status.overview(live, latest, links, t, self._store.no_worker(), coming=coming)
             case [word] if word in MINE_WORDS:
                 jobs = self._history.of_user(user_id)
                 return status.of_user(jobs, self._card_publisher.links(jobs), t)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -31,9 +32,20 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
+from bot.characters import clean_name
 from bot.errors import AlreadyRunning, UnknownJob
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
-from bot.jobs.models import CopyEvent, CopyFreeze, CopyJob, JobFollower, User, waits_for_somebody
+from bot.jobs.models import (
+    CopyEvent,
+    CopyFreeze,
+    CopyJob,
+    JobFollower,
+    User,
+    is_frozen,
+    may_begin,
+    waits_for_somebody,
+)
+from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.outbox import Kind, announce, announce_once
 from bot.jobs.repository import (
     JobRepository,
@@ -45,7 +57,7 @@ from bot.jobs.repository import (
 )
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, stop_job, transition
-from bot.jobs.view import SHELL, Freeze, JobView, Question, RowCounts
+from bot.jobs.view import SHELL, Freeze, JobView, Person, Question, RowCounts
 
 
 class Became(StrEnum):
@@ -89,10 +101,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Lifted:
-    """The freeze that is over, and the ids of the jobs that wait for a worker now."""
+    """The freeze that is over, and the ids of the jobs that wait for a worker now.
+
+    ``still`` is a window of the configuration that goes on; then none of them may begin.
+    """
 
     freeze: Freeze
     waiting: list[int]
+    still: Freeze | None = None
 
 
 class Control:
@@ -190,6 +206,18 @@ class Control:
 
         return self._do(job_id, requester, do)
 
+    def start_now(self, job_id: int, requester: Requester) -> Effect:
+        """A job that is for later is due at once; an approval that it needs is needed all the same."""
+
+        def do(job: _LockedJob) -> Became:
+            if job.status is not Status.PENDING:
+                return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
+            if job.start_at is None:
+                return Became.BEFORE
+            return job.change(Plain(EventKind.STARTED_NOW), start_at=None, run_after=func.now())
+
+        return self._do(job_id, requester, do)
+
     def _do(self, job_id: int, requester: Requester, do: Callable[[_LockedJob], Became]) -> Effect:
         with self._locked(job_id, requester) as locked:
             became = do(locked)
@@ -200,6 +228,7 @@ class Control:
         if job is None:
             raise UnknownJob(job_id)
         waits = became is Became.DONE and job.status is Status.PENDING and job.freeze is None
+        waits = waits and not job.waits_for_its_time
         return Effect(became, job, to_enqueue=waits)
 
     @contextmanager
@@ -229,6 +258,7 @@ class _LockedJob:
         self.question = Question.from_json(row.question) if row.question else None
         self.requester_id: str = row.slack_user_id
         self.retried_at: int = row.retried_at_attempt
+        self.start_at: datetime | None = row.start_at
         self._id: int = row.id
         self._attempt: int = row.attempt
         self._user_id = user_id
@@ -394,7 +424,8 @@ class Approvals:
 class Freezes:
     """While a freeze lasts, no job is created, none is claimed, and running ones stop at a chunk's end.
 
-    At most one is active: the database forbids a second one.
+    At most one that somebody made is active: the database forbids a second one. Windows of the configuration
+    are beside it, see `bot.jobs.windows`.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -405,20 +436,38 @@ class Freezes:
         with self._engine.connect() as connection:
             return active_freeze(connection)
 
+    def of(self, freeze_id: int) -> Freeze | None:
+        """One by its number, whether it is over or not."""
+        person = (User.slack_user_id, User.slack_team_id, User.name)
+        statement = select(CopyFreeze.__table__, *person).join(User, User.id == CopyFreeze.frozen_by)
+        with self._engine.connect() as connection:
+            row = connection.execute(statement.where(CopyFreeze.id == freeze_id)).one_or_none()
+        if row is None:
+            return None
+        by = Person(row.slack_user_id, row.slack_team_id, clean_name(row.name))
+        return Freeze(by, row.reason, row.frozen_at, row.channel_id, row.until)
+
     def freeze(
-        self, requester: Requester, reason: str | None, channel_id: str | None = None
+        self,
+        requester: Requester,
+        reason: str | None,
+        channel_id: str | None = None,
+        until: datetime | None = None,
     ) -> tuple[Freeze, bool]:
         """The active freeze, and whether it is this one: somebody else's stays as it is.
 
-        ``channel_id`` is where it was made; its end is to be told there too.
+        ``channel_id`` is where it was made; its end is to be told there too. It is over at ``until``; None
+        for when somebody lifts it.
 
         The card of every live job is to say so.
         """
         with self._engine.begin() as connection:
+            end_overdue(connection)
             statement = insert(CopyFreeze).values(
                 reason=kept_reason(reason),
                 frozen_by=ensure_user(connection, requester),
                 channel_id=channel_id,
+                until=until,
             )
             statement = statement.on_conflict_do_nothing()
             is_new = connection.execute(statement.returning(CopyFreeze.id)).first() is not None
@@ -426,12 +475,13 @@ class Freezes:
                 announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
             found = active_freeze(connection)
         if found is None:  # lifted between the two statements: what was asked for is still to be done
-            return self.freeze(requester, reason, channel_id)
+            return self.freeze(requester, reason, channel_id, until)
         return found, is_new
 
     def lift(self, requester: Requester) -> Lifted | None:
-        """Ends the freeze; None where nothing was frozen. What waits is to be put on the queue."""
+        """Ends somebody's freeze; None where there is none. What waits is to be put on the queue."""
         with self._engine.begin() as connection:
+            end_overdue(connection)
             freeze = active_freeze(connection)
             lifted = connection.execute(
                 update(CopyFreeze)
@@ -440,16 +490,50 @@ class Freezes:
             )
             if freeze is None or lifted.rowcount != 1:
                 return None
-            # Messages of the queue may have been taken, and laid aside, while nothing could be claimed.
-            connection.execute(
-                update(CopyJob).where(CopyJob.status == Status.PENDING).values(enqueued_at=None)
-            )
+            thawed(connection)
             due = select(CopyJob.id).where(
-                CopyJob.status == Status.PENDING, ~waits_for_somebody(), CopyJob.run_after <= func.now()
+                CopyJob.status == Status.PENDING,
+                ~waits_for_somebody(),
+                may_begin(),
+                CopyJob.run_after <= func.now(),
+                ~is_frozen(),
             )
             waiting = list(connection.scalars(due.order_by(CopyJob.id)))
-            announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
-        return Lifted(freeze, waiting)
+            still = active_freeze(connection)
+        return Lifted(freeze, waiting, still)
+
+    def end_overdue(self) -> bool:
+        """Writes down the end of a freeze that is over by itself; whether there was one.
+
+        Safe in every process at once: one of them finds it, and its channel is told by a notice.
+        """
+        with self._engine.begin() as connection:
+            return end_overdue(connection)
+
+
+def end_overdue(connection: Connection) -> bool:
+    """The same in the caller's transaction."""
+    ended = connection.execute(
+        update(CopyFreeze)
+        .where(CopyFreeze.lifted_at.is_(None), CopyFreeze.until <= func.clock_timestamp())
+        .values(lifted_at=CopyFreeze.until)
+        .returning(CopyFreeze.id, CopyFreeze.channel_id)
+    ).one_or_none()
+    if ended is None:
+        return False
+    if ended.channel_id is not None and not ended.channel_id.startswith("D"):
+        owe(connection, NoticeKind.FREEZE_OVER, ended.id, ended.channel_id)
+    thawed(connection)
+    return True
+
+
+def thawed(connection: Connection) -> None:
+    """A freeze has ended: the cards say so, and what waits comes on the queue anew.
+
+    Messages of the queue may have been taken, and laid aside, while nothing could be claimed.
+    """
+    connection.execute(update(CopyJob).where(CopyJob.status == Status.PENDING).values(enqueued_at=None))
+    announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
 
 
 # How an answer counts.

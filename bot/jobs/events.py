@@ -45,6 +45,7 @@ class EventKind(StrEnum):
     CANCELLED = "cancelled"
     RETRIED = "retried"
     NOT_TOLD = "not_told"
+    STARTED_NOW = "started_now"
 
 
 #: Presses that set a job going again.
@@ -89,20 +90,31 @@ class Plain:
 class Requested:
     """``approvers``, as messages show them, were asked to approve it; None where nobody has to.
 
-    ``reason`` is why it was asked for, where that was said.
+    ``reason`` is why it was asked for, where that was said. ``schedule`` is the name of the one that asked;
+    ``start_at`` is before when it doesn't begin.
     """
 
     kind: ClassVar[str] = EventKind.REQUESTED
     approvers: tuple[str, ...] | None = None
     reason: str | None = None
+    schedule: str | None = None
+    start_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
-        approvers = {} if self.approvers is None else {"approvers": list(self.approvers)}
-        return approvers | ({"reason": self.reason} if self.reason else {})
+        found: dict[str, Any] = {} if self.approvers is None else {"approvers": list(self.approvers)}
+        if self.reason:
+            found["reason"] = self.reason
+        if self.schedule is not None:
+            found["schedule"] = self.schedule
+        if self.start_at is not None:
+            found["start_at"] = self.start_at.timestamp()
+        return found
 
     @classmethod
     def from_json(cls, detail: Detail) -> Self:
-        return cls(_approvers(detail), detail.get("reason"))
+        start = detail.get("start_at")
+        start_at = None if start is None else datetime.fromtimestamp(start, UTC)
+        return cls(_approvers(detail), detail.get("reason"), detail.get("schedule"), start_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ from bot.jobs.models import (
     Worker,
     has_come,
     is_frozen,
+    may_begin,
     transaction,
     waits_for_somebody,
 )
@@ -698,6 +699,7 @@ class Executions:
                 job_id,
                 Step.CLAIM,
                 ~waits_for_somebody(),
+                may_begin(),
                 has_come(CopyJob.run_after, early=CLOCKS),
                 ~is_frozen(),
                 event=Claimed(worker),

@@ -34,6 +34,7 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    and_,
     event,
     func,
     or_,
@@ -45,7 +46,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bot.jobs.status import LIVE, PRESSED, Approval, Phase, Status
+from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, Status
 from copier import statements
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
 from copier.exchange import begin_of, driver_of, exchange, with_values
@@ -153,6 +154,8 @@ class CopyJob(Base):
     copy_name: Mapped[str]
     liquidation_label: Mapped[str | None]
     request_key: Mapped[str | None] = mapped_column(unique=True)
+    schedule: Mapped[str | None]  # the name of the schedule that asked for it, as its user
+    start_at: Mapped[datetime | None]  # nobody takes it before; NULL for at once
     fingerprint: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
     # What was shown before the last press, on both sides, which the run has to keep to; and what a worker
@@ -382,7 +385,10 @@ class Worker(Base):
 
 
 class CopyFreeze(Base):
-    """A time in which no chunk is written and no job is created. At most one is active."""
+    """A time in which no chunk is written and no job is created. At most one is active.
+
+    One with ``until`` is over then, also where nobody is there to write down that it is lifted.
+    """
 
     __tablename__ = "copy_freezes"
     __table_args__ = (
@@ -401,6 +407,104 @@ class CopyFreeze(Base):
     frozen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lifted_by: Mapped[int | None] = mapped_column(ForeignKey("traspaso.users.id"))
     lifted_at: Mapped[datetime | None]
+    until: Mapped[datetime | None]
+
+
+class FreezeWindow(Base):
+    """A freeze of the configuration, from ``starts_at`` up to ``ends_at``.
+
+    Processes write the next ones ahead, and say every while that they have them in their file (``seen_at``).
+    ``begun_at`` and ``ended_at`` are when the cards were told.
+    """
+
+    __tablename__ = "freeze_windows"
+    __table_args__ = (UniqueConstraint("name", "starts_at"), Index("freeze_windows_ends_at_idx", "ends_at"))
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    name: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    reason: Mapped[str | None]
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    begun_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class Schedule(Base):
+    """A schedule that processes have, or had, in their file: up to when its due times have rows.
+
+    ``definition`` is its cron expression and time zone: with others it counts anew. ``retired_at`` is when no
+    process that lives had it any more.
+    """
+
+    __tablename__ = "schedules"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    definition: Mapped[str] = mapped_column(primary_key=True)
+    handled_until: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    retired_at: Mapped[datetime | None]
+
+
+class ScheduleFiring(Base):
+    """One due time of a schedule, and what became of it.
+
+    ``liquidations`` are the chosen ones, from when they are known; ``results`` has a line for each of them
+    that is done. ``tries`` is the fencing token of whoever works on it.
+    """
+
+    __tablename__ = "schedule_firings"
+    __table_args__ = (
+        UniqueConstraint("schedule", "due_at"),
+        CheckConstraint(_one_of("state", FiringState), name="state"),
+        Index("schedule_firings_open_idx", "next_try_at", postgresql_where=text("state = 'due'")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    schedule: Mapped[str]
+    due_at: Mapped[datetime]
+    copy_name: Mapped[str]
+    as_user: Mapped[str]
+    channel_id: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    missed_before: Mapped[int] = mapped_column(Integer, server_default="0")
+    liquidations: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+    more_fit: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    results: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    claimed_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+
+
+class ChannelNotice(Base):
+    """A message to a channel that belongs to no job: owed, or delivered.
+
+    ``subject_id`` is the firing or the freeze that it is about. ``user_id`` gets it in the place of a channel
+    that takes nothing. ``tries`` is the fencing token; ``begun``: a post got no answer, look first.
+    """
+
+    __tablename__ = "channel_notices"
+    __table_args__ = (
+        UniqueConstraint("kind", "subject_id"),
+        Index("channel_notices_due_idx", "next_try_at", postgresql_where=text("done_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    kind: Mapped[str]
+    subject_id: Mapped[int]
+    channel_id: Mapped[str]
+    user_id: Mapped[str | None]
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    begun: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    claimed_until: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Installation(Base):
@@ -443,9 +547,30 @@ def waits_for_somebody(job: type[CopyJob] = CopyJob) -> ColumnElement[bool]:
     return or_(job.approval.is_not_distinct_from(Approval.WAITING), job.question.is_not(None))
 
 
+def may_begin(job: type[CopyJob] = CopyJob) -> ColumnElement[bool]:
+    """A condition: the moment for which the job was asked for has come; always, where it was for at once."""
+    return or_(job.start_at.is_(None), job.start_at <= func.clock_timestamp())
+
+
+def frozen_by_hand() -> ColumnElement[bool]:
+    """A condition on `CopyFreeze`: somebody froze all copies, and it isn't over."""
+    return and_(
+        CopyFreeze.lifted_at.is_(None),
+        or_(CopyFreeze.until.is_(None), CopyFreeze.until > func.clock_timestamp()),
+    )
+
+
+def window_is_open() -> ColumnElement[bool]:
+    """A condition on `FreezeWindow`: it is now."""
+    now = func.clock_timestamp()
+    return and_(FreezeWindow.starts_at <= now, FreezeWindow.ends_at > now)
+
+
 def is_frozen() -> ColumnElement[bool]:
-    """A condition: a freeze is active."""
-    return select(CopyFreeze.id).where(CopyFreeze.lifted_at.is_(None)).exists()
+    """A condition: a freeze is active, somebody's or a window of the configuration."""
+    by_hand = select(CopyFreeze.id).where(frozen_by_hand())
+    by_clock = select(FreezeWindow.id).where(window_is_open())
+    return or_(by_hand.exists(), by_clock.exists())
 
 
 # ----------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from bot.jobs.events import EventKind, Failed, SecondGroupAsked, WorkerLost
 from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
 from bot.jobs.models import (
+    LONGEST,
     CopyEvent,
     CopyJob,
     Installation,
@@ -47,6 +48,7 @@ from bot.jobs.models import (
     Worker,
     has_come,
     is_frozen,
+    may_begin,
     waits_for_somebody,
 )
 from bot.jobs.notifications import tell
@@ -57,6 +59,8 @@ from bot.jobs.view import SILENT, NoWorker
 
 #: So long before the end of the time for an approval it is reminded of once more.
 LAST_REMINDER = timedelta(hours=1)
+#: So far ahead `Sweep` keeps the due time of a job that is for later: a longer one counts as over.
+PUT_OFF = LONGEST - timedelta(minutes=1)
 #: Of so many jobs that never were on the queue one sweep puts the ids there.
 AT_ONCE = 100
 
@@ -102,6 +106,7 @@ class Sweep:
             sys.audit("traspaso.sweep_taken", *lost)
             not_approved = expire(connection, CopyJob.approval_until < func.now())
             self._remind(connection)
+            self._put_off(connection)
             waiting, overdue = self._waiting(connection), self._overdue(connection, room)
             return Swept(lost, waiting, given_up, not_approved, overdue)
 
@@ -175,6 +180,24 @@ class Sweep:
         add_event(connection, job_id, attempt, SecondGroupAsked(group, approvers))
         announce(connection, Kind.UPDATE, CopyJob.id == job_id)
 
+    @staticmethod
+    def _put_off(connection: Connection) -> None:
+        """What is for later isn't due for a worker of the release before either, which doesn't know that."""
+        soon = (
+            select(CopyJob.id)
+            .where(
+                CopyJob.status == Status.PENDING,
+                CopyJob.start_at > CopyJob.run_after,
+                CopyJob.start_at > func.now(),
+                CopyJob.run_after < func.now() + LONGEST / 2,
+            )
+            .order_by(CopyJob.id)
+            .with_for_update(skip_locked=True, key_share=True)
+        )
+        if jobs := list(connection.scalars(soon)):
+            put_off = func.least(CopyJob.start_at, func.now() + PUT_OFF)
+            connection.execute(update(CopyJob).where(CopyJob.id.in_(jobs)).values(run_after=put_off))
+
     def _waiting(self, connection: Connection) -> list[int]:
         """Due, and never on the queue."""
         due = (
@@ -202,6 +225,7 @@ def _due() -> list[ColumnElement[bool]]:
     return [
         CopyJob.status == Status.PENDING,
         ~waits_for_somebody(),
+        may_begin(),
         has_come(CopyJob.run_after),
         ~is_frozen(),
     ]
@@ -354,6 +378,7 @@ def _shown() -> Select[int]:
         .where(
             CopyJob.status.in_([Status.PENDING, Status.RUNNING]),
             ~waits_for_somebody(),
+            may_begin(),
             CopyJob.message_ts.is_not(None),
         )
         .order_by(CopyJob.id)

@@ -9,10 +9,10 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from sqlalchemy import (
@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    or_,
     select,
     union_all,
     update,
@@ -56,14 +57,19 @@ from bot.jobs.models import (
     CopyEvent,
     CopyFreeze,
     CopyJob,
+    FreezeWindow,
+    ScheduleFiring,
     User,
     Worker,
+    frozen_by_hand,
+    may_begin,
     waits_for_somebody,
+    window_is_open,
 )
 from bot.jobs.notifications import tell
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.receipts import newest_hash
-from bot.jobs.recovery import Workers, holds, is_missing, last_seen
+from bot.jobs.recovery import PUT_OFF, Workers, holds, is_missing, last_seen
 from bot.jobs.status import LIVE, Approval, Phase, Status, StopReason
 from bot.jobs.transition import add_event, second_person
 from bot.jobs.view import (
@@ -82,6 +88,9 @@ from bot.jobs.view import (
 from copier import CopySpec, Fingerprint
 from migrations import SCHEMA, schema_of
 
+if TYPE_CHECKING:
+    from bot.jobs.schedules import Calendar
+
 #: How many of the latest runs say how fast a copy is.
 RUNS = 7
 #: How many ended jobs App Home shows.
@@ -98,9 +107,10 @@ EVERYTHING = HomeFilters()
 
 @cache
 def _mark() -> ColumnElement[str]:
-    """Whatever is live, the newest jobs, the freeze; and what changes no row: a lease that runs out, a worker
-    that falls silent. Whether workers are there at all is asked for beside it.
+    """Whatever is live, the newest jobs, the freezes, the latest firings; and what changes no row: a lease
+    that runs out, a worker that falls silent. Whether workers are there at all is asked for beside it.
     """
+    now = func.clock_timestamp()
     job, active = aliased(CopyJob, name="job"), aliased(CopyFreeze, name="active")
     live = select(CopyJob.id).where(CopyJob.status.in_(LIVE))
     newest = select(CopyJob.id).order_by(CopyJob.id.desc()).limit(MARKED)
@@ -108,11 +118,18 @@ def _mark() -> ColumnElement[str]:
     jobs = select(func.string_agg(row, aggregate_order_by(literal(" "), job.id))).where(
         job.id.in_(union_all(live, newest))
     )
-    silent = select(func.count()).where(
-        Worker.ended_at.is_(None), Worker.beat_at < func.clock_timestamp() - SILENT
+    silent = select(func.count()).where(Worker.ended_at.is_(None), Worker.beat_at < now - SILENT)
+    freeze = select(func.string_agg(literal_column("active::text"), " ")).where(
+        active.lifted_at.is_(None), or_(active.until.is_(None), active.until > now)
     )
-    freeze = select(func.string_agg(literal_column("active::text"), " ")).where(active.lifted_at.is_(None))
-    parts = (each.scalar_subquery() for each in (jobs, silent, freeze))
+    window = func.concat_ws(" ", FreezeWindow.id, FreezeWindow.ends_at)
+    windows = select(func.string_agg(window, " ")).where(
+        FreezeWindow.starts_at <= now, FreezeWindow.ends_at > now
+    )
+    latest = select(ScheduleFiring.id, ScheduleFiring.state).order_by(ScheduleFiring.id.desc()).limit(20)
+    fired = latest.subquery("latest")
+    firings = select(func.string_agg(func.concat_ws(" ", fired.c.id, fired.c.state), " "))
+    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings))
     return func.md5(func.concat_ws(" ", *parts))
 
 
@@ -133,7 +150,8 @@ class Request:
     ``terms`` are the rows that they saw, ``fingerprint`` what the copy was made of then. ``approvers`` says,
     as messages show them, who may approve it; None where nobody has to. It then waits for them for
     ``approval_seconds``, and a second group is asked after ``second_group_seconds``, None for never.
-    ``reason`` is why it is asked for.
+    ``reason`` is why it is asked for. ``schedule`` is the name of the one that asks, as its user; None where
+    a person does. No worker takes it before ``start_at``; None for at once.
     """
 
     spec: CopySpec
@@ -148,6 +166,8 @@ class Request:
     approval_seconds: float = 24 * 60 * 60
     second_group_seconds: float | None = None
     reason: str | None = None
+    schedule: str | None = None
+    start_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +321,9 @@ class JobRepository:
                 previewed_target_records=request.terms.in_consulta,
                 removal_confirmed=request.terms.removal_confirmed,
                 fingerprint=request.fingerprint.as_json() if request.fingerprint else None,
+                schedule=request.schedule,
+                start_at=request.start_at,
+                run_after=func.now() if request.start_at is None else _put_off(request.start_at),
                 approval=Approval.WAITING if waits else None,
                 approval_until=func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
                 **(second_person(request.second_group_seconds) if waits else {}),
@@ -309,7 +332,8 @@ class JobRepository:
             )
             .returning(CopyJob.id)
         ).scalar_one()
-        add_event(connection, job_id, 0, Requested(request.approvers, reason), user_id)
+        event = Requested(request.approvers, reason, request.schedule, request.start_at)
+        add_event(connection, job_id, 0, event, user_id)
         announce(connection, Kind.CARD, CopyJob.id == job_id)
         if waits:
             tell(connection, Occasion.APPROVAL, job_id)
@@ -398,9 +422,12 @@ class JobHistory:
 
 
 class HomeRepository:
-    """The panel's reader of the tracking tables."""
+    """The panel's reader of the tracking tables; ``calendar`` knows what the configuration has coming."""
 
-    def __init__(self, engine: Engine, store: JobRepository | None = None) -> None:
+    def __init__(
+        self, engine: Engine, store: JobRepository | None = None, calendar: Calendar | None = None
+    ) -> None:
+        self._calendar = calendar
         self._engine = engine
         self._store = store or JobRepository(engine)
         self._history = JobHistory(engine, self._store.titles)
@@ -415,6 +442,7 @@ class HomeRepository:
         """What this person sees; ``filters`` are those of the list of ended jobs."""
         with self._engine.connect() as connection:
             freeze = active_freeze(connection)
+        now = datetime.now(UTC)
         return HomeView(
             reader_id=reader_id,
             live=tuple(self._store.live()),
@@ -422,7 +450,14 @@ class HomeRepository:
             filters=filters,
             freeze=freeze,
             no_worker=self._store.no_worker(),
+            coming=self._calendar.next_firings(now) if self._calendar else (),
+            window=self._calendar.next_window(now) if self._calendar else None,
         )
+
+
+def _put_off(start_at: datetime) -> ColumnElement[datetime]:
+    """A worker of the release before knows no other moment, and takes one far ahead for over."""
+    return func.least(literal(start_at), func.now() + PUT_OFF)
 
 
 def is_taken(error: Exception) -> bool:
@@ -454,27 +489,20 @@ def ensure_user(connection: Connection, requester: Requester) -> int:
 
 
 def active_freeze(connection: Connection) -> Freeze | None:
-    """The freeze of this moment; None where there is none."""
+    """The freeze of this moment, somebody's before a window; None where there is none."""
+    one = select(literal_column("1").label("one")).subquery()
+    made = (CopyFreeze.reason, CopyFreeze.frozen_at, CopyFreeze.channel_id, CopyFreeze.until)
+    person = (_freezer.slack_user_id, _freezer.slack_team_id, _freezer.name)
     row = connection.execute(
-        select(
-            CopyFreeze.reason,
-            CopyFreeze.frozen_at,
-            CopyFreeze.channel_id,
-            User.slack_user_id,
-            User.slack_team_id,
-            User.name,
-        )
-        .join(User, User.id == CopyFreeze.frozen_by)
-        .where(CopyFreeze.lifted_at.is_(None))
-    ).one_or_none()
-    if row is None:
-        return None
-    return Freeze(
-        Person(row.slack_user_id, row.slack_team_id, clean_name(row.name)),
-        row.reason,
-        row.frozen_at,
-        row.channel_id,
-    )
+        select(*made, *person, _window().label("window"))
+        .select_from(one)
+        .outerjoin(CopyFreeze, frozen_by_hand())
+        .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
+    ).one()
+    if row.frozen_at is None:
+        return _open_window(row.window)
+    by = Person(row.slack_user_id, row.slack_team_id, clean_name(row.name))
+    return Freeze(by, row.reason, row.frozen_at, row.channel_id, row.until)
 
 
 def kept_reason(reason: str | None) -> str | None:
@@ -495,7 +523,8 @@ def _person(user: User) -> Person:
 
 def _counts(job: type[CopyJob]) -> ColumnElement[bool]:
     """A condition: a job that is queued comes after this one, where that is older."""
-    return and_(job.status.in_([Status.PENDING, Status.RUNNING]), ~waits_for_somebody(job))
+    going = job.status.in_([Status.PENDING, Status.RUNNING])
+    return and_(going, ~waits_for_somebody(job), may_begin(job))
 
 
 def _ahead_of_one() -> ColumnElement[int]:
@@ -524,15 +553,16 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     ahead = (_ahead_of_all() if all_live else _ahead_of_one()).label("ahead")
     told = [said.label(name) for name, said in _told_by_events().items()]
     now = func.now().label("now")
+    window = _window().label("window")
     seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
     missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
     return (
         select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, now)
-        .add_columns(seen, missing, missing_since, *told)
+        .add_columns(seen, missing, missing_since, window, *told)
         .join(User, User.id == CopyJob.user_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
         .outerjoin(_approver, _approver.id == CopyJob.approval_by)
-        .outerjoin(CopyFreeze, CopyFreeze.lifted_at.is_(None))
+        .outerjoin(CopyFreeze, frozen_by_hand())
         .outerjoin(_freezer, _freezer.id == CopyFreeze.frozen_by)
         .outerjoin(Worker, holds())
     )
@@ -557,6 +587,31 @@ def kept_of_events() -> ColumnElement[Any]:
     """What the job's row has to keep of its events before they are deleted."""
     parts = [part for name, said in _told_by_events().items() for part in (literal(name), said)]
     return func.jsonb_strip_nulls(func.jsonb_build_object(*parts))
+
+
+def _window() -> ScalarSelect[Any]:
+    """The window of the configuration that is open, as JSON: of several the one that ends last."""
+    seconds = [func.extract("epoch", moment) for moment in (FreezeWindow.starts_at, FreezeWindow.ends_at)]
+    found = func.jsonb_build_array(FreezeWindow.name, FreezeWindow.reason, *seconds)
+    newest = select(found).where(window_is_open()).order_by(FreezeWindow.ends_at.desc(), FreezeWindow.id)
+    return newest.limit(1).scalar_subquery()
+
+
+def _freeze_of(row: Row[Any]) -> Freeze | None:
+    """That of a row with the freeze that somebody made, who it was, and the open window."""
+    made: CopyFreeze | None = row.CopyFreeze
+    if made is None:
+        return _open_window(row.window)
+    return Freeze(_person(row.freezer), made.reason, made.frozen_at, made.channel_id, made.until)
+
+
+def _open_window(window: list[Any] | None) -> Freeze | None:
+    """The freeze of what `_window` gives."""
+    if window is None:
+        return None
+    name, reason, *seconds = window
+    since, until = (datetime.fromtimestamp(each, UTC) for each in seconds)
+    return Freeze(None, reason, since, until=until, window=name)
 
 
 def _marks() -> ScalarSelect[Any]:
@@ -586,7 +641,6 @@ def view_of(
     """The job of a row of `view_query`; ``operators`` and ``titles`` as of `JobRepository`."""
     job: CopyJob = row.CopyJob
     user: User = row.User
-    freeze: CopyFreeze | None = row.CopyFreeze
     return JobView(
         id=job.id,
         copy_name=job.copy_name,
@@ -646,7 +700,7 @@ def view_of(
         approval_reason=job.approval_reason,
         rejection_reason=Rejected.from_json(row.rejection or {}).reason,
         approvers=Requested.from_json(row.asked or {}).approvers or (),
-        freeze=Freeze(_person(row.freezer), freeze.reason, freeze.frozen_at) if freeze else None,
+        freeze=_freeze_of(row),
         moved_from=CardMoved.from_json(row.moved).moved if row.moved else None,
         pinned=job.pinned,
         worker_seen_at=row.seen,
@@ -654,6 +708,8 @@ def view_of(
         copy_title=(titles or {}).get(job.copy_name),
         working=working_of(row.marks or [], job.finished_at or row.now),
         schema=schema,
+        schedule=job.schedule,
+        start_at=job.start_at,
     )
 
 

@@ -53,6 +53,17 @@ class Approval(StrEnum):
     EXPIRED = "expired"
 
 
+class FiringState(StrEnum):
+    """What became of a due time of a schedule, as ``schedule_firings.state`` holds it."""
+
+    DUE = "due"  # somebody works on it, or will
+    DONE = "done"  # each liquidation has its copy, or a line that says why not
+    MISSED = "missed"  # nobody was up
+    REFUSED = "refused"  # its user may not run the copy
+    FROZEN = "frozen"  # copies were frozen
+    FAILED = "failed"  # what it needed couldn't be asked in time
+
+
 LIVE = frozenset({Status.PENDING, Status.RUNNING, Status.PAUSED})
 
 

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bot.jobs.failure import Failure
 from bot.jobs.status import Approval, Phase, Status, StopReason
+
+if TYPE_CHECKING:
+    from bot.jobs.schedules import NextFiring
+    from bot.jobs.windows import NextWindow
 
 
 class Reason(StrEnum):
@@ -144,12 +148,18 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Nothing is written while it lasts. ``channel_id`` is where it was made; None for a shell."""
+    """Nothing is written while it lasts: somebody's, or a ``window`` of the configuration by its name.
 
-    by: Person
+    ``channel_id`` is where it was made; None for a shell. It is over at ``until``; None for when somebody
+    lifts it.
+    """
+
+    by: Person | None
     reason: str | None
     since: datetime
     channel_id: str | None = None
+    until: datetime | None = None
+    window: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +230,8 @@ class JobView:
     ``working`` is None before the first claim. ``values_job`` is the completed job that compared all values:
     another one where this one's proof builds on it by row versions. ``schema`` is where its tracking
     tables are: installations beside each other have jobs of the same number.
+    ``schedule`` is the name of the schedule that asked for it. ``start_at`` is before when nobody takes it;
+    None for a job that was for at once.
     """
 
     id: int
@@ -289,6 +301,8 @@ class JobView:
     working: Working | None = None
     values_job: int | None = None
     schema: str = "traspaso"
+    schedule: str | None = None
+    start_at: datetime | None = None
 
     @property
     def copy_shown(self) -> str:
@@ -374,6 +388,16 @@ class JobView:
         return self.waits_for_approval or self.waits_for_confirmation
 
     @property
+    def waits_for_its_time(self) -> bool:
+        """It was asked for later, and nothing else is in its way."""
+        return (
+            self.status is Status.PENDING
+            and self.start_at is not None
+            and self.start_at > self.now
+            and not self.waits_for_somebody
+        )
+
+    @property
     def waits_for_a_worker(self) -> bool:
         """Nothing else is in its way, but nobody works."""
         return (
@@ -381,6 +405,7 @@ class JobView:
             and self.no_worker is not None
             and self.freeze is None
             and not self.waits_for_somebody
+            and not self.waits_for_its_time
         )
 
     @property
@@ -416,7 +441,10 @@ class HomeFilters:
 
 @dataclass(frozen=True, slots=True)
 class HomeView:
-    """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id."""
+    """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id.
+
+    ``coming`` are the next due times of the schedules, ``window`` is the freeze window that begins next.
+    """
 
     reader_id: str
     live: tuple[JobView, ...]
@@ -424,6 +452,8 @@ class HomeView:
     filters: HomeFilters
     freeze: Freeze | None
     no_worker: NoWorker | None = None
+    coming: tuple[NextFiring, ...] = ()
+    window: NextWindow | None = None
 
     @property
     def waiting_for_approval(self) -> tuple[JobView, ...]:

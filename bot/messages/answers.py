@@ -4,6 +4,8 @@ freeze.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from bot.i18n import Translator
 from bot.jobs.status import Status
 from bot.jobs.view import Freeze, JobView, NoWorker, Person
@@ -15,6 +17,7 @@ from bot.messages.blocks import (
     actions,
     and_nobody_works,
     ask_for,
+    at,
     button,
     card_will_appear,
     code,
@@ -24,6 +27,7 @@ from bot.messages.blocks import (
     frozen_since,
     mention,
     of_liquidation,
+    read_out,
     requester,
     sanitized,
     section,
@@ -182,6 +186,10 @@ def requested(job: JobView, link: str | None, t: Translator) -> Message:
         )
         they = t("They may approve it: {who}.", who=", ".join(job.approvers[:10])) if job.approvers else ""
         return sentence(text, hint=f"{they} {card_is}".strip())
+    if job.waits_for_its_time and job.start_at is not None:
+        names = {"what": copied(job, t), "id": job.id, "moment": at(job.start_at, t)}
+        text = t("Planned: {what}, job {id}. It begins {moment}, and can be cancelled until then.", **names)
+        return sentence(text, hint=f"{card_is} {ask_for(job.id, t)}".strip())
     text = t("Requested: {what}, job {id}, {state}.", what=copied(job, t), id=job.id, state=state(job, t))
     hint = f"{card_is} {ask_for(job.id, t)}".strip()
     if job.waits_for_a_worker and job.no_worker is not None:
@@ -386,22 +394,31 @@ def channel_frozen(freeze: Freeze, t: Translator) -> Message:
     """To the channel in which somebody froze all copies."""
     text = f"🧊 {frozen_by(freeze, t)}."
     more = t("No copy starts, and those that run stop at the end of their chunk.")
-    return Message(f"{text} {more}", [section(f"{text} {more}"), context(how_to_lift(t))])
+    return Message(read_out(f"{text} {more}"), [section(f"{text} {more}"), context(how_to_lift(t))])
 
 
-def channel_freeze_over(freeze: Freeze, by: Person, t: Translator) -> Message:
-    """To that channel, and to the one in which the freeze was lifted."""
-    text = t(
-        "{user} has lifted the freeze of {other}: copies run again.",
-        user=mention(by),
-        other=mention(freeze.by),
-    )
+def channel_freeze_over(freeze: Freeze, by: Person | None, t: Translator) -> Message:
+    """To that channel, and to the one in which it was lifted; ``by`` is None where it ended by itself."""
+    other = _whose(freeze)
+    if by is None:
+        return sentence("▶️ " + t("The freeze of {user} is over: copies run again.", user=other))
+    text = t("{user} has lifted the freeze of {other}: copies run again.", user=mention(by), other=other)
     return sentence(f"▶️ {text}")
 
 
-def frozen_now(running: int, waiting: int, t: Translator, *, told: bool = True) -> Message:
+def _whose(freeze: Freeze) -> str:
+    return mention(freeze.by) if freeze.by else code(freeze.window or "")
+
+
+def frozen_now(
+    running: int, waiting: int, t: Translator, *, told: bool = True, until: datetime | None = None
+) -> Message:
     """To the person who froze all copies: how many stop, how many wait, and whether the channel knows."""
-    text = t("All copies are frozen.") + _concerned(running, waiting, t)
+    if until is None:
+        text = t("All copies are frozen.")
+    else:
+        text = t("All copies are frozen until {moment}.", moment=at(until, t))
+    text += _concerned(running, waiting, t)
     if not told:
         text += " " + t("Slack took no message for this channel: tell those who copy.")
     return sentence(text, hint=how_to_lift(t))
@@ -431,18 +448,31 @@ def refused_because_frozen(freeze: Freeze, t: Translator) -> Message:
     return _frozen(freeze, t("Nothing was started."), t)
 
 
-def lifted(freeze: Freeze, waiting: int, t: Translator, no_worker: NoWorker | None = None) -> Message:
+def lifted(
+    freeze: Freeze,
+    waiting: int,
+    t: Translator,
+    no_worker: NoWorker | None = None,
+    still: Freeze | None = None,
+) -> Message:
+    """``still`` is the window of the configuration that keeps copies frozen all the same."""
+    if still is not None:
+        text = t("The freeze of {user} is lifted.", user=_whose(freeze))
+        return sentence(f"{text} {frozen_by(still, t)}.", hint=how_to_lift(t, still))
     if no_worker is not None:
-        text = t("The freeze of {user} is lifted.", user=mention(freeze.by))
+        text = t("The freeze of {user} is lifted.", user=_whose(freeze))
         return and_nobody_works(text, no_worker, t)
-    text = t("Copies run again. The freeze was {user}'s.", user=mention(freeze.by))
+    text = t("Copies run again. The freeze was {user}'s.", user=_whose(freeze))
     if waiting:
         text += " " + t.plural("{n} copy goes on now.", "{n} copies go on now.", waiting)
     return sentence(text)
 
 
-def not_frozen(t: Translator) -> Message:
-    """To ``/copy-freeze off`` while nothing is frozen."""
+def not_frozen(t: Translator, window: Freeze | None = None) -> Message:
+    """To ``/copy-freeze off`` while nobody has frozen anything; ``window`` is one that is open."""
+    if window is not None:
+        text = t("Nobody has frozen the copies: it is a window of the configuration.")
+        return sentence(f"{text} {frozen_by(window, t)}.", hint=how_to_lift(t, window))
     return sentence(
         t("Nothing is frozen."),
         hint=t(
@@ -465,6 +495,8 @@ def freeze_help(t: Translator) -> Message:
     """How to use ``/copy-freeze``."""
     lines = [
         f"• `{_example(t)}` – " + t("stops all copies at the end of their chunk, and refuses new ones"),
+        f"• `{FREEZE_COMMAND} {_until_example(t)}`, `{FREEZE_COMMAND} {_for_example(t)}` – "
+        + t("the same, and it ends by itself; a reason may follow"),
         f"• `{FREEZE_COMMAND}` – "
         + t("asks whether to do that; while copies are frozen, who froze them and why"),
         f"• `{FREEZE_COMMAND} off` – " + t("lets copies run again"),
@@ -477,12 +509,37 @@ def _example(t: Translator) -> str:
     return f"{FREEZE_COMMAND} {reason}"
 
 
-def how_to_lift(t: Translator) -> str:
-    """The command that ends the freeze."""
+def _until_example(t: Translator) -> str:
+    return t("until 18:00")
+
+
+def _for_example(t: Translator) -> str:
+    return t("for 2h")
+
+
+def no_end(text: str, t: Translator) -> Message:
+    """What follows until or for is no moment, so nothing was frozen."""
+    tomorrow = t("until tomorrow 06:00")
+    return sentence(
+        t("“{text}” names no moment within the next 31 days, so nothing was frozen.", text=sanitized(text)),
+        hint=t(
+            "Write `{first}`, `{second}` or `{third}`; a reason may follow.",
+            first=f"{FREEZE_COMMAND} {_until_example(t)}",
+            second=f"{FREEZE_COMMAND} {tomorrow}",
+            third=f"{FREEZE_COMMAND} {_for_example(t)}",
+        ),
+    )
+
+
+def how_to_lift(t: Translator, freeze: Freeze | None = None) -> str:
+    """The command that ends the freeze; of a window, that it ends by itself."""
+    if freeze is not None and freeze.by is None:
+        return t("It is in the configuration: nobody can lift it here, and it ends by itself.")
     return t("`{command}` lets copies run again.", command=f"{FREEZE_COMMAND} off")
 
 
 def _frozen(freeze: Freeze, more: str, t: Translator) -> Message:
     shown = section(f"{frozen_since(freeze, t)}. {more}".strip())
-    read_out = f"{frozen_by(freeze, t)}. {more}".strip()
-    return Message(f"{read_out} {how_to_lift(t)}", [shown, context(how_to_lift(t))])
+    text = f"{frozen_by(freeze, t)}. {more}".strip()
+    step = how_to_lift(t, freeze)
+    return Message(read_out(f"{text} {step}"), [shown, context(step)])

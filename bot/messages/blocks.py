@@ -156,7 +156,7 @@ def sanitized(text: str, limit: int = 60) -> str:
 def sentence(text: str, *, hint: str = "") -> Message:
     """A message of one sentence, with ``hint`` below it in small print."""
     blocks = [section(text)] + ([context(hint)] if hint else [])
-    return Message(f"{text} {hint}".strip(), blocks)
+    return Message(read_out(f"{text} {hint}".strip()), blocks)
 
 
 def code(text: str, limit: int = 200) -> str:
@@ -180,6 +180,11 @@ def _cut(text: str, limit: int, change: Callable[[str], str]) -> str:
 def at(when: datetime, t: Translator) -> str:
     """A moment in mrkdwn, in the reader's own time zone; in UTC where Slack can't show it."""
     return f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time_secs}}|{t.moment(when)}>"
+
+
+def read_out(mrkdwn: str) -> str:
+    """Our own mrkdwn as a message's text, which notifications show and screen readers say: moments in UTC."""
+    return re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
 
 
 def data_of(when: datetime, t: Translator) -> str:
@@ -269,21 +274,38 @@ def title_of(job: JobView, t: Translator) -> str:
 
 
 def frozen_by(freeze: Freeze, t: Translator, named: Named = mention) -> str:
-    """Who froze all copies, and why, without a full stop."""
-    if freeze.reason:
-        return t(
-            "Frozen by {user}: {reason}", user=named(freeze.by), reason=sanitized(freeze.reason, limit=200)
+    """Who froze all copies, why and until when, without a full stop."""
+    reason = sanitized(freeze.reason or "", limit=200)
+    if freeze.by is None:
+        names: dict[str, object] = {"name": code(freeze.window or "")}
+        words = (
+            t("Frozen by the window {name}: {reason}", reason=reason, **names)
+            if reason
+            else t("Frozen by the window {name}", **names)
         )
-    return t("Frozen by {user}", user=named(freeze.by))
+    else:
+        names = {"user": named(freeze.by)}
+        words = (
+            t("Frozen by {user}: {reason}", reason=reason, **names)
+            if reason
+            else t("Frozen by {user}", **names)
+        )
+    return words + _until(freeze, t)
 
 
 def frozen_since(freeze: Freeze, t: Translator) -> str:
     """The same and since when, for answers and App Home."""
+    if freeze.by is None:
+        return frozen_by(freeze, t)
     names = {"user": mention(freeze.by), "moment": at(freeze.since, t)}
     if freeze.reason:
         reason = sanitized(freeze.reason, limit=300)
-        return t("Frozen by {user} since {moment}: {reason}", reason=reason, **names)
-    return t("Frozen by {user} since {moment}", **names)
+        return t("Frozen by {user} since {moment}: {reason}", reason=reason, **names) + _until(freeze, t)
+    return t("Frozen by {user} since {moment}", **names) + _until(freeze, t)
+
+
+def _until(freeze: Freeze, t: Translator) -> str:
+    return " · " + t("until {moment}", moment=at(freeze.until, t)) if freeze.until else ""
 
 
 def card_will_appear(channel_id: str | None, t: Translator) -> str:

@@ -22,6 +22,7 @@ from bot.messages.blocks import (
     Named,
     actions,
     ask_for,
+    at,
     bar,
     button,
     code,
@@ -61,6 +62,7 @@ RETRY_ACTION = "job.retry"
 DETAILS_ACTION = "job.details"
 #: Whoever presses it gets a direct message when the job ends; and takes that back.
 TELL_ACTION, UNTELL_ACTION = "job.tell", "job.untell"
+START_NOW_ACTION = "job.start_now"
 #: Seconds from which on a pause, or waiting, is told.
 STANDSTILL = 1.0
 #: Errors after which a copy waits for a server to come back.
@@ -82,6 +84,8 @@ def buttons_for(job: JobView, t: Translator) -> list[Block]:
             row = [details]
         case Status.RUNNING if job.stop_requested is StopReason.PAUSE:
             row = [_resume(job, t), _cancel(job, t), details]
+        case Status.PENDING if job.waits_for_its_time:
+            row = [button(t("Start now"), START_NOW_ACTION, str(job.id)), _cancel(job, t), details]
         case Status.PENDING | Status.RUNNING:
             row = [button(t("Pause"), PAUSE_ACTION, str(job.id)), _cancel(job, t), details]
         case Status.PAUSED:
@@ -122,6 +126,8 @@ def card(job: JobView, t: Translator) -> Message:
     if job.waits_for_approval and job.question is None:
         # Nothing moves yet: what it waits for is all there is to say.
         shown = [section(f"👥 {activity(job, t)}"), section(question.request_text(job, t))]
+    elif job.waits_for_its_time:
+        shown = [section(activity(job, t))]
     elif job.waits_for_somebody:
         shown = [section(f"❓ {question.request_text(job, t)}"), context(_answerer(job, t, mention))]
     elif job.total is None and not job.status.is_live:
@@ -137,7 +143,8 @@ def card(job: JobView, t: Translator) -> Message:
         *([context(f"🌐 {outside}")] if job.is_read_outside else []),
         *buttons_for(job, t),
     ]
-    how_far = "" if job.waits_for_somebody else f", {progress(job, t)}"
+    nothing_yet = job.waits_for_somebody or job.waits_for_its_time
+    how_far = "" if nothing_yet else f", {progress(job, t)}"
     return Message(f"{escaped(cut(title, 200))}: {state(job, t)}{how_far}", blocks)
 
 
@@ -156,6 +163,8 @@ def state(job: JobView, t: Translator) -> str:
         return t("waiting for approval")
     if job.waits_for_confirmation:
         return t("waiting for confirmation")
+    if job.waits_for_its_time:
+        return t("planned")
     if job.status is Status.RUNNING and job.stop_requested is not None:
         return t("pausing") if job.stop_requested is StopReason.PAUSE else t("being cancelled")
     return {
@@ -200,10 +209,15 @@ def activity(job: JobView, t: Translator, named: Named = mention) -> str:
 def _waiting(job: JobView, t: Translator, named: Named) -> str:
     if job.question is not None:
         return f"{_answerer(job, t, named)}. {question.question_text(job.question, t)}"
+    if job.waits_for_its_time and job.start_at is not None:
+        return t("Begins {moment}", moment=at(job.start_at, t))
     if job.freeze is not None:
         return frozen_by(job.freeze, t, named)
     if job.waits_for_approval:
-        return approval_request(job, t)
+        request = approval_request(job, t)
+        if job.start_at is not None and job.start_at > job.now:
+            return f"{request} · " + t("begins {moment}", moment=at(job.start_at, t))
+        return request
     if job.waits_for_a_worker and job.no_worker is not None:
         return nobody_works(job.no_worker, t)
     if job.error and job.error.code == "worker_lost":
@@ -344,7 +358,7 @@ def rate(job: JobView, t: Translator) -> str:
 
 def _about(job: JobView, t: Translator) -> str:
     parts = [
-        t("Requested by {user}", user=mention(requester(job))),
+        _asked_by(job, t),
         t("job {id}", id=job.id),
     ]
     if approval := approved_by(job, t):
@@ -364,7 +378,16 @@ def reasons(job: JobView, t: Translator) -> str:
     return " · ".join(filter(None, parts))
 
 
+def _asked_by(job: JobView, t: Translator) -> str:
+    user = mention(requester(job))
+    if job.schedule is None:
+        return t("Requested by {user}", user=user)
+    return t("Requested by the schedule {name}, as {user}", name=code(job.schedule), user=user)
+
+
 def _sign(job: JobView) -> str:
+    if job.waits_for_its_time:
+        return "⏰"
     if job.status is Status.PENDING and job.freeze is not None:
         return "🧊"
     return {

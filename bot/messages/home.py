@@ -31,6 +31,7 @@ from bot.messages.blocks import (
 from bot.messages.card import progress, state
 from bot.messages.failures import Explained
 from bot.messages.question import approval_buttons, possible_approvers
+from bot.messages.schedules import next_line, window_line
 from bot.messages.status import ended_line, jobs_table, waits_for
 
 NEW_ACTION = "home.new"
@@ -56,12 +57,13 @@ def home(
     """
     blocks = [header(t("Copies from prod to consulta"))]
     if seen.freeze:
-        blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(how_to_lift(t))]
+        blocks += [section(f"🧊 {frozen_since(seen.freeze, t)}"), context(how_to_lift(t, seen.freeze))]
     if seen.no_worker:
         blocks.append(section(f"⚠️ {nobody_works(seen.no_worker, t)}"))
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
     blocks += _under_way(seen, links, t)
     blocks += _approvals(seen, links, not_theirs, t)
+    blocks += _coming(seen, t)
     blocks += _latest(seen, links, t, tables=tables)
     return _view(blocks)
 
@@ -119,6 +121,14 @@ def _approvals(
         else:
             blocks.append(actions(*approval_buttons(job, t)))
     return [*blocks, *_more(len(jobs), t)]
+
+
+def _coming(seen: HomeView, t: Translator) -> list[Block]:
+    """What the configuration has begin by itself."""
+    lines = [f"🗓️ {next_line(each, t)}" for each in seen.coming]
+    if seen.window is not None:
+        lines.append(f"🧊 {window_line(seen.window, t)}")
+    return [_title(t("Next by the clock")), section("\n".join(lines))] if lines else []
 
 
 def _latest(seen: HomeView, links: dict[int, str], t: Translator, *, tables: bool) -> list[Block]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 
 from bot.characters import clean_name, one_line
 from bot.i18n import Translator
@@ -41,6 +42,7 @@ from copier import Count, Entry, Preview
 
 COPY_ACTION = "copy_liquidation.confirm"
 CANCEL_ACTION = "copy_liquidation.cancel"
+LATER_ACTION = "copy_liquidation.later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,11 @@ def proposal_card(offered: Offered, t: Translator) -> Message:
     """The confirm card: both sides, and the buttons *Copy* and *Cancel*."""
     offer, seen = offered.offer, offered.proposal.seen
     title = escaped(cut(_question(offered, t), 200))
-    buttons = actions(copy_button(offered, t), button(t("Cancel"), CANCEL_ACTION, offer.key))
+    buttons = actions(
+        copy_button(offered, t),
+        button(t("Later…"), LATER_ACTION, offer.encoded()),
+        button(t("Cancel"), CANCEL_ACTION, offer.key),
+    )
     in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")
     sides = f"{in_prod}: {counted(seen.in_source, t)}. {in_consulta}: {counted(seen.in_target, t)}."
     label = clean_name(seen.label or "")
@@ -374,13 +380,14 @@ def _approval(proposal: Proposal, t: Translator) -> list[Block]:
 
 CHOOSE_CALLBACK, PRESS_CALLBACK = "choosing.choose", "choosing.press"
 #: Each is the block's and the element's id.
-LIQUIDATION, NUMBER, COPY, CHANNEL, UNDERSTOOD, WHY = (
+LIQUIDATION, NUMBER, COPY, CHANNEL, UNDERSTOOD, WHY, START = (
     "choosing.liquidation",
     "choosing.number",
     "choosing.copy",
     "choosing.channel",
     "choosing.understood",
     "choosing.why",
+    "choosing.start",
 )
 #: The values of the menu's only line, where it says why it has no other.
 UNAVAILABLE, TOO_MANY, NOT_FOR_YOU = NO_ANSWERS = ("unavailable", "too_many", "not_for_you")
@@ -394,13 +401,14 @@ class Carried:
 
     ``channel`` is where the card will be; None for a direct message. ``asks_channel`` where the modal was
     opened from App Home. ``offer`` is the encoded one that a press stands for. ``copy`` is the only one that
-    this person may run; None where there is a choice.
+    this person may run; None where there is a choice. ``later`` where it was opened to choose a moment.
     """
 
     channel: str | None = None
     asks_channel: bool = False
     offer: str | None = None
     copy: str | None = None
+    later: bool = False
 
     def encoded(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
@@ -451,8 +459,56 @@ def preview(offered: Offered, carried: Carried, t: Translator) -> View:
         boxes = {"type": "checkboxes", "options": [option(asked["confirm"]["text"], "yes")]}
         # Of each offer its own: a tick is for the numbers that it stands under.
         blocks.append(_input(f"{UNDERSTOOD}.{offer.key}", asked["text"]["text"], boxes))
+    blocks.append(_start(t, None) | {"optional": not carried.later})
     carried = replace(carried, offer=offer.encoded())
     return _modal(blocks, t, submit=press_word(offered, t), callback=PRESS_CALLBACK, carried=carried)
+
+
+def later(offer: Offer, title: str, at_first: datetime, carried: Carried, t: Translator) -> View:
+    """When the copy of an offer on a card is to begin; ``title`` names it, ``at_first`` stands in the picker.
+
+    What the offer shows is on the card, above which this opens.
+    """
+    head = t("Copy {what} later", what=of_liquidation(title, offer.liquidation_id, t))
+    rows = t(
+        "Rows in prod: {prod}. Rows in consulta now: {consulta}.",
+        prod=_known(offer.in_prod, t),
+        consulta=_known(offer.in_consulta, t),
+    )
+    blocks = [
+        section(f"*{sanitized(head, 200)}*\n{rows}"),
+        _start(t, at_first),
+        context(
+            t(
+                "Your permission is checked again when it begins. Where the rows aren't about those any "
+                "more, its card asks before anything is written."
+            )
+        ),
+    ]
+    if offer.in_prod == 0:
+        asked = removal_dialog(title, offer.liquidation_id, t)
+        boxes = {"type": "checkboxes", "options": [option(asked["confirm"]["text"], "yes")]}
+        blocks.insert(1, _input(f"{UNDERSTOOD}.{offer.key}", asked["text"]["text"], boxes))
+    carried = replace(carried, offer=offer.encoded(), later=True)
+    return _modal(blocks, t, submit=t("Plan the copy"), callback=PRESS_CALLBACK, carried=carried)
+
+
+def _known(rows: int | None, t: Translator) -> str:
+    return t("not known") if rows is None else t.number(rows)
+
+
+def _start(t: Translator, at_first: datetime | None) -> Block:
+    """The picker of a moment, which Slack shows in the reader's own time zone."""
+    picker: Block = {"type": "datetimepicker"}
+    if at_first is not None:
+        picker["initial_date_time"] = int(at_first.timestamp())
+    hint = t("By your own clock, within 31 days. Empty: at once.") if at_first is None else ""
+    return _input(START, t("Begin at"), picker, hint=hint)
+
+
+def bad_start(t: Translator) -> dict[str, str]:
+    """The error below the picker."""
+    return {START: t("Choose a moment that is still to come, within 31 days.")}
 
 
 def result(message: Message, t: Translator) -> View:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ from bot.jobs.events import (
     WorkerLost,
 )
 from bot.jobs.repository import Happening, SlowChunk, Timeline
+from bot.jobs.schedules import NextFiring
 from bot.jobs.status import Phase, Status
 from bot.jobs.view import JobView, NoWorker
 from bot.messages.answers import to_card
@@ -53,6 +55,7 @@ from bot.messages.blocks import (
 from bot.messages.card import activity, card, progress, reasons, receipt, state
 from bot.messages.failures import explained
 from bot.messages.question import because, question_text, rejected_by, sides
+from bot.messages.schedules import next_line
 
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
@@ -68,8 +71,13 @@ def overview(
     links: dict[int, str],
     t: Translator,
     no_worker: NoWorker | None = None,
+    *,
+    coming: Sequence[NextFiring] = (),
 ) -> Message:
-    """What runs, what waits and behind what, and the last jobs; each with a link to its card."""
+    """What runs, what waits and behind what, and the last jobs; each with a link to its card.
+
+    ``coming`` are the next due times of the schedules: the first one is named.
+    """
     blocks: list[Block] = [header(t("Copies"))]
     if no_worker is not None:
         blocks.append(section(f"⚠️ {nobody_works(no_worker, t)}"))
@@ -78,6 +86,8 @@ def overview(
     blocks += [section(f"{line(job, links, t)}\n{waits_for(job, live, t)}") for job in live[:SHOWN]]
     if len(live) > SHOWN:
         blocks.append(context(t.plural("and {n} more", "and {n} more", len(live) - SHOWN)))
+    if coming:
+        blocks.append(context(f"🗓️ {next_line(coming[0], t)}"))
     if latest:
         title = t("Latest")
         blocks += [section(f"*{title}*"), jobs_table(latest, links, t)]
@@ -327,8 +337,8 @@ def _happenings(happenings: tuple[Happening, ...], t: Translator) -> list[Block]
 def _happening(happening: Happening, t: Translator) -> str:  # noqa: PLR0912 - a line for each event
     user = mention(happening.person) if happening.person else "?"
     match happening.event:
-        case Requested(reason=reason):
-            return because(t("{user} asked for the copy", user=user), reason, t)
+        case Requested(reason=reason) as event:
+            return because(_requested(event, user, t), reason, t)
         case Approved(reason=reason):
             return because(t("{user} approved it", user=user), reason, t)
         case SecondGroupAsked(group=group):
@@ -364,6 +374,15 @@ def _happening(happening: Happening, t: Translator) -> str:  # noqa: PLR0912 - a
             return _without_details(event.kind, user, t)
 
 
+def _requested(event: Requested, user: str, t: Translator) -> str:
+    if event.schedule is not None:
+        return t("the schedule {name} asked for the copy, as {user}", name=code(event.schedule), user=user)
+    if event.start_at is not None:
+        moment = at(event.start_at, t)
+        return t("{user} asked for the copy, to begin {moment}", user=user, moment=moment)
+    return t("{user} asked for the copy", user=user)
+
+
 def _without_details(kind: str, user: str, t: Translator) -> str:
     words = {
         EventKind.RELEASED: t("its worker was told to end, and gave it back"),
@@ -375,6 +394,7 @@ def _without_details(kind: str, user: str, t: Translator) -> str:
         EventKind.CANCEL_REQUESTED: t("{user} asked to cancel it", user=user),
         EventKind.CANCELLED: t("cancelled") if user == "?" else t("cancelled, for {user}", user=user),
         EventKind.RETRIED: t("{user} had it tried again", user=user),
+        EventKind.STARTED_NOW: t("{user} had it begin at once", user=user),
     }
     return {str(known): said for known, said in words.items()}.get(kind) or code(kind, 60)
 

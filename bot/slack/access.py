@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot import when
 from bot.characters import clean_name
 from bot.config import CopySection, SlackSection
 from bot.errors import AddressUnknown
@@ -390,8 +391,14 @@ def _asks_for_a_pause(error: BaseException) -> bool:
 # People
 
 
-#: What Slack tells of a person: their name, and their locale.
-_Told = tuple[str, str | None]
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What Slack tells of a person; None for what it doesn't."""
+
+    name: str
+    locale: str | None = None
+    time_zone: str | None = None
+    team: str | None = None
 
 
 class People:
@@ -403,17 +410,31 @@ class People:
         self._told = CachedCall(self._ask, failed_seconds=0.0)
 
     def requester(self, team_id: str, user_id: str) -> Requester:
-        name, locale = self._look_up(user_id)
-        return Requester(team_id, user_id, name, locale)
+        told = self._look_up(user_id)
+        return Requester(team_id, user_id, told.name, told.locale)
+
+    def named(self, user_id: str) -> Requester:
+        """The same of somebody who has sent nothing now: in the team that Slack tells."""
+        told = self._look_up(user_id)
+        return Requester(told.team or "", user_id, told.name, told.locale)
+
+    def time_zone_of(self, user_id: str) -> str:
+        """The IANA name of the time zone that their Slack shows; UTC where Slack doesn't tell."""
+        found = self._look_up(user_id).time_zone or "UTC"
+        try:
+            when.zone(found)
+        except ValueError:
+            return "UTC"
+        return found
 
     def language_of(self, user_id: str) -> Translator:
         """The translator for messages that this person alone reads."""
-        return translator(self._look_up(user_id)[1] or self._default)
+        return translator(self._look_up(user_id).locale or self._default)
 
     def known_language(self, user_id: str) -> Translator:
         """The same without asking Slack: the channels' language where it hasn't told yet."""
         told = self._told.known(user_id, float("inf"))
-        return translator((told[1] if told else None) or self._default)
+        return translator((told.locale if told else None) or self._default)
 
     def address_of(self, user_id: str) -> str:
         """Their e-mail address, which needs the scope users:read.email.
@@ -435,9 +456,9 @@ class People:
             return self._told.get(user_id, MaxAge(PERSON_SECONDS, float("inf")))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("user %s: not looked up: %s", user_id, error_name(error))
-            return user_id, None
+            return _Told(user_id)
 
     def _ask(self, user_id: str) -> _Told:
         user = self._client.users_info(user=user_id, include_locale=True)["user"]
         name = clean_name(str(user.get("real_name") or user.get("name") or "")) or user_id
-        return name, user.get("locale")
+        return _Told(name, user.get("locale"), user.get("tz"), user.get("team_id"))

@@ -66,6 +66,7 @@ TITLES = {
     "verify": "Answers to `/copy-verify 42`",
     "audit": "Answers to `/copy-audit 2026-11`",
     "notification": "What is told elsewhere: by e-mail, or to a webhook",
+    "schedules": "What is told of schedules",
     "home": "App Home",
     "modal": "The modal of `/copy-liquidation`",
     "failures": "What each failure means",

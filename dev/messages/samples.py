@@ -11,9 +11,20 @@ from bot.i18n import Translator
 from bot.jobs.failure import Failure
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Timeline
-from bot.jobs.status import Status
+from bot.jobs.schedules import Firing
+from bot.jobs.status import FiringState, Status
 from bot.jobs.view import HomeFilters, JobView
-from bot.messages import answers, audit, home, notification, proposal, question, status, verification
+from bot.messages import (
+    answers,
+    audit,
+    home,
+    notification,
+    proposal,
+    question,
+    schedules,
+    status,
+    verification,
+)
 from bot.messages.blocks import Message, View, moved_away, sentence
 from bot.messages.card import card, reply, told
 from bot.messages.failures import WORDS, explained
@@ -55,6 +66,11 @@ SAID = {
 def _failure(code: str) -> Sample:
     error = replace(s.ERROR, code=code, lines=[SAID[code]] if code in SAID else s.ERROR.lines)
     return Sample("failures", code, lambda t: answers.problem(explained(error, t)))
+
+
+def _fired(name: str, firing: Firing) -> Sample:
+    titles, operators = {"items": s.TITLE}, ("<!subteam^S0OPS>",)
+    return Sample("schedules", name, lambda t: schedules.firing(firing, titles, t, operators))
 
 
 def _asking(name: str, job: JobView) -> Sample:
@@ -109,6 +125,10 @@ SAMPLES = [
     Sample("card", "pausing", lambda t: card(s.PAUSING, t)),
     Sample("card", "being-cancelled", lambda t: card(s.CANCELLING, t)),
     Sample("card", "frozen", lambda t: card(s.FROZEN, t)),
+    Sample("card", "frozen-by-a-window", lambda t: card(replace(s.QUEUED, freeze=s.WINDOW), t)),
+    Sample("card", "for-later", lambda t: card(s.LATER, t)),
+    Sample("card", "for-later-and-waits-for-approval", lambda t: card(s.LATER_AND_APPROVAL, t)),
+    Sample("card", "asked-for-by-a-schedule", lambda t: card(s.BY_SCHEDULE, t)),
     Sample("card", "waits-for-approval", lambda t: card(s.APPROVAL, t)),
     Sample("card", "waits-for-approval-of-a-removal", lambda t: card(s.APPROVAL_OF_REMOVAL, t)),
     Sample("card", "waits-for-approval-of-an-estimate", lambda t: card(s.APPROVAL_UNKNOWN, t)),
@@ -230,6 +250,17 @@ SAMPLES = [
     Sample("freeze", "lifted", lambda t: answers.lifted(s.FREEZE, 2, t)),
     Sample("freeze", "lifted-and-nobody-works", lambda t: answers.lifted(s.FREEZE, 2, t, s.NO_WORKER)),
     Sample("freeze", "not-frozen", answers.not_frozen),
+    Sample("freeze", "frozen-until", lambda t: answers.frozen_now(1, 0, t, until=s.FREEZE_UNTIL.until)),
+    Sample("freeze", "channel-is-told-until", lambda t: answers.channel_frozen(s.FREEZE_UNTIL, t)),
+    Sample(
+        "freeze",
+        "channel-is-told-that-it-is-over",
+        lambda t: answers.channel_freeze_over(s.FREEZE_UNTIL, None, t),
+    ),
+    Sample("freeze", "refused-in-a-window", lambda t: answers.refused_because_frozen(s.WINDOW, t)),
+    Sample("freeze", "lifted-in-a-window", lambda t: answers.lifted(s.FREEZE, 0, t, still=s.WINDOW)),
+    Sample("freeze", "nobody-s-but-a-window", lambda t: answers.not_frozen(t, s.WINDOW)),
+    Sample("freeze", "no-end", lambda t: answers.no_end("until late", t)),
     Sample("freeze", "help", answers.freeze_help),
     Sample("freeze", "no-reason", lambda t: answers.no_reason("42", t, None)),
     Sample(
@@ -238,6 +269,7 @@ SAMPLES = [
     # Answers to what was typed or pressed
     Sample("answers", "help", lambda t: answers.help_text(help_lines(["items", "notes"], t), GROUPS, t)),
     Sample("answers", "requested", lambda t: answers.requested(s.QUEUED, LINK, t)),
+    Sample("answers", "requested-for-later", lambda t: answers.requested(s.LATER, LINK, t)),
     Sample("answers", "requested-and-running", lambda t: answers.requested(s.COUNTING, LINK, t)),
     Sample("answers", "requested-without-a-card-yet", lambda t: answers.requested(s.NO_CARD_YET, None, t)),
     Sample("answers", "requested-and-nobody-works", lambda t: answers.requested(s.NOBODY_WORKS, LINK, t)),
@@ -284,6 +316,11 @@ SAMPLES = [
         "status",
         "overview-with-questions",
         lambda t: status.overview([s.ASKS_MOVED, s.ASKS_APPROVAL, s.BEHIND], [], s.LINKS, t),
+    ),
+    Sample(
+        "status",
+        "overview-with-a-schedule",
+        lambda t: status.overview([s.LATER], [], s.LINKS, t, coming=s.COMING),
     ),
     Sample("status", "unknown-job", lambda t: answers.unknown_job(99, t)),
     Sample("status", "liquidation", lambda t: status.of_liquidation(42, s.HISTORY, s.LINKS, t)),
@@ -366,6 +403,16 @@ SAMPLES = [
             replace(s.home_view(s.NOBODY_WORKS), no_worker=s.NO_WORKER), s.LINKS, frozenset(), t
         ),
     ),
+    Sample(
+        "home",
+        "next-by-the-clock",
+        lambda t: home.home(
+            replace(s.home_view(s.LATER), coming=s.COMING, window=s.NEXT_WINDOW, freeze=s.WINDOW),
+            s.LINKS,
+            frozenset(),
+            t,
+        ),
+    ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
     Sample("home", "cannot-check", lambda t: home.cannot_check("internal_error", t)),
     Sample(
@@ -409,6 +456,32 @@ SAMPLES = [
             t,
         ),
     ),
+    Sample(
+        "modal",
+        "later",
+        lambda t: proposal.later(
+            s.offered(s.proposal(1_000_000, 9)).offer, s.TITLE, s.ago(-6 * 3600), Carried("C0PAYROLL"), t
+        ),
+    ),
+    Sample(
+        "modal",
+        "later-removes-everything",
+        lambda t: proposal.later(
+            replace(s.OFFER, in_prod=0, in_consulta=9),
+            s.TITLE,
+            s.ago(-6 * 3600),
+            Carried("C0PAYROLL"),
+            t,
+        ),
+    ),
+    # Schedules
+    _fired("missed", s.firing(FiringState.MISSED)),
+    _fired("missed-often", s.firing(FiringState.MISSED, missed_before=3)),
+    _fired("not-permitted", s.firing(FiringState.REFUSED)),
+    _fired("frozen", s.firing(FiringState.FROZEN)),
+    _fired("permission-not-known", s.firing(FiringState.FAILED, reason="permission_not_known")),
+    _fired("prod-away", s.firing(FiringState.FAILED, reason="connection", error=s.PROD_LOST)),
+    _fired("in-part", s.FIRED_IN_PART),
     Sample("modal", "not-shown", proposal.not_shown),
     Sample("modal", "started", lambda t: proposal.result(answers.requested(s.QUEUED, LINK, t), t)),
     # What each failure means

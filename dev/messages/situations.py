@@ -10,7 +10,8 @@ from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.status import Approval, Phase, Status, StopReason
+from bot.jobs.schedules import Firing, NextFiring
+from bot.jobs.status import Approval, FiringState, Phase, Status, StopReason
 from bot.jobs.view import (
     AgreedCounts,
     Freeze,
@@ -25,6 +26,7 @@ from bot.jobs.view import (
     Stretch,
     Working,
 )
+from bot.jobs.windows import NextWindow
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
 from copier import Advice, Comparison, Count, Counted, Digest, Entry, Preview, Proof
@@ -269,7 +271,46 @@ LINKS = {
 HISTORY = [replace(COMPLETED, id=16), replace(FAILED, id=15, requester_id="U0BOB"), replace(CANCELLED, id=12)]
 
 FREEZE = Freeze(BOB, "cierre de mes", ago(3600))
+FREEZE_UNTIL = replace(FREEZE, until=ago(-7200))
+WINDOW = Freeze(None, "cierre de mes", ago(3600), until=ago(-7200), window="closing")
 FROZEN = replace(QUEUED, freeze=FREEZE)
+
+LATER = replace(QUEUED, start_at=ago(-6 * 3600))
+LATER_AND_APPROVAL = replace(APPROVAL, start_at=ago(-6 * 3600))
+BY_SCHEDULE = replace(COPYING, schedule="nightly")
+COMING = (NextFiring("nightly", TITLE, ago(-6 * 3600)), NextFiring("noon", "notes", ago(-16 * 3600)))
+NEXT_WINDOW = NextWindow("closing", ago(-4 * 24 * 3600), ago(-4 * 24 * 3600 - 36000), "cierre de mes")
+
+
+def firing(state: FiringState, *results: dict[str, object], **values: object) -> Firing:
+    """What became of a due time of two hours ago."""
+    found: dict[str, object] = {
+        "id": 3,
+        "schedule": "nightly",
+        "due_at": ago(7200),
+        "copy_name": "items",
+        "as_user": "U0ANA",
+        "channel_id": "C0PAYROLL",
+        "reason": None,
+        "error": None,
+        "missed_before": 0,
+        "liquidations": None,
+        "more_fit": False,
+        "tries": 1,
+        "late": timedelta(0),
+    }
+    return Firing(**{**found, **values, "state": state, "results": tuple(results)})  # type: ignore[arg-type]
+
+
+PROD_LOST = {"code": "connection", "side": "prod"}
+FIRED_IN_PART = firing(
+    FiringState.DONE,
+    {"liquidation": 43, "outcome": "started", "job": 17},
+    {"liquidation": 42, "outcome": "live", "job": 16},
+    {"liquidation": 50, "outcome": "nothing"},
+    {"liquidation": 7, "outcome": "failed", "error": PROD_LOST},
+    more_fit=True,
+)
 
 
 def _event(kind: str, seconds: float, attempt: int, person: Person | None, **detail: object) -> Happening:

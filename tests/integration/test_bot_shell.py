@@ -430,3 +430,61 @@ def test_the_preview_names_the_rows_that_will_be_taken_and_the_triggers_that_fir
     assert code == 0
     assert "7 rows of other liquidations in consulta move to this one" in out
     assert "stamp on public.items" in out
+
+
+def test_a_freeze_of_the_shell_may_end_by_itself(shell: Shell) -> None:
+    code, out, err = shell.run("freeze", "--until", "2h", "maintenance")
+    assert (code, err) == (0, "")
+    assert "maintenance · until" in out
+    shell.sides.consulta.execute("UPDATE traspaso.copy_freezes SET until = now()")
+    assert shell.run("unfreeze")[0] == 1
+    code, _, err = shell.run("freeze", "--until", "late")
+    assert (code, "such as 18:00" in err) == (2, True)
+
+
+def test_the_schedules_are_listed_with_their_next_and_last_times_and_the_windows(
+    shell: Shell, tmp_path: Path
+) -> None:
+    assert "no [[schedules]]" in shell.run("schedules")[1]
+    path = tmp_path / "scheduled.toml"
+    path.write_text(
+        FILE
+        + """
+[[schedules]]
+name = "nightly"
+cron = "0 2 * * *"
+copy = "items"
+liquidation = 42
+as_user = "U0OPS"
+channel = "C0PAYROLL"
+[[freezes]]
+name = "always"
+cron = "0 0 * * *"
+lasts = "2d"
+reason = "closing"
+""",
+        "utf-8",
+    )
+    shell.sides.consulta.execute(
+        "INSERT INTO traspaso.schedule_firings (schedule, due_at, copy_name, as_user, channel_id, state) "
+        "VALUES ('nightly', '2026-11-26 02:00Z', 'items', 'U0OPS', 'C0PAYROLL', 'missed'), "
+        "('weekly', '2026-11-20 02:00Z', 'items', 'U0OPS', 'C0PAYROLL', 'done')"
+    )
+    code, out, err = shell.run("schedules", TRASPASO_CONFIG=str(path))
+    assert (code, err) == (0, "")
+    assert "0 2 * * * (UTC)" in out
+    assert "2:00:00" in out
+    assert "missed" in out
+    assert "not in the configuration any more" in out
+    assert "closing" in out
+    _, out, _ = shell.run("schedules", "--json", TRASPASO_CONFIG=str(path))
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [(each.get("schedule"), each.get("freeze_window")) for each in found[:3]] == [
+        ("nightly", None),
+        ("weekly", None),
+        (None, "always"),
+    ]
+    assert len(found[0]["next"]) == 3
+    # In a window of the file nothing is copied, though no other process has seen it.
+    code, _, err = shell.run("copy", "42", TRASPASO_CONFIG=str(path))
+    assert (code, "freeze window always" in err) == (1, True)

@@ -1,0 +1,297 @@
+"""What begins by the clock: schedules, and the freezes of the configuration. In the bot and in each worker.
+
+One thread looks whether something is due, another one works on the firings: it checks the person, chooses the
+liquidations, and asks for a copy of each as a press would. It confirms nothing: a copy that has to ask asks
+on its card.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlalchemy import Engine
+
+from bot.config import SIDES, CopySection, File, ScheduleSection
+from bot.errors import AlreadyRunning, Frozen
+from bot.jobs.actions import Freezes
+from bot.jobs.failure import Failure, failure_of
+from bot.jobs.repository import JobRepository, Request
+from bot.jobs.schedules import (
+    FAILED,
+    LIVE_ALREADY,
+    NOTHING,
+    PATIENCE,
+    STARTED,
+    Firing,
+    FiringLost,
+    Schedules,
+)
+from bot.jobs.status import FiringState
+from bot.jobs.view import AgreedCounts
+from bot.jobs.windows import FreezeWindows
+from bot.messages.blocks import cut
+from bot.periodic import PeriodicThread
+from bot.slack.access import TO_DECIDE, Access, People
+from bot.slack.notice_relay import NoticeRelay
+from copier import Count, choose, preview
+from copier.errors import CopierError, Transient
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the clock, and two looks for a firing that another process has left.
+LOOK_SECONDS, LEFT_SECONDS = 1.0, 5.0
+#: In so many seconds what can't be asked now is asked again, and whether copies are still frozen.
+AGAIN_SECONDS, FROZEN_SECONDS = 20.0, 10.0
+#: So much of a liquidation's name is kept with the job.
+LABEL_LIMIT = 300
+
+
+class FiringRunner:
+    """Asks for the copies of a firing. Holds no state of one."""
+
+    def __init__(
+        self,
+        schedules: Schedules,
+        file: File,
+        *,
+        prod: Engine,
+        consulta: Engine,
+        store: JobRepository,
+        freezes: Freezes,
+        access: Access,
+        people: People,
+        enqueue: Callable[[int], bool],
+        wake: Callable[[], None],
+    ) -> None:
+        """``enqueue`` puts a job's id on the queue; ``wake`` tells those who deliver that there is something
+        new.
+        """
+        self._schedules = schedules
+        self._file = file
+        self._by_name = {each.name: each for each in file.schedules}
+        self._prod = prod
+        self._consulta = consulta
+        self._store = store
+        self._freezes = freezes
+        self._access = access
+        self._people = people
+        self._enqueue = enqueue
+        self._wake = wake
+
+    def run_due(self) -> int:
+        """Works on what is due now; how many firings it took in hand."""
+        taken = 0
+        while firing := self._schedules.take():
+            taken += 1
+            try:
+                self.run(firing)
+            except FiringLost:
+                log.warning("schedule %s: firing %s is another process's by now", firing.schedule, firing.id)
+            self._wake()
+        return taken
+
+    def run(self, firing: Firing) -> None:
+        """Goes on with a claimed firing to its end, or says when to try again.
+
+        Raises:
+            FiringLost: another process works on it.
+        """
+        schedule = self._by_name[firing.schedule]
+        copy = next((each for each in self._file.copies if each.name == firing.copy_name), None)
+        if copy is None:
+            self._schedules.end(firing, FiringState.FAILED, "no_such_copy")
+            return
+        decision = self._access.may_run(firing.as_user, copy, TO_DECIDE)
+        if decision.reason is not None:
+            log.warning("schedule %s: permission of %s not known", firing.schedule, firing.as_user)
+            self._not_now(firing, schedule, FiringState.FAILED, "permission_not_known")
+        elif not decision.allowed:
+            log.error("schedule %s: %s may not run %s", firing.schedule, firing.as_user, copy.name)
+            self._schedules.end(firing, FiringState.REFUSED)
+        elif self._freezes.active() is not None:
+            self._frozen(firing, schedule)
+        else:
+            self._copy(firing, schedule, copy)
+
+    def _copy(self, firing: Firing, schedule: ScheduleSection, copy: CopySection) -> None:
+        try:
+            liquidations = firing.liquidations
+            if liquidations is None:
+                liquidations = self._chosen(firing, schedule)
+            for liquidation in liquidations:
+                if liquidation in firing.done:
+                    continue
+                self._schedules.hold(firing)
+                outcome = self._one(firing, copy, liquidation)
+                self._schedules.add(firing, {"liquidation": liquidation, **outcome})
+        except Frozen:
+            self._frozen(firing, schedule)
+            return
+        except CopierError as error:
+            failure = failure_of(error)
+            log.warning("schedule %s: %s", firing.schedule, error)
+            if isinstance(error, Transient):
+                self._not_now(firing, schedule, FiringState.FAILED, failure.code, failure)
+            else:
+                self._schedules.end(firing, FiringState.FAILED, failure.code, failure.as_json())
+            return
+        ended = self._schedules.end(firing, FiringState.DONE)
+        log.info("schedule %s: due %s, copies asked for: %s", ended.schedule, ended.due_at, len(ended.jobs))
+
+    def _chosen(self, firing: Firing, schedule: ScheduleSection) -> tuple[int, ...]:
+        """Raises CopierError."""
+        listed = self._file.liquidations
+        if schedule.liquidation is not None:
+            found, more = [schedule.liquidation], False
+        elif schedule.liquidations is not None and listed is not None:
+            choice = schedule.liquidations.choice(firing.due_at, schedule.time_zone, schedule.limit)
+            entries = choose(
+                self._prod,
+                listed.catalogue,
+                replace(choice, limit=choice.limit + 1),
+                names=SIDES,
+                timeout_seconds=self._file.work.preview_timeout_seconds,
+            )
+            found = [entry.id for entry in entries[: choice.limit]]
+            more = len(entries) > choice.limit and schedule.liquidations.newest is None
+        else:  # the file is checked when it is read
+            found, more = [], False
+        self._schedules.chosen(firing, found, more_fit=more)
+        return tuple(found)
+
+    def _one(self, firing: Firing, copy: CopySection, liquidation: int) -> dict[str, object]:
+        """What became of one liquidation. The same key gives the same job to whoever goes on with a firing.
+
+        Raises:
+            Frozen: copies have been frozen meanwhile.
+            Transient: a side is away.
+        """
+        key = f"schedule {firing.id} {liquidation}"
+        if used := self._store.by_key(key):
+            return {"outcome": STARTED, "job": used.id}
+        if live := self._store.live_job(str(copy.target_table), liquidation):
+            return {"outcome": LIVE_ALREADY, "job": live.id}
+        listed = self._file.liquidations
+        try:
+            seen = preview(
+                self._prod,
+                self._consulta,
+                copy.spec,
+                liquidation,
+                names=SIDES,
+                catalogue=listed.catalogue if listed else None,
+                timeout_seconds=self._file.work.preview_timeout_seconds,
+            )
+        except Transient:
+            raise
+        except CopierError as error:
+            failure: Failure = failure_of(error)
+            log.warning("schedule %s: liquidation %s: %s", firing.schedule, liquidation, error)
+            return {"outcome": FAILED, "error": failure.as_json()}
+        empty = Count(0, exact=True)
+        if seen.exists is False or (seen.in_source == empty and seen.in_target == empty):
+            return {"outcome": NOTHING}
+        needed = copy.needs_approval(seen.in_source.known, seen.in_target.known)
+        request = Request(
+            spec=copy.spec,
+            liquidation_id=liquidation,
+            label=cut(seen.label, LABEL_LIMIT) if seen.label else None,
+            requester=self._people.named(firing.as_user),
+            channel_id=firing.channel_id,
+            key=key,
+            # Nobody has seen consulta's rows, and nobody has agreed that they go: where many would, it asks.
+            terms=AgreedCounts(seen.in_source.known, None, removal_confirmed=False),
+            fingerprint=seen.fingerprint,
+            approvers=tuple(self._access.who_may(copy)) if needed else None,
+            approval_seconds=self._file.work.approval_seconds,
+            schedule=firing.schedule,
+        )
+        try:
+            job_id, _ = self._store.create(request)
+        except AlreadyRunning as running:
+            return {"outcome": LIVE_ALREADY, "job": running.job_id}
+        self._wake()
+        if not needed:
+            self._enqueue(job_id)
+        return {"outcome": STARTED, "job": job_id}
+
+    def _frozen(self, firing: Firing, schedule: ScheduleSection) -> None:
+        """What is frozen waits where the schedule catches up; else nothing is copied."""
+        if schedule.catch_up:
+            self._not_now(firing, schedule, FiringState.FROZEN, "frozen")
+        else:
+            self._schedules.end(firing, FiringState.FROZEN)
+
+    def _not_now(
+        self,
+        firing: Firing,
+        schedule: ScheduleSection,
+        state: FiringState,
+        reason: str,
+        failure: Failure | None = None,
+    ) -> None:
+        """Tried again, or over as this where it has been tried for long enough."""
+        patience = schedule.grace if state is FiringState.FROZEN else PATIENCE
+        if schedule.catch_up:
+            patience = max(patience, schedule.grace)
+        if firing.late < patience:
+            seconds = FROZEN_SECONDS if state is FiringState.FROZEN else AGAIN_SECONDS
+            self._schedules.later(firing, seconds, reason)
+        else:
+            self._schedules.end(firing, state, reason, failure.as_json() if failure else None)
+
+
+class Scheduler:
+    """The threads of one process: its looks at the clock, its work on firings, and what is told of them."""
+
+    def __init__(
+        self,
+        windows: FreezeWindows,
+        schedules: Schedules,
+        firings: FiringRunner,
+        notices: NoticeRelay,
+        *,
+        changed: Callable[[], None],
+    ) -> None:
+        """``changed`` is called where cards have something new to say."""
+        self._windows = windows
+        self._schedules = schedules
+        self._firings = PeriodicThread(
+            "firings",
+            firings.run_due,
+            every_seconds=LEFT_SECONDS,
+            at_once=True,
+            what="the firings of the schedules can't be worked on",
+        )
+        self._notices = notices
+        self._changed = changed
+        self._clock = PeriodicThread(
+            "schedule-clock",
+            self.look,
+            every_seconds=LOOK_SECONDS,
+            what="consulta can't be asked for schedules and freezes",
+        )
+
+    def start(self) -> None:
+        """Looks once before it returns: no copy begins in a window that this process is the first to know."""
+        self._clock.call()
+        self._clock.start()
+        self._firings.start()
+        self._notices.start()
+
+    def stop(self, timeout_seconds: float = 15.0) -> None:
+        """Waits so long for a firing in hand; what is left of it another process goes on with."""
+        self._clock.stop()
+        self._firings.stop(timeout_seconds)
+        self._notices.stop(timeout_seconds)
+
+    def look(self) -> None:
+        """One look at the clock, and what follows from it."""
+        if self._windows.look():
+            self._changed()
+            self._notices.wake()
+        if self._schedules.look():
+            self._firings.wake()
+            self._notices.wake()
