@@ -36,7 +36,7 @@ from markdown_it.token import Token
 from pydantic import BaseModel
 
 from bot import config
-from bot.config import CatalogueSection, CopySection, File, SlackSection, WorkSection
+from bot.config import CatalogueSection, CopySection, File, KeepSection, SlackSection, WorkSection
 from bot.jobs.status import TRANSITIONS
 from dev import cli_page
 from dev.guard import ROOT
@@ -294,6 +294,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[liquidations]": CatalogueSection,
     "[[copies]]": CopySection,
     "[work]": WorkSection,
+    "[keep]": KeepSection,
 }
 
 

@@ -26,10 +26,14 @@ def test_the_example_configuration_is_valid_and_names_every_setting_with_its_def
     text = (ROOT / "traspaso.example.toml").read_text("utf-8")
     file = File.model_validate(tomllib.loads(text))
     assert file.copies
-    commented = tomllib.loads(re.sub(r"(?m)^# (?=\[work\]|\w+ += )", "", text).replace("# key", "key"))
+    commented = tomllib.loads(
+        re.sub(r"(?m)^# (?=\[(?:work|keep)\]|\w+ += )", "", text).replace("# key", "key")
+    )
     optional = {"parallel": file.work.parallel, "rows_per_second": None, "standby_lag_mb": None}
     assert File.model_validate(commented).work.model_copy(update=optional) == file.work
     assert set(commented["work"]) == set(type(file.work).model_fields)
+    assert File.model_validate(commented).keep.model_copy(update={"jobs_days": None}) == file.keep
+    assert set(commented["keep"]) == set(type(file.keep).model_fields)
 
 
 def test_every_status_has_its_line_in_the_transition_table() -> None:
