@@ -42,6 +42,7 @@ from bot.config import (
     File,
     FreezeSection,
     HealthSection,
+    KeepSection,
     NotifySection,
     Occasion,
     ScheduleSection,
@@ -311,6 +312,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[[freezes]]": FreezeSection,
     "[work]": WorkSection,
     "[health]": HealthSection,
+    "[keep]": KeepSection,
 }
 
 

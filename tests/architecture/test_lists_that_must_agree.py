@@ -33,6 +33,8 @@ def test_the_example_configuration_is_valid_and_names_every_setting_with_its_def
     assert set(commented["work"]) == set(type(file.work).model_fields)
     assert File.model_validate(commented).health == file.health
     assert set(commented["health"]) == set(type(file.health).model_fields)
+    assert File.model_validate(commented).keep.model_copy(update={"jobs_days": None}) == file.keep
+    assert set(commented["keep"]) == set(type(file.keep).model_fields)
 
 
 def test_every_status_has_its_line_in_the_transition_table() -> None:
