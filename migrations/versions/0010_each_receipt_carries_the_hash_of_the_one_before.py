@@ -7,7 +7,7 @@ without a receipt; the chain goes on behind them.
 from alembic import op
 
 revision: str = "0010"
-down_revision: str | None = "0007"
+down_revision: str | None = "0009"
 
 
 def upgrade() -> None:

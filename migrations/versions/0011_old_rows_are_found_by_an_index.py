@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "0011"
-down_revision: str | None = "0007"
+down_revision: str | None = "0010"
 
 INDEXES = {
     "copy_chunks_created_at_idx": "copy_chunks (created_at)",
