@@ -37,7 +37,6 @@ from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throu
 from bot.jobs.retention import Pruning, Retention
 from bot.messages import answers
 from bot.messages.blocks import Message
-from bot.slack.access import Access, People, mentions
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
 from copier.errors import failures_of
@@ -231,6 +230,7 @@ def _second_groups(settings: Settings) -> dict[str, str]:
 
 def operators(settings: Settings) -> tuple[str, ...]:
     """Who runs Traspaso, as messages mention them."""
+    from bot.slack.access import mentions
 
     return mentions(settings.file.slack.operators)
 

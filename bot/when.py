@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
 #: No freeze and no wait is longer.
 LONGEST = timedelta(days=31)
 
@@ -57,6 +55,8 @@ class Cron:
             raise ValueError(
                 "write five fields: minute, hour, day of the month, month, day of the week, such as 0 2 * * *"
             )
+        from cronsim import CronSimError
+
         try:
             found = next(self.after(datetime.now(UTC)), None)
         except CronSimError as error:
@@ -66,6 +66,8 @@ class Cron:
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The times after this moment, in UTC, earliest first, without end."""
+        from cronsim import CronSim  # what has no schedule doesn't load it
+
         last = moment
         for found in CronSim(self.expression, moment.astimezone(zone(self.time_zone))):
             at = found.astimezone(UTC)

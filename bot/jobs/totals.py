@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CTE, Connection, Float, cast, func, insert, literal, select, text, union_all
+from sqlalchemy import CTE, Connection, Float, cast, delete, func, insert, literal, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -20,12 +20,6 @@ from bot.jobs.status import Status, Step
 CHUNK_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 #: As they are written: the last one has no bound.
 CHUNK_LABELS = (*(f"{bound:g}" for bound in CHUNK_BUCKETS), "+Inf")
-
-_FOLD = text(
-    "WITH gone AS (DELETE FROM traspaso.totals RETURNING copy_name, name, label, value, at) "
-    "INSERT INTO traspaso.totals (copy_name, name, label, value, at) "
-    "SELECT copy_name, name, label, sum(value), max(at) FROM gone GROUP BY copy_name, name, label"
-)
 
 
 def chunk_label() -> Any:
@@ -81,4 +75,8 @@ def counts(step: Step, *, ends_attempt: bool) -> bool:
 
 def fold(connection: Connection) -> None:
     """Makes one line of all lines of the same name, within the caller's transaction."""
-    connection.execute(_FOLD)
+    names = (Total.copy_name, Total.name, Total.label)
+    gone = delete(Total).returning(*names, Total.value, Total.at).cte("gone")
+    keys = (gone.c.copy_name, gone.c.name, gone.c.label)
+    folded = select(*keys, func.sum(gone.c.value), func.max(gone.c.at)).group_by(*keys)
+    connection.execute(insert(Total).from_select([*names, Total.value, Total.at], folded))
