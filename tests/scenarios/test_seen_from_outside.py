@@ -465,3 +465,12 @@ def test_a_collector_that_is_away_keeps_nobody_from_copying_or_from_ending(
     scene.completed(scene.start())
     worker.terminate()
     assert worker.wait(30) == 0
+
+
+def test_a_comparison_that_finds_differences_is_counted(office: Office, scene: Scene, bot: Port) -> None:
+    scene.seed(10)
+    scene.seed_consulta(9)
+    different = {"copy": "items", "outcome": "different"}
+    before = bot.metric("traspaso_comparisons_total", **different)
+    scene.ask(scene.bob, str(scene.liquidation), "/copy-verify")
+    until(lambda: bot.metric("traspaso_comparisons_total", **different) == before + 1, SOON)
