@@ -539,7 +539,7 @@ def worker(settings: Settings, parts: Databases) -> Background:
     stop, slots = StopSwitch(), CopySlots()
     queue = _queue(settings, parts)
     dramatiqs = Threads()
-    seen = monitoring(settings, queue, WORKER, others=dramatiqs.lives)
+    seen = monitoring(settings, queue, WORKER, several=True, others=dramatiqs.lives)
     slack_parts = slack(settings, parts)
     copies = CopyWorker(
         runner=parts.runner,
@@ -583,12 +583,14 @@ def monitoring(
     queue: JobQueue,
     process: str,
     *,
+    several: bool = False,
     slack: Callable[[], str] | None = None,
     others: Callable[[], Mapping[str, bool]] = dict,
 ) -> Monitoring | None:
     """What answers on the port of the ``process``, bot or worker; None where the settings name no port.
 
-    In a worker this comes before anything else imports `prometheus_client`. ``slack`` gives the state of the
+    ``several``: this process may be one of several children of one parent, of which one answers for all. Then
+    this comes before anything else imports `prometheus_client`. ``slack`` gives the state of the
     connection, or raises NotReady; ``others`` are threads that aren't ours, and whether each lives.
     """
     port = settings.worker_health_port if process == WORKER else settings.health_port
@@ -597,7 +599,7 @@ def monitoring(
     from bot import measures
     from bot.monitoring.vitals import SharedVitals, folder_of_service
 
-    shared = SharedVitals(folder_of_service()) if process == WORKER else None
+    shared = SharedVitals(folder_of_service()) if several else None
     names = [copy.name for copy in settings.file.copies]
     counted = measures.begin(shared.folder if shared else None, names)
 

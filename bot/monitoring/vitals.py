@@ -99,12 +99,24 @@ def folder_of_service() -> Path:
     One of our own where another user has taken the name.
     """
     parent = os.getppid()
+    _clear_away()
     folder = Path(tempfile.gettempdir()) / f"traspaso-{os.getuid()}-{parent}-{_began(parent)}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()
     is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
     return folder if is_ours else Path(tempfile.mkdtemp(prefix="traspaso-"))
+
+
+def _clear_away() -> None:
+    """Services that were killed have left their folders."""
+    if not Path("/proc/self").exists():
+        return
+    for folder in Path(tempfile.gettempdir()).glob(f"traspaso-{os.getuid()}-*-*"):
+        with suppress(OSError, ValueError):
+            parent, _, began = folder.name.removeprefix(f"traspaso-{os.getuid()}-").partition("-")
+            if _began(int(parent)) != began and not folder.is_symlink():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _began(process: int) -> str:

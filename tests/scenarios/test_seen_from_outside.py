@@ -32,13 +32,38 @@ PARTS = {"prod", "consulta", "schema", "workers", "outbox", "redis"}
 SOON = 15.0
 
 
+class SeenBot:
+    """A bot with a port: the same for one scenario after the other, until one of them has another bot."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._child: Child | None = None
+        self._port = Port(candidate_port())
+
+    def port(self) -> Port:
+        if self._child is not self._office.bot or not self._office.bot.running:
+            self._port = Port(candidate_port())
+            self._office.restart_bot(HEALTH_PORT=str(self._port.port))
+            self._child = self._office.bot
+        return self._port
+
+    def leave(self) -> None:
+        """The bot runs as the other scenarios expect it."""
+        if self._child is self._office.bot:
+            self._office.restart_bot()
+
+
+@pytest.fixture(scope="module")
+def _seen(office: Office) -> Iterator[SeenBot]:
+    seen = SeenBot(office)
+    yield seen
+    seen.leave()
+
+
 @pytest.fixture
-def bot(office: Office) -> Iterator[Port]:
-    """The bot's port; afterwards the bot runs as the other scenarios expect it."""
-    port = candidate_port()
-    office.restart_bot(HEALTH_PORT=str(port))
-    yield Port(port)
-    office.restart_bot()
+def bot(_seen: SeenBot) -> Port:
+    """The bot's port."""
+    return _seen.port()
 
 
 @pytest.fixture
@@ -465,3 +490,12 @@ def test_a_collector_that_is_away_keeps_nobody_from_copying_or_from_ending(
     scene.completed(scene.start())
     worker.terminate()
     assert worker.wait(30) == 0
+
+
+def test_a_comparison_that_finds_differences_is_counted(office: Office, scene: Scene, bot: Port) -> None:
+    scene.seed(10)
+    scene.seed_consulta(9)
+    different = {"copy": "items", "outcome": "different"}
+    before = bot.metric("traspaso_comparisons_total", **different)
+    scene.ask(scene.bob, str(scene.liquidation), "/copy-verify")
+    until(lambda: bot.metric("traspaso_comparisons_total", **different) == before + 1, SOON)

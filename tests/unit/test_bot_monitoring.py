@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -148,6 +149,23 @@ def test_the_last_process_of_a_service_takes_its_folder_away(tmp_path: Path) -> 
     (folder / "1.vitals").unlink()
     shared.leave()
     assert not folder.exists()
+
+
+def test_what_a_service_that_was_killed_has_left_is_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ours = folder_of_service()
+    left = [
+        tmp_path / f"traspaso-{os.getuid()}-{os.getppid()}-1",
+        tmp_path / f"traspaso-{os.getuid()}-999999999-7",
+    ]
+    for each in left:
+        each.mkdir()
+        (each / "7.vitals").write_text("{}", "utf-8")
+    (tmp_path / "traspaso-notes").mkdir()
+    assert folder_of_service() == ours
+    assert {each.name for each in tmp_path.iterdir()} == {ours.name, "traspaso-notes"}
 
 
 def test_nobody_else_can_write_what_a_service_says_of_itself(
