@@ -45,7 +45,7 @@ NOBODY = "127.0.0.1:1"
 def house(guard: Guard) -> Iterator[Installation]:
     """All of it is well; each test makes something wrong, and right again."""
     folder = guard.temp_folder()
-    settings = {"listen_addresses": "*", "log_statement": "mod"}
+    settings = {"log_statement": "mod"}
     prod = PostgresServer(folder, "prod", settings, guard=guard)
     consulta = PostgresServer(folder, "consulta", settings, guard=guard)
     valkey = Valkey(folder, guard=guard)
@@ -400,7 +400,7 @@ def test_a_hot_standby_is_said_with_what_follows(house: Installation, guard: Gua
     assert (line.status, found.code) == ("warning", 1)
 
 
-def test_rows_that_travel_unencrypted_to_another_machine_are_said(house: Installation) -> None:
+def test_rows_that_travel_unencrypted_to_another_machine_are_said(house: Installation, guard: Guard) -> None:
     """This machine by an address that another one could have."""
     addresses = [
         each.address
@@ -410,14 +410,12 @@ def test_rows_that_travel_unencrypted_to_another_machine_are_said(house: Install
     ]
     if not addresses:
         pytest.skip("this machine has no address but its own")
-    for server in (house.prod, house.consulta):
-        entries = server.data / "pg_hba.conf"
-        entries.write_text(f"{entries.read_text()}\nhost all all {addresses[0]}/32 trust\n")
-        server.psql("SELECT pg_reload_conf()")
-    found = house.doctor(
-        PROD_DATABASE_URL=house.prod.url(PROD, READER).replace("127.0.0.1", addresses[0]),
-        CONSULTA_DATABASE_URL=house.consulta.url(CONSULTA, WRITER).replace("127.0.0.1", addresses[0]),
-    )
+    databases = {PROD: house.prod.url(PROD, READER), CONSULTA: house.consulta.url(CONSULTA, WRITER)}
+    with PgBouncer(guard.temp_folder(), databases, guard=guard, settings=["listen_addr = *"]) as bouncer:
+        found = house.doctor(
+            PROD_DATABASE_URL=bouncer.url(PROD).replace("127.0.0.1", addresses[0]),
+            CONSULTA_DATABASE_URL=bouncer.url(CONSULTA).replace("127.0.0.1", addresses[0]),
+        )
     line = found.of("prod.encrypted")
     assert f"travel to prod ({addresses[0]}) without encryption" in line.sentence
     assert "sslmode=require" in str(line.next_step)
@@ -780,11 +778,9 @@ def hook(kind: type[Hook]) -> Iterator[int]:
 
 def test_notification_targets_are_reached_and_sent_to_only_when_asked() -> None:
     mailbox = Mailbox()
-    smtp = Controller(mailbox, hostname="127.0.0.1", port=0)
+    smtp = Controller(mailbox, hostname="127.0.0.1", port=candidate_port())
     smtp.start()
-    mail = (
-        f"mailto://127.0.0.1:{smtp.server.sockets[0].getsockname()[1]}/?from=a@example.com&to=b@example.com"
-    )
+    mail = f"mailto://127.0.0.1:{smtp.port}/?from=a@example.com&to=b@example.com"
     try:
         with hook(Hook) as good, hook(Refusing) as bad:
             urls = [
