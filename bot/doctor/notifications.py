@@ -21,7 +21,7 @@ BODY = "`traspaso doctor --send` has sent this. Nothing has to be done."
 
 @dataclass(frozen=True)
 class Target:
-    """Somewhere to notify: ``name`` to show, such as ``ops (mailto to mail.example.com)``; ``host`` and ``port``.
+    """Somewhere to notify: what to show as its ``name``, such as ``ops (mailto to mail.example.com)``.
 
     ``send`` sends a subject and a body, and gives whether they were taken.
     """
