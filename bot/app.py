@@ -664,11 +664,6 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def few_connections(url: URL | None, most: int) -> Engine:
-    """So many at most are open at once; who wants one more waits for it."""
-    return _pooled(url, pool_size=most, max_overflow=0, pool_timeout=20)
-
-
 def unpooled(url: URL | None, **options: Any) -> Engine:
     """Each use is a connection of its own."""
     return _engine(url, poolclass=NullPool, **options)

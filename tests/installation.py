@@ -167,6 +167,7 @@ class Installation:
                 "VALUES (%s, 1, %s, true, clock_timestamp() + interval '5 s') RETURNING id",
                 [host, version or installed("traspaso")],
             ).fetchone()
+            connection.execute("SELECT pg_stat_force_next_flush()")
             try:
                 yield
             finally:

@@ -60,15 +60,23 @@ class Fact(Generic[Value]):
             raise Unknown("what it builds upon took too long") from None
 
 
+#: So many connections to each side are open at once: a server that has few left can be looked at too.
+CONNECTIONS = 3
+
+
 @dataclass(frozen=True)
 class Server:
-    """One side that lets Traspaso in. ``role`` and ``database`` are plain names."""
+    """One side that lets Traspaso in. ``role`` and ``database`` are plain names.
+
+    Whoever connects by ``engine`` holds one of the ``turns`` for so long.
+    """
 
     name: str
     engine: Engine
     role: str
     database: str
     in_recovery: bool
+    turns: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CONNECTIONS))
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,8 @@ class Facts:
     prod: Fact[Server] = field(default_factory=Fact)
     consulta: Fact[Server] = field(default_factory=Fact)
     schema: Fact[None] = field(default_factory=Fact)
-    slack: Fact[str] = field(default_factory=Fact)  # the bot's user id
+    slack: Fact[str] = field(default_factory=Fact)  # the bot's id, of the app as it is installed
     slack_date: Fact[float] = field(default_factory=Fact)  # how far Slack's clock is ahead, in seconds
-    app_id: Fact[str] = field(default_factory=Fact)
     workers: Fact[int] = field(default_factory=Fact)
 
 

@@ -150,9 +150,10 @@ def of_eviction(info: dict[str, Any]) -> Finding:
 
 def _workers(facts: Facts) -> Iterator[Finding]:
     facts.schema.get()
-    engine = with_limits(facts.consulta.get().engine)
+    consulta = facts.consulta.get()
+    engine = with_limits(consulta.engine)
     own = version("traspaso")
-    with failures_of(SIDES.target):
+    with consulta.turns, failures_of(SIDES.target):
         alive = [each for each in Workers(engine).alive() if each.takes_jobs]
         with engine.connect() as connection:
             waiting = connection.scalar(

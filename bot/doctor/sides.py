@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -31,8 +31,6 @@ from copier.model import TableName, quoted
 LABEL = "traspaso doctor"
 #: The oldest PostgreSQL on either side.
 OLDEST = 14
-#: So many connections to each side are open at once: a server that has few left is looked at too.
-CONNECTIONS = 3
 #: The threads of a worker, as the Procfile starts it.
 THREADS = 4
 
@@ -96,9 +94,11 @@ PROD = _Side(SIDES.source, lambda facts: facts.settings.prod, lambda facts: fact
 CONSULTA = _Side(SIDES.target, lambda facts: facts.settings.consulta, lambda facts: facts.consulta)
 
 
-def look_at(server: Server) -> BoundedTransaction:
-    """A read-only transaction whose questions are ended after a time."""
-    return BoundedTransaction(server.engine, server.name, LABEL, ANSWER_SECONDS)
+@contextmanager
+def look_at(server: Server) -> Iterator[BoundedTransaction]:
+    """A read-only transaction whose questions are ended after a time; it waits for its turn."""
+    with server.turns, BoundedTransaction(server.engine, server.name, LABEL, ANSWER_SECONDS) as look:
+        yield look
 
 
 # ----------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def _side(side: _Side, facts: Facts) -> Iterator[Finding]:
             side.id("reachable"), f"{variable} can't be used: the settings say why", f"set {variable}"
         )
         raise Unknown(f"{variable} can't be used")
-    engine = app.few_connections(url, CONNECTIONS)
+    engine = app.unpooled(url)
     try:
         with BoundedTransaction(engine, side.name, LABEL, ANSWER_SECONDS) as look:
             with failures_of(side.name):
@@ -369,7 +369,7 @@ def _snapshot(facts: Facts) -> Iterator[Finding]:
         return
     sessions = Sessions(LABEL, on_silence=at_most(ANSWER_SECONDS))
     try:
-        with failures_of(prod.name):
+        with prod.turns, prod.turns, failures_of(prod.name):
             holder, reader = (
                 sessions.open(prod.engine, prod.name, isolation="REPEATABLE READ", read_only=True)
                 for _ in "12"
@@ -393,7 +393,8 @@ def _schema(facts: Facts) -> Iterator[Finding]:
     consulta = facts.consulta.get()
     check = "consulta.schema"
     try:
-        app.check_schema(with_limits(consulta.engine))
+        with consulta.turns:
+            app.check_schema(with_limits(consulta.engine))
     except SchemaBehind as error:
         yield failed(check, str(error), "run `traspaso migrate`")
         raise Unknown("the tracking tables aren't this release's") from None

@@ -74,7 +74,7 @@ def _bot_token(facts: Facts) -> Iterator[Finding]:
         )
         raise Unknown(f"Slack doesn't take the bot token ({error_name(error)})") from None
     _note_date(facts, answer, asked)
-    facts.slack.set(str(answer["user_id"]))
+    facts.slack.set(str(answer["bot_id"]))
     yield ok("slack.bot_token", f"it is {answer.get('user')} of the workspace {answer.get('team')}")
     yield from _scopes(answer)
 
@@ -147,8 +147,7 @@ def _socket(facts: Facts) -> Iterator[Finding]:
             f"the socket was not opened: {why}",
             "let this machine reach wss-primary.slack.com:443, through its proxy too (HTTPS_PROXY)",
         )
-        raise Unknown("the socket was not opened")
-    facts.app_id.set(str((hello.get("connection_info") or {}).get("app_id") or ""))
+        return
     others = max(0, int(hello.get("num_connections") or 1) - 1)
     beside = f"{others} more are open: the bot's" if others else "no bot is connected now"
     yield ok("slack.socket", f"Slack said hello; {beside}")
@@ -322,7 +321,8 @@ def _channels(facts: Facts) -> Iterator[Finding]:
         .order_by(newest.desc())
         .limit(CHANNELS)
     )
-    with failures_of(SIDES.target), with_limits(consulta.engine).connect() as connection:
+    engine = with_limits(consulta.engine)
+    with consulta.turns, failures_of(SIDES.target), engine.connect() as connection:
         channels = [str(channel) for channel in connection.scalars(latest)]
     if not channels:
         yield ok(check, "no job has a card in a channel yet; write /invite @traspaso in yours")
@@ -368,10 +368,13 @@ def _manifest(facts: Facts) -> Iterator[Finding]:
             "or compare the app's manifest with manifest.yml there",
         )
         return
-    app_id = facts.app_id.get()
-    if not app_id:
-        raise Unknown("Slack's hello doesn't name the app")
+    bot_id = facts.slack.get()
     web = client(token, facts.settings.slack_api_url, timeout_seconds=int(ANSWER_SECONDS))
+    try:
+        app_id = _client(facts).bots_info(bot=bot_id)["bot"]["app_id"]
+    except (SlackApiError, *CONNECTION_ERRORS) as error:
+        yield failed(check, f"bots.info says {error_name(error)}", _step(error, "ask again"))
+        return
     try:
         installed = web.apps_manifest_export(app_id=app_id)["manifest"]
     except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -432,7 +435,7 @@ def _at(found: Any, path: list[str]) -> Any:
 
 CHECKS = (
     Check(("slack.bot_token", "slack.scopes"), _bot_token, facts=("slack", "slack_date")),
-    Check(("slack.app_token", "slack.socket"), _socket, facts=("app_id",)),
+    Check(("slack.app_token", "slack.socket"), _socket),
     Check(("slack.groups",), _groups),
     Check(("slack.people",), _people),
     Check(("slack.channels",), _channels),

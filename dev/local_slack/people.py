@@ -49,7 +49,16 @@ def _need_groups(core: Core) -> None:
         raise SlackError(core.ws.groups_error)
 
 
+def bots_info(core: Core, args: Args) -> Json:
+    app = core.ws.app
+    if args.need("bot", "bot_not_found") != app.bot_id:
+        raise SlackError("bot_not_found")
+    bot = {"id": app.bot_id, "name": app.name, "app_id": app.id, "user_id": app.bot_user, "deleted": False}
+    return {"ok": True, "bot": bot}
+
+
 METHODS = {
+    "bots.info": Method(bots_info, ("users:read",)),
     "users.info": Method(users_info, ("users:read",)),
     "users.list": Method(users_list, ("users:read",)),
     "usergroups.list": Method(usergroups_list, ("usergroups:read",)),
