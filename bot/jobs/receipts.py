@@ -143,8 +143,11 @@ def seal(connection: Connection, job: Row[Any], event: Event, by: int | None) ->
 
     ``job`` is its row as it is at the end, ``by`` the row of the user who did it.
     """
-    lock = select(Installation.id, func.clock_timestamp()).with_for_update()
-    installation, at = connection.execute(lock).one()
+    name = func.concat("traspaso receipts ", Installation.id)
+    lock = func.pg_advisory_xact_lock(func.hashtextextended(name, 0))
+    # In this order, so that the moment is after that of the receipt before. The lock is nobody else's: who
+    # has it waits for nothing.
+    installation, _, at = connection.execute(select(Installation.id, lock, func.clock_timestamp())).one()
     # Another statement, so that it sees what was committed while this one waited.
     newest = select(ReceiptRow.number, ReceiptRow.hash).order_by(ReceiptRow.number.desc()).limit(1)
     number, previous_hash = connection.execute(newest).one_or_none() or (0, BEFORE_THE_FIRST)

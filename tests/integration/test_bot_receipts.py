@@ -229,7 +229,15 @@ def test_many_that_end_at_once_make_one_chain_without_a_gap_or_a_fork(jobs: Jobs
         thread.join()
     found = Receipts(jobs.engine).verify()
     assert (found.holds, found.receipts) == (True, len(attempts))
+    moments = [each["at"] for each in contents(jobs)]
+    assert moments == sorted(moments)
     assert sorted(each["job"] for each in contents(jobs)) == sorted(each.job_id for each in attempts)
+
+
+#: What a worker holds that ends a job.
+SEALING = (
+    "SELECT pg_advisory_xact_lock(hashtextextended('traspaso receipts ' || id, 0)) FROM traspaso.installation"
+)
 
 
 def test_a_worker_that_is_killed_at_the_end_leaves_no_receipt_and_holds_up_nobody(
@@ -237,7 +245,7 @@ def test_a_worker_that_is_killed_at_the_end_leaves_no_receipt_and_holds_up_nobod
 ) -> None:
     killed, other = jobs.claimed(liquidation=1), jobs.claimed(liquidation=2)
     with psycopg.connect(jobs.engine.url.set(drivername="postgresql").render_as_string(False)) as session:
-        session.execute("SELECT id FROM traspaso.installation FOR UPDATE")  # as a worker that is sealing
+        session.execute(SEALING)
         done = threading.Thread(target=lambda: other.completed(PROOF))
         done.start()
         session.execute("SELECT pg_sleep(0.1)")
