@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from bot.messages import proposal
 from bot.messages.card import CANCEL_ACTION
@@ -12,6 +14,8 @@ from dev.local_slack.results import View
 from .scene import EN, ES, Office, Scene, until
 
 HOUR = 3600
+#: The time zone that her Slack shows.
+ANAS = ZoneInfo("Europe/Madrid")
 
 
 def asked_when(scene: Scene, person: Person, rows: int = 30) -> View:
@@ -48,7 +52,7 @@ def test_a_copy_for_tonight_waits_on_its_card_and_begins_at_its_time(office: Off
     office.workers(1)
     view = asked_when(scene, scene.ana)
     tonight = view.inputs[proposal.START]
-    assert time.strftime("%H:%M", time.gmtime(tonight - 3 * HOUR)) == "02:00"  # in Ana's time zone
+    assert datetime.fromtimestamp(tonight, ANAS).strftime("%H:%M") == "02:00"
     gone = scene.ana.submit({proposal.START: int(time.time()) - 60})
     assert ES("Choose a moment that is still to come, within 31 days.") in str(gone.errors)
     assert scene.ana.submit({proposal.START: tonight}).acked
