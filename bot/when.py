@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 #: No freeze and no wait is longer.
@@ -28,12 +28,14 @@ TODAY_WORDS = frozenset({"today", "hoy"})
 _FILLER_WORDS = frozenset({"at", "a", "las", "la", "el"})
 
 
-def zone(name: str) -> ZoneInfo:
-    """The time zone of that IANA name, such as America/Argentina/Buenos_Aires.
+def zone(name: str) -> tzinfo:
+    """The time zone of that IANA name, such as America/Argentina/Buenos_Aires. UTC needs no tzdata.
 
     Raises:
         ValueError: there is none.
     """
+    if name == "UTC":
+        return UTC
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -120,7 +122,7 @@ def next_time(at: time, after: datetime, time_zone: str, *, days: int = 0) -> da
     return found
 
 
-def _instant(local: datetime, here: ZoneInfo) -> datetime:
+def _instant(local: datetime, here: tzinfo) -> datetime:
     """In UTC. What a day doesn't have comes at the next time that it has."""
     found = local.replace(tzinfo=here)
     while (there := found.astimezone(UTC)).astimezone(here).replace(tzinfo=None) != local:
@@ -136,9 +138,10 @@ def here() -> str:
         target = os.path.realpath("/etc/localtime")
         name = target.partition("zoneinfo/")[2]
     try:
-        return zone(name).key
+        zone(name)
     except ValueError:
         return "UTC"
+    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -637,6 +637,8 @@ def as_json(job: JobView) -> dict[str, Any]:
         "previewed_target_records": job.terms.in_consulta,
         "removal_confirmed": job.terms.removal_confirmed,
         "question": job.question.as_json() if job.question else None,
+        "schedule": job.schedule,
+        "start_at": moment(job.start_at),
         "approval": job.approval,
         "approval_by": job.approval_by.name if job.approval_by else None,
         "rejection_reason": job.rejection_reason,

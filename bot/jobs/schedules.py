@@ -29,8 +29,8 @@ PATIENCE = timedelta(minutes=15)
 CLAIM = timedelta(seconds=90)
 #: Due times further back than this are not looked at, and of the missed ones so many get a row.
 BACK, MISSED_ROWS = timedelta(days=31), 50
-#: A firing that no process has in its file any more is given up after so long.
-ORPHANED = timedelta(days=1)
+#: A firing that no process has in its file any more is given up after so long: longer than any grace.
+ORPHANED = timedelta(days=8)
 
 STARTED, LIVE_ALREADY, NOTHING, FAILED = "started", "live", "nothing", "failed"
 
@@ -103,12 +103,13 @@ class Schedules:
         """
         with self._engine.begin() as connection:
             moment = now or connection.execute(select(func.clock_timestamp())).scalar_one()
-            if self._said is None or not timedelta() <= moment - self._said < SAID:
+            says = self._said is None or not timedelta() <= moment - self._said < SAID
+            if says:
                 self._say(connection, moment)
-                self._said = moment
-            if not self._schedules:
-                return False
-            found = [self._fire(connection, each, moment) for each in self._handled(connection)]
+            handled = self._handled(connection) if self._schedules else []
+            found = [self._fire(connection, each, moment) for each in handled]
+        if says:
+            self._said = moment
         return any(found)
 
     def _say(self, connection: Connection, now: datetime) -> None:
@@ -134,7 +135,7 @@ class Schedules:
             .values(retired_at=now)
         )
         orphaned = update(ScheduleFiring).where(
-            ScheduleFiring.state == FiringState.DUE, ScheduleFiring.due_at < now - BACK - ORPHANED
+            ScheduleFiring.state == FiringState.DUE, ScheduleFiring.due_at < now - ORPHANED
         )
         connection.execute(orphaned.values(state=FiringState.FAILED, ended_at=now))
 

@@ -65,14 +65,16 @@ class FreezeWindows:
         """
         with self._engine.begin() as connection:
             moment = now or connection.execute(select(func.clock_timestamp())).scalar_one()
-            if self._said is None or not timedelta() <= moment - self._said < SAID:
+            says = self._said is None or not timedelta() <= moment - self._said < SAID
+            if says:
                 self._say(connection, moment)
-                self._said = moment
-            freeze_over = self._anything(connection)
-            if not freeze_over:
-                return False
-            ended = end_overdue(connection)
-            return self._begin_and_end(connection) or ended
+            told = False
+            if self._anything(connection):
+                ended = end_overdue(connection)
+                told = self._begin_and_end(connection) or ended
+        if says:
+            self._said = moment
+        return told
 
     def _say(self, connection: Connection, now: datetime) -> None:
         coming = windows_of(self._freezes, now, now + AHEAD)

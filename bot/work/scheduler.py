@@ -155,7 +155,8 @@ class FiringRunner:
                 timeout_seconds=self._file.work.preview_timeout_seconds,
             )
             found = [entry.id for entry in entries[: choice.limit]]
-            more = len(entries) > choice.limit and schedule.liquidations.newest is None
+            newest = schedule.liquidations.newest
+            more = len(entries) > choice.limit and (newest is None or newest > schedule.limit)
         else:  # the file is checked when it is read
             found, more = [], False
         self._schedules.chosen(firing, found, more_fit=more)

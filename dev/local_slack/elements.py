@@ -141,11 +141,18 @@ def _check_typed(check: Checker, element: Json, path: str) -> None:
         check.string(element["initial_value"], f"{path}/initial_value", 3000, minimum=0)
 
 
+def _check_moment(check: Checker, element: Json, path: str) -> None:
+    at = element.get("initial_date_time")
+    if at is not None and not (type(at) is int and len(str(at)) == 10):
+        check.add(f"{path}/initial_date_time", "must be a UNIX timestamp of 10 digits")
+
+
 _KINDS: dict[str, Callable[[Checker, Json, str], None]] = {
     "button": _check_button,
     "icon_button": _check_icon_button,
     "feedback_buttons": _check_feedback,
     "image": _check_image,
+    "datetimepicker": _check_moment,
     **dict.fromkeys(TYPED, _check_typed),
 }
 

@@ -11,14 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from slack_bolt import BoltRequest
 
+from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, ScheduleSection, SlackSection
 from bot.i18n import translator
 from bot.jobs.actions import Freezes
 from bot.jobs.notices import Notices
+from bot.jobs.repository import HomeRepository
 from bot.jobs.schedules import BACK, MISSED_ROWS, Calendar, Firing, FiringLost, Schedules
 from bot.jobs.status import Approval, FiringState
-from bot.jobs.view import JobView
+from bot.jobs.view import HomeFilters, JobView
 from bot.messages import schedules as words
 from bot.slack.access import Access, People
 from bot.slack.client import client
@@ -28,6 +31,7 @@ from copier import TableName
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.plain import plain
 from tests.copying import ITEMS, Sides, engine
+from tests.services import parts_of
 from tests.support import Clock
 from tests.tracking import ANA, Jobs
 
@@ -428,15 +432,45 @@ def test_where_its_channel_takes_nothing_its_user_is_told_in_person(site: Site) 
 # ------------------------------------------------------------------------------------------ what comes next
 
 
+FILE = {
+    "slack": {"admin_groups": ["S0ADMINS"]},
+    "copies": [{"name": "items", "title": "Ítems", "source_table": "items", "target_table": "items"}],
+    "schedules": [NIGHTLY, NIGHTLY | {"name": "noon", "cron": "0 12 * * *"}],
+    "freezes": [{"name": "closing", "cron": "0 8 1 * *", "lasts": "2h"}],
+}
+
+
+def test_app_home_names_what_is_next_and_is_shown_anew_when_it_begins(jobs: Jobs) -> None:
+    found = begun(jobs, schedule())
+    reader = HomeRepository(jobs.engine, jobs.store, Calendar(File.model_validate(FILE)))
+    seen = reader.read("U0ANA", HomeFilters())
+    assert {each.schedule for each in seen.coming} == {"noon", "nightly"}
+    assert seen.window is not None
+    assert seen.window.begin > datetime.now(UTC)
+    before = reader.mark()
+    assert reader.mark() == before
+    found.look(now=TWO)
+    due = reader.mark()
+    assert due != before
+    firing = found.take()
+    assert firing is not None
+    found.end(firing, FiringState.DONE)
+    assert reader.mark() != due
+
+
+def test_copy_status_names_the_schedule_that_is_next(jobs: Jobs, slack: LocalSlack) -> None:
+    web = client(slack.bot_token, slack.api_url)
+    app = build_app(parts_of(web, jobs, file=File.model_validate(FILE)), web)
+    body = {"type": "slash_commands", "command": "/copy-status", "team_id": "T0ACME", "user_id": "U0BOB"}
+    body |= {"text": "", "response_url": f"{slack.url}/response/none", "channel_id": CHANNEL}
+    assert app.dispatch(BoltRequest(body=body, mode="socket_mode")).status == 200
+    [answer] = slack.wait_for(lambda: slack.calls("response_url"))
+    coming = Calendar(File.model_validate(FILE)).next_firings(datetime.now(UTC))[0]
+    assert f"Schedule `{coming.schedule}`, “Ítems”" in str(answer.args["blocks"])
+
+
 def test_the_calendar_names_the_next_due_times_and_the_next_window() -> None:
-    file = File.model_validate(
-        {
-            "copies": [{"name": "items", "title": "Ítems", "source_table": "items", "target_table": "items"}],
-            "schedules": [NIGHTLY, NIGHTLY | {"name": "noon", "cron": "0 12 * * *"}],
-            "freezes": [{"name": "closing", "cron": "0 8 1 * *", "lasts": "2h"}],
-        }
-    )
-    calendar = Calendar(file)
+    calendar = Calendar(File.model_validate(FILE))
     coming = calendar.next_firings(TWO)
     assert [(each.schedule, each.copy_shown, each.at) for each in coming] == [
         ("noon", "Ítems", TWO + timedelta(hours=10)),

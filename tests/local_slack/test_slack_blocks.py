@@ -130,6 +130,10 @@ LIMITS = [
         [{"type": "table", "rows": [[{"type": "raw_text", "text": "x"}]]}] * 2,
         "only_one_table_allowed [json-pointer:/blocks]",
     ),
+    (
+        actions({"type": "datetimepicker", "action_id": "at", "initial_date_time": 1795773540000}),
+        "must be a UNIX timestamp of 10 digits [json-pointer:/blocks/0/elements/0/initial_date_time]",
+    ),
     ([{"type": "nonsense"}], "unsupported type: nonsense [json-pointer:/blocks/0/type]"),
     ([{"type": "alert", "text": plain("x")}], "unsupported type: alert [json-pointer:/blocks/0/type]"),
     ([{"type": "header"}], "missing required field: text [json-pointer:/blocks/0]"),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from bot.messages import proposal
-from bot.messages.card import CANCEL_ACTION
+from bot.messages.card import CANCEL_ACTION, START_NOW_ACTION
 from dev.local_slack.client import Person
 from dev.local_slack.results import View
 
 from .scene import EN, ES, Office, Scene, until
+from .test_choosing_in_the_modal import opened, step
 
 HOUR = 3600
+#: The time zone that her Slack shows.
+ANAS = ZoneInfo("Europe/Madrid")
 
 
 def asked_when(scene: Scene, person: Person, rows: int = 30) -> View:
@@ -48,7 +53,7 @@ def test_a_copy_for_tonight_waits_on_its_card_and_begins_at_its_time(office: Off
     office.workers(1)
     view = asked_when(scene, scene.ana)
     tonight = view.inputs[proposal.START]
-    assert time.strftime("%H:%M", time.gmtime(tonight - 3 * HOUR)) == "02:00"  # in Ana's time zone
+    assert datetime.fromtimestamp(tonight, ANAS).strftime("%H:%M") == "02:00"
     gone = scene.ana.submit({proposal.START: int(time.time()) - 60})
     assert ES("Choose a moment that is still to come, within 31 days.") in str(gone.errors)
     assert scene.ana.submit({proposal.START: tonight}).acked
@@ -63,6 +68,22 @@ def test_a_copy_for_tonight_waits_on_its_card_and_begins_at_its_time(office: Off
     its_time_comes(scene, job["id"])
     assert scene.completed(job["id"])["attempt"] == 1
     assert scene.events(job["id"]) == ["requested", "claimed", "completed"]
+
+
+def test_in_the_modal_a_moment_can_be_chosen_too_and_a_copy_begun_at_once_after_all(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(1)
+    scene.seed(30)
+    opened(scene, scene.bob)
+    assert scene.bob.submit({proposal.LIQUIDATION: str(scene.liquidation), proposal.COPY: "items"}).acked
+    step(scene, scene.bob, proposal.START)
+    assert scene.bob.submit({proposal.START: int(time.time() + HOUR)}).acked
+    [job] = scene.slack.wait_for(scene.jobs)
+    card = scene.card_with(job["id"], "⏰")
+    assert scene.ana.press(card, START_NOW_ACTION).acked
+    scene.completed(job["id"])
+    assert scene.events(job["id"]) == ["requested", "started_now", "claimed", "completed"]
 
 
 def test_a_copy_for_tonight_is_cancelled_on_its_card(office: Office, scene: Scene) -> None:
