@@ -760,7 +760,7 @@ class _Environment:
 OTHERS = ("public", "information_schema")
 #: A URL of Redis in which there is nothing to misread: no options, and a port that exists in any case.
 PLAIN_REDIS_URL = re.compile(
-    r"rediss?://(?:[^\s:/?#@\[\]]*:[^\s:/?#@\[\]]*@)?[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[0-9]{1,2})?"
+    r"rediss?://(?:[^\s:/?#@\[\]]*:[^\s:/?#@\[\]]*@)?[a-z0-9.-]+(?::[1-5]?[0-9]{1,4})?(?:/[0-9]{1,2})?"
 )
 #: Whoever writes a password as it is may lead half of it elsewhere.
 ENCODE = (

@@ -166,6 +166,7 @@ def collation_of(oid: str) -> str:
 
 # The empty search_path, under which this is asked, makes format_type qualify every name that isn't
 # PostgreSQL's own. A modifier of -1, unlike NULL, writes types that hold any length: bpchar and "bit".
+# The types come as an array, because a join with them would read all types that the server has.
 _TYPES = f"""
     WITH RECURSIVE reached (oid) AS (
       SELECT a.atttypid FROM pg_catalog.pg_attribute a
@@ -212,8 +213,7 @@ _TYPES = f"""
                 THEN pg_catalog.cash_send(1::bigint::money) END AS one_money,
            CASE WHEN t.oid = 'pg_catalog.money'::regtype
                 THEN (-1234567)::bigint::money::text END AS spelled
-      FROM reached
-      JOIN pg_catalog.pg_type t ON t.oid = reached.oid
+      FROM pg_catalog.pg_type t
       LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
       LEFT JOIN pg_catalog.pg_range r ON t.oid IN (r.rngtypid, r.rngmultitypid)
       LEFT JOIN pg_catalog.pg_opclass o ON o.oid = r.rngsubopc
@@ -234,6 +234,7 @@ _TYPES = f"""
            AND (d.classid = 'pg_catalog.pg_type'::regclass AND d.objid IN (t.oid, r.rngtypid)
                 OR d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = t.typrelid)
          LIMIT 1) x ON true
+     WHERE t.oid = ANY (ARRAY(SELECT reached.oid FROM reached))
 """  # noqa: S608 - of constants
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +17,10 @@ from dev.postgres import PostgresServer
 from dev.valkey import Valkey
 from tests.distribution import Distribution, longest_first
 from tests.support import Database, Databases, Servers
+
+# Where it is set, each of the many processes would compile every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The same examples in every run, so that a red one is the change's doing; `--hypothesis-profile=search`
 # looks for new ones.
@@ -39,6 +45,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """In a process of several, the order in which the tests are given out; alone, that of their names."""
     if hasattr(config, "workerinput"):
         items.sort(key=longest_first)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is collected stays to the end: no collection of garbage goes through all of it, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,13 @@ PASSWORD = "hunter2-very-secret"
 
 #: Each `traspaso` is a process of its own, forked from one that has imported what all of them need.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["bot.cli", "bot.cli.commands", "bot.cli.commands", "tests.shell"])
+PROCESSES.set_forkserver_preload(
+    [
+        *("bot.cli", "bot.cli.commands", "migrations", "alembic.command", "rich.table", "rich.console"),
+        *("babel.dates", "babel.numbers", "babel.messages.mofile", "babel.messages.pofile", "babel.support"),
+        "tests.shell",
+    ]
+)
 
 
 def traspaso(
