@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 import migrations
 from bot.config import SIDES, Settings
-from bot.errors import SchemaAhead, SchemaBehind
+from bot.errors import SchemaAhead, SchemaBehind, TablesInUse
 from bot.i18n import translator
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
@@ -101,12 +101,16 @@ class Databases:
         check_schema(self.tracking)
 
     def move_schema(self, version: str) -> None:
-        """Takes the tracking tables forward or back to this version. Raises SchemaAhead, and CopierErrors."""
+        """Takes the tracking tables forward or back to this version. Raises SchemaAhead, TablesInUse and
+        CopierErrors.
+        """
         with failures_of(SIDES.target):
             try:
                 migrations.move(self.consulta, version)
             except migrations.UnknownVersion as unknown:
                 raise SchemaAhead(unknown.version, migrations.newest()) from None
+            except migrations.TablesInUse as used:
+                raise TablesInUse(used.holders) from None
 
 
 @dataclass(frozen=True)
