@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 import migrations
 from bot import traces
 from bot.config import REQUESTER, SIDES, Settings, variable_of
-from bot.errors import ConfigError, SchemaAhead, SchemaBehind
+from bot.errors import ConfigError, SchemaAhead, SchemaBehind, TablesInUse
 from bot.i18n import translator
 from bot.jobs.actions import Freezes
 from bot.jobs.cards import Cards
@@ -113,12 +113,16 @@ class Databases:
         check_schema(self.tracking)
 
     def move_schema(self, version: str) -> None:
-        """Takes the tracking tables forward or back to this version. Raises SchemaAhead, and CopierErrors."""
+        """Takes the tracking tables forward or back to this version. Raises SchemaAhead, TablesInUse and
+        CopierErrors.
+        """
         with failures_of(SIDES.target):
             try:
                 migrations.move(self.consulta, version)
             except migrations.UnknownVersion as unknown:
                 raise SchemaAhead(unknown.version, migrations.newest()) from None
+            except migrations.TablesInUse as used:
+                raise TablesInUse(used.holders) from None
 
 
 @dataclass(frozen=True)

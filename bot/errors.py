@@ -4,6 +4,7 @@
     ├── ConfigError        everything missing or wrong in the settings, named at once
     ├── SchemaBehind       the tracking tables are missing or of an older release
     ├── SchemaAhead        the tracking tables are of a newer release
+    ├── TablesInUse        somebody holds a tracking table that is to be migrated
     ├── AlreadyRunning     a live job for this target table and liquidation exists
     ├── Frozen             somebody has frozen all copies
     ├── UnknownJob         there is no job of that number
@@ -15,6 +16,7 @@ What goes wrong between the databases is in `copier.errors`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -86,6 +88,19 @@ class Frozen(BotError):
         end = f", until {freeze.until:%Y-%m-%d %H:%M} UTC" if freeze.until else ""
         super().__init__(f"{who}{end}{why}. Nothing was started{step}")
         self.freeze = freeze
+
+
+class TablesInUse(BotError):
+    """Somebody holds a tracking table for longer than a migration waits."""
+
+    def __init__(self, holders: Sequence[tuple[int, str]]) -> None:
+        """``holders`` are sessions of consulta: the number of their process there, and their name."""
+        named = ", ".join(f"{pid} ({name})" if name else str(pid) for pid, name in holders)
+        by = f" by session {named} of consulta" if named else ""
+        super().__init__(
+            f"nothing was changed: the tracking tables are held{by}. Wait for it or end it with "
+            "pg_terminate_backend, and run `traspaso migrate` again"
+        )
 
 
 class UnknownJob(BotError):

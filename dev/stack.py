@@ -126,14 +126,21 @@ class Stack:
         *,
         ready: str | Callable[[], bool] | None = None,
         env: Mapping[str, str] | None = None,
+        tree: Path = ROOT,
     ) -> Child:
-        """A child with the stack's environment, `env` on top; returns when its log, or a call, says ready."""
+        """A child with the stack's environment, `env` on top; returns when its log, or a call, says ready.
+
+        `tree` is a working copy of the release that it runs.
+        """
+        if tree != ROOT:
+            env = {**(env or {}), "PYTHONPATH": str(tree)}
         child = Child(
             name,
             argv,
             {**self.environment(), **(env or {})},
             self.folder / f"{name}.log",
             guard=self.guard,
+            cwd=tree,
         )
         self.children.append(child)
         if isinstance(ready, str):
@@ -142,15 +149,19 @@ class Stack:
             child.wait_until(ready)
         return child
 
-    def migrate(self, *, env: Mapping[str, str] | None = None) -> None:
+    def migrate(self, *, env: Mapping[str, str] | None = None, tree: Path = ROOT) -> None:
         """`traspaso migrate`, to its end; raises with its log unless it succeeds."""
-        child = self.run("migrate", [PRODUCT_PROGRAMS / "traspaso", "migrate"], env=env)
+        child = self.run("migrate", [PRODUCT_PROGRAMS / "traspaso", "migrate"], env=env, tree=tree)
         child.wait_until(lambda: child.returncode == 0, 60.0, what="success")
 
     def start_bot(
-        self, *, ready: str | Callable[[], bool] | None = None, env: Mapping[str, str] | None = None
+        self,
+        *,
+        ready: str | Callable[[], bool] | None = None,
+        env: Mapping[str, str] | None = None,
+        tree: Path = ROOT,
     ) -> Child:
-        return self.run("bot", [sys.executable, "-m", "bot"], ready=ready, env=env)
+        return self.run("bot", [sys.executable, "-m", "bot"], ready=ready, env=env, tree=tree)
 
     def start_worker(
         self,
@@ -159,9 +170,10 @@ class Stack:
         arguments: Sequence[str] = ("--processes", "1", "--threads", "4"),
         ready: str | Callable[[], bool] | None = None,
         env: Mapping[str, str] | None = None,
+        tree: Path = ROOT,
     ) -> Child:
         argv = [PRODUCT_PROGRAMS / "dramatiq", "bot.worker:boot", *arguments]
-        return self.run(name, argv, ready=ready, env=env)
+        return self.run(name, argv, ready=ready, env=env, tree=tree)
 
     # ------------------------------------------------------------------------------------------- internal
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, column, event, func, select, table, text
+from sqlalchemy.exc import DBAPIError
 
 from copier import privileges
 from copier.connections import ask_while_waiting
@@ -46,6 +47,32 @@ VERSIONS = Path(__file__).parent / "versions"
 
 #: Alembic's own table.
 APPLIED = "alembic_version"
+
+
+#: So long a migration waits for who holds a table, in seconds: meanwhile everybody else waits behind it.
+LOCK_SECONDS = 10.0
+#: The SQLSTATE of a lock that wasn't to be had in time.
+_LOCKED = "55P03"
+
+_HOLDERS = text("""
+    SELECT DISTINCT a.pid, a.application_name
+      FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid
+     WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND l.granted AND c.relnamespace = to_regnamespace(:schema) AND a.pid <> pg_backend_pid()
+       AND a.xact_start < clock_timestamp() - make_interval(secs => :seconds)
+     ORDER BY a.pid
+""")
+
+
+class TablesInUse(Exception):
+    """A table was held for longer than a migration waits; nothing was changed.
+
+    ``holders`` are the sessions that hold one: their process number on the server and their name.
+    """
+
+    def __init__(self, holders: list[tuple[int, str]]) -> None:
+        super().__init__("the tracking tables are in use")
+        self.holders = holders
 
 
 class UnknownVersion(Exception):
@@ -94,10 +121,23 @@ def move(engine: Engine, revision: str) -> None:
     Raises:
         UnknownVersion: it is at a revision of a newer release, whose way back is not known here.
         PrivilegeMissing: the role may not create the schema.
+        TablesInUse: somebody holds a table.
     """
+    known = versions()
+    try:
+        _move(engine, revision, known)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCKED:
+            raise
+        with engine.connect() as connection:
+            schema = quoted(schema_of(connection), connection)
+            found = connection.execute(_HOLDERS, {"schema": schema, "seconds": LOCK_SECONDS}).all()
+        raise TablesInUse([(row.pid, row.application_name) for row in found]) from error
+
+
+def _move(engine: Engine, revision: str, known: list[str]) -> None:
     from alembic import command
 
-    known = versions()
     with _alone(engine) as connection:
         _check_privileges(connection)
         now = current(connection)
@@ -140,7 +180,10 @@ def _check_privileges(connection: Connection) -> None:
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[Connection]:
-    """A transaction that waits for the other release, however long that takes; and so may its statements."""
+    """A transaction that waits for the other release, however long that takes; and so may its statements.
+
+    For a table it waits for `LOCK_SECONDS`.
+    """
     with engine.connect() as connection:
         driver = driver_of(connection)
         before = ask_while_waiting(driver, None)
@@ -149,6 +192,7 @@ def _alone(engine: Engine) -> Iterator[Connection]:
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
                 connection.execute(select(func.pg_advisory_xact_lock(_lock(schema_of(connection)))))
+                connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS:g} s'"))
                 yield connection
         finally:
             ask_while_waiting(driver, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -63,8 +64,12 @@ CLUSTER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off
 
 
 @contextmanager
-def open_office() -> Iterator[Office]:
-    """Both databases with their tables, Valkey, the local Slack and a bot that is connected to it."""
+def open_office(tracking: str = "", tree: Path = ROOT) -> Iterator[Office]:
+    """Both databases with their tables, Valkey, the local Slack and a bot that is connected to it.
+
+    ``tracking`` are statements that make older tracking tables before these are migrated, ``tree`` a working
+    copy of the release whose migrations and bot these are.
+    """
     config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
     config = config.replace("# operators", "operators")
     with Stack(config=config, slack=True, settings=CLUSTER) as stack:
@@ -72,8 +77,10 @@ def open_office() -> Iterator[Office]:
         seed_consulta(stack.consulta_url)
         stack.prod.psql(NOTES, "prod")
         stack.consulta.psql(NOTES, "consulta")
-        stack.migrate()
-        office = Office(stack)
+        if tracking:
+            stack.consulta.psql(tracking, "consulta")
+        stack.migrate(tree=tree)
+        office = Office(stack, tree=tree)
         yield office
         office.close()
 

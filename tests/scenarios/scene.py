@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
@@ -22,6 +23,7 @@ from bot.i18n import translator
 from bot.messages.question import REJECT_CALLBACK
 from bot.slack.access import TO_PRESS
 from dev.compare import Comparison, compare
+from dev.guard import ROOT
 from dev.local_slack.client import LocalSlack, Person
 from dev.local_slack.results import Interaction, Message
 from dev.ports import candidate_port
@@ -66,13 +68,18 @@ class Office:
     """One stack for the session, a bot, and as many workers as a test asks for.
 
     ``settings`` are those of its processes beside the stack's: an installation beside the usual one has its
-    tracking tables in ``schema``.
+    tracking tables in ``schema``. ``tree`` is a working copy of the release that its next processes run.
     """
 
     def __init__(
-        self, stack: Stack, settings: Mapping[str, str] | None = None, schema: str = "traspaso"
+        self,
+        stack: Stack,
+        settings: Mapping[str, str] | None = None,
+        schema: str = "traspaso",
+        tree: Path = ROOT,
     ) -> None:
         self.stack = stack
+        self.tree = tree
         self.schema = schema
         self._settings = {**stack.environment(), **(settings or {})}
         self.slack = LocalSlack(self._settings["SLACK_API_URL"].removesuffix("/api/"))
@@ -229,7 +236,8 @@ class Office:
                 client.delete(*calls)
 
     def _start_bot(self, environment: Mapping[str, str] | None = None) -> Child:
-        bot = self.stack.start_bot(env={**self._settings, **self.secrets, **(environment or {})})
+        settings = {**self._settings, **self.secrets, **(environment or {})}
+        bot = self.stack.start_bot(env=settings, tree=self.tree)
         bot.wait_until(lambda: "connected to Slack" in bot.log(), what="connection to Slack")
         self.slack.wait_for(lambda: self.slack.ask("sockets")["connected"] == 1)
         return bot
@@ -239,6 +247,7 @@ class Office:
             f"worker-{next(self._names)}" if self.schema == "traspaso" else f"worker-of-{self.schema}",
             arguments=("--processes", "1", "--threads", "2"),
             env={**self._settings, **self.secrets, **environment},
+            tree=self.tree,
         )
 
 
