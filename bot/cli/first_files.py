@@ -56,7 +56,7 @@ def configuration(found: Survey, slack: SlackSection) -> str:
     lines = [
         *comment(
             "Written by `traspaso init` from what prod and consulta have. Change it as you like; "
-            "`traspaso init --force` writes it anew. docs/configuration.md has every setting."
+            "`traspaso init --force` writes it anew. traspaso.example.toml has every setting."
         ),
         "",
         *(line for server in (found.source, found.target) for line in _of_server(server)),
@@ -75,7 +75,7 @@ def configuration(found: Survey, slack: SlackSection) -> str:
         lines += ["", "", *comment("Tables with the liquidation's column that can't be copied as they are:")]
     for left in found.left_out:
         lines += ["", *_left_out(left, names)]
-    lines += ["", "", *comment("[work] has more settings; every default is meant to be left alone.")]
+    lines += ["", "", *comment("How the work is done is in [work]; every default is meant to be left alone.")]
     return "\n".join(lines) + "\n"
 
 

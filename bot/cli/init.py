@@ -31,7 +31,7 @@ READER, WRITER = "traspaso_reader", "traspaso"
 #: What is proposed where nothing else is known.
 REDIS = "redis://127.0.0.1:6379/0"
 COLUMN = "liquidation_id"
-CONFIGURATION, ENVIRONMENT = "traspaso.toml", ".env"
+CONFIGURATION, EXAMPLE, ENVIRONMENT = "traspaso.toml", "traspaso.example.toml", ".env"
 OWNER_ONLY, EVERYBODY_READS = 0o600, 0o644
 
 
@@ -134,7 +134,7 @@ def _write(
     folder.put(ENVIRONMENT, _environment(values, kept), OWNER_ONLY)
     for side, script in scripts.items():
         folder.put(f"roles.{side}.sql", script.encode(), EVERYBODY_READS)
-    folder.put_shipped(without=CONFIGURATION)
+    folder.put_shipped({CONFIGURATION: EXAMPLE})
 
 
 def _scripts(found: Survey, logins: Mapping[str, Login], schema: str) -> dict[str, str]:
@@ -243,10 +243,9 @@ class Folder:
         self._force = force
         self._t = t
 
-    def put_shipped(self, *, without: str = "") -> None:
+    def put_shipped(self, renamed: Mapping[str, str] | None = None) -> None:
         for path, contents in starting_files():
-            if path != without:
-                self.put(path, contents, EVERYBODY_READS)
+            self.put((renamed or {}).get(path, path), contents, EVERYBODY_READS)
 
     def put(self, path: str, contents: bytes, mode: int) -> None:
         """Writes the file, whole or not at all; never with more readers than ``mode`` allows."""
@@ -303,6 +302,8 @@ def _report(
             )
             for side, login in logins.items()
         ),
+        t("`traspaso migrate` makes the tracking tables."),
+        t("`traspaso preview NUMBER` looks at a liquidation; `traspaso copy NUMBER` copies it."),
         t(
             "Create the Slack app: api.slack.com/apps, Create New App, From a manifest, with the text of "
             "`traspaso manifest`; then Install to Workspace."
@@ -315,8 +316,7 @@ def _report(
     if not (slack.admin_groups or slack.admin_users):
         steps.append(t("Say in traspaso.toml who may copy: admin_groups or admin_users."))
     steps += [
-        t("`traspaso migrate` makes the tracking tables; `traspaso doctor` checks everything."),
-        t("`traspaso preview NUMBER` looks at a liquidation on both sides, and writes nothing."),
+        t("`traspaso doctor` checks everything, and says the next step for whatever is wrong."),
         t("Start a bot and a worker: the lines of Procfile, or the units in deploy/systemd."),
     ]
     for number, step in enumerate(steps, 1):

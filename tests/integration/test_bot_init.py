@@ -214,7 +214,9 @@ def test_only_its_owner_reads_the_file_with_the_secrets_and_no_password_is_in_th
     said = payroll.run("init", "--column", "nro_liquidacion", PROD_DATABASE_URL=url)
     assert stat.S_IMODE((payroll.folder / ".env").stat().st_mode) == 0o600
     others = [path for path in payroll.folder.rglob("*") if path.is_file()]
-    assert {"traspaso.toml", "roles.prod.sql", "manifest.yml", "Procfile"} <= {path.name for path in others}
+    assert {"traspaso.toml", "traspaso.example.toml", "roles.prod.sql", "Procfile"} <= {
+        path.name for path in others
+    }
     assert [path for path in others if SECRET in path.read_text("utf-8")] == []
     assert SECRET not in said
 

@@ -142,3 +142,23 @@ def test_a_press_without_its_button_is_acknowledged_and_its_sender_told(
     assert response.status == 200
     words = ES("Something went wrong here.")
     slack.wait_for(lambda: any(words in message.plain for message in slack.user("U0ANA").messages("D0ANA")))
+
+
+def test_a_command_of_a_second_app_is_answered_as_the_command_that_it_is(
+    slack: LocalSlack, jobs: Jobs
+) -> None:
+    web = client(slack.bot_token, slack.api_url)
+    app = build_app(parts_of(web, jobs), web)
+    said = []
+    for number, command in enumerate(("/copy-liquidation", "/copy-liquidation-dev"), 1):
+        payload = next(each for each in payloads() if each.get("command") == "/copy-liquidation")
+        response = acknowledged(
+            app,
+            SocketModeRequest("slash_commands", command, payload | {"command": command, "text": "mucho"}),
+        )
+        assert not response.body
+        calls = slack.wait_for(
+            lambda n=number: (calls := slack.calls("chat.postEphemeral")) and len(calls) == n and calls
+        )
+        said.append(calls[-1].args["text"])
+    assert said[0] == said[1]
