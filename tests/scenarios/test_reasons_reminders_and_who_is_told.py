@@ -83,6 +83,9 @@ def test_a_copy_asks_why_at_the_request_and_at_the_approval_and_says_both_everyw
     on_card = ES("Why: {reason}", reason="cierre de ∗octubre∗ &lt;!channel&gt;")
     assert on_card in str(scene.card(job_id).blocks)
     assert "<!channel>" not in str(scene.card(job_id).blocks)
+    ours = f"liquidación {scene.liquidation}"
+    [asked] = until(lambda: hook.about(ours), what="a post that it waits")
+    assert "Espera aprobación" in asked.body["title"]
     scene.bob.press(scene.card(job_id), APPROVE_ACTION)
     scene.slack.wait_for(lambda: (asks := scene.bob.modal()) and asks.callback_id == APPROVE_CALLBACK)
     empty = scene.bob.submit({REASON: "   "})
@@ -101,7 +104,6 @@ def test_a_copy_asks_why_at_the_request_and_at_the_approval_and_says_both_everyw
     scene.ana.press(scene.card(job_id), DETAILS_ACTION)
     scene.slack.wait_for(lambda: (modal := scene.ana.modal()) is not None and approved in modal.plain)
     scene.ana.close_modal()
-    ours = f"liquidación {scene.liquidation}"
     posts = until(lambda: (found := hook.about(ours)) and len(found) == 2 and found, what="two posts")
     assert [post.body["title"].split(": ")[1] for post in posts] == ["Espera aprobación", "Copiada"]
     assert "Motivo: cierre de *octubre* ‹!channel›" in posts[1].body["message"]

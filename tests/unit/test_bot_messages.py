@@ -179,11 +179,11 @@ def offered(shape: dict[str, Any]) -> list[str]:
 
 def test_a_card_offers_what_fits_its_state_and_nothing_else() -> None:
     ways = {
-        "pending": ({"status": Status.PENDING, "phase": None}, ["pause", "cancel", "details"]),
-        "running": ({}, ["pause", "cancel", "details"]),
-        "pausing": ({"stop_requested": StopReason.PAUSE}, ["resume", "cancel", "details"]),
-        "cancelling": ({"stop_requested": StopReason.CANCEL}, ["details"]),
-        "paused": ({"status": Status.PAUSED, "phase": None}, ["resume", "cancel", "details"]),
+        "pending": ({"status": Status.PENDING, "phase": None}, ["pause", "cancel", "details", "tell"]),
+        "running": ({}, ["pause", "cancel", "details", "tell"]),
+        "pausing": ({"stop_requested": StopReason.PAUSE}, ["resume", "cancel", "details", "tell"]),
+        "cancelling": ({"stop_requested": StopReason.CANCEL}, ["details", "tell"]),
+        "paused": ({"status": Status.PAUSED, "phase": None}, ["resume", "cancel", "details", "tell"]),
         "completed": (ended(Status.COMPLETED), ["details"]),
         "failed": (ended(Status.FAILED), ["retry", "details"]),
         "cancelled": (ended(Status.CANCELLED), ["details"]),
