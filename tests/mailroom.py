@@ -133,11 +133,12 @@ class Post:
 
 
 class Receiver:
-    """A webhook on HTTP that answers ``status``."""
+    """A webhook on HTTP that answers ``status``. ``environment`` is that of the processes that call it."""
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
         self.status = 200
+        self.environment: dict[str, str] = {}
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -156,6 +157,10 @@ class Receiver:
     @property
     def url(self) -> str:
         return f"json://127.0.0.1:{self._server.server_address[1]}/hooks/s3cret-path"
+
+    def about(self, words: str) -> list[Post]:
+        """Those with these words in their title."""
+        return [post for post in self.posts if words in post.body["title"]]
 
     def start(self) -> None:
         self._thread.start()

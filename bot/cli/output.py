@@ -644,6 +644,8 @@ def as_json(job: JobView) -> dict[str, Any]:
         "rejection_reason": job.rejection_reason,
         "approval_at": moment(job.approval_at),
         "approval_until": moment(job.approval_until),
+        "request_reason": job.request_reason,
+        "approval_reason": job.approval_reason,
         "as_of": moment(job.as_of),
         "created_at": moment(job.created_at),
         "started_at": moment(job.started_at),

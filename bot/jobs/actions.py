@@ -332,7 +332,7 @@ class Followers:
             if not self._is_live(connection, job_id):
                 return Followed.ENDED
             noted = insert(JobFollower).values(job_id=job_id, user_id=user_id).on_conflict_do_nothing()
-            is_new = connection.execute(noted).rowcount == 1
+            is_new = connection.execute(noted.returning(JobFollower.user_id)).first() is not None
         return Followed.NOTED if is_new else Followed.BEFORE
 
     def unfollow(self, job_id: int, by: Requester) -> Followed:

@@ -28,7 +28,7 @@ from bot.periodic import Backoff, PeriodicThread
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks for new facts, and for what a destination is still owed.
-SPREAD_SECONDS, LOOK_SECONDS = 1.0, 2.0
+SPREAD_SECONDS, LOOK_SECONDS = 1.0, 1.0
 #: How soon a delivery is tried again, in seconds.
 BACKOFF = Backoff(2.0, 300.0)
 #: So long a delivery waits for the card that it links to, in seconds, and how often it looks.

@@ -13,6 +13,8 @@ down_revision: str | None = "0007"
 SCHEMA = "traspaso"
 OUTBOX = ("occasion", "destination")
 REASONS = ("request_reason", "approval_reason")
+#: What the release before doesn't deliver.
+KINDS = ["approved", "tell", "reminder", "last_reminder", "second_group"]
 MOMENTS = ("approval_asked_at", "second_group_at")
 
 
@@ -55,7 +57,12 @@ def downgrade() -> None:
     op.drop_table("job_followers", schema=SCHEMA)
     for name in (*MOMENTS, *REASONS):
         op.drop_column("copy_jobs", name, schema=SCHEMA)
-    op.execute("DELETE FROM traspaso.outbox WHERE job_id IS NULL OR occasion IS NOT NULL OR kind LIKE '%:%'")
+    op.execute("DELETE FROM traspaso.outbox WHERE job_id IS NULL OR occasion IS NOT NULL")
+    op.execute(
+        sa.text("DELETE FROM traspaso.outbox WHERE split_part(kind, ':', 1) = ANY(:kinds)").bindparams(
+            sa.bindparam("kinds", KINDS, sa.ARRAY(sa.Text()))
+        )
+    )
     op.drop_index("outbox_once_without_job", "outbox", schema=SCHEMA)
     for name in ("detail", *OUTBOX):
         op.drop_column("outbox", name, schema=SCHEMA)

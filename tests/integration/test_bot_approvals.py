@@ -85,7 +85,7 @@ def test_the_end_that_follows_a_yes_does_not_wait_for_it_to_be_told(office: Offi
     claim = office.jobs.executions.claim(job_id, "host:1")
     assert claim is not None
     claim.completed(PROOF)
-    assert office.jobs.tell_all() == [Kind.ENDING, Kind.UPDATE]
+    assert office.jobs.tell_all() == [Kind.ENDING, Kind.UPDATE, Kind.APPROVED]
 
 
 def test_a_retry_needs_no_new_approval(office: Office) -> None:

@@ -42,7 +42,17 @@ ACTIONS = (
     home.NEW_ACTION,
     home.STATUS_ACTION,
     home.WHO_ACTION,
+    card.TELL_ACTION,
+    card.UNTELL_ACTION,
     "unheard.of",
+)
+
+
+CALLBACKS = (
+    proposal.CHOOSE_CALLBACK,
+    proposal.PRESS_CALLBACK,
+    question.REJECT_CALLBACK,
+    question.APPROVE_CALLBACK,
 )
 
 
@@ -64,7 +74,7 @@ def payloads() -> Iterator[Payload]:
         action = {"type": "button", "action_id": action_id, "block_id": "b", "value": "17"}
         place = {"container": {"channel_id": "C0PAYROLL"}, "channel": {"id": "C0PAYROLL"}, "view": view}
         yield {"type": "block_actions", "actions": [action], "trigger_id": "1.1", **person, **place}
-    for callback in (proposal.CHOOSE_CALLBACK, proposal.PRESS_CALLBACK, question.REJECT_CALLBACK):
+    for callback in CALLBACKS:
         submitted = view | {"callback_id": callback, "type": "modal"}
         yield {"type": "view_submission", "view": submitted, **person}
     yield {"type": "block_suggestion", "action_id": proposal.LIQUIDATION, "value": "octubre", **person}

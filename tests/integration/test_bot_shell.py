@@ -68,6 +68,22 @@ def test_a_copy_that_needs_approval_is_refused_with_the_way_to_ask_for_it(shell:
     assert shell.jobs()[0]["previewed_records"] == ROWS
 
 
+def test_a_copy_that_asks_for_a_reason_gets_none_without_one_and_keeps_it(shell: Shell) -> None:
+    path = Path(shell.environment["TRASPASO_CONFIG"])
+    path.write_text(FILE.replace("[work]", "require_reason = true\n[work]"), "utf-8")
+    for arguments in (["copy", "42"], ["copy", "42", "--reason", "  "]):
+        code, out, err = shell.run(*arguments)
+        assert (code, out) == (2, "")
+        assert "copying items needs a reason: add --reason 'why it is copied'" in err
+    assert shell.jobs() == []
+    assert shell.run("copy", "42", "--reason", "cierre de\toctubre " + "x" * 400)[0] == 0
+    [job] = shell.jobs()
+    assert job["request_reason"].startswith("cierre de octubre xxx")
+    assert len(job["request_reason"]) == 300
+    code, out, _ = shell.run("status", str(job["id"]), "--json")
+    assert (code, json.loads(out)["request_reason"]) == (0, job["request_reason"])
+
+
 def test_the_status_says_who_approved(shell: Shell) -> None:
     consulta = engine(shell.sides.consulta.url)
     store, approvals = JobRepository(consulta), Approvals(consulta)

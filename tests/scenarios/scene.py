@@ -20,6 +20,7 @@ import redis
 from psycopg.rows import dict_row
 
 from bot.i18n import translator
+from bot.jobs.outbox import REMINDERS, Kind
 from bot.messages.question import REJECT_CALLBACK
 from bot.slack.access import TO_PRESS
 from dev.compare import Comparison, compare
@@ -483,7 +484,15 @@ class Scene:
         return found[0]
 
     def replies(self, job_id: int, channel: str | None = None, person: Person | None = None) -> list[Message]:
-        """All endings of the job, whichever thread they are in."""
+        """All endings and questions of the job, whichever thread they are in."""
+        return [each for each in self.thread(job_id, channel, person) if not _is_aside(each)]
+
+    def asides(self, job_id: int, part: str) -> list[Message]:
+        """Replies of that kind that aren't about its end: that it was approved, that it still waits."""
+        return [each for each in self.thread(job_id) if _part_of(each).startswith(f"{part}-")]
+
+    def thread(self, job_id: int, channel: str | None = None, person: Person | None = None) -> list[Message]:
+        """All replies about the job."""
         person = person or self.ana
         found = []
         for message in person.messages(channel or self.channel):
@@ -537,3 +546,11 @@ class Roadblock:
 
     def lift(self) -> None:
         self.connection.rollback()
+
+
+def _part_of(message: Message) -> str:
+    return str((message.metadata or {}).get("event_payload", {}).get("part", ""))
+
+
+def _is_aside(message: Message) -> bool:
+    return _part_of(message).partition("-")[0] in {kind.value for kind in (Kind.APPROVED, *REMINDERS)}

@@ -430,3 +430,11 @@ def test_a_shell_needs_no_url_of_a_destination(tmp_path: Path) -> None:
 def test_a_destination_that_can_t_be_meant_is_refused(tmp_path: Path, text: str, said: str) -> None:
     [line] = complaints(tmp_path, f"{FILE}\n{text}")
     assert said in line
+
+
+@pytest.mark.parametrize("alone", ['approval_second_group = "S0"', "approval_second_after_hours = 4"])
+def test_a_second_group_and_its_hours_belong_together(tmp_path: Path, alone: str) -> None:
+    [line] = complaints(tmp_path, f"{FILE}\n{alone}")
+    assert "approval_second_group and approval_second_after_hours belong together" in line
+    both = f'{FILE}\napproval_second_group = "S0"\napproval_second_after_hours = 0.5'
+    assert read(tmp_path, both).file.copies[0].second_group_seconds == 1800
