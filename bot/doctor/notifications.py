@@ -1,114 +1,90 @@
-"""Notification targets: whether their hosts can be reached and, with ``--send``, whether they take a message.
+"""Destinations of notifications: whether their hosts can be reached and, with ``--send``, take a message.
 
-`targets_of` says which there are. Nothing of a target's address but its kind and its host is ever shown.
+Nothing of a destination's URL but its kind and its host is ever shown.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from uuid import uuid4
 
-from bot.config import Settings
+from bot.config import REQUESTER, variable_of
 from bot.doctor.examination import ANSWER_SECONDS, Check, Facts
 from bot.doctor.findings import Finding, failed, ok, skipped
-
-SUBJECT = "Traspaso: a test"
-BODY = "`traspaso doctor --send` has sent this. Nothing has to be done."
-
-
-@dataclass(frozen=True)
-class Target:
-    """Somewhere to notify: what to show as its ``name``, such as ``ops (mailto to mail.example.com)``.
-
-    ``send`` sends a subject and a body, and gives whether they were taken.
-    """
-
-    name: str
-    host: str
-    port: int
-    send: Callable[[str, str], bool]
-
-    @classmethod
-    def of(cls, name: str, url: str) -> Target | None:
-        """The target of a URL of Apprise's; None where Apprise can't read it."""
-        import apprise  # takes a moment to load
-
-        found = apprise.Apprise.instantiate(url)
-        if found is None:
-            return None
-        scheme = urlsplit(url).scheme
-        own = urlsplit(str(getattr(found, "notify_url", None) or ""))
-        host = getattr(found, "smtp_host", None) or own.hostname or found.host
-        port = found.port if not own.hostname else own.port
-        usual = 443 if own.scheme == "https" or getattr(found, "secure", False) else 80
-
-        def send(subject: str, body: str) -> bool:
-            return bool(found.notify(body=body, title=subject))
-
-        return cls(f"{name} ({scheme} to {host})", str(host), int(port or usual), send)
-
-
-def urls_of(settings: Settings) -> dict[str, str]:
-    """Apprise's URL of every target that is configured, by the target's name."""
-    return {}
+from bot.i18n import translator
+from bot.messages import notification
+from bot.notify.destinations import BadDestination, Destination, NotSent
 
 
 def _reachable(facts: Facts) -> Iterator[Finding]:
-    yield from examined(urls_of(facts.settings), sends=facts.sends)
+    language = facts.settings.file.slack.language
+    yield from examined(facts.settings.destination_urls, sends=facts.sends, language=language)
 
 
-def examined(urls: Mapping[str, str], *, sends: bool) -> Iterator[Finding]:
+def examined(urls: Mapping[str, str], *, sends: bool, language: str = "en") -> Iterator[Finding]:
     """Whether each of them can be reached; and, where it ``sends``, whether it takes a message."""
     if not urls:
-        yield skipped("notify.reachable", "no notification target is configured")
-        yield skipped("notify.sent", "no notification target is configured")
+        yield skipped("notify.reachable", "no destination is configured")
+        yield skipped("notify.sent", "no destination is configured")
         return
     with ThreadPoolExecutor(len(urls)) as at_once:
-        for found in at_once.map(lambda each: [*_one(*each, sends=sends)], urls.items()):
-            yield from found
+        found = at_once.map(lambda each: [*_one(*each, sends=sends, language=language)], urls.items())
+        for findings in found:
+            yield from findings
     if not sends:
         yield skipped("notify.sent", "nothing was sent", "`traspaso doctor --send` sends one to each")
 
 
-def _one(about: str, url: str, *, sends: bool) -> Iterator[Finding]:
-    target = Target.of(about, url)
-    if target is None:
-        step = "correct it: Apprise's wiki shows each kind's URL"
-        yield failed("notify.reachable", f"the URL of {about} can't be read", step, about)
-        if sends:
-            yield skipped("notify.sent", f"the URL of {about} can't be read", about=about)
-        return
-    yield _connected(target, about)
-    if sends:
-        yield _sent(target, about)
-
-
-def _connected(target: Target, about: str) -> Finding:
+def _one(name: str, url: str, *, sends: bool, language: str) -> Iterator[Finding]:
     try:
-        socket.create_connection((target.host, target.port), ANSWER_SECONDS).close()
+        destination = Destination(name, url)
+    except BadDestination:
+        step = f"correct {variable_of(name)}: Apprise's wiki shows each kind's URL"
+        yield failed("notify.reachable", f"the URL of {name} can't be read", step, name)
+        if sends:
+            yield skipped("notify.sent", f"the URL of {name} can't be read", about=name)
+        return
+    yield _connected(destination)
+    if sends:
+        yield _sent(destination, language)
+
+
+def _shown(destination: Destination) -> str:
+    """Such as ``ops (mailto to mail.example.com)``."""
+    return f"{destination.name} ({destination.kind} to {destination.place[0]})"
+
+
+def _connected(destination: Destination) -> Finding:
+    shown, port = _shown(destination), destination.place[1]
+    try:
+        socket.create_connection(destination.place, ANSWER_SECONDS).close()
     except OSError as error:
         why = error.strerror or type(error).__name__
         return failed(
             "notify.reachable",
-            f"{target.name}, port {target.port}, can't be reached ({why})",
+            f"{shown}, port {port}, can't be reached ({why})",
             "check its host and port, and whether a firewall lets this machine through",
-            about,
+            destination.name,
         )
-    return ok("notify.reachable", f"{target.name}, port {target.port}, can be reached", about)
+    return ok("notify.reachable", f"{shown}, port {port}, can be reached", destination.name)
 
 
-def _sent(target: Target, about: str) -> Finding:
-    if target.send(SUBJECT, BODY):
-        return ok("notify.sent", f"{target.name} has taken a message", about)
-    return failed(
-        "notify.sent",
-        f"{target.name} has not taken the message",
-        "check its user, password and recipients; `traspaso -v doctor --send` logs what it said",
-        about,
-    )
+def _sent(destination: Destination, language: str) -> Finding:
+    name, shown = destination.name, _shown(destination)
+    if name == REQUESTER:
+        return skipped("notify.sent", f"{shown} sends to whoever asks for a copy, and nobody did", about=name)
+    try:
+        destination.send(notification.trial(translator(language)), uuid4().hex)
+    except NotSent as refusal:
+        return failed(
+            "notify.sent",
+            f"{shown} has not taken the message: {refusal.reason}",
+            f"check user, password and recipients in {variable_of(name)}",
+            name,
+        )
+    return ok("notify.sent", f"{shown} has taken a message", name)
 
 
 CHECKS = (Check(("notify.reachable", "notify.sent"), _reachable),)

@@ -87,6 +87,12 @@ def of_job(job: JobView, occasion: Occasion, t: Translator, link: str | None = N
     return _made(subject, tone, said, _facts(job, t), t, link=link)
 
 
+def trial(t: Translator) -> Notification:
+    """What somebody sends to see whether it arrives."""
+    words = t("`traspaso doctor --send` has sent this. Nothing has to be done.")
+    return _made(t("A test"), Tone.INFO, [plain(words)], [], t)
+
+
 def no_worker(since: datetime | None, t: Translator) -> Notification:
     """Nobody takes copies, since the last worker lived; None where there never was one."""
     words = plain(nobody_works(NoWorker(since), t))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import urlsplit
 
 from bot.messages.notification import Notification
 
@@ -61,6 +62,21 @@ class Destination:
 
     def __repr__(self) -> str:
         return f"Destination({self.name!r})"
+
+    @property
+    def kind(self) -> str:
+        """What it is, such as mailto or json: the scheme of its URL."""
+        return self._url.partition(":")[0]
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port that a message goes to first."""
+        service = self._service
+        own = urlsplit(str(getattr(service, "notify_url", None) or ""))
+        host = getattr(service, "smtp_host", None) or own.hostname or service.host
+        port = own.port if own.hostname else service.port
+        is_encrypted = own.scheme == "https" or getattr(service, "secure", False)
+        return str(host), int(port or (443 if is_encrypted else 80))
 
     def addressed_to(self, address: str) -> Destination:
         """The same mail server, with this one recipient. Raises BadDestination where it is no mail server."""

@@ -363,6 +363,7 @@ SAMPLES = [
     Sample("notification", "no-worker", lambda t: notification.no_worker(s.NOW, t)),
     Sample("notification", "never-a-worker", lambda t: notification.no_worker(None, t)),
     Sample("notification", "worker-back", lambda t: notification.worker_back(s.NOW, t)),
+    Sample("notification", "test", notification.trial),
     Sample("notification", "drift", lambda t: notification.drift(s.TITLE, NAMES, t, LINK)),
     Sample("notification", "missed-schedule", lambda t: notification.missed_schedule(s.TITLE, NAMES, t)),
     # App Home

@@ -32,6 +32,7 @@ from dev.guard import ROOT, Guard
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.server import LocalSlackServer
 from dev.pgbouncer import PgBouncer
+from dev.ports import candidate_port
 from dev.postgres import PostgresServer
 from dev.standby import Standby
 from dev.valkey import Valkey
@@ -802,5 +803,5 @@ def test_notification_targets_are_reached_and_sent_to_only_when_asked() -> None:
     assert "firewall" in refused.step
     assert looked[-1].step == "`traspaso doctor --send` sends one to each"
     assert [each.status for each in sent] == ["ok", "ok", "failed", "failed", "skipped"]
-    assert mailbox.subjects == ["Traspaso: a test"]
+    assert mailbox.subjects == ["Traspaso: A test"]
     assert all("hunter2" not in each.sentence + each.step + each.about for each in [*looked, *sent])
