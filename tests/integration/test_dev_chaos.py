@@ -99,6 +99,13 @@ def test_a_kill_in_the_middle_of_a_chunk_is_survived_and_seen_by_the_oracle(run:
             "as_of",
         ),
         (
+            "UPDATE traspaso.receipts SET receipt = jsonb_set(receipt, '{{attempt}}', '99') "
+            "WHERE job_id = {job}",
+            "UPDATE traspaso.receipts SET receipt = jsonb_set(receipt, '{{attempt}}', to_jsonb(attempt)) "
+            "WHERE job_id = {job}",
+            "the chain of receipts breaks at",
+        ),
+        (
             "UPDATE traspaso.copy_chunks SET records = records + 1 WHERE job_id = {job} AND number = 1",
             "UPDATE traspaso.copy_chunks SET records = records - 1 WHERE job_id = {job} AND number = 1",
             "the ledger adds up to",
