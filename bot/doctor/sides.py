@@ -144,7 +144,10 @@ def _not_reached(side: _Side, error: CopierError) -> Iterator[Finding]:
             f"the pooler before {side.name} pools single statements, and a copy is made of transactions",
             f"set pool_mode = transaction (or session) for {side.name} in PgBouncer",
         )
-    yield failed(side.id("reachable"), said, f"mend that, and look at {VARIABLES[side.name]}")
+    what, _, step = said.rpartition(". ")
+    if not what:
+        what, step = said, f"Have {side.name}'s operator look at it, and look at the URL yourself"
+    yield failed(side.id("reachable"), what, f"{step[:1].lower()}{step[1:]} ({VARIABLES[side.name]})")
     raise Unknown(f"{side.name} can't be reached")
 
 
