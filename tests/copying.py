@@ -39,8 +39,11 @@ search = functools.partial(copier.search, names=SIDES)
 SESSION = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3"
 
 
+@functools.lru_cache(64)
 def engine(url: str) -> Engine:
-    """As bot/app.py makes it, but that a refused connection is noticed sooner."""
+    """As bot/app.py makes it, but that a refused connection is noticed sooner. One for each URL, as there: it
+    asks the server what it is, and compiles its statements, once. It keeps no connection.
+    """
     return create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         connect_args={"connect_timeout": 5, "prepare_threshold": None, "application_name": "traspaso"},

@@ -2,7 +2,9 @@
 
 The tests of one module stay together, as they share servers: a process takes the next module when it is
 through with one. Modules whose tests share nothing but the session's servers, and that take long, are given
-out test by test. What takes longest is begun first, so that no process is left alone with it at the end.
+out test by test. Modules that need the whole house, bot and worker and a browser, are given out in few large
+parts, because each process that plays some of them starts a house. What takes longest is begun first, so that
+no process is left alone with it at the end.
 """
 
 from __future__ import annotations
@@ -25,15 +27,13 @@ APART = (
 )
 #: Begun first, in this order; then everything else, as it was collected.
 FIRST = (
-    "tests/browser/test_a_copy_is_chosen",
+    "tests/browser",
+    "tests/scenarios",
     "tests/integration/test_bot_ten_thousand_texts.py",
-    "tests/scenarios/test_redis_forgets.py",
     "tests/integration/test_dev_chaos.py",
     "tests/integration/test_copier_memory.py",
     "tests/unit/test_bot_messages.py::test_hostile",
     "tests/integration/test_bot_last_word.py::test_whatever",
-    "tests/scenarios",
-    "tests/browser",
     "tests/integration/test_bot_shell",
     "tests/integration/test_dev_load.py",
     "tests/integration",
@@ -46,9 +46,16 @@ class Distribution(LoadScopeScheduling):  # type: ignore[misc]
     def __init__(self, config: pytest.Config, log: Any) -> None:
         config.option.loadscopereorder = False  # it would begin with the modules of the most tests
         super().__init__(config, log)
+        self._houses = max(1, len(config.getvalue("tx")) // 2)
+        self._scenarios: dict[str, int] = {}
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
+        if module.startswith("tests/browser/"):
+            return "tests/browser"
+        if module.startswith("tests/scenarios/"):
+            number = self._scenarios.setdefault(module, len(self._scenarios))
+            return f"tests/scenarios, house {number % self._houses}"
         return nodeid if module in APART else module
 
 
