@@ -152,6 +152,8 @@ class NotificationRelay:
                 self._notifications.done(owed, note=f"no address: {unknown}")
         except BadDestination:
             self._not_sent(owed, "Apprise doesn't take its URL")
+        except Exception as error:  # its own words may hold the URL
+            self._not_sent(owed, f"{type(error).__name__} while it was sent")
         else:
             if note:
                 log.warning("%s: %s", owed.destination, note)

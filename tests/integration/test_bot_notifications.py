@@ -25,6 +25,7 @@ from bot.notify.destinations import BadDestination, Destination
 from bot.notify.relay import NotificationRelay, SlackSide
 from bot.periodic import Backoff
 from bot.slack.access import People
+from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, Desk
@@ -374,6 +375,25 @@ def test_a_server_that_says_nothing_holds_up_neither_slack_nor_another_destinati
         mail.held = False
         desk.outbox_relay.stop()
         relay.stop()
+
+
+def test_a_mail_goes_without_a_link_while_slack_is_away(jobs: Jobs, mail: MailServer) -> None:
+    away = client("xoxb-nobody", "http://127.0.0.1:1/api/")
+    publisher = CardPublisher(away, jobs.store, jobs.cards, translator("es"), lambda: True)
+    destinations = {"ops-mail": Destination("ops-mail", mail.url(OPS))}
+    relay = NotificationRelay(
+        Notifications(jobs.engine),
+        jobs.store,
+        file_of(destinations=["ops-mail"]),
+        destinations,
+        SlackSide(publisher.link, address_of),
+    )
+    attempt = jobs.claimed(channel_id="C0")
+    jobs.cards.posted(attempt.job_id, "C0", "1.0")
+    attempt.completed(PROOF)
+    deliver(relay, "ops-mail")
+    assert len(mail.mails) == 1
+    assert "Slack" not in mail.mails[0].text
 
 
 def test_a_relay_that_is_killed_in_the_middle_has_its_mail_sent_by_another_one_and_once(
