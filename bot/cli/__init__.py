@@ -16,7 +16,7 @@ from bot import logs
 from bot.characters import one_line
 from bot.cli import commands
 from bot.cli.init import init
-from bot.cli.slack_app import hook, print_manifest
+from bot.cli.slack_app import hook, manifest
 from bot.messages.failures import N_
 
 
@@ -53,5 +53,5 @@ def main(verbose: bool) -> None:
     logs.set_up(logging.INFO if verbose else logging.CRITICAL)
 
 
-for command in (init, print_manifest, hook, *commands.COMMANDS):
+for command in (init, manifest, hook, *commands.COMMANDS):
     main.add_command(command)
