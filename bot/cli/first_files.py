@@ -280,9 +280,12 @@ def environment(values: Mapping[str, str], others: Mapping[str, str]) -> str:
 
 
 def _value(value: str) -> str:
+    """As this project, systemd and Compose read it alike: between single quotes nothing has a meaning."""
     if re.fullmatch(r"[\w%+,./:=@?&~-]*", value, re.ASCII):
         return value
-    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'
 
 
 # ------------------------------------------------------------------------------------------ the SQL of roles

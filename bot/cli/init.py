@@ -251,7 +251,7 @@ class Folder:
         """Writes the file, whole or not at all; never with more readers than ``mode`` allows."""
         target = Path(path)
         try:
-            if target.exists() and not self._force:
+            if target.exists() and (not self._force or target.read_bytes() == contents):
                 say(self._t("{file} is there already, and stays as it is.", file=path))
                 return
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -259,6 +259,9 @@ class Folder:
             partial.unlink(missing_ok=True)
             partial.touch(mode=mode, exist_ok=False)
             partial.write_bytes(contents)
+            if target.exists():
+                target.replace(before := target.with_name(f"{target.name}.before"))
+                say(self._t("{file} was there: it is {before} now.", file=path, before=before.name))
             partial.replace(target)
         except OSError as error:
             raise Stopped(f"{path} can't be written: {error.strerror}", FAILED) from error

@@ -52,10 +52,10 @@ def _suffix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 
 
 def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    from bot import manifest
+    from bot import manifest as app_manifest
 
     try:
-        return None if value is None else manifest.request_url(value)
+        return None if value is None else app_manifest.request_url(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -79,17 +79,17 @@ def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str |
     help=N_("For a second app in one workspace: its commands are /copy-liquidation-WORD and so on."),
 )
 def manifest(as_json: bool, http: str | None, suffix: str | None) -> None:
-    from bot import manifest
+    from bot import manifest as app_manifest
 
-    found = manifest.read(shipped("manifest.yml"))
+    found = app_manifest.read(shipped("manifest.yml"))
     if http:
-        found = manifest.for_http(found, http)
+        found = app_manifest.for_http(found, http)
     if suffix:
-        found = manifest.with_suffix(found, suffix)
+        found = app_manifest.with_suffix(found, suffix)
     if as_json:
         print_json_document(found)
         return
-    for line in manifest.as_yaml(found).splitlines():
+    for line in app_manifest.as_yaml(found).splitlines():
         say(line)
 
 

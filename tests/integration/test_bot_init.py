@@ -198,6 +198,8 @@ def test_what_is_there_stays_and_force_keeps_the_tokens_and_who_may_copy(payroll
     assert payroll.text(".env") == mine
     assert SECRET not in said
     payroll.run("init", "--column", "nro_liquidacion", "--force")
+    assert payroll.text("traspaso.toml.before") == '[slack]\nadmin_groups = ["S0MINE"]\n'
+    assert payroll.text(".env.before") == mine
     assert payroll.file.slack.admin_groups == ("S0MINE",)
     assert payroll.file.copies
     settings = payroll.settings
