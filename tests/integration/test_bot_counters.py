@@ -35,6 +35,5 @@ def test_no_index_is_written_when_a_chunk_moves_the_counters_of_its_job(consulta
         assert time.monotonic() < deadline
         time.sleep(0.05)
     jobs.engine.dispose()
-    assert (
-        found[1] > 0.8 * CHUNKS
-    )  # but for those that find their page full of versions that somebody still reads
+    # But for those that find their page full of versions that somebody still reads.
+    assert found[1] > 0.8 * CHUNKS
