@@ -400,7 +400,7 @@ class KeepSection(_Section):
     ledger_days: Days = 90
     events_days: Days = 400
     outbox_days: Days = 30
-    workers_days: Days = 30
+    workers_days: Days = 1
     jobs_days: Days | None = None
 
 

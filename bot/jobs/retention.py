@@ -39,7 +39,7 @@ class Retention:
     ledger_days: int = 90
     events_days: int = 400
     outbox_days: int = 30
-    workers_days: int = 30
+    workers_days: int = 1
     jobs_days: int | None = None
 
 
