@@ -117,7 +117,7 @@ def preview(
             label=label,
             in_source=in_source,
             in_target=in_target,
-            advice=(*index_advice(source_table, source_rows), *index_advice(target_table, target_rows)),
+            advice=(*missing_index(source_table, source_rows), *missing_index(target_table, target_rows)),
             changed_at=changed_at,
             taken=_taken(source_look, target_look, source_rows, target_rows)
             if in_source.exact
@@ -190,7 +190,7 @@ def _taken(
     return Count(found, exact=False)
 
 
-def index_advice(table: Table, rows: TableSlice) -> Iterator[Advice]:
+def missing_index(table: Table, rows: TableSlice) -> Iterator[Advice]:
     """The index that every range is read by, where it is missing."""
     if table.can_be_indexed and not rows.has_index:
         # Of a partitioned table PostgreSQL builds no index concurrently.

@@ -20,7 +20,7 @@ from copier.connections import BoundedTransaction
 from copier.errors import DEFAULT_NAMES, CopierError, SideNames, failures_of
 from copier.exchange import driver_of, exchange
 from copier.model import Catalogue, CopySpec, TableName
-from copier.preview import Advice, index_advice
+from copier.preview import Advice, missing_index
 from copier.table_slice import slices
 
 #: What the servers' activity views show of it.
@@ -311,7 +311,7 @@ class _Looker:
             spec=spec,
             size=found.size,
             key=source_rows.key,
-            advice=(*index_advice(source, source_rows), *index_advice(target, target_rows)),
+            advice=(*missing_index(source, source_rows), *missing_index(target, target_rows)),
             parents=(),
             needs=(),
             updates=target_rows.in_place,

@@ -239,6 +239,7 @@ def print_pruned(gone: Pruned, t: Translator, *, dry_run: bool) -> None:
         t("lines of the ledger"): gone.ledger,
         t("events"): gone.events,
         t("messages"): gone.outbox,
+        t("due times of schedules"): gone.firings,
         t("workers"): gone.workers,
         t("jobs"): gone.jobs,
     }

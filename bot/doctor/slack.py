@@ -121,6 +121,10 @@ def manifest() -> dict[str, Any]:
 
 
 def _socket(facts: Facts) -> Iterator[Finding]:
+    if facts.settings.http is not None:
+        for id_ in ("slack.app_token", "slack.socket"):
+            yield skipped(id_, "in HTTP mode Slack sends requests, and no socket is opened")
+        return
     token = facts.settings.app_token
     if token is None:
         yield failed("slack.app_token", "SLACK_APP_TOKEN can't be used: the settings say why", "set it")

@@ -223,6 +223,8 @@ def _content(
         "message": job["error_message"],
         "worker": job["worker"],
         "fingerprint": job["fingerprint"],
+        "values_job": job.get("values_job_id"),
+        "schedule": job.get("schedule"),
     }
 
 

@@ -10,13 +10,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, delete, func, or_, select, update
 
 from bot.jobs import totals
-from bot.jobs.models import CopyChunk, CopyEvent, CopyJob, Installation, OutboxMessage
+from bot.jobs.models import (
+    ChannelNotice,
+    CopyChunk,
+    CopyEvent,
+    CopyJob,
+    Installation,
+    OutboxMessage,
+    ScheduleFiring,
+)
 from bot.jobs.recovery import delete_workers, old_workers
 from bot.jobs.repository import kept_of_events
 from bot.jobs.status import LIVE
@@ -32,6 +40,8 @@ AT_ONCE = 200
 @dataclass(frozen=True, slots=True)
 class Retention:
     """Days after the end of their job, or after they were done with, for which rows are kept.
+
+    Due times of schedules are kept as long as events.
 
     ``jobs_days`` is None where jobs are kept for ever.
     """
@@ -50,11 +60,12 @@ class Pruned:
     ledger: int = 0
     events: int = 0
     outbox: int = 0
+    firings: int = 0
     workers: int = 0
     jobs: int = 0
 
     def __bool__(self) -> bool:
-        return any((self.ledger, self.events, self.outbox, self.workers, self.jobs))
+        return any(asdict(self).values())
 
 
 class Pruning:
@@ -86,6 +97,7 @@ class Pruning:
             "ledger": chunks.where(_ended_before(keep.ledger_days)),
             "events": events.where(_ended_before(keep.events_days)),
             "outbox": select(func.count()).select_from(_done_before(keep.outbox_days).subquery()),
+            "firings": select(func.count()).select_from(_old_firings(keep.events_days).subquery()),
             "workers": select(func.count()).select_from(old_workers(_days(keep.workers_days)).subquery()),
         }
         if keep.jobs_days is not None:
@@ -106,6 +118,7 @@ class Pruning:
             "ledger": self._ledger,
             "events": self._events,
             "outbox": self._outbox,
+            "firings": self._firings,
             "workers": self._workers,
             "jobs": self._jobs,
         }
@@ -140,6 +153,13 @@ class Pruning:
         locked = chosen.with_for_update(of=OutboxMessage, skip_locked=True)
         return connection.execute(delete(OutboxMessage).where(OutboxMessage.id.in_(locked))).rowcount
 
+    def _firings(self, connection: Connection) -> int:
+        """Due times of schedules, with what was told of them."""
+        told = ChannelNotice.done_at < func.now() - _days(self._keep.events_days)
+        connection.execute(delete(ChannelNotice).where(told))
+        chosen = _old_firings(self._keep.events_days).limit(AT_ONCE).with_for_update(skip_locked=True)
+        return connection.execute(delete(ScheduleFiring).where(ScheduleFiring.id.in_(chosen))).rowcount
+
     def _workers(self, connection: Connection) -> int:
         return delete_workers(connection, _days(self._keep.workers_days))
 
@@ -164,12 +184,20 @@ def _ended_before(days: int) -> ColumnElement[bool]:
 
 
 def _done_before(days: int) -> Select[int]:
-    """The messages that were delivered longer ago than that, of jobs that have ended."""
+    """The messages that were delivered longer ago than that, of no job, or of one that has ended."""
     return (
         select(OutboxMessage.id)
-        .join(CopyJob, CopyJob.id == OutboxMessage.job_id)
-        .where(OutboxMessage.done_at < func.now() - _days(days), CopyJob.status.not_in(LIVE))
+        .outerjoin(CopyJob, CopyJob.id == OutboxMessage.job_id)
+        .where(
+            OutboxMessage.done_at < func.now() - _days(days),
+            or_(OutboxMessage.job_id.is_(None), CopyJob.status.not_in(LIVE)),
+        )
     )
+
+
+def _old_firings(days: int) -> Select[int]:
+    """The due times of schedules that were done with longer ago than that."""
+    return select(ScheduleFiring.id).where(ScheduleFiring.ended_at < func.now() - _days(days))
 
 
 def _job_with_old(connection: Connection, table: type[CopyChunk | CopyEvent], days: int) -> int | None:

@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from bot.config import File, ScheduleSection
+from bot.config import File, Occasion, ScheduleSection
+from bot.jobs import notifications
 from bot.jobs.models import Schedule, ScheduleFiring, has_come
 from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.status import FiringState
@@ -197,6 +198,17 @@ class Schedules:
         new = connection.execute(statement.on_conflict_do_nothing().returning(ScheduleFiring.id)).scalar()
         if new is not None and tell:
             owe(connection, NoticeKind.FIRING, new, schedule.channel, schedule.as_user)
+            notifications.tell(
+                connection,
+                Occasion.MISSED_SCHEDULE,
+                key=f"{schedule.name}:{due.isoformat()}",
+                detail={
+                    "copy": schedule.copy_name,
+                    "schedule": schedule.name,
+                    "liquidation_id": schedule.liquidation,
+                    "due_at": due.isoformat(),
+                },
+            )
 
     # Work on one.
 

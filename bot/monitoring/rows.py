@@ -203,8 +203,10 @@ def _owed() -> Any:
         (or_(OutboxMessage.tries == 0, OutboxMessage.kind.in_(BY_PLAN)), OutboxMessage.next_try_at),
         else_=OutboxMessage.announced_at,
     )
+    # What is told elsewhere, or to one person, has a destination or a person in its kind.
+    kind = func.split_part(OutboxMessage.kind, ":", 1)
     return (
-        select(OutboxMessage.kind, func.count(), func.greatest(0, func.max(_seconds(since))))
+        select(kind, func.count(), func.greatest(0, func.max(_seconds(since))))
         .where(OutboxMessage.done_at.is_(None))
-        .group_by(OutboxMessage.kind)
+        .group_by(kind)
     )

@@ -59,9 +59,31 @@ NEW_IN = {
           FROM unnest(ARRAY['refresh', 'pin', 'left', 'doubles']) kind
     """,
     "0006": "UPDATE traspaso.copy_freezes SET channel_id = 'C0PAYROLL'",
+    "0008": """
+        UPDATE traspaso.copy_jobs SET request_reason = 'audit', approval_reason = 'agreed',
+               approval_asked_at = now(), second_group_at = now() WHERE id = 1;
+        INSERT INTO traspaso.job_followers (job_id, user_id) VALUES (1, 2);
+        INSERT INTO traspaso.outbox (job_id, attempt, kind, occasion, destination)
+        VALUES (1, 1, 'notify:completed:ops-mail', 'completed', 'ops-mail'),
+               (NULL, 0, 'notify:no_worker', 'no_worker', NULL), (1, 1, 'tell:U0BOB', NULL, NULL)
+    """,
+    "0009": """
+        UPDATE traspaso.copy_jobs SET schedule = 'nightly', start_at = '2036-01-01Z' WHERE id = 1;
+        UPDATE traspaso.copy_freezes SET until = '2036-01-01Z' WHERE lifted_at IS NULL
+    """,
+    "0010": """
+        INSERT INTO traspaso.receipts (number, job_id, attempt, at, receipt, previous_hash, hash)
+        VALUES (1, 5, 1, now(), '{"job": 5}', repeat('0', 64), repeat('a', 64))
+    """,
     "0011": """
         UPDATE traspaso.copy_jobs SET kept = '{"marks": [["claimed", 1763632800]]}' WHERE id = 1;
         UPDATE traspaso.installation SET pruned_at = now()
+    """,
+    "0013": """
+        UPDATE traspaso.copy_jobs SET values_job_id = id WHERE status = 'completed';
+        INSERT INTO traspaso.proofs
+               (source_table, target_table, liquidation_id, job_id, values_job_id, values_at, baseline)
+        SELECT 'a', 'b', 99, id, id, now(), '{}' FROM traspaso.copy_jobs WHERE status = 'completed' LIMIT 1
     """,
 }
 
@@ -77,6 +99,9 @@ GIVEN_UP: dict[str, Callable[[str, dict[str, Any], Rows], bool]] = {
     "0002": lambda table, row, before: asked(row, before),
     "0003": lambda table, row, before: (
         table == "outbox" and row["kind"] in {"refresh", "pin", "left", "doubles"}
+    ),
+    "0007": lambda table, row, before: (
+        table == "outbox" and (row["job_id"] is None or row["kind"].startswith(("notify:", "tell:")))
     ),
 }
 

@@ -27,7 +27,7 @@ import pytest
 import yaml
 
 from bot import config
-from bot.cli import main
+from bot.cli import LISTED
 from bot.worker import LONGEST_CHUNK_SECONDS
 from copier import preview
 from dev.guard import ROOT
@@ -40,19 +40,17 @@ UNITS = sorted((DEPLOY / "systemd").iterdir())
 PROCFILE = dict(
     line.split(": traspaso migrate && exec ") for line in (ROOT / "Procfile").read_text("utf-8").splitlines()
 )
-#: Variables that a process of ours reads beside those of `bot.config`: where it says how it is.
-HEALTH = {"HEALTH_HOST", "HEALTH_PORT", "WORKER_HEALTH_PORT"}
 
 
 def variables() -> set[str]:
-    return {*re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', Path(config.__file__).read_text("utf-8")), *HEALTH}
+    return {*re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', Path(config.__file__).read_text("utf-8"))}
 
 
 def runs(words: list[str]) -> bool:
     """Whether this is a command line of ours: one of the Procfile, or of the shell."""
     program, *arguments = words
     if program == "traspaso":
-        return arguments[0] in {*main.commands, "prune"}
+        return arguments[0] in LISTED
     return shlex.join(words) in PROCFILE.values()
 
 
