@@ -616,7 +616,10 @@ def monitoring(
 
     # Connections of their own: what the copies and the conversations do to theirs keeps no probe waiting.
     prod = _pooled(settings.prod, pool_size=1, max_overflow=0, pool_timeout=2)
-    consulta = _pooled(settings.consulta, pool_size=2, max_overflow=0, pool_timeout=2)
+    there = migrations.options(settings.tracking_schema)
+    consulta = _pooled(
+        settings.consulta, pool_size=2, max_overflow=0, pool_timeout=2, execution_options=there
+    )
     tracking = with_limits(consulta)
     readiness = Readiness(
         prod,

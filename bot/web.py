@@ -25,8 +25,8 @@ from slack_bolt.response import BoltResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
-from bot import app, start
-from bot.app import ACK_THREADS, Bot, Databases, answered
+from bot import app, start, traces
+from bot.app import ACK_THREADS, Databases, answered
 from bot.config import HttpMode, Settings
 from bot.periodic import PeriodicThread
 from bot.slack.signed_requests import SignedRequests
@@ -72,6 +72,7 @@ def serve(settings: Settings, parts: Databases) -> int:
         else:
             config = _config("bot.web:application", factory=True, workers=http.processes)
             Multiprocess(config, sockets=[listener]).run()
+    traces.end()
     log.info("stopped")
     return 0
 
@@ -86,7 +87,7 @@ def listen(http: HttpMode) -> socket.socket:
 
 def _serve_here(settings: Settings, parts: Databases, listener: socket.socket) -> None:
     """In this process. uvicorn raises the signal that ended it once more: then all is done."""
-    server = uvicorn.Server(_config(SlackRequests(app.bot(settings, parts), settings)))
+    server = uvicorn.Server(_config(SlackRequests(settings, parts)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     server.run(sockets=[listener])
@@ -95,6 +96,7 @@ def _serve_here(settings: Settings, parts: Databases, listener: socket.socket) -
 def application() -> SlackRequests:
     """One of several processes. It ends with the process that started it, whatever that died of."""
     settings, parts = start.again()
+    traces.begin("bot")
     parent = os.getppid()
 
     def look() -> None:
@@ -103,7 +105,7 @@ def application() -> SlackRequests:
             os.kill(os.getpid(), signal.SIGTERM)
 
     PeriodicThread("parent-watch", look, every_seconds=PARENT_SECONDS).start()
-    return SlackRequests(app.bot(settings, parts), settings)
+    return SlackRequests(settings, parts)
 
 
 def _config(application: SlackRequests | str, **options: Any) -> uvicorn.Config:
@@ -139,11 +141,14 @@ class ImpatientProtocol(H11Protocol):
 class SlackRequests(SlackRequestHandler):
     """The ASGI application: it starts and stops the bot with the server."""
 
-    def __init__(self, bot: Bot, settings: Settings) -> None:
-        super().__init__(bot.app, PATH)
+    def __init__(self, settings: Settings, parts: Databases) -> None:
         if settings.http is None:
             raise ValueError("the settings are not those of HTTP mode")
-        self._bot = bot
+        self._bot = app.bot(settings, parts)
+        super().__init__(self._bot.app, PATH)
+        self._monitoring = app.monitoring(
+            settings, self._bot.queue, "bot", several=settings.http.processes > 1
+        )
         self._place = f"{settings.http.host}, port {settings.http.port}"
         self._signed = SignedRequests(settings.http.signing_secret, settings.redis_url or "")
         # As many as acknowledge over a socket; what waits here has Slack's three seconds all the same.
@@ -191,10 +196,15 @@ class SlackRequests(SlackRequestHandler):
         loop = asyncio.get_running_loop()
         while (await receive())["type"] == "lifespan.startup":
             await loop.run_in_executor(None, self._bot.start)
+            if self._monitoring is not None:
+                self._monitoring.start()
             log.info("listening for Slack on %s, path %s", self._place, PATH)
             await send({"type": "lifespan.startup.complete"})
         log.info("stopping")
         await loop.run_in_executor(None, self._bot.stop)
+        if self._monitoring is not None:
+            await loop.run_in_executor(None, self._monitoring.stop)
+        traces.end()
         await send({"type": "lifespan.shutdown.complete"})
 
 

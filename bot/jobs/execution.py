@@ -22,7 +22,6 @@ import psycopg
 from psycopg.sql import Composable
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
     Engine,
     Integer,
@@ -30,6 +29,7 @@ from sqlalchemy import (
     Select,
     Text,
     Update,
+    and_,
     column,
     delete,
     func,
@@ -182,6 +182,18 @@ class KnownProof:
     baseline: Baseline
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What was there before an attempt.
+
+    ``rows`` that earlier attempts of the job have brought to consulta, less those that they removed; and
+    what was ``proven`` last of the liquidation, None where all its values weren't compared for too long.
+    """
+
+    rows: int
+    proven: KnownProof | None
+
+
 class NobodyCanApprove(Exception):
     """The job's card is in a direct message, where nobody else can see that it asks."""
 
@@ -243,23 +255,26 @@ class Attempt:
         with self.transaction() as connection:
             return connection.execute(broken).scalar_one()
 
-    def rows_brought(self) -> int:
-        """Rows that earlier attempts of the job have brought to consulta, less those that they removed."""
+    def earlier(self, full_proof_days: float) -> Earlier:
+        """What earlier attempts and jobs have left: read once, before the copy begins."""
         net = func.coalesce(func.sum(CopyChunk.inserted_records - CopyChunk.deleted_records), 0)
-        with self.transaction() as connection:
-            return int(connection.execute(select(net).where(CopyChunk.job_id == self.job_id)).scalar_one())
-
-    def known_proof(self, full_proof_days: float) -> KnownProof | None:
-        """What was proven last; None where all values weren't compared for so many days."""
-        newer = LastProof.values_at > func.now() - timedelta(days=full_proof_days)
-        found = select(LastProof.values_job_id, LastProof.values_at, LastProof.baseline).where(
-            *self._of_the_liquidation(), newer
+        brought = select(net).where(CopyChunk.job_id == self.job_id).scalar_subquery()
+        proof = (
+            LastProof.source_table == self.claim.source_table,
+            LastProof.target_table == self.claim.target_table,
+            LastProof.liquidation_id == self.claim.liquidation_id,
+            LastProof.values_at > func.now() - timedelta(days=full_proof_days),
         )
+        one = select(brought.label("rows")).subquery()
+        found = select(
+            one.c.rows, LastProof.values_job_id, LastProof.values_at, LastProof.baseline
+        ).select_from(one.outerjoin(LastProof, and_(*proof)))
         with self.transaction() as connection:
-            row = connection.execute(found).one_or_none()
-        if row is None:
-            return None
-        return KnownProof(row.values_job_id, row.values_at, Baseline.from_json(row.baseline))
+            row = connection.execute(found).one()
+        if row.baseline is None:
+            return Earlier(int(row.rows), None)
+        known = KnownProof(row.values_job_id, row.values_at, Baseline.from_json(row.baseline))
+        return Earlier(int(row.rows), known)
 
     # Steps of a running attempt.
 
@@ -531,7 +546,13 @@ class Attempt:
     ) -> None:
         """Puts what was proven now in the place of what was proven last."""
         if baseline is None:
-            connection.execute(delete(LastProof).where(*self._of_the_liquidation()))
+            connection.execute(
+                delete(LastProof).where(
+                    LastProof.source_table == self.claim.source_table,
+                    LastProof.target_table == self.claim.target_table,
+                    LastProof.liquidation_id == self.claim.liquidation_id,
+                )
+            )
             return
         values: dict[str, Any] = {
             "job_id": self.job_id,
@@ -549,14 +570,6 @@ class Attempt:
                 **values,
             )
             .on_conflict_do_update(index_elements=LastProof.__table__.primary_key, set_=values)
-        )
-
-    def _of_the_liquidation(self) -> tuple[ColumnElement[bool], ...]:
-        claim = self.claim
-        return (
-            LastProof.source_table == claim.source_table,
-            LastProof.target_table == claim.target_table,
-            LastProof.liquidation_id == claim.liquidation_id,
         )
 
     def _update(self, connection: Connection, **values: Any) -> StopRequest | None:

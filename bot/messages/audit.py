@@ -21,7 +21,8 @@ COLUMNS = (
     *("ended_by", "ended_by_id", "ended_reason", "started_at", "finished_at", "milliseconds", "as_of"),
     *("shown_in_prod", "shown_in_consulta", "removal_confirmed", "rows_in_prod", "rows_in_consulta"),
     *("inserted", "updated", "deleted", "unchanged", "moved", "bytes", "chunks"),
-    *("prod_digest", "consulta_digest", "failure", "message", "worker", "fingerprint"),
+    *("prod_digest", "consulta_digest", "values_job", "failure", "message", "worker", "schedule"),
+    "fingerprint",
     *("installation", "release", "previous_hash", "hash"),
 )
 #: A spreadsheet takes what begins with one of these for a formula, and may carry it out.

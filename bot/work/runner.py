@@ -186,7 +186,8 @@ class Runner:
             is_held = lag_mb is not None
             attempt.throttled(lag_mb)
 
-        known = in_time(lambda: attempt.known_proof(self._work.full_proof_days), stop.whole)
+        with failures_of("consulta"):
+            earlier = in_time(lambda: attempt.earlier(self._work.full_proof_days), stop.whole)
         with (
             failures_of("consulta"),
             Copy(
@@ -197,7 +198,7 @@ class Runner:
                 names=SIDES,
                 limits=self._work.limits,
                 label=attempt.label,
-                baseline=known.baseline if known else None,
+                baseline=earlier.proven.baseline if earlier.proven else None,
                 on_silence=lambda silent: self._may_wait(silent, stop, lease),
                 sleep=stop.wait,
                 throttled=throttled,
@@ -210,8 +211,8 @@ class Runner:
                 plan = copy.plan()
                 traces.note(rows=plan.total, held=plan.held)
             sys.audit("traspaso.planned", attempt.job_id, attempt.number)
-            own_rows = in_time(attempt.rows_brought, stop.whole)
-            if not stop.requested and (question := question_for(attempt.claim, section, plan, own_rows)):
+            question = question_for(attempt.claim, section, plan, earlier.rows)
+            if question and not stop.requested:
                 return self._ask(attempt, section, stop, question)
             stop.obey(in_time(lambda: attempt.planned(plan), stop.whole))
             if stop.requested:
@@ -228,7 +229,7 @@ class Runner:
             if proof is None or stop.requested:
                 return self._stop(attempt, stop)
             triggers = copy.blamed_triggers(result, proof)
-            baseline, since = copy.baseline(), known if copy.builds_on_baseline else None
+            baseline, since = copy.baseline(), earlier.proven if copy.builds_on_baseline else None
         if not proof.holds:
             failure = failure_of(NotProven(proof.reasons(SIDES), triggers, SIDES))
             log.error("job %s: %s: %s", attempt.job_id, failure.sentence, "; ".join(failure.lines))

@@ -44,6 +44,8 @@ ACTIONS = (
     home.WHO_ACTION,
     card.TELL_ACTION,
     card.UNTELL_ACTION,
+    card.START_NOW_ACTION,
+    proposal.LATER_ACTION,
     "unheard.of",
 )
 

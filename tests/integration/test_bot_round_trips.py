@@ -50,8 +50,8 @@ class Cost:
 
 
 #: What was reached. The lease is renewed beside the chunks, every two seconds.
-FIRST = Cost(chunk=(2.2, 3.4), beside=(25, 62))
-AGAIN = Cost(chunk=(2.2, 2.4), beside=(25, 62))
+FIRST = Cost(chunk=(2.2, 3.4), beside=(25, 66))
+AGAIN = Cost(chunk=(2.2, 2.4), beside=(25, 66))
 UNCHANGED = Trips(chunks=1, prod=13, consulta=41)
 
 

@@ -14,7 +14,7 @@ def test_somebody_sees_what_would_go_and_has_it_go_at_once(shell: Shell) -> None
     assert shell.run("copy", "42")[0] == 0
     assert shell.run("prune")[1].split() == [
         *("Gone", "lines", "of", "the", "ledger", "0", "events", "0", "messages", "0"),
-        *("workers", "0", "jobs", "0"),
+        *("due", "times", "of", "schedules", "0", "workers", "0", "jobs", "0"),
     ]
     shell.sides.consulta.execute(OLD)
     code, out, _ = shell.run("prune", "--dry-run")

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -27,7 +28,13 @@ from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, SlackSection
 from bot.i18n import translator
 from bot.jobs.repository import JobHistory
-from bot.messages.blocks import COPY_COMMAND, FREEZE_COMMAND, STATUS_COMMAND, VERIFY_COMMAND
+from bot.messages.blocks import (
+    AUDIT_COMMAND,
+    COPY_COMMAND,
+    FREEZE_COMMAND,
+    STATUS_COMMAND,
+    VERIFY_COMMAND,
+)
 from bot.messages.proposal import COPY_ACTION
 from bot.slack.client import client
 from copier import TableName
@@ -230,6 +237,7 @@ def test_a_bare_command_has_its_own_meaning(bot: Bot, jobs: Jobs) -> None:
         VERIFY_COMMAND: EN("Which liquidation? Write its number after the command."),
         STATUS_COMMAND: EN.plural("{n} copy is running or waiting.", "{n} copies are running or waiting.", 0),
         FREEZE_COMMAND: EN("Freeze all copies?"),
+        AUDIT_COMMAND: EN("No copy has ended in {period}.", period=f"{datetime.now(UTC):%Y-%m}"),
     }
     assert set(meanings) == set(COMMANDS)
     for number, (command, words) in enumerate(meanings.items()):

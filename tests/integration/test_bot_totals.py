@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql
 import migrations
 from bot.jobs import totals
 from bot.jobs.failure import Failure
+from bot.jobs.retention import Pruning, Retention
 from bot.jobs.status import Status, StopReason
 from bot.jobs.totals import CHUNK_LABELS
 from bot.monitoring import rows
@@ -138,7 +139,7 @@ def test_deleting_jobs_and_folding_lines_changes_no_total(jobs: Jobs) -> None:
             for each in rows.house(connection).sums
             if (each.name, each.label) == ("ended", "completed")
         }
-    jobs.workers.prune()
+    Pruning(jobs.engine, Retention()).run()
     with jobs.engine.begin() as connection:
         house = rows.house(connection)
         lines = connection.scalar(text("SELECT count(*) FROM traspaso.totals"))

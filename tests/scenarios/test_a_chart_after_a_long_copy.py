@@ -27,6 +27,7 @@ def test_a_long_copy_ends_with_a_chart_and_a_short_one_without(office: Office, s
     office.restart_bot(**settings)  # the bot or the worker posts the reply, whichever is first
     try:
         office.own_worker(settings)
+        scene.rows("DELETE FROM liquidation_items WHERE liquidation_id = %s RETURNING id", scene.liquidation)
         job_id = scene.start()
         job = scene.completed(job_id)
         [ending] = replies(scene, job_id)

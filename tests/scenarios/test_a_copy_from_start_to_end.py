@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from bot.messages.blocks import of_liquidation
-from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION
+from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION, LATER_ACTION
 from dev.local_slack.rates import PER_MINUTE
 from dev.local_slack.results import Call
 
@@ -25,7 +25,7 @@ def test_an_admin_copies_a_liquidation_and_reads_how_it_went(office: Office, sce
     assert offer.visible_to == "U0ANA"
     for shown in (scene.name, ES.number(ROWS), "30", "items"):
         assert shown in offer.plain
-    assert [button.action_id for button in offer.buttons] == [COPY_ACTION, CANCEL_ACTION]
+    assert [button.action_id for button in offer.buttons] == [COPY_ACTION, LATER_ACTION, CANCEL_ACTION]
     assert not scene.jobs()
 
     with scene.roadblock() as roadblock:

@@ -422,7 +422,9 @@ def test_a_trace_leads_from_the_press_over_the_queue_to_each_chunk(office: Offic
         finally:
             office.restart_bot()
     assert collector.paths == {"/v1/traces"}
-    [send] = collector.named("send")
+    # A sweep that comes between the commit and the queue sends the job's id once more, by itself.
+    sends = {(span.trace, span.id) for span in collector.named("send")}
+    [send] = [span for span in collector.named("send") if span.trace == press.trace]
     [answer] = [span for span in collector.named("answer") if span.trace == press.trace]
     assert (answer.parent, send.parent) == (press.id, answer.id)
     assert (press.service, send.service, process.service) == (
@@ -431,8 +433,9 @@ def test_a_trace_leads_from_the_press_over_the_queue_to_each_chunk(office: Offic
         "traspaso-worker",
     )
     assert send.attributes["messaging.system"] == "dramatiq"
-    assert process.trace != send.trace
-    assert process.links == ((send.trace, send.id),)
+    assert process.trace not in {trace for trace, _ in sends}
+    assert len(process.links) == 1
+    assert set(process.links) <= sends
     assert process.attributes == {
         "traspaso.job": job_id,
         "traspaso.attempt": 1,
