@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import Row, text
 from sqlalchemy.engine import URL
 
+import migrations
 from bot import app
 from bot.config import SIDES, VARIABLES, sentence_of
 from bot.doctor.examination import ANSWER_SECONDS, Check, Fact, Facts, Server, Unknown
@@ -113,7 +114,7 @@ def _side(side: _Side, facts: Facts) -> Iterator[Finding]:
             side.id("reachable"), f"{variable} can't be used: the settings say why", f"set {variable}"
         )
         raise Unknown(f"{variable} can't be used")
-    engine = app.unpooled(url)
+    engine = app.unpooled(url, execution_options=migrations.options(facts.settings.tracking_schema))
     try:
         with BoundedTransaction(engine, side.name, LABEL, ANSWER_SECONDS) as look:
             with failures_of(side.name):
