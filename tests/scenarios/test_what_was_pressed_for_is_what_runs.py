@@ -8,7 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from bot.messages.card import CANCEL_ACTION, DETAILS_ACTION, PAUSE_ACTION, RESUME_ACTION, RETRY_ACTION
+from bot.messages.card import (
+    CANCEL_ACTION,
+    DETAILS_ACTION,
+    PAUSE_ACTION,
+    RESUME_ACTION,
+    RETRY_ACTION,
+    TELL_ACTION,
+)
 from bot.messages.question import APPROVE_ACTION, CONFIRM_ACTION, REJECT_ACTION, sides
 from dev.local_slack.results import Message
 
@@ -161,7 +168,12 @@ def test_only_who_asked_can_confirm_new_numbers_and_a_button_counts_for_the_numb
     job = asks(scene, job_id, in_prod=100, in_consulta=0)
     assert (job["status"], job["approval"], job["question"]["reason"]) == ("pending", None, "moved")
     first = card_that_asks(scene, job_id, 100, 0)
-    assert [button.action_id for button in first.buttons] == [CONFIRM_ACTION, CANCEL_ACTION, DETAILS_ACTION]
+    assert [button.action_id for button in first.buttons] == [
+        CONFIRM_ACTION,
+        CANCEL_ACTION,
+        DETAILS_ACTION,
+        TELL_ACTION,
+    ]
     assert label_of(first, CONFIRM_ACTION) == ES("Copy {rows}", rows=ES.rows(100))
     assert questions(scene, job_id)[0].plain.startswith("❓ <@U0ANA>")
     # The same in an answer to /copy-status, in a few words of state.
