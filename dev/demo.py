@@ -142,7 +142,7 @@ def play_approval(stack: Stack, slack: LocalSlack) -> bool:
 
     def ended() -> Message | None:
         now = pinned_or_final(new(bob.messages(CHANNEL)))
-        return now if now and now.reply_count else None
+        return now if now and now.reply_count >= 2 else None  # that Bob approved it, and how it ended
 
     for reply in ana.thread(CHANNEL, slack.wait_for(ended, timeout=120).ts)[1:]:
         show("Reply in its thread", reply)
