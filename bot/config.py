@@ -322,16 +322,25 @@ class ChosenSection(_Section):
         return Choice(self.where, self.period, due.astimezone(when.zone(time_zone)).date(), most)
 
 
-class ScheduleSection(_Section):
+class _ClockSection(_Section):
+    """What begins by the clock, at the times of ``begins``."""
+
+    name: ClockName
+    cron: CronExpression
+    time_zone: ZoneName = "UTC"
+
+    @property
+    def begins(self) -> when.Cron:
+        return when.Cron(self.cron, self.time_zone)
+
+
+class ScheduleSection(_ClockSection):
     """Copies that begin by the clock. ``copy_name`` is ``copy`` in the file."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=True
     )
 
-    name: ClockName
-    cron: CronExpression
-    time_zone: ZoneName = "UTC"
     copy_name: Annotated[str, Field(alias="copy")]
     liquidation: Annotated[int, Field(ge=1, le=MAX_LIQUIDATION_ID)] | None = None
     liquidations: ChosenSection | None = None
@@ -348,20 +357,13 @@ class ScheduleSection(_Section):
         return self
 
     @property
-    def due(self) -> when.Cron:
-        return when.Cron(self.cron, self.time_zone)
-
-    @property
     def grace(self) -> timedelta:
         return timedelta(minutes=self.grace_minutes)
 
 
-class FreezeSection(_Section):
+class FreezeSection(_ClockSection):
     """A time that comes again and again, in which nothing is written: until a time of the day, or so long."""
 
-    name: ClockName
-    cron: CronExpression
-    time_zone: ZoneName = "UTC"
     until: Annotated[str, AfterValidator(_time)] | None = None
     lasts: Annotated[timedelta, BeforeValidator(_length)] | None = None
     reason: Annotated[str, AfterValidator(_title)] | None = None
@@ -371,10 +373,6 @@ class FreezeSection(_Section):
         if (self.until is None) == (self.lasts is None):
             raise ValueError("name either until, such as 18:00, or lasts, such as 2h")
         return self
-
-    @property
-    def begins(self) -> when.Cron:
-        return when.Cron(self.cron, self.time_zone)
 
     @property
     def longest(self) -> timedelta:

@@ -38,7 +38,7 @@ def schedules(as_json: bool) -> None:
             ScheduleLine(
                 name=name,
                 section=configured.get(name),
-                coming=[*islice(configured[name].due.after(now), NEXT)] if name in configured else [],
+                coming=[*islice(configured[name].begins.after(now), NEXT)] if name in configured else [],
                 last=rows.latest(name, LAST),
             )
             for name in names

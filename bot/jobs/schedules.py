@@ -154,7 +154,7 @@ class Schedules:
 
     def _fire(self, connection: Connection, handled: tuple[ScheduleSection, datetime], now: datetime) -> bool:
         schedule, until = handled
-        due = schedule.due.between(max(until, now - BACK), now)
+        due = schedule.begins.between(max(until, now - BACK), now)
         if not due:
             return False
         newest = due[-1]
@@ -367,7 +367,7 @@ class Calendar:
         """The next due time of each schedule, the earliest first."""
         titles = self._file.titles
         found = [
-            NextFiring(each.name, titles.get(each.copy_name, each.copy_name), next(each.due.after(now)))
+            NextFiring(each.name, titles.get(each.copy_name, each.copy_name), next(each.begins.after(now)))
             for each in self._file.schedules
         ]
         return tuple(sorted(found, key=lambda each: (each.at, each.schedule))[:limit])

@@ -320,31 +320,15 @@ def why_rejected(job: JobView, origin: str, t: Translator) -> View:
         number=job.liquidation_id,
         user=mention(requester(job)),
     )
-    field = {
-        "type": "plain_text_input",
-        "action_id": REASON,
-        "multiline": True,
-        "max_length": REASON_LIMIT,
-        "focus_on_load": True,
-    }
-    return {
-        "type": "modal",
-        "callback_id": REJECT_CALLBACK,
-        "private_metadata": origin,
-        "title": {"type": "plain_text", "text": t("Reject a copy")},
-        "submit": {"type": "plain_text", "text": t("Reject")},
-        "close": {"type": "plain_text", "text": t("Cancel")},
-        "blocks": [
-            section(what),
-            {
-                "type": "input",
-                "block_id": REASON,
-                "optional": True,
-                "label": {"type": "plain_text", "text": t("Why? Whoever asked for it reads this.")},
-                "element": field,
-            },
-        ],
-    }
+    why = _why(t("Why? Whoever asked for it reads this.")) | {"optional": True}
+    return _asking_why(
+        REJECT_CALLBACK,
+        origin,
+        title=t("Reject a copy"),
+        submit=t("Reject"),
+        blocks=[section(what), why],
+        t=t,
+    )
 
 
 def why_approved(job: JobView, origin: str, t: Translator) -> View:
@@ -354,6 +338,34 @@ def why_approved(job: JobView, origin: str, t: Translator) -> View:
         number=job.liquidation_id,
         user=mention(requester(job)),
     )
+    asked = said_why(job.request_reason, t)
+    blocks = [
+        section(what),
+        section(request_text(job, t)),
+        *([context(asked)] if asked else []),
+        _why(t("Why? The card and the receipt say it.")),
+    ]
+    return _asking_why(
+        APPROVE_CALLBACK, origin, title=t("Approve a copy"), submit=t("Approve"), blocks=blocks, t=t
+    )
+
+
+def _asking_why(
+    callback: str, origin: str, *, title: str, submit: str, blocks: list[Block], t: Translator
+) -> View:
+    return {
+        "type": "modal",
+        "callback_id": callback,
+        "private_metadata": origin,
+        "title": {"type": "plain_text", "text": title},
+        "submit": {"type": "plain_text", "text": submit},
+        "close": {"type": "plain_text", "text": t("Cancel")},
+        "blocks": blocks,
+    }
+
+
+def _why(label: str) -> Block:
+    """The field for a reason."""
     field = {
         "type": "plain_text_input",
         "action_id": REASON,
@@ -361,21 +373,11 @@ def why_approved(job: JobView, origin: str, t: Translator) -> View:
         "max_length": REASON_LIMIT,
         "focus_on_load": True,
     }
-    label = {"type": "plain_text", "text": t("Why? The card and the receipt say it.")}
-    why = said_why(job.request_reason, t)
     return {
-        "type": "modal",
-        "callback_id": APPROVE_CALLBACK,
-        "private_metadata": origin,
-        "title": {"type": "plain_text", "text": t("Approve a copy")},
-        "submit": {"type": "plain_text", "text": t("Approve")},
-        "close": {"type": "plain_text", "text": t("Cancel")},
-        "blocks": [
-            section(what),
-            section(request_text(job, t)),
-            *([context(why)] if why else []),
-            {"type": "input", "block_id": REASON, "label": label, "element": field},
-        ],
+        "type": "input",
+        "block_id": REASON,
+        "label": {"type": "plain_text", "text": label},
+        "element": field,
     }
 
 
