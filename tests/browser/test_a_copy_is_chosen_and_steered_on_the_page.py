@@ -123,7 +123,7 @@ def test_a_second_person_approves_in_a_window_of_their_own(
     expect(bob.row(approved)).to_contain_text("Only visible to you")
     by_bob = read(ES("approved by {user}", user="@Bob Brown"))
     expect(seen_by_bob.filter(has_text=by_bob)).to_contain_text(ES.percent(1))
-    ana.room.get_by_role("button", name="1 respuesta").click()
+    ana.room.get_by_role("button", name="2 respuestas").click()  # that he approved it, and how it ended
     expect(ana.pane.get_by_role("article").filter(has_text=by_bob)).not_to_have_count(0)
     ana.shoot(pictures, "four-eyes-approved")
     assert scene.completed(job["id"])["approval"] == "approved"
