@@ -103,7 +103,9 @@ class Stack:
             name: value
             for name, value in os.environ.items()
             if name.lower() not in STRAY
-            and not name.startswith(("PG", "SLACK_", "TRASPASO_", "LOG_", "OTEL_", "HEALTH_"))
+            and not name.startswith(
+                ("PG", "SLACK_", "TRASPASO_", "LOG_", "OTEL_", "HEALTH_", "WORKER_HEALTH_", "NOTIFY_")
+            )
         }
         return {
             **inherited,
