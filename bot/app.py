@@ -318,7 +318,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     queue = _queue(settings, parts)
     slack_parts = slack(settings, parts)
     # In HTTP mode any of several processes gets a request; over a socket there is one bot.
-    neighbours = Neighbours(settings.redis_url or "") if settings.http else None
+    neighbours = Neighbours(settings.redis_url or "", settings.tracking_schema) if settings.http else None
     home_publisher = HomePublisher(
         slack_parts.client,
         HomeRepository(parts.tracking, parts.store, Calendar(file)),

@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from bot.periodic import PeriodicThread
+from migrations import SCHEMA
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,9 @@ Hear = Callable[[dict[str, Any]], None]
 class Neighbours:
     """One process among the others. Each hears what the others say between `start` and `stop`."""
 
-    def __init__(self, redis_url: str) -> None:
-        """Connects with the first word."""
+    def __init__(self, redis_url: str, schema: str = SCHEMA) -> None:
+        """Connects with the first word. Installations with another ``schema`` hear nothing of it."""
+        self._channel = CHANNEL if schema == SCHEMA else f"{CHANNEL}:{schema}"
         self._client = redis.Redis.from_url(
             redis_url,
             socket_connect_timeout=1,
@@ -66,13 +68,13 @@ class Neighbours:
         """Tells the others, if Redis is there."""
         said = json.dumps({"from": self._name, "subject": subject, "what": what})
         try:
-            self._client.publish(CHANNEL, said)
+            self._client.publish(self._channel, said)
         except redis.RedisError as error:
             log.info("the bot's other processes weren't told of %s: %s", subject, type(error).__name__)
 
     def _listen(self) -> None:
         with self._client.pubsub(ignore_subscribe_messages=True) as heard:  # type: ignore[no-untyped-call]
-            heard.subscribe(CHANNEL)
+            heard.subscribe(self._channel)
             while not self._over:
                 message = heard.get_message(timeout=LOOK_SECONDS)
                 if message is not None:

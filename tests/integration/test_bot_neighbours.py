@@ -53,6 +53,14 @@ def test_what_one_says_all_others_hear_and_itself_not(valkey: Valkey) -> None:
         assert heard.empty()
 
 
+def test_another_installation_over_the_same_redis_hears_nothing_of_it(valkey: Valkey) -> None:
+    with several(valkey, 2) as processes:
+        (first, _), (_, heard) = processes
+        Neighbours(valkey.url, "traspaso_test").say("weather", sky="of others")
+        first.say("weather", sky="ours")
+        assert heard.get(timeout=10) == {"sky": "ours"}
+
+
 def test_what_cant_be_understood_or_concerns_nobody_holds_up_nothing(valkey: Valkey) -> None:
     with several(valkey, 2) as processes:
         (first, _), (_, heard) = processes
