@@ -32,8 +32,8 @@ FILL = f"""
     ANALYZE items
 """
 UNTOUCHED = ["unchanged"]
-#: Of the server that prepares transactions, and of its standby.
-SETTINGS = {"max_prepared_transactions": "4"}
+#: Of the server that prepares transactions, and of its standby. What was committed there survives a crash.
+SETTINGS = {"max_prepared_transactions": "4", "synchronous_commit": "on"}
 
 
 @dataclass

@@ -59,12 +59,11 @@ def test_the_list_of_the_latest_can_be_filtered(office: Office, scene: Scene) ->
     office.workers(1)
     scene.seed(10)
     hers, his = (scene.completed(scene.start(person))["id"] for person in (scene.ana, scene.bob))
-    home = scene.bob.open_home()
-    assert latest(scene.bob, hers)
-    assert latest(scene.bob, his)
+    scene.bob.open_home()
+    scene.slack.wait_for(lambda: latest(scene.bob, hers) and latest(scene.bob, his))
+    home = until(scene.bob.home)
     assert scene.bob.press(home, "home.who", value="mine").acked
-    scene.slack.wait_for(lambda: not latest(scene.bob, hers))
-    assert latest(scene.bob, his)
+    scene.slack.wait_for(lambda: latest(scene.bob, his) and not latest(scene.bob, hers))
     home = until(scene.bob.home)
     assert scene.bob.press(home, "home.status", value="failed").acked
     scene.slack.wait_for(lambda: not latest(scene.bob, his))
