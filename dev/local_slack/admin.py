@@ -246,6 +246,9 @@ class Admin:
         self._core.clock.advance(seconds)
         self._core.changes.ring("clock")
 
+    async def skew_signatures(self, seconds: float) -> Any:
+        self._core.ws.app.signature_skew = seconds
+
     async def rate_limits(self, enabled: bool = True, scale: float = 1.0) -> Any:
         self._core.rates.enabled = enabled
         self._core.rates.scale = scale

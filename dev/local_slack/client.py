@@ -258,6 +258,10 @@ class LocalSlack:
     def add_channel(self, id: str, name: str, members: list[str], **more: Any) -> None:
         self.ask("add_channel", id=id, name=name, members=members, **more)
 
+    def skew_signatures(self, seconds: float) -> None:
+        """Signs requests as if it were so many seconds later."""
+        self.ask("skew_signatures", seconds=seconds)
+
     def advance_clock(self, seconds: float) -> None:
         """Moves triggers, response urls and rate limits on; the 3 s of an ack run on real time."""
         self.ask("advance_clock", seconds=seconds)

@@ -137,7 +137,8 @@ class RequestUrls:
 
     def signature(self, body: str) -> dict[str, str]:
         """The headers with which Slack signs a body now."""
-        at = str(int(time.time()))  # the wire's time, however this Slack's own clock is set
+        # The clock of whoever gets it isn't advanced with this Slack's.
+        at = str(int(time.time() + self._core.ws.app.signature_skew))
         secret = self._core.ws.app.signing_secret.encode()
         signature = hmac.new(secret, f"v0:{at}:{body}".encode(), hashlib.sha256).hexdigest()
         return {"X-Slack-Request-Timestamp": at, "X-Slack-Signature": f"v0={signature}"}

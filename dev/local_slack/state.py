@@ -28,6 +28,7 @@ class App:
     verification_token: str = "local-verification-token"
     signing_secret: str = "10ca1510ca1510ca1510ca1510ca1510"
     request_url: str | None = None
+    signature_skew: float = 0.0
     config_token: str = "xoxe.xoxp-local-traspaso"
 
 

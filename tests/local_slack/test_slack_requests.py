@@ -138,7 +138,7 @@ def test_what_goes_wrong_is_said_to_the_person_in_slacks_words(shop: Shop) -> No
 
 
 def test_a_clock_that_is_wrong_makes_every_request_an_old_one(shop: Shop) -> None:
-    shop.slack.advance_clock(400)
+    shop.slack.skew_signatures(400)
     refused = shop.slack.user("U0ANA").command("/copy-liquidation 42", channel="C0PAYROLL")
     assert refused.error == "http_client_error"
     assert shop.slack.answered()[-1] == 401

@@ -8,7 +8,6 @@ from bot.messages.question import APPROVE_ACTION
 from dev.local_slack.client import Person
 from dev.local_slack.plain import plain
 
-from .house import both_ways
 from .scene import CHUNK_ROWS, EN, ES, Office, Scene, until
 
 
@@ -54,7 +53,7 @@ def test_it_follows_a_copy_from_the_queue_to_the_end(office: Office, scene: Scen
     assert row[7].endswith((" s", EN("less than a second")))
 
 
-@both_ways
+# In HTTP mode: test_http_mode.py. Here a second bot, over the socket, would show the same panel beside it.
 def test_the_list_of_the_latest_can_be_filtered(office: Office, scene: Scene) -> None:
     office.workers(1)
     scene.seed(10)
