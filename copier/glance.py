@@ -79,9 +79,14 @@ class SideState:
 
 
 def questions(rows: TableSlice, table: Table, base: Vantage | None = None) -> list[Composable]:
-    """What is asked of a side at one moment, for `state_of`; ``base`` is from where it was seen before."""
+    """What is asked of a side at one moment, for `state_of`; ``base`` is from where it was seen before.
+
+    A view, which may stand now where a table was, has no versions that could be asked for.
+    """
     return [
-        statements.count(rows) if base is None else statements.arrived(rows, base.horizon),
+        statements.count(rows)
+        if base is None or not rows.has_versions
+        else statements.arrived(rows, base.horizon),
         statements.definition(rows.table),
         *([statements.vantage(rows.table)] if table.access.may_identify else []),
     ]

@@ -22,6 +22,7 @@ import psycopg
 from psycopg.sql import Composable
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Engine,
     Integer,
@@ -259,16 +260,11 @@ class Attempt:
         """What earlier attempts and jobs have left: read once, before the copy begins."""
         net = func.coalesce(func.sum(CopyChunk.inserted_records - CopyChunk.deleted_records), 0)
         brought = select(net).where(CopyChunk.job_id == self.job_id).scalar_subquery()
-        proof = (
-            LastProof.source_table == self.claim.source_table,
-            LastProof.target_table == self.claim.target_table,
-            LastProof.liquidation_id == self.claim.liquidation_id,
-            LastProof.values_at > func.now() - timedelta(days=full_proof_days),
-        )
+        newer = LastProof.values_at > func.now() - timedelta(days=full_proof_days)
         one = select(brought.label("rows")).subquery()
         found = select(
             one.c.rows, LastProof.values_job_id, LastProof.values_at, LastProof.baseline
-        ).select_from(one.outerjoin(LastProof, and_(*proof)))
+        ).select_from(one.outerjoin(LastProof, and_(self._is_its_proof(), newer)))
         with self.transaction() as connection:
             row = connection.execute(found).one()
         if row.baseline is None:
@@ -537,6 +533,14 @@ class Attempt:
                 session.pid,
             )
 
+    def _is_its_proof(self) -> ColumnElement[bool]:
+        """A condition: the proof is of this job's tables and liquidation."""
+        return and_(
+            LastProof.source_table == self.claim.source_table,
+            LastProof.target_table == self.claim.target_table,
+            LastProof.liquidation_id == self.claim.liquidation_id,
+        )
+
     def _keep(
         self,
         connection: Connection,
@@ -546,13 +550,7 @@ class Attempt:
     ) -> None:
         """Puts what was proven now in the place of what was proven last."""
         if baseline is None:
-            connection.execute(
-                delete(LastProof).where(
-                    LastProof.source_table == self.claim.source_table,
-                    LastProof.target_table == self.claim.target_table,
-                    LastProof.liquidation_id == self.claim.liquidation_id,
-                )
-            )
+            connection.execute(delete(LastProof).where(self._is_its_proof()))
             return
         values: dict[str, Any] = {
             "job_id": self.job_id,

@@ -415,6 +415,20 @@ def test_where_row_versions_tell_nothing_there_is_no_baseline(sides: Sides, ddl:
         assert copy.baseline() is None
 
 
+def test_a_view_where_the_table_was_is_copied_by_its_values(watched: Watched) -> None:
+    watched.sides.prod.execute("""
+        ALTER TABLE items RENAME TO base; CREATE VIEW items AS TABLE base;
+        UPDATE base SET note = 'behind the view' WHERE id = 4
+    """)
+    with watched.sides.open(spec(key=("id",)), baseline=watched.baseline, chunk_rows=CHUNK) as copy:
+        result = copy.run()
+        assert sum((chunk.counts for chunk in result.chunks), Counts()) == Counts(
+            updated=1, unchanged=ROWS - 1
+        )
+        assert copy.verify(result).holds
+        assert copy.baseline() is None
+
+
 def test_who_may_not_ask_which_server_it_is_copies_by_values(watched: Watched) -> None:
     watched.sides.prod.execute("""
         REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC;
