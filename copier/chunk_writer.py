@@ -34,7 +34,7 @@ from copier.connections import OnSilence, Sessions, drop_if_unusable, readable, 
 from copier.copy_stream import Streamed, stream_copy
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
 from copier.errors import TAKEN, KeySharedInSource, NoUsableKey, Permanent, SideNames, Transient, failures_of
-from copier.exchange import Rows, Statement, Transaction, driver_of, exchange, joined, with_values
+from copier.exchange import COMMIT, Rows, Statement, Transaction, driver_of, exchange, joined, with_values
 from copier.glance import Baseline, RangeGlance
 from copier.model import Bound, Chunk, Counts, KeyRange, TableName
 from copier.statements import Held
@@ -48,7 +48,6 @@ NOT_IN_PLACE = TAKEN | {"42501", "428C9"}
 
 #: READ COMMITTED whatever the role's default is: lanes that share the job's row would fail each other.
 BEGIN: Statement = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-COMMIT: Statement = "COMMIT"
 _CHUNK = f"{statements.LOST}, set_config('synchronous_commit', 'off', true)"
 _NOTHING = Streamed(0, 0, 0)
 
