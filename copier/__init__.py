@@ -28,6 +28,7 @@ from copier.model import (
     cores,
 )
 from copier.preview import Advice, Count, Preview, is_known, preview
+from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
@@ -38,6 +39,7 @@ __all__ = [
     "Catalogue",
     "Choice",
     "Chunk",
+    "ColumnRule",
     "Comparison",
     "Copy",
     "CopyResult",
@@ -48,14 +50,17 @@ __all__ = [
     "Digest",
     "Entry",
     "Fingerprint",
+    "HashKey",
     "KeyRange",
     "Limits",
+    "NewColumns",
     "Period",
     "Plan",
     "Preview",
     "Proof",
     "SideNames",
     "TableName",
+    "Treatment",
     "choose",
     "cores",
     "is_known",

@@ -12,6 +12,8 @@
     │   ├── SameTable             both sides are one table
     │   ├── NoUsableKey
     │   └── ColumnsDiffer     carries one line per column that differs
+    │       ├── RulesDontFit      a rule of a column can't be kept
+    │       └── ColumnsAreNew     nobody has said whether they may leave the source
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
@@ -222,10 +224,24 @@ class NoUsableKey(SchemaError):
 class ColumnsDiffer(SchemaError):
     """Columns that can't be matched without loss: one line each, with what to do."""
 
+    words = "the columns of {table} can't be matched without loss"
+
     def __init__(self, table: str, lines: list[str]) -> None:
-        super().__init__(f"the columns of {table} can't be matched without loss: " + "; ".join(lines))
+        super().__init__(f"{self.words.format(table=table)}: " + "; ".join(lines))
         self.table = table
         self.lines = lines
+
+
+class RulesDontFit(ColumnsDiffer):
+    """A rule of the copy can't be kept; carries one line per column, also for those that only differ."""
+
+    words = "the rules for the columns of {table} can't be kept"
+
+
+class ColumnsAreNew(ColumnsDiffer):
+    """Columns came since the last completed copy, and the copy's rules say nothing of them."""
+
+    words = "columns of {table} are new, and no rule says whether they may be copied"
 
 
 class DatabaseFailed(CopierError):
