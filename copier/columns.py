@@ -299,7 +299,7 @@ class _Matching:
         self._left: list[str] = []
         self._defaulted: list[str] = []
         self._differ: list[str] = []
-        self._new: list[str] = []
+        self._new: dict[str, str] = {}
         self._broken: list[str] = []
 
     def matched(self) -> Matched:
@@ -326,11 +326,11 @@ class _Matching:
         )
 
     def _refuse(self) -> None:
-        table, lines = str(self._target.name), [*self._broken, *self._new, *self._differ]
+        table, lines = str(self._target.name), [*self._broken, *self._new.values(), *self._differ]
         if self._broken:
             raise RulesDontFit(table, lines)
         if self._new:
-            raise ColumnsAreNew(table, lines)
+            raise ColumnsAreNew(table, lines, list(self._new))
         if self._differ:
             raise ColumnsDiffer(table, lines)
 
@@ -346,7 +346,7 @@ class _Matching:
                 return Treatment.COPY
             case NewColumns.OMIT:
                 return Treatment.OMIT
-        self._new.append(
+        self._new[column.name] = (
             f"{column.name} ({column.type.sql}) of {self._source.side} has no rule, and the last completed "
             "copy didn't have it as it is: add it to the columns of the copy, as "
             f'{column.name} = "copy" or {column.name} = "omit"'

@@ -239,9 +239,14 @@ class RulesDontFit(ColumnsDiffer):
 
 
 class ColumnsAreNew(ColumnsDiffer):
-    """Columns came since the last completed copy, and the copy's rules say nothing of them."""
+    """Columns that no rule of the copy names, and that the last completed copy didn't have as they are."""
 
     words = "columns of {table} are new, and no rule says whether they may be copied"
+
+    def __init__(self, table: str, lines: list[str], names: list[str]) -> None:
+        """``names`` are the new columns; ``lines`` may also be of others that differ."""
+        super().__init__(table, lines)
+        self.names = names
 
 
 class DatabaseFailed(CopierError):
