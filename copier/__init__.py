@@ -29,6 +29,7 @@ from copier.model import (
 )
 from copier.outlook import Outlook, outlook
 from copier.preview import Advice, Count, Preview, is_known, preview
+from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
@@ -39,6 +40,7 @@ __all__ = [
     "Catalogue",
     "Choice",
     "Chunk",
+    "ColumnRule",
     "Comparison",
     "Copy",
     "CopyResult",
@@ -49,8 +51,10 @@ __all__ = [
     "Digest",
     "Entry",
     "Fingerprint",
+    "HashKey",
     "KeyRange",
     "Limits",
+    "NewColumns",
     "Outlook",
     "Period",
     "Plan",
@@ -58,6 +62,7 @@ __all__ = [
     "Proof",
     "SideNames",
     "TableName",
+    "Treatment",
     "choose",
     "cores",
     "is_known",

@@ -186,8 +186,10 @@ class ChunkWriter:
         hashed: bool,
         on_silence: OnSilence,
         baseline: Baseline | None = None,
+        anew: bool = False,
     ) -> None:
-        """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`.
+        """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`, and
+        ``anew`` that of `RangeDiff`.
 
         With a ``baseline`` the ranges are its own, and what changed in them is told by row versions.
         """
@@ -195,7 +197,7 @@ class ChunkWriter:
         self._connection = connection
         self._source = source
         self._target = target
-        by_values = RangeDiff(reader, source, target)
+        by_values = RangeDiff(reader, source, target, anew=anew)
         self._range_diff = RangeGlance(reader, source, target, baseline, by_values) if baseline else by_values
         self._known_empty = known_empty
         self._hashed = hashed

@@ -443,6 +443,9 @@ class Copy:
             hashed=hashed,
             on_silence=self._sessions.ask,
             baseline=self._baseline if self._change is Change.FEW else None,
+            # What the target fills by itself can't be compared: it isn't known whether it holds what it
+            # was given before there was a rule.
+            anew=bool(self._target.matched.defaulted) and self._change is Change.UNKNOWN,
         )
 
     def _range_cursor(self) -> RangeCursor:

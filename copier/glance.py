@@ -110,7 +110,17 @@ def state_of(rows: TableSlice, table: Table, answers: Sequence[Rows]) -> SideSta
 
 def _identity(server: str, definition: str, rows: TableSlice, table: Table) -> str:
     """Of the server, what the table is made of there, and how its rows are hashed."""
-    shape = (table.columns, table.relations, rows.keys.liquidation_column, rows.key, rows.oldest, HASHES)
+    key, rules = rows.spec.hashes_with, rows.spec.altering
+    shape: tuple[object, ...] = (
+        table.columns,
+        table.relations,
+        rows.keys.liquidation_column,
+        rows.key,
+        rows.oldest,
+        HASHES,
+    )
+    if rules or rows.matched.left:
+        shape += (rules, rows.matched.left, key.check if key else "")
     return hashlib.sha256("\n".join((server, definition, _canonical(shape))).encode()).hexdigest()
 
 

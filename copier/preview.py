@@ -22,6 +22,7 @@ from copier.columns import Number
 from copier.connections import BoundedTransaction, rows_as_text, run, until_timeout
 from copier.errors import DEFAULT_NAMES, SideNames, failures_of
 from copier.model import Catalogue, CopySpec, Fingerprint, TableName, quoted
+from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
@@ -63,7 +64,8 @@ class Preview:
     ``taken`` are the rows of other liquidations in the target that have a key of this one: the source no
     longer holds them there. ``triggers`` of the target fire before each row that is written, and may alter
     it. ``large_object_columns`` point to large objects of the source, or seem to: what they point to isn't
-    copied. ``fingerprint`` is what a copy would be made of.
+    copied. ``rules`` are the columns that aren't copied as they are, those without a rule of their own too.
+    ``fingerprint`` is what a copy would be made of.
     """
 
     exists: bool | None
@@ -75,6 +77,7 @@ class Preview:
     taken: Count = Count(0, exact=True)
     triggers: tuple[str, ...] = ()
     large_object_columns: tuple[str, ...] = ()
+    rules: tuple[ColumnRule, ...] = ()
     fingerprint: Fingerprint | None = None
 
 
@@ -112,6 +115,7 @@ def preview(
         in_source, in_target = _count(source_look, source_rows), held.result()
         with failures_of(names.source):
             large_objects = _large_object_columns(source_look.connection, source_table)
+        rules = altered_columns(source_rows)
         return Preview(
             exists=exists,
             label=label,
@@ -123,7 +127,10 @@ def preview(
             if in_source.exact
             else Count(0, exact=False),
             triggers=tuple(each.name for each in target_rows.triggers if each.before),
-            large_object_columns=large_objects,
+            large_object_columns=tuple(
+                name for name in large_objects if all(name != rule.column for rule in rules)
+            ),
+            rules=rules,
             fingerprint=Fingerprint.of(source_rows, target_rows),
         )
 
@@ -198,6 +205,13 @@ def missing_index(table: Table, rows: TableSlice) -> Iterator[Advice]:
         names = [quoted(rows.keys.liquidation_column)]
         names += [quoted(key.name) + (' COLLATE "C"' if key.by_bytes else "") for key in rows.keys.columns]
         yield Advice(table.side, f"CREATE INDEX{how} ON {table.name} ({', '.join(names)})")
+
+
+def altered_columns(rows: TableSlice) -> tuple[ColumnRule, ...]:
+    """What becomes of each column that isn't copied as it is; new ones that are left out have no rule."""
+    found = {name: ColumnRule(name, Treatment.OMIT) for name in rows.matched.left}
+    found |= {rule.column: rule for rule in rows.spec.altering}
+    return tuple(sorted(found.values()))
 
 
 def _large_object_columns(connection: Connection, table: Table) -> tuple[str, ...]:

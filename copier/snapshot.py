@@ -21,12 +21,23 @@ from copier.connections import Sessions, in_transaction, run
 from copier.errors import Permanent, Transient, failures_of
 from copier.exchange import Statement, exchange, with_values
 from copier.model import TableName
+from copier.rules import PAD
 from copier.table_slice import TableSlice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
 NO_SNAPSHOT = frozenset({"42704", "22023"})
 #: Snapshots that may turn out to be older than a rewrite of the table, until the copy is tried again later.
 TRIES = 5
+
+
+def give_hash_key(connection: Connection, rows: TableSlice) -> None:
+    """Has the rest of the transaction hash values of ``rows`` by their key, where any are to be hashed.
+
+    The key itself is in no statement: see `copier.rules`.
+    """
+    if (key := rows.hash_key) is not None:
+        [[[pad]]] = exchange(connection, PAD)
+        exchange(connection, key.statement(pad))
 
 
 class Snapshot:
@@ -78,11 +89,12 @@ class Snapshot:
             if not self.is_shared:
                 if not self._readers:
                     self.connection.execute(text(lane))
+                    give_hash_key(self.connection, rows)
                     self._readers.append(self.connection)
                 return [self.connection]
             if (missing := count - len(self._readers)) > 0:
                 with ThreadPoolExecutor(missing) as at_once:
-                    self._readers += at_once.map(self._reader, [lane] * missing)
+                    self._readers += at_once.map(self._reader, [lane] * missing, [rows] * missing)
             return self._readers[:count]
 
     def close(self) -> None:
@@ -122,10 +134,11 @@ class Snapshot:
         run(connection, statements.hold(self.table.name, rows=1))
         self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
 
-    def _reader(self, lane: str) -> Connection:
+    def _reader(self, lane: str, rows: TableSlice) -> Connection:
         connection = self._open()
         settings = with_values(connection, f"{lane}, {statements.HELD}", self._sessions.values)
         self._join(connection, settings)
+        give_hash_key(connection, rows)
         return connection
 
     def _join(self, connection: Connection, settings: Statement) -> None:

@@ -526,6 +526,7 @@ def _update(rows: TableSlice, same: sql.Composable) -> sql.Composable:
         for pair in rows.matched.pairs
         if pair.name in rows.updated
     ]
+    values += [sql.SQL("{} = DEFAULT").format(sql.Identifier(name)) for name in rows.matched.defaulted]
     if not values:  # all columns are the key: to set one to what it is leaves the row as it is
         values = [sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(rows.key[0]))]
     return sql.SQL("UPDATE {} AS held SET {} FROM {} AS staged WHERE {}").format(

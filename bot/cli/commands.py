@@ -44,6 +44,7 @@ from bot.config import SIDES, CopySection, Need, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
 from bot.i18n import N_, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
@@ -166,7 +167,7 @@ def look_at_both_sides(
         return preview_of(
             parts.prod,
             parts.consulta,
-            chosen.spec,
+            spec_of(parts.consulta, chosen),
             liquidation,
             names=SIDES,
             catalogue=listed.catalogue if listed else None,
@@ -280,7 +281,7 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
         Copy(
             parts.prod,
             parts.consulta,
-            chosen.spec,
+            spec_of(parts.consulta, chosen),
             liquidation,
             names=SIDES,
             limits=limits,

@@ -32,7 +32,7 @@ from bot.messages.audit import csv_lines, entry_json
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain
 from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
-from bot.messages.proposal import counted, notes, removes_everything
+from bot.messages.proposal import counted, kept_in_prod, notes, removes_everything
 from bot.messages.question import confirmation, question_text
 from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
 
@@ -421,6 +421,8 @@ def print_preview(seen: Preview, chosen: CopySection, liquidation: int, t: Trans
         say(seen.label)
     say(f"prod      {chosen.source_table}: {counted(seen.in_source, t)}")
     say(f"consulta  {chosen.target_table}: {counted(seen.in_target, t)}")
+    if kept := kept_in_prod(seen, t, quoted=str):
+        say(kept)
     for note in notes(seen, t, quoted=str):
         say(note)
     for advice in seen.advice:

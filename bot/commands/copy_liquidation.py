@@ -44,6 +44,7 @@ from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
 from bot.jobs.actions import Freezes
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import JobHistory, JobRepository, Request
 from bot.jobs.view import JobView
 from bot.messages import answers, proposal, question
@@ -335,7 +336,7 @@ class StartCopy:
         seen = preview(
             self._prod,
             self._consulta,
-            copy.spec,
+            spec_of(self._consulta, copy),
             liquidation_id,
             names=SIDES,
             catalogue=listed.catalogue if listed else None,

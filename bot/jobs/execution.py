@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -48,6 +48,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from bot import traces
 from bot.config import SIDES, Occasion
 from bot.errors import StaleAttempt
+from bot.jobs import known_columns
 from bot.jobs.events import (
     BREAKS_ATTEMPT,
     AskedAgain,
@@ -156,7 +157,9 @@ class Claim:
     def configured_otherwise(self, spec: CopySpec) -> list[str]:
         """What a configuration alone tells to be another copy than the one asked for, a line each."""
         tables = Fingerprint(self.source_table, self.target_table, spec.liquidation_column, spec.key)
-        recorded = self.fingerprint or tables
+        recorded = self.fingerprint or replace(
+            tables.configured(spec), source_table=self.source_table, target_table=self.target_table
+        )
         return recorded.differences(recorded.configured(spec), SIDES)
 
     def made_otherwise(self, now: Fingerprint) -> list[str]:
@@ -392,12 +395,16 @@ class Attempt:
     # Steps that end the attempt.
 
     def completed(
-        self, proof: Proof, baseline: Baseline | None = None, since: KnownProof | None = None
+        self,
+        proof: Proof,
+        baseline: Baseline | None = None,
+        since: KnownProof | None = None,
+        made_of: Fingerprint | None = None,
     ) -> None:
         """The proof holds: the job's end and what is to be announced about it are one transaction.
 
         ``baseline`` is kept for the next copy. ``since`` is the earlier proof on which this one builds by
-        row versions; without it all values were compared.
+        row versions; without it all values were compared. ``made_of`` is what was copied.
         """
         if not proof.holds:
             raise ValueError("only a proof that holds completes a job")
@@ -407,6 +414,8 @@ class Attempt:
         def kept() -> Iterator[Executable]:
             sys.audit("traspaso.completing", self.job_id, self.number)
             yield self._kept(baseline, values_job_id, since)
+            if made_of is not None:
+                yield known_columns.kept(self.job_id, made_of)
 
         with self.transaction() as connection:
             self._end(

@@ -268,6 +268,17 @@ class LastProof(Base):
     baseline: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
+class KnownColumns(Base):
+    """The columns that the last completed copy between two tables carried as they are."""
+
+    __tablename__ = "known_columns"
+
+    source_table: Mapped[str] = mapped_column(primary_key=True)
+    target_table: Mapped[str] = mapped_column(primary_key=True)
+    names: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    job_id: Mapped[int]
+
+
 class CopyEvent(Base):
     """Who did what when to a job, and every retry and error."""
 

@@ -38,7 +38,7 @@ from bot.messages.blocks import (
     sentence,
 )
 from bot.messages.question import REASON_LIMIT, removal, removal_dialog
-from copier import Count, Entry, Preview
+from copier import Count, Entry, Preview, Treatment
 
 COPY_ACTION = "copy_liquidation.confirm"
 CANCEL_ACTION = "copy_liquidation.cancel"
@@ -219,7 +219,10 @@ def _lifetime(offered: Offered, t: Translator) -> Block:
 
 
 def preview_blocks(title: str, proposal: Proposal, t: Translator) -> list[Block]:
-    """Rows of both sides, the last copy, the expected time, and what to mind; ``title`` names the copy."""
+    """Rows of both sides, the last copy, the expected time, what stays in prod, and what to mind.
+
+    ``title`` names the copy.
+    """
     seen = proposal.seen
     pairs = [
         (t("Name"), sanitized(clean_name(seen.label or ""), 300)),
@@ -227,9 +230,11 @@ def preview_blocks(title: str, proposal: Proposal, t: Translator) -> list[Block]
         (t("Rows in prod"), counted(seen.in_source, t)),
         (t("Rows in consulta now"), counted(seen.in_target, t)),
     ]
+    kept = kept_in_prod(seen, t, lambda names: code(names, 400))
+    kept_blocks = [section(f"🔒 {kept}")] if kept else []
     past = f"{last_copied(proposal, t)}\n{_expected(proposal, t)}"
     warnings = [section(f"⚠️ {warning}") for warning in _warnings(proposal, t)]
-    return [fields(pairs), section(past), *warnings, *_approval(proposal, t)]
+    return [fields(pairs), section(past), *kept_blocks, *warnings, *_approval(proposal, t)]
 
 
 def last_copied(proposal: Proposal, t: Translator) -> str:
@@ -324,6 +329,25 @@ def notes(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> list[st
     if seen.large_object_columns:
         found.append(_large_objects(seen, quoted(", ".join(seen.large_object_columns)), t))
     return found
+
+
+def kept_in_prod(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> str:
+    """What becomes of the columns that aren't copied as they are; empty where all are.
+
+    ``quoted`` writes names as the reader's medium does.
+    """
+
+    def names(treatment: Treatment) -> str:
+        return quoted(", ".join(rule.column for rule in seen.rules if rule.treatment is treatment))
+
+    words = {
+        Treatment.OMIT: t("Not copied: {columns}.", columns=names(Treatment.OMIT)),
+        Treatment.NULL: t("Emptied: {columns}.", columns=names(Treatment.NULL)),
+        Treatment.MASK: t("Masked: {columns}.", columns=names(Treatment.MASK)),
+        Treatment.HASH: t("Hashed: {columns}.", columns=names(Treatment.HASH)),
+    }
+    found = {rule.treatment for rule in seen.rules}
+    return " ".join(sentence for treatment, sentence in words.items() if treatment in found)
 
 
 def _large_objects(seen: Preview, columns: str, t: Translator) -> str:

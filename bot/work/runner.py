@@ -22,6 +22,7 @@ from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt, Claim, Executions, Ledger, NobodyCanApprove, SecondPerson
 from bot.jobs.failure import Failure, failure_of
+from bot.jobs.known_columns import spec_of
 from bot.jobs.models import with_limits
 from bot.jobs.status import Status, StopReason
 from bot.jobs.view import Question
@@ -186,13 +187,14 @@ class Runner:
             is_held = lag_mb is not None
             attempt.throttled(lag_mb)
 
+        spec = in_time(lambda: spec_of(self._consulta, section), stop.whole)
         earlier = attempt.earlier(self._work.full_proof_days)
         with (
             failures_of("consulta"),
             Copy(
                 self._prod,
                 self._consulta,
-                section.spec,
+                spec,
                 attempt.claim.liquidation_id,
                 names=SIDES,
                 limits=self._work.limits,
@@ -228,12 +230,13 @@ class Runner:
             if proof is None or stop.requested:
                 return self._stop(attempt, stop)
             triggers = copy.blamed_triggers(result, proof)
+            made_of = copy.fingerprint
             baseline, since = copy.baseline(), earlier.proven if copy.builds_on_baseline else None
         if not proof.holds:
             failure = failure_of(NotProven(proof.reasons(SIDES), triggers, SIDES))
             log.error("job %s: %s: %s", attempt.job_id, failure.sentence, "; ".join(failure.lines))
             return self._fail(attempt, stop, failure, proof)
-        self._recorded(stop, lambda: attempt.completed(proof, baseline, since))
+        self._recorded(stop, lambda: attempt.completed(proof, baseline, since, made_of))
         return Ended(AttemptOutcome.COMPLETED)
 
     def _may_wait(self, silent: float, stop: StopSwitch, lease: LeaseRenewal) -> None:

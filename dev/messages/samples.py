@@ -59,6 +59,8 @@ SAID = {
     "read_only": "ALTER ROLE traspaso IN DATABASE consulta SET default_transaction_read_only = off",
     "too_large": 'index row size 10016 exceeds btree version 4 maximum 2704 for index "by_note"',
     "database_says": 'cannot delete from table "items" because it does not have a replica identity',
+    "new_columns": "phone; second_cbu",
+    "rules_dont_fit": "dni has the rule hash, and is bigint in consulta: make it text there",
     "url_wrong": 'invalid sslmode value: "requir"',
 }
 
@@ -197,6 +199,7 @@ SAMPLES = [
         "large-objects",
         lambda t: proposal_card(s.offered(s.pointing("scan", "signature")), t),
     ),
+    Sample("preview", "rules", lambda t: proposal_card(s.offered(s.under_rules()), t)),
     Sample(
         "preview",
         "asked-again",

@@ -29,7 +29,18 @@ from bot.jobs.view import (
 from bot.jobs.windows import NextWindow
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
-from copier import Advice, Comparison, Count, Counted, Digest, Entry, Preview, Proof
+from copier import (
+    Advice,
+    ColumnRule,
+    Comparison,
+    Count,
+    Counted,
+    Digest,
+    Entry,
+    Preview,
+    Proof,
+    Treatment,
+)
 from copier.model import KeyRange
 
 NOW = datetime(2026, 11, 24, 15, 30, 8, tzinfo=UTC)
@@ -411,6 +422,13 @@ def outlook_of_rows_that_move() -> Proposal:
 def pointing(*columns: str) -> Proposal:
     """Both sides of a table whose columns of these names point to large objects."""
     return Proposal(replace(seen(900, 900), large_object_columns=columns))
+
+
+def under_rules() -> Proposal:
+    """Some columns aren't copied as they are."""
+    rules = {"bonus": "omit", "cbu": "omit", "dni": "hash", "email": "null", "name": "mask"}
+    found = tuple(ColumnRule(column, Treatment(treatment)) for column, treatment in rules.items())
+    return Proposal(replace(seen(900, 0), rules=found))
 
 
 def verdict(differing: int) -> VerificationResult:
