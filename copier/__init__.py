@@ -27,6 +27,7 @@ from copier.model import (
     TableName,
     cores,
 )
+from copier.outlook import Outlook, outlook
 from copier.preview import Advice, Count, Preview, is_known, preview
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Fingerprint",
     "KeyRange",
     "Limits",
+    "Outlook",
     "Period",
     "Plan",
     "Preview",
@@ -59,6 +61,7 @@ __all__ = [
     "choose",
     "cores",
     "is_known",
+    "outlook",
     "preview",
     "search",
 ]

@@ -261,6 +261,19 @@ def arrived(rows: TableSlice, horizon: int, part: KeyRange | None = None) -> sql
     )
 
 
+def arrived_rows(rows: TableSlice, horizon: int, most: int) -> sql.Composable:
+    """Keys, as arrays of text, and hashes of at most so many rows of the liquidation, of those written since
+    the horizon."""
+    return sql.SQL("SELECT {}, {} FROM {} WHERE {} AND {} LIMIT {}").format(
+        rows.keys.values_as_text,
+        rows.row_hash,
+        rows.table.identifier,
+        rows.keys.whole(rows.liquidation_id),
+        _is_since(str(horizon)),
+        sql.Literal(most),
+    )
+
+
 def hashes_by_key(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sql.Composable:
     """Keys, as arrays of text, and hashes of the rows with one of these keys."""
     return sql.SQL("SELECT {}, {} FROM {} WHERE {}").format(
