@@ -32,6 +32,7 @@ from copier.glance import Baseline, SideState, Vantage, state_of
 from copier.glance import questions as questions_of_state
 from copier.model import Bound, CopySpec, Counts, KeyRange, TableName
 from copier.row_hash import identical_when_equal
+from copier.snapshot import give_hash_key
 from copier.table_slice import TableSlice, slices
 
 #: So many rows that were written since the last proof are looked up, of both sides together.
@@ -232,6 +233,9 @@ def told_since(
         return not_known
     if here.written + there.written > MOST_ROWS or (there.written and not _spelled_alike(source.rows)):
         return not_known
+    if here.written or there.written:
+        with failures_of(source.rows.side):
+            give_hash_key(source.look.ask, source.rows)
     with ThreadPoolExecutor(1) as other_side:
         arrived = other_side.submit(_arrived, target, there, baseline.target)
         new_here = _arrived(source, here, baseline.source)
