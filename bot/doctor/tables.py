@@ -13,7 +13,7 @@ from bot.doctor.examination import Check, Fact, Facts, Server, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.doctor.sides import look_at
 from bot.jobs.known_columns import with_known
-from copier import NewColumns, TableName
+from copier import NewColumns, TableName, Treatment
 from copier.catalog import Table, read_table, refuse_same_table
 from copier.columns import match_columns, refuse_what_has_no_numbers
 from copier.connections import BoundedTransaction
@@ -342,7 +342,7 @@ def _known(look: BoundedTransaction, name: TableName) -> Table | None:
 
 
 def _of_defaults(look: BoundedTransaction, prod: Fact[Server], spec: CopySpec) -> list[Privilege]:
-    """Sequences behind the defaults of columns that only consulta has; nothing where prod can't be asked."""
+    """Sequences behind the defaults of columns that consulta fills; nothing where prod can't be asked."""
     try:
         with look_at(prod.get()) as other:
             source = _known(other, spec.source_table)
@@ -350,8 +350,10 @@ def _of_defaults(look: BoundedTransaction, prod: Fact[Server], spec: CopySpec) -
         return []
     if source is None:
         return []
+    left = {rule.column for rule in spec.rules if rule.treatment is Treatment.OMIT}
+    brought = [column.name for column in source.columns if column.name not in left]
     with _asking(look):
-        return of_defaults(look.connection, spec.target_table, [column.name for column in source.columns])
+        return of_defaults(look.connection, spec.target_table, brought)
 
 
 def _lacking(
