@@ -234,6 +234,18 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """One transaction of this copy wrote all rows of the target in a range, and they are the source's.
+
+    Their values were compared after it was committed. ``xid`` is its number, or that of its subtransaction.
+    It says something of what is read later as long as the server and the table have the same identity, see
+    `copier.glance.Vantage`.
+    """
+
+    xid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Both sides of one range."""
 
@@ -388,7 +400,8 @@ class Chunk:
 
     ``rows`` are the source's; ``moved`` those among the inserted ones that the target held under another
     liquidation; ``bytes`` those of the COPY stream; ``source`` the source's digest where it was needed, or
-    came with the rows. ``seen`` is what the rows that the target held already were found to be.
+    came with the rows. ``seen`` is what the target's rows were found to be: those that it held already, or
+    all of them where they were compared after the commit.
     """
 
     range: KeyRange
@@ -399,7 +412,7 @@ class Chunk:
     bytes: int = 0
     seconds: float = 0.0
     source: Digest | None = None
-    seen: Seen | None = None
+    seen: Seen | Written | None = None
 
 
 @dataclass(frozen=True, slots=True)
