@@ -253,6 +253,18 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """One transaction of this copy wrote all rows of the target in a range, and they are the source's.
+
+    Their values were compared after it was committed. ``xid`` is its number, or that of its subtransaction.
+    It says something of what is read later as long as the server and the table have the same identity, see
+    `copier.glance.Vantage`.
+    """
+
+    xid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Both sides of one range."""
 
@@ -407,7 +419,8 @@ class Chunk:
 
     ``rows`` are the source's; ``moved`` those among the inserted ones that the target held under another
     liquidation; ``bytes`` those of the COPY stream; ``source`` the source's digest where it was needed, or
-    came with the rows. ``seen`` is what the rows that the target held already were found to be.
+    came with the rows. ``seen`` is what the target's rows were found to be: those that it held already, or
+    all of them where they were compared after the commit.
     """
 
     range: KeyRange
@@ -418,7 +431,7 @@ class Chunk:
     bytes: int = 0
     seconds: float = 0.0
     source: Digest | None = None
-    seen: Seen | None = None
+    seen: Seen | Written | None = None
 
 
 @dataclass(frozen=True, slots=True)

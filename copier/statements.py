@@ -230,6 +230,20 @@ def digest(rows: TableSlice, part: KeyRange) -> sql.Composable:
     return _digest_of(rows.row_hash, rows, part)
 
 
+def digest_by_writer(rows: TableSlice, part: KeyRange) -> sql.Composable:
+    """The same for each transaction that wrote rows of the range, its xid in front; at most of two."""
+    return sql.SQL(
+        "SELECT xmin::text, count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {} GROUP BY xmin LIMIT 2"
+    ).format(rows.row_hash, rows.table.identifier, rows.within(part))
+
+
+def written_by(rows: TableSlice, part: KeyRange, xid: str) -> sql.Composable:
+    """Rows of the range, and how many of them this transaction wrote."""
+    return sql.SQL("SELECT count(*), count(*) FILTER (WHERE xmin = {}::xid) FROM {} WHERE {}").format(
+        sql.Literal(xid), rows.table.identifier, rows.within(part)
+    )
+
+
 def arrivals(rows: TableSlice, part: KeyRange, base: str) -> sql.Composable:
     """Rows of the range; then rows and digest of those that no transaction before ``base`` wrote."""
     return sql.SQL(
