@@ -135,7 +135,12 @@ class Claim:
             source_table=row.source_table,
             target_table=row.target_table,
             fingerprint=Fingerprint.from_json(row.fingerprint) if row.fingerprint else None,
-            terms=AgreedCounts(row.previewed_records, row.previewed_target_records, row.removal_confirmed),
+            terms=AgreedCounts(
+                row.previewed_records,
+                row.previewed_target_records,
+                row.removal_confirmed,
+                row.previewed_deletes,
+            ),
             approved=row.approval == Approval.APPROVED,
             channel_id=row.channel_id,
             installation=installation,
@@ -189,10 +194,12 @@ class Earlier:
 
     ``rows`` that earlier attempts of the job have brought to consulta, less those that they removed; and
     what was ``proven`` last of the liquidation, None where all its values weren't compared for too long.
+    ``baseline`` is that of the last proof, however long ago.
     """
 
     rows: int
     proven: KnownProof | None
+    baseline: Baseline | None = None
 
 
 class NobodyCanApprove(Exception):
@@ -263,14 +270,15 @@ class Attempt:
         newer = LastProof.values_at > func.now() - timedelta(days=full_proof_days)
         one = select(brought.label("rows")).subquery()
         found = select(
-            one.c.rows, LastProof.values_job_id, LastProof.values_at, LastProof.baseline
-        ).select_from(one.outerjoin(LastProof, and_(self._is_its_proof(), newer)))
+            one.c.rows, LastProof.values_job_id, LastProof.values_at, LastProof.baseline, newer.label("newer")
+        ).select_from(one.outerjoin(LastProof, self._is_its_proof()))
         with self.transaction() as connection:
             row = connection.execute(found).one()
         if row.baseline is None:
             return Earlier(int(row.rows), None)
-        known = KnownProof(row.values_job_id, row.values_at, Baseline.from_json(row.baseline))
-        return Earlier(int(row.rows), known)
+        baseline = Baseline.from_json(row.baseline)
+        known = KnownProof(row.values_job_id, row.values_at, baseline) if row.newer else None
+        return Earlier(int(row.rows), known, baseline)
 
     # Steps of a running attempt.
 

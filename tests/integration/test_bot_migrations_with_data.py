@@ -85,6 +85,7 @@ NEW_IN = {
                (source_table, target_table, liquidation_id, job_id, values_job_id, values_at, baseline)
         SELECT 'a', 'b', 99, id, id, now(), '{}' FROM traspaso.copy_jobs WHERE status = 'completed' LIMIT 1
     """,
+    "0019": "UPDATE traspaso.copy_jobs SET previewed_deletes = 4 WHERE id = 1",
 }
 
 
