@@ -54,6 +54,7 @@ from copier.model import (
     Plan,
     Proof,
 )
+from copier.outlook import Outlook, SideNow, told_by_versions
 from copier.snapshot import Snapshot
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
@@ -295,6 +296,21 @@ class Copy:
         vantages = self._source_state.vantage, self._target_state.vantage
         self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])
         return Proof.of([comparison], Counted(self._source_state.rows, self._target_state.rows))
+
+    def outlook(self, baseline: Baseline) -> Outlook | None:
+        """What `run` would do to the rows that the target holds just now; None where that isn't known.
+
+        It is told by row versions since the ``baseline``, and writes nothing.
+        """
+        plan = self.plan()
+        if self._change is Change.NONE:
+            return Outlook(Counts(unchanged=plan.total), plan.as_of)
+        with self._connection.moment(self._target.table) as moment:
+            target = SideNow(moment, self._target, self._target_table)
+            source = SideNow(self._snapshot, self._source, self._snapshot.table)
+            told = told_by_versions(source, target, baseline)
+            moment.ask(COMMIT)
+        return None if told.counts is None else Outlook(told.counts, plan.as_of)
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""

@@ -19,7 +19,7 @@ from copier import statements
 from copier.catalog import Table, questions, read_table, table_of
 from copier.connections import Sessions, in_transaction, run
 from copier.errors import Permanent, Transient, failures_of
-from copier.exchange import Statement, exchange, with_values
+from copier.exchange import Rows, Statement, exchange, with_values
 from copier.model import TableName
 from copier.rules import PAD
 from copier.table_slice import TableSlice
@@ -72,6 +72,10 @@ class Snapshot:
     def is_shared(self) -> bool:
         """Whether other sessions can see the same moment."""
         return not (self.table.in_recovery or self.table.relations.foreign or self.table.kind == "v")
+
+    def ask(self, *statements: Statement) -> list[Rows]:
+        """The rows of each of the statements at this moment; they are sent in one message."""
+        return exchange(self.connection, *statements)
 
     def readers(self, count: int, rows: TableSlice, *, in_order: bool = True) -> list[Connection]:
         """So many connections that see the same moment of these rows, or one where it can't be shared.

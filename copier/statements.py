@@ -143,6 +143,12 @@ def of_lane(*, by_index: bool, in_order: bool = True, qualified: bool = False) -
     return ", ".join(parts)
 
 
+def looking(*, by_index: bool, qualified: bool) -> sql.Composable:
+    """The same for a transaction that has its other settings already."""
+    parts = [_ALONE, *([_BY_INDEX] if by_index else []), *([_QUALIFIED] if qualified else [])]
+    return sql.SQL(f"SELECT {', '.join(parts)}")
+
+
 # ---------------------------------------------------------------------------------- what is asked and written
 
 
