@@ -32,6 +32,7 @@ from copier.glance import Baseline, SideState, Vantage, state_of
 from copier.glance import questions as questions_of_state
 from copier.model import Bound, CopySpec, Counts, KeyRange, TableName
 from copier.row_hash import identical_when_equal
+from copier.snapshot import give_hash_key
 from copier.table_slice import TableSlice, slices
 
 #: So many rows that were written since the last proof are looked up, of both sides together.
@@ -238,6 +239,8 @@ def told_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> To
 def _told(source: SideNow, target: SideNow, baseline: Baseline, here: SideState, there: SideState) -> Told:
     not_known = Told(here, there, None)
     alike = _spelled_alike(source.rows)
+    with failures_of(source.rows.side):
+        give_hash_key(source.look.ask, source.rows)
     with ThreadPoolExecutor(1) as other_side:
         arrived = other_side.submit(_written_since, target, baseline.target)
         new_here = _written_since(source, baseline.source)

@@ -16,7 +16,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import LiteralString, Self
+from typing import Self
 
 from psycopg import sql
 
@@ -105,11 +105,11 @@ class HashKey:
 
 #: Has the server think of a pad for the key, in the setting that is to hold it, and gives it: 64 hexadecimal
 #: digits.
-PAD: LiteralString = f"""
-    SELECT set_config('{_KEY}', encode(pg_catalog.sha256(
+PAD = sql.SQL("""
+    SELECT set_config('{}', encode(pg_catalog.sha256(
              uuid_send(pg_catalog.gen_random_uuid()) || uuid_send(pg_catalog.gen_random_uuid())
              || uuid_send(pg_catalog.gen_random_uuid())), 'hex'), true)
-"""
+""").format(sql.SQL(_KEY))
 
 
 def as_text(value: sql.Composable) -> sql.Composable:

@@ -10,8 +10,10 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, Engine, text
 
@@ -30,14 +32,14 @@ NO_SNAPSHOT = frozenset({"42704", "22023"})
 TRIES = 5
 
 
-def give_hash_key(connection: Connection, rows: TableSlice) -> None:
-    """Has the rest of the transaction hash values of ``rows`` by their key, where any are to be hashed.
+def give_hash_key(ask: Callable[..., list[Rows]], rows: TableSlice) -> None:
+    """Has the rest of a transaction hash values of ``rows`` by their key, where any are to be hashed.
 
-    The key itself is in no statement: see `copier.rules`.
+    ``ask`` sends it a statement, and gives the rows. The key itself is in none: see `copier.rules`.
     """
     if (key := rows.hash_key) is not None:
-        [[[pad]]] = exchange(connection, PAD)
-        exchange(connection, key.statement(pad))
+        [[[pad]]] = ask(PAD)
+        ask(key.statement(pad))
 
 
 class Snapshot:
@@ -93,7 +95,7 @@ class Snapshot:
             if not self.is_shared:
                 if not self._readers:
                     self.connection.execute(text(lane))
-                    give_hash_key(self.connection, rows)
+                    give_hash_key(partial(exchange, self.connection), rows)
                     self._readers.append(self.connection)
                 return [self.connection]
             if (missing := count - len(self._readers)) > 0:
@@ -142,7 +144,7 @@ class Snapshot:
         connection = self._open()
         settings = with_values(connection, f"{lane}, {statements.HELD}", self._sessions.values)
         self._join(connection, settings)
-        give_hash_key(connection, rows)
+        give_hash_key(partial(exchange, connection), rows)
         return connection
 
     def _join(self, connection: Connection, settings: Statement) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from copier import ColumnRule, CopySpec, HashKey, NewColumns, Treatment
+from copier import Baseline, ColumnRule, CopySpec, Counts, HashKey, NewColumns, Outlook, Treatment, outlook
 from copier.errors import ColumnsAreNew, ColumnsDiffer, NoUsableKey, RulesDontFit
 from dev.proxy import Direction, Proxy
 from tests.copying import ITEMS, Sides, engine, preview, spec
@@ -241,6 +241,35 @@ def test_what_was_proven_under_other_rules_proves_nothing_now(people: Sides) -> 
             result = copy.run()
             assert (copy.builds_on_baseline, copy.verify(result).holds) == (False, True)
             assert sum(each.counts.updated for each in result.chunks) == 40
+
+
+def test_what_a_copy_would_change_is_told_by_what_the_rules_make_of_the_values(people: Sides) -> None:
+    baseline = proven(people)
+    people.prod.execute("""
+        UPDATE people SET dni = 'DNI-9' WHERE id = 3; UPDATE people SET cbu = 'CBU-other', name = 'Zed-NAME-'
+         WHERE id IN (4, 5); INSERT INTO people VALUES (41, 42, 'CBU-41', 'DNI-41', NULL, 'Zoe-NAME-', 1)
+    """)
+    told = told_since(people, baseline)
+    assert told is not None
+    assert told.counts == Counts(inserted=1, updated=1, unchanged=39)
+    assert people.copy_proven(ruled(), baseline=baseline).counts == told.counts
+
+
+def proven(sides: Sides) -> Baseline:
+    """Of a copy under the rules, by which row versions tell: no other transaction was under way beside it."""
+    for _ in range(5):
+        with sides.open(ruled()) as copy:
+            assert copy.verify(copy.run()).holds
+            baseline = copy.baseline()
+        assert baseline is not None
+        told = told_since(sides, baseline)
+        if told is not None and told.counts == Counts(unchanged=40):
+            return baseline
+    raise AssertionError("something else has written on these servers all the time")
+
+
+def told_since(sides: Sides, baseline: Baseline) -> Outlook | None:
+    return outlook(engine(sides.prod.url), engine(sides.consulta.url), ruled(), 42, baseline)
 
 
 @pytest.mark.parametrize("referenced", [False, True])
