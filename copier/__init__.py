@@ -24,7 +24,9 @@ from copier.model import (
     Period,
     Plan,
     Proof,
+    Reference,
     TableName,
+    Via,
     cores,
 )
 from copier.preview import Advice, Count, Preview, is_known, preview
@@ -54,8 +56,10 @@ __all__ = [
     "Plan",
     "Preview",
     "Proof",
+    "Reference",
     "SideNames",
     "TableName",
+    "Via",
     "choose",
     "cores",
     "is_known",
