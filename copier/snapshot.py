@@ -46,7 +46,7 @@ class Snapshot:
 
         Raises:
             TableMissing: there is no such table.
-            DatabaseFailed: the side can't be reached, or somebody alters a table.
+            DatabaseFailed: the side can't be reached, a table may not be read, or somebody alters one.
         """
         self._engine = engine
         self._sessions = sessions
@@ -106,6 +106,7 @@ class Snapshot:
             sys.audit("traspaso.snapshot", self.side, row.name)
             self.table = table_of(self.side, names, found)
             if not locked:
+                self.table.refuse_unreadable()
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
                 for name in names:
                     run(connection, statements.hold(name))
