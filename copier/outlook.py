@@ -144,22 +144,24 @@ class Moments:
     ) -> None:
         """Connects to neither side yet. Each statement may take ``timeout_seconds``."""
 
-        def side(engine: Engine, name: str, table: TableName) -> BoundedMoment:
+        def side(engine: Engine, name: str, tables: Sequence[TableName]) -> BoundedMoment:
             return BoundedMoment(
                 engine,
                 name,
                 label,
                 timeout_seconds,
-                table=table,
-                asked=questions(table),
+                tables=tables,
+                asked=questions(*tables),
                 lock_seconds=min(LOCK_SECONDS, timeout_seconds),
                 settings=f"{statements.of_lane(by_index=False)}, ",
             )
 
         self._spec = spec
         self._names = names
-        self.source = side(source, names.source, spec.source_table)
-        self.target = side(target, names.target, spec.target_table)
+        self._source_tables = tuple(each.source_table for each in spec.line)
+        self._target_tables = tuple(each.target_table for each in spec.line)
+        self.source = side(source, names.source, self._source_tables)
+        self.target = side(target, names.target, self._target_tables)
 
     def __enter__(self) -> Moments:
         """Begins both side by side.
@@ -178,8 +180,8 @@ class Moments:
                 raise
         try:
             begun.result()
-            self.source_table = table_of(self._names.source, self._spec.source_table, self.source.answers)
-            self.target_table = table_of(self._names.target, self._spec.target_table, self.target.answers)
+            self.source_table = table_of(self._names.source, self._source_tables, self.source.answers)
+            self.target_table = table_of(self._names.target, self._target_tables, self.target.answers)
         except BaseException:
             self.__exit__()
             raise
@@ -211,8 +213,7 @@ class Moments:
             self.source.connection, self.target.connection, self.source_table, self.target_table, self._names
         )
         source, target = slices(self._spec, self.source_table, self.target_table, liquidation_id)
-        by_index = source.has_index, target.has_index
-        first = [statements.looking(by_index=each, qualified=source.holds_names) for each in by_index]
+        first = [statements.looking(each, qualified=source.holds_names) for each in (source, target)]
         return (
             SideNow(Within(self.source, until, first[0]), source, self.source_table),
             SideNow(Within(self.target, until, first[1]), target, self.target_table),

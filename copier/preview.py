@@ -23,7 +23,8 @@ from copier.columns import Number
 from copier.connections import BoundedTransaction, rows_as_text, run, until_timeout
 from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
 from copier.glance import Baseline, SideState
-from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName, quoted
+from copier.missing_parents import refuse_missing_parents
+from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName
 from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, told_by_versions
 from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
@@ -96,12 +97,16 @@ def preview(
     catalogue: Catalogue | None = None,
     baseline: Baseline | None = None,
     timeout_seconds: float = 10.0,
+    parents_too: bool = False,
 ) -> Preview:
     """Looks at both sides at once. ``names`` are what errors call the two sides; ``baseline`` is what an
     earlier copy of the liquidation has proven.
 
+    ``parents_too``: the rows through which these belong are copied before, in the same run.
+
     Raises:
         SchemaError: the tables don't fit.
+        ParentsMissing: the rows belong through others that the target lacks.
         KeySharedInSource: copying would take rows of another liquidation that the source still holds there.
         DatabaseFailed: a side can't be reached.
     """
@@ -110,7 +115,9 @@ def preview(
         moments = Moments(source, target, spec, names=names, timeout_seconds=timeout_seconds, label=LABEL)
         try:
             with moments:
-                return _by_versions(moments, liquidation_id, catalogue, baseline, until)
+                return _by_versions(
+                    moments, liquidation_id, catalogue, baseline, until, parents_too=parents_too
+                )
         except Transient as error:
             if error.condition != "TableAltered":
                 raise
@@ -118,12 +125,12 @@ def preview(
         _look(source, names.source, timeout_seconds) as source_look,
         _look(target, names.target, timeout_seconds) as target_look,
     ):
-        source_table = _table(source_look, spec.source_table)
-        target_table = _table(target_look, spec.target_table)
+        source_table = _table(source_look, *(each.source_table for each in spec.line))
+        target_table = _table(target_look, *(each.target_table for each in spec.line))
         refuse_same_table(source_look.connection, target_look.connection, source_table, target_table, names)
         source_rows, target_rows = slices(spec, source_table, target_table, liquidation_id)
         sides = _Sides(source_look, target_look, source_table, target_table, source_rows, target_rows)
-        return _seen(sides, liquidation_id, catalogue)
+        return _seen(sides, liquidation_id, catalogue, parents_too=parents_too)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,13 @@ class _Sides:
 
 
 def _by_versions(
-    moments: Moments, liquidation_id: int, catalogue: Catalogue | None, baseline: Baseline, until: float
+    moments: Moments,
+    liquidation_id: int,
+    catalogue: Catalogue | None,
+    baseline: Baseline,
+    until: float,
+    *,
+    parents_too: bool,
 ) -> Preview:
     """The preview of one moment of each side; what a copy would do is looked for until that time."""
     source, target = moments.of(liquidation_id, until)
@@ -152,7 +165,8 @@ def _by_versions(
         with until_timeout():
             told = told_by_versions(source, target, baseline)
     outlook = Outlook(told.counts, moments.as_of) if told and told.counts else None
-    return _seen(_Sides.of(moments, source, target), liquidation_id, catalogue, told, outlook)
+    sides = _Sides.of(moments, source, target)
+    return _seen(sides, liquidation_id, catalogue, told, outlook, parents_too=parents_too)
 
 
 def _seen(
@@ -161,9 +175,13 @@ def _seen(
     catalogue: Catalogue | None,
     told: Told | None = None,
     outlook: Outlook | None = None,
+    *,
+    parents_too: bool,
 ) -> Preview:
     """The preview. What was ``told`` of both sides isn't counted again."""
     sides.target_table.refuse_unwritable(updates=sides.target.in_place)
+    if not parents_too:
+        refuse_missing_parents(sides.source, sides.target, sides.source_look.rows, sides.target_look.rows)
     with ThreadPoolExecutor(1) as other_side:
         held = other_side.submit(_rows_of, sides.target_look, sides.target, told.target if told else None)
         exists, label, changed_at = (
@@ -221,9 +239,9 @@ def _look(engine: Engine, side: str, timeout_seconds: float) -> BoundedTransacti
     )
 
 
-def _table(look: BoundedTransaction, name: TableName) -> Table:
+def _table(look: BoundedTransaction, *names: TableName) -> Table:
     with failures_of(look.side):
-        return read_table(look.connection, look.side, name)
+        return read_table(look.connection, look.side, *names)
 
 
 def _taken(sides: _Sides, inserted: Sequence[Bound] | None) -> Count:
@@ -255,20 +273,16 @@ def _taken(sides: _Sides, inserted: Sequence[Bound] | None) -> Count:
                 return Count(found, exact=True)
             with failures_of(target.side):
                 others = run(held, statements.others_with_keys(target, keys)).all()
-            taken: list[statements.Held] = [(row.liquidation, row.key) for row in others]
+            taken: list[statements.Held] = [(row.place, row.key) for row in others]
             refuse_shared_keys(reader, source, target, taken)
             found += len(others)
     return Count(found, exact=False)
 
 
 def missing_index(table: Table, rows: TableSlice) -> Iterator[Advice]:
-    """The index that every range is read by, where it is missing."""
-    if table.can_be_indexed and not rows.has_index:
-        # Of a partitioned table PostgreSQL builds no index concurrently.
-        how = "" if table.is_partitioned else " CONCURRENTLY"
-        names = [quoted(rows.keys.liquidation_column)]
-        names += [quoted(key.name) + (' COLLATE "C"' if key.by_bytes else "") for key in rows.keys.columns]
-        yield Advice(table.side, f"CREATE INDEX{how} ON {table.name} ({', '.join(names)})")
+    """The indexes that every range is read by, where they are missing."""
+    for statement in rows.missing_indexes:
+        yield Advice(table.side, statement)
 
 
 def altered_columns(rows: TableSlice) -> tuple[ColumnRule, ...]:

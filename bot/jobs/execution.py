@@ -161,7 +161,7 @@ class Claim:
 
     def configured_otherwise(self, spec: CopySpec) -> list[str]:
         """What a configuration alone tells to be another copy than the one asked for, a line each."""
-        tables = Fingerprint(self.source_table, self.target_table, spec.liquidation_column, spec.key)
+        tables = Fingerprint(self.source_table, self.target_table, spec.belongs_by, spec.key)
         recorded = self.fingerprint or replace(
             tables.configured(spec), source_table=self.source_table, target_table=self.target_table
         )
