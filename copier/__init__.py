@@ -24,7 +24,9 @@ from copier.model import (
     Period,
     Plan,
     Proof,
+    Reference,
     TableName,
+    Via,
     cores,
 )
 from copier.outlook import Outlook, outlook
@@ -60,9 +62,11 @@ __all__ = [
     "Plan",
     "Preview",
     "Proof",
+    "Reference",
     "SideNames",
     "TableName",
     "Treatment",
+    "Via",
     "choose",
     "cores",
     "is_known",

@@ -331,20 +331,20 @@ class Sessions:
         self,
         connection: Connection,
         side: str,
-        table: TableName,
+        tables: Sequence[TableName],
         first: Sequence[Statement],
         then: Sequence[Statement],
     ) -> tuple[bool, list[Rows]]:
-        """Takes a reader's lock on the table, its partitions, and what a view reads, for the transaction.
+        """Takes a reader's lock on the tables, their partitions, and what a view reads, for the transaction.
 
         ``first`` begins the transaction, and ``then`` is what is asked under the lock: all in one message.
         Neither the lock nor what is sent before it takes a snapshot, so that the snapshot is taken
-        afterwards: one that is older than a rewrite that isn't MVCC-safe would see the table empty
+        afterwards: one that is older than a rewrite that isn't MVCC-safe would see a table empty
         (https://www.postgresql.org/docs/current/mvcc-caveats.html). Gives False where the server doesn't
-        lock it, and the rows of each of the statements in ``then``.
+        lock one, and the rows of each of the statements in ``then``.
 
         Raises:
-            Transient: somebody alters the table.
+            Transient: somebody alters a table.
         """
         if not speaks_utf8(driver_of(connection)):
             exchange(connection, *first, "SET LOCAL client_encoding = 'UTF8'")
@@ -359,7 +359,9 @@ class Sessions:
             ),
             sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(self.values["lock_timeout"])),
         ]
-        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table.identifier)
+        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(
+            sql.SQL(", ").join(table.identifier for table in tables)
+        )
         locked = [*before, lock, "RELEASE SAVEPOINT traspaso_lock"]
         answers, error = answered(connection, *locked, *then)
         if error is None:
@@ -368,11 +370,11 @@ class Sessions:
             raise error
         if error.sqlstate == LOCK_NOT_AVAILABLE:
             raise Transient(
-                f"table {table} of {side} is being altered: its lock was not to be had in "
-                f"{self.lock_timeout_seconds:g} s",
+                f"table {' or '.join(map(str, tables))} of {side} is being altered: its lock was not to be "
+                f"had in {self.lock_timeout_seconds:g} s",
                 side=side,
                 condition="TableAltered",
-                table=table.name,
+                table=tables[0].name,
             ) from error
         if error.sqlstate not in NOT_LOCKABLE:
             raise error
@@ -712,9 +714,9 @@ class BoundedTransaction:
 
 
 class BoundedMoment(BoundedTransaction):
-    """The same of one moment: REPEATABLE READ, its snapshot taken under a reader's lock on the table.
+    """The same of one moment: REPEATABLE READ, its snapshot taken under a reader's lock on the tables.
 
-    ``as_of`` is when that was; ``is_locked`` is False where the server doesn't lock the table. ``answers``
+    ``as_of`` is when that was; ``is_locked`` is False where the server doesn't lock one. ``answers``
     has the rows of what was ``asked`` together with it.
     """
 
@@ -730,7 +732,7 @@ class BoundedMoment(BoundedTransaction):
         label: str,
         timeout_seconds: float,
         *,
-        table: TableName,
+        tables: Sequence[TableName],
         asked: Sequence[Statement],
         lock_seconds: float,
         settings: str = "SELECT ",
@@ -739,10 +741,10 @@ class BoundedMoment(BoundedTransaction):
         """As of `BoundedTransaction`; the lock is waited for ``lock_seconds``.
 
         Raises, as a context manager:
-            Transient: somebody alters the table.
+            Transient: somebody alters a table.
         """
         self._lock_timeout = lock_seconds
-        self._table = table
+        self._tables = tables
         self._asked = asked
         super().__init__(engine, side, label, timeout_seconds, settings=settings, abort=abort)
 
@@ -750,7 +752,7 @@ class BoundedMoment(BoundedTransaction):
         settings = f"{self._settings}, pg_catalog.clock_timestamp() AS as_of"
         then = [with_values(self.connection, settings, self._values), *self._asked]
         self.is_locked, answers = self._sessions.lock_for_reading(
-            self.connection, self.side, self._table, [statements.BEGIN_MOMENT], then
+            self.connection, self.side, self._tables, [statements.BEGIN_MOMENT], then
         )
         [row], *self.answers = answers
         self.as_of = row.as_of

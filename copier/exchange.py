@@ -66,14 +66,19 @@ def answered(connection: Connection, *statements: Statement) -> tuple[list[Rows]
     return answers, None
 
 
-def last_as_text(connection: Connection, *statements: Statement) -> tuple[str, ...]:
-    """Of the one row that the last statement gives, each value as the server writes it; none may be NULL."""
+def all_as_text(connection: Connection, *statements: Statement) -> list[tuple[str, ...]]:
+    """The rows that all the statements give, each value as the server writes it; none of them may be NULL."""
     driver = driver_of(connection)
-    results = _sent(driver, statements)
-    last = results[-1]
-    if last.status not in {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK}:
-        raise failure(driver, last)
-    return tuple((last.get_value(0, place) or b"").decode() for place in range(last.nfields))
+    rows = []
+    for result in _sent(driver, statements):
+        if result.status not in {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK}:
+            raise failure(driver, result)
+        columns = range(result.nfields)
+        rows += [
+            tuple((result.get_value(row, place) or b"").decode() for place in columns)
+            for row in range(result.ntuples)
+        ]
+    return rows
 
 
 def _sent(driver: psycopg.Connection, statements: Sequence[Statement]) -> list[pq.abc.PGresult]:
@@ -138,6 +143,8 @@ class Transaction:
     def __init__(self, connection: Connection, *first: Statement) -> None:
         """``first`` begins it, and makes its settings."""
         self.connection = connection
+        #: Whether it was committed by a message that goes on with another one.
+        self.is_over = False
         self._waiting: list[Statement] = [*first]
         if not speaks_utf8(driver_of(connection)):
             self.flush()
@@ -180,6 +187,11 @@ def _results(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, list[pq.abc.
         results.append(result)
         if result.status in _MOVES_DATA:
             return results
+
+
+def rows_of(connection: Connection, result: pq.abc.PGresult) -> Rows:
+    """Those that one statement has given."""
+    return _rows(driver_of(connection), result)
 
 
 def _rows(driver: psycopg.Connection, result: pq.abc.PGresult) -> Rows:

@@ -78,12 +78,16 @@ class SideNow:
 class Within:
     """A moment of a side that is asked until a time on the monotonic clock; then it raises `Transient`."""
 
-    def __init__(self, moment: BoundedMoment, until: float) -> None:
+    def __init__(self, moment: BoundedMoment, until: float, *first: Statement) -> None:
+        """What is ``first`` is sent with the first question, for the whole transaction."""
         self._moment = moment
         self._until = until
+        self._first = first
 
     def ask(self, *statements: Statement) -> list[Rows]:
-        return self._moment.ask(*statements, seconds=max(0.001, self._until - time.monotonic()))
+        first, self._first = self._first, ()
+        seconds = max(0.001, self._until - time.monotonic())
+        return self._moment.ask(*first, *statements, seconds=seconds)[len(first) :]
 
 
 def outlook(
@@ -114,10 +118,10 @@ def outlook(
             ) as moments,
             until_timeout(),
         ):
-            now = moments.of(liquidation_id, until)
-            if now is None:
+            source_now, target_now = moments.of(liquidation_id, until)
+            if not moments.are_locked:
                 return None
-            told = told_by_versions(*now, baseline)
+            told = told_by_versions(source_now, target_now, baseline)
             return None if told.counts is None else Outlook(told.counts, moments.as_of)
     except Transient as error:
         if error.condition != "TableAltered":
@@ -140,22 +144,24 @@ class Moments:
     ) -> None:
         """Connects to neither side yet. Each statement may take ``timeout_seconds``."""
 
-        def side(engine: Engine, name: str, table: TableName) -> BoundedMoment:
+        def side(engine: Engine, name: str, tables: Sequence[TableName]) -> BoundedMoment:
             return BoundedMoment(
                 engine,
                 name,
                 label,
                 timeout_seconds,
-                table=table,
-                asked=questions(table),
+                tables=tables,
+                asked=questions(*tables),
                 lock_seconds=min(LOCK_SECONDS, timeout_seconds),
-                settings=f"{statements.of_lane(by_index=False, qualified=True)}, ",
+                settings=f"{statements.of_lane(by_index=False)}, ",
             )
 
         self._spec = spec
         self._names = names
-        self.source = side(source, names.source, spec.source_table)
-        self.target = side(target, names.target, spec.target_table)
+        self._source_tables = tuple(each.source_table for each in spec.line)
+        self._target_tables = tuple(each.target_table for each in spec.line)
+        self.source = side(source, names.source, self._source_tables)
+        self.target = side(target, names.target, self._target_tables)
 
     def __enter__(self) -> Moments:
         """Begins both side by side.
@@ -174,8 +180,8 @@ class Moments:
                 raise
         try:
             begun.result()
-            self.source_table = table_of(self._names.source, self._spec.source_table, self.source.answers)
-            self.target_table = table_of(self._names.target, self._spec.target_table, self.target.answers)
+            self.source_table = table_of(self._names.source, self._source_tables, self.source.answers)
+            self.target_table = table_of(self._names.target, self._target_tables, self.target.answers)
         except BaseException:
             self.__exit__()
             raise
@@ -192,8 +198,13 @@ class Moments:
         """When the source was seen."""
         return self.source.as_of
 
-    def of(self, liquidation_id: int, until: float) -> tuple[SideNow, SideNow] | None:
-        """Both sides' rows of the liquidation; None where row versions can't tell of them.
+    @property
+    def are_locked(self) -> bool:
+        """Whether no table can have been rewritten after its moment: else row versions tell nothing."""
+        return self.source.is_locked and self.target.is_locked
+
+    def of(self, liquidation_id: int, until: float) -> tuple[SideNow, SideNow]:
+        """Both sides' rows of the liquidation, to be asked until that time on the monotonic clock.
 
         Raises:
             SchemaError: the tables don't fit.
@@ -202,11 +213,10 @@ class Moments:
             self.source.connection, self.target.connection, self.source_table, self.target_table, self._names
         )
         source, target = slices(self._spec, self.source_table, self.target_table, liquidation_id)
-        if not (self.source.is_locked and self.target.is_locked):
-            return None
+        first = [statements.looking(each, qualified=source.holds_names) for each in (source, target)]
         return (
-            SideNow(Within(self.source, until), source, self.source_table),
-            SideNow(Within(self.target, until), target, self.target_table),
+            SideNow(Within(self.source, until, first[0]), source, self.source_table),
+            SideNow(Within(self.target, until, first[1]), target, self.target_table),
         )
 
 
@@ -214,32 +224,32 @@ def told_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> To
     """What row versions tell of both sides, each at its moment.
 
     Raises:
-        Transient: the time was over, with the SQLSTATE of a query that was cancelled.
+        Transient: the time was over before both sides were counted, with the SQLSTATE of a cancelled query.
         DatabaseFailed: a side is lost.
     """
     with ThreadPoolExecutor(1) as other_side:
-        seen = other_side.submit(_state, target, baseline.target)
-        here = _state(source, baseline.source)
+        seen = other_side.submit(_state, target)
+        here = _state(source)
         there = seen.result()
-    return told_since(source, target, baseline, here, there)
+        if here.is_seen_from(baseline.source) and there.is_seen_from(baseline.target):
+            with until_timeout():
+                return _told(source, target, baseline, here, there)
+    return Told(here, there, None)
 
 
-def told_since(
-    source: SideNow, target: SideNow, baseline: Baseline, here: SideState, there: SideState
-) -> Told:
-    """The same, where the states of the source and of the target at these moments are known."""
+def _told(source: SideNow, target: SideNow, baseline: Baseline, here: SideState, there: SideState) -> Told:
     not_known = Told(here, there, None)
-    if not (here.is_seen_from(baseline.source) and there.is_seen_from(baseline.target)):
-        return not_known
-    if here.written + there.written > MOST_ROWS or (there.written and not _spelled_alike(source.rows)):
-        return not_known
-    if here.written or there.written:
-        with failures_of(source.rows.side):
-            give_hash_key(source.look.ask, source.rows)
+    alike = _spelled_alike(source.rows)
+    with failures_of(source.rows.side):
+        give_hash_key(source.look.ask, source.rows)
     with ThreadPoolExecutor(1) as other_side:
-        arrived = other_side.submit(_arrived, target, there, baseline.target)
-        new_here = _arrived(source, here, baseline.source)
+        arrived = other_side.submit(_written_since, target, baseline.target)
+        new_here = _written_since(source, baseline.source)
         new_there = arrived.result()
+        if len(new_here) + len(new_there) > MOST_ROWS or (new_there and not alike):
+            return not_known
+        if any(None in key for key in new_here):  # such a row lies in no range, and no copy takes it
+            return not_known
         looked_up = other_side.submit(_held_under, target, [key for key in new_here if key not in new_there])
         old_here = _held_under(source, [key for key in new_there if key not in new_here])
         old_there = looked_up.result()
@@ -248,16 +258,17 @@ def told_since(
     rest_there = there.rows - len(new_there) - len(old_there)
     if max(rest_here, rest_there) != left:
         return not_known
-    some = _between(new_here | old_here, new_there | old_there, alike=_spelled_alike(source.rows))
+    some = _between(new_here | old_here, new_there | old_there, alike=alike)
     rest = Counts(
         inserted=max(0, rest_here - rest_there),
         deleted=max(0, rest_there - rest_here),
         unchanged=min(rest_here, rest_there),
     )
-    inserted = None
-    if rest_there == left and (_spelled_alike(source.rows) or not some.inserted):
-        inserted = tuple(key for key in new_here | old_here if key not in new_there | old_there)
-    return Told(here, there, some + rest, inserted if some.inserted else () if rest_there == left else None)
+    inserted: tuple[Bound, ...] | None = None
+    if rest_there == left and (alike or not some.inserted):
+        missing = (key for key in new_here | old_here if key not in new_there | old_there)
+        inserted = tuple(missing) if some.inserted else ()
+    return Told(here, there, some + rest, inserted)
 
 
 def _between(here: dict[Bound, int], there: dict[Bound, int], *, alike: bool) -> Counts:
@@ -285,18 +296,17 @@ def _spelled_alike(rows: TableSlice) -> bool:
     )
 
 
-def _state(side: SideNow, base: Vantage) -> SideState:
+def _state(side: SideNow) -> SideState:
+    """Without what was written since, which `_written_since` asks for."""
     with failures_of(side.rows.side):
-        answers = side.look.ask(*questions_of_state(side.rows, side.table, base))
+        answers = side.look.ask(*questions_of_state(side.rows, side.table))
     return state_of(side.rows, side.table, answers)
 
 
-def _arrived(side: SideNow, state: SideState, base: Vantage) -> dict[Bound, int]:
-    """The hashes of the rows that were written since, by their keys."""
-    if not state.written:
-        return {}
+def _written_since(side: SideNow, base: Vantage) -> dict[Bound, int]:
+    """The hashes of the rows that were written since, by their keys; of one row more than are looked up."""
     with failures_of(side.rows.side):
-        [found] = side.look.ask(statements.arrived_rows(side.rows, base.horizon, state.written + 1))
+        [found] = side.look.ask(statements.arrived_rows(side.rows, base.horizon, MOST_ROWS + 1))
     return {tuple(key): value for key, value in found}
 
 

@@ -10,7 +10,7 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -51,12 +51,14 @@ class Snapshot:
     table: Table
     as_of: datetime
 
-    def __init__(self, engine: Engine, side: str, table: TableName, sessions: Sessions) -> None:
-        """Connects, locks the table for reading and takes the snapshot.
+    def __init__(self, engine: Engine, side: str, tables: Sequence[TableName], sessions: Sessions) -> None:
+        """Connects, locks the tables for reading and takes the snapshot.
+
+        The first of them is read; its rows belong to a liquidation through those behind it.
 
         Raises:
             TableMissing: there is no such table.
-            DatabaseFailed: the side can't be reached, or somebody alters the table.
+            DatabaseFailed: the side can't be reached, a table may not be read, or somebody alters one.
         """
         self._engine = engine
         self._sessions = sessions
@@ -65,7 +67,7 @@ class Snapshot:
         self._readers: list[Connection] = []
         try:
             with failures_of(side):
-                self.connection = self._taken(table)
+                self.connection = self._taken(tables)
         except BaseException:
             self.close()
             raise
@@ -73,7 +75,12 @@ class Snapshot:
     @property
     def is_shared(self) -> bool:
         """Whether other sessions can see the same moment."""
-        return not (self.table.in_recovery or self.table.relations.foreign or self.table.kind == "v")
+        alone = any(table.relations.foreign or table.kind == "v" for table in self.table.line)
+        return not (self.table.in_recovery or alone)
+
+    def ask(self, *statements: Statement) -> list[Rows]:
+        """The rows of each of the statements at this moment; they are sent in one message."""
+        return exchange(self.connection, *statements)
 
     def readers(self, count: int, rows: TableSlice, *, in_order: bool = True) -> list[Connection]:
         """So many connections that see the same moment of these rows, or one where it can't be shared.
@@ -85,7 +92,7 @@ class Snapshot:
         Raises:
             Transient: the session that holds the snapshot is gone.
         """
-        lane = statements.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
+        lane = statements.lane_of(rows, reads=True, in_order=in_order)
         self._readers = [reader for reader in self._readers if in_transaction(reader)]
         with failures_of(self.side):
             if not self.is_shared:
@@ -105,30 +112,33 @@ class Snapshot:
         self._connections.clear()
         self._readers.clear()
 
-    def _taken(self, name: TableName) -> Connection:
+    def _taken(self, names: Sequence[TableName]) -> Connection:
         for _ in range(TRIES):
             connection = self._open()
             take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
             locked, ([row], *found) = self._sessions.lock_for_reading(
-                connection, self.side, name, [statements.BEGIN_MOMENT], [take, *questions(name)]
+                connection, self.side, names, [statements.BEGIN_MOMENT], [take, *questions(*names)]
             )
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
-            self.table = table_of(self.side, name, found)
+            self.table = table_of(self.side, names, found)
             if not locked:
+                self.table.refuse_unreadable()
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
-                run(connection, statements.hold(name))
-                self.table = read_table(connection, self.side, name)
-            if self.table.relations.foreign and not self.table.relations.several_moments:
+                for name in names:
+                    run(connection, statements.hold(name))
+                self.table = read_table(connection, self.side, *names)
+            foreign = any(table.relations.foreign for table in self.table.line)
+            if foreign and self.table.several_moments is None:
                 self._begin_remotely(connection)
-            if not self.table.relations.rewritten:
+            if not any(table.relations.rewritten for table in self.table.line):
                 return connection
             self.close()
         raise Transient(
-            f"table {name} of {self.side} is being rewritten again and again",
+            f"table {' or '.join(map(str, names))} of {self.side} is being rewritten again and again",
             side=self.side,
             condition="TableAltered",
-            table=name.name,
+            table=names[0].name,
         )
 
     def _begin_remotely(self, connection: Connection) -> None:

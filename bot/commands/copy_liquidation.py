@@ -340,6 +340,7 @@ class StartCopy:
             liquidation_id,
             names=SIDES,
             catalogue=listed.catalogue if listed else None,
+            baseline=self._history.baseline(copy.spec, liquidation_id),
             timeout_seconds=self._guard.file.work.preview_timeout_seconds,
         )
         target, in_prod, cap = (
@@ -383,6 +384,7 @@ class StartCopy:
             in_prod=proposal.seen.in_source.rows,
             in_consulta=proposal.seen.in_target.rows,
             made_of=made_of(proposal.seen),
+            would=proposal.seen.outlook.counts if proposal.seen.outlook else None,
         )
         minutes = max(1, round(lifetime / 60))
         return Offered(offer, copy.shown, proposal, minutes, notice, asks_why=copy.require_reason)

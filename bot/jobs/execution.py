@@ -138,7 +138,12 @@ class Claim:
             source_table=row.source_table,
             target_table=row.target_table,
             fingerprint=Fingerprint.from_json(row.fingerprint) if row.fingerprint else None,
-            terms=AgreedCounts(row.previewed_records, row.previewed_target_records, row.removal_confirmed),
+            terms=AgreedCounts(
+                row.previewed_records,
+                row.previewed_target_records,
+                row.removal_confirmed,
+                row.previewed_deletes,
+            ),
             approved=row.approval == Approval.APPROVED,
             channel_id=row.channel_id,
             installation=installation,
@@ -156,7 +161,7 @@ class Claim:
 
     def configured_otherwise(self, spec: CopySpec) -> list[str]:
         """What a configuration alone tells to be another copy than the one asked for, a line each."""
-        tables = Fingerprint(self.source_table, self.target_table, spec.liquidation_column, spec.key)
+        tables = Fingerprint(self.source_table, self.target_table, spec.belongs_by, spec.key)
         recorded = self.fingerprint or replace(
             tables.configured(spec), source_table=self.source_table, target_table=self.target_table
         )
@@ -194,10 +199,12 @@ class Earlier:
 
     ``rows`` that earlier attempts of the job have brought to consulta, less those that they removed; and
     what was ``proven`` last of the liquidation, None where all its values weren't compared for too long.
+    ``baseline`` is that of the last proof, however long ago.
     """
 
     rows: int
     proven: KnownProof | None
+    baseline: Baseline | None = None
 
 
 class NobodyCanApprove(Exception):
@@ -265,10 +272,12 @@ class Attempt:
     def earlier(self, full_proof_days: float) -> Earlier:
         """What earlier attempts and jobs had left when the job was claimed."""
         row = self._before
-        if row.baseline is None or row.age >= timedelta(days=full_proof_days):
+        if row.baseline is None:
             return Earlier(int(row.rows), None)
-        known = KnownProof(row.values_job_id, row.values_at, Baseline.from_json(row.baseline))
-        return Earlier(int(row.rows), known)
+        baseline = Baseline.from_json(row.baseline)
+        is_due = row.age >= timedelta(days=full_proof_days)
+        known = None if is_due else KnownProof(row.values_job_id, row.values_at, baseline)
+        return Earlier(int(row.rows), known, baseline)
 
     # Steps of a running attempt.
 

@@ -164,6 +164,7 @@ class CopyJob(Base):
     # found instead. A job with a question is pending and not to be claimed.
     previewed_records: Mapped[int | None]
     previewed_target_records: Mapped[int | None]
+    previewed_deletes: Mapped[int | None]  # where it was known to the row what would be deleted
     removal_confirmed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     question: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 

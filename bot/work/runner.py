@@ -212,7 +212,11 @@ class Runner:
                 plan = copy.plan()
                 traces.note(rows=plan.total, held=plan.held)
             sys.audit("traspaso.planned", attempt.job_id, attempt.number)
-            question = question_for(attempt.claim, section, plan, earlier.rows)
+            deleted = None
+            if attempt.claim.terms.deleted is not None and earlier.baseline is not None:
+                outlook = copy.outlook(earlier.baseline)
+                deleted = outlook.counts.deleted if outlook else None
+            question = question_for(attempt.claim, section, plan, earlier.rows, deleted)
             if question and not stop.requested:
                 return self._ask(attempt, section, stop, question)
             stop.obey(in_time(lambda: attempt.planned(plan), stop.whole))
@@ -317,10 +321,13 @@ def failure_in(error: CopierError, section: CopySection) -> Failure:
     return replace(failure, table=str(table))
 
 
-def question_for(claim: Claim, section: CopySection, plan: Plan, own_rows: int) -> Question | None:
+def question_for(
+    claim: Claim, section: CopySection, plan: Plan, own_rows: int, deleted: int | None = None
+) -> Question | None:
     """What has to be asked before the first write; None where all is as it was shown and agreed to.
 
-    ``own_rows`` are the rows of consulta that earlier attempts of the job have put there.
+    ``own_rows`` are the rows of consulta that earlier attempts of the job have put there. ``deleted`` are
+    those that would be deleted, None where that isn't known to the row.
     """
     return claim.terms.broken_by(
         plan.total,
@@ -328,6 +335,7 @@ def question_for(claim: Claim, section: CopySection, plan: Plan, own_rows: int) 
         needs_approval=section.needs_approval(plan.total, max(0, plan.held - own_rows)),
         approved=claim.approved,
         own_rows=own_rows,
+        deleted=deleted,
     )
 
 

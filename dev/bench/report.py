@@ -18,6 +18,7 @@ UNPROVEN = "Traspaso without the proof (count, chunks, ledger)"
 PROVEN = "Traspaso, everything on, into an empty target"
 UNCHANGED = "Traspaso again, nothing changed"
 SOME = "Traspaso again, 0.1 % of the rows changed, scattered"
+PREVIEW = "`traspaso preview` of a known liquidation, exact, 0.1 % changed"
 DELETE_PIPE = "all rows changed: DELETE and the pipe, one transaction"
 ALL = "all rows changed: Traspaso again"
 

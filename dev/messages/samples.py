@@ -138,6 +138,7 @@ SAMPLES = [
     Sample("card", "asks-again-and-frozen", lambda t: card(replace(s.ASKS_MOVED, freeze=s.FREEZE), t)),
     Sample("card", "asks-again-to-remove", lambda t: card(s.ASKS_REMOVAL, t)),
     Sample("card", "asks-again-to-remove-more", lambda t: card(s.ASKS_SURPLUS, t)),
+    Sample("card", "asks-again-to-delete-more-than-shown", lambda t: card(s.ASKS_DELETES, t)),
     Sample("card", "asks-again-for-approval", lambda t: card(s.ASKS_APPROVAL, t)),
     Sample("card", "asks-again-for-approval-of-a-removal", lambda t: card(s.ASKS_APPROVAL_OF_REMOVAL, t)),
     Sample("card", "approved", lambda t: card(s.APPROVED, t)),
@@ -206,6 +207,8 @@ SAMPLES = [
         lambda t: proposal_card(s.offered(s.proposal(1_200_000, 9), answers.asked_anew(t, moved=True)), t),
     ),
     Sample("preview", "copied-before", lambda t: proposal_card(s.offered(s.copied_before()), t)),
+    Sample("preview", "known-to-the-row", lambda t: proposal_card(s.offered(s.known(3, 12, 4)), t)),
+    Sample("preview", "nothing-to-write", lambda t: proposal_card(s.offered(s.known(0, 0, 0)), t)),
     Sample("preview", "capped", lambda t: proposal_card(s.offered(s.capped()), t)),
     Sample("preview", "needs-approval", lambda t: proposal_card(s.offered(s.needing_approval()), t)),
     Sample(

@@ -35,8 +35,10 @@ from copier import (
     Comparison,
     Count,
     Counted,
+    Counts,
     Digest,
     Entry,
+    Outlook,
     Preview,
     Proof,
     Treatment,
@@ -240,6 +242,7 @@ def asking(reason: Reason, in_prod: int, in_consulta: int, *shown: int | None, *
 ASKS_MOVED = asking(Reason.MOVED, 150_500, 0, 500, 0)
 ASKS_REMOVAL = asking(Reason.REMOVAL, 0, 300, 500, None)
 ASKS_SURPLUS = asking(Reason.SURPLUS, 500, 900, 500, 20)
+ASKS_DELETES = asking(Reason.SURPLUS, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 900, 4)
 AGAIN = {
     "approval": Approval.WAITING,
     "approval_until": NOW + timedelta(hours=24),
@@ -400,6 +403,18 @@ def copied_before() -> Proposal:
         expected_seconds=6.2,
         others=(replace(COPYING, liquidation_id=43),),
     )
+
+
+def known(inserted: int, updated: int, deleted: int) -> Proposal:
+    """An earlier copy has proven a million rows, and it is known what has changed since."""
+    counts = Counts(inserted, updated, deleted, 1_000_000 - updated - deleted)
+    earlier = copied_before()
+    seen = replace(
+        earlier.seen,
+        in_source=Count(1_000_000 + inserted - deleted, exact=True),
+        outlook=Outlook(counts, NOW),
+    )
+    return replace(earlier, seen=seen, others=())
 
 
 def capped() -> Proposal:
