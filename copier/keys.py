@@ -402,35 +402,18 @@ def _chosen(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:
 
 def _refuse_altered(spec: CopySpec, names: tuple[str, ...]) -> None:
     """Rows are found on both sides by the same values, and ranges are cut in the order of the source's."""
-    key = f"is part of the key ({', '.join(names)}), by which rows are found on both sides"
-    found_by = dict.fromkeys(names, key) | _belongs_by(spec)
     for rule in spec.altering:
-        if rule.column in found_by:
-            why = found_by[rule.column]
+        if rule.column == spec.liquidation_column:
             raise NoUsableKey(
-                f"column {rule.column} {why}, so it has to be copied as it is: take its rule "
-                f"{rule.treatment} away{', or name another key' if why == key else ''}"
+                f"column {rule.column} says which liquidation a row belongs to, so it has to be copied as it "
+                f"is: take its rule {rule.treatment} away"
             )
-    parent = spec
-    while (via := parent.via) is not None:
-        parent = via.parent
-        found_by = _belongs_by(parent) | dict.fromkeys(
-            via.parent_columns, f"is what rows of other tables point to, such as those of {spec.source_table}"
-        )
-        for rule in parent.altering:
-            if rule.column in found_by:
-                raise NoUsableKey(
-                    f"column {rule.column} of {parent.source_table} {found_by[rule.column]}, so it has to be "
-                    f"copied as it is: take its rule {rule.treatment} away from the copy {parent.name}"
-                )
-
-
-def _belongs_by(spec: CopySpec) -> dict[str, str]:
-    """The columns by which a row belongs to a liquidation, each with what it does."""
-    if spec.via is None:
-        return {spec.liquidation_column: "says which liquidation a row belongs to"}
-    words = f"says through which row of {spec.via.parent.source_table} a row belongs to a liquidation"
-    return dict.fromkeys(spec.via.columns, words)
+        if rule.column in names:
+            raise NoUsableKey(
+                f"column {rule.column} is part of the key ({', '.join(names)}), by which rows are found on "
+                f"both sides, so it has to be copied as it is: take its rule {rule.treatment} away, or name "
+                "another key"
+            )
 
 
 def _names_a_row(column: Column) -> bool:
