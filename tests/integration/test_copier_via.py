@@ -11,6 +11,7 @@ import pytest
 from copier import Advice, CopySpec, Counts, Preview, TableName, Via, statements
 from copier.errors import ColumnsDiffer, NoUsableKey, ParentsMissing, PrivilegeMissing, RowsHidden
 from copier.model import KeyRange
+from copier.survey import survey
 from copier.table_slice import TableSlice
 from tests.copying import Sides, engine, preview, stream
 from tests.payroll import ALL, DEDUCTIONS, HEAD, LINES, OF_42, ORDER, PAYSLIPS, TABLES, filled
@@ -380,6 +381,25 @@ def scans(node: dict[str, Any]) -> list[tuple[str, str, int]]:
     vain = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     read = round((node["Actual Rows"] + vain) * node["Actual Loops"])
     return [*below, (node["Relation Name"], node["Node Type"], read)]
+
+
+def test_a_survey_finds_what_belongs_through_a_table_by_its_foreign_keys(payroll: Sides) -> None:
+    found = survey(engine(payroll.prod.url), engine(payroll.consulta.url), "liquidation_id")
+    assert [each.spec.source_table.name for each in found.candidates] == ["payslips"]
+    assert [(each.spec.source_table.name, each.spec.belongs_by) for each in found.through] == [
+        ("payslip_lines", LINES.belongs_by),
+        ("deductions", DEDUCTIONS.belongs_by),
+    ]
+
+
+def test_the_tables_on_the_way_are_locked_before_the_snapshot_is_taken(payroll: Sides) -> None:
+    with (
+        payroll.open(DEDUCTIONS),
+        psycopg.connect(payroll.prod.url, autocommit=True, options="-c lock_timeout=100") as other,
+    ):
+        for table in ("deductions", "payslip_lines", "payslips"):
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute(f"ALTER TABLE {table} REPLICA IDENTITY FULL".encode())
 
 
 # ---- A schema that nobody made for this ---------------------------------------------------------------
