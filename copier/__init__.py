@@ -29,7 +29,9 @@ from copier.model import (
     Via,
     cores,
 )
+from copier.outlook import Outlook, outlook
 from copier.preview import Advice, Count, Preview, is_known, preview
+from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
@@ -40,6 +42,7 @@ __all__ = [
     "Catalogue",
     "Choice",
     "Chunk",
+    "ColumnRule",
     "Comparison",
     "Copy",
     "CopyResult",
@@ -50,8 +53,11 @@ __all__ = [
     "Digest",
     "Entry",
     "Fingerprint",
+    "HashKey",
     "KeyRange",
     "Limits",
+    "NewColumns",
+    "Outlook",
     "Period",
     "Plan",
     "Preview",
@@ -59,10 +65,12 @@ __all__ = [
     "Reference",
     "SideNames",
     "TableName",
+    "Treatment",
     "Via",
     "choose",
     "cores",
     "is_known",
+    "outlook",
     "preview",
     "search",
 ]

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine
 
 from copier import statements
 from copier.catalog import Table, questions, read_table, refuse_same_table, table_of
-from copier.chunk_writer import COMMIT, ChunkWriter, Ledger, Record, Target, recorded
+from copier.chunk_writer import ChunkWriter, Ledger, Record, Target, recorded
 from copier.chunker import Chunker, KnownRanges, Pace, RangeCursor, Ranges
 from copier.connections import OnSilence, Sessions, run
 from copier.errors import (
@@ -37,7 +37,7 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import Rows, exchange
+from copier.exchange import COMMIT, Rows, exchange
 from copier.glance import Baseline, Change, SideState, state_of
 from copier.glance import questions as questions_of_state
 from copier.lanes import run_lanes
@@ -55,6 +55,7 @@ from copier.model import (
     Plan,
     Proof,
 )
+from copier.outlook import Outlook, SideNow, told_by_versions
 from copier.snapshot import Snapshot
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
@@ -172,10 +173,9 @@ class Copy:
                 asked = other_side.submit(self._look_at_target)
                 source, target = self._look_at_source(), asked.result()
             plan = Plan(self._snapshot.as_of, source.rows, target.rows)
-            self._source_state = source
+            self._source_state, self._target_state = source, target
             if self._baseline is not None:
                 self._change = self._baseline.change_to(source, target, self._limits)
-                self._target_state = target
             if self._source.key_may_be_null:
                 refuse_null_keys(self._source, self._ask_source(statements.count_without_key(self._source)))
             if self._source.key_may_repeat and self._target.key_may_repeat:
@@ -260,7 +260,16 @@ class Copy:
             readers = self._source_readers()
             target_readers = moment.readers(len(readers), self._target, in_order=False)
             lanes = list(zip(readers, target_readers, strict=False))
-            steps = compared(lanes, take, self._source, self._target, known, definition=made_of)
+            identity = self._target_state.vantage.identity
+            steps = compared(
+                lanes,
+                take,
+                self._source,
+                self._target,
+                known,
+                definition=made_of,
+                is_same=identity is not None and identity == held.vantage.identity,
+            )
             with closing(steps):
                 for comparison in steps:
                     comparisons.append(comparison)
@@ -290,6 +299,21 @@ class Copy:
         vantages = self._source_state.vantage, self._target_state.vantage
         self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])
         return Proof.of([comparison], Counted(self._source_state.rows, self._target_state.rows))
+
+    def outlook(self, baseline: Baseline) -> Outlook | None:
+        """What `run` would do to the rows that the target holds just now; None where that isn't known.
+
+        It is told by row versions since the ``baseline``, and writes nothing.
+        """
+        plan = self.plan()
+        if self._change is Change.NONE:
+            return Outlook(Counts(unchanged=plan.total), plan.as_of)
+        with self._connection.moment(self._target.tables) as moment:
+            target = SideNow(moment, self._target, self._target_table)
+            source = SideNow(self._snapshot, self._source, self._snapshot.table)
+            told = told_by_versions(source, target, baseline)
+            moment.ask(COMMIT)
+        return None if told.counts is None else Outlook(told.counts, plan.as_of)
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""
@@ -321,40 +345,57 @@ class Copy:
             else self._range_cursor()
         )
         readers = self._source_readers()
-        chunker = Chunker(cursor, pace, self._throttle, lanes=len(readers), sleep=self._sleep, over=over)
+        chunker = Chunker(
+            cursor,
+            pace,
+            self._throttle,
+            lanes=len(readers),
+            sleep=self._sleep,
+            over=over,
+            beside=self._snapshot.is_shared,
+        )
         with ThreadPoolExecutor(len(readers)) as at_once:
             make = partial(self._writer, known_empty=not plan.holds, hashed=hashed)
             writers = [*at_once.map(make, readers)]
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
             with self._around_chunk(part):
-                return finished(chunk_writer.put_in_place(part, record))
+                chunk = chunk_writer.put_in_place(part, record, chunker.take_at_once)
+                return finished(chunk, chunk_writer.answers_in)
 
-        def finished(chunk: Chunk) -> Chunk:
+        def finished(chunk: Chunk, answers_in: float | None = None) -> Chunk:
             if self._change is Change.FEW:  # the range has as many rows as the source holds there now
                 chunk = replace(chunk, range=replace(chunk.range, rows=chunk.rows))
             in_place[chunk.range.number] = chunk
-            chunker.finished(chunk)
+            chunker.finished(chunk, answers_in)
             return chunk
 
-        try:
-            yield from run_lanes(writers, chunker.take, work, over)
-        except Permanent as refusal:
-            if not self._waits_for_other_rows(refusal):
-                raise
-            # What is left is put in place in order, by one lane; what is refused again comes last, together.
-            chunker.begin_again()
-            refused: list[KeyRange] = []
-            while (part := chunker.take()) is not None:
-                try:
-                    yield work(writers[0], part)
-                except Permanent as again:
-                    if not self._waits_for_other_rows(again):
-                        raise
-                    refused.append(part)
-            if refused and chunker.ended:
-                for chunk in writers[0].put_in_place_together(refused, record):
-                    yield finished(chunk)
+        def take(chunk_writer: ChunkWriter) -> KeyRange | None:
+            return chunk_writer.begun or chunker.take()
+
+        def has_begun(chunk_writer: ChunkWriter) -> bool:
+            return chunk_writer.begun is not None
+
+        with closing(chunker):
+            try:
+                yield from run_lanes(writers, take, work, over, has_begun)
+            except Permanent as refusal:
+                if not self._waits_for_other_rows(refusal):
+                    raise
+                # What is left is put in place in order, by one lane; what is refused again comes last,
+                # together.
+                chunker.begin_again()
+                refused: list[KeyRange] = []
+                while (part := chunker.take()) is not None:
+                    try:
+                        yield work(writers[0], part)
+                    except Permanent as again:
+                        if not self._waits_for_other_rows(again):
+                            raise
+                        refused.append(part)
+                if refused and chunker.ended:
+                    for chunk in writers[0].put_in_place_together(refused, record):
+                        yield finished(chunk)
 
     def _left_as_it_is(self, record: Record | Ledger) -> Chunk:
         """Both sides hold what was proven: one line says so, and nothing is read or written."""
@@ -457,7 +498,11 @@ class Copy:
             known_empty=known_empty,
             hashed=hashed,
             on_silence=self._sessions.ask,
+            looks_back=hashed and self._target_state.vantage.identity is not None,
             baseline=self._baseline if self._change is Change.FEW else None,
+            # What the target fills by itself can't be compared: it isn't known whether it holds what it
+            # was given before there was a rule.
+            anew=bool(self._target.matched.defaulted) and self._change is Change.UNKNOWN,
         )
 
     def _range_cursor(self) -> RangeCursor:

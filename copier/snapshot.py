@@ -10,9 +10,10 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, Engine, text
 
@@ -20,14 +21,25 @@ from copier import statements
 from copier.catalog import Table, questions, read_table, table_of
 from copier.connections import Sessions, in_transaction, run
 from copier.errors import Permanent, Transient, failures_of
-from copier.exchange import Statement, exchange, with_values
+from copier.exchange import Rows, Statement, exchange, with_values
 from copier.model import TableName
+from copier.rules import PAD
 from copier.table_slice import TableSlice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
 NO_SNAPSHOT = frozenset({"42704", "22023"})
 #: Snapshots that may turn out to be older than a rewrite of the table, until the copy is tried again later.
 TRIES = 5
+
+
+def give_hash_key(ask: Callable[..., list[Rows]], rows: TableSlice) -> None:
+    """Has the rest of a transaction hash values of ``rows`` by their key, where any are to be hashed.
+
+    ``ask`` sends it a statement, and gives the rows. The key itself is in none: see `copier.rules`.
+    """
+    if (key := rows.hash_key) is not None:
+        [[[pad]]] = ask(PAD)
+        ask(key.statement(pad))
 
 
 class Snapshot:
@@ -66,6 +78,10 @@ class Snapshot:
         alone = any(table.relations.foreign or table.kind == "v" for table in self.table.line)
         return not (self.table.in_recovery or alone)
 
+    def ask(self, *statements: Statement) -> list[Rows]:
+        """The rows of each of the statements at this moment; they are sent in one message."""
+        return exchange(self.connection, *statements)
+
     def readers(self, count: int, rows: TableSlice, *, in_order: bool = True) -> list[Connection]:
         """So many connections that see the same moment of these rows, or one where it can't be shared.
 
@@ -82,11 +98,12 @@ class Snapshot:
             if not self.is_shared:
                 if not self._readers:
                     self.connection.execute(text(lane))
+                    give_hash_key(partial(exchange, self.connection), rows)
                     self._readers.append(self.connection)
                 return [self.connection]
             if (missing := count - len(self._readers)) > 0:
                 with ThreadPoolExecutor(missing) as at_once:
-                    self._readers += at_once.map(self._reader, [lane] * missing)
+                    self._readers += at_once.map(self._reader, [lane] * missing, [rows] * missing)
             return self._readers[:count]
 
     def close(self) -> None:
@@ -129,10 +146,11 @@ class Snapshot:
         run(connection, statements.hold(self.table.name, rows=1))
         self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
 
-    def _reader(self, lane: str) -> Connection:
+    def _reader(self, lane: str, rows: TableSlice) -> Connection:
         connection = self._open()
         settings = with_values(connection, f"{lane}, {statements.HELD}", self._sessions.values)
         self._join(connection, settings)
+        give_hash_key(partial(exchange, connection), rows)
         return connection
 
     def _join(self, connection: Connection, settings: Statement) -> None:

@@ -50,7 +50,7 @@ class Cost:
 
 
 #: What was reached. The lease is renewed beside the chunks, every two seconds.
-FIRST = Cost(chunk=(2.2, 3.4), beside=(25, 66))
+FIRST = Cost(chunk=(1.4, 2.3), beside=(25, 74))
 AGAIN = Cost(chunk=(2.2, 2.4), beside=(25, 66))
 UNCHANGED = Trips(chunks=1, prod=13, consulta=41)
 
