@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from copier import Advice, CopySpec, Counts, Preview, TableName, Via, statements
+from copier import Advice, ColumnRule, CopySpec, Counts, Preview, TableName, Treatment, Via, statements
 from copier.errors import ColumnsDiffer, NoUsableKey, ParentsMissing, PrivilegeMissing, RowsHidden
-from copier.model import ColumnRule, KeyRange, Treatment
+from copier.model import KeyRange
 from copier.survey import survey
 from copier.table_slice import TableSlice
 from tests.copying import Sides, engine, preview, stream
