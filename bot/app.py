@@ -39,6 +39,7 @@ from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
+from copier.connections import AS_GREETED
 from copier.errors import failures_of
 
 if TYPE_CHECKING:
@@ -690,6 +691,7 @@ def _engine(url: URL | None, **pool: Any) -> Engine:
     secrets = {name: value for name, value in url.query.items() if SECRET_OPTION.search(name)}
     own = {name: value for name, value in CONNECT_ARGS.items() if name not in url.query}
     arguments = {**COMMON, **pool, "connect_args": {**own, **secrets}}
-    engine = create_engine(url.difference_update_query(secrets), **arguments)
+    place = url.difference_update_query(secrets).set(drivername=AS_GREETED)
+    engine = create_engine(place, **arguments)
     give_up_silent_servers(engine)
     return engine

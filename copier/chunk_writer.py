@@ -37,6 +37,7 @@ from copier.copy_stream import CopyStream, Streamed
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
 from copier.errors import TAKEN, KeySharedInSource, NoUsableKey, Permanent, SideNames, Transient, failures_of
 from copier.exchange import (
+    COMMIT,
     Rows,
     Statement,
     Transaction,
@@ -60,7 +61,6 @@ NOT_IN_PLACE = TAKEN | {"42501", "428C9"}
 
 #: READ COMMITTED whatever the role's default is: lanes that share the job's row would fail each other.
 BEGIN: Statement = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-COMMIT: Statement = "COMMIT"
 _CHUNK = f"{statements.LOST}, set_config('synchronous_commit', 'off', true)"
 _SAVEPOINT: Statement = "SAVEPOINT traspaso_rows"
 _NOTHING = Streamed(0, 0, 0)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 import psycopg
 from psycopg import sql
@@ -27,6 +27,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection, CursorResult, Engine, text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from copier import statements
 from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
@@ -183,6 +185,40 @@ def _ready(poll: select.poll, seconds: float) -> Ready:
 
 
 # ------------------------------------------------ SQLAlchemy's connections, and psycopg's below them for COPY
+
+
+class AsGreeted(PGDialect_psycopg):
+    """SQLAlchemy's dialect, which asks nothing of a server that it has said by itself.
+
+    SQLAlchemy's own asks each server for its version and more, one by one, before the first statement of an
+    engine: six round trips of a process that may make one copy.
+    """
+
+    supports_statement_cache = True
+
+    def _get_server_version_info(self, connection: Connection) -> tuple[int, ...]:
+        """Raises TypeError where texts come as bytes, as SQLAlchemy does when it reads one."""
+        driver = driver_of(connection)
+        if driver.pgconn.parameter_status(b"client_encoding") == b"SQL_ASCII":
+            raise TypeError("texts come as bytes")
+        number = driver.info.server_version
+        return (number // 10_000, number % 10_000)
+
+    def _get_default_schema_name(self, connection: Connection) -> str:
+        raise NotImplementedError  # it is for reading tables' definitions, which nothing here leaves to it
+
+    def get_default_isolation_level(self, dbapi_conn: object) -> Literal["READ COMMITTED"]:
+        """Each engine sets its own, and each transaction of a copy too."""
+        return "READ COMMITTED"
+
+    def _set_backslash_escapes(self, connection: Connection) -> None:
+        said = driver_of(connection).pgconn.parameter_status(b"standard_conforming_strings")
+        self._backslash_escapes = said == b"off"
+
+
+#: The name of that dialect in the URL of an engine.
+AS_GREETED = "postgresql+traspaso"
+registry.register("postgresql.traspaso", __name__, "AsGreeted")
 
 
 def run(connection: Connection, statement: sql.Composable) -> CursorResult[Any]:

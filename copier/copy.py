@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine
 
 from copier import statements
 from copier.catalog import Table, questions, read_table, refuse_same_table, table_of
-from copier.chunk_writer import COMMIT, ChunkWriter, Ledger, Record, Target, recorded
+from copier.chunk_writer import ChunkWriter, Ledger, Record, Target, recorded
 from copier.chunker import Chunker, KnownRanges, Pace, RangeCursor, Ranges
 from copier.connections import OnSilence, Sessions, run
 from copier.errors import (
@@ -37,7 +37,7 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import exchange
+from copier.exchange import COMMIT, exchange
 from copier.glance import Baseline, Change, SideState, state_of
 from copier.glance import questions as questions_of_state
 from copier.lanes import run_lanes

@@ -23,11 +23,14 @@ from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection, Executable, text
+from sqlalchemy.sql.compiler import SQLCompiler
 
 T = TypeVar("T")
 
 #: A statement, or several that were joined.
 Statement = sql.Composable | LiteralString
+#: Ends a transaction: behind the last of its statements in a message, it costs nothing.
+COMMIT: Statement = "COMMIT"
 #: The rows of one statement, whose values have names and are Python's; none where it gives no rows.
 Rows = list[Any]
 
@@ -113,14 +116,19 @@ def begin_of(driver: psycopg.Connection) -> list[Statement]:
 
 
 def literal(connection: Connection, statement: Executable) -> sql.Composable:
-    """A statement of SQLAlchemy's with its values in it, as psycopg quotes them.
-
-    Its values are numbers, texts, lists of these and intervals: none that SQLAlchemy's types would convert.
-    """
+    """A statement of SQLAlchemy's with its values in it: converted by their types, and quoted by psycopg."""
+    dialect = connection.dialect
     schemas = connection.get_execution_options().get("schema_translate_map")
     translated = {"schema_translate_map": schemas, "render_schema_translate": True} if schemas else {}
-    compiled = statement.compile(dialect=connection.dialect, **translated)  # type: ignore[attr-defined]
-    written = psycopg.ClientCursor(driver_of(connection)).mogrify(str(compiled), compiled.params)
+    compiled: SQLCompiler = statement.compile(  # type: ignore[attr-defined]
+        dialect=dialect, compile_kwargs={"render_postcompile": True}, **translated
+    )
+    values = dict(compiled.params)
+    for bound, name in compiled.bind_names.items():
+        convert = bound.type.dialect_impl(dialect).bind_processor(dialect)
+        if convert is not None and name in values:
+            values[name] = convert(values[name])
+    written = psycopg.ClientCursor(driver_of(connection)).mogrify(str(compiled), values)
     return sql.SQL(written)  # every value is quoted
 
 

@@ -40,7 +40,7 @@ PLAN = Plan(datetime.now(UTC), total=8, held=8)
 def over(engine: Engine, attempt: Attempt) -> Attempt:
     """The same attempt, with its sessions from another engine."""
     minute = timedelta(seconds=60)
-    return Attempt(engine, attempt.claim, lease=minute)
+    return Attempt(engine, attempt.claim, None, lease=minute)
 
 
 class Jobs:

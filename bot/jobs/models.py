@@ -26,6 +26,7 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Engine,
+    Executable,
     Float,
     ForeignKey,
     Identity,
@@ -49,7 +50,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, Status
 from copier import statements
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
-from copier.exchange import begin_of, driver_of, exchange, with_values
+from copier.exchange import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
 from migrations import SCHEMA
 
 
@@ -587,6 +588,8 @@ SILENT_SECONDS = 12.0
 IDLE_SECONDS, USED = 5.0, "traspaso_used"
 #: The execution option that names a session, and the name of those without.
 LABEL, NOBODYS = "traspaso_label", "traspaso"
+#: Where a connection keeps how its transaction begins, until that is sent.
+BEGIN = "traspaso_begin"
 
 _LIMITS = f"SELECT {statements.LOST}, set_config('statement_timeout', :statement, true)"
 
@@ -601,10 +604,30 @@ def has_come(moment: Any, *, early: timedelta = timedelta()) -> ColumnElement[bo
 
 
 def with_limits(engine: Engine) -> Engine:
-    """The same connections, for the tracking tables: each transaction begins with its limits."""
+    """The same connections, for the tracking tables: each transaction begins with its limits.
+
+    They are sent with its first statement, in one message where that goes through `asked`.
+    """
     limited = engine.execution_options()
     event.listen(limited, "begin", _begun)
+    event.listen(limited, "before_cursor_execute", _begins)
     return limited
+
+
+def asked(connection: Connection, *statements: Executable, commit: bool = False) -> list[Rows]:
+    """The rows of each of these statements: all of them go in one message.
+
+    It begins the transaction where that has yet to begin. With ``commit`` the message ends it, and nothing
+    more is done in it.
+
+    Raises:
+        DBAPIError: of the first statement that failed; nothing behind it was done, nor was it committed.
+    """
+    with _as_sqlalchemy_raises(connection):
+        begin = connection.info.pop(BEGIN, None) or begin_of(driver_of(connection))
+        written = [literal(connection, each) for each in statements]
+        end: list[Statement] = [COMMIT] if commit else []
+        return exchange(connection, *begin, *written, *end)[len(begin) : len(begin) + len(written)]
 
 
 def give_up_silent_servers(engine: Engine) -> None:
@@ -653,13 +676,27 @@ def transaction(engine: Engine, label: str) -> Iterator[Connection]:
 
 
 def _begun(connection: Connection) -> None:
+    """How the transaction begins waits for its first statement."""
     options: dict[str, Any] = dict(connection.get_execution_options())
     values = statements.lost_after(LOST_SECONDS, options.get(LABEL, NOBODYS), LOCK_SECONDS)
     limits = {**values, "statement": statements.milliseconds(STATEMENT_SECONDS)}
+    begin = begin_of(driver_of(connection))
+    connection.info[BEGIN] = [*begin, with_values(connection, _LIMITS, limits)]
+
+
+def _begins(connection: Connection, *_: object) -> None:
+    """Before a statement of SQLAlchemy's own."""
+    if (begin := connection.info.pop(BEGIN, None)) is not None:
+        with _as_sqlalchemy_raises(connection):
+            exchange(connection, *begin)
+
+
+@contextmanager
+def _as_sqlalchemy_raises(connection: Connection) -> Iterator[None]:
     driver = driver_of(connection)
     try:
-        exchange(connection, *begin_of(driver), with_values(connection, _LIMITS, limits))
-    except psycopg.Error as error:  # as SQLAlchemy raises it
+        yield
+    except psycopg.Error as error:
         if broken := driver.closed:
             connection.invalidate(error)
         raise DBAPIError.instance(

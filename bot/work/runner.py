@@ -186,8 +186,7 @@ class Runner:
             is_held = lag_mb is not None
             attempt.throttled(lag_mb)
 
-        with failures_of("consulta"):
-            earlier = in_time(lambda: attempt.earlier(self._work.full_proof_days), stop.whole)
+        earlier = attempt.earlier(self._work.full_proof_days)
         with (
             failures_of("consulta"),
             Copy(
