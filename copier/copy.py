@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine
 from copier import statements
 from copier.catalog import Table, questions, read_table, refuse_same_table, table_of
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Target, recorded
-from copier.chunker import Chunker, KnownRanges, Pace, RangeCursor, Ranges
+from copier.chunker import Chunker, KnownRanges, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
 from copier.errors import (
     DEFAULT_NAMES,
@@ -328,7 +328,7 @@ class Copy:
     ) -> Generator[Chunk, None, None]:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
         self._target_table.refuse_unwritable(updates=self._target.in_place)
-        plan = self.plan()
+        self.plan()
         self.builds_on_baseline = self._change in {Change.NONE, Change.FEW}
         if self._change is Change.NONE:
             self._change = Change.UNKNOWN  # the glance is of one moment: a second run looks at the values
@@ -338,24 +338,36 @@ class Copy:
             return
         self._refuse_missing_parents()
         over = threading.Event()
-        pace = Pace(self._limits, self._row_bytes())
-        cursor: Ranges = (
-            KnownRanges(self._baseline.key_ranges())
-            if self._baseline is not None and self._change is Change.FEW
-            else self._range_cursor()
-        )
-        readers = self._source_readers()
-        chunker = Chunker(
-            cursor,
-            pace,
+        with closing(self._chunker(over)) as chunker:
+            yield from self._in_lanes(chunker, over, record, in_place, hashed=hashed)
+
+    def _chunker(self, over: threading.Event) -> Chunker:
+        """Cuts the first ranges at once, while the lanes' connections are made."""
+        few = self._baseline is not None and self._change is Change.FEW
+        shared = self._snapshot.is_shared
+        return Chunker(
+            KnownRanges(self._baseline.key_ranges()) if self._baseline and few else self._range_cursor(),
+            Pace(self._limits, self._row_bytes),
             self._throttle,
-            lanes=len(readers),
+            lanes=self._limits.parallel if shared else 1,
             sleep=self._sleep,
             over=over,
-            beside=self._snapshot.is_shared,
+            beside=shared,
         )
+
+    def _in_lanes(
+        self,
+        chunker: Chunker,
+        over: threading.Event,
+        record: Record | Ledger,
+        in_place: dict[int, Chunk],
+        *,
+        hashed: bool,
+    ) -> Generator[Chunk, None, None]:
+        known_empty = not self.plan().holds
+        readers = self._source_readers()
         with ThreadPoolExecutor(len(readers)) as at_once:
-            make = partial(self._writer, known_empty=not plan.holds, hashed=hashed)
+            make = partial(self._writer, known_empty=known_empty, hashed=hashed)
             writers = [*at_once.map(make, readers)]
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
@@ -376,26 +388,25 @@ class Copy:
         def has_begun(chunk_writer: ChunkWriter) -> bool:
             return chunk_writer.begun is not None
 
-        with closing(chunker):
-            try:
-                yield from run_lanes(writers, take, work, over, has_begun)
-            except Permanent as refusal:
-                if not self._waits_for_other_rows(refusal):
-                    raise
-                # What is left is put in place in order, by one lane; what is refused again comes last,
-                # together.
-                chunker.begin_again()
-                refused: list[KeyRange] = []
-                while (part := chunker.take()) is not None:
-                    try:
-                        yield work(writers[0], part)
-                    except Permanent as again:
-                        if not self._waits_for_other_rows(again):
-                            raise
-                        refused.append(part)
-                if refused and chunker.ended:
-                    for chunk in writers[0].put_in_place_together(refused, record):
-                        yield finished(chunk)
+        try:
+            yield from run_lanes(writers, take, work, over, has_begun)
+        except Permanent as refusal:
+            if not self._waits_for_other_rows(refusal):
+                raise
+            # What is left is put in place in order, by one lane; what is refused again comes last,
+            # together.
+            chunker.begin_again()
+            refused: list[KeyRange] = []
+            while (part := chunker.take()) is not None:
+                try:
+                    yield work(writers[0], part)
+                except Permanent as again:
+                    if not self._waits_for_other_rows(again):
+                        raise
+                    refused.append(part)
+            if refused and chunker.ended:
+                for chunk in writers[0].put_in_place_together(refused, record):
+                    yield finished(chunk)
 
     def _left_as_it_is(self, record: Record | Ledger) -> Chunk:
         """Both sides hold what was proven: one line says so, and nothing is read or written."""
@@ -454,7 +465,13 @@ class Copy:
         rows, table = self._source, self._snapshot.table
         asked = questions_of_state(rows, table, self._baseline.source if self._baseline else None)
         with failures_of(self._names.source):
-            return state_of(rows, table, exchange(self._snapshot.connection, *asked))
+            *answers, [size] = exchange(
+                self._snapshot.connection, *asked, statements.size(self._source.table)
+            )
+        state = state_of(rows, table, answers)
+        # A table that was never analyzed doesn't know its rows: the average is then the most that it can be.
+        self._row_bytes = float(size.bytes or 0) / max(size.rows or 0, state.rows, 1)
+        return state
 
     def _look_at_target(self) -> SideState:
         """The target at one moment."""
@@ -507,14 +524,6 @@ class Copy:
 
     def _range_cursor(self) -> RangeCursor:
         return RangeCursor(self._snapshot.connection, self._source, self.plan().total)
-
-    def _row_bytes(self) -> float:
-        with failures_of(self._names.source):
-            found = run(
-                self._snapshot.connection, statements.row_bytes(self._source.table, self.plan().total)
-            )
-            average = found.scalar()
-        return float(average or 0.0)
 
 
 def _labels(table: Table) -> list[tuple[str, ...]]:
