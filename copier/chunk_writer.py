@@ -83,11 +83,16 @@ class Target:
         self._engine = engine
         self._side = side
         self._sessions = sessions
-        by_index, holds_names = (rows.has_index, rows.holds_names) if rows else (False, False)
         with failures_of(self._side):
             self.connection = self._connected()
-            self._write = self._settings(statements.of_lane(by_index=by_index))
-            self._look = self._settings(statements.of_lane(by_index=by_index, qualified=holds_names))
+            self.serve(rows)
+
+    def serve(self, rows: TableSlice | None) -> None:
+        """From the next transaction or moment on it is for chunks of ``rows``."""
+        self._revive()
+        by_index, holds_names = (rows.has_index, rows.holds_names) if rows else (False, False)
+        self._write = self._settings(statements.of_lane(by_index=by_index))
+        self._look = self._settings(statements.of_lane(by_index=by_index, qualified=holds_names))
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -100,8 +105,13 @@ class Target:
             self._revive()
             with self.connection.begin():
                 begun = Transaction(self.connection, *self._end_of_moment(), BEGIN, self._write)
-                yield begun
-                begun.flush()
+                try:
+                    yield begun
+                    begun.flush()
+                except BaseException:
+                    if not self.connection.invalidated:
+                        drop_if_unusable(self.connection)
+                    raise
 
     @contextmanager
     def moment(self, table: TableName) -> Iterator[Moment]:
@@ -125,7 +135,8 @@ class Target:
                     driver_of(self.connection).rollback()
                 raise
 
-    def close(self) -> None:
+    def rest(self) -> None:
+        """Gives the connection back, for others; the next transaction or moment takes one again."""
         self._sessions.shut(self.connection)
 
     def _connected(self) -> Connection:
@@ -145,6 +156,9 @@ class Target:
         that was restarted may have lost chunks. Only a server that ends a session says anything in between
         two transactions, so one that has said nothing isn't asked.
         """
+        if self.connection.closed:
+            self.connection = self._connected()
+            return
         driver = driver_of(self.connection)
         if driver.info.transaction_status != TransactionStatus.IDLE or not readable(driver.pgconn.socket, 0):
             return

@@ -10,16 +10,19 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
 from copier.catalog import Table, questions, read_table, table_of
 from copier.connections import Sessions, in_transaction, run
-from copier.errors import Permanent, Transient, failures_of
-from copier.exchange import Statement, exchange, with_values
+from copier.errors import Permanent, TableMissing, Transient, failures_of
+from copier.exchange import Rows, Statement, exchange, with_values
 from copier.model import TableName
 from copier.table_slice import TableSlice
 
@@ -32,14 +35,28 @@ TRIES = 5
 class Snapshot:
     """An open snapshot. Close it as soon as the work is over: it holds back vacuum.
 
-    ``table`` is what the side has under that name, and ``as_of`` when the snapshot was taken.
+    ``table`` is what the side has under that name, and ``as_of`` when the snapshot was taken. ``answers`` are
+    the rows of what was asked beside that.
     """
 
     table: Table
     as_of: datetime
+    answers: list[Rows]
 
-    def __init__(self, engine: Engine, side: str, table: TableName, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        side: str,
+        table: TableName,
+        sessions: Sessions,
+        *,
+        also: Sequence[Statement] = (),
+        reads: TableSlice | None = None,
+    ) -> None:
         """Connects, locks the table for reading and takes the snapshot.
+
+        ``also`` is asked in the same message. With ``reads`` the session that holds the snapshot is the first
+        of the `readers` of these rows, in any order.
 
         Raises:
             TableMissing: there is no such table.
@@ -50,9 +67,12 @@ class Snapshot:
         self.side = side
         self._connections: list[Connection] = []
         self._readers: list[Connection] = []
+        own = [sql.SQL(_lane(reads, in_order=False))] if reads is not None else []
         try:
             with failures_of(side):
-                self.connection = self._taken(table)
+                self.connection = self._taken(table, also, own)
+            if reads is not None:
+                self._readers.append(self.connection)
         except BaseException:
             self.close()
             raise
@@ -72,7 +92,7 @@ class Snapshot:
         Raises:
             Transient: the session that holds the snapshot is gone.
         """
-        lane = statements.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
+        lane = _lane(rows, in_order=in_order)
         self._readers = [reader for reader in self._readers if in_transaction(reader)]
         with failures_of(self.side):
             if not self.is_shared:
@@ -86,21 +106,25 @@ class Snapshot:
             return self._readers[:count]
 
     def close(self) -> None:
-        for connection in self._connections:
-            self._sessions.shut(connection)
+        self._sessions.shut_all(self._connections)
         self._connections.clear()
         self._readers.clear()
 
-    def _taken(self, name: TableName) -> Connection:
+    def _taken(self, name: TableName, also: Sequence[Statement], own: Sequence[Statement]) -> Connection:
+        asked = questions(name)
         for _ in range(TRIES):
             connection = self._open()
             take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
-            locked, ([row], *found) = self._sessions.lock_for_reading(
-                connection, self.side, name, [statements.BEGIN_MOMENT], [take, *questions(name)]
-            )
+            try:
+                locked, ([row], *found) = self._sessions.lock_for_reading(
+                    connection, self.side, name, [statements.BEGIN_MOMENT], [take, *asked, *also, *own]
+                )
+            except psycopg.errors.UndefinedTable as error:  # what was asked beside the catalogue needs it
+                raise TableMissing(self.side, str(name)) from error
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
-            self.table = table_of(self.side, name, found)
+            self.table = table_of(self.side, name, found[: len(asked)])
+            self.answers = found[len(asked) :][: len(also)]
             if not locked:
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
                 run(connection, statements.hold(name))
@@ -145,3 +169,8 @@ class Snapshot:
         connection = self._sessions.open(self._engine, self.side, isolation="REPEATABLE READ", read_only=True)
         self._connections.append(connection)
         return connection
+
+
+def _lane(rows: TableSlice, *, in_order: bool) -> str:
+    """The settings of who reads ranges of these rows."""
+    return statements.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
