@@ -342,13 +342,13 @@ def test_what_rows_belong_by_is_never_altered_neither_in_the_table_nor_in_its_pa
     for given, words in (
         (
             under_rules(LINES, {"payslip_id": "null"}),
-            "column payslip_id says through which row of public.payslips a row belongs to a liquidation",
+            "column payslip_id points to the row of public.payslips through which a row belongs to a "
+            "liquidation, so it has to be copied as it is",
         ),
         (
             replace(LINES, via=replace(LINES.via, parent=parent)),
-            "column id of public.payslips is what rows of other tables point to, such as those of "
-            "public.payslip_lines, so it has to be copied as it is: take its rule hash away from the copy "
-            "payslips",
+            "rows of public.payslip_lines belong to a liquidation through column id of public.payslips, so "
+            "it has to be copied as it is there: take the rule hash of the copy payslips away",
         ),
     ):
         with pytest.raises(NoUsableKey) as refused:
