@@ -252,7 +252,11 @@ class CopySection(_Section):
 
     @property
     def spec(self) -> CopySpec:
-        """The copy as the engine takes it; `bot.jobs.known_columns` adds the columns that are known."""
+        """The copy as the engine takes it.
+
+        `bot.jobs.known_columns.spec_of` adds which columns are known. Who copies without asking that knows
+        none: then every column without a rule is new, and nothing leaves prod by mistake.
+        """
         return CopySpec(
             self.name,
             self.source_table,
@@ -262,6 +266,7 @@ class CopySection(_Section):
             via=self._via,
             rules=tuple(ColumnRule(name, treatment) for name, treatment in self.columns.items()),
             new_columns=self.for_new_columns,
+            known_columns=None if self.for_new_columns is NewColumns.COPY else frozenset(),
             hash_key=self._hash_key,
         )
 

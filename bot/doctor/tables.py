@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 
 from sqlalchemy import text
 
@@ -232,7 +233,7 @@ def _spec(copy: CopySection, look: BoundedTransaction | str) -> CopySpec:
     if isinstance(look, BoundedTransaction) and copy.for_new_columns is not NewColumns.COPY:
         with suppress(DatabaseFailed), _asking(look):
             return with_known(look.connection, copy)
-    return copy.spec
+    return replace(copy.spec, known_columns=None)
 
 
 def _columns(copy: CopySection, spec: CopySpec, source: Table, target: Table) -> Iterator[Finding]:
