@@ -70,8 +70,12 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """A liquidation to look at, by the proof of job ``job_id``. ``baseline`` is None where it left none."""
+    """A liquidation to look at, by the proof of job ``job_id``, which ran the copy of that name.
 
+    ``baseline`` is None where it left none.
+    """
+
+    copy_name: str
     target_table: str
     source_table: str
     liquidation_id: int
@@ -171,6 +175,7 @@ class Rounds:
         if row is None:
             return None
         return Watching(
+            row.copy_name,
             row.target_table,
             row.source_table,
             row.liquidation_id,

@@ -48,7 +48,7 @@ class Watch:
         ``timeout_seconds`` is for one look; ``told`` is called where the channel is owed something.
         """
         self._rounds = rounds
-        self._copies = {(str(each.source_table), str(each.target_table)): each for each in copies}
+        self._copies = copies
         self._prod = prod
         self._consulta = consulta
         self._timeout = timeout_seconds
@@ -129,7 +129,9 @@ class Watch:
         """
         if watching.baseline is None:
             return None
-        copy = self._copies[watching.source_table, watching.target_table]
+        pair = watching.source_table, watching.target_table
+        fitting = [each for each in self._copies if (str(each.source_table), str(each.target_table)) == pair]
+        copy = next((each for each in fitting if each.name == watching.copy_name), fitting[0])
         try:
             return outlook(
                 self._prod,
