@@ -143,7 +143,7 @@ class Occasion(StrEnum):
     APPROVAL = "approval"  # a copy waits for somebody's approval
     NO_WORKER = "no_worker"  # nobody takes copies
     WORKER_BACK = "worker_back"  # somebody does again
-    DRIFT = "drift"  # consulta doesn't hold any more what was copied
+    DRIFT = "drift"  # prod has moved on since a copy
     MISSED_SCHEDULE = "missed_schedule"  # a scheduled copy was not started
 
 
@@ -468,6 +468,25 @@ class FreezeSection(_ClockSection):
         return found
 
 
+class WatchSection(_Section):
+    """When it is looked whether prod has moved on since each copy, at which of them, and who is told.
+
+    ``months`` counts from the end of the last copy, ``newest`` is of those the most. ``max_seconds`` is how
+    long a round may take.
+    """
+
+    cron: CronExpression
+    time_zone: ZoneName = "UTC"
+    months: Annotated[int, Field(ge=1, le=120)] = 3
+    newest: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    channel: Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
+    max_seconds: Annotated[float, Field(ge=1, le=24 * 3600)] = 3600
+
+    @property
+    def begins(self) -> when.Cron:
+        return when.Cron(self.cron, self.time_zone)
+
+
 class KeepSection(_Section):
     """For how many days old rows of the tracking tables are kept. ``jobs_days`` None is for ever."""
 
@@ -486,6 +505,7 @@ class File(_Section):
     copies: tuple[CopySection, ...] = ()
     schedules: tuple[ScheduleSection, ...] = ()
     freezes: tuple[FreezeSection, ...] = ()
+    watch: WatchSection | None = None
     notify: NotifySection = NotifySection()
     work: WorkSection = WorkSection()
     health: HealthSection = HealthSection()

@@ -42,7 +42,7 @@ from bot.cli.output import (
 from bot.commands.parsing import number, numbers_in
 from bot.config import SIDES, CopySection, Need, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
-from bot.i18n import N_, translator
+from bot.i18n import N_, Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import Request, Requester
@@ -333,6 +333,7 @@ def status(job: int | None, as_json: bool) -> None:
         if alive:
             say()
             print_workers(alive, t)
+        _say_what_the_watch_knows(parts, t)
         if none := parts.workers.missing():
             say()
             say(plain(nobody_works(none, t)))
@@ -342,6 +343,19 @@ def status(job: int | None, as_json: bool) -> None:
         for line in (approval_line(jobs[0], t), question_line(jobs[0], t), waits, jobs[0].error_message):
             if line:
                 say(plain(line))
+
+
+def _say_what_the_watch_knows(parts: Databases, t: Translator) -> None:
+    from bot.jobs.freshness import FreshnessReader
+    from bot.messages import freshness
+
+    seen = FreshnessReader(parts.tracking).watched(freshness.LISTED)
+    if not seen:
+        return
+    say()
+    for line in (*freshness.of_watch(seen, parts.store.titles, t), freshness.summary(seen, t)):
+        if line:
+            say(plain(line))
 
 
 @click.command(

@@ -51,6 +51,7 @@ from bot.jobs.events import (
     working_of,
 )
 from bot.jobs.failure import Failure
+from bot.jobs.freshness import watched
 from bot.jobs.models import (
     ONE_LIVE_JOB,
     CopyChunk,
@@ -61,6 +62,7 @@ from bot.jobs.models import (
     LastProof,
     ScheduleFiring,
     User,
+    WatchRound,
     Worker,
     frozen_by_hand,
     may_begin,
@@ -96,6 +98,8 @@ if TYPE_CHECKING:
 RUNS = 7
 #: How many ended jobs App Home shows.
 LATEST = 20
+#: How many liquidations that prod has moved on from App Home names.
+WATCHED = 15
 #: Of so many of the newest jobs App Home's panel follows every change.
 MARKED = 50
 #: How many chunks the details show.
@@ -108,8 +112,8 @@ EVERYTHING = HomeFilters()
 
 @cache
 def _mark() -> ColumnElement[str]:
-    """Whatever is live, the newest jobs, the freezes, the latest firings; and what changes no row: a lease
-    that runs out, a worker that falls silent. Whether workers are there at all is asked for beside it.
+    """Whatever is live, the newest jobs, the freezes, the latest firings and round; what changes no row: a
+    lease that runs out, a worker that falls silent. Whether workers are there at all is asked for beside it.
     """
     now = func.clock_timestamp()
     job, active = aliased(CopyJob, name="job"), aliased(CopyFreeze, name="active")
@@ -130,7 +134,8 @@ def _mark() -> ColumnElement[str]:
     latest = select(ScheduleFiring.id, ScheduleFiring.state).order_by(ScheduleFiring.id.desc()).limit(20)
     fired = latest.subquery("latest")
     firings = select(func.string_agg(func.concat_ws(" ", fired.c.id, fired.c.state), " "))
-    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings))
+    rounds = select(func.max(WatchRound.ended_at))
+    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings, rounds))
     return func.md5(func.concat_ws(" ", *parts))
 
 
@@ -455,6 +460,7 @@ class HomeRepository:
         """What this person sees; ``filters`` are those of the list of ended jobs."""
         with self._engine.connect() as connection:
             freeze = active_freeze(connection)
+            seen = watched(connection, WATCHED)
         now = datetime.now(UTC)
         return HomeView(
             reader_id=reader_id,
@@ -465,6 +471,8 @@ class HomeRepository:
             no_worker=self._store.no_worker(),
             coming=self._calendar.next_firings(now) if self._calendar else (),
             window=self._calendar.next_window(now) if self._calendar else None,
+            watched=seen,
+            titles=self._store.titles,
         )
 
 

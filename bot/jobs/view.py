@@ -7,7 +7,7 @@ both sides, nothing is written and the job asks again with the numbers of that m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +16,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.status import Approval, Phase, Status, StopReason
 
 if TYPE_CHECKING:
+    from bot.jobs.freshness import Watched
     from bot.jobs.schedules import NextFiring
     from bot.jobs.windows import NextWindow
 
@@ -486,6 +487,7 @@ class HomeView:
     """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id.
 
     ``coming`` are the next due times of the schedules, ``window`` is the freeze window that begins next.
+    ``watched`` is what the watch knows, with the ``titles`` of the copies.
     """
 
     reader_id: str
@@ -496,6 +498,8 @@ class HomeView:
     no_worker: NoWorker | None = None
     coming: tuple[NextFiring, ...] = ()
     window: NextWindow | None = None
+    watched: Watched | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def waiting_for_approval(self) -> tuple[JobView, ...]:
