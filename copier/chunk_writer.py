@@ -97,12 +97,17 @@ class Target:
         self._engine = engine
         self._side = side
         self._sessions = sessions
-        plain = statements.of_lane(by_index=False)
         with failures_of(self._side):
             self.connection = self._connected()
             self._takes_any_text = speaks_utf8(driver_of(self.connection))
-            self._write = self._settings(statements.lane_of(rows) if rows else plain)
-            self._look = self._settings(statements.lane_of(rows, reads=True) if rows else plain)
+            self.serve(rows)
+
+    def serve(self, rows: TableSlice | None) -> None:
+        """From the next transaction or moment on it is for chunks of ``rows``."""
+        self._revive()
+        plain = statements.of_lane(by_index=False)
+        self._write = self._settings(statements.lane_of(rows) if rows else plain)
+        self._look = self._settings(statements.lane_of(rows, reads=True) if rows else plain)
 
     @contextmanager
     def transaction(self, begun: Transaction | None = None) -> Iterator[Transaction]:
@@ -156,7 +161,8 @@ class Target:
                     driver_of(self.connection).rollback()
                 raise
 
-    def close(self) -> None:
+    def rest(self) -> None:
+        """Gives the connection back, for others; the next transaction or moment takes one again."""
         self._sessions.shut(self.connection)
 
     def _commit(self, begun: Transaction) -> None:
@@ -191,6 +197,9 @@ class Target:
         that was restarted may have lost chunks. Only a server that ends a session says anything in between
         two transactions, so one that has said nothing isn't asked.
         """
+        if self.connection.closed:
+            self.connection = self._connected()
+            return
         driver = driver_of(self.connection)
         if driver.info.transaction_status != TransactionStatus.IDLE or not readable(driver.pgconn.socket, 0):
             return

@@ -26,7 +26,7 @@ from sqlalchemy import Connection
 
 from copier import statements
 from copier.errors import failures_of
-from copier.exchange import all_as_text, exchange
+from copier.exchange import Statement, all_as_text
 from copier.model import Bound, Chunk, KeyRange, Limits
 from copier.table_slice import TableSlice
 from copier.throttle import Throttle
@@ -156,17 +156,15 @@ class RangeCursor:
     """`Ranges` that are cut now."""
 
     def __init__(self, connection: Connection, rows: TableSlice, total: int) -> None:
-        """Opens a cursor over the keys of these rows, of which there are ``total``."""
+        """For the keys of these rows, of which there are ``total``. Its cursor opens with the first bound."""
         self._connection = connection
         self._side = rows.side
+        self._opening: list[Statement] = [statements.CLOSE, statements.declare(rows)]
         self._total = total
         self._given = 0
         self._number = 0
         self._lower: Bound | None = None
         self._lock = threading.Lock()
-        if total:
-            with failures_of(self._side):
-                exchange(connection, statements.CLOSE, statements.declare(rows))
 
     @property
     def ended(self) -> bool:
@@ -208,7 +206,8 @@ class RangeCursor:
 
     def _bounds_after(self, lengths: Sequence[int]) -> list[Bound | None]:
         """The last key of each; None of the one that ends the liquidation."""
-        left, steps, asked = self._total - self._given, [], 0
+        left, asked = self._total - self._given, 0
+        steps = self._opening
         for length in lengths:
             left -= length
             if left:
@@ -218,6 +217,7 @@ class RangeCursor:
             return [None]
         with failures_of(self._side):
             found: list[Bound | None] = [*all_as_text(self._connection, *steps)]
+        self._opening = []
         return [*found, None] if len(lengths) > asked else found
 
 
@@ -256,6 +256,8 @@ class Chunker:
         self._ahead: deque[KeyRange] = deque()
         self._thread = ThreadPoolExecutor(1, "ranges") if beside else None
         self._asked: Future[list[KeyRange]] | None = None
+        if self._thread is not None:
+            self._ask(self._thread)
 
     def close(self) -> None:
         """Waits for what is being read."""
@@ -334,7 +336,10 @@ class Chunker:
         if self._thread is None or self._asked is not None or not self.done or self._over.is_set():
             return
         if len(self._ahead) < self._lanes and not self._cursor.ended:
-            self._asked = self._thread.submit(copy_context().run, self._cut, self._lanes)
+            self._ask(self._thread)
+
+    def _ask(self, thread: ThreadPoolExecutor) -> None:
+        self._asked = thread.submit(copy_context().run, self._cut, self._lanes)
 
     def _cut(self, most: int) -> list[KeyRange]:
         """While the chunks still grow or shrink a lot, no more than are wanted now."""

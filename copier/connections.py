@@ -17,7 +17,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal, Self, TypeVar, cast
@@ -409,11 +409,19 @@ class Sessions:
             connection.invalidate()
         connection.close()
 
+    def shut_all(self, connections: Sequence[Connection]) -> None:
+        """The same with several, side by side: each waits for an answer."""
+        if len(connections) > 1:
+            with ThreadPoolExecutor(len(connections)) as at_once:
+                list(at_once.map(self.shut, connections))
+        else:
+            for connection in connections:
+                self.shut(connection)
+
     def close(self) -> None:
         """Ends what is still open, and the thread."""
         self._over.set()
-        for connection in list(self._open):
-            self.shut(connection)
+        self.shut_all(list(self._open))
         if self._thread is not None:
             self._thread.join(ANSWER_SECONDS)
 

@@ -23,9 +23,9 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.catalog import Table, questions, read_table, refuse_same_table, table_of
+from copier.catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Target, recorded
-from copier.chunker import Chunker, KnownRanges, Pace, RangeCursor, Ranges
+from copier.chunker import LAST_ROWS, Chunker, KnownRanges, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
 from copier.errors import (
     DEFAULT_NAMES,
@@ -133,6 +133,7 @@ class Copy:
             throttled=throttled,
             sleep=sleep,
         )
+        self._lanes: list[Target] = []
         self._plan: Plan | None = None
         self._baseline = baseline
         self._change = Change.UNKNOWN
@@ -205,11 +206,16 @@ class Copy:
             DatabaseFailed: of the side that failed; nothing of that chunk is left.
         """
         in_place: dict[int, Chunk] = {}
-        with closing(self._put_in_place(record, in_place, hashed=hashed)) as chunks:
-            for chunk in chunks:
-                on_chunk(chunk)
-                if should_stop():
-                    break
+        try:
+            with closing(self._put_in_place(record, in_place, hashed=hashed)) as chunks:
+                for chunk in chunks:
+                    on_chunk(chunk)
+                    if should_stop():
+                        break
+        finally:
+            for target in [self._connection, *self._lanes]:
+                target.rest()
+            self._lanes.clear()
         return CopyResult(self.plan(), tuple(in_place[number] for number in sorted(in_place)))
 
     @overload
@@ -250,13 +256,10 @@ class Copy:
         else:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
-        moment = Snapshot(self._target_engine, self._names.target, self._target.tables, self._sessions)
         comparisons: list[Comparison] = []
+        moment = self._moment()
         try:
-            with failures_of(self._names.target):
-                asked = questions_of_state(self._target, moment.table)
-                answers = exchange(moment.connection, *asked)
-                held, [[made_of]] = state_of(self._target, moment.table, answers), answers[1]
+            held, [[made_of]] = state_of(self._target, moment.table, moment.answers), moment.answers[1]
             readers = self._source_readers()
             target_readers = moment.readers(len(readers), self._target, in_order=False)
             lanes = list(zip(readers, target_readers, strict=False))
@@ -282,6 +285,17 @@ class Copy:
         if proof.holds:
             self._proven = Baseline.of(self._source_state.vantage, held.vantage, comparisons)
         return proof
+
+    def _moment(self) -> Snapshot:
+        """One moment of the target, which has been asked for its state; its own session reads ranges too."""
+        return Snapshot(
+            self._target_engine,
+            self._names.target,
+            self._target.tables,
+            self._sessions,
+            also=questions_of_state(self._target, self._target_table),
+            reads=self._target,
+        )
 
     def baseline(self) -> Baseline | None:
         """What `verify` has proven, for a later copy of the liquidation; None where it can't build on it.
@@ -328,7 +342,7 @@ class Copy:
     ) -> Generator[Chunk, None, None]:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
         self._target_table.refuse_unwritable(updates=self._target.in_place)
-        plan = self.plan()
+        self.plan()
         self.builds_on_baseline = self._change in {Change.NONE, Change.FEW}
         if self._change is Change.NONE:
             self._change = Change.UNKNOWN  # the glance is of one moment: a second run looks at the values
@@ -338,25 +352,39 @@ class Copy:
             return
         self._refuse_missing_parents()
         over = threading.Event()
-        pace = Pace(self._limits, self._row_bytes())
-        cursor: Ranges = (
-            KnownRanges(self._baseline.key_ranges())
-            if self._baseline is not None and self._change is Change.FEW
-            else self._range_cursor()
-        )
-        readers = self._source_readers()
-        chunker = Chunker(
-            cursor,
-            pace,
+        with closing(self._chunker(over)) as chunker:
+            yield from self._in_lanes(chunker, over, record, in_place, hashed=hashed)
+
+    def _chunker(self, over: threading.Event) -> Chunker:
+        """Cuts the first ranges at once, while the lanes' connections are made."""
+        few = self._baseline is not None and self._change is Change.FEW
+        shared = self._snapshot.is_shared
+        return Chunker(
+            KnownRanges(self._baseline.key_ranges()) if self._baseline and few else self._range_cursor(),
+            Pace(self._limits, self._row_bytes),
             self._throttle,
-            lanes=len(readers),
+            lanes=self._limits.parallel if shared else 1,
             sleep=self._sleep,
             over=over,
-            beside=self._snapshot.is_shared,
+            beside=shared,
         )
+
+    def _in_lanes(
+        self,
+        chunker: Chunker,
+        over: threading.Event,
+        record: Record | Ledger,
+        in_place: dict[int, Chunk],
+        *,
+        hashed: bool,
+    ) -> Generator[Chunk, None, None]:
+        known_empty = not self.plan().holds
+        readers = self._source_readers()
         with ThreadPoolExecutor(len(readers)) as at_once:
-            make = partial(self._writer, known_empty=not plan.holds, hashed=hashed)
-            writers = [*at_once.map(make, readers)]
+            make = partial(self._writer, known_empty=known_empty, hashed=hashed)
+            # The first lane writes by the connection that has looked at the target.
+            self._connection.serve(self._target)
+            writers = [*at_once.map(make, readers, [self._connection, *(None for _ in readers[1:])])]
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
             with self._around_chunk(part):
@@ -376,26 +404,25 @@ class Copy:
         def has_begun(chunk_writer: ChunkWriter) -> bool:
             return chunk_writer.begun is not None
 
-        with closing(chunker):
-            try:
-                yield from run_lanes(writers, take, work, over, has_begun)
-            except Permanent as refusal:
-                if not self._waits_for_other_rows(refusal):
-                    raise
-                # What is left is put in place in order, by one lane; what is refused again comes last,
-                # together.
-                chunker.begin_again()
-                refused: list[KeyRange] = []
-                while (part := chunker.take()) is not None:
-                    try:
-                        yield work(writers[0], part)
-                    except Permanent as again:
-                        if not self._waits_for_other_rows(again):
-                            raise
-                        refused.append(part)
-                if refused and chunker.ended:
-                    for chunk in writers[0].put_in_place_together(refused, record):
-                        yield finished(chunk)
+        try:
+            yield from run_lanes(writers, take, work, over, has_begun)
+        except Permanent as refusal:
+            if not self._waits_for_other_rows(refusal):
+                raise
+            # What is left is put in place in order, by one lane; what is refused again comes last,
+            # together.
+            chunker.begin_again()
+            refused: list[KeyRange] = []
+            while (part := chunker.take()) is not None:
+                try:
+                    yield work(writers[0], part)
+                except Permanent as again:
+                    if not self._waits_for_other_rows(again):
+                        raise
+                    refused.append(part)
+            if refused and chunker.ended:
+                for chunk in writers[0].put_in_place_together(refused, record):
+                    yield finished(chunk)
 
     def _left_as_it_is(self, record: Record | Ledger) -> Chunk:
         """Both sides hold what was proven: one line says so, and nothing is read or written."""
@@ -439,8 +466,12 @@ class Copy:
         source = self._snapshot.table
         with self._connection.transaction() as begun:
             tables = [each.target_table for each in spec.line]
-            target = table_of(self._names.target, tables, begun.ask(*questions(*tables)))
-            refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
+            *found, _ = begun.ask(*questions(*tables), COMMIT)
+        target = table_of(self._names.target, tables, found)
+        if may_be_same(source, target):
+            with self._connection.transaction() as begun:
+                begun.flush()
+                refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
         self._references = target.relations.references
         self._target_table = target
         return slices(spec, source, target, liquidation_id)
@@ -454,7 +485,13 @@ class Copy:
         rows, table = self._source, self._snapshot.table
         asked = questions_of_state(rows, table, self._baseline.source if self._baseline else None)
         with failures_of(self._names.source):
-            return state_of(rows, table, exchange(self._snapshot.connection, *asked))
+            *answers, [size] = exchange(
+                self._snapshot.connection, *asked, statements.size(self._source.table)
+            )
+        state = state_of(rows, table, answers)
+        # A table that was never analyzed doesn't know its rows: the average is then the most that it can be.
+        self._row_bytes = float(size.bytes or 0) / max(size.rows or 0, state.rows, 1)
+        return state
 
     def _look_at_target(self) -> SideState:
         """The target at one moment."""
@@ -487,12 +524,19 @@ class Copy:
             )
 
     def _source_readers(self) -> list[Connection]:
-        return self._snapshot.readers(self._limits.parallel, self._source)
+        """As many as there are lanes: no more than there are ranges worth one."""
+        most = max(1, -(-self.plan().total // min(LAST_ROWS, self._limits.chunk_rows)))
+        return self._snapshot.readers(min(self._limits.parallel, most), self._source)
 
-    def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> ChunkWriter:
+    def _writer(
+        self, reader: Connection, connection: Target | None, *, known_empty: bool, hashed: bool
+    ) -> ChunkWriter:
+        if connection is None:
+            connection = Target(self._target_engine, self._names.target, self._sessions, self._target)
+            self._lanes.append(connection)
         return ChunkWriter(
             reader,
-            Target(self._target_engine, self._names.target, self._sessions, self._target),
+            connection,
             self._source,
             self._target,
             known_empty=known_empty,
@@ -507,14 +551,6 @@ class Copy:
 
     def _range_cursor(self) -> RangeCursor:
         return RangeCursor(self._snapshot.connection, self._source, self.plan().total)
-
-    def _row_bytes(self) -> float:
-        with failures_of(self._names.source):
-            found = run(
-                self._snapshot.connection, statements.row_bytes(self._source.table, self.plan().total)
-            )
-            average = found.scalar()
-        return float(average or 0.0)
 
 
 def _labels(table: Table) -> list[tuple[str, ...]]:

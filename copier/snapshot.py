@@ -15,12 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
+import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
 from copier.catalog import Table, questions, read_table, table_of
 from copier.connections import Sessions, in_transaction, run
-from copier.errors import Permanent, Transient, failures_of
+from copier.errors import Permanent, TableMissing, Transient, failures_of
 from copier.exchange import Rows, Statement, exchange, with_values
 from copier.model import TableName
 from copier.rules import PAD
@@ -45,16 +47,30 @@ def give_hash_key(ask: Callable[..., list[Rows]], rows: TableSlice) -> None:
 class Snapshot:
     """An open snapshot. Close it as soon as the work is over: it holds back vacuum.
 
-    ``table`` is what the side has under that name, and ``as_of`` when the snapshot was taken.
+    ``table`` is what the side has under that name, and ``as_of`` when the snapshot was taken. ``answers`` are
+    the rows of what was asked beside that.
     """
 
     table: Table
     as_of: datetime
+    answers: list[Rows]
 
-    def __init__(self, engine: Engine, side: str, tables: Sequence[TableName], sessions: Sessions) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        side: str,
+        tables: Sequence[TableName],
+        sessions: Sessions,
+        *,
+        also: Sequence[Statement] = (),
+        reads: TableSlice | None = None,
+    ) -> None:
         """Connects, locks the tables for reading and takes the snapshot.
 
         The first of them is read; its rows belong to a liquidation through those behind it.
+
+        ``also`` is asked in the same message. With ``reads`` the session that holds the snapshot is the first
+        of the `readers` of these rows, in any order.
 
         Raises:
             TableMissing: there is no such table.
@@ -65,9 +81,12 @@ class Snapshot:
         self.side = side
         self._connections: list[Connection] = []
         self._readers: list[Connection] = []
+        own = [sql.SQL(statements.lane_of(reads, reads=True, in_order=False))] if reads is not None else []
         try:
             with failures_of(side):
-                self.connection = self._taken(tables)
+                self.connection = self._taken(tables, also, own)
+            if reads is not None:
+                self._readers.append(self.connection)
         except BaseException:
             self.close()
             raise
@@ -107,21 +126,27 @@ class Snapshot:
             return self._readers[:count]
 
     def close(self) -> None:
-        for connection in self._connections:
-            self._sessions.shut(connection)
+        self._sessions.shut_all(self._connections)
         self._connections.clear()
         self._readers.clear()
 
-    def _taken(self, names: Sequence[TableName]) -> Connection:
+    def _taken(
+        self, names: Sequence[TableName], also: Sequence[Statement], own: Sequence[Statement]
+    ) -> Connection:
+        asked = questions(*names)
         for _ in range(TRIES):
             connection = self._open()
             take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
-            locked, ([row], *found) = self._sessions.lock_for_reading(
-                connection, self.side, names, [statements.BEGIN_MOMENT], [take, *questions(*names)]
-            )
+            try:
+                locked, ([row], *found) = self._sessions.lock_for_reading(
+                    connection, self.side, names, [statements.BEGIN_MOMENT], [take, *asked, *also, *own]
+                )
+            except psycopg.errors.UndefinedTable as error:  # what was asked beside the catalogue needs it
+                raise TableMissing(self.side, str(names[0])) from error
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
-            self.table = table_of(self.side, names, found)
+            self.table = table_of(self.side, names, found[: len(asked)])
+            self.answers = found[len(asked) :][: len(also)]
             if not locked:
                 self.table.refuse_unreadable()
                 # The lock came too late: what was read is read again, to see whether it was rewritten.

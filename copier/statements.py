@@ -664,17 +664,14 @@ def _as_text(alias: str, names: Sequence[str]) -> sql.Composable:
     )
 
 
-def row_bytes(table: TableName, at_least: int) -> sql.Composable:
-    """The table's average row with its TOASTed values; NULL for a view. It has ``at_least`` so many rows.
-
-    A table that was never analyzed doesn't know its rows: the average is then the most that it can be.
-    """
+def size(table: TableName) -> sql.Composable:
+    """The table's bytes with its TOASTed values, and its rows as far as it knows; NULLs for a view."""
     return sql.SQL("""
         WITH parts AS (SELECT to_regclass({name}) AS oid
                        UNION SELECT relid FROM pg_catalog.pg_partition_tree(to_regclass({name})))
-        SELECT sum(pg_catalog.pg_table_size(oid)) / greatest(sum(greatest(reltuples, 0)), {rows}, 1)::float8
+        SELECT sum(pg_catalog.pg_table_size(oid)) AS bytes, sum(greatest(reltuples, 0))::float8 AS rows
           FROM pg_catalog.pg_class JOIN parts USING (oid) WHERE relkind IN ('r', 'm')
-    """).format(name=sql.Literal(str(table)), rows=sql.Literal(at_least))
+    """).format(name=sql.Literal(str(table)))
 
 
 def _digest_of(hashed: sql.Composable, rows: TableSlice, part: KeyRange) -> sql.Composable:

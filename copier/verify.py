@@ -86,9 +86,7 @@ def compared(
             )
             # What was compared by value before, and is to be there still.
             seen_there = {part: seen[part.number] for part in parts if part.number in seen}
-            as_seen = _are_as_seen(target_reader, target, seen_there, known_already)
-            held = _digests(target_reader, target, [part for part in parts if part not in as_seen])
-            held |= {part: known_already[part] for part in as_seen}
+            held = _held(target_reader, target, parts, seen_there, known_already)
             of_source = known_already | asked.result()
             return [Comparison(part, of_source[part], held[part]) for part in parts]
 
@@ -96,22 +94,31 @@ def compared(
             yield from some
 
 
-def _are_as_seen(
+def _held(
     connection: Connection,
     target: TableSlice,
+    parts: Sequence[KeyRange],
     seen: Mapping[KeyRange, Seen | Written],
     source: Mapping[KeyRange, Digest],
-) -> list[KeyRange]:
-    """In which ranges the rows that agreed are all there, and beside them what was written in this copy."""
-    if not seen:
-        return []
+) -> dict[KeyRange, Digest]:
+    """What the target holds of these ranges: the source's rows, where what was ``seen`` of them is so still.
+
+    All that has to be hashed in any case is asked in one message with that.
+    """
+    unseen = [part for part in parts if part not in seen]
     with failures_of(target.side):
-        answers = exchange(connection, *(_still(target, part, each) for part, each in seen.items()))
-    return [
-        part
-        for (part, each), [found] in zip(seen.items(), answers, strict=True)
+        answers = exchange(
+            connection,
+            *(_still(target, part, each) for part, each in seen.items()),
+            *(statements.digest(target, part) for part in unseen),
+        )
+    as_seen = {
+        part: source[part]
+        for (part, each), [found] in zip(seen.items(), answers, strict=False)
         if _holds(each, source[part], found)
-    ]
+    }
+    hashed = {part: Digest(*found) for part, [found] in zip(unseen, answers[len(seen) :], strict=True)}
+    return as_seen | hashed | _digests(connection, target, [part for part in seen if part not in as_seen])
 
 
 def _still(target: TableSlice, part: KeyRange, seen: Seen | Written) -> Composable:

@@ -224,6 +224,7 @@ class Attempt:
         self._engine = engine
         self._before = before
         self._lease = lease
+        self._stepped_at = time.monotonic()
         self._compared: list[Comparison] = []
         self._compared_due = 0.0
         self.claim = claim
@@ -241,6 +242,15 @@ class Attempt:
     def label(self) -> str:
         """The name of this attempt's sessions."""
         return self.claim.label
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long ago the last step began that has renewed the lease and looked for a stop request."""
+        return time.monotonic() - self._stepped_at
+
+    def stepped(self, at: float) -> None:
+        """A step that was begun ``at`` this moment of the monotonic clock is committed."""
+        self._stepped_at = max(at, self._stepped_at)
 
     @property
     def schema(self) -> str:
@@ -573,10 +583,12 @@ class Attempt:
 
     def _taken(self, step: Select[Any]) -> StopRequest | None:
         """The step as a transaction, in one message; it gives nothing where another worker holds the job."""
+        began = time.monotonic()
         with self.transaction() as connection:
             [found] = asked(connection, step, commit=True)
         if not found:
             raise StaleAttempt(self.job_id, self.number)
+        self.stepped(began)
         return _request(*found[0])
 
     def _moved(self, **values: Any) -> CTE:
@@ -668,8 +680,10 @@ class Ledger:
         """``obey`` gets the stop request that stands when a chunk is committed, None where there is none."""
         self._attempt = attempt
         self._obey = obey
+        self._sent: dict[int, float] = {}
 
     def line(self, connection: Connection, chunk: Chunk) -> Composable:
+        self._sent[chunk.range.number] = time.monotonic()
         traces.note(rows=chunk.rows, bytes=chunk.bytes, outcome=chunk.outcome)
         line = literal(connection, self._attempt.line(chunk))
         attempt = self._attempt
@@ -677,6 +691,7 @@ class Ledger:
         return line
 
     def written(self, chunk: Chunk, rows: Rows) -> None:
+        self._attempt.stepped(self._sent.pop(chunk.range.number, 0.0))
         self._obey(_request(*rows[0]))
 
     def refused(self, error: psycopg.Error) -> StaleAttempt | None:
