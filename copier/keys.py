@@ -414,6 +414,19 @@ def _refuse_altered(spec: CopySpec, names: tuple[str, ...]) -> None:
                 f"both sides, so it has to be copied as it is: take its rule {rule.treatment} away, or name "
                 "another key"
             )
+        if spec.via is not None and rule.column in spec.via.columns:
+            raise NoUsableKey(
+                f"column {rule.column} points to the row of {spec.via.reference.table} through which a row "
+                "belongs to a liquidation, so it has to be copied as it is: take its rule "
+                f"{rule.treatment} away"
+            )
+    for rule in spec.via.parent.altering if spec.via is not None else ():
+        if spec.via is not None and rule.column in spec.via.parent_columns:
+            raise NoUsableKey(
+                f"rows of {spec.source_table} belong to a liquidation through column {rule.column} of "
+                f"{spec.via.reference.table}, so it has to be copied as it is there: take the rule "
+                f"{rule.treatment} of the copy {spec.via.parent.name} away"
+            )
 
 
 def _names_a_row(column: Column) -> bool:
