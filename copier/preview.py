@@ -24,8 +24,8 @@ from copier.connections import BoundedTransaction, rows_as_text, run, until_time
 from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
 from copier.glance import Baseline, SideState
 from copier.missing_parents import refuse_missing_parents
-from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName, quoted
-from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, told_by_versions, told_in_time
+from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName
+from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, told_in_time
 from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 
