@@ -50,8 +50,8 @@ class Cost:
 
 
 #: What was reached. The lease is renewed beside the chunks, every two seconds.
-FIRST = Cost(chunk=(1.4, 2.3), beside=(25, 74))
-AGAIN = Cost(chunk=(2.2, 2.4), beside=(25, 66))
+FIRST = Cost(chunk=(1.4, 2.2), beside=(20, 46))
+AGAIN = Cost(chunk=(1.4, 2.2), beside=(20, 46))
 UNCHANGED = Trips(chunks=1, prod=13, consulta=41)
 
 
