@@ -97,12 +97,17 @@ class Target:
         self._engine = engine
         self._side = side
         self._sessions = sessions
-        by_index, holds_names = (rows.has_index, rows.holds_names) if rows else (False, False)
         with failures_of(self._side):
             self.connection = self._connected()
             self._takes_any_text = speaks_utf8(driver_of(self.connection))
-            self._write = self._settings(statements.of_lane(by_index=by_index))
-            self._look = self._settings(statements.of_lane(by_index=by_index, qualified=holds_names))
+            self.serve(rows)
+
+    def serve(self, rows: TableSlice | None) -> None:
+        """From the next transaction or moment on it is for chunks of ``rows``."""
+        self._revive()
+        plain = statements.of_lane(by_index=False)
+        self._write = self._settings(statements.lane_of(rows) if rows else plain)
+        self._look = self._settings(statements.lane_of(rows, reads=True) if rows else plain)
 
     @contextmanager
     def transaction(self, begun: Transaction | None = None) -> Iterator[Transaction]:
@@ -134,8 +139,8 @@ class Target:
         return self._takes_any_text
 
     @contextmanager
-    def moment(self, table: TableName) -> Iterator[Moment]:
-        """The same, but REPEATABLE READ and READ ONLY: all that is read in it is one snapshot.
+    def moment(self, tables: Sequence[TableName]) -> Iterator[Moment]:
+        """The same, but REPEATABLE READ and READ ONLY: all that is read of these tables is one snapshot.
 
         It is over with the next transaction or moment, which is to follow.
         """
@@ -145,7 +150,8 @@ class Target:
 
             def begin(asked: Sequence[Statement]) -> list[Rows]:
                 then = [self._look, *asked]
-                return self._sessions.lock_for_reading(self.connection, self._side, table, first, then)[1][1:]
+                locked = self._sessions.lock_for_reading(self.connection, self._side, tables, first, then)
+                return locked[1][1:]
 
             try:
                 yield Moment(self.connection, begin)
@@ -155,7 +161,8 @@ class Target:
                     driver_of(self.connection).rollback()
                 raise
 
-    def close(self) -> None:
+    def rest(self) -> None:
+        """Gives the connection back, for others; the next transaction or moment takes one again."""
         self._sessions.shut(self.connection)
 
     def _commit(self, begun: Transaction) -> None:
@@ -192,6 +199,9 @@ class Target:
         that was restarted may have lost chunks. Only a server that ends a session says anything in between
         two transactions, so one that has said nothing isn't asked.
         """
+        if self.connection.closed:
+            self.connection = self._connected()
+            return
         driver = driver_of(self.connection)
         if driver.info.transaction_status != TransactionStatus.IDLE or not readable(driver.pgconn.socket, 0):
             return
@@ -258,8 +268,10 @@ class ChunkWriter:
         on_silence: OnSilence,
         looks_back: bool = False,
         baseline: Baseline | None = None,
+        anew: bool = False,
     ) -> None:
-        """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`.
+        """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`, and
+        ``anew`` that of `RangeDiff`.
 
         ``looks_back``: where a range is begun together with the commit of the one before, that one's values
         are compared in between.
@@ -269,7 +281,7 @@ class ChunkWriter:
         self._connection = connection
         self._source = source
         self._target = target
-        by_values = RangeDiff(reader, source, target)
+        by_values = RangeDiff(reader, source, target, anew=anew)
         self._range_diff = RangeGlance(reader, source, target, baseline, by_values) if baseline else by_values
         self._known_empty = known_empty
         self._hashed = hashed
@@ -377,7 +389,7 @@ class ChunkWriter:
     def _difference(self, part: KeyRange) -> Difference:
         if self._known_empty:
             return Replace(Counts(inserted=part.rows))
-        with self._connection.moment(self._target.table) as moment:
+        with self._connection.moment(self._target.tables) as moment:
             return self._range_diff.of(moment, part)
 
     def _written(
@@ -468,7 +480,7 @@ class ChunkWriter:
         if not self._target.keys.across_liquidations:
             return []
         found = run(connection, statements.held_elsewhere(self._target))
-        held: list[Held] = [(row.liquidation, row.key) for row in found]
+        held: list[Held] = [(row.place, row.key) for row in found]
         refuse_shared_keys(self._reader, self._source, self._target, held)
         return held
 
@@ -577,7 +589,7 @@ def refuse_shared_keys(
         raise KeySharedInSource(
             str(target.table),
             list(target.key),
-            target.keys.liquidation_column,
+            ", ".join(target.keys.place),
             SideNames(source.side, target.side),
         )
 

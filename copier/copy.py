@@ -23,9 +23,9 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.catalog import Table, questions, read_table, refuse_same_table, table_of
+from copier.catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Target, recorded
-from copier.chunker import Chunker, KnownRanges, Pace, RangeCursor
+from copier.chunker import LAST_ROWS, Chunker, KnownRanges, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
 from copier.errors import (
     DEFAULT_NAMES,
@@ -37,10 +37,11 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import COMMIT, exchange
+from copier.exchange import COMMIT, Rows, exchange
 from copier.glance import Baseline, Change, SideState, state_of
 from copier.glance import questions as questions_of_state
 from copier.lanes import run_lanes
+from copier.missing_parents import refuse_missing_parents
 from copier.model import (
     EMPTY,
     Chunk,
@@ -54,6 +55,7 @@ from copier.model import (
     Plan,
     Proof,
 )
+from copier.outlook import Outlook, SideNow, told_by_versions
 from copier.snapshot import Snapshot
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
@@ -131,6 +133,7 @@ class Copy:
             throttled=throttled,
             sleep=sleep,
         )
+        self._lanes: list[Target] = []
         self._plan: Plan | None = None
         self._baseline = baseline
         self._change = Change.UNKNOWN
@@ -141,7 +144,8 @@ class Copy:
         try:
             with ThreadPoolExecutor(1) as other_side:
                 connected = other_side.submit(Target, target, names.target, self._sessions)
-                self._snapshot = Snapshot(source, self._names.source, spec.source_table, self._sessions)
+                tables = [each.source_table for each in spec.line]
+                self._snapshot = Snapshot(source, self._names.source, tables, self._sessions)
                 self._connection = connected.result()
             self._source, self._target = self._fit(spec, liquidation_id)
             self.fingerprint = Fingerprint.of(self._source, self._target)
@@ -198,14 +202,20 @@ class Copy:
         who doesn't compare can save that.
 
         Raises:
+            ParentsMissing: the rows belong through others that the target lacks; nothing was written.
             DatabaseFailed: of the side that failed; nothing of that chunk is left.
         """
         in_place: dict[int, Chunk] = {}
-        with closing(self._put_in_place(record, in_place, hashed=hashed)) as chunks:
-            for chunk in chunks:
-                on_chunk(chunk)
-                if should_stop():
-                    break
+        try:
+            with closing(self._put_in_place(record, in_place, hashed=hashed)) as chunks:
+                for chunk in chunks:
+                    on_chunk(chunk)
+                    if should_stop():
+                        break
+        finally:
+            for target in [self._connection, *self._lanes]:
+                target.rest()
+            self._lanes.clear()
         return CopyResult(self.plan(), tuple(in_place[number] for number in sorted(in_place)))
 
     @overload
@@ -246,13 +256,10 @@ class Copy:
         else:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
-        moment = Snapshot(self._target_engine, self._names.target, self._target.table, self._sessions)
         comparisons: list[Comparison] = []
+        moment = self._moment()
         try:
-            with failures_of(self._names.target):
-                asked = questions_of_state(self._target, moment.table)
-                answers = exchange(moment.connection, *asked)
-                held, [[made_of]] = state_of(self._target, moment.table, answers), answers[1]
+            held, [[made_of]] = state_of(self._target, moment.table, moment.answers), moment.answers[1]
             readers = self._source_readers()
             target_readers = moment.readers(len(readers), self._target, in_order=False)
             lanes = list(zip(readers, target_readers, strict=False))
@@ -279,6 +286,17 @@ class Copy:
             self._proven = Baseline.of(self._source_state.vantage, held.vantage, comparisons)
         return proof
 
+    def _moment(self) -> Snapshot:
+        """One moment of the target, which has been asked for its state; its own session reads ranges too."""
+        return Snapshot(
+            self._target_engine,
+            self._names.target,
+            self._target.tables,
+            self._sessions,
+            also=questions_of_state(self._target, self._target_table),
+            reads=self._target,
+        )
+
     def baseline(self) -> Baseline | None:
         """What `verify` has proven, for a later copy of the liquidation; None where it can't build on it.
 
@@ -295,6 +313,21 @@ class Copy:
         vantages = self._source_state.vantage, self._target_state.vantage
         self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])
         return Proof.of([comparison], Counted(self._source_state.rows, self._target_state.rows))
+
+    def outlook(self, baseline: Baseline) -> Outlook | None:
+        """What `run` would do to the rows that the target holds just now; None where that isn't known.
+
+        It is told by row versions since the ``baseline``, and writes nothing.
+        """
+        plan = self.plan()
+        if self._change is Change.NONE:
+            return Outlook(Counts(unchanged=plan.total), plan.as_of)
+        with self._connection.moment(self._target.tables) as moment:
+            target = SideNow(moment, self._target, self._target_table)
+            source = SideNow(self._snapshot, self._source, self._snapshot.table)
+            told = told_by_versions(source, target, baseline)
+            moment.ask(COMMIT)
+        return None if told.counts is None else Outlook(told.counts, plan.as_of)
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""
@@ -317,6 +350,7 @@ class Copy:
             in_place[chunk.range.number] = chunk
             yield chunk
             return
+        self._refuse_missing_parents()
         over = threading.Event()
         with closing(self._chunker(over)) as chunker:
             yield from self._in_lanes(chunker, over, record, in_place, hashed=hashed)
@@ -348,7 +382,9 @@ class Copy:
         readers = self._source_readers()
         with ThreadPoolExecutor(len(readers)) as at_once:
             make = partial(self._writer, known_empty=known_empty, hashed=hashed)
-            writers = [*at_once.map(make, readers)]
+            # The first lane writes by the connection that has looked at the target.
+            self._connection.serve(self._target)
+            writers = [*at_once.map(make, readers, [self._connection, *(None for _ in readers[1:])])]
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
             with self._around_chunk(part):
@@ -429,9 +465,13 @@ class Copy:
     def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[TableSlice, TableSlice]:
         source = self._snapshot.table
         with self._connection.transaction() as begun:
-            found = begun.ask(*questions(spec.target_table))
-            target = table_of(self._names.target, spec.target_table, found)
-            refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
+            tables = [each.target_table for each in spec.line]
+            *found, _ = begun.ask(*questions(*tables), COMMIT)
+        target = table_of(self._names.target, tables, found)
+        if may_be_same(source, target):
+            with self._connection.transaction() as begun:
+                begun.flush()
+                refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
         self._references = target.relations.references
         self._target_table = target
         return slices(spec, source, target, liquidation_id)
@@ -458,11 +498,22 @@ class Copy:
         rows, table = self._target, self._target_table
         asked = questions_of_state(rows, table, self._baseline.target if self._baseline else None)
         without_key = [statements.count_without_key(rows)] if rows.key_may_be_null else []
-        with self._connection.moment(rows.table) as moment:
+        with self._connection.moment(rows.tables) as moment:
             answers = moment.ask(*asked, *without_key, COMMIT)
         for [[found]] in answers[len(asked) : -1]:
             refuse_null_keys(rows, int(found))
         return state_of(rows, table, answers[: len(asked)])
+
+    def _refuse_missing_parents(self) -> None:
+        def ask_source(question: Composable) -> Rows:
+            with failures_of(self._names.source):
+                return exchange(self._snapshot.connection, question)[0]
+
+        if self._target.parent is not None:
+            with self._connection.moment(self._target.tables) as moment:
+                refuse_missing_parents(
+                    self._source, self._target, ask_source, lambda question: moment.ask(question, COMMIT)[0]
+                )
 
     def _refuse_repeated_keys(self) -> None:
         if self._ask_source(statements.repeats_key(self._source)):
@@ -473,12 +524,19 @@ class Copy:
             )
 
     def _source_readers(self) -> list[Connection]:
-        return self._snapshot.readers(self._limits.parallel, self._source)
+        """As many as there are lanes: no more than there are ranges worth one."""
+        most = max(1, -(-self.plan().total // min(LAST_ROWS, self._limits.chunk_rows)))
+        return self._snapshot.readers(min(self._limits.parallel, most), self._source)
 
-    def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> ChunkWriter:
+    def _writer(
+        self, reader: Connection, connection: Target | None, *, known_empty: bool, hashed: bool
+    ) -> ChunkWriter:
+        if connection is None:
+            connection = Target(self._target_engine, self._names.target, self._sessions, self._target)
+            self._lanes.append(connection)
         return ChunkWriter(
             reader,
-            Target(self._target_engine, self._names.target, self._sessions, self._target),
+            connection,
             self._source,
             self._target,
             known_empty=known_empty,
@@ -486,6 +544,9 @@ class Copy:
             on_silence=self._sessions.ask,
             looks_back=hashed and self._target_state.vantage.identity is not None,
             baseline=self._baseline if self._change is Change.FEW else None,
+            # What the target fills by itself can't be compared: it isn't known whether it holds what it
+            # was given before there was a rule.
+            anew=bool(self._target.matched.defaulted) and self._change is Change.UNKNOWN,
         )
 
     def _range_cursor(self) -> RangeCursor:

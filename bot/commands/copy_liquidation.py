@@ -44,6 +44,7 @@ from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
 from bot.jobs.actions import Freezes
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import JobHistory, JobRepository, Request
 from bot.jobs.view import JobView
 from bot.messages import answers, proposal, question
@@ -335,10 +336,11 @@ class StartCopy:
         seen = preview(
             self._prod,
             self._consulta,
-            copy.spec,
+            spec_of(self._consulta, copy),
             liquidation_id,
             names=SIDES,
             catalogue=listed.catalogue if listed else None,
+            baseline=self._history.baseline(copy.spec, liquidation_id),
             timeout_seconds=self._guard.file.work.preview_timeout_seconds,
         )
         target, in_prod, cap = (
@@ -382,6 +384,7 @@ class StartCopy:
             in_prod=proposal.seen.in_source.rows,
             in_consulta=proposal.seen.in_target.rows,
             made_of=made_of(proposal.seen),
+            would=proposal.seen.outlook.counts if proposal.seen.outlook else None,
         )
         minutes = max(1, round(lifetime / 60))
         return Offered(offer, copy.shown, proposal, minutes, notice, asks_why=copy.require_reason)

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -48,6 +48,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from bot import traces
 from bot.config import SIDES, Occasion
 from bot.errors import StaleAttempt
+from bot.jobs import known_columns
 from bot.jobs.events import (
     BREAKS_ATTEMPT,
     AskedAgain,
@@ -137,7 +138,12 @@ class Claim:
             source_table=row.source_table,
             target_table=row.target_table,
             fingerprint=Fingerprint.from_json(row.fingerprint) if row.fingerprint else None,
-            terms=AgreedCounts(row.previewed_records, row.previewed_target_records, row.removal_confirmed),
+            terms=AgreedCounts(
+                row.previewed_records,
+                row.previewed_target_records,
+                row.removal_confirmed,
+                row.previewed_deletes,
+            ),
             approved=row.approval == Approval.APPROVED,
             channel_id=row.channel_id,
             installation=installation,
@@ -155,8 +161,10 @@ class Claim:
 
     def configured_otherwise(self, spec: CopySpec) -> list[str]:
         """What a configuration alone tells to be another copy than the one asked for, a line each."""
-        tables = Fingerprint(self.source_table, self.target_table, spec.liquidation_column, spec.key)
-        recorded = self.fingerprint or tables
+        tables = Fingerprint(self.source_table, self.target_table, spec.belongs_by, spec.key)
+        recorded = self.fingerprint or replace(
+            tables.configured(spec), source_table=self.source_table, target_table=self.target_table
+        )
         return recorded.differences(recorded.configured(spec), SIDES)
 
     def made_otherwise(self, now: Fingerprint) -> list[str]:
@@ -191,10 +199,12 @@ class Earlier:
 
     ``rows`` that earlier attempts of the job have brought to consulta, less those that they removed; and
     what was ``proven`` last of the liquidation, None where all its values weren't compared for too long.
+    ``baseline`` is that of the last proof, however long ago.
     """
 
     rows: int
     proven: KnownProof | None
+    baseline: Baseline | None = None
 
 
 class NobodyCanApprove(Exception):
@@ -214,6 +224,7 @@ class Attempt:
         self._engine = engine
         self._before = before
         self._lease = lease
+        self._stepped_at = time.monotonic()
         self._compared: list[Comparison] = []
         self._compared_due = 0.0
         self.claim = claim
@@ -231,6 +242,15 @@ class Attempt:
     def label(self) -> str:
         """The name of this attempt's sessions."""
         return self.claim.label
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long ago the last step began that has renewed the lease and looked for a stop request."""
+        return time.monotonic() - self._stepped_at
+
+    def stepped(self, at: float) -> None:
+        """A step that was begun ``at`` this moment of the monotonic clock is committed."""
+        self._stepped_at = max(at, self._stepped_at)
 
     @property
     def schema(self) -> str:
@@ -262,10 +282,12 @@ class Attempt:
     def earlier(self, full_proof_days: float) -> Earlier:
         """What earlier attempts and jobs had left when the job was claimed."""
         row = self._before
-        if row.baseline is None or row.age >= timedelta(days=full_proof_days):
+        if row.baseline is None:
             return Earlier(int(row.rows), None)
-        known = KnownProof(row.values_job_id, row.values_at, Baseline.from_json(row.baseline))
-        return Earlier(int(row.rows), known)
+        baseline = Baseline.from_json(row.baseline)
+        is_due = row.age >= timedelta(days=full_proof_days)
+        known = None if is_due else KnownProof(row.values_job_id, row.values_at, baseline)
+        return Earlier(int(row.rows), known, baseline)
 
     # Steps of a running attempt.
 
@@ -392,12 +414,16 @@ class Attempt:
     # Steps that end the attempt.
 
     def completed(
-        self, proof: Proof, baseline: Baseline | None = None, since: KnownProof | None = None
+        self,
+        proof: Proof,
+        baseline: Baseline | None = None,
+        since: KnownProof | None = None,
+        made_of: Fingerprint | None = None,
     ) -> None:
         """The proof holds: the job's end and what is to be announced about it are one transaction.
 
         ``baseline`` is kept for the next copy. ``since`` is the earlier proof on which this one builds by
-        row versions; without it all values were compared.
+        row versions; without it all values were compared. ``made_of`` is what was copied.
         """
         if not proof.holds:
             raise ValueError("only a proof that holds completes a job")
@@ -407,6 +433,8 @@ class Attempt:
         def kept() -> Iterator[Executable]:
             sys.audit("traspaso.completing", self.job_id, self.number)
             yield self._kept(baseline, values_job_id, since)
+            if made_of is not None:
+                yield known_columns.kept(self.job_id, made_of)
 
         with self.transaction() as connection:
             self._end(
@@ -555,10 +583,12 @@ class Attempt:
 
     def _taken(self, step: Select[Any]) -> StopRequest | None:
         """The step as a transaction, in one message; it gives nothing where another worker holds the job."""
+        began = time.monotonic()
         with self.transaction() as connection:
             [found] = asked(connection, step, commit=True)
         if not found:
             raise StaleAttempt(self.job_id, self.number)
+        self.stepped(began)
         return _request(*found[0])
 
     def _moved(self, **values: Any) -> CTE:
@@ -650,8 +680,10 @@ class Ledger:
         """``obey`` gets the stop request that stands when a chunk is committed, None where there is none."""
         self._attempt = attempt
         self._obey = obey
+        self._sent: dict[int, float] = {}
 
     def line(self, connection: Connection, chunk: Chunk) -> Composable:
+        self._sent[chunk.range.number] = time.monotonic()
         traces.note(rows=chunk.rows, bytes=chunk.bytes, outcome=chunk.outcome)
         line = literal(connection, self._attempt.line(chunk))
         attempt = self._attempt
@@ -659,6 +691,7 @@ class Ledger:
         return line
 
     def written(self, chunk: Chunk, rows: Rows) -> None:
+        self._attempt.stepped(self._sent.pop(chunk.range.number, 0.0))
         self._obey(_request(*rows[0]))
 
     def refused(self, error: psycopg.Error) -> StaleAttempt | None:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Column,
     ColumnElement,
     Connection,
     DateTime,
@@ -33,6 +34,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Table,
     Text,
     UniqueConstraint,
     and_,
@@ -162,6 +164,7 @@ class CopyJob(Base):
     # found instead. A job with a question is pending and not to be claimed.
     previewed_records: Mapped[int | None]
     previewed_target_records: Mapped[int | None]
+    previewed_deletes: Mapped[int | None]  # where it was known to the row what would be deleted
     removal_confirmed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     question: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
@@ -266,6 +269,38 @@ class LastProof(Base):
     values_job_id: Mapped[int]
     values_at: Mapped[datetime]
     baseline: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class KnownColumns(Base):
+    """The columns that the last completed copy between two tables carried as they are."""
+
+    __tablename__ = "known_columns"
+
+    source_table: Mapped[str] = mapped_column(primary_key=True)
+    target_table: Mapped[str] = mapped_column(primary_key=True)
+    names: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    job_id: Mapped[int]
+
+
+class Standing(Base):
+    """What consulta holds of a liquidation in a target table; `FRESHNESS` shows it.
+
+    A trigger on ``copy_jobs`` writes it whenever a job's status changes (migration 0014). It outlives the
+    jobs that it names. ``proven_job_id`` is the last that was proven, with its counts and moments.
+    ``unproven_job_id`` has written since and ended without a proof.
+    """
+
+    __tablename__ = "standings"
+
+    liquidation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    target_table: Mapped[str] = mapped_column(primary_key=True)
+    source_table: Mapped[str | None]
+    copy_name: Mapped[str | None]
+    proven_job_id: Mapped[int | None]
+    proven_at: Mapped[datetime | None]
+    as_of: Mapped[datetime | None]
+    rows: Mapped[int | None]
+    unproven_job_id: Mapped[int | None]
 
 
 class CopyEvent(Base):
@@ -507,6 +542,53 @@ class ChannelNotice(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class Drift(Base):
+    """What the watch has seen of prod since a liquidation was proven by job ``job_id``.
+
+    ``looked_at`` is the last look. ``known_at`` is the last that could tell: whether both sides were
+    ``equal`` then, and else how many rows a copy would insert, update and delete. ``equal_at`` is the last
+    that found them equal. ``told_at`` is when the channel was told of these numbers.
+    """
+
+    __tablename__ = "drift"
+
+    liquidation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    target_table: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[int]
+    looked_at: Mapped[datetime]
+    known_at: Mapped[datetime | None]
+    equal: Mapped[bool | None] = mapped_column(Boolean)
+    equal_at: Mapped[datetime | None]
+    inserted_records: Mapped[int | None]
+    updated_records: Mapped[int | None]
+    deleted_records: Mapped[int | None]
+    told_at: Mapped[datetime | None]
+
+
+class WatchRound(Base):
+    """One due time of the watch, and how far it got.
+
+    ``tries`` is the fencing token of whoever works on it. It has ``looked`` at so many liquidations, of which
+    ``unknown`` had no base by which row versions tell anything; ``left_over`` are for the next round.
+    """
+
+    __tablename__ = "watch_rounds"
+    __table_args__ = (
+        UniqueConstraint("due_at"),
+        Index("watch_rounds_open_idx", "due_at", postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    due_at: Mapped[datetime]
+    began_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    claimed_until: Mapped[datetime | None]
+    looked: Mapped[int] = mapped_column(Integer, server_default="0")
+    unknown: Mapped[int] = mapped_column(Integer, server_default="0")
+    left_over: Mapped[int | None] = mapped_column(Integer)
+    ended_at: Mapped[datetime | None]
+
+
 class Installation(Base):
     """One row: the name by which these tables' sessions differ from those of other ones.
 
@@ -537,6 +619,20 @@ class Total(Base):
     label: Mapped[str]
     value: Mapped[float] = mapped_column(Float)
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+#: The view for reports: what consulta holds of each liquidation. Migrations make it.
+FRESHNESS = Table(
+    "freshness",
+    MetaData(schema=SCHEMA),
+    Column("target_table", Text()),
+    Column("liquidation_id", BigInteger()),
+    Column("state", Text()),
+    Column("as_of", DateTime(timezone=True)),
+    Column("known_equal_at", DateTime(timezone=True)),
+    Column("rows", BigInteger()),
+    Column("job_id", BigInteger()),
+)
 
 
 # Conditions that many queries share.

@@ -58,6 +58,7 @@ from bot.jobs.models import (
     CopyFreeze,
     CopyJob,
     FreezeWindow,
+    LastProof,
     ScheduleFiring,
     User,
     Worker,
@@ -85,7 +86,7 @@ from bot.jobs.view import (
     Question,
     Stretch,
 )
-from copier import CopySpec, Fingerprint
+from copier import Baseline, CopySpec, Fingerprint
 from migrations import SCHEMA, schema_of
 
 if TYPE_CHECKING:
@@ -319,6 +320,7 @@ class JobRepository:
                 channel_id=request.channel_id,
                 previewed_records=request.terms.in_prod,
                 previewed_target_records=request.terms.in_consulta,
+                previewed_deletes=request.terms.deleted,
                 removal_confirmed=request.terms.removal_confirmed,
                 fingerprint=request.fingerprint.as_json() if request.fingerprint else None,
                 schedule=request.schedule,
@@ -385,6 +387,17 @@ class JobHistory:
         )
         found = self._all(statement.order_by(CopyJob.finished_at.desc()).limit(1))
         return found[0] if found else None
+
+    def baseline(self, spec: CopySpec, liquidation_id: int) -> Baseline | None:
+        """What was proven last of this liquidation; None where no later look can build on it."""
+        statement = select(LastProof.baseline).where(
+            LastProof.source_table == str(spec.source_table),
+            LastProof.target_table == str(spec.target_table),
+            LastProof.liquidation_id == liquidation_id,
+        )
+        with self._engine.connect() as connection:
+            found = connection.execute(statement).scalar_one_or_none()
+        return None if found is None else Baseline.from_json(found)
 
     def expected_seconds(self, copy_name: str, rows: int, most_a_second: float | None = None) -> float | None:
         """How long so many rows will take, by the median rate of the last runs of this copy.
@@ -687,7 +700,9 @@ def view_of(
         run_after=job.run_after,
         lease_until=job.lease_until,
         now=row.now,
-        terms=AgreedCounts(job.previewed_records, job.previewed_target_records, job.removal_confirmed),
+        terms=AgreedCounts(
+            job.previewed_records, job.previewed_target_records, job.removal_confirmed, job.previewed_deletes
+        ),
         question=Question.from_json(job.question) if job.question else None,
         stop_requested=StopReason(job.stop_requested) if job.stop_requested else None,
         stopped_by=_person(row.stopper) if row.stopper else None,

@@ -17,6 +17,7 @@ from bot.config import SIDES, CopySection, File, ScheduleSection
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.actions import Freezes
 from bot.jobs.failure import Failure, failure_of
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import JobRepository, Request
 from bot.jobs.schedules import (
     FAILED,
@@ -179,7 +180,7 @@ class FiringRunner:
             seen = preview(
                 self._prod,
                 self._consulta,
-                copy.spec,
+                spec_of(self._consulta, copy),
                 liquidation,
                 names=SIDES,
                 catalogue=listed.catalogue if listed else None,

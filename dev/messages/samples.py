@@ -59,6 +59,8 @@ SAID = {
     "read_only": "ALTER ROLE traspaso IN DATABASE consulta SET default_transaction_read_only = off",
     "too_large": 'index row size 10016 exceeds btree version 4 maximum 2704 for index "by_note"',
     "database_says": 'cannot delete from table "items" because it does not have a replica identity',
+    "new_columns": "phone; second_cbu",
+    "rules_dont_fit": "dni has the rule hash, and is bigint in consulta: make it text there",
     "url_wrong": 'invalid sslmode value: "requir"',
 }
 
@@ -136,6 +138,7 @@ SAMPLES = [
     Sample("card", "asks-again-and-frozen", lambda t: card(replace(s.ASKS_MOVED, freeze=s.FREEZE), t)),
     Sample("card", "asks-again-to-remove", lambda t: card(s.ASKS_REMOVAL, t)),
     Sample("card", "asks-again-to-remove-more", lambda t: card(s.ASKS_SURPLUS, t)),
+    Sample("card", "asks-again-to-delete-more-than-shown", lambda t: card(s.ASKS_DELETES, t)),
     Sample("card", "asks-again-for-approval", lambda t: card(s.ASKS_APPROVAL, t)),
     Sample("card", "asks-again-for-approval-of-a-removal", lambda t: card(s.ASKS_APPROVAL_OF_REMOVAL, t)),
     Sample("card", "approved", lambda t: card(s.APPROVED, t)),
@@ -197,12 +200,15 @@ SAMPLES = [
         "large-objects",
         lambda t: proposal_card(s.offered(s.pointing("scan", "signature")), t),
     ),
+    Sample("preview", "rules", lambda t: proposal_card(s.offered(s.under_rules()), t)),
     Sample(
         "preview",
         "asked-again",
         lambda t: proposal_card(s.offered(s.proposal(1_200_000, 9), answers.asked_anew(t, moved=True)), t),
     ),
     Sample("preview", "copied-before", lambda t: proposal_card(s.offered(s.copied_before()), t)),
+    Sample("preview", "known-to-the-row", lambda t: proposal_card(s.offered(s.known(3, 12, 4)), t)),
+    Sample("preview", "nothing-to-write", lambda t: proposal_card(s.offered(s.known(0, 0, 0)), t)),
     Sample("preview", "capped", lambda t: proposal_card(s.offered(s.capped()), t)),
     Sample("preview", "needs-approval", lambda t: proposal_card(s.offered(s.needing_approval()), t)),
     Sample(

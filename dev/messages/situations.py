@@ -29,7 +29,20 @@ from bot.jobs.view import (
 from bot.jobs.windows import NextWindow
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
-from copier import Advice, Comparison, Count, Counted, Digest, Entry, Preview, Proof
+from copier import (
+    Advice,
+    ColumnRule,
+    Comparison,
+    Count,
+    Counted,
+    Counts,
+    Digest,
+    Entry,
+    Outlook,
+    Preview,
+    Proof,
+    Treatment,
+)
 from copier.model import KeyRange
 
 NOW = datetime(2026, 11, 24, 15, 30, 8, tzinfo=UTC)
@@ -229,6 +242,7 @@ def asking(reason: Reason, in_prod: int, in_consulta: int, *shown: int | None, *
 ASKS_MOVED = asking(Reason.MOVED, 150_500, 0, 500, 0)
 ASKS_REMOVAL = asking(Reason.REMOVAL, 0, 300, 500, None)
 ASKS_SURPLUS = asking(Reason.SURPLUS, 500, 900, 500, 20)
+ASKS_DELETES = asking(Reason.SURPLUS, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 900, 4)
 AGAIN = {
     "approval": Approval.WAITING,
     "approval_until": NOW + timedelta(hours=24),
@@ -391,6 +405,18 @@ def copied_before() -> Proposal:
     )
 
 
+def known(inserted: int, updated: int, deleted: int) -> Proposal:
+    """An earlier copy has proven a million rows, and it is known what has changed since."""
+    counts = Counts(inserted, updated, deleted, 1_000_000 - updated - deleted)
+    earlier = copied_before()
+    seen = replace(
+        earlier.seen,
+        in_source=Count(1_000_000 + inserted - deleted, exact=True),
+        outlook=Outlook(counts, NOW),
+    )
+    return replace(earlier, seen=seen, others=())
+
+
 def capped() -> Proposal:
     """Nothing is known of earlier copies, and the configuration has a cap."""
     return replace(proposal(1_000_000, 0), most_a_second=20_000.0)
@@ -411,6 +437,13 @@ def outlook_of_rows_that_move() -> Proposal:
 def pointing(*columns: str) -> Proposal:
     """Both sides of a table whose columns of these names point to large objects."""
     return Proposal(replace(seen(900, 900), large_object_columns=columns))
+
+
+def under_rules() -> Proposal:
+    """Some columns aren't copied as they are."""
+    rules = {"bonus": "omit", "cbu": "omit", "dni": "hash", "email": "null", "name": "mask"}
+    found = tuple(ColumnRule(column, Treatment(treatment)) for column, treatment in rules.items())
+    return Proposal(replace(seen(900, 0), rules=found))
 
 
 def verdict(differing: int) -> VerificationResult:
