@@ -24,7 +24,7 @@ from copier.connections import BoundedTransaction, rows_as_text, run, until_time
 from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
 from copier.glance import Baseline, SideState
 from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName, quoted
-from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, told_in_time
+from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, is_for_want_of_time, told_in_time
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
@@ -109,7 +109,7 @@ def preview(
             with moments:
                 return _by_versions(moments, liquidation_id, catalogue, baseline, until)
         except Transient as error:
-            if error.condition != "TableAltered":
+            if not is_for_want_of_time(error):
                 raise
     with (
         _look(source, names.source, timeout_seconds) as source_look,
