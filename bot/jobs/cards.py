@@ -137,13 +137,13 @@ class Cards:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def posted(self, about: Carded, channel_id: str, message_ts: str) -> None:
-        """Where the card is now."""
-        row = _row(of_run=isinstance(about, RunView))
+    def posted(self, about_id: int, channel_id: str, message_ts: str, *, of_run: bool = False) -> None:
+        """Where the card of the job, or of the run, of this number is now."""
+        row = _row(of_run=of_run)
         with self._engine.begin() as connection:
             connection.execute(
                 update(row)
-                .where(row.id == about.id)
+                .where(row.id == about_id)
                 .values(channel_id=channel_id, message_ts=message_ts, pinned=None)
             )
 

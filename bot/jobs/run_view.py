@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -101,10 +101,16 @@ class RunView:
 
     @property
     def fraction(self) -> float:
-        """Rows in place of rows in prod, 0 to 1; 1 only where all jobs are completed."""
+        """Rows in place of rows in prod, 0 to 1; 1 only where all jobs are completed.
+
+        A job of which nobody knows yet how many rows it has counts as much as the others on average.
+        """
         if len(self.completed) == len(self.jobs):
             return 1.0
-        done = self.copied / self.total if self.total else len(self.completed) / len(self.jobs)
+        known = [_rows(job) for job in self.jobs if _is_known(job)]
+        usual = sum(known) / len(known) if sum(known) else 1.0
+        whole = sum(known) + usual * (len(self.jobs) - len(known))
+        done = self.copied / whole if whole else len(self.completed) / len(self.jobs)
         return min(done, math.nextafter(1.0, 0.0))
 
     @property
@@ -117,10 +123,28 @@ class RunView:
         return tuple(job for job in self.jobs if job.status is status)
 
 
+def _is_known(job: JobView) -> bool:
+    return job.total is not None or job.terms.in_prod is not None
+
+
 def _rows(job: JobView) -> int:
     if job.status is Status.COMPLETED or job.total is not None:
         return job.total or 0
     return job.terms.in_prod or 0
+
+
+def together(jobs: Sequence[JobView], runs: Mapping[int, RunView]) -> list[JobView | RunView]:
+    """The same list with each run once, in the place of the first of its jobs."""
+    found: list[JobView | RunView] = []
+    there = set[int]()
+    for job in jobs:
+        run = runs.get(job.run_id) if job.run_id is not None else None
+        if run is None:
+            found.append(job)
+        elif run.id not in there:
+            there.add(run.id)
+            found.append(run)
+    return found
 
 
 def answered(jobs: Sequence[JobView]) -> str:

@@ -104,7 +104,8 @@ def title_of(run: RunView, t: Translator) -> str:
         liquidation = t("Liquidation {id}", id=run.liquidations[0])
         return f"{liquidation} · {run.set_shown}"
     ids = cut(together(run.liquidations), TITLE_LIMIT)
-    return f"{t('Liquidations {ids}', ids=ids)} · {run.jobs[0].copy_shown}"
+    liquidations = t("Liquidations {ids}", ids=ids)
+    return f"{liquidations} · {run.jobs[0].copy_shown}"
 
 
 def copied(run: RunView, t: Translator) -> str:
@@ -194,7 +195,7 @@ def card(run: RunView, t: Translator) -> Message:
     return Message(
         text,
         [*head, plan(copies(run, t), tasks), *tail],
-        fallback=[*head, *_in_sections([_line(run, job, t) for job in run.jobs]), *tail],
+        fallback=[*head, *in_sections([_line(run, job, t) for job in run.jobs]), *tail],
     )
 
 
@@ -206,7 +207,7 @@ def _waits(run: RunView, t: Translator) -> list[Block]:
         found.append(section(f"👥 {n} {approval_request(waiting[0], t)}"))
     if asking := run.asking:
         lines = [f"• *{escaped(part_of(run, job))}*: {_question(job, t)}" for job in asking]
-        found += _in_sections([f"❓ {_answerer(run, t)}", *(cut(line, 2 * LINE_LIMIT) for line in lines)], 5)
+        found += in_sections([f"❓ {_answerer(run, t)}", *(cut(line, 2 * LINE_LIMIT) for line in lines)], 5)
     live = next(iter(run.live), None)
     if live is not None and live.freeze is not None:
         found.append(section(f"🧊 {frozen_by(live.freeze, t)}"))
@@ -250,8 +251,10 @@ def _result(job: JobView, t: Translator) -> str:
 
 def _so_far(job: JobView, t: Translator) -> str:
     """How far a job is, and what it does, waits for or failed of. Plain text."""
+    if job.waits_for_somebody:  # for whom, and why, stands above
+        return state(job, t)
     words = plain(activity(job, t, bare_name))
-    if job.total is None or job.waits_for_somebody:
+    if job.total is None:
         return f"{state(job, t)} · {words}"
     seconds = f" · {t.duration(job.seconds)}" if job.seconds is not None else ""
     return f"{progress(job, t)}{seconds} · {words}"
@@ -264,7 +267,8 @@ def _about(run: RunView, t: Translator) -> str:
     return " · ".join(parts)
 
 
-def _in_sections(lines: Sequence[str], most: int = LINES_TOGETHER) -> list[Block]:
+def in_sections(lines: Sequence[str], most: int = LINES_TOGETHER) -> list[Block]:
+    """Lines of mrkdwn, so many in one section."""
     parts = [lines[start : start + most] for start in range(0, len(lines), most)]
     return [section("\n".join(part)) for part in parts]
 
@@ -278,12 +282,8 @@ def buttons_for(run: RunView, t: Translator) -> list[Block]:
     An answer to a question or for an approval counts for the numbers that were shown: they are in its value.
     """
     row: list[Block] = []
-    if waiting := run.waiting_for_approval:
-        n = t.number(len(waiting))
-        row += [
-            _answer(run, waiting, t("Approve {n}", n=n), APPROVE_ACTION, t),
-            button(t("Reject {n}", n=n), REJECT_ACTION, str(run.id), style="danger"),
-        ]
+    if run.waiting_for_approval:
+        row += approval_buttons(run, t)
     if asking := run.waiting_for_confirmation:
         n = t.number(len(asking))
         row.append(_answer(run, asking, t("Copy {n} all the same", n=n), CONFIRM_ACTION, t))
@@ -297,6 +297,16 @@ def buttons_for(run: RunView, t: Translator) -> list[Block]:
     if run.failed:
         row.append(retry(run, t))
     return [actions(*row)] if row else []
+
+
+def approval_buttons(run: RunView, t: Translator) -> list[Block]:
+    """*Approve* and *Reject*, for all of its jobs that wait for it."""
+    waiting = run.waiting_for_approval
+    n = t.number(len(waiting))
+    return [
+        _answer(run, waiting, t("Approve {n}", n=n), APPROVE_ACTION, t),
+        button(t("Reject {n}", n=n), REJECT_ACTION, str(run.id), style="danger"),
+    ]
 
 
 def retry(run: RunView, t: Translator) -> Block:
@@ -365,7 +375,7 @@ def reply(run: RunView, t: Translator) -> Message:
         text = t("{mention} none of the copies {what} was completed.", **names)
     lines = [_ended(run, job, t) for job in run.jobs]
     not_done = " ".join(f"{part_of(run, job)}: {state(job, t)}." for job in left)
-    blocks = [section(f"{_sign(run)} {text}"), *_in_sections(lines), context(_receipt(run, t))]
+    blocks = [section(f"{_sign(run)} {text}"), *in_sections(lines), context(_receipt(run, t))]
     if run.failed:
         blocks.append(actions(retry(run, t)))
     return Message(cut(f"{text} {escaped(not_done)}".strip(), 2000), blocks)
@@ -436,12 +446,11 @@ def approval_reminder(run: RunView, kind: Kind, t: Translator) -> Message:
         who = job.approvers[-1]
 
     def said(moment: str) -> str:
-        return t.plural(
-            "{mention} of the copies {what} {n} still waits for approval, until {moment}.",
-            "{mention} of the copies {what} {n} still wait for approval, until {moment}.",
-            len(waiting),
+        return t(
+            "{mention} of the copies {what} {n} wait for approval, until {moment}.",
             mention=who,
             what=copied(run, t),
+            n=t.number(len(waiting)),
             moment=moment,
         )
 
@@ -473,7 +482,7 @@ def requested(
     text = t("Requested: {what}, {n}, run {id}.", what=copied(run, t), n=n, id=run.id)
     card_is = _to_card(link, t) or card_will_appear(run.channel_id, t)
     lines = [_taken(job, links, t) for job in taken]
-    said = _in_sections(lines)
+    said = in_sections(lines)
     return Message(
         " ".join([text, *map(plain, lines)]), [section(text), *said, *([context(card_is)] if card_is else [])]
     )
@@ -483,7 +492,7 @@ def all_taken(taken: Sequence[JobView], links: Mapping[int, str], t: Translator)
     """Each of them is under way already: nothing new was started."""
     text = t("All of them are under way already, so nothing new was started.")
     lines = [_taken(job, links, t) for job in taken]
-    return Message(" ".join([text, *map(plain, lines)]), [section(text), *_in_sections(lines)])
+    return Message(" ".join([text, *map(plain, lines)]), [section(text), *in_sections(lines)])
 
 
 def _taken(job: JobView, links: Mapping[int, str], t: Translator) -> str:
@@ -625,6 +634,13 @@ def entry(run: RunView, link: str | None, t: Translator) -> str:
     if (more := len(run.jobs) - PARTS_SHOWN) > 0:
         lines.append(t.plural("and {n} more", "and {n} more", more))
     return "\n".join(lines)
+
+
+def short_entry(run: RunView, link: str | None, t: Translator) -> str:
+    """The same in one line."""
+    name = t("Run {id}", id=run.id)
+    shown = f"<{link}|{name}>" if link else name
+    return f"{shown} · {copied(run, t)} · {state_of(run, t)} · {done(run, t)}"
 
 
 def _most_telling(run: RunView) -> list[JobView]:

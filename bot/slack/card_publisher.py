@@ -176,7 +176,7 @@ class CardPublisher:
         channel = _channel(job)
         if ts is None:
             channel, ts = self._post(job, self._card(job), "card", hold)
-        self._cards.posted(job, channel, ts)
+        self._cards.posted(job.id, channel, ts, of_run=isinstance(job, RunView))
         sys.audit("traspaso.card_saved", job.id)
         return replace(job, channel_id=channel, message_ts=ts)
 
