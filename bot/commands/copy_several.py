@@ -164,6 +164,9 @@ class CopySeveral:
     def _offered(
         self, copy: CopySection, parts: tuple[Part, ...], caller: Caller, notice: str = ""
     ) -> Message:
+        problems = {part.problem for part in parts}
+        if len(problems) == 1 and (problem := problems.pop()) is not None:
+            return answers.problem(problem)  # it is so for all of them, as where the tables don't fit
         possible = [part for part in parts if part.refused is None and part.seen is not None]
         lifetime, cap = self._guard.file.work.confirm_seconds, self._guard.file.work.rows_per_second
         rows = sum(part.seen.in_source.rows or 0 for part in possible if part.seen)
