@@ -110,8 +110,8 @@ EVERYTHING = HomeFilters()
 
 @cache
 def _mark() -> ColumnElement[str]:
-    """Whatever is live, the newest jobs, the freezes, the latest firings; and what changes no row: a lease
-    that runs out, a worker that falls silent. Whether workers are there at all is asked for beside it.
+    """Whatever is live, the newest jobs and runs, the freezes, the latest firings; and what changes no row: a
+    lease that runs out, a worker that falls silent. Whether workers are there at all is asked for beside it.
     """
     now = func.clock_timestamp()
     job, active = aliased(CopyJob, name="job"), aliased(CopyFreeze, name="active")
@@ -132,7 +132,12 @@ def _mark() -> ColumnElement[str]:
     latest = select(ScheduleFiring.id, ScheduleFiring.state).order_by(ScheduleFiring.id.desc()).limit(20)
     fired = latest.subquery("latest")
     firings = select(func.string_agg(func.concat_ws(" ", fired.c.id, fired.c.state), " "))
-    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings))
+    run = aliased(CopyRun, name="run")
+    recent = select(CopyRun.id).order_by(CopyRun.id.desc()).limit(MARKED)
+    text = func.string_agg(literal_column("run::text"), aggregate_order_by(literal(" "), run.id))
+    unended = select(CopyRun.id).where(CopyRun.ended_at.is_(None))
+    runs = select(text).where(run.id.in_(union_all(unended, recent)))
+    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings, runs))
     return func.md5(func.concat_ws(" ", *parts))
 
 
