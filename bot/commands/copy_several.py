@@ -21,6 +21,7 @@ from bot.config import SIDES, CopySection
 from bot.errors import Frozen
 from bot.jobs.actions import Freezes
 from bot.jobs.failure import failure_of
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import CreatedRun, JobHistory, JobRepository, Request, RunRequest
 from bot.jobs.run_view import RunView
 from bot.jobs.status import RunKind
@@ -148,7 +149,7 @@ class CopySeveral:
             seen = preview(
                 self._prod,
                 self._consulta,
-                copy.spec,
+                spec_of(self._consulta, copy),
                 number,
                 names=SIDES,
                 catalogue=listed.catalogue if listed else None,
