@@ -32,7 +32,15 @@ from bot.messages.blocks import (
 )
 from bot.messages.card import state
 from bot.messages.failures import Explained
-from bot.messages.proposal import CANCEL_ACTION, apart_from, counted, made_of, removes_everything, why_input
+from bot.messages.proposal import (
+    CANCEL_ACTION,
+    apart_from,
+    counted,
+    kept_blocks,
+    made_of,
+    removes_everything,
+    why_input,
+)
 from bot.messages.run import LINE_LIMIT, in_sections, of_liquidations
 from copier import Count, Preview
 
@@ -182,7 +190,8 @@ def several_card(offered: SeveralOffered, t: Translator) -> Message:
     total = t("Rows in prod: {rows}.", rows=t.number(rows))
     notice = [section(f"🔁 {offered.notice}")] if offered.notice else []
     head = [header(question), *notice, section(f"*{n}* {total} {_expected(offered, t)}".strip())]
-    tail = [*_approval(offered, t)]
+    of_copy = next((part.seen for part in possible if part.seen), None)
+    tail = [*(kept_blocks(of_copy, t) if of_copy else []), *_approval(offered, t)]
     if offered.offer is None:
         tail.append(section(t("None of them can be copied now, so there is nothing to press.")))
     else:

@@ -151,3 +151,11 @@ def test_a_run_is_whole_only_when_each_of_its_jobs_is_completed() -> None:
     assert r.IN_PART.fraction < 1.0
     assert 0 < r.FIFTY.fraction < 0.5
     assert r.run(r.QUEUED).fraction == 0.0
+
+
+def test_what_stays_in_prod_is_said_once_for_all_of_them() -> None:
+    ruled = s.under_rules().seen
+    card = several_card(r.offered(*(replace(r.seen(number, 10, 0), seen=ruled) for number in (42, 43))), EN)
+    said = str(card.blocks)
+    assert said.count("Not copied: `bonus, cbu`. Emptied: `email`. Masked: `name`. Hashed: `dni`.") == 1
+    assert "🔒" not in str(several_card(r.offered(r.seen(42, 10, 0), r.seen(43, 10, 0)), EN).blocks)
