@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Flag, StrEnum, auto
@@ -27,6 +27,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -38,15 +39,22 @@ from copier import (
     MAX_LIQUIDATION_ID,
     Catalogue,
     Choice,
+    ColumnRule,
     CopySpec,
+    HashKey,
     Limits,
+    NewColumns,
     Period,
+    Reference,
     SideNames,
     TableName,
+    Treatment,
+    Via,
     cores,
     logins,
 )
 from copier.errors import BadName, DatabaseFailed
+from copier.rules import SECRET_LENGTH
 from migrations import SCHEMA
 
 SLACK_API_URL = "https://slack.com/api/"
@@ -98,7 +106,17 @@ def _title(value: str) -> str:
     return value.strip()
 
 
+def _reference(value: Any) -> Reference:
+    if isinstance(value, Reference):
+        return value
+    try:
+        return Reference.parse(str(value))
+    except BadName as error:
+        raise ValueError(str(error)) from None
+
+
 Table = Annotated[TableName, BeforeValidator(_table), PlainSerializer(str)]
+Pointing = Annotated[Reference, BeforeValidator(_reference), PlainSerializer(str)]
 ColumnName = Annotated[str, AfterValidator(_column)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 
@@ -125,7 +143,7 @@ class Occasion(StrEnum):
     APPROVAL = "approval"  # a copy waits for somebody's approval
     NO_WORKER = "no_worker"  # nobody takes copies
     WORKER_BACK = "worker_back"  # somebody does again
-    DRIFT = "drift"  # consulta doesn't hold any more what was copied
+    DRIFT = "drift"  # prod has moved on since a copy
     MISSED_SCHEDULE = "missed_schedule"  # a scheduled copy was not started
 
 
@@ -170,14 +188,21 @@ class CatalogueSection(_Section):
 
 
 class CopySection(_Section):
-    """One table that can be copied, and who may where that isn't for everybody of `SlackSection`."""
+    """One table that can be copied, and who may where that isn't for everybody of `SlackSection`.
+
+    With ``via`` its rows belong to a liquidation through the rows of another copy's ``source_table``: the
+    file finds that one.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
     title: Annotated[str, AfterValidator(_title)] | None = None
     source_table: Table
     target_table: Table
     liquidation_column: ColumnName = "liquidation_id"
+    via: Pointing | None = None
     key: tuple[ColumnName, ...] = ()
+    columns: dict[ColumnName, Treatment] = Field(default_factory=dict)
+    new_columns: NewColumns | None = None
     allowed_groups: tuple[str, ...] = ()
     allowed_users: tuple[str, ...] = ()
     require_approval: bool = False
@@ -186,6 +211,22 @@ class CopySection(_Section):
     approval_second_after_hours: Annotated[float, Field(gt=0)] | None = None
     require_reason: bool = False
     notify: tuple[OwnDestination, ...] | None = None
+    _hash_key: HashKey | None = PrivateAttr(default=None)
+    _parent: CopySection | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _belongs_one_way(self) -> Self:
+        if self.via is not None and "liquidation_column" in self.model_fields_set:
+            raise ValueError(
+                "via and liquidation_column exclude each other: name the liquidation's column, or through "
+                "which table the rows belong to it"
+            )
+        return self
+
+    @property
+    def line(self) -> tuple[CopySection, ...]:
+        """This copy, then those through whose rows its own belong, as far as the file has them."""
+        return (self,) if self._parent is None else (self, *self._parent.line)
 
     @property
     def shown(self) -> str:
@@ -211,7 +252,45 @@ class CopySection(_Section):
 
     @property
     def spec(self) -> CopySpec:
-        return CopySpec(self.name, self.source_table, self.target_table, self.liquidation_column, self.key)
+        """The copy as the engine takes it.
+
+        `bot.jobs.known_columns.spec_of` adds which columns are known. Who copies without asking that knows
+        none: then every column without a rule is new, and nothing leaves prod by mistake.
+        """
+        return CopySpec(
+            self.name,
+            self.source_table,
+            self.target_table,
+            "" if self.via else self.liquidation_column,
+            self.key,
+            via=self._via,
+            rules=tuple(ColumnRule(name, treatment) for name, treatment in self.columns.items()),
+            new_columns=self.for_new_columns,
+            known_columns=None if self.for_new_columns is NewColumns.COPY else frozenset(),
+            hash_key=self._hash_key,
+        )
+
+    @property
+    def _via(self) -> Via | None:
+        if self.via is None:
+            return None
+        if self._parent is None:
+            raise ValueError(f"the file has no copy of {self.via.table}")
+        return Via(self.via.columns, self._parent.spec, self.via.parent_columns)
+
+    @property
+    def for_new_columns(self) -> NewColumns:
+        """As soon as there is a rule, a column that came since the last copy isn't copied by itself."""
+        return self.new_columns or (NewColumns.REFUSE if self.columns else NewColumns.COPY)
+
+    @property
+    def hashed(self) -> tuple[str, ...]:
+        """The columns of which the keyed hash is copied."""
+        return tuple(name for name, each in self.columns.items() if each is Treatment.HASH)
+
+    def hash_with(self, key: HashKey) -> None:
+        """The environment has this key for the hashes: said once, when the settings are read."""
+        self._hash_key = key
 
 
 class WorkSection(_Section):
@@ -392,6 +471,25 @@ class FreezeSection(_ClockSection):
         return found
 
 
+class WatchSection(_Section):
+    """When it is looked whether prod has moved on since each copy, at which of them, and who is told.
+
+    ``months`` counts from the end of the last copy, ``newest`` is of those the most. ``max_seconds`` is how
+    long a round may take.
+    """
+
+    cron: CronExpression
+    time_zone: ZoneName = "UTC"
+    months: Annotated[int, Field(ge=1, le=120)] = 3
+    newest: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    channel: Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
+    max_seconds: Annotated[float, Field(ge=1, le=24 * 3600)] = 3600
+
+    @property
+    def begins(self) -> when.Cron:
+        return when.Cron(self.cron, self.time_zone)
+
+
 class KeepSection(_Section):
     """For how many days old rows of the tracking tables are kept. ``jobs_days`` None is for ever."""
 
@@ -410,10 +508,46 @@ class File(_Section):
     copies: tuple[CopySection, ...] = ()
     schedules: tuple[ScheduleSection, ...] = ()
     freezes: tuple[FreezeSection, ...] = ()
+    watch: WatchSection | None = None
     notify: NotifySection = NotifySection()
     work: WorkSection = WorkSection()
     health: HealthSection = HealthSection()
     keep: KeepSection = KeepSection()
+
+    @model_validator(mode="after")
+    def _finds_parents(self) -> Self:
+        for copy in self.copies:
+            if copy.via is not None and self.why_without_parent(copy) is None:
+                [copy._parent] = self._copies_of(copy.via.table)
+        return self
+
+    def why_without_parent(self, copy: CopySection) -> str | None:
+        """Why it can't be told through what the copy's rows belong to a liquidation; None where it can."""
+        line = [copy]
+        while (via := line[-1].via) is not None:
+            found = self._copies_of(via.table)
+            if not found:
+                return (
+                    f"via of {line[-1].name!r} names {via.table}, which is the source_table of no copy: add "
+                    "[[copies]] for it, as its rows are to be in consulta before"
+                )
+            if len(found) > 1:
+                names = " and ".join(repr(each.name) for each in found)
+                return (
+                    f"via of {line[-1].name!r} names {via.table}, which is the source_table of {names}: "
+                    "keep one of them"
+                )
+            if found[0] in line:
+                names = " -> ".join(each.name for each in [*line, found[0]])
+                return (
+                    f"via goes round in a circle ({names}): one of these tables has to have the "
+                    "liquidation_column"
+                )
+            line += found
+        return None
+
+    def _copies_of(self, table: TableName) -> list[CopySection]:
+        return [copy for copy in self.copies if copy.source_table == table]
 
     @property
     def titles(self) -> dict[str, str]:
@@ -549,6 +683,11 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         copies=Need.COPIES in need,
         slack=Need.SLACK in need,
     )
+    if any(copy.hashed for copy in file.copies):
+        key = found.hash_key("TRASPASO_HASH_SECRET", file.copies)
+        if key is not None:
+            for copy in file.copies:
+                copy.hash_with(key)
     urls = {name: found.destination(name) for name in file.destinations} if Need.SLACK in need else {}
     settings = Settings(
         prod=prod,
@@ -644,6 +783,23 @@ class _Environment:
         self._lines.append(
             f"{name} is not the name of a schema for the tracking tables, such as traspaso_test: at most 63 "
             "small letters, digits and _, no digit first, not pg_…, public or information_schema"
+        )
+        return None
+
+    def hash_key(self, name: str, copies: Sequence[CopySection]) -> HashKey | None:
+        """The key with which these copies hash; None, and a line, where there is no secret for it."""
+        secret = self._given(name)
+        if len(secret) >= SECRET_LENGTH:
+            return HashKey.of(secret)
+        shape = (
+            f"a secret of {SECRET_LENGTH} characters or more that nobody can guess, such as what "
+            "`openssl rand -hex 32` prints"
+        )
+        hashed = "; ".join(f"{copy.name}: {', '.join(copy.hashed)}" for copy in copies if copy.hashed)
+        self._lines.append(
+            f"{name} is not {shape}"
+            if secret
+            else f"{name} is missing: set it to {shape}; columns are hashed with it ({hashed})"
         )
         return None
 
@@ -897,7 +1053,8 @@ def _read_file(name: str, lines: list[str], *, copies: bool, slack: bool) -> Fil
         lines += [f"{name}: {_place(problem['loc'])} {_problem(problem)}" for problem in error.errors()]
         return File()
     lines += _problems(name, file, copies=copies, slack=slack)
-    return file
+    usable = tuple(copy for copy in file.copies if file.why_without_parent(copy) is None)
+    return file if usable == file.copies else file.model_copy(update={"copies": usable})
 
 
 def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
@@ -914,12 +1071,21 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
             f"{name}: {table}.name {twice!r} is used twice"
             for twice in sorted({each for each in names if names.count(each) > 1})
         ]
+    circles = (file.why_without_parent(copy) for copy in file.copies)
+    problems += [f"{name}: copies: {why}" for why in dict.fromkeys(circles) if why is not None]
     problems += [f"{name}: {line}" for each in file.schedules for line in _schedule_problems(each, file)]
     problems += [
         f"{name}: copies[{place}]: approval_second_group and approval_second_after_hours belong together: "
         "set both, or neither"
         for place, copy in enumerate(file.copies, 1)
         if (copy.approval_second_group is None) != (copy.approval_second_after_hours is None)
+    ]
+    problems += [
+        f"{name}: copies[{place}].columns: {column} {why}, so it has to be copied as it is: take its rule "
+        f"{treatment} away"
+        for place, copy in enumerate(file.copies, 1)
+        for column, treatment in copy.columns.items()
+        if treatment is not Treatment.COPY and (why := _found_by(column, copy))
     ]
     problems += [
         f"{name}: notify.only names {each!r}, which is no destination: add it to notify.destinations, or to "
@@ -933,6 +1099,15 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
             'name a user group (its id or handle), such as admin_groups = ["S0123ABC"]'
         )
     return problems
+
+
+def _found_by(column: str, copy: CopySection) -> str:
+    """What the column is needed for as it is; empty for nothing that the file tells."""
+    if copy.via is not None and column in copy.via.columns:
+        return "points to the rows through which its own belong"
+    if copy.via is None and column == copy.liquidation_column:
+        return "is the liquidation column"
+    return "is part of the key" if column in copy.key else ""
 
 
 def _schedule_problems(schedule: ScheduleSection, file: File) -> list[str]:

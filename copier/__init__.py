@@ -24,10 +24,14 @@ from copier.model import (
     Period,
     Plan,
     Proof,
+    Reference,
     TableName,
+    Via,
     cores,
 )
+from copier.outlook import Outlook, outlook
 from copier.preview import Advice, Count, Preview, is_known, preview
+from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
@@ -38,6 +42,7 @@ __all__ = [
     "Catalogue",
     "Choice",
     "Chunk",
+    "ColumnRule",
     "Comparison",
     "Copy",
     "CopyResult",
@@ -48,17 +53,24 @@ __all__ = [
     "Digest",
     "Entry",
     "Fingerprint",
+    "HashKey",
     "KeyRange",
     "Limits",
+    "NewColumns",
+    "Outlook",
     "Period",
     "Plan",
     "Preview",
     "Proof",
+    "Reference",
     "SideNames",
     "TableName",
+    "Treatment",
+    "Via",
     "choose",
     "cores",
     "is_known",
+    "outlook",
     "preview",
     "search",
 ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, LiteralString
 
 from psycopg import sql
@@ -381,25 +381,6 @@ class Relations:
     def rewritten(self) -> bool:
         return any(each.rewritten for each in self.all)
 
-    @property
-    def several_moments(self) -> str | None:
-        """Why no one snapshot holds all rows; None where one does.
-
-        A remote transaction has a snapshot of its own, taken a moment after the local one: rows that move
-        between servers at that moment would be in none of them.
-        """
-        foreign = self.foreign
-        for each in foreign:
-            if each.wrapper != ONE_SNAPSHOT_WRAPPER:
-                return f"{each.name} is a foreign table of {each.wrapper}, which keeps no snapshot"
-        servers = sorted({each.server or "?" for each in foreign})
-        if len(servers) > 1:
-            return f"they are on the servers {', '.join(servers)}"
-        local = [each.name for each in self.all if each.has_rows and each.kind != "f"]
-        if foreign and local:
-            return f"{foreign[0].name} is on the server {servers[0]}, {local[0]} is here"
-        return None
-
 
 # Partitions and children, and what a view's definition reads, down to the last one. A partition that is
 # being detached concurrently is left out by queries.
@@ -576,7 +557,9 @@ class Table:
 
     ``deferrable`` names unique constraints that can't find a row, because they may be broken for a while.
     ``version`` is the server's, such as 18, and ``database`` the OID of its database there; ``in_recovery``:
-    the server is a standby. ``relations`` are those behind the name.
+    the server is a standby. ``relations`` are those behind the name. ``parent`` is the table through which
+    its rows belong to a liquidation, where they have no column for it. ``started`` is when the server began,
+    in seconds to the microsecond: no two of them have the same.
     """
 
     side: str
@@ -591,12 +574,23 @@ class Table:
     relations: Relations
     deferrable: tuple[str, ...] = ()
     access: Access = FULL_ACCESS
+    started: str = ""
+    parent: Table | None = None
+
+    @property
+    def line(self) -> tuple[Table, ...]:
+        """This table, then those through which its rows belong."""
+        return (self,) if self.parent is None else (self, *self.parent.line)
 
     def refuse_unreadable(self) -> None:
-        """Raises PrivilegeMissing, or RowsHidden where row-level security hides rows from the role."""
-        self._refuse(privileges.of_reading(self.name))
-        if self.access.hidden:
-            raise RowsHidden(self.side, self.access.role, str(self.name))
+        """Raises PrivilegeMissing, or RowsHidden where row-level security hides rows from the role.
+
+        Those of the tables through which the rows belong count as well.
+        """
+        for table in self.line:
+            table._refuse(privileges.of_reading(table.name))
+            if table.access.hidden:
+                raise RowsHidden(table.side, table.access.role, str(table.name))
 
     def refuse_unwritable(self, *, updates: bool) -> None:
         """Raises PrivilegeMissing or ReadOnly; ``updates`` says that rows are updated in place."""
@@ -610,6 +604,26 @@ class Table:
         if lacks:
             named = privileges.by_object(each.in_database(self.access.database) for each in lacks)
             raise PrivilegeMissing(self.side, self.access.role, named, str(self.name))
+
+    @property
+    def several_moments(self) -> str | None:
+        """Why no one snapshot holds all rows, and those through which they belong; None where one does.
+
+        A remote transaction has a snapshot of its own, taken a moment after the local one: rows that move
+        between servers at that moment would be in none of them.
+        """
+        behind = [each for table in self.line for each in table.relations.all]
+        foreign = [each for each in behind if each.kind == "f"]
+        for each in foreign:
+            if each.wrapper != ONE_SNAPSHOT_WRAPPER:
+                return f"{each.name} is a foreign table of {each.wrapper}, which keeps no snapshot"
+        servers = sorted({each.server or "?" for each in foreign})
+        if len(servers) > 1:
+            return f"they are on the servers {', '.join(servers)}"
+        local = [each.name for each in behind if each.has_rows and each.kind != "f"]
+        if foreign and local:
+            return f"{foreign[0].name} is on the server {servers[0]}, {local[0]} is here"
+        return None
 
     @property
     def is_partitioned(self) -> bool:
@@ -640,7 +654,8 @@ _FIND: LiteralString = """
 _TABLE = """
     SELECT c.oid, c.relkind::text AS kind, current_setting('server_version_num')::int / 10000 AS version,
            (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) AS database,
-           pg_catalog.pg_is_in_recovery() AS in_recovery
+           pg_catalog.pg_is_in_recovery() AS in_recovery,
+           extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text AS started
       FROM pg_catalog.pg_class c WHERE c.oid = :oid
 """
 
@@ -714,17 +729,21 @@ _INDEXES = """
 """
 
 
-def read_table(connection: Connection, side: str, name: TableName) -> Table:
-    """The table as this server has it now.
+def read_table(connection: Connection, side: str, *names: TableName) -> Table:
+    """The first of these tables as this server has it now, with those through which its rows belong.
 
     Raises:
         TableMissing: there is no such table or view.
     """
-    return table_of(side, name, exchange(connection, *questions(name)))
+    return table_of(side, names, exchange(connection, *questions(*names)))
 
 
-def questions(name: TableName) -> list[Statement]:
-    """All that is asked of a table, for `table_of`; in a transaction, which keeps its search_path."""
+def questions(*names: TableName) -> list[Statement]:
+    """All that is asked of the tables, for `table_of`; in a transaction, which keeps its search_path."""
+    return [each for name in names for each in _questions(name)]
+
+
+def _questions(name: TableName) -> list[Statement]:
     find = sql.SQL(_FIND).format(schema=sql.Literal(name.schema), name=sql.Literal(name.name))
     before = (_KEEP_SEARCH_PATH, _EMPTY_SEARCH_PATH, _FIND_ALL, _FIND_FAMILY)
     own = (_TABLE, _COLUMNS, _TYPES, _INDEXES, _DEFERRABLE, _ACCESS)
@@ -744,12 +763,21 @@ def _by_settings(question: str) -> sql.Composable:
     return sql.SQL(re.sub(r"(?<!:):(oids|oid|family)\b", lambda found: settings[found[1]], question))
 
 
-def table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
-    """The table, from the rows that each of the `questions` gave.
+def table_of(side: str, names: Sequence[TableName], answers: list[Rows]) -> Table:
+    """The first of these tables, from the rows that each of the `questions` gave; the others are its parents.
 
     Raises:
         TableMissing: there is no such table or view.
     """
+    each = len(answers) // len(names)
+    table: Table | None = None
+    for place, name in reversed([*enumerate(names)]):
+        table = replace(_table_of(side, name, answers[place * each : (place + 1) * each]), parent=table)
+    assert table is not None  # noqa: S101 - there is one name at least
+    return table
+
+
+def _table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
     tables, columns, of_types, indexes, deferrable, accesses, *of_relations, lacking = answers[5:-1]
     if not tables:
         raise TableMissing(side, str(name))
@@ -764,6 +792,7 @@ def table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
         version=found.version,
         database=found.database,
         in_recovery=found.in_recovery,
+        started=found.started,
         columns=tuple(
             Column(
                 name=row.name,
@@ -812,6 +841,15 @@ _CLUSTER = text("""
 """)
 
 
+def may_be_same(source: Table, target: Table) -> bool:
+    """Whether rows of both may come from one table: what each server says of itself doesn't rule it out."""
+    source_oids = {each.oid for each in source.relations.all if each.has_rows}
+    target_oids = {each.oid for each in target.relations.all if each.has_rows}
+    if source.database != target.database or not source_oids & target_oids:
+        return False
+    return source.in_recovery or source.started == target.started
+
+
 def refuse_same_table(
     source_connection: Connection,
     target_connection: Connection,
@@ -824,9 +862,7 @@ def refuse_same_table(
     Raises:
         SameTable: rows of both come from the same table of the same database, or of its standby.
     """
-    source_oids = {each.oid for each in source.relations.all if each.has_rows}
-    target_oids = {each.oid for each in target.relations.all if each.has_rows}
-    if source.database != target.database or not source_oids & target_oids:
+    if not may_be_same(source, target):
         return
     sides = SideNames(source.side, target.side)
     if is_one_database(

@@ -12,6 +12,8 @@
     │   ├── SameTable             both sides are one table
     │   ├── NoUsableKey
     │   └── ColumnsDiffer     carries one line per column that differs
+    │       ├── RulesDontFit      a rule of a column can't be kept
+    │       └── ColumnsAreNew     nobody has said whether they may leave the source
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
@@ -19,6 +21,7 @@
     │       ├── RowsHidden        and BYPASSRLS is
     │       └── ReadOnly          and a setting is
     ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
+    ├── ParentsMissing        rows belong through others, which the target has to hold first
     └── NotProven             both sides were compared and differ
 
 Messages of this tree may be shown in a chat: they name tables, columns, constraints and error classes, and
@@ -204,6 +207,23 @@ class KeySharedInSource(CopierError):
         self.lines = [columns]
 
 
+class ParentsMissing(CopierError):
+    """Rows belong to the liquidation through rows of another table, and the target lacks some of those.
+
+    ``copy`` is the name of the copy that brings them, and ``rows`` how many are missing.
+    """
+
+    def __init__(self, table: str, parent: str, copy: str, rows: int, names: SideNames) -> None:
+        super().__init__(
+            f"rows of {table} belong to the liquidation through {parent}, and {names.target} lacks {rows} of "
+            f"the rows that {names.source} has there: copy {copy} first, then this"
+        )
+        self.table = table
+        self.copy = copy
+        self.rows = rows
+        self.lines = [copy]
+
+
 class EncodingUnknown(SchemaError):
     """The database is SQL_ASCII: its bytes are of no known encoding, and can't be checked or converted."""
 
@@ -222,10 +242,29 @@ class NoUsableKey(SchemaError):
 class ColumnsDiffer(SchemaError):
     """Columns that can't be matched without loss: one line each, with what to do."""
 
+    words = "the columns of {table} can't be matched without loss"
+
     def __init__(self, table: str, lines: list[str]) -> None:
-        super().__init__(f"the columns of {table} can't be matched without loss: " + "; ".join(lines))
+        super().__init__(f"{self.words.format(table=table)}: " + "; ".join(lines))
         self.table = table
         self.lines = lines
+
+
+class RulesDontFit(ColumnsDiffer):
+    """A rule of the copy can't be kept; carries one line per column, also for those that only differ."""
+
+    words = "the rules for the columns of {table} can't be kept"
+
+
+class ColumnsAreNew(ColumnsDiffer):
+    """Columns that no rule of the copy names, and that the last completed copy didn't have as they are."""
+
+    words = "columns of {table} are new, and no rule says whether they may be copied"
+
+    def __init__(self, table: str, lines: list[str], names: list[str]) -> None:
+        """``names`` are the new columns; ``lines`` may also be of others that differ."""
+        super().__init__(table, lines)
+        self.names = names
 
 
 class DatabaseFailed(CopierError):

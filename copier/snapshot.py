@@ -10,17 +10,22 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 
+import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
 from copier.catalog import Table, questions, read_table, table_of
 from copier.connections import Sessions, in_transaction, run
-from copier.errors import Permanent, Transient, failures_of
-from copier.exchange import Statement, exchange, with_values
+from copier.errors import Permanent, TableMissing, Transient, failures_of
+from copier.exchange import Rows, Statement, exchange, with_values
 from copier.model import TableName
+from copier.rules import PAD
 from copier.table_slice import TableSlice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
@@ -29,30 +34,59 @@ NO_SNAPSHOT = frozenset({"42704", "22023"})
 TRIES = 5
 
 
+def give_hash_key(ask: Callable[..., list[Rows]], rows: TableSlice) -> None:
+    """Has the rest of a transaction hash values of ``rows`` by their key, where any are to be hashed.
+
+    ``ask`` sends it a statement, and gives the rows. The key itself is in none: see `copier.rules`.
+    """
+    if (key := rows.hash_key) is not None:
+        [[[pad]]] = ask(PAD)
+        ask(key.statement(pad))
+
+
 class Snapshot:
     """An open snapshot. Close it as soon as the work is over: it holds back vacuum.
 
-    ``table`` is what the side has under that name, and ``as_of`` when the snapshot was taken.
+    ``table`` is what the side has under that name, and ``as_of`` when the snapshot was taken. ``answers`` are
+    the rows of what was asked beside that.
     """
 
     table: Table
     as_of: datetime
+    answers: list[Rows]
 
-    def __init__(self, engine: Engine, side: str, table: TableName, sessions: Sessions) -> None:
-        """Connects, locks the table for reading and takes the snapshot.
+    def __init__(
+        self,
+        engine: Engine,
+        side: str,
+        tables: Sequence[TableName],
+        sessions: Sessions,
+        *,
+        also: Sequence[Statement] = (),
+        reads: TableSlice | None = None,
+    ) -> None:
+        """Connects, locks the tables for reading and takes the snapshot.
+
+        The first of them is read; its rows belong to a liquidation through those behind it.
+
+        ``also`` is asked in the same message. With ``reads`` the session that holds the snapshot is the first
+        of the `readers` of these rows, in any order.
 
         Raises:
             TableMissing: there is no such table.
-            DatabaseFailed: the side can't be reached, or somebody alters the table.
+            DatabaseFailed: the side can't be reached, a table may not be read, or somebody alters one.
         """
         self._engine = engine
         self._sessions = sessions
         self.side = side
         self._connections: list[Connection] = []
         self._readers: list[Connection] = []
+        own = [sql.SQL(statements.lane_of(reads, reads=True, in_order=False))] if reads is not None else []
         try:
             with failures_of(side):
-                self.connection = self._taken(table)
+                self.connection = self._taken(tables, also, own)
+            if reads is not None:
+                self._readers.append(self.connection)
         except BaseException:
             self.close()
             raise
@@ -60,7 +94,12 @@ class Snapshot:
     @property
     def is_shared(self) -> bool:
         """Whether other sessions can see the same moment."""
-        return not (self.table.in_recovery or self.table.relations.foreign or self.table.kind == "v")
+        alone = any(table.relations.foreign or table.kind == "v" for table in self.table.line)
+        return not (self.table.in_recovery or alone)
+
+    def ask(self, *statements: Statement) -> list[Rows]:
+        """The rows of each of the statements at this moment; they are sent in one message."""
+        return exchange(self.connection, *statements)
 
     def readers(self, count: int, rows: TableSlice, *, in_order: bool = True) -> list[Connection]:
         """So many connections that see the same moment of these rows, or one where it can't be shared.
@@ -72,49 +111,59 @@ class Snapshot:
         Raises:
             Transient: the session that holds the snapshot is gone.
         """
-        lane = statements.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
+        lane = statements.lane_of(rows, reads=True, in_order=in_order)
         self._readers = [reader for reader in self._readers if in_transaction(reader)]
         with failures_of(self.side):
             if not self.is_shared:
                 if not self._readers:
                     self.connection.execute(text(lane))
+                    give_hash_key(partial(exchange, self.connection), rows)
                     self._readers.append(self.connection)
                 return [self.connection]
             if (missing := count - len(self._readers)) > 0:
                 with ThreadPoolExecutor(missing) as at_once:
-                    self._readers += at_once.map(self._reader, [lane] * missing)
+                    self._readers += at_once.map(self._reader, [lane] * missing, [rows] * missing)
             return self._readers[:count]
 
     def close(self) -> None:
-        for connection in self._connections:
-            self._sessions.shut(connection)
+        self._sessions.shut_all(self._connections)
         self._connections.clear()
         self._readers.clear()
 
-    def _taken(self, name: TableName) -> Connection:
+    def _taken(
+        self, names: Sequence[TableName], also: Sequence[Statement], own: Sequence[Statement]
+    ) -> Connection:
+        asked = questions(*names)
         for _ in range(TRIES):
             connection = self._open()
             take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
-            locked, ([row], *found) = self._sessions.lock_for_reading(
-                connection, self.side, name, [statements.BEGIN_MOMENT], [take, *questions(name)]
-            )
+            try:
+                locked, ([row], *found) = self._sessions.lock_for_reading(
+                    connection, self.side, names, [statements.BEGIN_MOMENT], [take, *asked, *also, *own]
+                )
+            except psycopg.errors.UndefinedTable as error:  # what was asked beside the catalogue needs it
+                raise TableMissing(self.side, str(names[0])) from error
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
-            self.table = table_of(self.side, name, found)
+            self.table = table_of(self.side, names, found[: len(asked)])
+            self.answers = found[len(asked) :][: len(also)]
             if not locked:
+                self.table.refuse_unreadable()
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
-                run(connection, statements.hold(name))
-                self.table = read_table(connection, self.side, name)
-            if self.table.relations.foreign and not self.table.relations.several_moments:
+                for name in names:
+                    run(connection, statements.hold(name))
+                self.table = read_table(connection, self.side, *names)
+            foreign = any(table.relations.foreign for table in self.table.line)
+            if foreign and self.table.several_moments is None:
                 self._begin_remotely(connection)
-            if not self.table.relations.rewritten:
+            if not any(table.relations.rewritten for table in self.table.line):
                 return connection
             self.close()
         raise Transient(
-            f"table {name} of {self.side} is being rewritten again and again",
+            f"table {' or '.join(map(str, names))} of {self.side} is being rewritten again and again",
             side=self.side,
             condition="TableAltered",
-            table=name.name,
+            table=names[0].name,
         )
 
     def _begin_remotely(self, connection: Connection) -> None:
@@ -122,10 +171,11 @@ class Snapshot:
         run(connection, statements.hold(self.table.name, rows=1))
         self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
 
-    def _reader(self, lane: str) -> Connection:
+    def _reader(self, lane: str, rows: TableSlice) -> Connection:
         connection = self._open()
         settings = with_values(connection, f"{lane}, {statements.HELD}", self._sessions.values)
         self._join(connection, settings)
+        give_hash_key(partial(exchange, connection), rows)
         return connection
 
     def _join(self, connection: Connection, settings: Statement) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from copier.errors import (
     BadName,
     ColumnMissing,
+    ColumnsAreNew,
     ColumnsDiffer,
     CopierError,
     DatabaseFailed,
@@ -16,7 +17,9 @@ from copier.errors import (
     KeySharedInSource,
     NotProven,
     NoUsableKey,
+    ParentsMissing,
     ReferencesCascade,
+    RulesDontFit,
     RulesRewrite,
     SameTable,
     SeveralMoments,
@@ -81,8 +84,11 @@ CLASSES: dict[type, str] = {
     TableMissing: "missing_table",
     ColumnMissing: "missing_column",
     ColumnsDiffer: "columns_differ",
+    ColumnsAreNew: "new_columns",
+    RulesDontFit: "rules_dont_fit",
     NotProven: "not_proven",
     KeySharedInSource: "key_shared",
+    ParentsMissing: "parents_missing",
     ReferencesCascade: "cascades",
     RulesRewrite: "rules",
     SeveralMoments: "several_moments",
@@ -138,6 +144,11 @@ def failure_of(error: CopierError) -> Failure:
     else:
         code = next((CLASSES[kind] for kind in type(error).__mro__ if kind in CLASSES), "unknown")
     sentence = str(error)
+    lines = list(error.lines[:MOST_LINES])
+    if code == "no_key":
+        lines = [sentence]
+    elif isinstance(error, ColumnsAreNew):
+        lines = error.names[:MOST_LINES]
     return Failure(
         code=code,
         sentence=sentence,
@@ -146,7 +157,7 @@ def failure_of(error: CopierError) -> Failure:
         column=error.column,
         constraint=constraint,
         sqlstate=sqlstate,
-        lines=[sentence] if code == "no_key" else list(error.lines[:MOST_LINES]),
+        lines=lines,
     )
 
 

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Engine,
@@ -31,12 +32,14 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.jobs.models import LONGEST, CopyJob, CopyRun, JobFollower, OutboxMessage, User, has_come
 from migrations import schema_of
@@ -158,6 +161,28 @@ def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> 
     connection.execute(statement.add_cte(_again_for_runs(of_runs).cte("of_runs")))
 
 
+def announced(moved: CTE, kind: Kind) -> ReturningInsert[Any]:
+    """The same as a part of the statement whose ``moved`` has the rows of these jobs."""
+    chosen = select(moved.c.id, moved.c.attempt, literal(kind.value)).where(moved.c.channel_id.is_not(None))
+    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
+    statement = statement.on_conflict_do_update(index_elements=ONE_EACH, set_=_due_anew())
+    return statement.returning(OutboxMessage.id)
+
+
+def announced_to_run(moved: CTE, kind: Kind) -> ReturningInsert[Any]:
+    """The same for the runs of these jobs."""
+    return _again_for_runs(_of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(moved.c.run_id))))
+
+
+def announced_end(run_id: int, ended: CTE) -> ReturningInsert[Any]:
+    """The run's ending where ``ended`` has its row, else that something has changed."""
+    kind = case(
+        (select(ended.c.id).exists(), f"{RUN_PREFIX}{Kind.ENDING}"), else_=f"{RUN_PREFIX}{Kind.UPDATE}"
+    )
+    chosen = select(CopyRun.id, CopyRun.round, kind)
+    return _again_for_runs(chosen.where(CopyRun.id == run_id, CopyRun.channel_id.is_not(None)))
+
+
 def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> list[int]:
     """The same, for what a job's attempt, or a run's round, is told at most once.
 
@@ -188,7 +213,7 @@ def _of_runs(kind: Kind, which: ColumnElement[bool]) -> Select[int, int, str]:
     return chosen.where(which, CopyRun.channel_id.is_not(None)).order_by(CopyRun.id)
 
 
-def _again_for_runs(chosen: Select[int, int, str]) -> Any:
+def _again_for_runs(chosen: Select[int, int, str]) -> ReturningInsert[Any]:
     statement = insert(OutboxMessage).from_select(["run_id", "attempt", "kind"], chosen)
     statement = statement.on_conflict_do_update(
         index_elements=ONE_EACH_OF_RUN, index_where=OF_RUN, set_=_due_anew()
@@ -200,19 +225,31 @@ def _due_anew() -> dict[str, Any]:
     return _anew(next_try_at=func.now(), failures=0, failing_since=None)
 
 
-def tell_followers(connection: Connection, job_id: int, attempt: int) -> None:
-    """Whoever wanted to be told of the job's end will be, once; nobody follows it any more."""
-    gone = delete(JobFollower).where(JobFollower.job_id == job_id).returning(JobFollower.user_id).cte("gone")
-    found = select(User.slack_user_id, User.locale).join(gone, gone.c.user_id == User.id)
-    for slack_id, locale in connection.execute(found.order_by(User.id)).all():
-        told = insert(OutboxMessage).values(
-            job_id=job_id,
-            attempt=attempt,
-            kind=f"{Kind.TELL}:{slack_id}",
-            destination=slack_id,
-            detail={"locale": locale},
+def told_followers(moved: CTE) -> list[CTE]:
+    """Parts of the statement whose ``moved`` has the row of a job that ends: whoever wanted to be told of it
+    will be, once; nobody follows it any more.
+    """
+    gone = (
+        delete(JobFollower)
+        .where(JobFollower.job_id == select(moved.c.id).scalar_subquery())
+        .returning(JobFollower.user_id)
+        .cte("gone")
+    )
+    found = (
+        select(
+            moved.c.id,
+            moved.c.attempt,
+            func.concat(f"{Kind.TELL}:", User.slack_user_id),
+            User.slack_user_id,
+            func.jsonb_build_object("locale", User.locale),
         )
-        connection.execute(told.on_conflict_do_nothing())
+        .select_from(moved)
+        .join(gone, true())
+        .join(User, User.id == gone.c.user_id)
+    )
+    names = ["job_id", "attempt", "kind", "destination", "detail"]
+    told = insert(OutboxMessage).from_select(names, found.order_by(User.id))
+    return [gone, told.on_conflict_do_nothing().returning(OutboxMessage.id).cte("told_followers")]
 
 
 def leave(

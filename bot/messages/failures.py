@@ -79,6 +79,20 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("The columns of prod and consulta can't be matched without loss: {first}"),
         N_("Change consulta's table as said. Then copy again."),
     ),
+    "new_columns": (
+        N_(
+            "Table {table} of prod has columns that no rule of this copy names, and that its last completed "
+            "copy didn't have as they are: {first}. Nothing was copied."
+        ),
+        N_(
+            'Say in `columns` of this copy what becomes of each: "copy", "omit", "null", "hash" or "mask". '
+            "Then copy again."
+        ),
+    ),
+    "rules_dont_fit": (
+        N_("The rules for the columns of {table} can't be kept: {first}. Nothing was copied."),
+        N_("Change the rule or the column, as it says. Then copy again."),
+    ),
     "no_key": (
         N_("No key of the table can be used: {first}"),
         N_("Do what it says, or name another key in the configuration. Then copy again."),
@@ -105,6 +119,13 @@ WORDS: dict[str, tuple[str, str]] = {
             "another one: its rows would be taken from it."
         ),
         N_("Put the liquidation's column into consulta's key, or copy into another table. Then copy again."),
+    ),
+    "parents_missing": (
+        N_(
+            "Rows of {table} belong to the liquidation through others, and consulta lacks some of those: the "
+            "copy {first} brings them."
+        ),
+        N_("Copy {first} first. Then copy this again."),
     ),
     "rows_changed": (
         N_("Somebody else changed rows of {table} in consulta at the same time."),
