@@ -26,7 +26,7 @@ from copier import statements
 from copier.catalog import Table, questions, refuse_same_table, table_of
 from copier.connections import BoundedMoment, until_timeout
 from copier.diff import Look
-from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
+from copier.errors import DEFAULT_NAMES, QUERY_CANCELED, SideNames, Transient, failures_of
 from copier.exchange import Rows, Statement
 from copier.glance import Baseline, SideState, Vantage, state_of
 from copier.glance import questions as questions_of_state
@@ -118,9 +118,14 @@ def outlook(
             told = told_in_time(source_now, target_now, baseline) if moments.are_locked else None
             return Outlook(told.counts, moments.as_of) if told and told.counts else None
     except Transient as error:
-        if error.condition != "TableAltered":
+        if not is_for_want_of_time(error):
             raise
     return None
+
+
+def is_for_want_of_time(error: Transient) -> bool:
+    """Whether no moment was to be had in time: somebody alters a table, or a statement took too long."""
+    return error.condition == "TableAltered" or error.sqlstate == QUERY_CANCELED
 
 
 class Moments:

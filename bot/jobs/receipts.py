@@ -233,6 +233,7 @@ def _content(
         "as_of": _moment(job["as_of"]),
         "shown_in_prod": job["previewed_records"],
         "shown_in_consulta": job["previewed_target_records"],
+        "shown_to_be_deleted": job.get("previewed_deletes"),
         "removal_confirmed": job["removal_confirmed"],
         "rows_in_prod": job["total_records"],
         "rows_in_consulta": job["target_records"],
