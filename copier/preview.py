@@ -24,7 +24,7 @@ from copier.connections import BoundedTransaction, rows_as_text, run, until_time
 from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
 from copier.glance import Baseline, SideState
 from copier.missing_parents import refuse_missing_parents
-from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName, quoted
+from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName
 from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, is_for_want_of_time, told_in_time
 from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices

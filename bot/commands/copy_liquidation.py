@@ -106,8 +106,8 @@ def connect(app: App, parts: BotParts) -> None:
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
     app.action(LATER_ACTION)(modal.later)
-    app.action(COPY_SEVERAL_ACTION)(several.confirmed)
     app.action(MOVED_ON_ACTION)(conversation.from_watch)
+    app.action(COPY_SEVERAL_ACTION)(several.confirmed)
 
 
 class CopyLiquidation:

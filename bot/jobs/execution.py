@@ -762,15 +762,10 @@ class Executions:
             verifying_since=None,
         )
         with self._engine.begin() as connection:
+            channel = select(card_channel()).where(CopyJob.id == job_id).scalar_subquery()
+            of_card = select(Installation.id, channel.label("channel_id"))
             found, [installation], before = asked(
-                connection,
-                step,
-                select(
-                    Installation.id,
-                    select(card_channel()).where(CopyJob.id == job_id).scalar_subquery().label("channel_id"),
-                ),
-                _left_before(job_id),
-                commit=True,
+                connection, step, of_card, _left_before(job_id), commit=True
             )
         if not found:
             return None

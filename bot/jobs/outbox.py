@@ -39,7 +39,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.jobs.models import LONGEST, CopyJob, CopyRun, JobFollower, OutboxMessage, User, has_come
 from migrations import schema_of
@@ -161,26 +160,18 @@ def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> 
     connection.execute(statement.add_cte(_again_for_runs(of_runs).cte("of_runs")))
 
 
-def announced(moved: CTE, kind: Kind) -> ReturningInsert[Any]:
-    """The same as a part of the statement whose ``moved`` has the rows of these jobs."""
+def announced(moved: CTE, kind: Kind, *, to_run: bool) -> list[CTE]:
+    """The same as parts of the statement whose ``moved`` has the rows of these jobs; ``to_run``: where they
+    belong to a run, on its card.
+    """
     chosen = select(moved.c.id, moved.c.attempt, literal(kind.value)).where(moved.c.channel_id.is_not(None))
     statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
     statement = statement.on_conflict_do_update(index_elements=ONE_EACH, set_=_due_anew())
-    return statement.returning(OutboxMessage.id)
-
-
-def announced_to_run(moved: CTE, kind: Kind) -> ReturningInsert[Any]:
-    """The same for the runs of these jobs."""
-    return _again_for_runs(_of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(moved.c.run_id))))
-
-
-def announced_end(run_id: int, ended: CTE) -> ReturningInsert[Any]:
-    """The run's ending where ``ended`` has its row, else that something has changed."""
-    kind = case(
-        (select(ended.c.id).exists(), f"{RUN_PREFIX}{Kind.ENDING}"), else_=f"{RUN_PREFIX}{Kind.UPDATE}"
-    )
-    chosen = select(CopyRun.id, CopyRun.round, kind)
-    return _again_for_runs(chosen.where(CopyRun.id == run_id, CopyRun.channel_id.is_not(None)))
+    parts = [statement.returning(OutboxMessage.id).cte("announced")]
+    if to_run:
+        of_runs = _of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(moved.c.run_id)))
+        parts.append(_again_for_runs(of_runs).cte("announced_to_run"))
+    return parts
 
 
 def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> list[int]:
@@ -213,7 +204,7 @@ def _of_runs(kind: Kind, which: ColumnElement[bool]) -> Select[int, int, str]:
     return chosen.where(which, CopyRun.channel_id.is_not(None)).order_by(CopyRun.id)
 
 
-def _again_for_runs(chosen: Select[int, int, str]) -> ReturningInsert[Any]:
+def _again_for_runs(chosen: Select[int, int, str]) -> Any:
     statement = insert(OutboxMessage).from_select(["run_id", "attempt", "kind"], chosen)
     statement = statement.on_conflict_do_update(
         index_elements=ONE_EACH_OF_RUN, index_where=OF_RUN, set_=_due_anew()

@@ -115,8 +115,8 @@ EVERYTHING = HomeFilters()
 
 @cache
 def _mark() -> ColumnElement[str]:
-    """Whatever is live, the newest jobs and runs, the freezes, the latest firings and round; and what changes
-    no row: a lease that runs out, a worker that falls silent. Whether workers are there at all is asked for
+    """Whatever is live, the newest jobs and runs, the freezes, the latest firings and round; what changes no
+    row: a lease that runs out, a worker that falls silent. Whether workers are there at all is asked for
     beside it.
     """
     now = func.clock_timestamp()
@@ -138,14 +138,13 @@ def _mark() -> ColumnElement[str]:
     latest = select(ScheduleFiring.id, ScheduleFiring.state).order_by(ScheduleFiring.id.desc()).limit(20)
     fired = latest.subquery("latest")
     firings = select(func.string_agg(func.concat_ws(" ", fired.c.id, fired.c.state), " "))
+    rounds = select(func.max(WatchRound.ended_at))
     run = aliased(CopyRun, name="run")
     recent = select(CopyRun.id).order_by(CopyRun.id.desc()).limit(MARKED)
     text = func.string_agg(literal_column("run::text"), aggregate_order_by(literal(" "), run.id))
     unended = select(CopyRun.id).where(CopyRun.ended_at.is_(None))
     runs = select(text).where(run.id.in_(union_all(unended, recent)))
-    rounds = select(func.max(WatchRound.ended_at))
-    every = (jobs, silent, freeze, windows, firings, rounds, runs)
-    parts = (each.scalar_subquery() for each in every)
+    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings, rounds, runs))
     return func.md5(func.concat_ws(" ", *parts))
 
 
@@ -591,7 +590,6 @@ def _row_of(request: Request, user_id: int) -> dict[str, Any]:
         "channel_id": request.channel_id,
         "previewed_records": request.terms.in_prod,
         "previewed_target_records": request.terms.in_consulta,
-        "previewed_deletes": request.terms.deleted,
         "removal_confirmed": request.terms.removal_confirmed,
         "fingerprint": request.fingerprint.as_json() if request.fingerprint else None,
         "schedule": request.schedule,

@@ -31,7 +31,7 @@ from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked
 from bot.jobs.notifications import told_of_step
-from bot.jobs.outbox import Kind, announce_run, announced, announced_end, announced_to_run, told_followers
+from bot.jobs.outbox import Kind, announce_run, announced, told_followers
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 
 
@@ -55,18 +55,25 @@ def transition(
     """
     statement = step_of(job_id, step, *conditions, event=event, by=by, **written)
     if step.to.is_live:
-        found, *_ = asked(connection, statement, *also, commit=commit)
-        if found and step is Step.RETRY and found[0].run_id is not None:
+        begins_again = step is Step.RETRY
+        found, *_ = asked(connection, statement, *also, commit=commit and not begins_again)
+        if not begins_again:
+            return found[0] if found else None
+        if found and found[0].run_id is not None:
             _begin_again(connection, found[0].run_id)
+        if commit:
+            asked(connection, commit=True)
         return found[0] if found else None
-    # The receipt's lock comes after the step, because others who end a job wait for it; the run's row comes
-    # after that, in this order everywhere, so that no two wait for each other.
+    # The receipt's lock comes after the step, because others who end a job wait for it.
     found, *answers = asked(connection, statement, *receipts.questions(job_id, by))
     if not found:
         return None
-    receipt = receipts.receipt(found[0], event, by, answers)
-    of_run = end_in_run(found[0].run_id) if found[0].run_id is not None else []
-    asked(connection, receipt, *of_run, *also, commit=commit)
+    receipt, run_id = receipts.receipt(found[0], event, by, answers), found[0].run_id
+    asked(connection, receipt, *also, commit=commit and run_id is None)
+    if run_id is not None:  # after the receipt's lock everywhere, so that no two wait for each other
+        _end_in_run(connection, run_id)
+        if commit:
+            asked(connection, commit=True)
     return found[0]
 
 
@@ -104,9 +111,7 @@ def step_of(
         lines = totals.lines(moved, step, ends_attempt=ends_attempt, is_retry=is_retry)
         beside.append(lines.cte("counted"))
     if notify is not None:
-        beside.append(announced(moved, notify).cte("announced"))
-        if step.to.is_live:  # what an end is to a run, comes with the run's own end
-            beside.append(announced_to_run(moved, notify).cte("announced_to_run"))
+        beside += announced(moved, notify, to_run=step.to.is_live)
     if (told := told_of_step(moved, step)) is not None:
         beside.append(told.cte("told"))
     if not step.to.is_live:
@@ -114,15 +119,16 @@ def step_of(
     return select(moved).add_cte(*beside)
 
 
-def end_in_run(run_id: int) -> list[Executable]:
-    """What is to be done when a job of the run has ended: with the last live one the run has, too.
+def _end_in_run(connection: Connection, run_id: int) -> None:
+    """A job of the run has ended: with the last live one the run has, too.
 
-    Its row is locked before its jobs are looked at, in another statement: of two that end at the same moment
-    the second one sees the end of the first.
+    Its row is locked before its jobs are looked at: of two that end at the same moment the second one sees
+    the end of the first.
     """
+    connection.execute(_locked_run(run_id))
     over = update(CopyRun).where(CopyRun.id == run_id, CopyRun.ended_at.is_(None), ~_has_live_jobs())
-    ended = over.values(ended_at=func.now(), updated_at=func.now()).returning(CopyRun.id).cte("ended")
-    return [_locked_run(run_id), announced_end(run_id, ended)]
+    has_ended = connection.execute(over.values(ended_at=func.now(), updated_at=func.now())).rowcount == 1
+    announce_run(connection, Kind.ENDING if has_ended else Kind.UPDATE, run_id)
 
 
 def _begin_again(connection: Connection, run_id: int) -> None:
@@ -147,7 +153,7 @@ def end_runs(connection: Connection) -> None:
     """Ends the runs whose last jobs were ended by a worker of the release before, which knows no runs."""
     over = select(CopyRun.id).where(CopyRun.ended_at.is_(None), ~_has_live_jobs()).order_by(CopyRun.id)
     for run_id in connection.scalars(over.with_for_update(skip_locked=True, key_share=True)).all():
-        asked(connection, *end_in_run(run_id))
+        _end_in_run(connection, run_id)
 
 
 def stop_job(

@@ -500,8 +500,8 @@ class HomeView:
     """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id.
 
     ``coming`` are the next due times of the schedules, ``window`` is the freeze window that begins next.
-    ``watched`` is what the watch knows, with the ``titles`` of the copies.
-    ``runs`` are those to which any of the jobs belongs, by their numbers.
+    ``watched`` is what the watch knows, with the ``titles`` of the copies. ``runs`` are those to which any of
+    the jobs belongs, by their numbers.
     """
 
     reader_id: str

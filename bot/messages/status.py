@@ -152,7 +152,7 @@ def of_user(
             t("You have asked for no copy yet."),
             hint=t("To ask for one: {command}", command=code(f"{COPY_COMMAND} 42")),
         )
-    return _listed(t("Copies that you asked for"), jobs, links, t, runs)
+    return _listed(t("Copies that you asked for"), jobs, links, t, runs=runs)
 
 
 def usage(word: str, t: Translator, meant: str | None = None) -> Message:
@@ -226,9 +226,9 @@ def _listed(
     jobs: list[JobView],
     links: dict[int, str],
     t: Translator,
-    runs: Mapping[int, RunView] = NO_RUNS,
     *,
     known: Sequence[str] = (),
+    runs: Mapping[int, RunView] = NO_RUNS,
 ) -> Message:
     """``known`` are lines above the table."""
     newest = jobs[0]
