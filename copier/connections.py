@@ -32,7 +32,16 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from copier import statements
 from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
-from copier.exchange import Rows, Statement, answered, driver_of, exchange, speaks_utf8
+from copier.exchange import (
+    Rows,
+    Statement,
+    answered,
+    begin_of,
+    driver_of,
+    exchange,
+    speaks_utf8,
+    with_values,
+)
 from copier.model import TableName
 from copier.statements import milliseconds
 
@@ -64,7 +73,7 @@ OnSilence = Callable[[float], None]
 
 _EVENTS = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
 _IDENTIFY = text(f"SELECT {statements.LOST}")
-_STATEMENT_TIMEOUT = text("SELECT set_config('statement_timeout', :timeout, true)")
+_STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', :timeout, true)"
 
 
 # ------------------------------------------------------------------------------ waits that can be broken off
@@ -641,7 +650,7 @@ class BoundedTransaction:
         """
         self.side = side
         self._engine = engine
-        self._settings = text(f"{settings}{statements.LOST}, set_config('statement_timeout', :timeout, true)")
+        self._settings = f"{settings}{statements.LOST}, set_config('statement_timeout', :timeout, true)"
         self._timeout = milliseconds(statement_seconds or timeout_seconds)
         self._abort = abort or Abort()
         self._lost_after = at_most(timeout_seconds + LATE_SECONDS)
@@ -653,7 +662,11 @@ class BoundedTransaction:
             try:
                 self.connection = self._sessions.open(self._engine, self.side, read_only=True)
                 self._watched.enter_context(self._abort.watching(driver_of(self.connection)))
-                self.connection.execute(self._settings, {**self._sessions.values, "timeout": self._timeout})
+                driver = driver_of(self.connection)
+                values = {**self._sessions.values, "timeout": self._timeout}
+                exchange(
+                    self.connection, *begin_of(driver), with_values(self.connection, self._settings, values)
+                )
             except BaseException:
                 self._close()
                 raise
@@ -669,10 +682,19 @@ class BoundedTransaction:
             Aborted: it was ended by `Abort.now`.
         """
         self._abort.check()
-        with until_timeout(), failures_of(self.side), self.connection.begin_nested():
-            if seconds is not None:
-                self.connection.execute(_STATEMENT_TIMEOUT, {"timeout": milliseconds(seconds)})
-            return [*run(self.connection, statement)]
+        before: list[Statement] = ["SAVEPOINT traspaso_question"]
+        if seconds is not None:
+            before.append(
+                with_values(self.connection, _STATEMENT_TIMEOUT, {"timeout": milliseconds(seconds)})
+            )
+        release: Statement = "RELEASE SAVEPOINT traspaso_question"
+        with until_timeout(), failures_of(self.side):
+            answers, error = answered(self.connection, *before, statement, release)
+            if error is None:
+                return answers[len(before)]
+            if driver_of(self.connection).info.transaction_status == TransactionStatus.INERROR:
+                exchange(self.connection, "ROLLBACK TO SAVEPOINT traspaso_question", release)
+            raise error
         self._abort.check()
         return None
 
