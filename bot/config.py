@@ -143,7 +143,7 @@ class Occasion(StrEnum):
     APPROVAL = "approval"  # a copy waits for somebody's approval
     NO_WORKER = "no_worker"  # nobody takes copies
     WORKER_BACK = "worker_back"  # somebody does again
-    DRIFT = "drift"  # consulta doesn't hold any more what was copied
+    DRIFT = "drift"  # prod has moved on since a copy
     MISSED_SCHEDULE = "missed_schedule"  # a scheduled copy was not started
 
 
@@ -252,7 +252,11 @@ class CopySection(_Section):
 
     @property
     def spec(self) -> CopySpec:
-        """The copy as the engine takes it; `bot.jobs.known_columns` adds the columns that are known."""
+        """The copy as the engine takes it.
+
+        `bot.jobs.known_columns.spec_of` adds which columns are known. Who copies without asking that knows
+        none: then every column without a rule is new, and nothing leaves prod by mistake.
+        """
         return CopySpec(
             self.name,
             self.source_table,
@@ -262,6 +266,7 @@ class CopySection(_Section):
             via=self._via,
             rules=tuple(ColumnRule(name, treatment) for name, treatment in self.columns.items()),
             new_columns=self.for_new_columns,
+            known_columns=None if self.for_new_columns is NewColumns.COPY else frozenset(),
             hash_key=self._hash_key,
         )
 
@@ -283,11 +288,9 @@ class CopySection(_Section):
         """The columns of which the keyed hash is copied."""
         return tuple(name for name, each in self.columns.items() if each is Treatment.HASH)
 
-    def hashing_with(self, key: HashKey) -> Self:
-        """The same, with the key of the hashes."""
-        keyed = self.model_copy()
-        keyed._hash_key = key
-        return keyed
+    def hash_with(self, key: HashKey) -> None:
+        """The environment has this key for the hashes: said once, when the settings are read."""
+        self._hash_key = key
 
 
 class WorkSection(_Section):
@@ -468,6 +471,25 @@ class FreezeSection(_ClockSection):
         return found
 
 
+class WatchSection(_Section):
+    """When it is looked whether prod has moved on since each copy, at which of them, and who is told.
+
+    ``months`` counts from the end of the last copy, ``newest`` is of those the most. ``max_seconds`` is how
+    long a round may take.
+    """
+
+    cron: CronExpression
+    time_zone: ZoneName = "UTC"
+    months: Annotated[int, Field(ge=1, le=120)] = 3
+    newest: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    channel: Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
+    max_seconds: Annotated[float, Field(ge=1, le=24 * 3600)] = 3600
+
+    @property
+    def begins(self) -> when.Cron:
+        return when.Cron(self.cron, self.time_zone)
+
+
 class KeepSection(_Section):
     """For how many days old rows of the tracking tables are kept. ``jobs_days`` None is for ever."""
 
@@ -486,6 +508,7 @@ class File(_Section):
     copies: tuple[CopySection, ...] = ()
     schedules: tuple[ScheduleSection, ...] = ()
     freezes: tuple[FreezeSection, ...] = ()
+    watch: WatchSection | None = None
     notify: NotifySection = NotifySection()
     work: WorkSection = WorkSection()
     health: HealthSection = HealthSection()
@@ -663,7 +686,8 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
     if any(copy.hashed for copy in file.copies):
         key = found.hash_key("TRASPASO_HASH_SECRET", file.copies)
         if key is not None:
-            file = file.model_copy(update={"copies": tuple(copy.hashing_with(key) for copy in file.copies)})
+            for copy in file.copies:
+                copy.hash_with(key)
     urls = {name: found.destination(name) for name in file.destinations} if Need.SLACK in need else {}
     settings = Settings(
         prod=prod,
@@ -1079,7 +1103,9 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
 
 def _found_by(column: str, copy: CopySection) -> str:
     """What the column is needed for as it is; empty for nothing that the file tells."""
-    if column == copy.liquidation_column:
+    if copy.via is not None and column in copy.via.columns:
+        return "points to the rows through which its own belong"
+    if copy.via is None and column == copy.liquidation_column:
         return "is the liquidation column"
     return "is part of the key" if column in copy.key else ""
 

@@ -173,6 +173,8 @@ class Target:
             driver_of(self.connection).commit()
 
     def _roll_back(self) -> None:
+        if self.connection.closed:
+            return
         if not self.connection.invalidated:
             drop_if_unusable(self.connection)
         if self.connection.in_transaction():

@@ -710,7 +710,9 @@ class BoundedTransaction:
 
     @property
     def _values(self) -> dict[str, str]:
-        return {**self._sessions.values, "timeout": self._timeout}
+        """What the transaction is set to; a short wait for a first lock isn't one for later ones."""
+        lock_timeout = milliseconds(BoundedTransaction._lock_timeout)
+        return {**self._sessions.values, "timeout": self._timeout, "lock_timeout": lock_timeout}
 
     def _on_silence(self, silent: float) -> None:
         self._abort.check()

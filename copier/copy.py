@@ -542,12 +542,20 @@ class Copy:
             known_empty=known_empty,
             hashed=hashed,
             on_silence=self._sessions.ask,
-            looks_back=hashed and self._target_state.vantage.identity is not None,
+            looks_back=hashed and self._writers_tell,
             baseline=self._baseline if self._change is Change.FEW else None,
             # What the target fills by itself can't be compared: it isn't known whether it holds what it
             # was given before there was a rule.
             anew=bool(self._target.matched.defaulted) and self._change is Change.UNKNOWN,
         )
+
+    @property
+    def _writers_tell(self) -> bool:
+        """Whether who wrote a range's rows tells later that they are the same: see `copier.verify`.
+
+        Not of rows that belong through a parent: they come and go with its versions, not only with their own.
+        """
+        return self._target_state.vantage.identity is not None and self._target.parent is None
 
     def _range_cursor(self) -> RangeCursor:
         return RangeCursor(self._snapshot.connection, self._source, self.plan().total)

@@ -26,7 +26,7 @@ from copier import statements
 from copier.catalog import Table, questions, refuse_same_table, table_of
 from copier.connections import BoundedMoment, until_timeout
 from copier.diff import Look
-from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
+from copier.errors import DEFAULT_NAMES, QUERY_CANCELED, SideNames, Transient, failures_of
 from copier.exchange import Rows, Statement
 from copier.glance import Baseline, SideState, Vantage, state_of
 from copier.glance import questions as questions_of_state
@@ -111,22 +111,21 @@ def outlook(
         DatabaseFailed: a side can't be reached.
     """
     until = time.monotonic() + timeout_seconds
+    both = Moments(source, target, spec, names=names, timeout_seconds=timeout_seconds, label=label)
     try:
-        with (
-            Moments(
-                source, target, spec, names=names, timeout_seconds=timeout_seconds, label=label
-            ) as moments,
-            until_timeout(),
-        ):
+        with both as moments:
             source_now, target_now = moments.of(liquidation_id, until)
-            if not moments.are_locked:
-                return None
-            told = told_by_versions(source_now, target_now, baseline)
-            return None if told.counts is None else Outlook(told.counts, moments.as_of)
+            told = told_in_time(source_now, target_now, baseline) if moments.are_locked else None
+            return Outlook(told.counts, moments.as_of) if told and told.counts else None
     except Transient as error:
-        if error.condition != "TableAltered":
+        if not is_for_want_of_time(error):
             raise
     return None
+
+
+def is_for_want_of_time(error: Transient) -> bool:
+    """Whether no moment was to be had in time: somebody alters a table, or a statement took too long."""
+    return error.condition == "TableAltered" or error.sqlstate == QUERY_CANCELED
 
 
 class Moments:
@@ -220,25 +219,41 @@ class Moments:
         )
 
 
+def told_in_time(source: SideNow, target: SideNow, baseline: Baseline) -> Told | None:
+    """What row versions tell of both sides in the time of `Within`; None where it didn't even suffice to
+    count them.
+
+    Raises:
+        DatabaseFailed: a side is lost.
+    """
+    counted: Told | None = None
+    with until_timeout():
+        counted = _counted(source, target)
+        return _told(source, target, baseline, counted)
+    return counted
+
+
 def told_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> Told:
     """What row versions tell of both sides, each at its moment.
 
     Raises:
-        Transient: the time was over before both sides were counted, with the SQLSTATE of a cancelled query.
-        DatabaseFailed: a side is lost.
+        DatabaseFailed: a side is lost, or somebody has cancelled a statement.
     """
+    return _told(source, target, baseline, _counted(source, target))
+
+
+def _counted(source: SideNow, target: SideNow) -> Told:
+    """Both sides without what was written since."""
     with ThreadPoolExecutor(1) as other_side:
-        seen = other_side.submit(_state, target)
-        here = _state(source)
-        there = seen.result()
-        if here.is_seen_from(baseline.source) and there.is_seen_from(baseline.target):
-            with until_timeout():
-                return _told(source, target, baseline, here, there)
-    return Told(here, there, None)
+        there = other_side.submit(_state, target)
+        return Told(_state(source), there.result(), None)
 
 
-def _told(source: SideNow, target: SideNow, baseline: Baseline, here: SideState, there: SideState) -> Told:
-    not_known = Told(here, there, None)
+def _told(source: SideNow, target: SideNow, baseline: Baseline, not_known: Told) -> Told:
+    """``not_known`` has what both sides were counted to be."""
+    here, there = not_known.source, not_known.target
+    if not (here.is_seen_from(baseline.source) and there.is_seen_from(baseline.target)):
+        return not_known
     alike = _spelled_alike(source.rows)
     with failures_of(source.rows.side):
         give_hash_key(source.look.ask, source.rows)
@@ -297,7 +312,6 @@ def _spelled_alike(rows: TableSlice) -> bool:
 
 
 def _state(side: SideNow) -> SideState:
-    """Without what was written since, which `_written_since` asks for."""
     with failures_of(side.rows.side):
         answers = side.look.ask(*questions_of_state(side.rows, side.table))
     return state_of(side.rows, side.table, answers)

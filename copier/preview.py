@@ -25,7 +25,7 @@ from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
 from copier.glance import Baseline, SideState
 from copier.missing_parents import refuse_missing_parents
 from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName
-from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, told_by_versions
+from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, is_for_want_of_time, told_in_time
 from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 
@@ -119,7 +119,7 @@ def preview(
                     moments, liquidation_id, catalogue, baseline, until, parents_too=parents_too
                 )
         except Transient as error:
-            if error.condition != "TableAltered":
+            if not is_for_want_of_time(error):
                 raise
     with (
         _look(source, names.source, timeout_seconds) as source_look,
@@ -160,10 +160,7 @@ def _by_versions(
 ) -> Preview:
     """The preview of one moment of each side; what a copy would do is looked for until that time."""
     source, target = moments.of(liquidation_id, until)
-    told: Told | None = None
-    if moments.are_locked:
-        with until_timeout():
-            told = told_by_versions(source, target, baseline)
+    told = told_in_time(source, target, baseline) if moments.are_locked else None
     outlook = Outlook(told.counts, moments.as_of) if told and told.counts else None
     sides = _Sides.of(moments, source, target)
     return _seen(sides, liquidation_id, catalogue, told, outlook, parents_too=parents_too)

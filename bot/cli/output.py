@@ -647,6 +647,7 @@ def as_json(job: JobView) -> dict[str, Any]:
         "requested_by": job.requester_name,
         "previewed_records": job.terms.in_prod,
         "previewed_target_records": job.terms.in_consulta,
+        "previewed_deletes": job.terms.deleted,
         "removal_confirmed": job.terms.removal_confirmed,
         "question": job.question.as_json() if job.question else None,
         "schedule": job.schedule,

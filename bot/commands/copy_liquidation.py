@@ -37,6 +37,7 @@ from bot.commands.conversation import (
     update_view,
     user_of,
 )
+from bot.commands.copy_several import CopySeveral, copy_several
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.commands.searches import Searches, Superseded, TooManySearches
 from bot.commands.turns import Full, Turn, Turns
@@ -50,6 +51,7 @@ from bot.jobs.view import JobView
 from bot.messages import answers, proposal, question
 from bot.messages.answers import refused_because_frozen
 from bot.messages.blocks import COPY_COMMAND, Block, Message, View, cut
+from bot.messages.freshness import COPY_ACTION as MOVED_ON_ACTION
 from bot.messages.home import NEW_ACTION
 from bot.messages.proposal import (
     CANCEL_ACTION,
@@ -64,6 +66,7 @@ from bot.messages.proposal import (
     removes_everything,
     why_missing,
 )
+from bot.messages.several import COPY_SEVERAL_ACTION, MOST
 from bot.slack.access import TO_PRESS
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
@@ -79,6 +82,7 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
     return [
         (COPY_COMMAND, t("searches a liquidation in a window, and starts its copy there")),
         (f"{COPY_COMMAND} 42", t("shows what would be copied, and asks before it does anything")),
+        (f"{COPY_COMMAND} 40-42,45", t("the same for several at once, up to {n}", n=MOST)),
         (
             f"{COPY_COMMAND} 42 {names[0]}",
             t("the same for one of the configured copies: {names}", names=others),
@@ -87,26 +91,34 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
 
 
 def connect(app: App, parts: BotParts) -> None:
-    """Adds the command and its two buttons; the modal's menu and both its steps, and App Home's button."""
+    """Adds the command and its two buttons; the modal's menu and both its steps; App Home's button, and
+    those of the watch.
+    """
     start = start_copy(parts)
     modal = CopyModal(parts.guard, parts.callers, start, parts.card_publisher, parts.prod)
     app.action(NEW_ACTION)(modal.from_home)
     app.options(proposal.LIQUIDATION)(modal.options)
     app.view(proposal.CHOOSE_CALLBACK)(modal.chosen)
     app.view(proposal.PRESS_CALLBACK)(modal.pressed)
-    conversation = CopyLiquidation(parts.guard, parts.callers, start, modal)
+    several = copy_several(parts)
+    conversation = CopyLiquidation(parts.guard, parts.callers, start, modal, several)
     app.command(COPY_COMMAND)(conversation.command)
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
     app.action(LATER_ACTION)(modal.later)
+    app.action(MOVED_ON_ACTION)(conversation.from_watch)
+    app.action(COPY_SEVERAL_ACTION)(several.confirmed)
 
 
 class CopyLiquidation:
     """The conversation from the command to the job."""
 
-    def __init__(self, guard: Guard, callers: Callers, start: StartCopy, modal: CopyModal) -> None:
+    def __init__(
+        self, guard: Guard, callers: Callers, start: StartCopy, modal: CopyModal, several: CopySeveral
+    ) -> None:
         self._guard = guard
         self._callers = callers
+        self._several = several
         self._start = start
         self._modal = modal
 
@@ -121,6 +133,11 @@ class CopyLiquidation:
         turns = self._callers.turns.presses
         self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
 
+    def from_watch(self, ack: Ack, body: dict[str, Any]) -> None:
+        """*Copy* in the watch's message: the same proposal as after the command."""
+        turns = self._callers.turns.looks
+        self._callers.answer(ack, body, lambda caller: self._look_from_watch(body, caller), turns)
+
     def cancelled(self, ack: Ack, body: dict[str, Any]) -> None:
         self._callers.answer(ack, body, lambda caller: answers.cancelled(caller.t), replace=True)
 
@@ -133,8 +150,10 @@ class CopyLiquidation:
         if parsing.asks_for_help(text):
             return self._guard.help(t)
         words = parsing.words(text)
-        if len(numbers := parsing.numbers_in(words)) > 1:
-            return answers.one_at_a_time(numbers[0], t)
+        if (answer := self._several.answer(words, caller)) is not None:
+            return answer
+        if (one := parsing.several(words)) is not None:  # such as 42-42
+            words = [str(one[0].values[0]), *one[1]]
         suggestion = parsing.suggestion(words, names, COPY_COMMAND)
         liquidation_id = parsing.number(words[0])
         if liquidation_id is None:
@@ -147,8 +166,18 @@ class CopyLiquidation:
         if copy is None:
             example = f"{COPY_COMMAND} {liquidation_id} {names[0]}"
             return answers.unknown_copy(words[1], names, t, suggestion, example)
+        return self._shown(copy, liquidation_id, caller)
+
+    def _look_from_watch(self, body: dict[str, Any], caller: Caller) -> Message:
+        name, _, number = str(body["actions"][0]["value"]).rpartition(" ")
+        copy = self._guard.copy_named(name)
+        if copy is None:
+            return answers.unknown_copy(name, self._guard.copy_names, caller.t)
+        return self._shown(copy, int(number), caller)
+
+    def _shown(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Message:
         found = self._start.look(copy, liquidation_id, caller)
-        return proposal_card(found, t) if isinstance(found, Offered) else found
+        return proposal_card(found, caller.t) if isinstance(found, Offered) else found
 
     def _press(self, body: dict[str, Any], caller: Caller) -> Message:
         offer = Offer.decoded(body["actions"][0]["value"])

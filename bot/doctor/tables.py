@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 
 from sqlalchemy import text
 
@@ -13,7 +14,7 @@ from bot.doctor.examination import Check, Fact, Facts, Server, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.doctor.sides import look_at
 from bot.jobs.known_columns import with_known
-from copier import NewColumns, TableName
+from copier import NewColumns, TableName, Treatment
 from copier.catalog import Table, read_table, refuse_same_table
 from copier.columns import match_columns
 from copier.connections import BoundedTransaction
@@ -232,7 +233,7 @@ def _spec(copy: CopySection, look: BoundedTransaction | str) -> CopySpec:
     if isinstance(look, BoundedTransaction) and copy.for_new_columns is not NewColumns.COPY:
         with suppress(DatabaseFailed), _asking(look):
             return with_known(look.connection, copy)
-    return copy.spec
+    return replace(copy.spec, known_columns=None)
 
 
 def _columns(copy: CopySection, spec: CopySpec, source: Table, target: Table) -> Iterator[Finding]:
@@ -350,7 +351,7 @@ def _known(look: BoundedTransaction, name: TableName) -> Table | None:
 
 
 def _of_defaults(look: BoundedTransaction, prod: Fact[Server], spec: CopySpec) -> list[Privilege]:
-    """Sequences behind the defaults of columns that only consulta has; nothing where prod can't be asked."""
+    """Sequences behind the defaults of columns that consulta fills; nothing where prod can't be asked."""
     try:
         with look_at(prod.get()) as other:
             source = _known(other, spec.source_table)
@@ -358,8 +359,10 @@ def _of_defaults(look: BoundedTransaction, prod: Fact[Server], spec: CopySpec) -
         return []
     if source is None:
         return []
+    left = {rule.column for rule in spec.rules if rule.treatment is Treatment.OMIT}
+    brought = [column.name for column in source.columns if column.name not in left]
     with _asking(look):
-        return of_defaults(look.connection, spec.target_table, [column.name for column in source.columns])
+        return of_defaults(look.connection, spec.target_table, brought)
 
 
 def _lacking(

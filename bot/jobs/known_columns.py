@@ -35,7 +35,7 @@ def spec_of(consulta: Engine, copy: CopySection) -> CopySpec:
     except DatabaseFailed as failed:
         if failed.sqlstate not in NO_TABLES:
             raise
-        return copy.spec
+        return replace(copy.spec, known_columns=None)
 
 
 def with_known(connection: Connection, copy: CopySection) -> CopySpec:

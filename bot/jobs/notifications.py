@@ -66,8 +66,8 @@ def tell(
 
     A job's attempt has each occasion once. What concerns no job is told once for each ``key``, such as the
     name of a schedule and its due time. ``detail`` are names and numbers for the words of
-    `bot.messages.notification`, never the value of a row: ``copy`` (its name), ``liquidation_id``,
-    ``schedule``, ``due_at`` and ``since`` (moments in ISO 8601).
+    `bot.messages.notification`, never the value of a row: ``copy`` (its name), ``liquidation_id``, or
+    ``liquidations`` and how many ``more``, ``schedule``, ``due_at`` and ``since`` (moments in ISO 8601).
     """
     kind = _kind(occasion, key)
     told = insert(OutboxMessage).values(

@@ -53,6 +53,13 @@ class Approval(StrEnum):
     EXPIRED = "expired"
 
 
+class RunKind(StrEnum):
+    """Which jobs a run has, as ``copy_runs.kind`` holds it."""
+
+    SEVERAL = "several"  # one copy, several liquidations
+    SET = "set"  # one liquidation, several copies
+
+
 class FiringState(StrEnum):
     """What became of a due time of a schedule, as ``schedule_firings.state`` holds it."""
 
@@ -62,6 +69,15 @@ class FiringState(StrEnum):
     REFUSED = "refused"  # its user may not run the copy
     FROZEN = "frozen"  # copies were frozen
     FAILED = "failed"  # what it needed couldn't be asked in time
+
+
+class FreshnessState(StrEnum):
+    """What consulta holds of a liquidation, as the view ``freshness`` says it."""
+
+    COMPLETE = "complete"  # all rows of one moment of prod, proven
+    MOVED_ON = "prod has moved on"  # the same, and prod holds something else by now
+    BEING_COPIED = "being copied"  # a job has it in hand
+    INCOMPLETE = "incomplete"  # the last job that wrote ended without a proof
 
 
 LIVE = frozenset({Status.PENDING, Status.RUNNING, Status.PAUSED})

@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    join,
     literal,
     null,
     or_,
@@ -30,13 +31,16 @@ from bot.jobs.models import (
     CopyChunk,
     CopyFreeze,
     CopyJob,
+    Drift,
     OutboxMessage,
+    Standing,
     Total,
+    WatchRound,
     Worker,
     is_frozen,
     waits_for_somebody,
 )
-from bot.jobs.outbox import Kind
+from bot.jobs.outbox import Kind, about_what
 from bot.jobs.recovery import is_missing
 from bot.jobs.status import LIVE, Status
 from bot.jobs.totals import chunk_label
@@ -91,6 +95,18 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """Liquidations of the watch by what it knows of prod since their copies. ``ended_at`` is when its last
+    round ended, as a Unix time; None where none has.
+    """
+
+    equal: int
+    moved_on: int
+    not_known: int
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """Everything at once, as one moment of consulta has it, or nearly one."""
 
@@ -98,6 +114,7 @@ class House:
     sums: Sequence[Sum]
     owed: Sequence[Owed]
     workers: dict[str, int]
+    watched: Watched
     frozen_seconds: float | None
 
 
@@ -113,6 +130,7 @@ def house(connection: Connection) -> House:
         sums=[Sum(*row) for row in connection.execute(_sums())],
         owed=owed(connection),
         workers={row.version: row.alive for row in connection.execute(_workers())},
+        watched=Watched(*connection.execute(_watched()).one()),
         frozen_seconds=connection.scalar(
             select(_seconds(CopyFreeze.frozen_at)).where(CopyFreeze.lifted_at.is_(None))
         ),
@@ -189,6 +207,21 @@ def _sums() -> Any:
     ).group_by(copy_name, name, label)
 
 
+def _watched() -> Any:
+    of_its_proof = and_(
+        Drift.liquidation_id == Standing.liquidation_id,
+        Drift.target_table == Standing.target_table,
+        Drift.job_id == Standing.proven_job_id,
+    )
+    ended_at = select(cast(func.extract("epoch", func.max(WatchRound.ended_at)), Float)).scalar_subquery()
+    return select(
+        func.count().filter(Drift.equal.is_(True)),
+        func.count().filter(Drift.equal.is_(False)),
+        func.count().filter(Drift.equal.is_(None)),
+        ended_at,
+    ).select_from(join(Drift, Standing, of_its_proof))
+
+
 def _workers() -> Any:
     return (
         select(Worker.version, func.count().label("alive"))
@@ -200,11 +233,11 @@ def _workers() -> Any:
 def _owed() -> Any:
     since = case(
         (OutboxMessage.failures > 0, func.coalesce(OutboxMessage.failing_since, OutboxMessage.announced_at)),
-        (or_(OutboxMessage.tries == 0, OutboxMessage.kind.in_(BY_PLAN)), OutboxMessage.next_try_at),
+        (or_(OutboxMessage.tries == 0, about_what().in_(BY_PLAN)), OutboxMessage.next_try_at),
         else_=OutboxMessage.announced_at,
     )
     # What is told elsewhere, or to one person, has a destination or a person in its kind.
-    kind = func.split_part(OutboxMessage.kind, ":", 1)
+    kind = about_what()
     return (
         select(kind, func.count(), func.greatest(0, func.max(_seconds(since))))
         .where(OutboxMessage.done_at.is_(None))

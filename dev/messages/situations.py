@@ -8,10 +8,11 @@ from typing import Any
 
 from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
+from bot.jobs.freshness import Freshness, Watched
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.schedules import Firing, NextFiring
-from bot.jobs.status import Approval, FiringState, Phase, Status, StopReason
+from bot.jobs.status import Approval, FiringState, FreshnessState, Phase, Status, StopReason
 from bot.jobs.view import (
     AgreedCounts,
     Freeze,
@@ -65,6 +66,43 @@ LABEL = "Sueldos mensuales · Octubre 2026"
 def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
+
+#: What consulta holds of liquidation 42 in three target tables.
+TITLES = {"items": TITLE, "notes": "notes"}
+HELD = (
+    Freshness(
+        "public.liquidation_items",
+        42,
+        FreshnessState.MOVED_ON,
+        ago(86_400),
+        ago(50_000),
+        65_000,
+        16,
+        "items",
+        LABEL,
+        ago(45_000),
+        inserted=3,
+        updated=12,
+        deleted=0,
+    ),
+    Freshness(
+        "public.item_notes", 42, FreshnessState.COMPLETE, ago(86_400), ago(45_000), 20, 15, "notes", LABEL
+    ),
+    Freshness("public.old_items", 42, FreshnessState.INCOMPLETE, None, None, None, 14, None),
+    Freshness("public.taxes", 42, FreshnessState.BEING_COPIED, None, None, None, 17, "taxes"),
+)
+ONE_MOVED = Watched(HELD[:1], 1, 40, ago(44_000))
+MANY_MOVED = Watched(
+    tuple(
+        replace(HELD[0], liquidation_id=each, updated=each, inserted=0, deleted=1_000, label=None)
+        for each in range(60, 45, -1)
+    ),
+    31,
+    1_000,
+    ago(44_000),
+)
+#: What a destination is told of a round of the watch.
+DRIFT = {"copy": "items", "liquidations": [42, 43], "more": 5}
 
 #: Liquidation 42 in the middle of its copy. The other jobs say what differs from it.
 COPYING = JobView(

@@ -47,6 +47,7 @@ from bot.config import (
     Occasion,
     ScheduleSection,
     SlackSection,
+    WatchSection,
     WorkSection,
     variable_of,
 )
@@ -310,6 +311,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[notify]": NotifySection,
     "[[schedules]]": ScheduleSection,
     "[[freezes]]": FreezeSection,
+    "[watch]": WatchSection,
     "[work]": WorkSection,
     "[health]": HealthSection,
     "[keep]": KeepSection,

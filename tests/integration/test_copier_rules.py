@@ -16,6 +16,7 @@ from copier import Baseline, ColumnRule, CopySpec, Counts, HashKey, NewColumns, 
 from copier.errors import ColumnsAreNew, ColumnsDiffer, NoUsableKey, RulesDontFit
 from dev.proxy import Direction, Proxy
 from tests.copying import ITEMS, Sides, engine, preview, spec
+from tests.payroll import ALL, LINES, PAYSLIPS, TABLES, filled
 
 SECRET = "a secret of the tests, which is long enough"
 KEY = HashKey.of(SECRET)
@@ -309,6 +310,50 @@ def test_a_view_of_prod_is_copied_under_rules_too(people: Sides) -> None:
     people.prod.execute("ALTER TABLE people RENAME TO base; CREATE VIEW people AS SELECT * FROM base")
     people.copy_proven(ruled())
     assert people.consulta.rows(f"SELECT count(*) FROM people WHERE dni = '{hash_of('DNI-3')}'") == [(6,)]
+
+
+PAYROLL_RULES = {
+    "payslips": {"employee": "mask"},
+    "lines": {"note": "omit"},
+    "deductions": {"reason": "hash"},
+}
+
+
+def under_rules(given: CopySpec, rules: dict[str, str]) -> CopySpec:
+    return replace(given, rules=ruled("x", rules).rules, hash_key=KEY)
+
+
+def test_a_whole_liquidation_keeps_the_rules_of_each_of_its_tables(sides: Sides) -> None:
+    sides.both(TABLES)
+    sides.prod.execute(filled(30))
+    for each in ALL:
+        given = under_rules(each, PAYROLL_RULES.get(each.name, {}))
+        sides.copy_proven(given)
+        assert set(sides.copy_proven(given).outcomes) == {"unchanged"}
+    assert sides.consulta.rows("SELECT DISTINCT employee FROM payslips") == [("e***",)]
+    assert sides.consulta.rows("SELECT count(*) > 0, count(note) FROM payslip_lines") == [(True, 0)]
+    assert sides.consulta.rows("SELECT reason FROM deductions WHERE line_id = 6") == [(hash_of("because 6"),)]
+
+
+def test_what_rows_belong_by_is_never_altered_neither_in_the_table_nor_in_its_parents(sides: Sides) -> None:
+    sides.both(TABLES)
+    assert LINES.via is not None
+    parent = under_rules(PAYSLIPS, {"id": "hash"})
+    for given, words in (
+        (
+            under_rules(LINES, {"payslip_id": "null"}),
+            "column payslip_id points to the row of public.payslips through which a row belongs to a "
+            "liquidation, so it has to be copied as it is",
+        ),
+        (
+            replace(LINES, via=replace(LINES.via, parent=parent)),
+            "rows of public.payslip_lines belong to a liquidation through column id of public.payslips, so "
+            "it has to be copied as it is there: take the rule hash of the copy payslips away",
+        ),
+    ):
+        with pytest.raises(NoUsableKey) as refused:
+            sides.copy(given)
+        assert words in str(refused.value)
 
 
 # ------------------------------------------------------------------------------------------------ new columns

@@ -522,6 +522,7 @@ def test_rules_are_read_and_as_soon_as_there_is_one_a_new_column_is_refused(tmp_
         ("phone", "copy"),
     ]
     assert spec.new_columns is NewColumns.REFUSE
+    assert spec.known_columns == frozenset()  # until somebody asks, nothing may pass as known
     assert spec.hash_key == HashKey.of(SECRET)
     assert read(tmp_path).file.copies[0].spec.new_columns is NewColumns.COPY
     for word in NewColumns:
