@@ -273,6 +273,12 @@ def test_channels_of_the_latest_cards_in_which_the_bot_is_no_more_are_named(hous
     assert (found.status("slack.channels"), found.code) == ({"warning"}, 0)
 
 
+def test_the_channel_of_the_watch_is_looked_at_before_it_is_first_told_anything(house: Installation) -> None:
+    with house.configured(more='\n[watch]\ncron = "0 3 * * *"\nchannel = "C0SECRET"\n'):
+        found = house.doctor()
+    assert "the bot can't see" in found.of("slack.channels", "C0SECRET").sentence
+
+
 def test_an_app_whose_manifest_is_of_another_release_is_named_line_by_line(house: Installation) -> None:
     ours = house.slack.set_manifest({})
     changed = {
