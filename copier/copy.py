@@ -196,7 +196,8 @@ class Copy:
 
         ``record`` runs inside the chunk's transaction, in the thread of its lane; what it raises rolls the
         chunk back and is raised here. A `Ledger` is sent together with the commit. ``on_chunk`` and then
-        ``should_stop`` are called in this thread after each chunk. Once ``should_stop`` gives True, or
+        ``should_stop`` are called in this thread after each chunk; the lanes ask ``should_stop`` as well,
+        before they begin a range together with a commit. Once ``should_stop`` gives True, or
         ``on_chunk`` raises, no further range is begun; those in hand are finished, and belong to the result
         without a call of ``on_chunk``. ``hashed`` has the source's digests come with its rows, for `verify`;
         who doesn't compare can save that.
@@ -207,7 +208,7 @@ class Copy:
         """
         in_place: dict[int, Chunk] = {}
         try:
-            with closing(self._put_in_place(record, in_place, hashed=hashed)) as chunks:
+            with closing(self._put_in_place(record, in_place, should_stop, hashed=hashed)) as chunks:
                 for chunk in chunks:
                     on_chunk(chunk)
                     if should_stop():
@@ -338,7 +339,12 @@ class Copy:
         return [trigger.name for trigger in self._target.triggers] if differ else []
 
     def _put_in_place(
-        self, record: Record | Ledger, in_place: dict[int, Chunk], *, hashed: bool
+        self,
+        record: Record | Ledger,
+        in_place: dict[int, Chunk],
+        should_stop: Callable[[], bool],
+        *,
+        hashed: bool,
     ) -> Generator[Chunk, None, None]:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
         self._target_table.refuse_unwritable(updates=self._target.in_place)
@@ -353,7 +359,7 @@ class Copy:
         self._refuse_missing_parents()
         over = threading.Event()
         with closing(self._chunker(over)) as chunker:
-            yield from self._in_lanes(chunker, over, record, in_place, hashed=hashed)
+            yield from self._in_lanes(chunker, over, record, in_place, should_stop, hashed=hashed)
 
     def _chunker(self, over: threading.Event) -> Chunker:
         """Cuts the first ranges at once, while the lanes' connections are made."""
@@ -375,6 +381,7 @@ class Copy:
         over: threading.Event,
         record: Record | Ledger,
         in_place: dict[int, Chunk],
+        should_stop: Callable[[], bool],
         *,
         hashed: bool,
     ) -> Generator[Chunk, None, None]:
@@ -388,7 +395,7 @@ class Copy:
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
             with self._around_chunk(part):
-                chunk = chunk_writer.put_in_place(part, record, chunker.take_at_once)
+                chunk = chunk_writer.put_in_place(part, record, chunker.take_at_once, should_stop)
                 return finished(chunk, chunk_writer.answers_in)
 
         def finished(chunk: Chunk, answers_in: float | None = None) -> Chunk:
