@@ -294,7 +294,7 @@ def explained(failure: Failure | None, t: Translator) -> Explained:
         "sqlstate": failure.sqlstate or "?",
         "command": _code(failure.command),
         "variable": _code(VARIABLES.get(failure.side or "")),
-        "first": _code("; ".join(failure.lines), 400),
+        "first": _code("; ".join(failure.lines), 400 // max(1, f"{what} {step}".count("{first}"))),
     }
     return Explained(t(what, **names), t(step, **names))
 
