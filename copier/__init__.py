@@ -6,6 +6,7 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 from copier.catalogue_search import Entry, choose, search
 from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
+from copier.copy_set import CopySet, Part, SetProof, SetResult, SetStep
 from copier.errors import SideNames
 from copier.glance import Baseline
 from copier.model import (
@@ -41,6 +42,7 @@ __all__ = [
     "Comparison",
     "Copy",
     "CopyResult",
+    "CopySet",
     "CopySpec",
     "Count",
     "Counted",
@@ -50,10 +52,14 @@ __all__ = [
     "Fingerprint",
     "KeyRange",
     "Limits",
+    "Part",
     "Period",
     "Plan",
     "Preview",
     "Proof",
+    "SetProof",
+    "SetResult",
+    "SetStep",
     "SideNames",
     "TableName",
     "choose",

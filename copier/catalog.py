@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, LiteralString
 
@@ -383,22 +383,28 @@ class Relations:
 
     @property
     def several_moments(self) -> str | None:
-        """Why no one snapshot holds all rows; None where one does.
+        """Why no one snapshot holds all rows; None where one does."""
+        return several_moments(self.all)
 
-        A remote transaction has a snapshot of its own, taken a moment after the local one: rows that move
-        between servers at that moment would be in none of them.
-        """
-        foreign = self.foreign
-        for each in foreign:
-            if each.wrapper != ONE_SNAPSHOT_WRAPPER:
-                return f"{each.name} is a foreign table of {each.wrapper}, which keeps no snapshot"
-        servers = sorted({each.server or "?" for each in foreign})
-        if len(servers) > 1:
-            return f"they are on the servers {', '.join(servers)}"
-        local = [each.name for each in self.all if each.has_rows and each.kind != "f"]
-        if foreign and local:
-            return f"{foreign[0].name} is on the server {servers[0]}, {local[0]} is here"
-        return None
+
+def several_moments(relations: Iterable[Relation]) -> str | None:
+    """Why no one snapshot holds the rows of all these relations; None where one does.
+
+    A remote transaction has a snapshot of its own, taken a moment after the local one: rows that move
+    between servers at that moment would be in none of them.
+    """
+    relations = tuple(relations)
+    foreign = [each for each in relations if each.kind == "f"]
+    for each in foreign:
+        if each.wrapper != ONE_SNAPSHOT_WRAPPER:
+            return f"{each.name} is a foreign table of {each.wrapper}, which keeps no snapshot"
+    servers = sorted({each.server or "?" for each in foreign})
+    if len(servers) > 1:
+        return f"they are on the servers {', '.join(servers)}"
+    local = [each.name for each in relations if each.has_rows and each.kind != "f"]
+    if foreign and local:
+        return f"{foreign[0].name} is on the server {servers[0]}, {local[0]} is here"
+    return None
 
 
 # Partitions and children, and what a view's definition reads, down to the last one. A partition that is
@@ -614,6 +620,11 @@ class Table:
     @property
     def is_partitioned(self) -> bool:
         return self.kind == "p"
+
+    @property
+    def is_shareable(self) -> bool:
+        """Whether several sessions can read it at one and the same moment: see `copier.snapshot`."""
+        return not (self.in_recovery or self.relations.foreign or self.kind == "v")
 
     @property
     def can_be_indexed(self) -> bool:

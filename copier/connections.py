@@ -297,8 +297,12 @@ class Sessions:
         table: TableName,
         first: Sequence[Statement],
         then: Sequence[Statement],
+        *,
+        beside: Sequence[TableName] = (),
     ) -> tuple[bool, list[Rows]]:
         """Takes a reader's lock on the table, its partitions, and what a view reads, for the transaction.
+
+        The tables ``beside`` it are locked by the same statement.
 
         ``first`` begins the transaction, and ``then`` is what is asked under the lock: all in one message.
         Neither the lock nor what is sent before it takes a snapshot, so that the snapshot is taken
@@ -322,7 +326,8 @@ class Sessions:
             ),
             sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(self.values["lock_timeout"])),
         ]
-        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table.identifier)
+        tables = sql.SQL(", ").join(each.identifier for each in (table, *beside))
+        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables)
         locked = [*before, lock, "RELEASE SAVEPOINT traspaso_lock"]
         answers, error = answered(connection, *locked, *then)
         if error is None:
@@ -330,8 +335,9 @@ class Sessions:
         if len(answers) != len(before):  # it wasn't the lock that failed
             raise error
         if error.sqlstate == LOCK_NOT_AVAILABLE:
+            which = f"table {table}" if not beside else f"one of {', '.join(map(str, (table, *beside)))}"
             raise Transient(
-                f"table {table} of {side} is being altered: its lock was not to be had in "
+                f"{which} of {side} is being altered: its lock was not to be had in "
                 f"{self.lock_timeout_seconds:g} s",
                 side=side,
                 condition="TableAltered",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -53,8 +53,10 @@ from copier.model import (
     Limits,
     Plan,
     Proof,
+    Referring,
 )
 from copier.snapshot import Snapshot
+from copier.surplus import Surplus
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
 from copier.verify import compared
@@ -95,8 +97,11 @@ class Copy:
         sleep: Callable[[float], object] = time.sleep,
         throttled: Throttled = lambda lag_mb: None,
         around_chunk: Callable[[KeyRange], AbstractContextManager[object]] = nullcontext,
+        moment: Snapshot | None = None,
     ) -> None:
         """Takes the snapshot of the source and matches both tables; writes nothing.
+
+        A snapshot that is open already may be given as ``moment``; it has to outlast this object.
 
         ``names`` are what errors call the two sides, and ``label`` is the name of all sessions. ``baseline``
         is what an earlier copy has proven: where row versions tell that rows are the same, they aren't read.
@@ -135,13 +140,18 @@ class Copy:
         self._baseline = baseline
         self._change = Change.UNKNOWN
         self._left: Chunk | None = None
+        self._has_run = False
         #: Whether the last `run` was told by row versions, since the baseline, what has changed.
         self.builds_on_baseline = False
         self._proven: Baseline | None = None
         try:
             with ThreadPoolExecutor(1) as other_side:
                 connected = other_side.submit(Target, target, names.target, self._sessions)
-                self._snapshot = Snapshot(source, self._names.source, spec.source_table, self._sessions)
+                self._snapshot = (
+                    Snapshot(source, self._names.source, spec.source_table, self._sessions)
+                    if moment is None
+                    else moment.of(spec.source_table, self._sessions)
+                )
                 self._connection = connected.result()
             self._source, self._target = self._fit(spec, liquidation_id)
             self.fingerprint = Fingerprint.of(self._source, self._target)
@@ -188,6 +198,7 @@ class Copy:
         hashed: bool = True,
         on_chunk: Callable[[Chunk], object] = lambda chunk: None,
         should_stop: Callable[[], bool] = lambda: False,
+        waiting: frozenset[str] = frozenset(),
     ) -> CopyResult:
         """Puts range after range in place, each committed together with its record.
 
@@ -196,13 +207,14 @@ class Copy:
         ``should_stop`` are called in this thread after each chunk. Once ``should_stop`` gives True, or
         ``on_chunk`` raises, no further range is begun; those in hand are finished, and belong to the result
         without a call of ``on_chunk``. ``hashed`` has the source's digests come with its rows, for `verify`;
-        who doesn't compare can save that.
+        who doesn't compare can save that. Columns that are ``waiting``
+        are NULL in the rows that are written; another run fills them in.
 
         Raises:
             DatabaseFailed: of the side that failed; nothing of that chunk is left.
         """
         in_place: dict[int, Chunk] = {}
-        with closing(self._put_in_place(record, in_place, hashed=hashed)) as chunks:
+        with closing(self._put_in_place(record, in_place, hashed=hashed, waiting=waiting)) as chunks:
             for chunk in chunks:
                 on_chunk(chunk)
                 if should_stop():
@@ -211,7 +223,11 @@ class Copy:
 
     @overload
     def verify(
-        self, result: CopyResult | None = None, *, on_comparison: Callable[[Comparison], object] = ...
+        self,
+        result: CopyResult | None = None,
+        *,
+        on_comparison: Callable[[Comparison], object] = ...,
+        moment: Snapshot | None = ...,
     ) -> Proof: ...
 
     @overload
@@ -221,6 +237,7 @@ class Copy:
         *,
         on_comparison: Callable[[Comparison], object] = ...,
         should_stop: Callable[[], bool],
+        moment: Snapshot | None = ...,
     ) -> Proof | None: ...
 
     def verify(
@@ -229,12 +246,14 @@ class Copy:
         *,
         on_comparison: Callable[[Comparison], object] = lambda comparison: None,
         should_stop: Callable[[], bool] = lambda: False,
+        moment: Snapshot | None = None,
     ) -> Proof | None:
         """Compares both sides range by range: the source's snapshot with one moment of the target.
 
-        The ranges are those of ``result`` where it is whole, and what its chunks know is not read again;
-        else they are cut for the purpose. ``on_comparison`` and then ``should_stop`` are called in this
-        thread after each range. Gives None where ``should_stop`` gave True.
+        That moment may be given; else it is taken now. The ranges are those of ``result`` where it is whole,
+        and what its chunks know is not read again; else they are cut for the purpose. ``on_comparison`` and
+        then ``should_stop`` are called in this thread after each range. Gives None where ``should_stop`` gave
+        True.
         """
         if result is not None and self._left is not None and result.chunks == (self._left,):
             return self._proven_before(self._left, on_comparison)
@@ -247,7 +266,11 @@ class Copy:
         else:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
-        moment = Snapshot(self._target_engine, self._names.target, self._target.table, self._sessions)
+        moment = (
+            Snapshot(self._target_engine, self._names.target, self._target.table, self._sessions)
+            if moment is None
+            else moment.of(self._target.table, self._sessions)
+        )
         comparisons: list[Comparison] = []
         try:
             with failures_of(self._names.target):
@@ -288,6 +311,41 @@ class Copy:
         self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])
         return Proof.of([comparison], Counted(self._source_state.rows, self._target_state.rows))
 
+    @property
+    def target_table(self) -> Table:
+        """What the target has under the name, as it was found when the copy began."""
+        return self._target_table
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that name a row on both sides."""
+        return self._target.key
+
+    def refuse_unwritable(self) -> None:
+        """Raises PrivilegeMissing or ReadOnly where the target's role may not write as `run` will."""
+        self._target_table.refuse_unwritable(updates=self._target.in_place)
+
+    @property
+    def is_left_as_it_is(self) -> bool:
+        """Whether a glance at both sides has found what was proven before."""
+        self.plan()
+        return self._change is Change.NONE
+
+    def leave(self, referring: Iterable[Referring]) -> None:
+        """From now on surplus rows to which these foreign keys point stay for now: see `surplus`."""
+        self._target = replace(self._target, referring=tuple(referring))
+
+    def surplus(self) -> Surplus:
+        """The rows of the target whose keys the source doesn't have. `run` removes them too."""
+        return Surplus(
+            self._snapshot.connection,
+            self._connection,
+            self._source,
+            self._target,
+            cut=self._range_cursor,
+            rows=self._limits.chunk_rows,
+        )
+
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""
         if not result.is_whole:
@@ -297,11 +355,17 @@ class Copy:
         return [trigger.name for trigger in self._target.triggers] if differ else []
 
     def _put_in_place(
-        self, record: Record | Ledger, in_place: dict[int, Chunk], *, hashed: bool
+        self,
+        record: Record | Ledger,
+        in_place: dict[int, Chunk],
+        *,
+        hashed: bool,
+        waiting: frozenset[str],
     ) -> Generator[Chunk, None, None]:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
-        self._target_table.refuse_unwritable(updates=self._target.in_place)
+        self.refuse_unwritable()
         plan = self.plan()
+        is_first, self._has_run = not self._has_run, True
         self.builds_on_baseline = self._change in {Change.NONE, Change.FEW}
         if self._change is Change.NONE:
             self._change = Change.UNKNOWN  # the glance is of one moment: a second run looks at the values
@@ -319,7 +383,8 @@ class Copy:
         readers = self._source_readers()
         chunker = Chunker(cursor, pace, self._throttle, lanes=len(readers), sleep=self._sleep, over=over)
         with ThreadPoolExecutor(len(readers)) as at_once:
-            make = partial(self._writer, known_empty=not plan.holds, hashed=hashed)
+            empty = is_first and not plan.holds
+            make = partial(self._writer, known_empty=empty, hashed=hashed, waiting=waiting)
             writers = [*at_once.map(make, readers)]
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
@@ -433,11 +498,13 @@ class Copy:
     def _source_readers(self) -> list[Connection]:
         return self._snapshot.readers(self._limits.parallel, self._source)
 
-    def _writer(self, reader: Connection, *, known_empty: bool, hashed: bool) -> ChunkWriter:
+    def _writer(
+        self, reader: Connection, *, known_empty: bool, hashed: bool, waiting: frozenset[str]
+    ) -> ChunkWriter:
         return ChunkWriter(
             reader,
             Target(self._target_engine, self._names.target, self._sessions, self._target),
-            self._source,
+            replace(self._source, waiting=waiting),
             self._target,
             known_empty=known_empty,
             hashed=hashed,

@@ -1,4 +1,4 @@
-"""One moment of one side, shared by several readers where they can see the same.
+"""One moment of one side, of one table or of several, shared by several readers where they can see the same.
 
 The transaction is REPEATABLE READ, READ ONLY. The table is locked before the snapshot is taken, and the
 snapshot is exported, so that what the readers see is one moment. A standby's snapshot isn't exported, of a
@@ -9,9 +9,12 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 
 from __future__ import annotations
 
+import copy
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import chain, islice
 
 from sqlalchemy import Connection, Engine, text
 
@@ -32,14 +35,24 @@ TRIES = 5
 class Snapshot:
     """An open snapshot. Close it as soon as the work is over: it holds back vacuum.
 
-    ``table`` is what the side has under that name, and ``as_of`` when the snapshot was taken.
+    ``table`` is what the side has under that name, ``tables`` are all that were locked before it, and
+    ``as_of`` is when the snapshot was taken.
     """
 
     table: Table
+    tables: dict[TableName, Table]
     as_of: datetime
 
-    def __init__(self, engine: Engine, side: str, table: TableName, sessions: Sessions) -> None:
-        """Connects, locks the table for reading and takes the snapshot.
+    def __init__(
+        self,
+        engine: Engine,
+        side: str,
+        table: TableName,
+        sessions: Sessions,
+        *,
+        beside: Sequence[TableName] = (),
+    ) -> None:
+        """Connects, locks the table for reading, and those ``beside`` it, and takes the snapshot.
 
         Raises:
             TableMissing: there is no such table.
@@ -52,7 +65,7 @@ class Snapshot:
         self._readers: list[Connection] = []
         try:
             with failures_of(side):
-                self.connection = self._taken(table)
+                self.connection = self._taken((table, *beside))
         except BaseException:
             self.close()
             raise
@@ -60,7 +73,7 @@ class Snapshot:
     @property
     def is_shared(self) -> bool:
         """Whether other sessions can see the same moment."""
-        return not (self.table.in_recovery or self.table.relations.foreign or self.table.kind == "v")
+        return self.table.is_shareable
 
     def readers(self, count: int, rows: TableSlice, *, in_order: bool = True) -> list[Connection]:
         """So many connections that see the same moment of these rows, or one where it can't be shared.
@@ -77,13 +90,36 @@ class Snapshot:
         with failures_of(self.side):
             if not self.is_shared:
                 if not self._readers:
+                    if len(self.tables) > 1:
+                        exchange(self.connection, statements.ANY_PLAN)
                     self.connection.execute(text(lane))
                     self._readers.append(self.connection)
                 return [self.connection]
             if (missing := count - len(self._readers)) > 0:
                 with ThreadPoolExecutor(missing) as at_once:
-                    self._readers += at_once.map(self._reader, [lane] * missing)
+                    self._readers += at_once.map(self._reader, [f"{lane}, {statements.HELD}"] * missing)
             return self._readers[:count]
+
+    def of(self, table: TableName, sessions: Sessions) -> Snapshot:
+        """The same moment, for the readers of another one of its ``tables``, with a session of its own.
+
+        Where the moment can't be shared, it is this session too: then one table is read after the other. It
+        is of use while this one is open, and closed before it.
+
+        Raises:
+            Transient: the session that holds the snapshot is gone.
+        """
+        seen = copy.copy(self)
+        seen._sessions, seen._connections, seen._readers = sessions, [], []
+        seen.table = self.tables[table]
+        if seen.is_shared:
+            try:
+                with failures_of(self.side):
+                    seen.connection = seen._reader(statements.BESIDE)
+            except BaseException:
+                seen.close()
+                raise
+        return seen
 
     def close(self) -> None:
         for connection in self._connections:
@@ -91,40 +127,54 @@ class Snapshot:
         self._connections.clear()
         self._readers.clear()
 
-    def _taken(self, name: TableName) -> Connection:
+    def _taken(self, names: Sequence[TableName]) -> Connection:
         for _ in range(TRIES):
             connection = self._open()
             take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
+            asked = [questions(name) for name in names]
             locked, ([row], *found) = self._sessions.lock_for_reading(
-                connection, self.side, name, [statements.BEGIN_MOMENT], [take, *questions(name)]
+                connection,
+                self.side,
+                names[0],
+                [statements.BEGIN_MOMENT],
+                [take, *chain.from_iterable(asked)],
+                beside=names[1:],
             )
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
-            self.table = table_of(self.side, name, found)
+            answers = iter(found)
+            self.tables = {
+                name: table_of(self.side, name, [*islice(answers, len(own))])
+                for name, own in zip(names, asked, strict=True)
+            }
             if not locked:
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
-                run(connection, statements.hold(name))
-                self.table = read_table(connection, self.side, name)
-            if self.table.relations.foreign and not self.table.relations.several_moments:
-                self._begin_remotely(connection)
-            if not self.table.relations.rewritten:
+                for name in names:
+                    run(connection, statements.hold(name))
+                self.tables = {name: read_table(connection, self.side, name) for name in names}
+            self.table = self.tables[names[0]]
+            self._begin_remotely(connection)
+            rewritten = [name for name, table in self.tables.items() if table.relations.rewritten]
+            if not rewritten:
                 return connection
             self.close()
         raise Transient(
-            f"table {name} of {self.side} is being rewritten again and again",
+            f"table {rewritten[0]} of {self.side} is being rewritten again and again",
             side=self.side,
             condition="TableAltered",
-            table=name.name,
+            table=rewritten[0].name,
         )
 
     def _begin_remotely(self, connection: Connection) -> None:
         """The remote transaction takes its snapshot with its first row."""
-        run(connection, statements.hold(self.table.name, rows=1))
-        self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
+        for table in self.tables.values():
+            if table.relations.foreign and not table.relations.several_moments:
+                run(connection, statements.hold(table.name, rows=1))
+                self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
 
-    def _reader(self, lane: str) -> Connection:
+    def _reader(self, settings_of: str) -> Connection:
         connection = self._open()
-        settings = with_values(connection, f"{lane}, {statements.HELD}", self._sessions.values)
+        settings = with_values(connection, settings_of, self._sessions.values)
         self._join(connection, settings)
         return connection
 

@@ -11,7 +11,7 @@ from copier.catalog import IndexColumn, Relations, Table, Trigger
 from copier.columns import Matched, Pair, match_columns, refuse_what_has_no_numbers
 from copier.errors import EncodingUnknown, NoUsableKey, ReferencesCascade, RulesRewrite, SeveralMoments
 from copier.keys import INTEGERS, KeyColumn, Keyset, key_columns, keyset_of
-from copier.model import Bound, CopySpec, KeyRange, TableName
+from copier.model import Bound, CopySpec, KeyRange, Referring, TableName
 from copier.row_hash import Hashed, hashed, identical_when_equal, row_hash
 
 
@@ -24,6 +24,9 @@ class TableSlice:
     side's database point to its rows, and ``in_place`` that a row's columns may then be updated: no foreign
     key would carry that on. ``updated`` are those columns. ``triggers`` are those that fire on what is
     written or removed.
+
+    In a set (`copier.copy_set`) surplus rows to which ``referring`` foreign keys of its other tables point
+    stay for now, and the columns that are ``waiting`` are sent as NULL.
     """
 
     side: str
@@ -42,6 +45,8 @@ class TableSlice:
     has_index: bool
     has_versions: bool
     oldest: int
+    referring: tuple[Referring, ...] = ()
+    waiting: frozenset[str] = frozenset()
 
     def within(self, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
         """The range's rows, or those among them with one of these keys."""
@@ -49,6 +54,12 @@ class TableSlice:
             return self.keys.within(self.liquidation_id, part)
         # Without the range: an equality is what the index is made for, and what the planner judges well.
         return sql.SQL("{} AND {}").format(self.keys.whole(self.liquidation_id), self.keys.one_of(only))
+
+    def sent(self, pair: Pair, value: sql.Composable) -> sql.Composable:
+        """What is sent of the source's column, whose value this is."""
+        if pair.name not in self.waiting:
+            return value
+        return sql.SQL("CASE WHEN false THEN {} END").format(value)
 
     @property
     def holds_names(self) -> bool:
