@@ -27,6 +27,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -41,8 +42,10 @@ from copier import (
     CopySpec,
     Limits,
     Period,
+    Reference,
     SideNames,
     TableName,
+    Via,
     cores,
     logins,
 )
@@ -98,7 +101,17 @@ def _title(value: str) -> str:
     return value.strip()
 
 
+def _reference(value: Any) -> Reference:
+    if isinstance(value, Reference):
+        return value
+    try:
+        return Reference.parse(str(value))
+    except BadName as error:
+        raise ValueError(str(error)) from None
+
+
 Table = Annotated[TableName, BeforeValidator(_table), PlainSerializer(str)]
+Pointing = Annotated[Reference, BeforeValidator(_reference), PlainSerializer(str)]
 ColumnName = Annotated[str, AfterValidator(_column)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 
@@ -170,13 +183,18 @@ class CatalogueSection(_Section):
 
 
 class CopySection(_Section):
-    """One table that can be copied, and who may where that isn't for everybody of `SlackSection`."""
+    """One table that can be copied, and who may where that isn't for everybody of `SlackSection`.
+
+    With ``via`` its rows belong to a liquidation through the rows of another copy's ``source_table``: the
+    file finds that one.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
     title: Annotated[str, AfterValidator(_title)] | None = None
     source_table: Table
     target_table: Table
     liquidation_column: ColumnName = "liquidation_id"
+    via: Pointing | None = None
     key: tuple[ColumnName, ...] = ()
     allowed_groups: tuple[str, ...] = ()
     allowed_users: tuple[str, ...] = ()
@@ -186,6 +204,21 @@ class CopySection(_Section):
     approval_second_after_hours: Annotated[float, Field(gt=0)] | None = None
     require_reason: bool = False
     notify: tuple[OwnDestination, ...] | None = None
+    _parent: CopySection | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _belongs_one_way(self) -> Self:
+        if self.via is not None and "liquidation_column" in self.model_fields_set:
+            raise ValueError(
+                "via and liquidation_column exclude each other: name the liquidation's column, or through "
+                "which table the rows belong to it"
+            )
+        return self
+
+    @property
+    def line(self) -> tuple[CopySection, ...]:
+        """This copy, then those through whose rows its own belong, as far as the file has them."""
+        return (self,) if self._parent is None else (self, *self._parent.line)
 
     @property
     def shown(self) -> str:
@@ -211,7 +244,13 @@ class CopySection(_Section):
 
     @property
     def spec(self) -> CopySpec:
-        return CopySpec(self.name, self.source_table, self.target_table, self.liquidation_column, self.key)
+        tables = (self.name, self.source_table, self.target_table)
+        if self.via is None:
+            return CopySpec(*tables, self.liquidation_column, self.key)
+        if self._parent is None:
+            raise ValueError(f"the file has no copy of {self.via.table}")
+        via = Via(self.via.columns, self._parent.spec, self.via.parent_columns)
+        return CopySpec(*tables, key=self.key, via=via)
 
 
 class SetSection(_Section):
@@ -429,6 +468,38 @@ class File(_Section):
     work: WorkSection = WorkSection()
     health: HealthSection = HealthSection()
     keep: KeepSection = KeepSection()
+
+    @model_validator(mode="after")
+    def _finds_parents(self) -> Self:
+        for copy in self.copies:
+            if copy.via is not None and self.why_without_parent(copy) is None:
+                [copy._parent] = self._copies_of(copy.via.table)
+        return self
+
+    def why_without_parent(self, copy: CopySection) -> str | None:
+        """Why it can't be told through what the copy's rows belong to a liquidation; None where it can."""
+        line = [copy]
+        while (via := line[-1].via) is not None:
+            found = self._copies_of(via.table)
+            if not found:
+                return (
+                    f"via of {line[-1].name!r} names {via.table}, which is the source_table of no copy: add "
+                    "[[copies]] for it, as its rows are to be in consulta before"
+                )
+            if len(found) > 1:
+                names = " and ".join(repr(each.name) for each in found)
+                return f"via of {line[-1].name!r} names {via.table}, the source_table of {names}: keep one of them"
+            if found[0] in line:
+                names = " -> ".join(each.name for each in [*line, found[0]])
+                return (
+                    f"via goes round in a circle ({names}): one of these tables has to have the "
+                    "liquidation_column"
+                )
+            line += found
+        return None
+
+    def _copies_of(self, table: TableName) -> list[CopySection]:
+        return [copy for copy in self.copies if copy.source_table == table]
 
     @property
     def titles(self) -> dict[str, str]:
@@ -926,7 +997,8 @@ def _read_file(name: str, lines: list[str], *, copies: bool, slack: bool) -> Fil
         lines += [f"{name}: {_place(problem['loc'])} {_problem(problem)}" for problem in error.errors()]
         return File()
     lines += _problems(name, file, copies=copies, slack=slack)
-    return file
+    usable = tuple(copy for copy in file.copies if file.why_without_parent(copy) is None)
+    return file if usable == file.copies else file.model_copy(update={"copies": usable})
 
 
 def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
@@ -944,6 +1016,8 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
             f"{name}: {table}.name {twice!r} is used twice"
             for twice in sorted({each for each in names if names.count(each) > 1})
         ]
+    circles = (file.why_without_parent(copy) for copy in file.copies)
+    problems += [f"{name}: copies: {why}" for why in dict.fromkeys(circles) if why is not None]
     problems += [f"{name}: {line}" for each in file.schedules for line in _schedule_problems(each, file)]
     problems += [f"{name}: {line}" for each in file.sets for line in _set_problems(each, file)]
     if len(defaults := [each.name for each in file.sets if each.default]) > 1:

@@ -25,7 +25,9 @@ from copier.model import (
     Period,
     Plan,
     Proof,
+    Reference,
     TableName,
+    Via,
     cores,
 )
 from copier.preview import Advice, Count, Preview, is_known, preview
@@ -57,11 +59,13 @@ __all__ = [
     "Plan",
     "Preview",
     "Proof",
+    "Reference",
     "SetProof",
     "SetResult",
     "SetStep",
     "SideNames",
     "TableName",
+    "Via",
     "choose",
     "cores",
     "is_known",

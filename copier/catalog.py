@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, LiteralString
 
 from psycopg import sql
@@ -381,11 +381,6 @@ class Relations:
     def rewritten(self) -> bool:
         return any(each.rewritten for each in self.all)
 
-    @property
-    def several_moments(self) -> str | None:
-        """Why no one snapshot holds all rows; None where one does."""
-        return several_moments(self.all)
-
 
 def several_moments(relations: Iterable[Relation]) -> str | None:
     """Why no one snapshot holds the rows of all these relations; None where one does.
@@ -582,7 +577,8 @@ class Table:
 
     ``deferrable`` names unique constraints that can't find a row, because they may be broken for a while.
     ``version`` is the server's, such as 18, and ``database`` the OID of its database there; ``in_recovery``:
-    the server is a standby. ``relations`` are those behind the name.
+    the server is a standby. ``relations`` are those behind the name. ``parent`` is the table through which
+    its rows belong to a liquidation, where they have no column for it.
     """
 
     side: str
@@ -597,12 +593,22 @@ class Table:
     relations: Relations
     deferrable: tuple[str, ...] = ()
     access: Access = FULL_ACCESS
+    parent: Table | None = None
+
+    @property
+    def line(self) -> tuple[Table, ...]:
+        """This table, then those through which its rows belong."""
+        return (self,) if self.parent is None else (self, *self.parent.line)
 
     def refuse_unreadable(self) -> None:
-        """Raises PrivilegeMissing, or RowsHidden where row-level security hides rows from the role."""
-        self._refuse(privileges.of_reading(self.name))
-        if self.access.hidden:
-            raise RowsHidden(self.side, self.access.role, str(self.name))
+        """Raises PrivilegeMissing, or RowsHidden where row-level security hides rows from the role.
+
+        Those of the tables through which the rows belong count as well.
+        """
+        for table in self.line:
+            table._refuse(privileges.of_reading(table.name))
+            if table.access.hidden:
+                raise RowsHidden(table.side, table.access.role, str(table.name))
 
     def refuse_unwritable(self, *, updates: bool) -> None:
         """Raises PrivilegeMissing or ReadOnly; ``updates`` says that rows are updated in place."""
@@ -618,13 +624,19 @@ class Table:
             raise PrivilegeMissing(self.side, self.access.role, named, str(self.name))
 
     @property
+    def several_moments(self) -> str | None:
+        """Why no one snapshot holds all rows, and those through which they belong; None where one does."""
+        return several_moments(each for table in self.line for each in table.relations.all)
+
+    @property
     def is_partitioned(self) -> bool:
         return self.kind == "p"
 
     @property
     def is_shareable(self) -> bool:
         """Whether several sessions can read it at one and the same moment: see `copier.snapshot`."""
-        return not (self.in_recovery or self.relations.foreign or self.kind == "v")
+        alone = any(table.relations.foreign or table.kind == "v" for table in self.line)
+        return not (self.in_recovery or alone)
 
     @property
     def can_be_indexed(self) -> bool:
@@ -725,17 +737,21 @@ _INDEXES = """
 """
 
 
-def read_table(connection: Connection, side: str, name: TableName) -> Table:
-    """The table as this server has it now.
+def read_table(connection: Connection, side: str, *names: TableName) -> Table:
+    """The first of these tables as this server has it now, with those through which its rows belong.
 
     Raises:
         TableMissing: there is no such table or view.
     """
-    return table_of(side, name, exchange(connection, *questions(name)))
+    return table_of(side, names, exchange(connection, *questions(*names)))
 
 
-def questions(name: TableName) -> list[Statement]:
-    """All that is asked of a table, for `table_of`; in a transaction, which keeps its search_path."""
+def questions(*names: TableName) -> list[Statement]:
+    """All that is asked of the tables, for `table_of`; in a transaction, which keeps its search_path."""
+    return [each for name in names for each in _questions(name)]
+
+
+def _questions(name: TableName) -> list[Statement]:
     find = sql.SQL(_FIND).format(schema=sql.Literal(name.schema), name=sql.Literal(name.name))
     before = (_KEEP_SEARCH_PATH, _EMPTY_SEARCH_PATH, _FIND_ALL, _FIND_FAMILY)
     own = (_TABLE, _COLUMNS, _TYPES, _INDEXES, _DEFERRABLE, _ACCESS)
@@ -755,12 +771,21 @@ def _by_settings(question: str) -> sql.Composable:
     return sql.SQL(re.sub(r"(?<!:):(oids|oid|family)\b", lambda found: settings[found[1]], question))
 
 
-def table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
-    """The table, from the rows that each of the `questions` gave.
+def table_of(side: str, names: Sequence[TableName], answers: list[Rows]) -> Table:
+    """The first of these tables, from the rows that each of the `questions` gave; the others are its parents.
 
     Raises:
         TableMissing: there is no such table or view.
     """
+    each = len(answers) // len(names)
+    table: Table | None = None
+    for place, name in reversed([*enumerate(names)]):
+        table = replace(_table_of(side, name, answers[place * each : (place + 1) * each]), parent=table)
+    assert table is not None  # noqa: S101 - there is one name at least
+    return table
+
+
+def _table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
     tables, columns, of_types, indexes, deferrable, accesses, *of_relations, lacking = answers[5:-1]
     if not tables:
         raise TableMissing(side, str(name))

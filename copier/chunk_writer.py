@@ -84,11 +84,11 @@ class Target:
         self._engine = engine
         self._side = side
         self._sessions = sessions
-        by_index, holds_names = (rows.has_index, rows.holds_names) if rows else (False, False)
+        plain = statements.of_lane(by_index=False)
         with failures_of(self._side):
             self.connection = self._connected()
-            self._write = self._settings(statements.of_lane(by_index=by_index))
-            self._look = self._settings(statements.of_lane(by_index=by_index, qualified=holds_names))
+            self._write = self._settings(statements.lane_of(rows) if rows else plain)
+            self._look = self._settings(statements.lane_of(rows, reads=True) if rows else plain)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -105,8 +105,8 @@ class Target:
                 begun.flush()
 
     @contextmanager
-    def moment(self, table: TableName) -> Iterator[Moment]:
-        """The same, but REPEATABLE READ and READ ONLY: all that is read in it is one snapshot.
+    def moment(self, tables: Sequence[TableName]) -> Iterator[Moment]:
+        """The same, but REPEATABLE READ and READ ONLY: all that is read of these tables is one snapshot.
 
         It is over with the next transaction or moment, which is to follow.
         """
@@ -116,7 +116,8 @@ class Target:
 
             def begin(asked: Sequence[Statement]) -> list[Rows]:
                 then = [self._look, *asked]
-                return self._sessions.lock_for_reading(self.connection, self._side, table, first, then)[1][1:]
+                locked = self._sessions.lock_for_reading(self.connection, self._side, tables, first, then)
+                return locked[1][1:]
 
             try:
                 yield Moment(self.connection, begin)
@@ -234,7 +235,7 @@ class ChunkWriter:
     def _difference(self, part: KeyRange) -> Difference:
         if self._known_empty:
             return Replace(Counts(inserted=part.rows))
-        with self._connection.moment(self._target.table) as moment:
+        with self._connection.moment(self._target.tables) as moment:
             return self._range_diff.of(moment, part)
 
     def _written(self, begun: Transaction, part: KeyRange, difference: Difference) -> Chunk:
@@ -316,7 +317,7 @@ class ChunkWriter:
         if not self._target.keys.across_liquidations:
             return []
         found = run(connection, statements.held_elsewhere(self._target))
-        held: list[Held] = [(row.liquidation, row.key) for row in found]
+        held: list[Held] = [(row.place, row.key) for row in found]
         refuse_shared_keys(self._reader, self._source, self._target, held)
         return held
 
@@ -415,7 +416,7 @@ def refuse_shared_keys(
         raise KeySharedInSource(
             str(target.table),
             list(target.key),
-            target.keys.liquidation_column,
+            ", ".join(target.keys.place),
             SideNames(source.side, target.side),
         )
 

@@ -294,24 +294,20 @@ class Sessions:
         self,
         connection: Connection,
         side: str,
-        table: TableName,
+        tables: Sequence[TableName],
         first: Sequence[Statement],
         then: Sequence[Statement],
-        *,
-        beside: Sequence[TableName] = (),
     ) -> tuple[bool, list[Rows]]:
-        """Takes a reader's lock on the table, its partitions, and what a view reads, for the transaction.
-
-        The tables ``beside`` it are locked by the same statement.
+        """Takes a reader's lock on the tables, their partitions, and what a view reads, for the transaction.
 
         ``first`` begins the transaction, and ``then`` is what is asked under the lock: all in one message.
         Neither the lock nor what is sent before it takes a snapshot, so that the snapshot is taken
-        afterwards: one that is older than a rewrite that isn't MVCC-safe would see the table empty
+        afterwards: one that is older than a rewrite that isn't MVCC-safe would see a table empty
         (https://www.postgresql.org/docs/current/mvcc-caveats.html). Gives False where the server doesn't
-        lock it, and the rows of each of the statements in ``then``.
+        lock one, and the rows of each of the statements in ``then``.
 
         Raises:
-            Transient: somebody alters the table.
+            Transient: somebody alters a table.
         """
         if not speaks_utf8(driver_of(connection)):
             exchange(connection, *first, "SET LOCAL client_encoding = 'UTF8'")
@@ -326,8 +322,9 @@ class Sessions:
             ),
             sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(self.values["lock_timeout"])),
         ]
-        tables = sql.SQL(", ").join(each.identifier for each in (table, *beside))
-        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables)
+        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(
+            sql.SQL(", ").join(table.identifier for table in tables)
+        )
         locked = [*before, lock, "RELEASE SAVEPOINT traspaso_lock"]
         answers, error = answered(connection, *locked, *then)
         if error is None:
@@ -335,13 +332,12 @@ class Sessions:
         if len(answers) != len(before):  # it wasn't the lock that failed
             raise error
         if error.sqlstate == LOCK_NOT_AVAILABLE:
-            which = f"table {table}" if not beside else f"one of {', '.join(map(str, (table, *beside)))}"
             raise Transient(
-                f"{which} of {side} is being altered: its lock was not to be had in "
-                f"{self.lock_timeout_seconds:g} s",
+                f"table {' or '.join(map(str, tables))} of {side} is being altered: its lock was not to be "
+                f"had in {self.lock_timeout_seconds:g} s",
                 side=side,
                 condition="TableAltered",
-                table=table.name,
+                table=tables[0].name,
             ) from error
         if error.sqlstate not in NOT_LOCKABLE:
             raise error

@@ -37,10 +37,11 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import exchange
+from copier.exchange import Rows, exchange
 from copier.glance import Baseline, Change, SideState, state_of
 from copier.glance import questions as questions_of_state
 from copier.lanes import run_lanes
+from copier.missing_parents import refuse_missing_parents
 from copier.model import (
     EMPTY,
     Chunk,
@@ -147,8 +148,9 @@ class Copy:
         try:
             with ThreadPoolExecutor(1) as other_side:
                 connected = other_side.submit(Target, target, names.target, self._sessions)
+                tables = [each.source_table for each in spec.line]
                 self._snapshot = (
-                    Snapshot(source, self._names.source, spec.source_table, self._sessions)
+                    Snapshot(source, self._names.source, tables, self._sessions)
                     if moment is None
                     else moment.of(spec.source_table, self._sessions)
                 )
@@ -207,10 +209,11 @@ class Copy:
         ``should_stop`` are called in this thread after each chunk. Once ``should_stop`` gives True, or
         ``on_chunk`` raises, no further range is begun; those in hand are finished, and belong to the result
         without a call of ``on_chunk``. ``hashed`` has the source's digests come with its rows, for `verify`;
-        who doesn't compare can save that. Columns that are ``waiting``
-        are NULL in the rows that are written; another run fills them in.
+        who doesn't compare can save that. Columns that are ``waiting`` are NULL in the rows that are written;
+        another run fills them in.
 
         Raises:
+            ParentsMissing: the rows belong through others that the target lacks; nothing was written.
             DatabaseFailed: of the side that failed; nothing of that chunk is left.
         """
         in_place: dict[int, Chunk] = {}
@@ -267,7 +270,7 @@ class Copy:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
         moment = (
-            Snapshot(self._target_engine, self._names.target, self._target.table, self._sessions)
+            Snapshot(self._target_engine, self._names.target, self._target.tables, self._sessions)
             if moment is None
             else moment.of(self._target.table, self._sessions)
         )
@@ -373,6 +376,7 @@ class Copy:
             in_place[chunk.range.number] = chunk
             yield chunk
             return
+        self._refuse_missing_parents()
         over = threading.Event()
         pace = Pace(self._limits, self._row_bytes())
         cursor: Ranges = (
@@ -458,8 +462,8 @@ class Copy:
     def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[TableSlice, TableSlice]:
         source = self._snapshot.table
         with self._connection.transaction() as begun:
-            found = begun.ask(*questions(spec.target_table))
-            target = table_of(self._names.target, spec.target_table, found)
+            tables = [each.target_table for each in spec.line]
+            target = table_of(self._names.target, tables, begun.ask(*questions(*tables)))
             refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
         self._references = target.relations.references
         self._target_table = target
@@ -481,11 +485,22 @@ class Copy:
         rows, table = self._target, self._target_table
         asked = questions_of_state(rows, table, self._baseline.target if self._baseline else None)
         without_key = [statements.count_without_key(rows)] if rows.key_may_be_null else []
-        with self._connection.moment(rows.table) as moment:
+        with self._connection.moment(rows.tables) as moment:
             answers = moment.ask(*asked, *without_key, COMMIT)
         for [[found]] in answers[len(asked) : -1]:
             refuse_null_keys(rows, int(found))
         return state_of(rows, table, answers[: len(asked)])
+
+    def _refuse_missing_parents(self) -> None:
+        def ask_source(question: Composable) -> Rows:
+            with failures_of(self._names.source):
+                return exchange(self._snapshot.connection, question)[0]
+
+        if self._target.parent is not None:
+            with self._connection.moment(self._target.tables) as moment:
+                refuse_missing_parents(
+                    self._source, self._target, ask_source, lambda question: moment.ask(question, COMMIT)[0]
+                )
 
     def _refuse_repeated_keys(self) -> None:
         if self._ask_source(statements.repeats_key(self._source)):

@@ -62,7 +62,14 @@ from copier.model import (
     Referring,
     quoted,
 )
-from copier.set_order import SetOrder, foreign_keys_of, foreign_keys_question, order_of
+from copier.set_order import (
+    SetOrder,
+    belonging,
+    fixed_columns,
+    foreign_keys_of,
+    foreign_keys_question,
+    order_of,
+)
 from copier.snapshot import Snapshot
 from copier.throttle import Throttled
 
@@ -171,8 +178,9 @@ class CopySet:
         self.steps = dict.fromkeys(self._specs, SetStep.WAITS)
         self._own.callback(self._sessions.close)
         try:
-            tables = [*dict.fromkeys(spec.source_table for spec in specs)]
-            self._moment = Snapshot(source, names.source, tables[0], self._sessions, beside=tables[1:])
+            lines = {spec.source_table: [each.source_table for each in spec.line] for spec in specs}
+            first, *beside = lines.values()
+            self._moment = Snapshot(source, names.source, first, self._sessions, beside=beside)
             self.as_of = self._moment.as_of
             self._refuse_several_moments()
             given = parts or {}
@@ -303,9 +311,9 @@ class CopySet:
         ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True.
         """
         found = result.results if result is not None else {}
-        tables = [copy.target_table.name for copy in self.copies.values()]
         proofs: dict[str, Proof] = {}
-        moment = Snapshot(self._target, self._names.target, tables[0], self._sessions, beside=tables[1:])
+        first, *beside = [[each.target_table for each in spec.line] for spec in self._specs.values()]
+        moment = Snapshot(self._target, self._names.target, first, self._sessions, beside=beside)
         try:
             for name in self.order.names:
                 proof = self.copies[name].verify(
@@ -392,7 +400,8 @@ class CopySet:
 
     def _refuse_several_moments(self) -> None:
         tables = self._moment.tables
-        reason = several_moments(each for table in tables.values() for each in table.relations.all)
+        lines = [each for table in tables.values() for each in table.line]
+        reason = several_moments(each for table in lines for each in table.relations.all)
         if reason and len(tables) > 1:
             raise SeveralMoments(self._names.source, ", ".join(map(str, tables)), reason)
 
@@ -404,11 +413,12 @@ class CopySet:
                 [found] = exchange(connection, foreign_keys_question(tables))
             finally:
                 self._sessions.shut(connection)
-        fixed = {
-            name: frozenset({*copy.key, self._specs[name].liquidation_column})
-            for name, copy in self.copies.items()
-        }
-        return order_of([*self.copies], foreign_keys_of(tables, found), fixed=fixed)
+        return order_of(
+            [*self.copies],
+            foreign_keys_of(tables, found),
+            belongs=belonging(self._specs.values()),
+            fixed={name: fixed_columns(self._specs[name], copy.key) for name, copy in self.copies.items()},
+        )
 
 
 def _refuse_twice(specs: Sequence[CopySpec]) -> None:

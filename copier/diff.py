@@ -132,7 +132,7 @@ class RangeDiff:
             )
             with failures_of(self._target.side):
                 [[definition]], [[target_packed, base]] = look.ask(
-                    statements.definition(self._target.table), statements.hashes(self._target, part)
+                    statements.definition(self._target.tables), statements.hashes(self._target, part)
                 )
             source_packed, _ = asked.result()[0]
         source, target = unpacked(source_packed), unpacked(target_packed)

@@ -20,6 +20,7 @@
     │       ├── RowsHidden        and BYPASSRLS is
     │       └── ReadOnly          and a setting is
     ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
+    ├── ParentsMissing        rows belong through others, which the target has to hold first
     └── NotProven             both sides were compared and differ
 
 Messages of this tree may be shown in a chat: they name tables, columns, constraints and error classes, and
@@ -216,6 +217,23 @@ class KeySharedInSource(CopierError):
         )
         self.table = table
         self.lines = [columns]
+
+
+class ParentsMissing(CopierError):
+    """Rows belong to the liquidation through rows of another table, and the target lacks some of those.
+
+    ``copy`` is the name of the copy that brings them, and ``rows`` how many are missing.
+    """
+
+    def __init__(self, table: str, parent: str, copy: str, rows: int, names: SideNames) -> None:
+        super().__init__(
+            f"rows of {table} belong to the liquidation through {parent}, and {names.target} lacks {rows} of "
+            f"the rows that {names.source} has there: copy {copy} first, then this"
+        )
+        self.table = table
+        self.copy = copy
+        self.rows = rows
+        self.lines = [copy]
 
 
 class EncodingUnknown(SchemaError):

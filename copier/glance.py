@@ -8,6 +8,10 @@ are among those of that moment; and where their number is the same, they are the
 of them still holds. Where some rows are newer, these are the changed ones, and a number that doesn't add up
 says that rows have gone.
 
+Where rows belong through parents, what is visible is a row together with the rows through which it belongs:
+it is new where any of them is. A parent that moves to another liquidation is a new version, and so all of its
+rows are new, though theirs are not.
+
 That is told of one server, one table and one definition only, which `Vantage.identity` names. Where anything
 of it is another, all values are compared. See docs/decisions for what it can't see.
 """
@@ -87,8 +91,8 @@ def questions(rows: TableSlice, table: Table, base: Vantage | None = None) -> li
         statements.count(rows)
         if base is None or not rows.has_versions
         else statements.arrived(rows, base.horizon),
-        statements.definition(rows.table),
-        *([statements.vantage(rows.table)] if table.access.may_identify else []),
+        statements.definition(rows.tables),
+        *([statements.vantage(rows.tables)] if table.access.may_identify else []),
     ]
 
 
@@ -110,7 +114,8 @@ def state_of(rows: TableSlice, table: Table, answers: Sequence[Rows]) -> SideSta
 
 def _identity(server: str, definition: str, rows: TableSlice, table: Table) -> str:
     """Of the server, what the table is made of there, and how its rows are hashed."""
-    shape = (table.columns, table.relations, rows.keys.liquidation_column, rows.key, rows.oldest, HASHES)
+    behind = tuple((each.name, each.columns, each.relations) for each in table.line)
+    shape = (behind, rows.belongs_by, rows.key, rows.oldest, HASHES)
     return hashlib.sha256("\n".join((server, definition, _canonical(shape))).encode()).hexdigest()
 
 
@@ -245,7 +250,7 @@ class RangeGlance:
             )
             with failures_of(self._target.side):
                 [[definition]], [[held, new_there]] = look.ask(
-                    statements.definition(self._target.table),
+                    statements.definition(self._target.tables),
                     statements.arrived(self._target, base.target.horizon, part),
                 )
             [[rows, keys, hashes]] = asked.result()

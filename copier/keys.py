@@ -7,11 +7,15 @@ lower bound and the last no upper one: together they cover every row, also those
 The predicate compares the row (liquidation, key) as a whole. With separate conditions the planner
 may walk the primary key and filter away every other liquidation's rows on the way; and with an equality
 beside the comparison the index would be read from the liquidation's first key on.
+
+Rows that belong through a parent have no column of the liquidation: there the range compares the key alone,
+and beside it stands that the row's columns are IN the keys of the parents. The planner begins by the parents
+where they are few for a range, and by the range where its rows lie together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -19,7 +23,7 @@ from psycopg import sql
 
 from copier.catalog import Column, Kind, Table
 from copier.errors import NoUsableKey, SideNames
-from copier.model import Bound, CopySpec, KeyRange
+from copier.model import Bound, CopySpec, KeyRange, TableName
 
 #: Types for which a bigint literal is compared by PostgreSQL's own integer operators.
 INTEGERS = frozenset({"smallint", "integer", "bigint"})
@@ -51,21 +55,102 @@ class KeyColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A column that points to the ``parent`` column of another table; compared as `KeyColumn` is."""
+
+    name: str
+    parent: str
+    by_bytes: bool = False
+    operators: str = "pg_catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """Rows belong to the liquidation of the row of ``table`` to which the ``links`` point.
+
+    ``keys`` say how the rows of that table belong; their key columns don't matter.
+    """
+
+    links: tuple[Link, ...]
+    table: TableName
+    keys: Keyset
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(link.name for link in self.links)
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """Through which the rows belong, the nearest first."""
+        return (self.table, *self.keys.parents)
+
+    def points_to(self, where: Callable[[str], sql.Composable], row: str | None) -> sql.Composable:
+        """Of a ``row``, by the name of its table in the statement: its parent is one of those ``where``.
+
+        Its own columns stand outside of the subquery, so that they can't be taken for the parent's.
+        """
+        parent = f"traspaso_parent_{len(self.tables)}"
+        return self._among(
+            [identifier(link.name, row) for link in self.links],
+            [sql.Identifier(parent, link.parent) for link in self.links],
+            sql.SQL("{} AS {} WHERE {}").format(self.table.identifier, sql.Identifier(parent), where(parent)),
+        )
+
+    def is_pointed_to(self, table: TableName) -> sql.Composable:
+        """Of a row of the parents' table: some row of this ``table`` points to it."""
+        rows = "traspaso_rows"
+        return self._among(
+            [sql.Identifier(link.parent) for link in self.links],
+            [sql.Identifier(rows, link.name) for link in self.links],
+            sql.SQL("{} AS {}").format(table.identifier, sql.Identifier(rows)),
+        )
+
+    def _among(
+        self, left: Sequence[sql.Composable], right: Sequence[sql.Composable], rows: sql.Composable
+    ) -> sql.Composable:
+        comma = sql.SQL(", ")
+        left = [
+            sql.SQL('{} COLLATE "C"').format(column) if link.by_bytes else column
+            for link, column in zip(self.links, left, strict=True)
+        ]
+        operators = self.links[0].operators
+        is_one: sql.Composable = sql.SQL("IN")
+        if operators != "pg_catalog":
+            is_one = sql.SQL("OPERATOR({}.=) ANY").format(sql.Identifier(operators))
+        return sql.SQL("({}) {} (SELECT {} FROM {})").format(
+            comma.join(left), is_one, comma.join(right), rows
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Keyset:
     """The liquidation's filter and the key's order on one side.
 
     ``across_liquidations``: the key names a row whatever its liquidation, so that
-    the target may hold a row of this liquidation under another one.
+    the target may hold a row of this liquidation under another one. Rows that belong ``through`` a parent
+    have no ``liquidation_column``.
     """
 
     liquidation_column: str
     liquidation_type: str
     columns: tuple[KeyColumn, ...]
     across_liquidations: bool = True
+    through: Through | None = None
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The columns of a row that say to which liquidation it belongs."""
+        return (self.liquidation_column,) if self.through is None else self.through.columns
+
+    @property
+    def parents(self) -> tuple[TableName, ...]:
+        """The tables through which the rows belong, the nearest first."""
+        return () if self.through is None else self.through.tables
 
     @property
     def order(self) -> sql.Composable:
-        return sql.SQL(", ").join([sql.Identifier(self.liquidation_column), *self._keys()])
+        own = [sql.Identifier(self.liquidation_column)] if self.through is None else []
+        return sql.SQL(", ").join([*own, *self._keys()])
 
     @property
     def values_as_text(self) -> sql.Composable:
@@ -82,15 +167,54 @@ class Keyset:
     def liquidation(self, liquidation_id: int) -> sql.Composable:
         return number_literal(liquidation_id, self.liquidation_type)
 
-    def whole(self, liquidation_id: int) -> sql.Composable:
+    def whole(self, liquidation_id: int, row: str | None = None) -> sql.Composable:
+        """The condition for the rows of one liquidation; ``row`` is the name of their table, or an alias.
+
+        It is NULL for a row whose parent isn't known.
+        """
+        if self.through is not None:
+            keys = self.through.keys
+            return self.through.points_to(lambda parent: keys.whole(liquidation_id, parent), row)
         return sql.SQL("{} = {}").format(
-            sql.Identifier(self.liquidation_column), self.liquidation(liquidation_id)
+            identifier(self.liquidation_column, row), self.liquidation(liquidation_id)
         )
+
+    def outside(self, liquidation_id: int, row: str | None = None) -> sql.Composable:
+        """The condition for all other rows of the table, also those that belong to no liquidation."""
+        if self.through is not None:
+            return sql.SQL("({}) IS NOT TRUE").format(self.whole(liquidation_id, row))
+        return sql.SQL("{} IS DISTINCT FROM {}").format(
+            identifier(self.liquidation_column, row), self.liquidation(liquidation_id)
+        )
+
+    def through_any(
+        self, liquidation_id: int, found: Callable[[str], sql.Composable], row: str | None = None
+    ) -> sql.Composable | None:
+        """Of a row of the liquidation: one of the rows through which it belongs is one of the ``found``.
+
+        ``found`` gives a condition for a row of that name. None where rows have the liquidation's column.
+        """
+        if self.through is None:
+            return None
+        keys = self.through.keys
+
+        def where(parent: str) -> sql.Composable:
+            above = keys.through_any(liquidation_id, found, parent)
+            either = [found(parent), *([] if above is None else [above])]
+            return sql.SQL("{} AND ({})").format(
+                keys.whole(liquidation_id, parent), sql.SQL(" OR ").join(either)
+            )
+
+        return self.through.points_to(where, row)
 
     def within(self, liquidation_id: int, key_range: KeyRange) -> sql.Composable:
         """The condition for the rows of one range of one liquidation."""
         if key_range.lower is None and key_range.upper is None:
             return self.whole(liquidation_id)
+        if self.through is not None:
+            bounds = ((">", key_range.lower), ("<=", key_range.upper))
+            conditions = [self._beyond_key(sign, bound) for sign, bound in bounds if bound is not None]
+            return sql.SQL(" AND ").join([*conditions, self.whole(liquidation_id)])
         return sql.SQL("{} AND {}").format(
             self._beyond(">", ">=", liquidation_id, key_range.lower),
             self._beyond("<=", "<=", liquidation_id, key_range.upper),
@@ -138,6 +262,17 @@ class Keyset:
             self.order, sql.SQL(operator), self._literals(liquidation_id, bound)
         )
 
+    def _beyond_key(self, operator: LiteralString, bound: Bound) -> sql.Composable:
+        """The comparison of the key alone."""
+        if self._has_own_operators:
+            return self._beyond_by_columns(operator, bound)
+        values = [
+            cast_to(sql.Literal(value), column.type_sql)
+            for column, value in zip(self.columns, bound, strict=True)
+        ]
+        comma = sql.SQL(", ")
+        return sql.SQL("({}) {} ({})").format(comma.join(self._keys()), sql.SQL(operator), comma.join(values))
+
     @property
     def _has_own_operators(self) -> bool:
         return any(column.operators != "pg_catalog" for column in self.columns)
@@ -169,15 +304,17 @@ class Keyset:
         return sql.SQL(", ").join([self.liquidation(liquidation_id), *values])
 
 
-def keyset_of(liquidation: Column, keys: list[Column], others: list[Column]) -> Keyset:
+def keyset_of(liquidation: Column | Through, keys: list[Column], others: list[Column]) -> Keyset:
     """The keyset of one side; ``others`` are the same key columns on the other side.
 
-    A text key whose collation or collation version differs between the sides is compared by its
-    bytes on both, because each side would cut the ranges elsewhere otherwise.
+    ``liquidation`` is the column of the liquidation, or through what the rows belong. A text key whose
+    collation or collation version differs between the sides is compared by its bytes on both, because each
+    side would cut the ranges elsewhere otherwise.
     """
+    own = None if isinstance(liquidation, Through) else liquidation
     return Keyset(
-        liquidation_column=liquidation.name,
-        liquidation_type=liquidation.type.base,
+        liquidation_column=own.name if own else "",
+        liquidation_type=own.type.base if own else "",
         columns=tuple(
             KeyColumn(
                 column.name,
@@ -187,10 +324,16 @@ def keyset_of(liquidation: Column, keys: list[Column], others: list[Column]) -> 
                 operators=column.type.kind.base.operators,
             )
             for column, other in zip(keys, others, strict=True)
-            if column.name != liquidation.name
+            if own is None or column.name != own.name
         ),
-        across_liquidations=all(column.name != liquidation.name for column in keys),
+        across_liquidations=own is None or all(column.name != own.name for column in keys),
+        through=liquidation if isinstance(liquidation, Through) else None,
     )
+
+
+def identifier(column: str, row: str | None) -> sql.Identifier:
+    """A column, of the table or alias ``row`` where that is given."""
+    return sql.Identifier(column) if row is None else sql.Identifier(row, column)
 
 
 def number_literal(number: int, column_type: str) -> sql.Composable:

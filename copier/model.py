@@ -119,18 +119,122 @@ def _split(text: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """Columns of a table that point to a row of another one: to the row with these ``parent_columns``."""
+
+    columns: tuple[str, ...]
+    table: TableName
+    parent_columns: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Reads ``payslip_id -> public.payslips.id`` or ``(a, b) -> public.payslips.(a, b)``.
+
+        Names are read as SQL reads them; a table without a schema is in ``public``.
+
+        Raises:
+            BadName: the text isn't that.
+        """
+        here, arrow, there = text.partition("->")
+        found = _COLUMNS_OF_TABLE.fullmatch(there.strip())
+        try:
+            if not arrow:
+                raise BadName("no arrow")
+            columns = _listed(here)
+            if found is not None:
+                return cls(columns, TableName.parse(found["table"]), _listed(found["columns"])).checked()
+            *table, column = _split(there.strip())
+            written = ".".join(f'"{part.replace(chr(34), chr(34) * 2)}"' for part in table)
+            return cls(columns, TableName.parse(written), (column,)).checked()
+        except BadName:
+            raise BadName(
+                f"{text!r} doesn't say to what the rows belong: write column -> schema.table.column, such as "
+                "payslip_id -> public.payslips.id, or (a, b) -> schema.table.(a, b)"
+            ) from None
+
+    def checked(self) -> Reference:
+        """Itself. Raises BadName where the columns aren't as many on both sides, or one comes twice."""
+        for columns in (self.columns, self.parent_columns):
+            if len(columns) != len(self.columns) or len(frozenset(columns)) != len(columns):
+                raise BadName("columns")
+        return self
+
+    def __str__(self) -> str:
+        here, there = (", ".join(map(quoted, each)) for each in (self.columns, self.parent_columns))
+        if len(self.columns) == 1:
+            return f"{here} -> {self.table}.{there}"
+        return f"({here}) -> {self.table}.({there})"
+
+
+_COLUMNS_OF_TABLE = re.compile(r"(?P<table>.+?)\s*\.\s*(?P<columns>\(.*\))")
+_IN_BRACKETS = re.compile(r"\((?P<inner>.*)\)")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Names of columns: one, or several in brackets, with commas between them."""
+    inner = _IN_BRACKETS.fullmatch(text.strip())
+    parts = re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', inner["inner"]) if inner else [text]
+    names = [_split(part.strip()) for part in parts]
+    if any(len(each) != 1 for each in names):
+        raise BadName(f"{text!r} is not a list of columns")
+    return tuple(name for (name,) in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """Rows belong to the liquidation of the row that their ``columns`` point to, in the ``parent``'s table.
+
+    ``parent`` is another copy, whose rows have the liquidation's column or belong through a parent as well;
+    ``parent_columns`` are a unique key of its table, on both sides.
+    """
+
+    columns: tuple[str, ...]
+    parent: CopySpec
+    parent_columns: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.columns or len(self.columns) != len(self.parent_columns):
+            raise ValueError("as many columns as parent_columns, and at least one")
+
+    @property
+    def reference(self) -> Reference:
+        """To the source's table."""
+        return Reference(self.columns, self.parent.source_table, self.parent_columns)
+
+
+@dataclass(frozen=True, slots=True)
 class CopySpec:
     """One filtered table on both sides.
 
-    ``key`` names the columns of a unique key whose columns are NOT NULL; empty means the primary
-    key of the target.
+    Its rows belong to a liquidation by the ``liquidation_column``, or through a parent, by ``via``: one of
+    the two is given. ``key`` names the columns of a unique key whose columns are NOT NULL; empty means the
+    primary key of the target.
     """
 
     name: str
     source_table: TableName
     target_table: TableName
-    liquidation_column: str
+    liquidation_column: str = ""
     key: tuple[str, ...] = ()
+    via: Via | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.liquidation_column) == (self.via is not None):
+            raise ValueError("give either liquidation_column or via")
+
+    @property
+    def line(self) -> tuple[CopySpec, ...]:
+        """This copy, then the copies through whose rows its own belong: the last has the column."""
+        return (self,) if self.via is None else (self, *self.via.parent.line)
+
+    @property
+    def belongs_by(self) -> str:
+        """In words how a row belongs to a liquidation: another text for another way."""
+        if self.via is None:
+            return self.liquidation_column
+        parent = self.via.parent
+        there = "" if parent.target_table == parent.source_table else f" ({parent.target_table})"
+        return f"{self.via.reference}{there}, there {parent.belongs_by}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,6 +525,7 @@ class Chunk:
 class Fingerprint:
     """What a copy is made of: both tables, the liquidation column, the key in its order, and all columns.
 
+    Of rows that belong through a parent, ``liquidation_column`` has the way in words (`CopySpec.belongs_by`).
     It is kept with a job, so that what runs later is what was asked for.
     """
 
@@ -436,7 +541,7 @@ class Fingerprint:
         return cls(
             source_table=str(source.table),
             target_table=str(target.table),
-            liquidation_column=target.keys.liquidation_column,
+            liquidation_column=target.belongs_by,
             key=tuple(column.name for column in target.keys.columns),
             columns=tuple(sorted(pair.name for pair in target.matched.compared)),
         )
@@ -447,7 +552,7 @@ class Fingerprint:
             self,
             source_table=str(spec.source_table),
             target_table=str(spec.target_table),
-            liquidation_column=spec.liquidation_column,
+            liquidation_column=spec.belongs_by,
             key=spec.key or self.key,
         )
 

@@ -21,7 +21,8 @@ from copier.chunk_writer import refuse_shared_keys
 from copier.columns import Number
 from copier.connections import BoundedTransaction, rows_as_text, run, until_timeout
 from copier.errors import DEFAULT_NAMES, SideNames, failures_of
-from copier.model import Catalogue, CopySpec, Fingerprint, TableName, quoted
+from copier.missing_parents import refuse_missing_parents
+from copier.model import Catalogue, CopySpec, Fingerprint, TableName
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
@@ -87,11 +88,15 @@ def preview(
     names: SideNames = DEFAULT_NAMES,
     catalogue: Catalogue | None = None,
     timeout_seconds: float = 10.0,
+    parents_too: bool = False,
 ) -> Preview:
     """Looks at both sides at once. ``names`` are what errors call the two sides.
 
+    ``parents_too``: the rows through which these belong are copied before, in the same run.
+
     Raises:
         SchemaError: the tables don't fit.
+        ParentsMissing: the rows belong through others that the target lacks.
         KeySharedInSource: copying would take rows of another liquidation that the source still holds there.
         DatabaseFailed: a side can't be reached.
     """
@@ -100,11 +105,13 @@ def preview(
         _look(target, names.target, timeout_seconds) as target_look,
         ThreadPoolExecutor(1) as other_side,
     ):
-        source_table = _table(source_look, spec.source_table)
-        target_table = _table(target_look, spec.target_table)
+        source_table = _table(source_look, *(each.source_table for each in spec.line))
+        target_table = _table(target_look, *(each.target_table for each in spec.line))
         refuse_same_table(source_look.connection, target_look.connection, source_table, target_table, names)
         source_rows, target_rows = slices(spec, source_table, target_table, liquidation_id)
         target_table.refuse_unwritable(updates=target_rows.in_place)
+        if not parents_too:
+            refuse_missing_parents(source_rows, target_rows, source_look.rows, target_look.rows)
         held = other_side.submit(_count, target_look, target_rows)
         exists, label, changed_at = (
             (None, None, None) if catalogue is None else _in_catalogue(source_look, catalogue, liquidation_id)
@@ -152,9 +159,9 @@ def _look(engine: Engine, side: str, timeout_seconds: float) -> BoundedTransacti
     )
 
 
-def _table(look: BoundedTransaction, name: TableName) -> Table:
+def _table(look: BoundedTransaction, *names: TableName) -> Table:
     with failures_of(look.side):
-        return read_table(look.connection, look.side, name)
+        return read_table(look.connection, look.side, *names)
 
 
 def _taken(
@@ -184,20 +191,16 @@ def _taken(
                 return Count(found, exact=True)
             with failures_of(target.side):
                 others = run(target_look.connection, statements.others_with_keys(target, keys)).all()
-            taken: list[statements.Held] = [(row.liquidation, row.key) for row in others]
+            taken: list[statements.Held] = [(row.place, row.key) for row in others]
             refuse_shared_keys(reader, source, target, taken)
             found += len(others)
     return Count(found, exact=False)
 
 
 def missing_index(table: Table, rows: TableSlice) -> Iterator[Advice]:
-    """The index that every range is read by, where it is missing."""
-    if table.can_be_indexed and not rows.has_index:
-        # Of a partitioned table PostgreSQL builds no index concurrently.
-        how = "" if table.is_partitioned else " CONCURRENTLY"
-        names = [quoted(rows.keys.liquidation_column)]
-        names += [quoted(key.name) + (' COLLATE "C"' if key.by_bytes else "") for key in rows.keys.columns]
-        yield Advice(table.side, f"CREATE INDEX{how} ON {table.name} ({', '.join(names)})")
+    """The indexes that every range is read by, where they are missing."""
+    for statement in rows.missing_indexes:
+        yield Advice(table.side, statement)
 
 
 def _large_object_columns(connection: Connection, table: Table) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from psycopg import sql
 from copier.catalog import Table
 from copier.errors import CircularReferences
 from copier.exchange import Rows
+from copier.model import CopySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,12 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class Belongs:
-    """The rows of ``child`` belong to the liquidation through those of ``parent``."""
+    """The rows of ``child`` belong to the liquidation through those of ``parent``, as by a foreign key."""
 
     child: str
     parent: str
+    columns: tuple[str, ...] = ()
+    parent_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,15 @@ class SetOrder:
 
     ``steps``: parents first; the tables of one step don't depend on each other. ``second_pass`` are the
     foreign keys that are filled in afterwards, and ``waiting`` the columns of each table that are NULL until
-    then. ``foreign_keys`` are all between tables of the set, also from one to itself.
+    then. ``foreign_keys`` are all between tables of the set, also from one to itself. ``belongs`` says which
+    rows belong through others.
     """
 
     steps: tuple[tuple[str, ...], ...]
     foreign_keys: tuple[ForeignKey, ...] = ()
     second_pass: tuple[ForeignKey, ...] = ()
     waiting: Mapping[str, tuple[str, ...]] | None = None
+    belongs: tuple[Belongs, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,9 +89,12 @@ class SetOrder:
         """The columns of this table that are NULL until the second pass."""
         return frozenset((self.waiting or {}).get(name, ()))
 
-    def refer_to(self, name: str) -> tuple[ForeignKey, ...]:
-        """The foreign keys by which other tables of the set refer to this one."""
-        return tuple(key for key in self.foreign_keys if key.parent == name and not key.is_self_reference)
+    def refer_to(self, name: str) -> tuple[ForeignKey | Belongs, ...]:
+        """By what rows of the set's other tables refer to rows of this one."""
+        keys = tuple(key for key in self.foreign_keys if key.parent == name and not key.is_self_reference)
+        known = {(key.child, key.columns) for key in keys}
+        more = (each for each in self.belongs if each.parent == name)
+        return (*keys, *(each for each in more if (each.child, each.columns) not in known))
 
     @property
     def referenced(self) -> tuple[str, ...]:
@@ -96,7 +104,7 @@ class SetOrder:
     def below(self, names: Iterable[str]) -> tuple[str, ...]:
         """These tables and all that refer to them, over several steps too; parents first."""
         found = set(names)
-        while more := {key.child for key in self.foreign_keys if key.parent in found} - found:
+        while more := {each.child for name in found for each in self.refer_to(name)} - found:
             found |= more
         return tuple(name for name in self.names if name in found)
 
@@ -115,7 +123,7 @@ def order_of(
     Raises:
         CircularReferences: foreign keys form a circle, and none of them can wait for a second pass.
     """
-    fixed = fixed or {}
+    fixed, belongs = fixed or {}, tuple(belongs)
     all_keys = tuple(sorted(keys, key=lambda key: (key.child, key.parent, key.name)))
     between = [key for key in all_keys if not key.is_self_reference]
     edges: dict[str, set[str]] = {name: set() for name in names}
@@ -138,7 +146,23 @@ def order_of(
     waiting: dict[str, tuple[str, ...]] = {}
     for key in second_pass:
         waiting[key.child] = tuple(dict.fromkeys([*waiting.get(key.child, ()), *can_wait[key]]))
-    return SetOrder(_steps(names, edges), all_keys, tuple(second_pass), waiting)
+    return SetOrder(_steps(names, edges), all_keys, tuple(second_pass), waiting, belongs)
+
+
+def belonging(specs: Iterable[CopySpec]) -> list[Belongs]:
+    """Through which tables of the set the rows of others belong to the liquidation."""
+    specs = list(specs)
+    names = {spec.source_table: spec.name for spec in specs}
+    return [
+        Belongs(spec.name, names[parent], spec.via.columns, spec.via.parent_columns)
+        for spec in specs
+        if spec.via is not None and (parent := spec.via.parent.source_table) in names
+    ]
+
+
+def fixed_columns(spec: CopySpec, key: Iterable[str]) -> frozenset[str]:
+    """The columns that always need their value: the key's, and those that say where a row belongs."""
+    return frozenset({*key, *(spec.via.columns if spec.via else [spec.liquidation_column])})
 
 
 def _steps(names: Sequence[str], edges: Mapping[str, set[str]]) -> tuple[tuple[str, ...], ...]:

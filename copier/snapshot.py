@@ -47,16 +47,19 @@ class Snapshot:
         self,
         engine: Engine,
         side: str,
-        table: TableName,
+        tables: Sequence[TableName],
         sessions: Sessions,
         *,
-        beside: Sequence[TableName] = (),
+        beside: Sequence[Sequence[TableName]] = (),
     ) -> None:
-        """Connects, locks the table for reading, and those ``beside`` it, and takes the snapshot.
+        """Connects, locks the tables for reading and takes the snapshot.
+
+        The first of them is read; its rows belong to a liquidation through those behind it. So it is with
+        each of the lines ``beside`` it, whose first tables are for `of`.
 
         Raises:
             TableMissing: there is no such table.
-            DatabaseFailed: the side can't be reached, or somebody alters the table.
+            DatabaseFailed: the side can't be reached, or somebody alters a table.
         """
         self._engine = engine
         self._sessions = sessions
@@ -65,7 +68,7 @@ class Snapshot:
         self._readers: list[Connection] = []
         try:
             with failures_of(side):
-                self.connection = self._taken((table, *beside))
+                self.connection = self._taken((tables, *beside))
         except BaseException:
             self.close()
             raise
@@ -85,7 +88,7 @@ class Snapshot:
         Raises:
             Transient: the session that holds the snapshot is gone.
         """
-        lane = statements.of_lane(by_index=rows.has_index, in_order=in_order, qualified=rows.holds_names)
+        lane = statements.lane_of(rows, reads=True, in_order=in_order)
         self._readers = [reader for reader in self._readers if in_transaction(reader)]
         with failures_of(self.side):
             if not self.is_shared:
@@ -127,48 +130,44 @@ class Snapshot:
         self._connections.clear()
         self._readers.clear()
 
-    def _taken(self, names: Sequence[TableName]) -> Connection:
+    def _taken(self, lines: Sequence[Sequence[TableName]]) -> Connection:
+        names = [*dict.fromkeys(chain.from_iterable(lines))]
         for _ in range(TRIES):
             connection = self._open()
             take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
-            asked = [questions(name) for name in names]
+            asked = [questions(*line) for line in lines]
             locked, ([row], *found) = self._sessions.lock_for_reading(
-                connection,
-                self.side,
-                names[0],
-                [statements.BEGIN_MOMENT],
-                [take, *chain.from_iterable(asked)],
-                beside=names[1:],
+                connection, self.side, names, [statements.BEGIN_MOMENT], [take, *chain.from_iterable(asked)]
             )
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
             answers = iter(found)
             self.tables = {
-                name: table_of(self.side, name, [*islice(answers, len(own))])
-                for name, own in zip(names, asked, strict=True)
+                line[0]: table_of(self.side, line, [*islice(answers, len(own))])
+                for line, own in zip(lines, asked, strict=True)
             }
             if not locked:
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
                 for name in names:
                     run(connection, statements.hold(name))
-                self.tables = {name: read_table(connection, self.side, name) for name in names}
-            self.table = self.tables[names[0]]
+                self.tables = {line[0]: read_table(connection, self.side, *line) for line in lines}
+            self.table = self.tables[lines[0][0]]
             self._begin_remotely(connection)
-            rewritten = [name for name, table in self.tables.items() if table.relations.rewritten]
-            if not rewritten:
+            read = [each for table in self.tables.values() for each in table.line]
+            if not any(table.relations.rewritten for table in read):
                 return connection
             self.close()
         raise Transient(
-            f"table {rewritten[0]} of {self.side} is being rewritten again and again",
+            f"table {' or '.join(map(str, names))} of {self.side} is being rewritten again and again",
             side=self.side,
             condition="TableAltered",
-            table=rewritten[0].name,
+            table=names[0].name,
         )
 
     def _begin_remotely(self, connection: Connection) -> None:
         """The remote transaction takes its snapshot with its first row."""
         for table in self.tables.values():
-            if table.relations.foreign and not table.relations.several_moments:
+            if any(each.relations.foreign for each in table.line) and table.several_moments is None:
                 run(connection, statements.hold(table.name, rows=1))
                 self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
 

@@ -17,8 +17,9 @@ from typing import LiteralString
 from psycopg import sql
 
 from copier.columns import Matched
-from copier.keys import INTEGERS, cast_to
+from copier.keys import INTEGERS, cast_to, identifier
 from copier.model import Bound, KeyRange, TableName
+from copier.parents import ParentSlice
 from copier.table_slice import TableSlice
 
 #: The cursor over the keys, and one step of it.
@@ -30,8 +31,8 @@ CLOSE = sql.SQL("CLOSE ALL")
 #: Whether the database has any large object; everybody may ask it.
 ANY_LARGE_OBJECT = sql.SQL("SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)")
 
-#: A row of the target that is under another liquidation: that, and its key, as text.
-Held = tuple[str | None, Sequence[str]]
+#: A row of the target that is under another liquidation: the columns that say so, and its key, as text.
+Held = tuple[Sequence[str | None], Sequence[str]]
 #: Types of a liquidation column whose values compare as numbers, however they are spelled.
 NUMBERS = INTEGERS | {"numeric"}
 
@@ -128,6 +129,10 @@ _ALONE = "set_config('max_parallel_workers_per_gather', '0', true)"
 #: comparison of rows holds for a third of the table, and would read all of it, or sort what it reads.
 _BY_INDEX = "set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
 
+#: The same where rows belong through a parent: the key alone is compared there, which the planner judges
+#: well, and to sort what the parents lead to may be the least work.
+_BY_PARENT = "set_config('enable_seqscan', 'off', true)"
+
 #: Beside it, for digests of the target: a range that was replaced is in the index twice, and its pages are
 #: read once where the index is read first.
 _BY_BITMAP = "set_config('enable_indexscan', 'off', true)"
@@ -136,20 +141,35 @@ _BY_BITMAP = "set_config('enable_indexscan', 'off', true)"
 _QUALIFIED = "set_config('search_path', '', true)"
 
 
-def of_lane(*, by_index: bool, in_order: bool = True, qualified: bool = False) -> str:
+def of_lane(
+    *, by_index: bool, in_order: bool = True, qualified: bool = False, by_parent: bool = False
+) -> str:
     """For one backend that looks, or reads and writes ranges.
 
     It reads them ``by_index``, and ``in_order`` of the key where that matters; names are written
     ``qualified`` where rows hold any. That is for who only reads: a trigger may need the search_path.
+    ``by_parent``: the rows belong through a parent.
     """
     parts = [_COMMON, _ALONE]
     if qualified:
         parts.append(_QUALIFIED)
-    if by_index:
+    if by_index and by_parent:
+        parts.append(_BY_PARENT)
+    elif by_index:
         parts.append(_BY_INDEX)
         if not in_order:
             parts.append(_BY_BITMAP)
     return ", ".join(parts)
+
+
+def lane_of(rows: TableSlice, *, reads: bool = False, in_order: bool = True) -> str:
+    """`of_lane` for ranges of these rows; ``reads``: it only reads."""
+    return of_lane(
+        by_index=rows.has_index,
+        in_order=in_order,
+        qualified=reads and rows.holds_names,
+        by_parent=rows.parent is not None,
+    )
 
 
 # ---------------------------------------------------------------------------------- what is asked and written
@@ -159,14 +179,15 @@ def snapshot(name: str) -> sql.Composable:
     return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name))
 
 
-def definition(table: TableName) -> sql.Composable:
-    """What the table under this name is made of now, as one text: another one after any DDL on it or an enum.
+def definition(tables: Sequence[TableName]) -> sql.Composable:
+    """What the tables under these names are made of now, as one text: another one after any DDL on them or
+    an enum.
 
     Rows keep their xmin where the table, a partition or a column is exchanged, or an enum's label renamed.
     """
     return sql.SQL("""
         WITH RECURSIVE tree (oid) AS (
-          SELECT to_regclass({name})::oid
+          {roots}
           UNION
           SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)
         SELECT pg_catalog.md5(string_agg(row, ',' ORDER BY row)) FROM (
@@ -178,7 +199,14 @@ def definition(table: TableName) -> sql.Composable:
             FROM pg_catalog.pg_attrdef d JOIN tree ON tree.oid = d.adrelid
           UNION ALL SELECT concat_ws(' ', 'e', e.oid, e.xmin, e.ctid) FROM pg_catalog.pg_enum e
         ) AS parts (row)
-    """).format(name=sql.Literal(str(table)))
+    """).format(roots=_roots(tables))
+
+
+def _roots(tables: Sequence[TableName]) -> sql.Composable:
+    """The OIDs of the tables under these names."""
+    return sql.SQL("SELECT to_regclass(name)::oid FROM unnest({}::text[]) AS roots (name)").format(
+        sql.Literal([str(table) for table in tables])
+    )
 
 
 def hold(table: TableName, rows: int = 0) -> sql.Composable:
@@ -189,6 +217,23 @@ def hold(table: TableName, rows: int = 0) -> sql.Composable:
 def count(rows: TableSlice) -> sql.Composable:
     return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
         rows.table.identifier, rows.keys.whole(rows.liquidation_id)
+    )
+
+
+def parent_keys(parents: ParentSlice, used_by: TableSlice | None = None) -> sql.Composable:
+    """The hashes of the keys of the liquidation's parents, as one byte string.
+
+    ``used_by``: only those to which rows of this table point.
+    """
+    used: sql.Composable = sql.SQL("true")
+    if used_by is not None and used_by.keys.through is not None:
+        used = used_by.keys.through.is_pointed_to(used_by.table)
+    return sql.SQL("SELECT {} FROM {} WHERE {} AND num_nulls({}) = 0 AND {}").format(
+        _joined(parents.key_hash),
+        parents.table.identifier,
+        parents.keys.whole(parents.liquidation_id),
+        sql.SQL(", ").join(sql.Identifier(pair.name) for pair in parents.key),
+        used,
     )
 
 
@@ -244,7 +289,9 @@ def arrivals(rows: TableSlice, part: KeyRange, base: str) -> sql.Composable:
     return sql.SQL(
         "SELECT count(*), count(*) FILTER (WHERE {new}), coalesce(bit_xor({hash}) FILTER (WHERE {new}), 0) "
         "FROM {table} WHERE {where}"
-    ).format(new=_is_since(base), hash=rows.row_hash, table=rows.table.identifier, where=rows.within(part))
+    ).format(
+        new=_is_since(rows, base), hash=rows.row_hash, table=rows.table.identifier, where=rows.within(part)
+    )
 
 
 def arrivals_by_key(rows: TableSlice, part: KeyRange, horizon: int) -> sql.Composable:
@@ -254,7 +301,7 @@ def arrivals_by_key(rows: TableSlice, part: KeyRange, horizon: int) -> sql.Compo
         "FROM {table} WHERE {where}"
     ).format(
         key=rows.keys.values_as_text,
-        new=_is_since(str(horizon)),
+        new=_is_since(rows, str(horizon)),
         hash=rows.row_hash,
         table=rows.table.identifier,
         where=rows.within(part),
@@ -264,7 +311,7 @@ def arrivals_by_key(rows: TableSlice, part: KeyRange, horizon: int) -> sql.Compo
 def arrived(rows: TableSlice, horizon: int, part: KeyRange | None = None) -> sql.Composable:
     """Rows of the liquidation, or of one range of it, and how many of them were written since the horizon."""
     return sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} WHERE {}").format(
-        _is_since(str(horizon)),
+        _is_since(rows, str(horizon)),
         rows.table.identifier,
         rows.keys.whole(rows.liquidation_id) if part is None else rows.within(part),
     )
@@ -277,25 +324,33 @@ def hashes_by_key(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sq
     )
 
 
-def _is_since(base: str) -> sql.Composable:
-    """Of a row: it was written by a transaction that isn't older than this xid8.
+def _is_since(rows: TableSlice, base: str) -> sql.Composable:
+    """Of a row: it, or a row through which it belongs, was written by a transaction that isn't older than
+    this xid8.
 
     Ages are compared because xids wrap around: a row so old that its xid has come round again looks new.
     """
-    return sql.SQL("age(xmin) <= (SELECT age({}::xid8::xid))").format(sql.Literal(base))
+
+    def new(row: str | None = None) -> sql.Composable:
+        return sql.SQL("age({}) <= (SELECT age({}::xid8::xid))").format(
+            identifier("xmin", row), sql.Literal(base)
+        )
+
+    parents = rows.keys.through_any(rows.liquidation_id, new)
+    return new() if parents is None else sql.SQL("({} OR {})").format(new(), parents)
 
 
-def vantage(table: TableName) -> sql.Composable:
-    """From where the table is seen at this moment, for `copier.glance`.
+def vantage(tables: Sequence[TableName]) -> sql.Composable:
+    """From where the tables are seen at this moment, for `copier.glance`.
 
     ``server`` is another text after a restart, a promotion, a restore or a crash: a server that goes on after
     the crash of one session may have lost commits that were seen, and it has started its own processes anew,
     whose numbers everybody may read. Every transaction below the ``horizon`` has ended, and the ``newest``
-    xid is the next one that is given. ``comparable``: all that is behind the name are permanent tables.
+    xid is the next one that is given. ``comparable``: all that is behind the names are permanent tables.
     """
     return sql.SQL("""
         WITH RECURSIVE tree (oid) AS (
-          SELECT to_regclass({name})::oid
+          {roots}
           UNION
           SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)
         SELECT concat_ws(' ', (SELECT system_identifier FROM pg_catalog.pg_control_system()),
@@ -314,7 +369,7 @@ def vantage(table: TableName) -> sql.Composable:
                    LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
                   WHERE c.relkind NOT IN ('r', 'p') OR c.relpersistence <> 'p'
                         OR c.relkind = 'r' AND m.amname <> 'heap') AS comparable
-    """).format(name=sql.Literal(str(table)))
+    """).format(roots=_roots(tables))
 
 
 def hashes(rows: TableSlice, part: KeyRange, first: int | None = None) -> sql.Composable:
@@ -447,39 +502,42 @@ def create_staging(rows: TableSlice) -> sql.Composable:
 
 
 def held_elsewhere(rows: TableSlice) -> sql.Composable:
-    """Rows of other liquidations with one of the staged keys: their liquidations and keys, as text."""
+    """Rows of other liquidations with one of the staged keys: what places them there, and keys, as text."""
     return sql.SQL(
-        "SELECT held.{liquidation}::text AS liquidation, {key} AS key FROM {table} AS held "
-        "JOIN {staging} AS staged ON {same} WHERE held.{liquidation} IS DISTINCT FROM {own}"
+        "SELECT {place} AS place, {key} AS key FROM {table} AS held "
+        "JOIN {staging} AS staged ON {same} WHERE {outside}"
     ).format(
-        liquidation=sql.Identifier(rows.keys.liquidation_column),
+        place=_as_text("held", rows.keys.place),
         key=_as_text("held", rows.key),
         table=rows.table.identifier,
         staging=STAGING,
         same=_same_key(rows),
-        own=rows.keys.liquidation(rows.liquidation_id),
+        outside=rows.keys.outside(rows.liquidation_id, "held"),
     )
 
 
 def others_with_keys(rows: TableSlice, keys: Sequence[Bound]) -> sql.Composable:
-    """Rows of other liquidations with one of these keys: their liquidations and keys, as text."""
+    """Rows of other liquidations with one of these keys: what places them there, and keys, as text."""
     return sql.SQL(
-        "SELECT {liquidation}::text AS liquidation, {key} AS key FROM {table} WHERE {one_of} "
-        "AND {liquidation} IS DISTINCT FROM {own}"
+        "SELECT {place} AS place, {key} AS key FROM {table} AS held WHERE {one_of} AND {outside}"
     ).format(
-        liquidation=sql.Identifier(rows.keys.liquidation_column),
+        place=_as_text("held", rows.keys.place),
         key=rows.keys.values_as_text,
         table=rows.table.identifier,
         one_of=rows.keys.one_of(keys),
-        own=rows.keys.liquidation(rows.liquidation_id),
+        outside=rows.keys.outside(rows.liquidation_id, "held"),
     )
 
 
 def holds_any(rows: TableSlice, held: Sequence[Held]) -> sql.Composable:
-    """Whether the source has a row of these liquidations and keys, written as the target writes them."""
-    names = [rows.keys.liquidation_column, *rows.key]
+    """Whether the source has rows of these keys in these other liquidations, as the target writes them.
+
+    Where rows belong through a parent: whether it has any row of these keys outside of the liquidation.
+    """
+    placed = rows.keys.place if rows.keys.through is None else ()
+    names = [*placed, *rows.key]
     pairs = {pair.name: pair for pair in rows.matched.compared}
-    columns = list(zip(*([number, *key] for number, key in held), strict=True))
+    columns = list(zip(*([*place[: len(placed)], *key] for place, key in held), strict=True))
     wanted = [sql.Identifier(f"traspaso_wanted_{place}") for place, _ in enumerate(names)]
     keys = {column.name: column for column in rows.keys.columns}
     values = [
@@ -487,11 +545,15 @@ def holds_any(rows: TableSlice, held: Sequence[Held]) -> sql.Composable:
         for name, value in zip(names, wanted, strict=True)
     ]
     if (
-        rows.keys.liquidation_type not in NUMBERS
+        placed and rows.keys.liquidation_type not in NUMBERS
     ):  # the target's spelling may be one that the source's type can't read
         values[0] = (cast_to(pairs[names[0]].selected, "text"), wanted[0])
-    same: list[sql.Composable] = [sql.SQL("{} IS NOT DISTINCT FROM {}").format(*values[0])]
-    same += [keys[name].compared(*pair) for name, pair in zip(rows.key, values[1:], strict=True)]
+    same: list[sql.Composable] = [
+        sql.SQL("{} IS NOT DISTINCT FROM {}").format(*pair) for pair in values[: len(placed)]
+    ]
+    same += [keys[name].compared(*pair) for name, pair in zip(rows.key, values[len(placed) :], strict=True)]
+    if not placed:
+        same.append(rows.keys.outside(rows.liquidation_id, "traspaso_rows"))
     return sql.SQL(
         "SELECT EXISTS (SELECT FROM {} AS traspaso_rows JOIN unnest({}) AS traspaso_wanted({}) ON {})"
     ).format(
@@ -585,12 +647,11 @@ def _own_or_taken(rows: TableSlice, taken: Sequence[Held]) -> sql.Composable:
     """
     if not rows.keys.across_liquidations:
         return sql.SQL("true")
-    number = sql.Identifier("held", rows.keys.liquidation_column)
-    own = sql.SQL("{} = {}").format(number, rows.keys.liquidation(rows.liquidation_id))
+    own = rows.keys.whole(rows.liquidation_id, "held")
     if not taken:
         return own
-    names = [rows.keys.liquidation_column, *rows.key]
-    columns = zip(*([liquidation, *key] for liquidation, key in taken), strict=True)
+    names = [*rows.keys.place, *rows.key]
+    columns = zip(*([*place, *key] for place, key in taken), strict=True)
     marks = [sql.Identifier(f"taken_{place}") for place, _ in enumerate(names)]
     return sql.SQL("({} OR EXISTS (SELECT FROM unnest({}) AS taken({}) WHERE {}))").format(
         own,

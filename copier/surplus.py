@@ -104,7 +104,7 @@ class Surplus:
             return exchange(self._reader, question)[0]
 
     def _ask_target(self, question: Composable) -> Rows:
-        with self._connection.moment(self._target.table) as moment:
+        with self._connection.moment(self._target.tables) as moment:
             return moment.ask(question, COMMIT)[0]
 
 

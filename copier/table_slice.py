@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from copier.catalog import IndexColumn, Relations, Table, Trigger
-from copier.columns import Matched, Pair, match_columns, refuse_what_has_no_numbers
+from copier.columns import Matched, Pair, match_columns
 from copier.errors import EncodingUnknown, NoUsableKey, ReferencesCascade, RulesRewrite, SeveralMoments
 from copier.keys import INTEGERS, KeyColumn, Keyset, key_columns, keyset_of
-from copier.model import Bound, CopySpec, KeyRange, Referring, TableName
+from copier.model import Bound, CopySpec, KeyRange, Referring, TableName, quoted
+from copier.parents import ParentSlice, belonging, parent_slices, refuse_unfit
 from copier.row_hash import Hashed, hashed, identical_when_equal, row_hash
 
 
@@ -23,7 +24,9 @@ class TableSlice:
     says that no index keeps the key from naming two rows. ``is_referenced`` says that foreign keys of this
     side's database point to its rows, and ``in_place`` that a row's columns may then be updated: no foreign
     key would carry that on. ``updated`` are those columns. ``triggers`` are those that fire on what is
-    written or removed.
+    written or removed. ``belongs_by`` is `CopySpec.belongs_by`, and ``parent`` are the rows through which
+    these belong, where they have no column of the liquidation. ``missing_indexes`` are the statements that
+    create those by which the rows would be found.
 
     In a set (`copier.copy_set`) surplus rows to which ``referring`` foreign keys of its other tables point
     stay for now, and the columns that are ``waiting`` are sent as NULL.
@@ -32,6 +35,8 @@ class TableSlice:
     side: str
     table: TableName
     keys: Keyset
+    belongs_by: str
+    parent: ParentSlice | None
     matched: Matched
     liquidation_id: int
     is_source: bool
@@ -43,6 +48,7 @@ class TableSlice:
     updated: frozenset[str]
     triggers: tuple[Trigger, ...]
     has_index: bool
+    missing_indexes: tuple[str, ...]
     has_versions: bool
     oldest: int
     referring: tuple[Referring, ...] = ()
@@ -60,6 +66,11 @@ class TableSlice:
         if pair.name not in self.waiting:
             return value
         return sql.SQL("CASE WHEN false THEN {} END").format(value)
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """The table, and those through which its rows belong."""
+        return (self.table, *self.keys.parents)
 
     @property
     def holds_names(self) -> bool:
@@ -86,7 +97,8 @@ class TableSlice:
     def _is_number(self, pair: Pair) -> bool:
         """A numeric 42 may be spelled 42.0 as well, an integer may not."""
         return (
-            pair.name == self.keys.liquidation_column
+            self.keys.through is None
+            and pair.name == self.keys.liquidation_column
             and {pair.source.type.base, pair.target.type.base} <= INTEGERS
         )
 
@@ -113,22 +125,23 @@ def slices(
         table.refuse_unreadable()
         if any(column.encoding == "SQL_ASCII" for column in table.columns):
             raise EncodingUnknown(table.side)
-    if reason := source.relations.several_moments:
+    if reason := source.several_moments:
         raise SeveralMoments(source.side, str(source.name), reason)
     if target.relations.cascading:
         raise ReferencesCascade(target.side, str(target.name), list(target.relations.cascading))
     if target.relations.rules:
         raise RulesRewrite(target.side, str(target.name), list(target.relations.rules))
-    refuse_what_has_no_numbers(spec.liquidation_column, (source, target))
+    refuse_unfit(spec, source, target)
     names = key_columns(spec, source, target)
     matched = match_columns(source, target)
+    parents = parent_slices(spec, source, target, liquidation_id)
     updated = frozenset(
         pair.name for pair in matched.pairs if pair.name not in names or not identical_when_equal(pair)
     )
 
     def side(table: Table, other: Table) -> TableSlice:
         keys = keyset_of(
-            table.column(spec.liquidation_column),
+            belonging(spec, table),
             [table.column(name) for name in names],
             [other.column(name) for name in names],
         )
@@ -136,6 +149,8 @@ def slices(
             side=table.side,
             table=table.name,
             keys=keys,
+            belongs_by=spec.belongs_by,
+            parent=parents[0 if table is source else 1] if parents else None,
             matched=matched,
             liquidation_id=liquidation_id,
             is_source=table is source,
@@ -146,9 +161,12 @@ def slices(
             in_place=table.relations.is_referenced and not table.relations.carried_on & updated,
             updated=updated,
             triggers=_firing(table.relations, updated=not table.relations.carried_on & updated),
-            has_versions=table.kind in {"r", "p"} and not table.relations.foreign,
+            has_versions=all(each.kind in {"r", "p"} and not each.relations.foreign for each in table.line),
             oldest=min(source.version, target.version),
-            has_index=any(_sorts(index, keys) for index in table.indexes),
+            has_index=not any(_without_index(table, keys)),
+            missing_indexes=tuple(
+                each.statement for each in _without_index(table, keys) if each.table.can_be_indexed
+            ),
         )
 
     return side(source, target), side(target, source)
@@ -175,6 +193,45 @@ def _firing(relations: Relations, *, updated: bool) -> tuple[Trigger, ...]:
 
 def _is_unique(table: Table, names: tuple[str, ...]) -> bool:
     return any(set(key) <= set(names) for key in table.unique_keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """One by which the rows would be found: ``columns`` as SQL writes them."""
+
+    table: Table
+    columns: tuple[str, ...]
+
+    @property
+    def statement(self) -> str:
+        # Of a partitioned table PostgreSQL builds no index concurrently.
+        how = "" if self.table.is_partitioned else " CONCURRENTLY"
+        return f"CREATE INDEX{how} ON {self.table.name} ({', '.join(self.columns)})"
+
+
+def _without_index(table: Table, keys: Keyset) -> Iterator[_Index]:
+    """The indexes that are missing in the table and in those through which its rows belong."""
+    if keys.through is None:
+        if not any(_sorts(index, keys) for index in table.indexes):
+            yield _Index(table, (quoted(keys.liquidation_column), *map(_as_sorted, keys.columns)))
+        return
+    if not _leads(table, keys):
+        own = [key for key in keys.columns if key.name not in keys.place]
+        yield _Index(table, (*map(quoted, keys.place), *map(_as_sorted, own)))
+    while keys.through is not None and table.parent is not None:
+        keys, table = keys.through.keys, table.parent
+        if not _leads(table, keys):
+            yield _Index(table, tuple(map(quoted, keys.place)))
+
+
+def _as_sorted(key: KeyColumn) -> str:
+    return quoted(key.name) + (' COLLATE "C"' if key.by_bytes else "")
+
+
+def _leads(table: Table, keys: Keyset) -> bool:
+    """Whether an index begins with the columns that say to which liquidation, or parent, a row belongs."""
+    place = frozenset(keys.place)
+    return any(frozenset(column.name for column in index[: len(place)]) == place for index in table.indexes)
 
 
 def _sorts(index: tuple[IndexColumn, ...], keys: Keyset) -> bool:

@@ -128,7 +128,7 @@ def _setting(side: str) -> str:
 
 
 def _moment(copy: CopySection, source: Table) -> Finding:
-    if (reason := source.relations.several_moments) is None:
+    if (reason := source.several_moments) is None:
         return ok("copy.moment", "one snapshot holds all its rows", copy.name)
     return failed(
         "copy.moment",

@@ -153,7 +153,7 @@ class Claim:
 
     def configured_otherwise(self, spec: CopySpec) -> list[str]:
         """What a configuration alone tells to be another copy than the one asked for, a line each."""
-        tables = Fingerprint(self.source_table, self.target_table, spec.liquidation_column, spec.key)
+        tables = Fingerprint(self.source_table, self.target_table, spec.belongs_by, spec.key)
         recorded = self.fingerprint or tables
         return recorded.differences(recorded.configured(spec), SIDES)
 

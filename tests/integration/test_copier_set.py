@@ -15,6 +15,8 @@ from bot.config import SIDES
 from copier import Chunk, CopySet, CopySpec, Limits, Part, SetProof, SetResult, TableName
 from copier.errors import CircularReferences, Permanent, TableMissing
 from tests.copying import Sides, engine
+from tests.payroll import ALL, OF_42, ORDER, filled
+from tests.payroll import TABLES as TABLES_BY_PARENTS
 
 PAYROLL = """
     CREATE TABLE heads (
@@ -275,6 +277,93 @@ def test_an_unchanged_set_is_told_by_a_glance(payroll: Sides) -> None:
     with opened(payroll, parts=parts) as copies:
         copies.run()
         assert all(copy.builds_on_baseline for copy in copies.copies.values())
+
+
+# ------------------------------------------------------------------------- rows that belong through a parent
+
+
+@contextmanager
+def opened_by_parents(sides: Sides, **limits: Any) -> Iterator[CopySet]:
+    with CopySet(
+        engine(sides.prod.url),
+        engine(sides.consulta.url),
+        ALL[::-1],
+        42,
+        names=SIDES,
+        limits=Limits(**{"parallel": 2, "chunk_seconds": 60.0, "chunk_rows": 100, **limits}),
+    ) as copies:
+        yield copies
+
+
+def copied_by_parents(sides: Sides) -> SetResult:
+    with opened_by_parents(sides) as copies:
+        result = copies.run()
+        proof = copies.verify(result)
+    assert proof is not None
+    assert proof.holds, proof.reasons(SIDES)
+    for table, of_42 in OF_42.items():
+        sides.assert_same(table, of_42, ORDER[table])
+    return result
+
+
+@pytest.fixture
+def by_parents(sides: Sides) -> Sides:
+    """The same with a column of the liquidation in the payslips alone."""
+    sides.both(TABLES_BY_PARENTS)
+    sides.prod.execute(filled(60))
+    return sides
+
+
+def test_rows_that_belong_through_a_parent_come_with_their_set(by_parents: Sides) -> None:
+    with opened_by_parents(by_parents) as copies:
+        assert copies.order.steps == (("head",), ("payslips",), ("lines",), ("deductions",))
+    copied_by_parents(by_parents)
+    again = copied_by_parents(by_parents)
+    assert {chunk.outcome for each in again.results.values() for chunk in each.chunks} == {"unchanged"}
+
+
+def test_a_row_belongs_through_its_parent_without_any_foreign_key(by_parents: Sides) -> None:
+    by_parents.consulta.execute("""
+        ALTER TABLE payslips DROP CONSTRAINT payslips_liquidation_id_fkey;
+        ALTER TABLE payslip_lines DROP CONSTRAINT payslip_lines_payslip_id_fkey;
+        ALTER TABLE deductions DROP CONSTRAINT deductions_line_id_fkey;
+    """)
+    with opened_by_parents(by_parents) as copies:
+        assert copies.order.steps == (("payslips", "head"), ("lines",), ("deductions",))
+    copied_by_parents(by_parents)
+    [(kept,), (gone,)] = by_parents.prod.rows(
+        "SELECT id FROM payslips WHERE liquidation_id = 42 ORDER BY id LIMIT 2"
+    )
+    by_parents.prod.execute(f"""
+        UPDATE payslip_lines SET payslip_id = {kept} WHERE payslip_id = {gone};
+        DELETE FROM payslips WHERE id = {gone}""")
+    by_parents.consulta.execute("""
+        INSERT INTO payslips VALUES (9000, 42, 'surplus');
+        INSERT INTO payslip_lines VALUES (90000, 9000, 1, 'surplus');
+        INSERT INTO deductions VALUES (90000, 1, 'surplus');
+    """)
+    copied_by_parents(by_parents)
+    for table, column in (("payslip_lines", "id"), ("deductions", "line_id")):
+        assert by_parents.consulta.rows(f"SELECT count(*) FROM {table} WHERE {column} = 90000") == [(0,)]
+
+
+def test_what_hangs_on_a_payslip_that_prod_has_no_more_goes_with_it(by_parents: Sides) -> None:
+    copied_by_parents(by_parents)
+    [(gone,), (moved,)] = by_parents.prod.rows(
+        "SELECT id FROM payslips WHERE liquidation_id = 42 ORDER BY id LIMIT 2"
+    )
+    by_parents.prod.execute(f"""
+        DELETE FROM deductions d USING payslip_lines l WHERE l.id = d.line_id AND l.payslip_id = {gone};
+        DELETE FROM payslip_lines WHERE payslip_id = {gone}; DELETE FROM payslips WHERE id = {gone};
+        UPDATE payslips SET liquidation_id = 43 WHERE id = {moved};
+    """)
+    by_parents.consulta.execute("""
+        INSERT INTO payslips VALUES (9000, 42, 'surplus');
+        INSERT INTO payslip_lines VALUES (90000, 9000, 1, 'surplus');
+        INSERT INTO deductions VALUES (90000, 1, 'surplus');
+    """)
+    copied_by_parents(by_parents)
+    assert by_parents.consulta.rows("SELECT count(*) FROM payslip_lines WHERE payslip_id = 9000") == [(0,)]
 
 
 # --------------------------------------------------------------- circles, and tables that refer to themselves

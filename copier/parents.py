@@ -1,0 +1,154 @@
+"""Rows that belong to a liquidation through a parent: a line of a payslip, through the payslip.
+
+Such a table has no column of the liquidation. Its rows point to those of another copied table, by columns of
+their own, and these have the column, or point to a further table. On each side the rows are told by the
+parents of that side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from copier.catalog import Column, Table
+from copier.columns import TEXTS, Pair, loss, refuse_what_has_no_numbers
+from copier.errors import ColumnsDiffer, NoUsableKey, SideNames
+from copier.keys import INTEGERS, Keyset, Link, Through
+from copier.model import CopySpec, TableName, Via, quoted
+from copier.row_hash import hashed, row_hash
+
+
+@dataclass(frozen=True, slots=True)
+class ParentSlice:
+    """One side's rows of a liquidation through which rows of another table belong, by their ``key`` alone.
+
+    ``copy`` is the name of the copy that brings them; ``oldest`` is the lower version of both servers'.
+    """
+
+    side: str
+    table: TableName
+    copy: str
+    keys: Keyset
+    key: tuple[Pair, ...]
+    liquidation_id: int
+    is_source: bool
+    oldest: int
+
+    @property
+    def key_hash(self) -> sql.Composable:
+        values = (hashed(pair, of_source=self.is_source) for pair in self.key)
+        return row_hash(values, version=self.oldest)
+
+
+def belonging(spec: CopySpec, table: Table) -> Column | Through:
+    """How the table's rows belong: by this column of theirs, or through these rows."""
+    if spec.via is None or table.parent is None:
+        return table.column(spec.liquidation_column)
+    return Through(
+        tuple(
+            _link(table.column(name), table.parent.column(parent))
+            for name, parent in zip(spec.via.columns, spec.via.parent_columns, strict=True)
+        ),
+        table.parent.name,
+        keys_of(spec.via.parent, table.parent),
+    )
+
+
+def keys_of(spec: CopySpec, table: Table) -> Keyset:
+    """How the table's rows belong; without a key."""
+    found = belonging(spec, table)
+    if isinstance(found, Through):
+        return Keyset("", "", (), through=found)
+    return Keyset(found.name, found.type.base, ())
+
+
+def parent_slices(
+    spec: CopySpec, source: Table, target: Table, liquidation_id: int
+) -> tuple[ParentSlice, ParentSlice] | None:
+    """The parents of both sides; None where rows have the liquidation's column."""
+    if spec.via is None or source.parent is None or target.parent is None:
+        return None
+    via, oldest = spec.via, min(source.version, target.version)
+    key = tuple(Pair(source.parent.column(name), target.parent.column(name)) for name in via.parent_columns)
+
+    def side(table: Table) -> ParentSlice:
+        keys = keys_of(via.parent, table)
+        is_source = table is source.parent
+        return ParentSlice(
+            table.side, table.name, via.parent.name, keys, key, liquidation_id, is_source, oldest
+        )
+
+    return side(source.parent), side(target.parent)
+
+
+def _link(column: Column, parent: Column) -> Link:
+    by_bytes = column.collation is not None and column.collation != parent.collation
+    return Link(column.name, parent.name, by_bytes, parent.type.kind.base.operators)
+
+
+def refuse_unfit(spec: CopySpec, source: Table, target: Table) -> None:
+    """Refuses ways by which it couldn't be told to which liquidation a row belongs.
+
+    Raises:
+        ColumnMissing: a column isn't in its table.
+        ColumnsDiffer: the liquidation's column holds no numbers, or the columns that point to a parent, or
+            their parent's, can't be compared.
+        NoUsableKey: they may point to several parents at once.
+    """
+    if spec.via is None or source.parent is None or target.parent is None:
+        refuse_what_has_no_numbers(spec.liquidation_column, (source, target))
+        return
+    for table in (source, target):
+        _refuse_side(spec.via, table, table.parent)
+    names = SideNames(source.side, target.side)
+    lines = []
+    for name in spec.via.parent_columns:
+        here, there = source.parent.column(name).type, target.parent.column(name).type
+        if refusal := loss(here, there, names):
+            lines.append(
+                f"{name} is {here.sql} in {names.source} and {there.sql} in {names.target}: {refusal}"
+            )
+    if lines:
+        raise ColumnsDiffer(str(target.parent.name), lines)
+    refuse_unfit(spec.via.parent, source.parent, target.parent)
+
+
+def _refuse_side(via: Via, table: Table, parent: Table | None) -> None:
+    assert parent is not None  # noqa: S101 - whoever calls has looked
+    lines = []
+    for name, of_parent in zip(via.columns, via.parent_columns, strict=True):
+        here, there = table.column(name), parent.column(of_parent)
+        if not _compare(here, there):
+            lines.append(
+                f"{name} is {here.type.sql} and {of_parent} of {parent.name}, to which it points, is "
+                f"{there.type.sql} in {table.side}: make them the same type"
+            )
+        elif here.collation != there.collation and not (here.deterministic and there.deterministic):
+            lines.append(
+                f"{name} is compared by another collation than {of_parent} of {parent.name}, to which it "
+                f"points, in {table.side}: make it the same"
+            )
+    operators = {parent.column(name).type.kind.base.operators for name in via.parent_columns}
+    if len(operators) > 1:
+        lines.append(
+            f"{', '.join(via.columns)} are of types of several schemas in {table.side}: point to the parent "
+            "by columns of PostgreSQL's own types"
+        )
+    if lines:
+        raise ColumnsDiffer(str(table.name), lines)
+    is_key = any({*key} <= {*via.parent_columns} for key in parent.unique_keys)
+    if parent.relations.inherited or not is_key:
+        columns = ", ".join(map(quoted, via.parent_columns))
+        raise NoUsableKey(
+            f"({columns}) may name several rows of table {parent.name} of {parent.side}, so that a row of "
+            f"{table.name} could belong to several liquidations: create a unique index on ({columns}) of "
+            "that table, or name other columns in via"
+        )
+
+
+def _compare(column: Column, parent: Column) -> bool:
+    """Whether the server compares two columns by an operator that their indexes know."""
+    here, there = column.type.kind.base, parent.type.kind.base
+    alike: tuple[frozenset[str] | set[str], ...] = (INTEGERS | {"numeric"}, TEXTS)
+    return here == there or here.name == there.name or any({here.name, there.name} <= each for each in alike)
