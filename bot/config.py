@@ -488,7 +488,10 @@ class File(_Section):
                 )
             if len(found) > 1:
                 names = " and ".join(repr(each.name) for each in found)
-                return f"via of {line[-1].name!r} names {via.table}, the source_table of {names}: keep one of them"
+                return (
+                    f"via of {line[-1].name!r} names {via.table}, which is the source_table of {names}: "
+                    "keep one of them"
+                )
             if found[0] in line:
                 names = " -> ".join(each.name for each in [*line, found[0]])
                 return (

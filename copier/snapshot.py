@@ -59,7 +59,7 @@ class Snapshot:
 
         Raises:
             TableMissing: there is no such table.
-            DatabaseFailed: the side can't be reached, or somebody alters a table.
+            DatabaseFailed: the side can't be reached, a table may not be read, or somebody alters one.
         """
         self._engine = engine
         self._sessions = sessions
@@ -147,6 +147,7 @@ class Snapshot:
                 for line, own in zip(lines, asked, strict=True)
             }
             if not locked:
+                self.table.refuse_unreadable()
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
                 for name in names:
                     run(connection, statements.hold(name))

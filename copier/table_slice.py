@@ -219,9 +219,10 @@ def _without_index(table: Table, keys: Keyset) -> Iterator[_Index]:
         own = [key for key in keys.columns if key.name not in keys.place]
         yield _Index(table, (*map(quoted, keys.place), *map(_as_sorted, own)))
     while keys.through is not None and table.parent is not None:
+        pointed_to = [link.parent for link in keys.through.links]
         keys, table = keys.through.keys, table.parent
-        if not _leads(table, keys):
-            yield _Index(table, tuple(map(quoted, keys.place)))
+        if not _leads(table, keys):  # with what is pointed to, it needn't be looked up in the table
+            yield _Index(table, tuple(map(quoted, dict.fromkeys([*keys.place, *pointed_to]))))
 
 
 def _as_sorted(key: KeyColumn) -> str:

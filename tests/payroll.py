@@ -1,11 +1,13 @@
-"""A payroll's tables: a head, payslips that have the liquidation's number, and what hangs on them by steps."""
+"""A payroll's tables: a head, payslips with the liquidation's number, and what hangs on them by steps."""
 
 from __future__ import annotations
 
 from copier import CopySpec, TableName, Via
 
 TABLES = """
-    CREATE TABLE liquidations (id bigint PRIMARY KEY, name text NOT NULL, closed boolean NOT NULL DEFAULT false);
+    CREATE TABLE liquidations (
+        id bigint PRIMARY KEY, name text NOT NULL, closed boolean NOT NULL DEFAULT false
+    );
     CREATE TABLE payslips (
         id bigint PRIMARY KEY,
         liquidation_id bigint NOT NULL REFERENCES liquidations,

@@ -110,6 +110,13 @@ WORDS: dict[str, tuple[str, str]] = {
         ),
         N_("Put the liquidation's column into consulta's key, or copy into another table. Then copy again."),
     ),
+    "parents_missing": (
+        N_(
+            "Rows of {table} belong to the liquidation through others, and consulta lacks some of those: the "
+            "copy {first} brings them."
+        ),
+        N_("Copy {first} first. Then copy this again."),
+    ),
     "rows_changed": (
         N_("Somebody else changed rows of {table} in consulta at the same time."),
         N_("Copy again when they are done."),
