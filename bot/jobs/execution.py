@@ -66,6 +66,7 @@ from bot.jobs.models import (
     Installation,
     LastProof,
     Worker,
+    card_channel,
     has_come,
     is_frozen,
     may_begin,
@@ -125,8 +126,8 @@ class Claim:
     installation: str
 
     @classmethod
-    def of(cls, row: Row[Any], installation: str) -> Self:
-        """From the job's row."""
+    def of(cls, row: Row[Any], installation: str, channel_id: str | None) -> Self:
+        """From the job's row, and the channel of its card."""
         return cls(
             job_id=row.id,
             attempt=row.attempt,
@@ -137,7 +138,7 @@ class Claim:
             fingerprint=Fingerprint.from_json(row.fingerprint) if row.fingerprint else None,
             terms=AgreedCounts(row.previewed_records, row.previewed_target_records, row.removal_confirmed),
             approved=row.approval == Approval.APPROVED,
-            channel_id=row.channel_id,
+            channel_id=channel_id,
             installation=installation,
         )
 
@@ -492,9 +493,7 @@ class Attempt:
             request = self._lock(connection)
             if request is not None:
                 return self._stop(connection, request, run_after=func.now(), error=None)
-            channel = connection.execute(
-                select(CopyJob.channel_id).where(CopyJob.id == self.job_id)
-            ).scalar_one()
+            channel = connection.execute(select(card_channel()).where(CopyJob.id == self.job_id)).scalar_one()
             if second is not None and (channel is None or channel.startswith("D")):
                 raise NobodyCanApprove
             if second is not None:
@@ -738,7 +737,9 @@ class Executions:
             )
             if row is None:
                 return None
-            claim = Claim.of(row, connection.execute(select(Installation.id)).scalar_one())
+            channel = select(card_channel()).where(CopyJob.id == row.id).scalar_subquery()
+            installation, channel_id = connection.execute(select(Installation.id, channel)).one()
+            claim = Claim.of(row, installation, channel_id)
         attempt = Attempt(self._engine, claim, lease=self._lease)
         sys.audit("traspaso.take_over", attempt.job_id, attempt.number)
         try:

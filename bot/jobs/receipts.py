@@ -146,7 +146,7 @@ def seal(connection: Connection, job: Row[Any], event: Event, by: int | None) ->
     name = func.concat("traspaso receipts ", Installation.id)
     lock = func.pg_advisory_xact_lock(func.hashtextextended(name, 0))
     # In this order, so that the moment is after that of the receipt before. The lock is nobody else's: who
-    # has it waits for nothing.
+    # has it waits for nothing but the row of a run, which nobody who holds that waits with for the lock.
     installation, _, at = connection.execute(select(Installation.id, lock, func.clock_timestamp())).one()
     # Another statement, so that it sees what was committed while this one waited.
     newest = select(ReceiptRow.number, ReceiptRow.hash).order_by(ReceiptRow.number.desc()).limit(1)

@@ -1,7 +1,7 @@
 """Changes a job's status: the only place that writes ``copy_jobs.status`` after a job's creation.
 
 The event, what is to be announced in Slack, what is to be told elsewhere, and the receipt of a job that ends
-are written in the same transaction.
+are written in the same transaction. So is the end of a run, with that of its last live job.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
-from bot.jobs.models import CopyEvent, CopyJob
+from bot.jobs.models import CopyEvent, CopyJob, CopyRun
 from bot.jobs.notifications import tell_of_step
-from bot.jobs.outbox import Kind, announce, tell_followers
-from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
+from bot.jobs.outbox import Kind, announce, announce_run, tell_followers
+from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 
 
 def transition(
@@ -60,13 +60,55 @@ def transition(
     if row is None:
         return None
     add_event(connection, job_id, row.attempt, event, by)
-    if notify is not None:
+    of_run, ends = row.run_id is not None, not step.to.is_live
+    if notify is not None and not (of_run and ends):
         announce(connection, notify, CopyJob.id == job_id)
     tell_of_step(connection, step, job_id, row.attempt)
-    if not step.to.is_live:
+    if ends:
         tell_followers(connection, job_id, row.attempt)
         receipts.seal(connection, row, event, by)  # last, because others who end a job wait for it
+        if of_run:  # and for what they share: in this order everywhere, so that no two wait for each other
+            _end_in_run(connection, row.run_id)
+    elif of_run and step is Step.RETRY:
+        _begin_again(connection, row.run_id)
     return row
+
+
+def _end_in_run(connection: Connection, run_id: int) -> None:
+    """A job of the run has ended: with the last live one the run has, too.
+
+    Its row is locked before its jobs are looked at: of two that end at the same moment the second one sees
+    the end of the first.
+    """
+    connection.execute(_locked_run(run_id))
+    over = update(CopyRun).where(CopyRun.id == run_id, CopyRun.ended_at.is_(None), ~_has_live_jobs())
+    has_ended = connection.execute(over.values(ended_at=func.now(), updated_at=func.now())).rowcount == 1
+    announce_run(connection, Kind.ENDING if has_ended else Kind.UPDATE, run_id)
+
+
+def _begin_again(connection: Connection, run_id: int) -> None:
+    """A job of the run is tried again: a run that had ended begins another round."""
+    connection.execute(_locked_run(run_id))
+    anew = update(CopyRun).where(CopyRun.id == run_id, CopyRun.ended_at.is_not(None))
+    anew = anew.values(ended_at=None, round=CopyRun.round + 1, updated_at=func.now())
+    if connection.execute(anew).rowcount:
+        announce_run(connection, Kind.CARD, run_id)
+
+
+def _locked_run(run_id: int) -> Select[int]:
+    return select(CopyRun.id).where(CopyRun.id == run_id).with_for_update(key_share=True)
+
+
+def _has_live_jobs() -> ColumnElement[bool]:
+    """A condition on `CopyRun`."""
+    return select(CopyJob.id).where(CopyJob.run_id == CopyRun.id, CopyJob.status.in_(LIVE)).exists()
+
+
+def end_runs(connection: Connection) -> None:
+    """Ends the runs whose last jobs were ended by a worker of the release before, which knows no runs."""
+    over = select(CopyRun.id).where(CopyRun.ended_at.is_(None), ~_has_live_jobs()).order_by(CopyRun.id)
+    for run_id in connection.scalars(over.with_for_update(skip_locked=True, key_share=True)).all():
+        _end_in_run(connection, run_id)
 
 
 def stop_job(

@@ -7,7 +7,7 @@ both sides, nothing is written and the job asks again with the numbers of that m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +16,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.status import Approval, Phase, Status, StopReason
 
 if TYPE_CHECKING:
+    from bot.jobs.run_view import RunView
     from bot.jobs.schedules import NextFiring
     from bot.jobs.windows import NextWindow
 
@@ -231,7 +232,8 @@ class JobView:
     another one where this one's proof builds on it by row versions. ``schema`` is where its tracking
     tables are: installations beside each other have jobs of the same number.
     ``schedule`` is the name of the schedule that asked for it. ``start_at`` is before when nobody takes it;
-    None for a job that was for at once.
+    None for a job that was for at once. ``run_id`` is the run that it belongs to: then ``channel_id``,
+    ``message_ts``, ``pinned`` and ``moved_from`` are those of the run's card.
     """
 
     id: int
@@ -303,6 +305,17 @@ class JobView:
     schema: str = "traspaso"
     schedule: str | None = None
     start_at: datetime | None = None
+    run_id: int | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Still going to write."""
+        return self.status.is_live
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+        return f"job {self.id}"
 
     @property
     def copy_shown(self) -> str:
@@ -444,6 +457,7 @@ class HomeView:
     """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id.
 
     ``coming`` are the next due times of the schedules, ``window`` is the freeze window that begins next.
+    ``runs`` are those to which any of the jobs belongs, by their numbers.
     """
 
     reader_id: str
@@ -454,6 +468,7 @@ class HomeView:
     no_worker: NoWorker | None = None
     coming: tuple[NextFiring, ...] = ()
     window: NextWindow | None = None
+    runs: Mapping[int, RunView] = field(default_factory=dict)
 
     @property
     def waiting_for_approval(self) -> tuple[JobView, ...]:

@@ -85,6 +85,13 @@ NEW_IN = {
                (source_table, target_table, liquidation_id, job_id, values_job_id, values_at, baseline)
         SELECT 'a', 'b', 99, id, id, now(), '{}' FROM traspaso.copy_jobs WHERE status = 'completed' LIMIT 1
     """,
+    "0016": """
+        INSERT INTO traspaso.copy_runs (kind, liquidations, user_id, channel_id)
+        VALUES ('several', '{1,2}', 1, 'C0PAYROLL'), ('several', '{3}', 1, 'C0PAYROLL');
+        UPDATE traspaso.copy_jobs SET run_id = 1, run_position = 1 WHERE id = 1;
+        INSERT INTO traspaso.outbox (run_id, attempt, kind)
+        VALUES (1, 0, 'run:card'), (2, 0, 'run:card'), (1, 1, 'run:card')
+    """,
 }
 
 
@@ -100,6 +107,7 @@ GIVEN_UP: dict[str, Callable[[str, dict[str, Any], Rows], bool]] = {
     "0003": lambda table, row, before: (
         table == "outbox" and row["kind"] in {"refresh", "pin", "left", "doubles"}
     ),
+    "0013": lambda table, row, before: table == "outbox" and row.get("run_id") is not None,
     "0007": lambda table, row, before: (
         table == "outbox" and (row["job_id"] is None or row["kind"].startswith(("notify:", "tell:")))
     ),
