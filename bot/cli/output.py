@@ -24,6 +24,7 @@ from bot.jobs.models import CopyChunk
 from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
 from bot.jobs.retention import Pruned
+from bot.jobs.run_view import RunView
 from bot.jobs.schedules import Firing
 from bot.jobs.status import Approval, FiringState, Phase, Status
 from bot.jobs.view import JobView
@@ -160,6 +161,85 @@ class Bar:
             lines.append(plain(explained(job.error, self._t).step))
         for line in lines:
             say(line, err=True)
+
+
+class SetLines:
+    """The tables of a set, a line each: on a terminal it moves in its place, else it is said when it has
+    changed. Several threads may show their jobs at once.
+    """
+
+    def __init__(self, t: Translator) -> None:
+        self._t = t
+        self._bar = _started_bar() if sys.stderr.isatty() else None
+        self._tasks: dict[int, Any] = {}
+        self._said: dict[int, str] = {}
+
+    def show(self, job: JobView) -> None:
+        words = one_line(f"{job.copy_shown}: {progress(job, self._t)}")
+        if self._bar is None:
+            if self._said.get(job.id) != words:
+                self._said[job.id] = words
+                say(words, err=True)
+            return
+        if job.id not in self._tasks:
+            self._tasks[job.id] = self._bar.add_task("", total=None) if self._tasks else self._bar.task_ids[0]
+        self._bar.update(self._tasks[job.id], total=job.total, completed=job.copied, description=words)
+
+    def finish(self, job: JobView) -> None:
+        """Only the bars end: what became of the jobs is for `print_set`."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def print_set(run: RunView, shown: str, again: str, t: Translator) -> None:
+    """How a set has ended, on stderr: a line for each table, what failed, and ``again`` as the way to go on.
+
+    ``shown`` is what messages call the set.
+    """
+    completed = len(run.completed) == len(run.jobs)
+    for job in run.jobs:
+        sign = "✅" if job.status is Status.COMPLETED else "❌"
+        say(f"{sign} {job_name(job, t)}: {plain(activity(job, t, bare_name))}", err=True)
+        if job.status is Status.COMPLETED:
+            say(f"   {plain(receipt(job, t))}", err=True)
+        elif job.error and job.status is Status.FAILED and job.error.code != "set_failed":
+            found = explained(job.error, t)
+            say(f"   {plain(found.what)} {plain(found.step)}", err=True)
+    others = next((job for job in run.jobs if job.error and job.error.code == "set_failed"), None)
+    for line in others.error.lines if others and others.error else ():
+        say(f"   {line}", err=True)
+    [liquidation] = run.liquidations
+    names = {"set": shown, "id": liquidation}
+    moment = run.jobs[0].as_of
+    if completed and moment is not None:
+        words = t(
+            "✅ {set} of liquidation {id}: all tables are proven, as prod held them at {moment}.",
+            **names,
+            moment=t.moment(moment),
+        )
+    else:
+        words = t(
+            "❌ {set} of liquidation {id} is not completed; what is in place stays. `{again}` goes on.",
+            **names,
+            again=again,
+        )
+    say(words, err=True)
+
+
+def print_set_json(run: RunView) -> None:
+    """The same as JSON: one object for each job, and one for the set."""
+    for job in run.jobs:
+        print_json(job)
+    moment = run.jobs[0].as_of
+    _write(
+        {
+            "set": run.set_name,
+            "liquidation_id": run.liquidations[0],
+            "completed": len(run.completed) == len(run.jobs),
+            "as_of": moment.isoformat() if moment else None,
+            "jobs": [job.id for job in run.jobs],
+        }
+    )
 
 
 def _started_bar() -> Progress:

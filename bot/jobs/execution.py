@@ -69,7 +69,9 @@ from bot.jobs.models import (
     card_channel,
     has_come,
     is_frozen,
+    is_of_set,
     may_begin,
+    set_of,
     transaction,
     waits_for_somebody,
 )
@@ -415,44 +417,67 @@ class Attempt:
         ``baseline`` is kept for the next copy. ``since`` is the earlier proof on which this one builds by
         row versions; without it all values were compared.
         """
+        with self.transaction() as connection:
+            self.complete(connection, proof, baseline, since)
+        sys.audit("traspaso.completed", self.job_id, self.number)
+
+    def complete(
+        self,
+        connection: Connection,
+        proof: Proof,
+        baseline: Baseline | None = None,
+        since: KnownProof | None = None,
+    ) -> None:
+        """The same within the caller's transaction."""
         if not proof.holds:
             raise ValueError("only a proof that holds completes a job")
         event = Completed(proof.target.rows, proof.target.hex)
         values_job_id = self.job_id if since is None else since.values_job_id
-        with self.transaction() as connection:
-            self._end(
-                connection, Step.COMPLETE, event, error=None, values_job_id=values_job_id, **_proof(proof)
-            )
-            self._keep(connection, baseline, values_job_id, since)
-            sys.audit("traspaso.completing", self.job_id, self.number)
-        sys.audit("traspaso.completed", self.job_id, self.number)
+        self._end(connection, Step.COMPLETE, event, error=None, values_job_id=values_job_id, **_proof(proof))
+        self._keep(connection, baseline, values_job_id, since)
+        sys.audit("traspaso.completing", self.job_id, self.number)
 
     def failed(self, failure: Failure, proof: Proof | None = None) -> None:
         """``proof`` where the job failed because it didn't hold."""
+        with self.transaction() as connection:
+            self.fail(connection, failure, proof)
+
+    def fail(self, connection: Connection, failure: Failure, proof: Proof | None = None) -> None:
+        """The same within the caller's transaction."""
         values = {} if proof is None else _proof(proof)
         values |= {"error": failure.as_json(), "error_message": failure.sentence}
-        with self.transaction() as connection:
-            self._end(connection, Step.FAIL, Failed(failure), **values)
+        self._end(connection, Step.FAIL, Failed(failure), **values)
 
     def cancelled(self) -> None:
         """Whoever runs the attempt has ended it for good."""
         with self.transaction() as connection:
-            self._end(connection, Step.CANCEL, Plain(EventKind.CANCELLED))
+            self.cancel(connection)
+
+    def cancel(self, connection: Connection) -> None:
+        """The same within the caller's transaction."""
+        self._end(connection, Step.CANCEL, Plain(EventKind.CANCELLED))
 
     def retry_later(self, failure: Failure, seconds: float) -> Status:
         """A passing error: pending again, due in ``seconds``; or what somebody asked it to be."""
-        retry = Retry(failure, seconds)
         with self.transaction() as connection:
-            request = self._lock(connection)
-            values: dict[str, Any] = {
-                "failures": CopyJob.failures + 1,
-                "run_after": func.now() + timedelta(seconds=seconds),
-                "error": failure.as_json(),
-            }
-            if request is not None:
-                add_event(connection, self.job_id, self.number, retry)
-                return self._stop(connection, request, **values)
-            return self._release(connection, retry, **values)
+            return self.wait(connection, failure, seconds, self.lock(connection))
+
+    def wait(
+        self, connection: Connection, failure: Failure, seconds: float, request: StopRequest | None
+    ) -> Status:
+        """The same within the caller's transaction, which has locked the row. ``request`` is what somebody
+        asked for.
+        """
+        retry = Retry(failure, seconds)
+        values: dict[str, Any] = {
+            "failures": CopyJob.failures + 1,
+            "run_after": func.now() + timedelta(seconds=seconds),
+            "error": failure.as_json(),
+        }
+        if request is not None:
+            add_event(connection, self.job_id, self.number, retry)
+            return self._stop(connection, request, **values)
+        return self._release(connection, retry, **values)
 
     def released(self, *, frozen: bool = False) -> Status:
         """The worker stops at a chunk's end: pending again at once, or what somebody asked it to be.
@@ -460,15 +485,18 @@ class Attempt:
         ``frozen`` where it stops because all copies are: then the card says so.
         """
         with self.transaction() as connection:
-            request = self._lock(connection)
-            if request is not None:
-                status = self._stop(connection, request, run_after=func.now())
-            else:
-                event = Plain(EventKind.FROZEN if frozen else EventKind.RELEASED)
-                status = self._release(connection, event, run_after=func.now())
-            if frozen:
-                announce(connection, Kind.UPDATE, CopyJob.id == self.job_id)
-            return status
+            return self.release(connection, self.lock(connection), frozen=frozen)
+
+    def release(self, connection: Connection, request: StopRequest | None, *, frozen: bool = False) -> Status:
+        """The same within the caller's transaction, as in `wait`."""
+        if request is not None:
+            status = self._stop(connection, request, run_after=func.now())
+        else:
+            event = Plain(EventKind.FROZEN if frozen else EventKind.RELEASED)
+            status = self._release(connection, event, run_after=func.now())
+        if frozen:
+            announce(connection, Kind.UPDATE, CopyJob.id == self.job_id)
+        return status
 
     def ask(self, question: Question, second: SecondPerson | None) -> Status:
         """Gives the job back and has it wait for its requester's answer, or a second person's.
@@ -490,7 +518,7 @@ class Attempt:
                 **second_person(second.second_group_seconds),
             }
         with self.transaction() as connection:
-            request = self._lock(connection)
+            request = self.lock(connection)
             if request is not None:
                 return self._stop(connection, request, run_after=func.now(), error=None)
             channel = connection.execute(select(card_channel()).where(CopyJob.id == self.job_id)).scalar_one()
@@ -594,7 +622,7 @@ class Attempt:
             .values({"lease_until": lease, "updated_at": func.now(), **values})
         )
 
-    def _lock(self, connection: Connection) -> StopRequest | None:
+    def lock(self, connection: Connection) -> StopRequest | None:
         """Locks the job's row; what somebody has pressed and isn't done yet."""
         found = connection.execute(
             select(CopyJob.stop_requested, CopyJob.stopped_by)
@@ -698,55 +726,86 @@ class Executions:
         self._lease = timedelta(seconds=lease_seconds)
 
     def claim(self, job_id: int, worker: str, worker_id: int | None = None) -> Attempt | None:
-        """Takes a pending job that is due: running, attempt + 1, a lease. None where there is none.
+        """Takes a pending job that is due: running, attempt + 1, a lease. None where there is none, or it is
+        one of a set: `claim_set`.
 
         ``worker_id`` is the row by which the process says that it lives. Nobody takes anything while copies
         are frozen.
         """
         with self._engine.begin() as connection:
-            row = transition(
-                connection,
-                job_id,
-                Step.CLAIM,
-                ~waits_for_somebody(),
-                may_begin(),
-                has_come(CopyJob.run_after, early=CLOCKS),
-                ~is_frozen(),
-                event=Claimed(worker),
-                attempt=CopyJob.attempt + 1,
-                worker=worker,
-                worker_id=select(Worker.id).where(Worker.id == worker_id).scalar_subquery(),
-                lease_until=func.now() + self._lease,
-                phase=Phase.COUNTING,
-                throttle=None,
-                started_at=func.coalesce(CopyJob.started_at, func.now()),
-                claimed_at=func.now(),
-                total_records=None,
-                copied_records=0,
-                chunks_done=0,
-                inserted_records=0,
-                updated_records=0,
-                deleted_records=0,
-                unchanged_records=0,
-                moved_records=0,
-                verified_records=0,
-                copied_bytes=0,
-                as_of=None,
-                copying_since=None,
-                verifying_since=None,
-            )
-            if row is None:
-                return None
-            channel = select(card_channel()).where(CopyJob.id == row.id).scalar_subquery()
-            installation, channel_id = connection.execute(select(Installation.id, channel)).one()
-            claim = Claim.of(row, installation, channel_id)
+            claim = self._claim(connection, job_id, worker, worker_id, ~is_of_set())
+        return None if claim is None else self._attempt(claim)
+
+    def claim_set(self, job_id: int, worker: str, worker_id: int | None = None) -> list[Attempt]:
+        """Takes all jobs of the set that this one belongs to, in their order, or none of them.
+
+        Empty where it belongs to none, or one of them can't be taken now.
+        """
+        of_set = select(CopyJob.id).where(CopyJob.run_id == set_of(job_id)).order_by(CopyJob.id)
+        claims = []
+        with self._engine.begin() as connection:
+            for each in connection.scalars(of_set).all():
+                claim = self._claim(connection, each, worker, worker_id)
+                if claim is None:
+                    connection.rollback()
+                    return []
+                claims.append(claim)
+        return [self._attempt(claim) for claim in claims]
+
+    def _claim(
+        self,
+        connection: Connection,
+        job_id: int,
+        worker: str,
+        worker_id: int | None,
+        *conditions: ColumnElement[bool],
+    ) -> Claim | None:
+        row = transition(
+            connection,
+            job_id,
+            Step.CLAIM,
+            *conditions,
+            ~waits_for_somebody(),
+            may_begin(),
+            has_come(CopyJob.run_after, early=CLOCKS),
+            ~is_frozen(),
+            event=Claimed(worker),
+            attempt=CopyJob.attempt + 1,
+            worker=worker,
+            worker_id=select(Worker.id).where(Worker.id == worker_id).scalar_subquery(),
+            lease_until=func.now() + self._lease,
+            phase=Phase.COUNTING,
+            throttle=None,
+            started_at=func.coalesce(CopyJob.started_at, func.now()),
+            claimed_at=func.now(),
+            total_records=None,
+            copied_records=0,
+            chunks_done=0,
+            inserted_records=0,
+            updated_records=0,
+            deleted_records=0,
+            unchanged_records=0,
+            moved_records=0,
+            verified_records=0,
+            copied_bytes=0,
+            as_of=None,
+            copying_since=None,
+            verifying_since=None,
+        )
+        if row is None:
+            return None
+        channel = select(card_channel()).where(CopyJob.id == row.id).scalar_subquery()
+        installation, channel_id = connection.execute(select(Installation.id, channel)).one()
+        return Claim.of(row, installation, channel_id)
+
+    def _attempt(self, claim: Claim) -> Attempt:
         attempt = Attempt(self._engine, claim, lease=self._lease)
         sys.audit("traspaso.take_over", attempt.job_id, attempt.number)
         try:
             attempt.end_earlier_sessions(self._engine, "consulta")
         except SQLAlchemyError as error:
             # The job is this worker's all the same; what hangs there holds locks at most for its own limits.
-            log.warning("job %s: earlier sessions were not ended: %s", job_id, type(error).__name__)
+            log.warning("job %s: earlier sessions were not ended: %s", claim.job_id, type(error).__name__)
         return attempt
 
 
