@@ -384,7 +384,7 @@ class JobRepository:
     def _insert(self, connection: Connection, request: Request) -> int:
         user_id = ensure_user(connection, request.requester)
         job_id = connection.execute(
-            insert(CopyJob).values(_row_of(request, user_id)).returning(CopyJob.id)
+            insert(CopyJob).values(**_row_of(request, user_id), status=Status.PENDING).returning(CopyJob.id)
         ).scalar_one()
         _requested(connection, job_id, request, user_id)
         announce(connection, Kind.CARD, CopyJob.id == job_id)
@@ -411,7 +411,8 @@ class JobRepository:
         in_order = enumerate(request.requests, 1)
         # In the same order in every process: two that ask for the same ones don't wait for each other.
         for position, each in sorted(in_order, key=lambda one: _place(one[1])):
-            row = insert(CopyJob).values(_row_of(each, user_id), run_id=run_id, run_position=position)
+            values = {**_row_of(each, user_id), "run_id": run_id, "run_position": position}
+            row = insert(CopyJob).values(**values, status=Status.PENDING)
             room = row.on_conflict_do_nothing(
                 index_elements=[CopyJob.target_table, CopyJob.liquidation_id], index_where=IS_LIVE
             )
@@ -572,7 +573,6 @@ def _row_of(request: Request, user_id: int) -> dict[str, Any]:
         "approval_until": func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
         **(second_person(request.second_group_seconds) if waits else {}),
         "request_reason": kept_reason(request.reason),
-        "status": Status.PENDING,
     }
 
 

@@ -138,9 +138,10 @@ _TASK_SIGNS = {"pending": "○", "in_progress": "◔", "complete": "✓", "error
 
 def _task_card(sight: Sight, block: Json) -> Html:
     """A task: its state as a sign, and in words for who can't see it; its title; what it says of itself."""
-    status = str(block.get("status"))
-    words = sight.reader.t(status.replace("_", " "))
-    sign = el("span", _TASK_SIGNS.get(status, "?"), class_=f"sign {status}", role="img", aria_label=words)
+    status, t = str(block.get("status")), sight.reader.t
+    words = {"pending": t("pending"), "in_progress": t("in progress"), "complete": t("complete")}
+    said = words.get(status, t("error"))
+    sign = el("span", _TASK_SIGNS.get(status, "?"), class_=f"sign {status}", role="img", aria_label=said)
     texts = [rich_text(block[name], sight.reader) for name in ("details", "output") if block.get(name)]
     title = el("strong", str(block.get("title", "")))
     return join(sign, el("div", title, *(el("div", text, class_="said") for text in texts), class_="task"))
