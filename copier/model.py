@@ -49,6 +49,12 @@ Bound = tuple[str, ...]
 ChunkOutcome = Literal["copied", "updated", "replaced", "unchanged", "removed"]
 
 _PART = re.compile(r'"(?P<quoted>(?:[^"\x00]|"")+)"|(?P<plain>[^\W\d][\w$]*)')
+_NAME = r'(?:"(?:[^"\x00]|"")+"|[^\W\d][\w$]*)'
+_COLUMNS = rf"{_NAME}|\(\s*{_NAME}\s*(?:,\s*{_NAME}\s*)*\)"
+_REFERENCE = re.compile(
+    rf"(?P<columns>{_COLUMNS})\s*->\s*(?P<table>{_NAME}(?:\s*\.\s*{_NAME})?)\s*\.\s*"
+    rf"(?P<parent_columns>{_COLUMNS})"
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -115,6 +121,11 @@ def _split(text: str) -> list[str]:
         position += 1
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """The names in a text that has nothing else than what stands between them."""
+    return tuple(_split(found[0])[0] for found in _PART.finditer(text))
+
+
 # --------------------------------------------------------------------------------------- what is to be copied
 
 
@@ -135,49 +146,22 @@ class Reference:
         Raises:
             BadName: the text isn't that.
         """
-        here, arrow, there = text.partition("->")
-        found = _COLUMNS_OF_TABLE.fullmatch(there.strip())
-        try:
-            if not arrow:
-                raise BadName("no arrow")
-            columns = _listed(here)
-            if found is not None:
-                return cls(columns, TableName.parse(found["table"]), _listed(found["columns"])).checked()
-            *table, column = _split(there.strip())
-            written = ".".join(f'"{part.replace(chr(34), chr(34) * 2)}"' for part in table)
-            return cls(columns, TableName.parse(written), (column,)).checked()
-        except BadName:
-            raise BadName(
-                f"{text!r} doesn't say to what the rows belong: write column -> schema.table.column, such as "
-                "payslip_id -> public.payslips.id, or (a, b) -> schema.table.(a, b)"
-            ) from None
-
-    def checked(self) -> Reference:
-        """Itself. Raises BadName where the columns aren't as many on both sides, or one comes twice."""
-        for columns in (self.columns, self.parent_columns):
-            if len(columns) != len(self.columns) or len(frozenset(columns)) != len(columns):
-                raise BadName("columns")
-        return self
+        if found := _REFERENCE.fullmatch(text.strip()):
+            columns, parent_columns = _names(found["columns"]), _names(found["parent_columns"])
+            table = TableName(*["public", *_names(found["table"])][-2:])
+            # As many columns on both sides, and none twice.
+            if len(columns) == len(parent_columns) == len({*columns}) == len({*parent_columns}):
+                return cls(columns, table, parent_columns)
+        raise BadName(
+            f"{text!r} doesn't say to what the rows belong: write column -> schema.table.column, such as "
+            "payslip_id -> public.payslips.id, or (a, b) -> schema.table.(a, b)"
+        )
 
     def __str__(self) -> str:
         here, there = (", ".join(map(quoted, each)) for each in (self.columns, self.parent_columns))
         if len(self.columns) == 1:
             return f"{here} -> {self.table}.{there}"
         return f"({here}) -> {self.table}.({there})"
-
-
-_COLUMNS_OF_TABLE = re.compile(r"(?P<table>.+?)\s*\.\s*(?P<columns>\(.*\))")
-_IN_BRACKETS = re.compile(r"\((?P<inner>.*)\)")
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    """Names of columns: one, or several in brackets, with commas between them."""
-    inner = _IN_BRACKETS.fullmatch(text.strip())
-    parts = re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', inner["inner"]) if inner else [text]
-    names = [_split(part.strip()) for part in parts]
-    if any(len(each) != 1 for each in names):
-        raise BadName(f"{text!r} is not a list of columns")
-    return tuple(name for (name,) in names)
 
 
 @dataclass(frozen=True, slots=True)

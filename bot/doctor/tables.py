@@ -14,7 +14,7 @@ from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.doctor.sides import look_at
 from copier import TableName
 from copier.catalog import Table, read_table, refuse_same_table
-from copier.columns import match_columns, refuse_what_has_no_numbers
+from copier.columns import match_columns
 from copier.connections import BoundedTransaction
 from copier.errors import (
     ColumnsDiffer,
@@ -27,6 +27,7 @@ from copier.errors import (
 )
 from copier.keys import key_columns
 from copier.model import CopySpec, quoted
+from copier.parents import refuse_unfit
 from copier.preview import missing_index
 from copier.privileges import (
     Privilege,
@@ -75,16 +76,19 @@ def _copies(facts: Facts) -> Iterator[Finding]:
 def _copy(copy: CopySection, looks: dict[str, BoundedTransaction | str]) -> Iterator[Finding]:
     tables: dict[str, Table] = {}
     lacks: list[str] = []
-    for side, name in ((SIDES.source, copy.source_table), (SIDES.target, copy.target_table)):
+    for side in (SIDES.source, SIDES.target):
+        is_source = side == SIDES.source
+        names = [each.source_table if is_source else each.target_table for each in copy.line]
         look = looks[side]
         if isinstance(look, str):
             yield skipped("copy.tables", look, about=f"{copy.name}, {side}")
             lacks.append(look)
             continue
-        found = _table(copy, look, name)
+        found = _table(copy, look, names)
         if isinstance(found, Table):
             tables[side] = found
-            yield ok("copy.tables", f"{side} has {name}", f"{copy.name}, {side}")
+            through = [f"; its rows belong to a liquidation through {names[1]}"] if len(names) > 1 else []
+            yield ok("copy.tables", "".join([f"{side} has {names[0]}", *through]), f"{copy.name}, {side}")
         else:
             yield found
             lacks.append(f"the table of {side} can't be used")
@@ -104,19 +108,23 @@ def _copy(copy: CopySection, looks: dict[str, BoundedTransaction | str]) -> Iter
         yield from _both(copy, source, target, looks)
 
 
-def _table(copy: CopySection, look: BoundedTransaction, name: TableName) -> Table | Finding:
-    """The table, or why it can't be used."""
+def _table(copy: CopySection, look: BoundedTransaction, names: list[TableName]) -> Table | Finding:
+    """The first of the tables, with those through which its rows belong, or why it can't be used."""
     about, setting = f"{copy.name}, {look.side}", f"{_setting(look.side)} of [[copies]] {copy.name}"
     try:
         with _asking(look):
-            table = read_table(look.connection, look.side, name)
-        table.column(copy.liquidation_column)
+            table = read_table(look.connection, look.side, *names)
+        for section, behind in zip(copy.line, table.line, strict=True):
+            for column in section.via.columns if section.via else (section.liquidation_column,):
+                behind.column(column)
     except SchemaError as error:
-        column = "liquidation_column" if error.column else setting
-        return failed("copy.tables", str(error), f"check the name in {column}, or create it there", about)
-    if table.access.hidden:
-        hidden = RowsHidden(look.side, table.access.role, str(name))
-        return failed("copy.tables", str(hidden), f"run in {look.side}: {hidden.lines[0]}", about)
+        if error.column:
+            setting = "via or liquidation_column" if copy.via else "liquidation_column"
+        return failed("copy.tables", str(error), f"check the name in {setting}, or create it there", about)
+    for behind in table.line:
+        if behind.access.hidden:
+            hidden = RowsHidden(look.side, behind.access.role, str(behind.name))
+            return failed("copy.tables", str(hidden), f"run in {look.side}: {hidden.lines[0]}", about)
     if any(column.encoding == "SQL_ASCII" for column in table.columns):
         words = str(EncodingUnknown(look.side))
         return failed("copy.tables", words, "copy from or into a database that knows its encoding", about)
@@ -218,7 +226,7 @@ def _both(
 
 def _columns(copy: CopySection, source: Table, target: Table) -> Iterator[Finding]:
     try:
-        refuse_what_has_no_numbers(copy.liquidation_column, (source, target))
+        refuse_unfit(copy.spec, source, target)
         matched = match_columns(source, target)
     except ColumnsDiffer as error:
         for line in error.lines:

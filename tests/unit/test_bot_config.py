@@ -12,6 +12,7 @@ import pytest
 from bot.app import databases
 from bot.config import Need, Occasion, Settings, load
 from bot.errors import ConfigError
+from copier import Via
 
 GOOD = {
     "PROD_DATABASE_URL": "postgresql://reader:prod-secret@prod:5432/payroll",
@@ -126,6 +127,73 @@ def test_a_mistake_in_the_file_is_named_with_its_place(tmp_path: Path, text: str
     lines = complaints(tmp_path, text)
     assert any(place in line for line in lines), lines
     assert all(str(tmp_path / "traspaso.toml") in line for line in lines)
+
+
+VIA = (
+    FILE
+    + """
+[[copies]]
+name = "payslips"
+source_table = "payslips"
+target_table = "consulta.payslips"
+[[copies]]
+name = "lines"
+source_table = "payslip_lines"
+target_table = "consulta.lines"
+via = "payslip_id -> public.payslips.id"
+[[copies]]
+name = "parts"
+source_table = "parts"
+target_table = "parts"
+via = '(company, "Line") -> payslip_lines.(company, no)'
+"""
+)
+
+
+def test_a_copy_may_belong_through_the_table_of_another_one(tmp_path: Path) -> None:
+    _, payslips, lines, parts = read(tmp_path, VIA).file.copies
+    assert [each.name for each in parts.line] == ["parts", "lines", "payslips"]
+    assert parts.spec.via == Via(("company", "Line"), lines.spec, ("company", "no"))
+    assert lines.spec.via == Via(("payslip_id",), payslips.spec, ("id",))
+    assert (lines.spec.liquidation_column, payslips.spec.via) == ("", None)
+    assert parts.spec.belongs_by == (
+        '(company, "Line") -> public.payslip_lines.(company, no) (consulta.lines), there '
+        "payslip_id -> public.payslips.id (consulta.payslips), there liquidation_id"
+    )
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "line"),
+    [
+        (
+            "payslip_id -> public.payslips.id",
+            "payslip_id -> public.slips.id",
+            "via of 'lines' names public.slips, which is the source_table of no copy: add [[copies]] for it",
+        ),
+        (
+            "payslip_id -> public.payslips.id",
+            "part_id -> parts.id",
+            "copies: via goes round in a circle (lines -> parts -> lines): one of these tables has to have",
+        ),
+        (
+            'source_table = "payslips"',
+            'source_table = "payslip_lines"',
+            "public.payslip_lines, which is the source_table of 'payslips' and 'lines': keep one of them",
+        ),
+        (
+            'via = "payslip_id',
+            'liquidation_column = "liquidation_id"\nvia = "payslip_id',
+            "copies[3]: via and liquidation_column exclude each other",
+        ),
+        ("payslip_id -> public.payslips.id", "payslip_id", "copies[3].via: 'payslip_id' doesn't say to what"),
+        ("(company, no)", "(company, no, id)", "or (a, b) -> schema.table.(a, b)"),
+    ],
+)
+def test_a_via_that_leads_nowhere_is_refused_with_what_to_write(
+    tmp_path: Path, was: str, now: str, line: str
+) -> None:
+    lines = complaints(tmp_path, VIA.replace(was, now))
+    assert any(line in each for each in lines), lines
 
 
 def test_global_people_may_be_missing_where_each_copy_names_its_own(tmp_path: Path) -> None:
