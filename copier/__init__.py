@@ -8,6 +8,7 @@ from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.copy_set import CopySet, Part, SetProof, SetResult, SetStep
 from copier.errors import SideNames
+from copier.explain import ExplainedKey, ExplainedTable, Explanation, Use, explain
 from copier.glance import Baseline
 from copier.model import (
     MAX_LIQUIDATION_ID,
@@ -51,6 +52,9 @@ __all__ = [
     "Counts",
     "Digest",
     "Entry",
+    "ExplainedKey",
+    "ExplainedTable",
+    "Explanation",
     "Fingerprint",
     "KeyRange",
     "Limits",
@@ -65,9 +69,11 @@ __all__ = [
     "SetStep",
     "SideNames",
     "TableName",
+    "Use",
     "Via",
     "choose",
     "cores",
+    "explain",
     "is_known",
     "preview",
     "search",

@@ -35,7 +35,19 @@ from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
 from bot.messages.proposal import counted, notes, removes_everything
 from bot.messages.question import confirmation, question_text
-from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
+from copier import (
+    Comparison,
+    CopySpec,
+    Count,
+    Digest,
+    ExplainedKey,
+    ExplainedTable,
+    Explanation,
+    Plan,
+    Preview,
+    Proof,
+    Use,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -259,6 +271,103 @@ class JsonLines:
 
     def finish(self, job: JobView) -> None:
         print_json(job)
+
+
+# ----------------------------------------------------------------------------
+# How a set is copied
+
+
+def print_explanation(title: str | None, found: Explanation, t: Translator) -> None:
+    """A set for a person to read: a line for each table in order, then what is to be known of each."""
+    say(title or t("All copies"))
+    say()
+    headings = (t("Step"), t("Which copy"), t("In prod"), t("In consulta"), t("Key"), t("Belongs by"))
+    rows = (
+        (
+            str(table.step or "–"),
+            table.name,
+            table.source_table,
+            table.target_table,
+            ", ".join(table.key) or "–",
+            table.belongs_by,
+        )
+        for table in found.tables
+    )
+    _table(headings, rows)
+    for heading, lines in (
+        (t("Foreign keys of consulta"), [_key_line(key, t) for key in found.foreign_keys]),
+        (t("Rules"), [f"{table.name}: {_rules(table)}" for table in found.tables if table.rules]),
+        (
+            t("Triggers of consulta"),
+            [f"{table.name}: {', '.join(table.triggers)}" for table in found.tables if table.triggers],
+        ),
+        (t("Indexes that are there"), [line for table in found.tables for line in _index_lines(table)]),
+        (
+            t("Indexes that are missing"),
+            [
+                f"{side}: {statement}"
+                for table in found.tables
+                for side, statements in table.missing.items()
+                for statement in statements
+            ],
+        ),
+        (
+            t("Would be refused"),
+            [
+                *found.refused,
+                *(f"{table.name}: {words}" for table in found.tables for words in table.refused),
+            ],
+        ),
+    ):
+        if lines:
+            say()
+            say(heading)
+            for line in dict.fromkeys(lines):
+                say(f"  - {line}")
+
+
+def _key_line(key: ExplainedKey, t: Translator) -> str:
+    own, to = ", ".join(key.columns), ", ".join(key.parent_columns)
+    line = f"{key.child} ({own}) -> {key.parent} ({to}), {key.name}"
+    match key.use:
+        case Use.ORDER:
+            words = t("the parent is written first")
+        case Use.SECOND_PASS:
+            words = t("left empty at first, filled in by a second pass")
+        case Use.ITSELF:
+            words = t("rows that need each other are written together")
+        case Use.UNSOLVED:
+            words = t("part of a circle that nothing takes apart")
+    return f"{line}: {words}"
+
+
+def _rules(table: ExplainedTable) -> str:
+    return ", ".join(f"{column} {treatment}" for column, treatment in table.rules.items())
+
+
+def _index_lines(table: ExplainedTable) -> list[str]:
+    return [
+        f"{table.name}, {side}: {'; '.join(f'({columns})' for columns in indexes)}"
+        for side, indexes in table.indexes.items()
+        if indexes
+    ]
+
+
+def print_mermaid(found: Explanation) -> None:
+    """The same as a diagram: an arrow from each table to those that are written before it."""
+    say("flowchart BT")
+    place = {table.name: f"t{number}" for number, table in enumerate(found.tables, 1)}
+    for step, names in enumerate(found.steps or [tuple(place)], 1):
+        say(f"    subgraph step{step}[{step}]")
+        for name in names:
+            table = next(each for each in found.tables if each.name == name)
+            words = f"{name}<br/>{table.target_table}".replace('"', "#quot;")
+            say(f'        {place[name]}["{words}"]')
+        say("    end")
+    for key in found.foreign_keys:
+        arrow = "-->" if key.use is Use.ORDER else "-.->"
+        words = ", ".join(key.columns).replace('"', "#quot;")
+        say(f'    {place[key.child]} {arrow}|"{words}"| {place[key.parent]}')
 
 
 # ----------------------------------------------------------------------------

@@ -208,3 +208,59 @@ def test_a_set_is_taken_whole_or_not_at_all(jobs: Jobs) -> None:
     alone = jobs.create(43)
     assert jobs.executions.claim_set(alone, "host:1") == []
     assert jobs.executions.claim(alone, "host:1") is not None
+
+
+# How a set is drawn.
+
+
+def test_a_set_is_drawn_in_its_order_with_what_is_missing(payroll: Shell) -> None:
+    code, out, err = payroll.run("explain")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "Liquidación completa"
+    tables = [line.split() for line in lines[3:7]]
+    assert [line[:2] for line in tables] == [
+        ["1", "head"],
+        ["2", "payslips"],
+        ["3", "lines"],
+        ["4", "deductions"],
+    ]
+    assert "payslip_id -> public.payslips.id, there liquidation_id" in out
+    assert "lines (payslip_id) -> payslips (id), payslip_lines_payslip_id_fkey: the parent is written" in out
+    assert "Would be refused" not in out
+    payroll.sides.both("DROP INDEX payslips_liquidation_id_id_idx")
+    assert (
+        "prod: CREATE INDEX CONCURRENTLY ON public.payslips (liquidation_id, id)" in payroll.run("explain")[1]
+    )
+    assert payroll.run("explain", "nosuch")[0] == 2
+
+
+def test_a_set_is_drawn_for_programs_and_for_pages(payroll: Shell) -> None:
+    code, out, _ = payroll.run("explain", "completa", "--json")
+    found = json.loads(out)
+    assert (code, found["set"]) == (0, "Liquidación completa")
+    assert found["steps"] == [["head"], ["payslips"], ["lines"], ["deductions"]]
+    assert [key["use"] for key in found["foreign_keys"]] == ["order"] * 3
+    assert [table["refused"] for table in found["tables"]] == [[]] * 4
+    code, out, _ = payroll.run("explain", "--mermaid")
+    assert (code, out.splitlines()[0]) == (0, "flowchart BT")
+    assert '    t3 -->|"payslip_id"| t2' in out.splitlines()
+    assert '        t3["lines<br/>public.payslip_lines"]' in out.splitlines()
+
+
+def test_what_would_be_refused_is_said_before_anybody_copies(payroll: Shell) -> None:
+    payroll.sides.consulta.execute("""
+        ALTER TABLE payslips ADD COLUMN main_line_id bigint NOT NULL REFERENCES payslip_lines;
+        ALTER TABLE payslip_lines ALTER COLUMN payslip_id SET NOT NULL;
+        DROP TABLE deductions;
+    """)
+    code, out, _ = payroll.run("explain")
+    assert code == 1
+    assert "no table of lines -> payslips -> lines can be written first" in out
+    assert "payslips_main_line_id_fkey of payslips" in out
+    assert "deductions: table public.deductions not found in consulta" in out
+    assert payroll.sides.consulta.rows("SELECT count(*) FROM payslips") == [(0,)]
+    payroll.sides.consulta.execute("ALTER TABLE payslips ALTER COLUMN main_line_id DROP NOT NULL")
+    code, out, _ = payroll.run("explain", "--json")
+    uses = {key["name"]: key["use"] for key in json.loads(out)["foreign_keys"]}
+    assert uses["payslips_main_line_id_fkey"] == "second_pass"
