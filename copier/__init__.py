@@ -30,7 +30,9 @@ from copier.model import (
     Via,
     cores,
 )
+from copier.outlook import Outlook, outlook
 from copier.preview import Advice, Count, Preview, is_known, preview
+from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
@@ -41,6 +43,7 @@ __all__ = [
     "Catalogue",
     "Choice",
     "Chunk",
+    "ColumnRule",
     "Comparison",
     "Copy",
     "CopyResult",
@@ -52,8 +55,11 @@ __all__ = [
     "Digest",
     "Entry",
     "Fingerprint",
+    "HashKey",
     "KeyRange",
     "Limits",
+    "NewColumns",
+    "Outlook",
     "Part",
     "Period",
     "Plan",
@@ -65,10 +71,12 @@ __all__ = [
     "SetStep",
     "SideNames",
     "TableName",
+    "Treatment",
     "Via",
     "choose",
     "cores",
     "is_known",
+    "outlook",
     "preview",
     "search",
 ]

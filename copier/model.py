@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from psycopg import sql
 
 from copier.errors import BadName, SideNames
+from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 if TYPE_CHECKING:
     from copier.table_slice import TableSlice
@@ -49,6 +50,12 @@ Bound = tuple[str, ...]
 ChunkOutcome = Literal["copied", "updated", "replaced", "unchanged", "removed"]
 
 _PART = re.compile(r'"(?P<quoted>(?:[^"\x00]|"")+)"|(?P<plain>[^\W\d][\w$]*)')
+_NAME = r'(?:"(?:[^"\x00]|"")+"|[^\W\d][\w$]*)'
+_COLUMNS = rf"{_NAME}|\(\s*{_NAME}\s*(?:,\s*{_NAME}\s*)*\)"
+_REFERENCE = re.compile(
+    rf"(?P<columns>{_COLUMNS})\s*->\s*(?P<table>{_NAME}(?:\s*\.\s*{_NAME})?)\s*\.\s*"
+    rf"(?P<parent_columns>{_COLUMNS})"
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -115,6 +122,11 @@ def _split(text: str) -> list[str]:
         position += 1
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """The names in a text that has nothing else than what stands between them."""
+    return tuple(_split(found[0])[0] for found in _PART.finditer(text))
+
+
 # --------------------------------------------------------------------------------------- what is to be copied
 
 
@@ -135,49 +147,22 @@ class Reference:
         Raises:
             BadName: the text isn't that.
         """
-        here, arrow, there = text.partition("->")
-        found = _COLUMNS_OF_TABLE.fullmatch(there.strip())
-        try:
-            if not arrow:
-                raise BadName("no arrow")
-            columns = _listed(here)
-            if found is not None:
-                return cls(columns, TableName.parse(found["table"]), _listed(found["columns"])).checked()
-            *table, column = _split(there.strip())
-            written = ".".join(f'"{part.replace(chr(34), chr(34) * 2)}"' for part in table)
-            return cls(columns, TableName.parse(written), (column,)).checked()
-        except BadName:
-            raise BadName(
-                f"{text!r} doesn't say to what the rows belong: write column -> schema.table.column, such as "
-                "payslip_id -> public.payslips.id, or (a, b) -> schema.table.(a, b)"
-            ) from None
-
-    def checked(self) -> Reference:
-        """Itself. Raises BadName where the columns aren't as many on both sides, or one comes twice."""
-        for columns in (self.columns, self.parent_columns):
-            if len(columns) != len(self.columns) or len(frozenset(columns)) != len(columns):
-                raise BadName("columns")
-        return self
+        if found := _REFERENCE.fullmatch(text.strip()):
+            columns, parent_columns = _names(found["columns"]), _names(found["parent_columns"])
+            table = TableName(*["public", *_names(found["table"])][-2:])
+            # As many columns on both sides, and none twice.
+            if len(columns) == len(parent_columns) == len({*columns}) == len({*parent_columns}):
+                return cls(columns, table, parent_columns)
+        raise BadName(
+            f"{text!r} doesn't say to what the rows belong: write column -> schema.table.column, such as "
+            "payslip_id -> public.payslips.id, or (a, b) -> schema.table.(a, b)"
+        )
 
     def __str__(self) -> str:
         here, there = (", ".join(map(quoted, each)) for each in (self.columns, self.parent_columns))
         if len(self.columns) == 1:
             return f"{here} -> {self.table}.{there}"
         return f"({here}) -> {self.table}.({there})"
-
-
-_COLUMNS_OF_TABLE = re.compile(r"(?P<table>.+?)\s*\.\s*(?P<columns>\(.*\))")
-_IN_BRACKETS = re.compile(r"\((?P<inner>.*)\)")
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    """Names of columns: one, or several in brackets, with commas between them."""
-    inner = _IN_BRACKETS.fullmatch(text.strip())
-    parts = re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', inner["inner"]) if inner else [text]
-    names = [_split(part.strip()) for part in parts]
-    if any(len(each) != 1 for each in names):
-        raise BadName(f"{text!r} is not a list of columns")
-    return tuple(name for (name,) in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +194,10 @@ class CopySpec:
     Its rows belong to a liquidation by the ``liquidation_column``, or through a parent, by ``via``: one of
     the two is given. ``key`` names the columns of a unique key whose columns are NOT NULL; empty means the
     primary key of the target.
+
+    ``rules`` say what becomes of columns that are not copied as they are. ``new_columns`` is for those that
+    have no rule and aren't among the ``known_columns``; None stands for nobody knows, as before the first
+    copy, and then none is new. ``hash_key`` is the key of the hashes.
     """
 
     name: str
@@ -217,6 +206,10 @@ class CopySpec:
     liquidation_column: str = ""
     key: tuple[str, ...] = ()
     via: Via | None = None
+    rules: tuple[ColumnRule, ...] = ()
+    new_columns: NewColumns = NewColumns.COPY
+    known_columns: frozenset[str] | None = None
+    hash_key: HashKey | None = None
 
     def __post_init__(self) -> None:
         if bool(self.liquidation_column) == (self.via is not None):
@@ -235,6 +228,16 @@ class CopySpec:
         parent = self.via.parent
         there = "" if parent.target_table == parent.source_table else f" ({parent.target_table})"
         return f"{self.via.reference}{there}, there {parent.belongs_by}"
+
+    @property
+    def altering(self) -> tuple[ColumnRule, ...]:
+        """The rules that don't let a column through as it is, in the order of their columns."""
+        return tuple(sorted(rule for rule in self.rules if rule.treatment is not Treatment.COPY))
+
+    @property
+    def hashes_with(self) -> HashKey | None:
+        """The key of the hashes; None where no column is hashed."""
+        return self.hash_key if any(rule.treatment is Treatment.HASH for rule in self.rules) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +353,18 @@ class Seen:
     base: str
     written: Digest
     definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One transaction of this copy wrote all rows of the target in a range, and they are the source's.
+
+    Their values were compared after it was committed. ``xid`` is its number, or that of its subtransaction.
+    It says something of what is read later as long as the server and the table have the same identity, see
+    `copier.glance.Vantage`.
+    """
+
+    xid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,7 +522,8 @@ class Chunk:
 
     ``rows`` are the source's; ``moved`` those among the inserted ones that the target held under another
     liquidation; ``bytes`` those of the COPY stream; ``source`` the source's digest where it was needed, or
-    came with the rows. ``seen`` is what the rows that the target held already were found to be.
+    came with the rows. ``seen`` is what the target's rows were found to be: those that it held already, or
+    all of them where they were compared after the commit.
     """
 
     range: KeyRange
@@ -518,7 +534,7 @@ class Chunk:
     bytes: int = 0
     seconds: float = 0.0
     source: Digest | None = None
-    seen: Seen | None = None
+    seen: Seen | Written | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,7 +542,9 @@ class Fingerprint:
     """What a copy is made of: both tables, the liquidation column, the key in its order, and all columns.
 
     Of rows that belong through a parent, ``liquidation_column`` has the way in words (`CopySpec.belongs_by`).
-    It is kept with a job, so that what runs later is what was asked for.
+    ``columns`` are those that are copied as they are, hashed or masked. ``rules`` are pairs of a column and
+    what becomes of it, where it isn't copied as it is; ``hash_check`` tells another key of the hashes, and is
+    empty where nothing is hashed. It is kept with a job, so that what runs later is what was asked for.
     """
 
     source_table: str
@@ -534,30 +552,47 @@ class Fingerprint:
     liquidation_column: str
     key: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    rules: tuple[tuple[str, str], ...] = ()
+    hash_check: str = ""
 
     @classmethod
     def of(cls, source: TableSlice, target: TableSlice) -> Self:
         """As the engine has matched both sides."""
+        rules, hash_check = _of_rules(source.spec)
         return cls(
             source_table=str(source.table),
             target_table=str(target.table),
             liquidation_column=target.belongs_by,
             key=tuple(column.name for column in target.keys.columns),
-            columns=tuple(sorted(pair.name for pair in target.matched.compared)),
+            columns=tuple(sorted(pair.name for pair in target.matched.compared if not pair.is_emptied)),
+            rules=rules,
+            hash_check=hash_check,
         )
+
+    @property
+    def as_they_are(self) -> frozenset[str]:
+        """The columns that are copied as they are."""
+        return frozenset(self.columns) - {name for name, _ in self.rules}
 
     def configured(self, spec: CopySpec) -> Self:
         """This one, with what a configuration alone says about it put in its place."""
+        rules, hash_check = _of_rules(spec)
         return replace(
             self,
             source_table=str(spec.source_table),
             target_table=str(spec.target_table),
             liquidation_column=spec.belongs_by,
             key=spec.key or self.key,
+            rules=rules,
+            hash_check=hash_check,
         )
 
     def as_json(self) -> dict[str, object]:
-        return asdict(self) | {"key": list(self.key), "columns": list(self.columns)}
+        """Rules are only in it where there are any, as in releases before there were."""
+        found = asdict(self) | {"key": list(self.key), "columns": list(self.columns)}
+        rules, hash_check = dict(found.pop("rules")), found.pop("hash_check")
+        found |= {"rules": rules} if rules else {}
+        return found | ({"hash_check": hash_check} if hash_check else {})
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
@@ -567,6 +602,8 @@ class Fingerprint:
             str(found["liquidation_column"]),
             tuple(found["key"]),
             tuple(found["columns"]),
+            tuple(sorted((str(name), str(rule)) for name, rule in found.get("rules", {}).items())),
+            str(found.get("hash_check", "")),
         )
 
     @property
@@ -586,8 +623,23 @@ class Fingerprint:
             )
             if before != after
         ]
-        gone = [name for name in self.columns if name not in now.columns]
-        new = [name for name in now.columns if name not in self.columns]
+        ruled = {name for name, _ in (*self.rules, *now.rules)}
+        gone = [name for name in self.columns if name not in now.columns and name not in ruled]
+        new = [name for name in now.columns if name not in self.columns and name not in ruled]
+        before, after = dict(self.rules), dict(now.rules)
+        lines += [
+            f"rule of column {name} was {before.get(name, 'copy')}, is {after.get(name, 'copy')}"
+            for name in sorted(ruled)
+            if before.get(name) != after.get(name)
+        ]
+        if self.hash_check and now.hash_check and self.hash_check != now.hash_check:
+            lines.append("the secret of the hashes is another one")
         lines += [f"column {name} is not copied any more" for name in gone]
         lines += [f"column {name} is copied since" for name in new]
         return lines
+
+
+def _of_rules(spec: CopySpec) -> tuple[tuple[tuple[str, str], ...], str]:
+    """The rules as a fingerprint has them, and what tells another key of the hashes."""
+    key = spec.hashes_with
+    return tuple((rule.column, str(rule.treatment)) for rule in spec.altering), key.check if key else ""

@@ -132,7 +132,8 @@ def of_source(
     """All that the role of the source needs for these copies, each privilege once."""
     needed = [Privilege("CONNECT", "DATABASE", database, steps=(Step.CONNECT,))]
     for spec in specs:
-        needed += of_reading(spec.source_table)
+        for each in spec.line:
+            needed += of_reading(each.source_table)
     if catalogue is not None:
         needed += of_reading(catalogue.table, (Step.PREVIEW, Step.SEARCH))
     return once(needed)
@@ -154,6 +155,8 @@ def of_target(
     needed = [Privilege("CONNECT", "DATABASE", database, steps=(Step.CONNECT,))]
     for spec in specs:
         needed += of_writing(spec.target_table, updates=updates(spec.target_table))
+        for parent in spec.line[1:]:
+            needed += of_reading(parent.target_table, IN_TARGET)
     needed = [each.in_database(database) for each in needed]
     if tracking is not None:
         needed += of_migrating(tracking, database)

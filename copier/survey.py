@@ -19,7 +19,7 @@ from copier.catalog import FULL_ACCESS, Column, Table, read_table, refuse_same_t
 from copier.connections import BoundedTransaction
 from copier.errors import DEFAULT_NAMES, CopierError, SideNames, failures_of
 from copier.exchange import driver_of, exchange
-from copier.model import Catalogue, CopySpec, TableName
+from copier.model import Catalogue, CopySpec, TableName, Via
 from copier.preview import Advice, missing_index
 from copier.table_slice import slices
 
@@ -98,13 +98,17 @@ class FoundCatalogue:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Both servers, and what could be copied between them: parents before what refers to them."""
+    """Both servers, and what could be copied between them: parents before what refers to them.
+
+    ``through`` are pairs without the column, whose foreign keys lead to a candidate, if over several steps.
+    """
 
     source: Server
     target: Server
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...]
     catalogue: FoundCatalogue | None
+    through: tuple[Candidate, ...] = ()
 
     @property
     def sets(self) -> list[list[TableName]]:
@@ -185,10 +189,12 @@ _HAS_COLUMN = """EXISTS (SELECT FROM pg_catalog.pg_attribute a
 _FOREIGN_KEYS: LiteralString = """
     SELECT c.conname::text AS name, m.nspname::text AS schema, t.relname::text AS "table",
            n.nspname::text AS to_schema, r.relname::text AS to_table,
-           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
-                  WHERE a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey)) AS columns,
-           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
-                  WHERE a.attrelid = c.confrelid AND a.attnum = ANY(c.confkey)) AS to_columns
+           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (attnum, place)
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum
+                  ORDER BY k.place) AS columns,
+           ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (attnum, place)
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum
+                  ORDER BY k.place) AS to_columns
       FROM pg_catalog.pg_constraint c
       JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
       JOIN pg_catalog.pg_namespace m ON m.oid = t.relnamespace
@@ -241,13 +247,42 @@ class _Looker:
         pairs = [(each, self._counterpart(each, in_target)) for each in in_source]
         judged = [self._judged(each, *found) for each, found in pairs]
         candidates = [each for each in judged if isinstance(each, Candidate)]
+        known = {each.name for each in in_source}
         return Survey(
             source=_server(self._source),
             target=_server(self._target),
             candidates=tuple(_parents_first(self._related(candidates, keys))),
             left_out=tuple(each for each in judged if isinstance(each, LeftOut)),
             catalogue=self._catalogue(in_source, keys[self._source.side]),
+            through=tuple(self._through(candidates, known, keys[self._source.side])),
         )
+
+    def _through(
+        self, candidates: Sequence[Candidate], known: set[TableName], keys: list[Any]
+    ) -> Iterator[Candidate]:
+        """Those whose foreign keys lead to one of these, and then those that lead to them."""
+        specs = {each.spec.source_table: each.spec for each in candidates}
+        vias: dict[TableName, Via] = {}
+        for key in keys:
+            table, parent = TableName(key.schema, key.table), TableName(key.to_schema, key.to_table)
+            if parent in specs and table not in known:
+                vias.setdefault(table, Via(tuple(key.columns), specs[parent], tuple(key.to_columns)))
+        if not vias:
+            return
+        same_name = sql.SQL("c.relname = ANY({})").format(_texts(sorted({name.name for name in vias})))
+        in_source, in_target = (self._tables(look, same_name) for look in (self._source, self._target))
+        found = []
+        for each in in_source:
+            if each.name not in vias:
+                continue
+            named = [other for other in in_target if other.name.name == each.name.name]
+            same_schema = [other for other in named if other.name.schema == each.name.schema]
+            counterpart = next(iter(same_schema or named), None)
+            judged = self._judged(each, counterpart, "it isn't there", vias[each.name])
+            if isinstance(judged, Candidate):
+                found.append(judged)
+        yield from found
+        yield from self._through(found, known | vias.keys(), keys)
 
     def _tables(self, look: BoundedTransaction, wanted: sql.Composable) -> list[_Found]:
         has_column = sql.SQL(_HAS_COLUMN).format(column=sql.Literal(self._column))
@@ -289,20 +324,24 @@ class _Looker:
             return None, f"{there} in {self._names.target} has no column {self._column}"
         return None, f"{self._names.target} has no table of that name"
 
-    def _judged(self, found: _Found, counterpart: _Found | None, why: str) -> Candidate | LeftOut:
+    def _judged(
+        self, found: _Found, counterpart: _Found | None, why: str, via: Via | None = None
+    ) -> Candidate | LeftOut:
         if counterpart is None:
             return LeftOut(found.name, found.size, why, None)
-        spec = CopySpec(found.name.name, found.name, counterpart.name, self._column)
+        column = "" if via else self._column
+        spec = CopySpec(found.name.name, found.name, counterpart.name, column, via=via)
         for side, each in ((self._names.source, found), (self._names.target, counterpart)):
             if each.kind in KINDS:
                 return LeftOut(found.name, found.size, f"it is {KINDS[each.kind]} in {side}", spec)
+        here, there = [each.source_table for each in spec.line], [each.target_table for each in spec.line]
         with failures_of(self._source.side):
-            source = read_table(self._source.connection, self._source.side, found.name)
+            source = read_table(self._source.connection, self._source.side, *here)
         with failures_of(self._target.side):
-            target = read_table(self._target.connection, self._target.side, counterpart.name)
+            target = read_table(self._target.connection, self._target.side, *there)
         refuse_same_table(self._source.connection, self._target.connection, source, target, self._names)
         # Which privileges are missing is another question: the role that asks may be an administrator's.
-        source, target = (replace(table, access=FULL_ACCESS) for table in (source, target))
+        source, target = map(_allowed, (source, target))
         try:
             source_rows, target_rows = slices(spec, source, target, 1)
         except CopierError as error:
@@ -426,6 +465,12 @@ def _chosen(
 
 
 # --------------------------------------------------------------------------------------------------- internal
+
+
+def _allowed(table: Table) -> Table:
+    """The same, as a role sees it that may do everything."""
+    parent = None if table.parent is None else _allowed(table.parent)
+    return replace(table, access=FULL_ACCESS, parent=parent)
 
 
 def _server(look: BoundedTransaction) -> Server:

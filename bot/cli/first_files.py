@@ -65,12 +65,17 @@ def configuration(found: Survey, slack: SlackSection) -> str:
         "",
         *_liquidations(found.catalogue),
     ]
-    names = copy_names([*(each.spec for each in found.candidates), *_left(found)])
+    through = [each.spec for each in found.through]
+    names = copy_names([*(each.spec for each in found.candidates), *through, *_left(found)])
     for group in found.sets:
         tables = ", ".join(map(str, group))
         lines += ["", *comment(f"Tied together by foreign keys, and to be copied in this order: {tables}.")]
     for each in found.candidates:
         lines += ["", *_copy(each, names[each.spec])]
+    if through:
+        lines += ["", "", *comment("Tables whose rows belong to a liquidation through one of these:")]
+    for spec in through:
+        lines += ["", "# [[copies]]", *(f"# {line}" for line in _settings(spec, names[spec]))]
     if found.left_out:
         lines += ["", "", *comment("Tables with the liquidation's column that can't be copied as they are:")]
     for left in found.left_out:
@@ -178,7 +183,10 @@ def _settings(spec: CopySpec, name: str) -> Iterator[str]:
     yield f"name               = {text(name)}"
     yield f"source_table       = {text(str(spec.source_table))}"
     yield f"target_table       = {text(str(spec.target_table))}"
-    yield f"liquidation_column = {text(spec.liquidation_column)}"
+    if spec.via is None:
+        yield f"liquidation_column = {text(spec.liquidation_column)}"
+    else:
+        yield f"via                = {text(str(spec.via.reference))}"
 
 
 def _left_out(left: LeftOut, names: Mapping[CopySpec, str]) -> Iterator[str]:

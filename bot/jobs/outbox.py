@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Engine,
@@ -29,11 +30,13 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.jobs.models import LONGEST, CopyJob, JobFollower, OutboxMessage, User, has_come
 from migrations import schema_of
@@ -142,6 +145,14 @@ def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> 
     )
 
 
+def announced(moved: CTE, kind: Kind) -> ReturningInsert[Any]:
+    """The same as a part of the statement whose ``moved`` has the rows of these jobs."""
+    chosen = select(moved.c.id, moved.c.attempt, literal(kind.value)).where(moved.c.channel_id.is_not(None))
+    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
+    again = _anew(next_try_at=func.now(), failures=0, failing_since=None)
+    return statement.on_conflict_do_update(index_elements=ONE_EACH, set_=again).returning(OutboxMessage.id)
+
+
 def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> list[int]:
     """The same, for what a job's attempt is told at most once; gives the ids of those that will be."""
     chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value)).where(*jobs)
@@ -151,19 +162,31 @@ def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]
     return [job_id for job_id in connection.scalars(told) if job_id is not None]
 
 
-def tell_followers(connection: Connection, job_id: int, attempt: int) -> None:
-    """Whoever wanted to be told of the job's end will be, once; nobody follows it any more."""
-    gone = delete(JobFollower).where(JobFollower.job_id == job_id).returning(JobFollower.user_id).cte("gone")
-    found = select(User.slack_user_id, User.locale).join(gone, gone.c.user_id == User.id)
-    for slack_id, locale in connection.execute(found.order_by(User.id)).all():
-        told = insert(OutboxMessage).values(
-            job_id=job_id,
-            attempt=attempt,
-            kind=f"{Kind.TELL}:{slack_id}",
-            destination=slack_id,
-            detail={"locale": locale},
+def told_followers(moved: CTE) -> list[CTE]:
+    """Parts of the statement whose ``moved`` has the row of a job that ends: whoever wanted to be told of it
+    will be, once; nobody follows it any more.
+    """
+    gone = (
+        delete(JobFollower)
+        .where(JobFollower.job_id == select(moved.c.id).scalar_subquery())
+        .returning(JobFollower.user_id)
+        .cte("gone")
+    )
+    found = (
+        select(
+            moved.c.id,
+            moved.c.attempt,
+            func.concat(f"{Kind.TELL}:", User.slack_user_id),
+            User.slack_user_id,
+            func.jsonb_build_object("locale", User.locale),
         )
-        connection.execute(told.on_conflict_do_nothing())
+        .select_from(moved)
+        .join(gone, true())
+        .join(User, User.id == gone.c.user_id)
+    )
+    names = ["job_id", "attempt", "kind", "destination", "detail"]
+    told = insert(OutboxMessage).from_select(names, found.order_by(User.id))
+    return [gone, told.on_conflict_do_nothing().returning(OutboxMessage.id).cte("told_followers")]
 
 
 def leave(connection: Connection, job_id: int, attempt: int, channel_id: str, message_ts: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.i18n import Translator
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, HomeView, JobView
-from bot.messages import answers, question
+from bot.messages import answers, freshness, question
 from bot.messages.answers import how_to_lift
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -63,6 +63,7 @@ def home(
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
     blocks += _under_way(seen, links, t)
     blocks += _approvals(seen, links, not_theirs, t)
+    blocks += _moved_on(seen, t)
     blocks += _coming(seen, t)
     blocks += _latest(seen, links, t, tables=tables)
     return _view(blocks)
@@ -121,6 +122,18 @@ def _approvals(
         else:
             blocks.append(actions(*approval_buttons(job, t)))
     return [*blocks, *_more(len(jobs), t)]
+
+
+def _moved_on(seen: HomeView, t: Translator) -> list[Block]:
+    """What the watch knows, where there is one."""
+    if not seen.watched:
+        return []
+    lines = freshness.of_watch(seen.watched, seen.titles, t)
+    parts = range(0, len(lines), TOGETHER)
+    blocks = [_title(t("What the watch knows"))]
+    blocks += [section("\n".join(lines[at : at + TOGETHER])) for at in parts]
+    small = [freshness.summary(seen.watched, t), freshness.how_to_copy(t) if lines else ""]
+    return [*blocks, context(*small)]
 
 
 def _coming(seen: HomeView, t: Translator) -> list[Block]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,10 +26,12 @@ from bot.jobs.events import (
     SecondGroupAsked,
     WorkerLost,
 )
+from bot.jobs.freshness import Freshness
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.schedules import NextFiring
 from bot.jobs.status import Phase, Status
 from bot.jobs.view import JobView, NoWorker
+from bot.messages import freshness
 from bot.messages.answers import to_card
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -46,6 +48,7 @@ from bot.messages.blocks import (
     mention,
     move_reason,
     nobody_works,
+    read_out,
     requester,
     sanitized,
     section,
@@ -104,15 +107,31 @@ def detail(job: JobView, link: str | None, t: Translator) -> Message:
     return Message(message.text, [*message.blocks, *way])
 
 
-def of_liquidation(liquidation_id: int, jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
-    """The history of one liquidation, newest first."""
+def of_liquidation(
+    liquidation_id: int,
+    jobs: list[JobView],
+    links: dict[int, str],
+    t: Translator,
+    *,
+    held: Sequence[Freshness] = (),
+    titles: Mapping[str, str] | None = None,
+) -> Message:
+    """What consulta holds of one liquidation, and its history, newest first.
+
+    ``held`` has a line for each target table, ``titles`` are what messages call the copies.
+    """
+    known = [freshness.line(each, titles or {}, t) for each in held]
+    if not jobs and known:  # the jobs are kept no longer
+        title = t("Copies of liquidation {id}", id=liquidation_id)
+        text = read_out(" ".join([f"{title}:", *known])).replace("*", "")
+        return Message(text, [header(title), section("\n".join(known)), context(t("No longer kept."))])
     if not jobs:
         return sentence(
             t("Liquidation {id} has never been copied.", id=liquidation_id),
             hint=t("To copy it: {command}", command=code(f"{COPY_COMMAND} {liquidation_id}")),
         )
     title = t("Copies of liquidation {id}", id=liquidation_id)
-    return _listed(title, jobs, links, t)
+    return _listed(title, jobs, links, t, known)
 
 
 def of_user(jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
@@ -191,10 +210,17 @@ def waits_for(job: JobView, live: list[JobView], t: Translator) -> str:
     return f"{words} ({', '.join(named)})" if named else words
 
 
-def _listed(title: str, jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
+def _listed(
+    title: str, jobs: list[JobView], links: dict[int, str], t: Translator, known: Sequence[str] = ()
+) -> Message:
+    """``known`` are lines above the table."""
     newest = jobs[0]
     text = t("{title}: the latest is job {job}, {state}.", title=title, job=newest.id, state=state(newest, t))
-    return Message(text, [header(title), jobs_table(jobs, links, t)])
+    lines = [section("\n".join(known))] if known else []
+    return Message(
+        read_out(" ".join([text, *known])).replace("*", ""),
+        [header(title), *lines, jobs_table(jobs, links, t)],
+    )
 
 
 # -- Jobs as Slack's table block

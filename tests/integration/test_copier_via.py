@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 
-from copier import Advice, CopySpec, Counts, Preview, TableName, Via, statements
+from copier import Advice, ColumnRule, CopySpec, Counts, Preview, TableName, Treatment, Via, statements
 from copier.errors import ColumnsDiffer, NoUsableKey, ParentsMissing, PrivilegeMissing, RowsHidden
 from copier.model import KeyRange
+from copier.survey import survey
 from copier.table_slice import TableSlice
 from tests.copying import Sides, engine, preview, stream
 from tests.payroll import ALL, DEDUCTIONS, HEAD, LINES, OF_42, ORDER, PAYSLIPS, TABLES, filled
@@ -240,6 +242,32 @@ def test_columns_that_cant_be_compared_are_named_with_their_types(payroll: Sides
     ) in refused(payroll, LINES, ColumnsDiffer)
 
 
+def test_what_leads_to_a_parent_may_have_no_rule_on_either_side(payroll: Sides) -> None:
+    emptied = replace(LINES, rules=(ColumnRule("payslip_id", Treatment.NULL),))
+    assert refused(payroll, emptied, NoUsableKey) == (
+        "column payslip_id points to the row of public.payslips through which a row belongs to a "
+        "liquidation, so it has to be copied as it is: take its rule null away"
+    )
+    hashed = replace(PAYSLIPS, rules=(ColumnRule("id", Treatment.MASK),))
+    assert LINES.via is not None
+    assert refused(payroll, replace(LINES, via=replace(LINES.via, parent=hashed)), NoUsableKey) == (
+        "rows of public.payslip_lines belong to a liquidation through column id of public.payslips, so it "
+        "has to be copied as it is there: take the rule mask of the copy payslips away"
+    )
+
+
+def test_lines_are_found_through_payslips_whose_names_do_not_leave_prod(payroll: Sides) -> None:
+    payslips = replace(PAYSLIPS, rules=(ColumnRule("employee", Treatment.MASK),))
+    assert LINES.via is not None
+    lines = replace(
+        LINES, via=replace(LINES.via, parent=payslips), rules=(ColumnRule("note", Treatment.OMIT),)
+    )
+    for each in (HEAD, payslips, lines):
+        payroll.copy_proven(each, chunk_rows=40)
+    assert payroll.consulta.rows("SELECT DISTINCT employee FROM payslips") == [("e***",)]
+    assert payroll.consulta.rows("SELECT count(*), count(note) FROM payslip_lines") == [(150, 0)]
+
+
 def test_a_parent_whose_rows_are_hidden_or_may_not_be_read_is_named(payroll: Sides) -> None:
     role = f"reader_{payroll.prod.name}"
     url = payroll.prod.server.url(payroll.prod.name, role)
@@ -380,3 +408,83 @@ def scans(node: dict[str, Any]) -> list[tuple[str, str, int]]:
     vain = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     read = round((node["Actual Rows"] + vain) * node["Actual Loops"])
     return [*below, (node["Relation Name"], node["Node Type"], read)]
+
+
+def test_a_survey_finds_what_belongs_through_a_table_by_its_foreign_keys(payroll: Sides) -> None:
+    found = survey(engine(payroll.prod.url), engine(payroll.consulta.url), "liquidation_id")
+    assert [each.spec.source_table.name for each in found.candidates] == ["payslips"]
+    assert [(each.spec.source_table.name, each.spec.belongs_by) for each in found.through] == [
+        ("payslip_lines", LINES.belongs_by),
+        ("deductions", DEDUCTIONS.belongs_by),
+    ]
+
+
+def test_the_tables_on_the_way_are_locked_before_the_snapshot_is_taken(payroll: Sides) -> None:
+    with (
+        payroll.open(DEDUCTIONS),
+        psycopg.connect(payroll.prod.url, autocommit=True, options="-c lock_timeout=100") as other,
+    ):
+        for table in ("deductions", "payslip_lines", "payslips"):
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute(f"ALTER TABLE {table} REPLICA IDENTITY FULL".encode())
+
+
+# ---- A schema that nobody made for this ---------------------------------------------------------------
+
+#: The shape of the sample database Pagila, written anew: a store has customers, these have rentals, and
+#: these have payments, which are partitioned by month and have no index on what they point to.
+RENTALS = """
+    CREATE TABLE customer (
+        customer_id int PRIMARY KEY, store_id int NOT NULL, last_name text NOT NULL, active boolean
+    );
+    CREATE INDEX ON customer (store_id);
+    CREATE TABLE rental (
+        rental_id int PRIMARY KEY, rental_date timestamptz NOT NULL, inventory_id int NOT NULL,
+        customer_id int NOT NULL REFERENCES customer ON UPDATE CASCADE ON DELETE RESTRICT,
+        UNIQUE (rental_date, inventory_id, customer_id)
+    );
+    CREATE TABLE payment (
+        payment_id int NOT NULL, customer_id int NOT NULL REFERENCES customer, rental_id int NOT NULL,
+        amount numeric(5,2) NOT NULL, payment_date timestamptz NOT NULL,
+        PRIMARY KEY (payment_date, payment_id)
+    ) PARTITION BY RANGE (payment_date);
+    CREATE TABLE payment_01 PARTITION OF payment FOR VALUES FROM ('2022-01-01') TO ('2022-02-01');
+    CREATE TABLE payment_02 PARTITION OF payment FOR VALUES FROM ('2022-02-01') TO ('2022-03-01');
+    ALTER TABLE payment_01 ADD FOREIGN KEY (rental_id) REFERENCES rental;
+    ALTER TABLE payment_02 ADD FOREIGN KEY (rental_id) REFERENCES rental;
+"""
+CUSTOMER, RENTAL, PAYMENT = map(TableName.parse, ("customer", "rental", "payment"))
+CUSTOMERS = CopySpec("customers", CUSTOMER, CUSTOMER, "store_id")
+OF_RENTALS = CopySpec("rentals", RENTAL, RENTAL, via=Via(("customer_id",), CUSTOMERS, ("customer_id",)))
+PAYMENTS = CopySpec("payments", PAYMENT, PAYMENT, via=Via(("rental_id",), OF_RENTALS, ("rental_id",)))
+
+
+def test_payments_of_a_store_are_copied_over_two_steps_into_their_partitions(sides: Sides) -> None:
+    sides.both(RENTALS)
+    sides.prod.execute("""
+        INSERT INTO customer SELECT g, 41 + g % 3, 'name ' || g, true FROM generate_series(1, 60) g;
+        INSERT INTO rental SELECT g, timestamptz '2022-01-01' + g * interval '1 hour', g, 1 + g % 60
+          FROM generate_series(1, 900) g;
+        INSERT INTO payment SELECT 1000 - g, 1 + g % 60, g, g / 100.0,
+               timestamptz '2022-01-01 12:00Z' + g * interval '1 hour' FROM generate_series(1, 900) g
+    """)
+    sides.copy_proven(CUSTOMERS)
+    sides.copy_proven(OF_RENTALS, chunk_rows=50)
+    done = sides.copy_proven(PAYMENTS, chunk_rows=50, parallel=2)
+    assert (done.plan.total, len(done.chunks)) == (300, 6)
+    # A rental that goes to another customer takes its payments along; one payment comes later than it was.
+    sides.prod.execute("""
+        UPDATE rental SET customer_id = 4 WHERE rental_id = 60;
+        UPDATE payment SET payment_date = '2022-02-02' WHERE rental_id = 3
+    """)
+    assert sides.copy_proven(OF_RENTALS).counts.updated == 1
+    assert sides.copy_proven(PAYMENTS, chunk_rows=50).counts == Counts(inserted=1, deleted=1, unchanged=299)
+    of_42 = (
+        "rental_id IN (SELECT rental_id FROM rental JOIN customer USING (customer_id) WHERE store_id = 42)"
+    )
+    sides.assert_same("payment", of_42, "payment_date, payment_id")
+    sides.assert_same("rental", of_42, "rental_id")
+    assert {each.statement for each in look(sides, PAYMENTS).advice} == {
+        "CREATE INDEX ON public.payment (rental_id, payment_date, payment_id)",
+        "CREATE INDEX CONCURRENTLY ON public.rental (customer_id, rental_id)",
+    }

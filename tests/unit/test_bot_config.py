@@ -12,6 +12,7 @@ import pytest
 from bot.app import databases
 from bot.config import Need, Occasion, Settings, load
 from bot.errors import ConfigError
+from copier import HashKey, NewColumns, Via
 
 GOOD = {
     "PROD_DATABASE_URL": "postgresql://reader:prod-secret@prod:5432/payroll",
@@ -126,6 +127,73 @@ def test_a_mistake_in_the_file_is_named_with_its_place(tmp_path: Path, text: str
     lines = complaints(tmp_path, text)
     assert any(place in line for line in lines), lines
     assert all(str(tmp_path / "traspaso.toml") in line for line in lines)
+
+
+VIA = (
+    FILE
+    + """
+[[copies]]
+name = "payslips"
+source_table = "payslips"
+target_table = "consulta.payslips"
+[[copies]]
+name = "lines"
+source_table = "payslip_lines"
+target_table = "consulta.lines"
+via = "payslip_id -> public.payslips.id"
+[[copies]]
+name = "parts"
+source_table = "parts"
+target_table = "parts"
+via = '(company, "Line") -> payslip_lines.(company, no)'
+"""
+)
+
+
+def test_a_copy_may_belong_through_the_table_of_another_one(tmp_path: Path) -> None:
+    _, payslips, lines, parts = read(tmp_path, VIA).file.copies
+    assert [each.name for each in parts.line] == ["parts", "lines", "payslips"]
+    assert parts.spec.via == Via(("company", "Line"), lines.spec, ("company", "no"))
+    assert lines.spec.via == Via(("payslip_id",), payslips.spec, ("id",))
+    assert (lines.spec.liquidation_column, payslips.spec.via) == ("", None)
+    assert parts.spec.belongs_by == (
+        '(company, "Line") -> public.payslip_lines.(company, no) (consulta.lines), there '
+        "payslip_id -> public.payslips.id (consulta.payslips), there liquidation_id"
+    )
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "line"),
+    [
+        (
+            "payslip_id -> public.payslips.id",
+            "payslip_id -> public.slips.id",
+            "via of 'lines' names public.slips, which is the source_table of no copy: add [[copies]] for it",
+        ),
+        (
+            "payslip_id -> public.payslips.id",
+            "part_id -> parts.id",
+            "copies: via goes round in a circle (lines -> parts -> lines): one of these tables has to have",
+        ),
+        (
+            'source_table = "payslips"',
+            'source_table = "payslip_lines"',
+            "public.payslip_lines, which is the source_table of 'payslips' and 'lines': keep one of them",
+        ),
+        (
+            'via = "payslip_id',
+            'liquidation_column = "liquidation_id"\nvia = "payslip_id',
+            "copies[3]: via and liquidation_column exclude each other",
+        ),
+        ("payslip_id -> public.payslips.id", "payslip_id", "copies[3].via: 'payslip_id' doesn't say to what"),
+        ("(company, no)", "(company, no, id)", "or (a, b) -> schema.table.(a, b)"),
+    ],
+)
+def test_a_via_that_leads_nowhere_is_refused_with_what_to_write(
+    tmp_path: Path, was: str, now: str, line: str
+) -> None:
+    lines = complaints(tmp_path, VIA.replace(was, now))
+    assert any(line in each for each in lines), lines
 
 
 def test_global_people_may_be_missing_where_each_copy_names_its_own(tmp_path: Path) -> None:
@@ -494,3 +562,65 @@ def test_two_sets_have_two_names_and_one_default(tmp_path: Path) -> None:
     assert any("sets.name 'completa' is used twice" in line for line in twice)
     [line] = complaints(tmp_path, SET + second.replace("completa", "otra"))
     assert "sets 'completa', 'otra' are all the default: leave default = true to one" in line
+
+
+# What must not leave prod.
+
+SECRET = "0123456789abcdef0123456789abcdef"
+RULES = 'columns = { cbu = "omit", dni = "hash", phone = "copy" }\n'
+
+
+def test_rules_are_read_and_as_soon_as_there_is_one_a_new_column_is_refused(tmp_path: Path) -> None:
+    spec = read(tmp_path, FILE + RULES, TRASPASO_HASH_SECRET=SECRET).file.copies[0].spec
+    assert [(rule.column, str(rule.treatment)) for rule in spec.rules] == [
+        ("cbu", "omit"),
+        ("dni", "hash"),
+        ("phone", "copy"),
+    ]
+    assert spec.new_columns is NewColumns.REFUSE
+    assert spec.known_columns == frozenset()  # until somebody asks, nothing may pass as known
+    assert spec.hash_key == HashKey.of(SECRET)
+    assert read(tmp_path).file.copies[0].spec.new_columns is NewColumns.COPY
+    for word in NewColumns:
+        text = FILE + RULES + f'new_columns = "{word}"\n'
+        assert read(tmp_path, text, TRASPASO_HASH_SECRET=SECRET).file.copies[0].spec.new_columns is word
+
+
+def test_hashes_want_a_secret_that_is_long_enough_and_nothing_repeats_it(tmp_path: Path) -> None:
+    [line] = complaints(tmp_path, FILE + RULES)
+    assert line.startswith("TRASPASO_HASH_SECRET is missing: set it to a secret of 32 characters or more")
+    assert line.endswith("columns are hashed with it (items: dni)")
+    [line] = complaints(tmp_path, FILE + RULES, TRASPASO_HASH_SECRET="short-secret")
+    assert line.startswith("TRASPASO_HASH_SECRET is not a secret of 32 characters or more")
+    assert "short-secret" not in line
+    settings = read(tmp_path, FILE + RULES, TRASPASO_HASH_SECRET=SECRET)
+    key = settings.file.copies[0].spec.hash_key
+    assert key is not None
+    assert SECRET not in f"{settings!r} {settings.file!r} {settings.file.copies[0].spec!r} {key!r}"
+    assert repr(key) == "HashKey()"
+    assert read(tmp_path, FILE + 'columns = { cbu = "omit" }\n').file.copies[0].spec.hash_key is None
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        (
+            'columns = { cbu = "drop" }\n',
+            "copies[1].columns.cbu: Input should be 'copy', 'omit', 'null', 'hash'",
+        ),
+        ('columns = { "" = "omit" }\n', "write the plain name of a column"),
+        ('new_columns = "ask"\n', "copies[1].new_columns: Input should be 'refuse', 'copy' or 'omit'"),
+        (
+            'columns = { liquidation_id = "null" }\n',
+            "copies[1].columns: liquidation_id is the liquidation column, so it has to be copied as it is: "
+            "take its rule null away",
+        ),
+        (
+            'key = ["id", "line"]\ncolumns = { line = "mask" }\n',
+            "copies[1].columns: line is part of the key",
+        ),
+    ],
+)
+def test_a_rule_that_can_t_be_is_named_with_its_place(tmp_path: Path, more: str, place: str) -> None:
+    lines = complaints(tmp_path, FILE + more)
+    assert any(place in line for line in lines), lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from sqlalchemy.engine import make_url
 from bot import config
 from bot.cli import first_files
 from bot.config import File, SlackSection
-from copier import Catalogue, CopySpec, TableName
+from copier import Catalogue, CopySpec, TableName, Via
 from copier.preview import Advice
 from copier.survey import Candidate, FoundCatalogue, LeftOut, Server, Size, Survey
 
@@ -58,6 +59,28 @@ def found(*tables: TableName, column: str = "liquidation_id", name: str = "payro
         left_out=(LeftOut(tables[0], Size(None, 0, 0), f"{name} isn't there", None),),
         catalogue=FoundCatalogue(catalogue, f"{name} refers to it", by_name=True),
     )
+
+
+@given(
+    tables=st.lists(TABLES, min_size=2, max_size=3, unique=True),
+    columns=st.lists(NAMES, min_size=1, max_size=2, unique=True),
+)
+def test_what_belongs_through_a_table_is_a_comment_that_can_be_read_back(
+    tables: list[TableName], columns: list[str]
+) -> None:
+    parent, *children = tables
+    survey = found(parent)
+    via = Via(tuple(columns), survey.candidates[0].spec, tuple(columns))
+    specs = [CopySpec(each.name, each, each, via=via) for each in children]
+    survey = replace(
+        survey, left_out=(), through=tuple(replace(survey.candidates[0], spec=each) for each in specs)
+    )
+    text = first_files.configuration(survey, SlackSection())
+    assert len(File.model_validate(tomllib.loads(text)).copies) == 1
+    head, _, commented = text.partition("through one of these:\n")
+    commented = "\n".join(line.removeprefix("# ") for line in commented.split("\n") if "[work]" not in line)
+    copies = File.model_validate(tomllib.loads(f"{head}\n{commented}")).copies
+    assert [each.spec.via for each in copies[1:]] == [replace(via, parent=copies[0].spec)] * len(children)
 
 
 @given(tables=st.lists(TABLES, min_size=1, max_size=4, unique=True), column=NAMES, name=NAMES)
