@@ -8,6 +8,7 @@
     ├── AlreadyRunning     a live job for this target table and liquidation exists
     ├── Frozen             somebody has frozen all copies
     ├── UnknownJob         there is no job of that number
+    ├── UnknownRun         there is no run of that number
     ├── AddressUnknown     Slack tells no e-mail address of a person
     └── StaleAttempt       another worker holds the job now; whatever this one did is rolled back
 
@@ -109,6 +110,14 @@ class UnknownJob(BotError):
     def __init__(self, job_id: int) -> None:
         super().__init__(f"there is no job {job_id}: `traspaso status` lists the latest ones")
         self.job_id = job_id
+
+
+class UnknownRun(BotError):
+    """There is no run ``run_id``."""
+
+    def __init__(self, run_id: int) -> None:
+        super().__init__(f"there is no run {run_id}: `traspaso status` lists the latest jobs")
+        self.run_id = run_id
 
 
 class StaleAttempt(BotError):

@@ -39,7 +39,7 @@ from bot.cli.output import (
     refusal_of_preview,
     say,
 )
-from bot.commands.parsing import number, numbers_in
+from bot.commands.parsing import number, numbers_in, several
 from bot.config import SIDES, CopySection, Need, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
 from bot.i18n import N_, Translator, translator
@@ -52,6 +52,7 @@ from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, bare_name, frozen_by, nobody_works, plain
 from bot.messages.card import activity, state
 from bot.messages.proposal import removes_everything
+from bot.messages.several import MOST
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
@@ -77,6 +78,22 @@ class Number(click.ParamType[int]):
                 self.fail(f"one at a time: begin with {several[0]}", param, ctx)
             self.fail(f"{value!r} is not a number: {wrong_number(str(value), translator('en'))}", param, ctx)
         return found
+
+
+class Liquidations(click.ParamType[tuple[int, ...]]):
+    """A liquidation's number, or several as in Slack: 40-45, or 42,43."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        found = several(str(value).split())
+        if found is None or found[1]:
+            return (Number().convert(value, param, ctx),)
+        if found[0].count > MOST:
+            self.fail(f"at most {MOST} liquidations at a time: that would be {found[0].count}", param, ctx)
+        return found[0].values
 
 
 class Stopped(click.ClickException):
@@ -191,19 +208,60 @@ def _proven(parts: Databases, chosen: CopySection, liquidation: int) -> Baseline
 
 @click.command(
     cls=Command,
-    help=N_("Copies LIQUIDATION in the foreground; COPY is one of the configured copies (the first one)."),
+    help=N_(
+        "Copies LIQUIDATION in the foreground; COPY is one of the configured copies (the first one). Several "
+        "liquidations, as 40-45 or 42,43, are copied one after the other, with a line for each."
+    ),
 )
-@click.argument("liquidation", type=Number())
+@click.argument("liquidations", metavar="LIQUIDATION", type=Liquidations())
 @click.argument("copy_name", metavar="[COPY]", required=False)
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a line on stdout."))
 @click.option("--remove", is_flag=True, help=N_("Go on where prod has no rows: consulta's are removed."))
 @click.option("--reason", default="", help=N_("Why it is copied; some copies ask for that."))
-def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool, reason: str) -> None:
+def copy(
+    liquidations: tuple[int, ...], copy_name: str | None, as_json: bool, remove: bool, reason: str
+) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = chosen_copy(settings, copy_name)
     if chosen.require_reason and not reason.strip():
         raise Stopped(f"copying {chosen.name} needs a reason: add --reason 'why it is copied'", USAGE)
     parts = checked(app.databases(settings))
+
+    def display() -> Display:
+        return JsonLines() if as_json else Bar(shell_translator())
+
+    if len(liquidations) > 1:
+        from bot.cli.several import copy_several
+
+        sys.exit(copy_several(parts, settings, chosen, liquidations, display, remove=remove, reason=reason))
+    request = request_for(parts, settings, chosen, liquidations[0], remove=remove, reason=reason)
+    look_at_windows(parts, settings)
+    try:
+        job_id, _ = parts.store.create(request)
+    except AlreadyRunning as running:
+        raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
+    except Frozen as frozen:
+        raise Stopped(str(frozen), FAILED) from None
+    parts.liveness.start(takes_jobs=False)
+    shown = display()
+    try:
+        job = follow(parts, job_id, shown, StopSwitch())
+    finally:
+        parts.liveness.stop()
+    shown.finish(job)
+    sys.exit({Status.COMPLETED: COMPLETED, Status.CANCELLED: INTERRUPTED}.get(job.status, FAILED))
+
+
+def request_for(
+    parts: Databases,
+    settings: Settings,
+    chosen: CopySection,
+    liquidation: int,
+    *,
+    remove: bool,
+    reason: str,
+) -> Request:
+    """What is asked for, by what both sides hold now. Raises Stopped where it can't be copied so."""
     seen = look_at_both_sides(parts, settings, chosen, liquidation)
     if words := refusal_of_preview(seen, liquidation, remove=remove):
         raise Stopped(words, FAILED)
@@ -213,7 +271,7 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool, r
             f"ask for: write `/copy-liquidation {liquidation} {chosen.name}` there",
             FAILED,
         )
-    request = Request(
+    return Request(
         spec=chosen.spec,
         liquidation_id=liquidation,
         label=seen.label,
@@ -224,25 +282,15 @@ def copy(liquidation: int, copy_name: str | None, as_json: bool, remove: bool, r
         reason=reason,
         requester=Requester(SHELL, getpass.getuser(), getpass.getuser()),
     )
+
+
+def look_at_windows(parts: Databases, settings: Settings) -> None:
+    """The freezes of the configuration are written down: no other process may be up."""
     if settings.file.freezes:
         from bot.jobs.windows import FreezeWindows
 
         with stop_on_errors():
-            FreezeWindows(parts.tracking, settings.file.freezes).look()  # no other process may be up
-    try:
-        job_id, _ = parts.store.create(request)
-    except AlreadyRunning as running:
-        raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
-    except Frozen as frozen:
-        raise Stopped(str(frozen), FAILED) from None
-    display: Display = JsonLines() if as_json else Bar(shell_translator())
-    parts.liveness.start(takes_jobs=False)
-    try:
-        job = _follow(parts, job_id, display, settings)
-    finally:
-        parts.liveness.stop()
-    display.finish(job)
-    sys.exit({Status.COMPLETED: COMPLETED, Status.CANCELLED: INTERRUPTED}.get(job.status, FAILED))
+            FreezeWindows(parts.tracking, settings.file.freezes).look()
 
 
 @click.command(
@@ -386,9 +434,11 @@ def migrate(version: str | None) -> None:
     say(f"The tracking tables are at version {wanted}.")
 
 
-def _follow(parts: Databases, job_id: int, display: Display, settings: Settings) -> JobView:
-    """Works on the job until it has ended; where a worker took it over, watches that one."""
-    stop = StopSwitch()
+def follow(parts: Databases, job_id: int, display: Display, stop: StopSwitch) -> JobView:
+    """Works on the job until it has ended; where a worker took it over, watches that one.
+
+    Ctrl-C asks ``stop`` for the job's end.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         # Who presses twice doesn't wait for a side that stands still.

@@ -37,6 +37,7 @@ from bot.commands.conversation import (
     update_view,
     user_of,
 )
+from bot.commands.copy_several import CopySeveral, copy_several
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.commands.searches import Searches, Superseded, TooManySearches
 from bot.commands.turns import Full, Turn, Turns
@@ -65,6 +66,7 @@ from bot.messages.proposal import (
     removes_everything,
     why_missing,
 )
+from bot.messages.several import COPY_SEVERAL_ACTION, MOST
 from bot.slack.access import TO_PRESS
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
@@ -80,6 +82,7 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
     return [
         (COPY_COMMAND, t("searches a liquidation in a window, and starts its copy there")),
         (f"{COPY_COMMAND} 42", t("shows what would be copied, and asks before it does anything")),
+        (f"{COPY_COMMAND} 40-42,45", t("the same for several at once, up to {n}", n=MOST)),
         (
             f"{COPY_COMMAND} 42 {names[0]}",
             t("the same for one of the configured copies: {names}", names=others),
@@ -97,20 +100,25 @@ def connect(app: App, parts: BotParts) -> None:
     app.options(proposal.LIQUIDATION)(modal.options)
     app.view(proposal.CHOOSE_CALLBACK)(modal.chosen)
     app.view(proposal.PRESS_CALLBACK)(modal.pressed)
-    conversation = CopyLiquidation(parts.guard, parts.callers, start, modal)
+    several = copy_several(parts)
+    conversation = CopyLiquidation(parts.guard, parts.callers, start, modal, several)
     app.command(COPY_COMMAND)(conversation.command)
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
     app.action(LATER_ACTION)(modal.later)
     app.action(MOVED_ON_ACTION)(conversation.from_watch)
+    app.action(COPY_SEVERAL_ACTION)(several.confirmed)
 
 
 class CopyLiquidation:
     """The conversation from the command to the job."""
 
-    def __init__(self, guard: Guard, callers: Callers, start: StartCopy, modal: CopyModal) -> None:
+    def __init__(
+        self, guard: Guard, callers: Callers, start: StartCopy, modal: CopyModal, several: CopySeveral
+    ) -> None:
         self._guard = guard
         self._callers = callers
+        self._several = several
         self._start = start
         self._modal = modal
 
@@ -142,8 +150,10 @@ class CopyLiquidation:
         if parsing.asks_for_help(text):
             return self._guard.help(t)
         words = parsing.words(text)
-        if len(numbers := parsing.numbers_in(words)) > 1:
-            return answers.one_at_a_time(numbers[0], t)
+        if (answer := self._several.answer(words, caller)) is not None:
+            return answer
+        if (one := parsing.several(words)) is not None:  # such as 42-42
+            words = [str(one[0].values[0]), *one[1]]
         suggestion = parsing.suggestion(words, names, COPY_COMMAND)
         liquidation_id = parsing.number(words[0])
         if liquidation_id is None:

@@ -88,10 +88,13 @@ class CopyStatus:
                 live, latest = self._store.live(), self._store.latest()
                 links = self._card_publisher.links([*live[: status.SHOWN], *latest])
                 coming = self._calendar.next_firings(datetime.now(UTC), 1)
-                return status.overview(live, latest, links, t, self._store.no_worker(), coming=coming)
+                runs = self._store.runs_of([*live, *latest])
+                none = self._store.no_worker()
+                return status.overview(live, latest, links, t, none, coming=coming, runs=runs)
             case [word] if word in MINE_WORDS:
                 jobs = self._history.of_user(user_id)
-                return status.of_user(jobs, self._card_publisher.links(jobs), t)
+                runs = self._store.runs_of(jobs)
+                return status.of_user(jobs, self._card_publisher.links(jobs), t, runs)
             case [word, number] if word in parsing.LIQUIDATION_WORDS:
                 return self._liquidation(number, t)
             case [number]:

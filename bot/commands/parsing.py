@@ -6,6 +6,7 @@ What isn't exactly a number is not a number. A proposal is only shown, never tak
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from bot.commands import registry
@@ -66,6 +67,88 @@ def numbers_in(words: list[str]) -> list[int]:
         if None not in parts:
             found += [part for part in parts if part is not None]
     return found
+
+
+# -- Several liquidations: 40-45, or 42,43, or both
+
+
+_ONE = r"[0-9]{1,19}(?:-[0-9]{1,19})?"
+#: Exactly as several are written; after a comma there may be a space.
+_SEVERAL = re.compile(rf"{_ONE}(?:, ?{_ONE})*", re.ASCII)
+#: What people write for a hyphen and for a comma, between two numbers.
+_TO = re.compile(r"(?<=[0-9])\s*(?:[-‐‑–—−]|\.\.+|\b(?:to|a|al|hasta)\b)\s*(?=[0-9])", re.IGNORECASE)
+_AND = re.compile(r"(?<=[0-9])\s*(?:[,;&+|]|\b(?:and|y|e)\b|\s)\s*(?=[0-9])", re.IGNORECASE)
+_RANGE = re.compile(r"[0-9]{1,19}\s*[-‐‑–—−]\s*[0-9]{1,19}(?=[\s,;]|$)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Several liquidations as they were typed. ``values`` are in order, each once; none where ``count``, how
+    many there are, is more than `LISTED`.
+    """
+
+    written: str
+    values: tuple[int, ...]
+    count: int
+
+
+#: More numbers than this are only counted.
+LISTED = 1000
+
+
+def several(words: list[str]) -> tuple[Numbers, list[str]] | None:
+    """The numbers that begin these words, and the words after them; None where they aren't written exactly.
+
+    One number alone is none of these.
+    """
+    text = " ".join(words)
+    found = _SEVERAL.match(text)
+    if found is None or found[0].isdigit() or not (found.end() == len(text) or text[found.end()] == " "):
+        return None
+    ranges = []
+    for part in re.split(", ?", found[0]):
+        first, _, last = part.partition("-")
+        begin, end = number(first), number(last or first)
+        if begin is None or end is None or end < begin:
+            return None
+        ranges.append((begin, end))
+    count = sum(end - begin + 1 for begin, end in ranges)
+    values: tuple[int, ...] = ()
+    if count <= LISTED:
+        values = tuple(sorted({each for begin, end in ranges for each in range(begin, end + 1)}))
+        count = len(values)
+    written = found[0].replace(" ", "")
+    return Numbers(written, values, count), text[found.end() :].split()
+
+
+def looks_like_several(words: list[str]) -> bool:
+    """Whether they begin with two numbers and something like a hyphen between them."""
+    return _RANGE.match(" ".join(words)[: 2 * LONGEST]) is not None
+
+
+def several_meant(words: list[str], names: list[str], command: str, most: int) -> str | None:
+    """The whole command that several liquidations after ``command`` probably stand for; None where it can't
+    be said, or where there are more than ``most``.
+    """
+    text = " ".join(words)[: 8 * LONGEST]
+    text = _AND.sub(",", _TO.sub("-", text))
+    text = re.sub(r"[0-9]+-[0-9]+", _upwards, text)
+    found = several(text.split())
+    if found is None or not found[0].values or found[0].count > most:
+        return None
+    named = [each for word in found[1] if (each := closest_word(word, names))][:1]
+    return " ".join([command, found[0].written, *named])
+
+
+def _upwards(found: re.Match[str]) -> str:
+    """``40-45`` for ``45-40``."""
+    first, _, last = found[0].partition("-")
+    return found[0] if int(first[:20]) <= int(last[:20]) else f"{last}-{first}"
+
+
+def grouped(word: str) -> int | None:
+    """The number that ``1,234`` may be, beside two of them."""
+    return number_in(word) if "," in word and _GROUPED.fullmatch(word) else None
 
 
 def closest_word(word: str, known: list[str]) -> str | None:

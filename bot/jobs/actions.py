@@ -26,6 +26,7 @@ from sqlalchemy import (
     cast,
     delete,
     func,
+    or_,
     select,
     update,
 )
@@ -123,40 +124,15 @@ class Control:
 
     def pause(self, job_id: int, requester: Requester) -> Effect:
         """A running job stops at its chunk's end and keeps what is in place; a waiting one at once."""
-
-        def do(job: _LockedJob) -> Became:
-            if job.status is Status.RUNNING and job.stop_requested is not StopReason.CANCEL:
-                return job.request_stop(StopReason.PAUSE)
-            if job.status is Status.PENDING and not job.waits_for_somebody:
-                return job.stop(StopReason.PAUSE)
-            return Became.BEFORE if job.status is Status.PAUSED else Became.NOT_NOW
-
-        return self._do(job_id, requester, do)
+        return self._do(job_id, requester, pause)
 
     def cancel(self, job_id: int, requester: Requester) -> Effect:
         """As `pause`, for good."""
-
-        def do(job: _LockedJob) -> Became:
-            if job.status is Status.RUNNING:
-                return job.request_stop(StopReason.CANCEL)
-            if job.status in {Status.PENDING, Status.PAUSED}:
-                return job.stop(StopReason.CANCEL)
-            return Became.BEFORE if job.status is Status.CANCELLED else Became.NOT_NOW
-
-        return self._do(job_id, requester, do)
+        return self._do(job_id, requester, cancel)
 
     def resume(self, job_id: int, requester: Requester) -> Effect:
         """A paused job waits for a worker again; one that is about to pause doesn't."""
-
-        def do(job: _LockedJob) -> Became:
-            if job.status is Status.RUNNING and job.stop_requested is StopReason.PAUSE:
-                return job.change(Plain(EventKind.RESUMED), stop_requested=None)
-            if job.status is Status.PAUSED:
-                return job.wait_again(Step.RESUME, Plain(EventKind.RESUMED))
-            going = job.status in {Status.PENDING, Status.RUNNING} and job.stop_requested is None
-            return Became.BEFORE if going else Became.NOT_NOW
-
-        return self._do(job_id, requester, do)
+        return self._do(job_id, requester, resume)
 
     def retry(self, job_id: int, requester: Requester) -> Effect:
         """A failed job waits for a worker again, with all its tries before it; its card is pinned again.
@@ -164,22 +140,9 @@ class Control:
         Raises:
             AlreadyRunning: another live job for this target table and liquidation exists.
         """
-
-        def do(job: _LockedJob) -> Became:
-            if job.status is not Status.FAILED:
-                again = job.status.is_live and job.retried_at > 0
-                return Became.BEFORE if again else Became.NOT_NOW
-            return job.wait_again(
-                Step.RETRY,
-                Plain(EventKind.RETRIED),
-                notify=Kind.CARD,
-                error_message=None,
-                retried_at_attempt=CopyJob.attempt,
-            )
-
         while True:
             try:
-                return self._do(job_id, requester, do)
+                return self._do(job_id, requester, retry)
             except IntegrityError as refused:
                 if not is_taken(refused):
                     raise
@@ -193,23 +156,12 @@ class Control:
         In a shell whoever has the settings may say it, as they might copy anew.
         """
 
-        def do(job: _LockedJob) -> Became:
-            if job.status is not Status.PENDING or job.approval == Approval.WAITING:
-                return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
-            if job.question is None:
-                return Became.BEFORE
-            if requester.team_id != SHELL and job.requester_id != requester.user_id:
-                return Became.NOT_YOURS
-            if numbers is None or job.question.numbers != numbers:
-                return Became.STALE
-            return job.change(Confirmed(numbers), **_due_again(), **_accepted())
-
-        return self._do(job_id, requester, do)
+        return self._do(job_id, requester, lambda job: confirm(job, requester, numbers))
 
     def start_now(self, job_id: int, requester: Requester) -> Effect:
         """A job that is for later is due at once; an approval that it needs is needed all the same."""
 
-        def do(job: _LockedJob) -> Became:
+        def do(job: LockedJob) -> Became:
             if job.status is not Status.PENDING:
                 return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
             if job.start_at is None:
@@ -218,11 +170,11 @@ class Control:
 
         return self._do(job_id, requester, do)
 
-    def _do(self, job_id: int, requester: Requester, do: Callable[[_LockedJob], Became]) -> Effect:
+    def _do(self, job_id: int, requester: Requester, do: Callable[[LockedJob], Became]) -> Effect:
         with self._locked(job_id, requester) as locked:
             became = do(locked)
             if became not in {Became.DONE, Became.ASKED}:
-                has_card = CopyJob.message_ts.is_not(None)
+                has_card = or_(CopyJob.message_ts.is_not(None), CopyJob.run_id.is_not(None))
                 announce(locked.connection, Kind.UPDATE, CopyJob.id == job_id, has_card)
         job = self._store.job(job_id)
         if job is None:
@@ -232,22 +184,28 @@ class Control:
         return Effect(became, job, to_enqueue=waits)
 
     @contextmanager
-    def _locked(self, job_id: int, requester: Requester) -> Iterator[_LockedJob]:
-        statement = (
-            select(CopyJob, User.slack_user_id)
-            .join(User, User.id == CopyJob.user_id)
-            .where(CopyJob.id == job_id)
-            .with_for_update(of=CopyJob, key_share=True)
-        )
+    def _locked(self, job_id: int, requester: Requester) -> Iterator[LockedJob]:
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, requester)  # before the job, as everywhere: no deadlock
-            row = connection.execute(statement).one_or_none()
-            if row is None:
+            found = locked(connection, user_id, CopyJob.id == job_id)
+            if not found:
                 raise UnknownJob(job_id)
-            yield _LockedJob(connection, row, user_id)
+            yield found[0]
 
 
-class _LockedJob:
+def locked(connection: Connection, user_id: int, which: ColumnElement[bool]) -> list[LockedJob]:
+    """The jobs that fit, by their numbers, each locked; ``user_id`` is the row of whoever does something."""
+    statement = (
+        select(CopyJob, User.slack_user_id)
+        .join(User, User.id == CopyJob.user_id)
+        .where(which)
+        .order_by(CopyJob.id)
+        .with_for_update(of=CopyJob, key_share=True)
+    )
+    return [LockedJob(connection, row, user_id) for row in connection.execute(statement).all()]
+
+
+class LockedJob:
     """A job's row that nobody else can change meanwhile, and what can be done to it."""
 
     def __init__(self, connection: Connection, row: Row[*tuple[Any, ...]], user_id: int) -> None:
@@ -259,7 +217,7 @@ class _LockedJob:
         self.requester_id: str = row.slack_user_id
         self.retried_at: int = row.retried_at_attempt
         self.start_at: datetime | None = row.start_at
-        self._id: int = row.id
+        self.id: int = row.id
         self._attempt: int = row.attempt
         self._user_id = user_id
 
@@ -278,14 +236,14 @@ class _LockedJob:
     def stop(self, reason: StopReason) -> Became:
         """At once: nobody holds the job."""
         request = StopRequest(reason, self._user_id)
-        stop_job(self.connection, self._id, request, ends_attempt=False, stopped_by=self._user_id)
+        stop_job(self.connection, self.id, request, ends_attempt=False, stopped_by=self._user_id)
         return Became.DONE
 
     def wait_again(self, step: Step, event: Event, *, notify: Kind = Kind.UPDATE, **values: Any) -> Became:
         """Pending and due, with nothing held against it."""
         moved = transition(
             self.connection,
-            self._id,
+            self.id,
             step,
             event=event,
             by=self._user_id,
@@ -294,17 +252,70 @@ class _LockedJob:
             **values,
         )
         if moved is None:
-            raise RuntimeError(f"job {self._id} can't take the step {step.label}, though its row is locked")
+            raise RuntimeError(f"job {self.id} can't take the step {step.label}, though its row is locked")
         return Became.DONE
 
     def change(self, event: Event, **values: object) -> Became:
         """Changes something else than the status."""
         self.connection.execute(
-            update(CopyJob).where(CopyJob.id == self._id).values({"updated_at": func.now(), **values})
+            update(CopyJob).where(CopyJob.id == self.id).values({"updated_at": func.now(), **values})
         )
-        add_event(self.connection, self._id, self._attempt, event, self._user_id)
-        announce(self.connection, Kind.UPDATE, CopyJob.id == self._id)
+        add_event(self.connection, self.id, self._attempt, event, self._user_id)
+        announce(self.connection, Kind.UPDATE, CopyJob.id == self.id)
         return Became.DONE
+
+
+# What a press does to a job whose row is locked.
+
+
+def pause(job: LockedJob) -> Became:
+    if job.status is Status.RUNNING and job.stop_requested is not StopReason.CANCEL:
+        return job.request_stop(StopReason.PAUSE)
+    if job.status is Status.PENDING and not job.waits_for_somebody:
+        return job.stop(StopReason.PAUSE)
+    return Became.BEFORE if job.status is Status.PAUSED else Became.NOT_NOW
+
+
+def cancel(job: LockedJob) -> Became:
+    if job.status is Status.RUNNING:
+        return job.request_stop(StopReason.CANCEL)
+    if job.status in {Status.PENDING, Status.PAUSED}:
+        return job.stop(StopReason.CANCEL)
+    return Became.BEFORE if job.status is Status.CANCELLED else Became.NOT_NOW
+
+
+def resume(job: LockedJob) -> Became:
+    if job.status is Status.RUNNING and job.stop_requested is StopReason.PAUSE:
+        return job.change(Plain(EventKind.RESUMED), stop_requested=None)
+    if job.status is Status.PAUSED:
+        return job.wait_again(Step.RESUME, Plain(EventKind.RESUMED))
+    going = job.status in {Status.PENDING, Status.RUNNING} and job.stop_requested is None
+    return Became.BEFORE if going else Became.NOT_NOW
+
+
+def retry(job: LockedJob) -> Became:
+    if job.status is not Status.FAILED:
+        again = job.status.is_live and job.retried_at > 0
+        return Became.BEFORE if again else Became.NOT_NOW
+    return job.wait_again(
+        Step.RETRY,
+        Plain(EventKind.RETRIED),
+        notify=Kind.CARD,
+        error_message=None,
+        retried_at_attempt=CopyJob.attempt,
+    )
+
+
+def confirm(job: LockedJob, requester: Requester, numbers: RowCounts | None) -> Became:
+    if job.status is not Status.PENDING or job.approval == Approval.WAITING:
+        return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
+    if job.question is None:
+        return Became.BEFORE
+    if requester.team_id != SHELL and job.requester_id != requester.user_id:
+        return Became.NOT_YOURS
+    if numbers is None or job.question.numbers != numbers:
+        return Became.STALE
+    return job.change(Confirmed(numbers), **_due_again(), **_accepted())
 
 
 class Followed(StrEnum):
@@ -373,7 +384,7 @@ class Approvals:
         ``numbers`` are those that it asked about again, as they were pressed for; None where it hadn't.
         """
         with self._engine.begin() as connection:
-            is_new = _approve(connection, job_id, by, numbers, kept_reason(reason))
+            is_new = approve(connection, job_id, by, numbers, kept_reason(reason))
         return self._decision(job_id, by, Approval.APPROVED, numbers, is_new=is_new)
 
     def hindrance(self, job_id: int, by: Requester) -> Decision | None:
@@ -385,18 +396,8 @@ class Approvals:
     def reject(self, job_id: int, by: Requester, reason: str | None = None) -> Decision:
         """The job is cancelled, and its ending announced where it has a channel."""
         with self._engine.begin() as connection:
-            user_id = ensure_user(connection, by)
-            rejected = transition(
-                connection,
-                job_id,
-                Step.REJECT,
-                *_may_decide(by),
-                event=Rejected(kept_reason(reason)),
-                by=user_id,
-                notify=Kind.ENDING,
-                **_decided(Approval.REJECTED, user_id),
-            )
-        return self._decision(job_id, by, Approval.REJECTED, None, is_new=rejected is not None)
+            is_new = reject(connection, job_id, by, kept_reason(reason))
+        return self._decision(job_id, by, Approval.REJECTED, None, is_new=is_new)
 
     def _decision(
         self, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None, *, is_new: bool
@@ -539,7 +540,7 @@ def thawed(connection: Connection) -> None:
 # How an answer counts.
 
 
-def _approve(
+def approve(
     connection: Connection, job_id: int, by: Requester, numbers: RowCounts | None, reason: str | None
 ) -> bool:
     """Whether this yes counts."""
@@ -572,6 +573,22 @@ def _approve(
     announce(connection, Kind.UPDATE, CopyJob.id == job_id)
     announce_once(connection, Kind.APPROVED, CopyJob.id == job_id)
     return True
+
+
+def reject(connection: Connection, job_id: int, by: Requester, reason: str | None) -> bool:
+    """Whether this no counts."""
+    user_id = ensure_user(connection, by)
+    rejected = transition(
+        connection,
+        job_id,
+        Step.REJECT,
+        *_may_decide(by),
+        event=Rejected(reason),
+        by=user_id,
+        notify=Kind.ENDING,
+        **_decided(Approval.REJECTED, user_id),
+    )
+    return rejected is not None
 
 
 def _may_decide(by: Requester) -> list[ColumnElement[bool]]:

@@ -12,47 +12,93 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Engine, ScalarSelect, and_, bindparam, case, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    ScalarSelect,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from bot.jobs.events import CardMoved
-from bot.jobs.models import CopyJob, OutboxMessage
-from bot.jobs.outbox import ONE_EACH, POSTING, REFRESHES, Kind, announce, leave
+from bot.jobs.models import CopyJob, CopyRun, OutboxMessage
+from bot.jobs.outbox import (
+    POSTING,
+    REFRESHES,
+    Kind,
+    about_what,
+    announce,
+    announce_run,
+    leave,
+    line_of,
+    one_each,
+)
+from bot.jobs.run_view import RunView
 from bot.jobs.status import LIVE
 from bot.jobs.transition import add_event, expire
 from bot.jobs.view import JobView, Moved
+
+#: What has a card.
+Carded = JobView | RunView
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
     """A progress edit under way: the line of the outbox that waits for its end, and how much was announced of
-    the job by then.
+    the job, or of the run, by then.
     """
 
     message_id: int
     version: int
-    job_id: int
+    about_id: int
+    of_run: bool
     announced: int
 
 
-def _announced() -> ScalarSelect[int]:
-    """How much was announced of the job with the parameter's number: it grows with each announcement."""
+def _row(*, of_run: bool) -> Any:
+    """The table with the card's place."""
+    return CopyRun if of_run else CopyJob
+
+
+def _is_about(line: Any, about: Any, *, of_run: bool) -> ColumnElement[bool]:
+    """A condition on a line of the outbox."""
+    found: ColumnElement[bool] = (line.run_id if of_run else line.job_id) == about
+    return found
+
+
+def _announced(*, of_run: bool) -> ScalarSelect[int]:
+    """How much was announced of the job, or the run, with the parameter's number: it grows with each
+    announcement.
+    """
     line = aliased(OutboxMessage)
     much = func.coalesce(func.sum(line.version + 1), 0)
-    return select(much).where(line.job_id == bindparam("job"), line.kind.in_(POSTING)).scalar_subquery()
+    same = _is_about(line, bindparam("about"), of_run=of_run)
+    return select(much).where(same, about_what(line).in_(POSTING)).scalar_subquery()
 
 
 @cache
-def _begin() -> Any:
-    """Of the card whose job and ts are the parameters ``job`` and ``ts``."""
+def _begin(*, of_run: bool) -> Any:
+    """Of the card whose job, or run, and ts are the parameters ``about`` and ``ts``."""
+    row = _row(of_run=of_run)
     first = func.now() + timedelta(seconds=REFRESHES[0])
-    chosen = select(CopyJob.id, CopyJob.attempt, literal(Kind.REFRESH.value), first).where(
-        CopyJob.id == bindparam("job"), CopyJob.message_ts == bindparam("ts"), CopyJob.status.in_(LIVE)
+    is_live = CopyRun.ended_at.is_(None) if of_run else CopyJob.status.in_(LIVE)
+    names = line_of(Kind.REFRESH, 0, job_id=0, run_id=0 if of_run else None)
+    attempt, kind = CopyRun.round if of_run else CopyJob.attempt, literal(names["kind"])
+    chosen = select(row.id, attempt, kind, first).where(
+        row.id == bindparam("about"), row.message_ts == bindparam("ts"), is_live
     )
-    line = insert(OutboxMessage).from_select(["job_id", "attempt", "kind", "next_try_at"], chosen)
+    line = insert(OutboxMessage).from_select([*names, "next_try_at"], chosen)
     return line.on_conflict_do_update(
-        index_elements=ONE_EACH,
+        **one_each(of_run=of_run),
         set_={
             "version": OutboxMessage.version + 1,
             "begun": OutboxMessage.done_at.is_(None),
@@ -60,13 +106,13 @@ def _begin() -> Any:
             "announced_at": func.clock_timestamp(),
             "next_try_at": line.excluded.next_try_at,
         },
-    ).returning(OutboxMessage.id, OutboxMessage.version, _announced().label("announced"))
+    ).returning(OutboxMessage.id, OutboxMessage.version, _announced(of_run=of_run).label("announced"))
 
 
 @cache
-def _answered() -> Any:
+def _answered(*, of_run: bool) -> Any:
     """Of the line and version that are the parameters ``line`` and ``seen``."""
-    nothing_new = _announced() == bindparam("announced")
+    nothing_new = _announced(of_run=of_run) == bindparam("announced")
     same = OutboxMessage.version == bindparam("seen")
     over = and_(nothing_new, same, ~OutboxMessage.begun)
     return (
@@ -84,40 +130,44 @@ COMES_BACK = 4
 
 
 class Cards:
-    """Where the card is, and its edits under way. Nothing of it needs the job's attempt: the card stays the
-    same from one to the next.
+    """Where the card of a job or a run is, and its edits under way. Nothing of it needs the job's attempt:
+    the card stays the same from one to the next.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def posted(self, job_id: int, channel_id: str, message_ts: str) -> None:
-        """Where the card is now."""
+    def posted(self, about_id: int, channel_id: str, message_ts: str, *, of_run: bool = False) -> None:
+        """Where the card of the job, or of the run, of this number is now."""
+        row = _row(of_run=of_run)
         with self._engine.begin() as connection:
             connection.execute(
-                update(CopyJob)
-                .where(CopyJob.id == job_id)
+                update(row)
+                .where(row.id == about_id)
                 .values(channel_id=channel_id, message_ts=message_ts, pinned=None)
             )
 
-    def pinned(self, job: JobView, pinned: bool) -> None:
+    def pinned(self, about: Carded, pinned: bool) -> None:
         """Slack has pinned the card, or never will."""
+        row = _row(of_run=isinstance(about, RunView))
         with self._engine.begin() as connection:
             connection.execute(
-                update(CopyJob)
-                .where(CopyJob.id == job.id, CopyJob.message_ts == job.message_ts)
+                update(row)
+                .where(row.id == about.id, row.message_ts == about.message_ts)
                 .values(pinned=pinned)
             )
 
-    def edit_begins(self, job: JobView) -> Edit | None:
+    def edit_begins(self, about: Carded) -> Edit | None:
         """Writes down that the card is about to be edited to show progress.
 
         None where there is nothing to show any more: the job has ended, or its card is elsewhere. What is
         sent then has to be read from the row anew, so that it isn't older than what was announced.
         """
+        of_run = isinstance(about, RunView)
         with self._engine.begin() as connection:
-            row = connection.execute(_begin(), {"job": job.id, "ts": job.message_ts}).one_or_none()
-        return Edit(row.id, row.version, job.id, int(row.announced)) if row else None
+            begun = _begin(of_run=of_run)
+            row = connection.execute(begun, {"about": about.id, "ts": about.message_ts}).one_or_none()
+        return Edit(row.id, row.version, about.id, of_run, int(row.announced)) if row else None
 
     def edit_answered(self, edit: Edit) -> None:
         """Slack has taken the edit, or refused it.
@@ -129,46 +179,68 @@ class Cards:
             "line": edit.message_id,
             "seen": edit.version,
             "announced": edit.announced,
-            "job": edit.job_id,
+            "about": edit.about_id,
         }
         with self._engine.begin() as connection:
-            connection.execute(_answered(), values)
+            connection.execute(_answered(of_run=edit.of_run), values)
 
-    def gone(self, job_id: int, message_ts: str) -> None:
+    def gone(self, about: Carded, message_ts: str) -> None:
         """Somebody deleted this card: whoever of several notices it first has it posted anew, once.
 
         Where Slack goes on saying so, or somebody insists, the next card is the final one.
         """
+        of_run = isinstance(about, RunView)
+        row = _row(of_run=of_run)
         often = exists().where(
-            OutboxMessage.job_id == job_id,
-            OutboxMessage.attempt == CopyJob.attempt,
-            OutboxMessage.kind == Kind.CARD,
+            _is_about(OutboxMessage, about.id, of_run=of_run),
+            OutboxMessage.attempt == about.attempt,
+            about_what() == Kind.CARD,
             OutboxMessage.version >= COMES_BACK,
         )
         with self._engine.begin() as connection:
             noticed = connection.execute(
-                update(CopyJob)
-                .where(CopyJob.id == job_id, CopyJob.message_ts == message_ts)
-                .values(message_ts=None)
+                update(row).where(row.id == about.id, row.message_ts == message_ts).values(message_ts=None)
             )
-            if noticed.rowcount:
-                announce(connection, Kind.CARD, CopyJob.id == job_id, ~often)
+            if not noticed.rowcount or connection.scalar(select(often)):
+                return
+            if of_run:
+                announce_run(connection, Kind.CARD, about.id)
+            else:
+                announce(connection, Kind.CARD, CopyJob.id == about.id)
 
-    def moved(self, job: JobView, channel_id: str, reason: str) -> None:
+    def moved(self, about: Carded, channel_id: str, reason: str) -> None:
         """The card has to be posted in this direct message, because Slack takes nothing more for its channel.
 
         Nobody but the requester could approve it there: a job that waits for that ends.
         """
+        of_run = isinstance(about, RunView)
+        row = _row(of_run=of_run)
+        values: dict[str, Any] = {"channel_id": channel_id, "message_ts": None, "pinned": None}
+        moved = Moved(about.channel_id, reason) if about.channel_id is not None else None
         with self._engine.begin() as connection:
-            moved = connection.execute(
-                update(CopyJob)
-                .where(CopyJob.id == job.id, CopyJob.channel_id == job.channel_id)
-                .values(channel_id=channel_id, message_ts=None, pinned=None, updated_at=func.now())
+            its_jobs = CopyJob.run_id == about.id if of_run else CopyJob.id == about.id
+            if of_run:
+                values["moved"] = CardMoved(moved).as_json() if moved else None
+                lock = (
+                    select(CopyJob.id).where(its_jobs).order_by(CopyJob.id)
+                )  # before the run, as everywhere
+                connection.execute(lock.with_for_update(key_share=True))
+            found = connection.execute(
+                update(row)
+                .where(row.id == about.id, row.channel_id == about.channel_id)
+                .values(updated_at=func.now(), **values)
             )
-            if not moved.rowcount:
+            if not found.rowcount:
                 return
-            if job.channel_id is not None:
-                add_event(connection, job.id, job.attempt, CardMoved(Moved(job.channel_id, reason)))
-                if job.message_ts is not None:
-                    leave(connection, job.id, job.attempt, job.channel_id, job.message_ts)
-            expire(connection, CopyJob.id == job.id)
+            if moved is not None:
+                if isinstance(about, JobView):
+                    add_event(connection, about.id, about.attempt, CardMoved(moved))
+                if about.message_ts is not None:
+                    line = line_of(
+                        Kind.LEFT,
+                        about.attempt,
+                        job_id=None if of_run else about.id,
+                        run_id=about.id if of_run else None,
+                    )
+                    leave(connection, line, moved.channel, about.message_ts)
+            expire(connection, its_jobs)

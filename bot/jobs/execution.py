@@ -69,6 +69,7 @@ from bot.jobs.models import (
     LastProof,
     Worker,
     asked,
+    card_channel,
     has_come,
     is_frozen,
     may_begin,
@@ -128,8 +129,8 @@ class Claim:
     installation: str
 
     @classmethod
-    def of(cls, row: Any, installation: str) -> Self:
-        """From the job's row."""
+    def of(cls, row: Any, installation: str, channel_id: str | None) -> Self:
+        """From the job's row, and the channel of its card."""
         return cls(
             job_id=row.id,
             attempt=row.attempt,
@@ -145,7 +146,7 @@ class Claim:
                 row.previewed_deletes,
             ),
             approved=row.approval == Approval.APPROVED,
-            channel_id=row.channel_id,
+            channel_id=channel_id,
             installation=installation,
         )
 
@@ -514,9 +515,7 @@ class Attempt:
             request = self._lock(connection)
             if request is not None:
                 return self._stop(connection, request, run_after=func.now(), error=None)
-            channel = connection.execute(
-                select(CopyJob.channel_id).where(CopyJob.id == self.job_id)
-            ).scalar_one()
+            channel = connection.execute(select(card_channel()).where(CopyJob.id == self.job_id)).scalar_one()
             if second is not None and (channel is None or channel.startswith("D")):
                 raise NobodyCanApprove
             if second is not None:
@@ -763,12 +762,14 @@ class Executions:
             verifying_since=None,
         )
         with self._engine.begin() as connection:
+            channel = select(card_channel()).where(CopyJob.id == job_id).scalar_subquery()
+            of_card = select(Installation.id, channel.label("channel_id"))
             found, [installation], before = asked(
-                connection, step, select(Installation.id), _left_before(job_id), commit=True
+                connection, step, of_card, _left_before(job_id), commit=True
             )
         if not found:
             return None
-        claim = Claim.of(found[0], installation.id)
+        claim = Claim.of(found[0], installation.id, installation.channel_id)
         attempt = Attempt(self._engine, claim, before[0], lease=self._lease)
         sys.audit("traspaso.take_over", attempt.job_id, attempt.number)
         if attempt.number == 1:

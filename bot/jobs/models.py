@@ -49,7 +49,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, Status
+from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind, Status
 from copier import statements
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
 from copier.exchange import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
@@ -60,8 +60,9 @@ def _one_of(column: str, values: Iterable[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
-#: The index by which a target table and liquidation have at most one live job.
+#: The index by which a target table and liquidation have at most one live job, and its condition.
 ONE_LIVE_JOB = "copy_jobs_one_live_job"
+IS_LIVE = text(f"status IN ({', '.join(repr(s.value) for s in Status if s in LIVE)})")
 
 
 class Base(DeclarativeBase):
@@ -99,6 +100,38 @@ class User(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class CopyRun(Base):
+    """Several jobs that one press asked for: they share a card, and one reply when the last one has ended.
+
+    ``liquidations`` are those that were asked for, in order; ``set_name`` is that of a set of copies.
+    ``round`` counts how often it was set going again after it had ended: each round has one reply. ``moved``
+    is the channel that its card had to leave, and why. ``ended_at`` is NULL while one of its jobs is live.
+    """
+
+    __tablename__ = "copy_runs"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", RunKind), name="kind"),
+        CheckConstraint("(kind = 'set') = (set_name IS NOT NULL)", name="set_name"),
+        Index("copy_runs_user_id_idx", "user_id", "id"),
+        Index("copy_runs_ended_at_idx", "ended_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    kind: Mapped[str]
+    set_name: Mapped[str | None]
+    liquidations: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    user_id: Mapped[int] = mapped_column(ForeignKey("traspaso.users.id"))
+    request_key: Mapped[str | None] = mapped_column(unique=True)
+    round: Mapped[int] = mapped_column(Integer, server_default="0")
+    channel_id: Mapped[str | None]
+    message_ts: Mapped[str | None]
+    pinned: Mapped[bool | None] = mapped_column(Boolean)
+    moved: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+
+
 class CopyJob(Base):
     """One copy of one liquidation, from the request to its end. ``attempt`` is the fencing token."""
 
@@ -115,11 +148,12 @@ class CopyJob(Base):
             "target_table",
             "liquidation_id",
             unique=True,
-            postgresql_where=text(f"status IN ({', '.join(repr(s.value) for s in Status if s in LIVE)})"),
+            postgresql_where=IS_LIVE,
         ),
         Index("copy_jobs_status_idx", "status", "id"),
         Index("copy_jobs_user_id_idx", "user_id", "id"),
         Index("copy_jobs_liquidation_id_idx", "liquidation_id", "id"),
+        Index("copy_jobs_run_id_idx", "run_id", "run_position", postgresql_where=text("run_id IS NOT NULL")),
         Index("copy_jobs_finished_at_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index("copy_jobs_worker_id_idx", "worker_id", postgresql_where=text("worker_id IS NOT NULL")),
         Index(
@@ -218,6 +252,10 @@ class CopyJob(Base):
 
     # What messages still say of its events when these are kept no longer; see `bot.jobs.retention`.
     kept: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+
+    # The run that it belongs to, and its place in it. It has no card of its own then.
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.copy_runs.id", ondelete="SET NULL"))
+    run_position: Mapped[int | None] = mapped_column(Integer)
 
     # Slack's projection: where the card is, and whether Slack has taken its pin; NULL where nobody knows.
     channel_id: Mapped[str | None]
@@ -357,12 +395,13 @@ class JobFollower(Base):
 
 
 class OutboxMessage(Base):
-    """A message about a job, or about all of them, that is owed to people, or was.
+    """A message about a job, about a run, or about all of them, that is owed to people, or was.
 
     ``kind`` names it, once for each attempt of a job; of one that goes to several people or places it ends
-    in ``:`` and whom it is for. ``occasion`` is set in what is told elsewhere than in Slack
-    (`bot.jobs.notifications`): without a ``destination`` it is still to be given out to them. ``detail``
-    has what the job's row doesn't say. ``destination`` is the name of one, or the Slack id of a person.
+    in ``:`` and whom it is for. Of a run it begins with ``run:``, and ``attempt`` is the run's round.
+    ``occasion`` is set in what is told elsewhere than in Slack (`bot.jobs.notifications`): without a
+    ``destination`` it is still to be given out to them. ``detail`` has what the job's row doesn't say.
+    ``destination`` is the name of one, or the Slack id of a person.
 
     ``version`` counts how often it was announced, ``tries`` how often a deliverer took it in hand: that is
     the fencing token of whoever delivers. ``failures`` in a row, since ``failing_since``, decide the pause
@@ -376,11 +415,25 @@ class OutboxMessage(Base):
         UniqueConstraint("job_id", "kind", "attempt"),
         Index("outbox_due_idx", "next_try_at", postgresql_where=text("done_at IS NULL")),
         Index("outbox_done_at_idx", "done_at", postgresql_where=text("done_at IS NOT NULL")),
-        Index("outbox_once_without_job", "kind", unique=True, postgresql_where=text("job_id IS NULL")),
+        Index(
+            "outbox_once_without_job",
+            "kind",
+            unique=True,
+            postgresql_where=text("job_id IS NULL AND run_id IS NULL"),
+        ),
+        Index(
+            "outbox_once_in_a_round",
+            "run_id",
+            "kind",
+            "attempt",
+            unique=True,
+            postgresql_where=text("run_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.copy_runs.id", ondelete="CASCADE"))
     attempt: Mapped[int] = mapped_column(Integer)
     kind: Mapped[str]
     occasion: Mapped[str | None]
@@ -636,6 +689,12 @@ FRESHNESS = Table(
 
 
 # Conditions that many queries share.
+
+
+def card_channel() -> ColumnElement[str | None]:
+    """The channel of the job's card, which is its run's where it belongs to one; NULL where it has none."""
+    of_run = select(CopyRun.channel_id).where(CopyRun.id == CopyJob.run_id).correlate(CopyJob)
+    return func.coalesce(CopyJob.channel_id, of_run.scalar_subquery())
 
 
 def waits_for_somebody(job: type[CopyJob] = CopyJob) -> ColumnElement[bool]:

@@ -3,6 +3,8 @@
 Each message is owed by itself: one that Slack refuses holds no other one back. Of a job's messages one at a
 time is in a deliverer's hands, the ending first. A message whose delivery was begun before may have arrived:
 whoever takes it up again looks before it posts.
+
+A job of a run owes no messages of its own: what is announced of it is a message of its run.
 """
 
 from __future__ import annotations
@@ -31,14 +33,14 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.dml import ReturningInsert
 
-from bot.jobs.models import LONGEST, CopyJob, JobFollower, OutboxMessage, User, has_come
+from bot.jobs.models import LONGEST, CopyJob, CopyRun, JobFollower, OutboxMessage, User, has_come
 from migrations import schema_of
 
 #: How long a message is in the hands of one deliverer. Longer than one call of Slack may take (10 s): the
@@ -89,12 +91,22 @@ PUT_OFF = (Kind.PIN, Kind.LEFT)
 
 #: A job's attempt has one message of each kind.
 ONE_EACH = [OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt]
+#: And so has a run's round. The release before doesn't know these kinds, and leaves them alone.
+ONE_EACH_OF_RUN = [OutboxMessage.run_id, OutboxMessage.kind, OutboxMessage.attempt]
+OF_RUN = OutboxMessage.run_id.is_not(None)
+RUN_PREFIX = "run:"
+#: What an announcement of a job is to its run, where it isn't the same: the run's own card and ending come
+#: with its begin and its end (`begun`, `ended`).
+TO_ITS_RUN = {Kind.CARD: Kind.UPDATE, Kind.ENDING: Kind.UPDATE}
 
 #: What a delivery leaves behind.
 _SETTLED: dict[str, Any] = {"begun": False, "claimed_until": None, "failures": 0, "failing_since": None}
 
 _OTHER = aliased(OutboxMessage)
-_OF_THE_JOB = and_(_OTHER.job_id == OutboxMessage.job_id, _OTHER.id != OutboxMessage.id)
+_OF_THE_SAME = and_(
+    or_(_OTHER.job_id == OutboxMessage.job_id, _OTHER.run_id == OutboxMessage.run_id),
+    _OTHER.id != OutboxMessage.id,
+)
 
 
 class ClaimLost(Exception):
@@ -103,9 +115,10 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A message that this deliverer has claimed.
+    """A message that this deliverer has claimed: about a job, or about a run, where ``job_id`` is None.
 
-    ``tries`` is its fencing token. ``look_first``: something of it, or of the card, may have arrived already.
+    ``attempt`` is the job's, or the run's round. ``tries`` is its fencing token. ``look_first``: something of
+    it, or of the card, may have arrived already.
     ``failures`` in a row, for ``failing_seconds``. ``shown`` are the other messages of the job, with their
     versions, that were open when it was claimed and that ask for no more than the card's newest state.
     ``channel_id`` and ``message_ts`` are of the message that it is about, where that isn't the job's card.
@@ -113,7 +126,7 @@ class Due:
     """
 
     id: int
-    job_id: int
+    job_id: int | None
     attempt: int
     kind: Kind
     tries: int
@@ -126,40 +139,81 @@ class Due:
     message_ts: str | None = None
     recipient: str | None = None
     locale: str | None = None
+    run_id: int | None = None
+
+    @property
+    def about(self) -> str:
+        """For the log: ``job 17``, ``run 3``."""
+        return f"run {self.run_id}" if self.job_id is None else f"job {self.job_id}"
 
 
 def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
-    """Adds a message for each job that fits these conditions and has a channel, in the caller's transaction.
+    """Adds a message for each job that fits these conditions and has a channel, in the caller's transaction;
+    for those of a run, one for the run.
 
     A job's attempt has one of each kind: where it was announced before, it is to be delivered again. A
     deliverer that has the message in hand keeps it; the next one delivers what is new since.
     """
-    chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value)).where(*jobs)
-    chosen = chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id)
-    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=ONE_EACH,
-            set_=_anew(next_try_at=func.now(), failures=0, failing_since=None),
-        )
-    )
+    of_runs = _of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(CopyJob.run_id).where(*jobs)))
+    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], _of_jobs(kind, *jobs))
+    statement = statement.on_conflict_do_update(index_elements=ONE_EACH, set_=_due_anew())
+    connection.execute(statement.add_cte(_again_for_runs(of_runs).cte("of_runs")))
 
 
-def announced(moved: CTE, kind: Kind) -> ReturningInsert[Any]:
-    """The same as a part of the statement whose ``moved`` has the rows of these jobs."""
+def announced(moved: CTE, kind: Kind, *, to_run: bool) -> list[CTE]:
+    """The same as parts of the statement whose ``moved`` has the rows of these jobs; ``to_run``: where they
+    belong to a run, on its card.
+    """
     chosen = select(moved.c.id, moved.c.attempt, literal(kind.value)).where(moved.c.channel_id.is_not(None))
     statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
-    again = _anew(next_try_at=func.now(), failures=0, failing_since=None)
-    return statement.on_conflict_do_update(index_elements=ONE_EACH, set_=again).returning(OutboxMessage.id)
+    statement = statement.on_conflict_do_update(index_elements=ONE_EACH, set_=_due_anew())
+    parts = [statement.returning(OutboxMessage.id).cte("announced")]
+    if to_run:
+        of_runs = _of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(moved.c.run_id)))
+        parts.append(_again_for_runs(of_runs).cte("announced_to_run"))
+    return parts
 
 
 def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> list[int]:
-    """The same, for what a job's attempt is told at most once; gives the ids of those that will be."""
-    chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value)).where(*jobs)
-    chosen = chosen.where(CopyJob.channel_id.is_not(None)).order_by(CopyJob.id)
-    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
-    told = statement.on_conflict_do_nothing().returning(OutboxMessage.job_id)
-    return [job_id for job_id in connection.scalars(told) if job_id is not None]
+    """The same, for what a job's attempt, or a run's round, is told at most once.
+
+    Gives the ids of the jobs that will be told, or whose runs will be.
+    """
+    of_jobs = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], _of_jobs(kind, *jobs))
+    told = of_jobs.on_conflict_do_nothing().returning(OutboxMessage.job_id).cte("told")
+    fitting = _of_runs(kind, CopyRun.id.in_(select(CopyJob.run_id).where(*jobs)))
+    of_runs = insert(OutboxMessage).from_select(["run_id", "attempt", "kind"], fitting)
+    told_runs = of_runs.on_conflict_do_nothing().returning(OutboxMessage.run_id).cte("told_runs")
+    parts = select(CopyJob.id).where(CopyJob.run_id.in_(select(told_runs.c.run_id)), *jobs)
+    found = union_all(select(told.c.job_id), parts)
+    return [job_id for job_id in connection.scalars(found) if job_id is not None]
+
+
+def announce_run(connection: Connection, kind: Kind, run_id: int) -> None:
+    """The same for a run that has a channel, whatever its jobs are."""
+    connection.execute(_again_for_runs(_of_runs(kind, CopyRun.id == run_id)))
+
+
+def _of_jobs(kind: Kind, *jobs: ColumnElement[bool]) -> Select[int, int, str]:
+    chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value))
+    return chosen.where(*jobs, CopyJob.channel_id.is_not(None)).order_by(CopyJob.id)
+
+
+def _of_runs(kind: Kind, which: ColumnElement[bool]) -> Select[int, int, str]:
+    chosen = select(CopyRun.id, CopyRun.round, literal(f"{RUN_PREFIX}{kind}"))
+    return chosen.where(which, CopyRun.channel_id.is_not(None)).order_by(CopyRun.id)
+
+
+def _again_for_runs(chosen: Select[int, int, str]) -> Any:
+    statement = insert(OutboxMessage).from_select(["run_id", "attempt", "kind"], chosen)
+    statement = statement.on_conflict_do_update(
+        index_elements=ONE_EACH_OF_RUN, index_where=OF_RUN, set_=_due_anew()
+    )
+    return statement.returning(OutboxMessage.id)
+
+
+def _due_anew() -> dict[str, Any]:
+    return _anew(next_try_at=func.now(), failures=0, failing_since=None)
 
 
 def told_followers(moved: CTE) -> list[CTE]:
@@ -189,12 +243,29 @@ def told_followers(moved: CTE) -> list[CTE]:
     return [gone, told.on_conflict_do_nothing().returning(OutboxMessage.id).cte("told_followers")]
 
 
-def leave(connection: Connection, job_id: int, attempt: int, channel_id: str, message_ts: str) -> None:
-    """The job's card has moved elsewhere: this one is to say so, and to lose its pin."""
-    statement = insert(OutboxMessage).values(
-        job_id=job_id, attempt=attempt, kind=Kind.LEFT, channel_id=channel_id, message_ts=message_ts
-    )
+def leave(
+    connection: Connection,
+    line: dict[str, Any],
+    channel_id: str,
+    message_ts: str,
+) -> None:
+    """The card of this ``line`` (`line_of`) has moved elsewhere: it is to say so, and to lose its pin."""
+    statement = insert(OutboxMessage).values(**line, channel_id=channel_id, message_ts=message_ts)
     connection.execute(statement.on_conflict_do_nothing())
+
+
+def line_of(kind: Kind, attempt: int, *, job_id: int | None, run_id: int | None) -> dict[str, Any]:
+    """What names the message of this kind about a job's attempt, or about a run's round."""
+    if run_id is None:
+        return {"job_id": job_id, "attempt": attempt, "kind": kind.value}
+    return {"run_id": run_id, "attempt": attempt, "kind": f"{RUN_PREFIX}{kind}"}
+
+
+def one_each(*, of_run: bool) -> dict[str, Any]:
+    """The index that allows one message of each kind, for ``ON CONFLICT``."""
+    return (
+        {"index_elements": ONE_EACH_OF_RUN, "index_where": OF_RUN} if of_run else {"index_elements": ONE_EACH}
+    )
 
 
 def _anew(**values: Any) -> dict[str, Any]:
@@ -219,8 +290,9 @@ class Outbox:
         Whoever takes one locks out, for that moment, whoever wants another one of the same job.
         """
         with self._engine.begin() as connection:
-            for id_, job_id in connection.execute(_due()).all():
-                name = f"{schema_of(connection)} outbox {job_id}"
+            for id_, job_id, run_id in connection.execute(_due()).all():
+                about = job_id if run_id is None else f"{RUN_PREFIX}{run_id}"
+                name = f"{schema_of(connection)} outbox {about}"
                 lock = func.pg_try_advisory_xact_lock(func.hashtextextended(name, 0))
                 if not connection.scalar(select(lock)):
                     continue
@@ -311,11 +383,12 @@ class Outbox:
         """What this delivery leaves undone is owed by itself, due in so many seconds."""
         self._owe(due, kind, min(timedelta(seconds=seconds), LONGEST_PAUSE), failures=0, failing_since=None)
 
-    def left_behind(self, job_id: int) -> frozenset[str]:
-        """The ts of each card that the job had to leave in a channel."""
-        cards = select(OutboxMessage.message_ts).where(
-            OutboxMessage.job_id == job_id, OutboxMessage.kind == Kind.LEFT
+    def left_behind(self, due: Due) -> frozenset[str]:
+        """The ts of each card that the job, or the run, had to leave in a channel."""
+        same = (
+            OutboxMessage.job_id == due.job_id if due.run_id is None else OutboxMessage.run_id == due.run_id
         )
+        cards = select(OutboxMessage.message_ts).where(same, about_what() == Kind.LEFT)
         with self._engine.connect() as connection:
             return frozenset(connection.scalars(cards))
 
@@ -328,9 +401,11 @@ class Outbox:
 
     def _owe(self, due: Due, kind: Kind, pause: timedelta, **values: Any) -> None:
         values["next_try_at"] = func.now() + pause
-        owed = insert(OutboxMessage).values(job_id=due.job_id, attempt=due.attempt, kind=kind, **values)
+        line = line_of(kind, due.attempt, job_id=due.job_id, run_id=due.run_id)
+        owed = insert(OutboxMessage).values(**line, **values)
+        one = one_each(of_run=due.run_id is not None)
         with self._engine.begin() as connection:
-            connection.execute(owed.on_conflict_do_update(index_elements=ONE_EACH, set_=_anew(**values)))
+            connection.execute(owed.on_conflict_do_update(**one, set_=_anew(**values)))
 
     @staticmethod
     def _own(connection: Connection, due: Due, **values: Any) -> None:
@@ -352,26 +427,27 @@ class Outbox:
 # Which message is taken next.
 
 
-def _about(message: type[OutboxMessage]) -> ColumnElement[str]:
-    """The kind without whom it is for."""
-    return func.split_part(message.kind, ":", 1)
+def about_what(message: Any = OutboxMessage) -> ColumnElement[str]:
+    """The kind without whom it is for, and whether it is about a run."""
+    return func.split_part(func.regexp_replace(message.kind, f"^{RUN_PREFIX}", ""), ":", 1)
 
 
 def _may_be_taken() -> ColumnElement[bool]:
+    kind, other = about_what(), about_what(_OTHER)
     # The release before claims for longer, also what it doesn't know and can't deliver.
-    known = or_(_OTHER.kind.in_(POSTING), _OTHER.claimed_until <= func.now() + CLAIM)
-    in_hand = exists().where(_OF_THE_JOB, _about(_OTHER).in_(KINDS), _OTHER.claimed_until > func.now(), known)
+    known = or_(other.in_(POSTING), _OTHER.claimed_until <= func.now() + CLAIM)
+    in_hand = exists().where(_OF_THE_SAME, other.in_(KINDS), _OTHER.claimed_until > func.now(), known)
     # The card itself is on its way: it will say what an update has to say.
     comes = and_(
-        OutboxMessage.kind == Kind.UPDATE,
-        exists().where(_OF_THE_JOB, _OTHER.kind == Kind.CARD, _OTHER.done_at.is_(None)),
+        kind == Kind.UPDATE,
+        exists().where(_OF_THE_SAME, other == Kind.CARD, _OTHER.done_at.is_(None)),
     )
     return and_(
         OutboxMessage.done_at.is_(None),
-        _about(OutboxMessage).in_(KINDS),
+        kind.in_(KINDS),
         or_(
             OutboxMessage.next_try_at <= func.now(),
-            and_(OutboxMessage.kind.not_in(PUT_OFF), has_come(OutboxMessage.next_try_at)),
+            and_(kind.not_in(PUT_OFF), has_come(OutboxMessage.next_try_at)),
         ),
         func.coalesce(has_come(OutboxMessage.claimed_until), True),
         ~in_hand,
@@ -380,26 +456,24 @@ def _may_be_taken() -> ColumnElement[bool]:
 
 
 @cache
-def _due() -> Select[int, int | None]:
+def _due() -> Select[int, int | None, int | None]:
     """Of what is due, the ending before the refresh of a card."""
-    rank = case(
-        (OutboxMessage.kind == Kind.ENDING, 0),
-        (OutboxMessage.kind.in_([Kind.QUESTION, Kind.CARD]), 1),
-        else_=2,
-    )
-    chosen = select(OutboxMessage.id, OutboxMessage.job_id).where(_may_be_taken())
+    kind = about_what()
+    rank = case((kind == Kind.ENDING, 0), (kind.in_([Kind.QUESTION, Kind.CARD]), 1), else_=2)
+    chosen = select(OutboxMessage.id, OutboxMessage.job_id, OutboxMessage.run_id).where(_may_be_taken())
     return chosen.order_by(rank, OutboxMessage.id).limit(CANDIDATES)
 
 
 @cache
 def _claim() -> Any:
     """Of the message whose number is the parameter ``taken``."""
-    posted = exists().where(_OF_THE_JOB, _OTHER.kind.in_(POSTING), _OTHER.begun, _OTHER.done_at.is_(None))
+    other = about_what(_OTHER)
+    posted = exists().where(_OF_THE_SAME, other.in_(POSTING), _OTHER.begun, _OTHER.done_at.is_(None))
     # The release before notes an error, and counts no failure.
     before = and_(OutboxMessage.failures == 0, OutboxMessage.last_error.is_not(None))
     shown = (
         select(func.jsonb_agg(func.jsonb_build_object("id", _OTHER.id, "version", _OTHER.version)))
-        .where(_OF_THE_JOB, _OTHER.kind.in_(SHOWING), _OTHER.done_at.is_(None))
+        .where(_OF_THE_SAME, other.in_(SHOWING), _OTHER.done_at.is_(None))
         .scalar_subquery()
     )
     chosen = (
@@ -420,6 +494,7 @@ def _claim() -> Any:
         .returning(
             OutboxMessage.id,
             OutboxMessage.job_id,
+            OutboxMessage.run_id,
             OutboxMessage.attempt,
             OutboxMessage.kind,
             OutboxMessage.tries,
@@ -445,8 +520,9 @@ def _due_of(row: Row[Any]) -> Due:
     return Due(
         id=row.id,
         job_id=row.job_id,
+        run_id=row.run_id,
         attempt=row.attempt,
-        kind=Kind(row.kind.partition(":")[0]),
+        kind=Kind(row.kind.removeprefix(RUN_PREFIX).partition(":")[0]),
         tries=row.tries,
         version=row.version,
         look_first=row.look_first,

@@ -164,7 +164,7 @@ def questions(job_id: int, by: int | None) -> list[Executable]:
     ids = select(named).where(CopyJob.id == job_id)
     return [
         # In this order, so that the moment is after that of the receipt before. The lock is nobody else's:
-        # who has it waits for nothing.
+        # who has it waits for nothing but the row of a run, which nobody who holds that waits with for it.
         select(Installation.id, lock, func.clock_timestamp()),
         # Another statement, so that it sees what was committed while this one waited.
         select(ReceiptRow.number, ReceiptRow.hash).order_by(ReceiptRow.number.desc()).limit(1),

@@ -52,9 +52,9 @@ from bot.jobs.models import (
     waits_for_somebody,
 )
 from bot.jobs.notifications import tell
-from bot.jobs.outbox import SHOWING, Kind, announce, announce_once
+from bot.jobs.outbox import SHOWING, Kind, about_what, announce, announce_once
 from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, expire, stop_job, transition
+from bot.jobs.transition import add_event, end_runs, expire, stop_job, transition
 from bot.jobs.view import SILENT, NoWorker
 
 #: So long before the end of the time for an approval it is reminded of once more.
@@ -105,6 +105,7 @@ class Sweep:
             lost = self._take_back(connection, own)
             sys.audit("traspaso.sweep_taken", *lost)
             not_approved = expire(connection, CopyJob.approval_until < func.now())
+            end_runs(connection)
             self._remind(connection)
             self._put_off(connection)
             waiting, overdue = self._waiting(connection), self._overdue(connection, room)
@@ -346,13 +347,18 @@ def last_seen() -> ScalarSelect[datetime]:
     return seen.scalar_subquery()
 
 
+def _shows_it() -> ColumnElement[bool]:
+    """A condition on `OutboxMessage` and `CopyJob`: it brings the job's card, or its run's, to its state."""
+    same = or_(OutboxMessage.job_id == CopyJob.id, OutboxMessage.run_id == CopyJob.run_id)
+    return and_(same, about_what().in_(SHOWING))
+
+
 def _announced_since() -> ColumnElement[bool]:
     """A condition on `CopyJob`: its card was announced since the last worker has been missing."""
     return (
         select(OutboxMessage.id)
         .where(
-            OutboxMessage.job_id == CopyJob.id,
-            OutboxMessage.kind.in_(SHOWING),
+            _shows_it(),
             or_(last_seen().is_(None), OutboxMessage.announced_at > last_seen() + MISSING),
         )
         .exists()
@@ -364,9 +370,7 @@ def _announced_before() -> ColumnElement[bool]:
     ended = func.coalesce(Worker.ended_at, Worker.beat_at)
     last = select(func.max(ended)).where(Worker.takes_jobs, ~_lived_lately()).scalar_subquery()
     first = select(func.min(Worker.started_at)).where(Worker.takes_jobs, _lived_lately()).scalar_subquery()
-    announced = select(func.max(OutboxMessage.announced_at)).where(
-        OutboxMessage.job_id == CopyJob.id, OutboxMessage.kind.in_(SHOWING)
-    )
+    announced = select(func.max(OutboxMessage.announced_at)).where(_shows_it())
     at = announced.scalar_subquery()
     return and_(at < first, or_(last.is_(None), at > last + MISSING))
 
@@ -379,7 +383,7 @@ def _shown() -> Select[int]:
             CopyJob.status.in_([Status.PENDING, Status.RUNNING]),
             ~waits_for_somebody(),
             may_begin(),
-            CopyJob.message_ts.is_not(None),
+            or_(CopyJob.message_ts.is_not(None), CopyJob.run_id.is_not(None)),
         )
         .order_by(CopyJob.id)
         .limit(CARDS)

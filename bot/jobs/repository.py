@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -53,11 +53,13 @@ from bot.jobs.events import (
 from bot.jobs.failure import Failure
 from bot.jobs.freshness import watched
 from bot.jobs.models import (
+    IS_LIVE,
     ONE_LIVE_JOB,
     CopyChunk,
     CopyEvent,
     CopyFreeze,
     CopyJob,
+    CopyRun,
     FreezeWindow,
     LastProof,
     ScheduleFiring,
@@ -70,10 +72,11 @@ from bot.jobs.models import (
     window_is_open,
 )
 from bot.jobs.notifications import tell
-from bot.jobs.outbox import Kind, announce
+from bot.jobs.outbox import Kind, announce, announce_run
 from bot.jobs.receipts import newest_hash
 from bot.jobs.recovery import PUT_OFF, Workers, holds, is_missing, last_seen
-from bot.jobs.status import LIVE, Approval, Phase, Status, StopReason
+from bot.jobs.run_view import RunView
+from bot.jobs.status import LIVE, Approval, Phase, RunKind, Status, StopReason
 from bot.jobs.transition import add_event, second_person
 from bot.jobs.view import (
     NOTHING_SHOWN,
@@ -112,8 +115,9 @@ EVERYTHING = HomeFilters()
 
 @cache
 def _mark() -> ColumnElement[str]:
-    """Whatever is live, the newest jobs, the freezes, the latest firings and round; what changes no row: a
-    lease that runs out, a worker that falls silent. Whether workers are there at all is asked for beside it.
+    """Whatever is live, the newest jobs and runs, the freezes, the latest firings and round; what changes no
+    row: a lease that runs out, a worker that falls silent. Whether workers are there at all is asked for
+    beside it.
     """
     now = func.clock_timestamp()
     job, active = aliased(CopyJob, name="job"), aliased(CopyFreeze, name="active")
@@ -135,7 +139,12 @@ def _mark() -> ColumnElement[str]:
     fired = latest.subquery("latest")
     firings = select(func.string_agg(func.concat_ws(" ", fired.c.id, fired.c.state), " "))
     rounds = select(func.max(WatchRound.ended_at))
-    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings, rounds))
+    run = aliased(CopyRun, name="run")
+    recent = select(CopyRun.id).order_by(CopyRun.id.desc()).limit(MARKED)
+    text = func.string_agg(literal_column("run::text"), aggregate_order_by(literal(" "), run.id))
+    unended = select(CopyRun.id).where(CopyRun.ended_at.is_(None))
+    runs = select(text).where(run.id.in_(union_all(unended, recent)))
+    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings, rounds, runs))
     return func.md5(func.concat_ws(" ", *parts))
 
 
@@ -174,6 +183,35 @@ class Request:
     reason: str | None = None
     schedule: str | None = None
     start_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """Several copies that somebody confirmed with one press, in their order. ``key`` makes it work once.
+
+    ``set_name`` is that of the set, where they are one. The requests have neither a key nor a channel of
+    their own.
+    """
+
+    kind: RunKind
+    requests: tuple[Request, ...]
+    requester: Requester
+    set_name: str | None = None
+    channel_id: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedRun:
+    """What became of it. ``run_id`` is None where a live job was in the way of each copy.
+
+    ``job_ids`` are those of the new jobs; ``taken`` are the live jobs in the way, which stay what they are.
+    """
+
+    run_id: int | None
+    is_new: bool
+    job_ids: tuple[int, ...] = ()
+    taken: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +285,52 @@ class JobRepository:
                 if live := self.live_job(str(request.spec.target_table), request.liquidation_id):
                     raise AlreadyRunning(live.id) from None
 
+    def create_run(self, request: RunRequest) -> CreatedRun:
+        """The run of this request, with a pending job for each copy that no live job is in the way of.
+
+        The same request key always gives the same run, with all of its jobs.
+
+        Raises:
+            Frozen: somebody has frozen all copies.
+        """
+        try:
+            with self._engine.begin() as connection:
+                if freeze := active_freeze(connection):
+                    raise Frozen(freeze)
+                return self._insert_run(connection, request)
+        except (Frozen, IntegrityError):
+            if request.key and (used := self.run_by_key(request.key)):
+                return CreatedRun(used.id, False, tuple(job.id for job in used.jobs))
+            raise
+
+    def run(self, run_id: int) -> RunView | None:
+        return self.runs([run_id]).get(run_id)
+
+    def run_by_key(self, key: str) -> RunView | None:
+        with self._engine.connect() as connection:
+            found = connection.scalar(select(CopyRun.id).where(CopyRun.request_key == key))
+        return self.run(found) if found is not None else None
+
+    def runs(self, run_ids: Collection[int]) -> dict[int, RunView]:
+        """The runs of these numbers that there are, by their numbers."""
+        if not run_ids:
+            return {}
+        together = view_query().where(CopyJob.run_id.in_(run_ids))
+        jobs = self._all(together.order_by(CopyJob.run_id, CopyJob.run_position, CopyJob.id))
+        statement = select(CopyRun, User, func.now().label("now")).join(User, User.id == CopyRun.user_id)
+        with Session(self._engine) as session:
+            rows = session.execute(statement.where(CopyRun.id.in_(run_ids)).order_by(CopyRun.id)).all()
+        found = {}
+        for row in rows:
+            own = tuple(job for job in jobs if job.run_id == row.CopyRun.id)
+            if own:  # else all of its jobs were deleted, and it is about to be
+                found[row.CopyRun.id] = _run_of(row, own, schema_of(self._engine))
+        return found
+
+    def runs_of(self, jobs: Sequence[JobView]) -> dict[int, RunView]:
+        """The runs to which any of these jobs belongs, by their numbers."""
+        return self.runs({job.run_id for job in jobs if job.run_id is not None})
+
     def by_key(self, key: str) -> JobView | None:
         return self._first(CopyJob.request_key == key)
 
@@ -311,41 +395,55 @@ class JobRepository:
 
     def _insert(self, connection: Connection, request: Request) -> int:
         user_id = ensure_user(connection, request.requester)
-        waits, reason = request.approvers is not None, kept_reason(request.reason)
         job_id = connection.execute(
-            insert(CopyJob)
-            .values(
-                user_id=user_id,
-                copy_name=request.spec.name,
-                source_table=str(request.spec.source_table),
-                target_table=str(request.spec.target_table),
-                liquidation_id=request.liquidation_id,
-                liquidation_label=clean_name(request.label or "") or None,
-                request_key=request.key,
-                channel_id=request.channel_id,
-                previewed_records=request.terms.in_prod,
-                previewed_target_records=request.terms.in_consulta,
-                previewed_deletes=request.terms.deleted,
-                removal_confirmed=request.terms.removal_confirmed,
-                fingerprint=request.fingerprint.as_json() if request.fingerprint else None,
-                schedule=request.schedule,
-                start_at=request.start_at,
-                run_after=func.now() if request.start_at is None else _put_off(request.start_at),
-                approval=Approval.WAITING if waits else None,
-                approval_until=func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
-                **(second_person(request.second_group_seconds) if waits else {}),
-                request_reason=reason,
-                status=Status.PENDING,
-            )
-            .returning(CopyJob.id)
+            insert(CopyJob).values(**_row_of(request, user_id), status=Status.PENDING).returning(CopyJob.id)
         ).scalar_one()
-        event = Requested(request.approvers, reason, request.schedule, request.start_at)
-        add_event(connection, job_id, 0, event, user_id)
+        _requested(connection, job_id, request, user_id)
         announce(connection, Kind.CARD, CopyJob.id == job_id)
-        if waits:
-            tell(connection, Occasion.APPROVAL, job_id)
         sys.audit("traspaso.requested", job_id)
         return job_id
+
+    @staticmethod
+    def _insert_run(connection: Connection, request: RunRequest) -> CreatedRun:
+        user_id = ensure_user(connection, request.requester)
+        liquidations = list(dict.fromkeys(each.liquidation_id for each in request.requests))
+        run_id = connection.execute(
+            insert(CopyRun)
+            .values(
+                kind=request.kind,
+                set_name=request.set_name,
+                liquidations=liquidations,
+                user_id=user_id,
+                request_key=request.key,
+                channel_id=request.channel_id,
+            )
+            .returning(CopyRun.id)
+        ).scalar_one()
+        new, taken = list[int](), list[int]()
+        in_order = enumerate(request.requests, 1)
+        # In the same order in every process: two that ask for the same ones don't wait for each other.
+        for position, each in sorted(in_order, key=lambda one: _place(one[1])):
+            values = {**_row_of(each, user_id), "run_id": run_id, "run_position": position}
+            row = insert(CopyJob).values(**values, status=Status.PENDING)
+            room = row.on_conflict_do_nothing(
+                index_elements=[CopyJob.target_table, CopyJob.liquidation_id], index_where=IS_LIVE
+            )
+            job_id = connection.execute(room.returning(CopyJob.id)).scalar_one_or_none()
+            if job_id is not None:
+                _requested(connection, job_id, each, user_id)
+                new.append(job_id)
+            else:
+                target, number = _place(each)
+                in_the_way = CopyJob.target_table == target, CopyJob.liquidation_id == number
+                live = select(CopyJob.id).where(*in_the_way, CopyJob.status.in_(LIVE))
+                taken += connection.scalars(live).all()
+        if not new:
+            connection.rollback()
+            return CreatedRun(None, False, taken=tuple(taken))
+        announce_run(connection, Kind.CARD, run_id)
+        for job_id in new:
+            sys.audit("traspaso.requested", job_id)
+        return CreatedRun(run_id, True, tuple(new), tuple(taken))
 
     def _first(self, *conditions: ColumnElement[bool]) -> JobView | None:
         rows = self._all(view_query().where(*conditions).order_by(CopyJob.id.desc()).limit(1))
@@ -462,10 +560,11 @@ class HomeRepository:
             freeze = active_freeze(connection)
             seen = watched(connection, WATCHED)
         now = datetime.now(UTC)
+        live, latest = self._store.live(), self._history.page(replace(filters, ended=True), LATEST)
         return HomeView(
             reader_id=reader_id,
-            live=tuple(self._store.live()),
-            latest=tuple(self._history.page(replace(filters, ended=True), LATEST)),
+            live=tuple(live),
+            latest=tuple(latest),
             filters=filters,
             freeze=freeze,
             no_worker=self._store.no_worker(),
@@ -473,7 +572,48 @@ class HomeRepository:
             window=self._calendar.next_window(now) if self._calendar else None,
             watched=seen,
             titles=self._store.titles,
+            runs=self._store.runs_of([*live, *latest]),
         )
+
+
+def _row_of(request: Request, user_id: int) -> dict[str, Any]:
+    """What a new job's row says."""
+    waits = request.approvers is not None
+    return {
+        "user_id": user_id,
+        "copy_name": request.spec.name,
+        "source_table": str(request.spec.source_table),
+        "target_table": str(request.spec.target_table),
+        "liquidation_id": request.liquidation_id,
+        "liquidation_label": clean_name(request.label or "") or None,
+        "request_key": request.key,
+        "channel_id": request.channel_id,
+        "previewed_records": request.terms.in_prod,
+        "previewed_target_records": request.terms.in_consulta,
+        "removal_confirmed": request.terms.removal_confirmed,
+        "fingerprint": request.fingerprint.as_json() if request.fingerprint else None,
+        "schedule": request.schedule,
+        "start_at": request.start_at,
+        "run_after": func.now() if request.start_at is None else _put_off(request.start_at),
+        "approval": Approval.WAITING if waits else None,
+        "approval_until": func.now() + timedelta(seconds=request.approval_seconds) if waits else None,
+        **(second_person(request.second_group_seconds) if waits else {}),
+        "request_reason": kept_reason(request.reason),
+    }
+
+
+def _requested(connection: Connection, job_id: int, request: Request, user_id: int) -> None:
+    """Its story begins."""
+    reason = kept_reason(request.reason)
+    event = Requested(request.approvers, reason, request.schedule, request.start_at)
+    add_event(connection, job_id, 0, event, user_id)
+    if request.approvers is not None:
+        tell(connection, Occasion.APPROVAL, job_id)
+
+
+def _place(request: Request) -> tuple[str, int]:
+    """Where at most one live job may be."""
+    return str(request.spec.target_table), request.liquidation_id
 
 
 def _put_off(start_at: datetime) -> ColumnElement[datetime]:
@@ -578,9 +718,10 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
     missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
     return (
-        select(CopyJob, User, _stopper, _approver, CopyFreeze, _freezer, ahead, now)
+        select(CopyJob, CopyRun, User, _stopper, _approver, CopyFreeze, _freezer, ahead, now)
         .add_columns(seen, missing, missing_since, window, *told)
         .join(User, User.id == CopyJob.user_id)
+        .outerjoin(CopyRun, CopyRun.id == CopyJob.run_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
         .outerjoin(_approver, _approver.id == CopyJob.approval_by)
         .outerjoin(CopyFreeze, frozen_by_hand())
@@ -662,6 +803,8 @@ def view_of(
     """The job of a row of `view_query`; ``operators`` and ``titles`` as of `JobRepository`."""
     job: CopyJob = row.CopyJob
     user: User = row.User
+    card: CopyJob | CopyRun = row.CopyRun or job
+    moved = row.CopyRun.moved if row.CopyRun else row.moved
     return JobView(
         id=job.id,
         copy_name=job.copy_name,
@@ -695,8 +838,8 @@ def view_of(
         requester_team=user.slack_team_id,
         requester_name=clean_name(user.name),
         requester_locale=user.locale,
-        channel_id=job.channel_id,
-        message_ts=job.message_ts,
+        channel_id=card.channel_id,
+        message_ts=card.message_ts,
         worker=job.worker,
         created_at=job.created_at,
         started_at=job.started_at,
@@ -724,8 +867,8 @@ def view_of(
         rejection_reason=Rejected.from_json(row.rejection or {}).reason,
         approvers=Requested.from_json(row.asked or {}).approvers or (),
         freeze=_freeze_of(row),
-        moved_from=CardMoved.from_json(row.moved).moved if row.moved else None,
-        pinned=job.pinned,
+        moved_from=CardMoved.from_json(moved).moved if moved else None,
+        pinned=card.pinned,
         worker_seen_at=row.seen,
         no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
         copy_title=(titles or {}).get(job.copy_name),
@@ -733,6 +876,28 @@ def view_of(
         schema=schema,
         schedule=job.schedule,
         start_at=job.start_at,
+        run_id=job.run_id,
+    )
+
+
+def _run_of(row: Row[CopyRun, User, datetime], jobs: tuple[JobView, ...], schema: str) -> RunView:
+    run: CopyRun = row.CopyRun
+    return RunView(
+        id=run.id,
+        kind=RunKind(run.kind),
+        set_name=run.set_name,
+        liquidations=tuple(run.liquidations),
+        jobs=jobs,
+        round=run.round,
+        requester=_person(row.User),
+        channel_id=run.channel_id,
+        message_ts=run.message_ts,
+        created_at=run.created_at,
+        ended_at=run.ended_at,
+        now=row.now,
+        pinned=run.pinned,
+        moved_from=CardMoved.from_json(run.moved).moved if run.moved else None,
+        schema=schema,
     )
 
 

@@ -21,6 +21,7 @@ from bot.jobs.models import (
     CopyChunk,
     CopyEvent,
     CopyJob,
+    CopyRun,
     Installation,
     OutboxMessage,
     ScheduleFiring,
@@ -168,7 +169,10 @@ class Pruning:
             return 0
         chosen = select(CopyJob.id).where(_ended_before(self._keep.jobs_days))
         locked = chosen.order_by(CopyJob.finished_at).limit(AT_ONCE).with_for_update(skip_locked=True)
-        return connection.execute(delete(CopyJob).where(CopyJob.id.in_(locked))).rowcount
+        gone = connection.execute(delete(CopyJob).where(CopyJob.id.in_(locked))).rowcount
+        of_it = select(CopyJob.id).where(CopyJob.run_id == CopyRun.id)
+        connection.execute(delete(CopyRun).where(CopyRun.ended_at.is_not(None), ~of_it.exists()))
+        return gone
 
 
 # Which rows are old. Moments are by consulta's clock.
@@ -184,13 +188,15 @@ def _ended_before(days: int) -> ColumnElement[bool]:
 
 
 def _done_before(days: int) -> Select[int]:
-    """The messages that were delivered longer ago than that, of no job, or of one that has ended."""
+    """The messages that were delivered longer ago than that, but for those of a job or a run that is live."""
+    of_neither = and_(OutboxMessage.job_id.is_(None), OutboxMessage.run_id.is_(None))
     return (
         select(OutboxMessage.id)
         .outerjoin(CopyJob, CopyJob.id == OutboxMessage.job_id)
+        .outerjoin(CopyRun, CopyRun.id == OutboxMessage.run_id)
         .where(
             OutboxMessage.done_at < func.now() - _days(days),
-            or_(OutboxMessage.job_id.is_(None), CopyJob.status.not_in(LIVE)),
+            or_(of_neither, CopyJob.status.not_in(LIVE), CopyRun.ended_at.is_not(None)),
         )
     )
 

@@ -53,6 +53,13 @@ class Approval(StrEnum):
     EXPIRED = "expired"
 
 
+class RunKind(StrEnum):
+    """Which jobs a run has, as ``copy_runs.kind`` holds it."""
+
+    SEVERAL = "several"  # one copy, several liquidations
+    SET = "set"  # one liquidation, several copies
+
+
 class FiringState(StrEnum):
     """What became of a due time of a schedule, as ``schedule_firings.state`` holds it."""
 

@@ -1,7 +1,7 @@
 """Changes a job's status: the only place that writes ``copy_jobs.status`` after a job's creation.
 
 The event, what is to be announced in Slack, what is to be told elsewhere, and the receipt of a job that ends
-are written in the same transaction.
+are written in the same transaction. So is the end of a run, with that of its last live job.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
-from bot.jobs.models import CopyEvent, CopyJob, asked
+from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked
 from bot.jobs.notifications import told_of_step
-from bot.jobs.outbox import Kind, announced, told_followers
-from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
+from bot.jobs.outbox import Kind, announce_run, announced, told_followers
+from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 
 
 def transition(
@@ -55,14 +55,25 @@ def transition(
     """
     statement = step_of(job_id, step, *conditions, event=event, by=by, **written)
     if step.to.is_live:
-        found, *_ = asked(connection, statement, *also, commit=commit)
+        begins_again = step is Step.RETRY
+        found, *_ = asked(connection, statement, *also, commit=commit and not begins_again)
+        if not begins_again:
+            return found[0] if found else None
+        if found and found[0].run_id is not None:
+            _begin_again(connection, found[0].run_id)
+        if commit:
+            asked(connection, commit=True)
         return found[0] if found else None
     # The receipt's lock comes after the step, because others who end a job wait for it.
     found, *answers = asked(connection, statement, *receipts.questions(job_id, by))
     if not found:
         return None
-    receipt = receipts.receipt(found[0], event, by, answers)
-    asked(connection, receipt, *also, commit=commit)
+    receipt, run_id = receipts.receipt(found[0], event, by, answers), found[0].run_id
+    asked(connection, receipt, *also, commit=commit and run_id is None)
+    if run_id is not None:  # after the receipt's lock everywhere, so that no two wait for each other
+        _end_in_run(connection, run_id)
+        if commit:
+            asked(connection, commit=True)
     return found[0]
 
 
@@ -100,12 +111,49 @@ def step_of(
         lines = totals.lines(moved, step, ends_attempt=ends_attempt, is_retry=is_retry)
         beside.append(lines.cte("counted"))
     if notify is not None:
-        beside.append(announced(moved, notify).cte("announced"))
+        beside += announced(moved, notify, to_run=step.to.is_live)
     if (told := told_of_step(moved, step)) is not None:
         beside.append(told.cte("told"))
     if not step.to.is_live:
         beside += told_followers(moved)
     return select(moved).add_cte(*beside)
+
+
+def _end_in_run(connection: Connection, run_id: int) -> None:
+    """A job of the run has ended: with the last live one the run has, too.
+
+    Its row is locked before its jobs are looked at: of two that end at the same moment the second one sees
+    the end of the first.
+    """
+    connection.execute(_locked_run(run_id))
+    over = update(CopyRun).where(CopyRun.id == run_id, CopyRun.ended_at.is_(None), ~_has_live_jobs())
+    has_ended = connection.execute(over.values(ended_at=func.now(), updated_at=func.now())).rowcount == 1
+    announce_run(connection, Kind.ENDING if has_ended else Kind.UPDATE, run_id)
+
+
+def _begin_again(connection: Connection, run_id: int) -> None:
+    """A job of the run is tried again: a run that had ended begins another round."""
+    connection.execute(_locked_run(run_id))
+    anew = update(CopyRun).where(CopyRun.id == run_id, CopyRun.ended_at.is_not(None))
+    anew = anew.values(ended_at=None, round=CopyRun.round + 1, updated_at=func.now())
+    if connection.execute(anew).rowcount:
+        announce_run(connection, Kind.CARD, run_id)
+
+
+def _locked_run(run_id: int) -> Select[int]:
+    return select(CopyRun.id).where(CopyRun.id == run_id).with_for_update(key_share=True)
+
+
+def _has_live_jobs() -> ColumnElement[bool]:
+    """A condition on `CopyRun`."""
+    return select(CopyJob.id).where(CopyJob.run_id == CopyRun.id, CopyJob.status.in_(LIVE)).exists()
+
+
+def end_runs(connection: Connection) -> None:
+    """Ends the runs whose last jobs were ended by a worker of the release before, which knows no runs."""
+    over = select(CopyRun.id).where(CopyRun.ended_at.is_(None), ~_has_live_jobs()).order_by(CopyRun.id)
+    for run_id in connection.scalars(over.with_for_update(skip_locked=True, key_share=True)).all():
+        _end_in_run(connection, run_id)
 
 
 def stop_job(

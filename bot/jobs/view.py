@@ -17,6 +17,7 @@ from bot.jobs.status import Approval, Phase, Status, StopReason
 
 if TYPE_CHECKING:
     from bot.jobs.freshness import Watched
+    from bot.jobs.run_view import RunView
     from bot.jobs.schedules import NextFiring
     from bot.jobs.windows import NextWindow
 
@@ -274,7 +275,8 @@ class JobView:
     another one where this one's proof builds on it by row versions. ``schema`` is where its tracking
     tables are: installations beside each other have jobs of the same number.
     ``schedule`` is the name of the schedule that asked for it. ``start_at`` is before when nobody takes it;
-    None for a job that was for at once.
+    None for a job that was for at once. ``run_id`` is the run that it belongs to: then ``channel_id``,
+    ``message_ts``, ``pinned`` and ``moved_from`` are those of the run's card.
     """
 
     id: int
@@ -346,6 +348,17 @@ class JobView:
     schema: str = "traspaso"
     schedule: str | None = None
     start_at: datetime | None = None
+    run_id: int | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Still going to write."""
+        return self.status.is_live
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+        return f"job {self.id}"
 
     @property
     def copy_shown(self) -> str:
@@ -487,7 +500,8 @@ class HomeView:
     """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id.
 
     ``coming`` are the next due times of the schedules, ``window`` is the freeze window that begins next.
-    ``watched`` is what the watch knows, with the ``titles`` of the copies.
+    ``watched`` is what the watch knows, with the ``titles`` of the copies. ``runs`` are those to which any of
+    the jobs belongs, by their numbers.
     """
 
     reader_id: str
@@ -500,6 +514,7 @@ class HomeView:
     window: NextWindow | None = None
     watched: Watched | None = None
     titles: Mapping[str, str] = field(default_factory=dict)
+    runs: Mapping[int, RunView] = field(default_factory=dict)
 
     @property
     def waiting_for_approval(self) -> tuple[JobView, ...]:

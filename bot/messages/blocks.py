@@ -14,6 +14,7 @@ from typing import Any
 
 from bot.characters import one_line, visible
 from bot.i18n import Translator
+from bot.jobs.run_view import RunView
 from bot.jobs.view import SHELL, Freeze, JobView, Moved, NoWorker, Person
 
 Block = dict[str, Any]
@@ -124,6 +125,24 @@ def line_chart(title: str, series: dict[str, list[tuple[str, float]]]) -> Block:
     axis = {"categories": [cut(label, CHART_LABEL_LIMIT) for label in names[0]]}
     chart = {"type": "line", "series": lines, "axis_config": axis}
     return {"type": "data_visualization", "title": cut(title, CHART_TITLE_LIMIT), "chart": chart}
+
+
+def task_card(task_id: str, title: str, status: str, *, details: str = "", output: str = "") -> Block:
+    """A task of a `plan`: ``status`` is pending, in_progress, complete or error. All texts are plain."""
+    block: Block = {"type": "task_card", "task_id": task_id, "title": one_line(title), "status": status}
+    texts = {"details": details, "output": output}
+    return block | {name: rich_text(text) for name, text in texts.items() if text}
+
+
+def plan(title: str, tasks: list[Block]) -> Block:
+    """Tasks, one below the other. Without a ``block_id``: Slack wants a new one at each edit and makes it."""
+    return {"type": "plan", "title": one_line(title), "tasks": tasks}
+
+
+def rich_text(text: str) -> Block:
+    """Plain text where Slack wants its rich text."""
+    shown = {"type": "text", "text": one_line(text)}
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [shown]}]}
 
 
 def option(text: str, value: str) -> Block:
@@ -348,7 +367,7 @@ def and_nobody_works(text: str, none: NoWorker, t: Translator, hint: str = "") -
 # -- A job's card is in a direct message, and not where the copy was asked for
 
 
-def moved_line(job: JobView, t: Translator) -> str:
+def moved_line(job: JobView | RunView, t: Translator) -> str:
     """Why the card is here, in one line; empty where the card is where it was asked for."""
     if job.moved_from is None:
         return ""

@@ -135,7 +135,7 @@ def card(job: JobView, t: Translator) -> Message:
     moved = moved_line(job, t)
     outside = t("This channel is shared with another organisation, which reads this too.")
     blocks = [
-        header(f"{_sign(job)} {title}"),
+        header(f"{sign(job)} {title}"),
         *shown,
         context(_about(job, t)),
         *([context(why)] if (why := reasons(job, t)) else []),
@@ -385,7 +385,8 @@ def _asked_by(job: JobView, t: Translator) -> str:
     return t("Requested by the schedule {name}, as {user}", name=code(job.schedule), user=user)
 
 
-def _sign(job: JobView) -> str:
+def sign(job: JobView) -> str:
+    """The sign of the job's state."""
     if job.waits_for_its_time:
         return "⏰"
     if job.status is Status.PENDING and job.freeze is not None:
@@ -535,7 +536,7 @@ def told(job: JobView, link: str | None, t: Translator) -> Message:
         what=copied(job, t),
         state=state(job, t),
     )
-    text = f"{_sign(job)} {sentence}\n{activity(job, t)}"
+    text = f"{sign(job)} {sentence}\n{activity(job, t)}"
     where = t("<{link}|Its card>", link=link) if link else ask_for(job.id, t)
     return Message(sentence, [section(text), context(_about(job, t), where)])
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
+from bot.jobs.run_view import RunView, together
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, HomeView, JobView
-from bot.messages import answers, freshness, question
+from bot.messages import answers, freshness, question, run
 from bot.messages.answers import how_to_lift
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -32,7 +33,7 @@ from bot.messages.card import progress, state
 from bot.messages.failures import Explained
 from bot.messages.question import approval_buttons, possible_approvers
 from bot.messages.schedules import next_line, window_line
-from bot.messages.status import ended_line, jobs_table, waits_for
+from bot.messages.status import ended_line, jobs_table, run_link, waits_for
 
 NEW_ACTION = "home.new"
 STATUS_ACTION = "home.status"
@@ -97,10 +98,14 @@ def _under_way(seen: HomeView, links: dict[int, str], t: Translator) -> list[Blo
     blocks = [_title(t("Running and waiting"))]
     if not jobs:
         return [*blocks, section(t("Nothing is running."))]
-    for job in jobs[:SHOWN]:
+    entries = together(jobs, seen.runs)
+    for job in entries[:SHOWN]:
+        if isinstance(job, RunView):
+            blocks.append(section(run.entry(job, run_link(job, links), t)))
+            continue
         shown = f"{bar(job.fraction or 0.0)} {progress(job, t)}"
         blocks.append(section(f"{_name(job, links, t)}\n{shown}\n{waits_for(job, jobs, t)}"))
-    return [*blocks, *_more(len(jobs), t)]
+    return [*blocks, *_more(len(entries), t)]
 
 
 def _approvals(
@@ -110,7 +115,11 @@ def _approvals(
     if not jobs:
         return []
     blocks = [_title(t("Waiting for approval"))]
-    for job in jobs[:SHOWN]:
+    entries = together(jobs, seen.runs)
+    for job in entries[:SHOWN]:
+        if isinstance(job, RunView):
+            blocks += _approval_of_run(job, seen, links, not_theirs, t)
+            continue
         asked = t("Requested by {user}", user=mention(requester(job)))
         if job.approval_until is not None:
             asked += " · " + t("until {moment}", moment=at(job.approval_until, t))
@@ -121,7 +130,20 @@ def _approvals(
             blocks.append(context(possible_approvers(job, t)))
         else:
             blocks.append(actions(*approval_buttons(job, t)))
-    return [*blocks, *_more(len(jobs), t)]
+    return [*blocks, *_more(len(entries), t)]
+
+
+def _approval_of_run(
+    found: RunView, seen: HomeView, links: dict[int, str], not_theirs: frozenset[str], t: Translator
+) -> list[Block]:
+    """What waits of a run is answered with one press."""
+    waiting = found.waiting_for_approval
+    blocks = [section(run.entry(found, run_link(found, links), t))]
+    if found.requester.id == seen.reader_id:
+        return [*blocks, context(t("Somebody else has to approve it."))]
+    if any(job.copy_name in not_theirs for job in waiting):
+        return [*blocks, context(possible_approvers(waiting[0], t))]
+    return [*blocks, actions(*run.approval_buttons(found, t))]
 
 
 def _moved_on(seen: HomeView, t: Translator) -> list[Block]:
@@ -163,9 +185,18 @@ def _latest(seen: HomeView, links: dict[int, str], t: Translator, *, tables: boo
     ]
     if not seen.latest:
         return [*blocks, section(t("No copy yet that fits."))]
+    for found in seen.runs.values():
+        if found.failed and not found.is_live:
+            blocks += run.failed_entry(found, run_link(found, links), t)
     if tables:
-        return [*blocks, jobs_table(list(seen.latest), links, t)]
-    lines = [ended_line(job, links, t) for job in seen.latest]
+        return [*blocks, jobs_table(list(seen.latest), links, t, seen.runs)]
+    entries = together(seen.latest, seen.runs)
+    lines = [
+        run.short_entry(each, run_link(each, links), t)
+        if isinstance(each, RunView)
+        else ended_line(each, links, t)
+        for each in entries
+    ]
     parts = range(0, len(lines), TOGETHER)
     return [*blocks, *(section("\n".join(lines[at : at + TOGETHER])) for at in parts)]
 

@@ -114,7 +114,7 @@ class Offer:
         shown_and_now = ((self.in_prod, seen.in_source.rows), (self.in_consulta, seen.in_target.rows))
         return (
             self.made_of != made_of(seen)
-            or any(_apart(shown, now) for shown, now in shown_and_now)
+            or any(apart_from(shown, now) for shown, now in shown_and_now)
             or self._would_do_more(seen)
         )
 
@@ -162,7 +162,8 @@ def removes_everything(seen: Preview) -> bool:
     return seen.in_source.exact and seen.in_source.rows == 0
 
 
-def _apart(shown: int | None, now: int | None) -> bool:
+def apart_from(shown: int | None, now: int | None) -> bool:
+    """Whether a number is more than a tenth away from the one that was shown, or known only on one side."""
     if shown is None or now is None:
         return shown is not now
     return apart(shown, now)
@@ -197,8 +198,11 @@ def proposal_body(offered: Offered, t: Translator) -> list[Block]:
 
 def _why(offered: Offered, t: Translator) -> list[Block]:
     """The input for a reason, where the copy asks for one."""
-    if not offered.asks_why:
-        return []
+    return why_input(t) if offered.asks_why else []
+
+
+def why_input(t: Translator) -> list[Block]:
+    """The input in which a reason is written."""
     field = {"type": "plain_text_input", "multiline": True, "max_length": REASON_LIMIT}
     return [_input(WHY, t("Why is it copied?"), field, hint=t("The card and the receipt say it."))]
 

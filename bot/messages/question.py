@@ -341,8 +341,8 @@ def why_rejected(job: JobView, origin: str, t: Translator) -> View:
         number=job.liquidation_id,
         user=mention(requester(job)),
     )
-    why = _why(t("Why? Whoever asked for it reads this.")) | {"optional": True}
-    return _asking_why(
+    why = why_field(t("Why? Whoever asked for it reads this.")) | {"optional": True}
+    return asking_why(
         REJECT_CALLBACK,
         origin,
         title=t("Reject a copy"),
@@ -364,16 +364,17 @@ def why_approved(job: JobView, origin: str, t: Translator) -> View:
         section(what),
         section(request_text(job, t)),
         *([context(asked)] if asked else []),
-        _why(t("Why? The card and the receipt say it.")),
+        why_field(t("Why? The card and the receipt say it.")),
     ]
-    return _asking_why(
+    return asking_why(
         APPROVE_CALLBACK, origin, title=t("Approve a copy"), submit=t("Approve"), blocks=blocks, t=t
     )
 
 
-def _asking_why(
+def asking_why(
     callback: str, origin: str, *, title: str, submit: str, blocks: list[Block], t: Translator
 ) -> View:
+    """A modal with these blocks, which is submitted with this callback; ``origin`` comes back with it."""
     return {
         "type": "modal",
         "callback_id": callback,
@@ -385,7 +386,7 @@ def _asking_why(
     }
 
 
-def _why(label: str) -> Block:
+def why_field(label: str) -> Block:
     """The field for a reason."""
     field = {
         "type": "plain_text_input",

@@ -28,10 +28,11 @@ from bot.jobs.events import (
 )
 from bot.jobs.freshness import Freshness
 from bot.jobs.repository import Happening, SlowChunk, Timeline
+from bot.jobs.run_view import RunView, together
 from bot.jobs.schedules import NextFiring
 from bot.jobs.status import Phase, Status
 from bot.jobs.view import JobView, NoWorker
-from bot.messages import freshness
+from bot.messages import freshness, run
 from bot.messages.answers import to_card
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -60,6 +61,7 @@ from bot.messages.failures import explained
 from bot.messages.question import because, question_text, rejected_by, sides
 from bot.messages.schedules import next_line
 
+NO_RUNS: Mapping[int, RunView] = {}
 #: More live jobs than this are counted, not listed.
 SHOWN = 15
 #: More jobs than this before a waiting one are counted, not named.
@@ -76,24 +78,31 @@ def overview(
     no_worker: NoWorker | None = None,
     *,
     coming: Sequence[NextFiring] = (),
+    runs: Mapping[int, RunView] = NO_RUNS,
 ) -> Message:
     """What runs, what waits and behind what, and the last jobs; each with a link to its card.
 
-    ``coming`` are the next due times of the schedules: the first one is named.
+    ``coming`` are the next due times of the schedules: the first one is named. ``runs`` are those to which
+    any of the jobs belongs: each is one entry, with its parts.
     """
     blocks: list[Block] = [header(t("Copies"))]
     if no_worker is not None:
         blocks.append(section(f"⚠️ {nobody_works(no_worker, t)}"))
     if not live:
         blocks.append(section(t("Nothing is running.")))
-    blocks += [section(f"{line(job, links, t)}\n{waits_for(job, live, t)}") for job in live[:SHOWN]]
-    if len(live) > SHOWN:
-        blocks.append(context(t.plural("and {n} more", "and {n} more", len(live) - SHOWN)))
+    entries = together(live, runs)
+    for each in entries[:SHOWN]:
+        if isinstance(each, RunView):
+            blocks.append(section(run.entry(each, run_link(each, links), t)))
+        else:
+            blocks.append(section(f"{line(each, links, t)}\n{waits_for(each, live, t)}"))
+    if len(entries) > SHOWN:
+        blocks.append(context(t.plural("and {n} more", "and {n} more", len(entries) - SHOWN)))
     if coming:
         blocks.append(context(f"🗓️ {next_line(coming[0], t)}"))
     if latest:
         title = t("Latest")
-        blocks += [section(f"*{title}*"), jobs_table(latest, links, t)]
+        blocks += [section(f"*{title}*"), jobs_table(latest, links, t, runs)]
     text = t.plural("{n} copy is running or waiting.", "{n} copies are running or waiting.", len(live))
     if no_worker is not None:
         text += " " + t("No worker is alive: copies wait until one is started.")
@@ -131,17 +140,19 @@ def of_liquidation(
             hint=t("To copy it: {command}", command=code(f"{COPY_COMMAND} {liquidation_id}")),
         )
     title = t("Copies of liquidation {id}", id=liquidation_id)
-    return _listed(title, jobs, links, t, known)
+    return _listed(title, jobs, links, t, known=known)
 
 
-def of_user(jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
+def of_user(
+    jobs: list[JobView], links: dict[int, str], t: Translator, runs: Mapping[int, RunView] = NO_RUNS
+) -> Message:
     """What the reader asked for, newest first."""
     if not jobs:
         return sentence(
             t("You have asked for no copy yet."),
             hint=t("To ask for one: {command}", command=code(f"{COPY_COMMAND} 42")),
         )
-    return _listed(t("Copies that you asked for"), jobs, links, t)
+    return _listed(t("Copies that you asked for"), jobs, links, t, runs=runs)
 
 
 def usage(word: str, t: Translator, meant: str | None = None) -> Message:
@@ -211,7 +222,13 @@ def waits_for(job: JobView, live: list[JobView], t: Translator) -> str:
 
 
 def _listed(
-    title: str, jobs: list[JobView], links: dict[int, str], t: Translator, known: Sequence[str] = ()
+    title: str,
+    jobs: list[JobView],
+    links: dict[int, str],
+    t: Translator,
+    *,
+    known: Sequence[str] = (),
+    runs: Mapping[int, RunView] = NO_RUNS,
 ) -> Message:
     """``known`` are lines above the table."""
     newest = jobs[0]
@@ -219,7 +236,7 @@ def _listed(
     lines = [section("\n".join(known))] if known else []
     return Message(
         read_out(" ".join([text, *known])).replace("*", ""),
-        [header(title), *lines, jobs_table(jobs, links, t)],
+        [header(title), *lines, jobs_table(jobs, links, t, runs)],
     )
 
 
@@ -229,8 +246,18 @@ def _listed(
 # below Slack's 10,000 characters. Cells are raw text, where nothing is a mention, a link or a format.
 
 
-def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Block:
-    """Job, liquidation, copy, state, rows, who asked, when it ended (or was asked for), how long it took."""
+def run_link(found: RunView, links: Mapping[int, str]) -> str | None:
+    """The card of a run is the card of each of its jobs."""
+    return next((links[job.id] for job in found.jobs if job.id in links), None)
+
+
+def jobs_table(
+    jobs: list[JobView], links: dict[int, str], t: Translator, runs: Mapping[int, RunView] = NO_RUNS
+) -> Block:
+    """A row for each job, and above those of a run one for the run itself.
+
+    Job, liquidation, copy, state, rows, who asked, when it ended (or was asked for), how long it took.
+    """
     heads = [
         t("Job"),
         t("Liquidation"),
@@ -242,12 +269,17 @@ def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Blo
         t("Took"),
     ]
     rows = [[_cell(head) for head in heads]]
-    for job in jobs:
+    headed = set[int]()
+    for job in _runs_together(jobs):
+        found = runs.get(job.run_id) if job.run_id is not None else None
+        if found is not None and found.id not in headed:
+            headed.add(found.id)
+            rows.append(_run_row(found, links, t))
         label = f" · {job.label}" if job.label else ""
         rows.append(
             [
                 _link(str(job.id), links.get(job.id)),
-                _cell(f"{job.liquidation_id}{label}"),
+                _cell(f"{'↳ ' if found else ''}{job.liquidation_id}{label}"),
                 _cell(job.copy_shown),
                 _cell(state(job, t)),
                 _cell("–" if job.total is None else f"{t.number(job.copied)} / {t.number(job.total)}"),
@@ -259,6 +291,32 @@ def jobs_table(jobs: list[JobView], links: dict[int, str], t: Translator) -> Blo
     right = {"align": "right"}
     settings = [right, {"is_wrapped": True}, {"is_wrapped": True}, {}, right, {}, {}, right]
     return {"type": "table", "rows": rows, "column_settings": settings}
+
+
+def _runs_together(jobs: Sequence[JobView]) -> list[JobView]:
+    """The same jobs, those of a run below each other and in their order."""
+    first: dict[int, int] = {}
+    for place, job in enumerate(jobs):
+        if job.run_id is not None:
+            first.setdefault(job.run_id, place)
+    placed = [
+        (first[job.run_id], job.id) if job.run_id is not None else (place, 0)
+        for place, job in enumerate(jobs)
+    ]
+    return [job for _, job in sorted(zip(placed, jobs, strict=True), key=lambda each: each[0])]
+
+
+def _run_row(found: RunView, links: Mapping[int, str], t: Translator) -> list[Block]:
+    return [
+        _link(t("Run {id}", id=found.id), run_link(found, links)),
+        _cell(run.together(found.liquidations)),
+        _cell(found.set_shown or found.jobs[0].copy_shown),
+        _cell(f"{run.state_of(found, t)} · {run.copies(found, t)}"),
+        _cell(f"{t.number(found.copied)} / {t.number(found.total)}"),
+        _requester(found.jobs[0]),
+        _moment(found.ended_at or found.created_at, t),
+        _cell(t.duration(found.seconds)),
+    ]
 
 
 def _cell(text: str) -> Block:

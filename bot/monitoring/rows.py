@@ -40,7 +40,7 @@ from bot.jobs.models import (
     is_frozen,
     waits_for_somebody,
 )
-from bot.jobs.outbox import Kind
+from bot.jobs.outbox import Kind, about_what
 from bot.jobs.recovery import is_missing
 from bot.jobs.status import LIVE, Status
 from bot.jobs.totals import chunk_label
@@ -233,11 +233,11 @@ def _workers() -> Any:
 def _owed() -> Any:
     since = case(
         (OutboxMessage.failures > 0, func.coalesce(OutboxMessage.failing_since, OutboxMessage.announced_at)),
-        (or_(OutboxMessage.tries == 0, OutboxMessage.kind.in_(BY_PLAN)), OutboxMessage.next_try_at),
+        (or_(OutboxMessage.tries == 0, about_what().in_(BY_PLAN)), OutboxMessage.next_try_at),
         else_=OutboxMessage.announced_at,
     )
     # What is told elsewhere, or to one person, has a destination or a person in its kind.
-    kind = func.split_part(OutboxMessage.kind, ":", 1)
+    kind = about_what()
     return (
         select(kind, func.count(), func.greatest(0, func.max(_seconds(since))))
         .where(OutboxMessage.done_at.is_(None))

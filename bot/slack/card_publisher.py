@@ -1,12 +1,13 @@
-"""Posts, edits and pins the messages of jobs: the only caller of chat.* and pins.* but for whispered answers.
+"""Posts, edits and pins the messages of jobs and runs: the only caller of chat.* and pins.* but for whispered
+answers.
 
 What they say comes from the job's row, so a message can be made anew at any time. A progress edit may be
 dropped, an ending never: endings come through the outbox (see `bot.slack.outbox_relay`). Whoever delivers
 gives ``hold``, which is asked before each call that somebody could see, and raises where another process has
 claimed the message by now.
 
-Each message carries, as metadata, which part it is of what is said about which job. So one whose answer was
-lost can be found.
+Each message carries, as metadata, which part it is of what is said about which job or run. So one whose
+answer was lost can be found. A job of a run has no card of its own: its run's is shown.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.i18n import Translator, translator
-from bot.jobs.cards import Cards
+from bot.jobs.cards import Carded, Cards
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import JobRepository
+from bot.jobs.run_view import RunView, answered
+from bot.jobs.status import Status
 from bot.jobs.view import JobView, Stretch
+from bot.messages import run as run_messages
 from bot.messages.blocks import Message, moved_away
 from bot.messages.card import card, reply, told
 from bot.messages.question import approval_reminder, approval_reply, question_reply
@@ -58,6 +62,7 @@ CARDS_KEPT = 1000
 #: How the part of each ending begins.
 ENDING = "ending"
 
+About = TypeVar("About", bound=Carded)
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -88,27 +93,30 @@ class CardPublisher:
         self._t = translator
         self._may_edit = may_edit
         self._paused_until = 0.0
-        self._not_editable: dict[tuple[int, str], None] = {}
+        self._not_editable: dict[tuple[str, str], None] = {}
         self._links: dict[tuple[str, str], str] = {}
-        self._shown: dict[int, list[dict[str, Any]]] = {}
+        self._shown: dict[str, list[dict[str, Any]]] = {}
         self._read_outside: dict[str, bool] = {}
 
     def progress(self, job: JobView) -> None:
         """Edits the card to the newest state, if it has changed and Slack has room for an edit.
 
         Where somebody has deleted it, the outbox has it posted anew. Where no answer comes, the outbox has
-        the newest state shown once more.
+        the newest state shown once more. The card of a job of a run is the run's.
         """
         if job.channel_id is None or job.message_ts is None or time.monotonic() < self._paused_until:
             return
-        unwanted = (job.id, job.channel_id) in self._not_editable or self._shows(job)
+        shown = self._with_card(job)
+        if shown is None:
+            return
+        unwanted = (shown.named, job.channel_id) in self._not_editable or self._shows(shown)
         if unwanted or not self._may_edit():
             return
-        edit = self._cards.edit_begins(job)
+        edit = self._cards.edit_begins(shown)
         if edit is None:
             return
-        now = self._store.job(job.id)
-        if now is None or not now.status.is_live or (now.channel_id, now.message_ts) != _place(job):
+        now = self._read(shown)
+        if now is None or not now.is_live or _place(now) != _place(shown):
             self._cards.edit_answered(edit)
             return
         try:
@@ -118,27 +126,35 @@ class CardPublisher:
                 self._cards.edit_answered(edit)
             self._not_shown(now, error)
         else:
-            _remember(self._shown, job.id, self._card(now).blocks)
+            _remember(self._shown, now.named, self._card(now).blocks)
             self._cards.edit_answered(edit)
 
-    def _not_shown(self, job: JobView, error: Exception) -> None:
+    def _with_card(self, job: JobView) -> Carded | None:
+        """What the job's card shows: the job, or the run that it belongs to."""
+        return job if job.run_id is None else self._store.run(job.run_id)
+
+    def _read(self, about: Carded) -> Carded | None:
+        """The same as it is now."""
+        return self._store.run(about.id) if isinstance(about, RunView) else self._store.job(about.id)
+
+    def _not_shown(self, about: Carded, error: Exception) -> None:
         """Progress that Slack doesn't take is dropped; for how long depends on what it says."""
-        log.warning("job %s: the card was not edited: %s", job.id, error_name(error))
+        log.warning("%s: the card was not edited: %s", about.named, error_name(error))
         match trouble_of(error):
             case Trouble.MESSAGE_GONE:
-                self._cards.gone(job.id, str(job.message_ts))
+                self._cards.gone(about, str(about.message_ts))
             case Trouble.NOT_HERE | Trouble.NO_THREAD:
-                _remember(self._not_editable, (job.id, _channel(job)), None)
+                _remember(self._not_editable, (about.named, _channel(about)), None)
             case Trouble.LOCKED_OUT:
                 self._paused_until = time.monotonic() + LOCKED_OUT_PAUSE
             case _:
                 self._paused_until = time.monotonic() + retry_after(error)
 
-    def show_card(self, job: JobView, hold: Hold, *, look_first: bool = False) -> JobView:
-        """Brings the card to the job's state: edits it, or posts it where there is none.
+    def show_card(self, job: About, hold: Hold, *, look_first: bool = False) -> About:
+        """Brings the card to the job's, or the run's, state: edits it, or posts it where there is none.
 
         ``look_first`` where this was tried before: the post may have arrived. It counts in the minute of
-        edits, and isn't dropped for it. Returns the job with the place of its card.
+        edits, and isn't dropped for it. Returns it with the place of its card.
 
         Raises:
             NotPosted: there is no card, and Slack takes none.
@@ -152,7 +168,7 @@ class CardPublisher:
             except SlackApiError as error:
                 if trouble_of(error) is not Trouble.MESSAGE_GONE:
                     raise
-                log.info("job %s: somebody deleted the card; posting it anew", job.id)
+                log.info("%s: somebody deleted the card; posting it anew", job.named)
                 look_first = True
             else:
                 return job
@@ -160,9 +176,18 @@ class CardPublisher:
         channel = _channel(job)
         if ts is None:
             channel, ts = self._post(job, self._card(job), "card", hold)
-        self._cards.posted(job.id, channel, ts)
+        self._cards.posted(job.id, channel, ts, of_run=isinstance(job, RunView))
         sys.audit("traspaso.card_saved", job.id)
         return replace(job, channel_id=channel, message_ts=ts)
+
+    def ask_in_run(self, run: RunView, hold: Hold, *, look_first: bool) -> None:
+        """The same about all the jobs of a run that ask now.
+
+        Raises:
+            NotPosted: Slack doesn't take it.
+        """
+        message = run_messages.question_reply(run, self._t)
+        self._reply(run, message, f"question-{answered(run.asking)}", hold, look_first=look_first)
 
     def ask(self, job: JobView, hold: Hold, *, look_first: bool) -> None:
         """The threaded reply to whoever has to answer the question that is on the card.
@@ -175,22 +200,29 @@ class CardPublisher:
         message = question_reply(job, job.question, self._t)
         self._reply(job, message, f"question-{job.attempt}", hold, look_first=look_first)
 
-    def remind(self, job: JobView, kind: Kind, hold: Hold, *, look_first: bool) -> None:
+    def remind(self, job: Carded, kind: Kind, hold: Hold, *, look_first: bool) -> None:
         """The threaded reply to those who may approve it, that it still waits.
 
         Raises:
             NotPosted: Slack doesn't take it.
         """
-        message = approval_reminder(job, kind, self._t)
+        if isinstance(job, RunView):
+            message = run_messages.approval_reminder(job, kind, self._t)
+        else:
+            message = approval_reminder(job, kind, self._t)
         self._reply(job, message, f"{kind}-{job.attempt}", hold, look_first=look_first)
 
-    def tell_approved(self, job: JobView, attempt: int, hold: Hold, *, look_first: bool) -> None:
+    def tell_approved(self, job: Carded, attempt: int, hold: Hold, *, look_first: bool) -> None:
         """The threaded reply to the requester, that somebody approved it as it was after this attempt.
 
         Raises:
             NotPosted: Slack doesn't take it.
         """
-        self._reply(job, approval_reply(job, self._t), f"approved-{attempt}", hold, look_first=look_first)
+        if isinstance(job, RunView):
+            message = run_messages.approval_reply(job, self._t)
+        else:
+            message = approval_reply(job, self._t)
+        self._reply(job, message, f"approved-{attempt}", hold, look_first=look_first)
 
     def tell_follower(
         self, job: JobView, user_id: str, locale: str | None, hold: Hold, *, look_first: bool
@@ -219,16 +251,26 @@ class CardPublisher:
         """
         part = f"{ENDING}-{job.attempt}-{job.status}"
         self._reply(job, reply(job, self._t, stretches), part, hold, look_first=look_first)
-        self._shown.pop(job.id, None)
+        self._shown.pop(job.named, None)
 
-    def pin(self, job: JobView, hold: Hold) -> None:
-        """The card is pinned while the job is live, and not afterwards.
+    def finish_run(self, run: RunView, hold: Hold, *, look_first: bool) -> None:
+        """The same about all the jobs of a run that has ended: one reply.
+
+        Raises:
+            NotPosted: Slack doesn't take it.
+        """
+        part = f"{ENDING}-{run.round}-run"
+        self._reply(run, run_messages.reply(run, self._t), part, hold, look_first=look_first)
+        self._shown.pop(run.named, None)
+
+    def pin(self, job: Carded, hold: Hold) -> None:
+        """The card is pinned while the job, or the run, is live, and not afterwards.
 
         Raises:
             SlackApiError: Slack doesn't take it.
         """
-        sys.audit("traspaso.pin", job.id, job.status)
-        if not job.status.is_live:
+        sys.audit("traspaso.pin", job.id, _status(job))
+        if not job.is_live:
             if job.pinned is not False:
                 hold()
                 self._unpin(_channel(job), str(job.message_ts))
@@ -243,21 +285,26 @@ class CardPublisher:
                 raise
         self._cards.pinned(job, True)
 
-    def leave(self, job: JobView, channel_id: str, message_ts: str, hold: Hold) -> None:
+    def leave(self, job: Carded, channel_id: str, message_ts: str, hold: Hold) -> None:
         """The card's last words in a channel that it had to leave, and its pin taken off."""
         stayed = replace(job, channel_id=channel_id, message_ts=message_ts, moved_from=None)
-        message = moved_away(job, self._t) if job.status.is_live else self._card(stayed)
+        if not job.is_live:
+            message = self._card(stayed)
+        elif isinstance(job, RunView):
+            message = run_messages.moved_away(job, self._t)
+        else:
+            message = moved_away(job, self._t)
         hold()
         try:
             self._change(stayed, message)
         except SlackApiError as error:
             if trouble_of(error) in PASSING:
                 raise
-            log.info("job %s: the card stays as it is in %s: %s", job.id, channel_id, error_name(error))
+            log.info("%s: the card stays as it is in %s: %s", job.named, channel_id, error_name(error))
         hold()
         self._unpin(channel_id, message_ts)
 
-    def remove_doubles(self, job: JobView, channel_id: str, known: Collection[str], hold: Hold) -> None:
+    def remove_doubles(self, job: Carded, channel_id: str, known: Collection[str], hold: Hold) -> None:
         """Takes back what arrived after all, of posts that got no answer and were made again, or elsewhere.
 
         The job's card stays, those that it left behind in ``known``, and the older one of two replies.
@@ -284,7 +331,7 @@ class CardPublisher:
                     doubles.append(ts)
                 parts.add(payload["part"])
         for ts in doubles:
-            log.info("job %s: message %s had arrived after all, and is taken back", job.id, ts)
+            log.info("%s: message %s had arrived after all, and is taken back", job.named, ts)
             hold()
             self._client.chat_delete(channel=channel_id, ts=ts)
 
@@ -323,7 +370,7 @@ class CardPublisher:
             message,
         )
 
-    def link(self, job: JobView) -> str | None:
+    def link(self, job: Carded) -> str | None:
         """A permalink to the card; None where there is none or Slack doesn't give it."""
         if job.channel_id is None or job.message_ts is None:
             return None
@@ -333,7 +380,7 @@ class CardPublisher:
         try:
             answer = self._client.chat_getPermalink(channel=job.channel_id, message_ts=job.message_ts)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.info("job %s: no permalink: %s", job.id, error_name(error))
+            log.info("%s: no permalink: %s", job.named, error_name(error))
             return None
         _remember(self._links, card, str(answer["permalink"]), LINKS_KEPT)
         return self._links[card]
@@ -344,7 +391,7 @@ class CardPublisher:
             found = pool.map(self.link, jobs)
             return {job.id: link for job, link in zip(jobs, found, strict=True) if link}
 
-    def _reply(self, job: JobView, message: Message, part: str, hold: Hold, *, look_first: bool) -> None:
+    def _reply(self, job: Carded, message: Message, part: str, hold: Hold, *, look_first: bool) -> None:
         """Posts it in the card's thread, or beside it where the channel takes no threads; once."""
         ts = job.message_ts
         if look_first and (self._found(job, part, hold, ts) or self._found(job, part, hold)):
@@ -356,7 +403,7 @@ class CardPublisher:
                 raise
             self._post(job, message, part, hold)
 
-    def _found(self, job: JobView, part: str, hold: Hold, thread_ts: str | None = None) -> str | None:
+    def _found(self, job: Carded, part: str, hold: Hold, thread_ts: str | None = None) -> str | None:
         try:
             return find_message(self._client, job, part, hold, thread_ts)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -365,7 +412,7 @@ class CardPublisher:
             raise NotPosted(error) from error
 
     def _post(
-        self, job: JobView, message: Message, part: str, hold: Hold, thread_ts: str | None = None
+        self, job: Carded, message: Message, part: str, hold: Hold, thread_ts: str | None = None
     ) -> tuple[str, str]:
         def post(blocks: list[dict[str, Any]] | None) -> Any:
             hold()
@@ -387,12 +434,15 @@ class CardPublisher:
         sys.audit("traspaso.posted", job.id, part)
         return str(answer["channel"]), str(answer["ts"])
 
-    def _shows(self, job: JobView) -> bool:
+    def _shows(self, about: Carded) -> bool:
         """The card has shown this already."""
-        return self._shown.get(job.id) == self._card(job).blocks
+        return self._shown.get(about.named) == self._card(about).blocks
 
-    def _card(self, job: JobView) -> Message:
-        return card(replace(job, is_read_outside=self._is_read_outside(job.channel_id)), self._t)
+    def _card(self, about: Carded) -> Message:
+        outside = self._is_read_outside(about.channel_id)
+        if isinstance(about, RunView):
+            return run_messages.card(replace(about, is_read_outside=outside), self._t)
+        return card(replace(about, is_read_outside=outside), self._t)
 
     def _is_read_outside(self, channel_id: str | None) -> bool:
         """Whether people of another organisation read that channel; False where Slack doesn't say."""
@@ -410,11 +460,11 @@ class CardPublisher:
             _remember(self._read_outside, channel_id, bool(outside))
         return self._read_outside[channel_id]
 
-    def _edit(self, job: JobView) -> None:
+    def _edit(self, job: Carded) -> None:
         self._change(job, self._card(job))
 
-    def _change(self, job: JobView, message: Message) -> None:
-        sys.audit("traspaso.edit", job.id, job.status)
+    def _change(self, job: Carded, message: Message) -> None:
+        sys.audit("traspaso.edit", job.id, _status(job))
         with_accepted_blocks(
             lambda blocks: self._client.chat_update(
                 channel=_channel(job), ts=str(job.message_ts), text=message.text, blocks=blocks
@@ -438,18 +488,19 @@ class CardPublisher:
 # Messages that are there already
 
 
-def metadata_of(job: JobView, part: str) -> dict[str, Any]:
-    """The metadata of the message that is this part of what is said about the job."""
-    return {"event_type": EVENT, "event_payload": {**_named(job), "part": part}}
+def metadata_of(about: Carded, part: str) -> dict[str, Any]:
+    """The metadata of the message that is this part of what is said about the job or the run."""
+    return {"event_type": EVENT, "event_payload": {**_named(about), "part": part}}
 
 
-def _named(job: JobView) -> dict[str, str]:
-    """The job, by its number and by the schema of an installation beside the usual one."""
-    return {"job": str(job.id), **({} if job.schema == SCHEMA else {"schema": job.schema})}
+def _named(about: Carded) -> dict[str, str]:
+    """The job or run, by its number and by the schema of an installation beside the usual one."""
+    name = "run" if isinstance(about, RunView) else "job"
+    return {name: str(about.id), **({} if about.schema == SCHEMA else {"schema": about.schema})}
 
 
 def find_message(
-    client: WebClient, job: JobView, part: str, hold: Hold, thread_ts: str | None = None
+    client: WebClient, job: Carded, part: str, hold: Hold, thread_ts: str | None = None
 ) -> str | None:
     """The ts of that message, if it had arrived after all."""
     wanted = metadata_of(job, part)["event_payload"]
@@ -458,7 +509,7 @@ def find_message(
 
 
 def messages_of(
-    client: WebClient, job: JobView, channel_id: str, hold: Hold, thread_ts: str | None = None
+    client: WebClient, job: Carded, channel_id: str, hold: Hold, thread_ts: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The ts and the metadata of each message about the job in that channel, or in that thread; newest first.
 
@@ -479,7 +530,7 @@ def messages_of(
 
 
 def _pages(
-    client: WebClient, job: JobView, channel_id: str, hold: Hold, thread_ts: str | None
+    client: WebClient, job: Carded, channel_id: str, hold: Hold, thread_ts: str | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     asked: dict[str, Any] = {
         "channel": channel_id,
@@ -497,7 +548,7 @@ def _pages(
         for message in page["messages"]:
             metadata = message.get("metadata") or {}
             payload = metadata.get("event_payload") or {}
-            named = {name: payload[name] for name in ("job", "schema") if name in payload}
+            named = {name: payload[name] for name in ("job", "run", "schema") if name in payload}
             if metadata.get("event_type") == EVENT and named == _named(job):
                 yield str(message["ts"]), payload
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
@@ -516,11 +567,18 @@ def _remember(cards: dict[Key, Value], key: Key, value: Value, kept: int = CARDS
     cards[key] = value
 
 
-def _channel(job: JobView) -> str:
+def _channel(job: Carded) -> str:
     if job.channel_id is None:
-        raise ValueError(f"job {job.id} has no channel")
+        raise ValueError(f"{job.named} has no channel")
     return job.channel_id
 
 
-def _place(job: JobView) -> tuple[str | None, str | None]:
+def _status(about: Carded) -> Status:
+    """For the audit of steps: of a run whether it goes on."""
+    if isinstance(about, JobView):
+        return about.status
+    return Status.RUNNING if about.is_live else Status.COMPLETED
+
+
+def _place(job: Carded) -> tuple[str | None, str | None]:
     return job.channel_id, job.message_ts

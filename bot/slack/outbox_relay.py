@@ -16,13 +16,14 @@ from typing import Protocol
 from slack_sdk.errors import SlackApiError
 
 from bot import traces
-from bot.jobs.cards import Cards
+from bot.jobs.cards import Carded, Cards
 from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, ClaimLost, Due, Kind, Outbox
 from bot.jobs.repository import JobRepository, Throughput
+from bot.jobs.run_view import RunView
 from bot.jobs.status import Approval
 from bot.jobs.view import JobView
 from bot.periodic import Backoff, PeriodicThread, still_working
-from bot.slack.card_publisher import CardPublisher, Hold, NotPosted
+from bot.slack.card_publisher import About, CardPublisher, Hold, NotPosted
 from bot.slack.client import (
     CHANNEL_LOST,
     CONNECTION_ERRORS,
@@ -67,9 +68,9 @@ ERRORS = (SlackApiError, *CONNECTION_ERRORS)
 
 
 class Notifier(Protocol):
-    """One way of telling people what happened to a job."""
+    """One way of telling people what happened to a job, or to a run."""
 
-    def deliver(self, due: Due, job: JobView) -> None:
+    def deliver(self, due: Due, about: Carded) -> None:
         """Tells it and settles the message in the outbox: done, or when to try again.
 
         Raises:
@@ -149,18 +150,25 @@ class OutboxRelay:
         """Delivers this message, or says when to try again; nothing where another one has taken it by now."""
         sys.audit("traspaso.delivery", due.job_id, due.kind)
         try:
-            job = self._store.job(due.job_id)
-            if job is None or job.channel_id is None:
+            about = self._about(due)
+            if about is None or about.channel_id is None:
                 self._outbox.done(due, note="nobody to tell")
             else:
-                with traces.span("deliver", job=due.job_id, message=due.kind.value):
-                    self._notifiers[due.kind].deliver(due, job)
+                of = {"job": due.job_id} if due.run_id is None else {"run": due.run_id}
+                with traces.span("deliver", **of, message=due.kind.value):
+                    self._notifiers[due.kind].deliver(due, about)
         except ClaimLost:
-            log.warning("job %s: %s is in another process's hands by now", due.job_id, due.kind)
+            log.warning("%s: %s is in another process's hands by now", due.about, due.kind)
+
+    def _about(self, due: Due) -> Carded | None:
+        if due.run_id is not None:
+            return self._store.run(due.run_id)
+        return self._store.job(due.job_id) if due.job_id is not None else None
 
 
 class CardNotifier:
-    """Shows a job in Slack, until Slack has taken each message or the requester has read it elsewhere.
+    """Shows a job or a run in Slack, until Slack has taken each message or the requester has read it
+    elsewhere.
 
     An ending depends on nothing but itself: a card that can't be edited and a pin that can't be taken off are
     owed as messages of their own. Where a channel takes no post, for whatever reason, a direct message to the
@@ -182,16 +190,16 @@ class CardNotifier:
         self._throughput = throughput
         self._takeover = takeover_seconds
 
-    def deliver(self, due: Due, job: JobView) -> None:
+    def deliver(self, due: Due, about: Carded) -> None:
         """See `Notifier`."""
         try:
-            self._tell(due, job)
+            self._tell(due, about)
         except NotPosted as refused:
-            self._not_posted(due, job, refused.error)
+            self._not_posted(due, about, refused.error)
         except ERRORS as error:
-            self._not_changed(due, job, error)
+            self._not_changed(due, about, error)
 
-    def _tell(self, due: Due, job: JobView) -> None:  # noqa: PLR0912 - a case for each kind of message
+    def _tell(self, due: Due, job: Carded) -> None:
         """Shows in Slack what is due, and settles it.
 
         Raises:
@@ -203,9 +211,14 @@ class CardNotifier:
             self._outbox.unsure(due, Kind.DOUBLES)
             if job.message_ts is not None:
                 self._outbox.unsure(due, Kind.REFRESH)
+        told = self._tell_of_run(due, job) if isinstance(job, RunView) else self._tell_of_job(due, job)
+        if not told and not self._tell_of_card(due, job):
+            log.info("%s: %s of attempt %s is told no more: it went on", job.named, due.kind, due.attempt)
+            self._outbox.done(due, note="the job went on")
+
+    def _tell_of_job(self, due: Due, job: JobView) -> bool:
+        """What is said about a job beside its card; False for anything else, and for what is so no more."""
         match due.kind:
-            case Kind.CARD | Kind.UPDATE:
-                self._show(due, job)
             case Kind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
                 job, shown = self._card_of_reply(due, job)
                 self._card_publisher.ask(job, self._hold(due), look_first=due.look_first)
@@ -234,6 +247,40 @@ class CardNotifier:
                 job, shown = self._card_of_reply(due, job)
                 self._card_publisher.remind(job, kind, self._hold(due), look_first=due.look_first)
                 self._outbox.done(due, shown=shown)
+            case _:
+                return False
+        return True
+
+    def _tell_of_run(self, due: Due, run: RunView) -> bool:
+        """The same about a run."""
+        match due.kind:
+            case Kind.QUESTION if run.asking:
+                run, shown = self._card_of_reply(due, run)
+                self._card_publisher.ask_in_run(run, self._hold(due), look_first=due.look_first)
+                self._outbox.done(due, shown=shown)
+            case Kind.ENDING if due.attempt == run.round and not run.is_live:
+                run, shown = self._card_of_reply(due, run)
+                self._card_publisher.finish_run(run, self._hold(due), look_first=due.look_first)
+                self._pin(due, run)
+                self._outbox.done(due, shown=shown)
+            case Kind.APPROVED if any(job.approval is Approval.APPROVED for job in run.jobs):
+                self._card_publisher.tell_approved(
+                    run, due.attempt, self._hold(due), look_first=due.look_first
+                )
+                self._outbox.done(due)
+            case kind if kind in REMINDERS and run.waiting_for_approval:
+                run, shown = self._card_of_reply(due, run)
+                self._card_publisher.remind(run, kind, self._hold(due), look_first=due.look_first)
+                self._outbox.done(due, shown=shown)
+            case _:
+                return False
+        return True
+
+    def _tell_of_card(self, due: Due, job: Carded) -> bool:
+        """What concerns the card itself; False for anything else, and for a card that isn't there."""
+        match due.kind:
+            case Kind.CARD | Kind.UPDATE:
+                self._show(due, job)
             case Kind.REFRESH if job.message_ts is not None:
                 self._card_publisher.show_card(job, self._hold(due))
                 self._outbox.again(due)
@@ -244,27 +291,25 @@ class CardNotifier:
                 self._card_publisher.leave(job, due.channel_id, due.message_ts, self._hold(due))
                 self._outbox.done(due)
             case Kind.DOUBLES:
-                known = self._outbox.left_behind(job.id)
+                known = self._outbox.left_behind(due)
                 channels = [str(job.channel_id), *([job.moved_from.channel] if job.moved_from else [])]
                 for channel_id in dict.fromkeys(channels):
                     self._card_publisher.remove_doubles(job, channel_id, known, self._hold(due))
                 self._outbox.again(due)
             case _:
-                log.info(
-                    "job %s: %s of attempt %s is told no more: the job went on", job.id, due.kind, due.attempt
-                )
-                self._outbox.done(due, note="the job went on")
+                return False
+        return True
 
-    def _show(self, due: Due, job: JobView) -> None:
+    def _show(self, due: Due, job: Carded) -> None:
         """Brings the card to the job's state, and pins it where it is new or was posted anew."""
         # One that is asked for in a later attempt is never the first.
         look = due.look_first or due.attempt > 0 or due.kind is Kind.UPDATE
         shown = self._card_publisher.show_card(job, self._hold(due), look_first=look)
-        if shown.status.is_live and (due.kind is Kind.CARD or shown.message_ts != job.message_ts):
+        if shown.is_live and (due.kind is Kind.CARD or shown.message_ts != job.message_ts):
             self._pin(due, shown)
         self._outbox.done(due, shown=True)
 
-    def _card_of_reply(self, due: Due, job: JobView) -> tuple[JobView, bool]:
+    def _card_of_reply(self, due: Due, job: About) -> tuple[About, bool]:
         """The job with the card under which to reply, and whether the card shows its state by now.
 
         The card is edited once, if Slack takes that; the reply doesn't wait for it.
@@ -274,8 +319,8 @@ class CardNotifier:
         try:
             return self._card_publisher.show_card(job, self._hold(due), look_first=due.look_first), True
         except ERRORS as error:
-            words = "job %s: %s, but the card was not edited: %s"
-            log.log(_level(error), words, job.id, due.kind, error_name(error))
+            words = "%s: %s, but the card was not edited: %s"
+            log.log(_level(error), words, job.named, due.kind, error_name(error))
             match trouble_of(error):
                 case Trouble.AMBIGUOUS:
                     self._outbox.unsure(due, Kind.REFRESH, first=SOON)
@@ -283,25 +328,25 @@ class CardNotifier:
                     self._outbox.add(due, Kind.REFRESH, seconds=retry_after(error))
             return job, False
 
-    def _pin(self, due: Due, job: JobView) -> None:
+    def _pin(self, due: Due, job: Carded) -> None:
         """Pins or unpins the card at once; where Slack doesn't take it, that is owed by itself."""
         try:
             self._card_publisher.pin(job, self._hold(due))
         except ERRORS as error:
-            log.log(_level(error), "job %s: the card's pin is as it was: %s", job.id, error_name(error))
+            log.log(_level(error), "%s: the card's pin is as it was: %s", job.named, error_name(error))
             trouble = trouble_of(error)
             if trouble is Trouble.AMBIGUOUS:
                 self._outbox.unsure(due, Kind.PIN, first=SOON)
-            elif trouble in PASSING or not job.status.is_live:
+            elif trouble in PASSING or not job.is_live:
                 self._outbox.add(due, Kind.PIN, seconds=retry_after(error))
 
-    def _not_posted(self, due: Due, job: JobView, error: Exception) -> None:
+    def _not_posted(self, due: Due, job: Carded, error: Exception) -> None:
         """Once more, or to the requester in person."""
         if is_paced(error):
             self._outbox.wait(due, retry_after(error))
             return
         name, trouble = error_name(error), trouble_of(error)
-        log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
+        log.warning("%s: %s not delivered: %s", job.named, due.kind, name)
         if due.kind in ASIDE:  # the card needn't move for it
             self._in_person(due, job, error)
             return
@@ -312,13 +357,13 @@ class CardNotifier:
             left = max(SOON, patience - due.failing_seconds)
             self._try_again(due, error, Backoff(1.0, left) if trouble is Trouble.LATER else BACKOFF_AT_FIRST)
 
-    def _not_changed(self, due: Due, job: JobView, error: Exception) -> None:
+    def _not_changed(self, due: Due, job: Carded, error: Exception) -> None:
         """An edit or a pin: once more where that can help, else the rest goes on without it."""
         if is_paced(error):
             self._outbox.wait(due, retry_after(error))
             return
         name, trouble = error_name(error), trouble_of(error)
-        log.warning("job %s: %s not delivered: %s", job.id, due.kind, name)
+        log.warning("%s: %s not delivered: %s", job.named, due.kind, name)
         match due.kind:
             case _ if trouble is Trouble.AMBIGUOUS:
                 if due.kind in MADE_UP_FOR:
@@ -330,12 +375,12 @@ class CardNotifier:
                 self._try_again(due, error, BACKOFF)
             case Kind.CARD | Kind.UPDATE if name in CHANNEL_LOST:
                 self._go_to_requester(due, job, error)
-            case Kind.PIN if job.status.is_live:  # too many pins, or none allowed: it goes without
+            case Kind.PIN if job.is_live:  # too many pins, or none allowed: it goes without
                 self._outbox.done(due, note=name)
             case Kind.PIN | Kind.LEFT if due.failing_seconds < GIVE_UP_PIN_SECONDS:
                 self._try_again(due, error, BACKOFF_REFUSED)
             case _:
-                log.error("job %s: %s given up: %s", job.id, due.kind, name)
+                log.error("%s: %s given up: %s", job.named, due.kind, name)
                 self._outbox.done(due, note=name)
 
     def _try_again(self, due: Due, error: Exception, backoff: Backoff) -> None:
@@ -345,7 +390,7 @@ class CardNotifier:
         unsure = trouble is Trouble.AMBIGUOUS
         self._outbox.later(due, min(backoff.longest, asked), error_name(error), unsure=unsure)
 
-    def _go_to_requester(self, due: Due, job: JobView, error: Exception) -> None:
+    def _go_to_requester(self, due: Due, job: Carded, error: Exception) -> None:
         """The channel doesn't take it: the card moves to a direct message, and says why.
 
         Where Slack as a whole was away, the channel gets one more try now that Slack answers.
@@ -356,7 +401,7 @@ class CardNotifier:
         try:
             channel = self._card_publisher.open_direct_message(job.requester_id)
         except ERRORS as refused:
-            log.warning("job %s: %s has no direct message: %s", job.id, job.requester_id, error_name(refused))
+            log.warning("%s: %s has no direct message: %s", job.named, job.requester_id, error_name(refused))
             self._in_person(due, job, refused)
             return
         if channel == job.channel_id:
@@ -376,12 +421,12 @@ class CardNotifier:
         self._cards.moved(job, channel, name)
         self._outbox.later(due, 0.0, name, unsure=False)
 
-    def _in_person(self, due: Due, job: JobView, error: Exception) -> None:
+    def _in_person(self, due: Due, job: Carded, error: Exception) -> None:
         """No other place is left: tried again for as long as the trouble may pass, then given up."""
         if trouble_of(error) in PASSING or due.failing_seconds < GIVE_UP_SECONDS:
             self._try_again(due, error, BACKOFF)
         else:
-            log.error("job %s: %s given up: %s", job.id, due.kind, error_name(error))
+            log.error("%s: %s given up: %s", job.named, due.kind, error_name(error))
             self._outbox.done(due, note=error_name(error))
 
     def _hold(self, due: Due) -> Hold:

@@ -121,7 +121,7 @@ class Reply:
             proxy=self._client.proxy,
             retry_handlers=[],
         )
-        blocks = message.blocks
+        blocks, simpler = message.blocks, [message.fallback or [], []]
         for pause in (*PAUSES, None):
             try:
                 answer = webhook.send(
@@ -139,7 +139,7 @@ class Reply:
                     return True
                 outcome, wait = f"{answer.status_code} {word or ''}".rstrip(), _pause(answer, pause)
                 if word in BLOCKS_REFUSED and blocks:
-                    blocks, wait = [], 0.0
+                    blocks, wait = simpler.pop(0), 0.0
             self._note("its response_url", outcome)
             if pause is None or wait is None:
                 break

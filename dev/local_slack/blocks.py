@@ -171,12 +171,32 @@ def _check_markdown(check: Checker, block: Json, path: str) -> None:
 
 
 def _check_task_card(check: Checker, block: Json, path: str) -> None:
+    """By docs.slack.dev/reference/block-kit/blocks/task-card-block: its texts are one rich text each."""
     check.choice(block["status"], f"{path}/status", ("pending", "in_progress", "complete", "error"))
+    check.string(block["task_id"], f"{path}/task_id", 255)
+    check.string(block["title"], f"{path}/title", 3000)
+    for name in ("details", "output"):
+        text = block.get(name)
+        if text is not None and (not isinstance(text, dict) or text.get("type") != "rich_text"):
+            check.add(f"{path}/{name}", "must be a rich_text")
+        elif text is not None:
+            check_block(check, text, f"{path}/{name}", "message", set())
 
 
 def _check_plan(check: Checker, block: Json, path: str) -> None:
-    for n, task in enumerate(block.get("tasks") or []):
+    """By docs.slack.dev/reference/block-kit/blocks/plan-block: tasks, and nothing else."""
+    check.string(block["title"], f"{path}/title", 3000)
+    tasks = block.get("tasks")
+    if tasks is None or not check.items(tasks, f"{path}/tasks", 100, minimum=0):
+        return
+    ids: set[str] = set()
+    for n, task in enumerate(tasks):
+        if isinstance(task, dict) and task.get("type") != "task_card":
+            check.add(f"{path}/tasks/{n}/type", f"unsupported type: {task.get('type')}")
+            continue
         check_block(check, task, f"{path}/tasks/{n}", "message", set())
+        if isinstance(task, dict):
+            check.unique("task_id", task.get("task_id"), f"{path}/tasks/{n}/task_id", ids)
 
 
 def _check_alert(check: Checker, block: Json, path: str) -> None:

@@ -27,6 +27,9 @@ PICTURES = {
     (section, name, language): IMAGES / f"{section}-{name}.{language}.png"
     for section, name, language in [
         ("preview", "new", "es"),
+        ("several", "some-can-be-copied", "es"),
+        ("run", "under-way", "es"),
+        ("run", "ended-in-part", "es"),
         ("preview", "surplus", "es"),
         ("modal", "choose", "es"),
         ("modal", "preview", "en"),
@@ -63,7 +66,9 @@ TITLES = {
     "card": "The card in the channel",
     "asking": "The reply in its thread where a copy asks again",
     "ending": "The reply in its thread",
+    "run": "Several copies of one press: one card, one reply",
     "preview": "The preview, for whoever typed `/copy-liquidation 42`",
+    "several": "The preview of several, as `/copy-liquidation 40-45`",
     "approval": "A second pair of eyes",
     "buttons": "Buttons that come too late",
     "details": "*Details*, a job's whole story",

@@ -23,7 +23,9 @@ from bot.messages import (
     notification,
     proposal,
     question,
+    run,
     schedules,
+    several,
     status,
     verification,
 )
@@ -33,6 +35,8 @@ from bot.messages.failures import WORDS, explained
 from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
+from bot.messages.several import several_card
+from dev.messages import runs as r
 from dev.messages import situations as s
 
 
@@ -171,6 +175,82 @@ SAMPLES = [
         lambda t: card(replace(s.COPYING, moved_from=s.BETWEEN_PEOPLE), t),
     ),
     Sample("card", "left-behind", lambda t: moved_away(replace(s.COPYING, moved_from=s.THREAD_LOCKED), t)),
+    # Several copies of one press
+    Sample("run", "under-way", lambda t: run.card(r.UNDER_WAY, t)),
+    Sample("run", "under-way-without-the-new-block", r.without(lambda t: run.card(r.UNDER_WAY, t))),
+    Sample("run", "fifty", lambda t: run.card(r.FIFTY, t)),
+    Sample("run", "fifty-without-the-new-block", r.without(lambda t: run.card(r.FIFTY, t))),
+    Sample("run", "of-a-set", lambda t: run.card(r.SET, t)),
+    Sample("run", "waits-for-approval", lambda t: run.card(r.WAITS_FOR_APPROVAL, t)),
+    Sample("run", "asks-again", lambda t: run.card(r.ASKS_AGAIN, t)),
+    Sample("run", "frozen", lambda t: run.card(r.FROZEN, t)),
+    Sample("run", "nobody-works", lambda t: run.card(r.NOBODY_WORKS, t)),
+    Sample("run", "paused", lambda t: run.card(r.PAUSED, t)),
+    Sample("run", "completed", lambda t: run.card(r.COMPLETED, t)),
+    Sample("run", "left-behind", lambda t: run.moved_away(replace(r.UNDER_WAY, moved_from=s.ARCHIVED), t)),
+    Sample("run", "ended-completed", lambda t: run.reply(r.COMPLETED, t)),
+    Sample("run", "ended-in-part", lambda t: run.reply(r.IN_PART, t)),
+    Sample("run", "ended-without-any", lambda t: run.reply(r.NONE_COPIED, t)),
+    Sample("run", "question", lambda t: run.question_reply(r.ASKS_AGAIN, t)),
+    Sample("run", "reminder", lambda t: run.approval_reminder(r.WAITS_FOR_APPROVAL, Kind.REMINDER, t)),
+    Sample("run", "was-approved", lambda t: run.approval_reply(r.run(r.part(s.APPROVED, 44)), t)),
+    Sample("run", "requested", lambda t: run.requested(r.UNDER_WAY, [s.COPYING], {}, LINK, t)),
+    Sample("run", "all-under-way", lambda t: run.all_taken([s.COPYING], {s.COPYING.id: LINK}, t)),
+    Sample("run", "requested-blindly", lambda t: run.requested_blindly(7, t)),
+    Sample("run", "done-blindly", lambda t: run.done_blindly(7, t)),
+    Sample("run", "pressed-before", lambda t: run.pressed_before(r.UNDER_WAY, LINK, t)),
+    Sample("run", "unknown", lambda t: run.unknown_run("99", t)),
+    Sample("run", "not-now", lambda t: run.not_now(r.COMPLETED, LINK, t)),
+    Sample("run", "not-yours", lambda t: run.not_yours(r.ASKS_AGAIN, t)),
+    Sample("run", "stale", lambda t: run.stale(r.ASKS_AGAIN, LINK, t)),
+    Sample("run", "alone", lambda t: run.shown_alone(r.PAUSED, LINK, t)),
+    Sample("run", "approved", lambda t: run.approved(r.WAITS_FOR_APPROVAL, 2, t)),
+    Sample("run", "rejected", lambda t: run.rejected(r.WAITS_FOR_APPROVAL, 2, t)),
+    Sample("run", "too-late", lambda t: run.too_late(r.COMPLETED, LINK, t)),
+    Sample("run", "own-request", lambda t: run.own_request(r.WAITS_FOR_APPROVAL, t)),
+    Sample("run", "why-rejected", lambda t: run.why_rejected(r.WAITS_FOR_APPROVAL, "7 C0PAYROLL", t)),
+    Sample("run", "why-approved", lambda t: run.why_approved(r.WAITS_FOR_APPROVAL, "7 C0PAYROLL", t)),
+    Sample("several", "some-can-be-copied", lambda t: several_card(r.in_all_situations(t), t)),
+    Sample("several", "some-without-a-table", r.without(lambda t: several_card(r.in_all_situations(t), t))),
+    Sample(
+        "several",
+        "none-can-be-copied",
+        lambda t: several_card(r.offered(r.seen(40, 0, 900), offer=None, expected_seconds=None), t),
+    ),
+    Sample(
+        "several",
+        "asked-anew-and-why",
+        lambda t: several_card(
+            r.offered(r.seen(40, 12_000, 0), notice=answers.asked_anew(t, moved=True), asks_why=True), t
+        ),
+    ),
+    Sample("several", "too-many", lambda t: several.too_many(61, t)),
+    Sample("several", "not-numbers", lambda t: several.not_numbers("40 43", t, "/copy-liquidation 40,43")),
+    Sample("several", "too-long", several.too_long),
+    Sample(
+        "several",
+        "read-as-several",
+        lambda t: several_card(r.offered(r.seen(40, 12_000, 0), notice=several.read_as_several(1234, t)), t),
+    ),
+    Sample(
+        "status",
+        "overview-with-a-run",
+        lambda t: status.overview(
+            [*r.UNDER_WAY.live, s.COPYING], [r.DONE, r.FAILED], {}, t, runs={7: r.UNDER_WAY}
+        ),
+    ),
+    Sample("status", "mine-with-a-run", lambda t: status.of_user([*r.IN_PART.jobs], {}, t, {7: r.IN_PART})),
+    Sample("home", "with-a-run", lambda t: home.home(r.panel(r.UNDER_WAY), {}, frozenset(), t)),
+    Sample(
+        "home",
+        "with-a-run-to-approve",
+        lambda t: home.home(r.panel(r.WAITS_FOR_APPROVAL), {}, frozenset(), t),
+    ),
+    Sample(
+        "home",
+        "with-a-run-that-failed",
+        lambda t: home.home(r.panel(r.IN_PART), {}, frozenset(), t, tables=False),
+    ),
     # The replies in the thread
     _asking("its-requester", s.ASKS_MOVED),
     _asking("to-remove", s.ASKS_REMOVAL),

@@ -93,6 +93,13 @@ NEW_IN = {
         INSERT INTO traspaso.channel_notices (kind, subject_id, channel_id) VALUES ('drift', 1, 'C0PAYROLL')
     """,
     "0019": "UPDATE traspaso.copy_jobs SET previewed_deletes = 4 WHERE id = 1",
+    "0016": """
+        INSERT INTO traspaso.copy_runs (kind, liquidations, user_id, channel_id)
+        VALUES ('several', '{1,2}', 1, 'C0PAYROLL'), ('several', '{3}', 1, 'C0PAYROLL');
+        UPDATE traspaso.copy_jobs SET run_id = 1, run_position = 1 WHERE id = 1;
+        INSERT INTO traspaso.outbox (run_id, attempt, kind)
+        VALUES (1, 0, 'run:card'), (2, 0, 'run:card'), (1, 1, 'run:card')
+    """,
 }
 
 
@@ -108,6 +115,7 @@ GIVEN_UP: dict[str, Callable[[str, dict[str, Any], Rows], bool]] = {
     "0003": lambda table, row, before: (
         table == "outbox" and row["kind"] in {"refresh", "pin", "left", "doubles"}
     ),
+    "0013": lambda table, row, before: table == "outbox" and row.get("run_id") is not None,
     "0007": lambda table, row, before: (
         table == "outbox" and (row["job_id"] is None or row["kind"].startswith(("notify:", "tell:")))
     ),

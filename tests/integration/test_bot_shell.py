@@ -139,8 +139,35 @@ def test_a_copy_is_called_by_its_title_in_the_shell_too(shell: Shell) -> None:
 
 
 def test_several_numbers_are_answered_with_one_at_a_time(shell: Shell) -> None:
-    code, _, err = shell.run("copy", "42,43")
+    code, _, err = shell.run("preview", "42,43")
     assert (code, "one at a time: begin with 42" in err) == (2, True)
+
+
+def test_several_liquidations_are_copied_with_a_line_for_each(shell: Shell) -> None:
+    shell.sides.prod.execute("INSERT INTO items SELECT 1000000 + g, 43, g, 'n' FROM generate_series(1, 5) g")
+    code, _, err = shell.run("copy", "42-43")
+    assert code == 0
+    assert [line.split(" ")[0] for line in err.splitlines() if line.startswith(("✅", "❌"))] == ["✅", "✅"]
+    assert "2 of 2 copied and proven" in err
+    runs = shell.sides.consulta.rows(
+        "SELECT kind, liquidations, ended_at IS NOT NULL FROM traspaso.copy_runs"
+    )
+    assert runs == [("several", [42, 43], True)]
+
+
+def test_of_several_liquidations_those_that_can_t_be_copied_are_named_and_the_exit_code_says_so(
+    shell: Shell,
+) -> None:
+    code, _, err = shell.run("copy", "42,44")
+    assert code == 1
+    assert "❌ 44: liquidation 44 has no rows in prod" in err
+    assert "1 of 2 copied and proven" in err
+    assert shell.sides.consulta.rows("SELECT count(*) FROM items") == [(ROWS,)]
+
+
+def test_more_than_fifty_liquidations_are_refused(shell: Shell) -> None:
+    code, _, err = shell.run("copy", "1-51")
+    assert (code, "at most 50 liquidations at a time: that would be 51" in err) == (2, True)
 
 
 #: Escapes, a line of its own, text turned round, and what rich would take for markup.

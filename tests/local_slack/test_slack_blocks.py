@@ -46,6 +46,13 @@ def chart(kind: str = "line", **changed: Any) -> list[Json]:
     return [{"type": "data_visualization", "title": "Rows", "chart": {"type": kind, **fields, **changed}}]
 
 
+def tasks(**changed: Any) -> list[Json]:
+    """A plan with one task, of which the ``changed`` fields are others, or left out for None."""
+    fields = {"type": "task_card", "task_id": "job-1", "title": "42", "status": "complete", **changed}
+    task = {name: value for name, value in fields.items() if value is not None}
+    return [{"type": "plan", "title": "1 of 1 copies", "tasks": [task]}]
+
+
 def line(points: int, name: str = "rows", label: str = "{n}", value: Any = 1) -> Json:
     return {"name": name, "data": [{"label": label.format(n=n), "value": value} for n in range(points)]}
 
@@ -153,6 +160,21 @@ LIMITS = [
     (
         [{"type": "data_visualization", "title": "x"}],
         "missing required field: chart [json-pointer:/blocks/0]",
+    ),
+    (
+        tasks(status="done"),
+        "must be one of: complete, error, in_progress, pending [json-pointer:/blocks/0/tasks/0/status]",
+    ),
+    (tasks(details="x"), "must be a rich_text [json-pointer:/blocks/0/tasks/0/details]"),
+    (tasks(task_id=None), "missing required field: task_id [json-pointer:/blocks/0/tasks/0]"),
+    (tasks(progress=1), "invalid additional property: progress [json-pointer:/blocks/0/tasks/0]"),
+    (
+        [{"type": "plan", "title": "x", "tasks": [{"type": "divider"}]}],
+        "unsupported type: divider [json-pointer:/blocks/0/tasks/0/type]",
+    ),
+    (
+        [{**tasks()[0], "tasks": tasks()[0]["tasks"] * 2}],
+        '`task_id` "job-1" already exists [json-pointer:/blocks/0/tasks/1/task_id]',
     ),
     (chart() * 3, "no more than 2 data_visualization blocks allowed [json-pointer:/blocks]"),
     (chart("radar"), "must be one of: area, bar, line, pie [json-pointer:/blocks/0/chart/type]"),

@@ -156,6 +156,29 @@ def points(*values: float) -> list[Json]:
     return [{"label": f"{n} min", "value": value} for n, value in enumerate(values, 1)]
 
 
+def test_a_plan_is_a_list_of_tasks_each_with_its_state_in_words_and_what_it_says(ana: Reader) -> None:
+    said = {
+        "type": "rich_text",
+        "elements": [
+            {"type": "rich_text_section", "elements": [{"type": "text", "text": f"12 rows {HOSTILE}"}]}
+        ],
+    }
+    states = ["pending", "in_progress", "complete", "error"]
+    tasks = [
+        {"type": "task_card", "task_id": state, "title": f"4{n} {HOSTILE}", "status": state, "output": said}
+        for n, state in enumerate(states)
+    ]
+    shown = blocks_html(Sight(ana), [{"type": "plan", "title": "1 of 4", "tasks": tasks}])
+    assert re.findall(r'aria-label="([^"]*)"', str(shown)) == [
+        "pendiente",
+        "en curso",
+        "completa",
+        "con error",
+    ]
+    assert str(shown).count("12 rows") == str(shown).count("<li>") == 4
+    assert HOSTILE not in str(shown)
+
+
 def drawn(reader: Reader, kind: str, **chart: Any) -> str:
     block = {"type": "data_visualization", "title": f"Rows {HOSTILE}", "chart": {"type": kind, **chart}}
     return blocks_html(Sight(reader), [block])

@@ -217,6 +217,9 @@ class Office:
             "UPDATE traspaso.copy_jobs SET status = 'cancelled', finished_at = now(), attempt = attempt + 1 "
             "WHERE status IN ('pending', 'running', 'paused')"
         )
+        there = self.consulta.execute("SELECT to_regclass('traspaso.copy_runs') AS runs").fetchone()
+        if there and there["runs"]:  # the release before has none
+            self.consulta.execute("UPDATE traspaso.copy_runs SET ended_at = now() WHERE ended_at IS NULL")
         self.consulta.execute("UPDATE traspaso.copy_freezes SET lifted_at = now() WHERE lifted_at IS NULL")
         self.consulta.execute("UPDATE traspaso.outbox SET done_at = now() WHERE done_at IS NULL")
         slack = self.slack

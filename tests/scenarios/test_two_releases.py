@@ -17,7 +17,7 @@ from .house import open_office, set_scene
 from .scene import Office, Scene, until
 
 #: The last commit before the newest schema: its processes go on while this release is rolled out.
-BEFORE = "90521f1"
+BEFORE = "be20109"
 #: Of the jobs in it: the local Slack has it from its beginning.
 CHANNEL = "C0PAYROLL"
 FIRST_TABLES = ROOT / "tests" / "fixtures" / "tracking-tables-0.1.0.sql"

@@ -119,17 +119,32 @@ def test_a_liquidation_that_is_not_in_the_catalogue_is_unknown(scene: Scene) -> 
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        *itertools.product(
-            ["/copy-liquidation", "/copy-verify"], ["42,43", "42, 43", "42 43", "42 43 items"]
-        ),
+        *itertools.product(["/copy-verify"], ["42,43", "42, 43", "42 43", "42 43 items"]),
         ("/copy-status liquidation", "42,43"),
     ],
 )
-def test_liquidations_are_copied_and_compared_one_at_a_time(scene: Scene, command: str, text: str) -> None:
+def test_liquidations_are_compared_and_looked_up_one_at_a_time(scene: Scene, command: str, text: str) -> None:
     name, _, word = command.partition(" ")
     said = scene.ask(scene.bob, f"{word} {text}".strip(), name)
     assert EN("One liquidation at a time.") in said
     assert f"{command} 42" in said
+    assert not scene.jobs()
+
+
+@pytest.mark.parametrize("text", ["42 43", "42 y 43 items", "42–43", "43-42", "42 .. 43 itmes"])
+def test_several_that_are_nearly_written_right_are_answered_with_what_would_work(
+    scene: Scene, text: str
+) -> None:
+    said = scene.ask(scene.bob, text)
+    assert EN("Write `40-45`, `42,43`, or both: `40-42,45`.").replace("`", "") in said.replace("`", "")
+    assert "/copy-liquidation 42" in said
+    assert not scene.jobs()
+
+
+def test_more_than_fifty_at_once_are_refused(scene: Scene) -> None:
+    assert EN("At most {most} liquidations at a time: that would be {n}.", most=50, n=51) in scene.ask(
+        scene.bob, "1-51"
+    )
     assert not scene.jobs()
 
 

@@ -132,7 +132,30 @@ def _chart(sight: Sight, block: Json) -> Html:
     return chart_html(block)
 
 
+#: How a task's state is drawn.
+_TASK_SIGNS = {"pending": "○", "in_progress": "◔", "complete": "✓", "error": "✕"}
+
+
+def _task_card(sight: Sight, block: Json) -> Html:
+    """A task: its state as a sign, and in words for who can't see it; its title; what it says of itself."""
+    status, t = str(block.get("status")), sight.reader.t
+    words = {"pending": t("pending"), "in_progress": t("in progress"), "complete": t("complete")}
+    said = words.get(status, t("error"))
+    sign = el("span", _TASK_SIGNS.get(status, "?"), class_=f"sign {status}", role="img", aria_label=said)
+    texts = [rich_text(block[name], sight.reader) for name in ("details", "output") if block.get(name)]
+    title = el("strong", str(block.get("title", "")))
+    return join(sign, el("div", title, *(el("div", text, class_="said") for text in texts), class_="task"))
+
+
+def _plan(sight: Sight, block: Json) -> Html:
+    """Tasks below a title, as a list."""
+    tasks = [el("li", _task_card(sight, task)) for task in block.get("tasks") or []]
+    return join(el("div", str(block.get("title", "")), class_="title"), el("ul", *tasks))
+
+
 _KINDS = {
+    "plan": _plan,
+    "task_card": _task_card,
     "section": _section,
     "header": _header,
     "divider": _divider,

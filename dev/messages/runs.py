@@ -1,0 +1,125 @@
+"""Runs in their situations: several liquidations of one press, and a set of copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from bot.i18n import Translator
+from bot.jobs.run_view import RunView
+from bot.jobs.status import RunKind
+from bot.jobs.view import HomeFilters, HomeView, JobView, Person
+from bot.messages import several
+from bot.messages.blocks import Message
+from bot.messages.failures import explained
+from bot.messages.several import Part, Refused, SeveralOffer, SeveralOffered
+from dev.messages import situations as s
+
+LINK = "https://acme.example/archives/C0PAYROLL/p1795534208000100"
+
+
+def part(job: JobView, number: int, **differs: Any) -> JobView:
+    return replace(job, id=100 + number, liquidation_id=number, label=None, run_id=7, **differs)
+
+
+def run(*jobs: JobView, **differs: Any) -> RunView:
+    values: dict[str, Any] = {
+        "id": 7,
+        "kind": RunKind.SEVERAL,
+        "set_name": None,
+        "liquidations": tuple(job.liquidation_id for job in jobs),
+        "jobs": jobs,
+        "round": 0,
+        "requester": Person("U0ANA", "T0ACME", "Ana Álvarez"),
+        "channel_id": "C0PAYROLL",
+        "message_ts": "1795534208.000100",
+        "created_at": s.ago(30),
+        "ended_at": None if any(job.is_live for job in jobs) else s.NOW,
+        "now": s.NOW,
+    }
+    return RunView(**values | differs)
+
+
+DONE, FAILED = part(s.COMPLETED, 40), part(s.FAILED, 41)
+COPYING, QUEUED, CANCELLED = part(s.COPYING, 42), part(s.QUEUED, 43), part(s.CANCELLED, 44)
+COPIED = [part(s.COMPLETED, number) for number in (40, 41, 42)]
+APPROVAL = [part(s.APPROVAL, number, approvers=("<!subteam^S0ADMINS>",)) for number in (44, 45)]
+ASKS = part(s.ASKS_MOVED, 46)
+
+UNDER_WAY = run(DONE, FAILED, COPYING, QUEUED)
+WAITS_FOR_APPROVAL = run(COPYING, *APPROVAL)
+ASKS_AGAIN = run(DONE, ASKS)
+FROZEN = run(DONE, replace(QUEUED, freeze=s.FREEZE))
+NOBODY_WORKS = run(part(s.NOBODY_WORKS, 40), part(s.NOBODY_WORKS, 41))
+PAUSED = run(DONE, part(s.PAUSED, 42))
+COMPLETED = run(*COPIED)
+IN_PART = run(DONE, FAILED, CANCELLED)
+NONE_COPIED = run(FAILED)
+FIFTY = run(*(part(s.COMPLETED if n < 20 else s.QUEUED, n) for n in range(1, 51)))
+SET = run(
+    *(
+        replace(job, id=200 + n, copy_title=title, run_id=7)
+        for n, (job, title) in enumerate(
+            [(s.COMPLETED, "Head"), (s.COPYING, "Payslips"), (s.QUEUED, "Lines")]
+        )
+    ),
+    kind=RunKind.SET,
+    set_name="completa",
+    set_title="Liquidación completa",
+    liquidations=(42,),
+)
+
+OFFER = SeveralOffer("items", "3f2a", 0, ((40, 12_000, 0), (41, 1_250_000, 1_100_000)), "a1b2")
+
+
+def offered(*parts: Part, **differs: Any) -> SeveralOffered:
+    values: dict[str, Any] = {
+        "title": s.TITLE,
+        "copy_name": "items",
+        "parts": parts,
+        "offer": OFFER,
+        "minutes": 15,
+        "approvers": ("<!subteam^S0ADMINS>",),
+        "expected_seconds": 75.0,
+    }
+    return SeveralOffered(**values | differs)
+
+
+def seen(number: int, prod: int, consulta: int) -> Part:
+    found = s.seen(prod, consulta)
+    return Part(number, found, several.refusal_of(found))
+
+
+def in_all_situations(t: Translator) -> SeveralOffered:
+    """A line for each that can be copied or can't."""
+    big = replace(seen(41, 1_250_000, 1_100_000), needs_approval=True)
+    problem = explained(s.FAILED.error, t)
+    return offered(
+        seen(40, 12_000, 0),
+        big,
+        Part(42, refused=Refused.TAKEN, taken=s.COPYING),
+        Part(43, s.seen(0, 0), Refused.EMPTY),
+        Part(44, s.seen(0, 0), Refused.UNKNOWN),
+        seen(45, 0, 900),
+        Part(46, refused=Refused.PROBLEM, problem=problem),
+    )
+
+
+def plainer(made: Message) -> Message:
+    """As a workspace shows it that refuses the new blocks."""
+    return replace(made, blocks=made.fallback or made.blocks)
+
+
+Made = Callable[[Translator], Message]
+
+
+def without(make: Made) -> Made:
+    """The same message where Slack doesn't know the new block."""
+    return lambda t: plainer(make(t))
+
+
+def panel(found: RunView) -> HomeView:
+    """App Home with this run, for somebody who didn't ask for it."""
+    ended = tuple(job for job in found.jobs if not job.is_live)
+    return HomeView("U0BOB", found.live, ended, HomeFilters(), None, runs={found.id: found})

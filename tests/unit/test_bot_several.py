@@ -1,0 +1,153 @@
+"""Several liquidations are read exactly, shown with a line for each, and fit into one button."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.commands.parsing import grouped, looks_like_several, several, several_meant
+from bot.i18n import translator
+from bot.jobs.run_view import together
+from bot.messages.blocks import BUTTON_VALUE_LIMIT
+from bot.messages.several import MOST, SeveralOffer, several_card
+from bot.messages.status import jobs_table
+from dev.messages import runs as r
+from dev.messages import situations as s
+
+NAMES = ["items", "notes"]
+LARGEST = 2**63 - 1
+EN = translator("en")
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "rest"),
+    [
+        ("40-45", (40, 41, 42, 43, 44, 45), []),
+        ("42,43", (42, 43), []),
+        ("42, 43", (42, 43), []),
+        ("40-42,45 items", (40, 41, 42, 45), ["items"]),
+        ("45,40-42", (40, 41, 42, 45), []),
+        ("42,42", (42,), []),
+        ("42-42", (42,), []),
+        ("142,143", (142, 143), []),
+    ],
+)
+def test_ranges_and_lists_are_read_in_order_each_once(
+    text: str, values: tuple[int, ...], rest: list[str]
+) -> None:
+    found = several(text.split())
+    assert found is not None
+    assert (found[0].values, found[0].count, found[1]) == (values, len(values), rest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "42",
+        "42 43",
+        "45-40",
+        "42,",
+        ",42",
+        "42-",
+        "-42",
+        "40–45",
+        "40 - 45",
+        "42;43",
+        "0-3",
+        "42,x",
+        "42,43items",
+        "２,３",
+        "2026-10-01",
+        "1-9223372036854775808",
+        "",
+    ],
+)
+def test_what_is_not_exactly_several_is_not_read_as_several(text: str) -> None:
+    assert several(text.split()) is None
+
+
+def test_a_range_that_nobody_can_mean_is_counted_and_never_listed() -> None:
+    found = several([f"1-{LARGEST}"])
+    assert found is not None
+    assert (found[0].count, found[0].values) == (LARGEST, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("40–45", "40-45"),
+        ("40 - 45", "40-45"),
+        ("40 a 45 itmes", "40-45 items"),
+        ("45-40", "40-45"),
+        ("42 43", "42,43"),
+        ("42 y 43", "42,43"),
+        ("42;43 & 44", "42,43,44"),
+        ("1 to 99", None),
+        ("42 nosuch", None),
+    ],
+)
+def test_what_was_probably_meant_is_proposed(text: str, meant: str | None) -> None:
+    wanted = None if meant is None else f"/copy-liquidation {meant}"
+    assert several_meant(text.split(), NAMES, "/copy-liquidation", MOST) == wanted
+
+
+@given(st.text(st.sampled_from("0123456789,- .;y–aitems"), max_size=40))
+def test_a_proposal_works_as_it_is(text: str) -> None:
+    meant = several_meant(text.split(), NAMES, "/copy-liquidation", MOST)
+    if meant is not None:
+        assert several(meant.split()[1:]) is not None
+
+
+def test_a_date_is_no_range_and_thousands_may_be_a_list() -> None:
+    assert not looks_like_several(["2026-10-01"])
+    assert looks_like_several(["45", "-", "40"])
+    assert (grouped("1,234"), grouped("42,43"), grouped("1.234")) == (1234, None, None)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, LARGEST),
+            st.none() | st.integers(0, 10**12),
+            st.none() | st.integers(0, 10**12),
+        ),
+        min_size=1,
+        max_size=MOST,
+    )
+)
+def test_an_offer_is_read_as_it_was_written(parts: list[tuple[int, int | None, int | None]]) -> None:
+    offer = SeveralOffer("items", "3f2a" * 8, 1_795_534_208, tuple(parts), "a1b2" * 4)
+    assert SeveralOffer.decoded(offer.encoded()) == offer
+
+
+def test_fifty_liquidations_of_a_billion_rows_fit_into_a_button() -> None:
+    parts = tuple((10**9 + n, 10**9, 10**9) for n in range(MOST))
+    offer = SeveralOffer("payment-orders", "3f2a" * 8, 1_795_534_208, parts, "a1b2" * 4)
+    assert len(offer.encoded()) <= BUTTON_VALUE_LIMIT
+    assert offer.fits
+
+
+def test_fifty_lines_of_a_preview_fit_into_slack_s_limits_also_without_a_table() -> None:
+    parts = [replace(r.seen(n, 12_000, 0), liquidation_id=10**9 + n) for n in range(MOST)]
+    card = several_card(r.offered(*parts), EN)
+    for blocks in (card.blocks, card.fallback or []):
+        assert 0 < len(blocks) <= 50
+        texts = [block["text"]["text"] for block in blocks if block["type"] == "section"]
+        assert all(len(text) <= 3000 and not text.endswith("…") for text in texts)
+
+
+def test_a_list_shows_a_run_once_with_its_parts_below_it() -> None:
+    jobs = [s.COPYING, *r.IN_PART.jobs[::-1], s.COMPLETED]
+    assert together(jobs, {7: r.IN_PART}) == [s.COPYING, r.IN_PART, s.COMPLETED]
+    rows = jobs_table(jobs, {}, EN, {7: r.IN_PART})["rows"]
+    assert [row[0]["text"] for row in rows[1:]] == ["17", "Run 7", "140", "141", "144", "17"]
+
+
+def test_a_run_is_whole_only_when_each_of_its_jobs_is_completed() -> None:
+    assert r.COMPLETED.fraction == 1.0
+    assert r.IN_PART.fraction < 1.0
+    assert 0 < r.FIFTY.fraction < 0.5
+    assert r.run(r.QUEUED).fraction == 0.0
