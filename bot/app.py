@@ -39,6 +39,7 @@ from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.work.background import LivenessBeat
 from bot.work.runner import Runner
+from copier.connections import AS_GREETED
 from copier.errors import failures_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from bot.work.background import WorkerWatch
     from bot.work.queue import JobQueue
     from bot.work.scheduler import Scheduler
+    from bot.work.watch import Watch
     from bot.worker import Background
 
 
@@ -356,24 +358,42 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     )
 
 
-def scheduler(settings: Settings, parts: Databases, slack_parts: SlackParts, queue: JobQueue) -> Scheduler:
-    """What begins by the clock, in the bot and in each worker."""
+def scheduler(
+    settings: Settings,
+    parts: Databases,
+    slack_parts: SlackParts,
+    queue: JobQueue,
+    *,
+    in_worker: bool = False,
+) -> Scheduler:
+    """What begins by the clock, in the bot and in each worker; the watch in workers alone."""
+    from bot.jobs.freshness import FreshnessReader
     from bot.jobs.notices import Notice, NoticeKind, Notices
     from bot.jobs.schedules import Schedules
     from bot.jobs.windows import FreezeWindows
+    from bot.messages import freshness
     from bot.messages import schedules as words
     from bot.slack.notice_relay import NoticeRelay
     from bot.work.scheduler import FiringRunner, Scheduler
 
     file, t = settings.file, translator(settings.file.slack.language)
+    fresh = FreshnessReader(parts.tracking)
     schedules, freezes = Schedules(parts.tracking, file.schedules), Freezes(parts.tracking)
 
     def message(notice: Notice) -> Message | None:
         if notice.kind == NoticeKind.FREEZE_OVER:
             freeze = freezes.of(notice.subject_id)
             return answers.channel_freeze_over(freeze, None, t) if freeze else None
+        if notice.kind == NoticeKind.DRIFT:
+            return freshness.moved_on(fresh.watched(freshness.OFFERED), file.titles, t)
         found = schedules.firing(notice.subject_id)
         return words.firing(found, file.titles, t, operators(settings)) if found else None
+
+    notices = NoticeRelay(Notices(parts.tracking), slack_parts.client, message)
+
+    def told() -> None:
+        notices.wake()
+        slack_parts.relay.wake()
 
     return Scheduler(
         FreezeWindows(parts.tracking, file.freezes),
@@ -390,8 +410,30 @@ def scheduler(settings: Settings, parts: Databases, slack_parts: SlackParts, que
             enqueue=queue.put,
             wake=slack_parts.relay.wake,
         ),
-        NoticeRelay(Notices(parts.tracking), slack_parts.client, message),
+        notices,
         changed=slack_parts.relay.wake,
+        watch=watch(settings, parts, told) if in_worker else None,
+    )
+
+
+def watch(settings: Settings, parts: Databases, told: Callable[[], None]) -> Watch | None:
+    """What looks whether prod has moved on; None where the configuration has no [watch]."""
+    file = settings.file
+    if file.watch is None:
+        return None
+    from bot.jobs.drift import Rounds
+    from bot.work.watch import Watch
+
+    tables = [(str(each.source_table), str(each.target_table)) for each in file.copies]
+    # One connection to each side, kept from one liquidation to the next.
+    one: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 5}
+    return Watch(
+        Rounds(parts.tracking, file.watch, tables),
+        file.copies,
+        prod=_pooled(settings.prod, **one),
+        consulta=_pooled(settings.consulta, **one),
+        timeout_seconds=file.work.preview_timeout_seconds,
+        told=told,
     )
 
 
@@ -576,7 +618,7 @@ def worker(settings: Settings, parts: Databases) -> Background:
         pruner=Pruner(parts.pruning),
         direct=direct,
         outbox_relay=slack_parts.relay,
-        scheduler=scheduler(settings, parts, slack_parts, queue),
+        scheduler=scheduler(settings, parts, slack_parts, queue, in_worker=True),
         monitoring=seen,
         threads=dramatiqs,
     )
@@ -690,6 +732,7 @@ def _engine(url: URL | None, **pool: Any) -> Engine:
     secrets = {name: value for name, value in url.query.items() if SECRET_OPTION.search(name)}
     own = {name: value for name, value in CONNECT_ARGS.items() if name not in url.query}
     arguments = {**COMMON, **pool, "connect_args": {**own, **secrets}}
-    engine = create_engine(url.difference_update_query(secrets), **arguments)
+    place = url.difference_update_query(secrets).set(drivername=AS_GREETED)
+    engine = create_engine(place, **arguments)
     give_up_silent_servers(engine)
     return engine

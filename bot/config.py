@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Flag, StrEnum, auto
@@ -39,17 +39,22 @@ from copier import (
     MAX_LIQUIDATION_ID,
     Catalogue,
     Choice,
+    ColumnRule,
     CopySpec,
+    HashKey,
     Limits,
+    NewColumns,
     Period,
     Reference,
     SideNames,
     TableName,
+    Treatment,
     Via,
     cores,
     logins,
 )
 from copier.errors import BadName, DatabaseFailed
+from copier.rules import SECRET_LENGTH
 from migrations import SCHEMA
 
 SLACK_API_URL = "https://slack.com/api/"
@@ -138,7 +143,7 @@ class Occasion(StrEnum):
     APPROVAL = "approval"  # a copy waits for somebody's approval
     NO_WORKER = "no_worker"  # nobody takes copies
     WORKER_BACK = "worker_back"  # somebody does again
-    DRIFT = "drift"  # consulta doesn't hold any more what was copied
+    DRIFT = "drift"  # prod has moved on since a copy
     MISSED_SCHEDULE = "missed_schedule"  # a scheduled copy was not started
 
 
@@ -196,6 +201,8 @@ class CopySection(_Section):
     liquidation_column: ColumnName = "liquidation_id"
     via: Pointing | None = None
     key: tuple[ColumnName, ...] = ()
+    columns: dict[ColumnName, Treatment] = Field(default_factory=dict)
+    new_columns: NewColumns | None = None
     allowed_groups: tuple[str, ...] = ()
     allowed_users: tuple[str, ...] = ()
     require_approval: bool = False
@@ -204,6 +211,7 @@ class CopySection(_Section):
     approval_second_after_hours: Annotated[float, Field(gt=0)] | None = None
     require_reason: bool = False
     notify: tuple[OwnDestination, ...] | None = None
+    _hash_key: HashKey | None = PrivateAttr(default=None)
     _parent: CopySection | None = PrivateAttr(None)
 
     @model_validator(mode="after")
@@ -244,13 +252,45 @@ class CopySection(_Section):
 
     @property
     def spec(self) -> CopySpec:
-        tables = (self.name, self.source_table, self.target_table)
+        """The copy as the engine takes it.
+
+        `bot.jobs.known_columns.spec_of` adds which columns are known. Who copies without asking that knows
+        none: then every column without a rule is new, and nothing leaves prod by mistake.
+        """
+        return CopySpec(
+            self.name,
+            self.source_table,
+            self.target_table,
+            "" if self.via else self.liquidation_column,
+            self.key,
+            via=self._via,
+            rules=tuple(ColumnRule(name, treatment) for name, treatment in self.columns.items()),
+            new_columns=self.for_new_columns,
+            known_columns=None if self.for_new_columns is NewColumns.COPY else frozenset(),
+            hash_key=self._hash_key,
+        )
+
+    @property
+    def _via(self) -> Via | None:
         if self.via is None:
-            return CopySpec(*tables, self.liquidation_column, self.key)
+            return None
         if self._parent is None:
             raise ValueError(f"the file has no copy of {self.via.table}")
-        via = Via(self.via.columns, self._parent.spec, self.via.parent_columns)
-        return CopySpec(*tables, key=self.key, via=via)
+        return Via(self.via.columns, self._parent.spec, self.via.parent_columns)
+
+    @property
+    def for_new_columns(self) -> NewColumns:
+        """As soon as there is a rule, a column that came since the last copy isn't copied by itself."""
+        return self.new_columns or (NewColumns.REFUSE if self.columns else NewColumns.COPY)
+
+    @property
+    def hashed(self) -> tuple[str, ...]:
+        """The columns of which the keyed hash is copied."""
+        return tuple(name for name, each in self.columns.items() if each is Treatment.HASH)
+
+    def hash_with(self, key: HashKey) -> None:
+        """The environment has this key for the hashes: said once, when the settings are read."""
+        self._hash_key = key
 
 
 class SetSection(_Section):
@@ -445,6 +485,25 @@ class FreezeSection(_ClockSection):
         return found
 
 
+class WatchSection(_Section):
+    """When it is looked whether prod has moved on since each copy, at which of them, and who is told.
+
+    ``months`` counts from the end of the last copy, ``newest`` is of those the most. ``max_seconds`` is how
+    long a round may take.
+    """
+
+    cron: CronExpression
+    time_zone: ZoneName = "UTC"
+    months: Annotated[int, Field(ge=1, le=120)] = 3
+    newest: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    channel: Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
+    max_seconds: Annotated[float, Field(ge=1, le=24 * 3600)] = 3600
+
+    @property
+    def begins(self) -> when.Cron:
+        return when.Cron(self.cron, self.time_zone)
+
+
 class KeepSection(_Section):
     """For how many days old rows of the tracking tables are kept. ``jobs_days`` None is for ever."""
 
@@ -464,6 +523,7 @@ class File(_Section):
     sets: tuple[SetSection, ...] = ()
     schedules: tuple[ScheduleSection, ...] = ()
     freezes: tuple[FreezeSection, ...] = ()
+    watch: WatchSection | None = None
     notify: NotifySection = NotifySection()
     work: WorkSection = WorkSection()
     health: HealthSection = HealthSection()
@@ -652,6 +712,11 @@ def read(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> tuple[Sett
         copies=Need.COPIES in need,
         slack=Need.SLACK in need,
     )
+    if any(copy.hashed for copy in file.copies):
+        key = found.hash_key("TRASPASO_HASH_SECRET", file.copies)
+        if key is not None:
+            for copy in file.copies:
+                copy.hash_with(key)
     urls = {name: found.destination(name) for name in file.destinations} if Need.SLACK in need else {}
     settings = Settings(
         prod=prod,
@@ -747,6 +812,23 @@ class _Environment:
         self._lines.append(
             f"{name} is not the name of a schema for the tracking tables, such as traspaso_test: at most 63 "
             "small letters, digits and _, no digit first, not pg_…, public or information_schema"
+        )
+        return None
+
+    def hash_key(self, name: str, copies: Sequence[CopySection]) -> HashKey | None:
+        """The key with which these copies hash; None, and a line, where there is no secret for it."""
+        secret = self._given(name)
+        if len(secret) >= SECRET_LENGTH:
+            return HashKey.of(secret)
+        shape = (
+            f"a secret of {SECRET_LENGTH} characters or more that nobody can guess, such as what "
+            "`openssl rand -hex 32` prints"
+        )
+        hashed = "; ".join(f"{copy.name}: {', '.join(copy.hashed)}" for copy in copies if copy.hashed)
+        self._lines.append(
+            f"{name} is not {shape}"
+            if secret
+            else f"{name} is missing: set it to {shape}; columns are hashed with it ({hashed})"
         )
         return None
 
@@ -1034,6 +1116,13 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
         if (copy.approval_second_group is None) != (copy.approval_second_after_hours is None)
     ]
     problems += [
+        f"{name}: copies[{place}].columns: {column} {why}, so it has to be copied as it is: take its rule "
+        f"{treatment} away"
+        for place, copy in enumerate(file.copies, 1)
+        for column, treatment in copy.columns.items()
+        if treatment is not Treatment.COPY and (why := _found_by(column, copy))
+    ]
+    problems += [
         f"{name}: notify.only names {each!r}, which is no destination: add it to notify.destinations, or to "
         "the notify of a copy"
         for each in sorted(set(file.notify.only) - set(file.destinations))
@@ -1071,6 +1160,15 @@ def _set_problems(chosen: SetSection, file: File) -> list[str]:
         if len(names) > 1
     ]
     return problems
+
+
+def _found_by(column: str, copy: CopySection) -> str:
+    """What the column is needed for as it is; empty for nothing that the file tells."""
+    if copy.via is not None and column in copy.via.columns:
+        return "points to the rows through which its own belong"
+    if copy.via is None and column == copy.liquidation_column:
+        return "is the liquidation column"
+    return "is part of the key" if column in copy.key else ""
 
 
 def _schedule_problems(schedule: ScheduleSection, file: File) -> list[str]:

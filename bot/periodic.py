@@ -57,6 +57,7 @@ class PeriodicThread:
         self._working_since: float | None = None
         self._idle_since = time.monotonic()
         self._context = contextvars.copy_context()
+        self._next: float | None = None
         self._thread = threading.Thread(target=lambda: self._context.run(self._run), name=name, daemon=True)
 
     def __enter__(self) -> Self:
@@ -113,8 +114,13 @@ class PeriodicThread:
     def _pause(self) -> None:
         if self._shortest and self._over.wait(self._shortest):
             return
-        self._wake.wait(self._every)
+        seconds, self._next = self._next or self._every, None
+        self._wake.wait(seconds)
         self._wake.clear()
+
+    def put_off(self, seconds: float) -> None:
+        """For ``work``, where there was nothing to do yet: it is called again in so many seconds, once."""
+        self._next = seconds
 
     def call(self) -> None:
         """Works once, in the caller's thread; what it raises is logged as in the thread."""

@@ -31,7 +31,9 @@ from copier.model import (
     Via,
     cores,
 )
+from copier.outlook import Outlook, outlook
 from copier.preview import Advice, Count, Preview, is_known, preview
+from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
@@ -42,6 +44,7 @@ __all__ = [
     "Catalogue",
     "Choice",
     "Chunk",
+    "ColumnRule",
     "Comparison",
     "Copy",
     "CopyResult",
@@ -56,8 +59,11 @@ __all__ = [
     "ExplainedTable",
     "Explanation",
     "Fingerprint",
+    "HashKey",
     "KeyRange",
     "Limits",
+    "NewColumns",
+    "Outlook",
     "Part",
     "Period",
     "Plan",
@@ -69,12 +75,14 @@ __all__ = [
     "SetStep",
     "SideNames",
     "TableName",
+    "Treatment",
     "Use",
     "Via",
     "choose",
     "cores",
     "explain",
     "is_known",
+    "outlook",
     "preview",
     "search",
 ]

@@ -578,7 +578,8 @@ class Table:
     ``deferrable`` names unique constraints that can't find a row, because they may be broken for a while.
     ``version`` is the server's, such as 18, and ``database`` the OID of its database there; ``in_recovery``:
     the server is a standby. ``relations`` are those behind the name. ``parent`` is the table through which
-    its rows belong to a liquidation, where they have no column for it.
+    its rows belong to a liquidation, where they have no column for it. ``started`` is when the server began,
+    in seconds to the microsecond: no two of them have the same.
     """
 
     side: str
@@ -593,6 +594,7 @@ class Table:
     relations: Relations
     deferrable: tuple[str, ...] = ()
     access: Access = FULL_ACCESS
+    started: str = ""
     parent: Table | None = None
 
     @property
@@ -663,7 +665,8 @@ _FIND: LiteralString = """
 _TABLE = """
     SELECT c.oid, c.relkind::text AS kind, current_setting('server_version_num')::int / 10000 AS version,
            (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) AS database,
-           pg_catalog.pg_is_in_recovery() AS in_recovery
+           pg_catalog.pg_is_in_recovery() AS in_recovery,
+           extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text AS started
       FROM pg_catalog.pg_class c WHERE c.oid = :oid
 """
 
@@ -800,6 +803,7 @@ def _table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
         version=found.version,
         database=found.database,
         in_recovery=found.in_recovery,
+        started=found.started,
         columns=tuple(
             Column(
                 name=row.name,
@@ -848,6 +852,15 @@ _CLUSTER = text("""
 """)
 
 
+def may_be_same(source: Table, target: Table) -> bool:
+    """Whether rows of both may come from one table: what each server says of itself doesn't rule it out."""
+    source_oids = {each.oid for each in source.relations.all if each.has_rows}
+    target_oids = {each.oid for each in target.relations.all if each.has_rows}
+    if source.database != target.database or not source_oids & target_oids:
+        return False
+    return source.in_recovery or source.started == target.started
+
+
 def refuse_same_table(
     source_connection: Connection,
     target_connection: Connection,
@@ -860,9 +873,7 @@ def refuse_same_table(
     Raises:
         SameTable: rows of both come from the same table of the same database, or of its standby.
     """
-    source_oids = {each.oid for each in source.relations.all if each.has_rows}
-    target_oids = {each.oid for each in target.relations.all if each.has_rows}
-    if source.database != target.database or not source_oids & target_oids:
+    if not may_be_same(source, target):
         return
     sides = SideNames(source.side, target.side)
     if is_one_database(

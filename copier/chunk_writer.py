@@ -10,8 +10,10 @@ another liquidation; and for ranges that only together satisfy a constraint, suc
 later one.
 
 The caller's record of the chunk is written in the same transaction, just before the commit: both are there or
-neither is. Those commits don't wait for the disk: a server that crashes loses the rows and their record
-together, and whoever says that the copy is completed does so in a commit that waits.
+neither is. Where the next range can be begun at once, its transaction begins in the message that commits this
+one: the server does one after the other, and nothing of the next where the commit failed. Those commits don't
+wait for the disk: a server that crashes loses the rows and their record together, and whoever says that the
+copy is completed does so in a commit that waits.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 import psycopg
@@ -31,12 +33,23 @@ from sqlalchemy.exc import DBAPIError
 
 from copier import statements
 from copier.connections import OnSilence, Sessions, drop_if_unusable, readable, rendered, run
-from copier.copy_stream import Streamed, stream_copy
+from copier.copy_stream import CopyStream, Streamed
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
 from copier.errors import TAKEN, KeySharedInSource, NoUsableKey, Permanent, SideNames, Transient, failures_of
-from copier.exchange import Rows, Statement, Transaction, driver_of, exchange, joined, with_values
+from copier.exchange import (
+    COMMIT,
+    Rows,
+    Statement,
+    Transaction,
+    driver_of,
+    exchange,
+    joined,
+    rows_of,
+    speaks_utf8,
+    with_values,
+)
 from copier.glance import Baseline, RangeGlance
-from copier.model import Bound, Chunk, Counts, KeyRange, TableName
+from copier.model import Bound, Chunk, Counts, Digest, KeyRange, TableName, Written
 from copier.statements import Held
 from copier.table_slice import TableSlice
 
@@ -48,8 +61,8 @@ NOT_IN_PLACE = TAKEN | {"42501", "428C9"}
 
 #: READ COMMITTED whatever the role's default is: lanes that share the job's row would fail each other.
 BEGIN: Statement = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-COMMIT: Statement = "COMMIT"
 _CHUNK = f"{statements.LOST}, set_config('synchronous_commit', 'off', true)"
+_SAVEPOINT: Statement = "SAVEPOINT traspaso_rows"
 _NOTHING = Streamed(0, 0, 0)
 
 #: Writes the record of a chunk within its transaction.
@@ -84,25 +97,46 @@ class Target:
         self._engine = engine
         self._side = side
         self._sessions = sessions
-        plain = statements.of_lane(by_index=False)
         with failures_of(self._side):
             self.connection = self._connected()
-            self._write = self._settings(statements.lane_of(rows) if rows else plain)
-            self._look = self._settings(statements.lane_of(rows, reads=True) if rows else plain)
+            self._takes_any_text = speaks_utf8(driver_of(self.connection))
+            self.serve(rows)
+
+    def serve(self, rows: TableSlice | None) -> None:
+        """From the next transaction or moment on it is for chunks of ``rows``."""
+        self._revive()
+        plain = statements.of_lane(by_index=False)
+        self._write = self._settings(statements.lane_of(rows) if rows else plain)
+        self._look = self._settings(statements.lane_of(rows, reads=True) if rows else plain)
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, begun: Transaction | None = None) -> Iterator[Transaction]:
         """A READ COMMITTED transaction with the engine's settings, for that transaction only.
 
-        It begins with the first message, which ends the last `moment` too, and is committed at the end of the
-        block unless it was before.
+        It begins with the first message, which ends the last `moment` too, or was ``begun`` by a message
+        before. It is committed at the end of the block, unless it was before.
         """
         with failures_of(self._side):
-            self._revive()
-            with self.connection.begin():
-                begun = Transaction(self.connection, *self._end_of_moment(), BEGIN, self._write)
+            if begun is None:
+                self._revive()
+                begun = Transaction(self.connection, *self._end_of_moment(), *self.beginning)
+            try:
                 yield begun
-                begun.flush()
+                if not begun.is_over:
+                    self._commit(begun)
+            except BaseException:
+                self._roll_back()
+                raise
+
+    @property
+    def beginning(self) -> list[Statement]:
+        """What begins a `transaction`."""
+        return [BEGIN, self._write]
+
+    @property
+    def takes_any_text(self) -> bool:
+        """Whether a transaction may begin in the middle of a message: before its settings are made."""
+        return self._takes_any_text
 
     @contextmanager
     def moment(self, tables: Sequence[TableName]) -> Iterator[Moment]:
@@ -127,8 +161,26 @@ class Target:
                     driver_of(self.connection).rollback()
                 raise
 
-    def close(self) -> None:
+    def rest(self) -> None:
+        """Gives the connection back, for others; the next transaction or moment takes one again."""
         self._sessions.shut(self.connection)
+
+    def _commit(self, begun: Transaction) -> None:
+        begun.flush()
+        if self.connection.in_transaction():  # SQLAlchemy's own, as a record by its means begins it
+            self.connection.commit()
+        else:
+            driver_of(self.connection).commit()
+
+    def _roll_back(self) -> None:
+        if self.connection.closed:
+            return
+        if not self.connection.invalidated:
+            drop_if_unusable(self.connection)
+        if self.connection.in_transaction():
+            self.connection.rollback()
+        elif not self.connection.invalidated:
+            driver_of(self.connection).rollback()
 
     def _connected(self) -> Connection:
         return self._sessions.open(self._engine, self._side)
@@ -147,6 +199,9 @@ class Target:
         that was restarted may have lost chunks. Only a server that ends a session says anything in between
         two transactions, so one that has said nothing isn't asked.
         """
+        if self.connection.closed:
+            self.connection = self._connected()
+            return
         driver = driver_of(self.connection)
         if driver.info.transaction_status != TransactionStatus.IDLE or not readable(driver.pgconn.socket, 0):
             return
@@ -174,6 +229,30 @@ class Moment:
         return exchange(self._connection, *statements) if begin is None else begin(statements)
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The COPY that gives rows of the source, each with its hash in front where they are ``hashed``."""
+
+    copy_out: Composable
+    hashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A range whose transaction, and whose COPY, began with the message that committed the one before it."""
+
+    part: KeyRange
+    started: float
+    transaction: Transaction
+    stream: CopyStream
+    failure: psycopg.Error | None = None
+
+
+def nothing_follows() -> KeyRange | None:
+    """For a range after which none may begin at once."""
+    return None
+
+
 class ChunkWriter:
     """One lane: a reader of the source's snapshot and a connection to the target."""
 
@@ -187,32 +266,107 @@ class ChunkWriter:
         known_empty: bool,
         hashed: bool,
         on_silence: OnSilence,
+        looks_back: bool = False,
         baseline: Baseline | None = None,
+        anew: bool = False,
     ) -> None:
-        """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`.
+        """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`, and
+        ``anew`` that of `RangeDiff`.
 
+        ``looks_back``: where a range is begun together with the commit of the one before, that one's values
+        are compared in between.
         With a ``baseline`` the ranges are its own, and what changed in them is told by row versions.
         """
         self._reader = reader
         self._connection = connection
         self._source = source
         self._target = target
-        by_values = RangeDiff(reader, source, target)
+        by_values = RangeDiff(reader, source, target, anew=anew)
         self._range_diff = RangeGlance(reader, source, target, baseline, by_values) if baseline else by_values
         self._known_empty = known_empty
         self._hashed = hashed
         self._on_silence = on_silence
+        self._looks_back = looks_back
+        self._begun: Begun | None = None
+        self._answered: float | None = None
 
-    def put_in_place(self, part: KeyRange, record: Record | Ledger) -> Chunk:
-        """One transaction: the range and its record."""
-        started = time.monotonic()
+    @property
+    def begun(self) -> KeyRange | None:
+        """The range that was begun together with the end of the one before: it is to be put in place next."""
+        return self._begun.part if self._begun else None
+
+    @property
+    def answers_in(self) -> float | None:
+        """In how many seconds the target has answered at best; None where that isn't known yet."""
+        return self._answered
+
+    def put_in_place(
+        self,
+        part: KeyRange,
+        record: Record | Ledger,
+        following: Callable[[], KeyRange | None] = nothing_follows,
+    ) -> Chunk:
+        """One transaction: the range and its record.
+
+        ``following`` is asked for the next range, once the rows of this one are there, where it may be begun
+        together with the commit. It gives None where it isn't to be begun at once. See `begun`.
+        """
+        begun, self._begun = self._begun, None
+        started = begun.started if begun else time.monotonic()
         difference = self._difference(part)
-        with self._connection.transaction() as begun:
-            chunk = self._written(begun, part, difference)
+        with self._connection.transaction(begun.transaction if begun else None) as transaction:
+            if begun and begun.failure:
+                raise begun.failure
+            chunk = self._written(transaction, part, difference, begun.stream if begun else None)
             chunk = replace(chunk, seconds=time.monotonic() - started)
-            recorded(begun, [chunk], record)
+            if not callable(record) and self._may_go_on(transaction) and (after := following()) is not None:
+                chunk, self._begun = self._recorded_and_begun(transaction, chunk, record, after)
+            else:
+                recorded(transaction, [chunk], record)
         sys.audit("traspaso.chunk_committed", part.number)
         return chunk
+
+    def _may_go_on(self, transaction: Transaction) -> bool:
+        """Whether it is known without a look what the next range needs, and one message may do it."""
+        return (
+            self._known_empty
+            and self._connection.takes_any_text
+            and not transaction.connection.in_transaction()
+        )
+
+    def _recorded_and_begun(
+        self, transaction: Transaction, chunk: Chunk, ledger: Ledger, part: KeyRange
+    ) -> tuple[Chunk, Begun]:
+        """Commits the chunk with its line, looks at it, and begins the next range, in one message."""
+        started = time.monotonic()
+        line = ledger.line(transaction.connection, chunk)
+        before = transaction.take()
+        looks = self._looks_back and chunk.source is not None
+        look = [statements.digest_by_writer(self._target, chunk.range)] if looks else []
+        beginning = self._connection.beginning
+        following = Transaction(transaction.connection, *beginning, *look, _SAVEPOINT)
+        message = Transaction(transaction.connection, *before, line, COMMIT, *following.take())
+        rows, table = self._whole(part), self._target.table.identifier
+        stream = self._stream(message, rows, table)
+        try:
+            *_, written, _ = stream.answers(len(before) + 2)
+        except psycopg.Error as error:
+            if (meaning := ledger.refused(error)) is not None:
+                raise meaning from error
+            raise
+        transaction.is_over = True
+        begun = Begun(part, started, following, stream)
+        try:
+            ledger.written(chunk, rows_of(transaction.connection, written))
+            if looks:
+                *_, found = stream.answers(len(beginning) + 1)
+                chunk = replace(chunk, seen=_seen(chunk, rows_of(transaction.connection, found)))
+        except psycopg.Error as error:  # of what has begun: the chunk is in place
+            begun = replace(begun, failure=error)
+        except BaseException:
+            stream.abandon()
+            raise
+        return chunk, begun
 
     def put_in_place_together(self, parts: Sequence[KeyRange], record: Record | Ledger) -> list[Chunk]:
         """One transaction for ranges that a constraint refuses one by one, each with its record."""
@@ -238,16 +392,20 @@ class ChunkWriter:
         with self._connection.moment(self._target.tables) as moment:
             return self._range_diff.of(moment, part)
 
-    def _written(self, begun: Transaction, part: KeyRange, difference: Difference) -> Chunk:
+    def _written(
+        self, begun: Transaction, part: KeyRange, difference: Difference, stream: CopyStream | None
+    ) -> Chunk:
+        """``stream`` where its rows are on their way already."""
         match difference:
             case Unchanged():
                 return _unchanged(part, difference)
             case Replace(is_new=False) | Patch() if self._target.is_referenced:
                 return self._merged(begun, [(part, difference)])[0]
             case Replace() | Patch():
-                begun.later("SAVEPOINT traspaso_rows")
+                if stream is None:
+                    begun.later(_SAVEPOINT)
                 try:
-                    chunk = self._copied(begun, part, difference)
+                    chunk = self._copied(begun, part, difference, stream)
                 except Permanent as refusal:
                     if refusal.sqlstate not in TAKEN or not self._target.keys.across_liquidations:
                         raise
@@ -257,14 +415,19 @@ class ChunkWriter:
                 return chunk
         assert_never(difference)
 
-    def _copied(self, begun: Transaction, part: KeyRange, difference: Replace | Patch) -> Chunk:
+    def _copied(
+        self, begun: Transaction, part: KeyRange, difference: Replace | Patch, stream: CopyStream | None
+    ) -> Chunk:
         """Deletes the rows that differ, and copies the source's straight into the table."""
         match difference:
             case Replace(is_new=False):
                 begun.later(statements.delete(self._target, part))
             case Patch(surplus=surplus) if surplus:
                 begun.later(statements.delete(self._target, part, surplus))
-        streamed = self._streamed(begun, part, difference, self._target.table.identifier)
+        if stream is None:
+            streamed = self._streamed(begun, part, difference, self._target.table.identifier)
+        else:
+            streamed = self._carried(stream)
         self._refuse_dropped_rows(streamed.sent, streamed.taken)
         return _chunk(part, difference, streamed)
 
@@ -355,31 +518,41 @@ class ChunkWriter:
         self, begun: Transaction, part: KeyRange, difference: Replace | Patch, table: Identifier
     ) -> Streamed:
         """Copies the rows that the target lacks into this table of the target."""
-        connection, hashed = begun.connection, False
         match difference:
             case Patch(missing=()):
                 return _NOTHING
             case Patch(missing=missing):
-                copy_out = statements.copy_out(self._source, part, missing)
-            case Replace(source=None) if self._hashed and self._source.matched.binary:
-                # Its digest isn't known yet, and binary COPY can carry the rows' hashes.
-                copy_out, hashed = statements.copy_out_hashed(self._source, part), True
+                rows = _Rows(statements.copy_out(self._source, part, missing))
+            case Replace(source=None):  # its digest isn't known yet
+                rows = self._whole(part)
             case Replace():
-                copy_out = statements.copy_out(self._source, part)
+                rows = _Rows(statements.copy_out(self._source, part))
+        return self._carried(self._stream(begun, rows, table))
+
+    def _whole(self, part: KeyRange) -> _Rows:
+        """The range's rows, with their hashes where these are wanted, and binary COPY can carry them."""
+        if self._hashed and self._source.matched.binary:
+            return _Rows(statements.copy_out_hashed(self._source, part), hashed=True)
+        return _Rows(statements.copy_out(self._source, part))
+
+    def _stream(self, begun: Transaction, rows: _Rows, table: Identifier) -> CopyStream:
+        """Sends what waits, and COPY to both sides."""
+        source, target = driver_of(self._reader), driver_of(begun.connection)
+        stream = CopyStream(
+            source,
+            target,
+            names=SideNames(self._source.side, self._target.side),
+            hashed=rows.hashed,
+            on_silence=self._on_silence,
+        )
         copy_in = statements.copy_in(table, self._target.matched)
-        try:
-            return stream_copy(
-                driver_of(self._reader),
-                driver_of(connection),
-                rendered(copy_out, self._reader).encode(),
-                joined(driver_of(connection), [*begun.take(), copy_in]),
-                names=SideNames(self._source.side, self._target.side),
-                hashed=hashed,
-                on_silence=self._on_silence,
-            )
-        except BaseException:
-            drop_if_unusable(connection)
-            raise
+        stream.send(rendered(rows.copy_out, self._reader).encode(), joined(target, [*begun.take(), copy_in]))
+        return stream
+
+    def _carried(self, stream: CopyStream) -> Streamed:
+        streamed = stream.carry()
+        self._answered = min(self._answered or streamed.answered, streamed.answered)
+        return streamed
 
 
 def recorded(begun: Transaction, chunks: Sequence[Chunk], record: Record | Ledger) -> None:
@@ -431,6 +604,14 @@ def _surplus(
                 yield part, None
             case Patch(surplus=surplus) if surplus:
                 yield part, surplus
+
+
+def _seen(chunk: Chunk, found: Rows) -> Written | None:
+    """What the look at a chunk has found: by transaction, its xid, rows and their digest."""
+    if len(found) != 1:
+        return None
+    [[xid, rows, value]] = found
+    return Written(xid) if Digest(rows, value) == chunk.source else None
 
 
 def _unchanged(part: KeyRange, same: Unchanged) -> Chunk:

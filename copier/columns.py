@@ -3,20 +3,25 @@
 A pair is of the same type, or of a wider one in the target, to which the source casts its values, or refused
 before the first row is read, with a line that says what to do. What a type is made of is never cast, so there
 a value has to stay the same to the bit.
+
+Where a rule stands for a column, the source selects what the rule makes of it (see `copier.rules`).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from psycopg import sql
 
+from copier import rules
 from copier.catalog import Column, ColumnType, Kind, Table
-from copier.errors import ColumnsDiffer, SideNames
+from copier.errors import ColumnsAreNew, ColumnsDiffer, RulesDontFit, SideNames
 from copier.keys import INTEGERS, cast_to, number_literal
-from copier.model import MAX_LIQUIDATION_ID
+from copier.model import MAX_LIQUIDATION_ID, CopySpec
+from copier.rules import NewColumns, Treatment
 
 #: Widenings between base types that keep every value.
 WIDENINGS = {
@@ -32,6 +37,12 @@ WIDENINGS = {
 
 #: Types that hold any text, and send it alike.
 TEXTS = {"text", "character varying"}
+
+#: Types that take a hash, and those that take a mask.
+MASKS = TEXTS | {"bpchar"}
+HASHES = MASKS | {"bytea", "uuid"}
+#: Types whose values are texts, which can be masked.
+MASKED = MASKS | {"name", "citext of extension citext"}
 
 #: Types, beside the integers, in which any number can be written.
 COMPARABLE = frozenset({"text", "character varying", "bpchar", "numeric"})
@@ -183,10 +194,14 @@ def _is_time(base: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A column of the source and the column of the target that takes it."""
+    """A column of the source and the column of the target that takes it.
+
+    Where a rule's ``treatment`` makes another value of it, ``source`` is of the target's type already.
+    """
 
     source: Column
     target: Column
+    treatment: Treatment = Treatment.COPY
 
     @property
     def name(self) -> str:
@@ -201,10 +216,33 @@ class Pair:
         return self.target.type.kind.is_builtin and self.source.type.sql != self.target.type.sql
 
     @property
+    def is_emptied(self) -> bool:
+        """Whether the target holds NULL, whatever the source holds."""
+        return self.treatment in {Treatment.NULL, Treatment.OMIT}
+
+    @property
     def selected(self) -> sql.Composable:
-        """What the source selects: the column, cast where the target's type is wider."""
+        """What the source selects: the column, cast where the target's type is wider; or what a rule makes
+        of it.
+        """
         column = sql.Identifier(self.source.name)
+        match self.treatment:
+            case Treatment.NULL | Treatment.OMIT:
+                return sql.SQL("NULL::text")
+            case Treatment.MASK:
+                return cast_to(rules.masked(column), self.target.type.sql)
+            case Treatment.HASH:
+                return self._hash(column)
         return cast_to(column, self.target.type.sql) if self.is_cast else column
+
+    def _hash(self, column: sql.Composable) -> sql.Composable:
+        value = rules.hashed(column)
+        match self.target.type.base:
+            case "bytea":
+                return value
+            case "uuid":
+                value = sql.SQL("substr({}, 1, 16)").format(value)
+        return cast_to(sql.SQL("encode({}, 'hex')").format(value), self.target.type.sql)
 
     @property
     def crosses_in_binary(self) -> bool:
@@ -221,50 +259,201 @@ class Matched:
     """Both column lists in one order, and whether binary COPY can carry them.
 
     ``computed`` are columns that the target generates itself: compared with the source's, never written.
+    ``left`` are columns of the source that aren't read; those that are ``defaulted`` among them are filled
+    by the target, and can't be compared.
     """
 
     pairs: tuple[Pair, ...]
     computed: tuple[Pair, ...]
     binary: bool
+    left: tuple[str, ...] = ()
+    defaulted: tuple[str, ...] = ()
 
     @property
     def compared(self) -> tuple[Pair, ...]:
         return self.pairs + self.computed
 
 
-def match_columns(source: Table, target: Table) -> Matched:
-    """Pairs the columns by name.
+def match_columns(source: Table, target: Table, spec: CopySpec | None = None) -> Matched:
+    """Pairs the columns by name, and by the rules of ``spec``.
 
     Raises:
         ColumnsDiffer: at least one column can't be carried without loss; names them all.
+        ColumnsAreNew: nobody has said whether a column may be copied.
+        RulesDontFit: a rule can't be kept.
     """
-    names = SideNames(source.side, target.side)
-    lines: list[str] = []
-    pairs: list[Pair] = []
-    computed: list[Pair] = []
-    for column in target.columns:
-        if not source.has(column.name):
-            if column.not_null and not (column.has_default or column.is_identity):
-                lines.append(
-                    f"{column.name} is NOT NULL without a default in {target.side} and missing in "
-                    f"{source.side}: give it a default, or drop NOT NULL"
+    return _Matching(source, target, spec).matched()
+
+
+class _Matching:
+    """Gathers the pairs, and a line for each column that can't be one."""
+
+    def __init__(self, source: Table, target: Table, spec: CopySpec | None) -> None:
+        self._source = source
+        self._target = target
+        self._spec = spec
+        self._names = SideNames(source.side, target.side)
+        self._treatments = {rule.column: rule.treatment for rule in spec.rules} if spec else {}
+        self._pairs: list[Pair] = []
+        self._computed: list[Pair] = []
+        self._left: list[str] = []
+        self._defaulted: list[str] = []
+        self._differ: list[str] = []
+        self._new: dict[str, str] = {}
+        self._broken: list[str] = []
+
+    def matched(self) -> Matched:
+        self._broken += self._unknown_rules()
+        for column in self._target.columns:
+            if self._source.has(column.name):
+                self._match(self._source.column(column.name), column)
+            elif column.not_null and not _fills_itself(column):
+                self._differ.append(
+                    f"{column.name} is NOT NULL without a default in {self._target.side} and missing in "
+                    f"{self._source.side}: give it a default, or drop NOT NULL"
                 )
-            continue
-        pair = Pair(source.column(column.name), column)
-        refusal = loss(pair.source.type, pair.target.type, names)
+        for column in self._source.columns:
+            if not self._target.has(column.name):
+                self._miss(column)
+        self._refuse()
+        pairs = tuple(self._pairs)
+        return Matched(
+            pairs,
+            tuple(self._computed),
+            binary=all(pair.crosses_in_binary for pair in pairs),
+            left=tuple(self._left),
+            defaulted=tuple(self._defaulted),
+        )
+
+    def _refuse(self) -> None:
+        table, lines = str(self._target.name), [*self._broken, *self._new.values(), *self._differ]
+        if self._broken:
+            raise RulesDontFit(table, lines)
+        if self._new:
+            raise ColumnsAreNew(table, lines, list(self._new))
+        if self._differ:
+            raise ColumnsDiffer(table, lines)
+
+    def _treatment(self, column: Column) -> Treatment | None:
+        """What becomes of a column of the source. None, and a line, where nobody has said that."""
+        if (found := self._treatments.get(column.name)) is not None:
+            return found
+        spec = self._spec
+        if spec is None or spec.known_columns is None or column.name in spec.known_columns:
+            return Treatment.COPY
+        match spec.new_columns:
+            case NewColumns.COPY:
+                return Treatment.COPY
+            case NewColumns.OMIT:
+                return Treatment.OMIT
+        self._new[column.name] = (
+            f"{column.name} ({column.type.sql}) of {self._source.side} has no rule, and the last completed "
+            "copy didn't have it as it is: add it to the columns of the copy, as "
+            f'{column.name} = "copy" or {column.name} = "omit"'
+        )
+        return None
+
+    def _match(self, source: Column, target: Column) -> None:
+        match self._treatment(source):
+            case None:
+                return
+            case Treatment.COPY:
+                self._copy(source, target)
+            case Treatment.OMIT:
+                self._omit(source, target)
+            case treatment:
+                self._alter(source, target, treatment)
+
+    def _copy(self, source: Column, target: Column) -> None:
+        refusal = loss(source.type, target.type, self._names)
         if refusal is None:
-            (computed if column.is_generated else pairs).append(pair)
+            (self._computed if target.is_generated else self._pairs).append(Pair(source, target))
         else:
-            types = _apart(f"{column.name} is", pair.source.type.sql, column.type.sql, names)
-            lines.append(f"{types}: {refusal}")
-    lines += [
-        f"{column.name} ({column.type.sql}) is missing in {target.side}: add it there"
-        for column in source.columns
-        if not target.has(column.name)
-    ]
-    if lines:
-        raise ColumnsDiffer(str(target.name), lines)
-    return Matched(tuple(pairs), tuple(computed), binary=all(pair.crosses_in_binary for pair in pairs))
+            types = _apart(f"{target.name} is", source.type.sql, target.type.sql, self._names)
+            self._differ.append(f"{types}: {refusal}")
+
+    def _omit(self, source: Column, target: Column) -> None:
+        self._left.append(target.name)
+        if target.is_generated:
+            return
+        if _fills_itself(target):
+            self._defaulted.append(target.name)
+        elif target.not_null or target.never_null:
+            self._broken.append(
+                f"{target.name} has the rule omit, and is NOT NULL without a default in {self._target.side}: "
+                "drop NOT NULL there, or give it a default"
+            )
+        else:
+            self._pairs.append(_as_target(source, target, Treatment.OMIT))
+
+    def _alter(self, source: Column, target: Column, treatment: Treatment) -> None:
+        refusal = next(self._refusals(source, target, treatment), None)
+        if refusal is not None:
+            self._broken.append(f"{target.name} has the rule {treatment}, and {refusal}")
+        else:
+            self._pairs.append(_as_target(source, target, treatment))
+
+    def _refusals(self, source: Column, target: Column, treatment: Treatment) -> Iterator[str]:
+        """Why the rule can't be kept, with what to do."""
+        side, written = self._target.side, target.type.sql
+        if target.is_generated:
+            yield f"{side} computes it itself: omit it, and have it computed from what is copied"
+        if treatment is Treatment.NULL:
+            if target.not_null or target.never_null or target.is_identity:
+                yield f"is NOT NULL in {side}: drop NOT NULL there, or omit it where it has a default"
+            return
+        needed = rules.HASH_LENGTH if treatment is Treatment.HASH else rules.MASK_LENGTH
+        takes = HASHES if treatment is Treatment.HASH else MASKS
+        if not target.type.kind.is_builtin or target.type.base not in takes:
+            yield f"is {written} in {side}: make it text there"
+        length = modifier(written)
+        if target.type.base in MASKS and length and length[0] < needed:
+            yield f"is {written} in {side}, too short for {needed} characters: make it text there"
+        kind = source.type.kind
+        if treatment is Treatment.MASK and kind.base.name not in MASKED:
+            yield f"is {source.type.sql} in {self._source.side}, which is no text: use null, hash or omit"
+        if treatment is Treatment.MASK and any(target.name in key for key in self._target.unique_keys):
+            yield f"is part of a unique key in {side}, which two rows of one mask would break: use hash"
+        if treatment is Treatment.HASH and (kind.names_objects or kind.spellings != {""}):
+            yield f"is {source.type.sql}, which each server writes otherwise: use null or omit"
+        if treatment is Treatment.HASH and (self._spec is None or self._spec.hash_key is None):
+            yield "there is no key to hash with: set one"
+
+    def _miss(self, column: Column) -> None:
+        """A column that only the source has."""
+        side = self._target.side
+        match self._treatment(column):
+            case Treatment.OMIT:
+                self._left.append(column.name)
+            case Treatment.COPY if self._treatments:
+                self._differ.append(
+                    f"{column.name} ({column.type.sql}) is missing in {side}: add it there, or leave it in "
+                    f'{self._source.side}, as {column.name} = "omit"'
+                )
+            case Treatment.COPY:
+                self._differ.append(f"{column.name} ({column.type.sql}) is missing in {side}: add it there")
+            case Treatment() as treatment:
+                self._broken.append(
+                    f"{column.name} has the rule {treatment}, and is missing in {side}: add it there, or "
+                    "omit it"
+                )
+
+    def _unknown_rules(self) -> Iterator[str]:
+        for name, treatment in self._treatments.items():
+            if not self._source.has(name):
+                yield (
+                    f"{name} has the rule {treatment}, and is missing in {self._source.side}: correct its "
+                    "name, or take the rule away"
+                )
+
+
+def _fills_itself(column: Column) -> bool:
+    return column.has_default or column.is_identity
+
+
+def _as_target(source: Column, target: Column, treatment: Treatment) -> Pair:
+    """The source's value is of the target's type, whatever the column holds there."""
+    return Pair(replace(target, encoding=source.encoding), target, treatment)
 
 
 # --------------------------------------------------------------------------------- the liquidation's number

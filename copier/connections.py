@@ -17,9 +17,10 @@ import select
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Self, TypeVar, cast
+from datetime import datetime
+from typing import Any, Literal, Self, TypeVar, cast
 
 import psycopg
 from psycopg import sql
@@ -27,10 +28,12 @@ from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection, CursorResult, Engine, text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from copier import statements
 from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
-from copier.exchange import Rows, Statement, answered, driver_of, exchange, speaks_utf8
+from copier.exchange import Rows, Statement, answered, driver_of, exchange, speaks_utf8, with_values
 from copier.model import TableName
 from copier.statements import milliseconds
 
@@ -183,6 +186,40 @@ def _ready(poll: select.poll, seconds: float) -> Ready:
 
 
 # ------------------------------------------------ SQLAlchemy's connections, and psycopg's below them for COPY
+
+
+class AsGreeted(PGDialect_psycopg):
+    """SQLAlchemy's dialect, which asks nothing of a server that it has said by itself.
+
+    SQLAlchemy's own asks each server for its version and more, one by one, before the first statement of an
+    engine: six round trips of a process that may make one copy.
+    """
+
+    supports_statement_cache = True
+
+    def _get_server_version_info(self, connection: Connection) -> tuple[int, ...]:
+        """Raises TypeError where texts come as bytes, as SQLAlchemy does when it reads one."""
+        driver = driver_of(connection)
+        if driver.pgconn.parameter_status(b"client_encoding") == b"SQL_ASCII":
+            raise TypeError("texts come as bytes")
+        number = driver.info.server_version
+        return (number // 10_000, number % 10_000)
+
+    def _get_default_schema_name(self, connection: Connection) -> str:
+        raise NotImplementedError  # it is for reading tables' definitions, which nothing here leaves to it
+
+    def get_default_isolation_level(self, dbapi_conn: object) -> Literal["READ COMMITTED"]:
+        """Each engine sets its own, and each transaction of a copy too."""
+        return "READ COMMITTED"
+
+    def _set_backslash_escapes(self, connection: Connection) -> None:
+        said = driver_of(connection).pgconn.parameter_status(b"standard_conforming_strings")
+        self._backslash_escapes = said == b"off"
+
+
+#: The name of that dialect in the URL of an engine.
+AS_GREETED = "postgresql+traspaso"
+registry.register("postgresql.traspaso", __name__, "AsGreeted")
 
 
 def run(connection: Connection, statement: sql.Composable) -> CursorResult[Any]:
@@ -372,11 +409,19 @@ class Sessions:
             connection.invalidate()
         connection.close()
 
+    def shut_all(self, connections: Sequence[Connection]) -> None:
+        """The same with several, side by side: each waits for an answer."""
+        if len(connections) > 1:
+            with ThreadPoolExecutor(len(connections)) as at_once:
+                list(at_once.map(self.shut, connections))
+        else:
+            for connection in connections:
+                self.shut(connection)
+
     def close(self) -> None:
         """Ends what is still open, and the thread."""
         self._over.set()
-        for connection in list(self._open):
-            self.shut(connection)
+        self.shut_all(list(self._open))
         if self._thread is not None:
             self._thread.join(ANSWER_SECONDS)
 
@@ -579,6 +624,8 @@ class BoundedTransaction:
     """
 
     connection: Connection
+    _isolation = "READ COMMITTED"
+    _lock_timeout = 10.0
 
     def __init__(
         self,
@@ -599,19 +646,21 @@ class BoundedTransaction:
         """
         self.side = side
         self._engine = engine
-        self._settings = text(f"{settings}{statements.LOST}, set_config('statement_timeout', :timeout, true)")
+        self._settings = f"{settings}{statements.LOST}, set_config('statement_timeout', :timeout, true)"
         self._timeout = milliseconds(statement_seconds or timeout_seconds)
         self._abort = abort or Abort()
         self._lost_after = at_most(timeout_seconds + LATE_SECONDS)
-        self._sessions = Sessions(label, on_silence=self._on_silence)
+        self._sessions = Sessions(label, on_silence=self._on_silence, lock_timeout_seconds=self._lock_timeout)
         self._watched = ExitStack()
 
     def __enter__(self) -> Self:
         with failures_of(self.side):
             try:
-                self.connection = self._sessions.open(self._engine, self.side, read_only=True)
+                self.connection = self._sessions.open(
+                    self._engine, self.side, isolation=self._isolation, read_only=True
+                )
                 self._watched.enter_context(self._abort.watching(driver_of(self.connection)))
-                self.connection.execute(self._settings, {**self._sessions.values, "timeout": self._timeout})
+                self._begin()
             except BaseException:
                 self._close()
                 raise
@@ -634,6 +683,37 @@ class BoundedTransaction:
         self._abort.check()
         return None
 
+    def ask(self, *statements: Statement, seconds: float) -> list[Rows]:
+        """The rows of each of the statements, which are sent in one message; each may take ``seconds``.
+
+        Raises:
+            Transient: the timeout ended one. The transaction goes on, as after any error of a server's; see
+                `until_timeout`.
+            Aborted: it was ended by `Abort.now`.
+        """
+        self._abort.check()
+        first: list[Statement] = ["SAVEPOINT traspaso_ask", _until(milliseconds(seconds))]
+        last: list[Statement] = [_until(self._timeout), "RELEASE SAVEPOINT traspaso_ask"]
+        with failures_of(self.side):
+            answers, error = answered(self.connection, *first, *statements, *last)
+            if error is None:
+                return answers[len(first) : -len(last)]
+            if driver_of(self.connection).info.transaction_status == TransactionStatus.INERROR:
+                exchange(
+                    self.connection, "ROLLBACK TO SAVEPOINT traspaso_ask", "RELEASE SAVEPOINT traspaso_ask"
+                )
+            self._abort.check()
+            raise error
+
+    def _begin(self) -> None:
+        self.connection.execute(text(self._settings), self._values)
+
+    @property
+    def _values(self) -> dict[str, str]:
+        """What the transaction is set to; a short wait for a first lock isn't one for later ones."""
+        lock_timeout = milliseconds(BoundedTransaction._lock_timeout)
+        return {**self._sessions.values, "timeout": self._timeout, "lock_timeout": lock_timeout}
+
     def _on_silence(self, silent: float) -> None:
         self._abort.check()
         self._lost_after(silent)
@@ -641,6 +721,55 @@ class BoundedTransaction:
     def _close(self) -> None:
         self._watched.close()
         self._sessions.close()
+
+
+class BoundedMoment(BoundedTransaction):
+    """The same of one moment: REPEATABLE READ, its snapshot taken under a reader's lock on the tables.
+
+    ``as_of`` is when that was; ``is_locked`` is False where the server doesn't lock one. ``answers``
+    has the rows of what was ``asked`` together with it.
+    """
+
+    as_of: datetime
+    is_locked: bool
+    answers: list[Rows]
+    _isolation = "REPEATABLE READ"
+
+    def __init__(
+        self,
+        engine: Engine,
+        side: str,
+        label: str,
+        timeout_seconds: float,
+        *,
+        tables: Sequence[TableName],
+        asked: Sequence[Statement],
+        lock_seconds: float,
+        settings: str = "SELECT ",
+        abort: Abort | None = None,
+    ) -> None:
+        """As of `BoundedTransaction`; the lock is waited for ``lock_seconds``.
+
+        Raises, as a context manager:
+            Transient: somebody alters a table.
+        """
+        self._lock_timeout = lock_seconds
+        self._tables = tables
+        self._asked = asked
+        super().__init__(engine, side, label, timeout_seconds, settings=settings, abort=abort)
+
+    def _begin(self) -> None:
+        settings = f"{self._settings}, pg_catalog.clock_timestamp() AS as_of"
+        then = [with_values(self.connection, settings, self._values), *self._asked]
+        self.is_locked, answers = self._sessions.lock_for_reading(
+            self.connection, self.side, self._tables, [statements.BEGIN_MOMENT], then
+        )
+        [row], *self.answers = answers
+        self.as_of = row.as_of
+
+
+def _until(timeout: str) -> sql.Composable:
+    return sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(timeout))
 
 
 @contextmanager

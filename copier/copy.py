@@ -23,9 +23,9 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.catalog import Table, questions, read_table, refuse_same_table, table_of
-from copier.chunk_writer import COMMIT, ChunkWriter, Ledger, Record, Target, recorded
-from copier.chunker import Chunker, KnownRanges, Pace, RangeCursor, Ranges
+from copier.catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
+from copier.chunk_writer import ChunkWriter, Ledger, Record, Target, recorded
+from copier.chunker import LAST_ROWS, Chunker, KnownRanges, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
 from copier.errors import (
     DEFAULT_NAMES,
@@ -37,7 +37,7 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import Rows, exchange
+from copier.exchange import COMMIT, Rows, exchange
 from copier.glance import Baseline, Change, SideState, state_of
 from copier.glance import questions as questions_of_state
 from copier.lanes import run_lanes
@@ -56,6 +56,7 @@ from copier.model import (
     Proof,
     Referring,
 )
+from copier.outlook import Outlook, SideNow, told_by_versions
 from copier.snapshot import Snapshot
 from copier.surplus import Surplus
 from copier.table_slice import TableSlice, refuse_null_keys, slices
@@ -137,6 +138,7 @@ class Copy:
             throttled=throttled,
             sleep=sleep,
         )
+        self._lanes: list[Target] = []
         self._plan: Plan | None = None
         self._baseline = baseline
         self._change = Change.UNKNOWN
@@ -182,10 +184,9 @@ class Copy:
                 asked = other_side.submit(self._look_at_target)
                 source, target = self._look_at_source(), asked.result()
             plan = Plan(self._snapshot.as_of, source.rows, target.rows)
-            self._source_state = source
+            self._source_state, self._target_state = source, target
             if self._baseline is not None:
                 self._change = self._baseline.change_to(source, target, self._limits)
-                self._target_state = target
             if self._source.key_may_be_null:
                 refuse_null_keys(self._source, self._ask_source(statements.count_without_key(self._source)))
             if self._source.key_may_repeat and self._target.key_may_repeat:
@@ -217,11 +218,16 @@ class Copy:
             DatabaseFailed: of the side that failed; nothing of that chunk is left.
         """
         in_place: dict[int, Chunk] = {}
-        with closing(self._put_in_place(record, in_place, hashed=hashed, waiting=waiting)) as chunks:
-            for chunk in chunks:
-                on_chunk(chunk)
-                if should_stop():
-                    break
+        try:
+            with closing(self._put_in_place(record, in_place, hashed=hashed, waiting=waiting)) as chunks:
+                for chunk in chunks:
+                    on_chunk(chunk)
+                    if should_stop():
+                        break
+        finally:
+            for target in [self._connection, *self._lanes]:
+                target.rest()
+            self._lanes.clear()
         return CopyResult(self.plan(), tuple(in_place[number] for number in sorted(in_place)))
 
     @overload
@@ -269,21 +275,23 @@ class Copy:
         else:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
-        moment = (
-            Snapshot(self._target_engine, self._names.target, self._target.tables, self._sessions)
-            if moment is None
-            else moment.of(self._target.table, self._sessions)
-        )
         comparisons: list[Comparison] = []
+        moment = self._moment(moment)
         try:
-            with failures_of(self._names.target):
-                asked = questions_of_state(self._target, moment.table)
-                answers = exchange(moment.connection, *asked)
-                held, [[made_of]] = state_of(self._target, moment.table, answers), answers[1]
+            held, [[made_of]] = state_of(self._target, moment.table, moment.answers), moment.answers[1]
             readers = self._source_readers()
             target_readers = moment.readers(len(readers), self._target, in_order=False)
             lanes = list(zip(readers, target_readers, strict=False))
-            steps = compared(lanes, take, self._source, self._target, known, definition=made_of)
+            identity = self._target_state.vantage.identity
+            steps = compared(
+                lanes,
+                take,
+                self._source,
+                self._target,
+                known,
+                definition=made_of,
+                is_same=identity is not None and identity == held.vantage.identity,
+            )
             with closing(steps):
                 for comparison in steps:
                     comparisons.append(comparison)
@@ -296,6 +304,15 @@ class Copy:
         if proof.holds:
             self._proven = Baseline.of(self._source_state.vantage, held.vantage, comparisons)
         return proof
+
+    def _moment(self, given: Snapshot | None) -> Snapshot:
+        """One moment of the target, which has been asked for its state; its own session reads ranges too."""
+        rows, asked = self._target, questions_of_state(self._target, self._target_table)
+        if given is not None:
+            return given.of(rows.table, self._sessions, also=asked, reads=rows)
+        return Snapshot(
+            self._target_engine, self._names.target, rows.tables, self._sessions, also=asked, reads=rows
+        )
 
     def baseline(self) -> Baseline | None:
         """What `verify` has proven, for a later copy of the liquidation; None where it can't build on it.
@@ -349,6 +366,21 @@ class Copy:
             rows=self._limits.chunk_rows,
         )
 
+    def outlook(self, baseline: Baseline) -> Outlook | None:
+        """What `run` would do to the rows that the target holds just now; None where that isn't known.
+
+        It is told by row versions since the ``baseline``, and writes nothing.
+        """
+        plan = self.plan()
+        if self._change is Change.NONE:
+            return Outlook(Counts(unchanged=plan.total), plan.as_of)
+        with self._connection.moment(self._target.tables) as moment:
+            target = SideNow(moment, self._target, self._target_table)
+            source = SideNow(self._snapshot, self._source, self._snapshot.table)
+            told = told_by_versions(source, target, baseline)
+            moment.ask(COMMIT)
+        return None if told.counts is None else Outlook(told.counts, plan.as_of)
+
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""
         if not result.is_whole:
@@ -367,7 +399,7 @@ class Copy:
     ) -> Generator[Chunk, None, None]:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
         self.refuse_unwritable()
-        plan = self.plan()
+        self.plan()
         is_first, self._has_run = not self._has_run, True
         self.builds_on_baseline = self._change in {Change.NONE, Change.FEW}
         if self._change is Change.NONE:
@@ -378,36 +410,74 @@ class Copy:
             return
         self._refuse_missing_parents()
         over = threading.Event()
-        pace = Pace(self._limits, self._row_bytes())
-        cursor: Ranges = (
-            KnownRanges(self._baseline.key_ranges())
-            if self._baseline is not None and self._change is Change.FEW
-            else self._range_cursor()
+        with closing(self._chunker(over)) as chunker:
+            yield from self._in_lanes(
+                chunker,
+                over,
+                record,
+                in_place,
+                known_empty=is_first and not self.plan().holds,
+                hashed=hashed,
+                waiting=waiting,
+            )
+
+    def _chunker(self, over: threading.Event) -> Chunker:
+        """Cuts the first ranges at once, while the lanes' connections are made."""
+        few = self._baseline is not None and self._change is Change.FEW
+        shared = self._snapshot.is_shared
+        return Chunker(
+            KnownRanges(self._baseline.key_ranges()) if self._baseline and few else self._range_cursor(),
+            Pace(self._limits, self._row_bytes),
+            self._throttle,
+            lanes=self._limits.parallel if shared else 1,
+            sleep=self._sleep,
+            over=over,
+            beside=shared,
         )
+
+    def _in_lanes(
+        self,
+        chunker: Chunker,
+        over: threading.Event,
+        record: Record | Ledger,
+        in_place: dict[int, Chunk],
+        *,
+        known_empty: bool,
+        hashed: bool,
+        waiting: frozenset[str],
+    ) -> Generator[Chunk, None, None]:
         readers = self._source_readers()
-        chunker = Chunker(cursor, pace, self._throttle, lanes=len(readers), sleep=self._sleep, over=over)
         with ThreadPoolExecutor(len(readers)) as at_once:
-            empty = is_first and not plan.holds
-            make = partial(self._writer, known_empty=empty, hashed=hashed, waiting=waiting)
-            writers = [*at_once.map(make, readers)]
+            make = partial(self._writer, known_empty=known_empty, hashed=hashed, waiting=waiting)
+            # The first lane writes by the connection that has looked at the target.
+            self._connection.serve(self._target)
+            writers = [*at_once.map(make, readers, [self._connection, *(None for _ in readers[1:])])]
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
             with self._around_chunk(part):
-                return finished(chunk_writer.put_in_place(part, record))
+                chunk = chunk_writer.put_in_place(part, record, chunker.take_at_once)
+                return finished(chunk, chunk_writer.answers_in)
 
-        def finished(chunk: Chunk) -> Chunk:
+        def finished(chunk: Chunk, answers_in: float | None = None) -> Chunk:
             if self._change is Change.FEW:  # the range has as many rows as the source holds there now
                 chunk = replace(chunk, range=replace(chunk.range, rows=chunk.rows))
             in_place[chunk.range.number] = chunk
-            chunker.finished(chunk)
+            chunker.finished(chunk, answers_in)
             return chunk
 
+        def take(chunk_writer: ChunkWriter) -> KeyRange | None:
+            return chunk_writer.begun or chunker.take()
+
+        def has_begun(chunk_writer: ChunkWriter) -> bool:
+            return chunk_writer.begun is not None
+
         try:
-            yield from run_lanes(writers, chunker.take, work, over)
+            yield from run_lanes(writers, take, work, over, has_begun)
         except Permanent as refusal:
             if not self._waits_for_other_rows(refusal):
                 raise
-            # What is left is put in place in order, by one lane; what is refused again comes last, together.
+            # What is left is put in place in order, by one lane; what is refused again comes last,
+            # together.
             chunker.begin_again()
             refused: list[KeyRange] = []
             while (part := chunker.take()) is not None:
@@ -463,8 +533,12 @@ class Copy:
         source = self._snapshot.table
         with self._connection.transaction() as begun:
             tables = [each.target_table for each in spec.line]
-            target = table_of(self._names.target, tables, begun.ask(*questions(*tables)))
-            refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
+            *found, _ = begun.ask(*questions(*tables), COMMIT)
+        target = table_of(self._names.target, tables, found)
+        if may_be_same(source, target):
+            with self._connection.transaction() as begun:
+                begun.flush()
+                refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
         self._references = target.relations.references
         self._target_table = target
         return slices(spec, source, target, liquidation_id)
@@ -478,7 +552,13 @@ class Copy:
         rows, table = self._source, self._snapshot.table
         asked = questions_of_state(rows, table, self._baseline.source if self._baseline else None)
         with failures_of(self._names.source):
-            return state_of(rows, table, exchange(self._snapshot.connection, *asked))
+            *answers, [size] = exchange(
+                self._snapshot.connection, *asked, statements.size(self._source.table)
+            )
+        state = state_of(rows, table, answers)
+        # A table that was never analyzed doesn't know its rows: the average is then the most that it can be.
+        self._row_bytes = float(size.bytes or 0) / max(size.rows or 0, state.rows, 1)
+        return state
 
     def _look_at_target(self) -> SideState:
         """The target at one moment."""
@@ -511,32 +591,47 @@ class Copy:
             )
 
     def _source_readers(self) -> list[Connection]:
-        return self._snapshot.readers(self._limits.parallel, self._source)
+        """As many as there are lanes: no more than there are ranges worth one."""
+        most = max(1, -(-self.plan().total // min(LAST_ROWS, self._limits.chunk_rows)))
+        return self._snapshot.readers(min(self._limits.parallel, most), self._source)
 
     def _writer(
-        self, reader: Connection, *, known_empty: bool, hashed: bool, waiting: frozenset[str]
+        self,
+        reader: Connection,
+        connection: Target | None,
+        *,
+        known_empty: bool,
+        hashed: bool,
+        waiting: frozenset[str],
     ) -> ChunkWriter:
+        if connection is None:
+            connection = Target(self._target_engine, self._names.target, self._sessions, self._target)
+            self._lanes.append(connection)
         return ChunkWriter(
             reader,
-            Target(self._target_engine, self._names.target, self._sessions, self._target),
+            connection,
             replace(self._source, waiting=waiting),
             self._target,
             known_empty=known_empty,
             hashed=hashed,
             on_silence=self._sessions.ask,
+            looks_back=hashed and self._writers_tell,
             baseline=self._baseline if self._change is Change.FEW else None,
+            # What the target fills by itself can't be compared: it isn't known whether it holds what it
+            # was given before there was a rule.
+            anew=bool(self._target.matched.defaulted) and self._change is Change.UNKNOWN,
         )
+
+    @property
+    def _writers_tell(self) -> bool:
+        """Whether who wrote a range's rows tells later that they are the same: see `copier.verify`.
+
+        Not of rows that belong through a parent: they come and go with its versions, not only with their own.
+        """
+        return self._target_state.vantage.identity is not None and self._target.parent is None
 
     def _range_cursor(self) -> RangeCursor:
         return RangeCursor(self._snapshot.connection, self._source, self.plan().total)
-
-    def _row_bytes(self) -> float:
-        with failures_of(self._names.source):
-            found = run(
-                self._snapshot.connection, statements.row_bytes(self._source.table, self.plan().total)
-            )
-            average = found.scalar()
-        return float(average or 0.0)
 
 
 def _labels(table: Table) -> list[tuple[str, ...]]:

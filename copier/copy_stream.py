@@ -15,7 +15,8 @@ from __future__ import annotations
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -122,73 +123,114 @@ class HashedRows(Rows):
 class Streamed:
     """What was carried: rows that the source sent and that the target took, and the bytes of the stream.
 
-    ``digest`` is of the rows sent, where they came with their hashes.
+    ``digest`` is of the rows sent, where they came with their hashes; ``answered`` in how many seconds the
+    target was ready to take them.
     """
 
     sent: int
     taken: int
     bytes: int
     digest: Digest | None = None
+    answered: float = 0.0
 
 
-def stream_copy(
-    source: psycopg.Connection,
-    target: psycopg.Connection,
-    copy_out: bytes,
-    copy_in: bytes,
-    *,
-    names: SideNames,
-    hashed: bool = False,
-    on_silence: OnSilence = lambda silent: None,
-) -> Streamed:
-    """Runs ``copy_out`` on the source and ``copy_in`` on the target and joins them.
+class CopyStream:
+    """A COPY of the source and one of the target, which are sent together and then joined.
 
-    Both are messages that end with a COPY; what stands before it is done first. Both connections are then
-    inside a transaction. ``hashed``: the rows are `HashedRows`.
-    ``on_silence`` is called each `PATIENCE_SECONDS` in which a side stays silent, and may raise to give up;
-    the connections are then to be closed. No other thread may use them meanwhile.
-
-    Raises:
-        DatabaseFailed: of the side that failed. Where the target refused the rows (a constraint, say),
-            the source's stream was read to its end, and its transaction can go on.
+    What is sent are messages that end with a COPY; what stands before it is done first. Both connections are
+    then inside a transaction. ``on_silence`` is called each `PATIENCE_SECONDS` in which a side stays silent,
+    and may raise to give up; the connections are then to be closed. From `send` to the end of `carry` no
+    other thread may use them.
     """
-    rows = HashedRows() if hashed else Rows()
-    with alone_with(source, on_silence), alone_with(target, on_silence):
-        source_end = _CopyEnd(source, names.source, on_silence)
-        target_end = _CopyEnd(target, names.target, on_silence)
-        # Both sides begin at the same time: neither waits for the other's way.
-        with failures_of(source_end.side):
-            source_end.send(copy_out)
+
+    def __init__(
+        self,
+        source: psycopg.Connection,
+        target: psycopg.Connection,
+        *,
+        names: SideNames,
+        hashed: bool = False,
+        on_silence: OnSilence = lambda silent: None,
+    ) -> None:
+        """``hashed``: the rows are `HashedRows`."""
+        self._rows = HashedRows() if hashed else Rows()
+        self._source = _CopyEnd(source, names.source, on_silence)
+        self._target = _CopyEnd(target, names.target, on_silence)
+        self._sent_at = 0.0
+
+    def send(self, copy_out: bytes, copy_in: bytes) -> None:
+        """Both sides begin at the same time: neither waits for the other's way."""
+        with self._source.alone(), self._target.alone():
+            with failures_of(self._source.side):
+                self._source.send(copy_out)
+            self._sent_at = time.monotonic()
+            with self._source_goes_on(), failures_of(self._target.side):
+                self._target.send(copy_in)
+
+    def answers(self, count: int) -> list[pq.abc.PGresult]:
+        """The results of the first statements in the target's message, as they come.
+
+        Raises:
+            psycopg.Error: of the first that failed; nothing behind it was done. The source can go on.
+        """
+        with self._source.alone(), self._target.alone(), self._source_goes_on():
+            return [self._target.answer() for _ in range(count)]
+
+    def carry(self) -> Streamed:
+        """Joins both, up to the end of the source's rows.
+
+        Raises:
+            DatabaseFailed: of the side that failed. Where the target refused the rows (a constraint, say),
+                the source's stream was read to its end, and its transaction can go on.
+        """
+        source, target, rows = self._source, self._target, self._rows
+        with source.alone(), target.alone():
+            with self._source_goes_on(), failures_of(target.side):
+                target.begin(pq.ExecStatus.COPY_IN)
+            answered = time.monotonic() - self._sent_at
+            total = 0
+            try:
+                with failures_of(source.side):
+                    source.begin(pq.ExecStatus.COPY_OUT)
+                while True:
+                    with failures_of(source.side):
+                        block = source.read_block(rows)
+                    if not block:
+                        break
+                    if not total:
+                        sys.audit("traspaso.first_bytes")
+                    total += len(block)
+                    with failures_of(target.side):
+                        target.write_block(block)
+                with failures_of(source.side):
+                    sent = source.finish()
+            except BaseException:
+                target.abandon(f"{source.side}'s COPY did not end well")
+                raise
+            # libpq reports an error of a running COPY IN only at its end; the server throws away what came
+            # after.
+            with failures_of(target.side):
+                taken = target.finish_copy_in()
+            return Streamed(sent, taken, total, rows.digest(), answered)
+
+    def abandon(self) -> None:
+        """Nobody wants the rows any more: both transactions can be rolled back, or the source's go on."""
+        with self._source.alone(), self._target.alone():
+            self._source.read_to_the_end()
+            try:
+                self._target.begin(pq.ExecStatus.COPY_IN)
+            except psycopg.Error:
+                return
+            self._target.abandon("its rows are not wanted any more")
+
+    @contextmanager
+    def _source_goes_on(self) -> Iterator[None]:
+        """Where the target fails before the first row, the source's rows are thrown away."""
         try:
-            with failures_of(target_end.side):
-                target_end.send(copy_in)
-                target_end.begin(pq.ExecStatus.COPY_IN)
-        except DatabaseFailed:
-            source_end.read_to_the_end()
+            yield
+        except (DatabaseFailed, psycopg.Error):
+            self._source.read_to_the_end()
             raise
-        total = 0
-        try:
-            with failures_of(source_end.side):
-                source_end.begin(pq.ExecStatus.COPY_OUT)
-            while True:
-                with failures_of(source_end.side):
-                    block = source_end.read_block(rows)
-                if not block:
-                    break
-                if not total:
-                    sys.audit("traspaso.first_bytes")
-                total += len(block)
-                with failures_of(target_end.side):
-                    target_end.write_block(block)
-            with failures_of(source_end.side):
-                sent = source_end.finish()
-        except BaseException:
-            target_end.abandon(f"{source_end.side}'s COPY did not end well")
-            raise
-        # libpq reports an error of a running COPY IN only at its end; the server throws away what came after.
-        with failures_of(target_end.side):
-            taken = target_end.finish_copy_in()
-        return Streamed(sent, taken, total, rows.digest())
 
 
 class _CopyEnd:
@@ -201,6 +243,10 @@ class _CopyEnd:
         self._on_silence = on_silence
         self._poll = select.poll()
         self._at_end = False
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keeps other threads off the connection."""
+        return alone_with(self._connection, self._on_silence)
 
     def send(self, message: bytes) -> None:
         """A COPY, and what is to be done before it."""
@@ -215,6 +261,14 @@ class _CopyEnd:
         if result is None or result.status != expected:
             self._drain()
             raise self._error(result)
+
+    def answer(self) -> pq.abc.PGresult:
+        """The result of the next statement before the COPY."""
+        result = self._result()
+        if result is None or result.status not in _DONE:
+            self._drain()
+            raise self._error(result)
+        return result
 
     def read_block(self, rows: Rows) -> bytearray:
         """The next rows, about `BLOCK_BYTES` of them; empty at the end of the stream."""

@@ -116,15 +116,19 @@ class Look(Protocol):
 class RangeDiff:
     """Compares the ranges of one lane: the source's snapshot with one moment of the target for each."""
 
-    def __init__(self, reader: Connection, source: TableSlice, target: TableSlice) -> None:
+    def __init__(
+        self, reader: Connection, source: TableSlice, target: TableSlice, *, anew: bool = False
+    ) -> None:
+        """``anew``: each range is to be replaced as a whole, whatever it holds."""
         self._reader = reader
         self._source = source
         self._target = target
+        self._anew = anew
         self._most_differed = False
 
     def of(self, look: Look, part: KeyRange) -> Difference:
         """Compares the source's range with the target's, as the target shows it at this moment."""
-        if self._most_differed and self._first_rows_differ(look, part):
+        if self._anew or (self._most_differed and self._first_rows_differ(look, part)):
             return self._replace(look, part)
         with ThreadPoolExecutor(1) as other_side:
             asked = other_side.submit(

@@ -13,6 +13,8 @@
     │   ├── SameTable             both sides are one table
     │   ├── NoUsableKey
     │   └── ColumnsDiffer     carries one line per column that differs
+    │       ├── RulesDontFit      a rule of a column can't be kept
+    │       └── ColumnsAreNew     nobody has said whether they may leave the source
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
@@ -254,10 +256,29 @@ class NoUsableKey(SchemaError):
 class ColumnsDiffer(SchemaError):
     """Columns that can't be matched without loss: one line each, with what to do."""
 
+    words = "the columns of {table} can't be matched without loss"
+
     def __init__(self, table: str, lines: list[str]) -> None:
-        super().__init__(f"the columns of {table} can't be matched without loss: " + "; ".join(lines))
+        super().__init__(f"{self.words.format(table=table)}: " + "; ".join(lines))
         self.table = table
         self.lines = lines
+
+
+class RulesDontFit(ColumnsDiffer):
+    """A rule of the copy can't be kept; carries one line per column, also for those that only differ."""
+
+    words = "the rules for the columns of {table} can't be kept"
+
+
+class ColumnsAreNew(ColumnsDiffer):
+    """Columns that no rule of the copy names, and that the last completed copy didn't have as they are."""
+
+    words = "columns of {table} are new, and no rule says whether they may be copied"
+
+    def __init__(self, table: str, lines: list[str], names: list[str]) -> None:
+        """``names`` are the new columns; ``lines`` may also be of others that differ."""
+        super().__init__(table, lines)
+        self.names = names
 
 
 class DatabaseFailed(CopierError):

@@ -23,11 +23,14 @@ from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection, Executable, text
+from sqlalchemy.sql.compiler import SQLCompiler
 
 T = TypeVar("T")
 
 #: A statement, or several that were joined.
 Statement = sql.Composable | LiteralString
+#: Ends a transaction: behind the last of its statements in a message, it costs nothing.
+COMMIT: Statement = "COMMIT"
 #: The rows of one statement, whose values have names and are Python's; none where it gives no rows.
 Rows = list[Any]
 
@@ -63,14 +66,19 @@ def answered(connection: Connection, *statements: Statement) -> tuple[list[Rows]
     return answers, None
 
 
-def last_as_text(connection: Connection, *statements: Statement) -> tuple[str, ...]:
-    """Of the one row that the last statement gives, each value as the server writes it; none may be NULL."""
+def all_as_text(connection: Connection, *statements: Statement) -> list[tuple[str, ...]]:
+    """The rows that all the statements give, each value as the server writes it; none of them may be NULL."""
     driver = driver_of(connection)
-    results = _sent(driver, statements)
-    last = results[-1]
-    if last.status not in {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK}:
-        raise failure(driver, last)
-    return tuple((last.get_value(0, place) or b"").decode() for place in range(last.nfields))
+    rows = []
+    for result in _sent(driver, statements):
+        if result.status not in {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK}:
+            raise failure(driver, result)
+        columns = range(result.nfields)
+        rows += [
+            tuple((result.get_value(row, place) or b"").decode() for place in columns)
+            for row in range(result.ntuples)
+        ]
+    return rows
 
 
 def _sent(driver: psycopg.Connection, statements: Sequence[Statement]) -> list[pq.abc.PGresult]:
@@ -108,14 +116,19 @@ def begin_of(driver: psycopg.Connection) -> list[Statement]:
 
 
 def literal(connection: Connection, statement: Executable) -> sql.Composable:
-    """A statement of SQLAlchemy's with its values in it, as psycopg quotes them.
-
-    Its values are numbers, texts, lists of these and intervals: none that SQLAlchemy's types would convert.
-    """
+    """A statement of SQLAlchemy's with its values in it: converted by their types, and quoted by psycopg."""
+    dialect = connection.dialect
     schemas = connection.get_execution_options().get("schema_translate_map")
     translated = {"schema_translate_map": schemas, "render_schema_translate": True} if schemas else {}
-    compiled = statement.compile(dialect=connection.dialect, **translated)  # type: ignore[attr-defined]
-    written = psycopg.ClientCursor(driver_of(connection)).mogrify(str(compiled), compiled.params)
+    compiled: SQLCompiler = statement.compile(  # type: ignore[attr-defined]
+        dialect=dialect, compile_kwargs={"render_postcompile": True}, **translated
+    )
+    values = dict(compiled.params)
+    for bound, name in compiled.bind_names.items():
+        convert = bound.type.dialect_impl(dialect).bind_processor(dialect)
+        if convert is not None and name in values:
+            values[name] = convert(values[name])
+    written = psycopg.ClientCursor(driver_of(connection)).mogrify(str(compiled), values)
     return sql.SQL(written)  # every value is quoted
 
 
@@ -130,6 +143,8 @@ class Transaction:
     def __init__(self, connection: Connection, *first: Statement) -> None:
         """``first`` begins it, and makes its settings."""
         self.connection = connection
+        #: Whether it was committed by a message that goes on with another one.
+        self.is_over = False
         self._waiting: list[Statement] = [*first]
         if not speaks_utf8(driver_of(connection)):
             self.flush()
@@ -172,6 +187,11 @@ def _results(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, list[pq.abc.
         results.append(result)
         if result.status in _MOVES_DATA:
             return results
+
+
+def rows_of(connection: Connection, result: pq.abc.PGresult) -> Rows:
+    """Those that one statement has given."""
+    return _rows(driver_of(connection), result)
 
 
 def _rows(driver: psycopg.Connection, result: pq.abc.PGresult) -> Rows:

@@ -197,7 +197,7 @@ class _Found:
                 for table in sides
             },
             missing=self.missing,
-            rules={},
+            rules={rule.column: str(rule.treatment) for rule in self.spec.rules},
             triggers=self.triggers,
             refused=self.refused,
         )

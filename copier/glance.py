@@ -114,8 +114,11 @@ def state_of(rows: TableSlice, table: Table, answers: Sequence[Rows]) -> SideSta
 
 def _identity(server: str, definition: str, rows: TableSlice, table: Table) -> str:
     """Of the server, what the table is made of there, and how its rows are hashed."""
+    key, rules = rows.spec.hashes_with, rows.spec.altering
     behind = tuple((each.name, each.columns, each.relations) for each in table.line)
-    shape = (behind, rows.belongs_by, rows.key, rows.oldest, HASHES)
+    shape: tuple[object, ...] = (behind, rows.belongs_by, rows.key, rows.oldest, HASHES)
+    if rules or rows.matched.left:
+        shape += (rules, rows.matched.left, key.check if key else "")
     return hashlib.sha256("\n".join((server, definition, _canonical(shape))).encode()).hexdigest()
 
 

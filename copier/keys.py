@@ -359,9 +359,11 @@ def key_columns(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]
 
     Raises:
         ColumnMissing: a configured key column isn't in both tables.
-        NoUsableKey: no unique index of NOT NULL columns covers it, or the sides sort it differently.
+        NoUsableKey: no unique index of NOT NULL columns covers it, the sides sort it differently, or a rule
+            makes another value of a column by which rows are found.
     """
     names = _chosen(spec, source, target)
+    _refuse_altered(spec, names)
     for name in names:
         _refuse_another_order(source.column(name), target.column(name), SideNames(source.side, target.side))
     return names
@@ -396,6 +398,35 @@ def _chosen(spec: CopySpec, source: Table, target: Table) -> tuple[str, ...]:
             f"{target.name} of {target.side}: create one, or name another key"
         )
     return spec.key
+
+
+def _refuse_altered(spec: CopySpec, names: tuple[str, ...]) -> None:
+    """Rows are found on both sides by the same values, and ranges are cut in the order of the source's."""
+    for rule in spec.altering:
+        if rule.column == spec.liquidation_column:
+            raise NoUsableKey(
+                f"column {rule.column} says which liquidation a row belongs to, so it has to be copied as it "
+                f"is: take its rule {rule.treatment} away"
+            )
+        if rule.column in names:
+            raise NoUsableKey(
+                f"column {rule.column} is part of the key ({', '.join(names)}), by which rows are found on "
+                f"both sides, so it has to be copied as it is: take its rule {rule.treatment} away, or name "
+                "another key"
+            )
+        if spec.via is not None and rule.column in spec.via.columns:
+            raise NoUsableKey(
+                f"column {rule.column} points to the row of {spec.via.reference.table} through which a row "
+                "belongs to a liquidation, so it has to be copied as it is: take its rule "
+                f"{rule.treatment} away"
+            )
+    for rule in spec.via.parent.altering if spec.via is not None else ():
+        if spec.via is not None and rule.column in spec.via.parent_columns:
+            raise NoUsableKey(
+                f"rows of {spec.source_table} belong to a liquidation through column {rule.column} of "
+                f"{spec.via.reference.table}, so it has to be copied as it is there: take the rule "
+                f"{rule.treatment} of the copy {spec.via.parent.name} away"
+            )
 
 
 def _names_a_row(column: Column) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -20,25 +21,29 @@ Result = TypeVar("Result")
 
 def run_lanes(
     lanes: Sequence[Lane],
-    take: Callable[[], Item | None],
+    take: Callable[[Lane], Item | None],
     work: Callable[[Lane, Item], Result],
     over: threading.Event,
+    has_begun: Callable[[Lane], bool] = lambda lane: False,
 ) -> Generator[Result, None, None]:
     """Yields the results as they come; with one lane, in the order of the items and in this thread.
 
     ``take`` gives the next item, None where there is none; ``work`` what one lane makes of it. Where a lane
     fails, or the generator is closed, no lane begins another item and those in hand are finished; ``over`` is
     set then, for whoever waits in ``take``. What the others finish is yielded before the error is raised.
+    ``has_begun`` says that the item which a lane takes next is in hand already: that one is finished too.
     """
     if len(lanes) == 1:
-        while (item := take()) is not None:
-            yield work(lanes[0], item)
+        yield from _one_lane(lanes[0], take, work, has_begun)
         return
     results: queue.SimpleQueue[Result | BaseException | None] = queue.SimpleQueue()
 
     def run(lane: Lane) -> None:
         try:
-            while not over.is_set() and (item := take()) is not None and not over.is_set():
+            while has_begun(lane) or not over.is_set():
+                in_hand = has_begun(lane)
+                if (item := take(lane)) is None or (over.is_set() and not in_hand):
+                    return
                 results.put(work(lane, item))
         except BaseException as error:
             over.set()
@@ -70,3 +75,20 @@ def run_lanes(
             thread.join()
     if failure is not None:
         raise failure
+
+
+def _one_lane(
+    lane: Lane,
+    take: Callable[[Lane], Item | None],
+    work: Callable[[Lane, Item], Result],
+    has_begun: Callable[[Lane], bool],
+) -> Generator[Result, None, None]:
+    try:
+        while (item := take(lane)) is not None:
+            yield work(lane, item)
+    finally:
+        while has_begun(lane) and (item := take(lane)) is not None:
+            with suppress(
+                Exception
+            ):  # nobody wants more, or another error is raised: as where lanes are many
+                work(lane, item)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from psycopg import sql
 
 from copier.errors import BadName, SideNames
+from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 if TYPE_CHECKING:
     from copier.table_slice import TableSlice
@@ -193,6 +194,10 @@ class CopySpec:
     Its rows belong to a liquidation by the ``liquidation_column``, or through a parent, by ``via``: one of
     the two is given. ``key`` names the columns of a unique key whose columns are NOT NULL; empty means the
     primary key of the target.
+
+    ``rules`` say what becomes of columns that are not copied as they are. ``new_columns`` is for those that
+    have no rule and aren't among the ``known_columns``; None stands for nobody knows, as before the first
+    copy, and then none is new. ``hash_key`` is the key of the hashes.
     """
 
     name: str
@@ -201,6 +206,10 @@ class CopySpec:
     liquidation_column: str = ""
     key: tuple[str, ...] = ()
     via: Via | None = None
+    rules: tuple[ColumnRule, ...] = ()
+    new_columns: NewColumns = NewColumns.COPY
+    known_columns: frozenset[str] | None = None
+    hash_key: HashKey | None = None
 
     def __post_init__(self) -> None:
         if bool(self.liquidation_column) == (self.via is not None):
@@ -219,6 +228,16 @@ class CopySpec:
         parent = self.via.parent
         there = "" if parent.target_table == parent.source_table else f" ({parent.target_table})"
         return f"{self.via.reference}{there}, there {parent.belongs_by}"
+
+    @property
+    def altering(self) -> tuple[ColumnRule, ...]:
+        """The rules that don't let a column through as it is, in the order of their columns."""
+        return tuple(sorted(rule for rule in self.rules if rule.treatment is not Treatment.COPY))
+
+    @property
+    def hashes_with(self) -> HashKey | None:
+        """The key of the hashes; None where no column is hashed."""
+        return self.hash_key if any(rule.treatment is Treatment.HASH for rule in self.rules) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +353,18 @@ class Seen:
     base: str
     written: Digest
     definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One transaction of this copy wrote all rows of the target in a range, and they are the source's.
+
+    Their values were compared after it was committed. ``xid`` is its number, or that of its subtransaction.
+    It says something of what is read later as long as the server and the table have the same identity, see
+    `copier.glance.Vantage`.
+    """
+
+    xid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,7 +522,8 @@ class Chunk:
 
     ``rows`` are the source's; ``moved`` those among the inserted ones that the target held under another
     liquidation; ``bytes`` those of the COPY stream; ``source`` the source's digest where it was needed, or
-    came with the rows. ``seen`` is what the rows that the target held already were found to be.
+    came with the rows. ``seen`` is what the target's rows were found to be: those that it held already, or
+    all of them where they were compared after the commit.
     """
 
     range: KeyRange
@@ -502,7 +534,7 @@ class Chunk:
     bytes: int = 0
     seconds: float = 0.0
     source: Digest | None = None
-    seen: Seen | None = None
+    seen: Seen | Written | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,7 +542,9 @@ class Fingerprint:
     """What a copy is made of: both tables, the liquidation column, the key in its order, and all columns.
 
     Of rows that belong through a parent, ``liquidation_column`` has the way in words (`CopySpec.belongs_by`).
-    It is kept with a job, so that what runs later is what was asked for.
+    ``columns`` are those that are copied as they are, hashed or masked. ``rules`` are pairs of a column and
+    what becomes of it, where it isn't copied as it is; ``hash_check`` tells another key of the hashes, and is
+    empty where nothing is hashed. It is kept with a job, so that what runs later is what was asked for.
     """
 
     source_table: str
@@ -518,30 +552,47 @@ class Fingerprint:
     liquidation_column: str
     key: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    rules: tuple[tuple[str, str], ...] = ()
+    hash_check: str = ""
 
     @classmethod
     def of(cls, source: TableSlice, target: TableSlice) -> Self:
         """As the engine has matched both sides."""
+        rules, hash_check = _of_rules(source.spec)
         return cls(
             source_table=str(source.table),
             target_table=str(target.table),
             liquidation_column=target.belongs_by,
             key=tuple(column.name for column in target.keys.columns),
-            columns=tuple(sorted(pair.name for pair in target.matched.compared)),
+            columns=tuple(sorted(pair.name for pair in target.matched.compared if not pair.is_emptied)),
+            rules=rules,
+            hash_check=hash_check,
         )
+
+    @property
+    def as_they_are(self) -> frozenset[str]:
+        """The columns that are copied as they are."""
+        return frozenset(self.columns) - {name for name, _ in self.rules}
 
     def configured(self, spec: CopySpec) -> Self:
         """This one, with what a configuration alone says about it put in its place."""
+        rules, hash_check = _of_rules(spec)
         return replace(
             self,
             source_table=str(spec.source_table),
             target_table=str(spec.target_table),
             liquidation_column=spec.belongs_by,
             key=spec.key or self.key,
+            rules=rules,
+            hash_check=hash_check,
         )
 
     def as_json(self) -> dict[str, object]:
-        return asdict(self) | {"key": list(self.key), "columns": list(self.columns)}
+        """Rules are only in it where there are any, as in releases before there were."""
+        found = asdict(self) | {"key": list(self.key), "columns": list(self.columns)}
+        rules, hash_check = dict(found.pop("rules")), found.pop("hash_check")
+        found |= {"rules": rules} if rules else {}
+        return found | ({"hash_check": hash_check} if hash_check else {})
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
@@ -551,6 +602,8 @@ class Fingerprint:
             str(found["liquidation_column"]),
             tuple(found["key"]),
             tuple(found["columns"]),
+            tuple(sorted((str(name), str(rule)) for name, rule in found.get("rules", {}).items())),
+            str(found.get("hash_check", "")),
         )
 
     @property
@@ -570,8 +623,23 @@ class Fingerprint:
             )
             if before != after
         ]
-        gone = [name for name in self.columns if name not in now.columns]
-        new = [name for name in now.columns if name not in self.columns]
+        ruled = {name for name, _ in (*self.rules, *now.rules)}
+        gone = [name for name in self.columns if name not in now.columns and name not in ruled]
+        new = [name for name in now.columns if name not in self.columns and name not in ruled]
+        before, after = dict(self.rules), dict(now.rules)
+        lines += [
+            f"rule of column {name} was {before.get(name, 'copy')}, is {after.get(name, 'copy')}"
+            for name in sorted(ruled)
+            if before.get(name) != after.get(name)
+        ]
+        if self.hash_check and now.hash_check and self.hash_check != now.hash_check:
+            lines.append("the secret of the hashes is another one")
         lines += [f"column {name} is not copied any more" for name in gone]
         lines += [f"column {name} is copied since" for name in new]
         return lines
+
+
+def _of_rules(spec: CopySpec) -> tuple[tuple[tuple[str, str], ...], str]:
+    """The rules as a fingerprint has them, and what tells another key of the hashes."""
+    key = spec.hashes_with
+    return tuple((rule.column, str(rule.treatment)) for rule in spec.altering), key.check if key else ""

@@ -43,16 +43,23 @@ class ParentSlice:
 
 def belonging(spec: CopySpec, table: Table) -> Column | Through:
     """How the table's rows belong: by this column of theirs, or through these rows."""
-    if spec.via is None or table.parent is None:
+    if spec.via is None:
         return table.column(spec.liquidation_column)
+    parent = _parent(table)
     return Through(
         tuple(
-            _link(table.column(name), table.parent.column(parent))
-            for name, parent in zip(spec.via.columns, spec.via.parent_columns, strict=True)
+            _link(table.column(name), parent.column(of_parent))
+            for name, of_parent in zip(spec.via.columns, spec.via.parent_columns, strict=True)
         ),
-        table.parent.name,
-        keys_of(spec.via.parent, table.parent),
+        parent.name,
+        keys_of(spec.via.parent, parent),
     )
+
+
+def _parent(table: Table) -> Table:
+    if table.parent is None:
+        raise ValueError(f"{table.name} was read without the table through which its rows belong")
+    return table.parent
 
 
 def keys_of(spec: CopySpec, table: Table) -> Keyset:
@@ -67,19 +74,24 @@ def parent_slices(
     spec: CopySpec, source: Table, target: Table, liquidation_id: int
 ) -> tuple[ParentSlice, ParentSlice] | None:
     """The parents of both sides; None where rows have the liquidation's column."""
-    if spec.via is None or source.parent is None or target.parent is None:
+    if spec.via is None:
         return None
-    via, oldest = spec.via, min(source.version, target.version)
-    key = tuple(Pair(source.parent.column(name), target.parent.column(name)) for name in via.parent_columns)
+    via, here, there = spec.via, _parent(source), _parent(target)
+    key = tuple(Pair(here.column(name), there.column(name)) for name in via.parent_columns)
 
-    def side(table: Table) -> ParentSlice:
-        keys = keys_of(via.parent, table)
-        is_source = table is source.parent
+    def side(parent: Table) -> ParentSlice:
         return ParentSlice(
-            table.side, table.name, via.parent.name, keys, key, liquidation_id, is_source, oldest
+            side=parent.side,
+            table=parent.name,
+            copy=via.parent.name,
+            keys=keys_of(via.parent, parent),
+            key=key,
+            liquidation_id=liquidation_id,
+            is_source=parent is here,
+            oldest=min(here.version, there.version),
         )
 
-    return side(source.parent), side(target.parent)
+    return side(here), side(there)
 
 
 def _link(column: Column, parent: Column) -> Link:
@@ -96,26 +108,26 @@ def refuse_unfit(spec: CopySpec, source: Table, target: Table) -> None:
             their parent's, can't be compared.
         NoUsableKey: they may point to several parents at once.
     """
-    if spec.via is None or source.parent is None or target.parent is None:
+    if spec.via is None:
         refuse_what_has_no_numbers(spec.liquidation_column, (source, target))
         return
-    for table in (source, target):
-        _refuse_side(spec.via, table, table.parent)
+    parents = _parent(source), _parent(target)
+    for table, parent in zip((source, target), parents, strict=True):
+        _refuse_side(spec.via, table, parent)
     names = SideNames(source.side, target.side)
     lines = []
     for name in spec.via.parent_columns:
-        here, there = source.parent.column(name).type, target.parent.column(name).type
+        here, there = (parent.column(name).type for parent in parents)
         if refusal := loss(here, there, names):
             lines.append(
                 f"{name} is {here.sql} in {names.source} and {there.sql} in {names.target}: {refusal}"
             )
     if lines:
-        raise ColumnsDiffer(str(target.parent.name), lines)
-    refuse_unfit(spec.via.parent, source.parent, target.parent)
+        raise ColumnsDiffer(str(parents[1].name), lines)
+    refuse_unfit(spec.via.parent, *parents)
 
 
-def _refuse_side(via: Via, table: Table, parent: Table | None) -> None:
-    assert parent is not None  # noqa: S101 - whoever calls has looked
+def _refuse_side(via: Via, table: Table, parent: Table) -> None:
     lines = []
     for name, of_parent in zip(via.columns, via.parent_columns, strict=True):
         here, there = table.column(name), parent.column(of_parent)

@@ -1,6 +1,7 @@
 """A look at both sides before a copy: bounded in time, writes nothing.
 
-A count that would take too long becomes the planner's estimate, and is said to be one.
+A count that would take too long becomes the planner's estimate, and is said to be one. Where an earlier copy
+has proven the liquidation, what a copy would do is told exactly; see `copier.outlook`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from psycopg import sql
 from sqlalchemy import Connection, Engine
@@ -20,15 +21,18 @@ from copier.catalog import Column, Table, read_table, refuse_same_table
 from copier.chunk_writer import refuse_shared_keys
 from copier.columns import Number
 from copier.connections import BoundedTransaction, rows_as_text, run, until_timeout
-from copier.errors import DEFAULT_NAMES, SideNames, failures_of
+from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
+from copier.glance import Baseline, SideState
 from copier.missing_parents import refuse_missing_parents
-from copier.model import Catalogue, CopySpec, Fingerprint, TableName
+from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName
+from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, is_for_want_of_time, told_in_time
+from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
 TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
-#: What the servers' activity views show of a look.
-LABEL = "traspaso preview"
+#: The share of a preview's time that looking for what a copy would do may take.
+OUTLOOK_SHARE = 0.5
 #: The type that the extension lo makes of oid, as `copier.catalog` names it.
 LARGE_OBJECT = "lo of extension lo"
 
@@ -64,7 +68,9 @@ class Preview:
     ``taken`` are the rows of other liquidations in the target that have a key of this one: the source no
     longer holds them there. ``triggers`` of the target fire before each row that is written, and may alter
     it. ``large_object_columns`` point to large objects of the source, or seem to: what they point to isn't
-    copied. ``fingerprint`` is what a copy would be made of.
+    copied. ``rules`` are the columns that aren't copied as they are, those without a rule of their own too.
+    ``fingerprint`` is what a copy would be made of. ``outlook`` is what it would do, None where that isn't
+    known.
     """
 
     exists: bool | None
@@ -76,7 +82,9 @@ class Preview:
     taken: Count = Count(0, exact=True)
     triggers: tuple[str, ...] = ()
     large_object_columns: tuple[str, ...] = ()
+    rules: tuple[ColumnRule, ...] = ()
     fingerprint: Fingerprint | None = None
+    outlook: Outlook | None = None
 
 
 def preview(
@@ -87,10 +95,12 @@ def preview(
     *,
     names: SideNames = DEFAULT_NAMES,
     catalogue: Catalogue | None = None,
+    baseline: Baseline | None = None,
     timeout_seconds: float = 10.0,
     parents_too: bool = False,
 ) -> Preview:
-    """Looks at both sides at once. ``names`` are what errors call the two sides.
+    """Looks at both sides at once. ``names`` are what errors call the two sides; ``baseline`` is what an
+    earlier copy of the liquidation has proven.
 
     ``parents_too``: the rows through which these belong are copied before, in the same run.
 
@@ -100,39 +110,106 @@ def preview(
         KeySharedInSource: copying would take rows of another liquidation that the source still holds there.
         DatabaseFailed: a side can't be reached.
     """
+    if baseline is not None:
+        until = time.monotonic() + timeout_seconds * OUTLOOK_SHARE
+        moments = Moments(source, target, spec, names=names, timeout_seconds=timeout_seconds, label=LABEL)
+        try:
+            with moments:
+                return _by_versions(
+                    moments, liquidation_id, catalogue, baseline, until, parents_too=parents_too
+                )
+        except Transient as error:
+            if not is_for_want_of_time(error):
+                raise
     with (
         _look(source, names.source, timeout_seconds) as source_look,
         _look(target, names.target, timeout_seconds) as target_look,
-        ThreadPoolExecutor(1) as other_side,
     ):
         source_table = _table(source_look, *(each.source_table for each in spec.line))
         target_table = _table(target_look, *(each.target_table for each in spec.line))
         refuse_same_table(source_look.connection, target_look.connection, source_table, target_table, names)
         source_rows, target_rows = slices(spec, source_table, target_table, liquidation_id)
-        target_table.refuse_unwritable(updates=target_rows.in_place)
-        if not parents_too:
-            refuse_missing_parents(source_rows, target_rows, source_look.rows, target_look.rows)
-        held = other_side.submit(_count, target_look, target_rows)
+        sides = _Sides(source_look, target_look, source_table, target_table, source_rows, target_rows)
+        return _seen(sides, liquidation_id, catalogue, parents_too=parents_too)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Both sides within their transactions."""
+
+    source_look: BoundedTransaction
+    target_look: BoundedTransaction
+    source_table: Table
+    target_table: Table
+    source: TableSlice
+    target: TableSlice
+
+    @classmethod
+    def of(cls, moments: Moments, source: SideNow, target: SideNow) -> Self:
+        return cls(moments.source, moments.target, source.table, target.table, source.rows, target.rows)
+
+
+def _by_versions(
+    moments: Moments,
+    liquidation_id: int,
+    catalogue: Catalogue | None,
+    baseline: Baseline,
+    until: float,
+    *,
+    parents_too: bool,
+) -> Preview:
+    """The preview of one moment of each side; what a copy would do is looked for until that time."""
+    source, target = moments.of(liquidation_id, until)
+    told = told_in_time(source, target, baseline) if moments.are_locked else None
+    outlook = Outlook(told.counts, moments.as_of) if told and told.counts else None
+    sides = _Sides.of(moments, source, target)
+    return _seen(sides, liquidation_id, catalogue, told, outlook, parents_too=parents_too)
+
+
+def _seen(
+    sides: _Sides,
+    liquidation_id: int,
+    catalogue: Catalogue | None,
+    told: Told | None = None,
+    outlook: Outlook | None = None,
+    *,
+    parents_too: bool,
+) -> Preview:
+    """The preview. What was ``told`` of both sides isn't counted again."""
+    sides.target_table.refuse_unwritable(updates=sides.target.in_place)
+    if not parents_too:
+        refuse_missing_parents(sides.source, sides.target, sides.source_look.rows, sides.target_look.rows)
+    with ThreadPoolExecutor(1) as other_side:
+        held = other_side.submit(_rows_of, sides.target_look, sides.target, told.target if told else None)
         exists, label, changed_at = (
-            (None, None, None) if catalogue is None else _in_catalogue(source_look, catalogue, liquidation_id)
+            (None, None, None)
+            if catalogue is None
+            else _in_catalogue(sides.source_look, catalogue, liquidation_id)
         )
-        in_source, in_target = _count(source_look, source_rows), held.result()
-        with failures_of(names.source):
-            large_objects = _large_object_columns(source_look.connection, source_table)
-        return Preview(
-            exists=exists,
-            label=label,
-            in_source=in_source,
-            in_target=in_target,
-            advice=(*missing_index(source_table, source_rows), *missing_index(target_table, target_rows)),
-            changed_at=changed_at,
-            taken=_taken(source_look, target_look, source_rows, target_rows)
-            if in_source.exact
-            else Count(0, exact=False),
-            triggers=tuple(each.name for each in target_rows.triggers if each.before),
-            large_object_columns=large_objects,
-            fingerprint=Fingerprint.of(source_rows, target_rows),
-        )
+        in_source = _rows_of(sides.source_look, sides.source, told.source if told else None)
+        in_target = held.result()
+    with failures_of(sides.source.side):
+        large_objects = _large_object_columns(sides.source_look.connection, sides.source_table)
+    rules = altered_columns(sides.source)
+    return Preview(
+        exists=exists,
+        label=label,
+        in_source=in_source,
+        in_target=in_target,
+        advice=(
+            *missing_index(sides.source_table, sides.source),
+            *missing_index(sides.target_table, sides.target),
+        ),
+        changed_at=changed_at,
+        taken=_taken(sides, told.inserted if told else None) if in_source.exact else Count(0, exact=False),
+        triggers=tuple(each.name for each in sides.target.triggers if each.before),
+        large_object_columns=tuple(
+            name for name in large_objects if all(name != rule.column for rule in rules)
+        ),
+        rules=rules,
+        fingerprint=Fingerprint.of(sides.source, sides.target),
+        outlook=outlook,
+    )
 
 
 def is_known(
@@ -164,33 +241,35 @@ def _table(look: BoundedTransaction, *names: TableName) -> Table:
         return read_table(look.connection, look.side, *names)
 
 
-def _taken(
-    source_look: BoundedTransaction,
-    target_look: BoundedTransaction,
-    source: TableSlice,
-    target: TableSlice,
-) -> Count:
+def _taken(sides: _Sides, inserted: Sequence[Bound] | None) -> Count:
     """Rows of other liquidations in the target with a key of this one in the source, until the time is over.
+
+    ``inserted`` are the keys of which alone there may be any, None where that isn't known.
 
     Raises:
         KeySharedInSource: the source holds one of them in the other liquidation too.
     """
+    source, target = sides.source, sides.target
     if not target.keys.across_liquidations:
         return Count(0, exact=True)
-    reader = source_look.connection
+    reader, held = sides.source_look.connection, sides.target_look.connection
     until, found = time.monotonic() + TAKEN_SECONDS, 0
-    with until_timeout(), reader.begin_nested(), target_look.connection.begin_nested():
+    with until_timeout(), reader.begin_nested(), held.begin_nested():
         with failures_of(source.side):
             if source.key_may_be_null:
                 refuse_null_keys(source, int(run(reader, statements.count_without_key(source)).scalar_one()))
-            run(reader, statements.declare(source))
+            if inserted is None:
+                run(reader, statements.declare(source))
         while time.monotonic() < until:
-            with failures_of(source.side):
-                keys = rows_as_text(reader, statements.fetch(TAKEN_ROWS))
+            if inserted is None:
+                with failures_of(source.side):
+                    keys: Sequence[Bound] = rows_as_text(reader, statements.fetch(TAKEN_ROWS))
+            else:
+                keys, inserted = inserted[:TAKEN_ROWS], inserted[TAKEN_ROWS:]
             if not keys:
                 return Count(found, exact=True)
             with failures_of(target.side):
-                others = run(target_look.connection, statements.others_with_keys(target, keys)).all()
+                others = run(held, statements.others_with_keys(target, keys)).all()
             taken: list[statements.Held] = [(row.place, row.key) for row in others]
             refuse_shared_keys(reader, source, target, taken)
             found += len(others)
@@ -203,6 +282,13 @@ def missing_index(table: Table, rows: TableSlice) -> Iterator[Advice]:
         yield Advice(table.side, statement)
 
 
+def altered_columns(rows: TableSlice) -> tuple[ColumnRule, ...]:
+    """What becomes of each column that isn't copied as it is; new ones that are left out have no rule."""
+    found = {name: ColumnRule(name, Treatment.OMIT) for name in rows.matched.left}
+    found |= {rule.column: rule for rule in rows.spec.altering}
+    return tuple(sorted(found.values()))
+
+
 def _large_object_columns(connection: Connection, table: Table) -> tuple[str, ...]:
     """Those of type lo; and those of type oid, where the database has any large object."""
     names = {column.name: {each.name for each in column.type.kind.all()} for column in table.columns}
@@ -213,6 +299,11 @@ def _large_object_columns(connection: Connection, table: Table) -> tuple[str, ..
     ):
         wanted.add("oid")
     return tuple(name for name, held in names.items() if wanted & held)
+
+
+def _rows_of(side: BoundedTransaction, rows: TableSlice, state: SideState | None) -> Count:
+    """What was seen of the side already, or else what is counted now."""
+    return Count(state.rows, exact=True) if state else _count(side, rows)
 
 
 def _count(side: BoundedTransaction, rows: TableSlice) -> Count:

@@ -13,6 +13,7 @@ import sys
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -38,6 +39,11 @@ IDENTICAL_WHEN_EQUAL = {
 
 #: What SQL can't call in older versions, other than by hashing a record.
 SINCE_18 = frozenset({"hashboolextended", "hashbyteaextended", "hashdateextended"})
+_TYPES_SINCE_18: dict[str, LiteralString] = {
+    "hashboolextended": "boolean",
+    "hashbyteaextended": "bytea",
+    "hashdateextended": "date",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,13 @@ def hashed(pair: Pair, *, of_source: bool) -> Hashed:
     sides of different encodings hash alike.
     """
     value = pair.selected if of_source else sql.Identifier(pair.target.name)
+    found = _hashed(pair, value, of_source=of_source)
+    if of_source and pair.is_emptied:
+        return _of_null(found.function)
+    return found
+
+
+def _hashed(pair: Pair, value: sql.Composable, *, of_source: bool) -> Hashed:
     if pair.target.type.kind.form == "domain" and pair.target.type.kind.base.form == "enum":
         return _as_text(value)  # enum_send takes no domain
     send = (pair.source if of_source and not pair.is_cast else pair.target).type.send
@@ -65,6 +78,13 @@ def hashed(pair: Pair, *, of_source: bool) -> Hashed:
     if function and same_text and pair.source.encoding == pair.target.encoding:
         return Hashed(value, function)
     return Hashed(sql.SQL("{}({})").format(sql.Identifier(*send), value), "hashbyteaextended")
+
+
+def _of_null(function: str) -> Hashed:
+    """A NULL in the place of a value that this function hashes: of a type that the source has too."""
+    if function in SINCE_18:
+        return Hashed(sql.SQL("NULL::{}").format(sql.SQL(_TYPES_SINCE_18[function])), function)
+    return Hashed(sql.SQL("NULL::text"), "hashtextextended")
 
 
 def identical_when_equal(pair: Pair) -> bool:

@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from itertools import chain, islice
 
+import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
 from copier.catalog import Table, questions, read_table, table_of
 from copier.connections import Sessions, in_transaction, run
-from copier.errors import Permanent, Transient, failures_of
-from copier.exchange import Statement, exchange, with_values
+from copier.errors import Permanent, TableMissing, Transient, failures_of
+from copier.exchange import Rows, Statement, exchange, with_values
 from copier.model import TableName
+from copier.rules import PAD
 from copier.table_slice import TableSlice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
@@ -32,16 +36,27 @@ NO_SNAPSHOT = frozenset({"42704", "22023"})
 TRIES = 5
 
 
+def give_hash_key(ask: Callable[..., list[Rows]], rows: TableSlice) -> None:
+    """Has the rest of a transaction hash values of ``rows`` by their key, where any are to be hashed.
+
+    ``ask`` sends it a statement, and gives the rows. The key itself is in none: see `copier.rules`.
+    """
+    if (key := rows.hash_key) is not None:
+        [[[pad]]] = ask(PAD)
+        ask(key.statement(pad))
+
+
 class Snapshot:
     """An open snapshot. Close it as soon as the work is over: it holds back vacuum.
 
     ``table`` is what the side has under that name, ``tables`` are all that were locked before it, and
-    ``as_of`` is when the snapshot was taken.
+    ``as_of`` is when the snapshot was taken. ``answers`` are the rows of what was asked beside that.
     """
 
     table: Table
     tables: dict[TableName, Table]
     as_of: datetime
+    answers: list[Rows]
 
     def __init__(
         self,
@@ -51,11 +66,16 @@ class Snapshot:
         sessions: Sessions,
         *,
         beside: Sequence[Sequence[TableName]] = (),
+        also: Sequence[Statement] = (),
+        reads: TableSlice | None = None,
     ) -> None:
         """Connects, locks the tables for reading and takes the snapshot.
 
         The first of them is read; its rows belong to a liquidation through those behind it. So it is with
         each of the lines ``beside`` it, whose first tables are for `of`.
+
+        ``also`` is asked in the same message. With ``reads`` the session that holds the snapshot is the first
+        of the `readers` of these rows, in any order.
 
         Raises:
             TableMissing: there is no such table.
@@ -66,9 +86,12 @@ class Snapshot:
         self.side = side
         self._connections: list[Connection] = []
         self._readers: list[Connection] = []
+        own = [sql.SQL(statements.lane_of(reads, reads=True, in_order=False))] if reads is not None else []
         try:
             with failures_of(side):
-                self.connection = self._taken((tables, *beside))
+                self.connection = self._taken((tables, *beside), also, own)
+            if reads is not None:
+                self._readers.append(self.connection)
         except BaseException:
             self.close()
             raise
@@ -77,6 +100,10 @@ class Snapshot:
     def is_shared(self) -> bool:
         """Whether other sessions can see the same moment."""
         return self.table.is_shareable
+
+    def ask(self, *statements: Statement) -> list[Rows]:
+        """The rows of each of the statements at this moment; they are sent in one message."""
+        return exchange(self.connection, *statements)
 
     def readers(self, count: int, rows: TableSlice, *, in_order: bool = True) -> list[Connection]:
         """So many connections that see the same moment of these rows, or one where it can't be shared.
@@ -96,18 +123,27 @@ class Snapshot:
                     if len(self.tables) > 1:
                         exchange(self.connection, statements.ANY_PLAN)
                     self.connection.execute(text(lane))
+                    give_hash_key(partial(exchange, self.connection), rows)
                     self._readers.append(self.connection)
                 return [self.connection]
             if (missing := count - len(self._readers)) > 0:
                 with ThreadPoolExecutor(missing) as at_once:
-                    self._readers += at_once.map(self._reader, [f"{lane}, {statements.HELD}"] * missing)
+                    self._readers += at_once.map(self._reader, [lane] * missing, [rows] * missing)
             return self._readers[:count]
 
-    def of(self, table: TableName, sessions: Sessions) -> Snapshot:
+    def of(
+        self,
+        table: TableName,
+        sessions: Sessions,
+        *,
+        also: Sequence[Statement] = (),
+        reads: TableSlice | None = None,
+    ) -> Snapshot:
         """The same moment, for the readers of another one of its ``tables``, with a session of its own.
 
-        Where the moment can't be shared, it is this session too: then one table is read after the other. It
-        is of use while this one is open, and closed before it.
+        ``also`` and ``reads`` are those of a snapshot that is taken. Where the moment can't be shared, it is
+        this session too: then one table is read after the other. It is of use while this one is open, and
+        closed before it.
 
         Raises:
             Transient: the session that holds the snapshot is gone.
@@ -115,39 +151,52 @@ class Snapshot:
         seen = copy.copy(self)
         seen._sessions, seen._connections, seen._readers = sessions, [], []
         seen.table = self.tables[table]
-        if seen.is_shared:
-            try:
-                with failures_of(self.side):
-                    seen.connection = seen._reader(statements.BESIDE)
-            except BaseException:
-                seen.close()
-                raise
+        try:
+            with failures_of(self.side):
+                if seen.is_shared:
+                    seen.connection = seen._open()
+                    beside = with_values(seen.connection, statements.BESIDE, sessions.values)
+                    seen._join(seen.connection, beside)
+                seen.answers = exchange(seen.connection, *also) if also else []
+                if reads is not None and seen.is_shared:
+                    seen.ask(sql.SQL(statements.lane_of(reads, reads=True, in_order=False)))
+                    seen._readers.append(seen.connection)
+        except BaseException:
+            seen.close()
+            raise
         return seen
 
     def close(self) -> None:
-        for connection in self._connections:
-            self._sessions.shut(connection)
+        self._sessions.shut_all(self._connections)
         self._connections.clear()
         self._readers.clear()
 
-    def _taken(self, lines: Sequence[Sequence[TableName]]) -> Connection:
+    def _taken(
+        self, lines: Sequence[Sequence[TableName]], also: Sequence[Statement], own: Sequence[Statement]
+    ) -> Connection:
         names = [*dict.fromkeys(chain.from_iterable(lines))]
+        asked = [questions(*line) for line in lines]
         for _ in range(TRIES):
             connection = self._open()
             take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
-            asked = [questions(*line) for line in lines]
-            locked, ([row], *found) = self._sessions.lock_for_reading(
-                connection, self.side, names, [statements.BEGIN_MOMENT], [take, *chain.from_iterable(asked)]
-            )
+            then = [take, *chain.from_iterable(asked), *also, *own]
+            try:
+                locked, ([row], *found) = self._sessions.lock_for_reading(
+                    connection, self.side, names, [statements.BEGIN_MOMENT], then
+                )
+            except psycopg.errors.UndefinedTable as error:  # what was asked beside the catalogue needs it
+                raise TableMissing(self.side, str(names[0])) from error
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
             answers = iter(found)
             self.tables = {
-                line[0]: table_of(self.side, line, [*islice(answers, len(own))])
-                for line, own in zip(lines, asked, strict=True)
+                line[0]: table_of(self.side, line, [*islice(answers, len(each))])
+                for line, each in zip(lines, asked, strict=True)
             }
+            self.answers = [*islice(answers, len(also))]
             if not locked:
-                self.table.refuse_unreadable()
+                for table in self.tables.values():
+                    table.refuse_unreadable()
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
                 for name in names:
                     run(connection, statements.hold(name))
@@ -172,10 +221,11 @@ class Snapshot:
                 run(connection, statements.hold(table.name, rows=1))
                 self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
 
-    def _reader(self, settings_of: str) -> Connection:
+    def _reader(self, lane: str, rows: TableSlice) -> Connection:
         connection = self._open()
-        settings = with_values(connection, settings_of, self._sessions.values)
+        settings = with_values(connection, f"{lane}, {statements.HELD}", self._sessions.values)
         self._join(connection, settings)
+        give_hash_key(partial(exchange, connection), rows)
         return connection
 
     def _join(self, connection: Connection, settings: Statement) -> None:

@@ -162,6 +162,12 @@ def of_lane(
     return ", ".join(parts)
 
 
+def looking(rows: TableSlice, *, qualified: bool) -> sql.Composable:
+    """The same for a transaction that looks at these rows and has its other settings already."""
+    by_index = [_BY_INDEX if rows.parent is None else _BY_PARENT] if rows.has_index else []
+    return sql.SQL(f"SELECT {', '.join([_ALONE, *by_index, *([_QUALIFIED] if qualified else [])])}")
+
+
 def lane_of(rows: TableSlice, *, reads: bool = False, in_order: bool = True) -> str:
     """`of_lane` for ranges of these rows; ``reads``: it only reads."""
     return of_lane(
@@ -284,6 +290,20 @@ def digest(rows: TableSlice, part: KeyRange) -> sql.Composable:
     return _digest_of(rows.row_hash, rows, part)
 
 
+def digest_by_writer(rows: TableSlice, part: KeyRange) -> sql.Composable:
+    """The same for each transaction that wrote rows of the range, its xid in front; at most of two."""
+    return sql.SQL(
+        "SELECT xmin::text, count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {} GROUP BY xmin LIMIT 2"
+    ).format(rows.row_hash, rows.table.identifier, rows.within(part))
+
+
+def written_by(rows: TableSlice, part: KeyRange, xid: str) -> sql.Composable:
+    """Rows of the range, and how many of them this transaction wrote."""
+    return sql.SQL("SELECT count(*), count(*) FILTER (WHERE xmin = {}::xid) FROM {} WHERE {}").format(
+        sql.Literal(xid), rows.table.identifier, rows.within(part)
+    )
+
+
 def arrivals(rows: TableSlice, part: KeyRange, base: str) -> sql.Composable:
     """Rows of the range; then rows and digest of those that no transaction before ``base`` wrote."""
     return sql.SQL(
@@ -314,6 +334,19 @@ def arrived(rows: TableSlice, horizon: int, part: KeyRange | None = None) -> sql
         _is_since(rows, str(horizon)),
         rows.table.identifier,
         rows.keys.whole(rows.liquidation_id) if part is None else rows.within(part),
+    )
+
+
+def arrived_rows(rows: TableSlice, horizon: int, most: int) -> sql.Composable:
+    """Keys, as arrays of text, and hashes of at most so many rows of the liquidation, of those written since
+    the horizon."""
+    return sql.SQL("SELECT {}, {} FROM {} WHERE {} AND {} LIMIT {}").format(
+        rows.keys.values_as_text,
+        rows.row_hash,
+        rows.table.identifier,
+        rows.keys.whole(rows.liquidation_id),
+        _is_since(rows, str(horizon)),
+        sql.Literal(most),
     )
 
 
@@ -627,6 +660,7 @@ def _update(rows: TableSlice, same: sql.Composable) -> sql.Composable:
         for pair in rows.matched.pairs
         if pair.name in rows.updated
     ]
+    values += [sql.SQL("{} = DEFAULT").format(sql.Identifier(name)) for name in rows.matched.defaulted]
     if not values:  # all columns are the key: to set one to what it is leaves the row as it is
         values = [sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(rows.key[0]))]
     return sql.SQL("UPDATE {} AS held SET {} FROM {} AS staged WHERE {}").format(
@@ -682,17 +716,14 @@ def _as_text(alias: str, names: Sequence[str]) -> sql.Composable:
     )
 
 
-def row_bytes(table: TableName, at_least: int) -> sql.Composable:
-    """The table's average row with its TOASTed values; NULL for a view. It has ``at_least`` so many rows.
-
-    A table that was never analyzed doesn't know its rows: the average is then the most that it can be.
-    """
+def size(table: TableName) -> sql.Composable:
+    """The table's bytes with its TOASTed values, and its rows as far as it knows; NULLs for a view."""
     return sql.SQL("""
         WITH parts AS (SELECT to_regclass({name}) AS oid
                        UNION SELECT relid FROM pg_catalog.pg_partition_tree(to_regclass({name})))
-        SELECT sum(pg_catalog.pg_table_size(oid)) / greatest(sum(greatest(reltuples, 0)), {rows}, 1)::float8
+        SELECT sum(pg_catalog.pg_table_size(oid)) AS bytes, sum(greatest(reltuples, 0))::float8 AS rows
           FROM pg_catalog.pg_class JOIN parts USING (oid) WHERE relkind IN ('r', 'm')
-    """).format(name=sql.Literal(str(table)), rows=sql.Literal(at_least))
+    """).format(name=sql.Literal(str(table)))
 
 
 def _digest_of(hashed: sql.Composable, rows: TableSlice, part: KeyRange) -> sql.Composable:

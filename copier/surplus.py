@@ -18,10 +18,10 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.chunk_writer import COMMIT, Ledger, Record, Target, recorded
-from copier.chunker import Ranges
+from copier.chunk_writer import Ledger, Record, Target, recorded
+from copier.chunker import RangeCursor
 from copier.errors import failures_of
-from copier.exchange import Rows, exchange
+from copier.exchange import COMMIT, Rows, exchange
 from copier.model import Bound, Chunk, Counts, KeyRange
 from copier.row_hash import unpacked
 from copier.table_slice import TableSlice
@@ -39,7 +39,7 @@ class Surplus:
         source: TableSlice,
         target: TableSlice,
         *,
-        cut: Callable[[], Ranges],
+        cut: Callable[[], RangeCursor],
         rows: int,
     ) -> None:
         """``reader`` is in the source's snapshot. ``cut`` gives the ranges, of at most so many ``rows``."""

@@ -14,24 +14,26 @@ from copier.keys import INTEGERS, KeyColumn, Keyset, key_columns, keyset_of
 from copier.model import Bound, CopySpec, KeyRange, Referring, TableName, quoted
 from copier.parents import ParentSlice, belonging, parent_slices, refuse_unfit
 from copier.row_hash import Hashed, hashed, identical_when_equal, row_hash
+from copier.rules import HashKey
 
 
 @dataclass(frozen=True, slots=True)
 class TableSlice:
     """One side's rows of a liquidation: where they are, how they are ordered, what stands for them.
 
-    ``side`` is what the side is called. ``oldest`` is the lower version of both servers'. ``key_may_repeat``
-    says that no index keeps the key from naming two rows. ``is_referenced`` says that foreign keys of this
-    side's database point to its rows, and ``in_place`` that a row's columns may then be updated: no foreign
-    key would carry that on. ``updated`` are those columns. ``triggers`` are those that fire on what is
-    written or removed. ``belongs_by`` is `CopySpec.belongs_by`, and ``parent`` are the rows through which
-    these belong, where they have no column of the liquidation. ``missing_indexes`` are the statements that
-    create those by which the rows would be found.
+    ``spec`` is the copy that they belong to, and ``side`` what the side is called. ``oldest`` is the lower
+    version of both servers'. ``key_may_repeat`` says that no index keeps the key from naming two rows.
+    ``is_referenced`` says that foreign keys of this side's database point to its rows, and ``in_place`` that
+    a row's columns may then be updated: no foreign key would carry that on. ``updated`` are those columns.
+    ``triggers`` are those that fire on what is written or removed. ``belongs_by`` is `CopySpec.belongs_by`,
+    and ``parent`` are the rows through which these belong, where they have no column of the liquidation.
+    ``missing_indexes`` are the statements that create those by which the rows would be found.
 
     In a set (`copier.copy_set`) surplus rows to which ``referring`` foreign keys of its other tables point
     stay for now, and the columns that are ``waiting`` are sent as NULL.
     """
 
+    spec: CopySpec
     side: str
     table: TableName
     keys: Keyset
@@ -53,6 +55,11 @@ class TableSlice:
     oldest: int
     referring: tuple[Referring, ...] = ()
     waiting: frozenset[str] = frozenset()
+
+    @property
+    def hash_key(self) -> HashKey | None:
+        """The key by which values are hashed here: the source's transactions are given it."""
+        return self.spec.hashes_with if self.is_source else None
 
     def within(self, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
         """The range's rows, or those among them with one of these keys."""
@@ -133,11 +140,11 @@ def slices(
         raise RulesRewrite(target.side, str(target.name), list(target.relations.rules))
     refuse_unfit(spec, source, target)
     names = key_columns(spec, source, target)
-    matched = match_columns(source, target)
+    matched = match_columns(source, target, spec)
     parents = parent_slices(spec, source, target, liquidation_id)
     updated = frozenset(
         pair.name for pair in matched.pairs if pair.name not in names or not identical_when_equal(pair)
-    )
+    ).union(matched.defaulted)
 
     def side(table: Table, other: Table) -> TableSlice:
         keys = keyset_of(
@@ -146,6 +153,7 @@ def slices(
             [other.column(name) for name in names],
         )
         return TableSlice(
+            spec=spec,
             side=table.side,
             table=table.name,
             keys=keys,

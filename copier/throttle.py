@@ -48,6 +48,11 @@ class Throttle:
         self._sleep = sleep
         self._lock = threading.Lock()
 
+    @property
+    def is_set(self) -> bool:
+        """Whether there is anything to wait for."""
+        return self._limit is not None
+
     def hold(self, over: threading.Event) -> bool:
         """True as soon as every standby is near enough; False where ``sleep`` or ``over`` ends the wait.
 

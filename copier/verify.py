@@ -1,29 +1,36 @@
 """Compares both sides range by range: the source's snapshot with one moment of the target.
 
 Of a range that was copied as a whole, the source's digest has come with its rows, and only the target is
-asked. A range whose values were compared while it was put in place isn't hashed again as long as nobody has
-written there since, which the rows' xmin shows without reading a value; only the rows that the copy wrote
-into it are. Every other range is hashed on both sides.
+asked. A range whose values were compared while it was put in place, or after its commit, isn't hashed again
+as long as nobody has written there since, which the rows' xmin shows without reading a value; only the rows
+that the copy wrote into it after it was compared are. Every other range is hashed on both sides.
+
+Of a range that was compared after its commit, all rows bore the number of the one transaction that wrote
+them. A version of a row never changes, and one that was deleted stays so. So where the range holds as many
+rows now, and all of them bear that number, they are the same ones.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
 from copier.errors import failures_of
 from copier.exchange import exchange
 from copier.lanes import run_lanes
-from copier.model import Chunk, Comparison, Digest, KeyRange, Seen
+from copier.model import Chunk, Comparison, Digest, KeyRange, Seen, Written
 from copier.table_slice import TableSlice
 
 #: At most so many ranges are asked about in one message, and no further one after so many rows: they come as
 #: one step of the progress.
 MOST_RANGES, ROWS_AT_ONCE = 8, 150_000
+#: A row whose value isn't read counts for so much of one.
+UNREAD = 0.1
 
 #: One lane: a reader of the source and a reader of the target.
 Readers = tuple[Connection, Connection]
@@ -37,19 +44,34 @@ def compared(
     known: Mapping[int, Chunk],
     *,
     definition: str,
+    is_same: bool,
 ) -> Generator[Comparison, None, None]:
     """Yields a comparison a range; ``known`` are the chunks by which the ranges were put in place.
 
-    ``definition`` is what the target's table is made of at the moment that is compared.
+    ``definition`` is what the target's table is made of at the moment that is compared. ``is_same``: that is
+    a moment of the same server and table as before the first range, so that a `Written` says something.
     """
+    seen = {
+        number: chunk.seen
+        for number, chunk in known.items()
+        if chunk.source
+        and chunk.seen
+        and (is_same if isinstance(chunk.seen, Written) else chunk.seen.definition == definition)
+    }
+
+    def weight(part: KeyRange) -> float:
+        return UNREAD if isinstance(seen.get(part.number), Written) else 1.0
+
     most = min(MOST_RANGES, len(known) // (2 * len(lanes)))
+    whole = sum(weight(chunk.range) * chunk.rows for chunk in known.values())
+    enough = min(ROWS_AT_ONCE, whole / len(lanes)) if known else ROWS_AT_ONCE
 
     def take_some() -> list[KeyRange] | None:
         """Ranges for one message: short ones together, so that a way to the servers isn't made for each."""
         parts: list[KeyRange] = []
         while part := take():
             parts.append(part)
-            if len(parts) >= most or sum(each.rows for each in parts) >= ROWS_AT_ONCE:
+            if sum(map(weight, parts)) >= most or sum(weight(each) * each.rows for each in parts) >= enough:
                 break
         return parts or None
 
@@ -62,40 +84,55 @@ def compared(
             asked = other_side.submit(
                 _digests, source_reader, source, [part for part in parts if part not in known_already]
             )
-            # What was compared by value when the range was put in place, and is to be there still.
-            seen = {
-                part: chunk.seen
-                for part, chunk in chunks.items()
-                if part in known_already and chunk and chunk.seen and chunk.seen.definition == definition
-            }
-            as_seen = _are_as_seen(target_reader, target, seen, known_already)
-            held = _digests(target_reader, target, [part for part in parts if part not in as_seen])
-            held |= {part: known_already[part] for part in as_seen}
+            # What was compared by value before, and is to be there still.
+            seen_there = {part: seen[part.number] for part in parts if part.number in seen}
+            held = _held(target_reader, target, parts, seen_there, known_already)
             of_source = known_already | asked.result()
             return [Comparison(part, of_source[part], held[part]) for part in parts]
 
-        for some in run_lanes(lanes, take_some, compare, threading.Event()):
+        for some in run_lanes(lanes, lambda readers: take_some(), compare, threading.Event()):
             yield from some
 
 
-def _are_as_seen(
+def _held(
     connection: Connection,
     target: TableSlice,
-    seen: Mapping[KeyRange, Seen],
+    parts: Sequence[KeyRange],
+    seen: Mapping[KeyRange, Seen | Written],
     source: Mapping[KeyRange, Digest],
-) -> list[KeyRange]:
-    """In which ranges the rows that agreed are all there, and beside them what was written in this copy."""
-    if not seen:
-        return []
+) -> dict[KeyRange, Digest]:
+    """What the target holds of these ranges: the source's rows, where what was ``seen`` of them is so still.
+
+    All that has to be hashed in any case is asked in one message with that.
+    """
+    unseen = [part for part in parts if part not in seen]
     with failures_of(target.side):
         answers = exchange(
-            connection, *(statements.arrivals(target, part, each.base) for part, each in seen.items())
+            connection,
+            *(_still(target, part, each) for part, each in seen.items()),
+            *(statements.digest(target, part) for part in unseen),
         )
-    return [
-        part
-        for (part, each), [(rows, arrived, value)] in zip(seen.items(), answers, strict=True)
-        if rows == source[part].rows and Digest(arrived, value) == each.written
-    ]
+    as_seen = {
+        part: source[part]
+        for (part, each), [found] in zip(seen.items(), answers, strict=False)
+        if _holds(each, source[part], found)
+    }
+    hashed = {part: Digest(*found) for part, [found] in zip(unseen, answers[len(seen) :], strict=True)}
+    return as_seen | hashed | _digests(connection, target, [part for part in seen if part not in as_seen])
+
+
+def _still(target: TableSlice, part: KeyRange, seen: Seen | Written) -> Composable:
+    """What is asked to know whether the range's rows are still what was seen of them."""
+    if isinstance(seen, Written):
+        return statements.written_by(target, part, seen.xid)
+    return statements.arrivals(target, part, seen.base)
+
+
+def _holds(seen: Seen | Written, source: Digest, found: Sequence[int]) -> bool:
+    if isinstance(seen, Written):
+        return tuple(found) == (source.rows, source.rows)
+    rows, arrived, value = found
+    return rows == source.rows and Digest(arrived, value) == seen.written
 
 
 def _digests(connection: Connection, rows: TableSlice, parts: list[KeyRange]) -> dict[KeyRange, Digest]:

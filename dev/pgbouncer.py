@@ -42,11 +42,17 @@ class PgBouncer:
     """`databases` maps the names that clients use to the URLs of the real ones. A context manager."""
 
     def __init__(
-        self, folder: Path, databases: Mapping[str, str], *, guard: Guard, settings: Sequence[str] = ()
+        self,
+        folder: Path,
+        databases: Mapping[str, str],
+        *,
+        guard: Guard,
+        settings: Sequence[str] = (),
+        tls: bool = False,
     ) -> None:
-        """``settings`` are further lines of its configuration."""
+        """``settings`` are further lines of its configuration; with ``tls`` clients may ask for it."""
         self._folder = folder
-        self._settings = list(settings)
+        self._settings = [*settings, *(_tls_settings(folder) if tls else [])]
         self._databases = databases
         self._guard = guard
         self.port = candidate_port()
@@ -106,3 +112,18 @@ class PgBouncer:
 def _words(url: str) -> str:
     parts = psycopg.conninfo.conninfo_to_dict(url)
     return " ".join(f"{key}={parts[key]}" for key in ("host", "port", "dbname", "user"))
+
+
+def _tls_settings(folder: Path) -> list[str]:
+    """A key, and a certificate that it has signed itself, by openssl."""
+    key, certificate = folder / "tls.key", folder / "tls.crt"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, capture_output=True, check=True)
+    for path in (key, certificate):
+        path.chmod(0o644)
+    return [
+        "client_tls_sslmode = allow",
+        f"client_tls_key_file = {key}",
+        f"client_tls_cert_file = {certificate}",
+    ]

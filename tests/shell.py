@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -40,12 +41,30 @@ PROCESSES.set_forkserver_preload(
 )
 
 
+#: In the environment of a `traspaso`: the audit event at which it is killed, and at which occurrence of it.
+DIES_AT = "TEST_DIES_AT"
+
+
+def die_at(event: str, occurrence: int) -> None:
+    """Kills this process (-9) when it comes there for that time."""
+    seen = itertools.count(1)
+
+    def look(name: str, _: object) -> None:
+        if name == event and next(seen) == occurrence:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(look)
+
+
 def traspaso(
     arguments: tuple[str, ...], environment: dict[str, str], out: str, err: str, folder: str
 ) -> None:
     """What the program `traspaso` does, in this process; both streams go to files."""
     os.environ.clear()
     os.environ.update(environment)
+    if at := os.environ.pop(DIES_AT, None):
+        event, _, occurrence = at.partition(" ")
+        die_at(event, int(occurrence or 1))
     os.chdir(folder)
     for path, number in ((os.devnull, 0), (out, 1), (err, 2)):
         opened = os.open(path, os.O_RDWR)

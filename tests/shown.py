@@ -136,6 +136,8 @@ QUESTIONS = [
     Question(Reason.REMOVAL, 0, 2**63 - 1, 500, None),
     Question(Reason.SURPLUS, 500, 900, 500, 20),
     Question(Reason.MOVED, 0, 0, 500, 0),
+    Question(Reason.SURPLUS, 500, 500, 500, 500, 20, 0),
+    Question(Reason.MOVED, 700, 500, 500, 500, 0, 0),
 ]
 ANSWERED = {"approval_by": BOB, "approval_at": NOW}
 

@@ -40,7 +40,7 @@ PLAN = Plan(datetime.now(UTC), total=8, held=8)
 def over(engine: Engine, attempt: Attempt) -> Attempt:
     """The same attempt, with its sessions from another engine."""
     minute = timedelta(seconds=60)
-    return Attempt(engine, attempt.claim, lease=minute)
+    return Attempt(engine, attempt.claim, None, lease=minute)
 
 
 class Jobs:
@@ -66,6 +66,7 @@ class Jobs:
         """As before the first job, but for the numbers."""
         self.run("TRUNCATE traspaso.users, traspaso.copy_jobs, traspaso.workers, traspaso.receipts CASCADE")
         self.run("TRUNCATE traspaso.schedules, traspaso.schedule_firings, traspaso.freeze_windows")
+        self.run("TRUNCATE traspaso.standings, traspaso.drift, traspaso.watch_rounds")
         self.run("TRUNCATE traspaso.channel_notices")
         self.somebody_works()
 

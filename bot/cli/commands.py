@@ -42,8 +42,9 @@ from bot.cli.output import (
 from bot.commands.parsing import number, numbers_in, several
 from bot.config import SIDES, CopySection, Need, SetSection, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
-from bot.i18n import N_, translator
+from bot.i18n import N_, Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
@@ -55,7 +56,7 @@ from bot.messages.several import MOST
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Comparison, Copy, Preview, is_known
+from copier import Baseline, Comparison, Copy, Preview, is_known
 from copier import preview as preview_of
 from copier.errors import CopierError, failures_of
 
@@ -201,13 +202,23 @@ def look_at_both_sides(
         return preview_of(
             parts.prod,
             parts.consulta,
-            chosen.spec,
+            spec_of(parts.consulta, chosen),
             liquidation,
             names=SIDES,
             catalogue=listed.catalogue if listed else None,
+            baseline=_proven(parts, chosen, liquidation),
             timeout_seconds=settings.file.work.preview_timeout_seconds,
             parents_too=parents_too,
         )
+
+
+def _proven(parts: Databases, chosen: CopySection, liquidation: int) -> Baseline | None:
+    """What was proven last of it; None where nothing was, or the tracking tables can't be read."""
+    try:
+        return parts.history.baseline(chosen.spec, liquidation)
+    except SQLAlchemyError as error:
+        log.info("what was proven last is not known: %s", type(error).__name__)
+        return None
 
 
 # ----------------------------------------------------------------------------
@@ -364,7 +375,7 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
         Copy(
             parts.prod,
             parts.consulta,
-            chosen.spec,
+            spec_of(parts.consulta, chosen),
             liquidation,
             names=SIDES,
             limits=limits,
@@ -406,6 +417,7 @@ def status(job: int | None, as_json: bool) -> None:
         if alive:
             say()
             print_workers(alive, t)
+        _say_what_the_watch_knows(parts, t)
         if none := parts.workers.missing():
             say()
             say(plain(nobody_works(none, t)))
@@ -415,6 +427,19 @@ def status(job: int | None, as_json: bool) -> None:
         for line in (approval_line(jobs[0], t), question_line(jobs[0], t), waits, jobs[0].error_message):
             if line:
                 say(plain(line))
+
+
+def _say_what_the_watch_knows(parts: Databases, t: Translator) -> None:
+    from bot.jobs.freshness import FreshnessReader
+    from bot.messages import freshness
+
+    seen = FreshnessReader(parts.tracking).watched(freshness.LISTED)
+    if not seen:
+        return
+    say()
+    for line in (*freshness.of_watch(seen, parts.store.titles, t), freshness.summary(seen, t)):
+        if line:
+            say(plain(line))
 
 
 @click.command(
@@ -539,15 +564,19 @@ def retry(job: int) -> None:
 
 @click.command(
     cls=Command,
-    help=N_("Agrees to the rows IN_PROD and IN_CONSULTA that JOB asks about, so that a worker copies them."),
+    help=N_(
+        "Agrees to the rows IN_PROD and IN_CONSULTA that JOB asks about, and to the DELETED ones of consulta "
+        "where it names them, so that a worker copies."
+    ),
 )
 @JOB
 @click.argument("in_prod", type=click.IntRange(min=0))
 @click.argument("in_consulta", type=click.IntRange(min=0))
+@click.argument("deleted", type=click.IntRange(min=0), required=False)
 @click.option(
     "--remove", is_flag=True, help=N_("Where more rows are in consulta than in prod: these are removed.")
 )
-def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
+def confirm(job: int, in_prod: int, in_consulta: int, deleted: int | None, remove: bool) -> None:
     parts = _parts()
     with stop_on_errors():
         found = parts.store.job(job)
@@ -557,7 +586,7 @@ def confirm(job: int, in_prod: int, in_consulta: int, remove: bool) -> None:
         raise Stopped(asks(found), FAILED)
     if found.question is None or not found.waits_for_confirmation:
         raise Stopped(f"job {job} is {state(found, shell_translator())} and asks nothing", FAILED)
-    numbers = RowCounts(in_prod, in_consulta)
+    numbers = RowCounts(in_prod, in_consulta, deleted)
     if numbers != found.question.numbers or (found.question.removed and not remove):
         raise Stopped(asks(found), FAILED)
     _do(job, lambda control, who: control.confirm(job, who, numbers))

@@ -12,6 +12,7 @@ from bot.cli.help import Command, shell_translator
 from bot.cli.output import print_explanation, print_json_document, print_mermaid
 from bot.config import SIDES, CopySection, Need, Settings
 from bot.i18n import N_
+from bot.jobs.known_columns import spec_of
 from copier import explain as explained
 
 
@@ -34,7 +35,7 @@ def explain(set_name: str | None, as_json: bool, as_mermaid: bool) -> None:
         found = explained(
             parts.prod,
             parts.consulta,
-            [copy.spec for copy in copies],
+            [spec_of(parts.consulta, copy) for copy in copies],
             names=SIDES,
             timeout_seconds=settings.file.work.preview_timeout_seconds,
         )

@@ -33,7 +33,7 @@ from bot.messages.audit import csv_lines, entry_json
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain
 from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
-from bot.messages.proposal import counted, notes, removes_everything
+from bot.messages.proposal import counted, kept_in_prod, notes, removes_everything, would_do
 from bot.messages.question import confirmation, question_text
 from copier import (
     Comparison,
@@ -563,10 +563,14 @@ def asks(job: JobView) -> str:
         return f"job {job.id} waits for a second person's approval, which only Slack can ask for"
     shown = "unknown" if question.shown_in_prod is None else f"{question.shown_in_prod:,}"
     shown_there = "unknown" if question.shown_in_consulta is None else f"{question.shown_in_consulta:,}"
+    deletes = ""
+    if question.shown_deleted is not None:
+        now = "an unknown number" if question.deleted is None else f"{question.deleted:,}"
+        deletes = f"; {question.shown_deleted:,} of consulta's were to be deleted, now it is {now}"
     return (
         f"nothing was written: rows shown were {shown} in prod and {shown_there} in consulta, and now they "
-        f"are {question.in_prod:,} and {question.in_consulta:,}; `{confirmation(job.id, question)}` has it "
-        f"copied so, `traspaso cancel {job.id}` ends it"
+        f"are {question.in_prod:,} and {question.in_consulta:,}{deletes}; "
+        f"`{confirmation(job.id, question)}` has it copied so, `traspaso cancel {job.id}` ends it"
     )
 
 
@@ -593,11 +597,14 @@ def refusal_of_preview(seen: Preview, liquidation: int, *, remove: bool) -> str 
 def _removal(seen: Preview, liquidation: int) -> str | None:
     """More of consulta's rows would go than a press in Slack lets go without showing them."""
     in_prod, in_consulta = seen.in_source.rows, seen.in_target.rows
-    if in_prod is None or in_consulta is None or in_consulta - in_prod <= in_consulta / 10:
+    if in_prod is None or in_consulta is None:
+        return None
+    goes = seen.outlook.counts.deleted if seen.outlook else in_consulta - in_prod
+    if goes <= in_consulta / 10:
         return None
     return (
         f"liquidation {liquidation} has {in_prod:,} rows in prod and {in_consulta:,} in consulta: copying "
-        f"would remove {in_consulta - in_prod:,} of them; add --remove if that is meant"
+        f"would remove {goes:,} of them; add --remove if that is meant"
     )
 
 
@@ -610,6 +617,10 @@ def print_preview(seen: Preview, chosen: CopySection, liquidation: int, t: Trans
         say(seen.label)
     say(f"prod      {chosen.source_table}: {counted(seen.in_source, t)}")
     say(f"consulta  {chosen.target_table}: {counted(seen.in_target, t)}")
+    if kept := kept_in_prod(seen, t, quoted=str):
+        say(kept)
+    if seen.outlook is not None:
+        say(would_do(seen.outlook.counts, t))
     for note in notes(seen, t, quoted=str):
         say(note)
     for advice in seen.advice:
@@ -825,6 +836,7 @@ def as_json(job: JobView) -> dict[str, Any]:
         "requested_by": job.requester_name,
         "previewed_records": job.terms.in_prod,
         "previewed_target_records": job.terms.in_consulta,
+        "previewed_deletes": job.terms.deleted,
         "removal_confirmed": job.terms.removal_confirmed,
         "question": job.question.as_json() if job.question else None,
         "schedule": job.schedule,

@@ -45,11 +45,13 @@ from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
 from bot.jobs.actions import Freezes
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import JobHistory, JobRepository, Request
 from bot.jobs.view import JobView
 from bot.messages import answers, proposal, question
 from bot.messages.answers import refused_because_frozen
 from bot.messages.blocks import COPY_COMMAND, Block, Message, View, cut
+from bot.messages.freshness import COPY_ACTION as MOVED_ON_ACTION
 from bot.messages.home import NEW_ACTION
 from bot.messages.proposal import (
     CANCEL_ACTION,
@@ -89,7 +91,9 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
 
 
 def connect(app: App, parts: BotParts) -> None:
-    """Adds the command and its two buttons; the modal's menu and both its steps, and App Home's button."""
+    """Adds the command and its two buttons; the modal's menu and both its steps; App Home's button, and
+    those of the watch.
+    """
     start = start_copy(parts)
     modal = CopyModal(parts.guard, parts.callers, start, parts.card_publisher, parts.prod)
     app.action(NEW_ACTION)(modal.from_home)
@@ -102,6 +106,7 @@ def connect(app: App, parts: BotParts) -> None:
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
     app.action(LATER_ACTION)(modal.later)
+    app.action(MOVED_ON_ACTION)(conversation.from_watch)
     app.action(COPY_SEVERAL_ACTION)(several.confirmed)
 
 
@@ -127,6 +132,11 @@ class CopyLiquidation:
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
         turns = self._callers.turns.presses
         self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
+
+    def from_watch(self, ack: Ack, body: dict[str, Any]) -> None:
+        """*Copy* in the watch's message: the same proposal as after the command."""
+        turns = self._callers.turns.looks
+        self._callers.answer(ack, body, lambda caller: self._look_from_watch(body, caller), turns)
 
     def cancelled(self, ack: Ack, body: dict[str, Any]) -> None:
         self._callers.answer(ack, body, lambda caller: answers.cancelled(caller.t), replace=True)
@@ -156,8 +166,18 @@ class CopyLiquidation:
         if copy is None:
             example = f"{COPY_COMMAND} {liquidation_id} {names[0]}"
             return answers.unknown_copy(words[1], names, t, suggestion, example)
+        return self._shown(copy, liquidation_id, caller)
+
+    def _look_from_watch(self, body: dict[str, Any], caller: Caller) -> Message:
+        name, _, number = str(body["actions"][0]["value"]).rpartition(" ")
+        copy = self._guard.copy_named(name)
+        if copy is None:
+            return answers.unknown_copy(name, self._guard.copy_names, caller.t)
+        return self._shown(copy, int(number), caller)
+
+    def _shown(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Message:
         found = self._start.look(copy, liquidation_id, caller)
-        return proposal_card(found, t) if isinstance(found, Offered) else found
+        return proposal_card(found, caller.t) if isinstance(found, Offered) else found
 
     def _press(self, body: dict[str, Any], caller: Caller) -> Message:
         offer = Offer.decoded(body["actions"][0]["value"])
@@ -345,10 +365,11 @@ class StartCopy:
         seen = preview(
             self._prod,
             self._consulta,
-            copy.spec,
+            spec_of(self._consulta, copy),
             liquidation_id,
             names=SIDES,
             catalogue=listed.catalogue if listed else None,
+            baseline=self._history.baseline(copy.spec, liquidation_id),
             timeout_seconds=self._guard.file.work.preview_timeout_seconds,
         )
         target, in_prod, cap = (
@@ -392,6 +413,7 @@ class StartCopy:
             in_prod=proposal.seen.in_source.rows,
             in_consulta=proposal.seen.in_target.rows,
             made_of=made_of(proposal.seen),
+            would=proposal.seen.outlook.counts if proposal.seen.outlook else None,
         )
         minutes = max(1, round(lifetime / 60))
         return Offered(offer, copy.shown, proposal, minutes, notice, asks_why=copy.require_reason)

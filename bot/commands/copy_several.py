@@ -54,8 +54,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: So many liquidations are looked at side by side: each look has a session on both sides.
-SIDE_BY_SIDE = 4
+#: So many liquidations are looked at side by side, of all people together: each look has a session on both
+#: sides.
+SIDE_BY_SIDE = 8
 #: So much of a liquidation's name is kept with its job.
 LABEL_LIMIT = 300
 #: So long the answer to a press waits for the card that it links to, in seconds, and how often it looks.
@@ -87,6 +88,7 @@ class CopySeveral:
         self._history = history
         self._freezes = freezes
         self._card_publisher = card_publisher
+        self._pool = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="several")
 
     def answer(self, words: list[str], caller: Caller) -> Message | None:
         """The answer to these words after the command; None where they aren't several liquidations."""
@@ -138,8 +140,7 @@ class CopySeveral:
                 return Part(number, refused=Refused.TAKEN, taken=live[number])
             return self._part(copy, number, caller)
 
-        with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="several") as pool:
-            return tuple(pool.map(look, numbers))
+        return tuple(self._pool.map(look, numbers))
 
     def _part(self, copy: CopySection, number: int, caller: Caller) -> Part:
         listed = self._guard.file.liquidations
@@ -164,6 +165,9 @@ class CopySeveral:
     def _offered(
         self, copy: CopySection, parts: tuple[Part, ...], caller: Caller, notice: str = ""
     ) -> Message:
+        problems = {part.problem for part in parts}
+        if len(problems) == 1 and (problem := problems.pop()) is not None:
+            return answers.problem(problem)  # it is so for all of them, as where the tables don't fit
         possible = [part for part in parts if part.refused is None and part.seen is not None]
         lifetime, cap = self._guard.file.work.confirm_seconds, self._guard.file.work.rows_per_second
         rows = sum(part.seen.in_source.rows or 0 for part in possible if part.seen)

@@ -12,6 +12,7 @@ from bot.commands import parsing
 from bot.commands.conversation import BotParts, Callers, Guard
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
+from bot.jobs.freshness import FreshnessReader
 from bot.jobs.repository import JobHistory, JobRepository
 from bot.jobs.schedules import Calendar
 from bot.messages import answers, status
@@ -43,6 +44,7 @@ def connect(app: App, parts: BotParts) -> None:
         parts.history,
         parts.card_publisher,
         calendar=Calendar(parts.guard.file),
+        held=FreshnessReader(parts.tracking),
     )
     app.command(STATUS_COMMAND)(conversation.command)
 
@@ -62,6 +64,7 @@ class CopyStatus:
         card_publisher: CardPublisher,
         *,
         calendar: Calendar,
+        held: FreshnessReader,
     ) -> None:
         self._guard = guard
         self._callers = callers
@@ -69,6 +72,7 @@ class CopyStatus:
         self._history = history
         self._card_publisher = card_publisher
         self._calendar = calendar
+        self._held = held
 
     def command(self, ack: Ack, body: dict[str, Any]) -> None:
         text = str(body.get("text") or "")
@@ -110,7 +114,10 @@ class CopyStatus:
         if liquidation_id is None:
             return answers.not_a_number(word, t, command=command)
         jobs = self._history.of_liquidation(liquidation_id)
-        return status.of_liquidation(liquidation_id, jobs, self._card_publisher.links(jobs), t)
+        held, links = self._held.of_liquidation(liquidation_id), self._card_publisher.links(jobs)
+        return status.of_liquidation(
+            liquidation_id, jobs, links, t, held=held, titles=self._guard.file.titles
+        )
 
     def _job(self, word: str, t: Translator) -> Message:
         job_id = parsing.number(word)

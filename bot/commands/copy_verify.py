@@ -25,6 +25,7 @@ from bot.commands.conversation import BotParts, Caller, Callers, Guard, or_probl
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.config import SIDES, CopySection
 from bot.i18n import Translator
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status
 from bot.messages import answers, verification
@@ -401,7 +402,7 @@ class VerificationRunner:
         with Copy(
             self._prod,
             self._consulta,
-            comparison.copy.spec,
+            spec_of(self._consulta, comparison.copy),
             liquidation_id,
             names=SIDES,
             limits=self._limits,

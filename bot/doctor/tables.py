@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 
 from sqlalchemy import text
 
@@ -12,13 +13,15 @@ from bot.config import SIDES, CopySection
 from bot.doctor.examination import Check, Fact, Facts, Server, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.doctor.sides import look_at
-from copier import TableName
+from bot.jobs.known_columns import with_known
+from copier import NewColumns, TableName, Treatment
 from copier.catalog import Table, read_table, refuse_same_table
 from copier.columns import match_columns
 from copier.connections import BoundedTransaction
 from copier.errors import (
     ColumnsDiffer,
     CopierError,
+    DatabaseFailed,
     EncodingUnknown,
     RowsHidden,
     SameTable,
@@ -195,14 +198,15 @@ def _target(copy: CopySection, target: Table) -> Iterator[Finding]:
 def _both(
     copy: CopySection, source: Table, target: Table, looks: dict[str, BoundedTransaction | str]
 ) -> Iterator[Finding]:
-    name, spec = copy.name, copy.spec
+    name = copy.name
     here, there = looks[SIDES.source], looks[SIDES.target]
+    spec = _spec(copy, there)
     if isinstance(here, BoundedTransaction) and isinstance(there, BoundedTransaction):
         try:
             refuse_same_table(here.connection, there.connection, source, target, SIDES)
         except SameTable as error:
             yield failed("copy.tables", str(error), SIDES.apart, name)
-    yield from _columns(copy, source, target)
+    yield from _columns(copy, spec, source, target)
     try:
         key = key_columns(spec, source, target)
         yield ok("copy.key", f"({', '.join(key)}) names a row", name)
@@ -224,10 +228,18 @@ def _both(
     yield from _indexes(name, ((source, both[0]), (target, both[1])))
 
 
-def _columns(copy: CopySection, source: Table, target: Table) -> Iterator[Finding]:
+def _spec(copy: CopySection, look: BoundedTransaction | str) -> CopySpec:
+    """With the columns that the last completed copy had, as far as the tracking tables tell."""
+    if isinstance(look, BoundedTransaction) and copy.for_new_columns is not NewColumns.COPY:
+        with suppress(DatabaseFailed), _asking(look):
+            return with_known(look.connection, copy)
+    return replace(copy.spec, known_columns=None)
+
+
+def _columns(copy: CopySection, spec: CopySpec, source: Table, target: Table) -> Iterator[Finding]:
     try:
-        refuse_unfit(copy.spec, source, target)
-        matched = match_columns(source, target)
+        refuse_unfit(spec, source, target)
+        matched = match_columns(source, target, spec)
     except ColumnsDiffer as error:
         for line in error.lines:
             what, _, step = line.rpartition(": ")
@@ -238,8 +250,10 @@ def _columns(copy: CopySection, source: Table, target: Table) -> Iterator[Findin
         return
     casts = [pair.name for pair in matched.pairs if pair.is_cast]
     how = "in binary" if matched.binary else "as text"
+    ruled = [f"{rule.column} ({rule.treatment})" for rule in copy.spec.altering]
+    stays = f"; rules: {', '.join(ruled)}" if ruled else ""
     cast = f"; consulta's type is wider for {', '.join(casts)}" if casts else ""
-    yield ok("copy.columns", f"{len(matched.pairs)} columns match, and travel {how}{cast}", copy.name)
+    yield ok("copy.columns", f"{len(matched.pairs)} columns match, and travel {how}{cast}{stays}", copy.name)
 
 
 def _indexes(name: str, sides: tuple[tuple[Table, TableSlice], ...]) -> Iterator[Finding]:
@@ -337,7 +351,7 @@ def _known(look: BoundedTransaction, name: TableName) -> Table | None:
 
 
 def _of_defaults(look: BoundedTransaction, prod: Fact[Server], spec: CopySpec) -> list[Privilege]:
-    """Sequences behind the defaults of columns that only consulta has; nothing where prod can't be asked."""
+    """Sequences behind the defaults of columns that consulta fills; nothing where prod can't be asked."""
     try:
         with look_at(prod.get()) as other:
             source = _known(other, spec.source_table)
@@ -345,8 +359,10 @@ def _of_defaults(look: BoundedTransaction, prod: Fact[Server], spec: CopySpec) -
         return []
     if source is None:
         return []
+    left = {rule.column for rule in spec.rules if rule.treatment is Treatment.OMIT}
+    brought = [column.name for column in source.columns if column.name not in left]
     with _asking(look):
-        return of_defaults(look.connection, spec.target_table, [column.name for column in source.columns])
+        return of_defaults(look.connection, spec.target_table, brought)
 
 
 def _lacking(

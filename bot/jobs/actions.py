@@ -633,6 +633,9 @@ def _accepted() -> dict[str, Any]:
     return {
         "previewed_records": func.coalesce(in_prod, CopyJob.previewed_records),
         "previewed_target_records": func.coalesce(in_consulta, CopyJob.previewed_target_records),
+        "previewed_deletes": case(
+            (CopyJob.question.is_not(None), _asked("deleted")), else_=CopyJob.previewed_deletes
+        ),
         "removal_confirmed": case((CopyJob.question.is_not(None), removes), else_=CopyJob.removal_confirmed),
         "question": None,
     }
@@ -642,7 +645,11 @@ def _asks_about(numbers: RowCounts | None) -> ColumnElement[bool]:
     """A condition: these numbers are what the job asks about; None where it asks about none."""
     if numbers is None:
         return CopyJob.question.is_(None)
-    return and_(_asked("in_prod") == numbers.in_prod, _asked("in_consulta") == numbers.in_consulta)
+    return and_(
+        _asked("in_prod") == numbers.in_prod,
+        _asked("in_consulta") == numbers.in_consulta,
+        _asked("deleted").is_not_distinct_from(numbers.deleted),
+    )
 
 
 def _asked(side: str) -> ColumnElement[int]:

@@ -264,11 +264,11 @@ class Confirmed:
     numbers: RowCounts
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self.numbers)
+        return {name: number for name, number in asdict(self.numbers).items() if number is not None}
 
     @classmethod
     def from_json(cls, detail: Detail) -> Self:
-        return cls(RowCounts(detail["in_prod"], detail["in_consulta"]))
+        return cls(RowCounts(detail["in_prod"], detail["in_consulta"], detail.get("deleted")))
 
 
 @dataclass(frozen=True, slots=True)

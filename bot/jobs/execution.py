@@ -12,19 +12,21 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 import psycopg
 from psycopg.sql import Composable
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Connection,
     Engine,
+    Executable,
     Integer,
     ScalarSelect,
     Select,
@@ -41,12 +43,12 @@ from sqlalchemy import (
     values,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.engine import Row
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from bot import traces
 from bot.config import SIDES, Occasion
 from bot.errors import StaleAttempt
+from bot.jobs import known_columns
 from bot.jobs.events import (
     BREAKS_ATTEMPT,
     AskedAgain,
@@ -66,6 +68,7 @@ from bot.jobs.models import (
     Installation,
     LastProof,
     Worker,
+    asked,
     card_channel,
     has_come,
     is_frozen,
@@ -78,7 +81,7 @@ from bot.jobs.models import (
 from bot.jobs.notifications import tell
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, second_person, stop_job, transition
+from bot.jobs.transition import add_event, second_person, step_of, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
 from copier import Baseline, Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
 from copier.exchange import Rows, literal
@@ -128,7 +131,7 @@ class Claim:
     installation: str
 
     @classmethod
-    def of(cls, row: Row[Any], installation: str, channel_id: str | None) -> Self:
+    def of(cls, row: Any, installation: str, channel_id: str | None) -> Self:
         """From the job's row, and the channel of its card."""
         return cls(
             job_id=row.id,
@@ -138,7 +141,12 @@ class Claim:
             source_table=row.source_table,
             target_table=row.target_table,
             fingerprint=Fingerprint.from_json(row.fingerprint) if row.fingerprint else None,
-            terms=AgreedCounts(row.previewed_records, row.previewed_target_records, row.removal_confirmed),
+            terms=AgreedCounts(
+                row.previewed_records,
+                row.previewed_target_records,
+                row.removal_confirmed,
+                row.previewed_deletes,
+            ),
             approved=row.approval == Approval.APPROVED,
             channel_id=channel_id,
             installation=installation,
@@ -157,7 +165,9 @@ class Claim:
     def configured_otherwise(self, spec: CopySpec) -> list[str]:
         """What a configuration alone tells to be another copy than the one asked for, a line each."""
         tables = Fingerprint(self.source_table, self.target_table, spec.belongs_by, spec.key)
-        recorded = self.fingerprint or tables
+        recorded = self.fingerprint or replace(
+            tables.configured(spec), source_table=self.source_table, target_table=self.target_table
+        )
         return recorded.differences(recorded.configured(spec), SIDES)
 
     def made_otherwise(self, now: Fingerprint) -> list[str]:
@@ -192,10 +202,12 @@ class Earlier:
 
     ``rows`` that earlier attempts of the job have brought to consulta, less those that they removed; and
     what was ``proven`` last of the liquidation, None where all its values weren't compared for too long.
+    ``baseline`` is that of the last proof, however long ago.
     """
 
     rows: int
     proven: KnownProof | None
+    baseline: Baseline | None = None
 
 
 class NobodyCanApprove(Exception):
@@ -210,10 +222,12 @@ class Attempt:
     there is none.
     """
 
-    def __init__(self, engine: Engine, claim: Claim, *, lease: timedelta) -> None:
-        """``lease`` is how long a step lasts as a sign of life."""
+    def __init__(self, engine: Engine, claim: Claim, before: Any, *, lease: timedelta) -> None:
+        """``lease`` is how long a step lasts as a sign of life, ``before`` what was `_left_before`."""
         self._engine = engine
+        self._before = before
         self._lease = lease
+        self._stepped_at = time.monotonic()
         self._compared: list[Comparison] = []
         self._compared_due = 0.0
         self.claim = claim
@@ -231,6 +245,15 @@ class Attempt:
     def label(self) -> str:
         """The name of this attempt's sessions."""
         return self.claim.label
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long ago the last step began that has renewed the lease and looked for a stop request."""
+        return time.monotonic() - self._stepped_at
+
+    def stepped(self, at: float) -> None:
+        """A step that was begun ``at`` this moment of the monotonic clock is committed."""
+        self._stepped_at = max(at, self._stepped_at)
 
     @property
     def schema(self) -> str:
@@ -260,38 +283,26 @@ class Attempt:
             return connection.execute(broken).scalar_one()
 
     def earlier(self, full_proof_days: float) -> Earlier:
-        """What earlier attempts and jobs have left: read once, before the copy begins."""
-        net = func.coalesce(func.sum(CopyChunk.inserted_records - CopyChunk.deleted_records), 0)
-        brought = select(net).where(CopyChunk.job_id == self.job_id).scalar_subquery()
-        newer = LastProof.values_at > func.now() - timedelta(days=full_proof_days)
-        one = select(brought.label("rows")).subquery()
-        found = select(
-            one.c.rows, LastProof.values_job_id, LastProof.values_at, LastProof.baseline
-        ).select_from(one.outerjoin(LastProof, and_(self._is_its_proof(), newer)))
-        with self.transaction() as connection:
-            row = connection.execute(found).one()
+        """What earlier attempts and jobs had left when the job was claimed."""
+        row = self._before
         if row.baseline is None:
             return Earlier(int(row.rows), None)
-        known = KnownProof(row.values_job_id, row.values_at, Baseline.from_json(row.baseline))
-        return Earlier(int(row.rows), known)
+        baseline = Baseline.from_json(row.baseline)
+        is_due = row.age >= timedelta(days=full_proof_days)
+        known = None if is_due else KnownProof(row.values_job_id, row.values_at, baseline)
+        return Earlier(int(row.rows), known, baseline)
 
     # Steps of a running attempt.
 
     def renew(self) -> StopRequest | None:
         """Says that this worker lives."""
-        with self.transaction() as connection:
-            return self._update(connection)
+        return self._step()
 
     def planned(self, plan: Plan) -> StopRequest | None:
         """The snapshot is counted."""
-        with self.transaction() as connection:
-            return self._update(
-                connection,
-                phase=Phase.COPYING,
-                total_records=plan.total,
-                as_of=plan.as_of,
-                copying_since=func.now(),
-            )
+        return self._step(
+            phase=Phase.COPYING, total_records=plan.total, as_of=plan.as_of, copying_since=func.now()
+        )
 
     def record(self, connection: Connection, chunk: Chunk) -> StopRequest | None:
         """Writes the chunk's line and moves the counters; commits with the chunk's rows or not at all.
@@ -314,21 +325,17 @@ class Attempt:
         The line names the job by what the UPDATE has found. That is nothing for a worker that is stale, and a
         line without a job violates NOT NULL: nothing behind this statement is done, so it isn't committed.
         """
-        moved = (
-            self._fenced(
-                copied_records=CopyJob.copied_records + chunk.rows,
-                chunks_done=CopyJob.chunks_done + 1,
-                inserted_records=CopyJob.inserted_records + chunk.counts.inserted,
-                updated_records=CopyJob.updated_records + chunk.counts.updated,
-                deleted_records=CopyJob.deleted_records + chunk.counts.deleted,
-                unchanged_records=CopyJob.unchanged_records + chunk.counts.unchanged,
-                moved_records=CopyJob.moved_records + chunk.moved,
-                copied_bytes=CopyJob.copied_bytes + chunk.bytes,
-                # Only new ground ends a row of failures: what was in place before proves nothing.
-                **({} if chunk.outcome == "unchanged" else {"failures": 0, "error": null()}),
-            )
-            .returning(CopyJob.id, CopyJob.stop_requested, CopyJob.stopped_by, is_frozen().label("frozen"))
-            .cte("moved")
+        moved = self._moved(
+            copied_records=CopyJob.copied_records + chunk.rows,
+            chunks_done=CopyJob.chunks_done + 1,
+            inserted_records=CopyJob.inserted_records + chunk.counts.inserted,
+            updated_records=CopyJob.updated_records + chunk.counts.updated,
+            deleted_records=CopyJob.deleted_records + chunk.counts.deleted,
+            unchanged_records=CopyJob.unchanged_records + chunk.counts.unchanged,
+            moved_records=CopyJob.moved_records + chunk.moved,
+            copied_bytes=CopyJob.copied_bytes + chunk.bytes,
+            # Only new ground ends a row of failures: what was in place before proves nothing.
+            **({} if chunk.outcome == "unchanged" else {"failures": 0, "error": null()}),
         )
         line = (
             insert(CopyChunk)
@@ -351,18 +358,17 @@ class Attempt:
             .returning(CopyChunk.job_id)
             .cte("line")
         )
-        return select(moved.c.stop_requested, moved.c.stopped_by, moved.c.frozen).add_cte(line)
+        return _pressed(moved).add_cte(line)
 
     def throttled(self, lag_mb: float | None) -> None:
         """The copy waits for a standby of consulta that is so far behind; None: it goes on."""
         reason = None if lag_mb is None else {"code": "standby_lag", "mb": round(lag_mb, 1)}
-        with self.transaction() as connection:
-            self._update(connection, throttle=reason)
+        self._step(throttle=reason)
 
     def verifying(self) -> None:
         """All chunks are in place; the comparison begins."""
-        with self.transaction() as connection:
-            self._update(connection, phase=Phase.VERIFYING, verifying_since=func.now())
+        self._compared_due = time.monotonic() + COMPARED_SECONDS
+        self._step(phase=Phase.VERIFYING, verifying_since=func.now())
 
     def compared(self, comparison: Comparison) -> StopRequest | None:
         """Both digests of a range are known. Several are written at once, so that the proof isn't held up."""
@@ -385,24 +391,25 @@ class Attempt:
                 for each in self._compared
             ]
         )
-        with self.transaction() as connection:
-            request = self._update(
-                connection,
-                verified_records=CopyJob.verified_records + sum(each.source.rows for each in self._compared),
+        moved = self._moved(
+            verified_records=CopyJob.verified_records + sum(each.source.rows for each in self._compared)
+        )
+        lines = (
+            update(CopyChunk)
+            .where(
+                CopyChunk.job_id == moved.c.id,
+                CopyChunk.attempt == self.number,
+                CopyChunk.number == found.c.number,
             )
-            connection.execute(
-                update(CopyChunk)
-                .where(
-                    CopyChunk.job_id == self.job_id,
-                    CopyChunk.attempt == self.number,
-                    CopyChunk.number == found.c.number,
-                )
-                .values(
-                    target_records=found.c.rows,
-                    source_digest=found.c.ours,
-                    target_digest=found.c.theirs,
-                )
+            .values(
+                target_records=found.c.rows,
+                source_digest=found.c.ours,
+                target_digest=found.c.theirs,
             )
+            .returning(CopyChunk.number)
+            .cte("lines")
+        )
+        request = self._taken(_pressed(moved).add_cte(lines))
         self._compared.clear()
         self._compared_due = time.monotonic() + COMPARED_SECONDS
         return request
@@ -410,15 +417,19 @@ class Attempt:
     # Steps that end the attempt.
 
     def completed(
-        self, proof: Proof, baseline: Baseline | None = None, since: KnownProof | None = None
+        self,
+        proof: Proof,
+        baseline: Baseline | None = None,
+        since: KnownProof | None = None,
+        made_of: Fingerprint | None = None,
     ) -> None:
         """The proof holds: the job's end and what is to be announced about it are one transaction.
 
         ``baseline`` is kept for the next copy. ``since`` is the earlier proof on which this one builds by
-        row versions; without it all values were compared.
+        row versions; without it all values were compared. ``made_of`` is what was copied.
         """
         with self.transaction() as connection:
-            self.complete(connection, proof, baseline, since)
+            self.complete(connection, proof, baseline, since, made_of, commit=True)
         sys.audit("traspaso.completed", self.job_id, self.number)
 
     def complete(
@@ -427,35 +438,54 @@ class Attempt:
         proof: Proof,
         baseline: Baseline | None = None,
         since: KnownProof | None = None,
+        made_of: Fingerprint | None = None,
+        *,
+        commit: bool = False,
     ) -> None:
-        """The same within the caller's transaction."""
+        """The same within the caller's transaction, which ends with it where it is to ``commit``."""
         if not proof.holds:
             raise ValueError("only a proof that holds completes a job")
         event = Completed(proof.target.rows, proof.target.hex)
         values_job_id = self.job_id if since is None else since.values_job_id
-        self._end(connection, Step.COMPLETE, event, error=None, values_job_id=values_job_id, **_proof(proof))
-        self._keep(connection, baseline, values_job_id, since)
-        sys.audit("traspaso.completing", self.job_id, self.number)
+
+        def kept() -> Iterator[Executable]:
+            sys.audit("traspaso.completing", self.job_id, self.number)
+            yield self._kept(baseline, values_job_id, since)
+            if made_of is not None:
+                yield known_columns.kept(self.job_id, made_of)
+
+        self._end(
+            connection,
+            Step.COMPLETE,
+            event,
+            commit=commit,
+            also=kept(),
+            error=None,
+            values_job_id=values_job_id,
+            **_proof(proof),
+        )
 
     def failed(self, failure: Failure, proof: Proof | None = None) -> None:
         """``proof`` where the job failed because it didn't hold."""
         with self.transaction() as connection:
-            self.fail(connection, failure, proof)
+            self.fail(connection, failure, proof, commit=True)
 
-    def fail(self, connection: Connection, failure: Failure, proof: Proof | None = None) -> None:
-        """The same within the caller's transaction."""
+    def fail(
+        self, connection: Connection, failure: Failure, proof: Proof | None = None, *, commit: bool = False
+    ) -> None:
+        """The same within the caller's transaction, as in `complete`."""
         values = {} if proof is None else _proof(proof)
         values |= {"error": failure.as_json(), "error_message": failure.sentence}
-        self._end(connection, Step.FAIL, Failed(failure), **values)
+        self._end(connection, Step.FAIL, Failed(failure), commit=commit, **values)
 
     def cancelled(self) -> None:
         """Whoever runs the attempt has ended it for good."""
         with self.transaction() as connection:
-            self.cancel(connection)
+            self.cancel(connection, commit=True)
 
-    def cancel(self, connection: Connection) -> None:
-        """The same within the caller's transaction."""
-        self._end(connection, Step.CANCEL, Plain(EventKind.CANCELLED))
+    def cancel(self, connection: Connection, *, commit: bool = False) -> None:
+        """The same within the caller's transaction, as in `complete`."""
+        self._end(connection, Step.CANCEL, Plain(EventKind.CANCELLED), commit=commit)
 
     def retry_later(self, failure: Failure, seconds: float) -> Status:
         """A passing error: pending again, due in ``seconds``; or what somebody asked it to be."""
@@ -560,25 +590,10 @@ class Attempt:
                 session.pid,
             )
 
-    def _is_its_proof(self) -> ColumnElement[bool]:
-        """A condition: the proof is of this job's tables and liquidation."""
-        return and_(
-            LastProof.source_table == self.claim.source_table,
-            LastProof.target_table == self.claim.target_table,
-            LastProof.liquidation_id == self.claim.liquidation_id,
-        )
-
-    def _keep(
-        self,
-        connection: Connection,
-        baseline: Baseline | None,
-        values_job_id: int,
-        since: KnownProof | None,
-    ) -> None:
+    def _kept(self, baseline: Baseline | None, values_job_id: int, since: KnownProof | None) -> Executable:
         """Puts what was proven now in the place of what was proven last."""
         if baseline is None:
-            connection.execute(delete(LastProof).where(self._is_its_proof()))
-            return
+            return delete(LastProof).where(_is_proof_of(self.claim))
         values: dict[str, Any] = {
             "job_id": self.job_id,
             "values_job_id": values_job_id,
@@ -586,7 +601,7 @@ class Attempt:
             "baseline": baseline.as_json(),
         }
         claim = self.claim
-        connection.execute(
+        return (
             insert(LastProof)
             .values(
                 source_table=claim.source_table,
@@ -597,20 +612,34 @@ class Attempt:
             .on_conflict_do_update(index_elements=LastProof.__table__.primary_key, set_=values)
         )
 
-    def _update(self, connection: Connection, **values: Any) -> StopRequest | None:
-        """One fenced UPDATE within the caller's transaction; also renews the lease.
+    def _step(self, **values: Any) -> StopRequest | None:
+        """One fenced UPDATE, which also renews the lease."""
+        return self._taken(_pressed(self._moved(**values)))
+
+    def _taken(self, step: Select[Any]) -> StopRequest | None:
+        """The step as a transaction, in one message; it gives nothing where another worker holds the job."""
+        began = time.monotonic()
+        with self.transaction() as connection:
+            [found] = asked(connection, step, commit=True)
+        if not found:
+            raise StaleAttempt(self.job_id, self.number)
+        self.stepped(began)
+        return _request(*found[0])
+
+    def _moved(self, **values: Any) -> CTE:
+        """The fenced UPDATE of the job's row, as a part of a statement."""
+        return (
+            self._fenced(**values)
+            .returning(CopyJob.id, CopyJob.stop_requested, CopyJob.stopped_by, is_frozen().label("frozen"))
+            .cte("moved")
+        )
+
+    def _fenced(self, **values: Any) -> Update:
+        """Within a transaction; it also renews the lease.
 
         From the present moment and not from the transaction's start, which a chunk may have had long ago: the
         lease would be set back, even to one that is over.
         """
-        found = connection.execute(
-            self._fenced(**values).returning(CopyJob.stop_requested, CopyJob.stopped_by, is_frozen())
-        ).one_or_none()
-        if found is None:
-            raise StaleAttempt(self.job_id, self.number)
-        return _request(*found)
-
-    def _fenced(self, **values: Any) -> Update:
         lease = func.clock_timestamp() + self._lease
         return (
             update(CopyJob)
@@ -624,20 +653,19 @@ class Attempt:
 
     def lock(self, connection: Connection) -> StopRequest | None:
         """Locks the job's row; what somebody has pressed and isn't done yet."""
-        found = connection.execute(
+        [found] = asked(
+            connection,
             select(CopyJob.stop_requested, CopyJob.stopped_by)
             .where(
                 CopyJob.id == self.job_id,
                 CopyJob.attempt == self.number,
                 CopyJob.status == Status.RUNNING,
             )
-            .with_for_update(key_share=True)
-        ).one_or_none()
-        if found is None:
-            raise StaleAttempt(self.job_id, self.number)
-        return (
-            StopRequest(StopReason(found.stop_requested), found.stopped_by) if found.stop_requested else None
+            .with_for_update(key_share=True),
         )
+        if not found:
+            raise StaleAttempt(self.job_id, self.number)
+        return _request(found[0].stop_requested, found[0].stopped_by, frozen=False)
 
     def _release(
         self, connection: Connection, event: Event, *, notify: Kind | None = None, **values: Any
@@ -655,14 +683,14 @@ class Attempt:
     def _take(
         self, connection: Connection, step: Step, event: Event, *, notify: Kind | None, **values: Any
     ) -> None:
-        """One fenced step out of ``running``."""
+        """One fenced step out of ``running``; ``values`` are those of `transition` too."""
         fence = CopyJob.attempt == self.number, CopyJob.status == Status.RUNNING
         if not transition(
             connection, self.job_id, step, *fence, event=event, notify=notify, ends_attempt=True, **values
         ):
             raise StaleAttempt(self.job_id, self.number)
 
-    def _end_sessions(self, connection: Connection) -> Sequence[Row[Any]]:
+    def _end_sessions(self, connection: Connection) -> Rows:
         """Those that are still there after each of them was told to end."""
         left = self._sessions(connection)
         for session in left:
@@ -674,10 +702,9 @@ class Attempt:
                     raise
         return self._sessions(connection) if left else left
 
-    def _sessions(self, connection: Connection) -> Sequence[Row[Any]]:
-        connection.execute(_READ_ANEW)
-        names = {"earlier": f"{self.claim.label_of_all}/%", "own": self.label}
-        return connection.execute(_SESSIONS, names).all()
+    def _sessions(self, connection: Connection) -> Rows:
+        named = _SESSIONS.bindparams(earlier=f"{self.claim.label_of_all}/%", own=self.label)
+        return asked(connection, _READ_ANEW, named)[1]
 
 
 class Ledger:
@@ -687,8 +714,10 @@ class Ledger:
         """``obey`` gets the stop request that stands when a chunk is committed, None where there is none."""
         self._attempt = attempt
         self._obey = obey
+        self._sent: dict[int, float] = {}
 
     def line(self, connection: Connection, chunk: Chunk) -> Composable:
+        self._sent[chunk.range.number] = time.monotonic()
         traces.note(rows=chunk.rows, bytes=chunk.bytes, outcome=chunk.outcome)
         line = literal(connection, self._attempt.line(chunk))
         attempt = self._attempt
@@ -696,6 +725,7 @@ class Ledger:
         return line
 
     def written(self, chunk: Chunk, rows: Rows) -> None:
+        self._attempt.stepped(self._sent.pop(chunk.range.number, 0.0))
         self._obey(_request(*rows[0]))
 
     def refused(self, error: psycopg.Error) -> StaleAttempt | None:
@@ -710,6 +740,11 @@ def is_stale(error: psycopg.Error, schema: str) -> bool:
     at = error.diag
     place = at.schema_name, at.table_name, at.column_name
     return error.sqlstate == NOT_NULL and place == (schema, CopyChunk.__tablename__, "job_id")
+
+
+def _pressed(moved: CTE) -> Select[Any]:
+    """What somebody has pressed, and whether copies are frozen, for `_request`."""
+    return select(moved.c.stop_requested, moved.c.stopped_by, moved.c.frozen)
 
 
 def _request(pressed: str | None, by: int | None, frozen: bool) -> StopRequest | None:
@@ -733,8 +768,8 @@ class Executions:
         are frozen.
         """
         with self._engine.begin() as connection:
-            claim = self._claim(connection, job_id, worker, worker_id, ~is_of_set())
-        return None if claim is None else self._attempt(claim)
+            claimed = self._claim(connection, job_id, worker, worker_id, ~is_of_set(), commit=True)
+        return None if claimed is None else self._attempt(*claimed)
 
     def claim_set(self, job_id: int, worker: str, worker_id: int | None = None) -> list[Attempt]:
         """Takes all jobs of the set that this one belongs to, in their order, or none of them.
@@ -745,12 +780,12 @@ class Executions:
         claims = []
         with self._engine.begin() as connection:
             for each in connection.scalars(of_set).all():
-                claim = self._claim(connection, each, worker, worker_id)
-                if claim is None:
+                claimed = self._claim(connection, each, worker, worker_id)
+                if claimed is None:
                     connection.rollback()
                     return []
-                claims.append(claim)
-        return [self._attempt(claim) for claim in claims]
+                claims.append(claimed)
+        return [self._attempt(*claimed) for claimed in claims]
 
     def _claim(
         self,
@@ -759,9 +794,10 @@ class Executions:
         worker: str,
         worker_id: int | None,
         *conditions: ColumnElement[bool],
-    ) -> Claim | None:
-        row = transition(
-            connection,
+        commit: bool = False,
+    ) -> tuple[Claim, Any] | None:
+        """The claim, and what was left before it."""
+        step = step_of(
             job_id,
             Step.CLAIM,
             *conditions,
@@ -792,21 +828,50 @@ class Executions:
             copying_since=None,
             verifying_since=None,
         )
-        if row is None:
+        channel = select(card_channel()).where(CopyJob.id == job_id).scalar_subquery()
+        of_card = select(Installation.id, channel.label("channel_id"))
+        found, [installation], before = asked(connection, step, of_card, _left_before(job_id), commit=commit)
+        if not found:
             return None
-        channel = select(card_channel()).where(CopyJob.id == row.id).scalar_subquery()
-        installation, channel_id = connection.execute(select(Installation.id, channel)).one()
-        return Claim.of(row, installation, channel_id)
+        return Claim.of(found[0], installation.id, installation.channel_id), before[0]
 
-    def _attempt(self, claim: Claim) -> Attempt:
-        attempt = Attempt(self._engine, claim, lease=self._lease)
+    def _attempt(self, claim: Claim, before: Any) -> Attempt:
+        attempt = Attempt(self._engine, claim, before, lease=self._lease)
         sys.audit("traspaso.take_over", attempt.job_id, attempt.number)
+        if attempt.number == 1:
+            return attempt
         try:
             attempt.end_earlier_sessions(self._engine, "consulta")
         except SQLAlchemyError as error:
             # The job is this worker's all the same; what hangs there holds locks at most for its own limits.
             log.warning("job %s: earlier sessions were not ended: %s", claim.job_id, type(error).__name__)
         return attempt
+
+
+def _left_before(job_id: int) -> Select[Any]:
+    """What earlier attempts of the job have brought, and what was proven last of its liquidation: one row."""
+    brought = func.coalesce(func.sum(CopyChunk.inserted_records - CopyChunk.deleted_records), 0)
+    return (
+        select(
+            select(brought).where(CopyChunk.job_id == job_id).scalar_subquery().label("rows"),
+            LastProof.values_job_id,
+            LastProof.values_at,
+            LastProof.baseline,
+            (func.now() - LastProof.values_at).label("age"),
+        )
+        .select_from(CopyJob)
+        .outerjoin(LastProof, _is_proof_of(CopyJob))
+        .where(CopyJob.id == job_id)
+    )
+
+
+def _is_proof_of(job: Claim | type[CopyJob]) -> ColumnElement[bool]:
+    """A condition: the proof is of this job's tables and liquidation."""
+    return and_(
+        LastProof.source_table == job.source_table,
+        LastProof.target_table == job.target_table,
+        LastProof.liquidation_id == job.liquidation_id,
+    )
 
 
 def broken_attempts(*kinds: EventKind) -> ScalarSelect[int]:

@@ -10,6 +10,7 @@ from copier.errors import (
     BadName,
     CircularReferences,
     ColumnMissing,
+    ColumnsAreNew,
     ColumnsDiffer,
     CopierError,
     DatabaseFailed,
@@ -19,6 +20,7 @@ from copier.errors import (
     NoUsableKey,
     ParentsMissing,
     ReferencesCascade,
+    RulesDontFit,
     RulesRewrite,
     SameTable,
     SeveralMoments,
@@ -83,6 +85,8 @@ CLASSES: dict[type, str] = {
     TableMissing: "missing_table",
     ColumnMissing: "missing_column",
     ColumnsDiffer: "columns_differ",
+    ColumnsAreNew: "new_columns",
+    RulesDontFit: "rules_dont_fit",
     NotProven: "not_proven",
     KeySharedInSource: "key_shared",
     ParentsMissing: "parents_missing",
@@ -142,6 +146,11 @@ def failure_of(error: CopierError) -> Failure:
     else:
         code = next((CLASSES[kind] for kind in type(error).__mro__ if kind in CLASSES), "unknown")
     sentence = str(error)
+    lines = list(error.lines[:MOST_LINES])
+    if code == "no_key":
+        lines = [sentence]
+    elif isinstance(error, ColumnsAreNew):
+        lines = error.names[:MOST_LINES]
     return Failure(
         code=code,
         sentence=sentence,
@@ -150,7 +159,7 @@ def failure_of(error: CopierError) -> Failure:
         column=error.column,
         constraint=constraint,
         sqlstate=sqlstate,
-        lines=[sentence] if code == "no_key" else list(error.lines[:MOST_LINES]),
+        lines=lines,
     )
 
 

@@ -22,10 +22,12 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Column,
     ColumnElement,
     Connection,
     DateTime,
     Engine,
+    Executable,
     Float,
     ForeignKey,
     Identity,
@@ -33,6 +35,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     ScalarSelect,
+    Table,
     Text,
     UniqueConstraint,
     and_,
@@ -50,7 +53,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind, Status
 from copier import statements
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
-from copier.exchange import begin_of, driver_of, exchange, with_values
+from copier.exchange import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
 from migrations import SCHEMA
 
 
@@ -196,6 +199,7 @@ class CopyJob(Base):
     # found instead. A job with a question is pending and not to be claimed.
     previewed_records: Mapped[int | None]
     previewed_target_records: Mapped[int | None]
+    previewed_deletes: Mapped[int | None]  # where it was known to the row what would be deleted
     removal_confirmed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     question: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
@@ -304,6 +308,38 @@ class LastProof(Base):
     values_job_id: Mapped[int]
     values_at: Mapped[datetime]
     baseline: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class KnownColumns(Base):
+    """The columns that the last completed copy between two tables carried as they are."""
+
+    __tablename__ = "known_columns"
+
+    source_table: Mapped[str] = mapped_column(primary_key=True)
+    target_table: Mapped[str] = mapped_column(primary_key=True)
+    names: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    job_id: Mapped[int]
+
+
+class Standing(Base):
+    """What consulta holds of a liquidation in a target table; `FRESHNESS` shows it.
+
+    A trigger on ``copy_jobs`` writes it whenever a job's status changes (migration 0014). It outlives the
+    jobs that it names. ``proven_job_id`` is the last that was proven, with its counts and moments.
+    ``unproven_job_id`` has written since and ended without a proof.
+    """
+
+    __tablename__ = "standings"
+
+    liquidation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    target_table: Mapped[str] = mapped_column(primary_key=True)
+    source_table: Mapped[str | None]
+    copy_name: Mapped[str | None]
+    proven_job_id: Mapped[int | None]
+    proven_at: Mapped[datetime | None]
+    as_of: Mapped[datetime | None]
+    rows: Mapped[int | None]
+    unproven_job_id: Mapped[int | None]
 
 
 class CopyEvent(Base):
@@ -560,6 +596,53 @@ class ChannelNotice(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class Drift(Base):
+    """What the watch has seen of prod since a liquidation was proven by job ``job_id``.
+
+    ``looked_at`` is the last look. ``known_at`` is the last that could tell: whether both sides were
+    ``equal`` then, and else how many rows a copy would insert, update and delete. ``equal_at`` is the last
+    that found them equal. ``told_at`` is when the channel was told of these numbers.
+    """
+
+    __tablename__ = "drift"
+
+    liquidation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    target_table: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[int]
+    looked_at: Mapped[datetime]
+    known_at: Mapped[datetime | None]
+    equal: Mapped[bool | None] = mapped_column(Boolean)
+    equal_at: Mapped[datetime | None]
+    inserted_records: Mapped[int | None]
+    updated_records: Mapped[int | None]
+    deleted_records: Mapped[int | None]
+    told_at: Mapped[datetime | None]
+
+
+class WatchRound(Base):
+    """One due time of the watch, and how far it got.
+
+    ``tries`` is the fencing token of whoever works on it. It has ``looked`` at so many liquidations, of which
+    ``unknown`` had no base by which row versions tell anything; ``left_over`` are for the next round.
+    """
+
+    __tablename__ = "watch_rounds"
+    __table_args__ = (
+        UniqueConstraint("due_at"),
+        Index("watch_rounds_open_idx", "due_at", postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    due_at: Mapped[datetime]
+    began_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    claimed_until: Mapped[datetime | None]
+    looked: Mapped[int] = mapped_column(Integer, server_default="0")
+    unknown: Mapped[int] = mapped_column(Integer, server_default="0")
+    left_over: Mapped[int | None] = mapped_column(Integer)
+    ended_at: Mapped[datetime | None]
+
+
 class Installation(Base):
     """One row: the name by which these tables' sessions differ from those of other ones.
 
@@ -590,6 +673,20 @@ class Total(Base):
     label: Mapped[str]
     value: Mapped[float] = mapped_column(Float)
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+#: The view for reports: what consulta holds of each liquidation. Migrations make it.
+FRESHNESS = Table(
+    "freshness",
+    MetaData(schema=SCHEMA),
+    Column("target_table", Text()),
+    Column("liquidation_id", BigInteger()),
+    Column("state", Text()),
+    Column("as_of", DateTime(timezone=True)),
+    Column("known_equal_at", DateTime(timezone=True)),
+    Column("rows", BigInteger()),
+    Column("job_id", BigInteger()),
+)
 
 
 # Conditions that many queries share.
@@ -659,6 +756,8 @@ SILENT_SECONDS = 12.0
 IDLE_SECONDS, USED = 5.0, "traspaso_used"
 #: The execution option that names a session, and the name of those without.
 LABEL, NOBODYS = "traspaso_label", "traspaso"
+#: Where a connection keeps how its transaction begins, until that is sent.
+BEGIN = "traspaso_begin"
 
 _LIMITS = f"SELECT {statements.LOST}, set_config('statement_timeout', :statement, true)"
 
@@ -673,10 +772,30 @@ def has_come(moment: Any, *, early: timedelta = timedelta()) -> ColumnElement[bo
 
 
 def with_limits(engine: Engine) -> Engine:
-    """The same connections, for the tracking tables: each transaction begins with its limits."""
+    """The same connections, for the tracking tables: each transaction begins with its limits.
+
+    They are sent with its first statement, in one message where that goes through `asked`.
+    """
     limited = engine.execution_options()
     event.listen(limited, "begin", _begun)
+    event.listen(limited, "before_cursor_execute", _begins)
     return limited
+
+
+def asked(connection: Connection, *statements: Executable, commit: bool = False) -> list[Rows]:
+    """The rows of each of these statements: all of them go in one message.
+
+    It begins the transaction where that has yet to begin. With ``commit`` the message ends it, and nothing
+    more is done in it.
+
+    Raises:
+        DBAPIError: of the first statement that failed; nothing behind it was done, nor was it committed.
+    """
+    with _as_sqlalchemy_raises(connection):
+        begin = connection.info.pop(BEGIN, None) or begin_of(driver_of(connection))
+        written = [literal(connection, each) for each in statements]
+        end: list[Statement] = [COMMIT] if commit else []
+        return exchange(connection, *begin, *written, *end)[len(begin) : len(begin) + len(written)]
 
 
 def give_up_silent_servers(engine: Engine) -> None:
@@ -725,13 +844,27 @@ def transaction(engine: Engine, label: str) -> Iterator[Connection]:
 
 
 def _begun(connection: Connection) -> None:
+    """How the transaction begins waits for its first statement."""
     options: dict[str, Any] = dict(connection.get_execution_options())
     values = statements.lost_after(LOST_SECONDS, options.get(LABEL, NOBODYS), LOCK_SECONDS)
     limits = {**values, "statement": statements.milliseconds(STATEMENT_SECONDS)}
+    begin = begin_of(driver_of(connection))
+    connection.info[BEGIN] = [*begin, with_values(connection, _LIMITS, limits)]
+
+
+def _begins(connection: Connection, *_: object) -> None:
+    """Before a statement of SQLAlchemy's own."""
+    if (begin := connection.info.pop(BEGIN, None)) is not None:
+        with _as_sqlalchemy_raises(connection):
+            exchange(connection, *begin)
+
+
+@contextmanager
+def _as_sqlalchemy_raises(connection: Connection) -> Iterator[None]:
     driver = driver_of(connection)
     try:
-        exchange(connection, *begin_of(driver), with_values(connection, _LIMITS, limits))
-    except psycopg.Error as error:  # as SQLAlchemy raises it
+        yield
+    except psycopg.Error as error:
         if broken := driver.closed:
             connection.invalidate(error)
         raise DBAPIError.instance(

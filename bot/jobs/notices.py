@@ -26,6 +26,7 @@ class NoticeKind(StrEnum):
 
     FIRING = "firing"  # what became of a due time of a schedule
     FREEZE_OVER = "freeze_over"  # a freeze has ended by itself
+    DRIFT = "drift"  # a round of the watch has found that prod has moved on
 
 
 class NoticeLost(Exception):

@@ -16,18 +16,23 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     Connection,
     Engine,
     Select,
+    Text,
     and_,
     bindparam,
     case,
+    cast,
     extract,
     func,
+    literal,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.config import Occasion
 from bot.jobs.events import NotTold
@@ -61,20 +66,36 @@ def tell(
 
     A job's attempt has each occasion once. What concerns no job is told once for each ``key``, such as the
     name of a schedule and its due time. ``detail`` are names and numbers for the words of
-    `bot.messages.notification`, never the value of a row: ``copy`` (its name), ``liquidation_id``,
-    ``schedule``, ``due_at`` and ``since`` (moments in ISO 8601).
+    `bot.messages.notification`, never the value of a row: ``copy`` (its name), ``liquidation_id``, or
+    ``liquidations`` and how many ``more``, ``schedule``, ``due_at`` and ``since`` (moments in ISO 8601).
     """
-    kind = ":".join(part for part in ("notify", occasion, key) if part)
+    kind = _kind(occasion, key)
     told = insert(OutboxMessage).values(
         job_id=job_id, attempt=attempt, kind=kind, occasion=occasion, detail=dict(detail or {})
     )
     connection.execute(told.on_conflict_do_nothing())
 
 
-def tell_of_step(connection: Connection, step: Step, job_id: int, attempt: int) -> None:
-    """The same where a step ends a job; other steps are no occasion."""
-    if (occasion := OF_STEPS.get(step.to)) is not None:
-        tell(connection, occasion, job_id, attempt)
+def told_of_step(moved: CTE, step: Step) -> ReturningInsert[Any] | None:
+    """The same where a step ends a job, as a part of the statement whose ``moved`` has the job's row; other
+    steps are no occasion.
+    """
+    if (occasion := OF_STEPS.get(step.to)) is None:
+        return None
+    told = select(
+        moved.c.id,
+        moved.c.attempt,
+        literal(_kind(occasion)),
+        cast(occasion.value, Text),
+        literal({}, JSONB),
+    )
+    names = ["job_id", "attempt", "kind", "occasion", "detail"]
+    owed = insert(OutboxMessage).from_select(names, told)
+    return owed.on_conflict_do_nothing().returning(OutboxMessage.id)
+
+
+def _kind(occasion: Occasion, key: str = "") -> str:
+    return ":".join(part for part in ("notify", occasion, key) if part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Engine,
@@ -31,6 +32,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     union_all,
     update,
 )
@@ -158,6 +160,20 @@ def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> 
     connection.execute(statement.add_cte(_again_for_runs(of_runs).cte("of_runs")))
 
 
+def announced(moved: CTE, kind: Kind, *, to_run: bool) -> list[CTE]:
+    """The same as parts of the statement whose ``moved`` has the rows of these jobs; ``to_run``: where they
+    belong to a run, on its card.
+    """
+    chosen = select(moved.c.id, moved.c.attempt, literal(kind.value)).where(moved.c.channel_id.is_not(None))
+    statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], chosen)
+    statement = statement.on_conflict_do_update(index_elements=ONE_EACH, set_=_due_anew())
+    parts = [statement.returning(OutboxMessage.id).cte("announced")]
+    if to_run:
+        of_runs = _of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(moved.c.run_id)))
+        parts.append(_again_for_runs(of_runs).cte("announced_to_run"))
+    return parts
+
+
 def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> list[int]:
     """The same, for what a job's attempt, or a run's round, is told at most once.
 
@@ -200,19 +216,31 @@ def _due_anew() -> dict[str, Any]:
     return _anew(next_try_at=func.now(), failures=0, failing_since=None)
 
 
-def tell_followers(connection: Connection, job_id: int, attempt: int) -> None:
-    """Whoever wanted to be told of the job's end will be, once; nobody follows it any more."""
-    gone = delete(JobFollower).where(JobFollower.job_id == job_id).returning(JobFollower.user_id).cte("gone")
-    found = select(User.slack_user_id, User.locale).join(gone, gone.c.user_id == User.id)
-    for slack_id, locale in connection.execute(found.order_by(User.id)).all():
-        told = insert(OutboxMessage).values(
-            job_id=job_id,
-            attempt=attempt,
-            kind=f"{Kind.TELL}:{slack_id}",
-            destination=slack_id,
-            detail={"locale": locale},
+def told_followers(moved: CTE) -> list[CTE]:
+    """Parts of the statement whose ``moved`` has the row of a job that ends: whoever wanted to be told of it
+    will be, once; nobody follows it any more.
+    """
+    gone = (
+        delete(JobFollower)
+        .where(JobFollower.job_id == select(moved.c.id).scalar_subquery())
+        .returning(JobFollower.user_id)
+        .cte("gone")
+    )
+    found = (
+        select(
+            moved.c.id,
+            moved.c.attempt,
+            func.concat(f"{Kind.TELL}:", User.slack_user_id),
+            User.slack_user_id,
+            func.jsonb_build_object("locale", User.locale),
         )
-        connection.execute(told.on_conflict_do_nothing())
+        .select_from(moved)
+        .join(gone, true())
+        .join(User, User.id == gone.c.user_id)
+    )
+    names = ["job_id", "attempt", "kind", "destination", "detail"]
+    told = insert(OutboxMessage).from_select(names, found.order_by(User.id))
+    return [gone, told.on_conflict_do_nothing().returning(OutboxMessage.id).cte("told_followers")]
 
 
 def leave(

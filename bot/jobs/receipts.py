@@ -14,18 +14,32 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Self
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, cast, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    Select,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.engine import Row
 
 from bot.jobs.events import Event, EventKind, event_of
 from bot.jobs.models import CopyEvent, CopyJob, Installation, ReceiptRow, User
 from bot.jobs.status import LIVE, Status
+from copier.exchange import Rows
 
 Content = dict[str, Any]
 
@@ -138,39 +152,50 @@ def _break(receipt: Receipt, number: int, previous_hash: str) -> str | None:
 # Writing one
 
 
-def seal(connection: Connection, job: Row[Any], event: Event, by: int | None) -> None:
-    """Adds the receipt of a job that ends, within the caller's transaction, which has to end soon.
+def questions(job_id: int, by: int | None) -> list[Executable]:
+    """What is asked before the receipt of a job that ends, in the transaction that ends it, behind the step.
 
-    ``job`` is its row as it is at the end, ``by`` the row of the user who did it.
+    Its first question takes the lock under which receipts are written: the transaction has to end soon.
+    ``by`` is the row of the user who ended the job.
     """
     name = func.concat("traspaso receipts ", Installation.id)
     lock = func.pg_advisory_xact_lock(func.hashtextextended(name, 0))
-    # In this order, so that the moment is after that of the receipt before. The lock is nobody else's: who
-    # has it waits for nothing but the row of a run, which nobody who holds that waits with for the lock.
-    installation, _, at = connection.execute(select(Installation.id, lock, func.clock_timestamp())).one()
-    # Another statement, so that it sees what was committed while this one waited.
-    newest = select(ReceiptRow.number, ReceiptRow.hash).order_by(ReceiptRow.number.desc()).limit(1)
-    number, previous_hash = connection.execute(newest).one_or_none() or (0, BEFORE_THE_FIRST)
-    row = job._mapping
-    people = _people(connection, [row, {"by": by}])
+    named = func.unnest(array([getattr(CopyJob, each) for each in _NAMED]))
+    ids = select(named).where(CopyJob.id == job_id)
+    return [
+        # In this order, so that the moment is after that of the receipt before. The lock is nobody else's:
+        # who has it waits for nothing but the row of a run, which nobody who holds that waits with for it.
+        select(Installation.id, lock, func.clock_timestamp()),
+        # Another statement, so that it sees what was committed while this one waited.
+        select(ReceiptRow.number, ReceiptRow.hash).order_by(ReceiptRow.number.desc()).limit(1),
+        _users().where(or_(User.id.in_(ids), User.id == by)),
+    ]
+
+
+def receipt(job: Any, event: Event, by: int | None, answers: Sequence[Rows]) -> Executable:
+    """The statement that adds the receipt of a job that ends.
+
+    ``job`` is its row as it is at the end, ``answers`` what the `questions` gave.
+    """
+    [[installation, _, at]], newest, users = answers
+    number, previous_hash = newest[0] if newest else (0, BEFORE_THE_FIRST)
+    row = job._asdict()
     content = {
         "format": FORMAT,
         "release": version("traspaso"),
         "installation": installation,
         "number": number + 1,
         "at": _moment(at),
-        **_content(row, event, people, by),
+        **_content(row, event, _people(users), by),
     }
-    connection.execute(
-        insert(ReceiptRow).values(
-            number=number + 1,
-            job_id=row["id"],
-            attempt=row["attempt"],
-            at=at,
-            receipt=content,
-            previous_hash=previous_hash,
-            hash=hash_of(previous_hash, content),
-        )
+    return insert(ReceiptRow).values(
+        number=number + 1,
+        job_id=row["id"],
+        attempt=row["attempt"],
+        at=at,
+        receipt=content,
+        previous_hash=previous_hash,
+        hash=hash_of(previous_hash, content),
     )
 
 
@@ -207,6 +232,7 @@ def _content(
         "as_of": _moment(job["as_of"]),
         "shown_in_prod": job["previewed_records"],
         "shown_in_consulta": job["previewed_target_records"],
+        "shown_to_be_deleted": job.get("previewed_deletes"),
         "removal_confirmed": job["removal_confirmed"],
         "rows_in_prod": job["total_records"],
         "rows_in_consulta": job["target_records"],
@@ -228,15 +254,16 @@ def _content(
     }
 
 
-_USERS = ("user_id", "approval_by", "stopped_by", "by")
+#: The columns of a job that name users.
+_NAMED = ("user_id", "approval_by", "stopped_by")
 
 
-def _people(connection: Connection, rows: Iterable[Mapping[Any, Any]]) -> dict[int | None, Content]:
-    """Those whom the rows name, by the number of their row."""
-    ids = {row.get(name) for row in rows for name in _USERS} - {None}
-    users = connection.execute(
-        select(User.id, User.slack_team_id, User.slack_user_id, User.name).where(User.id.in_(ids))
-    )
+def _users() -> Select[int, str, str, str]:
+    return select(User.id, User.slack_team_id, User.slack_user_id, User.name)
+
+
+def _people(users: Iterable[Any]) -> dict[int | None, Content]:
+    """Whoever they are, by the number of their row."""
     return {user.id: {"team": user[1], "id": user[2], "name": user[3]} for user in users}
 
 
@@ -377,7 +404,8 @@ class Receipts:
         if not rows:
             return []
         jobs = [row._mapping for row in reversed(rows)]
-        people = _people(connection, jobs)
+        ids = {job[name] for job in jobs for name in _NAMED} - {None}
+        people = _people(connection.execute(_users().where(User.id.in_(ids))))
         events = _last_events(connection, [job["id"] for job in jobs])
         return [Entry(_content(job, events.get(job["id"]), people, None)) for job in jobs]
 

@@ -51,6 +51,7 @@ from bot.jobs.events import (
     working_of,
 )
 from bot.jobs.failure import Failure
+from bot.jobs.freshness import watched
 from bot.jobs.models import (
     IS_LIVE,
     ONE_LIVE_JOB,
@@ -60,8 +61,10 @@ from bot.jobs.models import (
     CopyJob,
     CopyRun,
     FreezeWindow,
+    LastProof,
     ScheduleFiring,
     User,
+    WatchRound,
     Worker,
     frozen_by_hand,
     may_begin,
@@ -88,7 +91,7 @@ from bot.jobs.view import (
     Question,
     Stretch,
 )
-from copier import CopySpec, Fingerprint
+from copier import Baseline, CopySpec, Fingerprint
 from migrations import SCHEMA, schema_of
 
 if TYPE_CHECKING:
@@ -98,6 +101,8 @@ if TYPE_CHECKING:
 RUNS = 7
 #: How many ended jobs App Home shows.
 LATEST = 20
+#: How many liquidations that prod has moved on from App Home names.
+WATCHED = 15
 #: Of so many of the newest jobs App Home's panel follows every change.
 MARKED = 50
 #: How many chunks the details show.
@@ -110,8 +115,9 @@ EVERYTHING = HomeFilters()
 
 @cache
 def _mark() -> ColumnElement[str]:
-    """Whatever is live, the newest jobs, the freezes, the latest firings; and what changes no row: a lease
-    that runs out, a worker that falls silent. Whether workers are there at all is asked for beside it.
+    """Whatever is live, the newest jobs and runs, the freezes, the latest firings and round; what changes no
+    row: a lease that runs out, a worker that falls silent. Whether workers are there at all is asked for
+    beside it.
     """
     now = func.clock_timestamp()
     job, active = aliased(CopyJob, name="job"), aliased(CopyFreeze, name="active")
@@ -132,7 +138,13 @@ def _mark() -> ColumnElement[str]:
     latest = select(ScheduleFiring.id, ScheduleFiring.state).order_by(ScheduleFiring.id.desc()).limit(20)
     fired = latest.subquery("latest")
     firings = select(func.string_agg(func.concat_ws(" ", fired.c.id, fired.c.state), " "))
-    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings))
+    rounds = select(func.max(WatchRound.ended_at))
+    run = aliased(CopyRun, name="run")
+    recent = select(CopyRun.id).order_by(CopyRun.id.desc()).limit(MARKED)
+    text = func.string_agg(literal_column("run::text"), aggregate_order_by(literal(" "), run.id))
+    unended = select(CopyRun.id).where(CopyRun.ended_at.is_(None))
+    runs = select(text).where(run.id.in_(union_all(unended, recent)))
+    parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings, rounds, runs))
     return func.md5(func.concat_ws(" ", *parts))
 
 
@@ -479,6 +491,17 @@ class JobHistory:
         found = self._all(statement.order_by(CopyJob.finished_at.desc()).limit(1))
         return found[0] if found else None
 
+    def baseline(self, spec: CopySpec, liquidation_id: int) -> Baseline | None:
+        """What was proven last of this liquidation; None where no later look can build on it."""
+        statement = select(LastProof.baseline).where(
+            LastProof.source_table == str(spec.source_table),
+            LastProof.target_table == str(spec.target_table),
+            LastProof.liquidation_id == liquidation_id,
+        )
+        with self._engine.connect() as connection:
+            found = connection.execute(statement).scalar_one_or_none()
+        return None if found is None else Baseline.from_json(found)
+
     def expected_seconds(self, copy_name: str, rows: int, most_a_second: float | None = None) -> float | None:
         """How long so many rows will take, by the median rate of the last runs of this copy.
 
@@ -535,6 +558,7 @@ class HomeRepository:
         """What this person sees; ``filters`` are those of the list of ended jobs."""
         with self._engine.connect() as connection:
             freeze = active_freeze(connection)
+            seen = watched(connection, WATCHED)
         now = datetime.now(UTC)
         live, latest = self._store.live(), self._history.page(replace(filters, ended=True), LATEST)
         return HomeView(
@@ -546,6 +570,8 @@ class HomeRepository:
             no_worker=self._store.no_worker(),
             coming=self._calendar.next_firings(now) if self._calendar else (),
             window=self._calendar.next_window(now) if self._calendar else None,
+            watched=seen,
+            titles=self._store.titles,
             runs=self._store.runs_of([*live, *latest]),
         )
 
@@ -825,7 +851,9 @@ def view_of(
         run_after=job.run_after,
         lease_until=job.lease_until,
         now=row.now,
-        terms=AgreedCounts(job.previewed_records, job.previewed_target_records, job.removal_confirmed),
+        terms=AgreedCounts(
+            job.previewed_records, job.previewed_target_records, job.removal_confirmed, job.previewed_deletes
+        ),
         question=Question.from_json(job.question) if job.question else None,
         stop_requested=StopReason(job.stop_requested) if job.stop_requested else None,
         stopped_by=_person(row.stopper) if row.stopper else None,

@@ -71,6 +71,15 @@ class FiringState(StrEnum):
     FAILED = "failed"  # what it needed couldn't be asked in time
 
 
+class FreshnessState(StrEnum):
+    """What consulta holds of a liquidation, as the view ``freshness`` says it."""
+
+    COMPLETE = "complete"  # all rows of one moment of prod, proven
+    MOVED_ON = "prod has moved on"  # the same, and prod holds something else by now
+    BEING_COPIED = "being copied"  # a job has it in hand
+    INCOMPLETE = "incomplete"  # the last job that wrote ended without a proof
+
+
 LIVE = frozenset({Status.PENDING, Status.RUNNING, Status.PAUSED})
 
 

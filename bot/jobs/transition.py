@@ -6,19 +6,32 @@ are written in the same transaction. So is the end of a run, with that of its la
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.engine import Row
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
-from bot.jobs.models import CopyEvent, CopyJob, CopyRun
-from bot.jobs.notifications import tell_of_step
-from bot.jobs.outbox import Kind, announce, announce_run, tell_followers
+from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked
+from bot.jobs.notifications import told_of_step
+from bot.jobs.outbox import Kind, announce_run, announced, told_followers
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 
 
@@ -29,15 +42,56 @@ def transition(
     *conditions: ColumnElement[bool],
     event: Event,
     by: int | None = None,
-    notify: Kind | None = None,
-    ends_attempt: bool | None = None,
-    **values: Any,
-) -> Row[Any] | None:
+    also: Iterable[Executable] = (),
+    commit: bool = False,
+    **written: Any,
+) -> Any | None:
     """Takes the step within the caller's transaction; gives the job's row as it is then.
 
     None where the job isn't in one of the step's states, or a condition doesn't hold: nothing has changed
-    then. ``by`` is the row of the user who did it, ``notify`` what the outbox announces, ``values`` what else
-    changes. ``ends_attempt`` says whether the job was running, where the step alone doesn't.
+    then. ``written`` are the settings of `step_of`. ``also`` are statements of the caller's that go with the
+    last message, where the step was taken or may be; they are asked for just before it. With ``commit`` that
+    ends the transaction.
+    """
+    statement = step_of(job_id, step, *conditions, event=event, by=by, **written)
+    if step.to.is_live:
+        begins_again = step is Step.RETRY
+        found, *_ = asked(connection, statement, *also, commit=commit and not begins_again)
+        if not begins_again:
+            return found[0] if found else None
+        if found and found[0].run_id is not None:
+            _begin_again(connection, found[0].run_id)
+        if commit:
+            asked(connection, commit=True)
+        return found[0] if found else None
+    # The receipt's lock comes after the step, because others who end a job wait for it.
+    found, *answers = asked(connection, statement, *receipts.questions(job_id, by))
+    if not found:
+        return None
+    receipt, run_id = receipts.receipt(found[0], event, by, answers), found[0].run_id
+    asked(connection, receipt, *also, commit=commit and run_id is None)
+    if run_id is not None:  # after the receipt's lock everywhere, so that no two wait for each other
+        _end_in_run(connection, run_id)
+        if commit:
+            asked(connection, commit=True)
+    return found[0]
+
+
+def step_of(
+    job_id: int,
+    step: Step,
+    *conditions: ColumnElement[bool],
+    event: Event,
+    by: int | None = None,
+    notify: Kind | None = None,
+    ends_attempt: bool | None = None,
+    **values: Any,
+) -> Select[Any]:
+    """The step as one statement, but for the receipt of a job that ends; it gives the job's row.
+
+    Where it gives none, nothing has changed. ``by`` is the row of the user who did it, ``notify`` what the
+    outbox announces, ``values`` what else changes. ``ends_attempt`` says whether the job was running, where
+    the step alone doesn't.
     """
     if ends_attempt is None:
         ends_attempt = step.sources == {Status.RUNNING}
@@ -49,29 +103,20 @@ def transition(
         .where(CopyJob.id == job_id, CopyJob.status.in_(step.sources), *conditions)
         .values({"status": step.to, "stop_requested": None, "updated_at": func.now(), **values})
         .returning(CopyJob)
+        .cte("moved")
     )
-    statement: ReturningUpdate[Any] | Select[Any] = moved
+    beside = [event_of_step(moved, event, by).cte("event")]
     if totals.counts(step, ends_attempt=ends_attempt):
-        after = moved.cte("moved")
         is_retry = event.kind == EventKind.RETRY
-        counted = totals.lines(after, step, ends_attempt=ends_attempt, is_retry=is_retry)
-        statement = select(after).add_cte(counted.cte("counted"))
-    row = connection.execute(statement).one_or_none()
-    if row is None:
-        return None
-    add_event(connection, job_id, row.attempt, event, by)
-    of_run, ends = row.run_id is not None, not step.to.is_live
-    if notify is not None and not (of_run and ends):
-        announce(connection, notify, CopyJob.id == job_id)
-    tell_of_step(connection, step, job_id, row.attempt)
-    if ends:
-        tell_followers(connection, job_id, row.attempt)
-        receipts.seal(connection, row, event, by)  # last, because others who end a job wait for it
-        if of_run:  # and for what they share: in this order everywhere, so that no two wait for each other
-            _end_in_run(connection, row.run_id)
-    elif of_run and step is Step.RETRY:
-        _begin_again(connection, row.run_id)
-    return row
+        lines = totals.lines(moved, step, ends_attempt=ends_attempt, is_retry=is_retry)
+        beside.append(lines.cte("counted"))
+    if notify is not None:
+        beside += announced(moved, notify, to_run=step.to.is_live)
+    if (told := told_of_step(moved, step)) is not None:
+        beside.append(told.cte("told"))
+    if not step.to.is_live:
+        beside += told_followers(moved)
+    return select(moved).add_cte(*beside)
 
 
 def _end_in_run(connection: Connection, run_id: int) -> None:
@@ -173,3 +218,16 @@ def add_event(connection: Connection, job_id: int, attempt: int, event: Event, b
             job_id=job_id, attempt=attempt, user_id=by, kind=event.kind, detail=event.as_json()
         )
     )
+
+
+def event_of_step(moved: CTE, event: Event, by: int | None) -> ReturningInsert[Any]:
+    """The same as a part of the statement whose ``moved`` has the job's row."""
+    told = select(
+        moved.c.id,
+        moved.c.attempt,
+        literal(by, BigInteger),
+        cast(event.kind, Text),
+        literal(event.as_json(), JSONB),
+    )
+    names = ["job_id", "attempt", "user_id", "kind", "detail"]
+    return insert(CopyEvent).from_select(names, told).returning(CopyEvent.id)

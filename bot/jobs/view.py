@@ -16,6 +16,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.status import Approval, Phase, Status, StopReason
 
 if TYPE_CHECKING:
+    from bot.jobs.freshness import Watched
     from bot.jobs.run_view import RunView
     from bot.jobs.schedules import NextFiring
     from bot.jobs.windows import NextWindow
@@ -35,32 +36,47 @@ def apart(shown: int, now: int) -> bool:
     return abs(now - shown) * 10 > shown
 
 
+def more(shown: int, now: int) -> bool:
+    """Whether a number is more than a tenth above the one that was shown; above 0 any is."""
+    return (now - shown) * 10 > shown
+
+
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """Rows of the liquidation on both sides, as a button shows them: a press of it counts for these only."""
+    """Rows of the liquidation on both sides, as a button shows them: a press of it counts for these only.
+
+    ``deleted`` are those of consulta that would be deleted, where that is known to the row.
+    """
 
     in_prod: int
     in_consulta: int
+    deleted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The rows of both sides now, and those that had been shown; None for what wasn't known."""
+    """The rows of both sides now, and those that had been shown; None for what wasn't known.
+
+    ``deleted`` are the rows of consulta that would be deleted now, and ``shown_deleted`` those that had been
+    shown, where these are known to the row.
+    """
 
     reason: Reason
     in_prod: int
     in_consulta: int
     shown_in_prod: int | None
     shown_in_consulta: int | None
+    deleted: int | None = None
+    shown_deleted: int | None = None
 
     @property
     def numbers(self) -> RowCounts:
-        return RowCounts(self.in_prod, self.in_consulta)
+        return RowCounts(self.in_prod, self.in_consulta, self.deleted)
 
     @property
     def removed(self) -> int:
-        """How many rows of consulta would go at least."""
-        return max(0, self.in_consulta - self.in_prod)
+        """How many rows of consulta would go; at least so many, where that isn't known to the row."""
+        return max(0, self.in_consulta - self.in_prod) if self.deleted is None else self.deleted
 
     @property
     def removes_everything(self) -> bool:
@@ -77,38 +93,65 @@ class Question:
             found["in_consulta"],
             found["shown_in_prod"],
             found["shown_in_consulta"],
+            found.get("deleted"),  # a release before this one wrote none
+            found.get("shown_deleted"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class AgreedCounts:
-    """The rows that were shown, None for what wasn't known, and whether a removal of all was confirmed."""
+    """The rows that were shown, None for what wasn't known, and whether a removal of all was confirmed.
+
+    ``deleted`` are the rows of consulta that would be deleted, where they were shown to the row.
+    """
 
     in_prod: int | None
     in_consulta: int | None
     removal_confirmed: bool
+    deleted: int | None = None
 
     def broken_by(
-        self, total: int, held: int, *, needs_approval: bool, approved: bool, own_rows: int = 0
+        self,
+        total: int,
+        held: int,
+        *,
+        needs_approval: bool,
+        approved: bool,
+        own_rows: int = 0,
+        deleted: int | None = None,
     ) -> Question | None:
         """What to ask where ``total`` rows in prod and ``held`` ones in consulta aren't what was shown.
 
         Consulta's number alone is not compared: earlier attempts of the job may have put ``own_rows`` there,
         which are no surplus. Where prod has none any more, they would go all the same, and are asked about.
+        ``deleted`` are the rows of consulta that would be deleted now, None where that isn't known. Where it
+        was shown to the row how many go, a tenth of these may go beside them: none, where none were.
         """
         unseen = self.in_prod is None and (needs_approval or approved)  # nobody has agreed to a number
         unapproved = unseen or (needs_approval and not approved)
-        reason = self._reason(total, held, max(0, held - own_rows), unapproved=unapproved)
-        return Question(reason, total, held, self.in_prod, self.in_consulta) if reason else None
+        surplus = max(0, max(0, held - own_rows) - total)
+        goes = surplus if deleted is None else max(surplus, deleted - max(0, own_rows))
+        reason = self._reason(total, held, goes, unapproved=unapproved)
+        if reason is None:
+            return None
+        return Question(
+            reason,
+            in_prod=total,
+            in_consulta=held,
+            shown_in_prod=self.in_prod,
+            shown_in_consulta=self.in_consulta,
+            deleted=deleted,
+            shown_deleted=self.deleted,
+        )
 
-    def _reason(self, total: int, held: int, of_others: int, *, unapproved: bool) -> Reason | None:
+    def _reason(self, total: int, held: int, goes: int, *, unapproved: bool) -> Reason | None:
         if total == 0 and held > 0 and not self.removal_confirmed:
             return Reason.REMOVAL
         if unapproved:
             return Reason.APPROVAL
         if self.in_prod is not None and apart(self.in_prod, total):
             return Reason.MOVED
-        if max(0, of_others - total) > self._removable:
+        if more(self.deleted, goes) if self.deleted is not None else goes > self._removable:
             return Reason.SURPLUS
         return None
 
@@ -457,7 +500,8 @@ class HomeView:
     """``live`` is oldest first, ``latest`` newest first and filtered; ``reader_id`` is Slack's user id.
 
     ``coming`` are the next due times of the schedules, ``window`` is the freeze window that begins next.
-    ``runs`` are those to which any of the jobs belongs, by their numbers.
+    ``watched`` is what the watch knows, with the ``titles`` of the copies. ``runs`` are those to which any of
+    the jobs belongs, by their numbers.
     """
 
     reader_id: str
@@ -468,6 +512,8 @@ class HomeView:
     no_worker: NoWorker | None = None
     coming: tuple[NextFiring, ...] = ()
     window: NextWindow | None = None
+    watched: Watched | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[int, RunView] = field(default_factory=dict)
 
     @property

@@ -79,6 +79,20 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("The columns of prod and consulta can't be matched without loss: {first}"),
         N_("Change consulta's table as said. Then copy again."),
     ),
+    "new_columns": (
+        N_(
+            "Table {table} of prod has columns that no rule of this copy names, and that its last completed "
+            "copy didn't have as they are: {first}. Nothing was copied."
+        ),
+        N_(
+            'Say in `columns` of this copy what becomes of each: "copy", "omit", "null", "hash" or "mask". '
+            "Then copy again."
+        ),
+    ),
+    "rules_dont_fit": (
+        N_("The rules for the columns of {table} can't be kept: {first}. Nothing was copied."),
+        N_("Change the rule or the column, as it says. Then copy again."),
+    ),
     "no_key": (
         N_("No key of the table can be used: {first}"),
         N_("Do what it says, or name another key in the configuration. Then copy again."),

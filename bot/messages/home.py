@@ -6,7 +6,7 @@ from bot.i18n import Translator
 from bot.jobs.run_view import RunView, together
 from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, HomeView, JobView
-from bot.messages import answers, question, run
+from bot.messages import answers, freshness, question, run
 from bot.messages.answers import how_to_lift
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -64,6 +64,7 @@ def home(
     blocks.append(actions(button(t("New copy"), NEW_ACTION, "new", style="primary")))
     blocks += _under_way(seen, links, t)
     blocks += _approvals(seen, links, not_theirs, t)
+    blocks += _moved_on(seen, t)
     blocks += _coming(seen, t)
     blocks += _latest(seen, links, t, tables=tables)
     return _view(blocks)
@@ -143,6 +144,18 @@ def _approval_of_run(
     if any(job.copy_name in not_theirs for job in waiting):
         return [*blocks, context(possible_approvers(waiting[0], t))]
     return [*blocks, actions(*run.approval_buttons(found, t))]
+
+
+def _moved_on(seen: HomeView, t: Translator) -> list[Block]:
+    """What the watch knows, where there is one."""
+    if not seen.watched:
+        return []
+    lines = freshness.of_watch(seen.watched, seen.titles, t)
+    parts = range(0, len(lines), TOGETHER)
+    blocks = [_title(t("What the watch knows"))]
+    blocks += [section("\n".join(lines[at : at + TOGETHER])) for at in parts]
+    small = [freshness.summary(seen.watched, t), freshness.how_to_copy(t) if lines else ""]
+    return [*blocks, context(*small)]
 
 
 def _coming(seen: HomeView, t: Translator) -> list[Block]:

@@ -106,18 +106,21 @@ def worker_back(at: datetime, t: Translator) -> Notification:
 
 
 def drift(copy: str, detail: Mapping[str, Any], t: Translator, link: str | None = None) -> Notification:
-    """Consulta doesn't hold any more what was copied; ``detail`` as `bot.jobs.notifications.tell` takes it.
+    """Prod has moved on since liquidations were copied; ``detail`` as `bot.jobs.notifications.tell` takes it.
 
     ``copy`` is what messages call it.
     """
-    what = _what(copy, detail, t)
+    numbers = [str(each) for each in detail.get("liquidations") or [detail.get("liquidation_id", "?")]]
+    if more := int(detail.get("more") or 0):
+        numbers.append(t.plural("and {n} more", "and {n} more", more))
     words = [
-        t("Consulta doesn't hold any more what was copied there of {what}.", what=what),
-        t("Compare both sides, and copy again where they differ."),
+        t("Prod has moved on since “{copy}” was copied of these liquidations:", copy=copy)
+        + f" {', '.join(numbers)}.",
+        t("Consulta holds what prod held then. Copy them again where that is needed."),
     ]
     return _made(
-        t("Consulta differs from what was copied: {what}", what=what),
-        Tone.FAILURE,
+        t("Prod has moved on since the copy “{copy}”", copy=copy),
+        Tone.WARNING,
         words,
         _facts_of(detail, t),
         t,

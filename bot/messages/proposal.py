@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from bot.characters import clean_name, one_line
 from bot.i18n import Translator
-from bot.jobs.view import AgreedCounts, JobView, apart
+from bot.jobs.view import AgreedCounts, JobView, apart, more
 from bot.messages.answers import wrong_number
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -38,7 +39,7 @@ from bot.messages.blocks import (
     sentence,
 )
 from bot.messages.question import REASON_LIMIT, removal, removal_dialog
-from copier import Count, Entry, Preview
+from copier import Count, Counts, Entry, Preview, Treatment
 
 COPY_ACTION = "copy_liquidation.confirm"
 CANCEL_ACTION = "copy_liquidation.cancel"
@@ -68,7 +69,8 @@ class Offer:
 
     ``expires_at`` is in seconds since 1970. ``in_prod`` and ``in_consulta`` are the rows that the person was
     shown, None for those that weren't known: the press counts only for them. ``made_of`` stands for the
-    tables, the key and the columns that the copy had then.
+    tables, the key and the columns that the copy had then. ``would`` are the rows that the copy would insert,
+    change, delete and leave, None where that wasn't known.
     """
 
     copy_name: str
@@ -78,14 +80,20 @@ class Offer:
     in_prod: int | None
     in_consulta: int | None
     made_of: str = ""
+    would: Counts | None = None
 
     def encoded(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        found = asdict(self)
+        del found["would"]
+        if self.would is not None:
+            found["would"] = astuple(self.would)
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def decoded(cls, value: str) -> Offer:
-        """Raises ValueError or TypeError for what isn't an offer."""
+        """One of the release before has no ``would``. Raises ValueError or TypeError for no offer."""
         offer = cls(**json.loads(value))
+        would: Any = offer.would
         return cls(
             str(offer.copy_name),
             int(offer.liquidation_id),
@@ -94,15 +102,29 @@ class Offer:
             None if offer.in_prod is None else int(offer.in_prod),
             None if offer.in_consulta is None else int(offer.in_consulta),
             str(offer.made_of),
+            None if would is None else Counts(*map(int, would)),
         )
 
     def moved(self, seen: Preview) -> bool:
         """Whether a side is more than a tenth away from what was shown, or known only now, or no more.
 
-        Or whether the copy is made of something else than it was.
+        Or whether the copy would delete more rows than was shown, or change so many more that it is a tenth
+        of all, or this isn't known any more. Or whether it is made of something else than it was.
         """
         shown_and_now = ((self.in_prod, seen.in_source.rows), (self.in_consulta, seen.in_target.rows))
-        return self.made_of != made_of(seen) or any(apart_from(shown, now) for shown, now in shown_and_now)
+        return (
+            self.made_of != made_of(seen)
+            or any(apart_from(shown, now) for shown, now in shown_and_now)
+            or self._would_do_more(seen)
+        )
+
+    def _would_do_more(self, seen: Preview) -> bool:
+        if self.would is None:
+            return False
+        if seen.outlook is None:
+            return True
+        now, rows = seen.outlook.counts, seen.in_target.rows or 0
+        return more(self.would.deleted, now.deleted) or (now.updated - self.would.updated) * 10 > rows
 
     def terms(self, seen: Preview) -> AgreedCounts:
         """What the run is bound to; an estimate of consulta's rows says nothing about what may go."""
@@ -110,6 +132,7 @@ class Offer:
             in_prod=self.in_prod,
             in_consulta=self.in_consulta if seen.in_target.exact else None,
             removal_confirmed=self.in_prod == 0 and removes_everything(seen),
+            deleted=None if self.would is None else self.would.deleted,
         )
 
 
@@ -160,6 +183,8 @@ def proposal_card(offered: Offered, t: Translator) -> Message:
     )
     in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")
     sides = f"{in_prod}: {counted(seen.in_source, t)}. {in_consulta}: {counted(seen.in_target, t)}."
+    if seen.outlook is not None:
+        sides += f" {would_do(seen.outlook.counts, t)}"
     label = clean_name(seen.label or "")
     named = f" {escaped(cut(label, 200))}." if label else ""
     text = f"{offered.notice} {title}{named} {sides}".strip()
@@ -223,7 +248,10 @@ def _lifetime(offered: Offered, t: Translator) -> Block:
 
 
 def preview_blocks(title: str, proposal: Proposal, t: Translator) -> list[Block]:
-    """Rows of both sides, the last copy, the expected time, and what to mind; ``title`` names the copy."""
+    """Rows of both sides, the last copy, the expected time, what stays in prod, and what to mind.
+
+    ``title`` names the copy.
+    """
     seen = proposal.seen
     pairs = [
         (t("Name"), sanitized(clean_name(seen.label or ""), 300)),
@@ -231,9 +259,27 @@ def preview_blocks(title: str, proposal: Proposal, t: Translator) -> list[Block]
         (t("Rows in prod"), counted(seen.in_source, t)),
         (t("Rows in consulta now"), counted(seen.in_target, t)),
     ]
+    kept = kept_in_prod(seen, t, lambda names: code(names, 400))
+    kept_blocks = [section(f"🔒 {kept}")] if kept else []
     past = f"{last_copied(proposal, t)}\n{_expected(proposal, t)}"
     warnings = [section(f"⚠️ {warning}") for warning in _warnings(proposal, t)]
-    return [fields(pairs), section(past), *warnings, *_approval(proposal, t)]
+    would = [section(would_do(seen.outlook.counts, t))] if seen.outlook else []
+    return [fields(pairs), *would, section(past), *kept_blocks, *warnings, *_approval(proposal, t)]
+
+
+def would_do(counts: Counts, t: Translator) -> str:
+    """What a copy would do to consulta's rows."""
+    if counts == Counts(unchanged=counts.unchanged) and counts.unchanged:
+        return t(
+            "Prod and consulta hold the same {rows}: nothing would be written.", rows=t.rows(counts.unchanged)
+        )
+    return t(
+        "Would insert {inserted} · change {updated} · delete {deleted} · leave {unchanged}.",
+        inserted=t.number(counts.inserted),
+        updated=t.number(counts.updated),
+        deleted=t.number(counts.deleted),
+        unchanged=t.number(counts.unchanged),
+    )
 
 
 def last_copied(proposal: Proposal, t: Translator) -> str:
@@ -247,11 +293,16 @@ def last_copied(proposal: Proposal, t: Translator) -> str:
         user=mention(requester(last)),
         rows=t.rows(last.total or 0),
     )
-    return f"{when} {_changed(proposal.seen, last, t)}"
+    return f"{when} {_changed(proposal.seen, last, t)}".strip()
 
 
 def _changed(seen: Preview, last: JobView, t: Translator) -> str:
-    """A different number of rows tells for certain, else the catalogue's time does, else nothing."""
+    """A different number of rows tells for certain, else the catalogue's time does, else nothing.
+
+    Empty where it is told to the row what a copy would do.
+    """
+    if seen.outlook is not None:
+        return ""
     if seen.in_source.exact and seen.in_source.rows is not None and last.total is not None:
         more = seen.in_source.rows - last.total
         if more > 0:
@@ -330,6 +381,25 @@ def notes(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> list[st
     return found
 
 
+def kept_in_prod(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> str:
+    """What becomes of the columns that aren't copied as they are; empty where all are.
+
+    ``quoted`` writes names as the reader's medium does.
+    """
+
+    def names(treatment: Treatment) -> str:
+        return quoted(", ".join(rule.column for rule in seen.rules if rule.treatment is treatment))
+
+    words = {
+        Treatment.OMIT: t("Not copied: {columns}.", columns=names(Treatment.OMIT)),
+        Treatment.NULL: t("Emptied: {columns}.", columns=names(Treatment.NULL)),
+        Treatment.MASK: t("Masked: {columns}.", columns=names(Treatment.MASK)),
+        Treatment.HASH: t("Hashed: {columns}.", columns=names(Treatment.HASH)),
+    }
+    found = {rule.treatment for rule in seen.rules}
+    return " ".join(sentence for treatment, sentence in words.items() if treatment in found)
+
+
 def _large_objects(seen: Preview, columns: str, t: Translator) -> str:
     """That these columns, as they are written here, will point to nothing in consulta."""
     return t.plural(
@@ -345,7 +415,8 @@ def _large_objects(seen: Preview, columns: str, t: Translator) -> str:
 def _warnings(proposal: Proposal, t: Translator) -> list[str]:
     seen, warnings = proposal.seen, []
     held = seen.in_target.rows if removes_everything(seen) else seen.in_target.known
-    if goes := removal(seen.in_source.known, held, t):
+    deleted = seen.outlook.counts.deleted if seen.outlook else None
+    if goes := removal(seen.in_source.known, held, t, deleted):
         warnings.append(goes)
     warnings += [
         t(
@@ -479,6 +550,8 @@ def later(offer: Offer, title: str, at_first: datetime, carried: Carried, t: Tra
         prod=_known(offer.in_prod, t),
         consulta=_known(offer.in_consulta, t),
     )
+    if offer.would is not None:
+        rows += f"\n{would_do(offer.would, t)}"
     blocks = [
         section(f"*{sanitized(head, 200)}*\n{rows}"),
         _start(t, at_first),

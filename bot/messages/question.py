@@ -43,10 +43,19 @@ def sides(in_prod: int | None, in_consulta: int | None, t: Translator) -> str:
     return t("{prod} in prod, {consulta} in consulta", prod=rows(in_prod), consulta=rows(in_consulta))
 
 
-def removal(in_prod: int | None, in_consulta: int | None, t: Translator) -> str:
-    """What a copy would remove from consulta by these numbers; empty where that is nothing, or not known."""
+def removal(in_prod: int | None, in_consulta: int | None, t: Translator, deleted: int | None = None) -> str:
+    """What a copy would remove from consulta by these numbers; empty where that is nothing, or not known.
+
+    ``deleted`` are the rows that it would delete there, where that is known to the row.
+    """
     if in_prod == 0 and in_consulta is None:
         return t("Prod has no rows for it. Copying would remove its rows from consulta.")
+    if deleted is not None and in_prod != 0:
+        return (
+            t("Copying removes {rows} from consulta that prod doesn't have.", rows=t.rows(deleted))
+            if deleted
+            else ""
+        )
     if in_prod is None or in_consulta is None or in_consulta <= in_prod:
         return ""
     if in_prod == 0:
@@ -65,12 +74,12 @@ def request_text(job: JobView, t: Translator) -> str:
         return question_text(job.question, t)
     terms = job.terms
     rows = t("Shown: {shown}.", shown=sides(terms.in_prod, terms.in_consulta, t))
-    return f"{rows} {removal(terms.in_prod, terms.in_consulta, t)}".strip()
+    return f"{rows} {removal(terms.in_prod, terms.in_consulta, t, terms.deleted)}".strip()
 
 
 def question_text(question: Question, t: Translator) -> str:
     """Why a job asks again, with what was shown and what is there now."""
-    goes = removal(question.in_prod, question.in_consulta, t)
+    goes = removal(question.in_prod, question.in_consulta, t, question.deleted)
     because = {
         Reason.REMOVAL: goes,
         Reason.APPROVAL: t("So many rows need the approval of a second person."),
@@ -82,13 +91,17 @@ def question_text(question: Question, t: Translator) -> str:
         shown=sides(question.shown_in_prod, question.shown_in_consulta, t),
         now=sides(question.in_prod, question.in_consulta, t),
     )
+    if question.shown_deleted is not None:
+        n = t.number(question.shown_deleted)
+        numbers += " " + t("Rows of consulta that would be deleted, as shown: {n}.", n=n)
     return f"{because} {numbers}" if because == goes else f"{because} {numbers} {goes}".strip()
 
 
 def confirmation(job_id: int, question: Question) -> str:
     """The shell command that agrees to exactly these numbers."""
+    deleted = "" if question.deleted is None else f" {question.deleted}"
     remove = " --remove" if question.removed else ""
-    return f"traspaso confirm {job_id} {question.in_prod} {question.in_consulta}{remove}"
+    return f"traspaso confirm {job_id} {question.in_prod} {question.in_consulta}{deleted}{remove}"
 
 
 # -- The buttons, and what a press of one stands for
@@ -124,13 +137,17 @@ def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
     value = str(job.id)
     if question is not None:
         value = f"{job.id} {question.in_prod} {question.in_consulta}"
+        if question.deleted is not None:
+            value += f":{question.deleted}"
     dialog = None
     if question.removes_everything if question else job.terms.in_prod == 0:
         dialog = removal_dialog(job.copy_shown, job.liquidation_id, t)
     elif question is not None and question.removed:
         rows = t.rows(question.removed)
-        words_of_it = t(
-            "Consulta has {rows} more than prod. What prod doesn't have will be removed.", rows=rows
+        words_of_it = (
+            t("Consulta has {rows} more than prod. What prod doesn't have will be removed.", rows=rows)
+            if question.deleted is None
+            else t("Copying removes {rows} from consulta that prod doesn't have.", rows=rows)
         )
         dialog = confirm(t("Remove from consulta?"), words_of_it, t("Remove"), t("Keep"))
     block = button(words, action_id, value, style="danger" if dialog else "primary")
@@ -156,9 +173,13 @@ def pressed(value: str) -> tuple[str, RowCounts | None]:
     Any other value gives no numbers, and so agrees to none.
     """
     number, *rows = value.split(" ")
-    if len(rows) != 2 or not all(map(_is_count, rows)):
+    if len(rows) != 2:
         return number, None
-    return number, RowCounts(*map(int, rows))
+    in_consulta, known, deleted = rows[1].partition(":")
+    counts = [rows[0], in_consulta, *([deleted] if known else [])]
+    if not all(map(_is_count, counts)):
+        return number, None
+    return number, RowCounts(*map(int, counts))
 
 
 def _is_count(text: str) -> bool:

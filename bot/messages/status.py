@@ -26,12 +26,13 @@ from bot.jobs.events import (
     SecondGroupAsked,
     WorkerLost,
 )
+from bot.jobs.freshness import Freshness
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.run_view import RunView, together
 from bot.jobs.schedules import NextFiring
 from bot.jobs.status import Phase, Status
 from bot.jobs.view import JobView, NoWorker
-from bot.messages import run
+from bot.messages import freshness, run
 from bot.messages.answers import to_card
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -48,6 +49,7 @@ from bot.messages.blocks import (
     mention,
     move_reason,
     nobody_works,
+    read_out,
     requester,
     sanitized,
     section,
@@ -114,15 +116,31 @@ def detail(job: JobView, link: str | None, t: Translator) -> Message:
     return Message(message.text, [*message.blocks, *way])
 
 
-def of_liquidation(liquidation_id: int, jobs: list[JobView], links: dict[int, str], t: Translator) -> Message:
-    """The history of one liquidation, newest first."""
+def of_liquidation(
+    liquidation_id: int,
+    jobs: list[JobView],
+    links: dict[int, str],
+    t: Translator,
+    *,
+    held: Sequence[Freshness] = (),
+    titles: Mapping[str, str] | None = None,
+) -> Message:
+    """What consulta holds of one liquidation, and its history, newest first.
+
+    ``held`` has a line for each target table, ``titles`` are what messages call the copies.
+    """
+    known = [freshness.line(each, titles or {}, t) for each in held]
+    if not jobs and known:  # the jobs are kept no longer
+        title = t("Copies of liquidation {id}", id=liquidation_id)
+        text = read_out(" ".join([f"{title}:", *known])).replace("*", "")
+        return Message(text, [header(title), section("\n".join(known)), context(t("No longer kept."))])
     if not jobs:
         return sentence(
             t("Liquidation {id} has never been copied.", id=liquidation_id),
             hint=t("To copy it: {command}", command=code(f"{COPY_COMMAND} {liquidation_id}")),
         )
     title = t("Copies of liquidation {id}", id=liquidation_id)
-    return _listed(title, jobs, links, t)
+    return _listed(title, jobs, links, t, known=known)
 
 
 def of_user(
@@ -134,7 +152,7 @@ def of_user(
             t("You have asked for no copy yet."),
             hint=t("To ask for one: {command}", command=code(f"{COPY_COMMAND} 42")),
         )
-    return _listed(t("Copies that you asked for"), jobs, links, t, runs)
+    return _listed(t("Copies that you asked for"), jobs, links, t, runs=runs)
 
 
 def usage(word: str, t: Translator, meant: str | None = None) -> Message:
@@ -208,11 +226,18 @@ def _listed(
     jobs: list[JobView],
     links: dict[int, str],
     t: Translator,
+    *,
+    known: Sequence[str] = (),
     runs: Mapping[int, RunView] = NO_RUNS,
 ) -> Message:
+    """``known`` are lines above the table."""
     newest = jobs[0]
     text = t("{title}: the latest is job {job}, {state}.", title=title, job=newest.id, state=state(newest, t))
-    return Message(text, [header(title), jobs_table(jobs, links, t, runs)])
+    lines = [section("\n".join(known))] if known else []
+    return Message(
+        read_out(" ".join([text, *known])).replace("*", ""),
+        [header(title), *lines, jobs_table(jobs, links, t, runs)],
+    )
 
 
 # -- Jobs as Slack's table block

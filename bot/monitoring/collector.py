@@ -73,6 +73,7 @@ class HouseCollector(Collector):
             return
         yield from self._live(house)
         yield from self._owed(house)
+        yield from self._watched(house)
         yield from self._sums(house)
 
     def _read(self) -> House:
@@ -140,6 +141,25 @@ class HouseCollector(Collector):
             depth.add_metric([kind], found.messages if found else 0)
             age.add_metric([kind], found.seconds if found else 0)
         yield from (depth, age)
+
+    @staticmethod
+    def _watched(house: House) -> Iterator[Metric]:
+        watched = house.watched
+        found = GaugeMetricFamily(
+            "traspaso_watched_liquidations",
+            "Copied liquidations that the watch has looked at, by what it knows of prod since.",
+            labels=["state"],
+        )
+        found.add_metric(["equal"], watched.equal)
+        found.add_metric(["moved_on"], watched.moved_on)
+        found.add_metric(["not_known"], watched.not_known)
+        yield found
+        if watched.ended_at is not None:
+            yield GaugeMetricFamily(
+                "traspaso_watch_ended_timestamp_seconds",
+                "When the last round of the watch ended, in seconds since 1970.",
+                value=watched.ended_at,
+            )
 
     def _sums(self, house: House) -> Iterator[Metric]:
         found = {(each.copy_name, each.name, each.label): each for each in house.sums}

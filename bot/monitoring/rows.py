@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    join,
     literal,
     null,
     or_,
@@ -30,8 +31,11 @@ from bot.jobs.models import (
     CopyChunk,
     CopyFreeze,
     CopyJob,
+    Drift,
     OutboxMessage,
+    Standing,
     Total,
+    WatchRound,
     Worker,
     is_frozen,
     waits_for_somebody,
@@ -91,6 +95,18 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """Liquidations of the watch by what it knows of prod since their copies. ``ended_at`` is when its last
+    round ended, as a Unix time; None where none has.
+    """
+
+    equal: int
+    moved_on: int
+    not_known: int
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """Everything at once, as one moment of consulta has it, or nearly one."""
 
@@ -98,6 +114,7 @@ class House:
     sums: Sequence[Sum]
     owed: Sequence[Owed]
     workers: dict[str, int]
+    watched: Watched
     frozen_seconds: float | None
 
 
@@ -113,6 +130,7 @@ def house(connection: Connection) -> House:
         sums=[Sum(*row) for row in connection.execute(_sums())],
         owed=owed(connection),
         workers={row.version: row.alive for row in connection.execute(_workers())},
+        watched=Watched(*connection.execute(_watched()).one()),
         frozen_seconds=connection.scalar(
             select(_seconds(CopyFreeze.frozen_at)).where(CopyFreeze.lifted_at.is_(None))
         ),
@@ -187,6 +205,21 @@ def _sums() -> Any:
     return select(
         copy_name, name, label, func.sum(value), cast(func.extract("epoch", func.max(at)), Float)
     ).group_by(copy_name, name, label)
+
+
+def _watched() -> Any:
+    of_its_proof = and_(
+        Drift.liquidation_id == Standing.liquidation_id,
+        Drift.target_table == Standing.target_table,
+        Drift.job_id == Standing.proven_job_id,
+    )
+    ended_at = select(cast(func.extract("epoch", func.max(WatchRound.ended_at)), Float)).scalar_subquery()
+    return select(
+        func.count().filter(Drift.equal.is_(True)),
+        func.count().filter(Drift.equal.is_(False)),
+        func.count().filter(Drift.equal.is_(None)),
+        ended_at,
+    ).select_from(join(Drift, Standing, of_its_proof))
 
 
 def _workers() -> Any:

@@ -94,8 +94,9 @@ class LivenessBeat:
 class LeaseRenewal(PeriodicThread):
     """Renews the lease of a running job while a chunk, a count or a comparison takes its time.
 
-    Alive as long as the attempt. ``is_stale`` tells that the job is no longer ours. ``obey`` gets the stop
-    request that stands at each renewal, None where there is none.
+    Each step of the attempt does that as well, and brings the stop request: so it is sent here only where
+    no step was for ``every_seconds``. Alive as long as the attempt. ``is_stale`` tells that the job is no
+    longer ours. ``obey`` gets the stop request that stands at each renewal, None where there is none.
     """
 
     def __init__(
@@ -123,6 +124,9 @@ class LeaseRenewal(PeriodicThread):
             raise StaleAttempt(self._attempt.job_id, self._attempt.number)
 
     def _renew(self) -> None:
+        if (left := self._every - self._attempt.quiet_seconds) > 0:
+            self.put_off(left)
+            return
         try:
             self._obey(self._attempt.renew())
         except StaleAttempt:

@@ -22,6 +22,7 @@ from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt, Claim, Executions, Ledger, NobodyCanApprove, SecondPerson
 from bot.jobs.failure import Failure, failure_of
+from bot.jobs.known_columns import spec_of
 from bot.jobs.models import with_limits
 from bot.jobs.status import Status, StopReason
 from bot.jobs.view import Question
@@ -205,14 +206,14 @@ class Runner:
             is_held = lag_mb is not None
             attempt.throttled(lag_mb)
 
-        with failures_of("consulta"):
-            earlier = in_time(lambda: attempt.earlier(self._work.full_proof_days), stop.whole)
+        spec = in_time(lambda: spec_of(self._consulta, section), stop.whole)
+        earlier = attempt.earlier(self._work.full_proof_days)
         with (
             failures_of("consulta"),
             Copy(
                 self._prod,
                 self._consulta,
-                section.spec,
+                spec,
                 attempt.claim.liquidation_id,
                 names=SIDES,
                 limits=self._work.limits,
@@ -230,7 +231,11 @@ class Runner:
                 plan = copy.plan()
                 traces.note(rows=plan.total, held=plan.held)
             sys.audit("traspaso.planned", attempt.job_id, attempt.number)
-            question = question_for(attempt.claim, section, plan, earlier.rows)
+            deleted = None
+            if attempt.claim.terms.deleted is not None and earlier.baseline is not None:
+                outlook = copy.outlook(earlier.baseline)
+                deleted = outlook.counts.deleted if outlook else None
+            question = question_for(attempt.claim, section, plan, earlier.rows, deleted)
             if question and not stop.requested:
                 return self._ask(attempt, section, stop, question)
             stop.obey(in_time(lambda: attempt.planned(plan), stop.whole))
@@ -248,12 +253,13 @@ class Runner:
             if proof is None or stop.requested:
                 return self._stop(attempt, stop)
             triggers = copy.blamed_triggers(result, proof)
+            made_of = copy.fingerprint
             baseline, since = copy.baseline(), earlier.proven if copy.builds_on_baseline else None
         if not proof.holds:
             failure = failure_of(NotProven(proof.reasons(SIDES), triggers, SIDES))
             log.error("job %s: %s: %s", attempt.job_id, failure.sentence, "; ".join(failure.lines))
             return self._fail(attempt, stop, failure, proof)
-        self._recorded(stop, lambda: attempt.completed(proof, baseline, since))
+        self._recorded(stop, lambda: attempt.completed(proof, baseline, since, made_of))
         return Ended(AttemptOutcome.COMPLETED)
 
     def _may_wait(self, silent: float, stop: StopSwitch, lease: LeaseRenewal) -> None:
@@ -337,10 +343,13 @@ def failure_in(error: CopierError, section: CopySection) -> Failure:
     return replace(failure, table=str(table))
 
 
-def question_for(claim: Claim, section: CopySection, plan: Plan, own_rows: int) -> Question | None:
+def question_for(
+    claim: Claim, section: CopySection, plan: Plan, own_rows: int, deleted: int | None = None
+) -> Question | None:
     """What has to be asked before the first write; None where all is as it was shown and agreed to.
 
-    ``own_rows`` are the rows of consulta that earlier attempts of the job have put there.
+    ``own_rows`` are the rows of consulta that earlier attempts of the job have put there. ``deleted`` are
+    those that would be deleted, None where that isn't known to the row.
     """
     return claim.terms.broken_by(
         plan.total,
@@ -348,6 +357,7 @@ def question_for(claim: Claim, section: CopySection, plan: Plan, own_rows: int) 
         needs_approval=section.needs_approval(plan.total, max(0, plan.held - own_rows)),
         approved=claim.approved,
         own_rows=own_rows,
+        deleted=deleted,
     )
 
 

@@ -17,6 +17,7 @@ from bot.config import SIDES, CopySection, File, ScheduleSection
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.actions import Freezes
 from bot.jobs.failure import Failure, failure_of
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import JobRepository, Request
 from bot.jobs.schedules import (
     FAILED,
@@ -35,6 +36,7 @@ from bot.messages.blocks import cut
 from bot.periodic import PeriodicThread
 from bot.slack.access import TO_DECIDE, Access, People
 from bot.slack.notice_relay import NoticeRelay
+from bot.work.watch import Watch
 from copier import Count, choose, preview
 from copier.errors import CopierError, Transient
 
@@ -179,7 +181,7 @@ class FiringRunner:
             seen = preview(
                 self._prod,
                 self._consulta,
-                copy.spec,
+                spec_of(self._consulta, copy),
                 liquidation,
                 names=SIDES,
                 catalogue=listed.catalogue if listed else None,
@@ -255,8 +257,12 @@ class Scheduler:
         notices: NoticeRelay,
         *,
         changed: Callable[[], None],
+        watch: Watch | None = None,
     ) -> None:
-        """``changed`` is called where cards have something new to say."""
+        """``changed`` is called where cards have something new to say. ``watch`` is a worker's, where it is
+        configured.
+        """
+        self._watch = watch
         self._windows = windows
         self._schedules = schedules
         self._firings = PeriodicThread(
@@ -281,10 +287,14 @@ class Scheduler:
         self._clock.start()
         self._firings.start()
         self._notices.start()
+        if self._watch is not None:
+            self._watch.start()
 
     def stop(self, timeout_seconds: float = 15.0) -> None:
         """Waits so long for a firing in hand; what is left of it another process goes on with."""
         self._clock.stop()
+        if self._watch is not None:
+            self._watch.stop(timeout_seconds)
         self._firings.stop(timeout_seconds)
         self._notices.stop(timeout_seconds)
 
@@ -296,3 +306,5 @@ class Scheduler:
         if self._schedules.look():
             self._firings.wake()
             self._notices.wake()
+        if self._watch is not None:
+            self._watch.look()

@@ -23,6 +23,7 @@ from bot.config import SIDES, CopySection, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.execution import Attempt, Earlier, Ledger, NobodyCanApprove, SecondPerson
 from bot.jobs.failure import Failure, failure_of
+from bot.jobs.known_columns import spec_of
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import Question
 from bot.periodic import Backoff
@@ -154,11 +155,10 @@ class SetRunner:
     ) -> runner.Ended:
         """``steps`` is told what has become of each table."""
         attempts = {member.name: member.attempt for member in members}
-        with failures_of("consulta"):
-            earlier = {
-                name: in_time(partial(attempt.earlier, self._work.full_proof_days), stop.whole)
-                for name, attempt in attempts.items()
-            }
+        specs = [
+            in_time(partial(spec_of, self._parts.consulta, each.section), stop.whole) for each in members
+        ]
+        earlier = {name: attempt.earlier(self._work.full_proof_days) for name, attempt in attempts.items()}
 
         def may_wait(silent: float) -> None:
             for lease in leases:
@@ -170,7 +170,7 @@ class SetRunner:
             CopySet(
                 self._parts.prod,
                 self._parts.consulta,
-                [member.section.spec for member in members],
+                specs,
                 members[0].attempt.claim.liquidation_id,
                 names=SIDES,
                 limits=self._work.limits,
@@ -228,6 +228,7 @@ class SetRunner:
                 name: copy.blamed_triggers(result.results[name], proof.proofs[name])
                 for name, copy in copies.copies.items()
             }
+            made_of = {name: copy.fingerprint for name, copy in copies.copies.items()}
             baselines = {name: copy.baseline() for name, copy in copies.copies.items()}
             since = {
                 name: earlier[name].proven if copy.builds_on_baseline else None
@@ -239,7 +240,9 @@ class SetRunner:
         def complete() -> None:
             with _together(attempts.values()) as connection:
                 for name, attempt in attempts.items():
-                    attempt.complete(connection, proof.proofs[name], baselines[name], since[name])
+                    attempt.complete(
+                        connection, proof.proofs[name], baselines[name], since[name], made_of[name]
+                    )
             for attempt in attempts.values():
                 sys.audit("traspaso.completed", attempt.job_id, attempt.number)
 

@@ -1,9 +1,9 @@
 """Runs all contenders in rounds and writes docs/benchmarks.md.
 
-make bench              five rounds on the table of a million rows, over the ways that ``ROUND_TRIPS`` names
-                        too, and ten million rows once
-make bench QUICK=1      three rounds on a table of a fifth, within four minutes, nothing written
-make bench DELAYS="50"  only the ways, of so many milliseconds there and back; nothing written
+make bench              five rounds on the table of a million rows, over all `LINKS` too, the commands of the
+                        shell, and ten million rows once
+make bench QUICK=1      three rounds on a table of a fifth, nothing written
+make bench DELAYS="50"  only links of so many milliseconds there and back; nothing written
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from dev.bench import report, table
 from dev.bench.measure import Run, run_command
-from dev.bench.report import OverAWay
+from dev.bench.report import Link, OverALink
 from dev.binaries import postgres_programs
 from dev.guard import ROOT
+from dev.pgbouncer import PgBouncer
+from dev.processes import PRODUCT_PROGRAMS
 from dev.proxy import Proxy
 from dev.stack import Stack
 
@@ -41,8 +44,10 @@ CLUSTER = {
     "full_page_writes": "on",
 }
 
-#: Milliseconds there and back between client and each server.
-ROUND_TRIPS = (0, 10, 50)
+#: What lies between the client and each of the servers.
+LINKS = (Link(0), Link(10), Link(50), Link(0, pooled=True), Link(0, pooled=True, tls=True))
+#: A liquidation of ten rows, for the shell's commands, and how often each of these is run.
+SMALL, COMMAND_RUNS = 7, 7
 
 COPY_IN = "COPY liquidation_items FROM STDIN (FORMAT binary)"
 
@@ -86,6 +91,12 @@ class Bench:
         table.run(self.stack.consulta_url, table.ALTER_SOME, "CHECKPOINT")
         return self._engine("proven")
 
+    def preview(self) -> Run:
+        """As a process, of what a copy has proven, after one row in a thousand has changed in prod."""
+        table.run(self.stack.prod_url, table.ALTER_SOME, "VACUUM (ANALYZE) liquidation_items")
+        program = Path(sys.executable).with_name("traspaso")
+        return run_command(self.stack, [str(program), "preview", str(table.LIQUIDATION), "items"])
+
     def again_all_changed(self) -> Run:
         self._copied_otherwise()
         return self._engine("proven")
@@ -104,6 +115,7 @@ class Bench:
             report.PROVEN: self.everything_on,
             report.UNCHANGED: self.again_unchanged,
             report.SOME: self.again_some_changed,
+            report.PREVIEW: self.preview,
             report.DELETE_PIPE: self.delete_and_pipe,
             report.ALL: self.again_all_changed,
         }
@@ -159,45 +171,92 @@ def measure(scale: float, rounds: int, *, only: list[str] | None = None) -> dict
     return runs
 
 
-def measure_over_ways(scale: float, rounds: int, delays: Sequence[int]) -> list[OverAWay]:
-    """The pipe, a first copy and the same again, for each way of so many milliseconds there and back."""
-    found: list[OverAWay] = []
+def measure_over_links(scale: float, rounds: int, links: Sequence[Link]) -> list[OverALink]:
+    """The pipe, a first copy and the same again, over each of the links."""
+    found: list[OverALink] = []
     with Stack(config=CONFIG, on_disk=True, settings=CLUSTER) as stack:
         console.print(f"Filling the table: liquidation 42 has {round(1_000_000 * scale):,} rows …")
         table.make(stack.prod_url, stack.consulta_url, scale)
         stack.migrate()
-        for number in range(1, rounds + 1):
-            for delay in delays:
-                found += _round_over_a_way(stack, scale, number, delay)
+        with (
+            _pooler(stack, tls=False) as pooler,
+            _pooler(stack, tls=True) as pooler_with_tls,
+        ):
+            for number in range(1, rounds + 1):
+                for link in links:
+                    port = (pooler_with_tls if link.tls else pooler).port if link.pooled else None
+                    found += _round_over_a_link(stack, scale, number, link, port)
     return found
 
 
-def _round_over_a_way(stack: Stack, scale: float, number: int, delay: int) -> list[OverAWay]:
-    ways = [Proxy(server.port, round_trip_seconds=delay / 1000) for server in (stack.prod, stack.consulta)]
-    with ways[0] as prod, ways[1] as consulta:
-        bench = Bench(
-            stack,
-            scale,
-            prod_url=_by(stack.prod_url, stack.prod.port, prod.port),
-            consulta_url=_by(stack.consulta_url, stack.consulta.port, consulta.port),
-        )
-        found: list[OverAWay] = []
+def _pooler(stack: Stack, *, tls: bool) -> PgBouncer:
+    folder = stack.folder / ("pooler-tls" if tls else "pooler")
+    folder.mkdir()
+    folder.chmod(0o755)
+    urls = {"prod": stack.prod_url, "consulta": stack.consulta_url}
+    # The servers' CPU is known when their backends have ended.
+    return PgBouncer(folder, urls, guard=stack.guard, settings=["server_idle_timeout = 1"], tls=tls)
+
+
+def _round_over_a_link(
+    stack: Stack, scale: float, number: int, link: Link, pooler: int | None
+) -> list[OverALink]:
+    """``pooler`` is its port, where one is in between."""
+    servers = {"prod": stack.prod.port, "consulta": stack.consulta.port}
+    proxies = [Proxy(pooler or port, round_trip_seconds=link.delay / 1000) for port in servers.values()]
+    with proxies[0] as prod, proxies[1] as consulta:
+        urls = {
+            "prod_url": _by(stack.prod_url, stack.prod.port, prod.port),
+            "consulta_url": _by(stack.consulta_url, stack.consulta.port, consulta.port),
+        }
+        plain = Bench(stack, scale, **urls)
+        # The pipe's programs speak no TLS here: it goes the same way without.
+        own = {name: f"{url}?sslmode=require" for name, url in urls.items()} if link.tls else urls
+        bench = Bench(stack, scale, **own)
+        found: list[OverALink] = []
         contenders = {
-            report.PIPE: bench.pipe,
+            report.PIPE: plain.pipe,
             report.PROVEN: bench.everything_on,
             report.UNCHANGED: bench.again_unchanged,
+            report.SOME: bench.again_some_changed,
         }
         for name, contender in contenders.items():
-            before = [way.round_trips for way in ways]
+            before = [proxy.round_trips for proxy in proxies]
             run = contender()
-            trips = [way.round_trips - earlier for way, earlier in zip(ways, before, strict=True)]
+            trips = [proxy.round_trips - earlier for proxy, earlier in zip(proxies, before, strict=True)]
             pipe = found[0].run.seconds if found else run.seconds
-            found.append(OverAWay(number, delay, name, run, run.seconds / pipe, trips[0], trips[1]))
+            found.append(OverALink(number, link, name, run, run.seconds / pipe, trips[0], trips[1]))
             console.print(
-                f"  round {number}  {delay:3} ms  {name:46} {run.seconds:7.2f} s  {run.seconds / pipe:5.2f}  "
+                f"  round {number}  {link!s:22} {name:54} {run.seconds:7.2f} s  {run.seconds / pipe:5.2f}  "
                 f"round trips {trips[0]} + {trips[1]}, {run.chunks} chunks"
             )
     return found
+
+
+def measure_commands(scale: float) -> dict[str, list[float]]:
+    """Seconds of the shell's commands, each a process of its own, from its start to its end."""
+    commands = {
+        "traspaso --help": ["--help"],
+        "traspaso copy, of 10 rows that are new": ["copy", str(SMALL), "items"],
+        f"traspaso preview, of {round(1_000_000 * scale):,} rows that were copied": [
+            "preview",
+            "42",
+            "items",
+        ],
+    }
+    seconds: dict[str, list[float]] = {}
+    with Stack(config=CONFIG, on_disk=True, settings=CLUSTER) as stack:
+        table.make(stack.prod_url, stack.consulta_url, scale)
+        table.run(stack.prod_url, table.few(SMALL, 10))
+        stack.migrate()
+        Bench(stack, scale).everything_on()
+        for _ in range(COMMAND_RUNS):
+            for name, arguments in commands.items():
+                table.run(stack.consulta_url, f"DELETE FROM liquidation_items WHERE liquidation_id = {SMALL}")
+                run = run_command(stack, [str(PRODUCT_PROGRAMS / "traspaso"), *arguments])
+                seconds.setdefault(name, []).append(run.seconds)
+                console.print(f"  {name:60} {run.seconds:7.2f} s")
+    return seconds
 
 
 def _by(url: str, port: int, another: int) -> str:
@@ -210,22 +269,23 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="make bench")
     options.add_argument("--quick", action="store_true")
     options.add_argument("--rounds", type=int)
-    options.add_argument("--delays", help="only over ways of these milliseconds, such as 0,10,50")
+    options.add_argument("--delays", help="only over links of these milliseconds, such as 0,10,50")
     options.add_argument("--no-scale", action="store_true", help=argparse.SUPPRESS)
     arguments = options.parse_args()
     began = time.monotonic()
     scale, rounds = (0.2, 3) if arguments.quick else (1.0, 5)
     if arguments.delays is not None:
-        delays = [int(delay) for delay in arguments.delays.replace(",", " ").split()]
-        ways = measure_over_ways(scale, arguments.rounds or rounds, delays)
-        console.print(report.over_ways(ways, rows=round(1_000_000 * scale)), markup=False, soft_wrap=True)
+        links = [Link(int(delay)) for delay in arguments.delays.replace(",", " ").split()]
+        over = measure_over_links(scale, arguments.rounds or rounds, links)
+        console.print(report.over_links(over, rows=round(1_000_000 * scale)), markup=False, soft_wrap=True)
         return 0
     runs = measure(scale, arguments.rounds or rounds)
-    ways = measure_over_ways(scale, arguments.rounds or rounds, ROUND_TRIPS)
+    over = measure_over_links(scale, arguments.rounds or rounds, LINKS)
+    commands = measure_commands(scale)
     large: dict[str, list[Run]] = {}
     if not arguments.quick and not arguments.no_scale:
         large = measure(10.0, 1, only=[report.PIPE, report.PROVEN])
-    page = report.page(runs, large, ways, rows=round(1_000_000 * scale))
+    page = report.page(runs, large, over, commands, rows=round(1_000_000 * scale))
     console.print(page, markup=False, soft_wrap=True)
     if not arguments.quick:
         (ROOT / "docs" / "benchmarks.md").write_text(page, "utf-8")

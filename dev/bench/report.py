@@ -18,6 +18,7 @@ UNPROVEN = "Traspaso without the proof (count, chunks, ledger)"
 PROVEN = "Traspaso, everything on, into an empty target"
 UNCHANGED = "Traspaso again, nothing changed"
 SOME = "Traspaso again, 0.1 % of the rows changed, scattered"
+PREVIEW = "`traspaso preview` of a known liquidation, exact, 0.1 % changed"
 DELETE_PIPE = "all rows changed: DELETE and the pipe, one transaction"
 ALL = "all rows changed: Traspaso again"
 
@@ -53,22 +54,44 @@ Ten times the rows ({rows:,}), one run each:
 """
 
 
-WAYS = """
-The same with a way between the client and each of the servers: a proxy delays what passes in both directions.
-Time as a share of the pipe's over the same way, medians of {rounds} rounds of {rows:,} rows. Round trips are
-answers that the client waited for, on all of its connections:
+LINKS = """
+The same over a link between the client and each of the servers: a proxy delays what passes in both
+directions; PgBouncer pools transactions. Time as a share of the pipe's over the same link, medians of
+{rounds} rounds of {rows:,} rows. Round trips are answers that the client waited for, on all of its
+connections. The pipe's programs speak no TLS here: in that line the pipe goes through PgBouncer without.
 
-| | round trip, ms | time / pipe | seconds | chunks | round trips, prod | round trips, consulta |
-|---|---|---|---|---|---|---|
+| | link | time / pipe | min – max | seconds | chunks | round trips, prod | round trips, consulta |
+|---|---|---|---|---|---|---|---|
+"""
+
+COMMANDS = """
+The shell, each command a process of its own, from its start to its end, without delay, median of {runs}:
+
+| | seconds | min – max |
+|---|---|---|
 """
 
 
 @dataclass(frozen=True)
-class OverAWay:
-    """One run over a way of ``delay`` milliseconds there and back; ``ratio`` to the pipe of that round."""
+class Link:
+    """What lies between: ``delay`` milliseconds there and back, a pooler, TLS."""
+
+    delay: int
+    pooled: bool = False
+    tls: bool = False
+
+    def __str__(self) -> str:
+        if not self.pooled:
+            return f"{self.delay} ms"
+        return "PgBouncer, TLS" if self.tls else "PgBouncer"
+
+
+@dataclass(frozen=True)
+class OverALink:
+    """One run over a link; ``ratio`` to the pipe of that round."""
 
     round: int
-    delay: int
+    link: Link
     name: str
     run: Run
     ratio: float
@@ -76,14 +99,15 @@ class OverAWay:
     consulta_trips: int
 
 
-def over_ways(ways: Sequence[OverAWay], *, rows: int) -> str:
-    """A table, a line for each contender and way."""
-    text = WAYS.format(rounds=len({each.round for each in ways}), rows=rows)
-    for name in dict.fromkeys(each.name for each in ways):
-        for delay in dict.fromkeys(each.delay for each in ways):
-            some = [each for each in ways if (each.name, each.delay) == (name, delay)]
+def over_links(found: Sequence[OverALink], *, rows: int) -> str:
+    """A table, a line for each contender and link."""
+    text = LINKS.format(rounds=len({each.round for each in found}), rows=rows)
+    for name in dict.fromkeys(each.name for each in found):
+        for link in dict.fromkeys(each.link for each in found):
+            some = [each for each in found if (each.name, each.link) == (name, link)]
+            ratios = [each.ratio for each in some]
             text += (
-                f"| {name} | {delay} | **{median(each.ratio for each in some):.2f}** "
+                f"| {name} | {link} | **{median(ratios):.2f}** | {min(ratios):.2f} – {max(ratios):.2f} "
                 f"| {median(each.run.seconds for each in some):.2f} "
                 f"| {median(each.run.chunks for each in some):.0f} "
                 f"| {median(each.prod_trips for each in some):.0f} "
@@ -92,8 +116,22 @@ def over_ways(ways: Sequence[OverAWay], *, rows: int) -> str:
     return text
 
 
+def of_commands(seconds: dict[str, list[float]]) -> str:
+    """A table, a line for each command."""
+    text = COMMANDS.format(runs=max(map(len, seconds.values())))
+    for name, taken in seconds.items():
+        text += f"| `{name.partition(',')[0]}`{''.join(name.partition(',')[1:])} | **{median(taken):.2f}** "
+        text += f"| {min(taken):.2f} – {max(taken):.2f} |\n"
+    return text
+
+
 def page(
-    runs: dict[str, list[Run]], large: dict[str, list[Run]], ways: Sequence[OverAWay], *, rows: int
+    runs: dict[str, list[Run]],
+    large: dict[str, list[Run]],
+    over: Sequence[OverALink],
+    commands: dict[str, list[float]],
+    *,
+    rows: int,
 ) -> str:
     """Markdown."""
     text = HEAD.format(
@@ -120,7 +158,8 @@ def page(
             f"| {mid(lambda run: run.peak_mb):.0f} |\n"
         )
     text += _aside(runs)
-    text += over_ways(ways, rows=rows)
+    text += over_links(over, rows=rows)
+    text += of_commands(commands)
     if large:
         text += LARGE.format(rows=rows * 10, small=rows)
         for name, measured in large.items():

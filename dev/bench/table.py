@@ -54,6 +54,14 @@ OTHERWISE = (
 )
 
 
+def few(liquidation: int, rows: int) -> str:
+    """Adds a liquidation of so few rows to prod."""
+    return (
+        f"INSERT INTO liquidation_items SELECT 10000000 + g, {liquidation}, g, 'C1', NULL, 1, 1, 1, 'ARS', "
+        f"date '2026-10-01', 'paid', NULL, now(), now() FROM generate_series(1, {rows}) g"
+    )
+
+
 def make(prod_url: str, consulta_url: str, scale: float) -> None:
     """The filled table in prod, the empty one in consulta."""
     rows = round(3_000_000 * scale)

@@ -10,14 +10,12 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -425,12 +423,7 @@ class House(Stack):
             "prod": self.prod.url("prod", user=USERS["prod"]),
             "consulta": self.consulta.url("consulta", user=USERS["consulta"]),
         }
-        settings = []
-        if self.profile.tls:
-            key, certificate = _certificate(self.folder)
-            settings = ["client_tls_sslmode = allow", f"client_tls_key_file = {key}"]
-            settings += [f"client_tls_cert_file = {certificate}"]
-        bouncer = PgBouncer(self.folder, urls, guard=self.guard, settings=settings)
+        bouncer = PgBouncer(self.folder, urls, guard=self.guard, tls=self.profile.tls)
         bouncer.start()
         return bouncer
 
@@ -471,28 +464,6 @@ class House(Stack):
                 if ours and os.getpgid(process.pid) not in groups:
                     found.append(process.pid)
         return found
-
-
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A key and a certificate that it has signed itself."""
-    key, certificate = folder / "tls.key", folder / "tls.crt"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    command += ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, capture_output=True, check=True)
-    for path in (key, certificate):
-        path.chmod(0o644)
-    return key, certificate
 
 
 def until(look: Callable[[], T], timeout: float, step: float = 0.05) -> T | None:

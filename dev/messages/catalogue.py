@@ -79,6 +79,7 @@ TITLES = {
     "audit": "Answers to `/copy-audit 2026-11`",
     "notification": "What is told elsewhere: by e-mail, or to a webhook",
     "schedules": "What is told of schedules",
+    "watch": "What is told of the watch",
     "home": "App Home",
     "modal": "The modal of `/copy-liquidation`",
     "failures": "What each failure means",

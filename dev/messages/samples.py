@@ -9,6 +9,7 @@ from bot.commands.registry import help_lines
 from bot.config import Occasion
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
+from bot.jobs.freshness import Watched
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Timeline
 from bot.jobs.schedules import Firing
@@ -17,6 +18,7 @@ from bot.jobs.view import HomeFilters, JobView
 from bot.messages import (
     answers,
     audit,
+    freshness,
     home,
     notification,
     proposal,
@@ -65,6 +67,8 @@ SAID = {
     "database_says": 'cannot delete from table "items" because it does not have a replica identity',
     "circular_references": "payslips_main_line_fkey of payslips",
     "set_failed": "lines, job 19: failed; in place: heads, payslips; not begun: deductions",
+    "new_columns": "phone; second_cbu",
+    "rules_dont_fit": "dni has the rule hash, and is bigint in consulta: make it text there",
     "url_wrong": 'invalid sslmode value: "requir"',
 }
 
@@ -77,6 +81,16 @@ def _failure(code: str) -> Sample:
 def _fired(name: str, firing: Firing) -> Sample:
     titles, operators = {"items": s.TITLE}, ("<!subteam^S0OPS>",)
     return Sample("schedules", name, lambda t: schedules.firing(firing, titles, t, operators))
+
+
+def _watched(name: str, seen: Watched) -> Sample:
+    def made(t: Translator) -> Message:
+        message = freshness.moved_on(seen, s.TITLES, t)
+        if message is None:
+            raise ValueError("prod has moved on nowhere")
+        return message
+
+    return Sample("watch", name, made)
 
 
 def _asking(name: str, job: JobView) -> Sample:
@@ -142,6 +156,7 @@ SAMPLES = [
     Sample("card", "asks-again-and-frozen", lambda t: card(replace(s.ASKS_MOVED, freeze=s.FREEZE), t)),
     Sample("card", "asks-again-to-remove", lambda t: card(s.ASKS_REMOVAL, t)),
     Sample("card", "asks-again-to-remove-more", lambda t: card(s.ASKS_SURPLUS, t)),
+    Sample("card", "asks-again-to-delete-more-than-shown", lambda t: card(s.ASKS_DELETES, t)),
     Sample("card", "asks-again-for-approval", lambda t: card(s.ASKS_APPROVAL, t)),
     Sample("card", "asks-again-for-approval-of-a-removal", lambda t: card(s.ASKS_APPROVAL_OF_REMOVAL, t)),
     Sample("card", "approved", lambda t: card(s.APPROVED, t)),
@@ -279,12 +294,15 @@ SAMPLES = [
         "large-objects",
         lambda t: proposal_card(s.offered(s.pointing("scan", "signature")), t),
     ),
+    Sample("preview", "rules", lambda t: proposal_card(s.offered(s.under_rules()), t)),
     Sample(
         "preview",
         "asked-again",
         lambda t: proposal_card(s.offered(s.proposal(1_200_000, 9), answers.asked_anew(t, moved=True)), t),
     ),
     Sample("preview", "copied-before", lambda t: proposal_card(s.offered(s.copied_before()), t)),
+    Sample("preview", "known-to-the-row", lambda t: proposal_card(s.offered(s.known(3, 12, 4)), t)),
+    Sample("preview", "nothing-to-write", lambda t: proposal_card(s.offered(s.known(0, 0, 0)), t)),
     Sample("preview", "capped", lambda t: proposal_card(s.offered(s.capped()), t)),
     Sample("preview", "needs-approval", lambda t: proposal_card(s.offered(s.needing_approval()), t)),
     Sample(
@@ -406,6 +424,16 @@ SAMPLES = [
     ),
     Sample("status", "unknown-job", lambda t: answers.unknown_job(99, t)),
     Sample("status", "liquidation", lambda t: status.of_liquidation(42, s.HISTORY, s.LINKS, t)),
+    Sample(
+        "status",
+        "liquidation-and-what-consulta-holds",
+        lambda t: status.of_liquidation(42, s.HISTORY, s.LINKS, t, held=s.HELD, titles=s.TITLES),
+    ),
+    Sample(
+        "status",
+        "liquidation-whose-jobs-are-gone",
+        lambda t: status.of_liquidation(42, [], {}, t, held=s.HELD[:1], titles=s.TITLES),
+    ),
     Sample("status", "liquidation-never-copied", lambda t: status.of_liquidation(42, [], {}, t)),
     Sample("status", "mine", lambda t: status.of_user(s.LATEST, s.LINKS, t)),
     Sample("status", "mine-none", lambda t: status.of_user([], {}, t)),
@@ -446,8 +474,11 @@ SAMPLES = [
     Sample("notification", "never-a-worker", lambda t: notification.no_worker(None, t)),
     Sample("notification", "worker-back", lambda t: notification.worker_back(s.NOW, t)),
     Sample("notification", "test", notification.trial),
-    Sample("notification", "drift", lambda t: notification.drift(s.TITLE, NAMES, t, LINK)),
+    Sample("notification", "drift", lambda t: notification.drift(s.TITLE, s.DRIFT, t)),
     Sample("notification", "missed-schedule", lambda t: notification.missed_schedule(s.TITLE, NAMES, t)),
+    # The watch
+    _watched("one-has-moved-on", s.ONE_MOVED),
+    _watched("many-have-moved-on", s.MANY_MOVED),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(
@@ -494,6 +525,13 @@ SAMPLES = [
             s.LINKS,
             frozenset(),
             t,
+        ),
+    ),
+    Sample(
+        "home",
+        "prod-has-moved-on",
+        lambda t: home.home(
+            replace(s.home_view(), watched=s.ONE_MOVED, titles=s.TITLES), s.LINKS, frozenset(), t
         ),
     ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),

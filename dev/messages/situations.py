@@ -8,10 +8,11 @@ from typing import Any
 
 from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
+from bot.jobs.freshness import Freshness, Watched
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.schedules import Firing, NextFiring
-from bot.jobs.status import Approval, FiringState, Phase, Status, StopReason
+from bot.jobs.status import Approval, FiringState, FreshnessState, Phase, Status, StopReason
 from bot.jobs.view import (
     AgreedCounts,
     Freeze,
@@ -29,7 +30,20 @@ from bot.jobs.view import (
 from bot.jobs.windows import NextWindow
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import VerificationResult
-from copier import Advice, Comparison, Count, Counted, Digest, Entry, Preview, Proof
+from copier import (
+    Advice,
+    ColumnRule,
+    Comparison,
+    Count,
+    Counted,
+    Counts,
+    Digest,
+    Entry,
+    Outlook,
+    Preview,
+    Proof,
+    Treatment,
+)
 from copier.model import KeyRange
 
 NOW = datetime(2026, 11, 24, 15, 30, 8, tzinfo=UTC)
@@ -52,6 +66,43 @@ LABEL = "Sueldos mensuales · Octubre 2026"
 def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
+
+#: What consulta holds of liquidation 42 in three target tables.
+TITLES = {"items": TITLE, "notes": "notes"}
+HELD = (
+    Freshness(
+        "public.liquidation_items",
+        42,
+        FreshnessState.MOVED_ON,
+        ago(86_400),
+        ago(50_000),
+        65_000,
+        16,
+        "items",
+        LABEL,
+        ago(45_000),
+        inserted=3,
+        updated=12,
+        deleted=0,
+    ),
+    Freshness(
+        "public.item_notes", 42, FreshnessState.COMPLETE, ago(86_400), ago(45_000), 20, 15, "notes", LABEL
+    ),
+    Freshness("public.old_items", 42, FreshnessState.INCOMPLETE, None, None, None, 14, None),
+    Freshness("public.taxes", 42, FreshnessState.BEING_COPIED, None, None, None, 17, "taxes"),
+)
+ONE_MOVED = Watched(HELD[:1], 1, 40, ago(44_000))
+MANY_MOVED = Watched(
+    tuple(
+        replace(HELD[0], liquidation_id=each, updated=each, inserted=0, deleted=1_000, label=None)
+        for each in range(60, 45, -1)
+    ),
+    31,
+    1_000,
+    ago(44_000),
+)
+#: What a destination is told of a round of the watch.
+DRIFT = {"copy": "items", "liquidations": [42, 43], "more": 5}
 
 #: Liquidation 42 in the middle of its copy. The other jobs say what differs from it.
 COPYING = JobView(
@@ -229,6 +280,7 @@ def asking(reason: Reason, in_prod: int, in_consulta: int, *shown: int | None, *
 ASKS_MOVED = asking(Reason.MOVED, 150_500, 0, 500, 0)
 ASKS_REMOVAL = asking(Reason.REMOVAL, 0, 300, 500, None)
 ASKS_SURPLUS = asking(Reason.SURPLUS, 500, 900, 500, 20)
+ASKS_DELETES = asking(Reason.SURPLUS, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 900, 4)
 AGAIN = {
     "approval": Approval.WAITING,
     "approval_until": NOW + timedelta(hours=24),
@@ -391,6 +443,18 @@ def copied_before() -> Proposal:
     )
 
 
+def known(inserted: int, updated: int, deleted: int) -> Proposal:
+    """An earlier copy has proven a million rows, and it is known what has changed since."""
+    counts = Counts(inserted, updated, deleted, 1_000_000 - updated - deleted)
+    earlier = copied_before()
+    seen = replace(
+        earlier.seen,
+        in_source=Count(1_000_000 + inserted - deleted, exact=True),
+        outlook=Outlook(counts, NOW),
+    )
+    return replace(earlier, seen=seen, others=())
+
+
 def capped() -> Proposal:
     """Nothing is known of earlier copies, and the configuration has a cap."""
     return replace(proposal(1_000_000, 0), most_a_second=20_000.0)
@@ -411,6 +475,13 @@ def outlook_of_rows_that_move() -> Proposal:
 def pointing(*columns: str) -> Proposal:
     """Both sides of a table whose columns of these names point to large objects."""
     return Proposal(replace(seen(900, 900), large_object_columns=columns))
+
+
+def under_rules() -> Proposal:
+    """Some columns aren't copied as they are."""
+    rules = {"bonus": "omit", "cbu": "omit", "dni": "hash", "email": "null", "name": "mask"}
+    found = tuple(ColumnRule(column, Treatment(treatment)) for column, treatment in rules.items())
+    return Proposal(replace(seen(900, 0), rules=found))
 
 
 def verdict(differing: int) -> VerificationResult:

@@ -48,6 +48,7 @@ from bot.config import (
     ScheduleSection,
     SetSection,
     SlackSection,
+    WatchSection,
     WorkSection,
     variable_of,
 )
@@ -312,6 +313,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[notify]": NotifySection,
     "[[schedules]]": ScheduleSection,
     "[[freezes]]": FreezeSection,
+    "[watch]": WatchSection,
     "[work]": WorkSection,
     "[health]": HealthSection,
     "[keep]": KeepSection,

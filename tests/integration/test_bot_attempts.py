@@ -195,3 +195,21 @@ def test_a_heartbeat_that_stumbles_over_anything_goes_on(jobs: Jobs) -> None:
 
     with LeaseRenewal(claim, heard, every_seconds=0.05):
         assert beats.wait(10)
+
+
+def test_a_lease_that_a_step_has_just_renewed_is_not_renewed_once_more(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    heard: list[StopRequest | None] = []
+    long, none = 60.0, 0.0
+    LeaseRenewal(claim, heard.append, every_seconds=long).call()
+    assert heard == []
+    LeaseRenewal(claim, heard.append, every_seconds=none).call()
+    assert heard == [None]
+
+
+def test_a_lease_is_renewed_as_soon_as_no_step_was_for_long_enough(jobs: Jobs) -> None:
+    claim = jobs.claimed()
+    heard = Event()
+    with LeaseRenewal(claim, lambda request: heard.set(), every_seconds=0.2):
+        assert heard.wait(10)
+    assert claim.quiet_seconds < 10

@@ -35,6 +35,43 @@ def test_copying_again_builds_on_the_last_proof_and_says_so(shell: Shell) -> Non
     assert f"by row versions since job {first['id']}, which compared all values" in err
 
 
+def test_a_preview_tells_what_a_copy_would_do_to_the_row_as_soon_as_one_has_proven_it(shell: Shell) -> None:
+    assert "Would" not in shell.run("preview", "42")[1]
+    copied(shell)
+    code, out, _ = shell.run("preview", "42")
+    assert code == 0
+    assert f"hold the same {ROWS:,} rows" in out
+    shell.sides.prod.execute("""
+        UPDATE items SET note = 'new' WHERE id IN (1, 2);
+        DELETE FROM items WHERE id = 3;
+        INSERT INTO items SELECT 900000 + g, 42, 0, 'more' FROM generate_series(1, 4) g
+    """)
+    assert f"Would insert 4 · change 2 · delete 1 · leave {ROWS - 3:,}." in shell.run("preview", "42")[1]
+    found = json.loads(shell.run("preview", "42", "--json")[1])
+    would = {"inserted": 4, "updated": 2, "deleted": 1, "unchanged": ROWS - 3}
+    assert found["outlook"]["counts"] == would
+
+
+def test_a_preview_needs_no_tracking_tables(shell: Shell) -> None:
+    shell.sides.consulta.execute("DROP SCHEMA traspaso CASCADE")
+    code, out, _ = shell.run("preview", "42")
+    assert (code, f"{ROWS:,}" in out, "Would" in out) == (0, True, False)
+
+
+def test_a_shell_s_copy_that_would_delete_many_rows_wants_remove_whatever_the_numbers_of_both_sides(
+    shell: Shell,
+) -> None:
+    copied(shell)
+    many = ROWS // 5
+    shell.sides.prod.execute(f"""
+        DELETE FROM items WHERE liquidation_id = 42 AND id <= {many};
+        INSERT INTO items SELECT 900000 + g, 42, 0, 'more' FROM generate_series(1, {many}) g
+    """)
+    code, _, err = shell.run("copy", "42")
+    assert (code, f"would remove {many:,} of them" in err) == (1, True)
+    assert copied(shell, "--remove")["deleted_records"] == many
+
+
 def test_after_full_proof_days_all_values_are_compared_again(shell: Shell) -> None:
     first = copied(shell)
     shell.sides.consulta.execute("UPDATE traspaso.proofs SET values_at = now() - interval '7 days 1 second'")

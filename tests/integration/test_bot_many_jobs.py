@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+import migrations
 from bot.jobs.repository import JobHistory
 from bot.jobs.view import HomeFilters
 from tests.support import Database
@@ -51,8 +52,11 @@ def crowded(_consulta_databases: Any) -> Iterator[Jobs]:
         "WHERE id = (SELECT min(id) + 5 FROM traspaso.copy_jobs)"
     )
     jobs.run(QUEUED, pending=PENDING)
+    # These jobs have ended before the view for reports was there.
+    migrations.downgrade(jobs.engine, "0013")
+    migrations.upgrade(jobs.engine)
     with jobs.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM (ANALYZE) traspaso.copy_jobs, traspaso.users"))
+        connection.execute(text("VACUUM (ANALYZE) traspaso.copy_jobs, traspaso.users, traspaso.standings"))
     yield jobs
     jobs.engine.dispose()
     _consulta_databases.give_back(database)
@@ -130,3 +134,19 @@ def test_the_place_in_the_queue_is_counted_once_over_for_all_and_not_for_each_an
     assert one is not None
     assert one.ahead == PENDING
     assert rows_read(crowded, crowded.store.live) < 4 * PENDING
+
+
+def test_the_view_for_reports_reads_no_job_that_has_ended(crowded: Jobs) -> None:
+    everything = "SELECT * FROM traspaso.freshness"
+    one = f"{everything} WHERE target_table = 'public.items' AND liquidation_id = 42"
+    with crowded.engine.connect() as connection:
+        assert connection.scalar(text(f"SELECT count(*) FROM ({everything}) f")) == 5000
+        [plan] = connection.scalar(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {one}")) or [{}]
+        assert not [node for node in _nodes(plan["Plan"]) if node["Node Type"] == "Seq Scan"]
+
+    def read(query: str) -> None:
+        with crowded.engine.connect() as connection:
+            connection.exec_driver_sql(query).all()
+
+    assert rows_read(crowded, lambda: read(one)) <= 1
+    assert rows_read(crowded, lambda: read(everything)) < FEW

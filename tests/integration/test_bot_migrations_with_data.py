@@ -85,6 +85,14 @@ NEW_IN = {
                (source_table, target_table, liquidation_id, job_id, values_job_id, values_at, baseline)
         SELECT 'a', 'b', 99, id, id, now(), '{}' FROM traspaso.copy_jobs WHERE status = 'completed' LIMIT 1
     """,
+    "0015": """
+        INSERT INTO traspaso.drift (liquidation_id, target_table, job_id, looked_at, equal, updated_records)
+        SELECT liquidation_id, target_table, proven_job_id, now(), false, 3 FROM traspaso.standings
+         WHERE proven_job_id IS NOT NULL;
+        INSERT INTO traspaso.watch_rounds (due_at) VALUES ('2026-11-27 03:00Z');
+        INSERT INTO traspaso.channel_notices (kind, subject_id, channel_id) VALUES ('drift', 1, 'C0PAYROLL')
+    """,
+    "0019": "UPDATE traspaso.copy_jobs SET previewed_deletes = 4 WHERE id = 1",
     "0016": """
         INSERT INTO traspaso.copy_runs (kind, liquidations, user_id, channel_id)
         VALUES ('several', '{1,2}', 1, 'C0PAYROLL'), ('several', '{3}', 1, 'C0PAYROLL');

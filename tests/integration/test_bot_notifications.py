@@ -218,8 +218,8 @@ def test_what_others_find_out_later_is_told_by_one_call_and_once_for_each_key(
     deliver(relay, "hook")
     titles = sorted(post.body["title"] for post in hook.posts)
     assert titles == [
-        "Traspaso: Consulta difiere de lo copiado: “items” de la liquidación 42",
         "Traspaso: Copiada: “items” de la liquidación 42",
+        "Traspaso: Prod cambió después de la copia “items”",
         "Traspaso: Se perdió una copia programada: “items”",
     ]
 

@@ -108,6 +108,24 @@ def test_a_removal_is_confirmed_only_by_a_yes_to_one(jobs: Jobs) -> None:
     assert confirm(jobs, claim.job_id).job.terms == AgreedCounts(150_500, 0, removal_confirmed=False)
 
 
+def test_a_yes_to_rows_that_would_be_deleted_is_for_so_many(jobs: Jobs) -> None:
+    deletes = Question(Reason.SURPLUS, 500, 500, 500, 500, deleted=9, shown_deleted=0)
+    terms = AgreedCounts(500, 500, removal_confirmed=False, deleted=0)
+    claim = asked(jobs, deletes, terms=terms)
+    assert jobs.see(claim.job_id).terms == terms
+    for numbers in (RowCounts(500, 500), RowCounts(500, 500, 8)):
+        assert confirm(jobs, claim.job_id, numbers=numbers).became is Became.STALE
+    agreed = confirm(jobs, claim.job_id, numbers=deletes.numbers).job.terms
+    assert agreed == AgreedCounts(500, 500, removal_confirmed=False, deleted=9)
+    again = jobs.executions.claim(claim.job_id, "host:2")
+    assert again is not None
+    again.ask(MOVED, SECOND)
+    approvals = Approvals(jobs.engine)
+    assert approvals.approve(claim.job_id, BOB, deletes.numbers).outcome is ApprovalOutcome.STALE
+    assert approvals.approve(claim.job_id, BOB, MOVED.numbers).outcome is ApprovalOutcome.DONE
+    assert jobs.see(claim.job_id).terms == AgreedCounts(150_500, 0, removal_confirmed=False)
+
+
 def test_only_the_requester_can_confirm_or_whoever_has_the_settings_in_a_shell(jobs: Jobs) -> None:
     claim = asked(jobs)
     assert confirm(jobs, claim.job_id, BOB).became is Became.NOT_YOURS
@@ -259,4 +277,7 @@ def test_rows_that_the_job_itself_has_brought_are_not_counted_as_consulta_s(jobs
     claim = jobs.claimed()
     with jobs.engine.begin() as connection:
         claim.record(connection, CHUNK)
-    assert claim.earlier(7).rows == CHUNK.counts.inserted - CHUNK.counts.deleted
+    claim.released()
+    again = jobs.executions.claim(claim.job_id, "host:2")
+    assert again is not None
+    assert again.earlier(7).rows == CHUNK.counts.inserted - CHUNK.counts.deleted

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 import migrations
 from bot import app, config
@@ -49,10 +50,12 @@ class Cost:
     beside: tuple[float, float]
 
 
-#: What was reached. The lease is renewed beside the chunks, every two seconds.
-FIRST = Cost(chunk=(2.2, 3.4), beside=(25, 66))
-AGAIN = Cost(chunk=(2.2, 2.4), beside=(25, 66))
-UNCHANGED = Trips(chunks=1, prod=13, consulta=41)
+#: What was reached by two lanes, each with connections of its own, and the proof's messages among it.
+FIRST = Cost(chunk=(1.4, 2.3), beside=(18, 22))
+AGAIN = Cost(chunk=(1.4, 2.4), beside=(18, 24))
+#: A copy of one chunk, of which prod answers one message and consulta four: a dozen a side beside it.
+SMALL = Trips(chunks=1, prod=1 + 12, consulta=4 + 12)
+UNCHANGED = Trips(chunks=1, prod=5, consulta=11)
 
 
 def within(found: Cost, bound: Cost) -> bool:
@@ -114,6 +117,21 @@ def test_a_first_copy_waits_for_few_answers_a_chunk(fitted: Sides, tmp_path: Pat
     fill(fitted)
     found = cost(copied(fitted, tmp_path, 41), copied(fitted, tmp_path, 42))
     assert within(found, FIRST), found
+
+
+def test_a_copy_of_a_few_rows_waits_for_a_dozen_answers_a_side(fitted: Sides, tmp_path: Path) -> None:
+    fitted.prod.execute("INSERT INTO items SELECT g, 40, g, 'note ' || g FROM generate_series(1, 10) g")
+    found = copied(fitted, tmp_path, 40)
+    assert found.chunks == SMALL.chunks
+    assert found.prod <= SMALL.prod
+    assert found.consulta <= SMALL.consulta
+
+
+def test_connecting_waits_for_nothing_but_being_let_in(sides: Sides) -> None:
+    with Proxy(sides.prod.server.port) as prod:
+        there = make_url(sides.prod.url.replace(str(sides.prod.server.port), str(prod.port)))
+        with app.unpooled(there).connect():
+            assert prod.round_trips == 2  # whether there is TLS, and the greeting
 
 
 def test_a_copy_that_compares_all_values_waits_for_few_answers_a_chunk(fitted: Sides, tmp_path: Path) -> None:

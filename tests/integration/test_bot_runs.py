@@ -204,7 +204,7 @@ def test_a_run_whose_jobs_need_approval_asks_once_and_one_press_decides(runs: Ru
 
 def test_those_who_may_approve_are_reminded_once_for_all_of_them(runs: Runs) -> None:
     run = runs.begin(40, 41, approvers=WHO)
-    runs.jobs.run("UPDATE traspaso.copy_jobs SET approval_asked_at = now() - interval '13 hours'")
+    runs.jobs.run("UPDATE traspaso.copy_jobs SET approval_asked_at = now() - interval '30 hours'")
     runs.jobs.sweep()
     runs.jobs.sweep()
     runs.deliver()

@@ -144,7 +144,7 @@ def test_several_numbers_are_answered_with_one_at_a_time(shell: Shell) -> None:
 
 
 def test_several_liquidations_are_copied_with_a_line_for_each(shell: Shell) -> None:
-    shell.sides.prod.execute("INSERT INTO items SELECT 1000 + g, 43, g, 'n' FROM generate_series(1, 5) g")
+    shell.sides.prod.execute("INSERT INTO items SELECT 1000000 + g, 43, g, 'n' FROM generate_series(1, 5) g")
     code, _, err = shell.run("copy", "42-43")
     assert code == 0
     assert [line.split(" ")[0] for line in err.splitlines() if line.startswith(("✅", "❌"))] == ["✅", "✅"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from bot.config import SIDES
 from bot.i18n import translator
-from bot.jobs.failure import Failure
+from bot.jobs.failure import Failure, failure_of
 from bot.messages.failures import explained
+from copier.errors import ParentsMissing
 from tests.copying import Sides
 from tests.shell import Shell
 
@@ -116,6 +119,34 @@ def test_a_liquidation_column_without_numbers_is_named_with_its_type(shell: Shel
     assert "liquidation_id" in err
     assert "uuid" in err
     assert "22P02" not in err
+
+
+def test_what_has_to_be_copied_before_is_named_and_then_it_is_copied(shell: Shell) -> None:
+    shell.sides.both("CREATE TABLE parts (id int PRIMARY KEY, item_id bigint REFERENCES items, what text)")
+    shell.sides.prod.execute("INSERT INTO parts SELECT g, 1 + g % 100, 'p' FROM generate_series(1, 300) g")
+    config = Path(shell.environment["TRASPASO_CONFIG"])
+    config.write_text(
+        config.read_text("utf-8")
+        + """
+[[copies]]
+name = "parts"
+source_table = "parts"
+target_table = "parts"
+via = "item_id -> items.id"
+""",
+        "utf-8",
+    )
+    err = refused(shell, "copy", "42", "parts")
+    assert "copy items first" in err
+    assert shell.jobs() == []
+    assert [shell.run("copy", "42", each)[0] for each in ("items", "parts")] == [0, 0]
+    assert shell.sides.consulta.rows("SELECT count(*) FROM parts") == [(300,)]
+    [_, job] = shell.jobs()
+    assert job["fingerprint"]["liquidation_column"] == "item_id -> public.items.id, there liquidation_id"
+    failure = failure_of(ParentsMissing("public.parts", "public.items", "items", 3, SIDES))
+    words = explained(failure, translator("en"))
+    assert words.what.endswith("consulta lacks some of those: the copy `items` brings them.")
+    assert words.step == "Copy `items` first. Then copy this again."
 
 
 def test_a_publication_without_a_replica_identity_is_told_in_the_server_s_words(shell: Shell) -> None:

@@ -324,7 +324,7 @@ def test_a_comparison_in_lanes_finds_what_differs(full: Sides) -> None:
 def test_an_error_while_the_work_is_dealt_out_is_raised_and_ends_the_lanes() -> None:
     numbers = iter(range(5))
 
-    def take() -> int:
+    def take(lane: str) -> int:
         if (number := next(numbers)) == 4:
             raise StaleAttempt
         return number

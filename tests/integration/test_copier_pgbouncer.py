@@ -53,7 +53,7 @@ def test_a_whole_copy_works_behind_pgbouncer_and_no_setting_leaks(
         with psycopg.connect(database.url) as fresh:
             wanted = fresh.execute(SETTINGS.encode()).fetchall()
             pooled = settled(fresh, database.name)
-        assert len(pooled) > parallel
+        assert len(pooled) >= parallel
         for settings, left_behind in states(bouncer.url(side), pooled).values():
             assert dict(settings).items() == dict(wanted).items()
             assert left_behind == 0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from copier import Catalogue, CopySpec, Count, Fingerprint, Preview, TableName
+from copier import Baseline, Catalogue, CopySpec, Count, Counts, Fingerprint, Preview, TableName
 from copier.errors import ColumnMissing, ColumnsDiffer, NoUsableKey, TableMissing, Transient
 from tests.copying import ITEMS, Sides, engine, preview, sessions_end, spec
 
@@ -224,3 +224,71 @@ def test_a_look_for_keys_that_takes_too_long_ends_and_the_rest_is_shown(sides: S
     seen = preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42, timeout_seconds=0.7)
     assert not seen.taken.exact
     assert seen.large_object_columns == ("scan",)
+
+
+# ---- What a copy would do, where an earlier one has proven the liquidation --------------------------
+
+
+def _proven(sides: Sides) -> Baseline:
+    with sides.open(spec()) as copy:
+        assert copy.verify(copy.run()).holds
+        baseline = copy.baseline()
+    assert baseline is not None
+    return baseline
+
+
+def _look_again(sides: Sides, baseline: Baseline, seconds: float = 10.0) -> Preview:
+    prod, consulta = engine(sides.prod.url), engine(sides.consulta.url)
+    return preview(prod, consulta, spec(), 42, baseline=baseline, timeout_seconds=seconds)
+
+
+def test_after_a_proof_a_preview_tells_exactly_what_a_copy_would_do(sides: Sides) -> None:
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, g, 'n' FROM generate_series(1, 100) g")
+    baseline = _proven(sides)
+    assert preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42).outlook is None
+    sides.prod.execute("""
+        UPDATE items SET note = 'changed' WHERE id <= 12;
+        INSERT INTO items SELECT g, 42, g, 'new' FROM generate_series(201, 203) g;
+        DELETE FROM items WHERE id = 50
+    """)
+    seen = _look_again(sides, baseline)
+    assert seen.outlook is not None
+    assert seen.outlook.counts == Counts(inserted=3, updated=12, deleted=1, unchanged=87)
+    assert (seen.in_source, seen.in_target, seen.taken) == (
+        Count(102, True),
+        Count(100, True),
+        Count(0, True),
+    )
+
+
+def test_rows_that_another_liquidation_would_lose_are_counted_among_the_new_keys(sides: Sides) -> None:
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, g, 'n' FROM generate_series(1, 100) g")
+    sides.both("INSERT INTO items SELECT g, 7, g, 'n' FROM generate_series(201, 205) g")
+    baseline = _proven(sides)
+    sides.prod.execute("UPDATE items SET liquidation_id = 42 WHERE id IN (202, 203)")
+    seen = _look_again(sides, baseline)
+    assert seen.taken == Count(2, True)
+    assert seen.outlook is not None
+    assert seen.outlook.counts == Counts(inserted=2, unchanged=100)
+
+
+def test_what_a_proof_says_nothing_of_any_more_is_counted_as_before(sides: Sides) -> None:
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, g, 'n' FROM generate_series(1, 100) g")
+    baseline = _proven(sides)
+    sides.both("ALTER TABLE items ADD COLUMN extra int DEFAULT 7")
+    seen = _look_again(sides, baseline)
+    assert seen == preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42)
+    assert (seen.in_source, seen.outlook) == (Count(100, True), None)
+
+
+def test_a_table_that_somebody_holds_is_previewed_as_without_a_proof(sides: Sides) -> None:
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, g, 'n' FROM generate_series(1, 100) g")
+    baseline = _proven(sides)
+    with psycopg.connect(sides.consulta.url) as holder:
+        holder.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+        seen = _look_again(sides, baseline, 0.5)
+    assert (seen.in_source, seen.in_target, seen.outlook) == (Count(100, True), Count(None, False), None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 
-from copier import Advice, CopySpec, Counts, Preview, TableName, Via, statements
+from copier import Advice, ColumnRule, CopySpec, Counts, Preview, TableName, Treatment, Via, statements
 from copier.errors import ColumnsDiffer, NoUsableKey, ParentsMissing, PrivilegeMissing, RowsHidden
 from copier.model import KeyRange
 from copier.survey import survey
@@ -239,6 +240,32 @@ def test_columns_that_cant_be_compared_are_named_with_their_types(payroll: Sides
         "payslip_id is bigint and id of public.payslips, to which it points, is text in consulta: make them "
         "the same type"
     ) in refused(payroll, LINES, ColumnsDiffer)
+
+
+def test_what_leads_to_a_parent_may_have_no_rule_on_either_side(payroll: Sides) -> None:
+    emptied = replace(LINES, rules=(ColumnRule("payslip_id", Treatment.NULL),))
+    assert refused(payroll, emptied, NoUsableKey) == (
+        "column payslip_id points to the row of public.payslips through which a row belongs to a "
+        "liquidation, so it has to be copied as it is: take its rule null away"
+    )
+    hashed = replace(PAYSLIPS, rules=(ColumnRule("id", Treatment.MASK),))
+    assert LINES.via is not None
+    assert refused(payroll, replace(LINES, via=replace(LINES.via, parent=hashed)), NoUsableKey) == (
+        "rows of public.payslip_lines belong to a liquidation through column id of public.payslips, so it "
+        "has to be copied as it is there: take the rule mask of the copy payslips away"
+    )
+
+
+def test_lines_are_found_through_payslips_whose_names_do_not_leave_prod(payroll: Sides) -> None:
+    payslips = replace(PAYSLIPS, rules=(ColumnRule("employee", Treatment.MASK),))
+    assert LINES.via is not None
+    lines = replace(
+        LINES, via=replace(LINES.via, parent=payslips), rules=(ColumnRule("note", Treatment.OMIT),)
+    )
+    for each in (HEAD, payslips, lines):
+        payroll.copy_proven(each, chunk_rows=40)
+    assert payroll.consulta.rows("SELECT DISTINCT employee FROM payslips") == [("e***",)]
+    assert payroll.consulta.rows("SELECT count(*), count(note) FROM payslip_lines") == [(150, 0)]
 
 
 def test_a_parent_whose_rows_are_hidden_or_may_not_be_read_is_named(payroll: Sides) -> None:

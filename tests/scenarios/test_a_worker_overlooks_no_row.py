@@ -43,6 +43,13 @@ COPIES = (
 CONFIG = "".join(
     f'[[copies]]\nname = "{name}"\nsource_table = "{name}"\ntarget_table = "{name}"\n' for name in COPIES
 )
+CONFIG += """
+[[copies]]
+name = "masked"
+source_table = "masked"
+target_table = "masked"
+columns = { v = "mask" }
+"""
 WORK = """
 [slack]
 admin_users = ["U0ANA"]
@@ -292,6 +299,17 @@ def test_a_type_of_the_same_name_that_means_something_else_is_refused(house: Hou
     house.prod.execute("INSERT INTO composites VALUES (1, 42, (100, 80))")
     assert "pay" in house.failed("composites", "columns_differ")
     assert fetched(house.consulta, "SELECT count(*) FROM composites") == [(0,)]
+
+
+def test_a_column_that_came_between_two_jobs_is_not_copied_without_a_rule(house: House) -> None:
+    house.both(PLAIN.format("masked"))
+    house.prod.execute(ROWS.format("masked").encode())
+    assert house.ended(house.asked("masked")).status is Status.COMPLETED
+    house.both("ALTER TABLE masked ADD phone text")
+    house.prod.execute("UPDATE masked SET phone = 'PHONE'")
+    assert "phone" in house.failed("masked", "new_columns")
+    found = fetched(house.consulta, "SELECT DISTINCT v, phone FROM masked ORDER BY 1")
+    assert found == [("***", None), ("v***", None)]
 
 
 def test_a_row_stays_in_the_liquidation_in_which_prod_still_has_it(house: House) -> None:

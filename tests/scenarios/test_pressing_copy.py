@@ -127,6 +127,30 @@ def test_a_press_for_numbers_that_have_moved_shows_the_new_ones_and_asks_again(
     assert job["previewed_records"] == (56 if side == "prod" else 50)
 
 
+def test_after_a_copy_the_card_says_to_the_row_what_another_would_do_and_a_press_is_for_that(
+    office: Office, scene: Scene
+) -> None:
+    office.workers(1)
+    scene.seed(50)
+    first = scene.offer(scene.bob)
+    assert "Would" not in first.plain
+    scene.press(scene.bob, first)
+    scene.completed(scene.jobs()[0]["id"])
+    same = EN("Prod and consulta hold the same {rows}: nothing would be written.", rows=EN.rows(50))
+    assert same in scene.offer(scene.bob).plain
+    scene.seed(2, first=51)
+    offer = scene.offer(scene.bob)
+    assert "Would insert 2 · change 0 · delete 0 · leave 50." in offer.plain
+    office.prod.execute("DELETE FROM liquidation_items WHERE id = %s", [scene.key(7)])
+    scene.bob.press(offer, COPY_ACTION)
+    again = shown_anew(scene, scene.bob, offer)
+    assert answers.asked_anew(EN, moved=True) in again.plain
+    assert "Would insert 2 · change 0 · delete 1 · leave 49." in again.plain
+    scene.press(scene.bob, again)
+    job = scene.completed(until(lambda: len(scene.jobs()) == 2 and scene.jobs(), what="a job")[-1]["id"])
+    assert (job["inserted_records"], job["deleted_records"], job["previewed_deletes"]) == (2, 1, 1)
+
+
 def test_a_few_rows_more_don_t_stand_in_the_way(office: Office, scene: Scene) -> None:
     office.workers(1)
     scene.seed(50)

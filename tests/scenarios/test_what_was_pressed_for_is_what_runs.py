@@ -285,6 +285,33 @@ def test_more_rows_than_shown_don_t_go_without_a_new_yes(office: Office, scene: 
     scene.completed(job_id)
 
 
+def test_rows_that_were_not_shown_to_be_deleted_stay_until_that_is_confirmed(
+    office: Office, scene: Scene
+) -> None:
+    """As many rows come to prod as go, so that the numbers of both sides stay as they were shown."""
+    office.workers(1)
+    scene.seed(300)
+    scene.completed(scene.start())
+    office.workers(0)
+    scene.press(scene.ana, scene.offer(scene.ana))
+    job_id = int(until(lambda: len(scene.jobs()) == 2 and scene.jobs(), what="a second job")[-1]["id"])
+    assert scene.job(job_id)["previewed_deletes"] == 0
+    gone = [scene.key(1), scene.key(9)]
+    office.prod.execute("DELETE FROM liquidation_items WHERE id BETWEEN %s AND %s", gone)
+    scene.seed(9, first=301)
+    office.workers(1)
+    job = asks(scene, job_id, in_prod=300, in_consulta=300)
+    question = job["question"]
+    assert (question["reason"], question["deleted"], question["shown_deleted"]) == ("surplus", 9, 0)
+    card = card_that_asks(scene, job_id, 300, 300)
+    assert label_of(card, CONFIRM_ACTION) == ES("Copy {rows}, remove {n}", rows=ES.rows(300), n="9")
+    assert ES("Rows of consulta that would be deleted, as shown: {n}.", n="0") in card.plain
+    scene.ana.press(card, CONFIRM_ACTION)
+    job = scene.completed(job_id)
+    assert (job["previewed_deletes"], job["deleted_records"], job["inserted_records"]) == (9, 9, 9)
+    assert scene.events(job_id).count("asked_again") == 1
+
+
 def test_what_an_attempt_of_its_own_has_brought_is_no_reason_to_ask(office: Office, scene: Scene) -> None:
     with scene.halfway() as (job_id, roadblock):
         scene.ana.press(scene.card(job_id), PAUSE_ACTION)

@@ -12,7 +12,7 @@ import pytest
 from bot.app import databases
 from bot.config import Need, Occasion, Settings, load
 from bot.errors import ConfigError
-from copier import Via
+from copier import HashKey, NewColumns, Via
 
 GOOD = {
     "PROD_DATABASE_URL": "postgresql://reader:prod-secret@prod:5432/payroll",
@@ -562,3 +562,65 @@ def test_two_sets_have_two_names_and_one_default(tmp_path: Path) -> None:
     assert any("sets.name 'completa' is used twice" in line for line in twice)
     [line] = complaints(tmp_path, SET + second.replace("completa", "otra"))
     assert "sets 'completa', 'otra' are all the default: leave default = true to one" in line
+
+
+# What must not leave prod.
+
+SECRET = "0123456789abcdef0123456789abcdef"
+RULES = 'columns = { cbu = "omit", dni = "hash", phone = "copy" }\n'
+
+
+def test_rules_are_read_and_as_soon_as_there_is_one_a_new_column_is_refused(tmp_path: Path) -> None:
+    spec = read(tmp_path, FILE + RULES, TRASPASO_HASH_SECRET=SECRET).file.copies[0].spec
+    assert [(rule.column, str(rule.treatment)) for rule in spec.rules] == [
+        ("cbu", "omit"),
+        ("dni", "hash"),
+        ("phone", "copy"),
+    ]
+    assert spec.new_columns is NewColumns.REFUSE
+    assert spec.known_columns == frozenset()  # until somebody asks, nothing may pass as known
+    assert spec.hash_key == HashKey.of(SECRET)
+    assert read(tmp_path).file.copies[0].spec.new_columns is NewColumns.COPY
+    for word in NewColumns:
+        text = FILE + RULES + f'new_columns = "{word}"\n'
+        assert read(tmp_path, text, TRASPASO_HASH_SECRET=SECRET).file.copies[0].spec.new_columns is word
+
+
+def test_hashes_want_a_secret_that_is_long_enough_and_nothing_repeats_it(tmp_path: Path) -> None:
+    [line] = complaints(tmp_path, FILE + RULES)
+    assert line.startswith("TRASPASO_HASH_SECRET is missing: set it to a secret of 32 characters or more")
+    assert line.endswith("columns are hashed with it (items: dni)")
+    [line] = complaints(tmp_path, FILE + RULES, TRASPASO_HASH_SECRET="short-secret")
+    assert line.startswith("TRASPASO_HASH_SECRET is not a secret of 32 characters or more")
+    assert "short-secret" not in line
+    settings = read(tmp_path, FILE + RULES, TRASPASO_HASH_SECRET=SECRET)
+    key = settings.file.copies[0].spec.hash_key
+    assert key is not None
+    assert SECRET not in f"{settings!r} {settings.file!r} {settings.file.copies[0].spec!r} {key!r}"
+    assert repr(key) == "HashKey()"
+    assert read(tmp_path, FILE + 'columns = { cbu = "omit" }\n').file.copies[0].spec.hash_key is None
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        (
+            'columns = { cbu = "drop" }\n',
+            "copies[1].columns.cbu: Input should be 'copy', 'omit', 'null', 'hash'",
+        ),
+        ('columns = { "" = "omit" }\n', "write the plain name of a column"),
+        ('new_columns = "ask"\n', "copies[1].new_columns: Input should be 'refuse', 'copy' or 'omit'"),
+        (
+            'columns = { liquidation_id = "null" }\n',
+            "copies[1].columns: liquidation_id is the liquidation column, so it has to be copied as it is: "
+            "take its rule null away",
+        ),
+        (
+            'key = ["id", "line"]\ncolumns = { line = "mask" }\n',
+            "copies[1].columns: line is part of the key",
+        ),
+    ],
+)
+def test_a_rule_that_can_t_be_is_named_with_its_place(tmp_path: Path, more: str, place: str) -> None:
+    lines = complaints(tmp_path, FILE + more)
+    assert any(place in line for line in lines), lines

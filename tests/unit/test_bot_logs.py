@@ -212,7 +212,7 @@ with logs.about(job=17, attempt=2):
         both.wait(10)
         with logs.about(chunk=item):
             say(f"lane{item}")
-    list(run_lanes(["a", "b"], lambda: next(items, None), work, threading.Event()))
+    list(run_lanes(["a", "b"], lambda lane: next(items, None), work, threading.Event()))
 say("after")
 logging.getLogger("alembic.runtime").warning("of Alembic"); logging.getLogger("alembic").info("not said")
 logging.getLogger("dramatiq.worker").info("of Dramatiq")

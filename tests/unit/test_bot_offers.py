@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from bot.jobs.view import AgreedCounts
 from bot.messages import proposal
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.proposal import Carried, Offer, Offered, Proposal, made_of, preview_blocks, proposal_card
-from copier import Advice, Count, Entry, Fingerprint, Preview, TableName
+from copier import Advice, Count, Counts, Entry, Fingerprint, Outlook, Preview, TableName
 from dev.local_slack.checker import Checker
 from dev.local_slack.elements import check_option
 from dev.local_slack.plain import plain
@@ -28,7 +29,8 @@ def test_every_offer_fits_into_its_button_and_comes_back_from_it(
 ) -> None:
     table = TableName.parse('"' + "x" * 63 + '"."' + "y" * 63 + '"')
     sides = (in_prod.rows, in_consulta.rows)
-    offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, *sides)
+    would = Counts(2**63 - 1, 2**63 - 1, 2**63 - 1, 2**63 - 1)
+    offer = Offer("a" * 31, 2**63 - 1, "0" * 32, 1_900_000_000, *sides, "f" * 16, would)
     offered = Offered(
         offer,
         "a" * 60,
@@ -128,6 +130,53 @@ def test_a_press_counts_for_numbers_that_are_within_a_tenth(
     offer = Offer("items", 42, "0" * 32, 1_900_000_000, *shown)
     in_prod, in_consulta = (Count(rows, rows is not None) for rows in now)
     assert offer.moved(Preview(True, None, in_prod, in_consulta, ())) is moved
+
+
+SHOWN = Counts(inserted=3, updated=12, deleted=10, unchanged=978)
+
+
+@pytest.mark.parametrize(
+    ("now", "moved"),
+    [
+        (SHOWN, False),
+        (Counts(inserted=30, updated=12, deleted=10, unchanged=978), False),
+        (Counts(inserted=3, updated=12, deleted=11, unchanged=977), False),
+        (Counts(inserted=3, updated=12, deleted=12, unchanged=976), True),
+        (Counts(inserted=3, updated=112, deleted=10, unchanged=878), False),
+        (Counts(inserted=3, updated=113, deleted=10, unchanged=877), True),
+        (Counts(inserted=3, updated=0, deleted=0, unchanged=1_000), False),
+        (None, True),
+    ],
+)
+def test_a_press_counts_for_no_more_deletions_and_not_many_more_changes_than_were_shown(
+    now: Counts | None, moved: bool
+) -> None:
+    offer = Offer("items", 42, "0" * 32, 1_900_000_000, 1_000, 1_000, would=SHOWN)
+    seen = Preview(True, None, Count(1_000, True), Count(1_000, True), (), outlook=now and Outlook(now, NOW))
+    assert offer.moved(seen) is moved
+    assert offer.terms(seen).deleted == SHOWN.deleted
+    unknown = dataclasses.replace(offer, would=None)
+    assert not unknown.moved(seen)
+    assert unknown.terms(seen).deleted is None
+
+
+def test_a_button_brings_back_what_the_copy_would_do_and_an_older_one_is_read_as_before() -> None:
+    offer = Offer("items", 42, "0" * 32, 1_900_000_000, 1_000, 1_000, "f" * 16, SHOWN)
+    assert Offer.decoded(offer.encoded()) == offer
+    before = {name: value for name, value in json.loads(offer.encoded()).items() if name != "would"}
+    assert Offer.decoded(json.dumps(before)) == dataclasses.replace(offer, would=None)
+
+
+def test_a_preview_says_to_the_row_what_a_copy_would_do_and_no_guess_beside_it() -> None:
+    known = dataclasses.replace(SEEN, outlook=Outlook(SHOWN, NOW))
+    said = previewed(seen=known, last=DONE)
+    assert "Would insert 3 · change 12 · delete 10 · leave 978." in said
+    assert "Copying removes 10 rows from consulta that prod doesn't have." in said
+    assert "there may be changes in them" not in said
+    assert "Insertaría 3" in previewed(ES, seen=known)
+    same = dataclasses.replace(SEEN, outlook=Outlook(Counts(unchanged=200_000), NOW))
+    assert "hold the same 200,000 rows" in previewed(seen=same)
+    assert "Would" not in previewed()
 
 
 def test_a_press_counts_only_for_the_copy_as_it_was_made_then() -> None:

@@ -88,22 +88,76 @@ def test_a_second_person_is_needed_for_as_long_as_none_has_approved() -> None:
     assert reason((500, 0), (0, 9), needs_approval=True) is Reason.REMOVAL
 
 
+@pytest.mark.parametrize(
+    ("shown", "now", "found"),
+    [
+        (0, 0, None),
+        (0, 1, Reason.SURPLUS),
+        (100, 110, None),
+        (100, 111, Reason.SURPLUS),
+        (100, 3, None),
+        # It isn't known to the row now: at least what consulta has more than prod goes.
+        (0, None, None),
+    ],
+)
+def test_what_was_shown_to_be_deleted_to_the_row_is_what_may_go(
+    shown: int, now: int | None, found: Reason | None
+) -> None:
+    terms = AgreedCounts(10_000, 10_000, removal_confirmed=False, deleted=shown)
+    agreed = {"needs_approval": False, "approved": False}
+    question = terms.broken_by(10_000, 10_000, deleted=now, **agreed)
+    assert (question.reason if question else None) is found
+    if question is not None:
+        assert (question.deleted, question.shown_deleted, question.removed) == (now, shown, now)
+    surplus = terms.broken_by(10_000, 10_000 + 2 * shown + 1, deleted=None, **agreed)
+    assert surplus is not None
+    assert surplus.reason is Reason.SURPLUS
+
+
+def test_what_an_earlier_attempt_of_the_job_has_brought_may_go_again() -> None:
+    terms = AgreedCounts(10_000, 10_000, removal_confirmed=False, deleted=0)
+    agreed = {"needs_approval": False, "approved": False}
+    assert terms.broken_by(10_500, 10_700, own_rows=700, deleted=200, **agreed) is None
+    assert terms.broken_by(10_500, 10_700, own_rows=100, deleted=200, **agreed) is not None
+
+
 counts = st.integers(0, 2**63 - 1)
 
 
-@given(counts, counts, st.none() | counts, st.none() | counts, st.booleans(), st.booleans())
+@given(
+    counts,
+    counts,
+    st.none() | counts,
+    st.none() | counts,
+    st.none() | counts,
+    st.none() | counts,
+    st.booleans(),
+    st.booleans(),
+)
 def test_whoever_says_yes_to_a_question_isn_t_asked_the_same_again(
-    total: int, held: int, prod: int | None, consulta: int | None, confirmed: bool, needs: bool
+    total: int,
+    held: int,
+    prod: int | None,
+    consulta: int | None,
+    shown: int | None,
+    deletes: int | None,
+    confirmed: bool,
+    needs: bool,
 ) -> None:
-    terms = AgreedCounts(prod, consulta, removal_confirmed=confirmed)
-    question = terms.broken_by(total, held, needs_approval=needs, approved=False)
+    # What would be deleted is a part of what is held, and no less than its surplus.
+    deleted = None if deletes is None else max(0, held - total) + deletes % (min(held, total) + 1)
+    terms = AgreedCounts(prod, consulta, removal_confirmed=confirmed, deleted=shown)
+    question = terms.broken_by(total, held, needs_approval=needs, approved=False, deleted=deleted)
     if question is None:
         return
     assert Question.from_json(json.loads(json.dumps(question.as_json()))) == question
     agreed = AgreedCounts(
-        question.in_prod, question.in_consulta, removal_confirmed=question.removes_everything
+        question.in_prod,
+        question.in_consulta,
+        removal_confirmed=question.removes_everything,
+        deleted=question.deleted,
     )
-    assert agreed.broken_by(total, held, needs_approval=needs, approved=True) is None
+    assert agreed.broken_by(total, held, needs_approval=needs, approved=True, deleted=deleted) is None
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -132,7 +186,23 @@ def test_what_was_approved_without_a_question_has_no_numbers_of_its_own() -> Non
     ) in plain(card(removing, EN).blocks)
 
 
-@pytest.mark.parametrize("value", ["", "17", "17 5", "17 5 6 7", "17 -5 6", "17 5 x", "17 ٥ 6", "17  6"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "17",
+        "17 5",
+        "17 5 6 7",
+        "17 5 6:",
+        "17 5 6:-7",
+        "17 5 6:7:8",
+        "17 5:7 6",
+        "17 -5 6",
+        "17 5 x",
+        "17 ٥ 6",
+        "17  6",
+    ],
+)
 def test_what_isn_t_a_button_s_value_agrees_to_nothing(value: str) -> None:
     assert pressed(value)[1] is None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from bot.config import SIDES
-from copier import CopySpec, Fingerprint, TableName
+from copier import ColumnRule, CopySpec, Fingerprint, HashKey, TableName, Treatment
 
 ITEMS, OTHERS = TableName.parse("public.items"), TableName.parse("public.others")
 SPEC = CopySpec("items", ITEMS, ITEMS, "liquidation_id")
@@ -48,3 +50,46 @@ def test_another_copy_has_another_digest() -> None:
         replace(MADE_OF, columns=("id",)),
     ]
     assert len({each.digest for each in (MADE_OF, *others)}) == 4
+
+
+KEY = HashKey.of("a secret of the tests, which is long enough")
+RULED = replace(
+    SPEC,
+    rules=(
+        ColumnRule("dni", Treatment.HASH),
+        ColumnRule("cbu", Treatment.OMIT),
+        ColumnRule("x", Treatment.COPY),
+    ),
+    hash_key=KEY,
+)
+
+
+def test_rules_are_part_of_it_and_a_column_that_is_copied_as_it_is_has_none() -> None:
+    ruled = MADE_OF.configured(RULED)
+    assert ruled.as_json()["rules"] == {"cbu": "omit", "dni": "hash"}
+    assert ruled.as_json()["hash_check"] == KEY.check
+    assert Fingerprint.from_json(json.loads(json.dumps(ruled.as_json()))) == ruled
+    assert ruled.digest != MADE_OF.digest
+
+
+def test_without_rules_it_is_written_as_releases_without_rules_did() -> None:
+    assert set(MADE_OF.as_json()) == {"source_table", "target_table", "liquidation_column", "key", "columns"}
+
+
+def test_another_rule_and_another_secret_are_differences_in_words() -> None:
+    ruled = MADE_OF.configured(RULED)
+    masked = replace(RULED, rules=(ColumnRule("dni", Treatment.MASK), ColumnRule("cbu", Treatment.OMIT)))
+    assert MADE_OF.differences(ruled, SIDES) == [
+        "rule of column cbu was copy, is omit",
+        "rule of column dni was copy, is hash",
+    ]
+    assert ruled.differences(MADE_OF.configured(masked), SIDES) == ["rule of column dni was hash, is mask"]
+    other = replace(RULED, hash_key=HashKey.of("another secret of the tests, as long as it"))
+    assert ruled.differences(MADE_OF.configured(other), SIDES) == ["the secret of the hashes is another one"]
+
+
+def test_the_key_of_the_hashes_tells_nothing_of_itself_or_of_its_secret() -> None:
+    assert repr(KEY) == "HashKey()"
+    assert len(KEY.check) == 12
+    with pytest.raises(ValueError, match="32 characters"):
+        HashKey.of("short")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copier import Catalogue, CopySpec, TableName
+from copier import Catalogue, CopySpec, TableName, Via
 from copier.privileges import Privilege, Step, Tracking, grants, of_source, of_target, once, script
 
 ITEMS = CopySpec("items", TableName("public", "items"), TableName("Weird Schema", 'I"tems'), "liquidation_id")
@@ -24,6 +24,16 @@ def test_the_source_is_only_read() -> None:
         "GRANT SELECT ON TABLE public.notes TO reader",
         "GRANT USAGE ON SCHEMA pay TO reader",
         "GRANT SELECT ON TABLE pay.liquidations TO reader",
+    ]
+
+
+def test_parents_are_read_on_both_sides_and_written_on_none() -> None:
+    parts = CopySpec("parts", NOTES.target_table, NOTES.target_table, via=Via(("item",), ITEMS, ("id",)))
+    assert "GRANT SELECT ON TABLE public.items TO r" in grants(of_source([parts], database="p"), "r")
+    needed = always(of_target([parts], database="c"))
+    assert grants(needed, "r")[-2:] == [
+        'GRANT USAGE ON SCHEMA "Weird Schema" TO r',
+        'GRANT SELECT ON TABLE "Weird Schema"."I""tems" TO r',
     ]
 
 

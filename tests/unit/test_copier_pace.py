@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copier import Limits
-from copier.chunker import FIRST_CHUNK_BYTES, FIRST_CHUNK_ROWS, STEP, Pace
+from copier.chunker import FIRST_CHUNK_BYTES, FIRST_CHUNK_ROWS, LAST_ROWS, STEP, Pace
 from tests.support import Clock
 
 
@@ -106,3 +106,36 @@ def test_without_a_cap_nothing_waits() -> None:
     pace = Pace(Limits(), 100.0)
     pace.took(50_000, 0.001)
     assert pace.pause_before(50_000) == 0.0
+
+
+def test_chunks_are_longer_where_the_target_is_far_away_but_progress_still_moves() -> None:
+    def size_at(answers_in: float) -> int:
+        clock = Clock()
+        pace = Pace(Limits(chunk_rows=1_000_000), 100.0, clock=clock)
+        pace.answered(answers_in)
+        return sizes(pace, clock, rows_per_second=50_000)[-1]
+
+    assert size_at(0.0005) == size_at(0.01) == 50_000  # a second
+    assert 95_000 < size_at(0.05) < 105_000  # two answers of 0.05 s are a twentieth of it
+    assert size_at(5.0) == 150_000
+
+
+def test_the_short_ranges_at_the_end_are_longer_where_the_target_is_far_away() -> None:
+    def least_at(answers_in: float, most: int = 100_000) -> int:
+        pace = Pace(Limits(chunk_rows=most), 100.0)
+        pace.answered(answers_in)
+        pace.took(50_000, 1.0)
+        return pace.last_rows
+
+    assert least_at(0.001) == LAST_ROWS
+    assert least_at(0.05) == 25_000  # half a second, of which two answers of 0.05 s are a fifth
+    assert least_at(5.0) == 100_000
+
+
+def test_ranges_are_cut_ahead_only_once_their_length_has_settled() -> None:
+    pace = Pace(Limits(chunk_rows=100_000), 1_000.0)
+    assert not pace.is_steady
+    pace.took(pace.rows, 0.1)
+    assert not pace.is_steady
+    pace.took(pace.rows, 1.0)
+    assert pace.is_steady

@@ -1,0 +1,115 @@
+"""What is said of what consulta holds: equal to prod, or that prod has moved on, and by how many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bot.i18n import Translator
+from bot.jobs.freshness import Freshness, Watched
+from bot.jobs.status import FreshnessState
+from bot.messages.blocks import (
+    COPY_COMMAND,
+    Block,
+    Message,
+    at,
+    button,
+    context,
+    of_liquidation,
+    read_out,
+    sanitized,
+    section,
+)
+
+#: *Copy* beside a liquidation that prod has moved on from; its value is the copy's name and the number.
+COPY_ACTION = "freshness.copy"
+#: So many liquidations get a button; more are counted. So many are listed on App Home and in the shell.
+OFFERED, LISTED = 10, 15
+#: So many lines fit into one section, however long their names are.
+TOGETHER = 5
+
+
+def moved_on(seen: Watched, titles: Mapping[str, str], t: Translator) -> Message | None:
+    """To the channel of the watch: where prod has moved on; None where it hasn't, or was copied meanwhile."""
+    if not seen.moved_on:
+        return None
+    head = t.plural(
+        "Prod has moved on since the copy of {n} liquidation.",
+        "Prod has moved on since the copies of {n} liquidations.",
+        seen.moved,
+    )
+    shown = seen.moved_on[:OFFERED]
+    lines = [line(each, titles, t) for each in shown]
+    blocks: list[Block] = [section(f"🔎 {head}")]
+    for each, words in zip(shown, lines, strict=True):
+        offers = {}
+        if each.copy_name in titles:
+            value = f"{each.copy_name} {each.liquidation_id}"
+            offers = {"accessory": button(t("Copy"), COPY_ACTION, value)}
+        blocks.append(section(words) | offers)
+    small = [t("Consulta holds what prod held then. A press shows what would be copied, and asks first.")]
+    if (more := seen.moved - len(shown)) > 0:
+        small.insert(0, t.plural("and {n} more", "and {n} more", more))
+    blocks.append(context(" · ".join(small)))
+    return Message(read_out(" ".join([head, *lines])).replace("*", ""), blocks)
+
+
+def line(found: Freshness, titles: Mapping[str, str], t: Translator) -> str:
+    """What consulta holds of one liquidation in one target table, in mrkdwn."""
+    copy = titles.get(found.copy_name or "", found.copy_name or found.target_table)
+    what = of_liquidation(sanitized(copy), found.liquidation_id, t)
+    label = f" · {sanitized(found.label)}" if found.label else ""
+    return f"*{what}*{label}: {words(found, t)}"
+
+
+def words(found: Freshness, t: Translator) -> str:
+    """The state, without a full stop."""
+    match found.state:
+        case FreshnessState.COMPLETE:
+            if found.known_equal_at is None:
+                return t("complete, by job {job}", job=found.job_id)
+            return t("equal to prod, known {moment}", moment=at(found.known_equal_at, t))
+        case FreshnessState.MOVED_ON:
+            said = t("prod has moved on: {changes}", changes=_changes(found, t))
+            return said if found.moved_at is None else f"{said} · " + _known(found, t)
+        case FreshnessState.BEING_COPIED:
+            return t("job {job} is copying it, so its rows are of two moments", job=found.job_id)
+        case FreshnessState.INCOMPLETE:
+            return t("incomplete: job {job} has ended in its middle", job=found.job_id)
+
+
+def of_watch(seen: Watched, titles: Mapping[str, str], t: Translator) -> Sequence[str]:
+    """What the watch knows, a line each, in mrkdwn; empty where it knows nothing."""
+    lines = [f"🔎 {line(each, titles, t)}" for each in seen.moved_on[:LISTED]]
+    if lines and (more := seen.moved - len(lines)) > 0:
+        lines.append(t.plural("and {n} more", "and {n} more", more))
+    return lines
+
+
+def summary(seen: Watched, t: Translator) -> str:
+    """How many are equal, and when the last round ended; empty where there was none."""
+    if seen.ended_at is None:
+        return ""
+    equal = t.plural("{n} liquidation is equal to prod.", "{n} liquidations are equal to prod.", seen.equal)
+    return f"{equal} " + t("The last round of the watch ended {moment}.", moment=at(seen.ended_at, t))
+
+
+def how_to_copy(t: Translator) -> str:
+    """The next step, for small print."""
+    return t("`{command}` shows what would be copied, and asks first.", command=f"{COPY_COMMAND} 42")
+
+
+def _changes(found: Freshness, t: Translator) -> str:
+    """By how many rows."""
+    parts = []
+    if found.updated:
+        parts.append(t.plural("{n} row changed", "{n} rows changed", found.updated))
+    if found.inserted:
+        parts.append(t.plural("{n} new row", "{n} new rows", found.inserted))
+    if found.deleted:
+        parts.append(t.plural("{n} row gone", "{n} rows gone", found.deleted))
+    return ", ".join(parts)
+
+
+def _known(found: Freshness, t: Translator) -> str:
+    assert found.moved_at is not None  # noqa: S101 - whoever calls this has looked
+    return t("known {moment}", moment=at(found.moved_at, t))

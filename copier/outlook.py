@@ -1,0 +1,333 @@
+"""What a copy would do, told beforehand by the versions of rows since the last proof. Nothing is written.
+
+Let B be the rows that were proven: both sides held them. By `copier.glance`, a row that was not written since
+is one of B, unaltered. So whatever differs between the sides now has a key of a row that one of them has
+written since, or is a row of B that one side has lost. The rows with such keys are looked up on both sides
+and compared by their hashes. Of all other keys each side holds rows of B only, and some or all of them: where
+one side holds as many as B has left, it holds all of them, and the other side lacks the difference. In the
+common case nobody has written in the target: there it is all of B, and what prod has fewer of would be
+deleted.
+
+It is exact or not known. It isn't known where row versions tell nothing, where more rows were written than
+are looked up, where both sides have lost rows of B, and where the time doesn't suffice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from copier import statements
+from copier.catalog import Table, questions, refuse_same_table, table_of
+from copier.connections import BoundedMoment, until_timeout
+from copier.diff import Look
+from copier.errors import DEFAULT_NAMES, QUERY_CANCELED, SideNames, Transient, failures_of
+from copier.exchange import Rows, Statement
+from copier.glance import Baseline, SideState, Vantage, state_of
+from copier.glance import questions as questions_of_state
+from copier.model import Bound, CopySpec, Counts, KeyRange, TableName
+from copier.row_hash import identical_when_equal
+from copier.snapshot import give_hash_key
+from copier.table_slice import TableSlice, slices
+
+#: So many rows that were written since the last proof are looked up, of both sides together.
+MOST_ROWS = 50_000
+#: The longest wait for a table that somebody alters, in seconds.
+LOCK_SECONDS = 1.0
+#: What the servers' activity views show of a look.
+LABEL = "traspaso preview"
+_WHOLE = KeyRange(1, None, None, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a copy would do to the target's rows by their keys, and when the source was seen for that."""
+
+    counts: Counts
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was found at one moment of each side: their rows, and what a copy would do; None: not known.
+
+    ``inserted`` are the keys, as the source writes them, of all rows that would be inserted, where the target
+    still holds all that was proven; else None.
+    """
+
+    source: SideState
+    target: SideState
+    counts: Counts | None
+    inserted: tuple[Bound, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SideNow:
+    """One side at one moment, and its rows of the liquidation."""
+
+    look: Look
+    rows: TableSlice
+    table: Table
+
+
+class Within:
+    """A moment of a side that is asked until a time on the monotonic clock; then it raises `Transient`."""
+
+    def __init__(self, moment: BoundedMoment, until: float, *first: Statement) -> None:
+        """What is ``first`` is sent with the first question, for the whole transaction."""
+        self._moment = moment
+        self._until = until
+        self._first = first
+
+    def ask(self, *statements: Statement) -> list[Rows]:
+        first, self._first = self._first, ()
+        seconds = max(0.001, self._until - time.monotonic())
+        return self._moment.ask(*first, *statements, seconds=seconds)[len(first) :]
+
+
+def outlook(
+    source: Engine,
+    target: Engine,
+    spec: CopySpec,
+    liquidation_id: int,
+    baseline: Baseline,
+    *,
+    names: SideNames = DEFAULT_NAMES,
+    timeout_seconds: float = 10.0,
+    label: str = LABEL,
+) -> Outlook | None:
+    """What a copy would do now, exactly; None where that isn't known.
+
+    ``baseline`` is what an earlier copy of the liquidation has proven. ``names`` are what errors call the two
+    sides, and ``label`` is the name of both sessions.
+
+    Raises:
+        SchemaError: the tables don't fit.
+        DatabaseFailed: a side can't be reached.
+    """
+    until = time.monotonic() + timeout_seconds
+    both = Moments(source, target, spec, names=names, timeout_seconds=timeout_seconds, label=label)
+    try:
+        with both as moments:
+            source_now, target_now = moments.of(liquidation_id, until)
+            told = told_in_time(source_now, target_now, baseline) if moments.are_locked else None
+            return Outlook(told.counts, moments.as_of) if told and told.counts else None
+    except Transient as error:
+        if not is_for_want_of_time(error):
+            raise
+    return None
+
+
+def is_for_want_of_time(error: Transient) -> bool:
+    """Whether no moment was to be had in time: somebody alters a table, or a statement took too long."""
+    return error.condition == "TableAltered" or error.sqlstate == QUERY_CANCELED
+
+
+class Moments:
+    """One moment of each side, with the tables as they are then. Use it as a context manager."""
+
+    def __init__(
+        self,
+        source: Engine,
+        target: Engine,
+        spec: CopySpec,
+        *,
+        names: SideNames,
+        timeout_seconds: float,
+        label: str = LABEL,
+    ) -> None:
+        """Connects to neither side yet. Each statement may take ``timeout_seconds``."""
+
+        def side(engine: Engine, name: str, tables: Sequence[TableName]) -> BoundedMoment:
+            return BoundedMoment(
+                engine,
+                name,
+                label,
+                timeout_seconds,
+                tables=tables,
+                asked=questions(*tables),
+                lock_seconds=min(LOCK_SECONDS, timeout_seconds),
+                settings=f"{statements.of_lane(by_index=False)}, ",
+            )
+
+        self._spec = spec
+        self._names = names
+        self._source_tables = tuple(each.source_table for each in spec.line)
+        self._target_tables = tuple(each.target_table for each in spec.line)
+        self.source = side(source, names.source, self._source_tables)
+        self.target = side(target, names.target, self._target_tables)
+
+    def __enter__(self) -> Moments:
+        """Begins both side by side.
+
+        Raises:
+            TableMissing: a side has no such table.
+            DatabaseFailed: a side can't be reached; a table is being altered.
+        """
+        with ThreadPoolExecutor(1) as other_side:
+            begun = other_side.submit(self.target.__enter__)
+            try:
+                self.source.__enter__()
+            except BaseException:
+                if begun.exception() is None:
+                    self.target.__exit__()
+                raise
+        try:
+            begun.result()
+            self.source_table = table_of(self._names.source, self._source_tables, self.source.answers)
+            self.target_table = table_of(self._names.target, self._target_tables, self.target.answers)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        try:
+            self.source.__exit__(*exc_info)
+        finally:
+            self.target.__exit__(*exc_info)
+
+    @property
+    def as_of(self) -> datetime:
+        """When the source was seen."""
+        return self.source.as_of
+
+    @property
+    def are_locked(self) -> bool:
+        """Whether no table can have been rewritten after its moment: else row versions tell nothing."""
+        return self.source.is_locked and self.target.is_locked
+
+    def of(self, liquidation_id: int, until: float) -> tuple[SideNow, SideNow]:
+        """Both sides' rows of the liquidation, to be asked until that time on the monotonic clock.
+
+        Raises:
+            SchemaError: the tables don't fit.
+        """
+        refuse_same_table(
+            self.source.connection, self.target.connection, self.source_table, self.target_table, self._names
+        )
+        source, target = slices(self._spec, self.source_table, self.target_table, liquidation_id)
+        first = [statements.looking(each, qualified=source.holds_names) for each in (source, target)]
+        return (
+            SideNow(Within(self.source, until, first[0]), source, self.source_table),
+            SideNow(Within(self.target, until, first[1]), target, self.target_table),
+        )
+
+
+def told_in_time(source: SideNow, target: SideNow, baseline: Baseline) -> Told | None:
+    """What row versions tell of both sides in the time of `Within`; None where it didn't even suffice to
+    count them.
+
+    Raises:
+        DatabaseFailed: a side is lost.
+    """
+    counted: Told | None = None
+    with until_timeout():
+        counted = _counted(source, target)
+        return _told(source, target, baseline, counted)
+    return counted
+
+
+def told_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> Told:
+    """What row versions tell of both sides, each at its moment.
+
+    Raises:
+        DatabaseFailed: a side is lost, or somebody has cancelled a statement.
+    """
+    return _told(source, target, baseline, _counted(source, target))
+
+
+def _counted(source: SideNow, target: SideNow) -> Told:
+    """Both sides without what was written since."""
+    with ThreadPoolExecutor(1) as other_side:
+        there = other_side.submit(_state, target)
+        return Told(_state(source), there.result(), None)
+
+
+def _told(source: SideNow, target: SideNow, baseline: Baseline, not_known: Told) -> Told:
+    """``not_known`` has what both sides were counted to be."""
+    here, there = not_known.source, not_known.target
+    if not (here.is_seen_from(baseline.source) and there.is_seen_from(baseline.target)):
+        return not_known
+    alike = _spelled_alike(source.rows)
+    with failures_of(source.rows.side):
+        give_hash_key(source.look.ask, source.rows)
+    with ThreadPoolExecutor(1) as other_side:
+        arrived = other_side.submit(_written_since, target, baseline.target)
+        new_here = _written_since(source, baseline.source)
+        new_there = arrived.result()
+        if len(new_here) + len(new_there) > MOST_ROWS or (new_there and not alike):
+            return not_known
+        if any(None in key for key in new_here):  # such a row lies in no range, and no copy takes it
+            return not_known
+        looked_up = other_side.submit(_held_under, target, [key for key in new_here if key not in new_there])
+        old_here = _held_under(source, [key for key in new_there if key not in new_here])
+        old_there = looked_up.result()
+    left = baseline.digest.rows - len(old_here) - len(old_there)
+    rest_here = here.rows - len(new_here) - len(old_here)
+    rest_there = there.rows - len(new_there) - len(old_there)
+    if max(rest_here, rest_there) != left:
+        return not_known
+    some = _between(new_here | old_here, new_there | old_there, alike=alike)
+    rest = Counts(
+        inserted=max(0, rest_here - rest_there),
+        deleted=max(0, rest_there - rest_here),
+        unchanged=min(rest_here, rest_there),
+    )
+    inserted: tuple[Bound, ...] | None = None
+    if rest_there == left and (alike or not some.inserted):
+        missing = (key for key in new_here | old_here if key not in new_there | old_there)
+        inserted = tuple(missing) if some.inserted else ()
+    return Told(here, there, some + rest, inserted)
+
+
+def _between(here: dict[Bound, int], there: dict[Bound, int], *, alike: bool) -> Counts:
+    """What is to be done where the source holds these rows, and the target those, by their keys.
+
+    Where both sides may write one key differently, all of ``there`` were found by keys of ``here``, and the
+    rows' hashes, which take the key in, say which are the same.
+    """
+    if alike:
+        common = len(here.keys() & there.keys())
+        unchanged = sum(1 for key, value in here.items() if there.get(key) == value)
+    else:
+        common = len(there)
+        unchanged = len({*here.values()} & {*there.values()})
+    return Counts(len(here) - common, common - unchanged, len(there) - common, unchanged)
+
+
+def _spelled_alike(rows: TableSlice) -> bool:
+    """Whether equal keys are written by the same characters on both sides."""
+    names = {column.name for column in rows.keys.columns}
+    return all(
+        identical_when_equal(pair) and pair.source.type.base == pair.target.type.base
+        for pair in rows.matched.compared
+        if pair.name in names
+    )
+
+
+def _state(side: SideNow) -> SideState:
+    with failures_of(side.rows.side):
+        answers = side.look.ask(*questions_of_state(side.rows, side.table))
+    return state_of(side.rows, side.table, answers)
+
+
+def _written_since(side: SideNow, base: Vantage) -> dict[Bound, int]:
+    """The hashes of the rows that were written since, by their keys; of one row more than are looked up."""
+    with failures_of(side.rows.side):
+        [found] = side.look.ask(statements.arrived_rows(side.rows, base.horizon, MOST_ROWS + 1))
+    return {tuple(key): value for key, value in found}
+
+
+def _held_under(side: SideNow, keys: Sequence[Bound]) -> dict[Bound, int]:
+    """The hashes of the side's rows with these keys, by the keys as that side writes them."""
+    if not keys:
+        return {}
+    with failures_of(side.rows.side):
+        [found] = side.look.ask(statements.hashes_by_key(side.rows, _WHOLE, keys))
+    return {tuple(key): value for key, value in found}
