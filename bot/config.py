@@ -297,6 +297,20 @@ class CopySection(_Section):
         self._hash_key = key
 
 
+class SetSection(_Section):
+    """Copies that are made together, at one moment: a whole liquidation. ``copies`` are their names."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+    title: Annotated[str, AfterValidator(_title)] | None = None
+    copies: tuple[str, ...]
+    default: bool = False
+
+    @property
+    def shown(self) -> str:
+        """What messages call it; people write its ``name``."""
+        return self.title or self.name
+
+
 class WorkSection(_Section):
     """How the work is done. Every default is meant to be left alone."""
 
@@ -510,6 +524,7 @@ class File(_Section):
     slack: SlackSection = SlackSection()
     liquidations: CatalogueSection | None = None
     copies: tuple[CopySection, ...] = ()
+    sets: tuple[SetSection, ...] = ()
     schedules: tuple[ScheduleSection, ...] = ()
     freezes: tuple[FreezeSection, ...] = ()
     watch: WatchSection | None = None
@@ -557,6 +572,16 @@ class File(_Section):
     def titles(self) -> dict[str, str]:
         """What messages call each copy, by its name."""
         return {copy.name: copy.shown for copy in self.copies}
+
+    @property
+    def default_set(self) -> SetSection | None:
+        """The set that a liquidation is copied as where nobody names a copy; None for the first copy."""
+        return next((each for each in self.sets if each.default), None)
+
+    def copies_of(self, chosen: SetSection) -> tuple[CopySection, ...]:
+        """The copies of a set, in the order in which it names them."""
+        named = {copy.name: copy for copy in self.copies}
+        return tuple(named[name] for name in chosen.copies)
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -629,6 +654,10 @@ class Settings(BaseModel):
     def copy_named(self, name: str | None) -> CopySection | None:
         """The configured copy of that name; the first one for None."""
         return next((copy for copy in self.file.copies if name in {None, copy.name}), None)
+
+    def set_named(self, name: str) -> SetSection | None:
+        """The configured set of that name."""
+        return next((each for each in self.file.sets if each.name == name), None)
 
 
 def load(environ: Mapping[str, str], need: Need = Need.EVERYTHING) -> Settings:
@@ -1067,6 +1096,7 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
         problems.append(f"{name}: no [[copies]] entry: name at least one table to copy")
     for table, sections in (
         ("copies", file.copies),
+        ("sets", file.sets),
         ("schedules", file.schedules),
         ("freezes", file.freezes),
     ):
@@ -1078,6 +1108,11 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
     circles = (file.why_without_parent(copy) for copy in file.copies)
     problems += [f"{name}: copies: {why}" for why in dict.fromkeys(circles) if why is not None]
     problems += [f"{name}: {line}" for each in file.schedules for line in _schedule_problems(each, file)]
+    problems += [f"{name}: {line}" for each in file.sets for line in _set_problems(each, file)]
+    if len(defaults := [each.name for each in file.sets if each.default]) > 1:
+        problems.append(
+            f"{name}: sets {', '.join(map(repr, defaults))} are all the default: leave default = true to one"
+        )
     problems += [
         f"{name}: copies[{place}]: approval_second_group and approval_second_after_hours belong together: "
         "set both, or neither"
@@ -1102,6 +1137,32 @@ def _problems(name: str, file: File, *, copies: bool, slack: bool) -> list[str]:
             f"{name}: slack.admin_groups and slack.admin_users are both empty, so nobody could copy: "
             'name a user group (its id or handle), such as admin_groups = ["S0123ABC"]'
         )
+    return problems
+
+
+def _set_problems(chosen: SetSection, file: File) -> list[str]:
+    """What keeps the copies that the set names from being one set."""
+    named = {copy.name: copy for copy in file.copies}
+    problems = [
+        f"sets {chosen.name!r}: there is no copy {each!r} in [[copies]]"
+        for each in dict.fromkeys(chosen.copies)
+        if each not in named
+    ]
+    twice = sorted({each for each in chosen.copies if chosen.copies.count(each) > 1})
+    problems += [f"sets {chosen.name!r}: copy {each!r} is named twice" for each in twice]
+    if len(set(chosen.copies)) < 2:
+        problems.append(f"sets {chosen.name!r}: name at least two copies; one alone needs no set")
+    if chosen.name in named:
+        problems.append(f"sets {chosen.name!r}: a copy has that name already: give the set another one")
+    targets: dict[str, list[str]] = {}
+    for each in dict.fromkeys(chosen.copies):
+        if each in named:
+            targets.setdefault(str(named[each].target_table), []).append(each)
+    problems += [
+        f"sets {chosen.name!r}: copies {', '.join(names)} have one target_table, {table}: leave one of them"
+        for table, names in targets.items()
+        if len(names) > 1
+    ]
     return problems
 
 

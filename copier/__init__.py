@@ -6,7 +6,9 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 from copier.catalogue_search import Entry, choose, search
 from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
+from copier.copy_set import CopySet, Part, SetProof, SetResult, SetStep
 from copier.errors import SideNames
+from copier.explain import ExplainedKey, ExplainedTable, Explanation, Use, explain
 from copier.glance import Baseline
 from copier.model import (
     MAX_LIQUIDATION_ID,
@@ -46,29 +48,39 @@ __all__ = [
     "Comparison",
     "Copy",
     "CopyResult",
+    "CopySet",
     "CopySpec",
     "Count",
     "Counted",
     "Counts",
     "Digest",
     "Entry",
+    "ExplainedKey",
+    "ExplainedTable",
+    "Explanation",
     "Fingerprint",
     "HashKey",
     "KeyRange",
     "Limits",
     "NewColumns",
     "Outlook",
+    "Part",
     "Period",
     "Plan",
     "Preview",
     "Proof",
     "Reference",
+    "SetProof",
+    "SetResult",
+    "SetStep",
     "SideNames",
     "TableName",
     "Treatment",
+    "Use",
     "Via",
     "choose",
     "cores",
+    "explain",
     "is_known",
     "outlook",
     "preview",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, LiteralString
 
@@ -382,6 +382,26 @@ class Relations:
         return any(each.rewritten for each in self.all)
 
 
+def several_moments(relations: Iterable[Relation]) -> str | None:
+    """Why no one snapshot holds the rows of all these relations; None where one does.
+
+    A remote transaction has a snapshot of its own, taken a moment after the local one: rows that move
+    between servers at that moment would be in none of them.
+    """
+    relations = tuple(relations)
+    foreign = [each for each in relations if each.kind == "f"]
+    for each in foreign:
+        if each.wrapper != ONE_SNAPSHOT_WRAPPER:
+            return f"{each.name} is a foreign table of {each.wrapper}, which keeps no snapshot"
+    servers = sorted({each.server or "?" for each in foreign})
+    if len(servers) > 1:
+        return f"they are on the servers {', '.join(servers)}"
+    local = [each.name for each in relations if each.has_rows and each.kind != "f"]
+    if foreign and local:
+        return f"{foreign[0].name} is on the server {servers[0]}, {local[0]} is here"
+    return None
+
+
 # Partitions and children, and what a view's definition reads, down to the last one. A partition that is
 # being detached concurrently is left out by queries.
 _TREE = """
@@ -607,27 +627,18 @@ class Table:
 
     @property
     def several_moments(self) -> str | None:
-        """Why no one snapshot holds all rows, and those through which they belong; None where one does.
-
-        A remote transaction has a snapshot of its own, taken a moment after the local one: rows that move
-        between servers at that moment would be in none of them.
-        """
-        behind = [each for table in self.line for each in table.relations.all]
-        foreign = [each for each in behind if each.kind == "f"]
-        for each in foreign:
-            if each.wrapper != ONE_SNAPSHOT_WRAPPER:
-                return f"{each.name} is a foreign table of {each.wrapper}, which keeps no snapshot"
-        servers = sorted({each.server or "?" for each in foreign})
-        if len(servers) > 1:
-            return f"they are on the servers {', '.join(servers)}"
-        local = [each.name for each in behind if each.has_rows and each.kind != "f"]
-        if foreign and local:
-            return f"{foreign[0].name} is on the server {servers[0]}, {local[0]} is here"
-        return None
+        """Why no one snapshot holds all rows, and those through which they belong; None where one does."""
+        return several_moments(each for table in self.line for each in table.relations.all)
 
     @property
     def is_partitioned(self) -> bool:
         return self.kind == "p"
+
+    @property
+    def is_shareable(self) -> bool:
+        """Whether several sessions can read it at one and the same moment: see `copier.snapshot`."""
+        alone = any(table.relations.foreign or table.kind == "v" for table in self.line)
+        return not (self.in_recovery or alone)
 
     @property
     def can_be_indexed(self) -> bool:

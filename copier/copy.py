@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -54,9 +54,11 @@ from copier.model import (
     Limits,
     Plan,
     Proof,
+    Referring,
 )
 from copier.outlook import Outlook, SideNow, told_by_versions
 from copier.snapshot import Snapshot
+from copier.surplus import Surplus
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
 from copier.verify import compared
@@ -97,8 +99,11 @@ class Copy:
         sleep: Callable[[float], object] = time.sleep,
         throttled: Throttled = lambda lag_mb: None,
         around_chunk: Callable[[KeyRange], AbstractContextManager[object]] = nullcontext,
+        moment: Snapshot | None = None,
     ) -> None:
         """Takes the snapshot of the source and matches both tables; writes nothing.
+
+        A snapshot that is open already may be given as ``moment``; it has to outlast this object.
 
         ``names`` are what errors call the two sides, and ``label`` is the name of all sessions. ``baseline``
         is what an earlier copy has proven: where row versions tell that rows are the same, they aren't read.
@@ -138,6 +143,7 @@ class Copy:
         self._baseline = baseline
         self._change = Change.UNKNOWN
         self._left: Chunk | None = None
+        self._has_run = False
         #: Whether the last `run` was told by row versions, since the baseline, what has changed.
         self.builds_on_baseline = False
         self._proven: Baseline | None = None
@@ -145,7 +151,11 @@ class Copy:
             with ThreadPoolExecutor(1) as other_side:
                 connected = other_side.submit(Target, target, names.target, self._sessions)
                 tables = [each.source_table for each in spec.line]
-                self._snapshot = Snapshot(source, self._names.source, tables, self._sessions)
+                self._snapshot = (
+                    Snapshot(source, self._names.source, tables, self._sessions)
+                    if moment is None
+                    else moment.of(spec.source_table, self._sessions)
+                )
                 self._connection = connected.result()
             self._source, self._target = self._fit(spec, liquidation_id)
             self.fingerprint = Fingerprint.of(self._source, self._target)
@@ -191,6 +201,7 @@ class Copy:
         hashed: bool = True,
         on_chunk: Callable[[Chunk], object] = lambda chunk: None,
         should_stop: Callable[[], bool] = lambda: False,
+        waiting: frozenset[str] = frozenset(),
     ) -> CopyResult:
         """Puts range after range in place, each committed together with its record.
 
@@ -200,7 +211,8 @@ class Copy:
         before they begin a range together with a commit. Once ``should_stop`` gives True, or
         ``on_chunk`` raises, no further range is begun; those in hand are finished, and belong to the result
         without a call of ``on_chunk``. ``hashed`` has the source's digests come with its rows, for `verify`;
-        who doesn't compare can save that.
+        who doesn't compare can save that. Columns that are ``waiting`` are NULL in the rows that are written;
+        another run fills them in.
 
         Raises:
             ParentsMissing: the rows belong through others that the target lacks; nothing was written.
@@ -208,7 +220,9 @@ class Copy:
         """
         in_place: dict[int, Chunk] = {}
         try:
-            with closing(self._put_in_place(record, in_place, should_stop, hashed=hashed)) as chunks:
+            with closing(
+                self._put_in_place(record, in_place, should_stop, hashed=hashed, waiting=waiting)
+            ) as chunks:
                 for chunk in chunks:
                     on_chunk(chunk)
                     if should_stop():
@@ -221,7 +235,11 @@ class Copy:
 
     @overload
     def verify(
-        self, result: CopyResult | None = None, *, on_comparison: Callable[[Comparison], object] = ...
+        self,
+        result: CopyResult | None = None,
+        *,
+        on_comparison: Callable[[Comparison], object] = ...,
+        moment: Snapshot | None = ...,
     ) -> Proof: ...
 
     @overload
@@ -231,6 +249,7 @@ class Copy:
         *,
         on_comparison: Callable[[Comparison], object] = ...,
         should_stop: Callable[[], bool],
+        moment: Snapshot | None = ...,
     ) -> Proof | None: ...
 
     def verify(
@@ -239,12 +258,14 @@ class Copy:
         *,
         on_comparison: Callable[[Comparison], object] = lambda comparison: None,
         should_stop: Callable[[], bool] = lambda: False,
+        moment: Snapshot | None = None,
     ) -> Proof | None:
         """Compares both sides range by range: the source's snapshot with one moment of the target.
 
-        The ranges are those of ``result`` where it is whole, and what its chunks know is not read again;
-        else they are cut for the purpose. ``on_comparison`` and then ``should_stop`` are called in this
-        thread after each range. Gives None where ``should_stop`` gave True.
+        That moment may be given; else it is taken now. The ranges are those of ``result`` where it is whole,
+        and what its chunks know is not read again; else they are cut for the purpose. ``on_comparison`` and
+        then ``should_stop`` are called in this thread after each range. Gives None where ``should_stop`` gave
+        True.
         """
         if result is not None and self._left is not None and result.chunks == (self._left,):
             return self._proven_before(self._left, on_comparison)
@@ -258,7 +279,7 @@ class Copy:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
         comparisons: list[Comparison] = []
-        moment = self._moment()
+        moment = self._moment(moment)
         try:
             held, [[made_of]] = state_of(self._target, moment.table, moment.answers), moment.answers[1]
             readers = self._source_readers()
@@ -287,15 +308,13 @@ class Copy:
             self._proven = Baseline.of(self._source_state.vantage, held.vantage, comparisons)
         return proof
 
-    def _moment(self) -> Snapshot:
+    def _moment(self, given: Snapshot | None) -> Snapshot:
         """One moment of the target, which has been asked for its state; its own session reads ranges too."""
+        rows, asked = self._target, questions_of_state(self._target, self._target_table)
+        if given is not None:
+            return given.of(rows.table, self._sessions, also=asked, reads=rows)
         return Snapshot(
-            self._target_engine,
-            self._names.target,
-            self._target.tables,
-            self._sessions,
-            also=questions_of_state(self._target, self._target_table),
-            reads=self._target,
+            self._target_engine, self._names.target, rows.tables, self._sessions, also=asked, reads=rows
         )
 
     def baseline(self) -> Baseline | None:
@@ -314,6 +333,41 @@ class Copy:
         vantages = self._source_state.vantage, self._target_state.vantage
         self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])
         return Proof.of([comparison], Counted(self._source_state.rows, self._target_state.rows))
+
+    @property
+    def target_table(self) -> Table:
+        """What the target has under the name, as it was found when the copy began."""
+        return self._target_table
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that name a row on both sides."""
+        return self._target.key
+
+    def refuse_unwritable(self) -> None:
+        """Raises PrivilegeMissing or ReadOnly where the target's role may not write as `run` will."""
+        self._target_table.refuse_unwritable(updates=self._target.in_place)
+
+    @property
+    def is_left_as_it_is(self) -> bool:
+        """Whether a glance at both sides has found what was proven before."""
+        self.plan()
+        return self._change is Change.NONE
+
+    def leave(self, referring: Iterable[Referring]) -> None:
+        """From now on surplus rows to which these foreign keys point stay for now: see `surplus`."""
+        self._target = replace(self._target, referring=tuple(referring))
+
+    def surplus(self) -> Surplus:
+        """The rows of the target whose keys the source doesn't have. `run` removes them too."""
+        return Surplus(
+            self._snapshot.connection,
+            self._connection,
+            self._source,
+            self._target,
+            cut=self._range_cursor,
+            rows=self._limits.chunk_rows,
+        )
 
     def outlook(self, baseline: Baseline) -> Outlook | None:
         """What `run` would do to the rows that the target holds just now; None where that isn't known.
@@ -345,10 +399,12 @@ class Copy:
         should_stop: Callable[[], bool],
         *,
         hashed: bool,
+        waiting: frozenset[str],
     ) -> Generator[Chunk, None, None]:
         """Yields the chunks as they come. ``in_place`` gets each by its number as soon as it is committed."""
-        self._target_table.refuse_unwritable(updates=self._target.in_place)
+        self.refuse_unwritable()
         self.plan()
+        is_first, self._has_run = not self._has_run, True
         self.builds_on_baseline = self._change in {Change.NONE, Change.FEW}
         if self._change is Change.NONE:
             self._change = Change.UNKNOWN  # the glance is of one moment: a second run looks at the values
@@ -359,7 +415,16 @@ class Copy:
         self._refuse_missing_parents()
         over = threading.Event()
         with closing(self._chunker(over)) as chunker:
-            yield from self._in_lanes(chunker, over, record, in_place, should_stop, hashed=hashed)
+            yield from self._in_lanes(
+                chunker,
+                over,
+                record,
+                in_place,
+                should_stop,
+                known_empty=is_first and not self.plan().holds,
+                hashed=hashed,
+                waiting=waiting,
+            )
 
     def _chunker(self, over: threading.Event) -> Chunker:
         """Cuts the first ranges at once, while the lanes' connections are made."""
@@ -383,12 +448,13 @@ class Copy:
         in_place: dict[int, Chunk],
         should_stop: Callable[[], bool],
         *,
+        known_empty: bool,
         hashed: bool,
+        waiting: frozenset[str],
     ) -> Generator[Chunk, None, None]:
-        known_empty = not self.plan().holds
         readers = self._source_readers()
         with ThreadPoolExecutor(len(readers)) as at_once:
-            make = partial(self._writer, known_empty=known_empty, hashed=hashed)
+            make = partial(self._writer, known_empty=known_empty, hashed=hashed, waiting=waiting)
             # The first lane writes by the connection that has looked at the target.
             self._connection.serve(self._target)
             writers = [*at_once.map(make, readers, [self._connection, *(None for _ in readers[1:])])]
@@ -536,7 +602,13 @@ class Copy:
         return self._snapshot.readers(min(self._limits.parallel, most), self._source)
 
     def _writer(
-        self, reader: Connection, connection: Target | None, *, known_empty: bool, hashed: bool
+        self,
+        reader: Connection,
+        connection: Target | None,
+        *,
+        known_empty: bool,
+        hashed: bool,
+        waiting: frozenset[str],
     ) -> ChunkWriter:
         if connection is None:
             connection = Target(self._target_engine, self._names.target, self._sessions, self._target)
@@ -544,7 +616,7 @@ class Copy:
         return ChunkWriter(
             reader,
             connection,
-            self._source,
+            replace(self._source, waiting=waiting),
             self._target,
             known_empty=known_empty,
             hashed=hashed,

@@ -9,6 +9,7 @@
     │   ├── ReferencesCascade     replacing a row would change rows of other tables
     │   ├── RulesRewrite          so would a rule of the target
     │   ├── SeveralMoments        rows of the source that no one snapshot holds
+    │   ├── CircularReferences    tables of a set that can be written in no order
     │   ├── SameTable             both sides are one table
     │   ├── NoUsableKey
     │   └── ColumnsDiffer     carries one line per column that differs
@@ -177,6 +178,19 @@ class SeveralMoments(SchemaError):
         )
         self.table = table
         self.lines = [reason]
+
+
+class CircularReferences(SchemaError):
+    """Foreign keys of the target form a circle, and none of them lets its columns be NULL for a while."""
+
+    def __init__(self, circle: Sequence[str], constraints: Sequence[str]) -> None:
+        """``circle`` are the tables, each of which refers to the next one."""
+        super().__init__(
+            f"no table of {' -> '.join(circle)} can be written first: the foreign keys "
+            f"{', '.join(constraints)} form a circle, and none of their columns may be NULL; "
+            "let one of them be NULL, or leave one of the tables out of the set"
+        )
+        self.lines = list(constraints)
 
 
 class SameTable(SchemaError):

@@ -47,7 +47,7 @@ RESERVED = frozenset(
 
 #: One bound of a key range: the key's values as PostgreSQL writes them.
 Bound = tuple[str, ...]
-ChunkOutcome = Literal["copied", "updated", "replaced", "unchanged"]
+ChunkOutcome = Literal["copied", "updated", "replaced", "unchanged", "removed"]
 
 _PART = re.compile(r'"(?P<quoted>(?:[^"\x00]|"")+)"|(?P<plain>[^\W\d][\w$]*)')
 _NAME = r'(?:"(?:[^"\x00]|"")+"|[^\W\d][\w$]*)'
@@ -241,6 +241,18 @@ class CopySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Referring:
+    """A foreign key of the target by which the rows of another ``table`` refer to rows of this one.
+
+    ``columns`` are that table's, ``to`` this one's.
+    """
+
+    table: TableName
+    columns: tuple[str, ...]
+    to: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """The source's table of liquidations: which exist, their names, when they changed, their period."""
 
@@ -282,7 +294,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """Chunk ``number`` (from 1) of a plan: the rows with lower < key <= upper."""
+    """Chunk ``number`` (from 1) of a plan: the rows with lower < key <= upper.
+
+    What is done beside the ranges of a plan has numbers below zero; see `copier.copy_set`.
+    """
 
     number: int
     lower: Bound | None

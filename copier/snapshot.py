@@ -1,4 +1,4 @@
-"""One moment of one side, shared by several readers where they can see the same.
+"""One moment of one side, of one table or of several, shared by several readers where they can see the same.
 
 The transaction is REPEATABLE READ, READ ONLY. The table is locked before the snapshot is taken, and the
 snapshot is exported, so that what the readers see is one moment. A standby's snapshot isn't exported, of a
@@ -9,11 +9,13 @@ transaction: behind PgBouncer in transaction mode a session's settings would lea
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
+from itertools import chain, islice
 
 import psycopg
 from psycopg import sql
@@ -47,11 +49,12 @@ def give_hash_key(ask: Callable[..., list[Rows]], rows: TableSlice) -> None:
 class Snapshot:
     """An open snapshot. Close it as soon as the work is over: it holds back vacuum.
 
-    ``table`` is what the side has under that name, and ``as_of`` when the snapshot was taken. ``answers`` are
-    the rows of what was asked beside that.
+    ``table`` is what the side has under that name, ``tables`` are all that were locked before it, and
+    ``as_of`` is when the snapshot was taken. ``answers`` are the rows of what was asked beside that.
     """
 
     table: Table
+    tables: dict[TableName, Table]
     as_of: datetime
     answers: list[Rows]
 
@@ -62,12 +65,14 @@ class Snapshot:
         tables: Sequence[TableName],
         sessions: Sessions,
         *,
+        beside: Sequence[Sequence[TableName]] = (),
         also: Sequence[Statement] = (),
         reads: TableSlice | None = None,
     ) -> None:
         """Connects, locks the tables for reading and takes the snapshot.
 
-        The first of them is read; its rows belong to a liquidation through those behind it.
+        The first of them is read; its rows belong to a liquidation through those behind it. So it is with
+        each of the lines ``beside`` it, whose first tables are for `of`.
 
         ``also`` is asked in the same message. With ``reads`` the session that holds the snapshot is the first
         of the `readers` of these rows, in any order.
@@ -84,7 +89,7 @@ class Snapshot:
         own = [sql.SQL(statements.lane_of(reads, reads=True, in_order=False))] if reads is not None else []
         try:
             with failures_of(side):
-                self.connection = self._taken(tables, also, own)
+                self.connection = self._taken((tables, *beside), also, own)
             if reads is not None:
                 self._readers.append(self.connection)
         except BaseException:
@@ -94,8 +99,7 @@ class Snapshot:
     @property
     def is_shared(self) -> bool:
         """Whether other sessions can see the same moment."""
-        alone = any(table.relations.foreign or table.kind == "v" for table in self.table.line)
-        return not (self.table.in_recovery or alone)
+        return self.table.is_shareable
 
     def ask(self, *statements: Statement) -> list[Rows]:
         """The rows of each of the statements at this moment; they are sent in one message."""
@@ -116,6 +120,8 @@ class Snapshot:
         with failures_of(self.side):
             if not self.is_shared:
                 if not self._readers:
+                    if len(self.tables) > 1:
+                        exchange(self.connection, statements.ANY_PLAN)
                     self.connection.execute(text(lane))
                     give_hash_key(partial(exchange, self.connection), rows)
                     self._readers.append(self.connection)
@@ -125,38 +131,80 @@ class Snapshot:
                     self._readers += at_once.map(self._reader, [lane] * missing, [rows] * missing)
             return self._readers[:count]
 
+    def of(
+        self,
+        table: TableName,
+        sessions: Sessions,
+        *,
+        also: Sequence[Statement] = (),
+        reads: TableSlice | None = None,
+    ) -> Snapshot:
+        """The same moment, for the readers of another one of its ``tables``, with a session of its own.
+
+        ``also`` and ``reads`` are those of a snapshot that is taken. Where the moment can't be shared, it is
+        this session too: then one table is read after the other. It is of use while this one is open, and
+        closed before it.
+
+        Raises:
+            Transient: the session that holds the snapshot is gone.
+        """
+        seen = copy.copy(self)
+        seen._sessions, seen._connections, seen._readers = sessions, [], []
+        seen.table = self.tables[table]
+        try:
+            with failures_of(self.side):
+                if seen.is_shared:
+                    seen.connection = seen._open()
+                    beside = with_values(seen.connection, statements.BESIDE, sessions.values)
+                    seen._join(seen.connection, beside)
+                seen.answers = exchange(seen.connection, *also) if also else []
+                if reads is not None and seen.is_shared:
+                    seen.ask(sql.SQL(statements.lane_of(reads, reads=True, in_order=False)))
+                    seen._readers.append(seen.connection)
+        except BaseException:
+            seen.close()
+            raise
+        return seen
+
     def close(self) -> None:
         self._sessions.shut_all(self._connections)
         self._connections.clear()
         self._readers.clear()
 
     def _taken(
-        self, names: Sequence[TableName], also: Sequence[Statement], own: Sequence[Statement]
+        self, lines: Sequence[Sequence[TableName]], also: Sequence[Statement], own: Sequence[Statement]
     ) -> Connection:
-        asked = questions(*names)
+        names = [*dict.fromkeys(chain.from_iterable(lines))]
+        asked = [questions(*line) for line in lines]
         for _ in range(TRIES):
             connection = self._open()
             take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
+            then = [take, *chain.from_iterable(asked), *also, *own]
             try:
                 locked, ([row], *found) = self._sessions.lock_for_reading(
-                    connection, self.side, names, [statements.BEGIN_MOMENT], [take, *asked, *also, *own]
+                    connection, self.side, names, [statements.BEGIN_MOMENT], then
                 )
             except psycopg.errors.UndefinedTable as error:  # what was asked beside the catalogue needs it
                 raise TableMissing(self.side, str(names[0])) from error
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
-            self.table = table_of(self.side, names, found[: len(asked)])
-            self.answers = found[len(asked) :][: len(also)]
+            answers = iter(found)
+            self.tables = {
+                line[0]: table_of(self.side, line, [*islice(answers, len(each))])
+                for line, each in zip(lines, asked, strict=True)
+            }
+            self.answers = [*islice(answers, len(also))]
             if not locked:
-                self.table.refuse_unreadable()
+                for table in self.tables.values():
+                    table.refuse_unreadable()
                 # The lock came too late: what was read is read again, to see whether it was rewritten.
                 for name in names:
                     run(connection, statements.hold(name))
-                self.table = read_table(connection, self.side, *names)
-            foreign = any(table.relations.foreign for table in self.table.line)
-            if foreign and self.table.several_moments is None:
-                self._begin_remotely(connection)
-            if not any(table.relations.rewritten for table in self.table.line):
+                self.tables = {line[0]: read_table(connection, self.side, *line) for line in lines}
+            self.table = self.tables[lines[0][0]]
+            self._begin_remotely(connection)
+            read = [each for table in self.tables.values() for each in table.line]
+            if not any(table.relations.rewritten for table in read):
                 return connection
             self.close()
         raise Transient(
@@ -168,8 +216,10 @@ class Snapshot:
 
     def _begin_remotely(self, connection: Connection) -> None:
         """The remote transaction takes its snapshot with its first row."""
-        run(connection, statements.hold(self.table.name, rows=1))
-        self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
+        for table in self.tables.values():
+            if any(each.relations.foreign for each in table.line) and table.several_moments is None:
+                run(connection, statements.hold(table.name, rows=1))
+                self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
 
     def _reader(self, lane: str, rows: TableSlice) -> Connection:
         connection = self._open()

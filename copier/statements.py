@@ -105,6 +105,15 @@ BEGIN_MOMENT: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 #: is read to its end.
 HELD = f"{LOST}, set_config('cursor_tuple_fraction', '1.0', true)"
 
+#: For a session that sees a moment which another one holds, and is held as long.
+BESIDE = f"{_COMMON}, {HELD}"
+
+#: Undoes what `of_lane` has chosen for one table, in a session that reads another one next.
+ANY_PLAN: LiteralString = (
+    "SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_sort TO DEFAULT; "
+    "SET LOCAL enable_indexscan TO DEFAULT; SET LOCAL search_path TO DEFAULT"
+)
+
 #: The first statement of a snapshot's transaction that takes it, names it for other readers, and says when
 #: that was. Only locks may be taken before it. A standby exports none: one that is imported there may be
 #: wrong where a transaction has more than 64 subtransactions.
@@ -435,6 +444,13 @@ def key_digest(rows: TableSlice, part: KeyRange) -> sql.Composable:
     return _digest_of(rows.key_hash, rows, part)
 
 
+def key_hashes_in_order(rows: TableSlice, part: KeyRange) -> sql.Composable:
+    """The hashes of the keys in their order, as one byte string."""
+    return sql.SQL(
+        "SELECT string_agg(pg_catalog.int8send({}), ''::bytea ORDER BY {}) FROM {} WHERE {}"
+    ).format(rows.key_hash, rows.keys.order, rows.table.identifier, rows.within(part))
+
+
 def key_hashes(rows: TableSlice, part: KeyRange) -> sql.Composable:
     return sql.SQL("SELECT {} FROM {} WHERE {}").format(
         _joined(rows.key_hash), rows.table.identifier, rows.within(part)
@@ -443,7 +459,7 @@ def key_hashes(rows: TableSlice, part: KeyRange) -> sql.Composable:
 
 def copy_out(rows: TableSlice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
     return sql.SQL("COPY (SELECT {} FROM {} WHERE {}) TO STDOUT (FORMAT {})").format(
-        sql.SQL(", ").join(pair.selected for pair in rows.matched.pairs),
+        sql.SQL(", ").join(rows.sent(pair, pair.selected) for pair in rows.matched.pairs),
         rows.table.identifier,
         rows.within(part, only),
         _format(rows.matched),
@@ -462,7 +478,9 @@ def copy_out_hashed(rows: TableSlice, part: KeyRange) -> sql.Composable:
         "COPY (SELECT {}, {} FROM (SELECT {} FROM {} WHERE {} OFFSET 0) AS part) TO STDOUT (FORMAT binary)"
     ).format(
         rows.hash_of(replace(value, value=name) for value, name in named),
-        sql.SQL(", ").join(names[: len(rows.matched.pairs)]),
+        sql.SQL(", ").join(
+            rows.sent(pair, name) for pair, name in zip(rows.matched.pairs, names, strict=False)
+        ),
         sql.SQL(", ").join(sql.SQL("{} AS {}").format(value.value, name) for value, name in named),
         rows.table.identifier,
         rows.within(part),
@@ -475,6 +493,39 @@ def copy_in(table: sql.Identifier, matched: Matched) -> sql.Composable:
 
 def delete(rows: TableSlice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
     return sql.SQL("DELETE FROM {} WHERE {}").format(rows.table.identifier, rows.within(part, only))
+
+
+def remove(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sql.Composable:
+    """Deletes the rows with these keys that may go now; gives how many."""
+    return sql.SQL(
+        "WITH gone AS (DELETE FROM {} AS held WHERE {} AND {} RETURNING 1) SELECT count(*) FROM gone"
+    ).format(rows.table.identifier, rows.within(part, keys), _may_go(rows))
+
+
+def loosen(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], columns: Sequence[str]) -> sql.Composable:
+    """Has the rows with these keys refer to nothing by these columns any more."""
+    return sql.SQL("UPDATE {} SET {} WHERE {} AND num_nonnulls({}) > 0").format(
+        rows.table.identifier,
+        sql.SQL(", ").join(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in columns),
+        rows.within(part, keys),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+    )
+
+
+def _may_go(rows: TableSlice) -> sql.Composable:
+    """Of a row that is ``held``: no row of the set's other tables refers to it."""
+    if not rows.referring:
+        return sql.SQL("true")
+    return sql.SQL(" AND ").join(
+        sql.SQL("NOT EXISTS (SELECT FROM {} AS referring WHERE {})").format(
+            each.table.identifier,
+            sql.SQL(" AND ").join(
+                sql.SQL("{} = {}").format(sql.Identifier("referring", own), sql.Identifier("held", to))
+                for own, to in zip(each.columns, each.to, strict=True)
+            ),
+        )
+        for each in rows.referring
+    )
 
 
 def create_staging(rows: TableSlice) -> sql.Composable:
@@ -570,7 +621,7 @@ def merge(
     table, same = rows.table.identifier, _same_key(rows)
     own = sql.SQL("{} AND {}").format(same, _own_or_taken(rows, taken))
     gone = sql.SQL(
-        "DELETE FROM {} AS held WHERE ({}) AND NOT EXISTS (SELECT FROM {} AS staged WHERE {})"
+        "DELETE FROM {} AS held WHERE ({}) AND NOT EXISTS (SELECT FROM {} AS staged WHERE {}) AND {}"
     ).format(
         table,
         sql.SQL(" OR ").join(sql.SQL("({})").format(rows.within(part, only)) for part, only in surplus)
@@ -578,6 +629,7 @@ def merge(
         else sql.SQL("false"),
         STAGING,
         same,
+        _may_go(rows),
     )
     names = _names(rows.matched)
     changed = _update(rows, own) if in_place else _delete_staged(rows, own)

@@ -11,7 +11,7 @@ from copier.catalog import IndexColumn, Relations, Table, Trigger
 from copier.columns import Matched, Pair, match_columns
 from copier.errors import EncodingUnknown, NoUsableKey, ReferencesCascade, RulesRewrite, SeveralMoments
 from copier.keys import INTEGERS, KeyColumn, Keyset, key_columns, keyset_of
-from copier.model import Bound, CopySpec, KeyRange, TableName, quoted
+from copier.model import Bound, CopySpec, KeyRange, Referring, TableName, quoted
 from copier.parents import ParentSlice, belonging, parent_slices, refuse_unfit
 from copier.row_hash import Hashed, hashed, identical_when_equal, row_hash
 from copier.rules import HashKey
@@ -28,6 +28,9 @@ class TableSlice:
     ``triggers`` are those that fire on what is written or removed. ``belongs_by`` is `CopySpec.belongs_by`,
     and ``parent`` are the rows through which these belong, where they have no column of the liquidation.
     ``missing_indexes`` are the statements that create those by which the rows would be found.
+
+    In a set (`copier.copy_set`) surplus rows to which ``referring`` foreign keys of its other tables point
+    stay for now, and the columns that are ``waiting`` are sent as NULL.
     """
 
     spec: CopySpec
@@ -50,6 +53,8 @@ class TableSlice:
     missing_indexes: tuple[str, ...]
     has_versions: bool
     oldest: int
+    referring: tuple[Referring, ...] = ()
+    waiting: frozenset[str] = frozenset()
 
     @property
     def hash_key(self) -> HashKey | None:
@@ -62,6 +67,12 @@ class TableSlice:
             return self.keys.within(self.liquidation_id, part)
         # Without the range: an equality is what the index is made for, and what the planner judges well.
         return sql.SQL("{} AND {}").format(self.keys.whole(self.liquidation_id), self.keys.one_of(only))
+
+    def sent(self, pair: Pair, value: sql.Composable) -> sql.Composable:
+        """What is sent of the source's column, whose value this is."""
+        if pair.name not in self.waiting:
+            return value
+        return sql.SQL("CASE WHEN false THEN {} END").format(value)
 
     @property
     def tables(self) -> tuple[TableName, ...]:

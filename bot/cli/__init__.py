@@ -25,6 +25,7 @@ LISTED = {
     "confirm": Listed(COMMANDS, N_("Agrees to the rows that a job asks about.")),
     "copy": Listed(COMMANDS, N_("Copies a liquidation now, in the foreground.")),
     "doctor": Listed("bot.cli.doctor", N_("Checks all that an installation leans on.")),
+    "explain": Listed("bot.cli.explain", N_("Draws how the tables of a set are copied.")),
     "freeze": Listed(COMMANDS, N_("Stops all copies, and refuses new ones.")),
     "hook": Listed("bot.cli.slack_app", HIDDEN),
     "init": Listed("bot.cli.init", N_("Writes the files of a new installation.")),

@@ -40,7 +40,7 @@ from bot.cli.output import (
     say,
 )
 from bot.commands.parsing import number, numbers_in, several
-from bot.config import SIDES, CopySection, Need, Settings, sentence_of
+from bot.config import SIDES, CopySection, Need, SetSection, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
 from bot.i18n import N_, Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
@@ -157,6 +157,19 @@ def chosen_copy(settings: Settings, name: str | None) -> CopySection:
     return chosen
 
 
+def chosen_set(settings: Settings, copy_name: str | None, set_name: str | None) -> SetSection | None:
+    """The set that is meant: named as one or in a copy's place, or else the default; None for a copy."""
+    if set_name is None:
+        return settings.set_named(copy_name) if copy_name else settings.file.default_set
+    if copy_name is not None:
+        raise click.UsageError(f"name either a copy or a set: {copy_name!r} and --set {set_name} are two")
+    chosen = settings.set_named(set_name)
+    if chosen is None:
+        names = ", ".join(each.name for each in settings.file.sets) or "none"
+        raise click.UsageError(f"there is no set named {set_name!r}; configured: {names}")
+    return chosen
+
+
 def settings_for(need: Need) -> Settings:
     """The settings; what is missing or wrong ends the command."""
     lines = config.read_env_file()
@@ -176,9 +189,14 @@ def checked(parts: Databases) -> Databases:
 
 
 def look_at_both_sides(
-    parts: Databases, settings: Settings, chosen: CopySection, liquidation: int
+    parts: Databases,
+    settings: Settings,
+    chosen: CopySection,
+    liquidation: int,
+    *,
+    parents_too: bool = False,
 ) -> Preview:
-    """The preview, as Slack shows it before a copy."""
+    """The preview, as Slack shows it before a copy; ``parents_too`` as in `copier.preview`."""
     listed = settings.file.liquidations
     with stop_on_errors():
         return preview_of(
@@ -190,6 +208,7 @@ def look_at_both_sides(
             catalogue=listed.catalogue if listed else None,
             baseline=_proven(parts, chosen, liquidation),
             timeout_seconds=settings.file.work.preview_timeout_seconds,
+            parents_too=parents_too,
         )
 
 
@@ -209,19 +228,31 @@ def _proven(parts: Databases, chosen: CopySection, liquidation: int) -> Baseline
 @click.command(
     cls=Command,
     help=N_(
-        "Copies LIQUIDATION in the foreground; COPY is one of the configured copies (the first one). Several "
-        "liquidations, as 40-45 or 42,43, are copied one after the other, with a line for each."
+        "Copies LIQUIDATION in the foreground; COPY is one of the configured copies or sets (by default the "
+        "default set, or else the first copy). Several liquidations, as 40-45 or 42,43, are copied one after "
+        "the other, with a line for each."
     ),
 )
 @click.argument("liquidations", metavar="LIQUIDATION", type=Liquidations())
 @click.argument("copy_name", metavar="[COPY]", required=False)
+@click.option("--set", "set_name", metavar="SET", help=N_("Copy all tables of this set, at one moment."))
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a line on stdout."))
 @click.option("--remove", is_flag=True, help=N_("Go on where prod has no rows: consulta's are removed."))
 @click.option("--reason", default="", help=N_("Why it is copied; some copies ask for that."))
 def copy(
-    liquidations: tuple[int, ...], copy_name: str | None, as_json: bool, remove: bool, reason: str
+    liquidations: tuple[int, ...],
+    copy_name: str | None,
+    *,
+    set_name: str | None,
+    as_json: bool,
+    remove: bool,
+    reason: str,
 ) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
+    if (whole := chosen_set(settings, copy_name, set_name)) is not None:
+        from bot.cli.whole import copy_whole
+
+        sys.exit(copy_whole(settings, whole, liquidations, as_json=as_json, remove=remove, reason=reason))
     chosen = chosen_copy(settings, copy_name)
     if chosen.require_reason and not reason.strip():
         raise Stopped(f"copying {chosen.name} needs a reason: add --reason 'why it is copied'", USAGE)
@@ -265,6 +296,11 @@ def request_for(
     seen = look_at_both_sides(parts, settings, chosen, liquidation)
     if words := refusal_of_preview(seen, liquidation, remove=remove):
         raise Stopped(words, FAILED)
+    return request_by(chosen, liquidation, seen, remove=remove, reason=reason)
+
+
+def request_by(chosen: CopySection, liquidation: int, seen: Preview, *, remove: bool, reason: str) -> Request:
+    """The same, by what was seen of both sides."""
     if chosen.needs_approval(seen.in_source.known, seen.in_target.known):
         raise Stopped(
             f"copying liquidation {liquidation} needs the approval of a second person, which only Slack can "
@@ -454,6 +490,9 @@ def follow(parts: Databases, job_id: int, display: Display, stop: StopSwitch) ->
                 watch=lambda job: ProgressTicker(parts.store, job, display.show, every_seconds=0.5),
             )
             job = parts.store.job(job_id)
+            if ended.outcome is AttemptOutcome.ASKED and job is not None and job.run_id is not None:
+                run = parts.store.run(job.run_id)  # another job of its set may ask
+                job = next((each for each in run.jobs if each.waits_for_somebody), job) if run else job
         if job is None or not job.status.is_live:
             break
         if job.waits_for_somebody:

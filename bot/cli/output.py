@@ -24,6 +24,7 @@ from bot.jobs.models import CopyChunk
 from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
 from bot.jobs.retention import Pruned
+from bot.jobs.run_view import RunView
 from bot.jobs.schedules import Firing
 from bot.jobs.status import Approval, FiringState, Phase, Status
 from bot.jobs.view import JobView
@@ -34,7 +35,19 @@ from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
 from bot.messages.proposal import counted, kept_in_prod, notes, removes_everything, would_do
 from bot.messages.question import confirmation, question_text
-from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
+from copier import (
+    Comparison,
+    CopySpec,
+    Count,
+    Digest,
+    ExplainedKey,
+    ExplainedTable,
+    Explanation,
+    Plan,
+    Preview,
+    Proof,
+    Use,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -162,6 +175,85 @@ class Bar:
             say(line, err=True)
 
 
+class SetLines:
+    """The tables of a set, a line each: on a terminal it moves in its place, else it is said when it has
+    changed. Several threads may show their jobs at once.
+    """
+
+    def __init__(self, t: Translator) -> None:
+        self._t = t
+        self._bar = _started_bar() if sys.stderr.isatty() else None
+        self._tasks: dict[int, Any] = {}
+        self._said: dict[int, str] = {}
+
+    def show(self, job: JobView) -> None:
+        words = one_line(f"{job.copy_shown}: {progress(job, self._t)}")
+        if self._bar is None:
+            if self._said.get(job.id) != words:
+                self._said[job.id] = words
+                say(words, err=True)
+            return
+        if job.id not in self._tasks:
+            self._tasks[job.id] = self._bar.add_task("", total=None) if self._tasks else self._bar.task_ids[0]
+        self._bar.update(self._tasks[job.id], total=job.total, completed=job.copied, description=words)
+
+    def finish(self, job: JobView) -> None:
+        """Only the bars end: what became of the jobs is for `print_set`."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def print_set(run: RunView, shown: str, again: str, t: Translator) -> None:
+    """How a set has ended, on stderr: a line for each table, what failed, and ``again`` as the way to go on.
+
+    ``shown`` is what messages call the set.
+    """
+    completed = len(run.completed) == len(run.jobs)
+    for job in run.jobs:
+        sign = "✅" if job.status is Status.COMPLETED else "❌"
+        say(f"{sign} {job_name(job, t)}: {plain(activity(job, t, bare_name))}", err=True)
+        if job.status is Status.COMPLETED:
+            say(f"   {plain(receipt(job, t))}", err=True)
+        elif job.error and job.status is Status.FAILED and job.error.code != "set_failed":
+            found = explained(job.error, t)
+            say(f"   {plain(found.what)} {plain(found.step)}", err=True)
+    others = next((job for job in run.jobs if job.error and job.error.code == "set_failed"), None)
+    for line in others.error.lines if others and others.error else ():
+        say(f"   {line}", err=True)
+    [liquidation] = run.liquidations
+    names = {"set": shown, "id": liquidation}
+    moment = run.jobs[0].as_of
+    if completed and moment is not None:
+        words = t(
+            "✅ {set} of liquidation {id}: all tables are proven, as prod held them at {moment}.",
+            **names,
+            moment=t.moment(moment),
+        )
+    else:
+        words = t(
+            "❌ {set} of liquidation {id} is not completed; what is in place stays. `{again}` goes on.",
+            **names,
+            again=again,
+        )
+    say(words, err=True)
+
+
+def print_set_json(run: RunView) -> None:
+    """The same as JSON: one object for each job, and one for the set."""
+    for job in run.jobs:
+        print_json(job)
+    moment = run.jobs[0].as_of
+    _write(
+        {
+            "set": run.set_name,
+            "liquidation_id": run.liquidations[0],
+            "completed": len(run.completed) == len(run.jobs),
+            "as_of": moment.isoformat() if moment else None,
+            "jobs": [job.id for job in run.jobs],
+        }
+    )
+
+
 def _started_bar() -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -179,6 +271,103 @@ class JsonLines:
 
     def finish(self, job: JobView) -> None:
         print_json(job)
+
+
+# ----------------------------------------------------------------------------
+# How a set is copied
+
+
+def print_explanation(title: str | None, found: Explanation, t: Translator) -> None:
+    """A set for a person to read: a line for each table in order, then what is to be known of each."""
+    say(title or t("All copies"))
+    say()
+    headings = (t("Step"), t("Which copy"), t("In prod"), t("In consulta"), t("Key"), t("Belongs by"))
+    rows = (
+        (
+            str(table.step or "–"),
+            table.name,
+            table.source_table,
+            table.target_table,
+            ", ".join(table.key) or "–",
+            table.belongs_by,
+        )
+        for table in found.tables
+    )
+    _table(headings, rows)
+    for heading, lines in (
+        (t("Foreign keys of consulta"), [_key_line(key, t) for key in found.foreign_keys]),
+        (t("Rules"), [f"{table.name}: {_rules(table)}" for table in found.tables if table.rules]),
+        (
+            t("Triggers of consulta"),
+            [f"{table.name}: {', '.join(table.triggers)}" for table in found.tables if table.triggers],
+        ),
+        (t("Indexes that are there"), [line for table in found.tables for line in _index_lines(table)]),
+        (
+            t("Indexes that are missing"),
+            [
+                f"{side}: {statement}"
+                for table in found.tables
+                for side, statements in table.missing.items()
+                for statement in statements
+            ],
+        ),
+        (
+            t("Would be refused"),
+            [
+                *found.refused,
+                *(f"{table.name}: {words}" for table in found.tables for words in table.refused),
+            ],
+        ),
+    ):
+        if lines:
+            say()
+            say(heading)
+            for line in dict.fromkeys(lines):
+                say(f"  - {line}")
+
+
+def _key_line(key: ExplainedKey, t: Translator) -> str:
+    own, to = ", ".join(key.columns), ", ".join(key.parent_columns)
+    line = f"{key.child} ({own}) -> {key.parent} ({to}), {key.name}"
+    match key.use:
+        case Use.ORDER:
+            words = t("the parent is written first")
+        case Use.SECOND_PASS:
+            words = t("left empty at first, filled in by a second pass")
+        case Use.ITSELF:
+            words = t("rows that need each other are written together")
+        case Use.UNSOLVED:
+            words = t("part of a circle that nothing takes apart")
+    return f"{line}: {words}"
+
+
+def _rules(table: ExplainedTable) -> str:
+    return ", ".join(f"{column} {treatment}" for column, treatment in table.rules.items())
+
+
+def _index_lines(table: ExplainedTable) -> list[str]:
+    return [
+        f"{table.name}, {side}: {'; '.join(f'({columns})' for columns in indexes)}"
+        for side, indexes in table.indexes.items()
+        if indexes
+    ]
+
+
+def print_mermaid(found: Explanation) -> None:
+    """The same as a diagram: an arrow from each table to those that are written before it."""
+    say("flowchart BT")
+    place = {table.name: f"t{number}" for number, table in enumerate(found.tables, 1)}
+    for step, names in enumerate(found.steps or [tuple(place)], 1):
+        say(f"    subgraph step{step}[{step}]")
+        for name in names:
+            table = next(each for each in found.tables if each.name == name)
+            words = f"{name}<br/>{table.target_table}".replace('"', "#quot;")
+            say(f'        {place[name]}["{words}"]')
+        say("    end")
+    for key in found.foreign_keys:
+        arrow = "-->" if key.use is Use.ORDER else "-.->"
+        words = ", ".join(key.columns).replace('"', "#quot;")
+        say(f'    {place[key.child]} {arrow}|"{words}"| {place[key.parent]}')
 
 
 # ----------------------------------------------------------------------------

@@ -44,6 +44,7 @@ from bot.jobs.models import (
     User,
     is_frozen,
     may_begin,
+    set_of,
     waits_for_somebody,
 )
 from bot.jobs.notices import NoticeKind, owe
@@ -171,8 +172,10 @@ class Control:
         return self._do(job_id, requester, do)
 
     def _do(self, job_id: int, requester: Requester, do: Callable[[LockedJob], Became]) -> Effect:
-        with self._locked(job_id, requester) as locked:
+        with self._locked(job_id, requester) as (locked, *others):
             became = do(locked)
+            for other in others:  # of one set: they begin, wait and end together
+                do(other)
             if became not in {Became.DONE, Became.ASKED}:
                 has_card = or_(CopyJob.message_ts.is_not(None), CopyJob.run_id.is_not(None))
                 announce(locked.connection, Kind.UPDATE, CopyJob.id == job_id, has_card)
@@ -184,13 +187,18 @@ class Control:
         return Effect(became, job, to_enqueue=waits)
 
     @contextmanager
-    def _locked(self, job_id: int, requester: Requester) -> Iterator[LockedJob]:
+    def _locked(self, job_id: int, requester: Requester) -> Iterator[list[LockedJob]]:
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, requester)  # before the job, as everywhere: no deadlock
-            found = locked(connection, user_id, CopyJob.id == job_id)
-            if not found:
+            found = {job.id: job for job in locked(connection, user_id, _itself_and_its_set(job_id))}
+            if job_id not in found:
                 raise UnknownJob(job_id)
-            yield found[0]
+            yield [found.pop(job_id), *found.values()]
+
+
+def _itself_and_its_set(job_id: int) -> ColumnElement[bool]:
+    """A condition: it is this job, or one of the set that this one belongs to."""
+    return or_(CopyJob.id == job_id, CopyJob.run_id == set_of(job_id))
 
 
 def locked(connection: Connection, user_id: int, which: ColumnElement[bool]) -> list[LockedJob]:

@@ -72,7 +72,9 @@ from bot.jobs.models import (
     card_channel,
     has_come,
     is_frozen,
+    is_of_set,
     may_begin,
+    set_of,
     transaction,
     waits_for_somebody,
 )
@@ -426,6 +428,21 @@ class Attempt:
         ``baseline`` is kept for the next copy. ``since`` is the earlier proof on which this one builds by
         row versions; without it all values were compared. ``made_of`` is what was copied.
         """
+        with self.transaction() as connection:
+            self.complete(connection, proof, baseline, since, made_of, commit=True)
+        sys.audit("traspaso.completed", self.job_id, self.number)
+
+    def complete(
+        self,
+        connection: Connection,
+        proof: Proof,
+        baseline: Baseline | None = None,
+        since: KnownProof | None = None,
+        made_of: Fingerprint | None = None,
+        *,
+        commit: bool = False,
+    ) -> None:
+        """The same within the caller's transaction, which ends with it where it is to ``commit``."""
         if not proof.holds:
             raise ValueError("only a proof that holds completes a job")
         event = Completed(proof.target.rows, proof.target.hex)
@@ -437,44 +454,60 @@ class Attempt:
             if made_of is not None:
                 yield known_columns.kept(self.job_id, made_of)
 
-        with self.transaction() as connection:
-            self._end(
-                connection,
-                Step.COMPLETE,
-                event,
-                also=kept(),
-                error=None,
-                values_job_id=values_job_id,
-                **_proof(proof),
-            )
-        sys.audit("traspaso.completed", self.job_id, self.number)
+        self._end(
+            connection,
+            Step.COMPLETE,
+            event,
+            commit=commit,
+            also=kept(),
+            error=None,
+            values_job_id=values_job_id,
+            **_proof(proof),
+        )
 
     def failed(self, failure: Failure, proof: Proof | None = None) -> None:
         """``proof`` where the job failed because it didn't hold."""
+        with self.transaction() as connection:
+            self.fail(connection, failure, proof, commit=True)
+
+    def fail(
+        self, connection: Connection, failure: Failure, proof: Proof | None = None, *, commit: bool = False
+    ) -> None:
+        """The same within the caller's transaction, as in `complete`."""
         values = {} if proof is None else _proof(proof)
         values |= {"error": failure.as_json(), "error_message": failure.sentence}
-        with self.transaction() as connection:
-            self._end(connection, Step.FAIL, Failed(failure), **values)
+        self._end(connection, Step.FAIL, Failed(failure), commit=commit, **values)
 
     def cancelled(self) -> None:
         """Whoever runs the attempt has ended it for good."""
         with self.transaction() as connection:
-            self._end(connection, Step.CANCEL, Plain(EventKind.CANCELLED))
+            self.cancel(connection, commit=True)
+
+    def cancel(self, connection: Connection, *, commit: bool = False) -> None:
+        """The same within the caller's transaction, as in `complete`."""
+        self._end(connection, Step.CANCEL, Plain(EventKind.CANCELLED), commit=commit)
 
     def retry_later(self, failure: Failure, seconds: float) -> Status:
         """A passing error: pending again, due in ``seconds``; or what somebody asked it to be."""
-        retry = Retry(failure, seconds)
         with self.transaction() as connection:
-            request = self._lock(connection)
-            values: dict[str, Any] = {
-                "failures": CopyJob.failures + 1,
-                "run_after": func.now() + timedelta(seconds=seconds),
-                "error": failure.as_json(),
-            }
-            if request is not None:
-                add_event(connection, self.job_id, self.number, retry)
-                return self._stop(connection, request, **values)
-            return self._release(connection, retry, **values)
+            return self.wait(connection, failure, seconds, self.lock(connection))
+
+    def wait(
+        self, connection: Connection, failure: Failure, seconds: float, request: StopRequest | None
+    ) -> Status:
+        """The same within the caller's transaction, which has locked the row. ``request`` is what somebody
+        asked for.
+        """
+        retry = Retry(failure, seconds)
+        values: dict[str, Any] = {
+            "failures": CopyJob.failures + 1,
+            "run_after": func.now() + timedelta(seconds=seconds),
+            "error": failure.as_json(),
+        }
+        if request is not None:
+            add_event(connection, self.job_id, self.number, retry)
+            return self._stop(connection, request, **values)
+        return self._release(connection, retry, **values)
 
     def released(self, *, frozen: bool = False) -> Status:
         """The worker stops at a chunk's end: pending again at once, or what somebody asked it to be.
@@ -482,15 +515,18 @@ class Attempt:
         ``frozen`` where it stops because all copies are: then the card says so.
         """
         with self.transaction() as connection:
-            request = self._lock(connection)
-            if request is not None:
-                status = self._stop(connection, request, run_after=func.now())
-            else:
-                event = Plain(EventKind.FROZEN if frozen else EventKind.RELEASED)
-                status = self._release(connection, event, run_after=func.now())
-            if frozen:
-                announce(connection, Kind.UPDATE, CopyJob.id == self.job_id)
-            return status
+            return self.release(connection, self.lock(connection), frozen=frozen)
+
+    def release(self, connection: Connection, request: StopRequest | None, *, frozen: bool = False) -> Status:
+        """The same within the caller's transaction, as in `wait`."""
+        if request is not None:
+            status = self._stop(connection, request, run_after=func.now())
+        else:
+            event = Plain(EventKind.FROZEN if frozen else EventKind.RELEASED)
+            status = self._release(connection, event, run_after=func.now())
+        if frozen:
+            announce(connection, Kind.UPDATE, CopyJob.id == self.job_id)
+        return status
 
     def ask(self, question: Question, second: SecondPerson | None) -> Status:
         """Gives the job back and has it wait for its requester's answer, or a second person's.
@@ -512,7 +548,7 @@ class Attempt:
                 **second_person(second.second_group_seconds),
             }
         with self.transaction() as connection:
-            request = self._lock(connection)
+            request = self.lock(connection)
             if request is not None:
                 return self._stop(connection, request, run_after=func.now(), error=None)
             channel = connection.execute(select(card_channel()).where(CopyJob.id == self.job_id)).scalar_one()
@@ -615,7 +651,7 @@ class Attempt:
             .values({"lease_until": lease, "updated_at": func.now(), **values})
         )
 
-    def _lock(self, connection: Connection) -> StopRequest | None:
+    def lock(self, connection: Connection) -> StopRequest | None:
         """Locks the job's row; what somebody has pressed and isn't done yet."""
         [found] = asked(
             connection,
@@ -642,8 +678,7 @@ class Attempt:
         return stop_job(connection, self.job_id, request, ends_attempt=True, throttle=None, **values)
 
     def _end(self, connection: Connection, step: Step, event: Event, **values: Any) -> None:
-        """Also ends the transaction."""
-        self._take(connection, step, event, notify=Kind.ENDING, commit=True, **values)
+        self._take(connection, step, event, notify=Kind.ENDING, **values)
 
     def _take(
         self, connection: Connection, step: Step, event: Event, *, notify: Kind | None, **values: Any
@@ -726,14 +761,46 @@ class Executions:
         self._lease = timedelta(seconds=lease_seconds)
 
     def claim(self, job_id: int, worker: str, worker_id: int | None = None) -> Attempt | None:
-        """Takes a pending job that is due: running, attempt + 1, a lease. None where there is none.
+        """Takes a pending job that is due: running, attempt + 1, a lease. None where there is none, or it is
+        one of a set: `claim_set`.
 
         ``worker_id`` is the row by which the process says that it lives. Nobody takes anything while copies
         are frozen.
         """
+        with self._engine.begin() as connection:
+            claimed = self._claim(connection, job_id, worker, worker_id, ~is_of_set(), commit=True)
+        return None if claimed is None else self._attempt(*claimed)
+
+    def claim_set(self, job_id: int, worker: str, worker_id: int | None = None) -> list[Attempt]:
+        """Takes all jobs of the set that this one belongs to, in their order, or none of them.
+
+        Empty where it belongs to none, or one of them can't be taken now.
+        """
+        of_set = select(CopyJob.id).where(CopyJob.run_id == set_of(job_id)).order_by(CopyJob.id)
+        claims = []
+        with self._engine.begin() as connection:
+            for each in connection.scalars(of_set).all():
+                claimed = self._claim(connection, each, worker, worker_id)
+                if claimed is None:
+                    connection.rollback()
+                    return []
+                claims.append(claimed)
+        return [self._attempt(*claimed) for claimed in claims]
+
+    def _claim(
+        self,
+        connection: Connection,
+        job_id: int,
+        worker: str,
+        worker_id: int | None,
+        *conditions: ColumnElement[bool],
+        commit: bool = False,
+    ) -> tuple[Claim, Any] | None:
+        """The claim, and what was left before it."""
         step = step_of(
             job_id,
             Step.CLAIM,
+            *conditions,
             ~waits_for_somebody(),
             may_begin(),
             has_come(CopyJob.run_after, early=CLOCKS),
@@ -761,16 +828,15 @@ class Executions:
             copying_since=None,
             verifying_since=None,
         )
-        with self._engine.begin() as connection:
-            channel = select(card_channel()).where(CopyJob.id == job_id).scalar_subquery()
-            of_card = select(Installation.id, channel.label("channel_id"))
-            found, [installation], before = asked(
-                connection, step, of_card, _left_before(job_id), commit=True
-            )
+        channel = select(card_channel()).where(CopyJob.id == job_id).scalar_subquery()
+        of_card = select(Installation.id, channel.label("channel_id"))
+        found, [installation], before = asked(connection, step, of_card, _left_before(job_id), commit=commit)
         if not found:
             return None
-        claim = Claim.of(found[0], installation.id, installation.channel_id)
-        attempt = Attempt(self._engine, claim, before[0], lease=self._lease)
+        return Claim.of(found[0], installation.id, installation.channel_id), before[0]
+
+    def _attempt(self, claim: Claim, before: Any) -> Attempt:
+        attempt = Attempt(self._engine, claim, before, lease=self._lease)
         sys.audit("traspaso.take_over", attempt.job_id, attempt.number)
         if attempt.number == 1:
             return attempt
@@ -778,7 +844,7 @@ class Executions:
             attempt.end_earlier_sessions(self._engine, "consulta")
         except SQLAlchemyError as error:
             # The job is this worker's all the same; what hangs there holds locks at most for its own limits.
-            log.warning("job %s: earlier sessions were not ended: %s", job_id, type(error).__name__)
+            log.warning("job %s: earlier sessions were not ended: %s", claim.job_id, type(error).__name__)
         return attempt
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from copier.errors import (
     BadName,
+    CircularReferences,
     ColumnMissing,
     ColumnsAreNew,
     ColumnsDiffer,
@@ -92,6 +93,7 @@ CLASSES: dict[type, str] = {
     ReferencesCascade: "cascades",
     RulesRewrite: "rules",
     SeveralMoments: "several_moments",
+    CircularReferences: "circular_references",
     SameTable: "same_table",
     EncodingUnknown: "encoding",
     NoUsableKey: "no_key",

@@ -34,6 +34,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    ScalarSelect,
     Table,
     Text,
     UniqueConstraint,
@@ -46,7 +47,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind, Status
@@ -689,6 +690,18 @@ FRESHNESS = Table(
 
 
 # Conditions that many queries share.
+
+
+def is_of_set(job: Any = CopyJob) -> ColumnElement[bool]:
+    """The job is one of a set of copies, which are made together."""
+    sets = select(CopyRun.id).where(CopyRun.id == job.run_id, CopyRun.kind == RunKind.SET)
+    return sets.correlate(job).exists()
+
+
+def set_of(job_id: int) -> ScalarSelect[int | None]:
+    """The run of the set to which this job belongs; NULL where it belongs to none."""
+    job = aliased(CopyJob)
+    return select(job.run_id).where(job.id == job_id, is_of_set(job)).scalar_subquery()
 
 
 def card_channel() -> ColumnElement[str | None]:

@@ -203,7 +203,7 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class CreatedRun:
-    """What became of it. ``run_id`` is None where a live job was in the way of each copy.
+    """What became of it. ``run_id`` is None where a live job was in the way of each copy, or of one of a set.
 
     ``job_ids`` are those of the new jobs; ``taken`` are the live jobs in the way, which stay what they are.
     """
@@ -437,7 +437,7 @@ class JobRepository:
                 in_the_way = CopyJob.target_table == target, CopyJob.liquidation_id == number
                 live = select(CopyJob.id).where(*in_the_way, CopyJob.status.in_(LIVE))
                 taken += connection.scalars(live).all()
-        if not new:
+        if not new or (taken and request.kind is RunKind.SET):  # a set is copied whole, or not at all
             connection.rollback()
             return CreatedRun(None, False, taken=tuple(taken))
         announce_run(connection, Kind.CARD, run_id)

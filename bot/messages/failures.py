@@ -109,6 +109,10 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Rows of {table} in prod can't be read at one moment: {first}"),
         N_("Copy from the server that holds the rows, or from a table that holds all of them."),
     ),
+    "circular_references": (
+        N_("No table of the set can be written first: foreign keys of consulta form a circle: {first}"),
+        N_("Let the columns of one of them be NULL, or leave one of the tables out of the set."),
+    ),
     "same_table": (
         N_("Prod and consulta are the same table {table} of the same database."),
         N_("Set PROD_DATABASE_URL and CONSULTA_DATABASE_URL to two databases, then copy again."),
@@ -251,6 +255,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "nobody_to_approve": (
         N_("It needs the approval of a second person by now, and nobody else can see its card."),
         N_("Ask again in a channel where those who may approve it are: {command}"),
+    ),
+    "set_failed": (
+        N_("Another table of its set was not copied: {first}"),
+        N_("Look at that job. When the set is copied again, what is in place is compared only."),
     ),
     "not_permitted": (
         N_("Whoever asked for this copy may not start it any more."),

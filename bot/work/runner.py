@@ -110,7 +110,7 @@ class Runner:
         claim = self._executions.claim
         attempt = in_time(lambda: claim(job_id, self._worker, self._worker_id()), stop.whole)
         if attempt is None:
-            return Ended(AttemptOutcome.NOT_OURS)
+            return self._run_set(job_id, stop, watch, refusal)
         sys.audit("traspaso.claimed", attempt.job_id, attempt.number)
         about = {"job": attempt.job_id, "attempt": attempt.number}
         with (
@@ -120,6 +120,26 @@ class Runner:
             ended = self._run(attempt, stop, watch, refusal)
             traces.note(outcome=ended.outcome.value)
             return ended
+
+    def _run_set(self, job_id: int, stop: StopSwitch, watch: Watch, refusal: Refusal) -> Ended:
+        """Where the job is one of a set, all of its jobs are claimed and run together."""
+        claim = self._executions.claim_set
+        attempts = in_time(lambda: claim(job_id, self._worker, self._worker_id()), stop.whole)
+        if not attempts:
+            return Ended(AttemptOutcome.NOT_OURS)
+        from bot.work.set_runner import SetParts, SetRunner  # few jobs need it
+
+        parts = SetParts(
+            prod=self._prod,
+            prod_briefly=self._prod_briefly,
+            consulta=self._consulta,
+            copies=self._copies,
+            work=self._work,
+            backoff=self._backoff,
+            second_person=self._second_person,
+            recorded=self._recorded,
+        )
+        return SetRunner(parts).run(attempts, stop, watch, refusal)
 
     def _run(self, attempt: Attempt, stop: StopSwitch, watch: Watch, refusal: Refusal) -> Ended:
         log.info("job %s: attempt %s starts", attempt.job_id, attempt.number)
@@ -145,8 +165,7 @@ class Runner:
         claim = attempt.claim
         section = self._copies.get(claim.copy_name)
         if section is None:
-            sentence = f"the configuration of this worker has no copy named {claim.copy_name}"
-            return self._fail(attempt, stop, Failure("no_such_copy", sentence))
+            return self._fail(attempt, stop, no_such_copy(claim))
         if changed := claim.configured_otherwise(section.spec):
             return self._fail(attempt, stop, copy_changed(claim, changed))
         try:
@@ -203,7 +222,7 @@ class Runner:
                 on_silence=lambda silent: self._may_wait(silent, stop, lease),
                 sleep=stop.wait,
                 throttled=throttled,
-                around_chunk=_around_chunk,
+                around_chunk=around_chunk,
             ) as copy,
         ):
             if changed := attempt.claim.made_otherwise(copy.fingerprint):
@@ -255,19 +274,22 @@ class Runner:
         if needs_second_person(claim, section, question):
             if not can_be_approved(claim):
                 return self._fail(attempt, stop, nobody_to_ask(claim, question))
-            from bot.slack.access import who_may  # loads Slack's client, which a shell's job has no use for
-
-            second = SecondPerson(
-                tuple(who_may(self._slack, section)),
-                self._work.approval_seconds,
-                section.second_group_seconds,
-            )
+            second = self._second_person(section)
         log.info("job %s: asks again: %s", attempt.job_id, question)
         try:
             status = attempt.ask(question, second)
         except NobodyCanApprove:  # the card has left its channel just now
             return self._fail(attempt, stop, nobody_to_ask(claim, question))
-        return Ended(_outcome(status, AttemptOutcome.ASKED))
+        return Ended(outcome_of(status, AttemptOutcome.ASKED))
+
+    def _second_person(self, section: CopySection) -> SecondPerson:
+        from bot.slack.access import who_may  # loads Slack's client, which a shell's job has no use for
+
+        return SecondPerson(
+            tuple(who_may(self._slack, section)),
+            self._work.approval_seconds,
+            section.second_group_seconds,
+        )
 
     def _stop(self, attempt: Attempt, stop: StopSwitch) -> Ended:
         request = stop.requested
@@ -276,7 +298,7 @@ class Runner:
             return Ended(AttemptOutcome.CANCELLED)
         frozen = request is not None and request.reason is StopReason.FREEZE
         status = self._recorded(stop, lambda: attempt.released(frozen=frozen))
-        return Ended(_outcome(status, AttemptOutcome.FROZEN if frozen else AttemptOutcome.RELEASED))
+        return Ended(outcome_of(status, AttemptOutcome.FROZEN if frozen else AttemptOutcome.RELEASED))
 
     def _retry(self, attempt: Attempt, stop: StopSwitch, failure: Failure) -> Ended:
         failures = self._recorded(stop, attempt.failures)
@@ -285,7 +307,7 @@ class Runner:
             return self._fail(attempt, stop, failure)
         pause = self._backoff.pause(failures)
         status = self._recorded(stop, lambda: attempt.retry_later(failure, pause))
-        return Ended(_outcome(status, AttemptOutcome.RETRY), pause)
+        return Ended(outcome_of(status, AttemptOutcome.RETRY), pause)
 
     def _fail(
         self, attempt: Attempt, stop: StopSwitch, failure: Failure, proof: Proof | None = None
@@ -306,7 +328,7 @@ class Runner:
 
 
 @contextmanager
-def _around_chunk(part: KeyRange) -> Iterator[None]:
+def around_chunk(part: KeyRange) -> Iterator[None]:
     """What is logged, and what is traced, is about this chunk."""
     with logs.about(chunk=part.number), traces.span("chunk", chunk=part.number, rows=part.rows):
         yield
@@ -360,6 +382,12 @@ def nobody_to_ask(claim: Claim, question: Question) -> Failure:
     )
 
 
+def no_such_copy(claim: Claim) -> Failure:
+    """The configuration of this process doesn't have it."""
+    sentence = f"the configuration of this worker has no copy named {claim.copy_name}"
+    return Failure("no_such_copy", sentence)
+
+
 def copy_changed(claim: Claim, differences: list[str]) -> Failure:
     """The copy isn't the one that was asked for; each difference says what it was and what it is."""
     return Failure(
@@ -375,7 +403,7 @@ def _again(claim: Claim) -> str:
     return f"/copy-liquidation {claim.liquidation_id} {claim.copy_name}"
 
 
-def _outcome(status: Status, pending: AttemptOutcome) -> AttemptOutcome:
+def outcome_of(status: Status, pending: AttemptOutcome) -> AttemptOutcome:
     """How an attempt ended after which the job is in this state."""
     return {Status.PAUSED: AttemptOutcome.PAUSED, Status.CANCELLED: AttemptOutcome.CANCELLED}.get(
         status, pending

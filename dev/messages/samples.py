@@ -65,6 +65,8 @@ SAID = {
     "read_only": "ALTER ROLE traspaso IN DATABASE consulta SET default_transaction_read_only = off",
     "too_large": 'index row size 10016 exceeds btree version 4 maximum 2704 for index "by_note"',
     "database_says": 'cannot delete from table "items" because it does not have a replica identity',
+    "circular_references": "payslips_main_line_fkey of payslips",
+    "set_failed": "lines, job 19: failed; in place: heads, payslips; not begun: deductions",
     "new_columns": "phone; second_cbu",
     "rules_dont_fit": "dni has the rule hash, and is bigint in consulta: make it text there",
     "url_wrong": 'invalid sslmode value: "requir"',

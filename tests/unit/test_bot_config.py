@@ -508,6 +508,62 @@ def test_a_second_group_and_its_hours_belong_together(tmp_path: Path, alone: str
     assert read(tmp_path, both).file.copies[0].second_group_seconds == 1800
 
 
+SET = (
+    FILE
+    + """
+[[copies]]
+name = "lines"
+source_table = "lines"
+target_table = "lines"
+[[sets]]
+name = "completa"
+copies = ["items", "lines"]
+default = true
+"""
+)
+
+
+def test_a_set_names_its_copies_and_may_be_the_default(tmp_path: Path) -> None:
+    settings = read(tmp_path, SET)
+    chosen = settings.file.default_set
+    assert chosen is not None
+    assert chosen == settings.set_named("completa")
+    assert [copy.name for copy in settings.file.copies_of(chosen)] == ["items", "lines"]
+    assert read(tmp_path).file.default_set is None
+    titled = read(tmp_path, SET.replace("default = true", 'title = "Liquidación completa"'))
+    assert [each.shown for each in titled.file.sets] == ["Liquidación completa"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('["items", "lines"]', '["items", "lines", "taxes"]', "there is no copy 'taxes' in [[copies]]"),
+        ('["items", "lines"]', '["items", "lines", "items"]', "copy 'items' is named twice"),
+        ('["items", "lines"]', '["lines"]', "name at least two copies; one alone needs no set"),
+        ('name = "completa"', 'name = "lines"', "a copy has that name already: give the set another one"),
+        (
+            'target_table = "lines"',
+            'target_table = "liquidation_items"',
+            "copies items, lines have one target_table, public.liquidation_items: leave one of them",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_set_is_said_at_the_start(
+    tmp_path: Path, before: str, after: str, words: str
+) -> None:
+    [line] = complaints(tmp_path, SET.replace(before, after))
+    assert words in line
+    assert f"sets '{'lines' if after.startswith('name') else 'completa'}'" in line
+
+
+def test_two_sets_have_two_names_and_one_default(tmp_path: Path) -> None:
+    second = SET[SET.index("[[sets]]") :]
+    twice = complaints(tmp_path, SET + second)
+    assert any("sets.name 'completa' is used twice" in line for line in twice)
+    [line] = complaints(tmp_path, SET + second.replace("completa", "otra"))
+    assert "sets 'completa', 'otra' are all the default: leave default = true to one" in line
+
+
 # What must not leave prod.
 
 SECRET = "0123456789abcdef0123456789abcdef"

@@ -1,0 +1,492 @@
+"""Several tables of one liquidation as one copy: one moment of the source, one order, one proof.
+
+    with CopySet(source, target, [heads, payslips, lines], 42) as copies:
+        result = copies.run()
+        assert copies.verify(result).holds
+
+All tables of the source are locked, and then one snapshot is taken. The order comes from the foreign keys of
+the target (`copier.set_order`): parents are written before the tables that refer to them, surplus rows go in
+the opposite order, so that no foreign key is violated at any commit. Tables that don't depend on each other
+are written side by side.
+
+    1. Where a table to which others refer holds surplus rows: these go, children first.
+    2. Each table is put in place, parents first, as by `copier.Copy`. A surplus row to which a row still
+       refers, which is to refer to another one, stays until then.
+    3. Foreign keys that had to wait are filled in.
+    4. What is left of the surplus goes, children first.
+
+What is done in 1 and 4, and before 3, has records with numbers below zero: only the ranges of a proof have
+numbers from 1. To run a set again is the same operation.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+from typing import Self, TypeVar
+
+import psycopg
+from psycopg.sql import Composable
+from sqlalchemy import Connection, Engine
+
+from copier.catalog import several_moments
+from copier.chunk_writer import Ledger, Record
+from copier.connections import OnSilence, Sessions
+from copier.copy import Copy, CopyResult, record_nothing
+from copier.errors import (
+    DEFAULT_NAMES,
+    FOREIGN_KEYS,
+    Permanent,
+    SeveralMoments,
+    SideNames,
+    failures_of,
+)
+from copier.exchange import Rows, exchange
+from copier.glance import Baseline
+from copier.model import (
+    Chunk,
+    Comparison,
+    CopySpec,
+    KeyRange,
+    Limits,
+    Plan,
+    Proof,
+    Referring,
+    quoted,
+)
+from copier.set_order import (
+    SetOrder,
+    belonging,
+    fixed_columns,
+    foreign_keys_of,
+    foreign_keys_question,
+    order_of,
+)
+from copier.snapshot import Snapshot
+from copier.throttle import Throttled
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class SetStep(StrEnum):
+    """What has become of one table of a set so far."""
+
+    WAITS = "waits"
+    COPYING = "copying"
+    IN_PLACE = "in_place"
+    PROVEN = "proven"
+
+
+@dataclass(frozen=True, slots=True)
+class SetResult:
+    """What `CopySet.run` has done, by the names of the copies. ``as_of`` is the one moment of the source.
+
+    ``missing`` are the copies that were not begun.
+    """
+
+    as_of: datetime
+    results: Mapping[str, CopyResult]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all ranges of all tables are in place."""
+        return not self.missing and all(result.is_whole for result in self.results.values())
+
+
+@dataclass(frozen=True, slots=True)
+class SetProof:
+    """The proof of each table, by the names of the copies, all at one moment of each side."""
+
+    as_of: datetime
+    proofs: Mapping[str, Proof]
+
+    @property
+    def holds(self) -> bool:
+        """Whether each of them holds."""
+        return all(proof.holds for proof in self.proofs.values())
+
+    def reasons(self, names: SideNames) -> list[str]:
+        """Why it doesn't hold, a line each, without a value of any row."""
+        return [f"{name}: {reason}" for name, proof in self.proofs.items() for reason in proof.reasons(names)]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one table's copy of a set is given; each as in `Copy`."""
+
+    label: str | None = None
+    baseline: Baseline | None = None
+    on_silence: OnSilence | None = None
+    throttled: Throttled = lambda lag_mb: None
+    around_chunk: Callable[[KeyRange], AbstractContextManager[object]] = nullcontext
+
+
+class CopySet:
+    """A set under one snapshot. Use it as a context manager: the snapshot ends with it."""
+
+    as_of: datetime
+    order: SetOrder
+
+    def __init__(
+        self,
+        source: Engine,
+        target: Engine,
+        specs: Sequence[CopySpec],
+        liquidation_id: int,
+        *,
+        names: SideNames = DEFAULT_NAMES,
+        limits: Limits | None = None,
+        label: str = "traspaso",
+        parts: Mapping[str, Part] | None = None,
+        on_silence: OnSilence = lambda silent: None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Locks all tables of the source, takes the snapshot, matches the tables; writes nothing.
+
+        ``specs`` have different names and target tables. ``parts`` has by these names what concerns one
+        table; all else is as in `Copy`.
+
+        Raises:
+            ValueError: there are no specs, or two of them have one name or one target table.
+            SchemaError: tables don't fit, no one snapshot holds all of them, or nothing can be written first.
+            DatabaseFailed: a side can't be reached, or somebody alters a table.
+        """
+        _refuse_twice(specs)
+        self._names = names
+        self._limits = limits or Limits()
+        self._target = target
+        self._specs = {spec.name: spec for spec in specs}
+        self._own = ExitStack()
+        self._sessions = Sessions(
+            label,
+            on_silence=on_silence,
+            lock_timeout_seconds=self._limits.lock_timeout_seconds,
+            lost_seconds=self._limits.lost_seconds,
+        )
+        self._lanes = threading.BoundedSemaphore(self._limits.parallel)
+        self.copies: dict[str, Copy] = {}
+        self.steps = dict.fromkeys(self._specs, SetStep.WAITS)
+        self._own.callback(self._sessions.close)
+        try:
+            lines = {spec.source_table: [each.source_table for each in spec.line] for spec in specs}
+            first, *beside = lines.values()
+            self._moment = Snapshot(source, names.source, first, self._sessions, beside=beside)
+            self.as_of = self._moment.as_of
+            self._refuse_several_moments()
+            given = parts or {}
+
+            def begin(spec: CopySpec) -> Copy:
+                part = given.get(spec.name, Part())
+                copy = Copy(
+                    source,
+                    target,
+                    spec,
+                    liquidation_id,
+                    names=names,
+                    limits=self._limits,
+                    label=part.label or label,
+                    baseline=part.baseline,
+                    on_silence=part.on_silence or on_silence,
+                    sleep=sleep,
+                    throttled=part.throttled,
+                    around_chunk=lambda chunk: self._in_turn(part.around_chunk(chunk)),
+                    moment=self._moment,
+                )
+                self._own.enter_context(copy)
+                return copy
+
+            self.copies = dict(zip(self._specs, self._side_by_side(specs, begin), strict=True))
+            self.order = self._ordered()
+            for name, copy in self.copies.items():
+                copy.leave(
+                    Referring(self.copies[key.child].target_table.name, key.columns, key.parent_columns)
+                    for key in self.order.refer_to(name)
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the snapshot and gives all connections back."""
+        self._own.close()
+
+    def plan(self) -> dict[str, Plan]:
+        """Counts each table on both sides, once, by the names of the copies.
+
+        Raises:
+            NoUsableKey: a side holds rows whose key is NULL, or the source several rows with one key.
+        """
+        plans = self._side_by_side([*self.copies.values()], Copy.plan)
+        return dict(zip(self.copies, plans, strict=True))
+
+    def run(
+        self,
+        record: Callable[[str], Record | Ledger] = lambda name: record_nothing,
+        *,
+        on_chunk: Callable[[str, Chunk], object] = lambda name, chunk: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> SetResult:
+        """Puts all tables in place; each range is committed together with its record.
+
+        ``record`` gives the record of a table, by the name of its copy. ``on_chunk`` and ``should_stop`` are
+        called after each chunk, in the thread of its table: several at once, where tables are written side
+        by side. Once ``should_stop`` gives True nothing more is begun.
+
+        Raises:
+            DatabaseFailed: of the side that failed. `steps` says which tables are in place.
+        """
+        for copy in self.copies.values():
+            copy.refuse_unwritable()
+        self.plan()
+        records = {name: _Records(record(name)) for name in self.copies}
+        # What a glance has found as it was has nothing that waits.
+        second_pass = [
+            name
+            for name in self.order.names
+            if self.order.waits(name) and not self.copies[name].is_left_as_it_is
+        ]
+        surplus = self._with_surplus()
+        self._remove(surplus, records, should_stop)
+        results: dict[str, CopyResult] = {}
+        failed = threading.Event()
+
+        def put_in_place(name: str) -> None:
+            self.steps[name] = SetStep.COPYING
+            stop = lambda: should_stop() or failed.is_set()  # noqa: E731
+            try:
+                if name in second_pass:
+                    self.copies[name].run(
+                        records[name].before_second_pass,
+                        hashed=False,
+                        should_stop=stop,
+                        waiting=self.order.waits(name),
+                    )
+                else:
+                    results[name] = self._run(name, records[name].of_ranges, on_chunk, stop)
+            except BaseException:
+                failed.set()
+                raise
+
+        for step in self.order.steps:
+            if not should_stop():
+                self._side_by_side(step, put_in_place, is_capped=self._limits.rows_per_second is not None)
+        for name in second_pass:
+            if not should_stop():
+                results[name] = self._run(name, records[name].filled_in, on_chunk, should_stop)
+        if not should_stop():
+            for name in self.copies:
+                self.copies[name].leave(())
+            self._remove(surplus, records, should_stop)
+        return SetResult(
+            self.as_of,
+            {name: results[name] for name in self.copies if name in results},
+            tuple(name for name in self.copies if name not in results),
+        )
+
+    def verify(
+        self,
+        result: SetResult | None = None,
+        *,
+        on_comparison: Callable[[str, Comparison], object] = lambda name, comparison: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> SetProof | None:
+        """Compares all tables: the source's snapshot with one moment of the target for all of them.
+
+        ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True.
+        """
+        found = result.results if result is not None else {}
+        proofs: dict[str, Proof] = {}
+        first, *beside = [[each.target_table for each in spec.line] for spec in self._specs.values()]
+        moment = Snapshot(self._target, self._names.target, first, self._sessions, beside=beside)
+        try:
+            for name in self.order.names:
+                proof = self.copies[name].verify(
+                    found.get(name),
+                    on_comparison=partial(on_comparison, name),
+                    should_stop=should_stop,
+                    moment=moment,
+                )
+                if proof is None:
+                    return None
+                proofs[name] = proof
+                if proof.holds:
+                    self.steps[name] = SetStep.PROVEN
+        finally:
+            moment.close()
+        return SetProof(self.as_of, {name: proofs[name] for name in self.copies})
+
+    # How the tables are put in place.
+
+    def _run(
+        self,
+        name: str,
+        record: Record | Ledger,
+        on_chunk: Callable[[str, Chunk], object],
+        should_stop: Callable[[], bool],
+    ) -> CopyResult:
+        result = self.copies[name].run(record, on_chunk=partial(on_chunk, name), should_stop=should_stop)
+        if result.is_whole:
+            self.steps[name] = SetStep.IN_PLACE
+        return result
+
+    def _with_surplus(self) -> tuple[str, ...]:
+        """Those tables, and all that refer to them, in which surplus rows may stand in another one's way."""
+        holding = [
+            name
+            for name in self.order.referenced
+            if self.copies[name].plan().holds and not self.copies[name].is_left_as_it_is
+        ]
+        return self.order.below(name for name in holding if self.copies[name].surplus().is_there())
+
+    def _remove(
+        self, names: Sequence[str], records: Mapping[str, _Records], should_stop: Callable[[], bool]
+    ) -> None:
+        """Children first. A table that refers to itself may keep some, which `Copy.run` removes together."""
+        for name in names:
+            if (columns := self.order.waits(name)) and not should_stop():
+                own = records[name]
+                own.number = self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.number)
+        for name in reversed(names):
+            if should_stop():
+                return
+            own = records[name]
+            try:
+                own.number = self.copies[name].surplus().remove(own.of_ranges, own.number)
+            except Permanent as refusal:
+                if not self._is_of_self_reference(name, refusal):
+                    raise
+
+    def _is_of_self_reference(self, name: str, refusal: Permanent) -> bool:
+        names = {key.name for key in self.order.foreign_keys if key.child == name == key.parent}
+        return refusal.sqlstate in FOREIGN_KEYS and quoted(refusal.constraint or "") in names
+
+    # What several tables share.
+
+    @contextmanager
+    def _in_turn(self, within: AbstractContextManager[object]) -> Iterator[None]:
+        """No more chunks at once than lanes, whichever tables they are of."""
+        with self._lanes, within:
+            yield
+
+    def _side_by_side(self, items: Sequence[T], do: Callable[[T], R], *, is_capped: bool = False) -> list[R]:
+        """What becomes of each, in their order. All have ended when it returns or raises.
+
+        One after the other where the source's moment can't be shared, or a cap is each table's own. Of
+        several errors one that stays is raised.
+        """
+        alone = is_capped or not all(table.is_shareable for table in self._moment.tables.values())
+        with ThreadPoolExecutor(1 if alone else max(1, len(items))) as pool:
+            asked = [pool.submit(copy_context().run, do, item) for item in items]
+        errors = [error for each in asked if (error := each.exception()) is not None]
+        if errors:
+            raise next((error for error in errors if isinstance(error, Permanent)), errors[0])
+        return [each.result() for each in asked]
+
+    def _refuse_several_moments(self) -> None:
+        tables = self._moment.tables
+        lines = [each for table in tables.values() for each in table.line]
+        reason = several_moments(each for table in lines for each in table.relations.all)
+        if reason and len(tables) > 1:
+            raise SeveralMoments(self._names.source, ", ".join(map(str, tables)), reason)
+
+    def _ordered(self) -> SetOrder:
+        tables = {name: copy.target_table for name, copy in self.copies.items()}
+        with failures_of(self._names.target):
+            connection = self._sessions.open(self._target, self._names.target, read_only=True)
+            try:
+                [found] = exchange(connection, foreign_keys_question(tables))
+            finally:
+                self._sessions.shut(connection)
+        return order_of(
+            [*self.copies],
+            foreign_keys_of(tables, found),
+            belongs=belonging(self._specs.values()),
+            fixed={name: fixed_columns(self._specs[name], copy.key) for name, copy in self.copies.items()},
+        )
+
+
+def _refuse_twice(specs: Sequence[CopySpec]) -> None:
+    if not specs:
+        raise ValueError("a set has at least one copy")
+    for what, found in (
+        ("name", [spec.name for spec in specs]),
+        ("target table", [str(spec.target_table) for spec in specs]),
+    ):
+        if twice := sorted({each for each in found if found.count(each) > 1}):
+            raise ValueError(f"copies of one set have the same {what}: {', '.join(twice)}")
+
+
+class _Records:
+    """The records of one table. What isn't one of its ranges gets numbers below zero.
+
+    Of a table with a second pass a row counts once: what was written before isn't updated by that pass.
+    """
+
+    def __init__(self, record: Record | Ledger) -> None:
+        self.of_ranges = record
+        #: The last number below zero that was used.
+        self.number = 0
+        self._written = 0
+        self._lock = threading.Lock()
+
+    @property
+    def before_second_pass(self) -> Record | Ledger:
+        return _changed(self.of_ranges, self._beside)
+
+    @property
+    def filled_in(self) -> Record | Ledger:
+        return _changed(self.of_ranges, self._counted_once)
+
+    def _beside(self, chunk: Chunk) -> Chunk:
+        with self._lock:
+            self.number -= 1
+            self._written += chunk.counts.inserted + chunk.counts.updated
+            counts = replace(chunk.counts, unchanged=0)
+            return replace(
+                chunk, range=replace(chunk.range, number=self.number, rows=0), rows=0, counts=counts
+            )
+
+    def _counted_once(self, chunk: Chunk) -> Chunk:
+        with self._lock:
+            again = min(self._written, chunk.counts.updated)
+            self._written -= again
+            return replace(chunk, counts=replace(chunk.counts, updated=chunk.counts.updated - again))
+
+
+def _changed(record: Record | Ledger, change: Callable[[Chunk], Chunk]) -> Record | Ledger:
+    """The same record, of chunks that were changed before."""
+    if callable(record):
+        keep = record
+        return lambda connection, chunk: keep(connection, change(chunk))
+    return _ChangedLedger(record, change)
+
+
+class _ChangedLedger:
+    def __init__(self, ledger: Ledger, change: Callable[[Chunk], Chunk]) -> None:
+        self._ledger = ledger
+        self._change = change
+
+    def line(self, connection: Connection, chunk: Chunk) -> Composable:
+        return self._ledger.line(connection, self._change(chunk))
+
+    def written(self, chunk: Chunk, rows: Rows) -> None:
+        self._ledger.written(chunk, rows)
+
+    def refused(self, error: psycopg.Error) -> BaseException | None:
+        return self._ledger.refused(error)

@@ -1,0 +1,231 @@
+"""What a set would do, without doing it: its order, how rows belong, what is missing, what is refused.
+
+Both sides are asked for their catalogues alone; no row is read, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Engine
+
+from copier import statements
+from copier.catalog import Table, read_table, refuse_same_table, several_moments
+from copier.connections import BoundedTransaction
+from copier.errors import (
+    DEFAULT_NAMES,
+    CircularReferences,
+    CopierError,
+    SeveralMoments,
+    SideNames,
+    TableMissing,
+    Transient,
+    failures_of,
+)
+from copier.exchange import exchange
+from copier.model import CopySpec
+from copier.set_order import (
+    ForeignKey,
+    SetOrder,
+    belonging,
+    fixed_columns,
+    foreign_keys_of,
+    foreign_keys_question,
+    order_of,
+)
+from copier.table_slice import slices
+
+#: What the servers' activity views show of it.
+LABEL = "traspaso explain"
+#: The catalogues are the same for every liquidation.
+ANY = 1
+
+
+class Use(StrEnum):
+    """What a foreign key is to the order of its set."""
+
+    ORDER = "order"  # its parent is written first
+    SECOND_PASS = "second_pass"  # noqa: S105 - it is filled in afterwards
+    ITSELF = "itself"  # rows of one table, which are written together where that is needed
+    UNSOLVED = "unsolved"  # it is part of a circle that nothing takes apart
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedKey:
+    """A foreign key of the target between two copies of the set, by their names."""
+
+    name: str
+    child: str
+    parent: str
+    columns: tuple[str, ...]
+    parent_columns: tuple[str, ...]
+    use: Use
+    deferrable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedTable:
+    """One table of the set. ``step`` counts from 1; None where there is no order.
+
+    ``belongs_by`` is in words how a row belongs to its liquidation. ``indexes`` has the columns of the
+    B-tree indexes that each side has, and ``missing`` the statements that create those by which the rows
+    would be found, by the side's name. ``rules`` says what becomes of columns that have a rule. ``refused``
+    are the sentences with which a copy would be refused.
+    """
+
+    name: str
+    source_table: str
+    target_table: str
+    step: int | None
+    key: tuple[str, ...]
+    belongs_by: str
+    indexes: Mapping[str, tuple[str, ...]]
+    missing: Mapping[str, tuple[str, ...]]
+    rules: Mapping[str, str]
+    triggers: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A set as it would be copied. ``steps`` are empty where it has no order: ``refused`` says why."""
+
+    steps: tuple[tuple[str, ...], ...]
+    tables: tuple[ExplainedTable, ...]
+    foreign_keys: tuple[ExplainedKey, ...]
+    refused: tuple[str, ...]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a copy would be refused before its first row."""
+        return bool(self.refused) or any(table.refused for table in self.tables)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def explain(
+    source: Engine,
+    target: Engine,
+    specs: Sequence[CopySpec],
+    *,
+    names: SideNames = DEFAULT_NAMES,
+    timeout_seconds: float = 10.0,
+) -> Explanation:
+    """Looks at the catalogues of both sides. ``names`` are what the sentences call them.
+
+    Raises:
+        DatabaseFailed: a side can't be reached.
+    """
+    settings = f"{statements.of_lane(by_index=False)}, "
+    with (
+        BoundedTransaction(source, names.source, LABEL, timeout_seconds, settings=settings) as here,
+        BoundedTransaction(target, names.target, LABEL, timeout_seconds, settings=settings) as there,
+    ):
+        found = [_Found.of(spec, here, there, names) for spec in specs]
+        tables = {each.spec.name: each.target for each in found if each.target is not None}
+        with failures_of(names.target):
+            [rows] = exchange(there.connection, foreign_keys_question(tables)) if tables else [[]]
+    keys = foreign_keys_of(tables, rows)
+    fixed = {each.spec.name: fixed_columns(each.spec, each.key) for each in found}
+    refused, order = [], None
+    try:
+        order = order_of([spec.name for spec in specs], keys, belongs=belonging(specs), fixed=fixed)
+    except CircularReferences as circle:
+        refused.append(str(circle))
+    refused += _of_several_moments(found, names)
+    steps = order.steps if order is not None else ()
+    at = {name: place for place, step in enumerate(steps, 1) for name in step}
+    by_name = {each.spec.name: each for each in found}
+    in_order = [by_name[name] for name in (order.names if order else by_name)]
+    return Explanation(
+        steps,
+        tuple(each.explained(at.get(each.spec.name)) for each in in_order),
+        tuple(_explained(key, order) for key in keys),
+        tuple(refused),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What both sides have of one copy."""
+
+    spec: CopySpec
+    source: Table | None
+    target: Table | None
+    key: tuple[str, ...]
+    missing: Mapping[str, tuple[str, ...]]
+    triggers: tuple[str, ...]
+    refused: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, spec: CopySpec, here: BoundedTransaction, there: BoundedTransaction, names: SideNames
+    ) -> _Found:
+        refused: list[str] = []
+        source = _table(here, [each.source_table for each in spec.line], refused)
+        target = _table(there, [each.target_table for each in spec.line], refused)
+        key, triggers = spec.key, tuple[str, ...]()
+        missing: dict[str, tuple[str, ...]] = {}
+        if source is not None and target is not None:
+            try:
+                refuse_same_table(here.connection, there.connection, source, target, names)
+                ours, theirs = slices(spec, source, target, ANY)
+                key, triggers = theirs.key, tuple(each.name for each in theirs.triggers)
+                missing = {each.side: each.missing_indexes for each in (ours, theirs)}
+                target.refuse_unwritable(updates=theirs.in_place)
+            except Transient:
+                raise
+            except CopierError as error:
+                refused.append(str(error))
+        return cls(spec, source, target, key, missing, triggers, tuple(refused))
+
+    def explained(self, step: int | None) -> ExplainedTable:
+        sides = [table for table in (self.source, self.target) if table is not None]
+        return ExplainedTable(
+            name=self.spec.name,
+            source_table=str(self.spec.source_table),
+            target_table=str(self.spec.target_table),
+            step=step,
+            key=self.key,
+            belongs_by=self.spec.belongs_by,
+            indexes={
+                table.side: tuple(", ".join(column.name for column in index) for index in table.indexes)
+                for table in sides
+            },
+            missing=self.missing,
+            rules={rule.column: str(rule.treatment) for rule in self.spec.rules},
+            triggers=self.triggers,
+            refused=self.refused,
+        )
+
+
+def _table(look: BoundedTransaction, names: Sequence[Any], refused: list[str]) -> Table | None:
+    """The table, or why it can't be used."""
+    try:
+        with failures_of(look.side):
+            return read_table(look.connection, look.side, *names)
+    except TableMissing as error:
+        refused.append(str(error))
+        return None
+
+
+def _of_several_moments(found: Sequence[_Found], names: SideNames) -> list[str]:
+    tables = [each.source for each in found if each.source is not None]
+    reason = several_moments(each for own in tables for table in own.line for each in table.relations.all)
+    if reason is None or any(table.several_moments for table in tables):  # that one says it itself
+        return []
+    return [str(SeveralMoments(names.source, ", ".join(str(table.name) for table in tables), reason))]
+
+
+def _explained(key: ForeignKey, order: SetOrder | None) -> ExplainedKey:
+    if key.is_self_reference:
+        use = Use.ITSELF
+    elif order is None:
+        use = Use.UNSOLVED
+    else:
+        use = Use.SECOND_PASS if key in order.second_pass else Use.ORDER
+    return ExplainedKey(key.name, key.child, key.parent, key.columns, key.parent_columns, use, key.deferrable)
