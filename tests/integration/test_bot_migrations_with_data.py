@@ -92,7 +92,7 @@ NEW_IN = {
         INSERT INTO traspaso.watch_rounds (due_at) VALUES ('2026-11-27 03:00Z');
         INSERT INTO traspaso.channel_notices (kind, subject_id, channel_id) VALUES ('drift', 1, 'C0PAYROLL')
     """,
-    "0019": "UPDATE traspaso.copy_jobs SET previewed_deletes = 4 WHERE id = 1",
+    "0018": "UPDATE traspaso.copy_jobs SET previewed_deletes = 4 WHERE id = 1",
     "0016": """
         INSERT INTO traspaso.copy_runs (kind, liquidations, user_id, channel_id)
         VALUES ('several', '{1,2}', 1, 'C0PAYROLL'), ('several', '{3}', 1, 'C0PAYROLL');
