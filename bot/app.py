@@ -431,7 +431,9 @@ def watch(settings: Settings, parts: Databases, told: Callable[[], None]) -> Wat
         Rounds(parts.tracking, file.watch, tables),
         file.copies,
         prod=_pooled(settings.prod, **one),
-        consulta=_pooled(settings.consulta, **one),
+        consulta=_pooled(
+            settings.consulta, **one, execution_options=migrations.options(settings.tracking_schema)
+        ),
         timeout_seconds=file.work.preview_timeout_seconds,
         told=told,
     )

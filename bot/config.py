@@ -214,6 +214,10 @@ class CopySection(_Section):
     _hash_key: HashKey | None = PrivateAttr(default=None)
     _parent: CopySection | None = PrivateAttr(None)
 
+    def __hash__(self) -> int:
+        """By its name, which no other copy has: its rules are no value that can be hashed."""
+        return hash(self.name)
+
     @model_validator(mode="after")
     def _belongs_one_way(self) -> Self:
         if self.via is not None and "liquidation_column" in self.model_fields_set:

@@ -125,7 +125,7 @@ class Target:
                 if not begun.is_over:
                     self._commit(begun)
             except BaseException:
-                self._roll_back()
+                self.roll_back()
                 raise
 
     @property
@@ -172,7 +172,7 @@ class Target:
         else:
             driver_of(self.connection).commit()
 
-    def _roll_back(self) -> None:
+    def roll_back(self) -> None:
         if self.connection.closed:
             return
         if not self.connection.invalidated:
@@ -305,11 +305,13 @@ class ChunkWriter:
         part: KeyRange,
         record: Record | Ledger,
         following: Callable[[], KeyRange | None] = nothing_follows,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Chunk:
         """One transaction: the range and its record.
 
         ``following`` is asked for the next range, once the rows of this one are there, where it may be begun
-        together with the commit. It gives None where it isn't to be begun at once. See `begun`.
+        together with the commit. It gives None where it isn't to be begun at once. See `begun`. Where
+        ``should_stop`` gives True by then none is begun, and what has begun is given up.
         """
         begun, self._begun = self._begun, None
         started = begun.started if begun else time.monotonic()
@@ -319,12 +321,22 @@ class ChunkWriter:
                 raise begun.failure
             chunk = self._written(transaction, part, difference, begun.stream if begun else None)
             chunk = replace(chunk, seconds=time.monotonic() - started)
-            if not callable(record) and self._may_go_on(transaction) and (after := following()) is not None:
+            goes_on = not callable(record) and self._may_go_on(transaction) and not should_stop()
+            if not callable(record) and goes_on and (after := following()) is not None:
                 chunk, self._begun = self._recorded_and_begun(transaction, chunk, record, after)
+                if should_stop():
+                    self._give_up()
             else:
                 recorded(transaction, [chunk], record)
         sys.audit("traspaso.chunk_committed", part.number)
         return chunk
+
+    def _give_up(self) -> None:
+        """Somebody wants to stop, as the commit has told: the range that began with it is taken back."""
+        begun, self._begun = self._begun, None
+        if begun is not None and begun.failure is None:
+            begun.stream.abandon()
+        self._connection.roll_back()
 
     def _may_go_on(self, transaction: Transaction) -> bool:
         """Whether it is known without a look what the next range needs, and one message may do it."""

@@ -33,7 +33,16 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from copier import statements
 from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
-from copier.exchange import Rows, Statement, answered, driver_of, exchange, speaks_utf8, with_values
+from copier.exchange import (
+    Rows,
+    Statement,
+    answered,
+    begin_of,
+    driver_of,
+    exchange,
+    speaks_utf8,
+    with_values,
+)
 from copier.model import TableName
 from copier.statements import milliseconds
 
@@ -65,7 +74,7 @@ OnSilence = Callable[[float], None]
 
 _EVENTS = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
 _IDENTIFY = text(f"SELECT {statements.LOST}")
-_STATEMENT_TIMEOUT = text("SELECT set_config('statement_timeout', :timeout, true)")
+_STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', :timeout, true)"
 
 
 # ------------------------------------------------------------------------------ waits that can be broken off
@@ -676,10 +685,19 @@ class BoundedTransaction:
             Aborted: it was ended by `Abort.now`.
         """
         self._abort.check()
-        with until_timeout(), failures_of(self.side), self.connection.begin_nested():
-            if seconds is not None:
-                self.connection.execute(_STATEMENT_TIMEOUT, {"timeout": milliseconds(seconds)})
-            return [*run(self.connection, statement)]
+        before: list[Statement] = ["SAVEPOINT traspaso_question"]
+        if seconds is not None:
+            before.append(
+                with_values(self.connection, _STATEMENT_TIMEOUT, {"timeout": milliseconds(seconds)})
+            )
+        release: Statement = "RELEASE SAVEPOINT traspaso_question"
+        with until_timeout(), failures_of(self.side):
+            answers, error = answered(self.connection, *before, statement, release)
+            if error is None:
+                return answers[len(before)]
+            if driver_of(self.connection).info.transaction_status == TransactionStatus.INERROR:
+                exchange(self.connection, "ROLLBACK TO SAVEPOINT traspaso_question", release)
+            raise error
         self._abort.check()
         return None
 
@@ -706,7 +724,8 @@ class BoundedTransaction:
             raise error
 
     def _begin(self) -> None:
-        self.connection.execute(text(self._settings), self._values)
+        settings = with_values(self.connection, self._settings, self._values)
+        exchange(self.connection, *begin_of(driver_of(self.connection)), settings)
 
     @property
     def _values(self) -> dict[str, str]:

@@ -207,7 +207,8 @@ class Copy:
 
         ``record`` runs inside the chunk's transaction, in the thread of its lane; what it raises rolls the
         chunk back and is raised here. A `Ledger` is sent together with the commit. ``on_chunk`` and then
-        ``should_stop`` are called in this thread after each chunk. Once ``should_stop`` gives True, or
+        ``should_stop`` are called in this thread after each chunk; the lanes ask ``should_stop`` as well,
+        before they begin a range together with a commit. Once ``should_stop`` gives True, or
         ``on_chunk`` raises, no further range is begun; those in hand are finished, and belong to the result
         without a call of ``on_chunk``. ``hashed`` has the source's digests come with its rows, for `verify`;
         who doesn't compare can save that. Columns that are ``waiting`` are NULL in the rows that are written;
@@ -219,7 +220,9 @@ class Copy:
         """
         in_place: dict[int, Chunk] = {}
         try:
-            with closing(self._put_in_place(record, in_place, hashed=hashed, waiting=waiting)) as chunks:
+            with closing(
+                self._put_in_place(record, in_place, should_stop, hashed=hashed, waiting=waiting)
+            ) as chunks:
                 for chunk in chunks:
                     on_chunk(chunk)
                     if should_stop():
@@ -393,6 +396,7 @@ class Copy:
         self,
         record: Record | Ledger,
         in_place: dict[int, Chunk],
+        should_stop: Callable[[], bool],
         *,
         hashed: bool,
         waiting: frozenset[str],
@@ -416,6 +420,7 @@ class Copy:
                 over,
                 record,
                 in_place,
+                should_stop,
                 known_empty=is_first and not self.plan().holds,
                 hashed=hashed,
                 waiting=waiting,
@@ -441,6 +446,7 @@ class Copy:
         over: threading.Event,
         record: Record | Ledger,
         in_place: dict[int, Chunk],
+        should_stop: Callable[[], bool],
         *,
         known_empty: bool,
         hashed: bool,
@@ -455,7 +461,7 @@ class Copy:
 
         def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
             with self._around_chunk(part):
-                chunk = chunk_writer.put_in_place(part, record, chunker.take_at_once)
+                chunk = chunk_writer.put_in_place(part, record, chunker.take_at_once, should_stop)
                 return finished(chunk, chunk_writer.answers_in)
 
         def finished(chunk: Chunk, answers_in: float | None = None) -> Chunk:

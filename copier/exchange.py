@@ -170,17 +170,21 @@ class Transaction:
 
 
 def _results(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, list[pq.abc.PGresult]]:
-    """Sends what libpq holds, and reads the results up to the end of the message, or a COPY."""
-    while True:
+    """Sends what libpq holds, and reads the results up to the end of the message, or a COPY.
+
+    Where the line breaks, what the server has said before is among the results: often it is why.
+    """
+    is_open = True
+    while is_open:
         if (yield Wait.RW) & Ready.R:
-            pgconn.consume_input()
-        if pgconn.flush() == 0:
+            is_open = _read(pgconn)
+        if is_open and pgconn.flush() == 0:
             break
     results: list[pq.abc.PGresult] = []
     while True:
-        while pgconn.is_busy():
+        while is_open and pgconn.is_busy():
             yield Wait.R
-            pgconn.consume_input()
+            is_open = _read(pgconn)
         result = pgconn.get_result()
         if result is None:
             return results
@@ -192,6 +196,15 @@ def _results(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, list[pq.abc.
 def rows_of(connection: Connection, result: pq.abc.PGresult) -> Rows:
     """Those that one statement has given."""
     return _rows(driver_of(connection), result)
+
+
+def _read(pgconn: pq.abc.PGconn) -> bool:
+    """Takes what has arrived; False where the line is broken."""
+    try:
+        pgconn.consume_input()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _rows(driver: psycopg.Connection, result: pq.abc.PGresult) -> Rows:

@@ -83,14 +83,17 @@ class HashKey:
         return hmac.digest(self._key, b"traspaso check 1", hashlib.sha256).hex()[:12]
 
     def statement(self, pad: str) -> sql.Composable:
-        """Makes the key a setting of the transaction; ``pad`` is what `PAD` has given there just before."""
+        """Makes the key a setting of the transaction; ``pad`` is what `PAD` has given there just before.
+
+        The server doesn't answer the key.
+        """
         numbers = [
             int.from_bytes(self._key[at : at + 8], signed=True) ^ int(pad[2 * at : 2 * at + 16], 16)
             for at in range(0, 32, 8)
         ]
         padded = (sql.Literal(str(_signed(number))) for number in numbers)
         return sql.SQL(
-            "SELECT set_config('{key}', ARRAY[{numbers}]::text, true) "
+            "SELECT set_config('{key}', ARRAY[{numbers}]::text, true) IS NULL "
             "FROM (SELECT current_setting('{key}')) AS own (pad)"
         ).format(
             key=sql.SQL(_KEY),

@@ -21,6 +21,7 @@ from bot.config import SIDES, CopySection
 from bot.errors import Frozen
 from bot.jobs.actions import Freezes
 from bot.jobs.failure import failure_of
+from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import CreatedRun, JobHistory, JobRepository, Request, RunRequest
 from bot.jobs.run_view import RunView
 from bot.jobs.status import RunKind
@@ -41,6 +42,7 @@ from bot.messages.several import (
     read_as_several,
     refusal_of,
     several_card,
+    shown_of,
     too_long,
     too_many,
 )
@@ -148,10 +150,11 @@ class CopySeveral:
             seen = preview(
                 self._prod,
                 self._consulta,
-                copy.spec,
+                spec_of(self._consulta, copy),
                 number,
                 names=SIDES,
                 catalogue=listed.catalogue if listed else None,
+                baseline=self._history.baseline(copy.spec, number),
                 timeout_seconds=self._guard.file.work.preview_timeout_seconds,
             )
         except DatabaseFailed:
@@ -177,11 +180,7 @@ class CopySeveral:
                 copy_name=copy.name,
                 key=uuid4().hex,
                 expires_at=int(time.time() + lifetime),
-                parts=tuple(
-                    (part.liquidation_id, part.seen.in_source.rows, part.seen.in_target.rows)
-                    for part in possible
-                    if part.seen
-                ),
+                parts=tuple(shown_of(part.liquidation_id, part.seen) for part in possible if part.seen),
                 made_of=made_of(possible[0].seen) if possible[0].seen else "",
             )
             if not offer.fits:

@@ -328,6 +328,11 @@ def _channels(facts: Facts) -> Iterator[Finding]:
     engine = with_limits(consulta.engine)
     with consulta.turns, failures_of(SIDES.target), engine.connect() as connection:
         channels = [str(channel) for channel in connection.scalars(latest)]
+    file = facts.settings.file
+    configured = [each.channel for each in file.schedules]
+    if file.watch is not None:
+        configured.append(file.watch.channel)
+    channels = list(dict.fromkeys([*configured, *channels]))
     if not channels:
         yield ok(check, "no job has a card in a channel yet; write /invite @traspaso in yours")
         return
@@ -343,7 +348,7 @@ def _channel(web: WebClient, channel: str) -> Finding:
         found = web.conversations_info(channel=channel)["channel"]
     except (SlackApiError, *CONNECTION_ERRORS) as error:
         if error_name(error) == "channel_not_found":
-            words = f"the latest cards are in {channel}, which the bot can't see: it is private, or gone"
+            words = f"messages go to {channel}, which the bot can't see: it is private, or gone"
             return warning(check, words, f"{invite}; else the requesters get direct messages", channel)
         words = f"conversations.info says {error_name(error)} for {channel}"
         return failed(check, words, _step(error, invite), channel)

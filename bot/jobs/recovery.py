@@ -46,6 +46,7 @@ from bot.jobs.models import (
     Installation,
     OutboxMessage,
     Worker,
+    asked,
     has_come,
     is_frozen,
     may_begin,
@@ -400,7 +401,7 @@ class Workers:
         """A new process lives: its number, and when."""
         statement = insert(Worker).values(host=host, process=process, version=version, takes_jobs=takes_jobs)
         with self._engine.begin() as connection:
-            row = connection.execute(statement.returning(Worker.id, Worker.beat_at)).one()
+            [[row]] = asked(connection, statement.returning(Worker.id, Worker.beat_at), commit=True)
         return row.id, row.beat_at
 
     def beat(self, worker_id: int) -> datetime | None:
@@ -411,16 +412,17 @@ class Workers:
             .values(beat_at=_NOW)
             .returning(Worker.beat_at)
         )
+        # What a crash of the server loses of it is said again in two seconds.
+        unsafe = text("SET LOCAL synchronous_commit = off")
         with self._engine.begin() as connection:
-            # What a crash of the server loses of it is said again in two seconds.
-            connection.execute(text("SET LOCAL synchronous_commit = off"))
-            return connection.execute(statement).scalar_one_or_none()
+            _, found = asked(connection, unsafe, statement, commit=True)
+        return found[0].beat_at if found else None
 
     def end(self, worker_id: int) -> None:
         """It stops in order."""
         statement = update(Worker).where(Worker.id == worker_id, Worker.ended_at.is_(None))
         with self._engine.begin() as connection:
-            connection.execute(statement.values(ended_at=_NOW))
+            asked(connection, statement.values(ended_at=_NOW), commit=True)
 
     def alive(self) -> list[Alive]:
         """Whoever says that it lives, oldest first."""

@@ -590,6 +590,7 @@ def _row_of(request: Request, user_id: int) -> dict[str, Any]:
         "channel_id": request.channel_id,
         "previewed_records": request.terms.in_prod,
         "previewed_target_records": request.terms.in_consulta,
+        "previewed_deletes": request.terms.deleted,
         "removal_confirmed": request.terms.removal_confirmed,
         "fingerprint": request.fingerprint.as_json() if request.fingerprint else None,
         "schedule": request.schedule,

@@ -125,11 +125,8 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Put the liquidation's column into consulta's key, or copy into another table. Then copy again."),
     ),
     "parents_missing": (
-        N_(
-            "Rows of {table} belong to the liquidation through others, and consulta lacks some of those: the "
-            "copy {first} brings them."
-        ),
-        N_("Copy {first} first. Then copy this again."),
+        N_("Rows of {table} belong to the liquidation through others, and consulta lacks some of those."),
+        N_("Copy {first} first, which brings them. Then copy this again."),
     ),
     "rows_changed": (
         N_("Somebody else changed rows of {table} in consulta at the same time."),
@@ -302,7 +299,7 @@ def explained(failure: Failure | None, t: Translator) -> Explained:
         "sqlstate": failure.sqlstate or "?",
         "command": _code(failure.command),
         "variable": _code(VARIABLES.get(failure.side or "")),
-        "first": _code("; ".join(failure.lines), 400),
+        "first": _code("; ".join(failure.lines), 400 // max(1, f"{what} {step}".count("{first}"))),
     }
     return Explained(t(what, **names), t(step, **names))
 

@@ -259,12 +259,10 @@ def preview_blocks(title: str, proposal: Proposal, t: Translator) -> list[Block]
         (t("Rows in prod"), counted(seen.in_source, t)),
         (t("Rows in consulta now"), counted(seen.in_target, t)),
     ]
-    kept = kept_in_prod(seen, t, lambda names: code(names, 400))
-    kept_blocks = [section(f"🔒 {kept}")] if kept else []
     past = f"{last_copied(proposal, t)}\n{_expected(proposal, t)}"
     warnings = [section(f"⚠️ {warning}") for warning in _warnings(proposal, t)]
     would = [section(would_do(seen.outlook.counts, t))] if seen.outlook else []
-    return [fields(pairs), *would, section(past), *kept_blocks, *warnings, *_approval(proposal, t)]
+    return [fields(pairs), *would, section(past), *kept_blocks(seen, t), *warnings, *_approval(proposal, t)]
 
 
 def would_do(counts: Counts, t: Translator) -> str:
@@ -398,6 +396,12 @@ def kept_in_prod(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> 
     }
     found = {rule.treatment for rule in seen.rules}
     return " ".join(sentence for treatment, sentence in words.items() if treatment in found)
+
+
+def kept_blocks(seen: Preview, t: Translator) -> list[Block]:
+    """The same on a card; nothing where all columns are copied as they are."""
+    kept = kept_in_prod(seen, t, lambda names: code(names, 400))
+    return [section(f"🔒 {kept}")] if kept else []
 
 
 def _large_objects(seen: Preview, columns: str, t: Translator) -> str:

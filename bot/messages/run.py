@@ -425,7 +425,9 @@ def question_reply(run: RunView, t: Translator) -> Message:
     """To whoever has to answer: which of them ask again, and where the button is."""
     asking = run.asking
     others = ", ".join(asking[0].approvers[:10]) if asking[0].waits_for_approval else ""
-    parts = ", ".join(sanitized(part_of(run, job)) for job in asking)
+    parts = ", ".join(sanitized(part_of(run, job)) for job in asking[:PARTS_SHOWN])
+    if (more := len(asking) - PARTS_SHOWN) > 0:
+        parts += ", " + t.plural("and {n} more", "and {n} more", more)
     text = t(
         "{mention} of the copies {what} these ask again: {parts}.",
         mention=others or mention(run.requester),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.i18n import Translator
-from bot.jobs.view import AgreedCounts, JobView
+from bot.jobs.view import AgreedCounts, JobView, more
 from bot.messages.answers import usage
 from bot.messages.blocks import (
     BUTTON_VALUE_LIMIT,
@@ -32,7 +32,16 @@ from bot.messages.blocks import (
 )
 from bot.messages.card import state
 from bot.messages.failures import Explained
-from bot.messages.proposal import CANCEL_ACTION, apart_from, counted, made_of, removes_everything, why_input
+from bot.messages.proposal import (
+    CANCEL_ACTION,
+    apart_from,
+    counted,
+    kept_blocks,
+    made_of,
+    removes_everything,
+    why_input,
+    would_do,
+)
 from bot.messages.run import LINE_LIMIT, in_sections, of_liquidations
 from copier import Count, Preview
 
@@ -68,18 +77,29 @@ class Part:
     needs_approval: bool = False
 
 
+#: A liquidation, its rows in prod and in consulta, and how many of consulta's would be deleted.
+Shown = tuple[int, int | None, int | None, int | None]
+
+
+def shown_of(liquidation_id: int, seen: Preview) -> Shown:
+    """What is shown of a liquidation that was looked at."""
+    deleted = seen.outlook.counts.deleted if seen.outlook is not None else None
+    return liquidation_id, seen.in_source.rows, seen.in_target.rows, deleted
+
+
 @dataclass(frozen=True, slots=True)
 class SeveralOffer:
     """What a press of *Copy* stands for. ``key`` makes it work once; ``expires_at`` is in seconds since 1970.
 
-    ``parts`` are the liquidations with the rows of both sides that were shown, None for what wasn't known:
-    the press counts only for them. ``made_of`` stands for the tables, the key and the columns of the copy.
+    ``parts`` are the liquidations with the rows of both sides, and how many of consulta's would be deleted,
+    as they were shown, None for what wasn't known: the press counts only for them. ``made_of`` stands for the
+    tables, the key and the columns of the copy.
     """
 
     copy_name: str
     key: str
     expires_at: int
-    parts: tuple[tuple[int, int | None, int | None], ...]
+    parts: tuple[Shown, ...]
     made_of: str = ""
 
     def encoded(self) -> str:
@@ -98,26 +118,30 @@ class SeveralOffer:
         copy_name, key, expires_at, made_of, parts = json.loads(value)
         found = []
         for part in str(parts).split(";"):
-            liquidation_id, in_prod, in_consulta = map(_long, part.split(":"))
+            liquidation_id, in_prod, in_consulta, deleted = map(_long, part.split(":"))
             if liquidation_id is None:
                 raise ValueError("an offer without a liquidation")
-            found.append((liquidation_id, in_prod, in_consulta))
+            found.append((liquidation_id, in_prod, in_consulta, deleted))
         return cls(str(copy_name), str(key), int(expires_at), tuple(found), str(made_of))
 
     def moved(self, part: Part) -> bool:
         """Whether what was shown of it is no longer so, as with one liquidation."""
-        shown = next((each[1:] for each in self.parts if each[0] == part.liquidation_id), None)
+        shown = next((each for each in self.parts if each[0] == part.liquidation_id), None)
         if shown is None or part.seen is None:
             return True
-        now = (part.seen.in_source.rows, part.seen.in_target.rows)
-        different = any(apart_from(before, after) for before, after in zip(shown, now, strict=True))
-        return different or self.made_of != made_of(part.seen)
+        _, in_prod, in_consulta, deleted = shown
+        now, outlook = part.seen, part.seen.outlook
+        different = apart_from(in_prod, now.in_source.rows) or apart_from(in_consulta, now.in_target.rows)
+        if deleted is not None:
+            different = different or outlook is None or more(deleted, outlook.counts.deleted)
+        return different or self.made_of != made_of(now)
 
     def terms(self, part: Part) -> AgreedCounts:
         """What its job is bound to; an estimate of consulta's rows says nothing about what may go."""
-        in_prod, in_consulta = next(each[1:] for each in self.parts if each[0] == part.liquidation_id)
+        shown = next(each for each in self.parts if each[0] == part.liquidation_id)
+        _, in_prod, in_consulta, deleted = shown
         exact = part.seen is not None and part.seen.in_target.exact
-        return AgreedCounts(in_prod, in_consulta if exact else None, removal_confirmed=False)
+        return AgreedCounts(in_prod, in_consulta if exact else None, removal_confirmed=False, deleted=deleted)
 
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -182,7 +206,7 @@ def several_card(offered: SeveralOffered, t: Translator) -> Message:
     total = t("Rows in prod: {rows}.", rows=t.number(rows))
     notice = [section(f"🔁 {offered.notice}")] if offered.notice else []
     head = [header(question), *notice, section(f"*{n}* {total} {_expected(offered, t)}".strip())]
-    tail = [*_approval(offered, t)]
+    tail = [*_kept(possible, t), *_approval(offered, t)]
     if offered.offer is None:
         tail.append(section(t("None of them can be copied now, so there is nothing to press.")))
     else:
@@ -220,6 +244,12 @@ def _expected(offered: SeveralOffered, t: Translator) -> str:
         return ""
     duration = t.duration(offered.expected_seconds)
     return t("One after the other they should take about {duration}.", duration=duration)
+
+
+def _kept(possible: Sequence[Part], t: Translator) -> list[Block]:
+    """Which columns stay in prod: the same of each liquidation."""
+    first = next((part.seen for part in possible if part.seen is not None), None)
+    return [] if first is None else kept_blocks(first, t)
 
 
 def _approval(offered: SeveralOffered, t: Translator) -> list[Block]:
@@ -275,7 +305,7 @@ def _outcome(part: Part, t: Translator) -> str:
     """What a press would make of it, or why it makes nothing of it."""
     match part.refused:
         case None:
-            return t("waits for approval") if part.needs_approval else t("is copied")
+            return _copied(part, t)
         case Refused.TAKEN if part.taken is not None:
             return t("under way already: job {id}, {state}", id=part.taken.id, state=state(part.taken, t))
         case Refused.UNKNOWN:
@@ -289,6 +319,13 @@ def _outcome(part: Part, t: Translator) -> str:
             )
         case _:
             return part.problem.what if part.problem else t("can't be looked at now")
+
+
+def _copied(part: Part, t: Translator) -> str:
+    words = t("waits for approval") if part.needs_approval else t("is copied")
+    if part.seen is None or part.seen.outlook is None:
+        return words
+    return f"{words}. {would_do(part.seen.outlook.counts, t)}"
 
 
 # -- What was typed

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from bot.config import SIDES, CopySection
 from bot.jobs.drift import Round, RoundLost, Rounds, Watching
+from bot.jobs.known_columns import spec_of
 from bot.periodic import PeriodicThread, still_working
 from copier import Outlook, outlook
 from copier.errors import CopierError, Transient
@@ -136,7 +137,7 @@ class Watch:
             return outlook(
                 self._prod,
                 self._consulta,
-                copy.spec,
+                spec_of(self._consulta, copy),
                 watching.liquidation_id,
                 watching.baseline,
                 names=SIDES,

@@ -70,7 +70,7 @@ SET = run(
     liquidations=(42,),
 )
 
-OFFER = SeveralOffer("items", "3f2a", 0, ((40, 12_000, 0), (41, 1_250_000, 1_100_000)), "a1b2")
+OFFER = SeveralOffer("items", "3f2a", 0, ((40, 12_000, 0, None), (41, 1_250_000, 1_100_000, 4)), "a1b2")
 
 
 def offered(*parts: Part, **differs: Any) -> SeveralOffered:
@@ -98,6 +98,7 @@ def in_all_situations(t: Translator) -> SeveralOffered:
     return offered(
         seen(40, 12_000, 0),
         big,
+        Part(39, s.known(3, 12, 0).seen),
         Part(42, refused=Refused.TAKEN, taken=s.COPYING),
         Part(43, s.seen(0, 0), Refused.EMPTY),
         Part(44, s.seen(0, 0), Refused.UNKNOWN),

@@ -273,6 +273,12 @@ def test_channels_of_the_latest_cards_in_which_the_bot_is_no_more_are_named(hous
     assert (found.status("slack.channels"), found.code) == ({"warning"}, 0)
 
 
+def test_the_channel_of_the_watch_is_looked_at_before_it_is_first_told_anything(house: Installation) -> None:
+    with house.configured(more='\n[watch]\ncron = "0 3 * * *"\nchannel = "C0SECRET"\n'):
+        found = house.doctor()
+    assert "the bot can't see" in found.of("slack.channels", "C0SECRET").sentence
+
+
 def test_an_app_whose_manifest_is_of_another_release_is_named_line_by_line(house: Installation) -> None:
     ours = house.slack.set_manifest({})
     changed = {
@@ -568,6 +574,29 @@ def test_tables_and_columns_that_are_missing_are_named_on_their_side(house: Inst
     assert "liquidation_column" in str(column.next_step)
     assert found.of("copy.key").status == "skipped"
     assert found.code == 1
+
+
+def test_a_table_that_belongs_through_another_one_is_looked_at_with_it(house: Installation) -> None:
+    table = "CREATE TABLE parts (id int PRIMARY KEY, item_id bigint); GRANT ALL ON parts TO "
+    undo = "DROP TABLE parts"
+    section = """name = "parts"
+source_table = "parts"
+target_table = "parts"
+via = "{} -> public.items.id"
+[[copies]]"""
+    with house.but("prod", table + READER, undo), house.but("consulta", table + WRITER, undo):
+        with house.configured(("[[copies]]", f"[[copies]]\n{section.format('item_id')}")):
+            found = house.doctor()
+        with house.configured(("[[copies]]", f"[[copies]]\n{section.format('article_id')}")):
+            misnamed = house.doctor()
+    assert found.of("copy.tables", "parts, prod").sentence == (
+        "prod has public.parts; its rows belong to a liquidation through public.items"
+    )
+    index = found.of("copy.index", "parts, consulta")
+    assert index.next_step == "run in consulta: CREATE INDEX CONCURRENTLY ON public.parts (item_id, id)"
+    line = misnamed.of("copy.tables", "parts, prod")
+    assert line.sentence == "column article_id not found in table public.parts of prod"
+    assert line.next_step == "check the name in via or liquidation_column, or create it there"
 
 
 def test_row_level_security_is_named_with_bypassrls(house: Installation) -> None:

@@ -115,7 +115,7 @@ GIVEN_UP: dict[str, Callable[[str, dict[str, Any], Rows], bool]] = {
     "0003": lambda table, row, before: (
         table == "outbox" and row["kind"] in {"refresh", "pin", "left", "doubles"}
     ),
-    "0013": lambda table, row, before: table == "outbox" and row.get("run_id") is not None,
+    "0015": lambda table, row, before: table == "outbox" and row.get("run_id") is not None,
     "0007": lambda table, row, before: (
         table == "outbox" and (row["job_id"] is None or row["kind"].startswith(("notify:", "tell:")))
     ),

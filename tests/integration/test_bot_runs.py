@@ -303,6 +303,13 @@ def test_a_press_that_asks_for_approval_of_a_run_knows_the_run_s_channel(runs: R
     assert runs.claim(run.jobs[0].id).claim.channel_id == CHANNEL
 
 
+def test_what_was_shown_to_be_deleted_binds_a_job_alone_and_each_of_a_run(runs: Runs) -> None:
+    shown = AgreedCounts(5, 7, removal_confirmed=False, deleted=2)
+    alone = runs.jobs.create(39, terms=shown)
+    run = runs.begin(40, 41, terms=shown)
+    assert [job.terms for job in (runs.jobs.see(alone), *run.jobs)] == [shown] * 3
+
+
 def test_every_button_of_a_run_s_card_has_a_listener() -> None:
     listened = set()
 

@@ -9,11 +9,12 @@ import psycopg
 import pytest
 
 from copier import Chunk
-from copier.errors import Transient
+from copier.errors import Transient, failures_of
+from copier.exchange import exchange
 from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.proxy import Proxy
-from tests.copying import ITEMS, Begun, Sides, spec
+from tests.copying import ITEMS, Begun, Sides, engine, spec
 from tests.support import Database
 
 CHUNK = 2_000
@@ -289,3 +290,13 @@ def test_consulta_restarted_or_crashed_between_chunks_is_transient_and_goes_on(
     own_server.start()
     sides.copy_proven(spec(), chunk_rows=10)
     sides.assert_same()
+
+
+def test_why_a_server_ended_a_session_is_said(sides: Sides) -> None:
+    with engine(sides.prod.url).connect() as connection:
+        with (
+            pytest.raises(Transient, match="AdminShutdown in prod: terminating connection"),
+            failures_of("prod"),
+        ):
+            exchange(connection, "SELECT pg_terminate_backend(pg_backend_pid())", "SELECT pg_sleep(30)")
+        connection.invalidate()

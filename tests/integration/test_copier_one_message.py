@@ -185,6 +185,17 @@ def test_who_stops_finds_what_was_in_hand_finished_with_its_line(empty: Sides, l
     ends_right(empty, lanes)
 
 
+def test_a_stop_that_is_known_by_the_commit_takes_back_what_began_with_it(empty: Sides) -> None:
+    lines = Lines()
+    with empty.open(spec(), chunk_rows=CHUNK, parallel=1) as copy:
+        result = copy.run(lines, should_stop=lambda: len(lines.known) >= 3)
+        assert assert_rows_and_lines_agree(empty) == sorted(lines.known)
+        assert len(result.chunks) == len(lines.known) == 3
+    assert sessions_end(empty.prod)
+    assert sessions_end(empty.consulta)
+    ends_right(empty, 1)
+
+
 def test_rows_that_refer_to_later_ranges_arrive_all_the_same(sides: Sides) -> None:
     sides.prod.execute("CREATE TABLE items (id bigint PRIMARY KEY, liquidation_id bigint, parent bigint)")
     sides.prod.execute(

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from bot.commands.parsing import grouped, looks_like_several, several, several_meant
 from bot.i18n import translator
 from bot.jobs.run_view import together
+from bot.jobs.view import JobView
+from bot.messages import run as messages
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
-from bot.messages.several import MOST, SeveralOffer, several_card
+from bot.messages.several import MOST, SeveralOffer, Shown, several_card
 from bot.messages.status import jobs_table
 from dev.messages import runs as r
 from dev.messages import situations as s
+from tests.shown import check
 
 NAMES = ["items", "notes"]
 LARGEST = 2**63 - 1
@@ -113,18 +116,19 @@ def test_a_date_is_no_range_and_thousands_may_be_a_list() -> None:
             st.integers(1, LARGEST),
             st.none() | st.integers(0, 10**12),
             st.none() | st.integers(0, 10**12),
+            st.none() | st.integers(0, 10**12),
         ),
         min_size=1,
         max_size=MOST,
     )
 )
-def test_an_offer_is_read_as_it_was_written(parts: list[tuple[int, int | None, int | None]]) -> None:
+def test_an_offer_is_read_as_it_was_written(parts: list[Shown]) -> None:
     offer = SeveralOffer("items", "3f2a" * 8, 1_795_534_208, tuple(parts), "a1b2" * 4)
     assert SeveralOffer.decoded(offer.encoded()) == offer
 
 
 def test_fifty_liquidations_of_a_billion_rows_fit_into_a_button() -> None:
-    parts = tuple((10**9 + n, 10**9, 10**9) for n in range(MOST))
+    parts = tuple((10**9 + n, 10**9, 10**9, 10**6) for n in range(MOST))
     offer = SeveralOffer("payment-orders", "3f2a" * 8, 1_795_534_208, parts, "a1b2" * 4)
     assert len(offer.encoded()) <= BUTTON_VALUE_LIMIT
     assert offer.fits
@@ -139,6 +143,20 @@ def test_fifty_lines_of_a_preview_fit_into_slack_s_limits_also_without_a_table()
         assert all(len(text) <= 3000 and not text.endswith("…") for text in texts)
 
 
+@pytest.mark.parametrize("made", [s.ASKS_MOVED, s.APPROVAL, s.FAILED, s.COPYING])
+def test_fifty_jobs_with_hostile_names_break_no_message_of_a_run(made: JobView) -> None:
+    name = "<!channel> <@U1> <https://evil|x> &" * 100
+    jobs = [replace(r.part(made, n), label=name, copy_title=name[:60]) for n in range(1, MOST + 1)]
+    run = r.run(*jobs)
+    shown = [messages.card(run, EN), messages.reply(run, EN), messages.shown_alone(run, None, EN)]
+    if run.asking:
+        shown.append(messages.question_reply(run, EN))
+    for message in shown:
+        check(message)
+        check(replace(message, blocks=message.fallback or message.blocks))
+    assert len(messages.entry(run, None, EN)) <= 3000
+
+
 def test_a_list_shows_a_run_once_with_its_parts_below_it() -> None:
     jobs = [s.COPYING, *r.IN_PART.jobs[::-1], s.COMPLETED]
     assert together(jobs, {7: r.IN_PART}) == [s.COPYING, r.IN_PART, s.COMPLETED]
@@ -151,3 +169,11 @@ def test_a_run_is_whole_only_when_each_of_its_jobs_is_completed() -> None:
     assert r.IN_PART.fraction < 1.0
     assert 0 < r.FIFTY.fraction < 0.5
     assert r.run(r.QUEUED).fraction == 0.0
+
+
+def test_what_stays_in_prod_is_said_once_for_all_of_them() -> None:
+    ruled = s.under_rules().seen
+    card = several_card(r.offered(*(replace(r.seen(number, 10, 0), seen=ruled) for number in (42, 43))), EN)
+    said = str(card.blocks)
+    assert said.count("Not copied: `bonus, cbu`. Emptied: `email`. Masked: `name`. Hashed: `dni`.") == 1
+    assert "🔒" not in str(several_card(r.offered(r.seen(42, 10, 0), r.seen(43, 10, 0)), EN).blocks)
