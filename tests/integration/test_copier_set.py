@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bot.config import SIDES
-from copier import Chunk, CopySet, CopySpec, Limits, Part, SetProof, SetResult, TableName
+from copier import Chunk, CopySet, CopySpec, Limits, Part, SetProof, SetResult, TableName, Via
 from copier.errors import CircularReferences, Permanent, TableMissing
 from tests.copying import Sides, engine
 from tests.payroll import ALL, OF_42, ORDER, filled
@@ -482,3 +483,59 @@ def test_two_copies_into_one_table_are_no_set(payroll: Sides) -> None:
             [spec("lines"), CopySpec("other", TableName("public", "own"), spec("lines").target_table, "x")],
             42,
         )
+
+
+# ------------------------------------------------------------------------- tables that no payroll has
+# As of a shop: customers with somebody to look after them, who report to each other; invoices and their
+# lines, which point to articles that aren't in the set. The names are those of the Chinook sample database
+# (MIT licence), the tables are written anew.
+
+SHOP = """
+    CREATE TABLE employee (employee_id int PRIMARY KEY, reports_to int REFERENCES employee);
+    CREATE TABLE track (track_id int PRIMARY KEY, name varchar(200) NOT NULL);
+    CREATE TABLE customer (
+        customer_id int PRIMARY KEY, last_name varchar(20) NOT NULL,
+        support_rep_id int REFERENCES employee);
+    CREATE TABLE invoice (
+        invoice_id int PRIMARY KEY, customer_id int NOT NULL REFERENCES customer,
+        total numeric(10, 2) NOT NULL);
+    CREATE TABLE invoice_line (
+        invoice_line_id int PRIMARY KEY, invoice_id int NOT NULL REFERENCES invoice,
+        track_id int NOT NULL REFERENCES track, quantity int NOT NULL);
+    CREATE INDEX ON invoice (customer_id); CREATE INDEX ON invoice_line (invoice_id);
+    INSERT INTO employee VALUES (1, NULL), (2, 1), (3, 2); INSERT INTO track VALUES (1, 'a'), (2, 'b');
+"""
+
+
+def test_a_customer_with_all_invoices_is_a_set_as_well(sides: Sides) -> None:
+    name = partial(TableName, "public")
+    customer = CopySpec("customer", name("customer"), name("customer"), "customer_id")
+    invoice = CopySpec("invoice", name("invoice"), name("invoice"), "customer_id")
+    line = CopySpec(
+        "line",
+        name("invoice_line"),
+        name("invoice_line"),
+        via=Via(("invoice_id",), invoice, ("invoice_id",)),
+    )
+    sides.both(SHOP)
+    sides.prod.execute("""
+        INSERT INTO customer VALUES (42, 'Ana', 3), (43, 'Bob', 2);
+        INSERT INTO invoice SELECT g, 42 + g % 2, g FROM generate_series(1, 20) g;
+        INSERT INTO invoice_line SELECT g, 1 + g % 20, 1 + g % 2, 1 FROM generate_series(1, 100) g;
+    """)
+    sides.consulta.execute("""
+        INSERT INTO customer VALUES (42, 'old', 1); INSERT INTO invoice VALUES (900, 42, 1);
+        INSERT INTO invoice_line VALUES (900, 900, 1, 1);
+    """)
+    with CopySet(
+        engine(sides.prod.url), engine(sides.consulta.url), [line, invoice, customer], 42, names=SIDES
+    ) as copies:
+        assert copies.order.steps == (("customer",), ("invoice",), ("line",))
+        proof = copies.verify(copies.run())
+        assert proof is not None
+        assert proof.holds, proof.reasons(SIDES)
+    sides.assert_same("customer", "customer_id = 42", "customer_id")
+    sides.assert_same("invoice", "customer_id = 42", "invoice_id")
+    of_42 = "invoice_id IN (SELECT invoice_id FROM invoice WHERE customer_id = 42)"
+    sides.assert_same("invoice_line", of_42, "invoice_line_id")
+    assert sides.consulta.rows("SELECT count(*) FROM invoice_line") == [(50,)]
