@@ -23,6 +23,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Select,
+    Text,
     and_,
     bindparam,
     case,
@@ -429,7 +430,7 @@ class Outbox:
 
 def about_what(message: Any = OutboxMessage) -> ColumnElement[str]:
     """The kind without whom it is for, and whether it is about a run."""
-    return func.split_part(func.regexp_replace(message.kind, f"^{RUN_PREFIX}", ""), ":", 1)
+    return func.split_part(func.regexp_replace(message.kind, f"^{RUN_PREFIX}", ""), ":", 1, type_=Text)
 
 
 def _may_be_taken() -> ColumnElement[bool]:

@@ -154,12 +154,13 @@ class HouseCollector(Collector):
         found.add_metric(["moved_on"], watched.moved_on)
         found.add_metric(["not_known"], watched.not_known)
         yield found
+        ended = GaugeMetricFamily(
+            "traspaso_watch_ended_timestamp_seconds",
+            "When the last round of the watch ended, in seconds since 1970.",
+        )
         if watched.ended_at is not None:
-            yield GaugeMetricFamily(
-                "traspaso_watch_ended_timestamp_seconds",
-                "When the last round of the watch ended, in seconds since 1970.",
-                value=watched.ended_at,
-            )
+            ended.add_metric([], watched.ended_at)
+        yield ended
 
     def _sums(self, house: House) -> Iterator[Metric]:
         found = {(each.copy_name, each.name, each.label): each for each in house.sums}

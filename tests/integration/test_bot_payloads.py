@@ -15,7 +15,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from bot.app import acknowledged, build_app
 from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
-from bot.messages import answers, card, home, proposal, question, verification
+from bot.messages import answers, card, freshness, home, proposal, question, run, several, verification
 from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
 from tests.services import parts_of
@@ -46,6 +46,15 @@ ACTIONS = (
     card.UNTELL_ACTION,
     card.START_NOW_ACTION,
     proposal.LATER_ACTION,
+    freshness.COPY_ACTION,
+    several.COPY_SEVERAL_ACTION,
+    run.PAUSE_ACTION,
+    run.RESUME_ACTION,
+    run.CANCEL_ACTION,
+    run.RETRY_ACTION,
+    run.CONFIRM_ACTION,
+    run.APPROVE_ACTION,
+    run.REJECT_ACTION,
     "unheard.of",
 )
 
@@ -55,6 +64,8 @@ CALLBACKS = (
     proposal.PRESS_CALLBACK,
     question.REJECT_CALLBACK,
     question.APPROVE_CALLBACK,
+    run.REJECT_CALLBACK,
+    run.APPROVE_CALLBACK,
 )
 
 

@@ -145,7 +145,8 @@ via = "item_id -> items.id"
     assert job["fingerprint"]["liquidation_column"] == "item_id -> public.items.id, there liquidation_id"
     failure = failure_of(ParentsMissing("public.parts", "public.items", "items", 3, SIDES))
     words = explained(failure, translator("en"))
-    assert words.what.endswith("consulta lacks some of those: the copy `items` brings them.")
+    assert words.what.endswith("consulta lacks some of those.")
+    assert words.step.startswith("Copy `items` first, which brings them.")
     assert words.step == "Copy `items` first. Then copy this again."
 
 
