@@ -146,8 +146,7 @@ via = "item_id -> items.id"
     failure = failure_of(ParentsMissing("public.parts", "public.items", "items", 3, SIDES))
     words = explained(failure, translator("en"))
     assert words.what.endswith("consulta lacks some of those.")
-    assert words.step.startswith("Copy `items` first, which brings them.")
-    assert words.step == "Copy `items` first. Then copy this again."
+    assert words.step == "Copy `items` first, which brings them. Then copy this again."
 
 
 def test_a_publication_without_a_replica_identity_is_told_in_the_server_s_words(shell: Shell) -> None:
