@@ -59,6 +59,7 @@ The same over a link between the client and each of the servers: a proxy delays 
 directions; PgBouncer pools transactions. Time as a share of the pipe's over the same link, medians of
 {rounds} rounds of {rows:,} rows. Round trips are answers that the client waited for, on all of its
 connections. The pipe's programs speak no TLS here: in that line the pipe goes through PgBouncer without.
+Proxies and pooler run on the same cores as all the rest.
 
 | | link | time / pipe | min – max | seconds | chunks | round trips, prod | round trips, consulta |
 |---|---|---|---|---|---|---|---|
