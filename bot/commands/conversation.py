@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -24,6 +25,7 @@ from bot.config import CopySection, File
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
 from bot.jobs.repository import JobHistory, JobRepository, Requester
+from bot.jobs.run_view import RunView
 from bot.jobs.view import JobView
 from bot.messages import answers, blocks
 from bot.messages.blocks import Message, View
@@ -44,6 +46,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
+OnACard = TypeVar("OnACard", JobView, RunView)
+
+#: So much of a liquidation's name is kept with its job.
+LABEL_LIMIT = 300
+#: So long the answer to a press waits for the card that it links to, in seconds, and how often it looks.
+CARD_SECONDS, LOOK_SECONDS = 1.0, 0.1
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -294,6 +302,16 @@ def or_short_answer(make: Callable[[], Made], short: Message) -> Made | Message:
     except Exception:
         log.exception("an answer is shorter than it could be")
         return short
+
+
+def with_card(look: Callable[[], OnACard]) -> OnACard:
+    """The job, or the run, as soon as its card is there, or as it is after a moment."""
+    until = time.monotonic() + CARD_SECONDS
+    while True:
+        found = look()
+        if found.message_ts is not None or time.monotonic() > until:
+            return found
+        time.sleep(LOOK_SECONDS)
 
 
 class ViewUpdate(Enum):

@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot import when
 from bot.commands import parsing
 from bot.commands.conversation import (
+    LABEL_LIMIT,
     BotParts,
     Caller,
     Callers,
@@ -36,6 +37,7 @@ from bot.commands.conversation import (
     or_short_answer,
     update_view,
     user_of,
+    with_card,
 )
 from bot.commands.copy_several import CopySeveral, copy_several
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
@@ -204,11 +206,6 @@ register(
 
 log = logging.getLogger(__name__)
 
-#: So much of a liquidation's name is kept with the job.
-LABEL_LIMIT = 300
-#: So long the answer to a press waits for the card that it links to, in seconds, and how often it looks.
-CARD_SECONDS, LOOK_SECONDS = 1.0, 0.1
-
 
 class StartCopy:
     """The way from a liquidation's number to a job."""
@@ -339,19 +336,14 @@ class StartCopy:
             self._signals.wake_relay()
             if request.approvers is None and request.start_at is None:
                 self._signals.enqueue(job_id)
-        job = self._with_card(job_id)
+        job = with_card(lambda: self._job(job_id))
         return answers.requested(job, self._card_publisher.link(job), t)
 
-    def _with_card(self, job_id: int) -> JobView:
-        """The job as soon as its card is there, or as it is after a moment."""
-        until = time.monotonic() + CARD_SECONDS
-        while True:
-            job = self._store.job(job_id)
-            if job is None:
-                raise UnknownJob(job_id)
-            if job.message_ts is not None or time.monotonic() > until:
-                return job
-            time.sleep(LOOK_SECONDS)
+    def _job(self, job_id: int) -> JobView:
+        job = self._store.job(job_id)
+        if job is None:
+            raise UnknownJob(job_id)
+        return job
 
     def _hindered(self, copy: CopySection, liquidation_id: int, t: Translator) -> Message | None:
         """Before both sides are asked: it is being copied already, or nothing may be."""

@@ -16,7 +16,16 @@ from uuid import uuid4
 from sqlalchemy import Engine
 
 from bot.commands import parsing
-from bot.commands.conversation import BotParts, Caller, Callers, Guard, Signals, or_short_answer
+from bot.commands.conversation import (
+    LABEL_LIMIT,
+    BotParts,
+    Caller,
+    Callers,
+    Guard,
+    Signals,
+    or_short_answer,
+    with_card,
+)
 from bot.config import SIDES, CopySection
 from bot.errors import Frozen
 from bot.jobs.actions import Freezes
@@ -59,10 +68,6 @@ log = logging.getLogger(__name__)
 #: So many liquidations are looked at side by side, of all people together: each look has a session on both
 #: sides.
 SIDE_BY_SIDE = 8
-#: So much of a liquidation's name is kept with its job.
-LABEL_LIMIT = 300
-#: So long the answer to a press waits for the card that it links to, in seconds, and how often it looks.
-CARD_SECONDS, LOOK_SECONDS = 1.0, 0.1
 
 
 class CopySeveral:
@@ -279,20 +284,15 @@ class CopySeveral:
             for job in run.jobs if run else ():
                 if not job.waits_for_somebody:
                     self._signals.enqueue(job.id)
-        run = self._with_card(run_id)
+        run = with_card(lambda: self._run(run_id))
         link = self._card_publisher.link(run)
         return run_messages.requested(run, taken, self._card_publisher.links(taken), link, caller.t)
 
-    def _with_card(self, run_id: int) -> RunView:
-        """The run as soon as its card is there, or as it is after a moment."""
-        until = time.monotonic() + CARD_SECONDS
-        while True:
-            run = self._store.run(run_id)
-            if run is None:
-                raise LookupError(f"there is no run {run_id}")
-            if run.message_ts is not None or time.monotonic() > until:
-                return run
-            time.sleep(LOOK_SECONDS)
+    def _run(self, run_id: int) -> RunView:
+        run = self._store.run(run_id)
+        if run is None:
+            raise LookupError(f"there is no run {run_id}")
+        return run
 
 
 def copy_several(parts: BotParts) -> CopySeveral:

@@ -40,10 +40,6 @@ class Freshness:
     updated: int | None = None
     deleted: int | None = None
 
-    @property
-    def has_moved_on(self) -> bool:
-        return self.state is FreshnessState.MOVED_ON
-
 
 @dataclass(frozen=True, slots=True)
 class Watched:
