@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 
 from bot.commands import parsing, registry
 from bot.commands.turns import AllTurns, Full, Turn, Turns
-from bot.config import CopySection, File
+from bot.config import CopySection, File, SetSection
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
 from bot.jobs.repository import JobHistory, JobRepository, Requester
@@ -71,6 +71,16 @@ class Guard:
         """The configured copy of that name."""
         return next((copy for copy in self.file.copies if copy.name == name), None)
 
+    @property
+    def set_names(self) -> list[str]:
+        return [each.name for each in self.file.sets]
+
+    def set_named(self, name: str | None) -> SetSection | None:
+        """The set of that name; for None the one that a liquidation is copied as where nobody names a copy."""
+        if name is None:
+            return self.file.default_set
+        return next((each for each in self.file.sets if each.name == name), None)
+
     def chosen_copy(
         self, command: str, name: str | None, user_id: str, t: Translator
     ) -> CopySection | Message | None:
@@ -97,6 +107,15 @@ class Guard:
         """Why this person may not use the command for this copy; None where they may."""
         decision = self.access.may_run(user_id, copy, age)
         return None if decision.allowed else self._refused(command, user_id, decision, copy, t)
+
+    def refusal_to_run_set(
+        self, command: str, user_id: str, chosen: SetSection, t: Translator, age: MaxAge = TO_SHOW
+    ) -> Message | None:
+        """The same for a set: it is for whoever may run every copy of it."""
+        refusals = (
+            self.refusal_to_run(command, user_id, copy, t, age) for copy in self.file.copies_of(chosen)
+        )
+        return next((refusal for refusal in refusals if refusal is not None), None)
 
     def refusal_to_use(
         self, command: str, user_id: str, t: Translator, age: MaxAge = TO_SHOW
