@@ -76,7 +76,7 @@ class Guard:
         return [each.name for each in self.file.sets]
 
     def set_named(self, name: str | None) -> SetSection | None:
-        """The set of that name; for None the one that a liquidation is copied as where nobody names a copy."""
+        """The set of that name; for None the default, if there is one."""
         if name is None:
             return self.file.default_set
         return next((each for each in self.file.sets if each.name == name), None)
