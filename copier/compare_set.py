@@ -22,13 +22,9 @@ from copier.errors import (
     SchemaError,
     SeveralMoments,
     SideNames,
+    concerns_one_table,
 )
 from copier.model import Comparison, CopySpec, Limits, Proof
-
-#: Somebody else holds a lock on one of the tables: the others may be free.
-LOCKED = "55P03"
-#: The class of what a server says of a missing object or privilege.
-REFUSED = "42"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ def compare_set(
         except SeveralMoments:
             raise
         except (SchemaError, DatabaseFailed) as error:
-            if not _is_of_one_table(error):
+            if not concerns_one_table(error):
                 raise
             alone: dict[str, CopierError] = {}
             for spec in left:
@@ -116,21 +112,13 @@ def compare_set(
                     ) as copy:
                         copy.plan()
                 except (SchemaError, DatabaseFailed) as its_own:
-                    if not _is_of_one_table(its_own):
+                    if not concerns_one_table(its_own):
                         raise
                     alone[spec.name] = its_own
             if not alone:  # it has passed meanwhile, or is of none of them alone
                 raise
             refused |= alone
     return SetComparison(None, {}, _in_order(specs, refused))
-
-
-def _is_of_one_table(error: CopierError) -> bool:
-    """Whether other tables may be compared all the same."""
-    if not isinstance(error, DatabaseFailed):
-        return True
-    state = error.sqlstate or ""
-    return error.table is not None or state == LOCKED or state.startswith(REFUSED)
 
 
 def _in_order(specs: Sequence[CopySpec], refused: Mapping[str, CopierError]) -> dict[str, CopierError]:

@@ -25,13 +25,12 @@ from bot.commands.conversation import BotParts, Caller, Callers, Guard, or_probl
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
-from bot.jobs.failure import failure_of
 from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status
 from bot.messages import answers, verification
 from bot.messages.blocks import VERIFY_COMMAND, Message
-from bot.messages.verification import SetResult, TableResult, VerificationResult
+from bot.messages.verification import SetResult, VerificationResult
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.neighbours import Neighbours
 from copier import Catalogue, Comparison, Copy, Limits, compare_set, is_known
@@ -458,20 +457,11 @@ class VerificationRunner:
         )
         if found is None:
             raise Interrupted
-        return SetResult(
-            liquidation_id=liquidation_id,
-            set_name=chosen.name,
-            set_title=chosen.shown,
-            tables=tuple(
-                TableResult(
-                    copy.name,
-                    copy.shown,
-                    found.proofs.get(copy.name),
-                    failure_of(error) if (error := found.refused.get(copy.name)) is not None else None,
-                )
-                for copy in comparison.copies
-            ),
-            as_of=found.as_of,
+        return SetResult.of(
+            chosen,
+            comparison.copies,
+            liquidation_id,
+            found,
             seconds=time.monotonic() - began,
             known=self._is_known(liquidation_id) if found.is_empty else None,
         )

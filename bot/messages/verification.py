@@ -5,12 +5,13 @@ A copy is told part by part, a set table by table.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from bot.i18n import Translator
-from bot.jobs.failure import Failure
+from bot.jobs.failure import Failure, failure_of
 from bot.messages.blocks import (
     COPY_COMMAND,
     Block,
@@ -31,7 +32,7 @@ from bot.messages.blocks import (
 )
 from bot.messages.failures import explained
 from bot.messages.run import LINE_LIMIT, in_sections
-from copier import Comparison, Proof
+from copier import Comparison, Proof, SetComparison
 
 #: The button under a comparison that runs or waits.
 CANCEL_ACTION = "copy_verify.cancel"
@@ -81,6 +82,25 @@ class SetResult:
     as_of: datetime | None
     seconds: float
     known: bool | None = None
+
+    @classmethod
+    def of(
+        cls,
+        chosen: NamedCopy,
+        copies: Sequence[NamedCopy],
+        liquidation_id: int,
+        found: SetComparison,
+        *,
+        seconds: float,
+        known: bool | None,
+    ) -> Self:
+        """What was found of the set's copies, in their order."""
+        refused = {name: failure_of(error) for name, error in found.refused.items()}
+        tables = (
+            TableResult(copy.name, copy.shown, found.proofs.get(copy.name), refused.get(copy.name))
+            for copy in copies
+        )
+        return cls(liquidation_id, chosen.name, chosen.shown, tuple(tables), found.as_of, seconds, known)
 
     @property
     def differing(self) -> list[TableResult]:
@@ -204,7 +224,7 @@ def set_verdict(found: SetResult, t: Translator) -> Message:
     """
     if found.is_empty:
         return _nothing_there(found, t)
-    sign, text = _of_set(found, t)
+    sign, text = words_of_set(found, t)
     steps = [_refused(each, t) for each in found.refused]
     if found.differing:
         command = code(f"{COPY_COMMAND} {found.liquidation_id} {found.set_name}")
@@ -219,7 +239,7 @@ def set_verdict(found: SetResult, t: Translator) -> Message:
     )
 
 
-def _of_set(found: SetResult, t: Translator) -> tuple[str, str]:
+def words_of_set(found: SetResult, t: Translator) -> tuple[str, str]:
     """A sign, and one line: whether the set is the same, and as of when."""
     names: dict[str, object] = {
         "what": _what(found, t),
@@ -258,7 +278,7 @@ def _table(tables: tuple[TableResult, ...], t: Translator) -> Block:
     heads = [t("Which copy"), t("Rows in prod"), t("Rows in consulta"), t("Result")]
     rows = [[cell(head) for head in heads]]
     for each in tables:
-        prod, consulta = _counted(each, t)
+        prod, consulta = rows_of_table(each, t)
         rows.append([cell(each.copy_title), cell(prod), cell(consulta), cell(table_words(each, t), 200)])
     right = {"align": "right"}
     settings = [{"is_wrapped": True}, right, right, {"is_wrapped": True}]
@@ -267,13 +287,14 @@ def _table(tables: tuple[TableResult, ...], t: Translator) -> Block:
 
 def _table_line(each: TableResult, t: Translator) -> str:
     """The same as a line of mrkdwn."""
-    prod, consulta = _counted(each, t)
+    prod, consulta = rows_of_table(each, t)
     sign = "❌" if each.proof is None else "✅" if each.proof.holds else "⚠️"
     sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
     return cut(f"{sign} *{sanitized(each.copy_title)}* · {sides} · {table_words(each, t)}", LINE_LIMIT)
 
 
-def _counted(each: TableResult, t: Translator) -> tuple[str, str]:
+def rows_of_table(each: TableResult, t: Translator) -> tuple[str, str]:
+    """In prod and in consulta; dashes where it wasn't compared."""
     if each.proof is None:
         return "–", "–"
     return t.number(each.proof.counted.source), t.number(each.proof.counted.target)
