@@ -646,7 +646,7 @@ def monitoring(
     from bot.monitoring.vitals import SharedVitals, folder_of_service
 
     shared = SharedVitals(folder_of_service()) if several else None
-    names = [copy.name for copy in settings.file.copies]
+    names = [*(copy.name for copy in settings.file.copies), *(each.name for each in settings.file.sets)]
     counted = measures.begin(shared.folder if shared else None, names)
 
     from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector

@@ -27,6 +27,7 @@ from copier.catalog import Table, may_be_same, questions, read_table, refuse_sam
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Target, recorded
 from copier.chunker import LAST_ROWS, Chunker, KnownRanges, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
+from copier.diff import counts_of
 from copier.errors import (
     DEFAULT_NAMES,
     FOREIGN_KEYS,
@@ -240,6 +241,7 @@ class Copy:
         *,
         on_comparison: Callable[[Comparison], object] = ...,
         moment: Snapshot | None = ...,
+        count_rows: bool = ...,
     ) -> Proof: ...
 
     @overload
@@ -250,6 +252,7 @@ class Copy:
         on_comparison: Callable[[Comparison], object] = ...,
         should_stop: Callable[[], bool],
         moment: Snapshot | None = ...,
+        count_rows: bool = ...,
     ) -> Proof | None: ...
 
     def verify(
@@ -259,13 +262,15 @@ class Copy:
         on_comparison: Callable[[Comparison], object] = lambda comparison: None,
         should_stop: Callable[[], bool] = lambda: False,
         moment: Snapshot | None = None,
+        count_rows: bool = False,
     ) -> Proof | None:
         """Compares both sides range by range: the source's snapshot with one moment of the target.
 
         That moment may be given; else it is taken now. The ranges are those of ``result`` where it is whole,
         and what its chunks know is not read again; else they are cut for the purpose. ``on_comparison`` and
         then ``should_stop`` are called in this thread after each range. Gives None where ``should_stop`` gave
-        True.
+        True. With ``count_rows`` the ranges that differ are read once more, and the proof says by how many
+        rows.
         """
         if result is not None and self._left is not None and result.chunks == (self._left,):
             return self._proven_before(self._left, on_comparison)
@@ -301,9 +306,16 @@ class Copy:
                     on_comparison(comparison)
                     if should_stop():
                         return None
+            apart = Counts()
+            for comparison in comparisons if count_rows else ():
+                if not comparison.agrees:
+                    look = _Reader(target_readers[0])
+                    apart += counts_of(comparison, readers[0], self._source, look, self._target)
+                    if should_stop():
+                        return None
         finally:
             moment.close()
-        proof = Proof.of(comparisons, Counted(self.plan().total, held.rows))
+        proof = Proof.of(comparisons, Counted(self.plan().total, held.rows), apart if count_rows else None)
         if proof.holds:
             self._proven = Baseline.of(self._source_state.vantage, held.vantage, comparisons)
         return proof
@@ -638,6 +650,16 @@ class Copy:
 
     def _range_cursor(self) -> RangeCursor:
         return RangeCursor(self._snapshot.connection, self._source, self.plan().total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A session in an open snapshot, as a `copier.diff.Look`."""
+
+    connection: Connection
+
+    def ask(self, *statements: Composable) -> list[Rows]:
+        return exchange(self.connection, *statements)
 
 
 def _labels(table: Table) -> list[tuple[str, ...]]:

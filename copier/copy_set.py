@@ -150,11 +150,13 @@ class CopySet:
         parts: Mapping[str, Part] | None = None,
         on_silence: OnSilence = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
+        only_compares: bool = False,
     ) -> None:
         """Locks all tables of the source, takes the snapshot, matches the tables; writes nothing.
 
         ``specs`` have different names and target tables. ``parts`` has by these names what concerns one
-        table; all else is as in `Copy`.
+        table; all else is as in `Copy`. One that ``only_compares`` asks for no order, and its only use is
+        `verify`, once: see `copier.compare_set`.
 
         Raises:
             ValueError: there are no specs, or two of them have one name or one target table.
@@ -206,6 +208,9 @@ class CopySet:
                 return copy
 
             self.copies = dict(zip(self._specs, self._side_by_side(specs, begin), strict=True))
+            self._only_compares = only_compares
+            if only_compares:
+                return
             self.order = self._ordered()
             for name, copy in self.copies.items():
                 copy.leave(
@@ -308,20 +313,24 @@ class CopySet:
     ) -> SetProof | None:
         """Compares all tables: the source's snapshot with one moment of the target for all of them.
 
-        ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True.
+        ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True. Where it
+        is all that is done, the proofs say by how many rows tables differ.
         """
         found = result.results if result is not None else {}
         proofs: dict[str, Proof] = {}
         first, *beside = [[each.target_table for each in spec.line] for spec in self._specs.values()]
         moment = Snapshot(self._target, self._names.target, first, self._sessions, beside=beside)
         try:
-            for name in self.order.names:
+            for name in self._specs if self._only_compares else self.order.names:
                 proof = self.copies[name].verify(
                     found.get(name),
                     on_comparison=partial(on_comparison, name),
                     should_stop=should_stop,
                     moment=moment,
+                    count_rows=self._only_compares,
                 )
+                if self._only_compares:
+                    self.copies[name].close()  # its sessions aren't kept until the last table was compared
                 if proof is None:
                     return None
                 proofs[name] = proof

@@ -36,6 +36,7 @@ from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
 from bot.messages.several import several_card
+from copier import Counts
 from dev.messages import runs as r
 from dev.messages import situations as s
 
@@ -453,6 +454,41 @@ SAMPLES = [
     Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
     Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verification.interrupted(s.TITLE, 42, t)),
+    # /copy-verify 42, where that is a set
+    Sample("verify", "set-comparing", lambda t: verification.comparing(s.COMPLETA, 42, t)),
+    Sample("verify", "set-is-the-same", lambda t: verification.verdict(s.set_verdict(), t)),
+    Sample(
+        "verify",
+        "set-differs",
+        lambda t: verification.verdict(
+            s.set_verdict(apart={"lines": Counts(3, 12, 1), "deductions": Counts(updated=1)}), t
+        ),
+    ),
+    Sample(
+        "verify",
+        "set-with-a-table-missing",
+        lambda t: verification.verdict(s.set_verdict(refused=s.NO_DEDUCTIONS), t),
+    ),
+    Sample(
+        "verify",
+        "set-differs-with-a-table-missing",
+        lambda t: verification.verdict(
+            s.set_verdict(apart={"lines": Counts(inserted=96_000)}, refused=s.NO_DEDUCTIONS), t
+        ),
+    ),
+    Sample(
+        "verify",
+        "set-not-compared",
+        lambda t: verification.verdict(s.set_verdict(refused=s.NO_TABLE), t),
+    ),
+    Sample(
+        "verify",
+        "set-where-slack-takes-no-table",
+        lambda t: _without_new_blocks(
+            verification.verdict(s.set_verdict(apart={"lines": Counts(3, 12, 1)}), t)
+        ),
+    ),
+    Sample("verify", "set-without-rows", lambda t: verification.verdict(s.empty_set_verdict(), t)),
     # The receipts of a month
     Sample("audit", "sent", lambda t: audit.sent("2026-11", 48, t, is_cut=False)),
     Sample("audit", "sent-the-newest", lambda t: audit.sent("2026", 10_000, t, is_cut=True)),
