@@ -28,6 +28,7 @@ from bot.messages import (
     several,
     status,
     verification,
+    whole,
 )
 from bot.messages.blocks import Message, View, moved_away, sentence
 from bot.messages.card import card, reply, told
@@ -36,9 +37,11 @@ from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
 from bot.messages.several import several_card
+from bot.messages.whole import whole_card
 from copier import Counts
 from dev.messages import runs as r
 from dev.messages import situations as s
+from dev.messages import wholes as w
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +235,27 @@ SAMPLES = [
         "several",
         "read-as-several",
         lambda t: several_card(r.offered(r.seen(40, 12_000, 0), notice=several.read_as_several(1234, t)), t),
+    ),
+    Sample("whole", "new", lambda t: whole_card(w.offered(*w.NEW), t)),
+    Sample("whole", "copied-before", lambda t: whole_card(w.offered(*w.CHANGED, expected_seconds=6.2), t)),
+    Sample("whole", "masked-and-slow", lambda t: whole_card(w.in_all_situations(), t)),
+    Sample("whole", "without-a-table", r.without(lambda t: whole_card(w.in_all_situations(), t))),
+    Sample("whole", "removes-a-table", lambda t: whole_card(w.removing(), t)),
+    Sample("whole", "needs-approval", lambda t: whole_card(w.needing_approval(), t)),
+    Sample(
+        "whole",
+        "asked-anew",
+        lambda t: whole_card(w.offered(*w.CHANGED, notice=answers.asked_anew(t, moved=True)), t),
+    ),
+    Sample("whole", "not-possible", lambda t: whole.not_possible(w.TITLE, 42, w.with_a_problem(t), t)),
+    Sample("whole", "tables-under-way", lambda t: whole.under_way(w.TITLE, 42, w.TAKEN, {17: LINK}, t)),
+    Sample("whole", "set-under-way", lambda t: run.set_under_way(r.SET, LINK, t)),
+    Sample("whole", "several", lambda t: whole.several_wholes("40-45", 40, "completa", "head", t)),
+    Sample("whole", "unknown-set", lambda t: whole.unknown_set("todo", ["completa"], t)),
+    Sample(
+        "whole",
+        "too-many-tables",
+        lambda t: whole.too_many_tables(w.TITLE, "traspaso copy 42 --set completa", t),
     ),
     Sample(
         "status",
