@@ -570,8 +570,9 @@ class File(_Section):
 
     @property
     def titles(self) -> dict[str, str]:
-        """What messages call each copy, by its name."""
-        return {copy.name: copy.shown for copy in self.copies}
+        """What messages call each copy and each set, by its name."""
+        copies = {copy.name: copy.shown for copy in self.copies}
+        return copies | {chosen.name: chosen.shown for chosen in self.sets}
 
     @property
     def default_set(self) -> SetSection | None:
