@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from dev.fork_server import ForkServer
 from dev.guard import ROOT, Guard
 from dev.postgres import PostgresServer
 from dev.processes import PRODUCT_PROGRAMS, Child
@@ -27,6 +28,7 @@ class Stack:
     """A context manager. `config` is the text of traspaso.toml; `settings` are those of both clusters.
 
     Its folder lies in memory where there is plenty; a benchmark wants it `on_disk`, with `settings` to match.
+    The product's processes are started as people start them; tests have them forked by `forks`.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         prod_settings: Mapping[str, str] | None = None,
         consulta_settings: Mapping[str, str] | None = None,
+        forks: ForkServer | None = None,
     ) -> None:
         self.guard = Guard()
         try:
@@ -57,6 +60,7 @@ class Stack:
         self.slack: Child | None = None
         self.children: list[Child] = []
         self._config = config
+        self._forks = forks
         self._manifest = manifest if slack else None
         self._slack_settings: dict[str, str] = {}
 
@@ -143,6 +147,7 @@ class Stack:
             self.folder / f"{name}.log",
             guard=self.guard,
             cwd=tree,
+            forks=self._forks if tree == ROOT else None,
         )
         self.children.append(child)
         if isinstance(ready, str):
