@@ -179,8 +179,8 @@ def ended(slack: LocalSlack, ana: Person, card: Message, *, shows_card: bool = T
 def compared(stack: Stack, slack: LocalSlack) -> bool:
     """Without any of Traspaso's code: the four tables, and no value in consulta that should have stayed."""
     say(
-        "[bold]Without Traspaso[/]  the four tables of both sides are compared; and all of consulta, the logs "
-        "and the channel are searched for what must not leave prod …"
+        "[bold]Without Traspaso[/]  the four tables of both sides are compared; and all of consulta, the "
+        "logs and the channel are searched for what must not leave prod …"
     )
     beside = {
         "the log of the bot": log_of(stack, "bot"),
