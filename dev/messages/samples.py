@@ -429,6 +429,11 @@ SAMPLES = [
     ),
     # Answers to what was typed or pressed
     Sample("answers", "help", lambda t: answers.help_text(help_lines(["items", "notes"], t), GROUPS, t)),
+    Sample(
+        "answers",
+        "help-with-sets",
+        lambda t: answers.help_text(help_lines([*w.NAMES], t, ["completa"]), GROUPS, t),
+    ),
     Sample("answers", "requested", lambda t: answers.requested(s.QUEUED, LINK, t)),
     Sample("answers", "requested-for-later", lambda t: answers.requested(s.LATER, LINK, t)),
     Sample("answers", "requested-and-running", lambda t: answers.requested(s.COUNTING, LINK, t)),
@@ -658,6 +663,26 @@ SAMPLES = [
         "modal",
         "preview",
         lambda t: proposal.preview(s.offered(s.proposal(1_000_000, 0)), Carried("C0PAYROLL"), t),
+    ),
+    Sample(
+        "modal",
+        "choose-a-set",
+        lambda t: proposal.choose(
+            Carried(channel="C0PAYROLL"),
+            {"completa": whole.choice(w.TITLE, 4, t), **w.NAMES},
+            has_catalogue=True,
+            t=t,
+        ),
+    ),
+    Sample(
+        "modal",
+        "preview-of-a-set",
+        lambda t: whole.whole_preview(w.in_all_situations(), Carried("C0PAYROLL"), t),
+    ),
+    Sample(
+        "modal",
+        "preview-of-a-set-that-removes",
+        lambda t: whole.whole_preview(w.removing(), Carried("C0PAYROLL"), t),
     ),
     Sample(
         "modal",
