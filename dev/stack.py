@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from dev.fork_server import ForkServer
 from dev.guard import ROOT, Guard
 from dev.postgres import PostgresServer
 from dev.processes import PRODUCT_PROGRAMS, Child
@@ -28,6 +29,7 @@ class Stack:
     `product` are variables more of the product's environment.
 
     Its folder lies in memory where there is plenty; a benchmark wants it `on_disk`, with `settings` to match.
+    The product's processes are started as people start them; tests have them forked by `forks`.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Stack:
         prod_settings: Mapping[str, str] | None = None,
         consulta_settings: Mapping[str, str] | None = None,
         product: Mapping[str, str] | None = None,
+        forks: ForkServer | None = None,
     ) -> None:
         self.guard = Guard()
         try:
@@ -60,6 +63,7 @@ class Stack:
         self.children: list[Child] = []
         self._config = config
         self._product = dict(product or {})
+        self._forks = forks
         self._manifest = manifest if slack else None
         self._slack_settings: dict[str, str] = {}
 
@@ -147,6 +151,7 @@ class Stack:
             self.folder / f"{name}.log",
             guard=self.guard,
             cwd=tree,
+            forks=self._forks if tree == ROOT else None,
         )
         self.children.append(child)
         if isinstance(ready, str):

@@ -71,7 +71,7 @@ from bot.jobs.models import (
     waits_for_somebody,
     window_is_open,
 )
-from bot.jobs.notifications import tell
+from bot.jobs.notifications import tell, tell_of_run
 from bot.jobs.outbox import Kind, announce, announce_run
 from bot.jobs.receipts import newest_hash
 from bot.jobs.recovery import PUT_OFF, Workers, holds, is_missing, last_seen
@@ -400,6 +400,8 @@ class JobRepository:
             insert(CopyJob).values(**_row_of(request, user_id), status=Status.PENDING).returning(CopyJob.id)
         ).scalar_one()
         _requested(connection, job_id, request, user_id)
+        if request.approvers is not None:
+            tell(connection, Occasion.APPROVAL, job_id)
         announce(connection, Kind.CARD, CopyJob.id == job_id)
         sys.audit("traspaso.requested", job_id)
         return job_id
@@ -420,7 +422,7 @@ class JobRepository:
             )
             .returning(CopyRun.id)
         ).scalar_one()
-        new, taken = list[int](), list[int]()
+        new, taken, waits = list[int](), list[int](), False
         in_order = enumerate(request.requests, 1)
         # In the same order in every process: two that ask for the same ones don't wait for each other.
         for position, each in sorted(in_order, key=lambda one: _place(one[1])):
@@ -433,6 +435,7 @@ class JobRepository:
             if job_id is not None:
                 _requested(connection, job_id, each, user_id)
                 new.append(job_id)
+                waits = waits or each.approvers is not None
             else:
                 target, number = _place(each)
                 in_the_way = CopyJob.target_table == target, CopyJob.liquidation_id == number
@@ -442,6 +445,8 @@ class JobRepository:
             connection.rollback()
             return CreatedRun(None, False, taken=tuple(taken))
         announce_run(connection, Kind.CARD, run_id)
+        if waits:
+            tell_of_run(connection, Occasion.APPROVAL, run_id)
         for job_id in new:
             sys.audit("traspaso.requested", job_id)
         return CreatedRun(run_id, True, tuple(new), tuple(taken))
@@ -609,8 +614,6 @@ def _requested(connection: Connection, job_id: int, request: Request, user_id: i
     reason = kept_reason(request.reason)
     event = Requested(request.approvers, reason, request.schedule, request.start_at)
     add_event(connection, job_id, 0, event, user_id)
-    if request.approvers is not None:
-        tell(connection, Occasion.APPROVAL, job_id)
 
 
 def _place(request: Request) -> tuple[str, int]:
@@ -890,6 +893,7 @@ def _run_of(
         id=run.id,
         kind=RunKind(run.kind),
         set_name=run.set_name,
+        set_title=titles.get(run.set_name or ""),
         liquidations=tuple(run.liquidations),
         jobs=jobs,
         round=run.round,
@@ -901,7 +905,6 @@ def _run_of(
         now=row.now,
         pinned=run.pinned,
         moved_from=CardMoved.from_json(run.moved).moved if run.moved else None,
-        set_title=titles.get(run.set_name or ""),
         schema=schema,
     )
 

@@ -12,6 +12,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.freshness import Watched
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Timeline
+from bot.jobs.run_view import RunView
 from bot.jobs.schedules import Firing
 from bot.jobs.status import FiringState, Status
 from bot.jobs.view import HomeFilters, JobView
@@ -119,6 +120,10 @@ def _told(name: str, job: JobView, occasion: Occasion) -> Sample:
     return Sample("notification", name, lambda t: notification.of_job(job, occasion, t, LINK))
 
 
+def _told_of_run(name: str, run: RunView, occasion: Occasion) -> Sample:
+    return Sample("notification", name, lambda t: notification.of_run(run, occasion, t, LINK))
+
+
 #: What a fact that concerns no job carries.
 NAMES = {"copy": "items", "liquidation_id": 42, "schedule": "nightly", "due_at": s.NOW.isoformat()}
 
@@ -190,6 +195,14 @@ SAMPLES = [
     Sample("run", "frozen", lambda t: run.card(r.FROZEN, t)),
     Sample("run", "nobody-works", lambda t: run.card(r.NOBODY_WORKS, t)),
     Sample("run", "paused", lambda t: run.card(r.PAUSED, t)),
+    Sample("run", "planned", lambda t: run.card(r.PLANNED, t)),
+    Sample("run", "planned-and-waits-for-approval", lambda t: run.card(r.PLANNED_FOR_APPROVAL, t)),
+    Sample("run", "requested-for-later", lambda t: run.requested(r.PLANNED, [], {}, LINK, t)),
+    Sample("run", "told", lambda t: run.told(r.IN_PART, LINK, t)),
+    Sample("run", "told-of-fifty", lambda t: run.told(r.FIFTY, None, t)),
+    Sample("run", "will-be-told", lambda t: run.will_be_told(r.UNDER_WAY, t, before=False)),
+    Sample("run", "will-be-told-already", lambda t: run.will_be_told(r.SET, t, before=True)),
+    Sample("run", "wont-be-told", lambda t: run.wont_be_told(r.UNDER_WAY, t)),
     Sample("run", "completed", lambda t: run.card(r.COMPLETED, t)),
     Sample("run", "left-behind", lambda t: run.moved_away(replace(r.UNDER_WAY, moved_from=s.ARCHIVED), t)),
     Sample("run", "ended-completed", lambda t: run.reply(r.COMPLETED, t)),
@@ -530,6 +543,11 @@ SAMPLES = [
     _told("rejected-with-a-reason", s.REJECTED_FOR_A_REASON, Occasion.CANCELLED),
     _told("waits-for-approval", s.APPROVAL, Occasion.APPROVAL),
     _told("asks-again-for-approval", s.ASKS_APPROVAL, Occasion.APPROVAL),
+    _told_of_run("several-completed", r.COMPLETED, Occasion.COMPLETED),
+    _told_of_run("several-failed-in-part", r.IN_PART, Occasion.FAILED),
+    _told_of_run("several-cancelled", r.CANCELLED_ALL, Occasion.CANCELLED),
+    _told_of_run("several-wait-for-approval", r.WAITS_FOR_APPROVAL, Occasion.APPROVAL),
+    _told_of_run("set-completed", r.SET_COMPLETED, Occasion.COMPLETED),
     Sample("notification", "no-worker", lambda t: notification.no_worker(s.NOW, t)),
     Sample("notification", "never-a-worker", lambda t: notification.no_worker(None, t)),
     Sample("notification", "worker-back", lambda t: notification.worker_back(s.NOW, t)),
