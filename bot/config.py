@@ -570,8 +570,8 @@ class File(_Section):
 
     @property
     def titles(self) -> dict[str, str]:
-        """What messages call each copy, by its name."""
-        return {copy.name: copy.shown for copy in self.copies}
+        """What messages call each copy and each set, by its name: no two have one."""
+        return {each.name: each.shown for each in self.sets} | {copy.name: copy.shown for copy in self.copies}
 
     @property
     def default_set(self) -> SetSection | None:
