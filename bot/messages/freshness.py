@@ -97,9 +97,12 @@ def words_of_set(found: SetFreshness, titles: Mapping[str, str], t: Translator) 
 
 
 def _changes_of_set(found: SetFreshness, titles: Mapping[str, str], t: Translator) -> str:
-    """By how many rows of which tables; the others are the same."""
-    parts = [f"{sanitized(_name(each, titles))}: {_changes(each, t)}" for each in found.moved]
-    same = [sanitized(_name(each, titles)) for each in found.tables if each not in found.moved]
+    """By how many rows of which tables, in the order of ``titles``; the others are the same."""
+    place = {name: number for number, name in enumerate(titles)}
+    tables = sorted(found.tables, key=lambda each: place.get(each.copy_name or "", len(place)))
+    moved = [each for each in tables if each in found.moved]
+    parts = [f"{sanitized(_name(each, titles))}: {_changes(each, t)}" for each in moved]
+    same = [sanitized(_name(each, titles)) for each in tables if each not in moved]
     if same:
         parts.append(t("{tables}: the same", tables=", ".join(same)))
     return "; ".join(parts)

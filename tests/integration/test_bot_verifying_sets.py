@@ -25,50 +25,13 @@ from bot.messages.blocks import of_liquidation, read_out
 from bot.slack.client import client
 from copier import CopySet
 from dev.local_slack.client import LocalSlack
-from dev.messages.situations import NamedCopy
 from tests.copying import Sides, engine
-from tests.payroll import TABLES, filled
+from tests.payroll import COPIES, SETS, TABLES, filled
 from tests.services import parts_of
 from tests.shell import Shell
 from tests.tracking import Jobs
 
 EN = translator("en")
-SETS = """
-[[copies]]
-name = "head"
-source_table = "liquidations"
-target_table = "liquidations"
-liquidation_column = "id"
-[[copies]]
-name = "payslips"
-title = "Recibos"
-source_table = "payslips"
-target_table = "payslips"
-[[copies]]
-name = "lines"
-source_table = "payslip_lines"
-target_table = "payslip_lines"
-via = "payslip_id -> public.payslips.id"
-[[copies]]
-name = "deductions"
-source_table = "deductions"
-target_table = "deductions"
-via = "line_id -> public.payslip_lines.id"
-[[sets]]
-name = "completa"
-title = "Liquidación completa"
-copies = ["head", "payslips", "lines", "deductions"]
-default = true
-[[sets]]
-name = "corta"
-copies = ["head", "payslips"]
-[work]
-chunk_rows = 100
-parallel = 2
-lock_timeout_seconds = 60
-"""
-COPIES = ("head", "payslips", "lines", "deductions")
-COMPLETA = NamedCopy("completa", "Liquidación completa")
 
 
 @pytest.fixture
