@@ -233,6 +233,11 @@ class CopySection(_Section):
         return (self,) if self._parent is None else (self, *self._parent.line)
 
     @property
+    def parent(self) -> CopySection | None:
+        """The copy through whose rows its own belong to a liquidation; None where its table says it."""
+        return self._parent
+
+    @property
     def shown(self) -> str:
         """What messages call it; people write its ``name``."""
         return self.title or self.name

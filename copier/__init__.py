@@ -9,7 +9,7 @@ from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.copy_set import CopySet, Part, SetProof, SetResult, SetStep
 from copier.errors import SideNames
-from copier.explain import ExplainedKey, ExplainedTable, Explanation, Use, explain
+from copier.explain import ExplainedKey, ExplainedTable, Explanation, Use, explain, order_in_target
 from copier.glance import Baseline
 from copier.model import (
     MAX_LIQUIDATION_ID,
@@ -85,6 +85,7 @@ __all__ = [
     "cores",
     "explain",
     "is_known",
+    "order_in_target",
     "outlook",
     "preview",
     "search",
