@@ -13,7 +13,6 @@ from bot.messages.blocks import (
     Message,
     at,
     button,
-    code,
     context,
     of_liquidation,
     read_out,
@@ -21,7 +20,8 @@ from bot.messages.blocks import (
     section,
 )
 
-#: *Copy* beside a liquidation that prod has moved on from; its value is the copy's name and the number.
+#: *Copy* beside a liquidation that prod has moved on from, or that was compared and differs; its value is the
+#: name of the copy or set, and the number.
 COPY_ACTION = "freshness.copy"
 #: So many liquidations get a button; more are counted. So many are listed on App Home and in the shell.
 OFFERED, LISTED = 10, 15
@@ -42,13 +42,10 @@ def moved_on(seen: Watched, titles: Mapping[str, str], t: Translator) -> Message
     lines = [line(each, titles, t) for each in shown]
     blocks: list[Block] = [section(f"🔎 {head}")]
     for each, words in zip(shown, lines, strict=True):
-        if isinstance(each, SetFreshness):
-            command = code(f"{COPY_COMMAND} {each.liquidation_id} {each.set_name}")
-            blocks.append(section(f"{words} · {command}"))
-            continue
+        name = each.set_name if isinstance(each, SetFreshness) else each.copy_name
         offers = {}
-        if each.copy_name in titles:
-            value = f"{each.copy_name} {each.liquidation_id}"
+        if name in titles:
+            value = f"{name} {each.liquidation_id}"
             offers = {"accessory": button(t("Copy"), COPY_ACTION, value)}
         blocks.append(section(words) | offers)
     small = [t("Consulta holds what prod held then. A press shows what would be copied, and asks first.")]
