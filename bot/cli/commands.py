@@ -46,7 +46,7 @@ from bot.i18n import N_, Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import Request, Requester
-from bot.jobs.status import Status, StopReason, StopRequest
+from bot.jobs.status import RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
 from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, bare_name, frozen_by, nobody_works, plain
@@ -442,7 +442,8 @@ def status(job: int | None, as_json: bool) -> None:
             print_json(each, parts.store.chunks(each.id) if job is not None else None)
         return
     t = shell_translator()
-    print_table(jobs, t)
+    runs = {each: run for each, run in parts.store.runs_of(jobs).items() if run.kind is RunKind.SET}
+    print_table(jobs, t, runs)
     if job is None:
         alive = parts.workers.alive()
         if alive:

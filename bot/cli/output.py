@@ -24,7 +24,7 @@ from bot.jobs.models import CopyChunk
 from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
 from bot.jobs.retention import Pruned
-from bot.jobs.run_view import RunView
+from bot.jobs.run_view import RunView, together
 from bot.jobs.schedules import Firing
 from bot.jobs.status import Approval, FiringState, Phase, Status
 from bot.jobs.view import JobView
@@ -35,6 +35,8 @@ from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
 from bot.messages.proposal import counted, kept_in_prod, notes, removes_everything, would_do
 from bot.messages.question import confirmation, question_text
+from bot.messages.run import done, state_of
+from bot.messages.run import together as written_together
 from bot.messages.verification import (
     SetResult,
     TableResult,
@@ -382,8 +384,8 @@ def print_mermaid(found: Explanation) -> None:
 # Jobs and workers
 
 
-def print_table(jobs: list[JobView], t: Translator) -> None:
-    """Jobs for a person to read."""
+def print_table(jobs: list[JobView], t: Translator, runs: Mapping[int, RunView] | None = None) -> None:
+    """Jobs for a person to read; of a run of these one line above those of its jobs."""
     headings = (
         t("Job"),
         t("Liquidation"),
@@ -393,19 +395,37 @@ def print_table(jobs: list[JobView], t: Translator) -> None:
         t("Requested by"),
         t("Requested at"),
     )
-    rows = (
-        (
-            str(job.id),
-            str(job.liquidation_id),
-            job.copy_shown,
-            state(job, t),
-            progress(job, t),
-            job.requester_name,
-            t.moment(job.created_at),
-        )
-        for job in jobs
-    )
+    rows = []
+    for entry in together(jobs, runs or {}):
+        if isinstance(entry, RunView):
+            rows.append(_run_line(entry, t))
+        own = entry.jobs if isinstance(entry, RunView) else (entry,)
+        rows += [_job_line(job, t, "↳ " if isinstance(entry, RunView) else "") for job in own]
     _table(headings, rows)
+
+
+def _run_line(run: RunView, t: Translator) -> tuple[str, ...]:
+    return (
+        t("Run {id}", id=run.id),
+        written_together(run.liquidations),
+        run.set_shown or run.jobs[0].copy_shown,
+        state_of(run, t),
+        done(run, t),
+        run.requester.name,
+        t.moment(run.created_at),
+    )
+
+
+def _job_line(job: JobView, t: Translator, sign: str) -> tuple[str, ...]:
+    return (
+        f"{sign}{job.id}",
+        str(job.liquidation_id),
+        job.copy_shown,
+        state(job, t),
+        progress(job, t),
+        job.requester_name,
+        t.moment(job.created_at),
+    )
 
 
 def print_workers(workers: list[Alive], t: Translator) -> None:
@@ -927,6 +947,7 @@ def as_json(job: JobView) -> dict[str, Any]:
 
     return {
         "id": job.id,
+        "run_id": job.run_id,
         "copy": job.copy_name,
         "liquidation_id": job.liquidation_id,
         "source_table": job.source_table,

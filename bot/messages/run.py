@@ -44,6 +44,7 @@ from bot.messages.blocks import (
     plain,
     plan,
     read_out,
+    read_out,
     sanitized,
     section,
     sentence,
@@ -629,7 +630,8 @@ def requested(
     lines = [_taken(job, links, t) for job in taken]
     said = in_sections(lines)
     return Message(
-        " ".join([text, *map(plain, lines)]), [section(text), *said, *([context(card_is)] if card_is else [])]
+        " ".join(map(read_out, [text, *lines])),
+        [section(text), *said, *([context(card_is)] if card_is else [])],
     )
 
 
@@ -637,7 +639,7 @@ def all_taken(taken: Sequence[JobView], links: Mapping[int, str], t: Translator)
     """Each of them is under way already: nothing new was started."""
     text = t("All of them are under way already, so nothing new was started.")
     lines = [_taken(job, links, t) for job in taken]
-    return Message(" ".join([text, *map(plain, lines)]), [section(text), *in_sections(lines)])
+    return Message(" ".join(map(read_out, [text, *lines])), [section(text), *in_sections(lines)])
 
 
 def set_under_way(run: RunView, link: str | None, t: Translator) -> Message:
