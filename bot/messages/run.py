@@ -47,7 +47,7 @@ from bot.messages.blocks import (
     sentence,
     task_card,
 )
-from bot.messages.card import activity, progress, reasons, sign, state, time_taken
+from bot.messages.card import activity, asked_by, progress, reasons, sign, state, time_taken
 from bot.messages.failures import explained
 from bot.messages.question import (
     approval_request,
@@ -269,7 +269,7 @@ def _so_far(job: JobView, t: Translator) -> str:
 
 
 def _about(run: RunView, t: Translator) -> str:
-    parts = [t("Requested by {user}", user=mention(run.requester)), t("run {id}", id=run.id)]
+    parts = [asked_by(run.jobs[0], t), t("run {id}", id=run.id)]
     if run.kind is RunKind.SET and len(moments := {job.as_of for job in run.jobs if job.as_of}) == 1:
         parts.append(data_of(moments.pop(), t))
     return " · ".join(parts)
