@@ -718,6 +718,19 @@ def set_of(job_id: int) -> ScalarSelect[int | None]:
     return select(job.run_id).where(job.id == job_id, is_of_set(job)).scalar_subquery()
 
 
+def set_is_held_up() -> ColumnElement[bool]:
+    """A condition on `CopyJob`: another job of its set can't begin, so that this one can't either.
+
+    It waits for somebody, or is paused. Of a job that belongs to no set it is never so.
+    """
+    other = aliased(CopyJob)
+    held_up = or_(waits_for_somebody(other), other.status == Status.PAUSED)
+    waits = select(other.id).where(
+        other.run_id == CopyJob.run_id, other.id != CopyJob.id, other.status.in_(LIVE), held_up
+    )
+    return and_(CopyJob.run_id.is_not(None), is_of_set(), waits.correlate(CopyJob).exists())
+
+
 def card_channel() -> ColumnElement[str | None]:
     """The channel of the job's card, which is its run's where it belongs to one; NULL where it has none."""
     of_run = select(CopyRun.channel_id).where(CopyRun.id == CopyJob.run_id).correlate(CopyJob)

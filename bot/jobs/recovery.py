@@ -51,6 +51,7 @@ from bot.jobs.models import (
     has_come,
     is_frozen,
     may_begin,
+    set_is_held_up,
     waits_for_somebody,
 )
 from bot.jobs.notifications import tell
@@ -231,6 +232,7 @@ def _due() -> list[ColumnElement[bool]]:
         ~waits_for_somebody(),
         may_begin(),
         has_come(CopyJob.run_after),
+        ~set_is_held_up(),
         ~is_frozen(),
     ]
 

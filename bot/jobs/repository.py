@@ -250,8 +250,8 @@ class Timeline:
 class JobRepository:
     """Creates and reads jobs.
 
-    ``operators`` are whom its views name where nobody works, ``titles`` what they call each copy, and each
-    set, by its name.
+    ``operators`` are whom its views name where nobody works, ``titles`` what they call each copy
+    and each set by its name.
     """
 
     def __init__(
@@ -325,7 +325,7 @@ class JobRepository:
         for row in rows:
             own = tuple(job for job in jobs if job.run_id == row.CopyRun.id)
             if own:  # else all of its jobs were deleted, and it is about to be
-                found[row.CopyRun.id] = _run_of(row, own, self.titles, schema_of(self._engine))
+                found[row.CopyRun.id] = _run_of(row, own, schema_of(self._engine), self.titles)
         return found
 
     def runs_of(self, jobs: Sequence[JobView]) -> dict[int, RunView]:
@@ -886,7 +886,7 @@ def view_of(
 
 
 def _run_of(
-    row: Row[CopyRun, User, datetime], jobs: tuple[JobView, ...], titles: Mapping[str, str], schema: str
+    row: Row[CopyRun, User, datetime], jobs: tuple[JobView, ...], schema: str, titles: Mapping[str, str]
 ) -> RunView:
     run: CopyRun = row.CopyRun
     return RunView(

@@ -537,6 +537,18 @@ def all_taken(taken: Sequence[JobView], links: Mapping[int, str], t: Translator)
     return Message(" ".join([text, *map(plain, lines)]), [section(text), *in_sections(lines)])
 
 
+def set_under_way(run: RunView, link: str | None, t: Translator) -> Message:
+    """The same set, or another one of the same tables, is being copied already, by somebody's press."""
+    text = t(
+        "Nothing was started: {what} is under way already, run {id}, {state}, requested by {user}.",
+        what=copied(run, t),
+        id=run.id,
+        state=state_of(run, t),
+        user=mention(run.requester),
+    )
+    return sentence(text, hint=_to_card(link, t) or ask_for(run.jobs[0].id, t))
+
+
 def _taken(job: JobView, links: Mapping[int, str], t: Translator) -> str:
     number = t("job {id}", id=job.id)
     shown = f"<{links[job.id]}|{number}>" if job.id in links else number

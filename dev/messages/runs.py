@@ -13,6 +13,7 @@ from bot.jobs.view import HomeFilters, HomeView, JobView, Person
 from bot.messages import several
 from bot.messages.blocks import Message
 from bot.messages.failures import explained
+from bot.messages.proposal import Shown
 from bot.messages.several import Part, Refused, SeveralOffer, SeveralOffered
 from dev.messages import situations as s
 
@@ -73,6 +74,9 @@ SET = run(
     liquidations=(42,),
 )
 
+OFFER = SeveralOffer(
+    "items", "3f2a", 0, ((40, Shown(12_000, 0)), (41, Shown(1_250_000, 1_100_000, 4, 7))), "a1b2"
+)
 SET_COMPLETED = replace(
     SET,
     jobs=tuple(
@@ -81,8 +85,6 @@ SET_COMPLETED = replace(
     ),
     ended_at=s.NOW,
 )
-
-OFFER = SeveralOffer("items", "3f2a", 0, ((40, 12_000, 0, None), (41, 1_250_000, 1_100_000, 4)), "a1b2")
 
 
 def offered(*parts: Part, **differs: Any) -> SeveralOffered:

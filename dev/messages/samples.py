@@ -29,6 +29,7 @@ from bot.messages import (
     several,
     status,
     verification,
+    whole,
 )
 from bot.messages.blocks import Message, View, moved_away, sentence
 from bot.messages.card import card, reply, told
@@ -37,8 +38,11 @@ from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
 from bot.messages.several import several_card
+from bot.messages.whole import whole_card
+from copier import Counts
 from dev.messages import runs as r
 from dev.messages import situations as s
+from dev.messages import wholes as w
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +248,27 @@ SAMPLES = [
         "several",
         "read-as-several",
         lambda t: several_card(r.offered(r.seen(40, 12_000, 0), notice=several.read_as_several(1234, t)), t),
+    ),
+    Sample("whole", "new", lambda t: whole_card(w.offered(*w.NEW), t)),
+    Sample("whole", "copied-before", lambda t: whole_card(w.offered(*w.CHANGED, expected_seconds=6.2), t)),
+    Sample("whole", "masked-and-slow", lambda t: whole_card(w.in_all_situations(), t)),
+    Sample("whole", "without-a-table", r.without(lambda t: whole_card(w.in_all_situations(), t))),
+    Sample("whole", "removes-a-table", lambda t: whole_card(w.removing(), t)),
+    Sample("whole", "needs-approval", lambda t: whole_card(w.needing_approval(), t)),
+    Sample(
+        "whole",
+        "asked-anew",
+        lambda t: whole_card(w.offered(*w.CHANGED, notice=answers.asked_anew(t, moved=True)), t),
+    ),
+    Sample("whole", "not-possible", lambda t: whole.not_possible(w.TITLE, 42, w.with_a_problem(t), t)),
+    Sample("whole", "tables-under-way", lambda t: whole.under_way(w.TITLE, 42, w.TAKEN, {17: LINK}, t)),
+    Sample("whole", "set-under-way", lambda t: run.set_under_way(r.SET, LINK, t)),
+    Sample("whole", "several", lambda t: whole.several_wholes("40-45", 40, "completa", "head", t)),
+    Sample("whole", "unknown-set", lambda t: whole.unknown_set("todo", ["completa"], t)),
+    Sample(
+        "whole",
+        "too-many-tables",
+        lambda t: whole.too_many_tables(w.TITLE, "traspaso copy 42 --set completa", t),
     ),
     Sample(
         "status",
@@ -466,6 +491,41 @@ SAMPLES = [
     Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
     Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verification.interrupted(s.TITLE, 42, t)),
+    # /copy-verify 42, where that is a set
+    Sample("verify", "set-comparing", lambda t: verification.comparing(s.COMPLETA, 42, t)),
+    Sample("verify", "set-is-the-same", lambda t: verification.verdict(s.set_verdict(), t)),
+    Sample(
+        "verify",
+        "set-differs",
+        lambda t: verification.verdict(
+            s.set_verdict(apart={"lines": Counts(3, 12, 1), "deductions": Counts(updated=1)}), t
+        ),
+    ),
+    Sample(
+        "verify",
+        "set-with-a-table-missing",
+        lambda t: verification.verdict(s.set_verdict(refused=s.NO_DEDUCTIONS), t),
+    ),
+    Sample(
+        "verify",
+        "set-differs-with-a-table-missing",
+        lambda t: verification.verdict(
+            s.set_verdict(apart={"lines": Counts(inserted=96_000)}, refused=s.NO_DEDUCTIONS), t
+        ),
+    ),
+    Sample(
+        "verify",
+        "set-not-compared",
+        lambda t: verification.verdict(s.set_verdict(refused=s.NO_TABLE), t),
+    ),
+    Sample(
+        "verify",
+        "set-where-slack-takes-no-table",
+        lambda t: _without_new_blocks(
+            verification.verdict(s.set_verdict(apart={"lines": Counts(3, 12, 1)}), t)
+        ),
+    ),
+    Sample("verify", "set-without-rows", lambda t: verification.verdict(s.empty_set_verdict(), t)),
     # The receipts of a month
     Sample("audit", "sent", lambda t: audit.sent("2026-11", 48, t, is_cut=False)),
     Sample("audit", "sent-the-newest", lambda t: audit.sent("2026", 10_000, t, is_cut=True)),
