@@ -233,6 +233,11 @@ class CopySection(_Section):
         return (self,) if self._parent is None else (self, *self._parent.line)
 
     @property
+    def parent(self) -> CopySection | None:
+        """The copy through whose rows its own belong to a liquidation; None where its table says it."""
+        return self._parent
+
+    @property
     def shown(self) -> str:
         """What messages call it; people write its ``name``."""
         return self.title or self.name
@@ -570,8 +575,8 @@ class File(_Section):
 
     @property
     def titles(self) -> dict[str, str]:
-        """What messages call each copy, by its name."""
-        return {copy.name: copy.shown for copy in self.copies}
+        """What messages call each copy and each set, by its name: no two have one."""
+        return {each.name: each.shown for each in self.sets} | {copy.name: copy.shown for copy in self.copies}
 
     @property
     def default_set(self) -> SetSection | None:

@@ -27,6 +27,7 @@ from copier.catalog import Table, may_be_same, questions, read_table, refuse_sam
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Target, recorded
 from copier.chunker import LAST_ROWS, Chunker, KnownRanges, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
+from copier.diff import counts_of
 from copier.errors import (
     DEFAULT_NAMES,
     FOREIGN_KEYS,
@@ -102,10 +103,12 @@ class Copy:
         throttled: Throttled = lambda lag_mb: None,
         around_chunk: Callable[[KeyRange], AbstractContextManager[object]] = nullcontext,
         moment: Snapshot | None = None,
+        target_table: Table | None = None,
     ) -> None:
         """Takes the snapshot of the source and matches both tables; writes nothing.
 
-        A snapshot that is open already may be given as ``moment``; it has to outlast this object.
+        A snapshot that is open already may be given as ``moment``; it has to outlast this object. So may the
+        ``target_table``, as it was just found.
 
         ``names`` are what errors call the two sides, and ``label`` is the name of all sessions. ``baseline``
         is what an earlier copy has proven: where row versions tell that rows are the same, they aren't read.
@@ -160,7 +163,7 @@ class Copy:
                     else moment.of(spec.source_table, self._sessions)
                 )
                 self._connection = connected.result()
-            self._source, self._target = self._fit(spec, liquidation_id)
+            self._source, self._target = self._fit(spec, liquidation_id, target_table)
             self.fingerprint = Fingerprint.of(self._source, self._target)
         except BaseException:
             self.close()
@@ -246,6 +249,7 @@ class Copy:
         *,
         on_comparison: Callable[[Comparison], object] = ...,
         moment: Snapshot | None = ...,
+        count_rows: bool = ...,
     ) -> Proof: ...
 
     @overload
@@ -256,6 +260,7 @@ class Copy:
         on_comparison: Callable[[Comparison], object] = ...,
         should_stop: Callable[[], bool],
         moment: Snapshot | None = ...,
+        count_rows: bool = ...,
     ) -> Proof | None: ...
 
     def verify(
@@ -265,15 +270,17 @@ class Copy:
         on_comparison: Callable[[Comparison], object] = lambda comparison: None,
         should_stop: Callable[[], bool] = lambda: False,
         moment: Snapshot | None = None,
+        count_rows: bool = False,
     ) -> Proof | None:
         """Compares both sides range by range: the source's snapshot with one moment of the target.
 
         That moment may be given; else it is taken now. The ranges are those of ``result`` where it is whole,
         and what its chunks know is not read again; else they are cut for the purpose. ``on_comparison`` and
         then ``should_stop`` are called in this thread after each range. Gives None where ``should_stop`` gave
-        True.
+        True. With ``count_rows`` the ranges that differ are read once more, and the proof says by how many
+        rows.
         """
-        if result is not None and self._left is not None and result.chunks == (self._left,):
+        if self._left is not None and self.is_proven_before(result):
             return self._proven_before(self._left, on_comparison)
         self._refuse_altered_enums()
         known: dict[int, Chunk] = {}
@@ -307,9 +314,16 @@ class Copy:
                     on_comparison(comparison)
                     if should_stop():
                         return None
+            apart = Counts()
+            for comparison in comparisons if count_rows else ():
+                if not comparison.agrees:
+                    look = _Reader(target_readers[0])
+                    apart += counts_of(comparison, readers[0], self._source, look, self._target)
+                    if should_stop():
+                        return None
         finally:
             moment.close()
-        proof = Proof.of(comparisons, Counted(self.plan().total, held.rows))
+        proof = Proof.of(comparisons, Counted(self.plan().total, held.rows), apart if count_rows else None)
         if proof.holds:
             self._proven = Baseline.of(self._source_state.vantage, held.vantage, comparisons)
         return proof
@@ -330,6 +344,10 @@ class Copy:
         """
         return self._proven
 
+    def is_proven_before(self, result: CopyResult | None) -> bool:
+        """Whether a glance at both sides told that what was proven holds: `verify` asks neither of them."""
+        return result is not None and self._left is not None and result.chunks == (self._left,)
+
     def _proven_before(self, chunk: Chunk, on_comparison: Callable[[Comparison], object]) -> Proof:
         """Of a liquidation that a glance at both sides has found as it was."""
         if self._baseline is None or chunk.source is None:
@@ -339,11 +357,6 @@ class Copy:
         vantages = self._source_state.vantage, self._target_state.vantage
         self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])
         return Proof.of([comparison], Counted(self._source_state.rows, self._target_state.rows))
-
-    @property
-    def target_table(self) -> Table:
-        """What the target has under the name, as it was found when the copy began."""
-        return self._target_table
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -360,9 +373,9 @@ class Copy:
         self.plan()
         return self._change is Change.NONE
 
-    def belongs_to(self, tables: Sequence[Table]) -> None:
+    def belongs_to(self, tables: Iterable[Table]) -> None:
         """It is copied together with these tables of the target, of which it is one."""
-        self._together = tables
+        self._together = tuple(tables)
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
@@ -570,12 +583,15 @@ class Copy:
                     table=self._source.table.name,
                 )
 
-    def _fit(self, spec: CopySpec, liquidation_id: int) -> tuple[TableSlice, TableSlice]:
+    def _fit(
+        self, spec: CopySpec, liquidation_id: int, target: Table | None
+    ) -> tuple[TableSlice, TableSlice]:
         source = self._snapshot.table
-        with self._connection.transaction() as begun:
+        if target is None:
             tables = [each.target_table for each in spec.line]
-            *found, _ = begun.ask(*questions(*tables), COMMIT)
-        target = table_of(self._names.target, tables, found)
+            with self._connection.transaction() as begun:
+                *found, _ = begun.ask(*questions(*tables), COMMIT)
+            target = table_of(self._names.target, tables, found)
         if may_be_same(source, target):
             with self._connection.transaction() as begun:
                 begun.flush()
@@ -620,7 +636,7 @@ class Copy:
         if self._target.parent is not None:
             with self._connection.moment(self._target.tables) as moment:
                 refuse_missing_parents(
-                    self._source, self._target, ask_source, lambda question: moment.ask(question, COMMIT)[0]
+                    self._source, self._target, ask_source, lambda question: moment.ask(question)[0]
                 )
 
     def _refuse_repeated_keys(self) -> None:
@@ -673,6 +689,16 @@ class Copy:
 
     def _range_cursor(self) -> RangeCursor:
         return RangeCursor(self._snapshot.connection, self._source, self.plan().total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A session in an open snapshot, as a `copier.diff.Look`."""
+
+    connection: Connection
+
+    def ask(self, *statements: Composable) -> list[Rows]:
+        return exchange(self.connection, *statements)
 
 
 def _labels(table: Table) -> list[tuple[str, ...]]:

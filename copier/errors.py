@@ -451,6 +451,18 @@ class GivenUp(psycopg.OperationalError):
         self.reason = reason
 
 
+#: Somebody else holds a lock on the table; the class of what is said of missing objects and privileges.
+LOCKED, REFUSED = "55P03", "42"
+
+
+def concerns_one_table(error: CopierError) -> bool:
+    """Whether other tables may be looked at all the same."""
+    if not isinstance(error, DatabaseFailed):
+        return True
+    state = error.sqlstate or ""
+    return error.table is not None or state == LOCKED or state.startswith(REFUSED)
+
+
 @contextmanager
 def failures_of(side: str) -> Iterator[None]:
     """What a server or a connection does wrong inside is raised as `Transient` or `Permanent`.

@@ -120,23 +120,14 @@ def explain(
     Raises:
         DatabaseFailed: a side can't be reached.
     """
-    settings = f"{statements.of_lane(by_index=False)}, "
-    with (
-        BoundedTransaction(source, names.source, LABEL, timeout_seconds, settings=settings) as here,
-        BoundedTransaction(target, names.target, LABEL, timeout_seconds, settings=settings) as there,
-    ):
-        found = [_Found.of(spec, here, there, names) for spec in specs]
-        tables = {each.spec.name: each.target for each in found if each.target is not None}
-        with failures_of(names.target):
-            [rows] = exchange(there.connection, foreign_keys_question(tables)) if tables else [[]]
-    keys = foreign_keys_of(tables, rows)
-    fixed = {each.spec.name: fixed_columns(each.spec, each.key) for each in found}
+    found, keys = _looked_at(source, target, specs, names, timeout_seconds)
     refused, order = [], None
     try:
-        order = order_of([spec.name for spec in specs], keys, belongs=belonging(specs), fixed=fixed)
+        order = _order(found, keys)
     except CircularReferences as circle:
         refused.append(str(circle))
-    refused += _of_several_moments(found, names)
+    if (several := _several_moments(found, names)) is not None:
+        refused.append(str(several))
     steps = order.steps if order is not None else ()
     at = {name: place for place, step in enumerate(steps, 1) for name in step}
     by_name = {each.spec.name: each for each in found}
@@ -147,6 +138,28 @@ def explain(
         tuple(_explained(key, order) for key in keys),
         tuple(refused),
     )
+
+
+def order_in_target(
+    source: Engine,
+    target: Engine,
+    specs: Sequence[CopySpec],
+    *,
+    names: SideNames = DEFAULT_NAMES,
+    timeout_seconds: float = 10.0,
+) -> SetOrder:
+    """The order in which these tables would be written. One that can't be used by itself is in it too: what
+    is wrong with that one, `copier.preview` says.
+
+    Raises:
+        CircularReferences: they have no order.
+        SeveralMoments: prod's tables can't be read at one moment.
+        DatabaseFailed: a side can't be reached.
+    """
+    found, keys = _looked_at(source, target, specs, names, timeout_seconds)
+    if (several := _several_moments(found, names)) is not None:
+        raise several
+    return _order(found, keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +226,34 @@ def _table(look: BoundedTransaction, names: Sequence[Any], refused: list[str]) -
         return None
 
 
-def _of_several_moments(found: Sequence[_Found], names: SideNames) -> list[str]:
+def _looked_at(
+    source: Engine, target: Engine, specs: Sequence[CopySpec], names: SideNames, timeout_seconds: float
+) -> tuple[list[_Found], tuple[ForeignKey, ...]]:
+    """What both sides have of each copy, and the target's foreign keys between them."""
+    settings = f"{statements.of_lane(by_index=False)}, "
+    with (
+        BoundedTransaction(source, names.source, LABEL, timeout_seconds, settings=settings) as here,
+        BoundedTransaction(target, names.target, LABEL, timeout_seconds, settings=settings) as there,
+    ):
+        found = [_Found.of(spec, here, there, names) for spec in specs]
+        tables = {each.spec.name: each.target for each in found if each.target is not None}
+        with failures_of(names.target):
+            [rows] = exchange(there.connection, foreign_keys_question(tables)) if tables else [[]]
+    return found, foreign_keys_of(tables, rows)
+
+
+def _order(found: Sequence[_Found], keys: Sequence[ForeignKey]) -> SetOrder:
+    fixed = {each.spec.name: fixed_columns(each.spec, each.key) for each in found}
+    specs = [each.spec for each in found]
+    return order_of([spec.name for spec in specs], keys, belongs=belonging(specs), fixed=fixed)
+
+
+def _several_moments(found: Sequence[_Found], names: SideNames) -> SeveralMoments | None:
     tables = [each.source for each in found if each.source is not None]
     reason = several_moments(each for own in tables for table in own.line for each in table.relations.all)
     if reason is None or any(table.several_moments for table in tables):  # that one says it itself
-        return []
-    return [str(SeveralMoments(names.source, ", ".join(str(table.name) for table in tables), reason))]
+        return None
+    return SeveralMoments(names.source, ", ".join(str(table.name) for table in tables), reason)
 
 
 def _explained(key: ForeignKey, order: SetOrder | None) -> ExplainedKey:

@@ -35,13 +35,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from bot.characters import clean_name
-from bot.errors import AlreadyRunning, UnknownJob
+from bot.errors import AlreadyRunning, UnknownJob, UnknownRun
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
 from bot.jobs.models import (
     CopyEvent,
     CopyFreeze,
     CopyJob,
+    CopyRun,
     JobFollower,
+    RunFollower,
     User,
     is_frozen,
     is_of_set,
@@ -164,14 +166,7 @@ class Control:
     def start_now(self, job_id: int, requester: Requester) -> Effect:
         """A job that is for later is due at once; an approval that it needs is needed all the same."""
 
-        def do(job: LockedJob) -> Became:
-            if job.status is not Status.PENDING:
-                return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
-            if job.start_at is None:
-                return Became.BEFORE
-            return job.change(Plain(EventKind.STARTED_NOW), start_at=None, run_after=func.now())
-
-        return self._do(job_id, requester, do)
+        return self._do(job_id, requester, start_now)
 
     def _do(self, job_id: int, requester: Requester, do: Callable[[LockedJob], Became]) -> Effect:
         with self._locked(job_id, requester) as (locked, *others):
@@ -330,6 +325,14 @@ def retry(job: LockedJob) -> Became:
     )
 
 
+def start_now(job: LockedJob) -> Became:
+    if job.status is not Status.PENDING:
+        return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
+    if job.start_at is None:
+        return Became.BEFORE
+    return job.change(Plain(EventKind.STARTED_NOW), start_at=None, run_after=func.now())
+
+
 def confirm(job: LockedJob, requester: Requester, numbers: RowCounts | None) -> Became:
     if job.status is not Status.PENDING or job.approval == Approval.WAITING:
         return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
@@ -352,40 +355,51 @@ class Followed(StrEnum):
 
 
 class Followers:
-    """Notes who wants a direct message when a job ends. Raises UnknownJob where there is no such job.
+    """Notes who wants a direct message when a job ends, or a run (``of_runs``). Raises UnknownJob or
+    UnknownRun where there is none of that number.
 
-    The job's row is locked, so that whoever is noted before its end is told of it.
+    Its row is locked, so that whoever is noted before its end is told of it.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, of_runs: bool = False) -> None:
         self._engine = engine
+        self._of_runs = of_runs
+        self._noted: type[JobFollower | RunFollower] = RunFollower if of_runs else JobFollower
+        self._about = RunFollower.run_id if of_runs else JobFollower.job_id
 
-    def follow(self, job_id: int, by: Requester) -> Followed:
-        """Whoever it is will be told."""
+    def follow(self, number: int, by: Requester) -> Followed:
+        """Whoever it is will be told of the end of the job, or the run, of this number."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, by)
-            if not self._is_live(connection, job_id):
+            if not self._is_live(connection, number):
                 return Followed.ENDED
-            noted = insert(JobFollower).values(job_id=job_id, user_id=user_id).on_conflict_do_nothing()
-            is_new = connection.execute(noted.returning(JobFollower.user_id)).first() is not None
+            noted = insert(self._noted).values({self._about: number, self._noted.user_id: user_id})
+            noted = noted.on_conflict_do_nothing()
+            is_new = connection.execute(noted.returning(self._noted.user_id)).first() is not None
         return Followed.NOTED if is_new else Followed.BEFORE
 
-    def unfollow(self, job_id: int, by: Requester) -> Followed:
-        """They won't, unless the job has ended."""
+    def unfollow(self, number: int, by: Requester) -> Followed:
+        """They won't, unless it has ended."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, by)
-            if not self._is_live(connection, job_id):
+            if not self._is_live(connection, number):
                 return Followed.ENDED
-            mine = and_(JobFollower.job_id == job_id, JobFollower.user_id == user_id)
-            connection.execute(delete(JobFollower).where(mine))
+            connection.execute(
+                delete(self._noted).where(self._about == number, self._noted.user_id == user_id)
+            )
         return Followed.TAKEN_BACK
 
-    @staticmethod
-    def _is_live(connection: Connection, job_id: int) -> bool:
-        locked = select(CopyJob.status).where(CopyJob.id == job_id).with_for_update(key_share=True)
+    def _is_live(self, connection: Connection, number: int) -> bool:
+        if self._of_runs:
+            run = select(CopyRun.ended_at.is_(None)).where(CopyRun.id == number)
+            is_live = connection.execute(run.with_for_update(key_share=True)).scalar_one_or_none()
+            if is_live is None:
+                raise UnknownRun(number)
+            return is_live
+        locked = select(CopyJob.status).where(CopyJob.id == number).with_for_update(key_share=True)
         status = connection.execute(locked).scalar_one_or_none()
         if status is None:
-            raise UnknownJob(job_id)
+            raise UnknownJob(number)
         return Status(status).is_live
 
 

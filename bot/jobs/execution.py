@@ -46,7 +46,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from bot import traces
-from bot.config import SIDES, Occasion
+from bot.config import SIDES
 from bot.errors import StaleAttempt
 from bot.jobs import known_columns
 from bot.jobs.events import (
@@ -79,7 +79,7 @@ from bot.jobs.models import (
     transaction,
     waits_for_somebody,
 )
-from bot.jobs.notifications import tell
+from bot.jobs.notifications import tell_waits
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, second_person, step_of, stop_job, transition
@@ -572,7 +572,7 @@ class Attempt:
         if second is not None and (channel is None or channel.startswith("D")):
             raise NobodyCanApprove
         if second is not None:
-            tell(connection, Occasion.APPROVAL, self.job_id, self.number)
+            tell_waits(connection, self.job_id, self.number)
         return self._release(
             connection,
             AskedAgain(question, approvers),

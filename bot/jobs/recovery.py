@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Float,
     Numeric,
     Row,
     ScalarSelect,
@@ -161,7 +162,8 @@ class Sweep:
         """Those who may approve a job are told again that it waits, each time once."""
         waits = and_(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING)
         asked_at = func.coalesce(CopyJob.approval_asked_at, CopyJob.created_at)
-        half = asked_at + (CopyJob.approval_until - asked_at) / 2
+        seconds = func.extract("epoch", CopyJob.approval_until - asked_at)
+        half = asked_at + func.make_interval(0, 0, 0, 0, 0, 0, cast(seconds / 2, Float))
         last = CopyJob.approval_until - LAST_REMINDER
         announce_once(
             connection, Kind.REMINDER, waits, half <= func.now(), or_(func.now() < last, last <= half)

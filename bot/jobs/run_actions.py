@@ -1,4 +1,5 @@
-"""What people do to all jobs of a run with one press: pause, resume, cancel, retry, confirm, approve, reject.
+"""What people do to all jobs of a run with one press: pause, resume, cancel, retry, confirm, start now,
+approve, reject.
 
 Each is one transaction over the rows of its jobs, which are locked in the order of their numbers before
 anything is decided. What a press does to a job is what its own button would do.
@@ -94,6 +95,10 @@ class RunControl:
             return self._do(run_id, requester, do)
         except _SetIsTaken:
             return self._do(run_id, requester, lambda job: Became.NOT_NOW)
+
+    def start_now(self, run_id: int, requester: Requester) -> RunEffect:
+        """Those that are for later are due at once."""
+        return self._do(run_id, requester, actions.start_now)
 
     def confirm(self, run_id: int, requester: Requester, shown: str) -> RunEffect:
         """Its requester agrees to the numbers of all jobs that ask for that.

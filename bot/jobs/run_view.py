@@ -90,6 +90,32 @@ class RunView:
         return tuple(job for job in self.jobs if job.waits_for_somebody and job.question is not None)
 
     @property
+    def planned(self) -> tuple[JobView, ...]:
+        """The jobs that wait for their time, and for nothing else."""
+        return tuple(job for job in self.jobs if job.waits_for_its_time)
+
+    @property
+    def begins_at(self) -> datetime | None:
+        """The moment before which nobody takes what was asked for later; None where that has come, or it was
+        for at once.
+        """
+        coming = [job.start_at for job in self.live if job.start_at is not None and job.start_at > self.now]
+        return min(coming, default=None)
+
+    @property
+    def is_from_slack(self) -> bool:
+        return self.channel_id is not None
+
+    @property
+    def requester_locale(self) -> str | None:
+        return self.jobs[0].requester_locale
+
+    @property
+    def copy_names(self) -> tuple[str, ...]:
+        """The copies of its jobs, each once."""
+        return tuple(dict.fromkeys(job.copy_name for job in self.jobs))
+
+    @property
     def total(self) -> int:
         """Rows in prod: counted ones, else those that were shown before the press."""
         return sum(_rows(job) for job in self.jobs)

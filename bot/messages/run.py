@@ -63,6 +63,9 @@ RESUME_ACTION = "run.resume"
 CANCEL_ACTION = "run.cancel"
 RETRY_ACTION = "run.retry"
 CONFIRM_ACTION = "run.confirm"
+START_NOW_ACTION = "run.start_now"
+#: Whoever presses it gets a direct message when the run ends; and takes that back.
+TELL_ACTION, UNTELL_ACTION = "run.tell", "run.untell"
 APPROVE_ACTION, REJECT_ACTION = "run.approve", "run.reject"
 #: The modals that ask why.
 APPROVE_CALLBACK, REJECT_CALLBACK = "run.approve.why", "run.reject.why"
@@ -204,7 +207,12 @@ def _waits(run: RunView, t: Translator) -> list[Block]:
     found = []
     if waiting := run.waiting_for_approval:
         n = t.plural("{n} copy waits for approval.", "{n} copies wait for approval.", len(waiting))
-        found.append(section(f"👥 {n} {approval_request(waiting[0], t)}"))
+        request = approval_request(waiting[0], t)
+        if run.begins_at is not None and not run.planned:
+            request += " · " + t("begins {moment}", moment=at(run.begins_at, t))
+        found.append(section(f"👥 {n} {request}"))
+    if run.planned and run.begins_at is not None:
+        found.append(section(f"⏰ {t('Begins {moment}', moment=at(run.begins_at, t))}"))
     if asking := run.asking:
         lines = [f"• *{escaped(part_of(run, job))}*: {_question(job, t)}" for job in asking]
         found += in_sections([f"❓ {_answerer(run, t)}", *(cut(line, 2 * LINE_LIMIT) for line in lines)], 5)
@@ -251,7 +259,7 @@ def _result(job: JobView, t: Translator) -> str:
 
 def _so_far(job: JobView, t: Translator) -> str:
     """How far a job is, and what it does, waits for or failed of. Plain text."""
-    if job.waits_for_somebody:  # for whom, and why, stands above
+    if job.waits_for_somebody or job.waits_for_its_time:  # for whom, until when, and why, stands above
         return state(job, t)
     words = plain(activity(job, t, bare_name))
     if job.total is None:
@@ -287,7 +295,13 @@ def buttons_for(run: RunView, t: Translator) -> list[Block]:
     if asking := run.waiting_for_confirmation:
         n = t.number(len(asking))
         row.append(_answer(run, asking, t("Copy {n} all the same", n=n), CONFIRM_ACTION, t))
-    may_pause = [job for job in run.live if not job.waits_for_somebody and job.stop_requested is None]
+    if run.planned:
+        row.append(button(t("Start now"), START_NOW_ACTION, str(run.id)))
+    may_pause = [
+        job
+        for job in run.live
+        if not job.waits_for_somebody and not job.waits_for_its_time and job.stop_requested is None
+    ]
     if any(job.status is not Status.PAUSED for job in may_pause):
         row.append(button(t("Pause"), PAUSE_ACTION, str(run.id)))
     if any(job.status is Status.PAUSED or job.stop_requested is not None for job in run.live):
@@ -296,6 +310,8 @@ def buttons_for(run: RunView, t: Translator) -> list[Block]:
         row.append(_cancel(run, t))
     if run.failed:
         row.append(retry(run, t))
+    if run.is_live:
+        row.append(button(t("Tell me"), TELL_ACTION, str(run.id)))
     return [actions(*row)] if row else []
 
 
@@ -379,6 +395,22 @@ def reply(run: RunView, t: Translator) -> Message:
     if run.failed:
         blocks.append(actions(retry(run, t)))
     return Message(cut(f"{text} {escaped(not_done)}".strip(), 2000), blocks)
+
+
+def told(run: RunView, link: str | None, t: Translator) -> Message:
+    """The direct message to somebody who wanted to be told how the run ends."""
+    sentence = t(
+        "You wanted to be told: the copies {what} have ended: {states}.",
+        what=copied(run, t),
+        states=states(run, t),
+    )
+    lines = [_ended(run, job, t) for job in _most_telling(run)[:PARTS_SHOWN]]
+    if (more := len(run.jobs) - PARTS_SHOWN) > 0:
+        lines.append(t.plural("and {n} more", "and {n} more", more))
+    where = t("<{link}|Its card>", link=link) if link else ask_for(run.jobs[0].id, t)
+    return Message(
+        sentence, [section(f"{_sign(run)} {sentence}"), *in_sections(lines), context(_about(run, t), where)]
+    )
 
 
 def _ended(run: RunView, job: JobView, t: Translator) -> str:
@@ -481,7 +513,15 @@ def requested(
 ) -> Message:
     """What a press has become: the run, and the live jobs that were there already."""
     n = t.plural("{n} copy", "{n} copies", len(run.jobs))
-    text = t("Requested: {what}, {n}, run {id}.", what=copied(run, t), n=n, id=run.id)
+    names = {"what": copied(run, t), "n": n, "id": run.id}
+    if run.begins_at is None:
+        text = t("Requested: {what}, {n}, run {id}.", **names)
+    else:
+        text = t(
+            "Planned: {what}, {n}, run {id}. They begin {moment}, and can be cancelled until then.",
+            moment=at(run.begins_at, t),
+            **names,
+        )
     card_is = _to_card(link, t) or card_will_appear(run.channel_id, t)
     lines = [_taken(job, links, t) for job in taken]
     said = in_sections(lines)
@@ -495,6 +535,18 @@ def all_taken(taken: Sequence[JobView], links: Mapping[int, str], t: Translator)
     text = t("All of them are under way already, so nothing new was started.")
     lines = [_taken(job, links, t) for job in taken]
     return Message(" ".join([text, *map(plain, lines)]), [section(text), *in_sections(lines)])
+
+
+def set_under_way(run: RunView, link: str | None, t: Translator) -> Message:
+    """The same set, or another one of the same tables, is being copied already, by somebody's press."""
+    text = t(
+        "Nothing was started: {what} is under way already, run {id}, {state}, requested by {user}.",
+        what=copied(run, t),
+        id=run.id,
+        state=state_of(run, t),
+        user=mention(run.requester),
+    )
+    return sentence(text, hint=_to_card(link, t) or ask_for(run.jobs[0].id, t))
 
 
 def _taken(job: JobView, links: Mapping[int, str], t: Translator) -> str:
@@ -560,6 +612,25 @@ def shown_alone(run: RunView, link: str | None, t: Translator) -> Message:
     way = [context(where)] if (where := _to_card(link, t)) else []
     fallback = [*message.fallback, *way] if message.fallback is not None else None
     return Message(message.text, [*message.blocks, *way], fallback=fallback)
+
+
+def will_be_told(run: RunView, t: Translator, *, before: bool) -> Message:
+    """To whoever pressed *Tell me*; ``before``: they had pressed it already."""
+    what = copied(run, t)
+    if before:
+        text = t(
+            "It is noted already: you get a direct message when all copies {what} have ended.", what=what
+        )
+    else:
+        text = t("Noted: you get a direct message when all copies {what} have ended.", what=what)
+    back = button(t("Don't tell me"), UNTELL_ACTION, str(run.id))
+    return Message(text, [section(text), actions(back)])
+
+
+def wont_be_told(run: RunView, t: Translator) -> Message:
+    """To whoever took that back."""
+    text = t("Taken back: you get no direct message when the copies {what} end.", what=copied(run, t))
+    return sentence(text)
 
 
 def approved(run: RunView, n: int, t: Translator) -> Message:

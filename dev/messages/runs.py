@@ -13,6 +13,7 @@ from bot.jobs.view import HomeFilters, HomeView, JobView, Person
 from bot.messages import several
 from bot.messages.blocks import Message
 from bot.messages.failures import explained
+from bot.messages.proposal import Shown
 from bot.messages.several import Part, Refused, SeveralOffer, SeveralOffered
 from dev.messages import situations as s
 
@@ -56,6 +57,9 @@ PAUSED = run(DONE, part(s.PAUSED, 42))
 COMPLETED = run(*COPIED)
 IN_PART = run(DONE, FAILED, CANCELLED)
 NONE_COPIED = run(FAILED)
+CANCELLED_ALL = run(replace(CANCELLED, id=143, liquidation_id=43), CANCELLED)
+PLANNED = run(*(part(s.LATER, number) for number in (40, 41)))
+PLANNED_FOR_APPROVAL = run(*(replace(job, start_at=s.LATER.start_at) for job in APPROVAL))
 FIFTY = run(*(part(s.COMPLETED if n < 20 else s.QUEUED, n) for n in range(1, 51)))
 SET = run(
     *(
@@ -70,7 +74,17 @@ SET = run(
     liquidations=(42,),
 )
 
-OFFER = SeveralOffer("items", "3f2a", 0, ((40, 12_000, 0, None), (41, 1_250_000, 1_100_000, 4)), "a1b2")
+OFFER = SeveralOffer(
+    "items", "3f2a", 0, ((40, Shown(12_000, 0)), (41, Shown(1_250_000, 1_100_000, 4, 7))), "a1b2"
+)
+SET_COMPLETED = replace(
+    SET,
+    jobs=tuple(
+        replace(s.COMPLETED, id=200 + n, copy_title=title, run_id=7, label=None)
+        for n, title in enumerate(["Head", "Payslips", "Lines"])
+    ),
+    ended_at=s.NOW,
+)
 
 
 def offered(*parts: Part, **differs: Any) -> SeveralOffered:

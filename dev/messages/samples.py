@@ -12,6 +12,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.freshness import Watched
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Timeline
+from bot.jobs.run_view import RunView
 from bot.jobs.schedules import Firing
 from bot.jobs.status import FiringState, Status
 from bot.jobs.view import HomeFilters, JobView
@@ -28,6 +29,7 @@ from bot.messages import (
     several,
     status,
     verification,
+    whole,
 )
 from bot.messages.blocks import Message, View, moved_away, sentence
 from bot.messages.card import card, reply, told
@@ -36,8 +38,11 @@ from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
 from bot.messages.several import several_card
+from bot.messages.whole import whole_card
+from copier import Counts
 from dev.messages import runs as r
 from dev.messages import situations as s
+from dev.messages import wholes as w
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,10 @@ def _told(name: str, job: JobView, occasion: Occasion) -> Sample:
     return Sample("notification", name, lambda t: notification.of_job(job, occasion, t, LINK))
 
 
+def _told_of_run(name: str, run: RunView, occasion: Occasion) -> Sample:
+    return Sample("notification", name, lambda t: notification.of_run(run, occasion, t, LINK))
+
+
 #: What a fact that concerns no job carries.
 NAMES = {"copy": "items", "liquidation_id": 42, "schedule": "nightly", "due_at": s.NOW.isoformat()}
 
@@ -190,6 +199,14 @@ SAMPLES = [
     Sample("run", "frozen", lambda t: run.card(r.FROZEN, t)),
     Sample("run", "nobody-works", lambda t: run.card(r.NOBODY_WORKS, t)),
     Sample("run", "paused", lambda t: run.card(r.PAUSED, t)),
+    Sample("run", "planned", lambda t: run.card(r.PLANNED, t)),
+    Sample("run", "planned-and-waits-for-approval", lambda t: run.card(r.PLANNED_FOR_APPROVAL, t)),
+    Sample("run", "requested-for-later", lambda t: run.requested(r.PLANNED, [], {}, LINK, t)),
+    Sample("run", "told", lambda t: run.told(r.IN_PART, LINK, t)),
+    Sample("run", "told-of-fifty", lambda t: run.told(r.FIFTY, None, t)),
+    Sample("run", "will-be-told", lambda t: run.will_be_told(r.UNDER_WAY, t, before=False)),
+    Sample("run", "will-be-told-already", lambda t: run.will_be_told(r.SET, t, before=True)),
+    Sample("run", "wont-be-told", lambda t: run.wont_be_told(r.UNDER_WAY, t)),
     Sample("run", "completed", lambda t: run.card(r.COMPLETED, t)),
     Sample("run", "left-behind", lambda t: run.moved_away(replace(r.UNDER_WAY, moved_from=s.ARCHIVED), t)),
     Sample("run", "ended-completed", lambda t: run.reply(r.COMPLETED, t)),
@@ -235,6 +252,27 @@ SAMPLES = [
         "several",
         "read-as-several",
         lambda t: several_card(r.offered(r.seen(40, 12_000, 0), notice=several.read_as_several(1234, t)), t),
+    ),
+    Sample("whole", "new", lambda t: whole_card(w.offered(*w.NEW), t)),
+    Sample("whole", "copied-before", lambda t: whole_card(w.offered(*w.CHANGED, expected_seconds=6.2), t)),
+    Sample("whole", "masked-and-slow", lambda t: whole_card(w.in_all_situations(), t)),
+    Sample("whole", "without-a-table", r.without(lambda t: whole_card(w.in_all_situations(), t))),
+    Sample("whole", "removes-a-table", lambda t: whole_card(w.removing(), t)),
+    Sample("whole", "needs-approval", lambda t: whole_card(w.needing_approval(), t)),
+    Sample(
+        "whole",
+        "asked-anew",
+        lambda t: whole_card(w.offered(*w.CHANGED, notice=answers.asked_anew(t, moved=True)), t),
+    ),
+    Sample("whole", "not-possible", lambda t: whole.not_possible(w.TITLE, 42, w.with_a_problem(t), t)),
+    Sample("whole", "tables-under-way", lambda t: whole.under_way(w.TITLE, 42, w.TAKEN, {17: LINK}, t)),
+    Sample("whole", "set-under-way", lambda t: run.set_under_way(r.SET, LINK, t)),
+    Sample("whole", "several", lambda t: whole.several_wholes("40-45", 40, "completa", "head", t)),
+    Sample("whole", "unknown-set", lambda t: whole.unknown_set("todo", ["completa"], t)),
+    Sample(
+        "whole",
+        "too-many-tables",
+        lambda t: whole.too_many_tables(w.TITLE, "traspaso copy 42 --set completa", t),
     ),
     Sample(
         "status",
@@ -457,6 +495,41 @@ SAMPLES = [
     Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
     Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verification.interrupted(s.TITLE, 42, t)),
+    # /copy-verify 42, where that is a set
+    Sample("verify", "set-comparing", lambda t: verification.comparing(s.COMPLETA, 42, t)),
+    Sample("verify", "set-is-the-same", lambda t: verification.verdict(s.set_verdict(), t)),
+    Sample(
+        "verify",
+        "set-differs",
+        lambda t: verification.verdict(
+            s.set_verdict(apart={"lines": Counts(3, 12, 1), "deductions": Counts(updated=1)}), t
+        ),
+    ),
+    Sample(
+        "verify",
+        "set-with-a-table-missing",
+        lambda t: verification.verdict(s.set_verdict(refused=s.NO_DEDUCTIONS), t),
+    ),
+    Sample(
+        "verify",
+        "set-differs-with-a-table-missing",
+        lambda t: verification.verdict(
+            s.set_verdict(apart={"lines": Counts(inserted=96_000)}, refused=s.NO_DEDUCTIONS), t
+        ),
+    ),
+    Sample(
+        "verify",
+        "set-not-compared",
+        lambda t: verification.verdict(s.set_verdict(refused=s.NO_TABLE), t),
+    ),
+    Sample(
+        "verify",
+        "set-where-slack-takes-no-table",
+        lambda t: _without_new_blocks(
+            verification.verdict(s.set_verdict(apart={"lines": Counts(3, 12, 1)}), t)
+        ),
+    ),
+    Sample("verify", "set-without-rows", lambda t: verification.verdict(s.empty_set_verdict(), t)),
     # The receipts of a month
     Sample("audit", "sent", lambda t: audit.sent("2026-11", 48, t, is_cut=False)),
     Sample("audit", "sent-the-newest", lambda t: audit.sent("2026", 10_000, t, is_cut=True)),
@@ -474,6 +547,11 @@ SAMPLES = [
     _told("rejected-with-a-reason", s.REJECTED_FOR_A_REASON, Occasion.CANCELLED),
     _told("waits-for-approval", s.APPROVAL, Occasion.APPROVAL),
     _told("asks-again-for-approval", s.ASKS_APPROVAL, Occasion.APPROVAL),
+    _told_of_run("several-completed", r.COMPLETED, Occasion.COMPLETED),
+    _told_of_run("several-failed-in-part", r.IN_PART, Occasion.FAILED),
+    _told_of_run("several-cancelled", r.CANCELLED_ALL, Occasion.CANCELLED),
+    _told_of_run("several-wait-for-approval", r.WAITS_FOR_APPROVAL, Occasion.APPROVAL),
+    _told_of_run("set-completed", r.SET_COMPLETED, Occasion.COMPLETED),
     Sample("notification", "no-worker", lambda t: notification.no_worker(s.NOW, t)),
     Sample("notification", "never-a-worker", lambda t: notification.no_worker(None, t)),
     Sample("notification", "worker-back", lambda t: notification.worker_back(s.NOW, t)),

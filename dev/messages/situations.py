@@ -29,7 +29,7 @@ from bot.jobs.view import (
 )
 from bot.jobs.windows import NextWindow
 from bot.messages.proposal import Offer, Offered, Proposal
-from bot.messages.verification import VerificationResult
+from bot.messages.verification import SetResult, TableResult, VerificationResult
 from copier import (
     Advice,
     ColumnRule,
@@ -516,6 +516,49 @@ def hidden_verdict() -> VerificationResult:
     found = verdict(0)
     proof = replace(found.proof, counted=replace(found.proof.counted, target=found.proof.target.rows + 3))
     return replace(found, proof=proof)
+
+
+#: A set, as messages take it.
+COMPLETA = NamedCopy("completa", "Liquidación completa")
+#: Its tables: the copy's name, what messages call it, and its rows in prod.
+TABLES_OF_SET = (
+    ("head", "Cabecera", 1),
+    ("payslips", "Recibos", 12_000),
+    ("lines", "Renglones", 96_000),
+    ("deductions", "Descuentos", 30_500),
+)
+
+
+def set_verdict(
+    *, apart: dict[str, Counts] | None = None, refused: dict[str, Failure] | None = None
+) -> SetResult:
+    """A comparison of the set; by how many rows tables differ, and why others couldn't be compared."""
+    differ, why = apart or {}, refused or {}
+    tables = []
+    for name, title, rows in TABLES_OF_SET:
+        counts = differ.get(name, Counts())
+        there = rows - counts.inserted + counts.deleted
+        part = Comparison(
+            KeyRange(1, None, None, rows), Digest(rows, 5), Digest(there, 6 if name in differ else 5)
+        )
+        proof = Proof.of([part], Counted(rows, there), counts)
+        tables.append(TableResult(name, title, None if name in why else proof, why.get(name)))
+    as_of = ago(6) if len(why) < len(tables) else None
+    return SetResult(42, COMPLETA.name, COMPLETA.shown, tuple(tables), as_of, 3.2)
+
+
+def empty_set_verdict() -> SetResult:
+    """A comparison of a set of which neither side has rows."""
+    nothing = empty_verdict(True).proof
+    tables = tuple(TableResult(name, title, nothing) for name, title, _ in TABLES_OF_SET)
+    return SetResult(7777, COMPLETA.name, COMPLETA.shown, tables, ago(6), 0.2, known=False)
+
+
+#: Why tables of a set couldn't be compared.
+NO_DEDUCTIONS = {"deductions": Failure("missing_table", "", side="consulta", table="public.deductions")}
+NO_TABLE = {
+    name: Failure("missing_table", "", side="prod", table=f"public.{name}") for name, _, _ in TABLES_OF_SET
+}
 
 
 ENTRIES = [
