@@ -8,7 +8,7 @@ from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.copy_set import CopySet, Part, SetProof, SetResult, SetStep
 from copier.errors import SideNames
-from copier.explain import ExplainedKey, ExplainedTable, Explanation, Use, explain
+from copier.explain import ExplainedKey, ExplainedTable, Explanation, OutsideKey, Use, explain
 from copier.glance import Baseline
 from copier.model import (
     MAX_LIQUIDATION_ID,
@@ -64,6 +64,7 @@ __all__ = [
     "Limits",
     "NewColumns",
     "Outlook",
+    "OutsideKey",
     "Part",
     "Period",
     "Plan",

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from copier.errors import (
     BadName,
+    CarriedOn,
     CircularReferences,
     ColumnMissing,
     ColumnsAreNew,
@@ -90,7 +91,8 @@ CLASSES: dict[type, str] = {
     NotProven: "not_proven",
     KeySharedInSource: "key_shared",
     ParentsMissing: "parents_missing",
-    ReferencesCascade: "cascades",
+    CarriedOn: "cascades",
+    ReferencesCascade: "uncounted",
     RulesRewrite: "rules",
     SeveralMoments: "several_moments",
     CircularReferences: "circular_references",
@@ -138,7 +140,7 @@ def failure_of(error: CopierError) -> Failure:
     sqlstate = constraint = None
     if isinstance(error, DatabaseFailed):
         sqlstate, constraint = error.sqlstate, error.constraint
-        code = _code(sqlstate, error.condition)
+        code = CLASSES.get(type(error)) or _code(sqlstate, error.condition)
         if error.lines:
             code = SAID.get(code, code)
     elif isinstance(error, NotProven) and error.triggers:
