@@ -32,6 +32,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from copier import statements
+from copier.carried import unless_carried_on
 from copier.connections import OnSilence, Sessions, drop_if_unusable, readable, rendered, run
 from copier.copy_stream import CopyStream, Streamed
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
@@ -483,9 +484,17 @@ class ChunkWriter:
                     raise
         return self._merge_by(connection, statements.merge(self._target, surplus, taken, in_place=False))
 
-    @staticmethod
-    def _merge_by(connection: Connection, statement: Composable) -> int:
-        return int(run(connection, statement).scalar_one())
+    def _merge_by(self, connection: Connection, statement: Composable) -> int:
+        merged = 0
+
+        def write() -> int:
+            nonlocal merged
+            counts = [*run(connection, statement).one()]
+            merged, touched = int(counts[0]), int(counts[1])
+            return touched
+
+        unless_carried_on(self._target, lambda question: [*run(connection, question)], write)
+        return merged
 
     def _taken_from_others(self, connection: Connection) -> list[Held]:
         """The rows of other liquidations that have one of the staged keys."""
