@@ -19,7 +19,8 @@ CREATE TABLE liquidations (
     id bigint primary key, title text not null, period date not null, closed_at timestamptz);
 CREATE TABLE payslips (
     id bigint primary key, liquidation_id bigint not null references liquidations,
-    employee_id bigint not null, name text not null, cbu char(22), gross numeric(14,2) not null, net numeric(14,2) not null,
+    employee_id bigint not null, name text not null, cbu char(22), gross numeric(14,2) not null,
+    net numeric(14,2) not null,
     metadata jsonb, created_at timestamptz not null);
 CREATE INDEX payslips_liquidation_id_id_idx ON payslips (liquidation_id, id);
 CREATE TABLE payslip_inputs (
