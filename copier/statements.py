@@ -373,6 +373,17 @@ def hashes_by_key(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sq
     )
 
 
+def hashes_since(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], horizon: int) -> sql.Composable:
+    """The same, and of each of these rows whether it was written since the horizon."""
+    return sql.SQL("SELECT {}, {}, {} FROM {} WHERE {}").format(
+        rows.keys.values_as_text,
+        rows.row_hash,
+        _is_since(rows, str(horizon)),
+        rows.table.identifier,
+        rows.within(part, keys),
+    )
+
+
 def _is_since(rows: TableSlice, base: str) -> sql.Composable:
     """Of a row: it, or a row through which it belongs, was written by a transaction that isn't older than
     this xid8.
