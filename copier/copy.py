@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self, overload
@@ -32,6 +32,7 @@ from copier.errors import (
     DEFAULT_NAMES,
     FOREIGN_KEYS,
     TAKEN,
+    DatabaseFailed,
     NoUsableKey,
     Permanent,
     SideNames,
@@ -39,6 +40,7 @@ from copier.errors import (
     failures_of,
 )
 from copier.exchange import COMMIT, Rows, exchange
+from copier.foreign_keys import explained
 from copier.glance import Baseline, Change, SideState, state_of
 from copier.glance import questions as questions_of_state
 from copier.lanes import run_lanes
@@ -142,6 +144,7 @@ class Copy:
             sleep=sleep,
         )
         self._lanes: list[Target] = []
+        self._together: Sequence[Table] = ()
         self._plan: Plan | None = None
         self._baseline = baseline
         self._change = Change.UNKNOWN
@@ -223,9 +226,12 @@ class Copy:
         """
         in_place: dict[int, Chunk] = {}
         try:
-            with closing(
-                self._put_in_place(record, in_place, should_stop, hashed=hashed, waiting=waiting)
-            ) as chunks:
+            with (
+                self.explaining(),
+                closing(
+                    self._put_in_place(record, in_place, should_stop, hashed=hashed, waiting=waiting)
+                ) as chunks,
+            ):
                 for chunk in chunks:
                     on_chunk(chunk)
                     if should_stop():
@@ -366,6 +372,35 @@ class Copy:
         """Whether a glance at both sides has found what was proven before."""
         self.plan()
         return self._change is Change.NONE
+
+    def belongs_to(self, tables: Iterable[Table]) -> None:
+        """It is copied together with these tables of the target, of which it is one."""
+        self._together = tuple(tables)
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """What a foreign key of the target refuses inside is raised with the tables between which it is."""
+        try:
+            yield
+        except Permanent as refusal:
+            meaning = self._meaning(refusal)
+            if meaning is refusal:
+                raise
+            raise meaning from (refusal.__cause__ or refusal)
+
+    def _meaning(self, refusal: Permanent) -> Permanent:
+        def ask(question: Composable) -> Rows:
+            connection = self._sessions.open(self._target_engine, self._names.target, read_only=True)
+            try:
+                return exchange(connection, question)[0]
+            finally:
+                self._sessions.shut(connection)
+
+        try:
+            with failures_of(self._names.target):
+                return explained(refusal, ask, self._target_table, self._together)
+        except DatabaseFailed:  # what has failed is said all the same
+            return refusal
 
     def leave(self, referring: Iterable[Referring]) -> None:
         """From now on surplus rows to which these foreign keys point stay for now: see `surplus`."""

@@ -224,6 +224,7 @@ class CopySet:
                 },
             )
             for name, copy in self.copies.items():
+                copy.belongs_to(tables.values())
                 copy.leave(
                     Referring(self._specs[key.child].target_table, key.columns, key.parent_columns)
                     for key in self.order.refer_to(name)
@@ -390,13 +391,16 @@ class CopySet:
         for name in names:
             if (columns := self.order.waits(name)) and not should_stop():
                 own = records[name]
-                own.number = self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.number)
+                with self.copies[name].explaining():
+                    surplus = self.copies[name].surplus()
+                    own.number = surplus.loosen(own.of_ranges, sorted(columns), own.number)
         for name in reversed(names):
             if should_stop():
                 return
             own = records[name]
             try:
-                own.number = self.copies[name].surplus().remove(own.of_ranges, own.number)
+                with self.copies[name].explaining():
+                    own.number = self.copies[name].surplus().remove(own.of_ranges, own.number)
             except Permanent as refusal:
                 if not self._is_of_self_reference(name, refusal):
                     raise

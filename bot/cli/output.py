@@ -499,7 +499,7 @@ def _schedule_row(line: ScheduleLine, t: Translator) -> tuple[str, ...]:
     if section is None:
         return line.name, "–", t("not in the configuration any more"), "–", last
     coming = t.moment(line.coming[0]) if line.coming else "–"
-    return line.name, section.copy_name, f"{section.cron} ({section.time_zone})", coming, last
+    return line.name, section.copied, f"{section.cron} ({section.time_zone})", coming, last
 
 
 def firing_state(firing: Firing, t: Translator) -> str:
@@ -530,6 +530,7 @@ def print_schedules_json(lines: Sequence[ScheduleLine], windows: Sequence[NextWi
                 "cron": section.cron if section else None,
                 "time_zone": section.time_zone if section else None,
                 "copy": section.copy_name if section else None,
+                "set": section.set_name if section else None,
                 "as_user": section.as_user if section else None,
                 "channel": section.channel if section else None,
                 "next": [each.isoformat() for each in line.coming],

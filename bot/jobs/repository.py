@@ -28,6 +28,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
@@ -321,11 +322,13 @@ class JobRepository:
         statement = select(CopyRun, User, func.now().label("now")).join(User, User.id == CopyRun.user_id)
         with Session(self._engine) as session:
             rows = session.execute(statement.where(CopyRun.id.in_(run_ids)).order_by(CopyRun.id)).all()
+            sets = {row.CopyRun.id for row in rows if row.CopyRun.kind == RunKind.SET}
+            spent = _spent(session, {job.id: job.attempt for job in jobs if job.run_id in sets})
         found = {}
         for row in rows:
             own = tuple(job for job in jobs if job.run_id == row.CopyRun.id)
             if own:  # else all of its jobs were deleted, and it is about to be
-                found[row.CopyRun.id] = _run_of(row, own, schema_of(self._engine), self.titles)
+                found[row.CopyRun.id] = _run_of(row, own, schema_of(self._engine), self.titles, spent)
         return found
 
     def runs_of(self, jobs: Sequence[JobView]) -> dict[int, RunView]:
@@ -885,8 +888,23 @@ def view_of(
     )
 
 
+def _spent(session: Session, attempts: Mapping[int, int]) -> dict[int, float]:
+    """The seconds from the first chunk of each of these attempts of jobs to its last one, by the job."""
+    if not attempts:
+        return {}
+    began = func.min(CopyChunk.created_at - func.make_interval(0, 0, 0, 0, 0, 0, CopyChunk.seconds))
+    seconds = func.extract("epoch", func.max(CopyChunk.created_at) - began)
+    own = tuple_(CopyChunk.job_id, CopyChunk.attempt).in_([*attempts.items()])
+    found = session.execute(select(CopyChunk.job_id, seconds).where(own).group_by(CopyChunk.job_id))
+    return {job_id: max(0.0, float(length)) for job_id, length in found}
+
+
 def _run_of(
-    row: Row[CopyRun, User, datetime], jobs: tuple[JobView, ...], schema: str, titles: Mapping[str, str]
+    row: Row[CopyRun, User, datetime],
+    jobs: tuple[JobView, ...],
+    schema: str,
+    titles: Mapping[str, str],
+    spent: Mapping[int, float],
 ) -> RunView:
     run: CopyRun = row.CopyRun
     return RunView(
@@ -905,6 +923,7 @@ def _run_of(
         now=row.now,
         pinned=run.pinned,
         moved_from=CardMoved.from_json(run.moved).moved if run.moved else None,
+        spent={job.id: spent[job.id] for job in jobs if job.id in spent},
         schema=schema,
     )
 

@@ -359,7 +359,8 @@ def _lines(tables: Sequence[Table], t: Translator) -> list[Block]:
     for number, table in enumerate(tables, 1):
         prod, consulta = _counts(table, t)
         sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
-        would = f"{t('Insert / change / delete / leave')}: {_would(table, t)}"
+        heading = t("Insert / change / delete / leave")
+        would = f"{heading}: {_would(table, t)}"
         lines.append(cut(f"{number}. *{sanitized(table.title)}* · {sides} · {would}", LINE_LIMIT))
     return in_sections(lines)
 
