@@ -100,7 +100,7 @@ def test_a_liquidation_without_the_name_of_a_copy_is_the_default_set(payroll: Sh
     lines = out.splitlines()
     assert (code, lines[1].split()[:3]) == (0, ["Run", str(jobs["lines"]["run_id"]), "42"])
     assert "Liquidación completa" in lines[1]
-    assert "4 of 4" in lines[1]
+    assert "4 tables" in lines[1]
     assert {(line.split()[0], line.split()[3]) for line in lines[2:6]} == {("↳", name) for name in jobs}
 
 
