@@ -6,7 +6,7 @@
     │   ├── TableMissing
     │   ├── ColumnMissing
     │   ├── EncodingUnknown       a database that doesn't know what its bytes mean
-    │   ├── ReferencesCascade     replacing a row would change rows of other tables
+    │   ├── ReferencesCascade     it couldn't be seen whether rows of other tables change
     │   ├── RulesRewrite          so would a rule of the target
     │   ├── SeveralMoments        rows of the source that no one snapshot holds
     │   ├── CircularReferences    tables of a set that can be written in no order
@@ -21,6 +21,7 @@
     │       ├── PointsNowhere     rows refer to others that the target lacks
     │       ├── StillReferenced   rows that have to go are referred to
     │       ├── PrivilegeMissing  and a GRANT is what it needs
+    │       ├── CarriedOn         a foreign key would have changed rows that refer to those written
     │       ├── RowsHidden        and BYPASSRLS is
     │       └── ReadOnly          and a setting is
     ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
@@ -146,13 +147,13 @@ class ColumnMissing(SchemaError):
 
 
 class ReferencesCascade(SchemaError):
-    """Foreign keys of other tables would delete or blank rows there when a row is replaced."""
+    """Foreign keys would carry a DELETE on, and the server doesn't count what they change: `CarriedOn`."""
 
     def __init__(self, target: str, table: str, constraints: list[str]) -> None:
         super().__init__(
-            f"rows of {table} can't be replaced in {target} without changing other tables: "
-            f"{', '.join(constraints)} cascade, or set NULL or a default, on DELETE; "
-            "make them NO ACTION there"
+            f"rows of {table} can't be deleted in {target}, because it couldn't be seen whether rows that "
+            f"refer to them change: {', '.join(constraints)} cascade, or set NULL or a default, on DELETE, "
+            "and track_counts is off; set track_counts on there, or make them NO ACTION"
         )
         self.table = table
         self.lines = constraints
@@ -378,6 +379,30 @@ def grant(privileges: Sequence[str], what: str, role: str) -> str:
     if list(privileges) == [what]:
         return f"GRANT {what} TO {role}"
     return f"GRANT {', '.join(privileges)} ON {what} TO {role}"
+
+
+class CarriedOn(Permanent):
+    """Foreign keys of the target, by ON DELETE or ON UPDATE, have changed rows that refer to written ones.
+
+    The transaction is rolled back. What may not be done is what a key without an action refuses, so it has
+    the same SQLSTATE.
+    """
+
+    def __init__(
+        self, side: str, table: str, constraints: Sequence[str], *, constraint: str, of: str
+    ) -> None:
+        """``constraint`` is the plain name of the first of them, and ``of`` that of its table."""
+        super().__init__(
+            f"rows of {table} in {side} can't be deleted or replaced, because foreign keys would then delete "
+            f"or change rows that still refer to them: {', '.join(constraints)}; nothing of that was kept. "
+            "Copy those tables together with this one as a set, or first",
+            side=side,
+            sqlstate="23503",
+            condition="ForeignKeyViolation",
+            table=of,
+            constraint=constraint,
+            lines=constraints,
+        )
 
 
 class PrivilegeMissing(Permanent):

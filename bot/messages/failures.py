@@ -129,8 +129,18 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Do what it says, or name another key in the configuration. Then copy again."),
     ),
     "cascades": (
-        N_("Replacing rows of {table} in consulta would delete or blank rows of other tables: {first}"),
-        N_("Make those foreign keys NO ACTION in consulta. Then copy again."),
+        N_(
+            "Rows that prod has no more, or has changed, can't go in consulta: a foreign key would delete or "
+            "change rows of {table} that still refer to them: {first}. Nothing of that was kept."
+        ),
+        N_("Copy those tables together as a set, or the ones that refer first. Then copy this again."),
+    ),
+    "uncounted": (
+        N_(
+            "It couldn't be seen whether deleting rows of {table} in consulta changes rows of other tables: "
+            "{first} would do that, and track_counts is off there."
+        ),
+        N_("Set track_counts on in consulta, or make those foreign keys NO ACTION. Then copy again."),
     ),
     "rules": (
         N_("Rules of {table} in consulta would change what is written, or other tables: {first}"),

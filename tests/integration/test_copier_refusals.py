@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from copier import TableName
-from copier.errors import ColumnMissing, DatabaseFailed, Permanent, ReferencesCascade, TableMissing
+from copier.errors import CarriedOn, ColumnMissing, DatabaseFailed, Permanent, ReferencesCascade, TableMissing
 from copier.model import CopySpec
 from tests.copying import ITEMS, Begun, Sides, spec
 
@@ -279,9 +279,7 @@ def test_a_failure_of_the_record_is_one_of_consulta(full: Sides) -> None:
 
 
 @pytest.mark.parametrize("action", ["CASCADE", "SET NULL", "SET DEFAULT"])
-def test_a_foreign_key_that_would_carry_a_delete_on_to_other_tables_is_refused(
-    sides: Sides, action: str
-) -> None:
+def test_a_foreign_key_never_carries_a_delete_on_to_other_tables(sides: Sides, action: str) -> None:
     sides.both(ITEMS)
     sides.prod.execute("INSERT INTO items VALUES (1, 42, 1, 'new')")
     sides.consulta.execute(f"""
@@ -289,6 +287,23 @@ def test_a_foreign_key_that_would_carry_a_delete_on_to_other_tables_is_refused(
         CREATE TABLE remarks (item bigint CONSTRAINT remarks_item REFERENCES items ON DELETE {action});
         INSERT INTO remarks VALUES (1);
     """)
-    with pytest.raises(ReferencesCascade, match=r"remarks_item of public\.remarks .* NO ACTION"):
+    sides.copy_proven(spec())  # in place
+    assert sides.consulta.rows("SELECT note, item FROM items, remarks") == [("new", 1)]
+    sides.prod.execute("DELETE FROM items")
+    with pytest.raises(CarriedOn, match=r"remarks_item of public\.remarks.*as a set, or first") as refused:
         sides.copy(spec())
-    assert sides.consulta.rows("SELECT note, item FROM items, remarks") == [("old", 1)]
+    assert (refused.value.table, refused.value.constraint) == ("remarks", "remarks_item")
+    assert sides.consulta.rows("SELECT note, item FROM items, remarks") == [("new", 1)]
+    sides.consulta.execute("DELETE FROM remarks")
+    sides.copy_proven(spec())
+    assert sides.consulta.rows("SELECT FROM items") == []
+
+
+def test_where_the_server_counts_no_changes_a_foreign_key_that_cascades_is_refused(sides: Sides) -> None:
+    sides.both(ITEMS)
+    sides.consulta.execute(f"""
+        CREATE TABLE remarks (item bigint CONSTRAINT remarks_item REFERENCES items ON DELETE CASCADE);
+        ALTER DATABASE {sides.consulta.name} SET track_counts = off
+    """)
+    with pytest.raises(ReferencesCascade, match=r"remarks_item of public\.remarks .*track_counts is off"):
+        sides.copy(spec())
