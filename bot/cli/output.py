@@ -994,9 +994,14 @@ def print_findings_json(findings: Sequence[Finding]) -> None:
 # JSON
 
 
-def print_json(job: JobView, chunks: Sequence[CopyChunk] | None = None) -> None:
-    """The job, with the lines of its ledger if they are given; null where they are kept no longer."""
-    found = as_json(job)
+def print_json(
+    job: JobView, chunks: Sequence[CopyChunk] | None = None, *, set_name: str | None = None
+) -> None:
+    """The job, with the lines of its ledger if they are given; null where they are kept no longer.
+
+    ``set_name`` is that of the set of which it is a part.
+    """
+    found = as_json(job) | ({"set": set_name} if set_name is not None else {})
     if chunks is not None:
         are_kept = chunks or not job.chunks_done
         found["chunks"] = [chunk_as_json(chunk) for chunk in chunks] if are_kept else None
