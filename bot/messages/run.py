@@ -44,7 +44,6 @@ from bot.messages.blocks import (
     plain,
     plan,
     read_out,
-    read_out,
     sanitized,
     section,
     sentence,
