@@ -224,6 +224,7 @@ class CopySet:
                 },
             )
             for name, copy in self.copies.items():
+                copy.belongs_to(tables.values())
                 copy.leave(
                     Referring(self._specs[key.child].target_table, key.columns, key.parent_columns)
                     for key in self.order.refer_to(name)
@@ -308,7 +309,7 @@ class CopySet:
         if not should_stop():
             for name in self.copies:
                 self.copies[name].leave(())
-            self._remove(surplus, records, should_stop)
+            self._remove(surplus, records, should_stop, is_last=True)
         return SetResult(
             self.as_of,
             {name: results[name] for name in self.copies if name in results},
@@ -384,21 +385,32 @@ class CopySet:
         return self.order.below(name for name in holding if self.copies[name].surplus().is_there())
 
     def _remove(
-        self, names: Sequence[str], records: Mapping[str, _Records], should_stop: Callable[[], bool]
+        self,
+        names: Sequence[str],
+        records: Mapping[str, _Records],
+        should_stop: Callable[[], bool],
+        *,
+        is_last: bool = False,
     ) -> None:
-        """Children first. A table that refers to itself may keep some, which `Copy.run` removes together."""
+        """Children first. A table that refers to itself may keep some, unless this ``is_last``.
+
+        A row may refer to one of them that is to refer to another one: `Copy.run` writes both together.
+        """
         for name in names:
             if (columns := self.order.waits(name)) and not should_stop():
                 own = records[name]
-                own.number = self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.number)
+                with self.copies[name].explaining():
+                    self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.beside)
         for name in reversed(names):
             if should_stop():
                 return
             own = records[name]
+            of_itself = partial(self._is_of_self_reference, name)
             try:
-                own.number = self.copies[name].surplus().remove(own.of_ranges, own.number)
+                with self.copies[name].explaining():
+                    self.copies[name].surplus().remove(own.of_ranges, own.beside, of_each_other=of_itself)
             except Permanent as refusal:
-                if not self._is_of_self_reference(name, refusal):
+                if is_last or not of_itself(refusal):
                     raise
 
     def _is_of_self_reference(self, name: str, refusal: Permanent) -> bool:
@@ -468,10 +480,15 @@ class _Records:
 
     def __init__(self, record: Record | Ledger) -> None:
         self.of_ranges = record
-        #: The last number below zero that was used.
-        self.number = 0
+        self._number = 0
         self._written = 0
         self._lock = threading.Lock()
+
+    def beside(self) -> int:
+        """The next number for what isn't one of the ranges."""
+        with self._lock:
+            self._number -= 1
+            return self._number
 
     @property
     def before_second_pass(self) -> Record | Ledger:
@@ -482,13 +499,11 @@ class _Records:
         return _changed(self.of_ranges, self._counted_once)
 
     def _beside(self, chunk: Chunk) -> Chunk:
+        number = self.beside()
         with self._lock:
-            self.number -= 1
             self._written += chunk.counts.inserted + chunk.counts.updated
             counts = replace(chunk.counts, unchanged=0)
-            return replace(
-                chunk, range=replace(chunk.range, number=self.number, rows=0), rows=0, counts=counts
-            )
+            return replace(chunk, range=replace(chunk.range, number=number, rows=0), rows=0, counts=counts)
 
     def _counted_once(self, chunk: Chunk) -> Chunk:
         with self._lock:

@@ -147,7 +147,7 @@ class CopyLiquidation:
         self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
 
     def from_watch(self, ack: Ack, body: dict[str, Any]) -> None:
-        """*Copy* in the watch's message: the same proposal as after the command."""
+        """*Copy* in the watch's message, or below a comparison: the same proposal as after the command."""
         turns = self._callers.turns.looks
         self._callers.answer(ack, body, lambda caller: self._look_from_watch(body, caller), turns)
 
@@ -187,6 +187,8 @@ class CopyLiquidation:
     def _look_from_watch(self, body: dict[str, Any], caller: Caller) -> Message:
         name, _, number = str(body["actions"][0]["value"]).rpartition(" ")
         copy = self._guard.copy_named(name)
+        if copy is None and (chosen := self._guard.set_named(name)) is not None:
+            return self._whole.shown(chosen, int(number), caller)
         if copy is None:
             return answers.unknown_copy(name, self._guard.copy_names, caller.t)
         return self._shown(copy, int(number), caller)

@@ -71,6 +71,10 @@ SAID = {
     "too_large": 'index row size 10016 exceeds btree version 4 maximum 2704 for index "by_note"',
     "database_says": 'cannot delete from table "items" because it does not have a replica identity',
     "circular_references": "payslips_main_line_fkey of payslips",
+    "points_nowhere": "public.employees",
+    "of_no_parent": "public.payslips",
+    "still_referenced": "public.payslip_lines",
+    "referenced_by_others": "public.payslip_lines",
     "set_failed": "lines, job 19: failed; in place: heads, payslips; not begun: deductions",
     "new_columns": "phone; second_cbu",
     "rules_dont_fit": "dni has the rule hash, and is bigint in consulta: make it text there",
@@ -90,7 +94,7 @@ def _fired(name: str, firing: Firing) -> Sample:
 
 def _watched(name: str, seen: Watched) -> Sample:
     def made(t: Translator) -> Message:
-        message = freshness.moved_on(seen, s.TITLES, t)
+        message = freshness.moved_on(seen, s.TITLES | s.TITLES_OF_SET, t)
         if message is None:
             raise ValueError("prod has moved on nowhere")
         return message
@@ -500,6 +504,35 @@ SAMPLES = [
         "liquidation-whose-jobs-are-gone",
         lambda t: status.of_liquidation(42, [], {}, t, held=s.HELD[:1], titles=s.TITLES),
     ),
+    Sample("status", "job-of-a-set", lambda t: status.detail(r.SET.jobs[1], None, t, r.SET)),
+    Sample(
+        "status",
+        "liquidation-copied-as-a-set",
+        lambda t: status.of_liquidation(
+            42,
+            list(r.SET.jobs),
+            {},
+            t,
+            held=(s.HELD_OF_SET,),
+            titles=s.TITLES_OF_SET,
+            runs={r.SET.id: r.SET},
+        ),
+    ),
+    *(
+        Sample(
+            "status",
+            f"liquidation-whose-set-{name}",
+            lambda t, held=held: status.of_liquidation(  # type: ignore[misc]
+                42, [], {}, t, held=(held,), titles=s.TITLES_OF_SET
+            ),
+        )
+        for name, held in (
+            ("has-moved-on", s.MOVED_SET),
+            ("is-being-copied", s.COPYING_SET),
+            ("is-incomplete", s.BROKEN_SET),
+            ("is-not-whole", s.MIXED_SET),
+        )
+    ),
     Sample("status", "liquidation-never-copied", lambda t: status.of_liquidation(42, [], {}, t)),
     Sample("status", "mine", lambda t: status.of_user(s.LATEST, s.LINKS, t)),
     Sample("status", "mine-none", lambda t: status.of_user([], {}, t)),
@@ -585,6 +618,7 @@ SAMPLES = [
     # The watch
     _watched("one-has-moved-on", s.ONE_MOVED),
     _watched("many-have-moved-on", s.MANY_MOVED),
+    _watched("a-set-has-moved-on", s.SETS_MOVED),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(
@@ -638,6 +672,16 @@ SAMPLES = [
         "prod-has-moved-on",
         lambda t: home.home(
             replace(s.home_view(), watched=s.ONE_MOVED, titles=s.TITLES), s.LINKS, frozenset(), t
+        ),
+    ),
+    Sample(
+        "home",
+        "prod-has-moved-on-from-a-set",
+        lambda t: home.home(
+            replace(s.home_view(), watched=s.SETS_MOVED, titles=s.TITLES | s.TITLES_OF_SET),
+            s.LINKS,
+            frozenset(),
+            t,
         ),
     ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
