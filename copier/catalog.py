@@ -822,12 +822,34 @@ def table_of(side: str, names: Sequence[TableName], answers: list[Rows]) -> Tabl
     Raises:
         TableMissing: there is no such table or view.
     """
+    return tables_of(side, [names], answers)[names[0]]
+
+
+def tables_of(side: str, lines: Sequence[Sequence[TableName]], answers: list[Rows]) -> dict[TableName, Table]:
+    """The first table of each of these lines, with the others as its parents; each was asked about once.
+
+    ``answers`` are those to the `questions` about `names_in` the lines.
+
+    Raises:
+        TableMissing: there is no such table or view.
+    """
+    names = names_in(lines)
     each = len(answers) // len(names)
-    table: Table | None = None
-    for place, name in reversed([*enumerate(names)]):
-        table = replace(_table_of(side, name, answers[place * each : (place + 1) * each]), parent=table)
-    assert table is not None  # noqa: S101 - there is one name at least
-    return table
+    found = {
+        name: _table_of(side, name, answers[place * each : (place + 1) * each])
+        for place, name in enumerate(names)
+    }
+    return {line[0]: _with_parents([found[name] for name in line]) for line in lines}
+
+
+def names_in(lines: Iterable[Sequence[TableName]]) -> list[TableName]:
+    """All tables of the lines, each once."""
+    return [*dict.fromkeys(name for line in lines for name in line)]
+
+
+def _with_parents(line: Sequence[Table]) -> Table:
+    table, *behind = line
+    return replace(table, parent=_with_parents(behind)) if behind else table
 
 
 def _table_of(side: str, name: TableName, answers: list[Rows]) -> Table:

@@ -278,6 +278,7 @@ class ChunkWriter:
         on_silence: OnSilence,
         looks_back: bool = False,
         baseline: Baseline | None = None,
+        still: str | None = None,
         anew: bool = False,
     ) -> None:
         """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`, and
@@ -286,13 +287,16 @@ class ChunkWriter:
         ``looks_back``: where a range is begun together with the commit of the one before, that one's values
         are compared in between.
         With a ``baseline`` the ranges are its own, and what changed in them is told by row versions.
+        ``still`` is that of `RangeGlance`.
         """
         self._reader = reader
         self._connection = connection
         self._source = source
         self._target = target
         by_values = RangeDiff(reader, source, target, anew=anew)
-        self._range_diff = RangeGlance(reader, source, target, baseline, by_values) if baseline else by_values
+        self._range_diff = (
+            RangeGlance(reader, source, target, baseline, by_values, still=still) if baseline else by_values
+        )
         self._known_empty = known_empty
         self._hashed = hashed
         self._on_silence = on_silence

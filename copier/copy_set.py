@@ -37,8 +37,8 @@ import psycopg
 from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
-from copier.catalog import several_moments
-from copier.chunk_writer import Ledger, Record
+from copier.catalog import Table, names_in, questions, several_moments, tables_of
+from copier.chunk_writer import Ledger, Record, Target
 from copier.connections import OnSilence, Sessions
 from copier.copy import Copy, CopyResult, record_nothing
 from copier.errors import (
@@ -48,9 +48,8 @@ from copier.errors import (
     Permanent,
     SeveralMoments,
     SideNames,
-    failures_of,
 )
-from copier.exchange import Rows, exchange
+from copier.exchange import COMMIT, Rows
 from copier.glance import Baseline
 from copier.model import (
     Chunk,
@@ -64,6 +63,7 @@ from copier.model import (
     quoted,
 )
 from copier.set_order import (
+    ForeignKey,
     SetOrder,
     belonging,
     fixed_columns,
@@ -151,11 +151,13 @@ class CopySet:
         parts: Mapping[str, Part] | None = None,
         on_silence: OnSilence = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
+        only_compares: bool = False,
     ) -> None:
         """Locks all tables of the source, takes the snapshot, matches the tables; writes nothing.
 
         ``specs`` have different names and target tables. ``parts`` has by these names what concerns one
-        table; all else is as in `Copy`.
+        table; all else is as in `Copy`. One that ``only_compares`` asks for no order, and its only use is
+        `verify`, once: see `copier.compare_set`.
 
         Raises:
             ValueError: there are no specs, or two of them have one name or one target table.
@@ -181,9 +183,12 @@ class CopySet:
         try:
             lines = {spec.source_table: [each.source_table for each in spec.line] for spec in specs}
             first, *beside = lines.values()
-            self._moment = Snapshot(source, names.source, first, self._sessions, beside=beside)
-            self.as_of = self._moment.as_of
-            self._refuse_several_moments()
+            with ThreadPoolExecutor(1) as other_side:
+                asked = other_side.submit(self._look_at_target)
+                self._moment = Snapshot(source, names.source, first, self._sessions, beside=beside)
+                self.as_of = self._moment.as_of
+                self._refuse_several_moments()
+                tables, keys = asked.result()
             given = parts or {}
 
             def begin(spec: CopySpec) -> Copy:
@@ -202,15 +207,27 @@ class CopySet:
                     throttled=part.throttled,
                     around_chunk=lambda chunk: self._in_turn(part.around_chunk(chunk)),
                     moment=self._moment,
+                    target_table=tables[spec.name],
                 )
                 self._own.enter_context(copy)
                 return copy
 
             self.copies = dict(zip(self._specs, self._side_by_side(specs, begin), strict=True))
-            self.order = self._ordered()
+            self._only_compares = only_compares
+            if only_compares:
+                return
+            self.order = order_of(
+                [*self.copies],
+                keys,
+                belongs=belonging(specs),
+                fixed={
+                    name: fixed_columns(self._specs[name], copy.key) for name, copy in self.copies.items()
+                },
+            )
             for name, copy in self.copies.items():
+                copy.belongs_to(tables.values())
                 copy.leave(
-                    Referring(self.copies[key.child].target_table.name, key.columns, key.parent_columns)
+                    Referring(self._specs[key.child].target_table, key.columns, key.parent_columns)
                     for key in self.order.refer_to(name)
                 )
         except BaseException:
@@ -309,27 +326,40 @@ class CopySet:
     ) -> SetProof | None:
         """Compares all tables: the source's snapshot with one moment of the target for all of them.
 
-        ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True.
+        Where a glance told that all of them are as they were proven, neither side is asked again.
+        ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True. Where it
+        is all that is done, the proofs say by how many rows tables differ.
         """
         found = result.results if result is not None else {}
         proofs: dict[str, Proof] = {}
-        first, *beside = [[each.target_table for each in spec.line] for spec in self._specs.values()]
-        moment = Snapshot(self._target, self._names.target, first, self._sessions, beside=beside)
+        lines = [
+            [each.target_table for each in spec.line]
+            for name, spec in self._specs.items()
+            if not self.copies[name].is_proven_before(found.get(name))
+        ]
+        moment: Snapshot | None = None
         try:
-            for name in self.order.names:
+            if lines:
+                first, *beside = lines
+                moment = Snapshot(self._target, self._names.target, first, self._sessions, beside=beside)
+            for name in self._specs if self._only_compares else self.order.names:
                 proof = self.copies[name].verify(
                     found.get(name),
                     on_comparison=partial(on_comparison, name),
                     should_stop=should_stop,
                     moment=moment,
+                    count_rows=self._only_compares,
                 )
+                if self._only_compares:
+                    self.copies[name].close()  # its sessions aren't kept until the last table was compared
                 if proof is None:
                     return None
                 proofs[name] = proof
                 if proof.holds:
                     self.steps[name] = SetStep.PROVEN
         finally:
-            moment.close()
+            if moment is not None:
+                moment.close()
         return SetProof(self.as_of, {name: proofs[name] for name in self.copies})
 
     # How the tables are put in place.
@@ -370,14 +400,16 @@ class CopySet:
         for name in names:
             if (columns := self.order.waits(name)) and not should_stop():
                 own = records[name]
-                self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.beside)
+                with self.copies[name].explaining():
+                    self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.beside)
         for name in reversed(names):
             if should_stop():
                 return
             own = records[name]
             of_itself = partial(self._is_of_self_reference, name)
             try:
-                self.copies[name].surplus().remove(own.of_ranges, own.beside, of_each_other=of_itself)
+                with self.copies[name].explaining():
+                    self.copies[name].surplus().remove(own.of_ranges, own.beside, of_each_other=of_itself)
             except Permanent as refusal:
                 if is_last or not of_itself(refusal):
                     raise
@@ -421,20 +453,19 @@ class CopySet:
         if reason and len(tables) > 1:
             raise SeveralMoments(self._names.source, ", ".join(map(str, tables)), reason)
 
-    def _ordered(self) -> SetOrder:
-        tables = {name: copy.target_table for name, copy in self.copies.items()}
-        with failures_of(self._names.target):
-            connection = self._sessions.open(self._target, self._names.target, read_only=True)
-            try:
-                [found] = exchange(connection, foreign_keys_question(tables))
-            finally:
-                self._sessions.shut(connection)
-        return order_of(
-            [*self.copies],
-            foreign_keys_of(tables, found),
-            belongs=belonging(self._specs.values()),
-            fixed={name: fixed_columns(self._specs[name], copy.key) for name, copy in self.copies.items()},
-        )
+    def _look_at_target(self) -> tuple[dict[str, Table], tuple[ForeignKey, ...]]:
+        """What the target has, by the names of the copies, and the foreign keys between these tables."""
+        lines = [[each.target_table for each in spec.line] for spec in self._specs.values()]
+        names = names_in(lines)
+        target = Target(self._target, self._names.target, self._sessions)
+        try:
+            with target.transaction() as begun:
+                found = tables_of(self._names.target, lines, begun.ask(*questions(*names)))
+                tables = {spec.name: found[spec.target_table] for spec in self._specs.values()}
+                [keys, _] = begun.ask(foreign_keys_question(tables), COMMIT)
+        finally:
+            target.rest()
+        return tables, foreign_keys_of(tables, keys)
 
 
 def _refuse_twice(specs: Sequence[CopySpec]) -> None:

@@ -18,6 +18,8 @@
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
+    │       ├── PointsNowhere     rows refer to others that the target lacks
+    │       ├── StillReferenced   rows that have to go are referred to
     │       ├── PrivilegeMissing  and a GRANT is what it needs
     │       ├── CarriedOn         a foreign key would have changed rows that refer to those written
     │       ├── RowsHidden        and BYPASSRLS is
@@ -320,6 +322,55 @@ class Permanent(DatabaseFailed):
     """Will fail again: a constraint, a privilege, a missing object, a value that doesn't fit."""
 
 
+class _OfForeignKey(Permanent):
+    """A foreign key of the target has refused a write.
+
+    ``lines`` is the other table, ``is_copied`` whether that is copied together with this one.
+    """
+
+    def __init__(self, words: str, refusal: Permanent, table: str, other: str, *, is_copied: bool) -> None:
+        super().__init__(
+            words,
+            side=refusal.side or "",
+            sqlstate=refusal.sqlstate,
+            condition=refusal.condition,
+            table=table,
+            constraint=refusal.constraint,
+            lines=[other],
+        )
+        self.is_copied = is_copied
+
+
+class PointsNowhere(_OfForeignKey):
+    """Rows of the source point to rows of another table that the target doesn't hold.
+
+    Where that table is copied together with this one, the source has no such rows of this liquidation.
+    """
+
+    def __init__(self, refusal: Permanent, table: str, parent: str, *, is_copied: bool) -> None:
+        step = "they are of another liquidation" if is_copied else "copy or create those first"
+        words = (
+            f"rows of {table} point to rows of {parent} that are not in {refusal.side}, and its foreign key "
+            f"{refusal.constraint} refuses them: {step}"
+        )
+        super().__init__(words, refusal, table, parent, is_copied=is_copied)
+
+
+class StillReferenced(_OfForeignKey):
+    """Rows of another table, which the target holds, point to rows that are to be removed or changed there.
+
+    Where that table is copied together with this one, or is this one, its rows are of other liquidations.
+    """
+
+    def __init__(self, refusal: Permanent, table: str, child: str, *, is_copied: bool) -> None:
+        of = " of other liquidations" if is_copied else ""
+        words = (
+            f"rows of {table} can't be removed or changed in {refusal.side}: rows of {child}{of} point to "
+            f"them by the foreign key {refusal.constraint}"
+        )
+        super().__init__(words, refusal, table, child, is_copied=is_copied)
+
+
 def grant(privileges: Sequence[str], what: str, role: str) -> str:
     """The statement that grants them on this object; a role that is to be a member of another one has no ON.
 
@@ -423,6 +474,18 @@ class GivenUp(psycopg.OperationalError):
     def __init__(self, reason: Exception) -> None:
         super().__init__("the statement was broken off")
         self.reason = reason
+
+
+#: Somebody else holds a lock on the table; the class of what is said of missing objects and privileges.
+LOCKED, REFUSED = "55P03", "42"
+
+
+def concerns_one_table(error: CopierError) -> bool:
+    """Whether other tables may be looked at all the same."""
+    if not isinstance(error, DatabaseFailed):
+        return True
+    state = error.sqlstate or ""
+    return error.table is not None or state == LOCKED or state.startswith(REFUSED)
 
 
 @contextmanager

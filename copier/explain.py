@@ -26,7 +26,7 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import exchange
+from copier.exchange import Rows, exchange
 from copier.model import CopySpec, quoted
 from copier.set_order import (
     ACTIONS,
@@ -151,24 +151,15 @@ def explain(
     Raises:
         DatabaseFailed: a side can't be reached.
     """
-    settings = f"{statements.of_lane(by_index=False)}, "
-    with (
-        BoundedTransaction(source, names.source, LABEL, timeout_seconds, settings=settings) as here,
-        BoundedTransaction(target, names.target, LABEL, timeout_seconds, settings=settings) as there,
-    ):
-        found = [_Found.of(spec, here, there, names) for spec in specs]
-        tables = {each.spec.name: each.target for each in found if each.target is not None}
-        with failures_of(names.target):
-            asked = [foreign_keys_question(tables), _outside_question(tables)] if tables else []
-            rows, of_others = exchange(there.connection, *asked) if asked else ([], [])
-    keys = foreign_keys_of(tables, rows)
-    fixed = {each.spec.name: fixed_columns(each.spec, each.key) for each in found}
+    found, keys, of_others = _looked_at(source, target, specs, names, timeout_seconds)
+    tables = {each.spec.name: each.target for each in found if each.target is not None}
     refused, order = [], None
     try:
-        order = order_of([spec.name for spec in specs], keys, belongs=belonging(specs), fixed=fixed)
+        order = _order(found, keys)
     except CircularReferences as circle:
         refused.append(str(circle))
-    refused += _of_several_moments(found, names)
+    if (several := _several_moments(found, names)) is not None:
+        refused.append(str(several))
     steps = order.steps if order is not None else ()
     at = {name: place for place, step in enumerate(steps, 1) for name in step}
     by_name = {each.spec.name: each for each in found}
@@ -180,6 +171,28 @@ def explain(
         tuple(_outside(row, tables) for row in of_others),
         tuple(refused),
     )
+
+
+def order_in_target(
+    source: Engine,
+    target: Engine,
+    specs: Sequence[CopySpec],
+    *,
+    names: SideNames = DEFAULT_NAMES,
+    timeout_seconds: float = 10.0,
+) -> SetOrder:
+    """The order in which these tables would be written. One that can't be used by itself is in it too: what
+    is wrong with that one, `copier.preview` says.
+
+    Raises:
+        CircularReferences: they have no order.
+        SeveralMoments: prod's tables can't be read at one moment.
+        DatabaseFailed: a side can't be reached.
+    """
+    found, keys, _ = _looked_at(source, target, specs, names, timeout_seconds)
+    if (several := _several_moments(found, names)) is not None:
+        raise several
+    return _order(found, keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,12 +272,37 @@ def _table(look: BoundedTransaction, names: Sequence[Any], refused: list[str]) -
         return None
 
 
-def _of_several_moments(found: Sequence[_Found], names: SideNames) -> list[str]:
+def _looked_at(
+    source: Engine, target: Engine, specs: Sequence[CopySpec], names: SideNames, timeout_seconds: float
+) -> tuple[list[_Found], tuple[ForeignKey, ...], Rows]:
+    """What both sides have of each copy, the target's foreign keys between them, and the rows of
+    `_outside_question`.
+    """
+    settings = f"{statements.of_lane(by_index=False)}, "
+    with (
+        BoundedTransaction(source, names.source, LABEL, timeout_seconds, settings=settings) as here,
+        BoundedTransaction(target, names.target, LABEL, timeout_seconds, settings=settings) as there,
+    ):
+        found = [_Found.of(spec, here, there, names) for spec in specs]
+        tables = {each.spec.name: each.target for each in found if each.target is not None}
+        with failures_of(names.target):
+            asked = [foreign_keys_question(tables), _outside_question(tables)] if tables else []
+            rows, of_others = exchange(there.connection, *asked) if asked else ([], [])
+    return found, foreign_keys_of(tables, rows), of_others
+
+
+def _order(found: Sequence[_Found], keys: Sequence[ForeignKey]) -> SetOrder:
+    fixed = {each.spec.name: fixed_columns(each.spec, each.key) for each in found}
+    specs = [each.spec for each in found]
+    return order_of([spec.name for spec in specs], keys, belongs=belonging(specs), fixed=fixed)
+
+
+def _several_moments(found: Sequence[_Found], names: SideNames) -> SeveralMoments | None:
     tables = [each.source for each in found if each.source is not None]
     reason = several_moments(each for own in tables for table in own.line for each in table.relations.all)
     if reason is None or any(table.several_moments for table in tables):  # that one says it itself
-        return []
-    return [str(SeveralMoments(names.source, ", ".join(str(table.name) for table in tables), reason))]
+        return None
+    return SeveralMoments(names.source, ", ".join(str(table.name) for table in tables), reason)
 
 
 def _explained(key: ForeignKey, order: SetOrder | None, child: _Found) -> ExplainedKey:

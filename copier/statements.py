@@ -226,6 +226,16 @@ def count(rows: TableSlice) -> sql.Composable:
     )
 
 
+def parent_digest(parents: ParentSlice) -> sql.Composable:
+    """How many parents the liquidation has, and the exclusive-or of their keys' hashes."""
+    return sql.SQL("SELECT count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {} AND {}").format(
+        parents.key_hash,
+        parents.table.identifier,
+        parents.keys.whole(parents.liquidation_id),
+        _with_key(parents),
+    )
+
+
 def parent_keys(parents: ParentSlice, used_by: TableSlice | None = None) -> sql.Composable:
     """The hashes of the keys of the liquidation's parents, as one byte string.
 
@@ -234,13 +244,19 @@ def parent_keys(parents: ParentSlice, used_by: TableSlice | None = None) -> sql.
     used: sql.Composable = sql.SQL("true")
     if used_by is not None and used_by.keys.through is not None:
         used = used_by.keys.through.is_pointed_to(used_by.table)
-    return sql.SQL("SELECT {} FROM {} WHERE {} AND num_nulls({}) = 0 AND {}").format(
+    return sql.SQL("SELECT {} FROM {} WHERE {} AND {} AND {}").format(
         _joined(parents.key_hash),
         parents.table.identifier,
         parents.keys.whole(parents.liquidation_id),
-        sql.SQL(", ").join(sql.Identifier(pair.name) for pair in parents.key),
+        _with_key(parents),
         used,
     )
+
+
+def _with_key(parents: ParentSlice) -> sql.Composable:
+    """Of a parent: no column of the key that rows point to is NULL."""
+    names = sql.SQL(", ").join(sql.Identifier(pair.name) for pair in parents.key)
+    return sql.SQL("num_nulls({}) = 0").format(names)
 
 
 def repeats_key(rows: TableSlice) -> sql.Composable:
@@ -354,6 +370,17 @@ def hashes_by_key(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sq
     """Keys, as arrays of text, and hashes of the rows with one of these keys."""
     return sql.SQL("SELECT {}, {} FROM {} WHERE {}").format(
         rows.keys.values_as_text, rows.row_hash, rows.table.identifier, rows.within(part, keys)
+    )
+
+
+def hashes_since(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], horizon: int) -> sql.Composable:
+    """The same, and of each of these rows whether it was written since the horizon."""
+    return sql.SQL("SELECT {}, {}, {} FROM {} WHERE {}").format(
+        rows.keys.values_as_text,
+        rows.row_hash,
+        _is_since(rows, str(horizon)),
+        rows.table.identifier,
+        rows.within(part, keys),
     )
 
 

@@ -23,11 +23,9 @@ from copier.chunk_writer import Ledger, Record, Target, recorded
 from copier.chunker import RangeCursor
 from copier.errors import Permanent, failures_of
 from copier.exchange import COMMIT, Rows, Transaction, exchange
-from copier.model import Bound, Chunk, Counts, KeyRange
+from copier.model import WHOLE, Bound, Chunk, Counts, KeyRange
 from copier.row_hash import unpacked
 from copier.table_slice import TableSlice
-
-_WHOLE = KeyRange(1, None, None, 0)
 
 
 class Surplus:
@@ -54,8 +52,8 @@ class Surplus:
     def is_there(self) -> bool:
         """Whether the target has any. Where both sides have the same keys, that takes one look at each."""
         with ThreadPoolExecutor(1) as other_side:
-            asked = other_side.submit(self._ask_source, statements.key_digest(self._source, _WHOLE))
-            [held] = self._ask_target(statements.key_digest(self._target, _WHOLE))
+            asked = other_side.submit(self._ask_source, statements.key_digest(self._source, WHOLE))
+            [held] = self._ask_target(statements.key_digest(self._target, WHOLE))
             if held == asked.result()[0]:
                 return False
         return next(self._found(), None) is not None
@@ -91,7 +89,7 @@ class Surplus:
                     raise
                 refused += keys
         if refused:
-            self._remove(_WHOLE, refused, record, number)
+            self._remove(WHOLE, refused, record, number)
 
     def _remove(
         self, part: KeyRange, keys: Sequence[Bound], record: Record | Ledger, number: Callable[[], int]

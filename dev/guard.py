@@ -28,7 +28,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import psutil
 
@@ -36,6 +36,11 @@ MARK = "TRASPASO_DEV_GUARD"
 PATIENCE_SECONDS = 2.0  # between asking politely and SIGKILL
 MEMORY = Path("/dev/shm")
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class HasPid(Protocol):
+    @property
+    def pid(self) -> int: ...
 
 
 class Guard:
@@ -58,7 +63,7 @@ class Guard:
     def pid(self) -> int:
         return self._guardian.pid
 
-    def process(self, process: subprocess.Popen[bytes], polite: signal.Signals = signal.SIGTERM) -> None:
+    def process(self, process: HasPid, polite: signal.Signals = signal.SIGTERM) -> None:
         """Ends this process and its descendants; `polite` is the first signal (SIGKILL is the last)."""
         with suppress(psutil.NoSuchProcess):
             started = psutil.Process(process.pid).create_time()

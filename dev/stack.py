@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from dev.fork_server import ForkServer
 from dev.guard import ROOT, Guard
 from dev.postgres import PostgresServer
 from dev.processes import PRODUCT_PROGRAMS, Child
@@ -24,9 +25,11 @@ STRAY = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 
 class Stack:
-    """A context manager. `config` is the text of traspaso.toml; `settings` are those of both clusters.
+    """A context manager. `config` is the text of traspaso.toml; `settings` are those of both clusters, and
+    `product` are variables more of the product's environment.
 
     Its folder lies in memory where there is plenty; a benchmark wants it `on_disk`, with `settings` to match.
+    The product's processes are started as people start them; tests have them forked by `forks`.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         prod_settings: Mapping[str, str] | None = None,
         consulta_settings: Mapping[str, str] | None = None,
+        product: Mapping[str, str] | None = None,
+        forks: ForkServer | None = None,
     ) -> None:
         self.guard = Guard()
         try:
@@ -57,6 +62,8 @@ class Stack:
         self.slack: Child | None = None
         self.children: list[Child] = []
         self._config = config
+        self._product = dict(product or {})
+        self._forks = forks
         self._manifest = manifest if slack else None
         self._slack_settings: dict[str, str] = {}
 
@@ -117,6 +124,7 @@ class Stack:
             "REDIS_URL": self.valkey.url,
             "TRASPASO_CONFIG": str(self.config_path),
             **self._slack_settings,
+            **self._product,
         }
 
     # ---------------------------------------------------------------------------------------- the product
@@ -143,6 +151,7 @@ class Stack:
             self.folder / f"{name}.log",
             guard=self.guard,
             cwd=tree,
+            forks=self._forks if tree == ROOT else None,
         )
         self.children.append(child)
         if isinstance(ready, str):

@@ -20,11 +20,13 @@ from copier.errors import (
     NotProven,
     NoUsableKey,
     ParentsMissing,
+    PointsNowhere,
     ReferencesCascade,
     RulesDontFit,
     RulesRewrite,
     SameTable,
     SeveralMoments,
+    StillReferenced,
     TableMissing,
 )
 
@@ -141,6 +143,10 @@ def failure_of(error: CopierError) -> Failure:
     if isinstance(error, DatabaseFailed):
         sqlstate, constraint = error.sqlstate, error.constraint
         code = CLASSES.get(type(error)) or _code(sqlstate, error.condition)
+        if isinstance(error, PointsNowhere):
+            code = "of_no_parent" if error.is_copied else "points_nowhere"
+        elif isinstance(error, StillReferenced) and code != "restrict":
+            code = "referenced_by_others" if error.is_copied else "still_referenced"
         if error.lines:
             code = SAID.get(code, code)
     elif isinstance(error, NotProven) and error.triggers:

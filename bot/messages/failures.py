@@ -24,8 +24,39 @@ WORDS: dict[str, tuple[str, str]] = {
         TAKEN_STEP,
     ),
     "foreign_key": (
-        N_("Table {table} of consulta refused rows by its foreign key {constraint}."),
-        N_("Copy or create the rows that it points to in consulta first. Then copy again."),
+        N_("Table {table} of consulta has a foreign key, {constraint}, that refused what was to be written."),
+        N_("Its rows point to rows that are missing, or that have to go: look at both. Then copy again."),
+    ),
+    "points_nowhere": (
+        N_("Rows of {table} point to rows of {first} that consulta doesn't have, by {constraint}."),
+        N_("Copy or create those rows of {first} in consulta first. Then copy again."),
+    ),
+    "of_no_parent": (
+        N_(
+            "Rows of {table} in prod point, by {constraint}, to rows of {first} that aren't of this "
+            "liquidation, and that consulta doesn't have."
+        ),
+        N_(
+            "Copy first the liquidation that those rows of {first} are of. Where prod doesn't have them "
+            "either, correct its rows. Then copy again."
+        ),
+    ),
+    "still_referenced": (
+        N_(
+            "Prod has changed or removed rows of {table}, and rows of {first} in consulta still point to "
+            "them, by {constraint}."
+        ),
+        N_(
+            "Copy {first} first, or both as a set: its rows that prod has no more go with that. Where no "
+            "copy has that table, change its rows in consulta. Then copy again."
+        ),
+    ),
+    "referenced_by_others": (
+        N_(
+            "Prod has changed or removed rows of {table}, and rows of {first} that are of another "
+            "liquidation, or of none, still point to them in consulta, by {constraint}."
+        ),
+        N_("Copy that liquidation first, or change those rows in consulta. Then copy again."),
     ),
     "restrict": (
         N_("Other rows of consulta refer to rows that have to go, and {constraint} is RESTRICT."),

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from dev.browser import chromium
+from dev.fork_server import ForkServer
 from dev.local_slack.client import LocalSlack, Person
 from dev.local_slack.server import LocalSlackServer
 from tests.local_slack.conftest import MANIFEST, _no_proxy  # noqa: F401 - a fixture
@@ -85,9 +86,9 @@ def close_modals(*people: Person) -> None:
 
 
 @pytest.fixture(scope="package")
-def company() -> Iterator[Company]:
+def company(forks: ForkServer) -> Iterator[Company]:
     """The product: both databases, a bot and a worker."""
-    with open_office() as company:
+    with open_office(forks=forks) as company:
         company.slack.wait_connected()
         yield company
 

@@ -6,7 +6,15 @@ import re
 
 import pytest
 
-from copier.errors import CarriedOn, KeySharedInSource, NoUsableKey, Permanent, RulesRewrite
+from copier.errors import (
+    CarriedOn,
+    KeySharedInSource,
+    NoUsableKey,
+    Permanent,
+    PointsNowhere,
+    RulesRewrite,
+    StillReferenced,
+)
 from tests.copying import ITEMS, Sides, engine, preview, spec
 
 # ------------------------------------------------------------------------------ keys of several liquidations
@@ -266,9 +274,49 @@ def test_a_row_that_refers_to_one_that_prod_has_in_no_range_is_refused_and_named
     )
     sides.consulta.execute(REVERSES.format(""))
     sides.prod.execute("INSERT INTO items SELECT g, 42, 99, g FROM generate_series(1, 20) g")
-    with pytest.raises(Permanent, match="items_reverses_fkey"):
+    with pytest.raises(PointsNowhere, match="items_reverses_fkey"):
         sides.copy(spec(), chunk_rows=5)
     assert sides.consulta.rows("SELECT count(*) FROM items") == [(0,)]
+
+
+#: Who in consulta points to a row that prod has no more, by which key, and whether that is of the same copy.
+STILL_POINTING = {
+    "another table": (
+        "CREATE TABLE items_of (item bigint CONSTRAINT of_items REFERENCES items); "
+        "INSERT INTO items_of VALUES (7)",
+        ("of_items", "public.items_of", False),
+    ),
+    "a partition of another schema": (
+        "CREATE SCHEMA other; "
+        "CREATE TABLE other.parts (item bigint CONSTRAINT in_parts REFERENCES items, no int)"
+        " PARTITION BY LIST (no); CREATE TABLE other.part_1 PARTITION OF other.parts FOR VALUES IN (1); "
+        "INSERT INTO other.parts VALUES (7, 1)",
+        ("in_parts", "other.parts", False),
+    ),
+    "another liquidation": (
+        "ALTER TABLE items ADD COLUMN reverses bigint CONSTRAINT items_items REFERENCES items; "
+        "INSERT INTO items (id, liquidation_id, reverses) VALUES (100, 43, 7)",
+        ("items_items", "public.items", True),
+    ),
+}
+
+
+@pytest.mark.parametrize(("ddl", "found"), STILL_POINTING.values(), ids=STILL_POINTING.keys())
+def test_what_still_points_to_a_row_that_has_to_go_is_named_and_stays(
+    sides: Sides, ddl: str, found: tuple[str, str, bool]
+) -> None:
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, g, 'n' FROM generate_series(1, 20) g")
+    sides.copy_proven(spec())
+    if "reverses" in ddl:
+        sides.prod.execute("ALTER TABLE items ADD COLUMN reverses bigint")
+    sides.consulta.execute(ddl)
+    sides.prod.execute("DELETE FROM items WHERE id = 7")
+    with pytest.raises(StillReferenced) as refused:
+        sides.copy(spec())
+    assert refused.value.table == "public.items"
+    assert (refused.value.constraint, *refused.value.lines, refused.value.is_copied) == found
+    assert sides.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id = 42") == [(20,)]
 
 
 @pytest.mark.parametrize("referenced", [False, True])

@@ -57,12 +57,12 @@ CONSTRAINTS = {
     "foreign key": (
         "CREATE TABLE notes (note text PRIMARY KEY); "
         "ALTER TABLE items ADD CONSTRAINT known FOREIGN KEY (note) REFERENCES notes",
-        {"table": "items", "constraint": "known", "condition": "ForeignKeyViolation"},
+        {"table": "public.items", "constraint": "known", "condition": "ForeignKeyViolation"},
     ),
     "deferred foreign key": (
         "CREATE TABLE notes (note text PRIMARY KEY); ALTER TABLE items ADD CONSTRAINT known "
         "FOREIGN KEY (note) REFERENCES notes DEFERRABLE INITIALLY DEFERRED",
-        {"table": "items", "constraint": "known", "condition": "ForeignKeyViolation"},
+        {"table": "public.items", "constraint": "known", "condition": "ForeignKeyViolation"},
     ),
     "exclusion": (
         "ALTER TABLE items ADD CONSTRAINT apart EXCLUDE USING btree ((coalesce(note, 'x')) WITH =)",
@@ -263,7 +263,7 @@ def test_a_row_that_other_tables_refer_to_and_prod_lacks_stays_and_the_constrain
     full: Sides,
 ) -> None:
     full.consulta.execute("INSERT INTO items VALUES (0, 42, 0, 'old');" + PAYMENTS.format("NO ACTION", 0))
-    with refused(table="payments", constraint="paid_item"):
+    with refused(table="public.items", constraint="paid_item"):
         full.copy(spec(), chunk_rows=10)
     assert full.consulta.rows("SELECT note FROM items WHERE id = 0") == [("old",)]
     assert full.consulta.rows("SELECT item FROM payments") == [(0,)]

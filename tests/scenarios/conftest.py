@@ -8,6 +8,8 @@ from contextlib import nullcontext
 
 import pytest
 
+from dev.fork_server import ForkServer
+
 from .house import open_office, set_scene
 from .scene import Office, Scene
 
@@ -15,8 +17,8 @@ _numbers = itertools.count(1001)
 
 
 @pytest.fixture(scope="session")
-def office() -> Iterator[Office]:
-    with open_office() as office:
+def office(forks: ForkServer) -> Iterator[Office]:
+    with open_office(forks=forks) as office:
         yield office
 
 

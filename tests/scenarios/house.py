@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dev.fork_server import ForkServer
 from dev.guard import ROOT
 from dev.local_slack.server import LocalSlackServer
 from dev.seed import seed_consulta, seed_prod
@@ -64,15 +65,15 @@ CLUSTER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off
 
 
 @contextmanager
-def open_office(tracking: str = "", tree: Path = ROOT) -> Iterator[Office]:
+def open_office(tracking: str = "", tree: Path = ROOT, forks: ForkServer | None = None) -> Iterator[Office]:
     """Both databases with their tables, Valkey, the local Slack and a bot that is connected to it.
 
     ``tracking`` are statements that make older tracking tables before these are migrated, ``tree`` a working
-    copy of the release whose migrations and bot these are.
+    copy of the release whose migrations and bot these are. Its processes are forked by ``forks``.
     """
     config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
     config = config.replace("# operators", "operators")
-    with Stack(config=config, slack=True, settings=CLUSTER) as stack:
+    with Stack(config=config, slack=True, settings=CLUSTER, forks=forks) as stack:
         seed_prod(stack.prod_url, rows=5_000)
         seed_consulta(stack.consulta_url)
         stack.prod.psql(NOTES, "prod")
