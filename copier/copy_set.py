@@ -44,6 +44,7 @@ from copier.copy import Copy, CopyResult, record_nothing
 from copier.errors import (
     DEFAULT_NAMES,
     FOREIGN_KEYS,
+    CarriedOn,
     Permanent,
     SeveralMoments,
     SideNames,
@@ -414,8 +415,14 @@ class CopySet:
                     raise
 
     def _is_of_self_reference(self, name: str, refusal: Permanent) -> bool:
-        names = {key.name for key in self.order.foreign_keys if key.child == name == key.parent}
-        return refusal.sqlstate in FOREIGN_KEYS and quoted(refusal.constraint or "") in names
+        """Whether rows of one table that refer to each other are in the way, as far as the refusal tells.
+
+        A key that acts may have gone on from them to other tables, and these are named then.
+        """
+        keys = [key for key in self.order.foreign_keys if key.child == name == key.parent]
+        acts = any(key.on_delete in {"CASCADE", "SET NULL", "SET DEFAULT"} for key in keys)
+        named = quoted(refusal.constraint or "") in {key.name for key in keys}
+        return refusal.sqlstate in FOREIGN_KEYS and (named or (acts and isinstance(refusal, CarriedOn)))
 
     # What several tables share.
 
