@@ -80,6 +80,11 @@ R = TypeVar("R")
 SESSIONS = 15
 
 
+def tables_at_once(parallel: int) -> int:
+    """So many tables of a set have sessions at the same time: in the source each one, and its lanes."""
+    return max(2, SESSIONS // (1 + parallel))
+
+
 class SetStep(StrEnum):
     """What has become of one table of a set so far."""
 
@@ -179,7 +184,7 @@ class CopySet:
             lost_seconds=self._limits.lost_seconds,
         )
         self._lanes = threading.BoundedSemaphore(self._limits.parallel)
-        self._at_once = max(2, SESSIONS // (1 + self._limits.parallel))
+        self._at_once = tables_at_once(self._limits.parallel)
         # Where each table can have sessions for itself all the time, none of them connects twice.
         self._keeps_sessions = len(specs) <= self._at_once
         self.copies: dict[str, Copy] = {}
