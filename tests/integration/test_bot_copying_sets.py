@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from slack_bolt import BoltRequest
 
+from bot.app import build_app
 from bot.commands.conversation import Caller
 from bot.commands.copy_whole import CopyWhole
 from bot.commands.starting import Starting
 from bot.config import CopySection, File, SetSection, SlackSection
 from bot.i18n import translator
+from bot.jobs.run_actions import RunControl
 from bot.jobs.status import RunKind
+from bot.messages import proposal
 from bot.messages.blocks import Message
 from bot.messages.whole import WholeOffered
 from bot.slack.client import client
@@ -20,7 +25,7 @@ from dev.local_slack.client import LocalSlack
 from tests.copying import Sides, engine
 from tests.payroll import TABLES, filled
 from tests.services import parts_of
-from tests.tracking import Jobs
+from tests.tracking import ANA, Jobs
 
 EN = translator("en")
 CHANNEL = "C0PAYROLL"
@@ -134,3 +139,40 @@ def test_rows_that_moved_before_the_press_are_shown_and_asked_about_anew(
     assert payroll.store.live() == []
     assert isinstance(pressed(bot(), again), Message)
     assert len(payroll.store.live()) == 4
+
+
+def test_a_set_for_tonight_waits_for_its_time_with_all_of_its_tables_and_begins_when_somebody_says_so(
+    bot: Bot, payroll: Jobs, slack: LocalSlack, sides: Sides
+) -> None:
+    offer, tonight = offered(bot()), datetime.now(UTC).replace(microsecond=0) + timedelta(hours=6)
+    queued: list[int] = []
+    web = client(slack.bot_token, slack.api_url)
+    parts = parts_of(
+        web,
+        payroll,
+        prod=engine(sides.prod.url),
+        file=file_with(),
+        enqueue=lambda job_id: queued.append(job_id) or True,
+    )
+    moment = {"selected_date_time": int(tonight.timestamp())}
+    submitted = {
+        "type": "view_submission",
+        "team": {"id": "T0ACME"},
+        "user": {"id": "U0ANA", "team_id": "T0ACME"},
+        "view": {
+            "id": "V0",
+            "type": "modal",
+            "callback_id": proposal.LATER_CALLBACK,
+            "private_metadata": f"whole {CHANNEL} {offer.offer.encoded()}",
+            "state": {"values": {proposal.START: {proposal.START: moment}}},
+        },
+    }
+    assert build_app(parts, web).dispatch(BoltRequest(body=submitted, mode="socket_mode")).status == 200
+    [run] = slack.wait_for(lambda: [*payroll.store.runs_of(payroll.store.live()).values()])
+    assert {job.start_at for job in run.jobs} == {tonight}
+    assert run.begins_at == tonight
+    assert payroll.executions.claim_set(run.jobs[0].id, "host:1") == []
+    assert queued == []
+    effect = RunControl(payroll.engine, payroll.store).start_now(run.id, ANA)
+    assert len(effect.to_enqueue) == 4
+    assert len(payroll.executions.claim_set(run.jobs[0].id, "host:1")) == 4
