@@ -62,7 +62,8 @@ def test_a_copy_in_the_shell_waits_for_nothing_of_slack_and_nothing_of_redis() -
         REDIS_URL="redis://:password@redis:6379/0",
     )
     assert loaded >= {"sqlalchemy", "psycopg", "bot.app"}
-    assert loaded & ((OF_OTHERS | LATER | NEVER) - {"asyncio"}) == set()  # SQLAlchemy loads its other drivers' parts
+    # SQLAlchemy loads its other drivers' parts.
+    assert loaded & ((OF_OTHERS | LATER | NEVER) - {"asyncio"}) == set()
 
 
 @pytest.mark.parametrize(("name", "listed"), LISTED.items())
