@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.complete ## copy a liquidation from start to end on real servers (STAY=1: and leave them up to play with)
+demo: .venv/.complete ## copy a whole liquidation on real servers (STAY=1: and leave them up to play with)
 	@$(BIN)/python -m dev.demo $(if $(filter-out 0,$(STAY)),--stay)
 
 test: .venv/.complete ## the whole suite, in parallel (ARGS="-k proxy -x" goes to pytest; -n0 for one at a time)
@@ -33,8 +33,8 @@ catalog: .venv/.complete ## the Spanish catalog anew, from the sentences in the 
 	@$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-pot-creation-date --width 100 -D traspaso -i bot/locales/traspaso.pot -d bot/locales
 	@rm bot/locales/traspaso.pot
 
-bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QUICK=1: in four minutes; DELAYS="0 50": ms there and back, only)
-	@$(BIN)/python -m dev.bench $(if $(filter-out 0,$(QUICK)),--quick) $(if $(DELAYS),--delays "$(DELAYS)")
+bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QUICK=1: in four minutes; DELAYS="0 50": ms there and back, only; SETS=1: a set, only)
+	@$(BIN)/python -m dev.bench $(if $(filter-out 0,$(QUICK)),--quick) $(if $(DELAYS),--delays "$(DELAYS)") $(if $(filter-out 0,$(SETS)),--sets)
 
 load: .venv/.complete ## what load and deploys do to it (PARTS="load flood deploys releases" BEFORE=COMMIT, QUICK=1, ARGS=--help)
 	@$(BIN)/python -m dev.load $(PARTS) $(if $(BEFORE),--before $(BEFORE)) $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)

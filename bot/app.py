@@ -149,11 +149,10 @@ class Bot:
     verifications: VerificationRunner
     worker_watch: WorkerWatch
     scheduler: Scheduler
-    neighbours: Neighbours | None = None
+    neighbours: Neighbours
 
     def start(self) -> None:
-        if self.neighbours is not None:
-            self.neighbours.start()
+        self.neighbours.start()
         self.queue.watch.start()
         self.scheduler.start()
         self.relay.start()
@@ -167,8 +166,7 @@ class Bot:
         self.queue.watch.stop()
         self.home_publisher.stop()
         self.relay.stop()
-        if self.neighbours is not None:
-            self.neighbours.stop()
+        self.neighbours.stop()
 
 
 def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
@@ -319,8 +317,8 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     file = settings.file
     queue = _queue(settings, parts)
     slack_parts = slack(settings, parts)
-    # In HTTP mode any of several processes gets a request; over a socket there is one bot.
-    neighbours = Neighbours(settings.redis_url or "", settings.tracking_schema) if settings.http else None
+    # Any of several processes gets what somebody does: those of HTTP mode, or bots with a socket each.
+    neighbours = Neighbours(settings.redis_url or "", settings.tracking_schema)
     home_publisher = HomePublisher(
         slack_parts.client,
         HomeRepository(parts.tracking, parts.store, Calendar(file)),
@@ -648,7 +646,7 @@ def monitoring(
     from bot.monitoring.vitals import SharedVitals, folder_of_service
 
     shared = SharedVitals(folder_of_service()) if several else None
-    names = [copy.name for copy in settings.file.copies]
+    names = [*(copy.name for copy in settings.file.copies), *(each.name for each in settings.file.sets)]
     counted = measures.begin(shared.folder if shared else None, names)
 
     from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector

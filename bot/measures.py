@@ -85,6 +85,8 @@ _measures: _Measures | None = None
 def begin(folder: Path | None = None, copies: Iterable[str] = ()) -> CollectorRegistry:
     """Counts from now on; gives where the counts are. What is counted by copy begins at 0 for each of these.
 
+    A comparison of a set counts by the name of the set.
+
     With a ``folder`` several processes count there together, by files of Prometheus's own client. That works
     only for the first caller in a process, before anything else imports `prometheus_client`.
     """

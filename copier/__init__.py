@@ -4,11 +4,20 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 """
 
 from copier.catalogue_search import Entry, choose, search
+from copier.compare_set import SetComparison, compare_set
 from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.copy_set import CopySet, Part, SetProof, SetResult, SetStep
 from copier.errors import SideNames
-from copier.explain import ExplainedKey, ExplainedTable, Explanation, Use, explain
+from copier.explain import (
+    ExplainedKey,
+    ExplainedTable,
+    Explanation,
+    OutsideKey,
+    Use,
+    explain,
+    order_in_target,
+)
 from copier.glance import Baseline
 from copier.model import (
     MAX_LIQUIDATION_ID,
@@ -64,12 +73,14 @@ __all__ = [
     "Limits",
     "NewColumns",
     "Outlook",
+    "OutsideKey",
     "Part",
     "Period",
     "Plan",
     "Preview",
     "Proof",
     "Reference",
+    "SetComparison",
     "SetProof",
     "SetResult",
     "SetStep",
@@ -79,9 +90,11 @@ __all__ = [
     "Use",
     "Via",
     "choose",
+    "compare_set",
     "cores",
     "explain",
     "is_known",
+    "order_in_target",
     "outlook",
     "preview",
     "search",

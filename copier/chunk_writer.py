@@ -32,6 +32,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from copier import statements
+from copier.carried import unless_carried_on
 from copier.connections import OnSilence, Sessions, drop_if_unusable, readable, rendered, run
 from copier.copy_stream import CopyStream, Streamed
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
@@ -268,6 +269,7 @@ class ChunkWriter:
         on_silence: OnSilence,
         looks_back: bool = False,
         baseline: Baseline | None = None,
+        still: str | None = None,
         anew: bool = False,
     ) -> None:
         """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`, and
@@ -276,13 +278,16 @@ class ChunkWriter:
         ``looks_back``: where a range is begun together with the commit of the one before, that one's values
         are compared in between.
         With a ``baseline`` the ranges are its own, and what changed in them is told by row versions.
+        ``still`` is that of `RangeGlance`.
         """
         self._reader = reader
         self._connection = connection
         self._source = source
         self._target = target
         by_values = RangeDiff(reader, source, target, anew=anew)
-        self._range_diff = RangeGlance(reader, source, target, baseline, by_values) if baseline else by_values
+        self._range_diff = (
+            RangeGlance(reader, source, target, baseline, by_values, still=still) if baseline else by_values
+        )
         self._known_empty = known_empty
         self._hashed = hashed
         self._on_silence = on_silence
@@ -483,9 +488,17 @@ class ChunkWriter:
                     raise
         return self._merge_by(connection, statements.merge(self._target, surplus, taken, in_place=False))
 
-    @staticmethod
-    def _merge_by(connection: Connection, statement: Composable) -> int:
-        return int(run(connection, statement).scalar_one())
+    def _merge_by(self, connection: Connection, statement: Composable) -> int:
+        merged = 0
+
+        def write() -> int:
+            nonlocal merged
+            counts = [*run(connection, statement).one()]
+            merged, touched = int(counts[0]), int(counts[1])
+            return touched
+
+        unless_carried_on(self._target, lambda question: [*run(connection, question)], write)
+        return merged
 
     def _taken_from_others(self, connection: Connection) -> list[Held]:
         """The rows of other liquidations that have one of the staged keys."""

@@ -37,8 +37,8 @@ import psycopg
 from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
-from copier.catalog import several_moments
-from copier.chunk_writer import Ledger, Record
+from copier.catalog import Table, names_in, questions, several_moments, tables_of
+from copier.chunk_writer import Ledger, Record, Target
 from copier.connections import OnSilence, Sessions
 from copier.copy import Copy, CopyResult, record_nothing
 from copier.errors import (
@@ -47,9 +47,8 @@ from copier.errors import (
     Permanent,
     SeveralMoments,
     SideNames,
-    failures_of,
 )
-from copier.exchange import Rows, exchange
+from copier.exchange import COMMIT, Rows
 from copier.glance import Baseline
 from copier.model import (
     Chunk,
@@ -63,6 +62,7 @@ from copier.model import (
     quoted,
 )
 from copier.set_order import (
+    ForeignKey,
     SetOrder,
     belonging,
     fixed_columns,
@@ -150,11 +150,13 @@ class CopySet:
         parts: Mapping[str, Part] | None = None,
         on_silence: OnSilence = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
+        only_compares: bool = False,
     ) -> None:
         """Locks all tables of the source, takes the snapshot, matches the tables; writes nothing.
 
         ``specs`` have different names and target tables. ``parts`` has by these names what concerns one
-        table; all else is as in `Copy`.
+        table; all else is as in `Copy`. One that ``only_compares`` asks for no order, and its only use is
+        `verify`, once: see `copier.compare_set`.
 
         Raises:
             ValueError: there are no specs, or two of them have one name or one target table.
@@ -180,9 +182,12 @@ class CopySet:
         try:
             lines = {spec.source_table: [each.source_table for each in spec.line] for spec in specs}
             first, *beside = lines.values()
-            self._moment = Snapshot(source, names.source, first, self._sessions, beside=beside)
-            self.as_of = self._moment.as_of
-            self._refuse_several_moments()
+            with ThreadPoolExecutor(1) as other_side:
+                asked = other_side.submit(self._look_at_target)
+                self._moment = Snapshot(source, names.source, first, self._sessions, beside=beside)
+                self.as_of = self._moment.as_of
+                self._refuse_several_moments()
+                tables, keys = asked.result()
             given = parts or {}
 
             def begin(spec: CopySpec) -> Copy:
@@ -201,15 +206,27 @@ class CopySet:
                     throttled=part.throttled,
                     around_chunk=lambda chunk: self._in_turn(part.around_chunk(chunk)),
                     moment=self._moment,
+                    target_table=tables[spec.name],
                 )
                 self._own.enter_context(copy)
                 return copy
 
             self.copies = dict(zip(self._specs, self._side_by_side(specs, begin), strict=True))
-            self.order = self._ordered()
+            self._only_compares = only_compares
+            if only_compares:
+                return
+            self.order = order_of(
+                [*self.copies],
+                keys,
+                belongs=belonging(specs),
+                fixed={
+                    name: fixed_columns(self._specs[name], copy.key) for name, copy in self.copies.items()
+                },
+            )
             for name, copy in self.copies.items():
+                copy.belongs_to(tables.values())
                 copy.leave(
-                    Referring(self.copies[key.child].target_table.name, key.columns, key.parent_columns)
+                    Referring(self._specs[key.child].target_table, key.columns, key.parent_columns)
                     for key in self.order.refer_to(name)
                 )
         except BaseException:
@@ -292,7 +309,7 @@ class CopySet:
         if not should_stop():
             for name in self.copies:
                 self.copies[name].leave(())
-            self._remove(surplus, records, should_stop)
+            self._remove(surplus, records, should_stop, is_last=True)
         return SetResult(
             self.as_of,
             {name: results[name] for name in self.copies if name in results},
@@ -308,27 +325,40 @@ class CopySet:
     ) -> SetProof | None:
         """Compares all tables: the source's snapshot with one moment of the target for all of them.
 
-        ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True.
+        Where a glance told that all of them are as they were proven, neither side is asked again.
+        ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True. Where it
+        is all that is done, the proofs say by how many rows tables differ.
         """
         found = result.results if result is not None else {}
         proofs: dict[str, Proof] = {}
-        first, *beside = [[each.target_table for each in spec.line] for spec in self._specs.values()]
-        moment = Snapshot(self._target, self._names.target, first, self._sessions, beside=beside)
+        lines = [
+            [each.target_table for each in spec.line]
+            for name, spec in self._specs.items()
+            if not self.copies[name].is_proven_before(found.get(name))
+        ]
+        moment: Snapshot | None = None
         try:
-            for name in self.order.names:
+            if lines:
+                first, *beside = lines
+                moment = Snapshot(self._target, self._names.target, first, self._sessions, beside=beside)
+            for name in self._specs if self._only_compares else self.order.names:
                 proof = self.copies[name].verify(
                     found.get(name),
                     on_comparison=partial(on_comparison, name),
                     should_stop=should_stop,
                     moment=moment,
+                    count_rows=self._only_compares,
                 )
+                if self._only_compares:
+                    self.copies[name].close()  # its sessions aren't kept until the last table was compared
                 if proof is None:
                     return None
                 proofs[name] = proof
                 if proof.holds:
                     self.steps[name] = SetStep.PROVEN
         finally:
-            moment.close()
+            if moment is not None:
+                moment.close()
         return SetProof(self.as_of, {name: proofs[name] for name in self.copies})
 
     # How the tables are put in place.
@@ -355,21 +385,32 @@ class CopySet:
         return self.order.below(name for name in holding if self.copies[name].surplus().is_there())
 
     def _remove(
-        self, names: Sequence[str], records: Mapping[str, _Records], should_stop: Callable[[], bool]
+        self,
+        names: Sequence[str],
+        records: Mapping[str, _Records],
+        should_stop: Callable[[], bool],
+        *,
+        is_last: bool = False,
     ) -> None:
-        """Children first. A table that refers to itself may keep some, which `Copy.run` removes together."""
+        """Children first. A table that refers to itself may keep some, unless this ``is_last``.
+
+        A row may refer to one of them that is to refer to another one: `Copy.run` writes both together.
+        """
         for name in names:
             if (columns := self.order.waits(name)) and not should_stop():
                 own = records[name]
-                own.number = self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.number)
+                with self.copies[name].explaining():
+                    self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.beside)
         for name in reversed(names):
             if should_stop():
                 return
             own = records[name]
+            of_itself = partial(self._is_of_self_reference, name)
             try:
-                own.number = self.copies[name].surplus().remove(own.of_ranges, own.number)
+                with self.copies[name].explaining():
+                    self.copies[name].surplus().remove(own.of_ranges, own.beside, of_each_other=of_itself)
             except Permanent as refusal:
-                if not self._is_of_self_reference(name, refusal):
+                if is_last or not of_itself(refusal):
                     raise
 
     def _is_of_self_reference(self, name: str, refusal: Permanent) -> bool:
@@ -405,20 +446,19 @@ class CopySet:
         if reason and len(tables) > 1:
             raise SeveralMoments(self._names.source, ", ".join(map(str, tables)), reason)
 
-    def _ordered(self) -> SetOrder:
-        tables = {name: copy.target_table for name, copy in self.copies.items()}
-        with failures_of(self._names.target):
-            connection = self._sessions.open(self._target, self._names.target, read_only=True)
-            try:
-                [found] = exchange(connection, foreign_keys_question(tables))
-            finally:
-                self._sessions.shut(connection)
-        return order_of(
-            [*self.copies],
-            foreign_keys_of(tables, found),
-            belongs=belonging(self._specs.values()),
-            fixed={name: fixed_columns(self._specs[name], copy.key) for name, copy in self.copies.items()},
-        )
+    def _look_at_target(self) -> tuple[dict[str, Table], tuple[ForeignKey, ...]]:
+        """What the target has, by the names of the copies, and the foreign keys between these tables."""
+        lines = [[each.target_table for each in spec.line] for spec in self._specs.values()]
+        names = names_in(lines)
+        target = Target(self._target, self._names.target, self._sessions)
+        try:
+            with target.transaction() as begun:
+                found = tables_of(self._names.target, lines, begun.ask(*questions(*names)))
+                tables = {spec.name: found[spec.target_table] for spec in self._specs.values()}
+                [keys, _] = begun.ask(foreign_keys_question(tables), COMMIT)
+        finally:
+            target.rest()
+        return tables, foreign_keys_of(tables, keys)
 
 
 def _refuse_twice(specs: Sequence[CopySpec]) -> None:
@@ -440,10 +480,15 @@ class _Records:
 
     def __init__(self, record: Record | Ledger) -> None:
         self.of_ranges = record
-        #: The last number below zero that was used.
-        self.number = 0
+        self._number = 0
         self._written = 0
         self._lock = threading.Lock()
+
+    def beside(self) -> int:
+        """The next number for what isn't one of the ranges."""
+        with self._lock:
+            self._number -= 1
+            return self._number
 
     @property
     def before_second_pass(self) -> Record | Ledger:
@@ -454,13 +499,11 @@ class _Records:
         return _changed(self.of_ranges, self._counted_once)
 
     def _beside(self, chunk: Chunk) -> Chunk:
+        number = self.beside()
         with self._lock:
-            self.number -= 1
             self._written += chunk.counts.inserted + chunk.counts.updated
             counts = replace(chunk.counts, unchanged=0)
-            return replace(
-                chunk, range=replace(chunk.range, number=self.number, rows=0), rows=0, counts=counts
-            )
+            return replace(chunk, range=replace(chunk.range, number=number, rows=0), rows=0, counts=counts)
 
     def _counted_once(self, chunk: Chunk) -> Chunk:
         with self._lock:

@@ -22,7 +22,7 @@ from copier import statements
 from copier.connections import run
 from copier.errors import failures_of
 from copier.exchange import Rows, exchange
-from copier.model import EMPTY, Bound, Counts, Digest, KeyRange, Seen
+from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Seen
 from copier.row_hash import digest_of, unpacked
 from copier.table_slice import TableSlice
 
@@ -217,6 +217,19 @@ class RangeDiff:
             with failures_of(self._target.side):
                 [target] = look.ask(question(self._target))
             return read(source.result()), read(target)
+
+
+def counts_of(
+    comparison: Comparison, reader: Connection, source: TableSlice, look: Look, target: TableSlice
+) -> Counts:
+    """By how many rows the range differs: what a copy would do to it, at the moments of both."""
+    if not comparison.source.rows or not comparison.target.rows:
+        return Counts(inserted=comparison.source.rows, deleted=comparison.target.rows)
+    match RangeDiff(reader, source, target).of(look, comparison.range):
+        case Unchanged(rows):
+            return Counts(unchanged=rows)
+        case found:
+            return found.counts
 
 
 def _asked(side: str, connection: Connection, statement: Composable) -> Rows:

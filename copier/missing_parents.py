@@ -22,7 +22,8 @@ Ask = Callable[[Composable], Sequence[Any] | None]
 
 
 def refuse_missing_parents(source: TableSlice, target: TableSlice, ask_source: Ask, ask_target: Ask) -> None:
-    """Asks both sides at the same time. Does nothing where there are no parents, or a side doesn't answer.
+    """Asks both sides at the same time, for all keys only where their digests differ. Does nothing where
+    there are no parents, or a side doesn't answer.
 
     Parents that no row points to are no obstacle, nor are those that only the target still has: their rows
     are surplus.
@@ -33,6 +34,10 @@ def refuse_missing_parents(source: TableSlice, target: TableSlice, ask_source: A
     if source.parent is None or target.parent is None:
         return
     with ThreadPoolExecutor(1) as other_side:
+        asked = other_side.submit(ask_source, statements.parent_digest(source.parent))
+        held, wanted = ask_target(statements.parent_digest(target.parent)), asked.result()
+        if held is None or wanted is None or tuple(held[0]) == tuple(wanted[0]):
+            return
         asked = other_side.submit(ask_source, statements.parent_keys(source.parent))
         held, wanted = ask_target(statements.parent_keys(target.parent)), asked.result()
     if held is None or wanted is None:

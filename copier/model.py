@@ -310,6 +310,10 @@ class KeyRange:
         return f"({low}, {high}]"
 
 
+#: All keys, as one range.
+WHOLE = KeyRange(1, None, None, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Digest:
     """``rows`` of a range and the exclusive-or of their 64-bit hashes, see `copier.row_hash`.
@@ -402,16 +406,18 @@ class Counted:
 class Proof:
     """Both sides of a whole liquidation, compared range by range, and what each was counted to be as a whole.
 
-    A row whose key is NULL lies in no range: it is only in what was ``counted``.
+    A row whose key is NULL lies in no range: it is only in what was ``counted``. ``apart`` says by how many
+    rows the ranges differ, as what a copy would do to the target; None where that wasn't asked.
     """
 
     source: Digest
     target: Digest
     counted: Counted
     differences: tuple[Comparison, ...]
+    apart: Counts | None = None
 
     @classmethod
-    def of(cls, comparisons: Iterable[Comparison], counted: Counted) -> Proof:
+    def of(cls, comparisons: Iterable[Comparison], counted: Counted, apart: Counts | None = None) -> Proof:
         source, target = EMPTY, EMPTY
         differences = []
         for each in comparisons:
@@ -419,7 +425,7 @@ class Proof:
             target += each.target
             if not each.agrees:
                 differences.append(each)
-        return cls(source, target, counted, tuple(differences))
+        return cls(source, target, counted, tuple(differences), apart)
 
     @property
     def holds(self) -> bool:

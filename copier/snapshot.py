@@ -15,14 +15,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from itertools import chain, islice
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
-from copier.catalog import Table, questions, read_table, table_of
+from copier.catalog import Table, names_in, questions, read_table, tables_of
 from copier.connections import Sessions, in_transaction, run
 from copier.errors import Permanent, TableMissing, Transient, failures_of
 from copier.exchange import Rows, Statement, exchange, with_values
@@ -174,12 +173,12 @@ class Snapshot:
     def _taken(
         self, lines: Sequence[Sequence[TableName]], also: Sequence[Statement], own: Sequence[Statement]
     ) -> Connection:
-        names = [*dict.fromkeys(chain.from_iterable(lines))]
-        asked = [questions(*line) for line in lines]
+        names = names_in(lines)
+        asked = questions(*names)
         for _ in range(TRIES):
             connection = self._open()
             take = with_values(connection, statements.SNAPSHOT, self._sessions.values)
-            then = [take, *chain.from_iterable(asked), *also, *own]
+            then = [take, *asked, *also, *own]
             try:
                 locked, ([row], *found) = self._sessions.lock_for_reading(
                     connection, self.side, names, [statements.BEGIN_MOMENT], then
@@ -188,12 +187,8 @@ class Snapshot:
                 raise TableMissing(self.side, str(names[0])) from error
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)
-            answers = iter(found)
-            self.tables = {
-                line[0]: table_of(self.side, line, [*islice(answers, len(each))])
-                for line, each in zip(lines, asked, strict=True)
-            }
-            self.answers = [*islice(answers, len(also))]
+            self.tables = tables_of(self.side, lines, found[: len(asked)])
+            self.answers = found[len(asked) : len(asked) + len(also)]
             if not locked:
                 for table in self.tables.values():
                     table.refuse_unreadable()

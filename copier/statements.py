@@ -226,6 +226,16 @@ def count(rows: TableSlice) -> sql.Composable:
     )
 
 
+def parent_digest(parents: ParentSlice) -> sql.Composable:
+    """How many parents the liquidation has, and the exclusive-or of their keys' hashes."""
+    return sql.SQL("SELECT count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {} AND {}").format(
+        parents.key_hash,
+        parents.table.identifier,
+        parents.keys.whole(parents.liquidation_id),
+        _with_key(parents),
+    )
+
+
 def parent_keys(parents: ParentSlice, used_by: TableSlice | None = None) -> sql.Composable:
     """The hashes of the keys of the liquidation's parents, as one byte string.
 
@@ -234,13 +244,19 @@ def parent_keys(parents: ParentSlice, used_by: TableSlice | None = None) -> sql.
     used: sql.Composable = sql.SQL("true")
     if used_by is not None and used_by.keys.through is not None:
         used = used_by.keys.through.is_pointed_to(used_by.table)
-    return sql.SQL("SELECT {} FROM {} WHERE {} AND num_nulls({}) = 0 AND {}").format(
+    return sql.SQL("SELECT {} FROM {} WHERE {} AND {} AND {}").format(
         _joined(parents.key_hash),
         parents.table.identifier,
         parents.keys.whole(parents.liquidation_id),
-        sql.SQL(", ").join(sql.Identifier(pair.name) for pair in parents.key),
+        _with_key(parents),
         used,
     )
+
+
+def _with_key(parents: ParentSlice) -> sql.Composable:
+    """Of a parent: no column of the key that rows point to is NULL."""
+    names = sql.SQL(", ").join(sql.Identifier(pair.name) for pair in parents.key)
+    return sql.SQL("num_nulls({}) = 0").format(names)
 
 
 def repeats_key(rows: TableSlice) -> sql.Composable:
@@ -354,6 +370,17 @@ def hashes_by_key(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sq
     """Keys, as arrays of text, and hashes of the rows with one of these keys."""
     return sql.SQL("SELECT {}, {} FROM {} WHERE {}").format(
         rows.keys.values_as_text, rows.row_hash, rows.table.identifier, rows.within(part, keys)
+    )
+
+
+def hashes_since(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], horizon: int) -> sql.Composable:
+    """The same, and of each of these rows whether it was written since the horizon."""
+    return sql.SQL("SELECT {}, {}, {} FROM {} WHERE {}").format(
+        rows.keys.values_as_text,
+        rows.row_hash,
+        _is_since(rows, str(horizon)),
+        rows.table.identifier,
+        rows.within(part, keys),
     )
 
 
@@ -503,8 +530,11 @@ def remove(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sql.Compo
 
 
 def loosen(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], columns: Sequence[str]) -> sql.Composable:
-    """Has the rows with these keys refer to nothing by these columns any more."""
-    return sql.SQL("UPDATE {} SET {} WHERE {} AND num_nonnulls({}) > 0").format(
+    """Has the rows with these keys refer to nothing by these columns any more; gives how many did."""
+    return sql.SQL(
+        "WITH loosened AS (UPDATE {} SET {} WHERE {} AND num_nonnulls({}) > 0 RETURNING 1) "
+        "SELECT count(*) FROM loosened"
+    ).format(
         rows.table.identifier,
         sql.SQL(", ").join(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in columns),
         rows.within(part, keys),
@@ -526,6 +556,27 @@ def _may_go(rows: TableSlice) -> sql.Composable:
         )
         for each in rows.referring
     )
+
+
+def touched(rows: TableSlice) -> sql.Composable:
+    """How many rows this transaction has updated or deleted until now, by the server's own counters.
+
+    A row for each table to which ``rows.actions`` would carry a change on, in their order, without repeats:
+    its number among them.
+    """
+    return sql.SQL("""
+        SELECT place, coalesce(sum(pg_catalog.pg_stat_get_xact_tuples_updated(oid)
+                                   + pg_catalog.pg_stat_get_xact_tuples_deleted(oid)), 0)::bigint AS rows
+          FROM unnest({children}::oid[]) WITH ORDINALITY AS children (child, place)
+         CROSS JOIN LATERAL (
+           SELECT child AS oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(child)
+           UNION SELECT unnest({own}::oid[]) WHERE child = ANY({own}::oid[])) AS parts
+         GROUP BY place ORDER BY place
+    """).format(children=_oids(dict.fromkeys(each.child for each in rows.actions)), own=_oids(rows.relations))
+
+
+def _oids(oids: Iterable[int]) -> sql.Literal:
+    return sql.Literal("{" + ",".join(map(str, oids)) + "}")
 
 
 def create_staging(rows: TableSlice) -> sql.Composable:
@@ -616,7 +667,7 @@ def merge(
     Foreign keys are checked when the whole statement is done, so what refers to what doesn't matter. A row
     whose key is there is updated ``in_place``, or else deleted and inserted, which frees its unique values
     first: a row of this liquidation, or one of those that are ``taken`` from others, and of no other. Gives
-    the number of staged rows that are in place then.
+    the number of staged rows that are in place then, and of rows that were deleted or updated.
     """
     table, same = rows.table.identifier, _same_key(rows)
     own = sql.SQL("{} AND {}").format(same, _own_or_taken(rows, taken))
@@ -638,7 +689,8 @@ def merge(
         "WITH gone AS ({gone} RETURNING 1), changed AS ({changed} RETURNING 1), "
         "brought AS (INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} "
         "FROM {staging} AS staged WHERE (SELECT count(*) FROM gone) >= 0 "
-        "AND (SELECT count(*) FROM changed) >= 0 {left} RETURNING 1) SELECT {taken}"
+        "AND (SELECT count(*) FROM changed) >= 0 {left} RETURNING 1) "
+        "SELECT ({taken}), (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed)"
     ).format(
         gone=gone,
         changed=changed,
@@ -649,7 +701,7 @@ def merge(
         taken=sql.SQL(
             "(SELECT count(*) FROM changed) + (SELECT count(*) FROM brought)"
             if in_place
-            else "count(*) FROM brought"
+            else "SELECT count(*) FROM brought"
         ),
     )
 

@@ -25,7 +25,8 @@ STRAY = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 
 class Stack:
-    """A context manager. `config` is the text of traspaso.toml; `settings` are those of both clusters.
+    """A context manager. `config` is the text of traspaso.toml; `settings` are those of both clusters, and
+    `product` are variables more of the product's environment.
 
     Its folder lies in memory where there is plenty; a benchmark wants it `on_disk`, with `settings` to match.
     The product's processes are started as people start them; tests have them forked by `forks`.
@@ -41,6 +42,7 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         prod_settings: Mapping[str, str] | None = None,
         consulta_settings: Mapping[str, str] | None = None,
+        product: Mapping[str, str] | None = None,
         forks: ForkServer | None = None,
     ) -> None:
         self.guard = Guard()
@@ -60,6 +62,7 @@ class Stack:
         self.slack: Child | None = None
         self.children: list[Child] = []
         self._config = config
+        self._product = dict(product or {})
         self._forks = forks
         self._manifest = manifest if slack else None
         self._slack_settings: dict[str, str] = {}
@@ -121,6 +124,7 @@ class Stack:
             "REDIS_URL": self.valkey.url,
             "TRASPASO_CONFIG": str(self.config_path),
             **self._slack_settings,
+            **self._product,
         }
 
     # ---------------------------------------------------------------------------------------- the product

@@ -46,7 +46,7 @@ from bot.i18n import N_, Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import Request, Requester
-from bot.jobs.status import Status, StopReason, StopRequest
+from bot.jobs.status import RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
 from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, bare_name, frozen_by, nobody_works, plain
@@ -330,13 +330,22 @@ def look_at_windows(parts: Databases, settings: Settings) -> None:
 
 
 @click.command(
-    cls=Command, help=N_("Shows what both sides hold of LIQUIDATION, and what would make copying it faster.")
+    cls=Command,
+    help=N_(
+        "Shows what both sides hold of LIQUIDATION, and what would make copying it faster. COPY is a copy or "
+        "a set, as in `traspaso copy`. Exits 1 where a table of a set can't be looked at."
+    ),
 )
 @click.argument("liquidation", type=Number())
 @click.argument("copy_name", metavar="[COPY]", required=False)
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
-def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
+@click.option("--set", "set_name", metavar="SET", help=N_("Look at all tables of this set."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object; of a set one a table more."))
+def preview(liquidation: int, copy_name: str | None, *, set_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
+    if (whole := chosen_set(settings, copy_name, set_name)) is not None:
+        from bot.cli.whole_sides import preview_whole
+
+        sys.exit(preview_whole(settings, whole, liquidation, as_json=as_json))
     chosen = chosen_copy(settings, copy_name)
     seen = look_at_both_sides(app.databases(settings), settings, chosen, liquidation)
     if as_json:
@@ -347,29 +356,38 @@ def preview(liquidation: int, copy_name: str | None, as_json: bool) -> None:
 
 @click.command(
     cls=Command,
-    help=N_("Compares both sides of LIQUIDATION now, and writes nothing. Exits 1 where they differ."),
+    help=N_(
+        "Compares both sides of LIQUIDATION now, and writes nothing. COPY is a copy or a set, as in "
+        "`traspaso copy`. Exits 1 where they differ, or a table of a set can't be compared."
+    ),
 )
 @click.argument("liquidation", type=Number())
 @click.argument("copy_name", metavar="[COPY]", required=False)
-@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a range, and one for the whole."))
-def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
+@click.option(
+    "--set", "set_name", metavar="SET", help=N_("Compare all tables of this set, at one moment of each side.")
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help=N_("One JSON object a range, of a set one a table, and one for the whole."),
+)
+def verify(liquidation: int, copy_name: str | None, *, set_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
+    if (whole := chosen_set(settings, copy_name, set_name)) is not None:
+        from bot.cli.whole_sides import verify_whole
+
+        sys.exit(verify_whole(settings, whole, liquidation, as_json=as_json))
     chosen = chosen_copy(settings, copy_name)
     parts = app.databases(settings)
     output = VerificationOutput(as_json, shell_translator())
     limits = settings.file.work.limits
-    over = threading.Event()
-
-    def go_on(silent: float = 0.0) -> None:
-        if over.is_set():
-            raise Stopped("the comparison was broken off; nothing was written", INTERRUPTED)
+    go_on = broken_off_by_signals()
 
     def show(comparison: Comparison) -> None:
         go_on()
         output.add(comparison)
 
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: over.set())
     with (
         stop_on_errors(),
         Copy(
@@ -392,6 +410,19 @@ def verify(liquidation: int, copy_name: str | None, as_json: bool) -> None:
     sys.exit(COMPLETED if output.finish(proof, known) else FAILED)
 
 
+def broken_off_by_signals() -> Callable[..., None]:
+    """From now on Ctrl-C ends a comparison; gives what is to be asked often, and then raises Stopped."""
+    over = threading.Event()
+
+    def go_on(silent: float = 0.0) -> None:
+        if over.is_set():
+            raise Stopped("the comparison was broken off; nothing was written", INTERRUPTED)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: over.set())
+    return go_on
+
+
 @click.command(
     cls=Command, help=N_("Shows what runs, the latest jobs and the workers that are alive, or one JOB.")
 )
@@ -406,12 +437,15 @@ def status(job: int | None, as_json: bool) -> None:
         if found is None:
             raise Stopped(f"there is no job {job}", FAILED)
         jobs = [found]
+    runs = {each: run for each, run in parts.store.runs_of(jobs).items() if run.kind is RunKind.SET}
     if as_json:
         for each in jobs:
-            print_json(each, parts.store.chunks(each.id) if job is not None else None)
+            whole = runs.get(each.run_id) if each.run_id is not None else None
+            chunks = parts.store.chunks(each.id) if job is not None else None
+            print_json(each, chunks, set_name=whole.set_name if whole is not None else None)
         return
     t = shell_translator()
-    print_table(jobs, t)
+    print_table(jobs, t, runs)
     if job is None:
         alive = parts.workers.alive()
         if alive:

@@ -26,12 +26,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot import when
 from bot.commands import parsing
 from bot.commands.conversation import (
-    LABEL_LIMIT,
     BotParts,
     Caller,
     Callers,
     Guard,
-    Signals,
     ViewUpdate,
     or_problem,
     or_short_answer,
@@ -39,20 +37,20 @@ from bot.commands.conversation import (
     user_of,
     with_card,
 )
-from bot.commands.copy_several import CopySeveral, copy_several
+from bot.commands.copy_several import CopySeveral
+from bot.commands.copy_whole import CopyWhole
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.commands.searches import Searches, Superseded, TooManySearches
+from bot.commands.starting import Starting, Values, press_of
 from bot.commands.turns import Full, Turn, Turns
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
-from bot.jobs.actions import Freezes
-from bot.jobs.known_columns import spec_of
-from bot.jobs.repository import JobHistory, JobRepository, Request
+from bot.jobs.repository import Request
 from bot.jobs.view import JobView
 from bot.messages import answers, proposal, question
 from bot.messages.answers import refused_because_frozen
-from bot.messages.blocks import COPY_COMMAND, Block, Message, View, cut
+from bot.messages.blocks import COPY_COMMAND, Message, View
 from bot.messages.freshness import COPY_ACTION as MOVED_ON_ACTION
 from bot.messages.home import NEW_ACTION
 from bot.messages.proposal import (
@@ -63,16 +61,17 @@ from bot.messages.proposal import (
     Offer,
     Offered,
     Proposal,
+    is_nothing,
     made_of,
     proposal_card,
-    removes_everything,
     why_missing,
 )
 from bot.messages.several import COPY_SEVERAL_ACTION, MOST
+from bot.messages.whole import COPY_WHOLE_ACTION
 from bot.slack.access import TO_PRESS
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
-from copier import Abort, Aborted, Count, Entry, Preview, preview, search
+from copier import Abort, Aborted, Entry, Preview, search
 from copier.errors import CopierError
 
 if TYPE_CHECKING:
@@ -96,33 +95,36 @@ def connect(app: App, parts: BotParts) -> None:
     """Adds the command and its two buttons; the modal's menu and both its steps; App Home's button, and
     those of the watch.
     """
-    start = start_copy(parts)
+    starting = Starting.of(parts)
+    start = StartCopy(starting)
     modal = CopyModal(parts.guard, parts.callers, start, parts.card_publisher, parts.prod)
     app.action(NEW_ACTION)(modal.from_home)
     app.options(proposal.LIQUIDATION)(modal.options)
     app.view(proposal.CHOOSE_CALLBACK)(modal.chosen)
     app.view(proposal.PRESS_CALLBACK)(modal.pressed)
-    several = copy_several(parts)
-    conversation = CopyLiquidation(parts.guard, parts.callers, start, modal, several)
+    several, whole = CopySeveral(starting), CopyWhole(starting)
+    conversation = CopyLiquidation(starting, start, modal, several, whole)
     app.command(COPY_COMMAND)(conversation.command)
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
     app.action(LATER_ACTION)(modal.later)
     app.action(MOVED_ON_ACTION)(conversation.from_watch)
     app.action(COPY_SEVERAL_ACTION)(several.confirmed)
+    app.action(COPY_WHOLE_ACTION)(whole.confirmed)
 
 
 class CopyLiquidation:
     """The conversation from the command to the job."""
 
     def __init__(
-        self, guard: Guard, callers: Callers, start: StartCopy, modal: CopyModal, several: CopySeveral
+        self, starting: Starting, start: StartCopy, modal: CopyModal, several: CopySeveral, whole: CopyWhole
     ) -> None:
-        self._guard = guard
-        self._callers = callers
-        self._several = several
+        self._guard = starting.guard
+        self._callers = starting.callers
         self._start = start
         self._modal = modal
+        self._several = several
+        self._whole = whole
 
     def command(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         text, turns = str(body.get("text") or ""), self._callers.turns
@@ -136,7 +138,7 @@ class CopyLiquidation:
         self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
 
     def from_watch(self, ack: Ack, body: dict[str, Any]) -> None:
-        """*Copy* in the watch's message: the same proposal as after the command."""
+        """*Copy* in the watch's message, or below a comparison: the same proposal as after the command."""
         turns = self._callers.turns.looks
         self._callers.answer(ack, body, lambda caller: self._look_from_watch(body, caller), turns)
 
@@ -148,7 +150,7 @@ class CopyLiquidation:
             caller.reply.say(answers.number_missing(caller.t))
 
     def _answer_to(self, text: str, caller: Caller) -> Message:
-        t, user_id, names = caller.t, caller.user_id, self._guard.copy_names
+        t, user_id, names = caller.t, caller.user_id, [*self._guard.copy_names, *self._guard.set_names]
         if parsing.asks_for_help(text):
             return self._guard.help(t)
         words = parsing.words(text)
@@ -162,7 +164,10 @@ class CopyLiquidation:
             return answers.not_a_number(words[0], t, suggestion)
         if len(words) > 2:
             return answers.too_many_words(t, suggestion)
-        copy = self._guard.chosen_copy(COPY_COMMAND, words[1] if len(words) == 2 else None, user_id, t)
+        name = words[1] if len(words) == 2 else None
+        if (chosen := self._guard.set_named(name)) is not None:
+            return self._whole.shown(chosen, liquidation_id, caller)
+        copy = self._guard.chosen_copy(COPY_COMMAND, name, user_id, t)
         if isinstance(copy, Message):
             return copy
         if copy is None:
@@ -173,6 +178,8 @@ class CopyLiquidation:
     def _look_from_watch(self, body: dict[str, Any], caller: Caller) -> Message:
         name, _, number = str(body["actions"][0]["value"]).rpartition(" ")
         copy = self._guard.copy_named(name)
+        if copy is None and (chosen := self._guard.set_named(name)) is not None:
+            return self._whole.shown(chosen, int(number), caller)
         if copy is None:
             return answers.unknown_copy(name, self._guard.copy_names, caller.t)
         return self._shown(copy, int(number), caller)
@@ -182,9 +189,8 @@ class CopyLiquidation:
         return proposal_card(found, caller.t) if isinstance(found, Offered) else found
 
     def _press(self, body: dict[str, Any], caller: Caller) -> Message:
-        offer = Offer.decoded(body["actions"][0]["value"])
-        typed = _Values((body.get("state") or {}).get("values") or {}).text(proposal.WHY)
-        return self._start.press(offer, caller, str(body["channel"]["id"]), typed)
+        value, channel_id, typed = press_of(body)
+        return self._start.press(Offer.decoded(value), caller, channel_id, typed)
 
 
 register(
@@ -210,28 +216,14 @@ log = logging.getLogger(__name__)
 class StartCopy:
     """The way from a liquidation's number to a job."""
 
-    def __init__(
-        self,
-        guard: Guard,
-        callers: Callers,
-        signals: Signals,
-        *,
-        prod: Engine,
-        consulta: Engine,
-        store: JobRepository,
-        history: JobHistory,
-        freezes: Freezes,
-        card_publisher: CardPublisher,
-    ) -> None:
-        self._guard = guard
-        self._callers = callers
-        self._signals = signals
-        self._prod = prod
-        self._consulta = consulta
-        self._store = store
-        self._history = history
-        self._freezes = freezes
-        self._card_publisher = card_publisher
+    def __init__(self, starting: Starting) -> None:
+        self._starting = starting
+        self._guard = starting.guard
+        self._callers = starting.callers
+        self._signals = starting.signals
+        self._store = starting.store
+        self._history = starting.history
+        self._card_publisher = starting.card_publisher
 
     def look(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Offered | Message:
         """The offer; or, in words, why there is nothing that this person could press."""
@@ -286,19 +278,16 @@ class StartCopy:
             return self._offered(copy, offer.liquidation_id, proposal, why_missing(t))
         if proposal.approvers is not None and channel_id.startswith("D"):
             return question.not_in_private(copy.shown, t)
-        request = Request(
-            spec=copy.spec,
-            liquidation_id=offer.liquidation_id,
-            label=cut(proposal.seen.label, LABEL_LIMIT) if proposal.seen.label else None,
-            requester=self._callers.requester(caller),
+        request = self._starting.request(
+            copy,
+            offer.liquidation_id,
+            proposal.seen,
+            offer.terms(proposal.seen),
+            caller=caller,
+            reason=reason,
+            needs_approval=proposal.approvers is not None,
             channel_id=channel_id,
             key=offer.key,
-            terms=offer.terms(proposal.seen),
-            fingerprint=proposal.seen.fingerprint,
-            approvers=proposal.approvers,
-            approval_seconds=guard.file.work.approval_seconds,
-            second_group_seconds=copy.second_group_seconds,
-            reason=reason,
             start_at=start_at,
         )
         return self._create(request, t)
@@ -349,21 +338,10 @@ class StartCopy:
         """Before both sides are asked: it is being copied already, or nothing may be."""
         if live := self._store.live_job(str(copy.target_table), liquidation_id):
             return answers.running_already(live, self._card_publisher.link(live), t)
-        freeze = self._freezes.active()
-        return refused_because_frozen(freeze, t) if freeze else None
+        return self._starting.frozen(t)
 
     def _proposal(self, copy: CopySection, liquidation_id: int) -> Proposal:
-        listed = self._guard.file.liquidations
-        seen = preview(
-            self._prod,
-            self._consulta,
-            spec_of(self._consulta, copy),
-            liquidation_id,
-            names=SIDES,
-            catalogue=listed.catalogue if listed else None,
-            baseline=self._history.baseline(copy.spec, liquidation_id),
-            timeout_seconds=self._guard.file.work.preview_timeout_seconds,
-        )
+        seen = self._starting.seen(copy, liquidation_id)
         target, in_prod, cap = (
             str(copy.target_table),
             seen.in_source.rows,
@@ -384,7 +362,7 @@ class StartCopy:
     def _nothing_to_do(
         self, copy: CopySection, liquidation_id: int, seen: Preview, t: Translator
     ) -> Message | None:
-        nothing = removes_everything(seen) and seen.in_target == Count(0, exact=True)
+        nothing = is_nothing(seen)
         if seen.exists is False or (seen.exists is None and nothing):
             listed = self._guard.file.liquidations
             catalogue = str(listed.table) if listed else None
@@ -413,17 +391,7 @@ class StartCopy:
 
 def start_copy(parts: BotParts) -> StartCopy:
     """Built from what was wired."""
-    return StartCopy(
-        parts.guard,
-        parts.callers,
-        parts.signals,
-        prod=parts.prod,
-        consulta=parts.consulta,
-        store=parts.store,
-        history=parts.history,
-        freezes=Freezes(parts.tracking),
-        card_publisher=parts.card_publisher,
-    )
+    return StartCopy(Starting.of(parts))
 
 
 # ----------------------------------------------------------------------------
@@ -525,7 +493,7 @@ class CopyModal:
         """The first step is submitted: look at both sides."""
         t = self._callers.known(body).t
         view = body["view"]
-        values = _Values(view["state"]["values"])
+        values = Values(view["state"]["values"])
         carried = Carried.decoded(view["private_metadata"])
         number = values.option(proposal.LIQUIDATION) or values.text(proposal.NUMBER)
         liquidation_id = parsing.number(number.strip())
@@ -552,7 +520,7 @@ class CopyModal:
         t = self._callers.known(body).t
         carried = Carried.decoded(body["view"]["private_metadata"])
         values = body["view"]["state"]["values"]
-        typed, start_at = _Values(values).text(proposal.WHY), _Values(values).moment(proposal.START)
+        typed, start_at = Values(values).text(proposal.WHY), Values(values).moment(proposal.START)
         now, wrong = datetime.now(UTC), dict[str, str]()
         if proposal.WHY in values and not typed.strip():
             wrong[proposal.WHY] = why_missing(t)
@@ -650,26 +618,3 @@ class CopyModal:
 
 class NotAllowed(Exception):
     """Whoever searches may run no copy, or Slack doesn't say now that they may."""
-
-
-class _Values:
-    """What stands in the inputs, by their names; empty where nothing does."""
-
-    def __init__(self, values: dict[str, dict[str, Block]]) -> None:
-        self._values = values
-
-    def option(self, name: str) -> str:
-        return str((self._of(name).get("selected_option") or {}).get("value", ""))
-
-    def text(self, name: str) -> str:
-        return str(self._of(name).get("value") or "")
-
-    def conversation(self, name: str) -> str:
-        return str(self._of(name).get("selected_conversation") or "")
-
-    def moment(self, name: str) -> datetime | None:
-        found = self._of(name).get("selected_date_time")
-        return None if found is None else datetime.fromtimestamp(int(found), UTC)
-
-    def _of(self, name: str) -> Block:
-        return self._values.get(name, {}).get(name, {})

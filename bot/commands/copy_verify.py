@@ -1,4 +1,4 @@
-"""``/copy-verify 42 [items]``: compares both sides of a liquidation now, and writes nothing.
+"""``/copy-verify 42 [items]``: compares both sides of a liquidation now, a copy or a set, and writes nothing.
 
 `VerificationRunner` runs two comparisons at a time, in threads of their own: no listener waits. A liquidation
 and copy that is being compared already isn't compared beside that: whoever asks for it gets the same answer.
@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -23,22 +23,26 @@ from bot import measures
 from bot.commands import parsing
 from bot.commands.conversation import BotParts, Caller, Callers, Guard, or_problem, pressed_value
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
-from bot.config import SIDES, CopySection
+from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
 from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status
 from bot.messages import answers, verification
 from bot.messages.blocks import VERIFY_COMMAND, Message
-from bot.messages.verification import VerificationResult
+from bot.messages.verification import SetResult, VerificationResult
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.neighbours import Neighbours
-from copier import Catalogue, Comparison, Copy, Limits, is_known
+from copier import Catalogue, Comparison, Copy, Limits, compare_set, is_known
 
 if TYPE_CHECKING:
     from slack_bolt import Ack, App
 
 log = logging.getLogger(__name__)
+
+#: What is compared, and what a comparison has found.
+Chosen = CopySection | SetSection
+Result = VerificationResult | SetResult
 
 #: Seconds after which somebody who waits for a comparison is told that it runs.
 SOON_SECONDS = 2.0
@@ -83,12 +87,13 @@ class CopyVerify:
     def _cancel(self, body: dict[str, Any], caller: Caller) -> Message:
         number, copy_name = verification.to_be_cancelled(pressed_value(body))
         self._verifications.cancel(Key(copy_name, number), caller.user_id)
-        copy = self._guard.copy_named(copy_name)
-        return verification.cancelled(copy.shown if copy else copy_name, number, caller.t)
+        chosen = self._guard.copy_named(copy_name) or self._guard.set_named(copy_name)
+        return verification.cancelled(chosen.shown if chosen else copy_name, number, caller.t)
 
     def _answer_to(self, text: str, caller: Caller) -> Message | None:
         """What keeps the comparison from beginning; None where it has begun and said so itself."""
-        t, user_id, names = caller.t, caller.user_id, self._guard.copy_names
+        t, user_id, guard = caller.t, caller.user_id, self._guard
+        names = [*guard.copy_names, *guard.set_names]
         if parsing.asks_for_help(text):
             return self._guard.help(t)
         words = parsing.words(text)
@@ -102,50 +107,58 @@ class CopyVerify:
             return answers.not_a_number(words[0], t, suggestion, command=VERIFY_COMMAND)
         if len(words) > 2:
             return answers.too_many_words(t, suggestion, command=VERIFY_COMMAND)
-        copy = self._guard.chosen_copy(VERIFY_COMMAND, words[1] if len(words) == 2 else None, user_id, t)
+        name = words[1] if len(words) == 2 else None
+        if (whole := guard.set_named(name)) is not None:
+            if refusal := guard.refusal_to_run_set(VERIFY_COMMAND, user_id, whole, t):
+                return refusal
+            return self._begin(whole, guard.file.copies_of(whole), liquidation_id, caller)
+        copy = guard.chosen_copy(VERIFY_COMMAND, name, user_id, t)
         if isinstance(copy, Message):
             return copy
         if copy is None:
             example = f"{VERIFY_COMMAND} {words[0]} {names[0]}"
             return answers.unknown_copy(words[1], names, t, suggestion, example)
-        if refusal := self._guard.refusal_to_run(VERIFY_COMMAND, user_id, copy, t):
+        if refusal := guard.refusal_to_run(VERIFY_COMMAND, user_id, copy, t):
             return refusal
-        live = self._store.live_job(str(copy.target_table), liquidation_id)
-        if live is not None and live.status is Status.RUNNING:
-            return answers.running_already(live, self._card_publisher.link(live), t)
-        return self._begin(copy, liquidation_id, caller)
+        return self._begin(copy, [copy], liquidation_id, caller)
 
-    def _begin(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Message | None:
+    def _begin(
+        self, chosen: Chosen, copies: Sequence[CopySection], liquidation_id: int, caller: Caller
+    ) -> Message | None:
         reply, t = caller.reply, caller.t
+        for copy in copies:
+            live = self._store.live_job(str(copy.target_table), liquidation_id)
+            if live is not None and live.status is Status.RUNNING:
+                return answers.running_already(live, self._card_publisher.link(live), t)
 
-        notice = _Notice(lambda: reply.say(verification.comparing(copy, liquidation_id, t)))
+        notice = _Notice(lambda: reply.say(verification.comparing(chosen, liquidation_id, t)))
 
         def comparing(ahead: int) -> None:
             if ahead:
-                reply.say(verification.waiting(copy, liquidation_id, ahead, t))
+                reply.say(verification.waiting(chosen, liquidation_id, ahead, t))
             else:
                 notice.start()
 
-        def verdict(outcome: Callable[[], VerificationResult]) -> Message:
+        def verdict(outcome: Callable[[], Result]) -> Message:
             try:
                 return verification.verdict(outcome(), t)
             except Interrupted:
-                return verification.interrupted(copy.shown, liquidation_id, t)
+                return verification.interrupted(chosen.shown, liquidation_id, t)
 
-        def ended(outcome: Callable[[], VerificationResult]) -> None:
+        def ended(outcome: Callable[[], Result]) -> None:
             notice.stop()
             reply.say(or_problem(lambda: verdict(outcome), t), replace=True)
 
         asker = Asker(
             caller.user_id,
             asked=comparing,
-            began=lambda: reply.say(verification.comparing(copy, liquidation_id, t), replace=True),
+            began=lambda: reply.say(verification.comparing(chosen, liquidation_id, t), replace=True),
             ended=ended,
             gone=notice.cancel,
         )
-        match self._verifications.ask(copy, liquidation_id, asker):
+        match self._verifications.ask(chosen, copies, liquidation_id, asker):
             case Asked.SAME:
-                return verification.same(copy, liquidation_id, t)
+                return verification.same(chosen, liquidation_id, t)
             case Asked.TOO_MANY_OF_ONE:
                 return verification.too_many(OF_ONE, t, is_ones_own=True)
             case Asked.TOO_MANY:
@@ -222,9 +235,9 @@ class Asked(Enum):
 
 
 class Key(NamedTuple):
-    """What is compared."""
+    """What is compared: a copy or a set of that name."""
 
-    copy_name: str
+    name: str
     liquidation_id: int
 
 
@@ -238,16 +251,19 @@ class Asker:
     person: str
     asked: Callable[[int], None]
     began: Callable[[], None]
-    ended: Callable[[Callable[[], VerificationResult]], None]
+    ended: Callable[[Callable[[], Result]], None]
     gone: Callable[[], None]
 
 
 class _Comparison:
     """One that runs or waits, and who waits for it."""
 
-    def __init__(self, copy: CopySection, liquidation_id: int, asker: Asker) -> None:
-        self.copy = copy
-        self.key = Key(copy.name, liquidation_id)
+    def __init__(
+        self, chosen: Chosen, copies: Sequence[CopySection], liquidation_id: int, asker: Asker
+    ) -> None:
+        self.chosen = chosen
+        self.copies = copies
+        self.key = Key(chosen.name, liquidation_id)
         self.askers = {asker.person: asker}
         self.waited = False
         self.is_over = threading.Event()
@@ -287,12 +303,12 @@ class VerificationRunner:
             for number in range(AT_ONCE)
         ]
 
-    def ask(self, copy: CopySection, liquidation_id: int, asker: Asker) -> Asked:
-        """Compares both sides as soon as there is room, and tells ``asker`` so.
+    def ask(self, chosen: Chosen, copies: Sequence[CopySection], liquidation_id: int, asker: Asker) -> Asked:
+        """Compares both sides as soon as there is room, and tells ``asker`` so. A set has several ``copies``.
 
         After `stop` nothing is compared: ``asker`` is told at once.
         """
-        comparison = _Comparison(copy, liquidation_id, asker)
+        comparison = _Comparison(chosen, copies, liquidation_id, asker)
         with self._changed:
             if (same := self._of.get(comparison.key)) is not None and not self._over:
                 before, same.askers[asker.person] = same.askers.get(asker.person), asker
@@ -326,7 +342,7 @@ class VerificationRunner:
         False: they didn't ask for it in this process.
         """
         if self._neighbours is not None:
-            self._neighbours.say(CANCELLED, copy=key.copy_name, liquidation=key.liquidation_id, person=person)
+            self._neighbours.say(CANCELLED, copy=key.name, liquidation=key.liquidation_id, person=person)
         return self._cancel_here(key, person)
 
     def _cancelled_elsewhere(self, said: dict[str, Any]) -> None:
@@ -372,7 +388,7 @@ class VerificationRunner:
             self._changed.wait_for(lambda: self._waiting or self._over)
             return self._waiting.popleft() if self._waiting else None
 
-    def _outcome(self, comparison: _Comparison) -> Callable[[], VerificationResult]:
+    def _outcome(self, comparison: _Comparison) -> Callable[[], Result]:
         """What gives the result, or raises what kept it from one."""
         if comparison.waited and not comparison.is_over.is_set():
             for asker in [*comparison.askers.values()]:
@@ -382,12 +398,12 @@ class VerificationRunner:
         except Exception as error:
             reason = error
             if not isinstance(error, Interrupted):
-                measures.compared(comparison.copy.name, measures.FAILED)
+                measures.compared(comparison.key.name, measures.FAILED)
             return lambda: _raise(reason)
-        measures.compared(comparison.copy.name, measures.SAME if result.proof.holds else measures.DIFFERENT)
+        measures.compared(comparison.key.name, _measured(result))
         return lambda: result
 
-    def _verify(self, comparison: _Comparison) -> VerificationResult:
+    def _verify(self, comparison: _Comparison) -> Result:
         """Compares both sides now.
 
         Raises:
@@ -398,11 +414,13 @@ class VerificationRunner:
         comparison.check()
         liquidation_id, is_over = comparison.key.liquidation_id, comparison.is_over
         began = time.monotonic()
+        if isinstance(comparison.chosen, SetSection):
+            return self._verify_set(comparison, comparison.chosen, began)
         comparisons: list[Comparison] = []
         with Copy(
             self._prod,
             self._consulta,
-            spec_of(self._consulta, comparison.copy),
+            spec_of(self._consulta, comparison.chosen),
             liquidation_id,
             names=SIDES,
             limits=self._limits,
@@ -413,19 +431,55 @@ class VerificationRunner:
             proof = both.verify(on_comparison=comparisons.append, should_stop=is_over.is_set)
             if proof is None:
                 raise Interrupted
-        known = None
-        if proof.is_empty and self._catalogue is not None:
-            known = is_known(self._prod, self._catalogue, liquidation_id, names=SIDES)
         return VerificationResult(
             liquidation_id=liquidation_id,
-            copy_name=comparison.copy.name,
-            copy_title=comparison.copy.shown,
+            copy_name=comparison.chosen.name,
+            copy_title=comparison.chosen.shown,
             proof=proof,
             parts=len(comparisons),
             as_of=as_of,
             seconds=time.monotonic() - began,
-            known=known,
+            known=self._is_known(liquidation_id) if proof.is_empty else None,
         )
+
+    def _verify_set(self, comparison: _Comparison, chosen: SetSection, began: float) -> SetResult:
+        liquidation_id = comparison.key.liquidation_id
+        found = compare_set(
+            self._prod,
+            self._consulta,
+            [spec_of(self._consulta, copy) for copy in comparison.copies],
+            liquidation_id,
+            names=SIDES,
+            limits=self._limits,
+            label="traspaso verify",
+            on_silence=comparison.check,
+            should_stop=comparison.is_over.is_set,
+        )
+        if found is None:
+            raise Interrupted
+        return SetResult.of(
+            chosen,
+            comparison.copies,
+            liquidation_id,
+            found,
+            seconds=time.monotonic() - began,
+            known=self._is_known(liquidation_id) if found.is_empty else None,
+        )
+
+    def _is_known(self, liquidation_id: int) -> bool | None:
+        """Whether prod's catalogue has it; None where there is no catalogue."""
+        if self._catalogue is None:
+            return None
+        return is_known(self._prod, self._catalogue, liquidation_id, names=SIDES)
+
+
+def _measured(result: Result) -> str:
+    """Its outcome for the measures: of a set of which tables couldn't be compared nobody knows it."""
+    if not isinstance(result, SetResult):
+        return measures.SAME if result.proof.holds else measures.DIFFERENT
+    if result.differing:
+        return measures.DIFFERENT
+    return measures.FAILED if result.refused else measures.SAME
 
 
 def _raise(error: Exception) -> NoReturn:

@@ -23,7 +23,7 @@ from bot.commands.conversation import (
     pressed_value,
 )
 from bot.i18n import Translator
-from bot.jobs.actions import ApprovalOutcome, Became
+from bot.jobs.actions import ApprovalOutcome, Became, Followed, Followers
 from bot.jobs.repository import JobRepository, Requester
 from bot.jobs.run_actions import RunApprovals, RunControl, RunDecision, RunEffect
 from bot.jobs.run_view import RunView
@@ -62,14 +62,58 @@ def connect(app: App, parts: BotParts) -> None:
         messages.RESUME_ACTION: lambda run_id, by, shown: control.resume(run_id, by),
         messages.CANCEL_ACTION: lambda run_id, by, shown: control.cancel(run_id, by),
         messages.RETRY_ACTION: lambda run_id, by, shown: control.retry(run_id, by),
+        messages.START_NOW_ACTION: lambda run_id, by, shown: control.start_now(run_id, by),
         messages.CONFIRM_ACTION: control.confirm,
     }
     for action_id, action in actions.items():
         app.action(action_id)(buttons.that(action_id, action))
+    followers = Followers(parts.tracking, of_runs=True)
+    tell_me = TellMe(parts.callers, parts.store, followers, parts.card_publisher)
+    app.action(messages.TELL_ACTION)(tell_me.pressed)
+    app.action(messages.UNTELL_ACTION)(tell_me.taken_back)
     app.action(messages.APPROVE_ACTION)(buttons.approve)
     app.action(messages.REJECT_ACTION)(buttons.ask_why)
     app.view(messages.REJECT_CALLBACK)(buttons.reject)
     app.view(messages.APPROVE_CALLBACK)(buttons.approve_because)
+
+
+class TellMe:
+    """*Tell me*: whoever sees the card may press it, and gets a direct message when the run ends."""
+
+    def __init__(
+        self, callers: Callers, store: JobRepository, followers: Followers, card_publisher: CardPublisher
+    ) -> None:
+        self._callers = callers
+        self._store = store
+        self._followers = followers
+        self._card_publisher = card_publisher
+
+    def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
+        value = pressed_value(body)
+        self._callers.answer(ack, body, lambda caller: self._note(value, caller, self._followers.follow))
+
+    def taken_back(self, ack: Ack, body: dict[str, Any]) -> None:
+        """Under the answer to the press, which this one takes the place of."""
+        value = pressed_value(body)
+        self._callers.answer(
+            ack, body, lambda caller: self._note(value, caller, self._followers.unfollow), replace=True
+        )
+
+    def _note(self, value: str, caller: Caller, note: Callable[[int, Requester], Followed]) -> Message:
+        t, run_id = caller.t, parsing.number(value)
+        run = self._store.run(run_id) if run_id is not None else None
+        if run_id is None or run is None:
+            return messages.unknown_run(value, t)
+        match note(run_id, self._callers.requester(caller)):
+            case Followed.NOTED:
+                return messages.will_be_told(run, t, before=False)
+            case Followed.BEFORE:
+                return messages.will_be_told(run, t, before=True)
+            case Followed.TAKEN_BACK:
+                return messages.wont_be_told(run, t)
+            case Followed.ENDED:
+                now = self._store.run(run_id) or run
+                return messages.not_now(now, self._card_publisher.link(now), t)
 
 
 class RunButtons:
@@ -228,8 +272,9 @@ class RunButtons:
                 said = "approved" if approves else "rejected"
                 log.info("run %s: %s jobs %s by %s", run.id, len(decision.decided), said, caller.user_id)
                 self._signals.wake_relay()
-                if approves:
-                    for job_id in decision.decided:
+                planned = {job.id for job in now.planned}
+                for job_id in decision.decided:
+                    if approves and job_id not in planned:
                         self._signals.enqueue(job_id)
                 return (messages.approved if approves else messages.rejected)(now, len(decision.decided), t)
 

@@ -34,15 +34,19 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from bot.characters import clean_name
-from bot.errors import AlreadyRunning, UnknownJob
+from bot.errors import AlreadyRunning, UnknownJob, UnknownRun
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
+from bot.jobs.mapping import aliased
 from bot.jobs.models import (
     CopyEvent,
     CopyFreeze,
     CopyJob,
+    CopyRun,
     JobFollower,
+    RunFollower,
     User,
     is_frozen,
+    is_of_set,
     may_begin,
     set_of,
     waits_for_somebody,
@@ -58,7 +62,7 @@ from bot.jobs.repository import (
     kept_reason,
 )
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, stop_job, transition
+from bot.jobs.transition import add_event, cancel_rest_of_set, stop_job, transition
 from bot.jobs.view import SHELL, Freeze, JobView, Person, Question, RowCounts
 
 
@@ -139,7 +143,8 @@ class Control:
         """A failed job waits for a worker again, with all its tries before it; its card is pinned again.
 
         Raises:
-            AlreadyRunning: another live job for this target table and liquidation exists.
+            AlreadyRunning: another live job for this target table and liquidation exists, or for those of
+                another job of its set.
         """
         while True:
             try:
@@ -147,9 +152,8 @@ class Control:
             except IntegrityError as refused:
                 if not is_taken(refused):
                     raise
-                failed = self._store.job(job_id)
-                if failed and (live := self._store.live_job(failed.target_table, failed.liquidation_id)):
-                    raise AlreadyRunning(live.id) from None
+                if (live := self._in_the_way(job_id)) is not None:
+                    raise AlreadyRunning(live) from None
 
     def confirm(self, job_id: int, requester: Requester, numbers: RowCounts | None) -> Effect:
         """Its requester agrees to the numbers that the job asks about: they are what was shown; it is due.
@@ -162,14 +166,7 @@ class Control:
     def start_now(self, job_id: int, requester: Requester) -> Effect:
         """A job that is for later is due at once; an approval that it needs is needed all the same."""
 
-        def do(job: LockedJob) -> Became:
-            if job.status is not Status.PENDING:
-                return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
-            if job.start_at is None:
-                return Became.BEFORE
-            return job.change(Plain(EventKind.STARTED_NOW), start_at=None, run_after=func.now())
-
-        return self._do(job_id, requester, do)
+        return self._do(job_id, requester, start_now)
 
     def _do(self, job_id: int, requester: Requester, do: Callable[[LockedJob], Became]) -> Effect:
         with self._locked(job_id, requester) as (locked, *others):
@@ -185,6 +182,15 @@ class Control:
         waits = became is Became.DONE and job.status is Status.PENDING and job.freeze is None
         waits = waits and not job.waits_for_its_time
         return Effect(became, job, to_enqueue=waits)
+
+    def _in_the_way(self, job_id: int) -> int | None:
+        """The live job that copies what this one, or another one of its set, is to copy."""
+        live = aliased(CopyJob)
+        same = live.target_table == CopyJob.target_table, live.liquidation_id == CopyJob.liquidation_id
+        statement = select(live.id).join(CopyJob, and_(*same)).where(_itself_and_its_set(job_id))
+        statement = statement.where(live.status.in_(LIVE), live.id != CopyJob.id)
+        with self._engine.connect() as connection:
+            return connection.scalar(statement.order_by(live.id).limit(1))
 
     @contextmanager
     def _locked(self, job_id: int, requester: Requester) -> Iterator[list[LockedJob]]:
@@ -204,17 +210,24 @@ def _itself_and_its_set(job_id: int) -> ColumnElement[bool]:
 def locked(connection: Connection, user_id: int, which: ColumnElement[bool]) -> list[LockedJob]:
     """The jobs that fit, by their numbers, each locked; ``user_id`` is the row of whoever does something."""
     statement = (
-        select(CopyJob, User.slack_user_id)
+        select(CopyJob, User.slack_user_id, is_of_set().label("of_set"))
         .join(User, User.id == CopyJob.user_id)
         .where(which)
         .order_by(CopyJob.id)
         .with_for_update(of=CopyJob, key_share=True)
     )
-    return [LockedJob(connection, row, user_id) for row in connection.execute(statement).all()]
+    jobs = [LockedJob(connection, row, user_id) for row in connection.execute(statement).all()]
+    waiting = {job.set_id for job in jobs if job.waits_for_somebody and job.set_id is not None}
+    for job in jobs:
+        job.waits_for_somebody = job.waits_for_somebody or job.set_id in waiting
+    return jobs
 
 
 class LockedJob:
-    """A job's row that nobody else can change meanwhile, and what can be done to it."""
+    """A job's row that nobody else can change meanwhile, and what can be done to it.
+
+    ``set_id`` is the run of the set that it belongs to, if any. It waits for somebody with any job of that.
+    """
 
     def __init__(self, connection: Connection, row: Row[*tuple[Any, ...]], user_id: int) -> None:
         self.connection = connection
@@ -226,12 +239,10 @@ class LockedJob:
         self.retried_at: int = row.retried_at_attempt
         self.start_at: datetime | None = row.start_at
         self.id: int = row.id
+        self.set_id: int | None = row.run_id if row.of_set else None
+        self.waits_for_somebody = self.approval == Approval.WAITING or self.question is not None
         self._attempt: int = row.attempt
         self._user_id = user_id
-
-    @property
-    def waits_for_somebody(self) -> bool:
-        return self.approval == Approval.WAITING or self.question is not None
 
     def request_stop(self, reason: StopReason) -> Became:
         """The worker that holds the job learns it with its next step."""
@@ -314,6 +325,14 @@ def retry(job: LockedJob) -> Became:
     )
 
 
+def start_now(job: LockedJob) -> Became:
+    if job.status is not Status.PENDING:
+        return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
+    if job.start_at is None:
+        return Became.BEFORE
+    return job.change(Plain(EventKind.STARTED_NOW), start_at=None, run_after=func.now())
+
+
 def confirm(job: LockedJob, requester: Requester, numbers: RowCounts | None) -> Became:
     if job.status is not Status.PENDING or job.approval == Approval.WAITING:
         return Became.BEFORE if job.status is Status.RUNNING else Became.NOT_NOW
@@ -336,40 +355,51 @@ class Followed(StrEnum):
 
 
 class Followers:
-    """Notes who wants a direct message when a job ends. Raises UnknownJob where there is no such job.
+    """Notes who wants a direct message when a job ends, or a run (``of_runs``). Raises UnknownJob or
+    UnknownRun where there is none of that number.
 
-    The job's row is locked, so that whoever is noted before its end is told of it.
+    Its row is locked, so that whoever is noted before its end is told of it.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, of_runs: bool = False) -> None:
         self._engine = engine
+        self._of_runs = of_runs
+        self._noted: type[JobFollower | RunFollower] = RunFollower if of_runs else JobFollower
+        self._about = RunFollower.run_id if of_runs else JobFollower.job_id
 
-    def follow(self, job_id: int, by: Requester) -> Followed:
-        """Whoever it is will be told."""
+    def follow(self, number: int, by: Requester) -> Followed:
+        """Whoever it is will be told of the end of the job, or the run, of this number."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, by)
-            if not self._is_live(connection, job_id):
+            if not self._is_live(connection, number):
                 return Followed.ENDED
-            noted = insert(JobFollower).values(job_id=job_id, user_id=user_id).on_conflict_do_nothing()
-            is_new = connection.execute(noted.returning(JobFollower.user_id)).first() is not None
+            noted = insert(self._noted).values({self._about: number, self._noted.user_id: user_id})
+            noted = noted.on_conflict_do_nothing()
+            is_new = connection.execute(noted.returning(self._noted.user_id)).first() is not None
         return Followed.NOTED if is_new else Followed.BEFORE
 
-    def unfollow(self, job_id: int, by: Requester) -> Followed:
-        """They won't, unless the job has ended."""
+    def unfollow(self, number: int, by: Requester) -> Followed:
+        """They won't, unless it has ended."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, by)
-            if not self._is_live(connection, job_id):
+            if not self._is_live(connection, number):
                 return Followed.ENDED
-            mine = and_(JobFollower.job_id == job_id, JobFollower.user_id == user_id)
-            connection.execute(delete(JobFollower).where(mine))
+            connection.execute(
+                delete(self._noted).where(self._about == number, self._noted.user_id == user_id)
+            )
         return Followed.TAKEN_BACK
 
-    @staticmethod
-    def _is_live(connection: Connection, job_id: int) -> bool:
-        locked = select(CopyJob.status).where(CopyJob.id == job_id).with_for_update(key_share=True)
+    def _is_live(self, connection: Connection, number: int) -> bool:
+        if self._of_runs:
+            run = select(CopyRun.ended_at.is_(None)).where(CopyRun.id == number)
+            is_live = connection.execute(run.with_for_update(key_share=True)).scalar_one_or_none()
+            if is_live is None:
+                raise UnknownRun(number)
+            return is_live
+        locked = select(CopyJob.status).where(CopyJob.id == number).with_for_update(key_share=True)
         status = connection.execute(locked).scalar_one_or_none()
         if status is None:
-            raise UnknownJob(job_id)
+            raise UnknownJob(number)
         return Status(status).is_live
 
 
@@ -402,9 +432,14 @@ class Approvals:
         return None if waits and decision.outcome is ApprovalOutcome.LATE else decision
 
     def reject(self, job_id: int, by: Requester, reason: str | None = None) -> Decision:
-        """The job is cancelled, and its ending announced where it has a channel."""
+        """The job is cancelled, and its ending announced where it has a channel; so is all of its set."""
         with self._engine.begin() as connection:
+            user_id = ensure_user(connection, by)
+            together = select(CopyJob.id).where(_itself_and_its_set(job_id)).order_by(CopyJob.id)
+            connection.execute(together.with_for_update(key_share=True))
             is_new = reject(connection, job_id, by, kept_reason(reason))
+            if is_new:
+                cancel_rest_of_set(connection, job_id, user_id)
         return self._decision(job_id, by, Approval.REJECTED, None, is_new=is_new)
 
     def _decision(

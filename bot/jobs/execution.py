@@ -46,7 +46,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from bot import traces
-from bot.config import SIDES, Occasion
+from bot.config import SIDES
 from bot.errors import StaleAttempt
 from bot.jobs import known_columns
 from bot.jobs.events import (
@@ -65,6 +65,7 @@ from bot.jobs.models import (
     CopyChunk,
     CopyEvent,
     CopyJob,
+    CopyRun,
     Installation,
     LastProof,
     Worker,
@@ -78,7 +79,7 @@ from bot.jobs.models import (
     transaction,
     waits_for_somebody,
 )
-from bot.jobs.notifications import tell
+from bot.jobs.notifications import tell_waits
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, second_person, step_of, stop_job, transition
@@ -129,10 +130,11 @@ class Claim:
     approved: bool
     channel_id: str | None
     installation: str
+    set_name: str | None = None
 
     @classmethod
-    def of(cls, row: Any, installation: str, channel_id: str | None) -> Self:
-        """From the job's row, and the channel of its card."""
+    def of(cls, row: Any, installation: str, channel_id: str | None, set_name: str | None) -> Self:
+        """From the job's row, the channel of its card, and the name of the set that it belongs to."""
         return cls(
             job_id=row.id,
             attempt=row.attempt,
@@ -150,7 +152,13 @@ class Claim:
             approved=row.approval == Approval.APPROVED,
             channel_id=channel_id,
             installation=installation,
+            set_name=set_name,
         )
+
+    @property
+    def asked_as(self) -> str:
+        """What was copied by this name: a table alone, or the set that it belongs to."""
+        return self.set_name or self.copy_name
 
     @property
     def label(self) -> str:
@@ -536,6 +544,19 @@ class Attempt:
         Raises:
             NobodyCanApprove: a second person is needed, and can't see the card.
         """
+        with self.transaction() as connection:
+            return self.wait_for_answer(connection, question, second, self.lock(connection))
+
+    def wait_for_answer(
+        self,
+        connection: Connection,
+        question: Question,
+        second: SecondPerson | None,
+        request: StopRequest | None,
+    ) -> Status:
+        """The same within the caller's transaction, as in `wait`."""
+        if request is not None:
+            return self._stop(connection, request, run_after=func.now(), error=None)
         values: dict[str, Any] = {"question": question.as_json()}
         approvers = None
         if second is not None:
@@ -547,23 +568,19 @@ class Attempt:
                 "approval_at": None,
                 **second_person(second.second_group_seconds),
             }
-        with self.transaction() as connection:
-            request = self.lock(connection)
-            if request is not None:
-                return self._stop(connection, request, run_after=func.now(), error=None)
-            channel = connection.execute(select(card_channel()).where(CopyJob.id == self.job_id)).scalar_one()
-            if second is not None and (channel is None or channel.startswith("D")):
-                raise NobodyCanApprove
-            if second is not None:
-                tell(connection, Occasion.APPROVAL, self.job_id, self.number)
-            return self._release(
-                connection,
-                AskedAgain(question, approvers),
-                notify=Kind.QUESTION,
-                run_after=func.now(),
-                error=None,
-                **values,
-            )
+        channel = connection.execute(select(card_channel()).where(CopyJob.id == self.job_id)).scalar_one()
+        if second is not None and (channel is None or channel.startswith("D")):
+            raise NobodyCanApprove
+        if second is not None:
+            tell_waits(connection, self.job_id, self.number)
+        return self._release(
+            connection,
+            AskedAgain(question, approvers),
+            notify=Kind.QUESTION,
+            run_after=func.now(),
+            error=None,
+            **values,
+        )
 
     def end_earlier_sessions(self, engine: Engine, side: str) -> None:
         """Ends the sessions of the job's earlier attempts: they may hold locks in consulta, and vacuum back
@@ -829,11 +846,14 @@ class Executions:
             verifying_since=None,
         )
         channel = select(card_channel()).where(CopyJob.id == job_id).scalar_subquery()
-        of_card = select(Installation.id, channel.label("channel_id"))
+        of_set = select(CopyRun.set_name).join(CopyJob, CopyJob.run_id == CopyRun.id)
+        set_name = of_set.where(CopyJob.id == job_id).scalar_subquery().label("set_name")
+        of_card = select(Installation.id, channel.label("channel_id"), set_name)
         found, [installation], before = asked(connection, step, of_card, _left_before(job_id), commit=commit)
         if not found:
             return None
-        return Claim.of(found[0], installation.id, installation.channel_id), before[0]
+        claim = Claim.of(found[0], installation.id, installation.channel_id, installation.set_name)
+        return claim, before[0]
 
     def _attempt(self, claim: Claim, before: Any) -> Attempt:
         attempt = Attempt(self._engine, claim, before, lease=self._lease)

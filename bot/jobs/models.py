@@ -400,14 +400,26 @@ class JobFollower(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class RunFollower(Base):
+    """Somebody who wants a direct message when the run ends."""
+
+    __tablename__ = "run_followers"
+
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey("traspaso.copy_runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    user_id: Mapped[int] = mapped_column(ForeignKey("traspaso.users.id"), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class OutboxMessage(Base):
     """A message about a job, about a run, or about all of them, that is owed to people, or was.
 
     ``kind`` names it, once for each attempt of a job; of one that goes to several people or places it ends
     in ``:`` and whom it is for. Of a run it begins with ``run:``, and ``attempt`` is the run's round.
-    ``occasion`` is set in what is told elsewhere than in Slack (`bot.jobs.notifications`): without a
-    ``destination`` it is still to be given out to them. ``detail`` has what the job's row doesn't say.
-    ``destination`` is the name of one, or the Slack id of a person.
+    ``occasion`` is set in what is told elsewhere than in Slack (`bot.jobs.notifications`), with the same mark
+    where it is of a run: without a ``destination`` it is still to be given out to them. ``detail`` has what
+    the job's row doesn't say. ``destination`` is the name of one, or the Slack id of a person.
 
     ``version`` counts how often it was announced, ``tries`` how often a deliverer took it in hand: that is
     the fencing token of whoever delivers. ``failures`` in a row, since ``failing_since``, decide the pause
@@ -543,8 +555,9 @@ class Schedule(Base):
 class ScheduleFiring(Base):
     """One due time of a schedule, and what became of it.
 
-    ``liquidations`` are the chosen ones, from when they are known; ``results`` has a line for each of them
-    that is done. ``tries`` is the fencing token of whoever works on it.
+    ``set_name`` is that of the set which it copies; NULL where it copies one table. ``liquidations`` are the
+    chosen ones, from when they are known; ``results`` has a line for each of them that is done. ``tries`` is
+    the fencing token of whoever works on it.
     """
 
     __tablename__ = "schedule_firings"
@@ -557,7 +570,8 @@ class ScheduleFiring(Base):
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     schedule: Mapped[str]
     due_at: Mapped[datetime]
-    copy_name: Mapped[str]
+    copy_name: Mapped[str]  # or that of the set
+    set_name: Mapped[str | None]
     as_user: Mapped[str]
     channel_id: Mapped[str]
     state: Mapped[str]
@@ -707,6 +721,19 @@ def set_of(job_id: int) -> ScalarSelect[int | None]:
     """The run of the set to which this job belongs; NULL where it belongs to none."""
     job = aliased(CopyJob)
     return select(job.run_id).where(job.id == job_id, is_of_set(job)).scalar_subquery()
+
+
+def set_is_held_up() -> ColumnElement[bool]:
+    """A condition on `CopyJob`: another job of its set can't begin, so that this one can't either.
+
+    It waits for somebody, or is paused. Of a job that belongs to no set it is never so.
+    """
+    other = aliased(CopyJob)
+    held_up = or_(waits_for_somebody(other), other.status == Status.PAUSED)
+    waits = select(other.id).where(
+        other.run_id == CopyJob.run_id, other.id != CopyJob.id, other.status.in_(LIVE), held_up
+    )
+    return and_(CopyJob.run_id.is_not(None), is_of_set(), waits.correlate(CopyJob).exists())
 
 
 def card_channel() -> ColumnElement[str | None]:

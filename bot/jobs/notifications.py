@@ -5,6 +5,8 @@ It goes through the outbox. `tell` writes one row in the transaction of the fact
 these is claimed, tried and settled by itself, and Slack's messages never wait for it. A delivery that was
 begun and whose outcome nobody knows is made again: told at least once, and once unless a process dies between
 the server's yes and its own commit.
+
+A job of a run tells nothing by itself: what happens to it is told of its run, once for all of its jobs.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import (
     CTE,
+    ColumnElement,
     Connection,
     Engine,
     Select,
@@ -28,6 +31,7 @@ from sqlalchemy import (
     extract,
     func,
     literal,
+    or_,
     select,
     update,
 )
@@ -36,9 +40,9 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.config import Occasion
 from bot.jobs.events import NotTold
-from bot.jobs.models import LONGEST, CopyEvent, CopyJob, OutboxMessage, User, has_come
-from bot.jobs.outbox import ClaimLost
-from bot.jobs.status import Status, Step
+from bot.jobs.models import LONGEST, CopyEvent, CopyJob, CopyRun, OutboxMessage, User, has_come
+from bot.jobs.outbox import RUN_PREFIX, ClaimLost
+from bot.jobs.status import Approval, Status, Step
 
 #: How long a delivery is in one process's hands. Longer than one may take
 #: (`bot.notify.destinations`).
@@ -51,6 +55,9 @@ OF_STEPS = {
     Status.FAILED: Occasion.FAILED,
     Status.CANCELLED: Occasion.CANCELLED,
 }
+#: How occasions stand in the outbox. Those of a run have a mark: the release before knows no runs, and leaves
+#: them alone.
+WRITTEN = [*(each.value for each in Occasion), *(f"{RUN_PREFIX}{each}" for each in Occasion)]
 
 
 def tell(
@@ -78,7 +85,7 @@ def tell(
 
 def told_of_step(moved: CTE, step: Step) -> ReturningInsert[Any] | None:
     """The same where a step ends a job, as a part of the statement whose ``moved`` has the job's row; other
-    steps are no occasion.
+    steps are no occasion. One of a run is told with the run's end: `tell_end_of_run`.
     """
     if (occasion := OF_STEPS.get(step.to)) is None:
         return None
@@ -88,10 +95,66 @@ def told_of_step(moved: CTE, step: Step) -> ReturningInsert[Any] | None:
         literal(_kind(occasion)),
         cast(occasion.value, Text),
         literal({}, JSONB),
-    )
+    ).where(moved.c.run_id.is_(None))
     names = ["job_id", "attempt", "kind", "occasion", "detail"]
     owed = insert(OutboxMessage).from_select(names, told)
     return owed.on_conflict_do_nothing().returning(OutboxMessage.id)
+
+
+def tell_waits(connection: Connection, job_id: int, attempt: int = 0) -> None:
+    """A job begins to wait for somebody's approval; of a run it is told where nothing else of it waits.
+
+    The caller's transaction writes that it waits after this.
+    """
+    run_id = connection.scalar(select(CopyJob.run_id).where(CopyJob.id == job_id))
+    if run_id is None:
+        tell(connection, Occasion.APPROVAL, job_id, attempt)
+        return
+    # Of two that begin to wait at the same moment the second one sees the first.
+    connection.execute(select(CopyRun.id).where(CopyRun.id == run_id).with_for_update(key_share=True))
+    waits = select(CopyJob.id).where(
+        CopyJob.run_id == run_id,
+        CopyJob.id != job_id,
+        CopyJob.status == Status.PENDING,
+        CopyJob.approval == Approval.WAITING,
+    )
+    if connection.scalar(waits.limit(1)) is None:
+        tell_of_run(connection, Occasion.APPROVAL, run_id, key=f"{job_id}.{attempt}")
+
+
+def tell_of_run(connection: Connection, occasion: Occasion, run_id: int, *, key: str = "") -> None:
+    """Everybody who is to be told of this occasion of a run will be: once in each of its rounds and for each
+    ``key``. In the caller's transaction.
+    """
+    _tell_of_run(connection, run_id, literal(occasion.value), key)
+
+
+def tell_end_of_run(connection: Connection, run_id: int) -> None:
+    """The same of a run whose last live job has ended: failed where one of them failed, else cancelled where
+    one of them was, else completed.
+    """
+
+    def has(status: Status) -> ColumnElement[bool]:
+        return select(CopyJob.id).where(CopyJob.run_id == run_id, CopyJob.status == status).exists()
+
+    worst = case(
+        *((has(status), OF_STEPS[status].value) for status in (Status.FAILED, Status.CANCELLED)),
+        else_=Occasion.COMPLETED.value,
+    )
+    _tell_of_run(connection, run_id, worst)
+
+
+def _tell_of_run(connection: Connection, run_id: int, occasion: ColumnElement[str], key: str = "") -> None:
+    told = select(
+        CopyRun.id,
+        CopyRun.round,
+        func.concat(f"{RUN_PREFIX}notify:", occasion, f":{key}" if key else ""),
+        func.concat(RUN_PREFIX, occasion),
+        literal({}, JSONB),
+    ).where(CopyRun.id == run_id)
+    names = ["run_id", "attempt", "kind", "occasion", "detail"]
+    owed = insert(OutboxMessage).from_select(names, told)
+    connection.execute(owed.on_conflict_do_nothing())
 
 
 def _kind(occasion: Occasion, key: str = "") -> str:
@@ -100,21 +163,23 @@ def _kind(occasion: Occasion, key: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What there is to tell. ``copy_name`` is None where it concerns no copy, ``requester_team`` where it
-    concerns no job.
+    """What there is to tell, and of which copies, or of which set of them: none where it concerns none.
+    ``requester_team`` is None where it concerns no job.
     """
 
     occasion: Occasion
-    copy_name: str | None = None
+    copy_names: tuple[str, ...] = ()
+    set_name: str | None = None
     requester_team: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A delivery that this process has claimed. ``tries`` is its fencing token.
+    """A delivery that this process has claimed: about a job, about a run, or about neither.
 
-    ``key`` names it for the receiver too, the same in each try. ``failures`` in a row, for
-    ``failing_seconds``. ``age_seconds`` since the fact, which was at ``at``.
+    ``tries`` is its fencing token. ``attempt`` is the job's, or the run's round. ``key`` names it for the
+    receiver too, the same in each try. ``failures`` in a row, for ``failing_seconds``. ``age_seconds`` since
+    the fact, which was at ``at``.
     """
 
     id: int
@@ -122,6 +187,7 @@ class Owed:
     occasion: Occasion
     destination: str
     job_id: int | None
+    run_id: int | None
     attempt: int
     tries: int
     failures: int
@@ -146,11 +212,13 @@ class Notifications:
         with self._engine.begin() as connection:
             for row in connection.execute(_new()).all():
                 detail: dict[str, Any] = row.detail or {}
-                fact = Fact(Occasion(row.occasion), row.copy_name or detail.get("copy"), row.slack_team_id)
+                named = [*row.copy_names, *filter(None, [detail.get("copy")])]
+                fact = Fact(_read(row.occasion), tuple(named), detail.get("set"), row.slack_team_id)
                 destinations = list(dict.fromkeys(destinations_of(fact)))
                 for destination in destinations:
                     owed = insert(OutboxMessage).values(
                         job_id=row.job_id,
+                        run_id=row.run_id,
                         attempt=row.attempt,
                         kind=f"{row.kind}:{destination}",
                         occasion=row.occasion,
@@ -176,10 +244,11 @@ class Notifications:
             return None
         return Owed(
             id=row.id,
-            key=row.kind if row.job_id is None else f"{row.kind}:{row.job_id}.{row.attempt}",
-            occasion=Occasion(row.occasion),
+            key=_key(row),
+            occasion=_read(row.occasion),
             destination=row.destination,
             job_id=row.job_id,
+            run_id=row.run_id,
             attempt=row.attempt,
             tries=row.tries,
             failures=row.failures,
@@ -238,7 +307,8 @@ class Notifications:
             )
 
     def give_up(self, owed: Owed, error: str) -> None:
-        """It has failed for too long: the job's history says that the destination was not told.
+        """It has failed for too long: the job's history, or that of each job of the run, says that the
+        destination was not told.
 
         Raises:
             ClaimLost: another process has taken it.
@@ -247,13 +317,14 @@ class Notifications:
             self._own(
                 connection, owed, done_at=func.now(), claimed_until=None, last_error=f"given up: {error}"
             )
-            if owed.job_id is not None:
-                event = NotTold(owed.destination, owed.occasion, error)
-                connection.execute(
-                    insert(CopyEvent).values(
-                        job_id=owed.job_id, attempt=owed.attempt, kind=event.kind, detail=event.as_json()
-                    )
-                )
+            event = NotTold(owed.destination, owed.occasion, error)
+            kind, said = literal(event.kind, Text), literal(event.as_json(), JSONB)
+            if owed.run_id is None:
+                about = select(CopyJob.id, literal(owed.attempt), kind, said).where(CopyJob.id == owed.job_id)
+            else:
+                about = select(CopyJob.id, CopyJob.attempt, kind, said).where(CopyJob.run_id == owed.run_id)
+            names = ["job_id", "attempt", "kind", "detail"]
+            connection.execute(insert(CopyEvent).from_select(names, about.order_by(CopyJob.id)))
 
     @staticmethod
     def _own(connection: Connection, owed: Owed, **values: Any) -> None:
@@ -262,25 +333,38 @@ class Notifications:
             raise ClaimLost
 
 
+def _read(occasion: str) -> Occasion:
+    return Occasion(occasion.removeprefix(RUN_PREFIX))
+
+
+def _key(row: Any) -> str:
+    """What names the delivery for the receiver."""
+    about = row.job_id if row.run_id is None else row.run_id
+    return str(row.kind) if about is None else f"{row.kind}:{about}.{row.attempt}"
+
+
 @cache
 def _new() -> Select[Any]:
-    """Facts that aren't given out yet."""
+    """Facts that aren't given out yet, each with the copies of its job, or of the jobs of its run."""
+    its_jobs = or_(CopyJob.id == OutboxMessage.job_id, CopyJob.run_id == OutboxMessage.run_id)
+    copies = select(CopyJob.copy_name).where(its_jobs).distinct().correlate(OutboxMessage)
+    asked = select(CopyJob.user_id).where(its_jobs).limit(1).correlate(OutboxMessage).scalar_subquery()
     return (
         select(
             OutboxMessage.id,
             OutboxMessage.kind,
             OutboxMessage.job_id,
+            OutboxMessage.run_id,
             OutboxMessage.attempt,
             OutboxMessage.occasion,
             OutboxMessage.detail,
             OutboxMessage.announced_at,
-            CopyJob.copy_name,
+            func.array(copies.scalar_subquery()).label("copy_names"),
             User.slack_team_id,
         )
-        .outerjoin(CopyJob, CopyJob.id == OutboxMessage.job_id)
-        .outerjoin(User, User.id == CopyJob.user_id)
+        .outerjoin(User, User.id == asked)
         .where(
-            OutboxMessage.occasion.in_(list(Occasion)),
+            OutboxMessage.occasion.in_(WRITTEN),
             OutboxMessage.destination.is_(None),
             OutboxMessage.done_at.is_(None),
         )
@@ -296,7 +380,7 @@ def _claim() -> Any:
     due = (
         select(OutboxMessage.id)
         .where(
-            and_(OutboxMessage.destination == bindparam("to"), OutboxMessage.occasion.in_(list(Occasion))),
+            and_(OutboxMessage.destination == bindparam("to"), OutboxMessage.occasion.in_(WRITTEN)),
             OutboxMessage.done_at.is_(None),
             has_come(OutboxMessage.next_try_at),
             func.coalesce(has_come(OutboxMessage.claimed_until), True),

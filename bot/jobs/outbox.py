@@ -41,7 +41,16 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
 from bot.jobs.mapping import aliased
-from bot.jobs.models import LONGEST, CopyJob, CopyRun, JobFollower, OutboxMessage, User, has_come
+from bot.jobs.models import (
+    LONGEST,
+    CopyJob,
+    CopyRun,
+    JobFollower,
+    OutboxMessage,
+    RunFollower,
+    User,
+    has_come,
+)
 from migrations import schema_of
 
 #: How long a message is in the hands of one deliverer. Longer than one call of Slack may take (10 s): the
@@ -242,6 +251,27 @@ def told_followers(moved: CTE) -> list[CTE]:
     names = ["job_id", "attempt", "kind", "destination", "detail"]
     told = insert(OutboxMessage).from_select(names, found.order_by(User.id))
     return [gone, told.on_conflict_do_nothing().returning(OutboxMessage.id).cte("told_followers")]
+
+
+def tell_followers_of_run(connection: Connection, run_id: int) -> None:
+    """The same of a run that ends, in the transaction that locks its row."""
+    gone = delete(RunFollower).where(RunFollower.run_id == run_id).returning(RunFollower.user_id).cte("gone")
+    found = (
+        select(
+            CopyRun.id,
+            CopyRun.round,
+            func.concat(f"{RUN_PREFIX}{Kind.TELL}:", User.slack_user_id),
+            User.slack_user_id,
+            func.jsonb_build_object("locale", User.locale),
+        )
+        .select_from(CopyRun)
+        .join(gone, true())
+        .join(User, User.id == gone.c.user_id)
+        .where(CopyRun.id == run_id)
+    )
+    names = ["run_id", "attempt", "kind", "destination", "detail"]
+    told = insert(OutboxMessage).from_select(names, found.order_by(User.id))
+    connection.execute(told.on_conflict_do_nothing())
 
 
 def leave(

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Float,
     Numeric,
     Row,
     ScalarSelect,
@@ -50,6 +51,7 @@ from bot.jobs.models import (
     has_come,
     is_frozen,
     may_begin,
+    set_is_held_up,
     waits_for_somebody,
 )
 from bot.jobs.notifications import tell
@@ -160,7 +162,8 @@ class Sweep:
         """Those who may approve a job are told again that it waits, each time once."""
         waits = and_(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING)
         asked_at = func.coalesce(CopyJob.approval_asked_at, CopyJob.created_at)
-        half = asked_at + (CopyJob.approval_until - asked_at) / 2
+        seconds = func.extract("epoch", CopyJob.approval_until - asked_at)
+        half = asked_at + func.make_interval(0, 0, 0, 0, 0, 0, cast(seconds / 2, Float))
         last = CopyJob.approval_until - LAST_REMINDER
         announce_once(
             connection, Kind.REMINDER, waits, half <= func.now(), or_(func.now() < last, last <= half)
@@ -229,6 +232,7 @@ def _due() -> list[ColumnElement[bool]]:
         ~waits_for_somebody(),
         may_begin(),
         has_come(CopyJob.run_after),
+        ~set_is_held_up(),
         ~is_frozen(),
     ]
 

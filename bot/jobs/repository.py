@@ -28,6 +28,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
@@ -71,7 +72,7 @@ from bot.jobs.models import (
     waits_for_somebody,
     window_is_open,
 )
-from bot.jobs.notifications import tell
+from bot.jobs.notifications import tell, tell_of_run
 from bot.jobs.outbox import Kind, announce, announce_run
 from bot.jobs.receipts import newest_hash
 from bot.jobs.recovery import PUT_OFF, Workers, holds, is_missing, last_seen
@@ -250,7 +251,8 @@ class Timeline:
 class JobRepository:
     """Creates and reads jobs.
 
-    ``operators`` are whom its views name where nobody works, ``titles`` what they call each copy by its name.
+    ``operators`` are whom its views name where nobody works, ``titles`` what they call each copy
+    and each set by its name.
     """
 
     def __init__(
@@ -320,12 +322,16 @@ class JobRepository:
         statement = select(CopyRun, User, func.now().label("now")).join(User, User.id == CopyRun.user_id)
         with self._engine.connect() as connection:
             rows = connection.execute(statement.where(CopyRun.id.in_(run_ids)).order_by(CopyRun.id)).all()
+            read = [(*records(row, CopyRun, User), row.now) for row in rows]
+            sets = {run.id for run, _, _ in read if run.kind == RunKind.SET}
+            spent = _spent(connection, {job.id: job.attempt for job in jobs if job.run_id in sets})
         found = {}
-        for row in rows:
-            run, user = records(row, CopyRun, User)
+        for run, user, now in read:
             own = tuple(job for job in jobs if job.run_id == run.id)
             if own:  # else all of its jobs were deleted, and it is about to be
-                found[run.id] = _run_of(run, user, row.now, own, schema_of(self._engine))
+                found[run.id] = _run_of(
+                    run, user, now, own, schema=schema_of(self._engine), titles=self.titles, spent=spent
+                )
         return found
 
     def runs_of(self, jobs: Sequence[JobView]) -> dict[int, RunView]:
@@ -397,6 +403,8 @@ class JobRepository:
             insert(CopyJob).values(**_row_of(request, user_id), status=Status.PENDING).returning(CopyJob.id)
         ).scalar_one()
         _requested(connection, job_id, request, user_id)
+        if request.approvers is not None:
+            tell(connection, Occasion.APPROVAL, job_id)
         announce(connection, Kind.CARD, CopyJob.id == job_id)
         sys.audit("traspaso.requested", job_id)
         return job_id
@@ -417,7 +425,7 @@ class JobRepository:
             )
             .returning(CopyRun.id)
         ).scalar_one()
-        new, taken = list[int](), list[int]()
+        new, taken, waits = list[int](), list[int](), False
         in_order = enumerate(request.requests, 1)
         # In the same order in every process: two that ask for the same ones don't wait for each other.
         for position, each in sorted(in_order, key=lambda one: _place(one[1])):
@@ -430,6 +438,7 @@ class JobRepository:
             if job_id is not None:
                 _requested(connection, job_id, each, user_id)
                 new.append(job_id)
+                waits = waits or each.approvers is not None
             else:
                 target, number = _place(each)
                 in_the_way = CopyJob.target_table == target, CopyJob.liquidation_id == number
@@ -439,6 +448,8 @@ class JobRepository:
             connection.rollback()
             return CreatedRun(None, False, taken=tuple(taken))
         announce_run(connection, Kind.CARD, run_id)
+        if waits:
+            tell_of_run(connection, Occasion.APPROVAL, run_id)
         for job_id in new:
             sys.audit("traspaso.requested", job_id)
         return CreatedRun(run_id, True, tuple(new), tuple(taken))
@@ -606,8 +617,6 @@ def _requested(connection: Connection, job_id: int, request: Request, user_id: i
     reason = kept_reason(request.reason)
     event = Requested(request.approvers, reason, request.schedule, request.start_at)
     add_event(connection, job_id, 0, event, user_id)
-    if request.approvers is not None:
-        tell(connection, Occasion.APPROVAL, job_id)
 
 
 def _place(request: Request) -> tuple[str, int]:
@@ -880,11 +889,32 @@ def view_of(
     )
 
 
-def _run_of(run: CopyRun, user: User, now: datetime, jobs: tuple[JobView, ...], schema: str) -> RunView:
+def _spent(connection: Connection, attempts: Mapping[int, int]) -> dict[int, float]:
+    """The seconds from the first chunk of each of these attempts of jobs to its last one, by the job."""
+    if not attempts:
+        return {}
+    began = func.min(CopyChunk.created_at - func.make_interval(0, 0, 0, 0, 0, 0, CopyChunk.seconds))
+    seconds = func.extract("epoch", func.max(CopyChunk.created_at) - began)
+    own = tuple_(CopyChunk.job_id, CopyChunk.attempt).in_([*attempts.items()])
+    found = connection.execute(select(CopyChunk.job_id, seconds).where(own).group_by(CopyChunk.job_id))
+    return {job_id: max(0.0, float(length)) for job_id, length in found}
+
+
+def _run_of(
+    run: CopyRun,
+    user: User,
+    now: datetime,
+    jobs: tuple[JobView, ...],
+    *,
+    schema: str,
+    titles: Mapping[str, str],
+    spent: Mapping[int, float],
+) -> RunView:
     return RunView(
         id=run.id,
         kind=RunKind(run.kind),
         set_name=run.set_name,
+        set_title=titles.get(run.set_name or ""),
         liquidations=tuple(run.liquidations),
         jobs=jobs,
         round=run.round,
@@ -896,6 +926,7 @@ def _run_of(run: CopyRun, user: User, now: datetime, jobs: tuple[JobView, ...], 
         now=now,
         pinned=run.pinned,
         moved_from=CardMoved.from_json(run.moved).moved if run.moved else None,
+        spent={job.id: spent[job.id] for job in jobs if job.id in spent},
         schema=schema,
     )
 

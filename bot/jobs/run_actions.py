@@ -1,4 +1,5 @@
-"""What people do to all jobs of a run with one press: pause, resume, cancel, retry, confirm, approve, reject.
+"""What people do to all jobs of a run with one press: pause, resume, cancel, retry, confirm, start now,
+approve, reject.
 
 Each is one transaction over the rows of its jobs, which are locked in the order of their numbers before
 anything is decided. What a press does to a job is what its own button would do.
@@ -20,6 +21,7 @@ from bot.jobs.outbox import Kind, announce_run
 from bot.jobs.repository import JobRepository, Requester, ensure_user, is_taken, kept_reason
 from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import Status
+from bot.jobs.transition import cancel_rest_of_set
 from bot.jobs.view import JobView
 
 #: Of what became of the jobs of a run the first that is there is what became of the press.
@@ -53,6 +55,10 @@ class RunDecision:
     decided: tuple[int, ...] = ()
 
 
+class _SetIsTaken(Exception):
+    """Another live job has the table and liquidation of one of the set's jobs."""
+
+
 class RunControl:
     """Acts on all jobs of a run that it fits. Every method raises UnknownRun where there is no such run."""
 
@@ -70,7 +76,9 @@ class RunControl:
         return self._do(run_id, requester, actions.resume)
 
     def retry(self, run_id: int, requester: Requester) -> RunEffect:
-        """Those that failed wait for a worker again. One for which another live job is there by now stays."""
+        """Those that failed wait for a worker again. One for which another live job is there by now stays;
+        of a set all do then, because its jobs are copied together.
+        """
 
         def do(job: LockedJob) -> Became:
             try:
@@ -79,9 +87,18 @@ class RunControl:
             except IntegrityError as refused:
                 if not is_taken(refused):
                     raise
+                if job.set_id is not None:
+                    raise _SetIsTaken from refused
                 return Became.NOT_NOW
 
-        return self._do(run_id, requester, do)
+        try:
+            return self._do(run_id, requester, do)
+        except _SetIsTaken:
+            return self._do(run_id, requester, lambda job: Became.NOT_NOW)
+
+    def start_now(self, run_id: int, requester: Requester) -> RunEffect:
+        """Those that are for later are due at once."""
+        return self._do(run_id, requester, actions.start_now)
 
     def confirm(self, run_id: int, requester: Requester, shown: str) -> RunEffect:
         """Its requester agrees to the numbers of all jobs that ask for that.
@@ -159,7 +176,7 @@ class RunApprovals:
         return self._decide(run_id, by, waiting, decide)
 
     def reject(self, run_id: int, by: Requester, reason: str | None = None) -> RunDecision:
-        """They are cancelled."""
+        """They are cancelled, and with them all other jobs of their set."""
         if hindered := self.hindrance(run_id, by):
             return hindered
         run = self._store.run(run_id)
@@ -169,6 +186,7 @@ class RunApprovals:
             by,
             waiting,
             lambda connection, job: actions.reject(connection, job.id, by, kept_reason(reason)),
+            rejects=True,
         )
 
     def _decide(
@@ -177,13 +195,17 @@ class RunApprovals:
         by: Requester,
         waiting: Sequence[JobView],
         decide: Callable[[Connection, JobView], bool],
+        *,
+        rejects: bool = False,
     ) -> RunDecision:
         with self._engine.begin() as connection:
-            ensure_user(connection, by)
+            user_id = ensure_user(connection, by)
             locked = select(CopyJob.id).where(CopyJob.run_id == run_id).order_by(CopyJob.id)
             connection.execute(locked.with_for_update(key_share=True))
             in_order = sorted(waiting, key=lambda job: job.id)
             decided = tuple(job.id for job in in_order if decide(connection, job))
+            if decided and rejects:
+                cancel_rest_of_set(connection, decided[0], user_id)
         run = self._store.run(run_id)
         if decided:
             return RunDecision(ApprovalOutcome.DONE, run, decided)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.jobs.status import RunKind, Status
@@ -19,7 +19,7 @@ class RunView:
     ``set_name`` is that of a set of copies, and ``set_title`` what messages call it. ``liquidations`` are
     those that were asked for. ``round`` counts how often it was set going again. ``moved_from`` is the
     channel that its card had to leave. ``pinned`` is None where nobody knows whether Slack has taken the
-    card's pin.
+    card's pin. ``spent`` has the seconds from the first chunk of a set's table to its last, by its job.
     """
 
     id: int
@@ -38,6 +38,7 @@ class RunView:
     moved_from: Moved | None = None
     is_read_outside: bool = False
     set_title: str | None = None
+    spent: Mapping[int, float] = field(default_factory=dict)
     schema: str = "traspaso"
 
     @property
@@ -88,6 +89,32 @@ class RunView:
     def asking(self) -> tuple[JobView, ...]:
         """The jobs that found other numbers than were shown, and wait for somebody's answer."""
         return tuple(job for job in self.jobs if job.waits_for_somebody and job.question is not None)
+
+    @property
+    def planned(self) -> tuple[JobView, ...]:
+        """The jobs that wait for their time, and for nothing else."""
+        return tuple(job for job in self.jobs if job.waits_for_its_time)
+
+    @property
+    def begins_at(self) -> datetime | None:
+        """The moment before which nobody takes what was asked for later; None where that has come, or it was
+        for at once.
+        """
+        coming = [job.start_at for job in self.live if job.start_at is not None and job.start_at > self.now]
+        return min(coming, default=None)
+
+    @property
+    def is_from_slack(self) -> bool:
+        return self.channel_id is not None
+
+    @property
+    def requester_locale(self) -> str | None:
+        return self.jobs[0].requester_locale
+
+    @property
+    def copy_names(self) -> tuple[str, ...]:
+        """The copies of its jobs, each once."""
+        return tuple(dict.fromkeys(job.copy_name for job in self.jobs))
 
     @property
     def total(self) -> int:

@@ -29,9 +29,9 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
-from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked
-from bot.jobs.notifications import told_of_step
-from bot.jobs.outbox import Kind, announce_run, announced, told_followers
+from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked, set_of
+from bot.jobs.notifications import tell_end_of_run, told_of_step
+from bot.jobs.outbox import Kind, announce_run, announced, tell_followers_of_run, told_followers
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 
 
@@ -129,6 +129,9 @@ def _end_in_run(connection: Connection, run_id: int) -> None:
     over = update(CopyRun).where(CopyRun.id == run_id, CopyRun.ended_at.is_(None), ~_has_live_jobs())
     has_ended = connection.execute(over.values(ended_at=func.now(), updated_at=func.now())).rowcount == 1
     announce_run(connection, Kind.ENDING if has_ended else Kind.UPDATE, run_id)
+    if has_ended:
+        tell_end_of_run(connection, run_id)
+        tell_followers_of_run(connection, run_id)
 
 
 def _begin_again(connection: Connection, run_id: int) -> None:
@@ -191,14 +194,19 @@ def second_person(second_group_seconds: float | None) -> dict[str, Any]:
 
 
 def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
-    """Ends those of the jobs that still wait for somebody's yes, and announces it; gives their ids."""
+    """Ends those of the jobs that still wait for somebody's yes, and announces it; gives their ids.
+
+    What is left of a set ends with one of its jobs. A set of which somebody has another job in hand is left
+    for the next time.
+    """
     unapproved = (
         select(CopyJob.id)
         .where(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING, which)
         .order_by(CopyJob.id)
         .with_for_update(skip_locked=True, key_share=True)
     )
-    jobs = list(connection.scalars(unapproved))
+    found = connection.scalars(unapproved).all()
+    jobs = [job_id for job_id in found if _locks_rest_of_set(connection, job_id)]
     for job_id in jobs:
         transition(
             connection,
@@ -208,7 +216,32 @@ def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
             notify=Kind.ENDING,
             approval=Approval.EXPIRED,
         )
+    for job_id in jobs:
+        cancel_rest_of_set(connection, job_id)
     return jobs
+
+
+def cancel_rest_of_set(connection: Connection, job_id: int, by: int | None = None) -> None:
+    """A job has ended that nobody held: the other jobs of its set, which wait for it, end with it.
+
+    ``by`` is the row of the user who ended it. Those that run are left: no worker has one of them alone.
+    """
+    waiting = _rest_of_set(job_id).where(CopyJob.status.in_([Status.PENDING, Status.PAUSED]))
+    for each in connection.scalars(waiting.with_for_update(key_share=True)).all():
+        stop_job(connection, each, StopRequest(StopReason.CANCEL, by), ends_attempt=False)
+
+
+def _rest_of_set(job_id: int) -> Select[int]:
+    """The other live jobs of its set; none where it belongs to none."""
+    same = CopyJob.run_id == set_of(job_id), CopyJob.id != job_id, CopyJob.status.in_(LIVE)
+    return select(CopyJob.id).where(*same).order_by(CopyJob.id)
+
+
+def _locks_rest_of_set(connection: Connection, job_id: int) -> bool:
+    """Locks the other live jobs of its set; False where somebody else has one of them in hand."""
+    rest = _rest_of_set(job_id)
+    locked = connection.scalars(rest.with_for_update(skip_locked=True, key_share=True)).all()
+    return len(locked) == len(connection.scalars(rest).all())
 
 
 def add_event(connection: Connection, job_id: int, attempt: int, event: Event, by: int | None = None) -> None:

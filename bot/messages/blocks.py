@@ -145,6 +145,11 @@ def rich_text(text: str) -> Block:
     return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [shown]}]}
 
 
+def cell(text: str, limit: int = 60) -> Block:
+    """One of a table, as raw text: nothing in it is a mention, a link or a format."""
+    return {"type": "raw_text", "text": cut(text, limit) or "–"}
+
+
 def option(text: str, value: str) -> Block:
     """One line of a menu."""
     return {"text": _plain(one_line(text), OPTION_LIMIT), "value": value}

@@ -17,12 +17,14 @@ from typing import Any
 from bot.characters import one_line
 from bot.config import Occasion
 from bot.i18n import Translator
-from bot.jobs.status import Approval, Status
+from bot.jobs.run_view import RunView
+from bot.jobs.status import Approval, RunKind, Status
 from bot.jobs.view import JobView, NoWorker, Person
-from bot.messages.blocks import bare_name, cut, nobody_works, of_liquidation, plain, requester
-from bot.messages.card import shown_attempt, time_taken
+from bot.messages.blocks import bare_name, cut, nobody_works, of_liquidation, plain, requester, sanitized
+from bot.messages.card import shown_attempt, state, time_taken
 from bot.messages.failures import explained
 from bot.messages.question import REASON_LIMIT, no_approval_reason, request_text
+from bot.messages.run import copied, part_of
 
 #: What would be a mark or a mention in some chat, and signs that look alike.
 _LOOK_ALIKE = str.maketrans({"<": "‹", ">": "›"})
@@ -85,6 +87,85 @@ def of_job(job: JobView, occasion: Occasion, t: Translator, link: str | None = N
             subject, tone = t("Cancelled: {what}", what=what), Tone.WARNING
             said = [t("The copy {what} was cancelled.", what=what), _why_cancelled(job, t)]
     return _made(subject, tone, said, _facts(job, t), t, link=link)
+
+
+def of_run(run: RunView, occasion: Occasion, t: Translator, link: str | None = None) -> Notification:
+    """How all copies of a run ended, or that some of them wait for approval; ``link`` leads to its card."""
+    what, n = plain(copied(run, t)), t.number(len(run.jobs))
+    match occasion:
+        case Occasion.COMPLETED:
+            subject, tone = t("Copied: {what}", what=what), Tone.SUCCESS
+            said = [
+                t(
+                    "The copies {what} are in consulta: {rows} in {duration}, compared on both sides.",
+                    what=what,
+                    rows=t.rows(sum(job.total or 0 for job in run.jobs)),
+                    duration=t.duration(run.seconds),
+                )
+            ]
+        case Occasion.FAILED:
+            subject, tone = t("Failed: {what}", what=what), Tone.FAILURE
+            failed = t.number(len(run.failed))
+            words = t("Of the copies {what}, {failed} of {n} failed.", what=what, failed=failed, n=n)
+            said = [f"{words} {_what_is_proven(run, t)}"]
+        case Occasion.APPROVAL:
+            subject, tone = t("Waiting for approval: {what}", what=what), Tone.WARNING
+            waiting = run.waiting_for_approval
+            said = [
+                t(
+                    "Of the copies {what}, {waiting} of {n} wait until {moment} for the approval of a second "
+                    "person.",
+                    what=what,
+                    waiting=t.number(len(waiting)),
+                    n=n,
+                    moment=t.moment(min(job.approval_until or job.now for job in waiting)),
+                ),
+                plain(request_text(waiting[0], t)),
+            ]
+        case _:
+            subject, tone = t("Cancelled: {what}", what=what), Tone.WARNING
+            words = t("The copies {what} were cancelled.", what=what)
+            said = [f"{words} {_what_is_proven(run, t)}"]
+    parts = [(plain(sanitized(part_of(run, job))), _part(job, t)) for job in run.jobs]
+    return _made(subject, tone, said, [*_facts_of_run(run, t), *parts], t, link=link)
+
+
+def _what_is_proven(run: RunView, t: Translator) -> str:
+    if not run.completed:
+        return t("None of them was completed.")
+    return t("In consulta, and compared on both sides: {n}.", n=t.number(len(run.completed)))
+
+
+def _part(job: JobView, t: Translator) -> str:
+    """How one of its jobs is, in one line."""
+    number = t("job {id}", id=job.id)
+    if job.status is Status.COMPLETED:
+        return f"{t.rows(job.total or 0)} · {time_taken(job, t)} · {number}"
+    if job.status is Status.FAILED:
+        words = explained(job.error, t)
+        return f"{state(job, t)} · {plain(words.what)} {plain(words.step)} · {number}"
+    return f"{state(job, t)} · {number}"
+
+
+def _facts_of_run(run: RunView, t: Translator) -> Facts:
+    facts = [(t("Requested by"), plain(bare_name(run.requester)))]
+    by = next((job.approval_by for job in run.jobs if job.approval is Approval.APPROVED), None)
+    if by is not None:
+        facts.append((t("Approved by"), plain(bare_name(by))))
+    reason = next((job.approval_reason for job in run.jobs if job.approval_reason), None)
+    said = ((t("Why"), run.jobs[0].request_reason), (t("Why it was approved"), reason))
+    facts += [(label, cut(words, REASON_LIMIT)) for label, words in said if words]
+    if run.completed:
+        facts += [
+            (t("Inserted"), t.number(sum(job.inserted for job in run.completed))),
+            (t("Updated"), t.number(sum(job.updated for job in run.completed))),
+            (t("Deleted"), t.number(sum(job.deleted for job in run.completed))),
+            (t("Unchanged"), t.number(sum(job.unchanged for job in run.completed))),
+        ]
+    moments = {job.as_of for job in run.completed}
+    if run.kind is RunKind.SET and len(moments) == 1 and (moment := moments.pop()) is not None:
+        facts.append((t("Data of prod as of"), t.moment(moment)))
+    return [*facts, (t("Run"), str(run.id))]
 
 
 def trial(t: Translator) -> Notification:

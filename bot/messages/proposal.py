@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from bot.characters import clean_name, one_line
 from bot.i18n import Translator
@@ -64,6 +64,56 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """The rows of both sides that somebody was shown of one copy, and how many of consulta's it would delete
+    and change; None for what wasn't known. A press counts only for them.
+    """
+
+    in_prod: int | None
+    in_consulta: int | None
+    deleted: int | None = None
+    updated: int | None = None
+
+    @property
+    def numbers(self) -> tuple[int | None, ...]:
+        """In short, as `in_short` writes them."""
+        return (self.in_prod, self.in_consulta, self.deleted, self.updated)
+
+    @classmethod
+    def of(cls, seen: Preview) -> Self:
+        counts = seen.outlook.counts if seen.outlook is not None else None
+        deleted, updated = (counts.deleted, counts.updated) if counts else (None, None)
+        return cls(seen.in_source.rows, seen.in_target.rows, deleted, updated)
+
+    def moved(self, seen: Preview) -> bool:
+        """Whether a side is more than a tenth away from what was shown, or known only now, or no more.
+
+        Or whether the copy would delete more rows than was shown, or change so many more that it is a tenth
+        of all, or this isn't known any more.
+        """
+        shown_and_now = ((self.in_prod, seen.in_source.rows), (self.in_consulta, seen.in_target.rows))
+        return any(apart_from(shown, now) for shown, now in shown_and_now) or self._would_do_more(seen)
+
+    def _would_do_more(self, seen: Preview) -> bool:
+        if self.deleted is None:
+            return False
+        if seen.outlook is None:
+            return True
+        now, rows = seen.outlook.counts, seen.in_target.rows or 0
+        changes_more = self.updated is not None and (now.updated - self.updated) * 10 > rows
+        return more(self.deleted, now.deleted) or changes_more
+
+    def terms(self, seen: Preview) -> AgreedCounts:
+        """What the job is bound to; an estimate of consulta's rows says nothing about what may go."""
+        return AgreedCounts(
+            in_prod=self.in_prod,
+            in_consulta=self.in_consulta if seen.in_target.exact else None,
+            removal_confirmed=self.in_prod == 0 and removes_everything(seen) and not is_nothing(seen),
+            deleted=self.deleted,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """What a press of *Copy* stands for; travels in the button's value. ``key`` makes it work once.
 
@@ -106,34 +156,17 @@ class Offer:
         )
 
     def moved(self, seen: Preview) -> bool:
-        """Whether a side is more than a tenth away from what was shown, or known only now, or no more.
-
-        Or whether the copy would delete more rows than was shown, or change so many more that it is a tenth
-        of all, or this isn't known any more. Or whether it is made of something else than it was.
-        """
-        shown_and_now = ((self.in_prod, seen.in_source.rows), (self.in_consulta, seen.in_target.rows))
-        return (
-            self.made_of != made_of(seen)
-            or any(apart_from(shown, now) for shown, now in shown_and_now)
-            or self._would_do_more(seen)
-        )
-
-    def _would_do_more(self, seen: Preview) -> bool:
-        if self.would is None:
-            return False
-        if seen.outlook is None:
-            return True
-        now, rows = seen.outlook.counts, seen.in_target.rows or 0
-        return more(self.would.deleted, now.deleted) or (now.updated - self.would.updated) * 10 > rows
+        """Whether what was shown is no longer so, or the copy is made of something else than it was."""
+        return self.made_of != made_of(seen) or self._shown.moved(seen)
 
     def terms(self, seen: Preview) -> AgreedCounts:
-        """What the run is bound to; an estimate of consulta's rows says nothing about what may go."""
-        return AgreedCounts(
-            in_prod=self.in_prod,
-            in_consulta=self.in_consulta if seen.in_target.exact else None,
-            removal_confirmed=self.in_prod == 0 and removes_everything(seen),
-            deleted=None if self.would is None else self.would.deleted,
-        )
+        """What the run is bound to."""
+        return self._shown.terms(seen)
+
+    @property
+    def _shown(self) -> Shown:
+        deleted, updated = (self.would.deleted, self.would.updated) if self.would else (None, None)
+        return Shown(self.in_prod, self.in_consulta, deleted, updated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +185,32 @@ class Offered:
     asks_why: bool = False
 
 
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def in_short(*numbers: int | None) -> str:
+    """Numbers from 0 on, with 36 digits: many of them have to fit into a button's value."""
+    return ":".join(map(_short, numbers)).rstrip(":")
+
+
+def read_short(text: str, n: int) -> list[int | None]:
+    """So many numbers as `in_short` wrote them. Raises ValueError for anything else."""
+    found = [int(part, len(_DIGITS)) if part else None for part in text.split(":")]
+    if len(found) > n:
+        raise ValueError("more numbers than there may be")
+    return found + [None] * (n - len(found))
+
+
+def _short(number: int | None) -> str:
+    if number is None:
+        return ""
+    found = ""
+    while number:
+        number, digit = divmod(number, len(_DIGITS))
+        found = _DIGITS[digit] + found
+    return found or "0"
+
+
 def made_of(seen: Preview) -> str:
     """Stands for the copy's tables, key and columns; another one for another copy."""
     return seen.fingerprint.digest if seen.fingerprint else ""
@@ -160,6 +219,11 @@ def made_of(seen: Preview) -> str:
 def removes_everything(seen: Preview) -> bool:
     """Prod has no rows for certain."""
     return seen.in_source.exact and seen.in_source.rows == 0
+
+
+def is_nothing(seen: Preview) -> bool:
+    """Neither side has rows, for certain."""
+    return removes_everything(seen) and seen.in_target == Count(0, exact=True)
 
 
 def apart_from(shown: int | None, now: int | None) -> bool:
@@ -416,13 +480,14 @@ def _large_objects(seen: Preview, columns: str, t: Translator) -> str:
     )
 
 
-def _warnings(proposal: Proposal, t: Translator) -> list[str]:
-    seen, warnings = proposal.seen, []
+def warnings_of(seen: Preview, t: Translator) -> list[str]:
+    """What a copy would remove, which index it lacks, and `notes`. mrkdwn."""
+    found = []
     held = seen.in_target.rows if removes_everything(seen) else seen.in_target.known
     deleted = seen.outlook.counts.deleted if seen.outlook else None
     if goes := removal(seen.in_source.known, held, t, deleted):
-        warnings.append(goes)
-    warnings += [
+        found.append(goes)
+    found += [
         t(
             "{side} has no index for this, so each part of the copy reads the whole table. {statement}",
             side=advice.side,
@@ -430,7 +495,11 @@ def _warnings(proposal: Proposal, t: Translator) -> list[str]:
         )
         for advice in seen.advice
     ]
-    warnings += notes(seen, t, lambda names: code(names, 400))
+    return [*found, *notes(seen, t, lambda names: code(names, 400))]
+
+
+def _warnings(proposal: Proposal, t: Translator) -> list[str]:
+    warnings = warnings_of(proposal.seen, t)
     if proposal.others:
         first, what = proposal.others[0], copied(proposal.others[0], t)
         warnings.append(

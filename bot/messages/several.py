@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.i18n import Translator
-from bot.jobs.view import AgreedCounts, JobView, more
+from bot.jobs.view import NOTHING_SHOWN, AgreedCounts, JobView
 from bot.messages.answers import usage
 from bot.messages.blocks import (
     BUTTON_VALUE_LIMIT,
@@ -34,16 +34,19 @@ from bot.messages.card import state
 from bot.messages.failures import Explained
 from bot.messages.proposal import (
     CANCEL_ACTION,
-    apart_from,
+    Shown,
     counted,
+    in_short,
+    is_nothing,
     kept_blocks,
     made_of,
+    read_short,
     removes_everything,
     why_input,
     would_do,
 )
 from bot.messages.run import LINE_LIMIT, in_sections, of_liquidations
-from copier import Count, Preview
+from copier import Preview
 
 COPY_SEVERAL_ACTION = "copy_several.confirm"
 #: So many liquidations may be asked for at once.
@@ -77,34 +80,23 @@ class Part:
     needs_approval: bool = False
 
 
-#: A liquidation, its rows in prod and in consulta, and how many of consulta's would be deleted.
-Shown = tuple[int, int | None, int | None, int | None]
-
-
-def shown_of(liquidation_id: int, seen: Preview) -> Shown:
-    """What is shown of a liquidation that was looked at."""
-    deleted = seen.outlook.counts.deleted if seen.outlook is not None else None
-    return liquidation_id, seen.in_source.rows, seen.in_target.rows, deleted
-
-
 @dataclass(frozen=True, slots=True)
 class SeveralOffer:
     """What a press of *Copy* stands for. ``key`` makes it work once; ``expires_at`` is in seconds since 1970.
 
-    ``parts`` are the liquidations with the rows of both sides, and how many of consulta's would be deleted,
-    as they were shown, None for what wasn't known: the press counts only for them. ``made_of`` stands for the
-    tables, the key and the columns of the copy.
+    ``parts`` are the liquidations, with what was shown of each. ``made_of`` stands for the tables, the key
+    and the columns of the copy.
     """
 
     copy_name: str
     key: str
     expires_at: int
-    parts: tuple[Shown, ...]
+    parts: tuple[tuple[int, Shown], ...]
     made_of: str = ""
 
     def encoded(self) -> str:
         """Short: fifty liquidations have to fit into a button's value."""
-        parts = ";".join(":".join(_short(number) for number in part) for part in self.parts)
+        parts = ";".join(in_short(liquidation_id, *shown.numbers) for liquidation_id, shown in self.parts)
         whole = [self.copy_name, self.key, self.expires_at, self.made_of, parts]
         return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
@@ -118,47 +110,28 @@ class SeveralOffer:
         copy_name, key, expires_at, made_of, parts = json.loads(value)
         found = []
         for part in str(parts).split(";"):
-            liquidation_id, in_prod, in_consulta, deleted = map(_long, part.split(":"))
+            liquidation_id, *shown = read_short(part, 5)
             if liquidation_id is None:
                 raise ValueError("an offer without a liquidation")
-            found.append((liquidation_id, in_prod, in_consulta, deleted))
+            found.append((liquidation_id, Shown(*shown)))
         return cls(str(copy_name), str(key), int(expires_at), tuple(found), str(made_of))
 
     def moved(self, part: Part) -> bool:
         """Whether what was shown of it is no longer so, as with one liquidation."""
-        shown = next((each for each in self.parts if each[0] == part.liquidation_id), None)
+        shown = self._shown(part)
         if shown is None or part.seen is None:
             return True
-        _, in_prod, in_consulta, deleted = shown
-        now, outlook = part.seen, part.seen.outlook
-        different = apart_from(in_prod, now.in_source.rows) or apart_from(in_consulta, now.in_target.rows)
-        if deleted is not None:
-            different = different or outlook is None or more(deleted, outlook.counts.deleted)
-        return different or self.made_of != made_of(now)
+        return self.made_of != made_of(part.seen) or shown.moved(part.seen)
 
     def terms(self, part: Part) -> AgreedCounts:
-        """What its job is bound to; an estimate of consulta's rows says nothing about what may go."""
-        shown = next(each for each in self.parts if each[0] == part.liquidation_id)
-        _, in_prod, in_consulta, deleted = shown
-        exact = part.seen is not None and part.seen.in_target.exact
-        return AgreedCounts(in_prod, in_consulta if exact else None, removal_confirmed=False, deleted=deleted)
+        """What its job is bound to."""
+        shown = self._shown(part)
+        if shown is None or part.seen is None:
+            return NOTHING_SHOWN
+        return shown.terms(part.seen)
 
-
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-
-def _short(number: int | None) -> str:
-    if number is None:
-        return ""
-    found = ""
-    while number:
-        number, digit = divmod(number, len(_DIGITS))
-        found = _DIGITS[digit] + found
-    return found or "0"
-
-
-def _long(text: str) -> int | None:
-    return int(text, len(_DIGITS)) if text else None
+    def _shown(self, part: Part) -> Shown | None:
+        return next((shown for number, shown in self.parts if number == part.liquidation_id), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +156,7 @@ class SeveralOffered:
 
 def refusal_of(seen: Preview) -> Refused | None:
     """Why a liquidation that was looked at can't be copied together with others."""
-    nothing = removes_everything(seen) and seen.in_target == Count(0, exact=True)
+    nothing = is_nothing(seen)
     if seen.exists is False or (seen.exists is None and nothing):
         return Refused.UNKNOWN
     if nothing:

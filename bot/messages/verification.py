@@ -1,26 +1,39 @@
-"""The answers to ``/copy-verify``: both sides compared now, part by part, without a value of any row."""
+"""The answers to ``/copy-verify``: both sides compared now, without a value of any row.
+
+A copy is told part by part, a set table by table.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from bot.i18n import Translator
+from bot.jobs.failure import Failure, failure_of
 from bot.messages.blocks import (
     COPY_COMMAND,
+    Block,
     Message,
     actions,
+    at,
     button,
+    cell,
     code,
     context,
+    cut,
     data_of,
     of_liquidation,
+    read_out,
     sanitized,
     section,
     sentence,
 )
-from copier import Comparison, Proof
+from bot.messages.failures import explained
+from bot.messages.freshness import COPY_ACTION
+from bot.messages.run import LINE_LIMIT, in_sections
+from copier import Comparison, Proof, SetComparison
 
 #: The button under a comparison that runs or waits.
 CANCEL_ACTION = "copy_verify.cancel"
@@ -46,8 +59,76 @@ class VerificationResult:
     known: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TableResult:
+    """One table of a set: its proof, or the failure that kept it from one."""
+
+    copy_name: str
+    copy_title: str
+    proof: Proof | None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetResult:
+    """A comparison of a set that has ended. ``as_of`` is the one moment of prod of all tables.
+
+    It is None where no table could be compared. ``known`` as in `VerificationResult`.
+    """
+
+    liquidation_id: int
+    set_name: str
+    set_title: str
+    tables: tuple[TableResult, ...]
+    as_of: datetime | None
+    seconds: float
+    known: bool | None = None
+
+    @classmethod
+    def of(
+        cls,
+        chosen: NamedCopy,
+        copies: Sequence[NamedCopy],
+        liquidation_id: int,
+        found: SetComparison,
+        *,
+        seconds: float,
+        known: bool | None,
+    ) -> Self:
+        """What was found of the set's copies, in their order."""
+        refused = {name: failure_of(error) for name, error in found.refused.items()}
+        tables = (
+            TableResult(copy.name, copy.shown, found.proofs.get(copy.name), refused.get(copy.name))
+            for copy in copies
+        )
+        return cls(liquidation_id, chosen.name, chosen.shown, tuple(tables), found.as_of, seconds, known)
+
+    @property
+    def differing(self) -> list[TableResult]:
+        return [each for each in self.tables if each.proof is not None and not each.proof.holds]
+
+    @property
+    def refused(self) -> list[TableResult]:
+        return [each for each in self.tables if each.proof is None]
+
+    @property
+    def holds(self) -> bool:
+        """Whether all tables were compared, and are the same."""
+        return not self.differing and not self.refused
+
+    @property
+    def is_empty(self) -> bool:
+        """Neither side holds a row of any table."""
+        return all(each.proof is not None and each.proof.is_empty for each in self.tables)
+
+    @property
+    def rows(self) -> int:
+        """Of all tables in prod."""
+        return sum(each.proof.counted.source for each in self.tables if each.proof is not None)
+
+
 class NamedCopy(Protocol):
-    """A configured copy: ``name`` as it is typed, ``shown`` as messages call it."""
+    """A configured copy or set: ``name`` as it is typed, ``shown`` as messages call it."""
 
     @property
     def name(self) -> str: ...
@@ -86,7 +167,7 @@ def _under_way(text: str, copy: NamedCopy, liquidation_id: int, t: Translator) -
 
 
 def to_be_cancelled(value: str) -> tuple[int, str]:
-    """The liquidation and the copy of a button's value.
+    """The liquidation and the copy, or the set, of a button's value.
 
     Raises:
         ValueError: it is of no such button.
@@ -125,14 +206,128 @@ def interrupted(copy: str, liquidation_id: int, t: Translator) -> Message:
     )
 
 
-def verdict(found: VerificationResult, t: Translator) -> Message:
-    """That both sides agree; or the parts in which they differ, and the command that makes them agree."""
+def verdict(found: VerificationResult | SetResult, t: Translator) -> Message:
+    """That both sides agree; or the parts in which they differ, and the command that makes them agree.
+
+    Of a set see `set_verdict`.
+    """
+    if isinstance(found, SetResult):
+        return set_verdict(found, t)
     if found.proof.is_empty:
         return _nothing_there(found, t)
     return _agrees(found, t) if found.proof.holds else _differs(found, t)
 
 
-def _nothing_there(found: VerificationResult, t: Translator) -> Message:
+def set_verdict(found: SetResult, t: Translator) -> Message:
+    """That the set is the same, as of when; or which tables differ by how many rows, and what to do.
+
+    A table block with a row for each; where Slack takes none here, lines of text.
+    """
+    if found.is_empty:
+        return _nothing_there(found, t)
+    sign, text = words_of_set(found, t)
+    steps = [_refused(each, t) for each in found.refused]
+    offer: list[Block] = []
+    if found.differing:
+        value = f"{found.set_name} {found.liquidation_id}"
+        offer = [actions(button(t("Copy"), COPY_ACTION, value, style="primary"))]
+        command = code(f"{COPY_COMMAND} {found.liquidation_id} {found.set_name}")
+        steps.append(t("To make them agree: {command}", command=command))
+    about = t("compared in {duration}", duration=t.duration(found.seconds))
+    head, tail = [section(f"{sign} {text}")], [*in_sections(steps, 5), *offer, context(about)]
+    lines = [_table_line(each, t) for each in found.tables]
+    return Message(
+        read_out(" ".join([text, *steps])).replace("*", ""),
+        [*head, _table(found.tables, t), *tail],
+        fallback=[*head, *in_sections(lines), *tail],
+    )
+
+
+def words_of_set(found: SetResult, t: Translator) -> tuple[str, str]:
+    """A sign, and one line: whether the set is the same, and as of when."""
+    names: dict[str, object] = {
+        "what": _what(found, t),
+        "n": t.number(len(found.differing)),
+        "refused": t.number(len(found.refused)),
+        "all": t.number(len(found.tables)),
+    }
+    if found.as_of is None:
+        return "❌", t("No table of {what} could be compared.", **names)
+    names["moment"] = at(found.as_of, t)
+    if found.holds:
+        text = t(
+            "{what} is the same on both sides, as prod held it at {moment}: {rows} in {all} tables.",
+            rows=t.rows(found.rows),
+            **names,
+        )
+        return "✅", text
+    if not found.refused:
+        return "⚠️", t("{what} differs in {n} of {all} tables, as prod held it at {moment}.", **names)
+    if not found.differing:
+        text = t(
+            "{what}: {refused} of {all} tables couldn't be compared; the others are the same, as prod held "
+            "them at {moment}.",
+            **names,
+        )
+        return "⚠️", text
+    text = t(
+        "{what} differs in {n} of {all} tables, as prod held it at {moment}, and {refused} couldn't be "
+        "compared.",
+        **names,
+    )
+    return "⚠️", text
+
+
+def _table(tables: tuple[TableResult, ...], t: Translator) -> Block:
+    heads = [t("Which copy"), t("Rows in prod"), t("Rows in consulta"), t("Result")]
+    rows = [[cell(head) for head in heads]]
+    for each in tables:
+        prod, consulta = rows_of_table(each, t)
+        rows.append([cell(each.copy_title), cell(prod), cell(consulta), cell(table_words(each, t), 200)])
+    right = {"align": "right"}
+    settings = [{"is_wrapped": True}, right, right, {"is_wrapped": True}]
+    return {"type": "table", "rows": rows, "column_settings": settings}
+
+
+def _table_line(each: TableResult, t: Translator) -> str:
+    """The same as a line of mrkdwn."""
+    prod, consulta = rows_of_table(each, t)
+    sign = "❌" if each.proof is None else "✅" if each.proof.holds else "⚠️"
+    sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+    return cut(f"{sign} *{sanitized(each.copy_title)}* · {sides} · {table_words(each, t)}", LINE_LIMIT)
+
+
+def rows_of_table(each: TableResult, t: Translator) -> tuple[str, str]:
+    """In prod and in consulta; dashes where it wasn't compared."""
+    if each.proof is None:
+        return "–", "–"
+    return t.number(each.proof.counted.source), t.number(each.proof.counted.target)
+
+
+def table_words(each: TableResult, t: Translator) -> str:
+    """What was found of a table: the same, or by how many rows it differs. Plain text."""
+    if each.proof is None:
+        return t("not compared")
+    if each.proof.holds:
+        return t("the same")
+    parts = _outside(each.proof, t)
+    if (apart := each.proof.apart) is not None:
+        if apart.updated:
+            parts.append(t.plural("{n} row differs", "{n} rows differ", apart.updated))
+        if apart.inserted:
+            parts.append(t.plural("{n} row missing", "{n} rows missing", apart.inserted))
+        if apart.deleted:
+            parts.append(t.plural("{n} surplus row", "{n} surplus rows", apart.deleted))
+    return ", ".join(parts) or t("differs")
+
+
+def _refused(each: TableResult, t: Translator) -> str:
+    """Why a table couldn't be compared, and the next step."""
+    words = explained(each.failure, t)
+    return cut(f"*{sanitized(each.copy_title)}*: {words.what} {words.step}", 2 * LINE_LIMIT)
+
+
+def _nothing_there(found: VerificationResult | SetResult, t: Translator) -> Message:
     if found.known:
         return sentence(
             t("Neither prod nor consulta has rows for {what}.", what=_what(found, t)),
@@ -218,8 +413,9 @@ def _part(comparison: Comparison, t: Translator) -> str:
     )
 
 
-def _what(found: VerificationResult, t: Translator) -> str:
-    return of_liquidation(sanitized(found.copy_title), found.liquidation_id, t)
+def _what(found: VerificationResult | SetResult, t: Translator) -> str:
+    title = found.set_title if isinstance(found, SetResult) else found.copy_title
+    return of_liquidation(sanitized(title), found.liquidation_id, t)
 
 
 def _about(found: VerificationResult, t: Translator) -> str:

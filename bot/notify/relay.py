@@ -16,9 +16,12 @@ from functools import partial
 from bot.config import REQUESTER, File, Occasion
 from bot.errors import AddressUnknown
 from bot.i18n import Translator, translator
+from bot.jobs.cards import Carded
 from bot.jobs.notifications import OF_STEPS, Fact, Notifications, Owed
 from bot.jobs.outbox import ClaimLost
 from bot.jobs.repository import JobRepository
+from bot.jobs.run_view import RunView
+from bot.jobs.status import Status
 from bot.jobs.view import SHELL, JobView
 from bot.messages import notification
 from bot.messages.notification import Notification
@@ -39,11 +42,11 @@ ENDS = {occasion: status for status, occasion in OF_STEPS.items()}
 
 @dataclass(frozen=True)
 class SlackSide:
-    """What only Slack knows: a link to a job's card, None where it gives none; a person's e-mail address
-    (raises AddressUnknown).
+    """What only Slack knows: a link to the card of a job or a run, None where it gives none; a person's
+    e-mail address (raises AddressUnknown).
     """
 
-    link: Callable[[JobView], str | None]
+    link: Callable[[Carded], str | None]
     address_of: Callable[[str], str]
 
 
@@ -126,22 +129,34 @@ class NotificationRelay:
         return taken
 
     def _destinations_of(self, fact: Fact) -> list[str]:
-        names = self._file.told(fact.occasion, fact.copy_name)
+        """Of several copies, those of each of them."""
+        chosen = [each for each in self._file.sets if each.name == fact.set_name]
+        copies = [*fact.copy_names, *(name for each in chosen for name in each.copies)]
+        told = [self._file.told(fact.occasion, copy) for copy in copies]
+        names = [name for each in told or [self._file.told(fact.occasion, None)] for name in each]
         from_slack = fact.requester_team not in {None, SHELL}
-        return [name for name in names if name in self._destinations and (name != REQUESTER or from_slack)]
+        known = [name for name in names if name in self._destinations]
+        return [name for name in dict.fromkeys(known) if name != REQUESTER or from_slack]
+
+    def _about(self, owed: Owed) -> Carded | None:
+        """The job or the run that it is about, where there still is one."""
+        if owed.run_id is not None:
+            return self._store.run(owed.run_id)
+        return self._store.job(owed.job_id) if owed.job_id is not None else None
 
     def _deliver(self, owed: Owed) -> None:
-        job = self._store.job(owed.job_id) if owed.job_id is not None else None
-        if owed.job_id is not None and (job is None or _has_gone_on(job, owed)):
+        about = self._about(owed)
+        concerns_one = owed.job_id is not None or owed.run_id is not None
+        if concerns_one and (about is None or _has_gone_on(about, owed)):
             log.info("%s: %s is told no more: the job went on", owed.destination, owed.key)
             self._notifications.done(owed, note="the job went on")
             return
-        if job is not None and _waits_for_its_card(job, owed):
+        if about is not None and _waits_for_its_card(about, owed):
             self._notifications.wait(owed, CARD_LOOK_SECONDS)
             return
         try:
-            destination = self._destination_of(owed, job)
-            note = destination.send(self._words(owed, job), owed.key)
+            destination = self._destination_of(owed, about)
+            note = destination.send(self._words(owed, about), owed.key)
         except NotSent as failed:
             self._not_sent(owed, failed.reason)
         except AddressUnknown as unknown:
@@ -160,11 +175,11 @@ class NotificationRelay:
             log.info("%s was told: %s", owed.destination, owed.key)
             self._notifications.done(owed, note=note)
 
-    def _destination_of(self, owed: Owed, job: JobView | None) -> Destination:
+    def _destination_of(self, owed: Owed, about: Carded | None) -> Destination:
         destination = self._destinations[owed.destination]
-        if owed.destination != REQUESTER or job is None:
+        if owed.destination != REQUESTER or about is None:
             return destination
-        return destination.addressed_to(self._slack.address_of(job.requester_id))
+        return destination.addressed_to(self._slack.address_of(about.requester_id))
 
     def _not_sent(self, owed: Owed, reason: str) -> None:
         if owed.failing_seconds >= self._give_up_seconds:
@@ -175,15 +190,18 @@ class NotificationRelay:
         log.warning("%s was not told: %s: %s; next try in %.0f s", owed.destination, owed.key, reason, pause)
         self._notifications.later(owed, pause, reason)
 
-    def _words(self, owed: Owed, job: JobView | None) -> Notification:
-        t = self._language(owed, job)
-        if job is not None and owed.occasion in {*ENDS, Occasion.APPROVAL}:
-            return notification.of_job(job, owed.occasion, t, self._slack.link(job))
+    def _words(self, owed: Owed, about: Carded | None) -> Notification:
+        t = self._language(owed, about)
+        link = self._slack.link(about) if about is not None else None
+        if isinstance(about, RunView):
+            return notification.of_run(about, owed.occasion, t, link)
+        if about is not None and owed.occasion in {*ENDS, Occasion.APPROVAL}:
+            return notification.of_job(about, owed.occasion, t, link)
         detail = dict(owed.detail)
-        copy = str(detail.get("copy") or (job.copy_name if job else "?"))
+        copy = str(detail.get("copy") or detail.get("set") or (about.copy_name if about else "?"))
         shown = self._file.titles.get(copy, copy)
-        if job is not None:
-            detail.setdefault("liquidation_id", job.liquidation_id)
+        if about is not None:
+            detail.setdefault("liquidation_id", about.liquidation_id)
         match owed.occasion:
             case Occasion.NO_WORKER:
                 since = detail.get("since")
@@ -191,25 +209,37 @@ class NotificationRelay:
             case Occasion.WORKER_BACK:
                 return notification.worker_back(owed.at, t)
             case Occasion.DRIFT:
-                return notification.drift(shown, detail, t, self._slack.link(job) if job else None)
+                return notification.drift(shown, detail, t, link)
             case _:
                 return notification.missed_schedule(shown, detail, t)
 
-    def _language(self, owed: Owed, job: JobView | None) -> Translator:
+    def _language(self, owed: Owed, about: Carded | None) -> Translator:
         """Who asked reads their own language."""
-        if owed.destination == REQUESTER and job is not None and job.requester_locale:
-            return translator(job.requester_locale)
+        if owed.destination == REQUESTER and about is not None and about.requester_locale:
+            return translator(about.requester_locale)
         return translator(self._file.slack.language)
 
 
-def _has_gone_on(job: JobView, owed: Owed) -> bool:
-    """What was to be told of the job isn't so any more."""
+def _has_gone_on(about: Carded, owed: Owed) -> bool:
+    """What was to be told of the job, or of the run, isn't so any more."""
     if owed.occasion is Occasion.APPROVAL:
-        return not job.waits_for_approval or job.attempt != owed.attempt
+        waits = about.waiting_for_approval if isinstance(about, RunView) else about.waits_for_approval
+        return not waits or about.attempt != owed.attempt
     ended = ENDS.get(owed.occasion)
-    return ended is not None and (job.status is not ended or job.attempt != owed.attempt)
+    return ended is not None and (_ended_as(about) is not ended or about.attempt != owed.attempt)
 
 
-def _waits_for_its_card(job: JobView, owed: Owed) -> bool:
+def _ended_as(about: Carded) -> Status | None:
+    """How it ended; None for a run that hasn't."""
+    if isinstance(about, JobView):
+        return about.status
+    if about.is_live:
+        return None
+    if about.failed:
+        return Status.FAILED
+    return Status.COMPLETED if len(about.completed) == len(about.jobs) else Status.CANCELLED
+
+
+def _waits_for_its_card(about: Carded, owed: Owed) -> bool:
     """Its card comes in a moment, and the words link to it."""
-    return job.is_from_slack and job.message_ts is None and owed.age_seconds < CARD_SECONDS
+    return about.is_from_slack and about.message_ts is None and owed.age_seconds < CARD_SECONDS

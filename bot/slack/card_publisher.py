@@ -225,15 +225,17 @@ class CardPublisher:
         self._reply(job, message, f"approved-{attempt}", hold, look_first=look_first)
 
     def tell_follower(
-        self, job: JobView, user_id: str, locale: str | None, hold: Hold, *, look_first: bool
+        self, job: Carded, user_id: str, locale: str | None, hold: Hold, *, look_first: bool
     ) -> None:
-        """The direct message to somebody who wanted to be told how the job ends, in their language.
+        """The direct message to somebody who wanted to be told how the job, or the run, ends, in their
+        language.
 
         Raises:
             NotPosted: Slack doesn't take it.
         """
         t = translator(locale) if locale else self._t
-        message = told(job, self.link(job), t)
+        link = self.link(job)
+        message = run_messages.told(job, link, t) if isinstance(job, RunView) else told(job, link, t)
         try:
             channel = self.open_direct_message(user_id)
         except (SlackApiError, *CONNECTION_ERRORS) as error:

@@ -3,7 +3,7 @@
 Slack doesn't tell when somebody leaves the tab, so it counts as open for 15 minutes. One thread asks one
 cheap query whether anything has changed, and shows people in turn, never the same view twice, and
 together far fewer times a minute than the 100 that Slack allows. Of several processes the one to which
-somebody came last shows them the tab, and the others know which filters they have chosen.
+somebody came last shows them the tab, and all know which filters they chose last.
 """
 
 from __future__ import annotations
@@ -46,10 +46,16 @@ REFRESHES_A_MINUTE = 60
 
 @dataclass(eq=False)
 class Watcher:
-    """Somebody who has opened the tab. Times are of the monotonic clock, in seconds."""
+    """Somebody who has opened the tab. Times are of the monotonic clock, in seconds.
+
+    ``opened_at`` and ``chosen_at`` are when they came last and when they chose the filters, wherever that
+    was, by the clock of that machine: seconds since 1970.
+    """
 
     user_id: str
     until: float
+    opened_at: float = 0.0
+    chosen_at: float = 0.0
     filters: HomeFilters = field(default_factory=HomeFilters)
     shown: View | None = None
     shown_at: float = 0.0
@@ -101,8 +107,15 @@ class HomePublisher:
     def opened(self, user_id: str) -> None:
         """Somebody opens the tab: it is published for them now."""
         watcher = self._watcher(user_id)
+        watcher.opened_at, watcher.is_elsewhere = time.time(), False
         if self._neighbours is not None:
-            self._neighbours.say(OPENED, user=user_id, filters=_as_words(watcher.filters))
+            self._neighbours.say(
+                OPENED,
+                user=user_id,
+                filters=_as_words(watcher.filters),
+                opened_at=watcher.opened_at,
+                chosen_at=watcher.chosen_at,
+            )
         self._show_now(watcher)
 
     def filtered(self, user_id: str, filters: HomeFilters) -> None:
@@ -112,7 +125,8 @@ class HomePublisher:
 
     def choose(self, user_id: str, filters: HomeFilters) -> None:
         """The same, to be published with the next view of theirs."""
-        self._watcher(user_id).filters = filters
+        watcher = self._watcher(user_id)
+        watcher.filters, watcher.chosen_at = filters, time.time()
 
     def refresh(self) -> int:
         """Shows what has changed to those who have the tab open; returns how many views were published."""
@@ -139,13 +153,21 @@ class HomePublisher:
         with self._lock:
             watcher = self._watchers.setdefault(user_id, Watcher(user_id, until))
             watcher.until = until
-            watcher.is_elsewhere = False
         return watcher
 
     def _opened_elsewhere(self, said: dict[str, Any]) -> None:
+        """What was older than their last choice here, or than their last coming here, changes nothing.
+
+        A process of the release before says no times: it is believed.
+        """
         watcher = self._watcher(str(said["user"]))
-        watcher.filters = _from_words(said["filters"])
-        watcher.is_elsewhere = True
+        chosen_at = float(said.get("chosen_at", time.time()))
+        opened_at = float(said.get("opened_at", time.time()))
+        if chosen_at > watcher.chosen_at:
+            watcher.filters, watcher.chosen_at = _from_words(said["filters"]), chosen_at
+            watcher.is_stale = True
+        if opened_at > watcher.opened_at:
+            watcher.opened_at, watcher.is_elsewhere = opened_at, True
 
     def _show_now(self, watcher: Watcher) -> None:
         """Also where it is the same view: Slack may have forgotten it."""

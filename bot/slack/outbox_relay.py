@@ -263,6 +263,11 @@ class CardNotifier:
                 self._card_publisher.finish_run(run, self._hold(due), look_first=due.look_first)
                 self._pin(due, run)
                 self._outbox.done(due, shown=shown)
+            case Kind.TELL if due.recipient is not None and not run.is_live:
+                self._card_publisher.tell_follower(
+                    run, due.recipient, due.locale, self._hold(due), look_first=due.look_first
+                )
+                self._outbox.done(due)
             case Kind.APPROVED if any(job.approval is Approval.APPROVED for job in run.jobs):
                 self._card_publisher.tell_approved(
                     run, due.attempt, self._hold(due), look_first=due.look_first

@@ -96,11 +96,17 @@ class LeaseRenewal(PeriodicThread):
 
     Each step of the attempt does that as well, and brings the stop request: so it is sent here only where
     no step was for ``every_seconds``. Alive as long as the attempt. ``is_stale`` tells that the job is no
-    longer ours. ``obey`` gets the stop request that stands at each renewal, None where there is none.
+    longer ours, and ``on_stale`` is called then. ``obey`` gets the stop request that stands at each
+    renewal, None where there is none.
     """
 
     def __init__(
-        self, attempt: Attempt, obey: Callable[[StopRequest | None], None], *, every_seconds: float
+        self,
+        attempt: Attempt,
+        obey: Callable[[StopRequest | None], None],
+        *,
+        every_seconds: float,
+        on_stale: Callable[[], None] = lambda: None,
     ) -> None:
         # Where consulta is away the copy itself will notice. The next renewal tries again.
         super().__init__(
@@ -112,6 +118,7 @@ class LeaseRenewal(PeriodicThread):
         )
         self._attempt = attempt
         self._obey = obey
+        self._on_stale = on_stale
         self.is_stale = False
 
     def check(self) -> None:
@@ -131,6 +138,7 @@ class LeaseRenewal(PeriodicThread):
             self._obey(self._attempt.renew())
         except StaleAttempt:
             self.is_stale = True
+            self._on_stale()
             self.stop()
 
 

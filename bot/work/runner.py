@@ -20,7 +20,15 @@ from sqlalchemy import Engine
 from bot import logs, measures, traces
 from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
-from bot.jobs.execution import Attempt, Claim, Executions, Ledger, NobodyCanApprove, SecondPerson
+from bot.jobs.execution import (
+    Attempt,
+    Claim,
+    Earlier,
+    Executions,
+    Ledger,
+    NobodyCanApprove,
+    SecondPerson,
+)
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.known_columns import spec_of
 from bot.jobs.models import with_limits
@@ -29,7 +37,7 @@ from bot.jobs.view import Question
 from bot.periodic import Backoff
 from bot.work.background import LeaseRenewal
 from bot.work.cancellation import BrokenOff, StopSwitch, in_time
-from copier import Comparison, Copy, KeyRange, Plan, Proof
+from copier import Comparison, Copy, KeyRange, Proof
 from copier.errors import CopierError, NotProven, Transient, failures_of
 
 log = logging.getLogger(__name__)
@@ -231,11 +239,7 @@ class Runner:
                 plan = copy.plan()
                 traces.note(rows=plan.total, held=plan.held)
             sys.audit("traspaso.planned", attempt.job_id, attempt.number)
-            deleted = None
-            if attempt.claim.terms.deleted is not None and earlier.baseline is not None:
-                outlook = copy.outlook(earlier.baseline)
-                deleted = outlook.counts.deleted if outlook else None
-            question = question_for(attempt.claim, section, plan, earlier.rows, deleted)
+            question = question_for(attempt.claim, section, copy, earlier)
             if question and not stop.requested:
                 return self._ask(attempt, section, stop, question)
             stop.obey(in_time(lambda: attempt.planned(plan), stop.whole))
@@ -343,14 +347,16 @@ def failure_in(error: CopierError, section: CopySection) -> Failure:
     return replace(failure, table=str(table))
 
 
-def question_for(
-    claim: Claim, section: CopySection, plan: Plan, own_rows: int, deleted: int | None = None
-) -> Question | None:
+def question_for(claim: Claim, section: CopySection, copy: Copy, earlier: Earlier) -> Question | None:
     """What has to be asked before the first write; None where all is as it was shown and agreed to.
 
-    ``own_rows`` are the rows of consulta that earlier attempts of the job have put there. ``deleted`` are
-    those that would be deleted, None where that isn't known to the row.
+    Both sides are counted for it, and where rows to be deleted were shown these are too, as far as row
+    versions tell.
     """
+    plan, own_rows, deleted = copy.plan(), earlier.rows, None
+    if claim.terms.deleted is not None and earlier.baseline is not None:
+        outlook = copy.outlook(earlier.baseline)
+        deleted = outlook.counts.deleted if outlook else None
     return claim.terms.broken_by(
         plan.total,
         plan.held,
@@ -400,7 +406,7 @@ def copy_changed(claim: Claim, differences: list[str]) -> Failure:
 
 
 def _again(claim: Claim) -> str:
-    return f"/copy-liquidation {claim.liquidation_id} {claim.copy_name}"
+    return f"/copy-liquidation {claim.liquidation_id} {claim.asked_as}"
 
 
 def outcome_of(status: Status, pending: AttemptOutcome) -> AttemptOutcome:

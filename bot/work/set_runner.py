@@ -31,7 +31,7 @@ from bot.work import runner
 from bot.work.background import LeaseRenewal
 from bot.work.cancellation import BrokenOff, StopSwitch, in_time
 from copier import Comparison, CopySet, KeyRange, Part, SetProof, SetStep
-from copier.errors import CopierError, NotProven, Transient, failures_of
+from copier.errors import CopierError, DatabaseFailed, NotProven, Transient, failures_of
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +89,16 @@ class SetRunner:
             with stop.part() as own, ExitStack() as beside:
                 for attempt in attempts:
                     beside.enter_context(watch(attempt.job_id))
+                give_up = partial(own.request, StopRequest(StopReason.RELEASE))
                 leases = [
-                    beside.enter_context(LeaseRenewal(attempt, own.obey, every_seconds=every))
+                    beside.enter_context(
+                        LeaseRenewal(attempt, own.obey, every_seconds=every, on_stale=give_up)
+                    )
                     for attempt in attempts
                 ]
                 ended = self._work_on(attempts, own, leases, refusal)
         except StaleAttempt:
+            self._give_back(attempts, stop)
             ended = runner.Ended(runner.AttemptOutcome.STALE)
         log.info("jobs %s: the set ends: %s", numbers, ended.outcome)
         return ended
@@ -189,12 +193,11 @@ class SetRunner:
                 return self._fail([*attempts.values()], stop, changed, steps)
             with traces.span("plan"):
                 plans = copies.plan()
-            for member in members:
-                sys.audit("traspaso.planned", member.attempt.job_id, member.attempt.number)
-                rows = earlier[member.name].rows
-                question = runner.question_for(member.attempt.claim, member.section, plans[member.name], rows)
-                if question and not stop.requested:
-                    return self._ask(members, member, stop, question)
+            for attempt in attempts.values():
+                sys.audit("traspaso.planned", attempt.job_id, attempt.number)
+            questions = self._questions(members, copies, earlier)
+            if questions and not stop.requested:
+                return self._ask(members, questions, stop)
             for name, attempt in attempts.items():
                 stop.obey(in_time(partial(attempt.planned, plans[name]), stop.whole))
             if stop.requested:
@@ -271,26 +274,74 @@ class SetRunner:
             around_chunk=around_chunk,
         )
 
+    @staticmethod
+    def _questions(
+        members: Sequence[Member], copies: CopySet, earlier: Mapping[str, Earlier]
+    ) -> dict[str, Question]:
+        """What has to be asked about tables that aren't as they were shown, by their copies."""
+        found = {}
+        for member in members:
+            own, before = copies.copies[member.name], earlier[member.name]
+            question = runner.question_for(member.attempt.claim, member.section, own, before)
+            if question is not None:
+                found[member.name] = question
+        return found
+
     # How a set ends that isn't completed.
 
+    @staticmethod
+    def _give_back(attempts: Sequence[Attempt], stop: StopSwitch) -> None:
+        """One of the jobs is somebody else's: those that aren't wait for a worker that takes all of them."""
+        for attempt in attempts:
+            try:
+                with failures_of("consulta"):
+                    in_time(attempt.released, stop.whole)
+            except StaleAttempt:
+                continue
+            except DatabaseFailed as error:  # its lease runs out
+                log.warning("job %s: was not given back: %s", attempt.job_id, error)
+
     def _ask(
-        self, members: Sequence[Member], asking: Member, stop: StopSwitch, question: Question
+        self, members: Sequence[Member], questions: Mapping[str, Question], stop: StopSwitch
     ) -> runner.Ended:
-        """Nothing is written: the set waits until somebody has answered what one of its jobs asks."""
-        attempts, claim = [member.attempt for member in members], asking.attempt.claim
-        second = None
-        if runner.needs_second_person(claim, asking.section, question):
-            if not runner.can_be_approved(claim):
-                return self._fail(attempts, stop, {asking.name: runner.nobody_to_ask(claim, question)}, {})
-            second = self._parts.second_person(asking.section)
-        log.info("job %s: asks again: %s", claim.job_id, question)
+        """Nothing is written: the set waits until all is answered that its jobs ask, by their copies."""
+        attempts = [member.attempt for member in members]
+        asking = [member for member in members if member.name in questions]
+        seconds: dict[str, SecondPerson] = {}
+        refused: dict[str, Failure] = {}
+        for member in asking:
+            claim, question = member.attempt.claim, questions[member.name]
+            log.info("job %s: asks again: %s", claim.job_id, question)
+            if runner.needs_second_person(claim, member.section, question):
+                if runner.can_be_approved(claim):
+                    seconds[member.name] = self._parts.second_person(member.section)
+                else:
+                    refused[member.name] = runner.nobody_to_ask(claim, question)
+        if refused:
+            return self._fail(attempts, stop, refused, {})
+
+        def ask() -> Status:
+            with _together(attempts) as connection:
+                pressed = _strongest(attempts, connection)
+                found = [
+                    member.attempt.wait_for_answer(
+                        connection, questions[member.name], seconds.get(member.name), pressed
+                    )
+                    if member.name in questions
+                    else member.attempt.release(connection, pressed)
+                    for member in members
+                ]
+            return found[0]
+
         try:
-            status = asking.attempt.ask(question, second)
-        except NobodyCanApprove:
-            return self._fail(attempts, stop, {asking.name: runner.nobody_to_ask(claim, question)}, {})
-        for member in members:
-            if member is not asking:
-                member.attempt.released()
+            status = self._parts.recorded(stop, ask)
+        except NobodyCanApprove:  # the card has left its channel just now
+            refused = {
+                member.name: runner.nobody_to_ask(member.attempt.claim, questions[member.name])
+                for member in asking
+                if member.name in seconds
+            }
+            return self._fail(attempts, stop, refused, {})
         return runner.Ended(runner.outcome_of(status, runner.AttemptOutcome.ASKED))
 
     def _stop(self, attempts: Sequence[Attempt], stop: StopSwitch) -> runner.Ended:
@@ -324,7 +375,8 @@ class SetRunner:
         blamed: Mapping[str, Failure],
         steps: Mapping[str, SetStep],
     ) -> runner.Ended:
-        failures = max(self._parts.recorded(stop, attempt.failures) for attempt in attempts)
+        # Each failure counts in all jobs, and new ground in one of them is new ground for the set.
+        failures = min(self._parts.recorded(stop, attempt.failures) for attempt in attempts)
         broken = max(self._parts.recorded(stop, attempt.broken_attempts) for attempt in attempts)
         if failures + 1 >= self._work.max_failures or broken + 1 >= self._work.max_attempts:
             return self._fail(attempts, stop, blamed, steps)

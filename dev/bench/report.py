@@ -22,6 +22,30 @@ PREVIEW = "`traspaso preview` of a known liquidation, exact, 0.1 % changed"
 DELETE_PIPE = "all rows changed: DELETE and the pipe, one transaction"
 ALL = "all rows changed: Traspaso again"
 
+PGSYNC = "pgsync's way: COPY to a temporary table and upsert, table by table"
+PGSYNC_AGAIN = "pgsync's way again, nothing changed"
+SINGLES = "five copies, a process each"
+SINGLES_AGAIN = "five copies again, nothing changed"
+SET = "the set, one process"
+SET_AGAIN = "the set again, nothing changed"
+SINGLES_WORKER = "five copies in a worker that is up"
+SINGLES_WORKER_AGAIN = "five copies in a worker that is up, again, nothing changed"
+SET_WORKER = "the set in a worker that is up"
+SET_WORKER_AGAIN = "the set in a worker that is up, again, nothing changed"
+#: The five single copies that each line is compared with.
+BESIDE_SINGLES = {
+    SINGLES: SINGLES,
+    SET: SINGLES,
+    SINGLES_AGAIN: SINGLES_AGAIN,
+    SET_AGAIN: SINGLES_AGAIN,
+    SINGLES_WORKER: SINGLES_WORKER,
+    SET_WORKER: SINGLES_WORKER,
+    SINGLES_WORKER_AGAIN: SINGLES_WORKER_AGAIN,
+    SET_WORKER_AGAIN: SINGLES_WORKER_AGAIN,
+    PGSYNC: SINGLES,
+    PGSYNC_AGAIN: SINGLES_AGAIN,
+}
+
 HEAD = """# Benchmarks
 
 What people use otherwise is one line of shell, with no progress, no resume and no proof:
@@ -62,6 +86,17 @@ connections. The pipe's programs speak no TLS here: in that line the pipe goes t
 Proxies and pooler run on the same cores as all the rest.
 
 | | link | time / pipe | min – max | seconds | chunks | round trips, prod | round trips, consulta |
+|---|---|---|---|---|---|---|---|
+"""
+
+SETS = """
+A whole liquidation: five tables (head, payslips, inputs, lines, deductions) with {rows:,} rows in all,
+foreign keys in consulta, three of the tables without a column of the liquidation; prod holds two more
+liquidations of the same size. Each line is shown as a share of five single copies in the same round, one
+after the other, of the same kind: first, or again; pgsync's as a share of those with a process each. Medians
+of {rounds} rounds. pgsync compares nothing and removes nothing.
+
+| | time / five copies | min – max | seconds | CPU, client | CPU, servers | WAL | memory |
 |---|---|---|---|---|---|---|---|
 """
 
@@ -117,6 +152,16 @@ def over_links(found: Sequence[OverALink], *, rows: int) -> str:
     return text
 
 
+def of_sets(runs: dict[str, list[Run]], *, rows: int) -> str:
+    """A table, a line for each contender."""
+    text = SETS.format(rows=rows, rounds=len(runs[SET]))
+    for name, beside in BESIDE_SINGLES.items():
+        measured = runs[name]
+        ratios = [run.seconds / each.seconds for run, each in zip(measured, runs[beside], strict=True)]
+        text += _line(name, ratios, measured)
+    return text
+
+
 def of_commands(seconds: dict[str, list[float]]) -> str:
     """A table, a line for each command."""
     text = COMMANDS.format(runs=max(map(len, seconds.values())))
@@ -130,6 +175,7 @@ def page(
     runs: dict[str, list[Run]],
     large: dict[str, list[Run]],
     over: Sequence[OverALink],
+    whole: dict[str, list[Run]],
     commands: dict[str, list[float]],
     *,
     rows: int,
@@ -149,17 +195,10 @@ def page(
     for name, measured in runs.items():
         ratios = [run.seconds / pipe.seconds for run, pipe in zip(measured, runs[PIPE], strict=True)]
 
-        def mid(figure: Callable[[Run], float], measured: list[Run] = measured) -> float:
-            return median(figure(run) for run in measured)
-
-        text += (
-            f"| {name} | **{median(ratios):.2f}** | {min(ratios):.2f} – {max(ratios):.2f} "
-            f"| {mid(lambda run: run.seconds):.2f} | {mid(lambda run: run.client_cpu):.2f} "
-            f"| {mid(lambda run: run.server_cpu):.2f} | {mid(lambda run: run.wal_mb):.0f} "
-            f"| {mid(lambda run: run.peak_mb):.0f} |\n"
-        )
+        text += _line(name, ratios, measured)
     text += _aside(runs)
     text += over_links(over, rows=rows)
+    text += of_sets(whole, rows=rows)
     text += of_commands(commands)
     if large:
         text += LARGE.format(rows=rows * 10, small=rows)
@@ -168,6 +207,18 @@ def page(
             times = seconds / median(run.seconds for run in runs[name])
             text += f"| {name} | {seconds:.1f} | {times:.1f} | {measured[0].peak_mb:.0f} |\n"
     return text
+
+
+def _line(name: str, ratios: Sequence[float], measured: Sequence[Run]) -> str:
+    def mid(figure: Callable[[Run], float]) -> float:
+        return median(figure(run) for run in measured)
+
+    return (
+        f"| {name} | **{median(ratios):.2f}** | {min(ratios):.2f} – {max(ratios):.2f} "
+        f"| {mid(lambda run: run.seconds):.2f} | {mid(lambda run: run.client_cpu):.2f} "
+        f"| {mid(lambda run: run.server_cpu):.2f} | {mid(lambda run: run.wal_mb):.0f} "
+        f"| {mid(lambda run: run.peak_mb):.0f} |\n"
+    )
 
 
 def _aside(runs: dict[str, list[Run]]) -> str:

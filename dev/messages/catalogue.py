@@ -68,6 +68,7 @@ TITLES = {
     "ending": "The reply in its thread",
     "run": "Several copies of one press: one card, one reply",
     "preview": "The preview, for whoever typed `/copy-liquidation 42`",
+    "whole": "The preview of a set, as `/copy-liquidation 42`",
     "several": "The preview of several, as `/copy-liquidation 40-45`",
     "approval": "A second pair of eyes",
     "buttons": "Buttons that come too late",

@@ -12,6 +12,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.freshness import Watched
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Timeline
+from bot.jobs.run_view import RunView
 from bot.jobs.schedules import Firing
 from bot.jobs.status import FiringState, Status
 from bot.jobs.view import HomeFilters, JobView
@@ -28,6 +29,7 @@ from bot.messages import (
     several,
     status,
     verification,
+    whole,
 )
 from bot.messages.blocks import Message, View, moved_away, sentence
 from bot.messages.card import card, reply, told
@@ -36,8 +38,11 @@ from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
 from bot.messages.several import several_card
+from bot.messages.whole import whole_card
+from copier import Counts
 from dev.messages import runs as r
 from dev.messages import situations as s
+from dev.messages import wholes as w
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,10 @@ SAID = {
     "too_large": 'index row size 10016 exceeds btree version 4 maximum 2704 for index "by_note"',
     "database_says": 'cannot delete from table "items" because it does not have a replica identity',
     "circular_references": "payslips_main_line_fkey of payslips",
+    "points_nowhere": "public.employees",
+    "of_no_parent": "public.payslips",
+    "still_referenced": "public.payslip_lines",
+    "referenced_by_others": "public.payslip_lines",
     "set_failed": "lines, job 19: failed; in place: heads, payslips; not begun: deductions",
     "new_columns": "phone; second_cbu",
     "rules_dont_fit": "dni has the rule hash, and is bigint in consulta: make it text there",
@@ -85,7 +94,7 @@ def _fired(name: str, firing: Firing) -> Sample:
 
 def _watched(name: str, seen: Watched) -> Sample:
     def made(t: Translator) -> Message:
-        message = freshness.moved_on(seen, s.TITLES, t)
+        message = freshness.moved_on(seen, s.TITLES | s.TITLES_OF_SET, t)
         if message is None:
             raise ValueError("prod has moved on nowhere")
         return message
@@ -113,6 +122,10 @@ def _without_new_blocks(message: Message) -> Message:
 
 def _told(name: str, job: JobView, occasion: Occasion) -> Sample:
     return Sample("notification", name, lambda t: notification.of_job(job, occasion, t, LINK))
+
+
+def _told_of_run(name: str, run: RunView, occasion: Occasion) -> Sample:
+    return Sample("notification", name, lambda t: notification.of_run(run, occasion, t, LINK))
 
 
 #: What a fact that concerns no job carries.
@@ -181,11 +194,42 @@ SAMPLES = [
     Sample("run", "fifty", lambda t: run.card(r.FIFTY, t)),
     Sample("run", "fifty-without-the-new-block", r.without(lambda t: run.card(r.FIFTY, t))),
     Sample("run", "of-a-set", lambda t: run.card(r.SET, t)),
+    Sample("run", "of-a-set-without-the-new-block", r.without(lambda t: run.card(r.SET, t))),
+    Sample("run", "set-queued", lambda t: run.card(r.SET_QUEUED, t)),
+    Sample("run", "set-counting", lambda t: run.card(r.SET_COUNTING, t)),
+    Sample("run", "set-compared", lambda t: run.card(r.SET_COMPARED, t)),
+    Sample("run", "set-held-back", lambda t: run.card(r.SET_HELD_BACK, t)),
+    Sample("run", "set-worker-lost", lambda t: run.card(r.SET_LOST, t)),
+    Sample("run", "set-paused", lambda t: run.card(r.SET_PAUSED, t)),
+    Sample("run", "set-waits-for-approval", lambda t: run.card(r.SET_WAITS_FOR_APPROVAL, t)),
+    Sample("run", "set-asks-again", lambda t: run.card(r.SET_ASKS, t)),
+    Sample("run", "set-completed", lambda t: run.card(r.SET_COMPLETED, t)),
+    Sample("run", "set-failed", lambda t: run.card(r.SET_FAILED, t)),
+    Sample("run", "set-ended-completed", lambda t: run.reply(r.SET_COMPLETED, t)),
+    Sample("run", "set-ended-failed", lambda t: run.reply(r.SET_FAILED, t)),
+    Sample("run", "set-ended-cancelled", lambda t: run.reply(r.SET_CANCELLED, t)),
+    Sample("run", "set-question", lambda t: run.question_reply(r.SET_ASKS, t)),
+    Sample(
+        "run", "set-reminder", lambda t: run.approval_reminder(r.SET_WAITS_FOR_APPROVAL, Kind.REMINDER, t)
+    ),
+    Sample("run", "set-was-approved", lambda t: run.approval_reply(r.of_set(s.QUEUED, s.APPROVED), t)),
+    Sample("run", "set-requested", lambda t: run.requested(r.SET_QUEUED, [], {}, LINK, t)),
+    Sample("run", "set-approved", lambda t: run.approved(r.SET_QUEUED, 1, t)),
+    Sample("run", "set-rejected", lambda t: run.rejected(r.SET_CANCELLED, 1, t)),
+    Sample("run", "set-left-behind", lambda t: run.moved_away(replace(r.SET, moved_from=s.ARCHIVED), t)),
     Sample("run", "waits-for-approval", lambda t: run.card(r.WAITS_FOR_APPROVAL, t)),
     Sample("run", "asks-again", lambda t: run.card(r.ASKS_AGAIN, t)),
     Sample("run", "frozen", lambda t: run.card(r.FROZEN, t)),
     Sample("run", "nobody-works", lambda t: run.card(r.NOBODY_WORKS, t)),
     Sample("run", "paused", lambda t: run.card(r.PAUSED, t)),
+    Sample("run", "planned", lambda t: run.card(r.PLANNED, t)),
+    Sample("run", "planned-and-waits-for-approval", lambda t: run.card(r.PLANNED_FOR_APPROVAL, t)),
+    Sample("run", "requested-for-later", lambda t: run.requested(r.PLANNED, [], {}, LINK, t)),
+    Sample("run", "told", lambda t: run.told(r.IN_PART, LINK, t)),
+    Sample("run", "told-of-fifty", lambda t: run.told(r.FIFTY, None, t)),
+    Sample("run", "will-be-told", lambda t: run.will_be_told(r.UNDER_WAY, t, before=False)),
+    Sample("run", "will-be-told-already", lambda t: run.will_be_told(r.SET, t, before=True)),
+    Sample("run", "wont-be-told", lambda t: run.wont_be_told(r.UNDER_WAY, t)),
     Sample("run", "completed", lambda t: run.card(r.COMPLETED, t)),
     Sample("run", "left-behind", lambda t: run.moved_away(replace(r.UNDER_WAY, moved_from=s.ARCHIVED), t)),
     Sample("run", "ended-completed", lambda t: run.reply(r.COMPLETED, t)),
@@ -231,6 +275,27 @@ SAMPLES = [
         "several",
         "read-as-several",
         lambda t: several_card(r.offered(r.seen(40, 12_000, 0), notice=several.read_as_several(1234, t)), t),
+    ),
+    Sample("whole", "new", lambda t: whole_card(w.offered(*w.NEW), t)),
+    Sample("whole", "copied-before", lambda t: whole_card(w.offered(*w.CHANGED, expected_seconds=6.2), t)),
+    Sample("whole", "masked-and-slow", lambda t: whole_card(w.in_all_situations(), t)),
+    Sample("whole", "without-a-table", r.without(lambda t: whole_card(w.in_all_situations(), t))),
+    Sample("whole", "removes-a-table", lambda t: whole_card(w.removing(), t)),
+    Sample("whole", "needs-approval", lambda t: whole_card(w.needing_approval(), t)),
+    Sample(
+        "whole",
+        "asked-anew",
+        lambda t: whole_card(w.offered(*w.CHANGED, notice=answers.asked_anew(t, moved=True)), t),
+    ),
+    Sample("whole", "not-possible", lambda t: whole.not_possible(w.TITLE, 42, w.with_a_problem(t), t)),
+    Sample("whole", "tables-under-way", lambda t: whole.under_way(w.TITLE, 42, w.TAKEN, {17: LINK}, t)),
+    Sample("whole", "set-under-way", lambda t: run.set_under_way(r.SET, LINK, t)),
+    Sample("whole", "several", lambda t: whole.several_wholes("40-45", 40, "completa", "head", t)),
+    Sample("whole", "unknown-set", lambda t: whole.unknown_set("todo", ["completa"], t)),
+    Sample(
+        "whole",
+        "too-many-tables",
+        lambda t: whole.too_many_tables(w.TITLE, "traspaso copy 42 --set completa", t),
     ),
     Sample(
         "status",
@@ -434,6 +499,35 @@ SAMPLES = [
         "liquidation-whose-jobs-are-gone",
         lambda t: status.of_liquidation(42, [], {}, t, held=s.HELD[:1], titles=s.TITLES),
     ),
+    Sample("status", "job-of-a-set", lambda t: status.detail(r.SET.jobs[1], None, t, r.SET)),
+    Sample(
+        "status",
+        "liquidation-copied-as-a-set",
+        lambda t: status.of_liquidation(
+            42,
+            list(r.SET.jobs),
+            {},
+            t,
+            held=(s.HELD_OF_SET,),
+            titles=s.TITLES_OF_SET,
+            runs={r.SET.id: r.SET},
+        ),
+    ),
+    *(
+        Sample(
+            "status",
+            f"liquidation-whose-set-{name}",
+            lambda t, held=held: status.of_liquidation(  # type: ignore[misc]
+                42, [], {}, t, held=(held,), titles=s.TITLES_OF_SET
+            ),
+        )
+        for name, held in (
+            ("has-moved-on", s.MOVED_SET),
+            ("is-being-copied", s.COPYING_SET),
+            ("is-incomplete", s.BROKEN_SET),
+            ("is-not-whole", s.MIXED_SET),
+        )
+    ),
     Sample("status", "liquidation-never-copied", lambda t: status.of_liquidation(42, [], {}, t)),
     Sample("status", "mine", lambda t: status.of_user(s.LATEST, s.LINKS, t)),
     Sample("status", "mine-none", lambda t: status.of_user([], {}, t)),
@@ -453,6 +547,41 @@ SAMPLES = [
     Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
     Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
     Sample("verify", "interrupted", lambda t: verification.interrupted(s.TITLE, 42, t)),
+    # /copy-verify 42, where that is a set
+    Sample("verify", "set-comparing", lambda t: verification.comparing(s.COMPLETA, 42, t)),
+    Sample("verify", "set-is-the-same", lambda t: verification.verdict(s.set_verdict(), t)),
+    Sample(
+        "verify",
+        "set-differs",
+        lambda t: verification.verdict(
+            s.set_verdict(apart={"lines": Counts(3, 12, 1), "deductions": Counts(updated=1)}), t
+        ),
+    ),
+    Sample(
+        "verify",
+        "set-with-a-table-missing",
+        lambda t: verification.verdict(s.set_verdict(refused=s.NO_DEDUCTIONS), t),
+    ),
+    Sample(
+        "verify",
+        "set-differs-with-a-table-missing",
+        lambda t: verification.verdict(
+            s.set_verdict(apart={"lines": Counts(inserted=96_000)}, refused=s.NO_DEDUCTIONS), t
+        ),
+    ),
+    Sample(
+        "verify",
+        "set-not-compared",
+        lambda t: verification.verdict(s.set_verdict(refused=s.NO_TABLE), t),
+    ),
+    Sample(
+        "verify",
+        "set-where-slack-takes-no-table",
+        lambda t: _without_new_blocks(
+            verification.verdict(s.set_verdict(apart={"lines": Counts(3, 12, 1)}), t)
+        ),
+    ),
+    Sample("verify", "set-without-rows", lambda t: verification.verdict(s.empty_set_verdict(), t)),
     # The receipts of a month
     Sample("audit", "sent", lambda t: audit.sent("2026-11", 48, t, is_cut=False)),
     Sample("audit", "sent-the-newest", lambda t: audit.sent("2026", 10_000, t, is_cut=True)),
@@ -470,6 +599,11 @@ SAMPLES = [
     _told("rejected-with-a-reason", s.REJECTED_FOR_A_REASON, Occasion.CANCELLED),
     _told("waits-for-approval", s.APPROVAL, Occasion.APPROVAL),
     _told("asks-again-for-approval", s.ASKS_APPROVAL, Occasion.APPROVAL),
+    _told_of_run("several-completed", r.COMPLETED, Occasion.COMPLETED),
+    _told_of_run("several-failed-in-part", r.IN_PART, Occasion.FAILED),
+    _told_of_run("several-cancelled", r.CANCELLED_ALL, Occasion.CANCELLED),
+    _told_of_run("several-wait-for-approval", r.WAITS_FOR_APPROVAL, Occasion.APPROVAL),
+    _told_of_run("set-completed", r.SET_COMPLETED, Occasion.COMPLETED),
     Sample("notification", "no-worker", lambda t: notification.no_worker(s.NOW, t)),
     Sample("notification", "never-a-worker", lambda t: notification.no_worker(None, t)),
     Sample("notification", "worker-back", lambda t: notification.worker_back(s.NOW, t)),
@@ -479,6 +613,7 @@ SAMPLES = [
     # The watch
     _watched("one-has-moved-on", s.ONE_MOVED),
     _watched("many-have-moved-on", s.MANY_MOVED),
+    _watched("a-set-has-moved-on", s.SETS_MOVED),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(
@@ -532,6 +667,16 @@ SAMPLES = [
         "prod-has-moved-on",
         lambda t: home.home(
             replace(s.home_view(), watched=s.ONE_MOVED, titles=s.TITLES), s.LINKS, frozenset(), t
+        ),
+    ),
+    Sample(
+        "home",
+        "prod-has-moved-on-from-a-set",
+        lambda t: home.home(
+            replace(s.home_view(), watched=s.SETS_MOVED, titles=s.TITLES | s.TITLES_OF_SET),
+            s.LINKS,
+            frozenset(),
+            t,
         ),
     ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
-from bot.jobs.freshness import Freshness, Watched
+from bot.jobs.freshness import Freshness, SetFreshness, Watched
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.schedules import Firing, NextFiring
@@ -29,7 +29,7 @@ from bot.jobs.view import (
 )
 from bot.jobs.windows import NextWindow
 from bot.messages.proposal import Offer, Offered, Proposal
-from bot.messages.verification import VerificationResult
+from bot.messages.verification import SetResult, TableResult, VerificationResult
 from copier import (
     Advice,
     ColumnRule,
@@ -91,6 +91,55 @@ HELD = (
     Freshness("public.old_items", 42, FreshnessState.INCOMPLETE, None, None, None, 14, None),
     Freshness("public.taxes", 42, FreshnessState.BEING_COPIED, None, None, None, 17, "taxes"),
 )
+#: What consulta holds of the four tables of a set that run 5 has copied.
+HELD_OF_SET = SetFreshness(
+    tuple(
+        Freshness(
+            f"public.{name}",
+            42,
+            FreshnessState.COMPLETE,
+            ago(86_400),
+            ago(45_000),
+            rows,
+            200 + number,
+            name,
+            LABEL,
+            run_id=5,
+            set_name="completa",
+            copies=4,
+        )
+        for number, (name, rows) in enumerate(
+            (("head", 1), ("payslips", 12_000), ("lines", 96_000), ("deductions", 30_500))
+        )
+    )
+)
+TITLES_OF_SET = {
+    "completa": "Liquidación completa",
+    "head": "Cabecera",
+    "payslips": "Recibos",
+    "lines": "Líneas",
+    "deductions": "Deducciones",
+}
+
+
+def of_set(*tables: Freshness, **differs: dict[str, Any]) -> SetFreshness:
+    """The same but for these tables, by the names of their copies."""
+    return SetFreshness(
+        tuple(replace(each, **differs.get(each.copy_name or "", {})) for each in tables or HELD_OF_SET.tables)
+    )
+
+
+_MOVED: dict[str, Any] = {"state": FreshnessState.MOVED_ON, "moved_at": ago(44_000)}
+MOVED_SET = of_set(
+    lines={**_MOVED, "inserted": 3, "updated": 12, "deleted": 0},
+    deductions={**_MOVED, "inserted": 0, "updated": 1, "deleted": 2},
+)
+COPYING_SET = of_set(lines={"state": FreshnessState.BEING_COPIED, "known_equal_at": None})
+BROKEN_SET = of_set(head={"state": FreshnessState.INCOMPLETE, "known_equal_at": None})
+#: Its lines have been copied by themselves since.
+MIXED_SET = of_set(*(each for each in HELD_OF_SET.tables if each.copy_name != "lines"))
+SETS_MOVED = Watched((MOVED_SET, replace(HELD[0], liquidation_id=41)), 2, 40, ago(44_000))
+
 ONE_MOVED = Watched(HELD[:1], 1, 40, ago(44_000))
 MANY_MOVED = Watched(
     tuple(
@@ -516,6 +565,49 @@ def hidden_verdict() -> VerificationResult:
     found = verdict(0)
     proof = replace(found.proof, counted=replace(found.proof.counted, target=found.proof.target.rows + 3))
     return replace(found, proof=proof)
+
+
+#: A set, as messages take it.
+COMPLETA = NamedCopy("completa", "Liquidación completa")
+#: Its tables: the copy's name, what messages call it, and its rows in prod.
+TABLES_OF_SET = (
+    ("head", "Cabecera", 1),
+    ("payslips", "Recibos", 12_000),
+    ("lines", "Líneas", 96_000),
+    ("deductions", "Deducciones", 30_500),
+)
+
+
+def set_verdict(
+    *, apart: dict[str, Counts] | None = None, refused: dict[str, Failure] | None = None
+) -> SetResult:
+    """A comparison of the set; by how many rows tables differ, and why others couldn't be compared."""
+    differ, why = apart or {}, refused or {}
+    tables = []
+    for name, title, rows in TABLES_OF_SET:
+        counts = differ.get(name, Counts())
+        there = rows - counts.inserted + counts.deleted
+        part = Comparison(
+            KeyRange(1, None, None, rows), Digest(rows, 5), Digest(there, 6 if name in differ else 5)
+        )
+        proof = Proof.of([part], Counted(rows, there), counts)
+        tables.append(TableResult(name, title, None if name in why else proof, why.get(name)))
+    as_of = ago(6) if len(why) < len(tables) else None
+    return SetResult(42, COMPLETA.name, COMPLETA.shown, tuple(tables), as_of, 3.2)
+
+
+def empty_set_verdict() -> SetResult:
+    """A comparison of a set of which neither side has rows."""
+    nothing = empty_verdict(True).proof
+    tables = tuple(TableResult(name, title, nothing) for name, title, _ in TABLES_OF_SET)
+    return SetResult(7777, COMPLETA.name, COMPLETA.shown, tables, ago(6), 0.2, known=False)
+
+
+#: Why tables of a set couldn't be compared.
+NO_DEDUCTIONS = {"deductions": Failure("missing_table", "", side="consulta", table="public.deductions")}
+NO_TABLE = {
+    name: Failure("missing_table", "", side="prod", table=f"public.{name}") for name, _, _ in TABLES_OF_SET
+}
 
 
 ENTRIES = [

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from bot.jobs.run_view import RunView
+from bot.jobs.status import RunKind
+from bot.jobs.view import JobView
+from dev.messages import runs
 from tests.local_slack.office import button
 
 Json = dict[str, Any]
@@ -22,6 +27,19 @@ TEXT = (
     "<!subteam^S0ADMINS>, :tada: and <!date^1795534208^{date_long} at {time}|then>\n"
     "&gt; quoted &amp; escaped &lt;b&gt;\n```\nfixed\n```"
 )
+
+#: The tables of a set, as its card names them.
+TABLES = ["Recibos", "Renglones", "Retenciones"]
+
+
+def set_of(*jobs: JobView) -> RunView:
+    """A set of liquidation 42 whose tables are in these situations."""
+    pairs = zip(jobs, TABLES, strict=True)
+    named = [replace(job, id=17 + n, copy_title=name) for n, (job, name) in enumerate(pairs)]
+    return runs.run(
+        *named, kind=RunKind.SET, set_name="completa", set_title="Liquidación completa", liquidations=(42,)
+    )
+
 
 MARKDOWN = "## Markdown\n\n- one **two**\n- [three](https://example.com)\n\n| a | b |\n|---|---|\n| 1 | 2 |"
 

@@ -9,11 +9,14 @@ import pytest
 from playwright.sync_api import expect
 from slack_sdk.errors import SlackApiError
 
+from bot.i18n import translator
+from bot.messages import run
+from dev.messages import situations
 from tests.local_slack.office import Office, button, card, form
 from tests.local_slack.test_slack_files import picture
 
 from .conftest import OpenDesk
-from .kit import ATTACHMENTS, BLOCKS, words
+from .kit import ATTACHMENTS, BLOCKS, TABLES, set_of, words
 
 
 def test_every_block_is_drawn_and_an_unknown_one_shows_as_such(
@@ -58,6 +61,43 @@ def test_every_block_is_drawn_and_an_unknown_one_shows_as_such(
     expect(row).to_contain_text("Only a fallback")
     ana.page.set_viewport_size({"width": 1280, "height": 1800})
     ana.shoot(pictures, "every-block")
+
+
+def test_the_card_of_a_set_moves_on_table_by_table_where_it_is_edited(
+    office: Office, room: str, open_desk: OpenDesk, pictures: Path
+) -> None:
+    """One message from the first table to the last, in a window and on a phone."""
+    t = translator("es")
+    web = office.app.client
+    states = [
+        set_of(situations.COPYING, situations.QUEUED, situations.QUEUED),
+        set_of(situations.COMPLETED, situations.COPYING, situations.QUEUED),
+        set_of(situations.COMPLETED, situations.FAILED, situations.CANCELLED),
+        set_of(*[situations.COMPLETED] * 3),
+    ]
+    words = [
+        ["en curso", "pendiente", "pendiente"],
+        ["completa", "en curso", "pendiente"],
+        ["completa", "con error", "con error"],
+        ["completa"] * 3,
+    ]
+    first = run.card(states[0], t)
+    ts = str(web.chat_postMessage(channel=room, text=first.text, blocks=first.blocks)["ts"])
+    wide = open_desk(office.slack.url, "U0ANA", room)
+    narrow = open_desk(office.slack.url, "U0ANA", room, phone=True)
+    for n, (state, expected) in enumerate(zip(states, words, strict=True)):
+        now = run.card(state, t)
+        web.chat_update(channel=room, ts=ts, text=now.text, blocks=now.blocks)
+        for desk in (wide, narrow):
+            plan = desk.row("Liquidación 42").get_by_role("list")
+            tasks = plan.get_by_role("listitem")
+            for place, (table, word) in enumerate(zip(TABLES, expected, strict=True)):
+                expect(tasks.nth(place)).to_contain_text(table)
+                expect(tasks.nth(place).get_by_role("img", name=word)).to_be_visible()
+            expect(tasks).to_have_count(3)
+            assert not desk.too_wide
+        wide.shoot(pictures, f"plan-{n}")
+        narrow.shoot(pictures, f"plan-{n}-phone")
 
 
 def test_what_is_chosen_in_menus_boxes_and_pickers_reaches_the_bot(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bot.errors import UnknownJob
+from bot.errors import UnknownJob, UnknownRun
 from bot.jobs.actions import Followed, Followers
-from bot.jobs.repository import Requester
+from bot.jobs.repository import Requester, RunRequest
+from bot.jobs.status import RunKind
 from dev.local_slack.client import LocalSlack
-from tests.desk import Desk
-from tests.tracking import LOST, PLAN, PROOF, Jobs
+from tests.desk import CHANNEL, Desk
+from tests.tracking import ANA, LOST, PLAN, PROOF, Jobs
 
 BOB = Requester("T0ACME", "U0BOB", "Bob", "en-US")
 CARLA = Requester("T0ACME", "U0CARLA", "Carla", "es-ES")
@@ -97,3 +98,44 @@ def test_a_person_to_whom_slack_lets_nobody_write_holds_up_neither_the_end_nor_a
     assert len(told(desk, "U0BOB")) == 1
     job = desk.jobs.see(attempt.job_id)
     assert job.moved_from is None, "the card stays where it is"
+
+
+# ---- Of a run ----------------------------------------------------------------------------------
+
+
+def test_whoever_follows_a_run_is_told_once_when_its_last_job_has_ended(desk: Desk) -> None:
+    followers, jobs = Followers(desk.jobs.engine, of_runs=True), desk.jobs
+    requests = (jobs.request(40), jobs.request(41))
+    created = jobs.store.create_run(RunRequest(RunKind.SEVERAL, requests, ANA, channel_id=CHANNEL))
+    run_id = created.run_id or 0
+    assert followers.follow(run_id, BOB) is Followed.NOTED
+    assert followers.follow(run_id, BOB) is Followed.BEFORE
+    assert followers.follow(run_id, CARLA) is Followed.NOTED
+    assert followers.unfollow(run_id, CARLA) is Followed.TAKEN_BACK
+    for number, job_id in enumerate(created.job_ids):
+        attempt = jobs.executions.claim(job_id, "host:1")
+        assert attempt is not None
+        attempt.planned(PLAN)
+        attempt.completed(PROOF) if number == 0 else attempt.failed(LOST)
+        for _ in range(2):
+            desk.deliver()
+        assert len(told(desk, "U0BOB")) == number, "only after the last one"
+    what = "the copies “items” of liquidations 40, 41"
+    states = "completed: 1 · failed: 1"
+    assert told(desk, "U0BOB") == [f"You wanted to be told: {what} have ended: {states}."]
+    assert told(desk, "U0CARLA") == []
+    assert followers.follow(run_id, CARLA) is Followed.ENDED
+    with pytest.raises(UnknownRun):
+        followers.follow(run_id + 1, BOB)
+
+
+def test_a_lost_answer_to_what_is_told_of_a_run_makes_no_second_message(desk: Desk) -> None:
+    jobs = desk.jobs
+    created = jobs.store.create_run(RunRequest(RunKind.SEVERAL, (jobs.request(40),), ANA, channel_id=CHANNEL))
+    Followers(jobs.engine, of_runs=True).follow(created.run_id or 0, BOB)
+    jobs.control.cancel(created.job_ids[0], BOB)
+    channel = desk.slack.user("U0BOB").dm_with("U0BOT")
+    desk.slack.fault("chat.postMessage", accept_then_drop=True, match={"channel": channel})
+    for _ in range(3):
+        desk.deliver()
+    assert len(told(desk, "U0BOB")) == 1

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,14 @@ from bot.config import File, Occasion
 from bot.errors import AddressUnknown
 from bot.i18n import translator
 from bot.jobs.actions import Approvals
+from bot.jobs.cards import Carded
+from bot.jobs.execution import SecondPerson
 from bot.jobs.notifications import Notifications, tell
-from bot.jobs.status import Status
-from bot.jobs.view import JobView
+from bot.jobs.repository import Request, RunRequest
+from bot.jobs.run_actions import RunApprovals, RunControl
+from bot.jobs.run_view import RunView, answered
+from bot.jobs.status import RunKind, Status
+from bot.jobs.view import AgreedCounts, JobView, Question, Reason
 from bot.messages import notification
 from bot.notify.destinations import BadDestination, Destination
 from bot.notify.relay import NotificationRelay, SlackSide
@@ -76,7 +82,7 @@ def relay_of(
     """Its threads aren't started: it works when the test says so."""
     file = file or file_of(destinations=[name for name in urls if name != "requester"], **notify)
     destinations = {name: Destination(name, url) for name, url in urls.items()}
-    link: Callable[[JobView], str | None] = lambda job: LINK if job.message_ts else None  # noqa: E731
+    link: Callable[[Carded], str | None] = lambda job: LINK if job.message_ts else None  # noqa: E731
     return NotificationRelay(
         Notifications(jobs.engine), jobs.store, file, destinations, SlackSide(link, address), backoff=SLOW
     )
@@ -260,6 +266,168 @@ def test_a_mail_links_to_the_card_and_waits_a_moment_for_it(jobs: Jobs, hook: Re
     try_again(jobs)
     deliver(relay, "hook")
     assert LINK in hook.posts[0].body["message"]
+
+
+# ---- Runs --------------------------------------------------------------------------------------
+
+
+def asked_together(jobs: Jobs, *requests: Request, kind: RunKind = RunKind.SEVERAL, **values: Any) -> RunView:
+    """A run in Slack, or of a shell where its requester is one."""
+    wanted = RunRequest(kind, requests, requests[0].requester, **{"channel_id": CHANNEL} | values)
+    created = jobs.store.create_run(wanted)
+    run = jobs.store.run(created.run_id or 0)
+    assert run is not None
+    jobs.cards.posted(run.id, CHANNEL, "1.0", of_run=True)
+    return run
+
+
+def end(jobs: Jobs, job_id: int, *, fails: bool = False) -> None:
+    attempt = jobs.executions.claim(job_id, "host:1")
+    assert attempt is not None
+    attempt.planned(PLAN)
+    attempt.failed(LOST) if fails else attempt.completed(PROOF)
+
+
+def titles(hook: Receiver) -> list[str]:
+    return [post.body["title"].removeprefix("Traspaso: ") for post in hook.posts]
+
+
+def test_a_run_is_told_once_when_its_last_job_has_ended_and_its_jobs_tell_nothing(
+    jobs: Jobs, mail: MailServer
+) -> None:
+    relays = [relay_of(jobs, {"ops-mail": mail.url(OPS)}) for _ in range(2)]
+    run = asked_together(jobs, *(jobs.request(number) for number in (40, 41, 42)))
+    for job in run.jobs[:2]:
+        end(jobs, job.id)
+    deliver(relays[0], "ops-mail")
+    assert mail.mails == [], "it goes on"
+    end(jobs, run.jobs[2].id)
+    for relay in relays * 2:
+        deliver(relay, "ops-mail")
+    [arrived] = mail.mails
+    assert arrived.subject == "Traspaso: Copiada: “items” de las liquidaciones 40-42"
+    assert arrived.message["X-Traspaso-Id"] == f"run:notify:completed:ops-mail:{run.id}.0"
+    for said in ("Las copias “items” de las liquidaciones 40-42 están en consulta", LINK, "42: 8 filas"):
+        assert said in arrived.text
+    assert "<b>42:</b> 8 filas" in arrived.html
+    assert owed(jobs) == []
+
+
+def test_a_run_is_told_as_its_worst_job_ended_and_anew_after_a_retry(jobs: Jobs, hook: Receiver) -> None:
+    relay = relay_of(jobs, {"hook": hook.url})
+    run = asked_together(jobs, jobs.request(40), jobs.request(41), jobs.request(42))
+    first, second, third = [job.id for job in run.jobs]
+    end(jobs, first)
+    end(jobs, second, fails=True)
+    control = RunControl(jobs.engine, jobs.store)
+    control.cancel(run.id, BOB)
+    deliver(relay, "hook")
+    assert titles(hook) == ["Falló: “items” de las liquidaciones 40-42"]
+    assert "41: fallida · Se perdió" in hook.posts[0].body["message"]
+    assert f"42: cancelada · trabajo {third}" in hook.posts[0].body["message"]
+    control.retry(run.id, BOB)
+    end(jobs, second)
+    deliver(relay, "hook")
+    assert titles(hook)[1:] == ["Cancelada: “items” de las liquidaciones 40-42"]
+    assert "En consulta, y comparadas en ambos lados: 2." in hook.posts[1].body["message"]
+
+
+def test_a_run_that_began_another_round_before_it_was_told_is_told_of_that_one_only(
+    jobs: Jobs, hook: Receiver
+) -> None:
+    relay = relay_of(jobs, {"hook": hook.url})
+    run = asked_together(jobs, jobs.request(40), jobs.request(41))
+    for job in run.jobs:
+        end(jobs, job.id, fails=True)
+    RunControl(jobs.engine, jobs.store).retry(run.id, BOB)
+    deliver(relay, "hook")
+    assert titles(hook) == []
+    for job in run.jobs:
+        end(jobs, job.id)
+    deliver(relay, "hook")
+    assert titles(hook) == ["Copiada: “items” de las liquidaciones 40, 41"]
+
+
+def test_a_run_that_needs_approval_is_told_once_and_again_when_nothing_else_of_it_waits(
+    jobs: Jobs, hook: Receiver
+) -> None:
+    relay = relay_of(jobs, {"hook": hook.url})
+    second = SecondPerson(("@admins",), 3600.0)
+    shown = AgreedCounts(500, 0, removal_confirmed=False)
+    run = asked_together(
+        jobs, *(jobs.request(number, approvers=("@admins",), terms=shown) for number in (40, 41, 42))
+    )
+    deliver(relay, "hook")
+    assert titles(hook) == ["Espera aprobación: “items” de las liquidaciones 40-42"]
+    approvals = RunApprovals(jobs.engine, jobs.store)
+    approvals.approve(run.id, BOB, answered(run.waiting_for_approval))
+    for job in run.jobs[:2]:
+        attempt = jobs.executions.claim(job.id, "host:1")
+        assert attempt is not None
+        attempt.ask(Question(Reason.MOVED, 150_500, 0, 500, 0), second)
+    deliver(relay, "hook")
+    assert len(titles(hook)) == 2, "of the second one nothing more is told: the first one's words name it"
+    assert "2 de 3" in hook.posts[1].body["message"]
+
+
+def test_a_set_is_told_to_all_that_any_of_its_copies_names_and_to_whoever_asked(
+    jobs: Jobs, hook: Receiver, mail: MailServer
+) -> None:
+    copies = tuple(
+        {**COPY, "name": name, "target_table": f"public.{name}"} | ({"notify": told} if told else {})
+        for name, told in (("head", ["head-mail"]), ("lines", None), ("notes", ["notes-hook"]))
+    )
+    chosen = {"name": "completa", "title": "Liquidación completa", "copies": ["head", "lines", "notes"]}
+    notify = {"destinations": ["ops-hook"], "mail_requester": True}
+    file = File.model_validate({"copies": copies, "sets": [chosen], "notify": notify})
+    other = Receiver()
+    other.start()
+    urls = {
+        "ops-hook": hook.url,
+        "notes-hook": other.url,
+        "head-mail": mail.url(OPS),
+        "requester": mail.url(),
+    }
+    relay = relay_of(jobs, urls, file)
+    requests = (
+        jobs.request(42, spec=replace(SPEC, name=each.name, target_table=each.target_table), requester=BOB)
+        for each in file.copies
+    )
+    run = asked_together(jobs, *requests, kind=RunKind.SET, set_name="completa")
+    for attempt in jobs.executions.claim_set(run.jobs[0].id, "host:1"):
+        attempt.planned(PLAN)
+        attempt.completed(PROOF)
+    deliver(relay, *urls)
+    other.stop()
+    subject = "Copiada: “completa” de la liquidación 42"
+    assert titles(hook) == titles(other) == [subject]
+    assert [(each.recipients, each.subject) for each in mail.mails] == [
+        ((OPS,), f"Traspaso: {subject}"),
+        (("bob@acme.example",), "Traspaso: Copied: “completa” of liquidation 42"),
+    ]
+
+
+def test_of_a_run_that_a_destination_never_takes_the_history_of_each_job_says_so(
+    jobs: Jobs, hook: Receiver
+) -> None:
+    relay = relay_of(jobs, {"hook": hook.url}, file_of(destinations=["hook"], give_up_hours=0.001))
+    run = asked_together(jobs, jobs.request(40), jobs.request(41))
+    for job in run.jobs:
+        end(jobs, job.id)
+    hook.status = 503
+    deliver(relay, "hook")
+    jobs.run("UPDATE traspaso.outbox SET failing_since = now() - interval '1 hour' WHERE failures > 0")
+    try_again(jobs)
+    deliver(relay, "hook")
+    assert ["not_told" in jobs.kinds(job.id) for job in run.jobs] == [True, True]
+
+
+def test_the_release_before_leaves_what_is_about_a_run_alone(jobs: Jobs) -> None:
+    run = asked_together(jobs, jobs.request(40))
+    end(jobs, run.jobs[0].id)
+    with jobs.engine.connect() as connection:
+        found = connection.execute(text("SELECT occasion FROM traspaso.outbox WHERE occasion IS NOT NULL"))
+        assert not {row.occasion for row in found} & set(Occasion), "which it knows, and would tell wrongly"
 
 
 # ---- Whoever asked -----------------------------------------------------------------------------

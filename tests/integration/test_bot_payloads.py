@@ -15,7 +15,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from bot.app import acknowledged, build_app
 from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
-from bot.messages import answers, card, freshness, home, proposal, question, run, several, verification
+from bot.messages import answers, card, freshness, home, proposal, question, run, several, verification, whole
 from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
 from tests.services import parts_of
@@ -48,10 +48,14 @@ ACTIONS = (
     proposal.LATER_ACTION,
     freshness.COPY_ACTION,
     several.COPY_SEVERAL_ACTION,
+    whole.COPY_WHOLE_ACTION,
     run.PAUSE_ACTION,
     run.RESUME_ACTION,
     run.CANCEL_ACTION,
     run.RETRY_ACTION,
+    run.START_NOW_ACTION,
+    run.TELL_ACTION,
+    run.UNTELL_ACTION,
     run.CONFIRM_ACTION,
     run.APPROVE_ACTION,
     run.REJECT_ACTION,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -341,3 +342,27 @@ def test_the_messages_of_a_run_are_claimed_one_at_a_time(runs: Runs) -> None:
     second = runs.jobs.outbox.take()
     assert second is not None
     assert (second.run_id, second.kind) == (run.id, Kind.UPDATE)
+
+
+def test_a_run_for_later_says_when_and_one_press_has_all_of_it_begin_now(runs: Runs) -> None:
+    tonight = datetime.now(UTC) + timedelta(hours=6)
+    run = runs.begin(40, 41, start_at=tonight)
+    assert runs.jobs.executions.claim(run.jobs[0].id, "host:1") is None
+    assert f"<!date^{int(tonight.timestamp())}^" in str(runs.card.blocks)
+    pressable = [button.action_id for button in runs.card.buttons]
+    assert pressable == [messages.START_NOW_ACTION, messages.CANCEL_ACTION, messages.TELL_ACTION]
+    effect = runs.control.start_now(run.id, BOB)
+    assert (effect.became, len(effect.to_enqueue)) == (Became.DONE, 2)
+    runs.deliver()
+    assert messages.START_NOW_ACTION not in {button.action_id for button in runs.card.buttons}
+    for job in run.jobs:
+        runs.end(job.id)
+    assert not runs.see(run.id).is_live
+
+
+def test_a_run_for_later_can_be_cancelled_before_it_begins(runs: Runs) -> None:
+    run = runs.begin(40, 41, start_at=datetime.now(UTC) + timedelta(hours=6))
+    assert runs.control.cancel(run.id, BOB).became is Became.DONE
+    runs.deliver()
+    assert [job.status for job in runs.see(run.id).jobs] == [Status.CANCELLED] * 2
+    assert len(runs.replies) == 1

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from bot.config import SIDES
 from copier import Chunk, CopySet, CopySpec, Limits, Part, SetProof, SetResult, TableName, Via
-from copier.errors import CircularReferences, Permanent, TableMissing
+from copier.errors import CircularReferences, Permanent, PointsNowhere, StillReferenced, TableMissing
 from tests.copying import Sides, engine
 from tests.payroll import ALL, OF_42, ORDER, filled
 from tests.payroll import TABLES as TABLES_BY_PARENTS
@@ -168,7 +168,10 @@ def test_a_row_of_another_liquidation_that_refers_to_a_surplus_row_is_not_touche
     """)
     with opened(payroll) as copies, pytest.raises(Permanent) as refused:
         copies.run()
+    assert isinstance(refused.value, StillReferenced)
     assert (refused.value.constraint, refused.value.side) == ("payslips_head_id_fkey", "consulta")
+    assert (refused.value.table, refused.value.lines) == ("public.heads", ["public.payslips"])
+    assert refused.value.is_copied
     assert payroll.consulta.rows("SELECT count(*) FROM payslips WHERE liquidation_id = 50") == [(1,)]
 
 
@@ -263,7 +266,9 @@ def test_a_row_without_its_parent_in_prod_stops_the_set_and_names_the_foreign_ke
         with pytest.raises(Permanent) as refused:
             copies.run()
         steps = {name: str(step) for name, step in copies.steps.items()}
-    assert (refused.value.table, refused.value.constraint) == ("lines", "lines_payslip_fkey")
+    assert isinstance(refused.value, PointsNowhere)
+    assert (refused.value.table, refused.value.constraint) == ("public.lines", "lines_payslip_fkey")
+    assert (refused.value.lines, refused.value.is_copied) == (["public.payslips"], True)
     assert "123456" not in str(refused.value)
     assert (steps["payslips"], steps["lines"], steps["deductions"]) == ("in_place", "copying", "waits")
 

@@ -278,6 +278,7 @@ def test_app_home_follows_whoever_opened_it_last_and_keeps_their_filters(
 ) -> None:
     office.workers(1)
     scene.seed(10)
+    scene.bob.open_home()  # the bot with a socket showed it before, unfiltered
     with one_after_the_other(office, crowd[1]):
         hers, his = (scene.completed(scene.start(person))["id"] for person in (scene.ana, scene.bob))
         home = scene.bob.open_home()

@@ -53,7 +53,6 @@ def test_it_follows_a_copy_from_the_queue_to_the_end(office: Office, scene: Scen
     assert row[7].endswith((" s", EN("less than a second")))
 
 
-# In HTTP mode: test_http_mode.py. Here a second bot, over the socket, would show the same panel beside it.
 def test_the_list_of_the_latest_can_be_filtered(office: Office, scene: Scene) -> None:
     office.workers(1)
     scene.seed(10)

@@ -14,7 +14,8 @@ from bot.jobs.run_view import together
 from bot.jobs.view import JobView
 from bot.messages import run as messages
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
-from bot.messages.several import MOST, SeveralOffer, Shown, several_card
+from bot.messages.proposal import Shown
+from bot.messages.several import MOST, SeveralOffer, several_card
 from bot.messages.status import jobs_table
 from dev.messages import runs as r
 from dev.messages import situations as s
@@ -114,21 +115,19 @@ def test_a_date_is_no_range_and_thousands_may_be_a_list() -> None:
     st.lists(
         st.tuples(
             st.integers(1, LARGEST),
-            st.none() | st.integers(0, 10**12),
-            st.none() | st.integers(0, 10**12),
-            st.none() | st.integers(0, 10**12),
+            st.builds(Shown, *[st.none() | st.integers(0, 10**12)] * 4),
         ),
         min_size=1,
         max_size=MOST,
     )
 )
-def test_an_offer_is_read_as_it_was_written(parts: list[Shown]) -> None:
+def test_an_offer_is_read_as_it_was_written(parts: list[tuple[int, Shown]]) -> None:
     offer = SeveralOffer("items", "3f2a" * 8, 1_795_534_208, tuple(parts), "a1b2" * 4)
     assert SeveralOffer.decoded(offer.encoded()) == offer
 
 
 def test_fifty_liquidations_of_a_billion_rows_fit_into_a_button() -> None:
-    parts = tuple((10**9 + n, 10**9, 10**9, 10**6) for n in range(MOST))
+    parts = tuple((10**9 + n, Shown(10**9, 10**9, 10**6, 10**6)) for n in range(MOST))
     offer = SeveralOffer("payment-orders", "3f2a" * 8, 1_795_534_208, parts, "a1b2" * 4)
     assert len(offer.encoded()) <= BUTTON_VALUE_LIMIT
     assert offer.fits

@@ -1,0 +1,480 @@
+"""What copying a set of tables of one liquidation would do: a line for each table, and one press for all.
+
+What a press stands for travels in its button's value, as with a single copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.i18n import Translator
+from bot.jobs.view import JobView
+from bot.messages.answers import to_card, usage
+from bot.messages.blocks import (
+    BUTTON_VALUE_LIMIT,
+    COPY_COMMAND,
+    Block,
+    Message,
+    actions,
+    at,
+    button,
+    code,
+    confirm,
+    context,
+    copied,
+    cut,
+    escaped,
+    header,
+    mention,
+    of_liquidation,
+    plain,
+    requester,
+    sanitized,
+    section,
+    sentence,
+)
+from bot.messages.card import progress, state
+from bot.messages.failures import Explained
+from bot.messages.proposal import (
+    CANCEL_ACTION,
+    Shown,
+    counted,
+    in_short,
+    is_nothing,
+    kept_in_prod,
+    made_of,
+    read_short,
+    removes_everything,
+    warnings_of,
+    why_input,
+)
+from bot.messages.run import LINE_LIMIT, in_sections
+from bot.messages.several import CELL_LIMIT
+from copier import Count, Counts, Preview
+
+COPY_WHOLE_ACTION = "copy_whole.confirm"
+#: So many warnings are shown; of more there is said how many.
+WARNINGS_SHOWN = 20
+#: A warning names an index's statement.
+WARNING_LIMIT = 560
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the set: what both sides hold, or why it can't be copied now.
+
+    ``title`` is what messages call its copy. ``taken`` is a live job that copies it already.
+    ``needs_approval``: somebody else has to say yes, out of ``approvers``. ``last`` is its latest completed
+    copy.
+    """
+
+    copy_name: str
+    title: str
+    seen: Preview | None = None
+    problem: Explained | None = None
+    taken: JobView | None = None
+    needs_approval: bool = False
+    approvers: tuple[str, ...] = ()
+    last: JobView | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Neither side has rows: that is as it may be in a set."""
+        return self.seen is not None and is_nothing(self.seen)
+
+    @property
+    def removes(self) -> bool:
+        """Prod has no rows for certain, and consulta's would go."""
+        return self.seen is not None and removes_everything(self.seen) and not is_nothing(self.seen)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeOffer:
+    """What a press of *Copy* stands for. ``key`` makes it work once; ``expires_at`` is in seconds since 1970.
+
+    ``tables`` are what was shown of each table, in the order in which the configuration names the copies of
+    the set. ``made_of`` stands for these copies: their tables, keys and columns.
+    """
+
+    set_name: str
+    liquidation_id: int
+    key: str
+    expires_at: int
+    tables: tuple[Shown, ...]
+    made_of: str = ""
+
+    def encoded(self) -> str:
+        tables = ";".join(in_short(*shown.numbers) for shown in self.tables)
+        whole = [self.set_name, self.liquidation_id, self.key, self.expires_at, self.made_of, tables]
+        return json.dumps(whole, separators=(",", ":"))
+
+    @property
+    def fits(self) -> bool:
+        return len(self.encoded()) <= BUTTON_VALUE_LIMIT
+
+    @classmethod
+    def decoded(cls, value: str) -> WholeOffer:
+        """Raises ValueError or TypeError for what isn't an offer."""
+        set_name, liquidation_id, key, expires_at, made, tables = json.loads(value)
+        shown = tuple(Shown(*read_short(each, 4)) for each in str(tables).split(";"))
+        return cls(str(set_name), int(liquidation_id), str(key), int(expires_at), shown, str(made))
+
+    def moved(self, tables: Sequence[Table]) -> bool:
+        """Whether what was shown of any table is no longer so. ``tables`` in the configuration's order."""
+        if self.made_of != all_made_of(tables) or len(self.tables) != len(tables):
+            return True
+        return any(
+            table.seen is None or shown.moved(table.seen)
+            for shown, table in zip(self.tables, tables, strict=True)
+        )
+
+
+def all_made_of(tables: Sequence[Table]) -> str:
+    """Stands for the copies of a set, with their tables, keys and columns."""
+    parts = [f"{table.copy_name} {made_of(table.seen) if table.seen else ''}" for table in tables]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class WholeOffered:
+    """A set with what may be pressed: the confirm card and the modal are both rendered from it.
+
+    ``title`` is what messages call the set, ``tables`` are in the order in which they are written. ``label``
+    is the liquidation's name. ``minutes`` is how long the press works, ``expected_seconds`` None where nobody
+    knows. ``others`` are live copies of other liquidations into the same tables. ``notice`` says why it is
+    asked again, or is empty. ``asks_why``: a press counts only with a reason.
+    """
+
+    offer: WholeOffer
+    title: str
+    tables: tuple[Table, ...]
+    minutes: int
+    label: str | None = None
+    expected_seconds: float | None = None
+    others: tuple[JobView, ...] = ()
+    notice: str = ""
+    asks_why: bool = False
+
+    @property
+    def removing(self) -> tuple[Table, ...]:
+        return tuple(table for table in self.tables if table.removes)
+
+    @property
+    def approvers(self) -> tuple[str, ...] | None:
+        """Who would have to approve, each once; None where nobody has to."""
+        waiting = [table for table in self.tables if table.needs_approval]
+        if not waiting:
+            return None
+        return tuple(dict.fromkeys(who for table in waiting for who in table.approvers))
+
+
+# -- The confirm card, and the same for a modal
+
+
+def whole_card(offered: WholeOffered, t: Translator) -> Message:
+    """The confirm card: a table with a line for each table of the set, and the buttons *Copy* and *Cancel*.
+
+    Where Slack takes no table here, the lines are text.
+    """
+    head, tail = _head(offered, t), _tail(offered, t)
+    tail += [
+        *(why_input(t) if offered.asks_why else []),
+        actions(copy_button(offered, t), button(t("Cancel"), CANCEL_ACTION, offered.offer.key)),
+        _lifetime(offered, t),
+    ]
+    blocks = [*head, _table(offered.tables, t), *tail]
+    text = f"{offered.notice} {escaped(_question(offered, t))} {plain(_sums(offered, t))}".strip()
+    return Message(text, blocks, fallback=[*head, *_lines(offered.tables, t), *tail])
+
+
+def whole_body(offered: WholeOffered, t: Translator) -> list[Block]:
+    """The same without buttons, for a modal that has its own. Slack takes no table there."""
+    why = why_input(t) if offered.asks_why else []
+    lines = _lines(offered.tables, t)
+    return [*_head(offered, t), *lines, *_tail(offered, t), *why, _lifetime(offered, t)]
+
+
+def copy_button(offered: WholeOffered, t: Translator) -> Block:
+    """*Copy*, with a dialog before it where it would remove all rows of a table."""
+    style = "danger" if offered.removing else "primary"
+    copy = button(press_word(offered, t), COPY_WHOLE_ACTION, offered.offer.encoded(), style=style)
+    if offered.removing:
+        copy["confirm"] = removal_dialog(offered, t)
+    return copy
+
+
+def press_word(offered: WholeOffered, t: Translator) -> str:
+    """What stands on the button that starts the copy, or asks somebody else to approve it."""
+    return t("Copy") if offered.approvers is None else t("Ask for approval")
+
+
+def removal_dialog(offered: WholeOffered, t: Translator) -> Block:
+    """The dialog before a press that removes all rows of one of the tables from consulta."""
+    tables = ", ".join(
+        f"{table.title} ({counted(table.seen.in_target, t)})" for table in offered.removing if table.seen
+    )
+    return confirm(
+        t("Remove from consulta?"),
+        t("Prod has no rows for: {tables}. Their rows in consulta will be removed.", tables=cut(tables, 180)),
+        t("Remove"),
+        t("Keep"),
+    )
+
+
+def _question(offered: WholeOffered, t: Translator) -> str:
+    return t("Copy {what}?", what=of_liquidation(offered.title, offered.offer.liquidation_id, t))
+
+
+def _head(offered: WholeOffered, t: Translator) -> list[Block]:
+    notice = [section(f"🔁 {offered.notice}")] if offered.notice else []
+    label = [context(sanitized(offered.label, 300))] if offered.label else []
+    return [header(_question(offered, t)), *label, *notice, section(_sums(offered, t))]
+
+
+def _sums(offered: WholeOffered, t: Translator) -> str:
+    """How many tables and rows, and how long it should take."""
+    n = t.plural("{n} table", "{n} tables", len(offered.tables))
+    seen = [table.seen for table in offered.tables if table.seen]
+    prod, consulta = (
+        _sum([each.in_source for each in seen], t),
+        _sum([each.in_target for each in seen], t),
+    )
+    sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+    expected = ""
+    if offered.expected_seconds is not None:
+        duration = t.duration(offered.expected_seconds)
+        expected = t(
+            "It should take about {duration}, going by the last runs of this set.", duration=duration
+        )
+    return f"*{n}* · {sides}. {expected}".strip()
+
+
+def _sum(counts: Sequence[Count], t: Translator) -> str:
+    """All rows of a side; no number where one of them isn't known, and an estimate is said to be one."""
+    known = [count.rows for count in counts if count.rows is not None]
+    if len(known) < len(counts):
+        return t("not known")
+    if all(count.exact for count in counts):
+        return t.number(sum(known))
+    return t("about {n}", n=t.number(sum(known)))
+
+
+def _tail(offered: WholeOffered, t: Translator) -> list[Block]:
+    kept = [
+        f"🔒 *{sanitized(table.title)}*: {words}"
+        for table in offered.tables
+        if table.seen and (words := kept_in_prod(table.seen, t, lambda names: code(names, 300)))
+    ]
+    return [
+        context(_last_copied(offered, t)),
+        *in_sections([cut(line, WARNING_LIMIT) for line in kept], 5),
+        *in_sections(_warnings(offered, t), 5),
+        *_approval(offered, t),
+    ]
+
+
+def _last_copied(offered: WholeOffered, t: Translator) -> str:
+    """When the whole was last copied; never what is true of a part of it only."""
+    found = [table.last for table in offered.tables]
+    last = found[0]
+    if not any(found):
+        return t("Never copied.")
+    together = last is not None and last.run_id is not None
+    if not together or len({each and each.run_id for each in found}) > 1:
+        return t("Its tables were not all copied, or not at one moment.")
+    assert last is not None  # noqa: S101 - it was looked at above
+    return t(
+        "Last copied {moment} by {user}: {rows}.",
+        moment=at(last.finished_at or last.now, t),
+        user=mention(requester(last)),
+        rows=t.rows(sum(each.total or 0 for each in found if each)),
+    )
+
+
+def _warnings(offered: WholeOffered, t: Translator) -> list[str]:
+    """What to mind, of each table; what concerns several is said of the first."""
+    said, found = set[str](), list[str]()
+    for table in offered.tables:
+        for words in warnings_of(table.seen, t) if table.seen else []:
+            if words not in said or table.removes:
+                said.add(words)
+                found.append(f"⚠️ *{sanitized(table.title)}*: {words}")
+    more = len(found) - WARNINGS_SHOWN
+    found = [cut(line, WARNING_LIMIT) for line in found[:WARNINGS_SHOWN]]
+    if more > 0:
+        found.append(t.plural("and {n} more", "and {n} more", more))
+    if offered.others:
+        first, what = offered.others[0], copied(offered.others[0], t)
+        words = t.plural(
+            "{n} other copy into these tables is under way: job {job}, {what}.",
+            "{n} other copies into these tables are under way, the first is job {job}, {what}.",
+            len(offered.others),
+            job=first.id,
+            what=what,
+        )
+        found.append(f"⚠️ {words}")
+    return found
+
+
+def _approval(offered: WholeOffered, t: Translator) -> list[Block]:
+    if offered.approvers is None:
+        return []
+    who = ", ".join(offered.approvers[:10]) or t("those who may copy")
+    because = ", ".join(sanitized(table.title) for table in offered.tables if table.needs_approval)
+    words = t(
+        "The set starts only when somebody else approves it, out of {who}: {tables} asks for that.",
+        who=who,
+        tables=cut(because, 300),
+    )
+    return [section(f"👥 {words}")]
+
+
+def _lifetime(offered: WholeOffered, t: Translator) -> Block:
+    names = {"button": press_word(offered, t), "n": offered.minutes}
+    if offered.approvers is not None:
+        return context(t("Nothing is asked for until you press {button}. Expires in {n} min.", **names))
+    return context(t("Nothing is copied until you press {button}. Expires in {n} min.", **names))
+
+
+def _table(tables: Sequence[Table], t: Translator) -> Block:
+    heads = [t("Table"), t("Rows in prod"), t("Rows in consulta now"), t("Insert / change / delete / leave")]
+    rows = [[_cell(head) for head in heads]]
+    for table in tables:
+        prod, consulta = _counts(table, t)
+        rows.append([_cell(text) for text in (table.title, prod, consulta, _would(table, t))])
+    right = {"align": "right"}
+    return {"type": "table", "rows": rows, "column_settings": [{"is_wrapped": True}, right, right, right]}
+
+
+def _cell(text: str) -> Block:
+    return {"type": "raw_text", "text": cut(text, CELL_LIMIT) or "–"}
+
+
+def _lines(tables: Sequence[Table], t: Translator) -> list[Block]:
+    """The same as lines of mrkdwn, with the words above them."""
+    lines = []
+    for number, table in enumerate(tables, 1):
+        prod, consulta = _counts(table, t)
+        sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+        heading = t("Insert / change / delete / leave")
+        would = f"{heading}: {_would(table, t)}"
+        lines.append(cut(f"{number}. *{sanitized(table.title)}* · {sides} · {would}", LINE_LIMIT))
+    return in_sections(lines)
+
+
+def _counts(table: Table, t: Translator) -> tuple[str, str]:
+    if table.seen is None:
+        return "–", "–"
+    return counted(table.seen.in_source, t), counted(table.seen.in_target, t)
+
+
+def _would(table: Table, t: Translator) -> str:
+    """What would be done to consulta's rows, exactly; or that it isn't known before."""
+    if table.is_nothing:
+        return t("no rows on either side")
+    outlook = table.seen.outlook if table.seen is not None else None
+    if outlook is None:
+        return t("not known")
+    counts = outlook.counts
+    return " / ".join(
+        t.number(n) for n in (counts.inserted, counts.updated, counts.deleted, counts.unchanged)
+    )
+
+
+def _known_counts(seen: Preview) -> Counts | None:
+    """By what an earlier copy has proven, or because one side has no rows."""
+    if seen.outlook is not None:
+        return seen.outlook.counts
+    prod, consulta = seen.in_source.known, seen.in_target.known
+    if prod is not None and consulta == 0 and seen.taken == Count(0, exact=True):
+        return Counts(inserted=prod)
+    return Counts(deleted=consulta) if prod == 0 and consulta is not None else None
+
+
+# -- Why there is nothing to press
+
+
+def not_possible(
+    title: str, liquidation_id: int, tables: Sequence[Table], t: Translator, notice: str = ""
+) -> Message:
+    """One of the tables can't be copied, so the set can't: which, why, and what to do."""
+    stuck = [table for table in tables if table.problem is not None]
+    what = of_liquidation(sanitized(title), liquidation_id, t)
+    text = t(
+        "{what} can't be copied now: a set is copied whole, and these of its tables can't be: {tables}.",
+        what=what,
+        tables=", ".join(sanitized(table.title) for table in stuck),
+    )
+    lines = [
+        cut(f"🚫 *{sanitized(table.title)}*: {table.problem.what} {table.problem.step}", 2 * LINE_LIMIT)
+        for table in stuck
+        if table.problem
+    ]
+    read_out = " ".join([notice, text, *map(plain, lines)]).strip()
+    return Message(cut(read_out, 2000), [section(text), *in_sections(lines, 5)])
+
+
+def under_way(
+    title: str,
+    liquidation_id: int,
+    taken: Sequence[tuple[str, JobView]],
+    links: dict[int, str],
+    t: Translator,
+) -> Message:
+    """Some of the set's tables are being copied already: which, by which job, and where to see it.
+
+    ``taken`` has the title of each table with the live job.
+    """
+    what = of_liquidation(sanitized(title), liquidation_id, t)
+    text = t("Nothing was started: tables of {what} are being copied already.", what=what)
+    lines = []
+    for name, job in taken:
+        words = t(
+            "*{table}*: job {job}, {state}, {progress}, requested by {user}.",
+            table=sanitized(name),
+            job=job.id,
+            state=state(job, t),
+            progress=progress(job, t),
+            user=mention(requester(job)),
+        )
+        lines.append(cut(f"{words} {to_card(links.get(job.id), t)}".strip(), 2 * LINE_LIMIT))
+    hint = t("When they have ended, ask again.")
+    return Message(
+        cut(" ".join([text, *map(plain, lines), hint]), 2000),
+        [section(text), *in_sections(lines, 5), context(hint)],
+    )
+
+
+def too_many_tables(title: str, command: str, t: Translator) -> Message:
+    """What a press stands for doesn't fit into a button."""
+    return sentence(
+        t("“{copy}” has too many tables for one press.", copy=sanitized(title)),
+        hint=t("In a shell it works: `{command}`", command=command),
+    )
+
+
+# -- What was typed
+
+
+def several_wholes(typed: str, first: int, set_name: str, copy_name: str, t: Translator) -> Message:
+    """Several liquidations of a set were asked for: they are copied one table at a time, sets one by one."""
+    return sentence(
+        t("Several liquidations are copied one table at a time, and a set one liquidation at a time."),
+        hint=t(
+            "Name the copy: `{several}`. Or ask for each set alone: `{one}`.",
+            several=f"{COPY_COMMAND} {typed} {copy_name}",
+            one=f"{COPY_COMMAND} {first} {set_name}",
+        ),
+    )
+
+
+def unknown_set(name: str, names: Sequence[str], t: Translator) -> Message:
+    """The set of a press isn't configured any more."""
+    configured = t("Configured: {names}.", names=", ".join(f"`{each}`" for each in names[:30]))
+    return sentence(
+        t("There is no set named “{word}”.", word=sanitized(name)),
+        hint=configured if names else usage(t),
+    )
