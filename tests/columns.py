@@ -38,6 +38,7 @@ def column(
         "has_default": False,
         "is_generated": False,
         "is_identity": False,
+        "is_always": False,
     }
     return Column(
         name=name,

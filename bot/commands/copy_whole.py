@@ -211,6 +211,7 @@ class CopyWhole:
             tables=self._in_order(copies, tables),
             minutes=max(1, round(work.confirm_seconds / 60)),
             label=next((table.seen.label for table in tables if table.seen and table.seen.label), None),
+            expected_seconds=self._expected_seconds(chosen, tables),
             others=self._others(copies),
             asks_why=any(copy.require_reason for copy in copies),
         )
@@ -223,6 +224,14 @@ class CopyWhole:
         order = order_in_target(self._starting.prod, consulta, specs, names=SIDES, timeout_seconds=seconds)
         place = {name: n for n, name in enumerate(order.names)}
         return tuple(sorted(tables, key=lambda table: place[table.copy_name]))
+
+    def _expected_seconds(self, chosen: SetSection, tables: tuple[Table, ...]) -> float | None:
+        """None where a cap holds it back, so that earlier runs say little, or where nobody knows the rows."""
+        rows = [table.seen.in_source.rows for table in tables if table.seen]
+        known = [each for each in rows if each is not None]
+        if len(known) < len(tables) or not sum(known) or self._guard.file.work.rows_per_second:
+            return None
+        return self._history.expected_seconds_of_set(chosen.name, sum(known))
 
     def _others(self, copies: tuple[CopySection, ...]) -> tuple[JobView, ...]:
         targets = {str(copy.target_table) for copy in copies}

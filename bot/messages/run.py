@@ -475,7 +475,7 @@ def _reply_of_set(run: RunView, t: Translator) -> Message:
     standing = set_tables.standing(run, t)
     hint = t("When it is copied again, what is in place is compared, and not written again.")
     hint += "" if run.failed else f" {ask_again(run, t)}"
-    read = " ".join([text, *map(plain, lines), standing, hint])
+    read = read_out(" ".join([text, *lines, escaped(standing), hint]))
     blocks = [
         section(f"{_sign(run)} {text}"),
         *in_sections(lines, 5),

@@ -12,7 +12,7 @@ import pytest
 from bot import app
 from bot.config import Need, load
 from bot.jobs.actions import Became, Control
-from bot.jobs.repository import RunRequest
+from bot.jobs.repository import JobHistory, RunRequest
 from bot.jobs.status import RunKind, Status
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
@@ -282,3 +282,19 @@ def test_what_would_be_refused_is_said_before_anybody_copies(payroll: Shell) -> 
     code, out, _ = payroll.run("explain", "--json")
     uses = {key["name"]: key["use"] for key in json.loads(out)["foreign_keys"]}
     assert uses["payslips_main_line_id_fkey"] == "second_pass"
+
+
+def test_a_run_knows_how_long_each_table_took_and_the_next_preview_how_long_the_set_will(
+    payroll: Shell,
+) -> None:
+    history = JobHistory(engine(payroll.sides.consulta.url))
+    assert history.expected_seconds_of_set("completa", 850) is None
+    assert payroll.run("copy", "42")[0] == 0
+    jobs = Jobs(payroll.sides.consulta)
+    [run] = jobs.store.runs([1]).values()
+    assert [*run.spent] == [job.id for job in run.jobs]
+    assert all(0 < seconds < run.seconds + 1 for seconds in run.spent.values())
+    expected = history.expected_seconds_of_set("completa", 850)
+    assert expected is not None
+    assert 0 < expected < 60
+    assert history.expected_seconds_of_set("another", 850) is None
