@@ -437,13 +437,16 @@ class _ClockSection(_Section):
 
 
 class ScheduleSection(_ClockSection):
-    """Copies that begin by the clock. ``copy_name`` is ``copy`` in the file."""
+    """Copies that begin by the clock, of one table or of a set. ``copy_name`` is ``copy`` in the file, and
+    ``set_name`` is ``set``.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=True
     )
 
-    copy_name: Annotated[str, Field(alias="copy")]
+    copy_name: Annotated[str | None, Field(alias="copy")] = None
+    set_name: Annotated[str | None, Field(alias="set")] = None
     liquidation: Annotated[int, Field(ge=1, le=MAX_LIQUIDATION_ID)] | None = None
     liquidations: ChosenSection | None = None
     limit: Annotated[int, Field(ge=1, le=500)] = 50
@@ -454,9 +457,16 @@ class ScheduleSection(_ClockSection):
 
     @model_validator(mode="after")
     def _names_what(self) -> Self:
+        if (self.copy_name is None) == (self.set_name is None):
+            raise ValueError("name either copy, one of [[copies]], or set, one of [[sets]]")
         if (self.liquidation is None) == (self.liquidations is None):
             raise ValueError("name either liquidation, a number, or liquidations, a choice of the catalogue")
         return self
+
+    @property
+    def copied(self) -> str:
+        """The name of its copy, or of its set."""
+        return self.copy_name or self.set_name or ""
 
     @property
     def grace(self) -> timedelta:
@@ -1183,8 +1193,15 @@ def _found_by(column: str, copy: CopySection) -> str:
 def _schedule_problems(schedule: ScheduleSection, file: File) -> list[str]:
     """What the rest of the file doesn't have that the schedule needs."""
     listed, chosen, problems = file.liquidations, schedule.liquidations, []
-    if all(copy.name != schedule.copy_name for copy in file.copies):
+    copies, sets = {each.name for each in file.copies}, {each.name for each in file.sets}
+    if schedule.copy_name in sets:
+        problems.append(
+            f"schedules {schedule.name!r}: {schedule.copy_name!r} is a set: write set in the place of copy"
+        )
+    elif schedule.copy_name is not None and schedule.copy_name not in copies:
         problems.append(f"schedules {schedule.name!r}: there is no copy {schedule.copy_name!r} in [[copies]]")
+    if schedule.set_name is not None and schedule.set_name not in sets:
+        problems.append(f"schedules {schedule.name!r}: there is no set {schedule.set_name!r} in [[sets]]")
     if chosen is not None and listed is None:
         problems.append(
             f"schedules {schedule.name!r}: liquidations are chosen from the catalogue: add [liquidations]"

@@ -437,12 +437,14 @@ def status(job: int | None, as_json: bool) -> None:
         if found is None:
             raise Stopped(f"there is no job {job}", FAILED)
         jobs = [found]
+    runs = {each: run for each, run in parts.store.runs_of(jobs).items() if run.kind is RunKind.SET}
     if as_json:
         for each in jobs:
-            print_json(each, parts.store.chunks(each.id) if job is not None else None)
+            whole = runs.get(each.run_id) if each.run_id is not None else None
+            chunks = parts.store.chunks(each.id) if job is not None else None
+            print_json(each, chunks, set_name=whole.set_name if whole is not None else None)
         return
     t = shell_translator()
-    runs = {each: run for each, run in parts.store.runs_of(jobs).items() if run.kind is RunKind.SET}
     print_table(jobs, t, runs)
     if job is None:
         alive = parts.workers.alive()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,6 +53,7 @@ from copier import (
     ExplainedKey,
     ExplainedTable,
     Explanation,
+    OutsideKey,
     Plan,
     Preview,
     Proof,
@@ -305,11 +306,13 @@ def print_explanation(title: str | None, found: Explanation, t: Translator) -> N
     )
     _table(headings, rows)
     for heading, lines in (
-        (t("Foreign keys of consulta"), [_key_line(key, t) for key in found.foreign_keys]),
+        (t("Foreign keys of consulta"), _key_lines(found, t)),
+        (t("Rows of other tables that have to be in consulta before"), _needed_lines(found)),
+        (t("Rows of other tables that keep a row of these from being deleted"), _keeping_lines(found)),
         (t("Rules"), [f"{table.name}: {_rules(table)}" for table in found.tables if table.rules]),
         (
             t("Triggers of consulta"),
-            [f"{table.name}: {', '.join(table.triggers)}" for table in found.tables if table.triggers],
+            [line for table in found.tables for line in _trigger_lines(table, t)],
         ),
         (t("Indexes that are there"), [line for table in found.tables for line in _index_lines(table)]),
         (
@@ -320,6 +323,10 @@ def print_explanation(title: str | None, found: Explanation, t: Translator) -> N
                 for side, statements in table.missing.items()
                 for statement in statements
             ],
+        ),
+        (
+            t("Indexes that are missing where a row is deleted to which others may refer"),
+            [f"{SIDES.target}: {key.missing_index}" for key in _to_parents(found) if key.missing_index],
         ),
         (
             t("Would be refused"),
@@ -336,10 +343,56 @@ def print_explanation(title: str | None, found: Explanation, t: Translator) -> N
                 say(f"  - {line}")
 
 
+def _to_parents(found: Explanation) -> list[ExplainedKey | OutsideKey]:
+    """The foreign keys to rows of the set."""
+    return [*found.foreign_keys, *(key for key in found.outside if not key.refers)]
+
+
+def _key_lines(found: Explanation, t: Translator) -> list[str]:
+    """A line for each, and one for those that partitions have each of their own."""
+    alike: dict[ExplainedKey, list[str]] = {}
+    for key in found.foreign_keys:
+        alike.setdefault(replace(key, name="", missing_index=None), []).append(key.name)
+    return [_key_line(replace(key, name=_several(names)), t) for key, names in alike.items()]
+
+
+def _several(names: Sequence[str]) -> str:
+    return f"{names[0]} … {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _actions(key: ExplainedKey | OutsideKey) -> str:
+    """What the key does beside refusing."""
+    found = (("ON DELETE", key.on_delete), ("ON UPDATE", key.on_update))
+    return "".join(f" {when} {action}" for when, action in found if action != "NO ACTION")
+
+
+def _outside_lines(keys: Iterable[OutsideKey], line: Callable[[OutsideKey, str], str]) -> list[str]:
+    alike: dict[OutsideKey, list[str]] = {}
+    for key in keys:
+        alike.setdefault(replace(key, name="", missing_index=None), []).append(key.name)
+    return [line(key, f"{_several(names)}{_actions(key)}") for key, names in alike.items()]
+
+
+def _needed_lines(found: Explanation) -> list[str]:
+    return _outside_lines(
+        (key for key in found.outside if key.refers),
+        lambda key, name: f"{key.copy} ({', '.join(key.columns)}) -> {key.other}, {name}",
+    )
+
+
+def _keeping_lines(found: Explanation) -> list[str]:
+    return _outside_lines(
+        (key for key in found.outside if not key.refers),
+        lambda key, name: f"{key.other} ({', '.join(key.columns)}) -> {key.copy}, {name}",
+    )
+
+
 def _key_line(key: ExplainedKey, t: Translator) -> str:
     own, to = ", ".join(key.columns), ", ".join(key.parent_columns)
-    line = f"{key.child} ({own}) -> {key.parent} ({to}), {key.name}"
+    line = f"{key.child} ({own}) -> {key.parent} ({to}), {key.name}{_actions(key)}"
     match key.use:
+        case Use.ORDER if key.on_delete in {"CASCADE", "SET NULL", "SET DEFAULT"}:
+            words = t("the parent is written first, and deleted last: the action finds no row")
         case Use.ORDER:
             words = t("the parent is written first")
         case Use.SECOND_PASS:
@@ -349,6 +402,13 @@ def _key_line(key: ExplainedKey, t: Translator) -> str:
         case Use.UNSOLVED:
             words = t("part of a circle that nothing takes apart")
     return f"{line}: {words}"
+
+
+def _trigger_lines(table: ExplainedTable, t: Translator) -> list[str]:
+    altering = t("before each row: it may alter it")
+    return [
+        f"{table.name}: {name}{f', {altering}' if name in table.altering else ''}" for name in table.triggers
+    ]
 
 
 def _rules(table: ExplainedTable) -> str:
@@ -374,10 +434,13 @@ def print_mermaid(found: Explanation) -> None:
             words = f"{name}<br/>{table.target_table}".replace('"', "#quot;")
             say(f'        {place[name]}["{words}"]')
         say("    end")
+    arrows = []
     for key in found.foreign_keys:
         arrow = "-->" if key.use is Use.ORDER else "-.->"
         words = ", ".join(key.columns).replace('"', "#quot;")
-        say(f'    {place[key.child]} {arrow}|"{words}"| {place[key.parent]}')
+        arrows.append(f'    {place[key.child]} {arrow}|"{words}"| {place[key.parent]}')
+    for line in dict.fromkeys(arrows):  # partitions may have keys of their own
+        say(line)
 
 
 # ----------------------------------------------------------------------------
@@ -499,7 +562,7 @@ def _schedule_row(line: ScheduleLine, t: Translator) -> tuple[str, ...]:
     if section is None:
         return line.name, "–", t("not in the configuration any more"), "–", last
     coming = t.moment(line.coming[0]) if line.coming else "–"
-    return line.name, section.copy_name, f"{section.cron} ({section.time_zone})", coming, last
+    return line.name, section.copied, f"{section.cron} ({section.time_zone})", coming, last
 
 
 def firing_state(firing: Firing, t: Translator) -> str:
@@ -530,6 +593,7 @@ def print_schedules_json(lines: Sequence[ScheduleLine], windows: Sequence[NextWi
                 "cron": section.cron if section else None,
                 "time_zone": section.time_zone if section else None,
                 "copy": section.copy_name if section else None,
+                "set": section.set_name if section else None,
                 "as_user": section.as_user if section else None,
                 "channel": section.channel if section else None,
                 "next": [each.isoformat() for each in line.coming],
@@ -930,9 +994,14 @@ def print_findings_json(findings: Sequence[Finding]) -> None:
 # JSON
 
 
-def print_json(job: JobView, chunks: Sequence[CopyChunk] | None = None) -> None:
-    """The job, with the lines of its ledger if they are given; null where they are kept no longer."""
-    found = as_json(job)
+def print_json(
+    job: JobView, chunks: Sequence[CopyChunk] | None = None, *, set_name: str | None = None
+) -> None:
+    """The job, with the lines of its ledger if they are given; null where they are kept no longer.
+
+    ``set_name`` is that of the set of which it is a part.
+    """
+    found = as_json(job) | ({"set": set_name} if set_name is not None else {})
     if chunks is not None:
         are_kept = chunks or not job.chunks_done
         found["chunks"] = [chunk_as_json(chunk) for chunk in chunks] if are_kept else None

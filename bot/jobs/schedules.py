@@ -44,8 +44,9 @@ class FiringLost(Exception):
 class Firing:
     """A due time and what became of it. ``late`` is how long ago it was due, by consulta's clock.
 
-    ``results`` has a line for each liquidation that is done: its number, the outcome, and the job if there
-    is one. ``missed_before`` counts the due times that were missed with it.
+    ``copy_name`` is that of the set where it copies one, as is ``set_name``. ``results`` has a line for each
+    liquidation that is done: its number, the outcome, and the job if there is one; of a set one of its jobs,
+    and its run. ``missed_before`` counts the due times that were missed with it.
     """
 
     id: int
@@ -63,6 +64,7 @@ class Firing:
     results: tuple[dict[str, Any], ...]
     tries: int
     late: timedelta
+    set_name: str | None = None
 
     @property
     def done(self) -> frozenset[int]:
@@ -71,7 +73,7 @@ class Firing:
 
     @property
     def jobs(self) -> list[int]:
-        """The jobs that it has begun."""
+        """The jobs that it has begun; of a set one."""
         return [int(each["job"]) for each in self.results if each["outcome"] == STARTED]
 
     @property
@@ -188,7 +190,8 @@ class Schedules:
         statement = insert(ScheduleFiring).values(
             schedule=schedule.name,
             due_at=due,
-            copy_name=schedule.copy_name,
+            copy_name=schedule.copied,
+            set_name=schedule.set_name,
             as_user=schedule.as_user,
             channel_id=schedule.channel,
             state=state,
@@ -203,7 +206,7 @@ class Schedules:
                 Occasion.MISSED_SCHEDULE,
                 key=f"{schedule.name}:{due.isoformat()}",
                 detail={
-                    "copy": schedule.copy_name,
+                    "copy" if schedule.set_name is None else "set": schedule.copied,
                     "schedule": schedule.name,
                     "liquidation_id": schedule.liquidation,
                     "due_at": due.isoformat(),
@@ -330,6 +333,7 @@ def _firing(row: Any, now: datetime) -> Firing:
         schedule=row.schedule,
         due_at=row.due_at,
         copy_name=row.copy_name,
+        set_name=row.set_name,
         as_user=row.as_user,
         channel_id=row.channel_id,
         state=FiringState(row.state),
@@ -350,7 +354,7 @@ def _firing(row: Any, now: datetime) -> Firing:
 
 @dataclass(frozen=True, slots=True)
 class NextFiring:
-    """When a schedule is due next, and which copy it is of, as messages call it."""
+    """When a schedule is due next, and which copy or set it is of, as messages call it."""
 
     schedule: str
     copy_shown: str
@@ -367,7 +371,7 @@ class Calendar:
         """The next due time of each schedule, the earliest first."""
         titles = self._file.titles
         found = [
-            NextFiring(each.name, titles.get(each.copy_name, each.copy_name), next(each.begins.after(now)))
+            NextFiring(each.name, titles.get(each.copied, each.copied), next(each.begins.after(now)))
             for each in self._file.schedules
         ]
         return tuple(sorted(found, key=lambda each: (each.at, each.schedule))[:limit])

@@ -358,7 +358,7 @@ def rate(job: JobView, t: Translator) -> str:
 
 def _about(job: JobView, t: Translator) -> str:
     parts = [
-        _asked_by(job, t),
+        asked_by(job, t),
         t("job {id}", id=job.id),
     ]
     if approval := approved_by(job, t):
@@ -378,7 +378,8 @@ def reasons(job: JobView, t: Translator) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _asked_by(job: JobView, t: Translator) -> str:
+def asked_by(job: JobView, t: Translator) -> str:
+    """Who asked for it, or which schedule, for mrkdwn."""
     user = mention(requester(job))
     if job.schedule is None:
         return t("Requested by {user}", user=user)

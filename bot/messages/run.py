@@ -49,7 +49,7 @@ from bot.messages.blocks import (
     sentence,
     task_card,
 )
-from bot.messages.card import activity, progress, reasons, shown_attempt, sign, state, time_taken
+from bot.messages.card import activity, asked_by, progress, reasons, shown_attempt, sign, state, time_taken
 from bot.messages.failures import explained
 from bot.messages.question import (
     approval_request,
@@ -286,7 +286,7 @@ def _so_far(job: JobView, t: Translator) -> str:
 
 
 def _about(run: RunView, t: Translator) -> str:
-    parts = [t("Requested by {user}", user=mention(run.requester)), t("run {id}", id=run.id)]
+    parts = [asked_by(run.jobs[0], t), t("run {id}", id=run.id)]
     if run.kind is RunKind.SET:
         parts += [words for job in run.jobs if (words := approved_by(job, t))][:1]
         if n := max((shown_attempt(job) or 0 for job in run.jobs), default=0):

@@ -53,22 +53,33 @@ def _outcome(found: Firing, copy: str, t: Translator) -> tuple[str, str]:
         case FiringState.FAILED:
             return _failed(found, user, t), by_hand
         case _:
-            what = t.plural("{n} copy was asked for.", "{n} copies were asked for.", len(found.jobs))
+            what = _asked_for(found, t)
             if found.more_fit:
                 what += " " + t("More liquidations fit than its limit lets through: the newest were taken.")
             return what, ""
+
+
+def _asked_for(found: Firing, t: Translator) -> str:
+    if found.set_name is not None:
+        return t.plural(
+            "The set of {n} liquidation was asked for.",
+            "The set of {n} liquidations was asked for.",
+            len(found.jobs),
+        )
+    return t.plural("{n} copy was asked for.", "{n} copies were asked for.", len(found.jobs))
 
 
 def _failed(found: Firing, user: str, t: Translator) -> str:
     reason = found.reason or ""
     if reason == "permission_not_known":
         words = t("Slack didn't say in time whether {user} may copy.", user=user)
+    elif reason == "no_such_copy" and found.set_name is not None:
+        words = t("The configuration has no set of that name.")
     elif reason == "no_such_copy":
         words = t("The configuration has no copy of that name.")
     else:
         words = explained(Failure.from_json(found.error or {"code": reason}), t).what
-    asked = t.plural("{n} copy was asked for.", "{n} copies were asked for.", len(found.jobs))
-    return t("it didn't come to its end. {reason} {asked}", reason=words, asked=asked)
+    return t("it didn't come to its end. {reason} {asked}", reason=words, asked=_asked_for(found, t))
 
 
 def _lines(found: Firing, t: Translator) -> list[str]:
@@ -76,7 +87,9 @@ def _lines(found: Firing, t: Translator) -> list[str]:
     lines = []
     for each in found.results:
         names: dict[str, object] = {"id": each["liquidation"]}
-        if each["outcome"] == LIVE_ALREADY:
+        if each["outcome"] == LIVE_ALREADY and found.set_name is not None:
+            lines.append(t("• {id}: job {job} copies a table of it already", job=each["job"], **names))
+        elif each["outcome"] == LIVE_ALREADY:
             lines.append(t("• {id}: job {job} copies it already", job=each["job"], **names))
         elif each["outcome"] == NOTHING:
             lines.append(t("• {id}: has rows on neither side, or isn't in the catalogue", **names))

@@ -1,14 +1,14 @@
 """What begins by the clock: schedules, and the freezes of the configuration. In the bot and in each worker.
 
 One thread looks whether something is due, another one works on the firings: it checks the person, chooses the
-liquidations, and asks for a copy of each as a press would. It confirms nothing: a copy that has to ask asks
-on its card.
+liquidations, and asks for a copy of each, or for the set of each, as a press would. It confirms nothing: a
+copy that has to ask asks on its card.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Engine
@@ -18,7 +18,7 @@ from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.actions import Freezes
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.known_columns import spec_of
-from bot.jobs.repository import JobRepository, Request
+from bot.jobs.repository import JobRepository, Request, RunRequest
 from bot.jobs.schedules import (
     FAILED,
     LIVE_ALREADY,
@@ -29,15 +29,15 @@ from bot.jobs.schedules import (
     FiringLost,
     Schedules,
 )
-from bot.jobs.status import FiringState
+from bot.jobs.status import FiringState, RunKind
 from bot.jobs.view import AgreedCounts
 from bot.jobs.windows import FreezeWindows
-from bot.messages.blocks import cut
+from bot.messages.blocks import LABEL_LIMIT, cut
 from bot.periodic import PeriodicThread
 from bot.slack.access import TO_DECIDE, Access, People
 from bot.slack.notice_relay import NoticeRelay
 from bot.work.watch import Watch
-from copier import Count, choose, preview
+from copier import Count, Preview, choose, preview
 from copier.errors import CopierError, Transient
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS, LEFT_SECONDS = 1.0, 5.0
 #: In so many seconds what can't be asked now is asked again, and whether copies are still frozen.
 AGAIN_SECONDS, FROZEN_SECONDS = 20.0, 10.0
-#: So much of a liquidation's name is kept with the job.
-LABEL_LIMIT = 300
 
 
 class FiringRunner:
@@ -101,23 +99,31 @@ class FiringRunner:
             FiringLost: another process works on it.
         """
         schedule = self._by_name[firing.schedule]
-        copy = next((each for each in self._file.copies if each.name == firing.copy_name), None)
-        if copy is None:
+        copies = self._copies_of(firing)
+        if not copies:
             self._schedules.end(firing, FiringState.FAILED, "no_such_copy")
             return
-        decision = self._access.may_run(firing.as_user, copy, TO_DECIDE)
-        if decision.reason is not None:
+        decisions = [self._access.may_run(firing.as_user, copy, TO_DECIDE) for copy in copies]
+        refused = any(not decision.allowed and decision.reason is None for decision in decisions)
+        if refused:
+            log.error("schedule %s: %s may not run %s", firing.schedule, firing.as_user, firing.copy_name)
+            self._schedules.end(firing, FiringState.REFUSED)
+        elif any(decision.reason is not None for decision in decisions):
             log.warning("schedule %s: permission of %s not known", firing.schedule, firing.as_user)
             self._not_now(firing, schedule, FiringState.FAILED, "permission_not_known")
-        elif not decision.allowed:
-            log.error("schedule %s: %s may not run %s", firing.schedule, firing.as_user, copy.name)
-            self._schedules.end(firing, FiringState.REFUSED)
         elif self._freezes.active() is not None:
             self._frozen(firing, schedule)
         else:
-            self._copy(firing, schedule, copy)
+            self._copy(firing, schedule, copies)
 
-    def _copy(self, firing: Firing, schedule: ScheduleSection, copy: CopySection) -> None:
+    def _copies_of(self, firing: Firing) -> tuple[CopySection, ...]:
+        """The copy of the firing, or those of its set; none where the file has none of that name."""
+        if firing.set_name is not None:
+            chosen = [each for each in self._file.sets if each.name == firing.set_name]
+            return self._file.copies_of(chosen[0]) if chosen else ()
+        return tuple(each for each in self._file.copies if each.name == firing.copy_name)
+
+    def _copy(self, firing: Firing, schedule: ScheduleSection, copies: Sequence[CopySection]) -> None:
         try:
             liquidations = firing.liquidations
             if liquidations is None:
@@ -126,7 +132,10 @@ class FiringRunner:
                 if liquidation in firing.done:
                     continue
                 self._schedules.hold(firing)
-                outcome = self._one(firing, copy, liquidation)
+                if firing.set_name is None:
+                    outcome = self._one(firing, copies[0], liquidation)
+                else:
+                    outcome = self._set(firing, copies, liquidation)
                 self._schedules.add(firing, {"liquidation": liquidation, **outcome})
         except Frozen:
             self._frozen(firing, schedule)
@@ -176,49 +185,99 @@ class FiringRunner:
             return {"outcome": STARTED, "job": used.id}
         if live := self._store.live_job(str(copy.target_table), liquidation):
             return {"outcome": LIVE_ALREADY, "job": live.id}
-        listed = self._file.liquidations
-        try:
-            seen = preview(
-                self._prod,
-                self._consulta,
-                spec_of(self._consulta, copy),
-                liquidation,
-                names=SIDES,
-                catalogue=listed.catalogue if listed else None,
-                timeout_seconds=self._file.work.preview_timeout_seconds,
-            )
-        except Transient:
-            raise
-        except CopierError as error:
-            failure: Failure = failure_of(error)
-            log.warning("schedule %s: liquidation %s: %s", firing.schedule, liquidation, error)
-            return {"outcome": FAILED, "error": failure.as_json()}
-        empty = Count(0, exact=True)
-        if seen.exists is False or (seen.in_source == empty and seen.in_target == empty):
+        seen = self._seen(firing, [copy], liquidation)
+        if isinstance(seen, Failure):
+            return {"outcome": FAILED, "error": seen.as_json()}
+        if not _is_there(seen):
             return {"outcome": NOTHING}
-        needed = copy.needs_approval(seen.in_source.known, seen.in_target.known)
-        request = Request(
-            spec=copy.spec,
-            liquidation_id=liquidation,
-            label=cut(seen.label, LABEL_LIMIT) if seen.label else None,
-            requester=self._people.named(firing.as_user),
-            channel_id=firing.channel_id,
-            key=key,
-            # Nobody has seen consulta's rows, and nobody has agreed that they go: where many would, it asks.
-            terms=AgreedCounts(seen.in_source.known, None, removal_confirmed=False),
-            fingerprint=seen.fingerprint,
-            approvers=tuple(self._access.who_may(copy)) if needed else None,
-            approval_seconds=self._file.work.approval_seconds,
-            schedule=firing.schedule,
+        request = replace(
+            self._request(firing, copy, liquidation, seen[copy.name]), channel_id=firing.channel_id, key=key
         )
         try:
             job_id, _ = self._store.create(request)
         except AlreadyRunning as running:
             return {"outcome": LIVE_ALREADY, "job": running.job_id}
         self._wake()
-        if not needed:
+        if request.approvers is None:
             self._enqueue(job_id)
         return {"outcome": STARTED, "job": job_id}
+
+    def _set(self, firing: Firing, copies: Sequence[CopySection], liquidation: int) -> dict[str, object]:
+        """The same for a set of copies: one run."""
+        key = f"schedule {firing.id} {liquidation}"
+        if used := self._store.run_by_key(key):
+            return _began(used.id, used.jobs[0].id)
+        for copy in copies:
+            if live := self._store.live_job(str(copy.target_table), liquidation):
+                return {"outcome": LIVE_ALREADY, "job": live.id}
+        seen = self._seen(firing, copies, liquidation)
+        if isinstance(seen, Failure):
+            return {"outcome": FAILED, "error": seen.as_json()}
+        if not _is_there(seen):
+            return {"outcome": NOTHING}
+        requests = tuple(self._request(firing, copy, liquidation, seen[copy.name]) for copy in copies)
+        created = self._store.create_run(
+            RunRequest(
+                RunKind.SET,
+                requests,
+                requests[0].requester,
+                set_name=firing.set_name,
+                channel_id=firing.channel_id,
+                key=key,
+            )
+        )
+        if created.run_id is None:
+            return {"outcome": LIVE_ALREADY, "job": created.taken[0]}
+        self._wake()
+        if all(request.approvers is None for request in requests):
+            for job_id in created.job_ids:
+                self._enqueue(job_id)
+        return _began(created.run_id, created.job_ids[0])
+
+    def _seen(
+        self, firing: Firing, copies: Sequence[CopySection], liquidation: int
+    ) -> dict[str, Preview] | Failure:
+        """What both sides hold for each copy, by its name; or why one of them can't be copied.
+
+        Raises:
+            Transient: a side is away.
+        """
+        listed = self._file.liquidations
+        try:
+            return {
+                copy.name: preview(
+                    self._prod,
+                    self._consulta,
+                    spec_of(self._consulta, copy),
+                    liquidation,
+                    names=SIDES,
+                    catalogue=listed.catalogue if listed else None,
+                    timeout_seconds=self._file.work.preview_timeout_seconds,
+                    parents_too=firing.set_name is not None,
+                )
+                for copy in copies
+            }
+        except Transient:
+            raise
+        except CopierError as error:
+            log.warning("schedule %s: liquidation %s: %s", firing.schedule, liquidation, error)
+            return failure_of(error)
+
+    def _request(self, firing: Firing, copy: CopySection, liquidation: int, seen: Preview) -> Request:
+        needed = copy.needs_approval(seen.in_source.known, seen.in_target.known)
+        return Request(
+            spec=copy.spec,
+            liquidation_id=liquidation,
+            label=cut(seen.label, LABEL_LIMIT) if seen.label else None,
+            requester=self._people.named(firing.as_user),
+            # Nobody has seen consulta's rows, and nobody has agreed that they go: where many would, it asks.
+            terms=AgreedCounts(seen.in_source.known, None, removal_confirmed=False),
+            fingerprint=seen.fingerprint,
+            approvers=tuple(self._access.who_may(copy)) if needed else None,
+            approval_seconds=self._file.work.approval_seconds,
+            second_group_seconds=copy.second_group_seconds,
+            schedule=firing.schedule,
+        )
 
     def _frozen(self, firing: Firing, schedule: ScheduleSection) -> None:
         """What is frozen waits where the schedule catches up; else nothing is copied."""
@@ -244,6 +303,18 @@ class FiringRunner:
             self._schedules.later(firing, seconds, reason)
         else:
             self._schedules.end(firing, state, reason, failure.as_json() if failure else None)
+
+
+def _is_there(seen: Mapping[str, Preview]) -> bool:
+    """Prod has the liquidation, and one side has rows of it in one of the tables."""
+    empty = Count(0, exact=True)
+    nothing = all(each.in_source == empty and each.in_target == empty for each in seen.values())
+    return not nothing and all(each.exists is not False for each in seen.values())
+
+
+def _began(run_id: int, job_id: int) -> dict[str, object]:
+    """The line of a liquidation whose set is copied now."""
+    return {"outcome": STARTED, "job": job_id, "run": run_id}
 
 
 class Scheduler:

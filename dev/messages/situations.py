@@ -117,8 +117,8 @@ TITLES_OF_SET = {
     "completa": "Liquidación completa",
     "head": "Cabecera",
     "payslips": "Recibos",
-    "lines": "Renglones",
-    "deductions": "Descuentos",
+    "lines": "Líneas",
+    "deductions": "Deducciones",
 }
 
 
@@ -573,8 +573,8 @@ COMPLETA = NamedCopy("completa", "Liquidación completa")
 TABLES_OF_SET = (
     ("head", "Cabecera", 1),
     ("payslips", "Recibos", 12_000),
-    ("lines", "Renglones", 96_000),
-    ("deductions", "Descuentos", 30_500),
+    ("lines", "Líneas", 96_000),
+    ("deductions", "Deducciones", 30_500),
 )
 
 

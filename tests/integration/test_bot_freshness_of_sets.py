@@ -17,6 +17,7 @@ from bot.jobs.freshness import Freshness, FreshnessReader, Held, SetFreshness
 from bot.jobs.receipts import Receipts, Wanted
 from bot.jobs.repository import RunRequest
 from bot.jobs.status import FreshnessState, RunKind
+from bot.jobs.view import AgreedCounts
 from bot.messages import freshness as words
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome, Runner
@@ -44,7 +45,8 @@ class Desk:
     def copy(self, *names: str, ends: AttemptOutcome = AttemptOutcome.COMPLETED) -> int:
         """Copies the set, or one copy by itself; the number of the first of its jobs."""
         copies = [copy for copy in FILE.copies if copy.name in (names or COPIES)]
-        requests = tuple(self.jobs.request(42, spec=copy.spec) for copy in copies)
+        shown = AgreedCounts(None, None, removal_confirmed=True, deleted=1000)  # all that may go
+        requests = tuple(self.jobs.request(42, spec=copy.spec, terms=shown) for copy in copies)
         if names:
             [job_id] = [self.jobs.store.create(each)[0] for each in requests]
         else:

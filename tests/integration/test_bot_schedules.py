@@ -14,14 +14,17 @@ import pytest
 from slack_bolt import BoltRequest
 
 from bot.app import build_app
-from bot.config import CatalogueSection, CopySection, File, ScheduleSection, SlackSection
+from bot.config import CatalogueSection, CopySection, File, ScheduleSection, SetSection, SlackSection
 from bot.i18n import translator
 from bot.jobs.actions import Freezes
 from bot.jobs.notices import Notices
+from bot.jobs.notifications import Fact, Notifications
 from bot.jobs.repository import HomeRepository
+from bot.jobs.run_view import RunView
 from bot.jobs.schedules import BACK, MISSED_ROWS, Calendar, Firing, FiringLost, Schedules
-from bot.jobs.status import Approval, FiringState
+from bot.jobs.status import Approval, FiringState, RunKind
 from bot.jobs.view import HomeFilters, JobView
+from bot.messages import run as run_words
 from bot.messages import schedules as words
 from bot.slack.access import Access, People
 from bot.slack.client import client
@@ -36,6 +39,8 @@ from tests.support import Clock
 from tests.tracking import ANA, Jobs
 
 TABLE, CHANNEL = TableName.parse("public.items"), "C0PAYROLL"
+NOTES = TableName.parse("public.notes")
+PLAIN_NOTES = CopySection(name="notes", source_table=NOTES, target_table=NOTES)
 TWO = datetime(2026, 11, 27, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
 NIGHTLY: dict[str, Any] = {
@@ -202,7 +207,8 @@ class Site:
         file = File(
             slack=SlackSection(admin_groups=("S0ADMINS",)),
             liquidations=CatalogueSection(table=TableName.parse("public.liquidations")),
-            copies=(CopySection(name="items", source_table=TABLE, target_table=TABLE, **copy),),
+            copies=(CopySection(name="items", source_table=TABLE, target_table=TABLE, **copy), self.notes),
+            sets=(SetSection(name="completa", title="Completa", copies=("items", "notes")),),
             schedules=schedules,
         )
         web = client(self.slack.bot_token, self.slack.api_url)
@@ -221,6 +227,7 @@ class Site:
 
     enqueue: Callable[[int], bool] = lambda job_id: True
     prod_url: str = ""
+    notes: CopySection = PLAIN_NOTES
 
     def due(self, **values: Any) -> tuple[Schedules, ScheduleSection]:
         """A firing that is due now, of a schedule with these settings."""
@@ -400,6 +407,119 @@ def test_a_catalogue_that_is_missing_ends_a_firing_at_once_and_is_named(site: Si
 
 
 # --------------------------------------------------------------------------------------- what is told of it
+
+
+# ------------------------------------------------------------------------------------ a schedule of a set
+
+
+SET = {"copy": None, "set": "completa"}
+
+
+@pytest.fixture
+def whole(site: Site) -> Site:
+    """A second table of the same liquidations, which a set copies with the first."""
+    site.sides.both("CREATE TABLE notes (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, body text)")
+    site.sides.prod.execute("INSERT INTO notes SELECT g, 42 + g % 3, 'x' FROM generate_series(1, 30) g")
+    return site
+
+
+def runs(site: Site) -> list[RunView]:
+    found = site.jobs.store.runs_of(site.created())
+    return [found[number] for number in sorted(found)]
+
+
+def test_a_schedule_of_a_set_asks_for_one_run_of_each_liquidation_with_all_its_tables(whole: Site) -> None:
+    # Nobody has a row of 45 in any of the tables.
+    firing = whole.fired(**SET, liquidation=None, liquidations={"where": "id IN (42, 44, 45)"})
+    assert [(line["liquidation"], line["outcome"]) for line in firing.results] == [
+        (45, "nothing"),
+        (44, "started"),
+        (42, "started"),
+    ]
+    first, second = runs(whole)
+    assert [(run.kind, run.set_name, run.liquidations, run.channel_id) for run in (first, second)] == [
+        (RunKind.SET, "completa", (number,), CHANNEL) for number in (44, 42)
+    ]
+    assert [(job.copy_name, job.schedule, job.terms.in_prod) for job in first.jobs] == [
+        ("items", "nightly", 100),
+        ("notes", "nightly", 10),
+    ]
+    assert "Requested by the schedule `nightly`, as <@U0ANA>" in str(run_words.card(first, EN).blocks)
+    text = words.firing(firing, {"completa": "Completa"}, EN).text
+    assert "“Completa”" in text
+    assert "The set of 2 liquidations was asked for." in text
+
+
+def test_a_set_of_which_a_table_is_being_copied_already_gets_no_second_job(whole: Site) -> None:
+    live = whole.jobs.create(42, spec=whole.notes.spec)
+    firing = whole.fired(**SET)
+    assert firing.results == ({"liquidation": 42, "outcome": "live", "job": live},)
+    assert [job.id for job in whole.created()] == [live]
+    assert f"• 42: job {live} copies a table of it already" in words.firing(firing, {}, EN).text
+
+
+def test_who_may_not_run_one_copy_of_a_set_has_nothing_of_it_copied_by_the_clock(whole: Site) -> None:
+    whole.notes = CopySection(
+        name="notes", source_table=NOTES, target_table=NOTES, allowed_users=("U0SOMEBODY",)
+    )
+    assert whole.fired(**SET).state is FiringState.REFUSED
+    assert whole.created() == []
+
+
+def test_a_set_of_which_one_copy_needs_an_approval_waits_for_it_with_the_others(whole: Site) -> None:
+    whole.notes = CopySection(name="notes", source_table=NOTES, target_table=NOTES, require_approval=True)
+    queued = list[int]()
+    whole.enqueue = lambda job_id: bool(queued.append(job_id)) or True
+    whole.fired(**SET)
+    [run] = runs(whole)
+    assert [job.copy_name for job in run.waiting_for_approval] == ["notes"]
+    assert queued == []
+    assert whole.jobs.executions.claim_set(run.jobs[0].id, "host:1") == []
+
+
+def test_a_firing_of_a_set_whose_process_was_killed_is_gone_on_with_and_asks_for_no_second_run(
+    whole: Site,
+) -> None:
+    found, each = whole.due(**SET)
+
+    def killed(job_id: int) -> bool:
+        raise Killed
+
+    whole.enqueue = killed
+    with pytest.raises(Killed):
+        whole.runner(found, each).run_due()
+    [run] = runs(whole)
+    whole.enqueue = lambda job_id: True
+    whole.jobs.run("UPDATE traspaso.schedule_firings SET claimed_until = now() - interval '1 s'")
+    assert whole.runner(process(whole.jobs, each), each).run_due() == 1
+    assert [each.id for each in runs(whole)] == [run.id]
+    assert found.latest("nightly", 1)[0].results == (
+        {"liquidation": 42, "outcome": "started", "job": run.jobs[0].id, "run": run.id},
+    )
+
+
+def test_in_a_freeze_no_set_begins_by_the_clock(whole: Site) -> None:
+    Freezes(whole.jobs.engine).freeze(ANA, "cierre", None)
+    assert whole.fired(**SET).state is FiringState.FROZEN
+    assert whole.created() == []
+
+
+def test_a_missed_set_is_told_to_whoever_any_of_its_copies_names(jobs: Jobs) -> None:
+    nightly = schedule(**SET)
+    begun(jobs, nightly)
+    process(jobs, nightly).look(now=TWO + DAY - timedelta(hours=1))
+    copies = [{"name": n, "source_table": f"public.{n}", "target_table": f"public.{n}"} for n in ("a", "b")]
+    copies[0] |= {"notify": ["a-mail"]}  # type: ignore[dict-item]
+    chosen = {"name": "completa", "copies": ["a", "b"]}
+    file = File.model_validate({"copies": copies, "sets": [chosen], "notify": {"destinations": ["ops"]}})
+    told = list[tuple[str, ...]]()
+
+    def destinations_of(fact: Fact) -> list[str]:
+        told.append((fact.occasion, fact.set_name or ""))
+        return [name for copy in chosen["copies"] for name in file.told(fact.occasion, copy)]
+
+    assert Notifications(jobs.engine).spread(destinations_of) == ["a-mail", "ops"]
+    assert told == [("missed_schedule", "completa")]
 
 
 def test_a_notice_is_posted_once_though_slack_s_first_answer_was_lost(site: Site) -> None:

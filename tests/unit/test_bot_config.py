@@ -425,6 +425,13 @@ def test_schedules_and_freezes_are_read(tmp_path: Path) -> None:
             "schedules[1].time_zone: 'Buenos Aires' is no time",
         ),
         ('copy = "items"', 'copy = "notes"', "schedules 'nightly': there is no copy 'notes' in [[copies]]"),
+        ('copy = "items"', 'set = "whole"', "schedules 'nightly': there is no set 'whole' in [[sets]]"),
+        (
+            'copy = "items"',
+            'copy = "items"\nset = "whole"',
+            "schedules[1]: name either copy, one of [[copies]]",
+        ),
+        ('copy = "items"', "", "schedules[1]: name either copy, one of [[copies]], or set, one of [[sets]]"),
         ("status = 'open'", "true; DELETE FROM x", "schedules[1].liquidations.where: write one condition"),
         ("status = 'open'", "true) OR (true", "schedules[1].liquidations.where: a parenthesis in it"),
         ("status = 'open'", "true) OR true", "schedules[1].liquidations.where: a parenthesis in it"),
