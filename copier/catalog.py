@@ -559,6 +559,7 @@ class Column:
     """One live column, in the table's order; ``encoding`` is that of its database.
 
     ``not_null`` is declared; ``never_null`` holds, also in the partitions and children of the table.
+    ``is_always``: GENERATED ALWAYS AS IDENTITY, which no UPDATE may set.
     """
 
     name: str
@@ -567,6 +568,7 @@ class Column:
     has_default: bool
     is_generated: bool
     is_identity: bool
+    is_always: bool
     collation: str | None
     deterministic: bool
     encoding: str
@@ -751,6 +753,7 @@ _COLUMNS = f"""
            a.atthasdef AS has_default,
            a.attgenerated <> '' AS is_generated,
            a.attidentity <> '' AS is_identity,
+           a.attidentity = 'a' AS is_always,
            {collation_of("a.attcollation")} AS collation,
            coalesce(l.collisdeterministic, true) AS deterministic,
            pg_catalog.getdatabaseencoding() AS encoding
@@ -873,6 +876,7 @@ def _table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
                 has_default=row.has_default,
                 is_generated=row.is_generated,
                 is_identity=row.is_identity,
+                is_always=row.is_always,
                 collation=row.collation,
                 deterministic=row.deterministic,
                 encoding=row.encoding,

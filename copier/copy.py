@@ -181,6 +181,14 @@ class Copy:
         """Ends the snapshot and gives all connections back."""
         self._sessions.close()
 
+    def rest(self) -> None:
+        """Gives back the sessions that it has for itself; what is done next takes some again.
+
+        That which holds the snapshot stays.
+        """
+        self._snapshot.rest()
+        self._connection.rest()
+
     def plan(self) -> Plan:
         """Counts the liquidation on both sides, once: in the source's snapshot, and in the target just now.
 

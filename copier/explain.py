@@ -167,7 +167,7 @@ def explain(
     return Explanation(
         steps,
         tuple(each.explained(at.get(each.spec.name)) for each in in_order),
-        tuple(_explained(key, order, tables[key.child]) for key in keys),
+        tuple(_explained(key, order, by_name[key.child]) for key in keys),
         tuple(_outside(row, tables) for row in of_others),
         tuple(refused),
     )
@@ -228,6 +228,18 @@ class _Found:
             except CopierError as error:
                 refused.append(str(error))
         return cls(spec, source, target, key, missing, triggers, tuple(refused))
+
+    def without_index(self, columns: Sequence[str]) -> str | None:
+        """What creates an index on these columns of the target; None where one that is missing begins so."""
+        if self.target is None:
+            return None
+        statement = _index(str(self.target.name), columns, partitioned=self.target.is_partitioned)
+        begun = (f"{statement[:-1]},", statement)
+        return (
+            None
+            if any(each.startswith(begun) for each in self.missing.get(self.target.side, ()))
+            else statement
+        )
 
     def explained(self, step: int | None) -> ExplainedTable:
         sides = [table for table in (self.source, self.target) if table is not None]
@@ -293,7 +305,7 @@ def _several_moments(found: Sequence[_Found], names: SideNames) -> SeveralMoment
     return SeveralMoments(names.source, ", ".join(str(table.name) for table in tables), reason)
 
 
-def _explained(key: ForeignKey, order: SetOrder | None, child: Table) -> ExplainedKey:
+def _explained(key: ForeignKey, order: SetOrder | None, child: _Found) -> ExplainedKey:
     if key.is_self_reference:
         use = Use.ITSELF
     elif order is None:
@@ -310,9 +322,7 @@ def _explained(key: ForeignKey, order: SetOrder | None, child: Table) -> Explain
         deferrable=key.deferrable,
         on_delete=key.on_delete,
         on_update=key.on_update,
-        missing_index=None
-        if key.is_indexed
-        else _index(str(child.name), key.columns, partitioned=child.is_partitioned),
+        missing_index=None if key.is_indexed else child.without_index(key.columns),
     )
 
 

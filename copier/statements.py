@@ -710,13 +710,17 @@ def _update(rows: TableSlice, same: sql.Composable) -> sql.Composable:
     values = [
         sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(pair.name))
         for pair in rows.matched.pairs
-        if pair.name in rows.updated
+        if pair.name in rows.updated - rows.always
+    ]
+    kept = [
+        sql.SQL("held.{name} IS NOT DISTINCT FROM staged.{name}").format(name=sql.Identifier(name))
+        for name in sorted(rows.always)
     ]
     values += [sql.SQL("{} = DEFAULT").format(sql.Identifier(name)) for name in rows.matched.defaulted]
     if not values:  # all columns are the key: to set one to what it is leaves the row as it is
         values = [sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(rows.key[0]))]
     return sql.SQL("UPDATE {} AS held SET {} FROM {} AS staged WHERE {}").format(
-        rows.table.identifier, sql.SQL(", ").join(values), STAGING, same
+        rows.table.identifier, sql.SQL(", ").join(values), STAGING, sql.SQL(" AND ").join([same, *kept])
     )
 
 

@@ -26,7 +26,8 @@ class TableSlice:
     ``is_referenced`` says that foreign keys of this side's database point to its rows, and ``in_place`` that
     a row's columns may then be updated: no foreign key would carry that on, or it would be seen, and no
     trigger alters only updated rows, or they can't be replaced.
-    ``updated`` are those columns. ``actions`` are the foreign keys that would change rows that refer to these
+    ``updated`` are those columns; ``always`` are those of them that no UPDATE may set: a row in which one of
+    these differs is replaced. ``actions`` are the foreign keys that would change rows that refer to these
     where a row is deleted or updated: whether they did is seen each time, as `copier.carried` does it; none
     where no DELETE would be carried on. ``relations`` are the OIDs behind the table.
     ``triggers`` are those that fire on what is written or removed. ``belongs_by`` is `CopySpec.belongs_by`,
@@ -54,6 +55,7 @@ class TableSlice:
     actions: tuple[Action, ...]
     relations: tuple[int, ...]
     updated: frozenset[str]
+    always: frozenset[str]
     triggers: tuple[Trigger, ...]
     has_index: bool
     missing_indexes: tuple[str, ...]
@@ -182,6 +184,7 @@ def slices(
             actions=relations.actions if relations.cascading else (),
             relations=tuple(each.oid for each in relations.all),
             updated=updated,
+            always=updated.intersection(column.name for column in table.columns if column.is_always),
             triggers=_firing(relations, updated=may_update),
             has_versions=all(each.kind in {"r", "p"} and not each.relations.foreign for each in table.line),
             oldest=min(source.version, target.version),

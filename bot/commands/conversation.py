@@ -48,8 +48,6 @@ log = logging.getLogger(__name__)
 Made = TypeVar("Made")
 OnACard = TypeVar("OnACard", JobView, RunView)
 
-#: So much of a liquidation's name is kept with its job.
-LABEL_LIMIT = 300
 #: So long the answer to a press waits for the card that it links to, in seconds, and how often it looks.
 CARD_SECONDS, LOOK_SECONDS = 1.0, 0.1
 
@@ -154,7 +152,8 @@ class Guard:
     def help(self, t: Translator) -> Message:
         """How to use all commands, and who may."""
         own = [(copy.name, self.access.who_may(copy)) for copy in self.file.copies if copy.names_its_people]
-        return answers.help_text(registry.help_lines(self.copy_names, t), self.access.shared_names, t, own)
+        lines = registry.help_lines(self.copy_names, t, self.set_names)
+        return answers.help_text(lines, self.access.shared_names, t, own)
 
     @staticmethod
     def _refused(

@@ -20,7 +20,6 @@ from uuid import uuid4
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import when
@@ -28,8 +27,6 @@ from bot.commands import parsing
 from bot.commands.conversation import (
     BotParts,
     Caller,
-    Callers,
-    Guard,
     ViewUpdate,
     or_problem,
     or_short_answer,
@@ -39,9 +36,10 @@ from bot.commands.conversation import (
 )
 from bot.commands.copy_several import CopySeveral
 from bot.commands.copy_whole import CopyWhole
+from bot.commands.later import RunsForLater
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.commands.searches import Searches, Superseded, TooManySearches
-from bot.commands.starting import Starting, Values, press_of
+from bot.commands.starting import AT_FIRST, Starting, Values, press_of
 from bot.commands.turns import Full, Turn, Turns
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
@@ -67,9 +65,15 @@ from bot.messages.proposal import (
     why_missing,
 )
 from bot.messages.several import COPY_SEVERAL_ACTION, MOST
-from bot.messages.whole import COPY_WHOLE_ACTION
+from bot.messages.whole import (
+    COPY_WHOLE_ACTION,
+    WholeOffer,
+    WholeOffered,
+    choice,
+    read_offer,
+    whole_preview,
+)
 from bot.slack.access import TO_PRESS
-from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
 from copier import Abort, Aborted, Entry, Preview, search
 from copier.errors import CopierError
@@ -91,23 +95,30 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
     ]
 
 
+def help_of_sets(names: list[str], t: Translator) -> HelpLines:
+    others = ", ".join(f"`{name}`" for name in names)
+    words = t("the same for all tables of a set, at one moment: {names}", names=others)
+    return [(f"{COPY_COMMAND} 42 {names[0]}", words)]
+
+
 def connect(app: App, parts: BotParts) -> None:
-    """Adds the command and its two buttons; the modal's menu and both its steps; App Home's button, and
+    """Adds the command and its buttons; the modal's menu and both its steps; App Home's button, and
     those of the watch.
     """
     starting = Starting.of(parts)
     start = StartCopy(starting)
-    modal = CopyModal(parts.guard, parts.callers, start, parts.card_publisher, parts.prod)
+    several, whole = CopySeveral(starting), CopyWhole(starting)
+    modal = CopyModal(starting, start, whole)
     app.action(NEW_ACTION)(modal.from_home)
     app.options(proposal.LIQUIDATION)(modal.options)
     app.view(proposal.CHOOSE_CALLBACK)(modal.chosen)
     app.view(proposal.PRESS_CALLBACK)(modal.pressed)
-    several, whole = CopySeveral(starting), CopyWhole(starting)
     conversation = CopyLiquidation(starting, start, modal, several, whole)
     app.command(COPY_COMMAND)(conversation.command)
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
     app.action(LATER_ACTION)(modal.later)
+    RunsForLater(starting, several, whole).connect(app)
     app.action(MOVED_ON_ACTION)(conversation.from_watch)
     app.action(COPY_SEVERAL_ACTION)(several.confirmed)
     app.action(COPY_WHOLE_ACTION)(whole.confirmed)
@@ -199,6 +210,7 @@ register(
         example="42",
         arguments=Arguments.LIQUIDATION,
         help=help_lines,
+        help_of_sets=help_of_sets,
         connect=connect,
         aliases={"copy": "", "copiar": ""},
         place=1,
@@ -403,23 +415,24 @@ def start_copy(parts: BotParts) -> StartCopy:
 
 #: What the search may take, and when the menu is answered without it; Slack waits for three seconds.
 SEARCH_SECONDS, ANSWER_SECONDS = 1.8, 2.5
-#: What stands in the picker of a moment: the next such time by the reader's clock.
-AT_FIRST = "02:00"
 #: How long a step may take until a view that waits is shown, and how long that one needs to arrive.
 STEP_SECONDS, SETTLE_SECONDS = 1.5, 1.0
+
+
+#: What a step of the modal leads to.
+Asked = Offered | WholeOffered | Message
 
 
 class CopyModal:
     """The conversation in the modal."""
 
-    def __init__(
-        self, guard: Guard, callers: Callers, start: StartCopy, card_publisher: CardPublisher, prod: Engine
-    ) -> None:
-        self._guard = guard
-        self._callers = callers
+    def __init__(self, starting: Starting, start: StartCopy, whole: CopyWhole) -> None:
+        self._guard = starting.guard
+        self._callers = starting.callers
         self._start = start
-        self._card_publisher = card_publisher
-        self._prod = prod
+        self._whole = whole
+        self._card_publisher = starting.card_publisher
+        self._prod = starting.prod
         self._searches = Searches()
 
     def open(self, client: WebClient, body: dict[str, Any], carried: Carried, caller: Caller) -> bool:
@@ -498,8 +511,8 @@ class CopyModal:
         number = values.option(proposal.LIQUIDATION) or values.text(proposal.NUMBER)
         liquidation_id = parsing.number(number.strip())
         name = values.option(proposal.COPY) or carried.copy or self._guard.copy_names[0]
-        copy = self._guard.copy_named(name)
-        if liquidation_id is None or copy is None:
+        chosen, copy = self._guard.set_named(name), self._guard.copy_named(name)
+        if liquidation_id is None or (chosen is None and copy is None):
             menu = number in proposal.NO_ANSWERS
             ack(
                 response_action="errors",
@@ -508,7 +521,10 @@ class CopyModal:
             return
         carried = replace(carried, channel=values.conversation(proposal.CHANNEL) or carried.channel)
 
-        def look(caller: Caller) -> Offered | Message:
+        def look(caller: Caller) -> Asked:
+            if chosen is not None:
+                return self._whole.look(chosen, liquidation_id, caller)
+            assert copy is not None  # noqa: S101 - it was looked at above
             return self._start.look(copy, liquidation_id, caller)
 
         waiting = proposal.wait(t("Looking at both sides…"), t)
@@ -530,9 +546,11 @@ class CopyModal:
             ack(response_action="errors", errors=wrong)
             return
 
-        def press(caller: Caller) -> Offered | Message:
-            offer = Offer.decoded(carried.offer or "")
+        def press(caller: Caller) -> Asked:
+            offer = read_offer(carried.offer or "")
             channel = carried.channel or self._card_publisher.open_direct_message(caller.user_id)
+            if isinstance(offer, WholeOffer):
+                return self._whole.start_or_ask(offer, caller, channel, typed, start_at)
             return self._start.start_or_ask(offer, caller, channel, typed, start_at)
 
         # Where the press asks again, the answer is another offer.
@@ -544,7 +562,7 @@ class CopyModal:
         ack: Ack,
         client: WebClient,
         body: dict[str, Any],
-        make: Callable[[Caller], Offered | Message],
+        make: Callable[[Caller], Asked],
         turns: Turns,
         *,
         waiting: View,
@@ -568,11 +586,13 @@ class CopyModal:
             caller = self._callers.of(body)
             t = caller.t
             found = or_problem(lambda: make(caller), t)
-            outcome = (
-                proposal.result(found, t)
-                if isinstance(found, Message)
-                else proposal.preview(found, carried, t)
-            )
+            match found:
+                case Message():
+                    outcome = proposal.result(found, t)
+                case WholeOffered():
+                    outcome = whole_preview(found, carried, t)
+                case _:
+                    outcome = proposal.preview(found, carried, t)
             try:
                 box.set_result(outcome)
                 return
@@ -598,7 +618,15 @@ class CopyModal:
             return refusal
         copies = guard.file.copies
         refusals = {copy: guard.refusal_to_run(COPY_COMMAND, user_id, copy, t) for copy in copies}
-        permitted = {copy.name: copy.shown for copy, refusal in refusals.items() if refusal is None}
+        sets = {
+            each: choice(each.shown, len(each.copies), t)
+            for each in guard.file.sets
+            if all(refusals[copy] is None for copy in guard.file.copies_of(each))
+        }
+        # The first one is chosen at first, as where nobody names a copy.
+        permitted = {each.name: words for each, words in sets.items() if each.default}
+        permitted |= {copy.name: copy.shown for copy, refusal in refusals.items() if refusal is None}
+        permitted |= {each.name: words for each, words in sets.items()}
         if not permitted:
             return next(refusal for refusal in refusals.values() if refusal is not None)
         has_catalogue = guard.file.liquidations is not None

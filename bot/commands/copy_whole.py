@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -66,12 +67,18 @@ class CopyWhole:
         return self._offered(chosen, liquidation_id, self._tables(chosen, liquidation_id, t), t)
 
     def start_or_ask(
-        self, offer: WholeOffer, caller: Caller, channel_id: str, reason: str = ""
+        self,
+        offer: WholeOffer,
+        caller: Caller,
+        channel_id: str,
+        reason: str = "",
+        start_at: datetime | None = None,
     ) -> WholeOffered | Message:
         """Starts the run, or says why not; a new offer where the old one is too old or no longer true, or
         where a copy asks for a reason and there is none.
 
-        The person is checked anew, and a press works once, however often it is delivered.
+        Nobody takes it before ``start_at``; None for at once. The person is checked anew, and a press works
+        once, however often it is delivered.
         """
         t, guard = caller.t, self._guard
         chosen = guard.set_named(offer.set_name)
@@ -105,6 +112,7 @@ class CopyWhole:
                 caller=caller,
                 reason=reason,
                 needs_approval=table.needs_approval,
+                start_at=start_at,
             )
             for table in found.tables  # in the order in which they are written, as the card shows them
             if table.seen is not None

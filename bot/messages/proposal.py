@@ -527,6 +527,7 @@ def _approval(proposal: Proposal, t: Translator) -> list[Block]:
 
 
 CHOOSE_CALLBACK, PRESS_CALLBACK = "choosing.choose", "choosing.press"
+LATER_CALLBACK = "choosing.later"
 #: Each is the block's and the element's id.
 LIQUIDATION, NUMBER, COPY, CHANNEL, UNDERSTOOD, WHY, START = (
     "choosing.liquidation",
@@ -574,7 +575,7 @@ def wait(words: str, t: Translator) -> View:
 def choose(carried: Carried, copies: dict[str, str], *, has_catalogue: bool, t: Translator) -> View:
     """The liquidation, the copy where this person may run several, and the channel where none is known.
 
-    ``copies`` has what messages call each copy, by its name.
+    ``copies`` has what messages call each copy and set, by its name; the first one is chosen at first.
     """
     blocks = [_liquidation(t) if has_catalogue else _number(t)]
     if len(copies) > 1:
@@ -600,16 +601,35 @@ def choose(carried: Carried, copies: dict[str, str], *, has_catalogue: bool, t: 
 
 def preview(offered: Offered, carried: Carried, t: Translator) -> View:
     """The proposal in the modal, to be submitted: what the confirm card is in a channel."""
-    offer, blocks = offered.offer, proposal_body(offered, t)
+    offer, dialog = offered.offer, None
     if removes_everything(offered.proposal.seen):
-        # A modal's submit has no dialog of its own: what it would ask has to be ticked.
-        asked = removal_dialog(offered.title, offer.liquidation_id, t)
-        boxes = {"type": "checkboxes", "options": [option(asked["confirm"]["text"], "yes")]}
+        dialog = removal_dialog(offered.title, offer.liquidation_id, t)
+    body, word = proposal_body(offered, t), press_word(offered, t)
+    return to_be_pressed(body, carried, t, word=word, key=offer.key, offer=offer.encoded(), dialog=dialog)
+
+
+def to_be_pressed(
+    body: list[Block],
+    carried: Carried,
+    t: Translator,
+    *,
+    word: str,
+    key: str,
+    offer: str,
+    dialog: Block | None,
+) -> View:
+    """The step of the modal in which an encoded offer is submitted with this ``word``.
+
+    A modal's submit has no dialog of its own: what the ``dialog`` would ask has to be ticked.
+    """
+    blocks = [*body]
+    if dialog is not None:
+        boxes = {"type": "checkboxes", "options": [option(dialog["confirm"]["text"], "yes")]}
         # Of each offer its own: a tick is for the numbers that it stands under.
-        blocks.append(_input(f"{UNDERSTOOD}.{offer.key}", asked["text"]["text"], boxes))
+        blocks.append(_input(f"{UNDERSTOOD}.{key}", dialog["text"]["text"], boxes))
     blocks.append(_start(t, None) | {"optional": not carried.later})
-    carried = replace(carried, offer=offer.encoded())
-    return _modal(blocks, t, submit=press_word(offered, t), callback=PRESS_CALLBACK, carried=carried)
+    carried = replace(carried, offer=offer)
+    return _modal(blocks, t, submit=word, callback=PRESS_CALLBACK, carried=carried)
 
 
 def later(offer: Offer, title: str, at_first: datetime, carried: Carried, t: Translator) -> View:
@@ -641,6 +661,29 @@ def later(offer: Offer, title: str, at_first: datetime, carried: Carried, t: Tra
         blocks.insert(1, _input(f"{UNDERSTOOD}.{offer.key}", asked["text"]["text"], boxes))
     carried = replace(carried, offer=offer.encoded(), later=True)
     return _modal(blocks, t, submit=t("Plan the copy"), callback=PRESS_CALLBACK, carried=carried)
+
+
+def later_for_run(
+    what: str, origin: str, at_first: datetime, t: Translator, *, why: str | None = None
+) -> View:
+    """When all copies of an offer on a card are to begin: of several liquidations, or of a set.
+
+    ``what`` names them, ``at_first`` stands in the picker. ``origin`` comes back with what is chosen. ``why``
+    is the reason as it was typed by then; None where no copy asks for one.
+    """
+    head = t("Copy {what} later", what=what)
+    words = t(
+        "Your permission is checked again when they begin. Where the rows aren't about those any more, their "
+        "card asks before anything is written."
+    )
+    blocks = [section(f"*{sanitized(head, 200)}*"), _start(t, at_first), context(words)]
+    if why is not None:
+        [field] = why_input(t)
+        if why.strip():
+            field["element"]["initial_value"] = why
+        blocks.append(field)
+    view = _modal(blocks, t, submit=t("Plan the copies"), callback=LATER_CALLBACK)
+    return view | {"private_metadata": origin}
 
 
 def _known(rows: int | None, t: Translator) -> str:

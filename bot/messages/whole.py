@@ -18,6 +18,7 @@ from bot.messages.blocks import (
     COPY_COMMAND,
     Block,
     Message,
+    View,
     actions,
     at,
     button,
@@ -40,6 +41,8 @@ from bot.messages.card import progress, state
 from bot.messages.failures import Explained
 from bot.messages.proposal import (
     CANCEL_ACTION,
+    Carried,
+    Offer,
     Shown,
     counted,
     in_short,
@@ -48,6 +51,7 @@ from bot.messages.proposal import (
     made_of,
     read_short,
     removes_everything,
+    to_be_pressed,
     warnings_of,
     why_input,
 )
@@ -56,6 +60,7 @@ from bot.messages.several import CELL_LIMIT
 from copier import Count, Counts, Preview
 
 COPY_WHOLE_ACTION = "copy_whole.confirm"
+LATER_WHOLE_ACTION = "copy_whole.later"
 #: So many warnings are shown; of more there is said how many.
 WARNINGS_SHOWN = 20
 #: A warning names an index's statement.
@@ -175,14 +180,19 @@ class WholeOffered:
 
 
 def whole_card(offered: WholeOffered, t: Translator) -> Message:
-    """The confirm card: a table with a line for each table of the set, and the buttons *Copy* and *Cancel*.
+    """The confirm card: a table with a line for each table of the set, and the buttons *Copy*, *Later…* and
+    *Cancel*.
 
     Where Slack takes no table here, the lines are text.
     """
     head, tail = _head(offered, t), _tail(offered, t)
     tail += [
         *(why_input(t) if offered.asks_why else []),
-        actions(copy_button(offered, t), button(t("Cancel"), CANCEL_ACTION, offered.offer.key)),
+        actions(
+            copy_button(offered, t),
+            _later_button(offered, t),
+            button(t("Cancel"), CANCEL_ACTION, offered.offer.key),
+        ),
         _lifetime(offered, t),
     ]
     blocks = [*head, _table(offered.tables, t), *tail]
@@ -197,6 +207,23 @@ def whole_body(offered: WholeOffered, t: Translator) -> list[Block]:
     return [*_head(offered, t), *lines, *_tail(offered, t), *why, _lifetime(offered, t)]
 
 
+def whole_preview(offered: WholeOffered, carried: Carried, t: Translator) -> View:
+    """The offer in the modal, to be submitted: what the confirm card is in a channel."""
+    offer, dialog = offered.offer, removal_dialog(offered, t) if offered.removing else None
+    body, word = whole_body(offered, t), press_word(offered, t)
+    return to_be_pressed(body, carried, t, word=word, key=offer.key, offer=offer.encoded(), dialog=dialog)
+
+
+def read_offer(value: str) -> Offer | WholeOffer:
+    """What the modal carries: of a single copy or of a set. Raises ValueError or TypeError for neither."""
+    return WholeOffer.decoded(value) if value.startswith("[") else Offer.decoded(value)
+
+
+def choice(title: str, n: int, t: Translator) -> str:
+    """What a menu calls a set of so many tables."""
+    return f"{title} · " + t.plural("{n} table", "{n} tables", n)
+
+
 def copy_button(offered: WholeOffered, t: Translator) -> Block:
     """*Copy*, with a dialog before it where it would remove all rows of a table."""
     style = "danger" if offered.removing else "primary"
@@ -204,6 +231,14 @@ def copy_button(offered: WholeOffered, t: Translator) -> Block:
     if offered.removing:
         copy["confirm"] = removal_dialog(offered, t)
     return copy
+
+
+def _later_button(offered: WholeOffered, t: Translator) -> Block:
+    """*Later…*, with the same dialog before it."""
+    later = button(t("Later…"), LATER_WHOLE_ACTION, offered.offer.encoded())
+    if offered.removing:
+        later["confirm"] = removal_dialog(offered, t)
+    return later
 
 
 def press_word(offered: WholeOffered, t: Translator) -> str:
@@ -375,13 +410,11 @@ def _would(table: Table, t: Translator) -> str:
     """What would be done to consulta's rows, exactly; or that it isn't known before."""
     if table.is_nothing:
         return t("no rows on either side")
-    outlook = table.seen.outlook if table.seen is not None else None
-    if outlook is None:
+    counts = _known_counts(table.seen) if table.seen is not None else None
+    if counts is None:
         return t("not known")
-    counts = outlook.counts
-    return " / ".join(
-        t.number(n) for n in (counts.inserted, counts.updated, counts.deleted, counts.unchanged)
-    )
+    each = (counts.inserted, counts.updated, counts.deleted, counts.unchanged)
+    return " / ".join(map(t.number, each))
 
 
 def _known_counts(seen: Preview) -> Counts | None:

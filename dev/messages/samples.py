@@ -31,12 +31,13 @@ from bot.messages import (
     verification,
     whole,
 )
-from bot.messages.blocks import Message, View, moved_away, sentence
+from bot.messages.blocks import Message, View, moved_away, of_liquidation, sentence
 from bot.messages.card import card, reply, told
 from bot.messages.failures import WORDS, explained
 from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
+from bot.messages.run import of_liquidations
 from bot.messages.several import several_card
 from bot.messages.whole import whole_card
 from copier import Counts
@@ -433,6 +434,11 @@ SAMPLES = [
     ),
     # Answers to what was typed or pressed
     Sample("answers", "help", lambda t: answers.help_text(help_lines(["items", "notes"], t), GROUPS, t)),
+    Sample(
+        "answers",
+        "help-with-sets",
+        lambda t: answers.help_text(help_lines([*w.NAMES], t, ["completa"]), GROUPS, t),
+    ),
     Sample("answers", "requested", lambda t: answers.requested(s.QUEUED, LINK, t)),
     Sample("answers", "requested-for-later", lambda t: answers.requested(s.LATER, LINK, t)),
     Sample("answers", "requested-and-running", lambda t: answers.requested(s.COUNTING, LINK, t)),
@@ -705,6 +711,26 @@ SAMPLES = [
     ),
     Sample(
         "modal",
+        "choose-a-set",
+        lambda t: proposal.choose(
+            Carried(channel="C0PAYROLL"),
+            {"completa": whole.choice(w.TITLE, 4, t), **w.NAMES},
+            has_catalogue=True,
+            t=t,
+        ),
+    ),
+    Sample(
+        "modal",
+        "preview-of-a-set",
+        lambda t: whole.whole_preview(w.in_all_situations(), Carried("C0PAYROLL"), t),
+    ),
+    Sample(
+        "modal",
+        "preview-of-a-set-that-removes",
+        lambda t: whole.whole_preview(w.removing(), Carried("C0PAYROLL"), t),
+    ),
+    Sample(
+        "modal",
         "preview-needs-approval",
         lambda t: proposal.preview(s.offered(s.needing_approval()), Carried("C0PAYROLL"), t),
     ),
@@ -720,6 +746,18 @@ SAMPLES = [
             replace(s.offered(s.proposal(10, 0)), asks_why=True, notice=proposal.why_missing(t)),
             Carried("C0PAYROLL"),
             t,
+        ),
+    ),
+    Sample(
+        "modal",
+        "later-for-several",
+        lambda t: proposal.later_for_run(of_liquidations(s.TITLE, [40, 41, 42], t), "several C0 x", s.NOW, t),
+    ),
+    Sample(
+        "modal",
+        "later-for-a-set-and-why",
+        lambda t: proposal.later_for_run(
+            of_liquidation("Liquidación completa", 42, t), "whole C0 x", s.NOW, t, why="Corrección de octubre"
         ),
     ),
     Sample(

@@ -120,6 +120,16 @@ def test_a_set_is_named_in_the_place_of_a_copy_too_and_a_copy_stays_one(payroll:
         assert (code, words in err) == (2, True), err
 
 
+def test_the_set_of_several_liquidations_is_copied_one_after_the_other(payroll: Shell) -> None:
+    code, _, err = payroll.run("copy", "41-44", "--set", "completa")
+    assert code == 1
+    assert "❌ 44: liquidation 44 has no rows in prod, and none in consulta: nothing to copy" in err
+    for number in (41, 42, 43):
+        assert f"✅ Liquidación completa of liquidation {number}: all tables are proven" in err
+    assert [job["status"] for job in payroll.jobs()] == ["completed"] * 12
+    assert_same(payroll.sides)
+
+
 def test_a_table_that_refuses_rows_fails_the_set_and_the_terminal_says_what_is_done(payroll: Shell) -> None:
     payroll.sides.consulta.execute("ALTER TABLE payslip_lines ADD CONSTRAINT small CHECK (amount < 10)")
     code, _, err = payroll.run("copy", "42")

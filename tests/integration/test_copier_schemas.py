@@ -229,6 +229,8 @@ def test_what_a_payroll_would_do_reads_as_a_database_administrator_asks(
     ]
     assert "  - consulta: CREATE INDEX CONCURRENTLY ON public.hr_payslip_line (parent_line_id)" in missing
     assert "  - consulta: CREATE INDEX CONCURRENTLY ON public.remark (payslip_id)" in missing
+    assert "  - consulta: CREATE INDEX CONCURRENTLY ON public.hr_payslip_line (slip_id, id)" in lines
+    assert not any("(slip_id)" in line for line in missing)  # that one serves both
     print_mermaid(found)
     drawing = capsys.readouterr().out.splitlines()
     assert '    t5 -->|"slip_id"| t2' in drawing
@@ -431,3 +433,83 @@ def test_reference_rows_that_consulta_lacks_stop_the_set_and_their_key_is_named(
     with opened(orders, [DETAILS, ORDER]) as copies, pytest.raises(Permanent) as refused:
         copies.run()
     assert (refused.value.table, refused.value.constraint) == ("Order Details", "fk_order_details_products")
+
+
+# ------------------------------------------------------------------------------------- what else tables have
+# Slips of 42 and 43 in turns, with lines that go with them, in tables of several kinds.
+
+SLIPS_AND_LINES = """
+    CREATE TABLE slips (id int PRIMARY KEY, liquidation_id int NOT NULL, no int NOT NULL{more});
+    CREATE TABLE lines (
+        id int PRIMARY KEY, slip int NOT NULL REFERENCES slips ON DELETE CASCADE{deferred}, v int);
+"""
+SLIP_ROWS = """
+    INSERT INTO slips (id, liquidation_id, no{columns})
+      SELECT g, 42 + g % 2, g{values} FROM generate_series(1, 40) g;
+    INSERT INTO lines SELECT g, 1 + g % 40, g FROM generate_series(1, 200) g;
+"""
+KINDS = {
+    "plain keys": (
+        SLIPS_AND_LINES.format(more="", deferred=""),
+        SLIP_ROWS.format(columns="", values=""),
+        "DELETE FROM slips WHERE id < 10; UPDATE slips SET no = -1 WHERE id > 30",
+    ),
+    "deferred foreign keys": (
+        SLIPS_AND_LINES.format(more="", deferred=" DEFERRABLE INITIALLY DEFERRED"),
+        SLIP_ROWS.format(columns="", values=""),
+        "DELETE FROM slips WHERE id < 10; UPDATE slips SET no = -1 WHERE id > 30",
+    ),
+    "a column beside the key that no UPDATE may set": (
+        SLIPS_AND_LINES.format(more=", seq int GENERATED ALWAYS AS IDENTITY", deferred=""),
+        SLIP_ROWS.format(columns="", values=""),
+        "DELETE FROM slips WHERE id < 10; UPDATE slips SET no = -1 WHERE id > 30",
+    ),
+    "slips that need another slip": (
+        SLIPS_AND_LINES.format(more=", of int NOT NULL REFERENCES slips ON DELETE CASCADE", deferred=""),
+        SLIP_ROWS.format(columns=", of", values=", 1 + (g + 1) % 40"),
+        "UPDATE slips SET of = 2; DELETE FROM slips WHERE id > 20",
+    ),
+    "keys of a domain and of an enum": (
+        """CREATE DOMAIN code AS text CHECK (VALUE ~ '^[a-z0-9]+$');
+        CREATE TYPE kind AS ENUM ('zeta', 'alfa');
+        CREATE TABLE slips (id code PRIMARY KEY, liquidation_id int NOT NULL, kind kind DEFAULT 'zeta');
+        CREATE TABLE lines (
+            slip code REFERENCES slips ON DELETE CASCADE, kind kind, v int, PRIMARY KEY (slip, kind));""",
+        """INSERT INTO slips SELECT 's' || g, 42 + g % 2 FROM generate_series(1, 40) g;
+        INSERT INTO lines
+          SELECT 's' || g, k, g FROM generate_series(1, 40) g, unnest(enum_range(null::kind)) k""",
+        "DELETE FROM slips WHERE id < 's20'; UPDATE lines SET v = 0 WHERE kind = 'alfa'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("tables", "rows", "change"), KINDS.values(), ids=KINDS.keys())
+def test_slips_and_the_lines_that_go_with_them_follow_prod_whatever_their_keys_are(
+    sides: Sides, tables: str, rows: str, change: str
+) -> None:
+    sides.both(tables)
+    sides.prod.execute(rows)
+    slips = CopySpec("slips", public("slips"), public("slips"), "liquidation_id")
+    lines = CopySpec("lines", public("lines"), public("lines"), via=Via(("slip",), slips, ("id",)))
+    of_42 = "slip IN (SELECT id FROM slips WHERE liquidation_id = 42)"
+    for each in ("", "", change, "DELETE FROM slips"):
+        sides.prod.execute(each or "SELECT")
+        copied(sides, [lines, slips], chunk_rows=7)
+        sides.assert_same("slips")
+        sides.assert_same("lines", of_42, "slip, v")
+
+
+def test_slips_that_exchange_a_unique_value_and_have_lines_are_refused_by_its_name(sides: Sides) -> None:
+    """They can't be updated one by one, and not be replaced: their lines would go."""
+    sides.both(SLIPS_AND_LINES.format(more=", CONSTRAINT one_no UNIQUE (liquidation_id, no)", deferred=""))
+    sides.prod.execute(SLIP_ROWS.format(columns="", values=""))
+    slips = CopySpec("slips", public("slips"), public("slips"), "liquidation_id")
+    lines = CopySpec("lines", public("lines"), public("lines"), via=Via(("slip",), slips, ("id",)))
+    copied(sides, [lines, slips])
+    sides.prod.execute("""
+        UPDATE slips SET no = -no WHERE id IN (2, 4);
+        UPDATE slips SET no = CASE id WHEN 2 THEN 4 ELSE 2 END WHERE id IN (2, 4)""")
+    with opened(sides, [lines, slips]) as copies, pytest.raises(Permanent) as refused:
+        copies.run()
+    assert (refused.value.table, refused.value.constraint) == ("slips", "one_no")
+    assert sides.consulta.rows("SELECT count(*) FROM lines") == [(100,)]
