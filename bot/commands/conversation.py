@@ -48,8 +48,6 @@ log = logging.getLogger(__name__)
 Made = TypeVar("Made")
 OnACard = TypeVar("OnACard", JobView, RunView)
 
-#: So much of a liquidation's name is kept with its job.
-LABEL_LIMIT = 300
 #: So long the answer to a press waits for the card that it links to, in seconds, and how often it looks.
 CARD_SECONDS, LOOK_SECONDS = 1.0, 0.1
 

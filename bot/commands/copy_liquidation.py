@@ -36,9 +36,10 @@ from bot.commands.conversation import (
 )
 from bot.commands.copy_several import CopySeveral
 from bot.commands.copy_whole import CopyWhole
+from bot.commands.later import RunsForLater
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.commands.searches import Searches, Superseded, TooManySearches
-from bot.commands.starting import Starting, Values, press_of
+from bot.commands.starting import AT_FIRST, Starting, Values, press_of
 from bot.commands.turns import Full, Turn, Turns
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
@@ -101,7 +102,7 @@ def help_of_sets(names: list[str], t: Translator) -> HelpLines:
 
 
 def connect(app: App, parts: BotParts) -> None:
-    """Adds the command and its two buttons; the modal's menu and both its steps; App Home's button, and
+    """Adds the command and its buttons; the modal's menu and both its steps; App Home's button, and
     those of the watch.
     """
     starting = Starting.of(parts)
@@ -117,6 +118,7 @@ def connect(app: App, parts: BotParts) -> None:
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
     app.action(LATER_ACTION)(modal.later)
+    RunsForLater(starting, several, whole).connect(app)
     app.action(MOVED_ON_ACTION)(conversation.from_watch)
     app.action(COPY_SEVERAL_ACTION)(several.confirmed)
     app.action(COPY_WHOLE_ACTION)(whole.confirmed)
@@ -413,8 +415,6 @@ def start_copy(parts: BotParts) -> StartCopy:
 
 #: What the search may take, and when the menu is answered without it; Slack waits for three seconds.
 SEARCH_SECONDS, ANSWER_SECONDS = 1.8, 2.5
-#: What stands in the picker of a moment: the next such time by the reader's clock.
-AT_FIRST = "02:00"
 #: How long a step may take until a view that waits is shown, and how long that one needs to arrive.
 STEP_SECONDS, SETTLE_SECONDS = 1.5, 1.0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -160,10 +161,21 @@ class CopySeveral:
         return several_card(offered, caller.t)
 
     def _press(self, body: dict[str, Any], caller: Caller) -> Message:
-        """What becomes of a press of *Copy*, as what takes the place of the card."""
-        t, guard = caller.t, self._guard
         value, channel_id, reason = press_of(body)
-        offer = SeveralOffer.decoded(value)
+        return self.start_or_ask(SeveralOffer.decoded(value), caller, channel_id, reason)
+
+    def start_or_ask(
+        self,
+        offer: SeveralOffer,
+        caller: Caller,
+        channel_id: str,
+        reason: str,
+        start_at: datetime | None = None,
+    ) -> Message:
+        """What becomes of a press of *Copy*: a run, whose jobs nobody takes before ``start_at``, None for at
+        once; or another offer, or why there is none.
+        """
+        t, guard = caller.t, self._guard
         copy = guard.copy_named(offer.copy_name)
         if copy is None:
             return answers.unknown_copy(offer.copy_name, guard.copy_names, t)
@@ -190,6 +202,7 @@ class CopySeveral:
                 caller=caller,
                 reason=reason,
                 needs_approval=part.needs_approval,
+                start_at=start_at,
             )
             for part in parts
             if part.refused is None and part.seen is not None

@@ -17,7 +17,6 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.commands.conversation import (
-    LABEL_LIMIT,
     BotParts,
     Caller,
     Callers,
@@ -37,7 +36,7 @@ from bot.jobs.view import AgreedCounts, JobView
 from bot.messages import proposal
 from bot.messages import run as run_messages
 from bot.messages.answers import refused_because_frozen
-from bot.messages.blocks import Block, Message, cut
+from bot.messages.blocks import LABEL_LIMIT, Block, Message, cut
 from bot.slack.card_publisher import CardPublisher
 from copier import Preview, preview
 
@@ -45,6 +44,8 @@ log = logging.getLogger(__name__)
 
 #: So many looks at both sides are made side by side, of all people together: each has a session on either.
 SIDE_BY_SIDE = 8
+#: What stands in the picker of a moment: the next such time by the reader's clock.
+AT_FIRST = "02:00"
 
 One = TypeVar("One")
 Made = TypeVar("Made")

@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, func, or_, select, true
-from sqlalchemy.orm import aliased
 
 from bot.characters import clean_name
+from bot.jobs.mapping import aliased
 from bot.jobs.models import FRESHNESS, CopyJob, CopyRun, Drift, Standing, WatchRound
 from bot.jobs.status import FreshnessState, RunKind
 

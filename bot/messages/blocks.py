@@ -27,6 +27,8 @@ OPTION_LIMIT = 75
 #: Of a `data_visualization` block: its title, any label in it, its series, and the points of each.
 CHART_TITLE_LIMIT = 50
 CHART_LABEL_LIMIT = 20
+#: So much of a liquidation's name is kept with its job.
+LABEL_LIMIT = 300
 CHART_SERIES = 6
 CHART_POINTS = 20
 

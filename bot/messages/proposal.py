@@ -527,6 +527,7 @@ def _approval(proposal: Proposal, t: Translator) -> list[Block]:
 
 
 CHOOSE_CALLBACK, PRESS_CALLBACK = "choosing.choose", "choosing.press"
+LATER_CALLBACK = "choosing.later"
 #: Each is the block's and the element's id.
 LIQUIDATION, NUMBER, COPY, CHANNEL, UNDERSTOOD, WHY, START = (
     "choosing.liquidation",
@@ -660,6 +661,29 @@ def later(offer: Offer, title: str, at_first: datetime, carried: Carried, t: Tra
         blocks.insert(1, _input(f"{UNDERSTOOD}.{offer.key}", asked["text"]["text"], boxes))
     carried = replace(carried, offer=offer.encoded(), later=True)
     return _modal(blocks, t, submit=t("Plan the copy"), callback=PRESS_CALLBACK, carried=carried)
+
+
+def later_for_run(
+    what: str, origin: str, at_first: datetime, t: Translator, *, why: str | None = None
+) -> View:
+    """When all copies of an offer on a card are to begin: of several liquidations, or of a set.
+
+    ``what`` names them, ``at_first`` stands in the picker. ``origin`` comes back with what is chosen. ``why``
+    is the reason as it was typed by then; None where no copy asks for one.
+    """
+    head = t("Copy {what} later", what=what)
+    words = t(
+        "Your permission is checked again when they begin. Where the rows aren't about those any more, their "
+        "card asks before anything is written."
+    )
+    blocks = [section(f"*{sanitized(head, 200)}*"), _start(t, at_first), context(words)]
+    if why is not None:
+        [field] = why_input(t)
+        if why.strip():
+            field["element"]["initial_value"] = why
+        blocks.append(field)
+    view = _modal(blocks, t, submit=t("Plan the copies"), callback=LATER_CALLBACK)
+    return view | {"private_metadata": origin}
 
 
 def _known(rows: int | None, t: Translator) -> str:

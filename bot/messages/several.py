@@ -49,6 +49,7 @@ from bot.messages.run import LINE_LIMIT, in_sections, of_liquidations
 from copier import Preview
 
 COPY_SEVERAL_ACTION = "copy_several.confirm"
+LATER_SEVERAL_ACTION = "copy_several.later"
 #: So many liquidations may be asked for at once.
 MOST = 50
 #: So many characters of a reason stand in a table's cell.
@@ -165,7 +166,7 @@ def refusal_of(seen: Preview) -> Refused | None:
 
 
 def several_card(offered: SeveralOffered, t: Translator) -> Message:
-    """The confirm card: a table with a line for each, and the buttons *Copy* and *Cancel*.
+    """The confirm card: a table with a line for each, and the buttons *Copy*, *Later…* and *Cancel*.
 
     Where Slack takes no table here, the lines are text.
     """
@@ -188,6 +189,7 @@ def several_card(offered: SeveralOffered, t: Translator) -> Message:
         tail.append(
             actions(
                 button(word, COPY_SEVERAL_ACTION, offered.offer.encoded(), style="primary"),
+                button(t("Later…"), LATER_SEVERAL_ACTION, offered.offer.encoded()),
                 button(t("Cancel"), CANCEL_ACTION, offered.offer.key),
             )
         )

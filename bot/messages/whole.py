@@ -60,6 +60,7 @@ from bot.messages.several import CELL_LIMIT
 from copier import Count, Counts, Preview
 
 COPY_WHOLE_ACTION = "copy_whole.confirm"
+LATER_WHOLE_ACTION = "copy_whole.later"
 #: So many warnings are shown; of more there is said how many.
 WARNINGS_SHOWN = 20
 #: A warning names an index's statement.
@@ -179,14 +180,19 @@ class WholeOffered:
 
 
 def whole_card(offered: WholeOffered, t: Translator) -> Message:
-    """The confirm card: a table with a line for each table of the set, and the buttons *Copy* and *Cancel*.
+    """The confirm card: a table with a line for each table of the set, and the buttons *Copy*, *Later…* and
+    *Cancel*.
 
     Where Slack takes no table here, the lines are text.
     """
     head, tail = _head(offered, t), _tail(offered, t)
     tail += [
         *(why_input(t) if offered.asks_why else []),
-        actions(copy_button(offered, t), button(t("Cancel"), CANCEL_ACTION, offered.offer.key)),
+        actions(
+            copy_button(offered, t),
+            _later_button(offered, t),
+            button(t("Cancel"), CANCEL_ACTION, offered.offer.key),
+        ),
         _lifetime(offered, t),
     ]
     blocks = [*head, _table(offered.tables, t), *tail]
@@ -225,6 +231,14 @@ def copy_button(offered: WholeOffered, t: Translator) -> Block:
     if offered.removing:
         copy["confirm"] = removal_dialog(offered, t)
     return copy
+
+
+def _later_button(offered: WholeOffered, t: Translator) -> Block:
+    """*Later…*, with the same dialog before it."""
+    later = button(t("Later…"), LATER_WHOLE_ACTION, offered.offer.encoded())
+    if offered.removing:
+        later["confirm"] = removal_dialog(offered, t)
+    return later
 
 
 def press_word(offered: WholeOffered, t: Translator) -> str:

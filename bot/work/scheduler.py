@@ -32,7 +32,7 @@ from bot.jobs.schedules import (
 from bot.jobs.status import FiringState, RunKind
 from bot.jobs.view import AgreedCounts
 from bot.jobs.windows import FreezeWindows
-from bot.messages.blocks import cut
+from bot.messages.blocks import LABEL_LIMIT, cut
 from bot.periodic import PeriodicThread
 from bot.slack.access import TO_DECIDE, Access, People
 from bot.slack.notice_relay import NoticeRelay
@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS, LEFT_SECONDS = 1.0, 5.0
 #: In so many seconds what can't be asked now is asked again, and whether copies are still frozen.
 AGAIN_SECONDS, FROZEN_SECONDS = 20.0, 10.0
-#: So much of a liquidation's name is kept with the job.
-LABEL_LIMIT = 300
 
 
 class FiringRunner:

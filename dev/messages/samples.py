@@ -31,12 +31,13 @@ from bot.messages import (
     verification,
     whole,
 )
-from bot.messages.blocks import Message, View, moved_away, sentence
+from bot.messages.blocks import Message, View, moved_away, of_liquidation, sentence
 from bot.messages.card import card, reply, told
 from bot.messages.failures import WORDS, explained
 from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
+from bot.messages.run import of_liquidations
 from bot.messages.several import several_card
 from bot.messages.whole import whole_card
 from copier import Counts
@@ -745,6 +746,18 @@ SAMPLES = [
             replace(s.offered(s.proposal(10, 0)), asks_why=True, notice=proposal.why_missing(t)),
             Carried("C0PAYROLL"),
             t,
+        ),
+    ),
+    Sample(
+        "modal",
+        "later-for-several",
+        lambda t: proposal.later_for_run(of_liquidations(s.TITLE, [40, 41, 42], t), "several C0 x", s.NOW, t),
+    ),
+    Sample(
+        "modal",
+        "later-for-a-set-and-why",
+        lambda t: proposal.later_for_run(
+            of_liquidation("Liquidación completa", 42, t), "whole C0 x", s.NOW, t, why="Corrección de octubre"
         ),
     ),
     Sample(

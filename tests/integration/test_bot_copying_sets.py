@@ -7,10 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from slack_bolt import BoltRequest
 
+from bot.app import build_app
 from bot.commands.conversation import Caller
 from bot.commands.copy_liquidation import CopyModal, StartCopy
 from bot.commands.copy_several import CopySeveral
@@ -19,6 +22,7 @@ from bot.commands.starting import Starting
 from bot.config import CopySection, File, SetSection, SlackSection
 from bot.i18n import translator
 from bot.jobs.actions import Freezes
+from bot.jobs.run_actions import RunControl
 from bot.jobs.status import RunKind
 from bot.messages import answers, proposal
 from bot.messages.blocks import Message, of_liquidation
@@ -31,7 +35,7 @@ from dev.local_slack.client import LocalSlack
 from tests.copying import Sides, engine
 from tests.payroll import TABLES, filled
 from tests.services import parts_of
-from tests.tracking import BOB, Jobs
+from tests.tracking import ANA, BOB, Jobs
 
 EN = translator("en")
 CHANNEL = "C0PAYROLL"
@@ -167,7 +171,7 @@ def test_who_may_not_run_one_of_its_copies_may_not_copy_the_set(
     only_bob = file_with(lines={"allowed_users": ("U0BOB",)})
     said = text_of(bot(only_bob).look(WHOLE, 42, caller(bot(only_bob))))
     assert said.startswith(
-        EN("You may not use `{command}` for copy `{name}`.", command=COMMAND, name="lines")
+        EN("You may not use `{command}` for copy `{name}`.", command="/copy-liquidation", name="lines")
     )
     offer = offered(bot())
     assert "`lines`" in text_of(pressed(bot(only_bob), offer))
@@ -345,3 +349,40 @@ def test_several_liquidations_of_a_set_are_never_copied_as_one_of_its_tables(bot
         "copy_several.confirm",
         "copy_liquidation.cancel",
     ]
+
+
+def test_a_set_for_tonight_waits_for_its_time_with_all_of_its_tables_and_begins_when_somebody_says_so(
+    bot: Bot, payroll: Jobs, slack: LocalSlack, sides: Sides
+) -> None:
+    offer, tonight = offered(bot()), datetime.now(UTC).replace(microsecond=0) + timedelta(hours=6)
+    queued: list[int] = []
+    web = client(slack.bot_token, slack.api_url)
+    parts = parts_of(
+        web,
+        payroll,
+        prod=engine(sides.prod.url),
+        file=file_with(),
+        enqueue=lambda job_id: queued.append(job_id) or True,
+    )
+    moment = {"selected_date_time": int(tonight.timestamp())}
+    submitted = {
+        "type": "view_submission",
+        "team": {"id": "T0ACME"},
+        "user": {"id": "U0ANA", "team_id": "T0ACME"},
+        "view": {
+            "id": "V0",
+            "type": "modal",
+            "callback_id": proposal.LATER_CALLBACK,
+            "private_metadata": f"whole {CHANNEL} {offer.offer.encoded()}",
+            "state": {"values": {proposal.START: {proposal.START: moment}}},
+        },
+    }
+    assert build_app(parts, web).dispatch(BoltRequest(body=submitted, mode="socket_mode")).status == 200
+    [run] = slack.wait_for(lambda: [*payroll.store.runs_of(payroll.store.live()).values()])
+    assert {job.start_at for job in run.jobs} == {tonight}
+    assert run.begins_at == tonight
+    assert payroll.executions.claim_set(run.jobs[0].id, "host:1") == []
+    assert queued == []
+    effect = RunControl(payroll.engine, payroll.store).start_now(run.id, ANA)
+    assert len(effect.to_enqueue) == 4
+    assert len(payroll.executions.claim_set(run.jobs[0].id, "host:1")) == 4

@@ -48,6 +48,8 @@ ACTIONS = (
     proposal.LATER_ACTION,
     freshness.COPY_ACTION,
     several.COPY_SEVERAL_ACTION,
+    several.LATER_SEVERAL_ACTION,
+    whole.LATER_WHOLE_ACTION,
     whole.COPY_WHOLE_ACTION,
     run.PAUSE_ACTION,
     run.RESUME_ACTION,
@@ -66,6 +68,7 @@ ACTIONS = (
 CALLBACKS = (
     proposal.CHOOSE_CALLBACK,
     proposal.PRESS_CALLBACK,
+    proposal.LATER_CALLBACK,
     question.REJECT_CALLBACK,
     question.APPROVE_CALLBACK,
     run.REJECT_CALLBACK,

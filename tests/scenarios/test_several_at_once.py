@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bot.messages import proposal
+from bot.messages.run import START_NOW_ACTION, TELL_ACTION
+from bot.messages.several import LATER_SEVERAL_ACTION
 from dev.local_slack.results import Message
 
 from .scene import EN, ES, Office, Scene, until
@@ -170,3 +174,26 @@ def test_what_is_under_way_or_unknown_is_said_in_its_line_and_the_rest_can_be_co
         assert trio.ended(run_id) == ["completed", "completed"]
     assert [job["liquidation_id"] for job in trio.jobs(run_id)] == [trio.numbers[0], trio.numbers[2]]
     trio.scene.ended(job_id)
+
+
+def test_several_for_tonight_wait_on_one_card_and_begin_when_somebody_says_now(
+    office: Office, trio: Several
+) -> None:
+    office.workers(1)
+    trio.scene.seed(FEW)
+    ana, scene = trio.scene.ana, trio.scene
+    assert ana.press(trio.offer(), LATER_SEVERAL_ACTION).acked
+    scene.slack.wait_for(lambda: (view := ana.modal()) is not None and proposal.START in view.inputs)
+    gone = ana.submit({proposal.START: int(time.time()) - 60})
+    assert ES("Choose a moment that is still to come, within 31 days.") in str(gone.errors)
+    assert ana.submit({proposal.START: int(time.time()) + 6 * 3600}).acked
+    run_id = int(until(trio.runs, what="the run")[-1]["id"])
+    until(lambda: trio.runs()[-1]["pinned"], what="the card of the run")
+    assert ES("Begins {moment}", moment="").strip() in trio.card(run_id).plain
+    assert {job["status"] for job in trio.jobs(run_id)} == {"pending"}
+    assert scene.bob.press(trio.card(run_id), TELL_ACTION).acked
+    assert scene.bob.press(trio.card(run_id), START_NOW_ACTION).acked
+    assert trio.ended(run_id) == ["completed"] * 3
+    trio.replies(run_id, 1)
+    told = [each.text for each in scene.bob.messages(scene.bob.dm_with("U0BOT"))]
+    assert len([text for text in told if str(trio.numbers[0]) in text and "completed: 3" in text]) == 1
