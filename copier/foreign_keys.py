@@ -41,6 +41,8 @@ def explained(refusal: Permanent, ask: Ask, written: Table, copied: Iterable[Tab
 
     ``written`` is the table that was written to, and ``copied`` are those that are copied together.
     """
+    if isinstance(refusal, CarriedOn):  # says it itself
+        return refusal
     if refusal.sqlstate not in FOREIGN_KEYS or not refusal.constraint or not refusal.table:
         return refusal
     if isinstance(refusal, CarriedOn):  # it says so itself

@@ -497,7 +497,7 @@ def test_slips_and_the_lines_that_go_with_them_follow_prod_whatever_their_keys_a
         sides.prod.execute(each or "SELECT")
         copied(sides, [lines, slips], chunk_rows=7)
         sides.assert_same("slips")
-        sides.assert_same("lines", of_42, "lines")
+        sides.assert_same("lines", of_42, "slip, v, lines::text")
 
 
 def test_slips_that_exchange_a_unique_value_and_have_lines_are_refused_by_its_name(sides: Sides) -> None:
