@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.complete ## copy a liquidation from start to end on real servers (STAY=1: and leave them up to play with)
+demo: .venv/.complete ## copy a whole liquidation on real servers (STAY=1: and leave them up to play with)
 	@$(BIN)/python -m dev.demo $(if $(filter-out 0,$(STAY)),--stay)
 
 test: .venv/.complete ## the whole suite, in parallel (ARGS="-k proxy -x" goes to pytest; -n0 for one at a time)

@@ -9,7 +9,15 @@ from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.copy_set import CopySet, Part, SetProof, SetResult, SetStep
 from copier.errors import SideNames
-from copier.explain import ExplainedKey, ExplainedTable, Explanation, Use, explain, order_in_target
+from copier.explain import (
+    ExplainedKey,
+    ExplainedTable,
+    Explanation,
+    OutsideKey,
+    Use,
+    explain,
+    order_in_target,
+)
 from copier.glance import Baseline
 from copier.model import (
     MAX_LIQUIDATION_ID,
@@ -65,6 +73,7 @@ __all__ = [
     "Limits",
     "NewColumns",
     "Outlook",
+    "OutsideKey",
     "Part",
     "Period",
     "Plan",

@@ -352,26 +352,56 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """A foreign key to a table, with an ON DELETE or ON UPDATE that changes the rows that refer to it.
+
+    ``constraint`` and ``table`` are the plain names of the key and of the table that refers, whose OID is
+    ``child``; ``name`` is both as SQL writes them. ``on_delete``: it acts where a row is deleted.
+    """
+
+    name: str
+    constraint: str
+    table: str
+    child: int
+    on_delete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Relations:
     """All relations behind one table, itself first, and what stands in the way there.
 
     ``never_null`` are the columns that hold no NULL in any of them, by constraints that were validated.
-    ``cascading`` names foreign keys of other tables that a DELETE would carry on, ``rules`` the rules that do
-    something beside, or in the place of, a write. ``is_referenced``: foreign keys point to rows;
-    ``carried_on`` are the columns of which they would carry an UPDATE on. ``references`` names the foreign
-    keys by which rows refer to other tables.
+    ``actions`` are the foreign keys to its rows that would carry a DELETE or an UPDATE on to those that refer
+    to them; ``counts_rows``: the server counts which rows a transaction changes, so that it is seen whether
+    they did. ``may_be_replaced``: a row to which others refer may be deleted and inserted again in one
+    statement. ``rules`` do something beside, or in the place of, a write. ``is_referenced``: foreign keys
+    point to rows; ``carried_on`` are the columns of which they would carry an UPDATE on. ``references`` names
+    the foreign keys by which rows refer to other tables.
     ``inherited``: there are inheritance children, for which a unique index of the parent doesn't hold.
     """
 
     all: tuple[Relation, ...]
     never_null: frozenset[str]
-    cascading: tuple[str, ...]
+    actions: tuple[Action, ...]
+    counts_rows: bool
+    may_be_replaced: bool
     rules: tuple[str, ...]
     triggers: tuple[Trigger, ...]
     is_referenced: bool
     carried_on: frozenset[str]
     references: frozenset[str]
     inherited: bool
+
+    @property
+    def alters_updated_alone(self) -> bool:
+        """Whether triggers may alter a row that is updated, and none one that is deleted or inserted."""
+        before = [each.on for each in self.triggers if each.before]
+        return bool(before) and all(on == {"UPDATE"} for on in before)
+
+    @property
+    def cascading(self) -> tuple[str, ...]:
+        """The foreign keys that would carry a DELETE on."""
+        return tuple(each.name for each in self.actions if each.on_delete)
 
     @property
     def foreign(self) -> tuple[Relation, ...]:
@@ -451,7 +481,12 @@ _NEVER_NULL = """
 # among the relations.
 _FOREIGN_KEYS = """
     SELECT pg_catalog.quote_ident(c.conname) || ' of ' || c.conrelid::regclass::text AS name,
-           c.confdeltype IN ('c', 'n', 'd') AS cascades,
+           c.conname::text AS constraint, c.conrelid AS child,
+           (SELECT t.relname::text FROM pg_catalog.pg_class t WHERE t.oid = c.conrelid) AS table,
+           c.confdeltype IN ('c', 'n', 'd') AS on_delete,
+           c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd') AS acts,
+           c.confdeltype <> 'a' AS keeps_row,
+           current_setting('track_counts')::boolean AS counts_rows,
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
                   WHERE c.confupdtype IN ('c', 'n', 'd') AND a.attrelid = c.confrelid
                     AND a.attnum = ANY(c.confkey)) AS carried_on
@@ -502,7 +537,11 @@ def _relations(answers: list[Rows]) -> Relations:
     return Relations(
         all=relations,
         never_null=frozenset(name for (name,) in never_null),
-        cascading=tuple(key.name for key in keys if key.cascades),
+        actions=tuple(
+            Action(key.name, key.constraint, key.table, key.child, key.on_delete) for key in keys if key.acts
+        ),
+        counts_rows=all(key.counts_rows for key in keys),
+        may_be_replaced=not any(key.keeps_row for key in keys),
         rules=tuple(name for (name,) in rules),
         triggers=tuple(Trigger(row.name, frozenset(row.on), row.before) for row in triggers),
         is_referenced=bool(keys),
@@ -520,6 +559,7 @@ class Column:
     """One live column, in the table's order; ``encoding`` is that of its database.
 
     ``not_null`` is declared; ``never_null`` holds, also in the partitions and children of the table.
+    ``is_always``: GENERATED ALWAYS AS IDENTITY, which no UPDATE may set.
     """
 
     name: str
@@ -528,6 +568,7 @@ class Column:
     has_default: bool
     is_generated: bool
     is_identity: bool
+    is_always: bool
     collation: str | None
     deterministic: bool
     encoding: str
@@ -712,6 +753,7 @@ _COLUMNS = f"""
            a.atthasdef AS has_default,
            a.attgenerated <> '' AS is_generated,
            a.attidentity <> '' AS is_identity,
+           a.attidentity = 'a' AS is_always,
            {collation_of("a.attcollation")} AS collation,
            coalesce(l.collisdeterministic, true) AS deterministic,
            pg_catalog.getdatabaseencoding() AS encoding
@@ -834,6 +876,7 @@ def _table_of(side: str, name: TableName, answers: list[Rows]) -> Table:
                 has_default=row.has_default,
                 is_generated=row.is_generated,
                 is_identity=row.is_identity,
+                is_always=row.is_always,
                 collation=row.collation,
                 deterministic=row.deterministic,
                 encoding=row.encoding,

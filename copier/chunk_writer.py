@@ -32,10 +32,20 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from copier import statements
+from copier.carried import unless_carried_on
 from copier.connections import OnSilence, Sessions, drop_if_unusable, readable, rendered, run
 from copier.copy_stream import CopyStream, Streamed
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
-from copier.errors import TAKEN, KeySharedInSource, NoUsableKey, Permanent, SideNames, Transient, failures_of
+from copier.errors import (
+    TAKEN,
+    CarriedOn,
+    KeySharedInSource,
+    NoUsableKey,
+    Permanent,
+    SideNames,
+    Transient,
+    failures_of,
+)
 from copier.exchange import (
     COMMIT,
     Rows,
@@ -56,8 +66,8 @@ from copier.table_slice import TableSlice
 IDLE_SESSION_TIMEOUT = "57P05"
 
 #: Why rows may not be updated in place though they may be deleted and inserted: two of them exchange a unique
-#: value, the role lacks UPDATE, or a column is GENERATED ALWAYS AS IDENTITY.
-NOT_IN_PLACE = TAKEN | {"42501", "428C9"}
+#: value, or the role lacks UPDATE.
+NOT_IN_PLACE = TAKEN | {"42501"}
 
 #: READ COMMITTED whatever the role's default is: lanes that share the job's row would fail each other.
 BEGIN: Statement = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -268,6 +278,7 @@ class ChunkWriter:
         on_silence: OnSilence,
         looks_back: bool = False,
         baseline: Baseline | None = None,
+        still: str | None = None,
         anew: bool = False,
     ) -> None:
         """``known_empty``: the target held no row of the liquidation. ``hashed`` is that of `Copy.run`, and
@@ -276,13 +287,16 @@ class ChunkWriter:
         ``looks_back``: where a range is begun together with the commit of the one before, that one's values
         are compared in between.
         With a ``baseline`` the ranges are its own, and what changed in them is told by row versions.
+        ``still`` is that of `RangeGlance`.
         """
         self._reader = reader
         self._connection = connection
         self._source = source
         self._target = target
         by_values = RangeDiff(reader, source, target, anew=anew)
-        self._range_diff = RangeGlance(reader, source, target, baseline, by_values) if baseline else by_values
+        self._range_diff = (
+            RangeGlance(reader, source, target, baseline, by_values, still=still) if baseline else by_values
+        )
         self._known_empty = known_empty
         self._hashed = hashed
         self._on_silence = on_silence
@@ -460,7 +474,7 @@ class ChunkWriter:
         taken = self._taken_from_others(connection)
         surplus = [] if self._known_empty else list(_surplus(differences))
         sent = sum(each.sent for each in streamed)
-        self._refuse_unmerged_rows(connection, sent, self._merge(connection, surplus, taken))
+        self._refuse_unmerged_rows(connection, sent, self._merge(connection, surplus, taken, sent))
         chunks = [_chunk(part, each, went) for (part, each), went in zip(differences, streamed, strict=True)]
         # Which of the ranges a row was moved into isn't asked: the first one counts them.
         return [replace(chunks[0], moved=len(taken)), *chunks[1:]]
@@ -470,22 +484,41 @@ class ChunkWriter:
         connection: Connection,
         surplus: Sequence[tuple[KeyRange, Sequence[Bound] | None]],
         taken: Sequence[Held],
+        staged: int,
     ) -> int:
         """In place where foreign keys point to the rows; the number of staged rows that are there then."""
+        why: Permanent | None = None
         if self._target.in_place:
             try:
-                with failures_of(self._target.side), connection.begin_nested():
-                    return self._merge_by(
+                with failures_of(self._target.side), connection.begin_nested() as attempt:
+                    merged = self._merge_by(
                         connection, statements.merge(self._target, surplus, taken, in_place=True)
                     )
+                    if merged == staged or not self._target.always:
+                        return merged
+                    attempt.rollback()  # a value differs that no UPDATE may set
             except Permanent as refusal:
                 if refusal.sqlstate not in NOT_IN_PLACE:
                     raise
-        return self._merge_by(connection, statements.merge(self._target, surplus, taken, in_place=False))
+                why = refusal
+        try:
+            return self._merge_by(connection, statements.merge(self._target, surplus, taken, in_place=False))
+        except CarriedOn:
+            if why is None:
+                raise
+            raise why from None  # such as two rows that exchange a unique value
 
-    @staticmethod
-    def _merge_by(connection: Connection, statement: Composable) -> int:
-        return int(run(connection, statement).scalar_one())
+    def _merge_by(self, connection: Connection, statement: Composable) -> int:
+        merged = 0
+
+        def write() -> int:
+            nonlocal merged
+            counts = [*run(connection, statement).one()]
+            merged, touched = int(counts[0]), int(counts[1])
+            return touched
+
+        unless_carried_on(self._target, lambda question: [*run(connection, question)], write)
+        return merged
 
     def _taken_from_others(self, connection: Connection) -> list[Held]:
         """The rows of other liquidations that have one of the staged keys."""

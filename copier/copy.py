@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self, overload
@@ -32,6 +32,7 @@ from copier.errors import (
     DEFAULT_NAMES,
     FOREIGN_KEYS,
     TAKEN,
+    DatabaseFailed,
     NoUsableKey,
     Permanent,
     SideNames,
@@ -39,12 +40,14 @@ from copier.errors import (
     failures_of,
 )
 from copier.exchange import COMMIT, Rows, exchange
+from copier.foreign_keys import explained
 from copier.glance import Baseline, Change, SideState, state_of
 from copier.glance import questions as questions_of_state
 from copier.lanes import run_lanes
 from copier.missing_parents import refuse_missing_parents
 from copier.model import (
     EMPTY,
+    WHOLE,
     Chunk,
     Comparison,
     CopySpec,
@@ -62,7 +65,7 @@ from copier.snapshot import Snapshot
 from copier.surplus import Surplus
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
-from copier.verify import compared
+from copier.verify import SeenTogether, compared
 
 
 def record_nothing(connection: Connection, chunk: Chunk) -> None:
@@ -142,11 +145,13 @@ class Copy:
             sleep=sleep,
         )
         self._lanes: list[Target] = []
+        self._together: Sequence[Table] = ()
         self._plan: Plan | None = None
         self._baseline = baseline
         self._change = Change.UNKNOWN
         self._left: Chunk | None = None
         self._has_run = False
+        self._still: str | None = None
         #: Whether the last `run` was told by row versions, since the baseline, what has changed.
         self.builds_on_baseline = False
         self._proven: Baseline | None = None
@@ -176,6 +181,14 @@ class Copy:
         """Ends the snapshot and gives all connections back."""
         self._sessions.close()
 
+    def rest(self) -> None:
+        """Gives back the sessions that it has for itself; what is done next takes some again.
+
+        That which holds the snapshot stays.
+        """
+        self._snapshot.rest()
+        self._connection.rest()
+
     def plan(self) -> Plan:
         """Counts the liquidation on both sides, once: in the source's snapshot, and in the target just now.
 
@@ -190,6 +203,8 @@ class Copy:
             self._source_state, self._target_state = source, target
             if self._baseline is not None:
                 self._change = self._baseline.change_to(source, target, self._limits)
+                if self._change is Change.FEW:
+                    self._baseline = self._baseline.joined(self._limits.chunk_rows)
             if self._source.key_may_be_null:
                 refuse_null_keys(self._source, self._ask_source(statements.count_without_key(self._source)))
             if self._source.key_may_repeat and self._target.key_may_repeat:
@@ -223,9 +238,12 @@ class Copy:
         """
         in_place: dict[int, Chunk] = {}
         try:
-            with closing(
-                self._put_in_place(record, in_place, should_stop, hashed=hashed, waiting=waiting)
-            ) as chunks:
+            with (
+                self.explaining(),
+                closing(
+                    self._put_in_place(record, in_place, should_stop, hashed=hashed, waiting=waiting)
+                ) as chunks,
+            ):
                 for chunk in chunks:
                     on_chunk(chunk)
                     if should_stop():
@@ -286,22 +304,14 @@ class Copy:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
         comparisons: list[Comparison] = []
-        moment = self._moment(moment)
+        together = SeenTogether.of([*known.values()])
+        moment = self._moment(moment, together)
         try:
             held, [[made_of]] = state_of(self._target, moment.table, moment.answers), moment.answers[1]
-            readers = self._source_readers()
-            target_readers = moment.readers(len(readers), self._target, in_order=False)
-            lanes = list(zip(readers, target_readers, strict=False))
-            identity = self._target_state.vantage.identity
-            steps = compared(
-                lanes,
-                take,
-                self._source,
-                self._target,
-                known,
-                definition=made_of,
-                is_same=identity is not None and identity == held.vantage.identity,
-            )
+            if together is not None and together.is_still(moment.answers[0][0], made_of):
+                steps = together.comparisons()
+            else:
+                steps = self._compared(moment, held, made_of, known, take)
             with closing(steps):
                 for comparison in steps:
                     comparisons.append(comparison)
@@ -311,8 +321,9 @@ class Copy:
             apart = Counts()
             for comparison in comparisons if count_rows else ():
                 if not comparison.agrees:
-                    look = _Reader(target_readers[0])
-                    apart += counts_of(comparison, readers[0], self._source, look, self._target)
+                    [reader] = moment.readers(1, self._target, in_order=False)
+                    own = self._source_readers()[0]
+                    apart += counts_of(comparison, own, self._source, _Reader(reader), self._target)
                     if should_stop():
                         return None
         finally:
@@ -322,9 +333,36 @@ class Copy:
             self._proven = Baseline.of(self._source_state.vantage, held.vantage, comparisons)
         return proof
 
-    def _moment(self, given: Snapshot | None) -> Snapshot:
-        """One moment of the target, which has been asked for its state; its own session reads ranges too."""
+    def _compared(
+        self,
+        moment: Snapshot,
+        held: SideState,
+        made_of: str,
+        known: Mapping[int, Chunk],
+        take: Callable[[], KeyRange | None],
+    ) -> Generator[Comparison, None, None]:
+        """Range by range. ``held`` and ``made_of`` are what the target was found to be at this moment."""
+        readers = self._source_readers()
+        target_readers = moment.readers(len(readers), self._target, in_order=False)
+        identity = self._target_state.vantage.identity
+        return compared(
+            list(zip(readers, target_readers, strict=False)),
+            take,
+            self._source,
+            self._target,
+            known,
+            definition=made_of,
+            is_same=identity is not None and identity == held.vantage.identity,
+        )
+
+    def _moment(self, given: Snapshot | None, together: SeenTogether | None) -> Snapshot:
+        """One moment of the target, which has been asked for its state; its own session reads ranges too.
+
+        Its rows are counted, and those since they were seen ``together`` hashed.
+        """
         rows, asked = self._target, questions_of_state(self._target, self._target_table)
+        if together is not None:
+            asked[0] = statements.arrivals(rows, WHOLE, together.base)
         if given is not None:
             return given.of(rows.table, self._sessions, also=asked, reads=rows)
         return Snapshot(
@@ -366,6 +404,35 @@ class Copy:
         """Whether a glance at both sides has found what was proven before."""
         self.plan()
         return self._change is Change.NONE
+
+    def belongs_to(self, tables: Iterable[Table]) -> None:
+        """It is copied together with these tables of the target, of which it is one."""
+        self._together = tuple(tables)
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """What a foreign key of the target refuses inside is raised with the tables between which it is."""
+        try:
+            yield
+        except Permanent as refusal:
+            meaning = self._meaning(refusal)
+            if meaning is refusal:
+                raise
+            raise meaning from (refusal.__cause__ or refusal)
+
+    def _meaning(self, refusal: Permanent) -> Permanent:
+        def ask(question: Composable) -> Rows:
+            connection = self._sessions.open(self._target_engine, self._names.target, read_only=True)
+            try:
+                return exchange(connection, question)[0]
+            finally:
+                self._sessions.shut(connection)
+
+        try:
+            with failures_of(self._names.target):
+                return explained(refusal, ask, self._target_table, self._together)
+        except DatabaseFailed:  # what has failed is said all the same
+            return refusal
 
     def leave(self, referring: Iterable[Referring]) -> None:
         """From now on surplus rows to which these foreign keys point stay for now: see `surplus`."""
@@ -418,6 +485,7 @@ class Copy:
         self.refuse_unwritable()
         self.plan()
         is_first, self._has_run = not self._has_run, True
+        self._still = self._definition if is_first and self._is_still() else None
         self.builds_on_baseline = self._change in {Change.NONE, Change.FEW}
         if self._change is Change.NONE:
             self._change = Change.UNKNOWN  # the glance is of one moment: a second run looks at the values
@@ -591,6 +659,7 @@ class Copy:
             answers = moment.ask(*asked, *without_key, COMMIT)
         for [[found]] in answers[len(asked) : -1]:
             refuse_null_keys(rows, int(found))
+        [[self._definition]] = answers[1]
         return state_of(rows, table, answers[: len(asked)])
 
     def _refuse_missing_parents(self) -> None:
@@ -639,10 +708,15 @@ class Copy:
             on_silence=self._sessions.ask,
             looks_back=hashed and self._writers_tell,
             baseline=self._baseline if self._change is Change.FEW else None,
+            still=self._still,
             # What the target fills by itself can't be compared: it isn't known whether it holds what it
             # was given before there was a rule.
             anew=bool(self._target.matched.defaulted) and self._change is Change.UNKNOWN,
         )
+
+    def _is_still(self) -> bool:
+        """Whether the target was found as it was proven, by its row versions."""
+        return self._baseline is not None and self._baseline.is_still(self._target_state)
 
     @property
     def _writers_tell(self) -> bool:

@@ -44,6 +44,7 @@ from copier.copy import Copy, CopyResult, record_nothing
 from copier.errors import (
     DEFAULT_NAMES,
     FOREIGN_KEYS,
+    CarriedOn,
     Permanent,
     SeveralMoments,
     SideNames,
@@ -75,6 +76,14 @@ from copier.throttle import Throttled
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+#: On either side the tables of a set have about so many sessions, but never less than two tables with theirs.
+SESSIONS = 15
+
+
+def tables_at_once(parallel: int) -> int:
+    """So many tables of a set have sessions at the same time: in the source each one, and its lanes."""
+    return max(2, SESSIONS // (1 + parallel))
 
 
 class SetStep(StrEnum):
@@ -176,6 +185,9 @@ class CopySet:
             lost_seconds=self._limits.lost_seconds,
         )
         self._lanes = threading.BoundedSemaphore(self._limits.parallel)
+        self._at_once = tables_at_once(self._limits.parallel)
+        # Where each table can have sessions for itself all the time, none of them connects twice.
+        self._keeps_sessions = len(specs) <= self._at_once
         self.copies: dict[str, Copy] = {}
         self.steps = dict.fromkeys(self._specs, SetStep.WAITS)
         self._own.callback(self._sessions.close)
@@ -209,7 +221,7 @@ class CopySet:
                     target_table=tables[spec.name],
                 )
                 self._own.enter_context(copy)
-                return copy
+                return self._rested(copy, copy)
 
             self.copies = dict(zip(self._specs, self._side_by_side(specs, begin), strict=True))
             self._only_compares = only_compares
@@ -224,6 +236,7 @@ class CopySet:
                 },
             )
             for name, copy in self.copies.items():
+                copy.belongs_to(tables.values())
                 copy.leave(
                     Referring(self._specs[key.child].target_table, key.columns, key.parent_columns)
                     for key in self.order.refer_to(name)
@@ -248,7 +261,7 @@ class CopySet:
         Raises:
             NoUsableKey: a side holds rows whose key is NULL, or the source several rows with one key.
         """
-        plans = self._side_by_side([*self.copies.values()], Copy.plan)
+        plans = self._side_by_side([*self.copies.values()], lambda copy: self._rested(copy, copy.plan()))
         return dict(zip(self.copies, plans, strict=True))
 
     def run(
@@ -287,12 +300,10 @@ class CopySet:
             stop = lambda: should_stop() or failed.is_set()  # noqa: E731
             try:
                 if name in second_pass:
-                    self.copies[name].run(
-                        records[name].before_second_pass,
-                        hashed=False,
-                        should_stop=stop,
-                        waiting=self.order.waits(name),
-                    )
+                    copy = self.copies[name]
+                    before = records[name].before_second_pass
+                    waiting = self.order.waits(name)
+                    self._rested(copy, copy.run(before, hashed=False, should_stop=stop, waiting=waiting))
                 else:
                     results[name] = self._run(name, records[name].of_ranges, on_chunk, stop)
             except BaseException:
@@ -308,7 +319,7 @@ class CopySet:
         if not should_stop():
             for name in self.copies:
                 self.copies[name].leave(())
-            self._remove(surplus, records, should_stop)
+            self._remove(surplus, records, should_stop, is_last=True)
         return SetResult(
             self.as_of,
             {name: results[name] for name in self.copies if name in results},
@@ -348,6 +359,7 @@ class CopySet:
                     moment=moment,
                     count_rows=self._only_compares,
                 )
+                self._rested(self.copies[name], proof)
                 if self._only_compares:
                     self.copies[name].close()  # its sessions aren't kept until the last table was compared
                 if proof is None:
@@ -369,7 +381,9 @@ class CopySet:
         on_chunk: Callable[[str, Chunk], object],
         should_stop: Callable[[], bool],
     ) -> CopyResult:
-        result = self.copies[name].run(record, on_chunk=partial(on_chunk, name), should_stop=should_stop)
+        copy = self.copies[name]
+        found = copy.run(record, on_chunk=partial(on_chunk, name), should_stop=should_stop)
+        result = self._rested(copy, found)
         if result.is_whole:
             self.steps[name] = SetStep.IN_PLACE
         return result
@@ -381,31 +395,59 @@ class CopySet:
             for name in self.order.referenced
             if self.copies[name].plan().holds and not self.copies[name].is_left_as_it_is
         ]
-        return self.order.below(name for name in holding if self.copies[name].surplus().is_there())
+        return self.order.below(name for name in holding if self._has_surplus(self.copies[name]))
+
+    def _has_surplus(self, copy: Copy) -> bool:
+        return self._rested(copy, copy.surplus().is_there())
 
     def _remove(
-        self, names: Sequence[str], records: Mapping[str, _Records], should_stop: Callable[[], bool]
+        self,
+        names: Sequence[str],
+        records: Mapping[str, _Records],
+        should_stop: Callable[[], bool],
+        *,
+        is_last: bool = False,
     ) -> None:
-        """Children first. A table that refers to itself may keep some, which `Copy.run` removes together."""
+        """Children first. A table that refers to itself may keep some, unless this ``is_last``.
+
+        A row may refer to one of them that is to refer to another one: `Copy.run` writes both together.
+        """
         for name in names:
             if (columns := self.order.waits(name)) and not should_stop():
                 own = records[name]
-                own.number = self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.number)
+                with self.copies[name].explaining():
+                    self.copies[name].surplus().loosen(own.of_ranges, sorted(columns), own.beside)
+                self._rested(self.copies[name], None)
         for name in reversed(names):
             if should_stop():
                 return
             own = records[name]
+            of_itself = partial(self._is_of_self_reference, name)
             try:
-                own.number = self.copies[name].surplus().remove(own.of_ranges, own.number)
+                with self.copies[name].explaining():
+                    self.copies[name].surplus().remove(own.of_ranges, own.beside, of_each_other=of_itself)
+                self._rested(self.copies[name], None)
             except Permanent as refusal:
-                if not self._is_of_self_reference(name, refusal):
+                if is_last or not of_itself(refusal):
                     raise
 
     def _is_of_self_reference(self, name: str, refusal: Permanent) -> bool:
-        names = {key.name for key in self.order.foreign_keys if key.child == name == key.parent}
-        return refusal.sqlstate in FOREIGN_KEYS and quoted(refusal.constraint or "") in names
+        """Whether rows of one table that refer to each other are in the way, as far as the refusal tells.
+
+        A key that acts may have gone on from them to other tables, and these are named then.
+        """
+        keys = [key for key in self.order.foreign_keys if key.child == name == key.parent]
+        acts = any(key.on_delete in {"CASCADE", "SET NULL", "SET DEFAULT"} for key in keys)
+        named = quoted(refusal.constraint or "") in {key.name for key in keys}
+        return refusal.sqlstate in FOREIGN_KEYS and (named or (acts and isinstance(refusal, CarriedOn)))
 
     # What several tables share.
+
+    def _rested(self, copy: Copy, found: T) -> T:
+        """What was found, once the table's sessions are for others, where there aren't enough for all."""
+        if not self._keeps_sessions:
+            copy.rest()
+        return found
 
     @contextmanager
     def _in_turn(self, within: AbstractContextManager[object]) -> Iterator[None]:
@@ -420,7 +462,7 @@ class CopySet:
         several errors one that stays is raised.
         """
         alone = is_capped or not all(table.is_shareable for table in self._moment.tables.values())
-        with ThreadPoolExecutor(1 if alone else max(1, len(items))) as pool:
+        with ThreadPoolExecutor(1 if alone else self._at_once) as pool:
             asked = [pool.submit(copy_context().run, do, item) for item in items]
         errors = [error for each in asked if (error := each.exception()) is not None]
         if errors:
@@ -468,10 +510,15 @@ class _Records:
 
     def __init__(self, record: Record | Ledger) -> None:
         self.of_ranges = record
-        #: The last number below zero that was used.
-        self.number = 0
+        self._number = 0
         self._written = 0
         self._lock = threading.Lock()
+
+    def beside(self) -> int:
+        """The next number for what isn't one of the ranges."""
+        with self._lock:
+            self._number -= 1
+            return self._number
 
     @property
     def before_second_pass(self) -> Record | Ledger:
@@ -482,13 +529,11 @@ class _Records:
         return _changed(self.of_ranges, self._counted_once)
 
     def _beside(self, chunk: Chunk) -> Chunk:
+        number = self.beside()
         with self._lock:
-            self.number -= 1
             self._written += chunk.counts.inserted + chunk.counts.updated
             counts = replace(chunk.counts, unchanged=0)
-            return replace(
-                chunk, range=replace(chunk.range, number=self.number, rows=0), rows=0, counts=counts
-            )
+            return replace(chunk, range=replace(chunk.range, number=number, rows=0), rows=0, counts=counts)
 
     def _counted_once(self, chunk: Chunk) -> Chunk:
         with self._lock:

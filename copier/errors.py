@@ -6,7 +6,7 @@
     │   ├── TableMissing
     │   ├── ColumnMissing
     │   ├── EncodingUnknown       a database that doesn't know what its bytes mean
-    │   ├── ReferencesCascade     replacing a row would change rows of other tables
+    │   ├── ReferencesCascade     it couldn't be seen whether rows of other tables change
     │   ├── RulesRewrite          so would a rule of the target
     │   ├── SeveralMoments        rows of the source that no one snapshot holds
     │   ├── CircularReferences    tables of a set that can be written in no order
@@ -18,7 +18,10 @@
     ├── DatabaseFailed        a server said no, or went away
     │   ├── Transient         the same work may succeed later: retry it
     │   └── Permanent         it will fail again until somebody acts
+    │       ├── PointsNowhere     rows refer to others that the target lacks
+    │       ├── StillReferenced   rows that have to go are referred to
     │       ├── PrivilegeMissing  and a GRANT is what it needs
+    │       ├── CarriedOn         a foreign key would have changed rows that refer to those written
     │       ├── RowsHidden        and BYPASSRLS is
     │       └── ReadOnly          and a setting is
     ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
@@ -144,13 +147,13 @@ class ColumnMissing(SchemaError):
 
 
 class ReferencesCascade(SchemaError):
-    """Foreign keys of other tables would delete or blank rows there when a row is replaced."""
+    """Foreign keys would carry a DELETE on, and the server doesn't count what they change: `CarriedOn`."""
 
     def __init__(self, target: str, table: str, constraints: list[str]) -> None:
         super().__init__(
-            f"rows of {table} can't be replaced in {target} without changing other tables: "
-            f"{', '.join(constraints)} cascade, or set NULL or a default, on DELETE; "
-            "make them NO ACTION there"
+            f"rows of {table} can't be deleted in {target}, because it couldn't be seen whether rows that "
+            f"refer to them change: {', '.join(constraints)} cascade, or set NULL or a default, on DELETE, "
+            "and track_counts is off; set track_counts on there, or make them NO ACTION"
         )
         self.table = table
         self.lines = constraints
@@ -319,6 +322,55 @@ class Permanent(DatabaseFailed):
     """Will fail again: a constraint, a privilege, a missing object, a value that doesn't fit."""
 
 
+class _OfForeignKey(Permanent):
+    """A foreign key of the target has refused a write.
+
+    ``lines`` is the other table, ``is_copied`` whether that is copied together with this one.
+    """
+
+    def __init__(self, words: str, refusal: Permanent, table: str, other: str, *, is_copied: bool) -> None:
+        super().__init__(
+            words,
+            side=refusal.side or "",
+            sqlstate=refusal.sqlstate,
+            condition=refusal.condition,
+            table=table,
+            constraint=refusal.constraint,
+            lines=[other],
+        )
+        self.is_copied = is_copied
+
+
+class PointsNowhere(_OfForeignKey):
+    """Rows of the source point to rows of another table that the target doesn't hold.
+
+    Where that table is copied together with this one, the source has no such rows of this liquidation.
+    """
+
+    def __init__(self, refusal: Permanent, table: str, parent: str, *, is_copied: bool) -> None:
+        step = "they are of another liquidation" if is_copied else "copy or create those first"
+        words = (
+            f"rows of {table} point to rows of {parent} that are not in {refusal.side}, and its foreign key "
+            f"{refusal.constraint} refuses them: {step}"
+        )
+        super().__init__(words, refusal, table, parent, is_copied=is_copied)
+
+
+class StillReferenced(_OfForeignKey):
+    """Rows of another table, which the target holds, point to rows that are to be removed or changed there.
+
+    Where that table is copied together with this one, or is this one, its rows are of other liquidations.
+    """
+
+    def __init__(self, refusal: Permanent, table: str, child: str, *, is_copied: bool) -> None:
+        of = " of other liquidations" if is_copied else ""
+        words = (
+            f"rows of {table} can't be removed or changed in {refusal.side}: rows of {child}{of} point to "
+            f"them by the foreign key {refusal.constraint}"
+        )
+        super().__init__(words, refusal, table, child, is_copied=is_copied)
+
+
 def grant(privileges: Sequence[str], what: str, role: str) -> str:
     """The statement that grants them on this object; a role that is to be a member of another one has no ON.
 
@@ -327,6 +379,30 @@ def grant(privileges: Sequence[str], what: str, role: str) -> str:
     if list(privileges) == [what]:
         return f"GRANT {what} TO {role}"
     return f"GRANT {', '.join(privileges)} ON {what} TO {role}"
+
+
+class CarriedOn(Permanent):
+    """Foreign keys of the target, by ON DELETE or ON UPDATE, have changed rows that refer to written ones.
+
+    The transaction is rolled back. What may not be done is what a key without an action refuses, so it has
+    the same SQLSTATE.
+    """
+
+    def __init__(
+        self, side: str, table: str, constraints: Sequence[str], *, constraint: str, of: str
+    ) -> None:
+        """``constraint`` is the plain name of the first of them, and ``of`` that of its table."""
+        super().__init__(
+            f"rows of {table} in {side} can't be deleted or replaced, because foreign keys would then delete "
+            f"or change rows that still refer to them: {', '.join(constraints)}; nothing of that was kept. "
+            "Copy those tables together with this one as a set, or first",
+            side=side,
+            sqlstate="23503",
+            condition="ForeignKeyViolation",
+            table=of,
+            constraint=constraint,
+            lines=constraints,
+        )
 
 
 class PrivilegeMissing(Permanent):

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from psycopg import sql
 from sqlalchemy import Engine
 
 from copier import statements
-from copier.catalog import Table, read_table, refuse_same_table, several_moments
+from copier.catalog import Table, Trigger, read_table, refuse_same_table, several_moments
 from copier.connections import BoundedTransaction
 from copier.errors import (
     DEFAULT_NAMES,
@@ -25,9 +26,10 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import exchange
-from copier.model import CopySpec
+from copier.exchange import Rows, exchange
+from copier.model import CopySpec, quoted
 from copier.set_order import (
+    ACTIONS,
     ForeignKey,
     SetOrder,
     belonging,
@@ -55,7 +57,11 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExplainedKey:
-    """A foreign key of the target between two copies of the set, by their names."""
+    """A foreign key of the target between two copies of the set, by their names.
+
+    ``on_delete`` and ``on_update`` are its actions as SQL writes them. ``missing_index`` is the statement
+    that creates the one by which the rows are found that refer to one of the parent; None where it is there.
+    """
 
     name: str
     child: str
@@ -64,6 +70,28 @@ class ExplainedKey:
     parent_columns: tuple[str, ...]
     use: Use
     deferrable: bool
+    on_delete: str
+    on_update: str
+    missing_index: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideKey:
+    """A foreign key of the target between ``copy`` and an ``other`` table, which isn't in the set.
+
+    ``refers``: rows of the copy refer to rows of the other table, which have to be there before; else it is
+    the other way round, and a row to which one of the other table refers isn't deleted. ``columns`` are those
+    that refer.
+    """
+
+    name: str
+    copy: str
+    other: str
+    columns: tuple[str, ...]
+    refers: bool
+    on_delete: str
+    on_update: str
+    missing_index: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +100,8 @@ class ExplainedTable:
 
     ``belongs_by`` is in words how a row belongs to its liquidation. ``indexes`` has the columns of the
     B-tree indexes that each side has, and ``missing`` the statements that create those by which the rows
-    would be found, by the side's name. ``rules`` says what becomes of columns that have a rule. ``refused``
+    would be found, by the side's name. ``triggers`` fire on what is written, and ``altering`` are those of
+    them that may alter it. ``rules`` says what becomes of columns that have a rule. ``refused``
     are the sentences with which a copy would be refused.
     """
 
@@ -86,6 +115,7 @@ class ExplainedTable:
     missing: Mapping[str, tuple[str, ...]]
     rules: Mapping[str, str]
     triggers: tuple[str, ...]
+    altering: tuple[str, ...]
     refused: tuple[str, ...]
 
 
@@ -96,6 +126,7 @@ class Explanation:
     steps: tuple[tuple[str, ...], ...]
     tables: tuple[ExplainedTable, ...]
     foreign_keys: tuple[ExplainedKey, ...]
+    outside: tuple[OutsideKey, ...]
     refused: tuple[str, ...]
 
     @property
@@ -120,7 +151,8 @@ def explain(
     Raises:
         DatabaseFailed: a side can't be reached.
     """
-    found, keys = _looked_at(source, target, specs, names, timeout_seconds)
+    found, keys, of_others = _looked_at(source, target, specs, names, timeout_seconds)
+    tables = {each.spec.name: each.target for each in found if each.target is not None}
     refused, order = [], None
     try:
         order = _order(found, keys)
@@ -135,7 +167,8 @@ def explain(
     return Explanation(
         steps,
         tuple(each.explained(at.get(each.spec.name)) for each in in_order),
-        tuple(_explained(key, order) for key in keys),
+        tuple(_explained(key, order, by_name[key.child]) for key in keys),
+        tuple(_outside(row, tables) for row in of_others),
         tuple(refused),
     )
 
@@ -156,7 +189,7 @@ def order_in_target(
         SeveralMoments: prod's tables can't be read at one moment.
         DatabaseFailed: a side can't be reached.
     """
-    found, keys = _looked_at(source, target, specs, names, timeout_seconds)
+    found, keys, _ = _looked_at(source, target, specs, names, timeout_seconds)
     if (several := _several_moments(found, names)) is not None:
         raise several
     return _order(found, keys)
@@ -171,7 +204,7 @@ class _Found:
     target: Table | None
     key: tuple[str, ...]
     missing: Mapping[str, tuple[str, ...]]
-    triggers: tuple[str, ...]
+    triggers: tuple[Trigger, ...]
     refused: tuple[str, ...]
 
     @classmethod
@@ -181,13 +214,13 @@ class _Found:
         refused: list[str] = []
         source = _table(here, [each.source_table for each in spec.line], refused)
         target = _table(there, [each.target_table for each in spec.line], refused)
-        key, triggers = spec.key, tuple[str, ...]()
+        key, triggers = spec.key, tuple[Trigger, ...]()
         missing: dict[str, tuple[str, ...]] = {}
         if source is not None and target is not None:
             try:
                 refuse_same_table(here.connection, there.connection, source, target, names)
                 ours, theirs = slices(spec, source, target, ANY)
-                key, triggers = theirs.key, tuple(each.name for each in theirs.triggers)
+                key, triggers = theirs.key, theirs.triggers
                 missing = {each.side: each.missing_indexes for each in (ours, theirs)}
                 target.refuse_unwritable(updates=theirs.in_place)
             except Transient:
@@ -195,6 +228,18 @@ class _Found:
             except CopierError as error:
                 refused.append(str(error))
         return cls(spec, source, target, key, missing, triggers, tuple(refused))
+
+    def without_index(self, columns: Sequence[str]) -> str | None:
+        """What creates an index on these columns of the target; None where one that is missing begins so."""
+        if self.target is None:
+            return None
+        statement = _index(str(self.target.name), columns, partitioned=self.target.is_partitioned)
+        begun = (f"{statement[:-1]},", statement)
+        return (
+            None
+            if any(each.startswith(begun) for each in self.missing.get(self.target.side, ()))
+            else statement
+        )
 
     def explained(self, step: int | None) -> ExplainedTable:
         sides = [table for table in (self.source, self.target) if table is not None]
@@ -211,7 +256,8 @@ class _Found:
             },
             missing=self.missing,
             rules={rule.column: str(rule.treatment) for rule in self.spec.rules},
-            triggers=self.triggers,
+            triggers=tuple(each.name for each in self.triggers),
+            altering=tuple(each.name for each in self.triggers if each.before),
             refused=self.refused,
         )
 
@@ -228,8 +274,10 @@ def _table(look: BoundedTransaction, names: Sequence[Any], refused: list[str]) -
 
 def _looked_at(
     source: Engine, target: Engine, specs: Sequence[CopySpec], names: SideNames, timeout_seconds: float
-) -> tuple[list[_Found], tuple[ForeignKey, ...]]:
-    """What both sides have of each copy, and the target's foreign keys between them."""
+) -> tuple[list[_Found], tuple[ForeignKey, ...], Rows]:
+    """What both sides have of each copy, the target's foreign keys between them, and the rows of
+    `_outside_question`.
+    """
     settings = f"{statements.of_lane(by_index=False)}, "
     with (
         BoundedTransaction(source, names.source, LABEL, timeout_seconds, settings=settings) as here,
@@ -238,8 +286,9 @@ def _looked_at(
         found = [_Found.of(spec, here, there, names) for spec in specs]
         tables = {each.spec.name: each.target for each in found if each.target is not None}
         with failures_of(names.target):
-            [rows] = exchange(there.connection, foreign_keys_question(tables)) if tables else [[]]
-    return found, foreign_keys_of(tables, rows)
+            asked = [foreign_keys_question(tables), _outside_question(tables)] if tables else []
+            rows, of_others = exchange(there.connection, *asked) if asked else ([], [])
+    return found, foreign_keys_of(tables, rows), of_others
 
 
 def _order(found: Sequence[_Found], keys: Sequence[ForeignKey]) -> SetOrder:
@@ -256,11 +305,79 @@ def _several_moments(found: Sequence[_Found], names: SideNames) -> SeveralMoment
     return SeveralMoments(names.source, ", ".join(str(table.name) for table in tables), reason)
 
 
-def _explained(key: ForeignKey, order: SetOrder | None) -> ExplainedKey:
+def _explained(key: ForeignKey, order: SetOrder | None, child: _Found) -> ExplainedKey:
     if key.is_self_reference:
         use = Use.ITSELF
     elif order is None:
         use = Use.UNSOLVED
     else:
         use = Use.SECOND_PASS if key in order.second_pass else Use.ORDER
-    return ExplainedKey(key.name, key.child, key.parent, key.columns, key.parent_columns, use, key.deferrable)
+    return ExplainedKey(
+        name=key.name,
+        child=key.child,
+        parent=key.parent,
+        columns=key.columns,
+        parent_columns=key.parent_columns,
+        use=use,
+        deferrable=key.deferrable,
+        on_delete=key.on_delete,
+        on_update=key.on_update,
+        missing_index=None if key.is_indexed else child.without_index(key.columns),
+    )
+
+
+def _index(table: str, columns: Sequence[str], *, partitioned: bool) -> str:
+    how = "" if partitioned else " CONCURRENTLY"
+    return f"CREATE INDEX{how} ON {table} ({', '.join(map(quoted, columns))})"
+
+
+# ------------------------------------------------------------------------------ tables that aren't in the set
+
+
+# A key that a partition has from its parent is the parent's.
+_OUTSIDE = f"""
+    SELECT pg_catalog.quote_ident(c.conname) AS name, c.conrelid AS child, c.confrelid AS parent,
+           pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.relname) AS other,
+           t.relkind = 'p' AS partitioned, c.conrelid = ANY({{oids}}::oid[]) AS refers,
+           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
+                  ORDER BY k.place) AS columns,
+           {ACTIONS}
+      FROM pg_catalog.pg_constraint c
+      JOIN pg_catalog.pg_class t
+        ON t.oid = CASE WHEN c.conrelid = ANY({{oids}}::oid[]) THEN c.confrelid ELSE c.conrelid END
+      JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+     WHERE c.contype = 'f' AND (c.conrelid = ANY({{oids}}::oid[])) <> (c.confrelid = ANY({{oids}}::oid[]))
+       AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'  -- since 18
+       AND NOT EXISTS (
+         SELECT FROM pg_catalog.pg_constraint p
+          WHERE p.oid = c.conparentid
+            AND (p.conrelid = ANY({{oids}}::oid[])) <> (p.confrelid = ANY({{oids}}::oid[])))
+     ORDER BY refers DESC, c.conrelid, c.conname
+"""  # noqa: S608 - of constants
+
+
+def _outside_question(tables: Mapping[str, Table]) -> sql.Composable:
+    """The foreign keys between the set's tables and others."""
+    oids = sorted({each.oid for table in tables.values() for each in table.relations.all})
+    return sql.SQL(_OUTSIDE).format(oids=sql.Literal("{" + ",".join(map(str, oids)) + "}"))
+
+
+def _outside(row: Any, tables: Mapping[str, Table]) -> OutsideKey:
+    oid = row.child if row.refers else row.parent
+    copy, table = next(
+        (name, table) for name, table in tables.items() if oid in {each.oid for each in table.relations.all}
+    )
+    child, partitioned = (
+        (str(table.name), table.is_partitioned) if row.refers else (row.other, row.partitioned)
+    )
+    return OutsideKey(
+        name=row.name,
+        copy=copy,
+        other=row.other,
+        columns=tuple(row.columns),
+        refers=row.refers,
+        on_delete=row.on_delete,
+        on_update=row.on_update,
+        missing_index=None if row.is_indexed else _index(child, row.columns, partitioned=partitioned),
+    )

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import reduce
 from operator import xor
@@ -176,6 +176,22 @@ class Baseline:
             tuple(ProvenRange(each.range.lower, each.range.upper, each.source) for each in ordered),
         )
 
+    def joined(self, most: int) -> Self:
+        """The same with neighbouring ranges made one, as long as that had at most so many rows."""
+        ranges: list[ProvenRange] = []
+        for each in self.ranges:
+            if ranges and ranges[-1].digest.rows + each.digest.rows <= most:
+                before = ranges.pop()
+                ranges.append(ProvenRange(before.lower, each.upper, before.digest + each.digest))
+            else:
+                ranges.append(each)
+        return replace(self, ranges=tuple(ranges))
+
+    def is_still(self, target: SideState) -> bool:
+        """Whether the target holds the rows that were proven, as its row versions tell."""
+        rows = self.digest.rows
+        return target.is_seen_from(self.target) and (target.rows, target.written) == (rows, 0)
+
     def key_ranges(self) -> list[KeyRange]:
         """Its ranges, numbered from 1, with the rows that they had."""
         return [
@@ -222,8 +238,12 @@ def _bound(found: Sequence[str] | None) -> Bound | None:
 class RangeGlance:
     """Tells what differs in one range of a baseline by the rows that were written since.
 
-    Where that can't be told, `RangeDiff` compares the range: rows have gone, or somebody has written there
-    in the target.
+    Where the target was found as it was proven when the copy began, no row of it is looked at but those whose
+    keys the source has written since. That nobody has written elsewhere in the meantime is for the proof to
+    tell: it knows what has to be there by then, see `Seen`.
+
+    Where it can't be told, `RangeDiff` compares the range: rows have gone, or somebody has written there in
+    the target.
     """
 
     def __init__(
@@ -233,7 +253,13 @@ class RangeGlance:
         target: TableSlice,
         baseline: Baseline,
         by_values: RangeDiff,
+        *,
+        still: str | None = None,
     ) -> None:
+        """``still`` is what the target's table was made of when it was found as it was proven; None where it
+        wasn't found so.
+        """
+        self._still = still
         self._reader = reader
         self._source = source
         self._target = target
@@ -251,17 +277,14 @@ class RangeGlance:
             asked = other_side.submit(
                 self._ask_source, statements.arrivals_by_key(self._source, part, base.source.horizon)
             )
-            with failures_of(self._target.side):
-                [[definition]], [[held, new_there]] = look.ask(
-                    statements.definition(self._target.tables),
-                    statements.arrived(self._target, base.target.horizon, part),
-                )
+            definition = self._still or self._not_written_since(look, part, known)
             [[rows, keys, hashes]] = asked.result()
-        if held != known.rows or new_there:
+        if definition is None:
             return None
         changed = dict(zip(map(tuple, keys or ()), hashes or (), strict=True))
         before = self._held_under(look, part, list(changed))
-        if rows - len(changed) != known.rows - len(before):
+        # Rows that either side has lost are missing in one of these numbers.
+        if before is None or rows - len(changed) != known.rows - len(before):
             return None
         digest = Digest(rows, _xor(known.value, *before.values(), *changed.values()))
         missing = tuple(key for key, value in changed.items() if before.get(key) != value)
@@ -272,13 +295,26 @@ class RangeGlance:
             return Unchanged(rows, digest, seen)
         return Patch(Counts.of(missing, surplus, rows - len(missing)), digest, missing, surplus, seen)
 
-    def _held_under(self, look: Look, part: KeyRange, keys: Sequence[Bound]) -> dict[Bound, int]:
-        """The hashes of the target's rows with these keys, by their keys as the target writes them."""
+    def _not_written_since(self, look: Look, part: KeyRange, known: Digest) -> str | None:
+        """What the target's table is made of, where the range holds what was proven there."""
+        with failures_of(self._target.side):
+            [[definition]], [[held, new_there]] = look.ask(
+                statements.definition(self._target.tables),
+                statements.arrived(self._target, self._baseline.target.horizon, part),
+            )
+        return str(definition) if held == known.rows and not new_there else None
+
+    def _held_under(self, look: Look, part: KeyRange, keys: Sequence[Bound]) -> dict[Bound, int] | None:
+        """The hashes of the target's rows with these keys, by their keys as the target writes them.
+
+        None where one of them was written since.
+        """
         if not keys:
             return {}
+        horizon = self._baseline.target.horizon
         with failures_of(self._target.side):
-            [found] = look.ask(statements.hashes_by_key(self._target, part, keys))
-        return {tuple(key): value for key, value in found}
+            [found] = look.ask(statements.hashes_since(self._target, part, keys, horizon))
+        return None if any(new for *_, new in found) else {tuple(key): value for key, value, _ in found}
 
     def _ask_source(self, statement: Composable) -> Rows:
         with failures_of(self._source.side):

@@ -310,6 +310,10 @@ class KeyRange:
         return f"({low}, {high}]"
 
 
+#: All keys, as one range.
+WHOLE = KeyRange(1, None, None, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Digest:
     """``rows`` of a range and the exclusive-or of their 64-bit hashes, see `copier.row_hash`.

@@ -30,7 +30,7 @@ from copier.errors import DEFAULT_NAMES, QUERY_CANCELED, SideNames, Transient, f
 from copier.exchange import Rows, Statement
 from copier.glance import Baseline, SideState, Vantage, state_of
 from copier.glance import questions as questions_of_state
-from copier.model import Bound, CopySpec, Counts, KeyRange, TableName
+from copier.model import WHOLE, Bound, CopySpec, Counts, TableName
 from copier.row_hash import identical_when_equal
 from copier.snapshot import give_hash_key
 from copier.table_slice import TableSlice, slices
@@ -41,7 +41,6 @@ MOST_ROWS = 50_000
 LOCK_SECONDS = 1.0
 #: What the servers' activity views show of a look.
 LABEL = "traspaso preview"
-_WHOLE = KeyRange(1, None, None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,5 +328,5 @@ def _held_under(side: SideNow, keys: Sequence[Bound]) -> dict[Bound, int]:
     if not keys:
         return {}
     with failures_of(side.rows.side):
-        [found] = side.look.ask(statements.hashes_by_key(side.rows, _WHOLE, keys))
+        [found] = side.look.ask(statements.hashes_by_key(side.rows, WHOLE, keys))
     return {tuple(key): value for key, value in found}

@@ -29,7 +29,8 @@ class ForeignKey:
 
     ``columns`` of ``child`` refer to ``parent_columns`` of ``parent``. ``nullable`` are those of them that
     may be NULL. ``deferrable``: it may be checked at the end of a transaction. ``name`` is written as SQL
-    writes it.
+    writes it, and so are the actions ``on_delete`` and ``on_update``, such as CASCADE. ``is_indexed``: an
+    index finds the rows that refer to one of the parent.
     """
 
     name: str
@@ -40,6 +41,9 @@ class ForeignKey:
     nullable: frozenset[str] = frozenset()
     match_full: bool = False
     deferrable: bool = False
+    on_delete: str = "NO ACTION"
+    on_update: str = "NO ACTION"
+    is_indexed: bool = True
 
     @property
     def is_self_reference(self) -> bool:
@@ -195,9 +199,20 @@ def _constraints_of(circle: Sequence[str], keys: Sequence[ForeignKey]) -> list[s
 
 # --------------------------------------------------------------------------- what the target's catalogue says
 
+#: The columns of `foreign_keys_question` that say what a key does, and whether an index serves it.
+ACTIONS = """
+    CASE c.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT'
+                       WHEN 'r' THEN 'RESTRICT' ELSE 'NO ACTION' END AS on_delete,
+    CASE c.confupdtype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT'
+                       WHEN 'r' THEN 'RESTRICT' ELSE 'NO ACTION' END AS on_update,
+    EXISTS (SELECT FROM pg_catalog.pg_index i
+             WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indpred IS NULL
+               AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey) AS is_indexed
+"""
+
 # A foreign key that a partition has from its parent is listed once, as the parent's where that is among the
 # relations.
-_QUESTION = """
+_QUESTION = f"""
     SELECT pg_catalog.quote_ident(c.conname) AS name, c.conrelid AS child, c.confrelid AS parent,
            ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
                    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
@@ -208,16 +223,17 @@ _QUESTION = """
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
                   WHERE a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey)
                     AND NOT a.attnotnull) AS nullable,
-           c.confmatchtype = 'f' AS match_full, c.condeferrable AS deferrable
+           c.confmatchtype = 'f' AS match_full, c.condeferrable AS deferrable,
+           {ACTIONS}
       FROM pg_catalog.pg_constraint c
-     WHERE c.contype = 'f' AND c.conrelid = ANY({oids}::oid[]) AND c.confrelid = ANY({oids}::oid[])
+     WHERE c.contype = 'f' AND c.conrelid = ANY({{oids}}::oid[]) AND c.confrelid = ANY({{oids}}::oid[])
        AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'  -- since 18
        AND NOT EXISTS (
          SELECT FROM pg_catalog.pg_constraint p
-          WHERE p.oid = c.conparentid AND p.conrelid = ANY({oids}::oid[])
-            AND p.confrelid = ANY({oids}::oid[]))
+          WHERE p.oid = c.conparentid AND p.conrelid = ANY({{oids}}::oid[])
+            AND p.confrelid = ANY({{oids}}::oid[]))
      ORDER BY c.conrelid, c.conname
-"""
+"""  # noqa: S608 - of constants
 
 
 def foreign_keys_question(tables: Mapping[str, Table]) -> sql.Composable:
@@ -239,6 +255,9 @@ def foreign_keys_of(tables: Mapping[str, Table], found: Rows) -> tuple[ForeignKe
             nullable=frozenset(row.nullable),
             match_full=row.match_full,
             deferrable=row.deferrable,
+            on_delete=row.on_delete,
+            on_update=row.on_update,
+            is_indexed=row.is_indexed,
         )
         for row in found
     )

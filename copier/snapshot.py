@@ -85,10 +85,11 @@ class Snapshot:
         self.side = side
         self._connections: list[Connection] = []
         self._readers: list[Connection] = []
+        self._may_rest = False
         own = [sql.SQL(statements.lane_of(reads, reads=True, in_order=False))] if reads is not None else []
         try:
             with failures_of(side):
-                self.connection = self._taken((tables, *beside), also, own)
+                self._connection: Connection | None = self._taken((tables, *beside), also, own)
             if reads is not None:
                 self._readers.append(self.connection)
         except BaseException:
@@ -99,6 +100,14 @@ class Snapshot:
     def is_shared(self) -> bool:
         """Whether other sessions can see the same moment."""
         return self.table.is_shareable
+
+    @property
+    def connection(self) -> Connection:
+        """The session that looks at this moment; another one after a `rest`."""
+        if self._connection is None:
+            with failures_of(self.side):
+                self._connection = self._beside()
+        return self._connection
 
     def ask(self, *statements: Statement) -> list[Rows]:
         """The rows of each of the statements at this moment; they are sent in one message."""
@@ -150,12 +159,11 @@ class Snapshot:
         seen = copy.copy(self)
         seen._sessions, seen._connections, seen._readers = sessions, [], []
         seen.table = self.tables[table]
+        seen._may_rest = seen.is_shared
         try:
             with failures_of(self.side):
                 if seen.is_shared:
-                    seen.connection = seen._open()
-                    beside = with_values(seen.connection, statements.BESIDE, sessions.values)
-                    seen._join(seen.connection, beside)
+                    seen._connection = seen._beside()
                 seen.answers = exchange(seen.connection, *also) if also else []
                 if reads is not None and seen.is_shared:
                     seen.ask(sql.SQL(statements.lane_of(reads, reads=True, in_order=False)))
@@ -164,6 +172,12 @@ class Snapshot:
             seen.close()
             raise
         return seen
+
+    def rest(self) -> None:
+        """Gives the sessions back of a moment that is `of` another; what is asked next takes some again."""
+        if self._may_rest:
+            self.close()
+            self._connection = None
 
     def close(self) -> None:
         self._sessions.shut_all(self._connections)
@@ -215,6 +229,12 @@ class Snapshot:
             if any(each.relations.foreign for each in table.line) and table.several_moments is None:
                 run(connection, statements.hold(table.name, rows=1))
                 self.as_of = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
+
+    def _beside(self) -> Connection:
+        """A session of its own that sees the moment of another one."""
+        connection = self._open()
+        self._join(connection, with_values(connection, statements.BESIDE, self._sessions.values))
+        return connection
 
     def _reader(self, lane: str, rows: TableSlice) -> Connection:
         connection = self._open()

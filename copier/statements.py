@@ -373,6 +373,17 @@ def hashes_by_key(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sq
     )
 
 
+def hashes_since(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], horizon: int) -> sql.Composable:
+    """The same, and of each of these rows whether it was written since the horizon."""
+    return sql.SQL("SELECT {}, {}, {} FROM {} WHERE {}").format(
+        rows.keys.values_as_text,
+        rows.row_hash,
+        _is_since(rows, str(horizon)),
+        rows.table.identifier,
+        rows.within(part, keys),
+    )
+
+
 def _is_since(rows: TableSlice, base: str) -> sql.Composable:
     """Of a row: it, or a row through which it belongs, was written by a transaction that isn't older than
     this xid8.
@@ -519,8 +530,11 @@ def remove(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sql.Compo
 
 
 def loosen(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], columns: Sequence[str]) -> sql.Composable:
-    """Has the rows with these keys refer to nothing by these columns any more."""
-    return sql.SQL("UPDATE {} SET {} WHERE {} AND num_nonnulls({}) > 0").format(
+    """Has the rows with these keys refer to nothing by these columns any more; gives how many did."""
+    return sql.SQL(
+        "WITH loosened AS (UPDATE {} SET {} WHERE {} AND num_nonnulls({}) > 0 RETURNING 1) "
+        "SELECT count(*) FROM loosened"
+    ).format(
         rows.table.identifier,
         sql.SQL(", ").join(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in columns),
         rows.within(part, keys),
@@ -542,6 +556,27 @@ def _may_go(rows: TableSlice) -> sql.Composable:
         )
         for each in rows.referring
     )
+
+
+def touched(rows: TableSlice) -> sql.Composable:
+    """How many rows this transaction has updated or deleted until now, by the server's own counters.
+
+    A row for each table to which ``rows.actions`` would carry a change on, in their order, without repeats:
+    its number among them.
+    """
+    return sql.SQL("""
+        SELECT place, coalesce(sum(pg_catalog.pg_stat_get_xact_tuples_updated(oid)
+                                   + pg_catalog.pg_stat_get_xact_tuples_deleted(oid)), 0)::bigint AS rows
+          FROM unnest({children}::oid[]) WITH ORDINALITY AS children (child, place)
+         CROSS JOIN LATERAL (
+           SELECT child AS oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(child)
+           UNION SELECT unnest({own}::oid[]) WHERE child = ANY({own}::oid[])) AS parts
+         GROUP BY place ORDER BY place
+    """).format(children=_oids(dict.fromkeys(each.child for each in rows.actions)), own=_oids(rows.relations))
+
+
+def _oids(oids: Iterable[int]) -> sql.Literal:
+    return sql.Literal("{" + ",".join(map(str, oids)) + "}")
 
 
 def create_staging(rows: TableSlice) -> sql.Composable:
@@ -632,7 +667,7 @@ def merge(
     Foreign keys are checked when the whole statement is done, so what refers to what doesn't matter. A row
     whose key is there is updated ``in_place``, or else deleted and inserted, which frees its unique values
     first: a row of this liquidation, or one of those that are ``taken`` from others, and of no other. Gives
-    the number of staged rows that are in place then.
+    the number of staged rows that are in place then, and of rows that were deleted or updated.
     """
     table, same = rows.table.identifier, _same_key(rows)
     own = sql.SQL("{} AND {}").format(same, _own_or_taken(rows, taken))
@@ -654,7 +689,8 @@ def merge(
         "WITH gone AS ({gone} RETURNING 1), changed AS ({changed} RETURNING 1), "
         "brought AS (INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} "
         "FROM {staging} AS staged WHERE (SELECT count(*) FROM gone) >= 0 "
-        "AND (SELECT count(*) FROM changed) >= 0 {left} RETURNING 1) SELECT {taken}"
+        "AND (SELECT count(*) FROM changed) >= 0 {left} RETURNING 1) "
+        "SELECT ({taken}), (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed)"
     ).format(
         gone=gone,
         changed=changed,
@@ -665,7 +701,7 @@ def merge(
         taken=sql.SQL(
             "(SELECT count(*) FROM changed) + (SELECT count(*) FROM brought)"
             if in_place
-            else "count(*) FROM brought"
+            else "SELECT count(*) FROM brought"
         ),
     )
 
@@ -674,13 +710,17 @@ def _update(rows: TableSlice, same: sql.Composable) -> sql.Composable:
     values = [
         sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(pair.name))
         for pair in rows.matched.pairs
-        if pair.name in rows.updated
+        if pair.name in rows.updated - rows.always
+    ]
+    kept = [
+        sql.SQL("held.{name} IS NOT DISTINCT FROM staged.{name}").format(name=sql.Identifier(name))
+        for name in sorted(rows.always)
     ]
     values += [sql.SQL("{} = DEFAULT").format(sql.Identifier(name)) for name in rows.matched.defaulted]
     if not values:  # all columns are the key: to set one to what it is leaves the row as it is
         values = [sql.SQL("{name} = staged.{name}").format(name=sql.Identifier(rows.key[0]))]
     return sql.SQL("UPDATE {} AS held SET {} FROM {} AS staged WHERE {}").format(
-        rows.table.identifier, sql.SQL(", ").join(values), STAGING, same
+        rows.table.identifier, sql.SQL(", ").join(values), STAGING, sql.SQL(" AND ").join([same, *kept])
     )
 
 

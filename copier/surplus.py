@@ -18,15 +18,14 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
+from copier.carried import unless_carried_on
 from copier.chunk_writer import Ledger, Record, Target, recorded
 from copier.chunker import RangeCursor
-from copier.errors import failures_of
-from copier.exchange import COMMIT, Rows, exchange
-from copier.model import Bound, Chunk, Counts, KeyRange
+from copier.errors import Permanent, failures_of
+from copier.exchange import COMMIT, Rows, Transaction, exchange
+from copier.model import WHOLE, Bound, Chunk, Counts, KeyRange
 from copier.row_hash import unpacked
 from copier.table_slice import TableSlice
-
-_WHOLE = KeyRange(1, None, None, 0)
 
 
 class Surplus:
@@ -53,36 +52,67 @@ class Surplus:
     def is_there(self) -> bool:
         """Whether the target has any. Where both sides have the same keys, that takes one look at each."""
         with ThreadPoolExecutor(1) as other_side:
-            asked = other_side.submit(self._ask_source, statements.key_digest(self._source, _WHOLE))
-            [held] = self._ask_target(statements.key_digest(self._target, _WHOLE))
+            asked = other_side.submit(self._ask_source, statements.key_digest(self._source, WHOLE))
+            [held] = self._ask_target(statements.key_digest(self._target, WHOLE))
             if held == asked.result()[0]:
                 return False
         return next(self._found(), None) is not None
 
-    def loosen(self, record: Record | Ledger, columns: Sequence[str], number: int) -> int:
-        """Has them refer to nothing by these columns any more. Gives the number of the last record."""
+    def loosen(self, record: Record | Ledger, columns: Sequence[str], number: Callable[[], int]) -> None:
+        """Has them refer to nothing by these columns any more. ``number`` gives each record its own."""
         for part, keys in self._found():
             with self._connection.transaction() as begun:
-                begun.later(statements.loosen(self._target, part, keys, columns))
-                number -= 1
-                recorded(begun, [_removed(part, number, 0, 0.0)], record)
-        return number
+                self._write(begun, statements.loosen(self._target, part, keys, columns))
+                recorded(begun, [_removed(part, number(), 0, 0.0)], record)
 
-    def remove(self, record: Record | Ledger, number: int) -> int:
-        """Deletes those that may go. Its records have the numbers below this one; gives the last of them.
+    def remove(
+        self,
+        record: Record | Ledger,
+        number: Callable[[], int],
+        *,
+        of_each_other: Callable[[Permanent], bool],
+    ) -> None:
+        """Deletes those that may go. ``number`` gives each record its own.
+
+        Rows that are refused because such rows refer to each other, as ``of_each_other`` tells, are deleted
+        together at the end.
 
         Raises:
-            Permanent: something refers to one of them.
+            Permanent: something refers to one of them; `CarriedOn` where a foreign key would have changed it.
         """
+        refused: list[Bound] = []
         for part, keys in self._found():
-            started = time.monotonic()
-            with self._connection.transaction() as begun:
-                [[gone]] = begun.ask(statements.remove(self._target, part, keys))[0]
-                if gone:
-                    number -= 1
-                    seconds = time.monotonic() - started
-                    recorded(begun, [_removed(part, number, gone, seconds)], record)
-        return number
+            try:
+                self._remove(part, keys, record, number)
+            except Permanent as refusal:
+                if not of_each_other(refusal):
+                    raise
+                refused += keys
+        if refused:
+            self._remove(WHOLE, refused, record, number)
+
+    def _remove(
+        self, part: KeyRange, keys: Sequence[Bound], record: Record | Ledger, number: Callable[[], int]
+    ) -> None:
+        started = time.monotonic()
+        with self._connection.transaction() as begun:
+            gone = self._write(begun, statements.remove(self._target, part, keys))
+            if gone:
+                seconds = time.monotonic() - started
+                recorded(begun, [_removed(part, number(), gone, seconds)], record)
+
+    def _write(self, begun: Transaction, statement: Composable) -> int:
+        """Gives how many rows the statement, which says so, has changed."""
+        rows = 0
+
+        def write() -> int:
+            nonlocal rows
+            [[found]] = begun.ask(statement)[0]
+            rows = int(found)
+            return rows
+
+        unless_carried_on(self._target, lambda question: begun.ask(question)[0], write)
+        return rows
 
     def _found(self) -> Iterator[tuple[KeyRange, list[Bound]]]:
         """The ranges that have any, and their keys as the target writes them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from copier.catalog import IndexColumn, Relations, Table, Trigger
+from copier.catalog import Action, IndexColumn, Relations, Table, Trigger
 from copier.columns import Matched, Pair, match_columns
 from copier.errors import EncodingUnknown, NoUsableKey, ReferencesCascade, RulesRewrite, SeveralMoments
 from copier.keys import INTEGERS, KeyColumn, Keyset, key_columns, keyset_of
@@ -24,7 +24,12 @@ class TableSlice:
     ``spec`` is the copy that they belong to, and ``side`` what the side is called. ``oldest`` is the lower
     version of both servers'. ``key_may_repeat`` says that no index keeps the key from naming two rows.
     ``is_referenced`` says that foreign keys of this side's database point to its rows, and ``in_place`` that
-    a row's columns may then be updated: no foreign key would carry that on. ``updated`` are those columns.
+    a row's columns may then be updated: no foreign key would carry that on, or it would be seen, and no
+    trigger alters only updated rows, or they can't be replaced.
+    ``updated`` are those columns; ``always`` are those of them that no UPDATE may set: a row in which one of
+    these differs is replaced. ``actions`` are the foreign keys that would change rows that refer to these
+    where a row is deleted or updated: whether they did is seen each time, as `copier.carried` does it; none
+    where no DELETE would be carried on. ``relations`` are the OIDs behind the table.
     ``triggers`` are those that fire on what is written or removed. ``belongs_by`` is `CopySpec.belongs_by`,
     and ``parent`` are the rows through which these belong, where they have no column of the liquidation.
     ``missing_indexes`` are the statements that create those by which the rows would be found.
@@ -47,7 +52,10 @@ class TableSlice:
     key_may_repeat: bool
     is_referenced: bool
     in_place: bool
+    actions: tuple[Action, ...]
+    relations: tuple[int, ...]
     updated: frozenset[str]
+    always: frozenset[str]
     triggers: tuple[Trigger, ...]
     has_index: bool
     missing_indexes: tuple[str, ...]
@@ -134,7 +142,7 @@ def slices(
             raise EncodingUnknown(table.side)
     if reason := source.several_moments:
         raise SeveralMoments(source.side, str(source.name), reason)
-    if target.relations.cascading:
+    if target.relations.cascading and not target.relations.counts_rows:
         raise ReferencesCascade(target.side, str(target.name), list(target.relations.cascading))
     if target.relations.rules:
         raise RulesRewrite(target.side, str(target.name), list(target.relations.rules))
@@ -147,6 +155,12 @@ def slices(
     ).union(matched.defaulted)
 
     def side(table: Table, other: Table) -> TableSlice:
+        relations = table.relations
+        # A row that is deleted and inserted again is a deleted one to a key with an action. Where no key
+        # minds that, no row is updated that a trigger would alter, such as one that stamps the time.
+        may_update = bool(relations.cascading) or not relations.carried_on & updated
+        if relations.alters_updated_alone and relations.may_be_replaced:
+            may_update = False
         keys = keyset_of(
             belonging(spec, table),
             [table.column(name) for name in names],
@@ -164,11 +178,14 @@ def slices(
             is_source=table is source,
             key=names,
             key_may_be_null=any(not table.column(name).never_null for name in names),
-            key_may_repeat=table.relations.inherited or not _is_unique(table, names),
-            is_referenced=table.relations.is_referenced,
-            in_place=table.relations.is_referenced and not table.relations.carried_on & updated,
+            key_may_repeat=relations.inherited or not _is_unique(table, names),
+            is_referenced=relations.is_referenced,
+            in_place=relations.is_referenced and may_update,
+            actions=relations.actions if relations.cascading else (),
+            relations=tuple(each.oid for each in relations.all),
             updated=updated,
-            triggers=_firing(table.relations, updated=not table.relations.carried_on & updated),
+            always=updated.intersection(column.name for column in table.columns if column.is_always),
+            triggers=_firing(relations, updated=may_update),
             has_versions=all(each.kind in {"r", "p"} and not each.relations.foreign for each in table.line),
             oldest=min(source.version, target.version),
             has_index=not any(_without_index(table, keys)),

@@ -15,6 +15,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
 
 from psycopg.sql import Composable
 from sqlalchemy import Connection
@@ -23,7 +25,7 @@ from copier import statements
 from copier.errors import failures_of
 from copier.exchange import exchange
 from copier.lanes import run_lanes
-from copier.model import Chunk, Comparison, Digest, KeyRange, Seen, Written
+from copier.model import EMPTY, Chunk, Comparison, Digest, KeyRange, Seen, Written
 from copier.table_slice import TableSlice
 
 #: At most so many ranges are asked about in one message, and no further one after so many rows: they come as
@@ -34,6 +36,46 @@ UNREAD = 0.1
 
 #: One lane: a reader of the source and a reader of the target.
 Readers = tuple[Connection, Connection]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTogether:
+    """Ranges that were seen from one base: whether they are still so is one question about all their rows.
+
+    Of the rows that were written since, there have to be exactly those that the copy wrote; and as many rows
+    in all. Then each range holds what it has to, as it would by its own question.
+    """
+
+    base: str
+    definition: str
+    rows: int
+    written: Digest
+    chunks: tuple[Chunk, ...]
+
+    @classmethod
+    def of(cls, chunks: Sequence[Chunk]) -> Self | None:
+        """None where the ranges weren't seen so, or weren't all seen."""
+        seen = [each.seen for each in chunks if each.source is not None and isinstance(each.seen, Seen)]
+        bases = {(each.base, each.definition) for each in seen}
+        if not chunks or len(seen) < len(chunks) or len(bases) > 1:
+            return None
+        [(base, definition)] = bases
+        rows = sum(each.source.rows for each in chunks if each.source is not None)
+        return cls(base, definition, rows, sum((each.written for each in seen), EMPTY), tuple(chunks))
+
+    def is_still(self, found: Sequence[int], definition: str) -> bool:
+        """By the rows of the target, and number and digest of those since, as `statements.arrivals` has them.
+
+        ``definition`` is what the target's table is made of at the moment of that.
+        """
+        rows, arrived, value = found
+        return (rows, Digest(arrived, value), definition) == (self.rows, self.written, self.definition)
+
+    def comparisons(self) -> Generator[Comparison, None, None]:
+        """Of all ranges, where they are still as they were seen."""
+        for each in self.chunks:
+            if each.source is not None:
+                yield Comparison(each.range, each.source, each.source)
 
 
 def compared(

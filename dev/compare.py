@@ -26,6 +26,7 @@ from psycopg import sql
 EXAMPLES = 5
 #: Of a value that is searched for, in characters. A number as long as a CUIL can be found by chance.
 SHORTEST, LONGEST_BY_CHANCE = 7, 11
+TREATED = {"mask": "masked", "hash": "hashed", "null": "emptied", "omit": "left out"}
 NULL = b"\\N"
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _ESCAPED = {character: letter for letter, character in _ESCAPES.items()} | {"\\": "\\"}
@@ -56,7 +57,7 @@ class Comparison:
     consulta_sha256: str = ""
     prod_binary_sha256: str = ""
     consulta_binary_sha256: str = ""
-    rules: int = 0  # so many columns are compared as they should have arrived
+    rules: Mapping[str, str] = field(default_factory=dict)  # what should have become of which column
 
     def __bool__(self) -> bool:
         return (
@@ -66,13 +67,21 @@ class Comparison:
             and self.prod_binary_sha256 == self.consulta_binary_sha256
         )
 
+    @property
+    def short(self) -> str:
+        """For one of several tables; where they differ, the sentence."""
+        if not self:
+            return str(self)
+        rows = f"{self.prod_rows:,} {'row' if self.prod_rows == 1 else 'rows'}"
+        rules = ", ".join(f"{column} {TREATED[rule]}" for column, rule in self.rules.items())
+        but = f"; {rules}, as they should be" if rules else ""
+        return f"{rows}, the same byte by byte, sha256 {self.prod_sha256[:16]}…{but}"
+
     def __str__(self) -> str:
         if self:
-            rows = f"{self.prod_rows:,} {'row' if self.prod_rows == 1 else 'rows'}"
-            but = f", but {self.rules} columns as they should have arrived" if self.rules else ""
             return (
                 f"Liquidation {self.liquidation_id} is the same on both sides, byte by byte, as text and in "
-                f"binary{but}: {rows}, sha256 {self.prod_sha256[:16]}…"
+                f"binary: {self.prod_rows:,} rows, sha256 {self.prod_sha256[:16]}…"
             )
         kinds = {
             "missing in consulta": ("missing", self.missing),
@@ -120,7 +129,7 @@ class Whole:
 
     def lines(self) -> list[tuple[bool, str]]:
         """A sentence for each table and one for the search, each with whether all is as it should be."""
-        found = [(bool(each), f"{name}: {each}") for name, each in self.tables.items()]
+        found = [(bool(each), f"{name}: {each.short}") for name, each in self.tables.items()]
         return found if self.searched is None else [*found, (bool(self.searched), str(self.searched))]
 
 
@@ -175,7 +184,7 @@ def _both(prod_url: str, consulta_url: str) -> Iterator[tuple[psycopg.Connection
 def _compared(
     prod: psycopg.Connection, consulta: psycopg.Connection, table: Table, liquidation_id: int, secret: str
 ) -> Comparison:
-    result = Comparison(liquidation_id, rules=len(table.rules))
+    result = Comparison(liquidation_id, rules=table.rules)
     columns = [name for name in _columns(prod, table) if table.rules.get(name) != "omit"]
     as_they_are = [name for name in columns if name not in table.rules]
     select = _select(table, columns, liquidation_id)
@@ -254,12 +263,12 @@ class Searched:
         return self.values > 0 and not self.found
 
     def __str__(self) -> str:
-        where = f"{self.tables} tables of consulta" + (f", {', '.join(self.texts)}" if self.texts else "")
+        where = ", ".join([f"the {self.tables} tables of consulta", *self.texts])
         if not self.values:
             return f"There is no value in prod to search for in {where}"
         what = f"{self.values:,} values of {', '.join(self.columns)}"
         if not self.found:
-            return f"None of {what} is in any column of the {where}"
+            return f"None of the {what} is in {where}"
         places = (f"{n:,} of {column} in {place}" for (column, place), n in self.found.items())
         return f"Should have stayed in prod: {'; '.join(places)}"
 

@@ -54,7 +54,7 @@ require_approval   = true
 """
 #: Small chunks, so that the card has something to show on so small a liquidation, and a worker that is lost
 #: is noticed sooner than by default, so that the demo doesn't take long.
-WORK = "\n[work]\nchunk_rows = 1000\ncard_seconds = 1\nlease_seconds = 3\nsweep_seconds = 1\n"
+WORK = "\n[work]\nchunk_rows = 1000\ncard_seconds = 1\nlease_seconds = 5\nsweep_seconds = 1\n"
 
 #: Speed over safety: the demo's data is made anew each time.
 CLUSTER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -70,7 +70,7 @@ TO_TRY = [
     (f"/copy-liquidation {LIQUIDATION}", "the whole liquidation: four tables, cheap by now"),
     (f"/copy-liquidation {LIQUIDATION} lines", "one of its tables"),
     (f"/copy-liquidation {LIQUIDATION} items", "the one large table beside them"),
-    ("/copy-liquidation 40-43 payslips", "several liquidations of one press"),
+    ("/copy-liquidation 40-43 items", "several liquidations with one press"),
     (f"/copy-verify {LIQUIDATION}", "compare, and write nothing"),
     ("/copy-status", "what runs, and the last copies"),
 ]
@@ -125,7 +125,7 @@ def main() -> int:
 def play(stack: Stack, slack: LocalSlack, worker: Child) -> bool:
     """The admin's part. True where both sides agree at the end of each copy."""
     ana = slack.user(ADMIN)
-    title("A whole liquidation: its head, payslips, lines and deductions, at one moment of prod")
+    title("1. A whole liquidation: its head, payslips, lines and deductions, at one moment of prod")
     before = wanted(slack, ana)
     with held_up(stack) as lift:
         press(ana, before)
@@ -137,12 +137,12 @@ def play(stack: Stack, slack: LocalSlack, worker: Child) -> bool:
     stack.start_worker("worker-2", ready="ready for action")
     ended(slack, ana, card)
     same = compared(stack, slack)
-    title("Prod moves on: three payslips are corrected, one is taken out")
+    title("2. Prod moves on: three payslips are corrected, one is taken out")
     payroll.change_in_prod(stack.prod_url)
     press(ana, wanted(slack, ana))
     ended(slack, ana, slack.wait_for(lambda: newer(ana.messages(CHANNEL), card)), shows_card=False)
     same = compared(stack, slack) and same
-    title("What a set would do, without reading a row")
+    title("3. What a set would do, without reading a row")
     explained(stack)
     return same
 
@@ -179,8 +179,8 @@ def ended(slack: LocalSlack, ana: Person, card: Message, *, shows_card: bool = T
 def compared(stack: Stack, slack: LocalSlack) -> bool:
     """Without any of Traspaso's code: the four tables, and no value in consulta that should have stayed."""
     say(
-        "[bold]Without Traspaso[/]  the four tables of both sides are compared; and all of consulta, the "
-        "logs and the channel are searched for what must not leave prod …"
+        "[bold]Without Traspaso[/]  the tables are compared, and all of consulta, the logs and the channel "
+        "searched for what must not leave prod …"
     )
     beside = {
         "the log of the bot": log_of(stack, "bot"),
@@ -261,7 +261,7 @@ def newer(messages: list[Message], card: Message) -> Message | None:
 
 def play_approval(stack: Stack, slack: LocalSlack) -> bool:
     """A copy that Bob approves. True where both sides agree on it at the end."""
-    title("One table, and four eyes: somebody else has to approve it")
+    title("4. One table, and four eyes: somebody else has to approve it")
     ana, bob = slack.user(ADMIN), slack.user(SECOND)
     before = {message.ts for message in ana.messages(CHANNEL)}
     say(f"[bold]Ana types[/]  /copy-liquidation {SMALL} reviewed")
@@ -333,8 +333,7 @@ def slack_url(stack: Stack) -> str:
 
 
 def title(text: str) -> None:
-    console.rule(f"[bold]{text}[/]", align="left")
-    console.print()
+    say(f"[bold]━━ {text}[/]\n")
 
 
 def show(where: str, message: Message) -> None:

@@ -25,7 +25,7 @@ PAYSLIPS = {7: 8, 40: 180, 41: 620, 42: 640, 43: 25}
 PAYSLIPS_ELSEWHERE = 60
 
 #: Hashes of the demo are keyed with this; a real installation has a secret of its own.
-SECRET = "the demo's secret, which is no secret"
+SECRET = "of-the-demo-and-so-no-secret-at-all"
 
 COPIES = """
 [[copies]]

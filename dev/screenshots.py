@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 from playwright.sync_api import Browser, Page, expect
 
+from dev import demo
 from dev.browser import chromium
 from dev.demo import CHANNEL, CLUSTER, LIQUIDATION, slack_url
 from dev.guard import ROOT
@@ -33,23 +34,41 @@ stop_seconds = 60
 ROWS, HELD_UP_AT = 200_000, 125_000
 #: What is in place by then, as the card says it.
 MIDDLE = "60 %"
-WIDE, PHONE = (1060, 560), (390, 700)
+#: The same of the lines of a whole liquidation, whose chunks are small.
+SMALL_CHUNKS, MIDDLE_OF_LINES = WORK.replace("10000", "1000"), "4.000 de 6.866 filas"
+WIDE, TALL, PHONE = (1060, 560), (1060, 620), (390, 700)
 LARGEST_BYTES = 130_000
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
-    with Stack(config=config, slack=True, settings=CLUSTER) as stack, chromium() as browser:
-        seed_prod(stack.prod_url, rows=ROWS)
-        seed_consulta(stack.consulta_url)
-        stack.migrate()
-        slack = LocalSlack(slack_url(stack))
-        stack.start_bot()
-        stack.start_worker(ready="ready for action")
-        slack.wait_connected()
-        with held_up(stack) as lift:
-            take_all(browser, slack, lift, lambda page, name: shoot(page, folder / f"{name}.png"))
+
+    def take(page: Page, name: str) -> None:
+        shoot(page, folder / f"{name}.png")
+
+    with chromium() as browser:
+        config = (ROOT / "traspaso.example.toml").read_text("utf-8") + WORK
+        with Stack(config=config, slack=True, settings=CLUSTER) as stack:
+            seed_prod(stack.prod_url, rows=ROWS)
+            seed_consulta(stack.consulta_url)
+            slack = everything_up(stack)
+            with held_up(stack) as lift:
+                take_all(browser, slack, lift, take)
+        config = demo.configuration() + SMALL_CHUNKS
+        with Stack(config=config, slack=True, settings=CLUSTER, product=demo.PRODUCT) as stack:
+            demo.seed(stack, rows=1)
+            slack = everything_up(stack)
+            with demo.held_up(stack) as lift:
+                take_set(browser, slack, lift, take)
+
+
+def everything_up(stack: Stack) -> LocalSlack:
+    stack.migrate()
+    slack = LocalSlack(slack_url(stack))
+    stack.start_bot()
+    stack.start_worker(ready="ready for action")
+    slack.wait_connected()
+    return slack
 
 
 @contextmanager
@@ -94,6 +113,31 @@ def take_all(
     ana.get_by_role("button", name="Cerrar").last.click()
     ana.locator("#hood-open").click()
     take(ana, "under-the-hood")
+
+
+def take_set(
+    browser: Browser, slack: LocalSlack, lift: Callable[[], None], take: Callable[[Page, str], None]
+) -> None:
+    """A whole liquidation, by the same command."""
+    slack.user("U0BOB").say(CHANNEL, f"Ya está cerrada la {LIQUIDATION}: se puede pasar a consulta.")
+    ana = window(browser, slack, "U0ANA", TALL)
+    box = ana.locator("#composer").get_by_role("textbox")
+    box.fill(f"/copy-liquidation {LIQUIDATION}")
+    box.press("Enter")
+    press = ana.get_by_role("button", name="Copiar", exact=True)
+    expect(press).to_be_visible()
+    take(ana, "set-preview")
+    press.click()
+    lines = ana.get_by_role("listitem").filter(has_text=demo.LINES)
+    expect(lines).to_contain_text(MIDDLE_OF_LINES, timeout=60_000)
+    take(ana, "set-running")
+    lift()
+    expect(ana.get_by_role("button", name="1 respuesta")).to_be_visible(timeout=60_000)
+    ana.reload()
+    ana.get_by_role("button", name="1 respuesta").click()
+    expect(ana.locator("#pane").get_by_role("article")).to_have_count(2)
+    ana.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    take(ana, "set-ended")
 
 
 def window(browser: Browser, slack: LocalSlack, user: str, size: tuple[int, int]) -> Page:

@@ -38,6 +38,7 @@ def column(
         "has_default": False,
         "is_generated": False,
         "is_identity": False,
+        "is_always": False,
     }
     return Column(
         name=name,
@@ -53,9 +54,11 @@ def table(side: str, *columns: Column) -> Table:
     alone = Relations(
         (),
         frozenset(),
-        (),
-        (),
-        (),
+        actions=(),
+        counts_rows=True,
+        may_be_replaced=True,
+        rules=(),
+        triggers=(),
         is_referenced=False,
         carried_on=frozenset(),
         references=frozenset(),

@@ -74,3 +74,42 @@ def filled(payslips: int, *, lines: int = 5) -> str:
           FROM generate_series(2, {payslips * lines}, 2) g;
         ANALYZE;
     """
+
+
+#: A configuration that has them as the default set, and two of them as another one.
+SETS = """
+[[copies]]
+name = "head"
+source_table = "liquidations"
+target_table = "liquidations"
+liquidation_column = "id"
+[[copies]]
+name = "payslips"
+title = "Recibos"
+source_table = "payslips"
+target_table = "payslips"
+[[copies]]
+name = "lines"
+source_table = "payslip_lines"
+target_table = "payslip_lines"
+via = "payslip_id -> public.payslips.id"
+[[copies]]
+name = "deductions"
+source_table = "deductions"
+target_table = "deductions"
+via = "line_id -> public.payslip_lines.id"
+[[sets]]
+name = "completa"
+title = "Liquidación completa"
+copies = ["head", "payslips", "lines", "deductions"]
+default = true
+[[sets]]
+name = "corta"
+copies = ["head", "payslips"]
+[work]
+chunk_rows = 100
+parallel = 2
+lock_timeout_seconds = 60
+"""
+#: Their names, in that order.
+COPIES = ("head", "payslips", "lines", "deductions")

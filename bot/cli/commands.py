@@ -46,7 +46,7 @@ from bot.i18n import N_, Translator, translator
 from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import Request, Requester
-from bot.jobs.status import Status, StopReason, StopRequest
+from bot.jobs.status import RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
 from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, bare_name, frozen_by, nobody_works, plain
@@ -437,12 +437,15 @@ def status(job: int | None, as_json: bool) -> None:
         if found is None:
             raise Stopped(f"there is no job {job}", FAILED)
         jobs = [found]
+    runs = {each: run for each, run in parts.store.runs_of(jobs).items() if run.kind is RunKind.SET}
     if as_json:
         for each in jobs:
-            print_json(each, parts.store.chunks(each.id) if job is not None else None)
+            whole = runs.get(each.run_id) if each.run_id is not None else None
+            chunks = parts.store.chunks(each.id) if job is not None else None
+            print_json(each, chunks, set_name=whole.set_name if whole is not None else None)
         return
     t = shell_translator()
-    print_table(jobs, t)
+    print_table(jobs, t, runs)
     if job is None:
         alive = parts.workers.alive()
         if alive:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,7 +24,7 @@ from bot.jobs.models import CopyChunk
 from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
 from bot.jobs.retention import Pruned
-from bot.jobs.run_view import RunView
+from bot.jobs.run_view import RunView, together
 from bot.jobs.schedules import Firing
 from bot.jobs.status import Approval, FiringState, Phase, Status
 from bot.jobs.view import JobView
@@ -35,6 +35,8 @@ from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
 from bot.messages.proposal import counted, kept_in_prod, notes, removes_everything, would_do
 from bot.messages.question import confirmation, question_text
+from bot.messages.run import done, state_of
+from bot.messages.run import together as written_together
 from bot.messages.verification import (
     SetResult,
     TableResult,
@@ -51,6 +53,7 @@ from copier import (
     ExplainedKey,
     ExplainedTable,
     Explanation,
+    OutsideKey,
     Plan,
     Preview,
     Proof,
@@ -303,11 +306,13 @@ def print_explanation(title: str | None, found: Explanation, t: Translator) -> N
     )
     _table(headings, rows)
     for heading, lines in (
-        (t("Foreign keys of consulta"), [_key_line(key, t) for key in found.foreign_keys]),
+        (t("Foreign keys of consulta"), _key_lines(found, t)),
+        (t("Rows of other tables that have to be in consulta before"), _needed_lines(found)),
+        (t("Rows of other tables that keep a row of these from being deleted"), _keeping_lines(found)),
         (t("Rules"), [f"{table.name}: {_rules(table)}" for table in found.tables if table.rules]),
         (
             t("Triggers of consulta"),
-            [f"{table.name}: {', '.join(table.triggers)}" for table in found.tables if table.triggers],
+            [line for table in found.tables for line in _trigger_lines(table, t)],
         ),
         (t("Indexes that are there"), [line for table in found.tables for line in _index_lines(table)]),
         (
@@ -318,6 +323,10 @@ def print_explanation(title: str | None, found: Explanation, t: Translator) -> N
                 for side, statements in table.missing.items()
                 for statement in statements
             ],
+        ),
+        (
+            t("Indexes that are missing where a row is deleted to which others may refer"),
+            [f"{SIDES.target}: {key.missing_index}" for key in _to_parents(found) if key.missing_index],
         ),
         (
             t("Would be refused"),
@@ -334,10 +343,56 @@ def print_explanation(title: str | None, found: Explanation, t: Translator) -> N
                 say(f"  - {line}")
 
 
+def _to_parents(found: Explanation) -> list[ExplainedKey | OutsideKey]:
+    """The foreign keys to rows of the set."""
+    return [*found.foreign_keys, *(key for key in found.outside if not key.refers)]
+
+
+def _key_lines(found: Explanation, t: Translator) -> list[str]:
+    """A line for each, and one for those that partitions have each of their own."""
+    alike: dict[ExplainedKey, list[str]] = {}
+    for key in found.foreign_keys:
+        alike.setdefault(replace(key, name="", missing_index=None), []).append(key.name)
+    return [_key_line(replace(key, name=_several(names)), t) for key, names in alike.items()]
+
+
+def _several(names: Sequence[str]) -> str:
+    return f"{names[0]} … {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _actions(key: ExplainedKey | OutsideKey) -> str:
+    """What the key does beside refusing."""
+    found = (("ON DELETE", key.on_delete), ("ON UPDATE", key.on_update))
+    return "".join(f" {when} {action}" for when, action in found if action != "NO ACTION")
+
+
+def _outside_lines(keys: Iterable[OutsideKey], line: Callable[[OutsideKey, str], str]) -> list[str]:
+    alike: dict[OutsideKey, list[str]] = {}
+    for key in keys:
+        alike.setdefault(replace(key, name="", missing_index=None), []).append(key.name)
+    return [line(key, f"{_several(names)}{_actions(key)}") for key, names in alike.items()]
+
+
+def _needed_lines(found: Explanation) -> list[str]:
+    return _outside_lines(
+        (key for key in found.outside if key.refers),
+        lambda key, name: f"{key.copy} ({', '.join(key.columns)}) -> {key.other}, {name}",
+    )
+
+
+def _keeping_lines(found: Explanation) -> list[str]:
+    return _outside_lines(
+        (key for key in found.outside if not key.refers),
+        lambda key, name: f"{key.other} ({', '.join(key.columns)}) -> {key.copy}, {name}",
+    )
+
+
 def _key_line(key: ExplainedKey, t: Translator) -> str:
     own, to = ", ".join(key.columns), ", ".join(key.parent_columns)
-    line = f"{key.child} ({own}) -> {key.parent} ({to}), {key.name}"
+    line = f"{key.child} ({own}) -> {key.parent} ({to}), {key.name}{_actions(key)}"
     match key.use:
+        case Use.ORDER if key.on_delete in {"CASCADE", "SET NULL", "SET DEFAULT"}:
+            words = t("the parent is written first, and deleted last: the action finds no row")
         case Use.ORDER:
             words = t("the parent is written first")
         case Use.SECOND_PASS:
@@ -347,6 +402,13 @@ def _key_line(key: ExplainedKey, t: Translator) -> str:
         case Use.UNSOLVED:
             words = t("part of a circle that nothing takes apart")
     return f"{line}: {words}"
+
+
+def _trigger_lines(table: ExplainedTable, t: Translator) -> list[str]:
+    altering = t("before each row: it may alter it")
+    return [
+        f"{table.name}: {name}{f', {altering}' if name in table.altering else ''}" for name in table.triggers
+    ]
 
 
 def _rules(table: ExplainedTable) -> str:
@@ -372,18 +434,21 @@ def print_mermaid(found: Explanation) -> None:
             words = f"{name}<br/>{table.target_table}".replace('"', "#quot;")
             say(f'        {place[name]}["{words}"]')
         say("    end")
+    arrows = []
     for key in found.foreign_keys:
         arrow = "-->" if key.use is Use.ORDER else "-.->"
         words = ", ".join(key.columns).replace('"', "#quot;")
-        say(f'    {place[key.child]} {arrow}|"{words}"| {place[key.parent]}')
+        arrows.append(f'    {place[key.child]} {arrow}|"{words}"| {place[key.parent]}')
+    for line in dict.fromkeys(arrows):  # partitions may have keys of their own
+        say(line)
 
 
 # ----------------------------------------------------------------------------
 # Jobs and workers
 
 
-def print_table(jobs: list[JobView], t: Translator) -> None:
-    """Jobs for a person to read."""
+def print_table(jobs: list[JobView], t: Translator, runs: Mapping[int, RunView] | None = None) -> None:
+    """Jobs for a person to read; of a run of these one line above those of its jobs."""
     headings = (
         t("Job"),
         t("Liquidation"),
@@ -393,19 +458,37 @@ def print_table(jobs: list[JobView], t: Translator) -> None:
         t("Requested by"),
         t("Requested at"),
     )
-    rows = (
-        (
-            str(job.id),
-            str(job.liquidation_id),
-            job.copy_shown,
-            state(job, t),
-            progress(job, t),
-            job.requester_name,
-            t.moment(job.created_at),
-        )
-        for job in jobs
-    )
+    rows = []
+    for entry in together(jobs, runs or {}):
+        if isinstance(entry, RunView):
+            rows.append(_run_line(entry, t))
+        own = entry.jobs if isinstance(entry, RunView) else (entry,)
+        rows += [_job_line(job, t, "↳ " if isinstance(entry, RunView) else "") for job in own]
     _table(headings, rows)
+
+
+def _run_line(run: RunView, t: Translator) -> tuple[str, ...]:
+    return (
+        t("Run {id}", id=run.id),
+        written_together(run.liquidations),
+        run.set_shown or run.jobs[0].copy_shown,
+        state_of(run, t),
+        done(run, t),
+        run.requester.name,
+        t.moment(run.created_at),
+    )
+
+
+def _job_line(job: JobView, t: Translator, sign: str) -> tuple[str, ...]:
+    return (
+        f"{sign}{job.id}",
+        str(job.liquidation_id),
+        job.copy_shown,
+        state(job, t),
+        progress(job, t),
+        job.requester_name,
+        t.moment(job.created_at),
+    )
 
 
 def print_workers(workers: list[Alive], t: Translator) -> None:
@@ -911,9 +994,14 @@ def print_findings_json(findings: Sequence[Finding]) -> None:
 # JSON
 
 
-def print_json(job: JobView, chunks: Sequence[CopyChunk] | None = None) -> None:
-    """The job, with the lines of its ledger if they are given; null where they are kept no longer."""
-    found = as_json(job)
+def print_json(
+    job: JobView, chunks: Sequence[CopyChunk] | None = None, *, set_name: str | None = None
+) -> None:
+    """The job, with the lines of its ledger if they are given; null where they are kept no longer.
+
+    ``set_name`` is that of the set of which it is a part.
+    """
+    found = as_json(job) | ({"set": set_name} if set_name is not None else {})
     if chunks is not None:
         are_kept = chunks or not job.chunks_done
         found["chunks"] = [chunk_as_json(chunk) for chunk in chunks] if are_kept else None
@@ -928,6 +1016,7 @@ def as_json(job: JobView) -> dict[str, Any]:
 
     return {
         "id": job.id,
+        "run_id": job.run_id,
         "copy": job.copy_name,
         "liquidation_id": job.liquidation_id,
         "source_table": job.source_table,

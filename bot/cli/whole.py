@@ -58,17 +58,21 @@ def copy_whole(
             raise Stopped(f"copying {each.name} needs a reason: add --reason 'why it is copied'", USAGE)
     parts = checked(app.databases(settings))
     stop, failed = StopSwitch(), 0
-    for liquidation in liquidations:
-        try:
-            requests = _requests(parts, settings, copies, liquidation, remove=remove, reason=reason)
-            failed += not _copied(parts, settings, chosen, requests, stop, as_json=as_json)
-        except Stopped as refused:
-            if len(liquidations) == 1 or refused.exit_code == INTERRUPTED:
-                raise
-            say(f"❌ {liquidation}: {refused.message}", err=True)
-            failed += 1
-        if stop.requested is not None:
-            return INTERRUPTED
+    parts.liveness.start(takes_jobs=False)
+    try:
+        for liquidation in liquidations:
+            try:
+                requests = _requests(parts, settings, copies, liquidation, remove=remove, reason=reason)
+                failed += not _copied(parts, settings, chosen, requests, stop, as_json=as_json)
+            except Stopped as refused:
+                if len(liquidations) == 1 or refused.exit_code == INTERRUPTED:
+                    raise
+                say(f"❌ {liquidation}: {refused.message}", err=True)
+                failed += 1
+            if stop.requested is not None:
+                return INTERRUPTED
+    finally:
+        parts.liveness.stop()
     return FAILED if failed else COMPLETED
 
 
@@ -124,11 +128,7 @@ def _copied(
         raise Stopped(f"job {taken} copies a table of it already: `traspaso status {taken}` shows it", FAILED)
     t = shell_translator()
     shown: Display = JsonLines() if as_json else SetLines(t)
-    parts.liveness.start(takes_jobs=False)
-    try:
-        job = follow(parts, created.job_ids[0], shown, stop)
-    finally:
-        parts.liveness.stop()
+    job = follow(parts, created.job_ids[0], shown, stop)
     with stop_on_errors():
         run = parts.store.run(created.run_id)
     if run is None:

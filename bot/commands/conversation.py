@@ -152,7 +152,8 @@ class Guard:
     def help(self, t: Translator) -> Message:
         """How to use all commands, and who may."""
         own = [(copy.name, self.access.who_may(copy)) for copy in self.file.copies if copy.names_its_people]
-        return answers.help_text(registry.help_lines(self.copy_names, t), self.access.shared_names, t, own)
+        lines = registry.help_lines(self.copy_names, t, self.set_names)
+        return answers.help_text(lines, self.access.shared_names, t, own)
 
     @staticmethod
     def _refused(

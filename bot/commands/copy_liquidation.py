@@ -20,7 +20,6 @@ from uuid import uuid4
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import when
@@ -28,8 +27,6 @@ from bot.commands import parsing
 from bot.commands.conversation import (
     BotParts,
     Caller,
-    Callers,
-    Guard,
     ViewUpdate,
     or_problem,
     or_short_answer,
@@ -68,9 +65,15 @@ from bot.messages.proposal import (
     why_missing,
 )
 from bot.messages.several import COPY_SEVERAL_ACTION, MOST
-from bot.messages.whole import COPY_WHOLE_ACTION
+from bot.messages.whole import (
+    COPY_WHOLE_ACTION,
+    WholeOffer,
+    WholeOffered,
+    choice,
+    read_offer,
+    whole_preview,
+)
 from bot.slack.access import TO_PRESS
-from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
 from copier import Abort, Aborted, Entry, Preview, search
 from copier.errors import CopierError
@@ -92,18 +95,24 @@ def help_lines(names: list[str], t: Translator) -> HelpLines:
     ]
 
 
+def help_of_sets(names: list[str], t: Translator) -> HelpLines:
+    others = ", ".join(f"`{name}`" for name in names)
+    words = t("the same for all tables of a set, at one moment: {names}", names=others)
+    return [(f"{COPY_COMMAND} 42 {names[0]}", words)]
+
+
 def connect(app: App, parts: BotParts) -> None:
     """Adds the command and its buttons; the modal's menu and both its steps; App Home's button, and
     those of the watch.
     """
     starting = Starting.of(parts)
     start = StartCopy(starting)
-    modal = CopyModal(parts.guard, parts.callers, start, parts.card_publisher, parts.prod)
+    several, whole = CopySeveral(starting), CopyWhole(starting)
+    modal = CopyModal(starting, start, whole)
     app.action(NEW_ACTION)(modal.from_home)
     app.options(proposal.LIQUIDATION)(modal.options)
     app.view(proposal.CHOOSE_CALLBACK)(modal.chosen)
     app.view(proposal.PRESS_CALLBACK)(modal.pressed)
-    several, whole = CopySeveral(starting), CopyWhole(starting)
     conversation = CopyLiquidation(starting, start, modal, several, whole)
     app.command(COPY_COMMAND)(conversation.command)
     app.action(COPY_ACTION)(conversation.confirmed)
@@ -140,7 +149,7 @@ class CopyLiquidation:
         self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
 
     def from_watch(self, ack: Ack, body: dict[str, Any]) -> None:
-        """*Copy* in the watch's message: the same proposal as after the command."""
+        """*Copy* in the watch's message, or below a comparison: the same proposal as after the command."""
         turns = self._callers.turns.looks
         self._callers.answer(ack, body, lambda caller: self._look_from_watch(body, caller), turns)
 
@@ -180,6 +189,8 @@ class CopyLiquidation:
     def _look_from_watch(self, body: dict[str, Any], caller: Caller) -> Message:
         name, _, number = str(body["actions"][0]["value"]).rpartition(" ")
         copy = self._guard.copy_named(name)
+        if copy is None and (chosen := self._guard.set_named(name)) is not None:
+            return self._whole.shown(chosen, int(number), caller)
         if copy is None:
             return answers.unknown_copy(name, self._guard.copy_names, caller.t)
         return self._shown(copy, int(number), caller)
@@ -199,6 +210,7 @@ register(
         example="42",
         arguments=Arguments.LIQUIDATION,
         help=help_lines,
+        help_of_sets=help_of_sets,
         connect=connect,
         aliases={"copy": "", "copiar": ""},
         place=1,
@@ -407,17 +419,20 @@ SEARCH_SECONDS, ANSWER_SECONDS = 1.8, 2.5
 STEP_SECONDS, SETTLE_SECONDS = 1.5, 1.0
 
 
+#: What a step of the modal leads to.
+Asked = Offered | WholeOffered | Message
+
+
 class CopyModal:
     """The conversation in the modal."""
 
-    def __init__(
-        self, guard: Guard, callers: Callers, start: StartCopy, card_publisher: CardPublisher, prod: Engine
-    ) -> None:
-        self._guard = guard
-        self._callers = callers
+    def __init__(self, starting: Starting, start: StartCopy, whole: CopyWhole) -> None:
+        self._guard = starting.guard
+        self._callers = starting.callers
         self._start = start
-        self._card_publisher = card_publisher
-        self._prod = prod
+        self._whole = whole
+        self._card_publisher = starting.card_publisher
+        self._prod = starting.prod
         self._searches = Searches()
 
     def open(self, client: WebClient, body: dict[str, Any], carried: Carried, caller: Caller) -> bool:
@@ -496,8 +511,8 @@ class CopyModal:
         number = values.option(proposal.LIQUIDATION) or values.text(proposal.NUMBER)
         liquidation_id = parsing.number(number.strip())
         name = values.option(proposal.COPY) or carried.copy or self._guard.copy_names[0]
-        copy = self._guard.copy_named(name)
-        if liquidation_id is None or copy is None:
+        chosen, copy = self._guard.set_named(name), self._guard.copy_named(name)
+        if liquidation_id is None or (chosen is None and copy is None):
             menu = number in proposal.NO_ANSWERS
             ack(
                 response_action="errors",
@@ -506,7 +521,10 @@ class CopyModal:
             return
         carried = replace(carried, channel=values.conversation(proposal.CHANNEL) or carried.channel)
 
-        def look(caller: Caller) -> Offered | Message:
+        def look(caller: Caller) -> Asked:
+            if chosen is not None:
+                return self._whole.look(chosen, liquidation_id, caller)
+            assert copy is not None  # noqa: S101 - it was looked at above
             return self._start.look(copy, liquidation_id, caller)
 
         waiting = proposal.wait(t("Looking at both sides…"), t)
@@ -528,9 +546,11 @@ class CopyModal:
             ack(response_action="errors", errors=wrong)
             return
 
-        def press(caller: Caller) -> Offered | Message:
-            offer = Offer.decoded(carried.offer or "")
+        def press(caller: Caller) -> Asked:
+            offer = read_offer(carried.offer or "")
             channel = carried.channel or self._card_publisher.open_direct_message(caller.user_id)
+            if isinstance(offer, WholeOffer):
+                return self._whole.start_or_ask(offer, caller, channel, typed, start_at)
             return self._start.start_or_ask(offer, caller, channel, typed, start_at)
 
         # Where the press asks again, the answer is another offer.
@@ -542,7 +562,7 @@ class CopyModal:
         ack: Ack,
         client: WebClient,
         body: dict[str, Any],
-        make: Callable[[Caller], Offered | Message],
+        make: Callable[[Caller], Asked],
         turns: Turns,
         *,
         waiting: View,
@@ -566,11 +586,13 @@ class CopyModal:
             caller = self._callers.of(body)
             t = caller.t
             found = or_problem(lambda: make(caller), t)
-            outcome = (
-                proposal.result(found, t)
-                if isinstance(found, Message)
-                else proposal.preview(found, carried, t)
-            )
+            match found:
+                case Message():
+                    outcome = proposal.result(found, t)
+                case WholeOffered():
+                    outcome = whole_preview(found, carried, t)
+                case _:
+                    outcome = proposal.preview(found, carried, t)
             try:
                 box.set_result(outcome)
                 return
@@ -596,7 +618,15 @@ class CopyModal:
             return refusal
         copies = guard.file.copies
         refusals = {copy: guard.refusal_to_run(COPY_COMMAND, user_id, copy, t) for copy in copies}
-        permitted = {copy.name: copy.shown for copy, refusal in refusals.items() if refusal is None}
+        sets = {
+            each: choice(each.shown, len(each.copies), t)
+            for each in guard.file.sets
+            if all(refusals[copy] is None for copy in guard.file.copies_of(each))
+        }
+        # The first one is chosen at first, as where nobody names a copy.
+        permitted = {each.name: words for each, words in sets.items() if each.default}
+        permitted |= {copy.name: copy.shown for copy, refusal in refusals.items() if refusal is None}
+        permitted |= {each.name: words for each, words in sets.items()}
         if not permitted:
             return next(refusal for refusal in refusals.values() if refusal is not None)
         has_catalogue = guard.file.liquidations is not None

@@ -15,6 +15,7 @@ from bot.i18n import Translator
 from bot.jobs.freshness import FreshnessReader
 from bot.jobs.repository import JobHistory, JobRepository
 from bot.jobs.schedules import Calendar
+from bot.jobs.status import RunKind
 from bot.messages import answers, status
 from bot.messages.blocks import STATUS_COMMAND, Message
 from bot.slack.card_publisher import CardPublisher
@@ -116,7 +117,13 @@ class CopyStatus:
         jobs = self._history.of_liquidation(liquidation_id)
         held, links = self._held.of_liquidation(liquidation_id), self._card_publisher.links(jobs)
         return status.of_liquidation(
-            liquidation_id, jobs, links, t, held=held, titles=self._guard.file.titles
+            liquidation_id,
+            jobs,
+            links,
+            t,
+            held=held,
+            titles=self._guard.file.titles,
+            runs=self._store.runs_of(jobs),
         )
 
     def _job(self, word: str, t: Translator) -> Message:
@@ -126,7 +133,9 @@ class CopyStatus:
         job = self._store.job(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
-        return status.detail(job, self._card_publisher.link(job), t)
+        whole = self._store.run(job.run_id) if job.run_id is not None else None
+        of_set = whole if whole is not None and whole.kind is RunKind.SET else None
+        return status.detail(job, self._card_publisher.link(job), t, of_set)
 
 
 register(

@@ -101,18 +101,20 @@ class CopyWhole:
             return replace(found, notice=proposal.why_missing(t))
         if found.approvers is not None and channel_id.startswith("D"):
             return question.not_in_private(chosen.shown, t)
+        copies = {copy.name: copy for copy in guard.file.copies_of(chosen)}
+        shown = dict(zip(copies, offer.tables, strict=True))
         requests = tuple(
             self._starting.request(
-                copy,
+                copies[table.copy_name],
                 offer.liquidation_id,
                 table.seen,
-                shown.terms(table.seen),
+                shown[table.copy_name].terms(table.seen),
                 caller=caller,
                 reason=reason,
                 needs_approval=table.needs_approval,
                 start_at=start_at,
             )
-            for copy, table, shown in zip(guard.file.copies_of(chosen), tables, offer.tables, strict=True)
+            for table in found.tables  # in the order in which they are written, as the card shows them
             if table.seen is not None
         )
         wanted = RunRequest(

@@ -38,7 +38,8 @@ class Arguments(Enum):
 class SlashCommand:
     """``name`` as it is typed; ``example`` is what to write after it.
 
-    ``help`` makes its lines of the help text from the names of the configured copies. ``aliases`` are words
+    ``help`` makes its lines of the help text from the names of the configured copies, and ``help_of_sets``
+    those from the names of the configured sets, where there are any. ``aliases`` are words
     that mean this command, each with what to write after the name. ``connect`` adds its handlers to the app.
     ``place`` orders the help text; a new command comes last.
     """
@@ -50,6 +51,7 @@ class SlashCommand:
     connect: Callable[[App, BotParts], None]
     aliases: Mapping[str, str] = field(default_factory=dict)
     place: int = 100
+    help_of_sets: Callable[[list[str], Translator], HelpLines] | None = None
 
 
 _registered: dict[str, SlashCommand] = {}
@@ -82,9 +84,14 @@ def meanings() -> dict[str, str]:
     }
 
 
-def help_lines(names: list[str], t: Translator) -> HelpLines:
-    """The lines of all commands; ``names`` are those of the configured copies."""
-    return [line for command in commands() for line in command.help(names, t)]
+def help_lines(names: list[str], t: Translator, sets: list[str] | None = None) -> HelpLines:
+    """The lines of all commands; ``names`` are those of the configured copies, ``sets`` those of the sets."""
+    found: HelpLines = []
+    for command in commands():
+        found += command.help(names, t)
+        if sets and command.help_of_sets is not None:
+            found += command.help_of_sets(sets, t)
+    return found
 
 
 @cache

@@ -306,15 +306,22 @@ def _console(driver: psycopg.Connection) -> tuple[str, int | None] | None:
 # Connections
 
 
-def wanted_by_a_copy(side: str, parallel: int) -> int:
-    """Sessions of one copy at most, as docs/reliability.md has them."""
+def wanted_by_a_copy(side: str, parallel: int, tables: int = 1) -> int:
+    """Sessions of one copy at most, or of a set of so many tables, as docs/reliability.md has them."""
+    if tables > 1:
+        from copier.copy_set import tables_at_once
+
+        at_once = min(tables, tables_at_once(parallel))
+        if side == SIDES.source:
+            return 1 + at_once * (parallel + 1)
+        return at_once * parallel + 2 * tables + 3
     return parallel + 2 if side == SIDES.source else 2 * parallel + 5
 
 
-def wanted_by_a_worker(side: str, parallel: int) -> int:
+def wanted_by_a_worker(side: str, parallel: int, tables: int = 1) -> int:
     """Of one worker at most."""
     own = 0 if side == SIDES.source else 4
-    return THREADS * wanted_by_a_copy(side, parallel) + own
+    return THREADS * wanted_by_a_copy(side, parallel, tables) + own
 
 
 def _connections(side: _Side, facts: Facts, found: Row[Any], look: BoundedTransaction) -> Finding:
@@ -335,16 +342,18 @@ def _connections(side: _Side, facts: Facts, found: Row[Any], look: BoundedTransa
                 free, limit = size, "the pool of PgBouncer"
     workers = _workers(facts)
     parallel = facts.settings.file.work.parallel
+    tables = max((len(each.copies) for each in facts.settings.file.sets), default=1)
     one, all_of_them = (
-        wanted_by_a_copy(side.name, parallel),
-        workers * wanted_by_a_worker(side.name, parallel),
+        wanted_by_a_copy(side.name, parallel, tables),
+        workers * wanted_by_a_worker(side.name, parallel, tables),
     )
+    it = "copy" if tables == 1 else f"set of {tables} tables"
     they = "the worker" if workers == 1 else f"the {workers} workers"
     if free >= all_of_them:
         return ok(check, f"{free} are left for Traspaso; {they} of {THREADS} threads may take {all_of_them}")
     step = f"raise {limit}, lower [work] parallel (now {parallel}), or start workers of fewer threads"
     if free < one:
-        return failed(check, f"{free} are left for Traspaso by {limit}, and one copy may take {one}", step)
+        return failed(check, f"{free} are left for Traspaso by {limit}, and one {it} may take {one}", step)
     return warning(
         check,
         f"{free} are left for Traspaso by {limit}, and {they} of {THREADS} threads may take {all_of_them}: "

@@ -152,18 +152,24 @@ def _moment(copy: CopySection, source: Table) -> Finding:
 def _target(copy: CopySection, target: Table) -> Iterator[Finding]:
     """What of consulta's table does more than keeping rows."""
     relations, name = target.relations, copy.name
-    if relations.cascading:
+    if relations.cascading and not relations.counts_rows:
         yield failed(
             "copy.foreign_keys",
-            f"replacing rows of {target.name} would change other tables: {', '.join(relations.cascading)} "
-            "cascade, or set NULL or a default, on DELETE",
-            "make them NO ACTION in consulta",
+            f"it couldn't be seen whether deleting rows of {target.name} changes other tables: "
+            f"{', '.join(relations.cascading)} cascade, or set NULL or a default, on DELETE, and "
+            "track_counts is off",
+            "set track_counts on in consulta, or make them NO ACTION",
             name,
         )
     else:
         notes = []
         if relations.is_referenced:
             notes.append("foreign keys refer to its rows, which are updated in place")
+        if relations.cascading:
+            notes.append(
+                f"{', '.join(relations.cascading)} cascade, or set NULL or a default, on DELETE: a row to "
+                "which others refer isn't deleted"
+            )
         if relations.references:
             notes.append(
                 f"its own ({', '.join(sorted(relations.references))}) want the rows that they point to first"

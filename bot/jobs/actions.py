@@ -32,11 +32,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import aliased
 
 from bot.characters import clean_name
 from bot.errors import AlreadyRunning, UnknownJob, UnknownRun
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
+from bot.jobs.mapping import aliased
 from bot.jobs.models import (
     CopyEvent,
     CopyFreeze,

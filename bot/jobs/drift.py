@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    ScalarSelect,
     Select,
     and_,
     case,
@@ -35,6 +36,7 @@ from bot.jobs import notifications
 from bot.jobs.models import (
     ChannelNotice,
     CopyJob,
+    CopyRun,
     Drift,
     LastProof,
     Standing,
@@ -46,7 +48,7 @@ from bot.jobs.models import (
 )
 from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.schedules import CLAIM, ON_TIME
-from bot.jobs.status import Status
+from bot.jobs.status import RunKind, Status
 from copier import Baseline, Outlook
 
 #: So many liquidations are named to a destination; more are counted.
@@ -242,13 +244,13 @@ class Rounds:
             update(Drift)
             .where(_counts(), Drift.equal.is_(False), Drift.told_at.is_(None))
             .values(told_at=func.now())
-            .returning(Drift.liquidation_id, Standing.copy_name)
+            .returning(Drift.liquidation_id, func.coalesce(_set_name(), Standing.copy_name).label("name"))
         ).all()
         if not new:
             return
         owe(connection, NoticeKind.DRIFT, found.id, self._section.channel)
-        for copy_name in sorted({row.copy_name for row in new}):
-            liquidations = sorted(row.liquidation_id for row in new if row.copy_name == copy_name)
+        for copy_name in sorted({row.name for row in new}):
+            liquidations = sorted({row.liquidation_id for row in new if row.name == copy_name})
             notifications.tell(
                 connection,
                 Occasion.DRIFT,
@@ -293,6 +295,17 @@ class Rounds:
         held = mine.values({"claimed_until": func.clock_timestamp() + CLAIM, **values})
         if connection.execute(held).rowcount != 1:
             raise RoundLost
+
+
+def _set_name() -> ScalarSelect[Any]:
+    """Of a `Standing` whose proof was that of a set."""
+    return (
+        select(CopyRun.set_name)
+        .join(CopyJob, CopyJob.run_id == CopyRun.id)
+        .where(CopyJob.id == Standing.proven_job_id, CopyRun.kind == RunKind.SET)
+        .correlate(Standing)
+        .scalar_subquery()
+    )
 
 
 def _counts() -> ColumnElement[bool]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from copier.errors import (
     BadName,
+    CarriedOn,
     CircularReferences,
     ColumnMissing,
     ColumnsAreNew,
@@ -19,11 +20,13 @@ from copier.errors import (
     NotProven,
     NoUsableKey,
     ParentsMissing,
+    PointsNowhere,
     ReferencesCascade,
     RulesDontFit,
     RulesRewrite,
     SameTable,
     SeveralMoments,
+    StillReferenced,
     TableMissing,
 )
 
@@ -90,7 +93,8 @@ CLASSES: dict[type, str] = {
     NotProven: "not_proven",
     KeySharedInSource: "key_shared",
     ParentsMissing: "parents_missing",
-    ReferencesCascade: "cascades",
+    CarriedOn: "cascades",
+    ReferencesCascade: "uncounted",
     RulesRewrite: "rules",
     SeveralMoments: "several_moments",
     CircularReferences: "circular_references",
@@ -138,7 +142,11 @@ def failure_of(error: CopierError) -> Failure:
     sqlstate = constraint = None
     if isinstance(error, DatabaseFailed):
         sqlstate, constraint = error.sqlstate, error.constraint
-        code = _code(sqlstate, error.condition)
+        code = CLASSES.get(type(error)) or _code(sqlstate, error.condition)
+        if isinstance(error, PointsNowhere):
+            code = "of_no_parent" if error.is_copied else "points_nowhere"
+        elif isinstance(error, StillReferenced) and code != "restrict":
+            code = "referenced_by_others" if error.is_copied else "still_referenced"
         if error.lines:
             code = SAID.get(code, code)
     elif isinstance(error, NotProven) and error.triggers:

@@ -37,7 +37,7 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.engine import Row
 
 from bot.jobs.events import Event, EventKind, event_of
-from bot.jobs.models import CopyEvent, CopyJob, Installation, ReceiptRow, User
+from bot.jobs.models import CopyEvent, CopyJob, CopyRun, Installation, ReceiptRow, User
 from bot.jobs.status import LIVE, Status
 from copier.exchange import Rows
 
@@ -162,10 +162,12 @@ def questions(job_id: int, by: int | None) -> list[Executable]:
     lock = func.pg_advisory_xact_lock(func.hashtextextended(name, 0))
     named = func.unnest(array([getattr(CopyJob, each) for each in _NAMED]))
     ids = select(named).where(CopyJob.id == job_id)
+    run_id = select(CopyJob.run_id).where(CopyJob.id == job_id).scalar_subquery()
+    of_set = select(CopyRun.set_name).where(CopyRun.id == run_id)
     return [
         # In this order, so that the moment is after that of the receipt before. The lock is nobody else's:
         # who has it waits for nothing but the row of a run, which nobody who holds that waits with for it.
-        select(Installation.id, lock, func.clock_timestamp()),
+        select(Installation.id, lock, func.clock_timestamp(), of_set.scalar_subquery()),
         # Another statement, so that it sees what was committed while this one waited.
         select(ReceiptRow.number, ReceiptRow.hash).order_by(ReceiptRow.number.desc()).limit(1),
         _users().where(or_(User.id.in_(ids), User.id == by)),
@@ -177,7 +179,7 @@ def receipt(job: Any, event: Event, by: int | None, answers: Sequence[Rows]) -> 
 
     ``job`` is its row as it is at the end, ``answers`` what the `questions` gave.
     """
-    [[installation, _, at]], newest, users = answers
+    [[installation, _, at, set_name]], newest, users = answers
     number, previous_hash = newest[0] if newest else (0, BEFORE_THE_FIRST)
     row = job._asdict()
     content = {
@@ -187,6 +189,7 @@ def receipt(job: Any, event: Event, by: int | None, answers: Sequence[Rows]) -> 
         "number": number + 1,
         "at": _moment(at),
         **_content(row, event, _people(users), by),
+        "set": set_name,
     }
     return insert(ReceiptRow).values(
         number=number + 1,
@@ -251,6 +254,8 @@ def _content(
         "fingerprint": job["fingerprint"],
         "values_job": job.get("values_job_id"),
         "schedule": job.get("schedule"),
+        "run": job.get("run_id"),
+        "set": None,
     }
 
 

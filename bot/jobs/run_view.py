@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.jobs.status import RunKind, Status
@@ -19,7 +19,7 @@ class RunView:
     ``set_name`` is that of a set of copies, and ``set_title`` what messages call it. ``liquidations`` are
     those that were asked for. ``round`` counts how often it was set going again. ``moved_from`` is the
     channel that its card had to leave. ``pinned`` is None where nobody knows whether Slack has taken the
-    card's pin.
+    card's pin. ``spent`` has the seconds from the first chunk of a set's table to its last, by its job.
     """
 
     id: int
@@ -38,6 +38,7 @@ class RunView:
     moved_from: Moved | None = None
     is_read_outside: bool = False
     set_title: str | None = None
+    spent: Mapping[int, float] = field(default_factory=dict)
     schema: str = "traspaso"
 
     @property

@@ -23,7 +23,7 @@ COLUMNS = (
     *("rows_in_prod", "rows_in_consulta"),
     *("inserted", "updated", "deleted", "unchanged", "moved", "bytes", "chunks"),
     *("prod_digest", "consulta_digest", "values_job", "failure", "message", "worker", "schedule"),
-    "fingerprint",
+    *("fingerprint", "run", "set"),
     *("installation", "release", "previous_hash", "hash"),
 )
 #: A spreadsheet takes what begins with one of these for a formula, and may carry it out.

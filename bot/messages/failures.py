@@ -24,8 +24,39 @@ WORDS: dict[str, tuple[str, str]] = {
         TAKEN_STEP,
     ),
     "foreign_key": (
-        N_("Table {table} of consulta refused rows by its foreign key {constraint}."),
-        N_("Copy or create the rows that it points to in consulta first. Then copy again."),
+        N_("Table {table} of consulta has a foreign key, {constraint}, that refused what was to be written."),
+        N_("Its rows point to rows that are missing, or that have to go: look at both. Then copy again."),
+    ),
+    "points_nowhere": (
+        N_("Rows of {table} point to rows of {first} that consulta doesn't have, by {constraint}."),
+        N_("Copy or create those rows of {first} in consulta first. Then copy again."),
+    ),
+    "of_no_parent": (
+        N_(
+            "Rows of {table} in prod point, by {constraint}, to rows of {first} that aren't of this "
+            "liquidation, and that consulta doesn't have."
+        ),
+        N_(
+            "Copy first the liquidation that those rows of {first} are of. Where prod doesn't have them "
+            "either, correct its rows. Then copy again."
+        ),
+    ),
+    "still_referenced": (
+        N_(
+            "Prod has changed or removed rows of {table}, and rows of {first} in consulta still point to "
+            "them, by {constraint}."
+        ),
+        N_(
+            "Copy {first} first, or both as a set: its rows that prod has no more go with that. Where no "
+            "copy has that table, change its rows in consulta. Then copy again."
+        ),
+    ),
+    "referenced_by_others": (
+        N_(
+            "Prod has changed or removed rows of {table}, and rows of {first} that are of another "
+            "liquidation, or of none, still point to them in consulta, by {constraint}."
+        ),
+        N_("Copy that liquidation first, or change those rows in consulta. Then copy again."),
     ),
     "restrict": (
         N_("Other rows of consulta refer to rows that have to go, and {constraint} is RESTRICT."),
@@ -98,8 +129,18 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("Do what it says, or name another key in the configuration. Then copy again."),
     ),
     "cascades": (
-        N_("Replacing rows of {table} in consulta would delete or blank rows of other tables: {first}"),
-        N_("Make those foreign keys NO ACTION in consulta. Then copy again."),
+        N_(
+            "Rows that prod has no more, or has changed, can't go in consulta: a foreign key would delete or "
+            "change rows of {table} that still refer to them: {first}. Nothing of that was kept."
+        ),
+        N_("Copy those tables together as a set, or the ones that refer first. Then copy this again."),
+    ),
+    "uncounted": (
+        N_(
+            "It couldn't be seen whether deleting rows of {table} in consulta changes rows of other tables: "
+            "{first} would do that, and track_counts is off there."
+        ),
+        N_("Set track_counts on in consulta, or make those foreign keys NO ACTION. Then copy again."),
     ),
     "rules": (
         N_("Rules of {table} in consulta would change what is written, or other tables: {first}"),

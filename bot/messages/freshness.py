@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bot.i18n import Translator
-from bot.jobs.freshness import Freshness, Watched
+from bot.jobs.freshness import Freshness, Held, SetFreshness, Watched
 from bot.jobs.status import FreshnessState
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -20,7 +20,8 @@ from bot.messages.blocks import (
     section,
 )
 
-#: *Copy* beside a liquidation that prod has moved on from; its value is the copy's name and the number.
+#: *Copy* beside a liquidation that prod has moved on from, or that was compared and differs; its value is the
+#: name of the copy or set, and the number.
 COPY_ACTION = "freshness.copy"
 #: So many liquidations get a button; more are counted. So many are listed on App Home and in the shell.
 OFFERED, LISTED = 10, 15
@@ -41,9 +42,10 @@ def moved_on(seen: Watched, titles: Mapping[str, str], t: Translator) -> Message
     lines = [line(each, titles, t) for each in shown]
     blocks: list[Block] = [section(f"🔎 {head}")]
     for each, words in zip(shown, lines, strict=True):
+        name = each.set_name if isinstance(each, SetFreshness) else each.copy_name
         offers = {}
-        if each.copy_name in titles:
-            value = f"{each.copy_name} {each.liquidation_id}"
+        if name in titles:
+            value = f"{name} {each.liquidation_id}"
             offers = {"accessory": button(t("Copy"), COPY_ACTION, value)}
         blocks.append(section(words) | offers)
     small = [t("Consulta holds what prod held then. A press shows what would be copied, and asks first.")]
@@ -53,12 +55,58 @@ def moved_on(seen: Watched, titles: Mapping[str, str], t: Translator) -> Message
     return Message(read_out(" ".join([head, *lines])).replace("*", ""), blocks)
 
 
-def line(found: Freshness, titles: Mapping[str, str], t: Translator) -> str:
-    """What consulta holds of one liquidation in one target table, in mrkdwn."""
-    copy = titles.get(found.copy_name or "", found.copy_name or found.target_table)
-    what = of_liquidation(sanitized(copy), found.liquidation_id, t)
+def line(found: Held, titles: Mapping[str, str], t: Translator) -> str:
+    """What consulta holds of one liquidation in one target table, or in those of a set, in mrkdwn.
+
+    ``titles`` are what messages call copies and sets, by their names.
+    """
     label = f" · {sanitized(found.label)}" if found.label else ""
+    if isinstance(found, SetFreshness):
+        title = sanitized(titles.get(found.set_name, found.set_name))
+        what = of_liquidation(title, found.liquidation_id, t)
+        return f"*{what}*{label}: {words_of_set(found, titles, t)}"
+    what = of_liquidation(sanitized(_name(found, titles)), found.liquidation_id, t)
     return f"*{what}*{label}: {words(found, t)}"
+
+
+def words_of_set(found: SetFreshness, titles: Mapping[str, str], t: Translator) -> str:
+    """The state of a set, without a full stop."""
+    known = at(found.known_at, t) if found.known_at is not None else ""
+    match found.state:
+        case FreshnessState.BEING_COPIED:
+            return t("run {run} is copying it, so its rows are of two moments", run=found.run_id)
+        case FreshnessState.INCOMPLETE:
+            return t("incomplete: run {run} has ended in its middle", run=found.run_id)
+        case FreshnessState.COMPLETE if not known:
+            said = t("complete, by run {run}", run=found.run_id)
+        case FreshnessState.COMPLETE:
+            said = t("equal to prod, known {moment}", moment=known)
+        case FreshnessState.MOVED_ON:
+            said = t("prod has moved on: {changes}", changes=_changes_of_set(found, titles, t))
+            said += " · " + t("known {moment}", moment=known) if known else ""
+    if len(found.tables) < found.copies:  # the others have lines of their own
+        said += " · " + t(
+            "{n} of its {all} tables: the others were copied by themselves since",
+            n=t.number(len(found.tables)),
+            all=t.number(found.copies),
+        )
+    return said
+
+
+def _changes_of_set(found: SetFreshness, titles: Mapping[str, str], t: Translator) -> str:
+    """By how many rows of which tables, in the order of ``titles``; the others are the same."""
+    place = {name: number for number, name in enumerate(titles)}
+    tables = sorted(found.tables, key=lambda each: place.get(each.copy_name or "", len(place)))
+    moved = [each for each in tables if each in found.moved]
+    parts = [f"{sanitized(_name(each, titles))}: {_changes(each, t)}" for each in moved]
+    same = [sanitized(_name(each, titles)) for each in tables if each not in moved]
+    if same:
+        parts.append(t("{tables}: the same", tables=", ".join(same)))
+    return "; ".join(parts)
+
+
+def _name(found: Freshness, titles: Mapping[str, str]) -> str:
+    return titles.get(found.copy_name or "", found.copy_name or found.target_table)
 
 
 def words(found: Freshness, t: Translator) -> str:

@@ -575,7 +575,7 @@ def wait(words: str, t: Translator) -> View:
 def choose(carried: Carried, copies: dict[str, str], *, has_catalogue: bool, t: Translator) -> View:
     """The liquidation, the copy where this person may run several, and the channel where none is known.
 
-    ``copies`` has what messages call each copy, by its name.
+    ``copies`` has what messages call each copy and set, by its name; the first one is chosen at first.
     """
     blocks = [_liquidation(t) if has_catalogue else _number(t)]
     if len(copies) > 1:
@@ -601,16 +601,35 @@ def choose(carried: Carried, copies: dict[str, str], *, has_catalogue: bool, t: 
 
 def preview(offered: Offered, carried: Carried, t: Translator) -> View:
     """The proposal in the modal, to be submitted: what the confirm card is in a channel."""
-    offer, blocks = offered.offer, proposal_body(offered, t)
+    offer, dialog = offered.offer, None
     if removes_everything(offered.proposal.seen):
-        # A modal's submit has no dialog of its own: what it would ask has to be ticked.
-        asked = removal_dialog(offered.title, offer.liquidation_id, t)
-        boxes = {"type": "checkboxes", "options": [option(asked["confirm"]["text"], "yes")]}
+        dialog = removal_dialog(offered.title, offer.liquidation_id, t)
+    body, word = proposal_body(offered, t), press_word(offered, t)
+    return to_be_pressed(body, carried, t, word=word, key=offer.key, offer=offer.encoded(), dialog=dialog)
+
+
+def to_be_pressed(
+    body: list[Block],
+    carried: Carried,
+    t: Translator,
+    *,
+    word: str,
+    key: str,
+    offer: str,
+    dialog: Block | None,
+) -> View:
+    """The step of the modal in which an encoded offer is submitted with this ``word``.
+
+    A modal's submit has no dialog of its own: what the ``dialog`` would ask has to be ticked.
+    """
+    blocks = [*body]
+    if dialog is not None:
+        boxes = {"type": "checkboxes", "options": [option(dialog["confirm"]["text"], "yes")]}
         # Of each offer its own: a tick is for the numbers that it stands under.
-        blocks.append(_input(f"{UNDERSTOOD}.{offer.key}", asked["text"]["text"], boxes))
+        blocks.append(_input(f"{UNDERSTOOD}.{key}", dialog["text"]["text"], boxes))
     blocks.append(_start(t, None) | {"optional": not carried.later})
-    carried = replace(carried, offer=offer.encoded())
-    return _modal(blocks, t, submit=press_word(offered, t), callback=PRESS_CALLBACK, carried=carried)
+    carried = replace(carried, offer=offer)
+    return _modal(blocks, t, submit=word, callback=PRESS_CALLBACK, carried=carried)
 
 
 def later(offer: Offer, title: str, at_first: datetime, carried: Carried, t: Translator) -> View:

@@ -15,6 +15,7 @@ from bot.jobs.outbox import Kind
 from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import RunKind, Status
 from bot.jobs.view import JobView
+from bot.messages import set_tables
 from bot.messages.blocks import (
     COPY_COMMAND,
     STATUS_COMMAND,
@@ -42,15 +43,17 @@ from bot.messages.blocks import (
     of_liquidation,
     plain,
     plan,
+    read_out,
     sanitized,
     section,
     sentence,
     task_card,
 )
-from bot.messages.card import activity, asked_by, progress, reasons, sign, state, time_taken
+from bot.messages.card import activity, asked_by, progress, reasons, shown_attempt, sign, state, time_taken
 from bot.messages.failures import explained
 from bot.messages.question import (
     approval_request,
+    approved_by,
     asking_why,
     possible_approvers,
     question_text,
@@ -140,7 +143,9 @@ def done(run: RunView, t: Translator) -> str:
 
 
 def copies(run: RunView, t: Translator) -> str:
-    """``3 of 6 copies``: those that are completed."""
+    """``3 of 6 copies``: those that are completed; of a set the tables that are in place."""
+    if run.kind is RunKind.SET:
+        return set_tables.tables(run, t)
     return t.plural(
         "{done} of {n} copy", "{done} of {n} copies", len(run.jobs), done=t.number(len(run.completed))
     )
@@ -183,12 +188,12 @@ def card(run: RunView, t: Translator) -> Message:
     head = [
         header(f"{_sign(run)} {title}"),
         section(f"{bar(run.fraction)} {done(run, t)}"),
-        context(states(run, t)),
+        context(set_tables.doing(run, t) if run.kind is RunKind.SET else states(run, t)),
         *_waits(run, t),
     ]
     tail = [
         context(_about(run, t)),
-        *([context(why)] if (why := reasons(run.jobs[0], t)) else []),
+        *([context(why)] if (why := reasons(_reasoned(run), t)) else []),
         *([context(moved)] if moved else []),
         *([context(f"🌐 {outside}")] if run.is_read_outside else []),
         *buttons_for(run, t),
@@ -207,6 +212,8 @@ def _waits(run: RunView, t: Translator) -> list[Block]:
     found = []
     if waiting := run.waiting_for_approval:
         n = t.plural("{n} copy waits for approval.", "{n} copies wait for approval.", len(waiting))
+        if run.kind is RunKind.SET:
+            n = t("The set waits for approval, because of: {tables}.", tables=_parts(run, waiting))
         request = approval_request(waiting[0], t)
         if run.begins_at is not None and not run.planned:
             request += " · " + t("begins {moment}", moment=at(run.begins_at, t))
@@ -217,6 +224,8 @@ def _waits(run: RunView, t: Translator) -> list[Block]:
         lines = [f"• *{escaped(part_of(run, job))}*: {_question(job, t)}" for job in asking]
         found += in_sections([f"❓ {_answerer(run, t)}", *(cut(line, 2 * LINE_LIMIT) for line in lines)], 5)
     live = next(iter(run.live), None)
+    if run.kind is RunKind.SET:  # what it does says the rest
+        return found
     if live is not None and live.freeze is not None:
         found.append(section(f"🧊 {frozen_by(live.freeze, t)}"))
     waits = next((job for job in run.live if job.waits_for_a_worker), None)
@@ -237,6 +246,10 @@ def _question(job: JobView, t: Translator) -> str:
 
 def _task(run: RunView, job: JobView, t: Translator) -> Block:
     number = t("job {id}", id=job.id)
+    if run.kind is RunKind.SET:
+        status, words = set_tables.table(run, job, t)
+        title = cut(f"{part_of(run, job)} · {number}", TITLE_LIMIT)
+        return task_card(f"job-{job.id}", title, status, details=cut(words, TASK_LIMIT))
     return task_card(
         f"job-{job.id}",
         cut(f"{part_of(run, job)} · {number}", TITLE_LIMIT),
@@ -248,6 +261,10 @@ def _task(run: RunView, job: JobView, t: Translator) -> Block:
 
 def _line(run: RunView, job: JobView, t: Translator) -> str:
     """The same as a line of mrkdwn."""
+    if run.kind is RunKind.SET:
+        status, words = set_tables.table(run, job, t)
+        mark = set_tables.SIGNS[status]
+        return cut(f"{mark} *{sanitized(part_of(run, job))}* · {escaped(words)}", LINE_LIMIT)
     words = _result(job, t) if job.status is Status.COMPLETED else _so_far(job, t)
     return cut(f"{sign(job)} *{sanitized(part_of(run, job))}* · {escaped(words)}", LINE_LIMIT)
 
@@ -270,9 +287,23 @@ def _so_far(job: JobView, t: Translator) -> str:
 
 def _about(run: RunView, t: Translator) -> str:
     parts = [asked_by(run.jobs[0], t), t("run {id}", id=run.id)]
-    if run.kind is RunKind.SET and len(moments := {job.as_of for job in run.jobs if job.as_of}) == 1:
-        parts.append(data_of(moments.pop(), t))
+    if run.kind is RunKind.SET:
+        parts += [words for job in run.jobs if (words := approved_by(job, t))][:1]
+        if n := max((shown_attempt(job) or 0 for job in run.jobs), default=0):
+            parts.append(t("attempt {n}", n=n))
+        if len(moments := {job.as_of for job in run.jobs if job.as_of}) == 1:
+            parts.append(data_of(moments.pop(), t))
     return " · ".join(parts)
+
+
+def _reasoned(run: RunView) -> JobView:
+    """The job that has the most to say about why."""
+    return next((job for job in run.jobs if job.approval_reason), run.jobs[0])
+
+
+def _parts(run: RunView, jobs: Sequence[JobView]) -> str:
+    """What these are called, in mrkdwn, the first of many."""
+    return ", ".join(sanitized(part_of(run, job)) for job in jobs[:PARTS_SHOWN])
 
 
 def in_sections(lines: Sequence[str], most: int = LINES_TOGETHER) -> list[Block]:
@@ -294,7 +325,10 @@ def buttons_for(run: RunView, t: Translator) -> list[Block]:
         row += approval_buttons(run, t)
     if asking := run.waiting_for_confirmation:
         n = t.number(len(asking))
-        row.append(_answer(run, asking, t("Copy {n} all the same", n=n), CONFIRM_ACTION, t))
+        words = t("Copy {n} all the same", n=n)
+        if run.kind is RunKind.SET:
+            words = t("Copy all the same")
+        row.append(_answer(run, asking, words, CONFIRM_ACTION, t))
     if run.planned:
         row.append(button(t("Start now"), START_NOW_ACTION, str(run.id)))
     may_pause = [
@@ -302,6 +336,8 @@ def buttons_for(run: RunView, t: Translator) -> list[Block]:
         for job in run.live
         if not job.waits_for_somebody and not job.waits_for_its_time and job.stop_requested is None
     ]
+    if run.kind is RunKind.SET and len(may_pause) < len(run.live):  # it goes on, or waits, as one
+        may_pause = []
     if any(job.status is not Status.PAUSED for job in may_pause):
         row.append(button(t("Pause"), PAUSE_ACTION, str(run.id)))
     if any(job.status is Status.PAUSED or job.stop_requested is not None for job in run.live):
@@ -319,14 +355,19 @@ def approval_buttons(run: RunView, t: Translator) -> list[Block]:
     """*Approve* and *Reject*, for all of its jobs that wait for it."""
     waiting = run.waiting_for_approval
     n = t.number(len(waiting))
+    yes, no = t("Approve {n}", n=n), t("Reject {n}", n=n)
+    if run.kind is RunKind.SET:
+        yes, no = t("Approve"), t("Reject")
     return [
-        _answer(run, waiting, t("Approve {n}", n=n), APPROVE_ACTION, t),
-        button(t("Reject {n}", n=n), REJECT_ACTION, str(run.id), style="danger"),
+        _answer(run, waiting, yes, APPROVE_ACTION, t),
+        button(no, REJECT_ACTION, str(run.id), style="danger"),
     ]
 
 
 def retry(run: RunView, t: Translator) -> Block:
     words = t.plural("Retry {n} that failed", "Retry {n} that failed", len(run.failed))
+    if run.kind is RunKind.SET:
+        words = t("Retry the set")
     return button(words, RETRY_ACTION, str(run.id), style="primary")
 
 
@@ -350,6 +391,14 @@ def _answer(run: RunView, jobs: Sequence[JobView], words: str, action_id: str, t
 
 def _cancel(run: RunView, t: Translator) -> Block:
     block = button(t("Cancel"), CANCEL_ACTION, str(run.id), style="danger")
+    if run.kind is RunKind.SET:
+        block["confirm"] = confirm(
+            t("Cancel this copy?"),
+            t("What is in place in consulta stays there, and the rest of the rows is not copied."),
+            t("Cancel the copy"),
+            t("Let it go on"),
+        )
+        return block
     block["confirm"] = confirm(
         t("Cancel these copies?"),
         t(
@@ -374,6 +423,8 @@ def pressed(value: str) -> tuple[str, str]:
 
 def reply(run: RunView, t: Translator) -> Message:
     """What the requester is told when the last job has ended."""
+    if run.kind is RunKind.SET:
+        return _reply_of_set(run, t)
     who, what = mention(run.requester), copied(run, t)
     rows = sum(job.total or 0 for job in run.completed)
     names = {"mention": who, "what": what, "rows": t.rows(rows), "duration": t.duration(run.seconds)}
@@ -395,6 +446,45 @@ def reply(run: RunView, t: Translator) -> Message:
     if run.failed:
         blocks.append(actions(retry(run, t)))
     return Message(cut(f"{text} {escaped(not_done)}".strip(), 2000), blocks)
+
+
+def _reply_of_set(run: RunView, t: Translator) -> Message:
+    """All tables are in consulta; or which one failed and why, what is in place, and what to do, once."""
+    names = {"mention": mention(run.requester), "what": copied(run, t)}
+    lines, failed = [], set_tables.blamed(run)
+    if len(run.completed) == len(run.jobs):
+        as_of = run.jobs[0].as_of
+        text = t(
+            "{mention} {what} is in consulta: {rows} in {tables} in {duration}, verified, {as_of}.",
+            as_of=data_of(as_of, t) if as_of else "",
+            rows=t.rows(sum(job.total or 0 for job in run.jobs)),
+            tables=set_tables.tables(run, t),
+            duration=time_taken(run.jobs[0], t),
+            **names,
+        )
+        lines = [_line(run, job, t) for job in run.jobs]
+        blocks = [section(f"✅ {text}"), *in_sections(lines), context(_receipt(run, t))]
+        return Message(cut(read_out(text), 2000), blocks)
+    if failed:
+        tables = sanitized(set_tables.names_of(failed), 200)
+        text = t("{mention} {what} was not copied whole. Failed: {tables}.", tables=tables, **names)
+        lines = [cut(line, 2 * LINE_LIMIT) for line in set_tables.failures(run, t)]
+    else:
+        ended = next((job for job in run.jobs if job.status is Status.CANCELLED), run.jobs[0])
+        text = t("{mention} {what} was not copied whole. {reason}.", reason=activity(ended, t), **names)
+    standing = set_tables.standing(run, t)
+    hint = t("When it is copied again, what is in place is compared, and not written again.")
+    hint += "" if run.failed else f" {ask_again(run, t)}"
+    read = " ".join([text, *map(plain, lines), standing, hint])
+    blocks = [
+        section(f"{_sign(run)} {text}"),
+        *in_sections(lines, 5),
+        section(escaped(standing)),
+        context(hint),
+        context(_receipt(run, t)),
+        *([actions(retry(run, t))] if run.failed else []),
+    ]
+    return Message(cut(read, 2000), blocks)
 
 
 def told(run: RunView, link: str | None, t: Translator) -> Message:
@@ -446,6 +536,9 @@ def moved_away(run: RunView, t: Translator) -> Message:
         what=copied(run, t),
         user=mention(run.requester),
     )
+    if run.kind is RunKind.SET:
+        names = {"what": copied(run, t), "user": mention(run.requester)}
+        text = t("The copy {what} goes on in a direct message with {user}.", **names)
     reason = t("Because {reason}.", reason=move_reason(run.moved_from, t)) if run.moved_from else ""
     return Message(text, [section(f"↪️ {text}"), context(reason, t("run {id}", id=run.id))])
 
@@ -466,6 +559,9 @@ def question_reply(run: RunView, t: Translator) -> Message:
         what=copied(run, t),
         parts=parts,
     )
+    if run.kind is RunKind.SET:
+        names = {"mention": others or mention(run.requester), "what": copied(run, t), "tables": parts}
+        text = t("{mention} the copy {what} asks again, because of: {tables}.", **names)
     hint = t("What was shown, what is there now and the button are on the card, above.")
     return Message(f"{text} {hint}", [section(f"❓ {text}"), context(hint)])
 
@@ -480,6 +576,9 @@ def approval_reminder(run: RunView, kind: Kind, t: Translator) -> Message:
         who = job.approvers[-1]
 
     def said(moment: str) -> str:
+        if run.kind is RunKind.SET:
+            names = {"mention": who, "what": copied(run, t), "moment": moment}
+            return t("{mention} the copy {what} still waits for approval, until {moment}.", **names)
         return t(
             "{mention} of the copies {what} {n} wait for approval, until {moment}.",
             mention=who,
@@ -500,6 +599,8 @@ def approval_reply(run: RunView, t: Translator) -> Message:
     by = mention(job.approval_by) if job.approval_by else "?"
     names = {"mention": mention(run.requester), "user": by, "what": copied(run, t)}
     text = t("{mention} {user} approved the copies {what}: the next free workers take them.", **names)
+    if run.kind is RunKind.SET:
+        text = t("{mention} {user} approved the copy {what}: the next free worker takes it.", **names)
     why = said_why(job.approval_reason, t)
     return Message(f"{text} {why}".strip(), [section(f"👍 {text}"), *([context(why)] if why else [])])
 
@@ -513,6 +614,8 @@ def requested(
 ) -> Message:
     """What a press has become: the run, and the live jobs that were there already."""
     n = t.plural("{n} copy", "{n} copies", len(run.jobs))
+    if run.kind is RunKind.SET:
+        n = t.plural("{n} table", "{n} tables", len(run.jobs))
     names = {"what": copied(run, t), "n": n, "id": run.id}
     if run.begins_at is None:
         text = t("Requested: {what}, {n}, run {id}.", **names)
@@ -526,7 +629,8 @@ def requested(
     lines = [_taken(job, links, t) for job in taken]
     said = in_sections(lines)
     return Message(
-        " ".join([text, *map(plain, lines)]), [section(text), *said, *([context(card_is)] if card_is else [])]
+        " ".join(map(read_out, [text, *lines])),
+        [section(text), *said, *([context(card_is)] if card_is else [])],
     )
 
 
@@ -534,7 +638,7 @@ def all_taken(taken: Sequence[JobView], links: Mapping[int, str], t: Translator)
     """Each of them is under way already: nothing new was started."""
     text = t("All of them are under way already, so nothing new was started.")
     lines = [_taken(job, links, t) for job in taken]
-    return Message(" ".join([text, *map(plain, lines)]), [section(text), *in_sections(lines)])
+    return Message(" ".join(map(read_out, [text, *lines])), [section(text), *in_sections(lines)])
 
 
 def set_under_way(run: RunView, link: str | None, t: Translator) -> Message:
@@ -635,11 +739,15 @@ def wont_be_told(run: RunView, t: Translator) -> Message:
 
 def approved(run: RunView, n: int, t: Translator) -> Message:
     words = t.plural("{n} copy", "{n} copies", n)
+    if run.kind is RunKind.SET:
+        return sentence(t("Approved: {what}, run {id}.", id=run.id, what=copied(run, t)))
     return sentence(t("Approved: {n} of run {id}, {what}.", n=words, id=run.id, what=copied(run, t)))
 
 
 def rejected(run: RunView, n: int, t: Translator) -> Message:
     words = t.plural("{n} copy", "{n} copies", n)
+    if run.kind is RunKind.SET:
+        return sentence(t("Rejected: {what}, run {id}.", id=run.id, what=copied(run, t)))
     return sentence(t("Rejected: {n} of run {id}, {what}.", n=words, id=run.id, what=copied(run, t)))
 
 
@@ -727,13 +835,14 @@ def _most_telling(run: RunView) -> list[JobView]:
 def ask_again(run: RunView, t: Translator) -> str:
     """The command for another try."""
     ids = together(run.liquidations).replace(" ", "")
-    command = f"{COPY_COMMAND} {ids} {run.jobs[0].copy_name}"
+    command = f"{COPY_COMMAND} {ids} {run.set_name or run.jobs[0].copy_name}"
     return t("Ask again: `{command}`", command=command)
 
 
 def failed_entry(run: RunView, link: str | None, t: Translator) -> list[Block]:
     """A run that has ended with failures, and the button that tries these again."""
-    failed = ", ".join(sanitized(part_of(run, job)) for job in run.failed[:PARTS_SHOWN])
+    whose = set_tables.blamed(run) if run.kind is RunKind.SET else run.failed
+    failed = _parts(run, whose)
     name = t("Run {id}", id=run.id)
     shown = f"<{link}|{name}>" if link else name
     text = t(

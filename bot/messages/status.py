@@ -26,7 +26,7 @@ from bot.jobs.events import (
     SecondGroupAsked,
     WorkerLost,
 )
-from bot.jobs.freshness import Freshness
+from bot.jobs.freshness import Held
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.run_view import RunView, together
 from bot.jobs.schedules import NextFiring
@@ -109,10 +109,13 @@ def overview(
     return Message(text, blocks)
 
 
-def detail(job: JobView, link: str | None, t: Translator) -> Message:
-    """One job: its card, and a link to the original."""
+def detail(job: JobView, link: str | None, t: Translator, whole: RunView | None = None) -> Message:
+    """One job: its card, and a link to the original. ``whole`` is the run of a set to which it belongs."""
     message = card(job, t)
     way = [context(to_card(link, t))] if link else []
+    if whole is not None:
+        of_set = t("Part of {what}:", what=run.copied(whole, t))
+        way.insert(0, section(f"{of_set}\n{run.entry(whole, link, t)}"))
     return Message(message.text, [*message.blocks, *way])
 
 
@@ -122,12 +125,14 @@ def of_liquidation(
     links: dict[int, str],
     t: Translator,
     *,
-    held: Sequence[Freshness] = (),
+    held: Sequence[Held] = (),
     titles: Mapping[str, str] | None = None,
+    runs: Mapping[int, RunView] = NO_RUNS,
 ) -> Message:
     """What consulta holds of one liquidation, and its history, newest first.
 
-    ``held`` has a line for each target table, ``titles`` are what messages call the copies.
+    ``held`` has a line for each target table, or for those of a set, ``titles`` are what messages call copies
+    and sets. ``runs`` are those to which any of the jobs belongs.
     """
     known = [freshness.line(each, titles or {}, t) for each in held]
     if not jobs and known:  # the jobs are kept no longer
@@ -140,7 +145,7 @@ def of_liquidation(
             hint=t("To copy it: {command}", command=code(f"{COPY_COMMAND} {liquidation_id}")),
         )
     title = t("Copies of liquidation {id}", id=liquidation_id)
-    return _listed(title, jobs, links, t, known=known)
+    return _listed(title, jobs, links, t, known=known, runs=runs)
 
 
 def of_user(
@@ -232,7 +237,18 @@ def _listed(
 ) -> Message:
     """``known`` are lines above the table."""
     newest = jobs[0]
-    text = t("{title}: the latest is job {job}, {state}.", title=title, job=newest.id, state=state(newest, t))
+    whole = runs.get(newest.run_id) if newest.run_id is not None else None
+    if whole is not None:
+        text = t(
+            "{title}: the latest is run {run}, {state}.",
+            title=title,
+            run=whole.id,
+            state=run.state_of(whole, t),
+        )
+    else:
+        text = t(
+            "{title}: the latest is job {job}, {state}.", title=title, job=newest.id, state=state(newest, t)
+        )
     lines = [section("\n".join(known))] if known else []
     return Message(
         read_out(" ".join([text, *known])).replace("*", ""),

@@ -31,6 +31,7 @@ from bot.messages.blocks import (
     sentence,
 )
 from bot.messages.failures import explained
+from bot.messages.freshness import COPY_ACTION
 from bot.messages.run import LINE_LIMIT, in_sections
 from copier import Comparison, Proof, SetComparison
 
@@ -226,11 +227,14 @@ def set_verdict(found: SetResult, t: Translator) -> Message:
         return _nothing_there(found, t)
     sign, text = words_of_set(found, t)
     steps = [_refused(each, t) for each in found.refused]
+    offer: list[Block] = []
     if found.differing:
+        value = f"{found.set_name} {found.liquidation_id}"
+        offer = [actions(button(t("Copy"), COPY_ACTION, value, style="primary"))]
         command = code(f"{COPY_COMMAND} {found.liquidation_id} {found.set_name}")
         steps.append(t("To make them agree: {command}", command=command))
     about = t("compared in {duration}", duration=t.duration(found.seconds))
-    head, tail = [section(f"{sign} {text}")], [*in_sections(steps, 5), context(about)]
+    head, tail = [section(f"{sign} {text}")], [*in_sections(steps, 5), *offer, context(about)]
     lines = [_table_line(each, t) for each in found.tables]
     return Message(
         read_out(" ".join([text, *steps])).replace("*", ""),

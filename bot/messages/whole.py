@@ -18,6 +18,7 @@ from bot.messages.blocks import (
     COPY_COMMAND,
     Block,
     Message,
+    View,
     actions,
     at,
     button,
@@ -40,6 +41,8 @@ from bot.messages.card import progress, state
 from bot.messages.failures import Explained
 from bot.messages.proposal import (
     CANCEL_ACTION,
+    Carried,
+    Offer,
     Shown,
     counted,
     in_short,
@@ -48,6 +51,7 @@ from bot.messages.proposal import (
     made_of,
     read_short,
     removes_everything,
+    to_be_pressed,
     warnings_of,
     why_input,
 )
@@ -201,6 +205,23 @@ def whole_body(offered: WholeOffered, t: Translator) -> list[Block]:
     why = why_input(t) if offered.asks_why else []
     lines = _lines(offered.tables, t)
     return [*_head(offered, t), *lines, *_tail(offered, t), *why, _lifetime(offered, t)]
+
+
+def whole_preview(offered: WholeOffered, carried: Carried, t: Translator) -> View:
+    """The offer in the modal, to be submitted: what the confirm card is in a channel."""
+    offer, dialog = offered.offer, removal_dialog(offered, t) if offered.removing else None
+    body, word = whole_body(offered, t), press_word(offered, t)
+    return to_be_pressed(body, carried, t, word=word, key=offer.key, offer=offer.encoded(), dialog=dialog)
+
+
+def read_offer(value: str) -> Offer | WholeOffer:
+    """What the modal carries: of a single copy or of a set. Raises ValueError or TypeError for neither."""
+    return WholeOffer.decoded(value) if value.startswith("[") else Offer.decoded(value)
+
+
+def choice(title: str, n: int, t: Translator) -> str:
+    """What a menu calls a set of so many tables."""
+    return f"{title} · " + t.plural("{n} table", "{n} tables", n)
 
 
 def copy_button(offered: WholeOffered, t: Translator) -> Block:
@@ -373,7 +394,8 @@ def _lines(tables: Sequence[Table], t: Translator) -> list[Block]:
     for number, table in enumerate(tables, 1):
         prod, consulta = _counts(table, t)
         sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
-        would = f"{t('Insert / change / delete / leave')}: {_would(table, t)}"
+        heading = t("Insert / change / delete / leave")
+        would = f"{heading}: {_would(table, t)}"
         lines.append(cut(f"{number}. *{sanitized(table.title)}* · {sides} · {would}", LINE_LIMIT))
     return in_sections(lines)
 
@@ -388,13 +410,11 @@ def _would(table: Table, t: Translator) -> str:
     """What would be done to consulta's rows, exactly; or that it isn't known before."""
     if table.is_nothing:
         return t("no rows on either side")
-    outlook = table.seen.outlook if table.seen is not None else None
-    if outlook is None:
+    counts = _known_counts(table.seen) if table.seen is not None else None
+    if counts is None:
         return t("not known")
-    counts = outlook.counts
-    return " / ".join(
-        t.number(n) for n in (counts.inserted, counts.updated, counts.deleted, counts.unchanged)
-    )
+    each = (counts.inserted, counts.updated, counts.deleted, counts.unchanged)
+    return " / ".join(map(t.number, each))
 
 
 def _known_counts(seen: Preview) -> Counts | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot.i18n import Translator
+from bot.jobs.failure import Failure
 from bot.jobs.run_view import RunView
 from bot.jobs.status import RunKind
 from bot.jobs.view import HomeFilters, HomeView, JobView, Person
@@ -61,18 +62,57 @@ CANCELLED_ALL = run(replace(CANCELLED, id=143, liquidation_id=43), CANCELLED)
 PLANNED = run(*(part(s.LATER, number) for number in (40, 41)))
 PLANNED_FOR_APPROVAL = run(*(replace(job, start_at=s.LATER.start_at) for job in APPROVAL))
 FIFTY = run(*(part(s.COMPLETED if n < 20 else s.QUEUED, n) for n in range(1, 51)))
-SET = run(
-    *(
-        replace(job, id=200 + n, copy_title=title, run_id=7)
-        for n, (job, title) in enumerate(
-            [(s.COMPLETED, "Head"), (s.COPYING, "Payslips"), (s.QUEUED, "Lines")]
-        )
-    ),
-    kind=RunKind.SET,
-    set_name="completa",
-    set_title="Liquidación completa",
-    liquidations=(42,),
+SECONDS = {201: 0.3, 202: 1.9, 203: 6.2, 204: 1.1}
+
+
+def of_set(*jobs: JobView, **differs: Any) -> RunView:
+    """The jobs of a set, in the order in which its tables are written."""
+    names = zip(jobs, ("Cabecera", "Recibos", "Líneas", "Deducciones"), strict=False)
+    made = [
+        replace(job, id=200 + n, copy_name=title.lower(), copy_title=title, label=None, run_id=7)
+        for n, (job, title) in enumerate(names, 1)
+    ]
+    values: dict[str, Any] = {
+        "kind": RunKind.SET,
+        "set_name": "completa",
+        "set_title": "Liquidación completa",
+        "liquidations": (42,),
+        "spent": {job.id: SECONDS[job.id] for job in made if job.copied},
+    }
+    return run(*made, **values | differs)
+
+
+def written(done: int, total: int, made: JobView = s.COPYING, **differs: Any) -> JobView:
+    return replace(made, copied=done, total=total, **differs)
+
+
+SET = of_set(written(1, 1), written(1_840, 3_000), written(0, 60_000), written(0, 12_000))
+SET_QUEUED = of_set(*[replace(s.QUEUED, ahead=0)] * 4)
+SET_COUNTING = of_set(*[s.COUNTING] * 4)
+SET_COMPARED = of_set(
+    written(1, 1, s.VERIFYING, verified=1),
+    written(3_000, 3_000, s.VERIFYING, verified=3_000),
+    written(60_000, 60_000, s.VERIFYING, verified=20_000),
+    written(12_000, 12_000, s.VERIFYING, verified=0),
 )
+SET_COMPLETED = of_set(*(written(n, n, s.COMPLETED) for n in (1, 3_000, 60_000, 12_000)))
+_OTHERS = Failure("set_failed", "another table of its set was not copied", lines=["failed: Líneas (job 203)"])
+SET_FAILED = of_set(
+    written(1, 1, s.FAILED, error=_OTHERS),
+    written(3_000, 3_000, s.FAILED, error=_OTHERS),
+    written(20_000, 60_000, s.FAILED),
+    written(0, 12_000, s.FAILED, error=_OTHERS),
+)
+SET_PAUSED = of_set(written(1, 1, s.PAUSED), written(1_840, 3_000, s.PAUSED), written(0, 60_000, s.PAUSED))
+SET_CANCELLED = of_set(
+    written(1, 1, s.CANCELLED), written(1_840, 3_000, s.CANCELLED), written(0, 60_000, s.CANCELLED)
+)
+SET_WAITS_FOR_APPROVAL = of_set(
+    replace(s.QUEUED, ahead=0), replace(s.APPROVAL, approvers=("<!subteam^S0ADMINS>",))
+)
+SET_ASKS = of_set(replace(s.QUEUED, ahead=0), s.ASKS_MOVED)
+SET_LOST = of_set(*(replace(job, lease_until=s.ago(40)) for job in SET.jobs))
+SET_HELD_BACK = of_set(SET.jobs[0], replace(SET.jobs[1], lag_mb=64.0, attempt=2), *SET.jobs[2:])
 
 OFFER = SeveralOffer(
     "items", "3f2a", 0, ((40, Shown(12_000, 0)), (41, Shown(1_250_000, 1_100_000, 4, 7))), "a1b2"

@@ -72,6 +72,10 @@ SAID = {
     "too_large": 'index row size 10016 exceeds btree version 4 maximum 2704 for index "by_note"',
     "database_says": 'cannot delete from table "items" because it does not have a replica identity',
     "circular_references": "payslips_main_line_fkey of payslips",
+    "points_nowhere": "public.employees",
+    "of_no_parent": "public.payslips",
+    "still_referenced": "public.payslip_lines",
+    "referenced_by_others": "public.payslip_lines",
     "set_failed": "lines, job 19: failed; in place: heads, payslips; not begun: deductions",
     "new_columns": "phone; second_cbu",
     "rules_dont_fit": "dni has the rule hash, and is bigint in consulta: make it text there",
@@ -91,7 +95,7 @@ def _fired(name: str, firing: Firing) -> Sample:
 
 def _watched(name: str, seen: Watched) -> Sample:
     def made(t: Translator) -> Message:
-        message = freshness.moved_on(seen, s.TITLES, t)
+        message = freshness.moved_on(seen, s.TITLES | s.TITLES_OF_SET, t)
         if message is None:
             raise ValueError("prod has moved on nowhere")
         return message
@@ -191,6 +195,29 @@ SAMPLES = [
     Sample("run", "fifty", lambda t: run.card(r.FIFTY, t)),
     Sample("run", "fifty-without-the-new-block", r.without(lambda t: run.card(r.FIFTY, t))),
     Sample("run", "of-a-set", lambda t: run.card(r.SET, t)),
+    Sample("run", "of-a-set-without-the-new-block", r.without(lambda t: run.card(r.SET, t))),
+    Sample("run", "set-queued", lambda t: run.card(r.SET_QUEUED, t)),
+    Sample("run", "set-counting", lambda t: run.card(r.SET_COUNTING, t)),
+    Sample("run", "set-compared", lambda t: run.card(r.SET_COMPARED, t)),
+    Sample("run", "set-held-back", lambda t: run.card(r.SET_HELD_BACK, t)),
+    Sample("run", "set-worker-lost", lambda t: run.card(r.SET_LOST, t)),
+    Sample("run", "set-paused", lambda t: run.card(r.SET_PAUSED, t)),
+    Sample("run", "set-waits-for-approval", lambda t: run.card(r.SET_WAITS_FOR_APPROVAL, t)),
+    Sample("run", "set-asks-again", lambda t: run.card(r.SET_ASKS, t)),
+    Sample("run", "set-completed", lambda t: run.card(r.SET_COMPLETED, t)),
+    Sample("run", "set-failed", lambda t: run.card(r.SET_FAILED, t)),
+    Sample("run", "set-ended-completed", lambda t: run.reply(r.SET_COMPLETED, t)),
+    Sample("run", "set-ended-failed", lambda t: run.reply(r.SET_FAILED, t)),
+    Sample("run", "set-ended-cancelled", lambda t: run.reply(r.SET_CANCELLED, t)),
+    Sample("run", "set-question", lambda t: run.question_reply(r.SET_ASKS, t)),
+    Sample(
+        "run", "set-reminder", lambda t: run.approval_reminder(r.SET_WAITS_FOR_APPROVAL, Kind.REMINDER, t)
+    ),
+    Sample("run", "set-was-approved", lambda t: run.approval_reply(r.of_set(s.QUEUED, s.APPROVED), t)),
+    Sample("run", "set-requested", lambda t: run.requested(r.SET_QUEUED, [], {}, LINK, t)),
+    Sample("run", "set-approved", lambda t: run.approved(r.SET_QUEUED, 1, t)),
+    Sample("run", "set-rejected", lambda t: run.rejected(r.SET_CANCELLED, 1, t)),
+    Sample("run", "set-left-behind", lambda t: run.moved_away(replace(r.SET, moved_from=s.ARCHIVED), t)),
     Sample("run", "waits-for-approval", lambda t: run.card(r.WAITS_FOR_APPROVAL, t)),
     Sample("run", "asks-again", lambda t: run.card(r.ASKS_AGAIN, t)),
     Sample("run", "frozen", lambda t: run.card(r.FROZEN, t)),
@@ -407,6 +434,11 @@ SAMPLES = [
     ),
     # Answers to what was typed or pressed
     Sample("answers", "help", lambda t: answers.help_text(help_lines(["items", "notes"], t), GROUPS, t)),
+    Sample(
+        "answers",
+        "help-with-sets",
+        lambda t: answers.help_text(help_lines([*w.NAMES], t, ["completa"]), GROUPS, t),
+    ),
     Sample("answers", "requested", lambda t: answers.requested(s.QUEUED, LINK, t)),
     Sample("answers", "requested-for-later", lambda t: answers.requested(s.LATER, LINK, t)),
     Sample("answers", "requested-and-running", lambda t: answers.requested(s.COUNTING, LINK, t)),
@@ -472,6 +504,35 @@ SAMPLES = [
         "status",
         "liquidation-whose-jobs-are-gone",
         lambda t: status.of_liquidation(42, [], {}, t, held=s.HELD[:1], titles=s.TITLES),
+    ),
+    Sample("status", "job-of-a-set", lambda t: status.detail(r.SET.jobs[1], None, t, r.SET)),
+    Sample(
+        "status",
+        "liquidation-copied-as-a-set",
+        lambda t: status.of_liquidation(
+            42,
+            list(r.SET.jobs),
+            {},
+            t,
+            held=(s.HELD_OF_SET,),
+            titles=s.TITLES_OF_SET,
+            runs={r.SET.id: r.SET},
+        ),
+    ),
+    *(
+        Sample(
+            "status",
+            f"liquidation-whose-set-{name}",
+            lambda t, held=held: status.of_liquidation(  # type: ignore[misc]
+                42, [], {}, t, held=(held,), titles=s.TITLES_OF_SET
+            ),
+        )
+        for name, held in (
+            ("has-moved-on", s.MOVED_SET),
+            ("is-being-copied", s.COPYING_SET),
+            ("is-incomplete", s.BROKEN_SET),
+            ("is-not-whole", s.MIXED_SET),
+        )
     ),
     Sample("status", "liquidation-never-copied", lambda t: status.of_liquidation(42, [], {}, t)),
     Sample("status", "mine", lambda t: status.of_user(s.LATEST, s.LINKS, t)),
@@ -558,6 +619,7 @@ SAMPLES = [
     # The watch
     _watched("one-has-moved-on", s.ONE_MOVED),
     _watched("many-have-moved-on", s.MANY_MOVED),
+    _watched("a-set-has-moved-on", s.SETS_MOVED),
     # App Home
     Sample("home", "nothing-yet", lambda t: home.home(s.home_view(latest=False), {}, frozenset(), t)),
     Sample(
@@ -613,6 +675,16 @@ SAMPLES = [
             replace(s.home_view(), watched=s.ONE_MOVED, titles=s.TITLES), s.LINKS, frozenset(), t
         ),
     ),
+    Sample(
+        "home",
+        "prod-has-moved-on-from-a-set",
+        lambda t: home.home(
+            replace(s.home_view(), watched=s.SETS_MOVED, titles=s.TITLES | s.TITLES_OF_SET),
+            s.LINKS,
+            frozenset(),
+            t,
+        ),
+    ),
     Sample("home", "refused", lambda t: home.refused(GROUPS, t)),
     Sample("home", "cannot-check", lambda t: home.cannot_check("internal_error", t)),
     Sample(
@@ -636,6 +708,26 @@ SAMPLES = [
         "modal",
         "preview",
         lambda t: proposal.preview(s.offered(s.proposal(1_000_000, 0)), Carried("C0PAYROLL"), t),
+    ),
+    Sample(
+        "modal",
+        "choose-a-set",
+        lambda t: proposal.choose(
+            Carried(channel="C0PAYROLL"),
+            {"completa": whole.choice(w.TITLE, 4, t), **w.NAMES},
+            has_catalogue=True,
+            t=t,
+        ),
+    ),
+    Sample(
+        "modal",
+        "preview-of-a-set",
+        lambda t: whole.whole_preview(w.in_all_situations(), Carried("C0PAYROLL"), t),
+    ),
+    Sample(
+        "modal",
+        "preview-of-a-set-that-removes",
+        lambda t: whole.whole_preview(w.removing(), Carried("C0PAYROLL"), t),
     ),
     Sample(
         "modal",

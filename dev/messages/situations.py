@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
-from bot.jobs.freshness import Freshness, Watched
+from bot.jobs.freshness import Freshness, SetFreshness, Watched
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.schedules import Firing, NextFiring
@@ -91,6 +91,55 @@ HELD = (
     Freshness("public.old_items", 42, FreshnessState.INCOMPLETE, None, None, None, 14, None),
     Freshness("public.taxes", 42, FreshnessState.BEING_COPIED, None, None, None, 17, "taxes"),
 )
+#: What consulta holds of the four tables of a set that run 5 has copied.
+HELD_OF_SET = SetFreshness(
+    tuple(
+        Freshness(
+            f"public.{name}",
+            42,
+            FreshnessState.COMPLETE,
+            ago(86_400),
+            ago(45_000),
+            rows,
+            200 + number,
+            name,
+            LABEL,
+            run_id=5,
+            set_name="completa",
+            copies=4,
+        )
+        for number, (name, rows) in enumerate(
+            (("head", 1), ("payslips", 12_000), ("lines", 96_000), ("deductions", 30_500))
+        )
+    )
+)
+TITLES_OF_SET = {
+    "completa": "Liquidación completa",
+    "head": "Cabecera",
+    "payslips": "Recibos",
+    "lines": "Líneas",
+    "deductions": "Deducciones",
+}
+
+
+def of_set(*tables: Freshness, **differs: dict[str, Any]) -> SetFreshness:
+    """The same but for these tables, by the names of their copies."""
+    return SetFreshness(
+        tuple(replace(each, **differs.get(each.copy_name or "", {})) for each in tables or HELD_OF_SET.tables)
+    )
+
+
+_MOVED: dict[str, Any] = {"state": FreshnessState.MOVED_ON, "moved_at": ago(44_000)}
+MOVED_SET = of_set(
+    lines={**_MOVED, "inserted": 3, "updated": 12, "deleted": 0},
+    deductions={**_MOVED, "inserted": 0, "updated": 1, "deleted": 2},
+)
+COPYING_SET = of_set(lines={"state": FreshnessState.BEING_COPIED, "known_equal_at": None})
+BROKEN_SET = of_set(head={"state": FreshnessState.INCOMPLETE, "known_equal_at": None})
+#: Its lines have been copied by themselves since.
+MIXED_SET = of_set(*(each for each in HELD_OF_SET.tables if each.copy_name != "lines"))
+SETS_MOVED = Watched((MOVED_SET, replace(HELD[0], liquidation_id=41)), 2, 40, ago(44_000))
+
 ONE_MOVED = Watched(HELD[:1], 1, 40, ago(44_000))
 MANY_MOVED = Watched(
     tuple(
@@ -524,8 +573,8 @@ COMPLETA = NamedCopy("completa", "Liquidación completa")
 TABLES_OF_SET = (
     ("head", "Cabecera", 1),
     ("payslips", "Recibos", 12_000),
-    ("lines", "Renglones", 96_000),
-    ("deductions", "Descuentos", 30_500),
+    ("lines", "Líneas", 96_000),
+    ("deductions", "Deducciones", 30_500),
 )
 
 

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from slack_bolt import BoltRequest
 
 from bot.app import build_app
 from bot.commands.conversation import Caller
+from bot.commands.copy_liquidation import CopyModal, StartCopy
+from bot.commands.copy_several import CopySeveral
 from bot.commands.copy_whole import CopyWhole
 from bot.commands.starting import Starting
 from bot.config import CopySection, File, SetSection, SlackSection
 from bot.i18n import translator
+from bot.jobs.actions import Freezes
 from bot.jobs.run_actions import RunControl
 from bot.jobs.status import RunKind
-from bot.messages import proposal
-from bot.messages.blocks import Message
-from bot.messages.whole import WholeOffered
+from bot.messages import answers, proposal
+from bot.messages.blocks import Message, of_liquidation
+from bot.messages.proposal import Carried
+from bot.messages.whole import WholeOffered, read_offer, whole_card, whole_preview
 from bot.slack.client import client
 from copier import TableName
+from copier.errors import CircularReferences
 from dev.local_slack.client import LocalSlack
 from tests.copying import Sides, engine
 from tests.payroll import TABLES, filled
 from tests.services import parts_of
-from tests.tracking import ANA, Jobs
+from tests.tracking import ANA, BOB, Jobs
 
 EN = translator("en")
 CHANNEL = "C0PAYROLL"
@@ -139,6 +149,206 @@ def test_rows_that_moved_before_the_press_are_shown_and_asked_about_anew(
     assert payroll.store.live() == []
     assert isinstance(pressed(bot(), again), Message)
     assert len(payroll.store.live()) == 4
+
+
+def what(liquidation: int) -> str:
+    return of_liquidation("Liquidación completa", liquidation, EN)
+
+
+def actions_of(message: Message) -> list[Any]:
+    """The buttons below it."""
+    return [each for block in message.blocks if block["type"] == "actions" for each in block["elements"]]
+
+
+def text_of(found: WholeOffered | Message) -> str:
+    assert isinstance(found, Message)
+    return found.text
+
+
+def test_who_may_not_run_one_of_its_copies_may_not_copy_the_set(
+    bot: Bot, payroll: Jobs, slack: LocalSlack
+) -> None:
+    only_bob = file_with(lines={"allowed_users": ("U0BOB",)})
+    said = text_of(bot(only_bob).look(WHOLE, 42, caller(bot(only_bob))))
+    assert said.startswith(
+        EN("You may not use `{command}` for copy `{name}`.", command="/copy-liquidation", name="lines")
+    )
+    offer = offered(bot())
+    assert "`lines`" in text_of(pressed(bot(only_bob), offer))
+    assert payroll.store.live() == []
+
+
+def test_an_empty_table_is_fine_and_a_liquidation_of_which_nothing_is_there_is_unknown(
+    bot: Bot, payroll: Jobs, sides: Sides
+) -> None:
+    sides.prod.execute("DELETE FROM deductions")
+    offer = offered(bot())
+    assert [table.copy_name for table in offer.tables if table.is_nothing] == ["deductions"]
+    assert offer.removing == ()
+    assert EN("Neither prod nor consulta has rows for {what}.", what=what(999)) in text_of(
+        bot().look(WHOLE, 999, caller(bot()))
+    )
+    pressed(bot(), offer)
+    terms = {job.copy_name: job.terms for job in payroll.store.live()}
+    assert (terms["deductions"].in_prod, terms["deductions"].removal_confirmed) == (0, False)
+
+
+def test_a_table_whose_rows_prod_has_lost_is_asked_about_and_the_press_confirms_its_removal(
+    bot: Bot, payroll: Jobs, sides: Sides
+) -> None:
+    sides.consulta.execute(filled(300))
+    sides.prod.execute("DELETE FROM deductions")
+    offer = offered(bot())
+    assert [table.copy_name for table in offer.removing] == ["deductions"]
+    [button, _] = actions_of(whole_card(offer, EN))[:2]
+    assert (button["style"], "deductions (250)" in button["confirm"]["text"]["text"]) == ("danger", True)
+    pressed(bot(), offer)
+    confirmed = {job.copy_name for job in payroll.store.live() if job.terms.removal_confirmed}
+    assert confirmed == {"deductions"}
+
+
+def test_a_table_that_can_t_be_copied_is_named_with_the_reason_and_nothing_can_be_pressed(
+    bot: Bot, payroll: Jobs, sides: Sides
+) -> None:
+    offer = offered(bot())
+    sides.consulta.execute("DROP TABLE deductions")
+    for said in (bot().look(WHOLE, 42, caller(bot())), pressed(bot(), offer)):
+        assert isinstance(said, Message)
+        assert "deductions: " in said.text
+        assert (
+            EN("Table {table} is missing in {side}.", table="public.deductions", side="consulta") in said.text
+        )
+        assert "lines: " not in said.text
+        assert actions_of(said) == []
+    assert payroll.store.live() == []
+
+
+def test_foreign_keys_in_a_circle_that_nothing_takes_apart_are_named_before_anything_is_pressed(
+    bot: Bot, sides: Sides
+) -> None:
+    sides.consulta.execute("""
+        ALTER TABLE payslips ADD COLUMN main_line_id bigint NOT NULL REFERENCES payslip_lines;
+        ALTER TABLE payslip_lines ALTER COLUMN payslip_id SET NOT NULL;
+        ALTER TABLE payslips ALTER COLUMN main_line_id SET DEFAULT 0;
+    """)
+    with pytest.raises(CircularReferences, match="payslips"):
+        bot().look(WHOLE, 42, caller(bot()))
+
+
+def test_parents_that_no_copy_of_the_set_brings_have_to_be_there_before(bot: Bot, sides: Sides) -> None:
+    part = SetSection(name="parte", copies=("lines", "deductions"))
+    file = file_with().model_copy(update={"sets": (part,)})
+    said = text_of(bot(file).look(part, 42, caller(bot(file))))
+    assert "lines: " in said
+    assert "`payslips`" in said or "payslips" in said
+    sides.consulta.execute(filled(300))
+    found = bot(file).look(part, 42, caller(bot(file)))
+    assert isinstance(found, WholeOffered)
+
+
+def test_a_table_that_is_being_copied_already_is_named_with_its_job(bot: Bot, payroll: Jobs) -> None:
+    offer = offered(bot())
+    lines = file_with().copies[2].spec
+    job_id = payroll.create(42, spec=lines)
+    for said in (bot().look(WHOLE, 42, caller(bot())), pressed(bot(), offer)):
+        assert isinstance(said, Message)
+        assert f"lines: job {job_id}, waiting" in said.text
+    assert [job.id for job in payroll.store.live()] == [job_id]
+
+
+def test_a_second_person_is_asked_where_one_table_needs_that_and_never_in_a_direct_message(
+    bot: Bot, payroll: Jobs
+) -> None:
+    file = file_with(lines={"approval_over_rows": 400})
+    offer = offered(bot(file))
+    assert offer.approvers == ("<!subteam^S0ADMINS>",)
+    first, *_ = actions_of(whole_card(offer, EN))
+    assert first["text"]["text"] == "Ask for approval"
+    there = bot(file)
+    assert "nobody else can see this place" in text_of(
+        there.start_or_ask(offer.offer, caller(there), "D0ANA")
+    )
+    assert payroll.store.live() == []
+    pressed(bot(file), offer)
+    assert {job.copy_name for job in payroll.store.live() if job.waits_for_approval} == {"lines"}
+
+
+def test_a_copy_that_asks_for_a_reason_asks_for_it_for_the_whole_set(bot: Bot, payroll: Jobs) -> None:
+    file = file_with(payslips={"require_reason": True})
+    offer = offered(bot(file))
+    assert offer.asks_why
+    again = pressed(bot(file), offer)
+    assert isinstance(again, WholeOffered)
+    assert payroll.store.live() == []
+    there = bot(file)
+    assert isinstance(there.start_or_ask(again.offer, caller(there), CHANNEL, "closing of October"), Message)
+    assert {job.request_reason for job in payroll.store.live()} == {"closing of October"}
+
+
+def test_an_old_press_and_one_while_all_is_frozen_start_nothing(bot: Bot, payroll: Jobs) -> None:
+    offer = offered(bot())
+    old = replace(offer, offer=replace(offer.offer, expires_at=1))
+    again = pressed(bot(), old)
+    assert isinstance(again, WholeOffered)
+    assert again.notice == answers.asked_anew(EN, moved=False)
+    Freezes(payroll.engine).freeze(BOB, "closing")
+    assert "closing" in text_of(pressed(bot(), again))
+    assert "closing" in text_of(bot().look(WHOLE, 42, caller(bot())))
+    assert payroll.store.live() == []
+
+
+def test_two_people_who_press_at_the_same_moment_make_one_run(bot: Bot, payroll: Jobs) -> None:
+    offers = [offered(bot()) for _ in range(4)]
+    together = threading.Barrier(len(offers))
+
+    def press(offer: WholeOffered) -> str:
+        there = bot()
+        together.wait()
+        return text_of(pressed(there, offer))
+
+    with ThreadPoolExecutor(len(offers)) as pool:
+        said = [*pool.map(press, offers)]
+    assert sum(text.startswith("Requested: ") for text in said) == 1, said
+    assert len(payroll.store.live()) == 4
+
+
+def test_the_modal_offers_the_default_set_first_and_copies_it(
+    bot: Bot, slack: LocalSlack, payroll: Jobs
+) -> None:
+    there = bot()
+    modal = CopyModal(there._starting, StartCopy(there._starting), there)
+    view = modal._choose(Carried(channel=CHANNEL), "U0ANA", EN)
+    assert isinstance(view, dict)
+    [menu] = [block["element"] for block in view["blocks"] if block.get("block_id") == proposal.COPY]
+    assert [each["value"] for each in menu["options"]] == [
+        "completa",
+        "head",
+        "payslips",
+        "lines",
+        "deductions",
+    ]
+    assert menu["initial_option"]["text"]["text"] == "Liquidación completa · 4 tables"
+    found = offered(there)
+    view = whole_preview(found, Carried(channel=CHANNEL), EN)
+    offer = read_offer(json.loads(view["private_metadata"])["offer"])
+    assert offer == found.offer
+    assert isinstance(there.start_or_ask(found.offer, caller(there), CHANNEL), Message)
+    assert len(payroll.store.live()) == 4
+
+
+def test_several_liquidations_of_a_set_are_never_copied_as_one_of_its_tables(bot: Bot, payroll: Jobs) -> None:
+    several = CopySeveral(bot()._starting)
+    for typed in (["41-42"], ["41-42", "completa"]):
+        said = several.answer(typed, caller(bot()))
+        assert said is not None
+        assert "`/copy-liquidation 41-42 lines`" in str(said.blocks)
+        assert "`/copy-liquidation 41 completa`" in str(said.blocks)
+    said = several.answer(["41-42", "payslips"], caller(bot()))
+    assert said is not None
+    assert [button["action_id"] for button in actions_of(said)] == [
+        "copy_several.confirm",
+        "copy_liquidation.cancel",
+    ]
 
 
 def test_a_set_for_tonight_waits_for_its_time_with_all_of_its_tables_and_begins_when_somebody_says_so(

@@ -94,6 +94,14 @@ def test_a_liquidation_without_the_name_of_a_copy_is_the_default_set(payroll: Sh
     assert_same(payroll.sides)
     [(receipts,)] = payroll.sides.consulta.rows("SELECT count(*) FROM traspaso.receipts")
     assert receipts == 4
+    code, out, _ = payroll.run("status", "--json")
+    assert {json.loads(line)["set"] for line in out.splitlines()} == {"completa"}
+    code, out, _ = payroll.run("status", str(jobs["lines"]["id"]))
+    lines = out.splitlines()
+    assert (code, lines[1].split()[:3]) == (0, ["Run", str(jobs["lines"]["run_id"]), "42"])
+    assert "Liquidación completa" in lines[1]
+    assert "4 tables" in lines[1]
+    assert {(line.split()[0], line.split()[3]) for line in lines[2:6]} == {("↳", name) for name in jobs}
 
 
 def test_a_set_is_named_in_the_place_of_a_copy_too_and_a_copy_stays_one(payroll: Shell) -> None:
@@ -110,6 +118,16 @@ def test_a_set_is_named_in_the_place_of_a_copy_too_and_a_copy_stays_one(payroll:
     ):
         code, _, err = payroll.run("copy", "42", *arguments)
         assert (code, words in err) == (2, True), err
+
+
+def test_the_set_of_several_liquidations_is_copied_one_after_the_other(payroll: Shell) -> None:
+    code, _, err = payroll.run("copy", "41-44", "--set", "completa")
+    assert code == 1
+    assert "❌ 44: liquidation 44 has no rows in prod, and none in consulta: nothing to copy" in err
+    for number in (41, 42, 43):
+        assert f"✅ Liquidación completa of liquidation {number}: all tables are proven" in err
+    assert [job["status"] for job in payroll.jobs()] == ["completed"] * 12
+    assert_same(payroll.sides)
 
 
 def test_a_table_that_refuses_rows_fails_the_set_and_the_terminal_says_what_is_done(payroll: Shell) -> None:

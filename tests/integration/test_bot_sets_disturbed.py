@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from bot import app
 from bot.config import Need, load
 from bot.errors import AlreadyRunning
+from bot.i18n import translator
 from bot.jobs.actions import ApprovalOutcome, Approvals, Became
 from bot.jobs.execution import Attempt
 from bot.jobs.failure import Failure
@@ -24,6 +25,7 @@ from bot.jobs.run_actions import RunApprovals, RunControl
 from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import Approval, RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import NOTHING_SHOWN, AgreedCounts, JobView
+from bot.messages.failures import explained
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome, Ended
 from copier import CopySpec, TableName
@@ -61,12 +63,11 @@ admin_groups = ["S0ADMINS"]
 WORK = """
 [work]
 chunk_rows = 100
-parallel = 2
+parallel = 1
 lease_seconds = 60
 retry_seconds = 0.1
 """
 WHO = ("<!subteam^S0ADMINS>",)
-Event = tuple[str, tuple[Any, ...]]
 
 
 class Moments:
@@ -172,10 +173,11 @@ class Whole:
     def end_sessions(self, side: str) -> None:
         """The server ends all sessions of the copy."""
         database = self.sides.prod if side == "prod" else self.sides.consulta
+        of_copy = "datname = current_database() AND application_name LIKE 'traspaso % job %'"
         with psycopg.connect(database.url, autocommit=True) as connection:
+            # Waits until each of them is gone.
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
-                "AND application_name LIKE 'traspaso % job %'"
+                f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {of_copy}"
             )
 
 
@@ -393,6 +395,146 @@ def test_a_worker_that_knows_another_configuration_refuses_the_set(whole: Whole,
     assert failure.command in {None, "/copy-liquidation 42 completa"}
     assert whole.failure("head").lines == [f"failed: deductions (job {whole['deductions'].id})"]
     assert whole.rows("liquidations") == 0
+
+
+# ------------------------------------------------------------ tables that don't fit, and what the admin reads
+
+
+class Refused(NamedTuple):
+    """What is done to a side, which table's job fails by it, and what its words name beside its table."""
+
+    side: str
+    change: str
+    copy: str
+    code: str
+    names: tuple[str, ...] = ()
+
+
+REFUSALS = {
+    "a parent that prod has no more": Refused(
+        "prod",
+        "ALTER TABLE payslips DROP CONSTRAINT payslips_liquidation_id_fkey; "
+        "DELETE FROM liquidations WHERE id = 42; ALTER TABLE payslips ADD CONSTRAINT "
+        "payslips_liquidation_id_fkey FOREIGN KEY (liquidation_id) REFERENCES liquidations NOT VALID",
+        "payslips",
+        "of_no_parent",
+        ("public.liquidations", "payslips_liquidation_id_fkey", "correct its rows"),
+    ),
+    "a foreign key of consulta to a table that no copy has": Refused(
+        "consulta",
+        "CREATE TABLE staff (name text PRIMARY KEY); "
+        "ALTER TABLE payslips ADD CONSTRAINT of_staff FOREIGN KEY (employee) REFERENCES staff",
+        "payslips",
+        "points_nowhere",
+        ("Copy or create those rows of `public.staff`", "of_staff"),
+    ),
+    "a table that no copy has and that points to a surplus row": Refused(
+        "consulta",
+        "CREATE TABLE notes (payslip_id bigint CONSTRAINT of_payslip REFERENCES payslips); "
+        "INSERT INTO liquidations VALUES (42, 'x'); INSERT INTO payslips VALUES (9000, 42, 'surplus'); "
+        "INSERT INTO notes VALUES (9000)",
+        "payslips",
+        "still_referenced",
+        ("Copy `public.notes` first", "of_payslip"),
+    ),
+    "a line of no liquidation that points to a surplus row": Refused(
+        "consulta",
+        "ALTER TABLE deductions ADD payslip_id bigint CONSTRAINT of_payslip REFERENCES payslips; "
+        "INSERT INTO liquidations VALUES (42, 'x'), (43, 'x'); "
+        "INSERT INTO payslips VALUES (9000, 42, 'surplus'), (9001, 43, 'other'); "
+        "INSERT INTO payslip_lines VALUES (9001, 9001, 1, 'other'); "
+        "INSERT INTO deductions VALUES (9001, 1, 'other', 9000)",
+        "payslips",
+        "referenced_by_others",
+        ("public.deductions", "of_payslip", "Copy that liquidation first"),
+    ),
+    "a column of consulta that takes no NULL": Refused(
+        "consulta", "ALTER TABLE deductions ALTER reason SET NOT NULL", "deductions", "not_null", ("reason",)
+    ),
+    "a unique value that another liquidation has": Refused(
+        "consulta",
+        "CREATE UNIQUE INDEX one_employee ON payslips (employee); INSERT INTO liquidations VALUES (43, 'x'); "
+        "INSERT INTO payslips VALUES (9000, 43, 'employee 1')",
+        "payslips",
+        "unique",
+        ("one_employee", "copy that one first"),
+    ),
+    "a table that is not there": Refused("consulta", "DROP TABLE deductions", "deductions", "missing_table"),
+    "a column of another type": Refused(
+        "consulta",
+        "ALTER TABLE payslip_lines ALTER amount TYPE date USING NULL",
+        "lines",
+        "columns_differ",
+        ("amount",),
+    ),
+    "a column that was dropped": Refused(
+        "prod", "ALTER TABLE payslips RENAME employee TO who", "payslips", "columns_differ", ("who",)
+    ),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_table_that_refuses_is_named_with_the_next_step_and_the_others_say_which(
+    whole: Whole, refused: Refused
+) -> None:
+    whole.sides.prod.execute("UPDATE deductions SET reason = NULL WHERE line_id = 6")
+    (whole.sides.prod if refused.side == "prod" else whole.sides.consulta).execute(refused.change)
+    whole.ask()
+    assert whole.work().outcome is AttemptOutcome.FAILED
+    failures = {job.copy_name: whole.failure(job.copy_name) for job in whole.run.jobs}
+    own = failures.pop(refused.copy)
+    assert own.code == refused.code, own.sentence
+    said = explained(own, translator("en"))
+    assert all(name in f"{said.what} {said.step}" for name in refused.names), said
+    assert {found.code for found in failures.values()} == {"set_failed"}
+    assert all(f"failed: {refused.copy}" in found.lines[0] for found in failures.values())
+
+
+def test_a_column_that_comes_to_prod_is_refused_where_rules_stand_and_else_needs_both_sides(
+    whole: Whole,
+) -> None:
+    ruled = FILE.replace(
+        'target_table = "payslips"\n', 'target_table = "payslips"\ncolumns = { employee = "mask" }\n'
+    )
+    whole.configure(ruled)
+    whole.ask()
+    assert whole.work().outcome is AttemptOutcome.COMPLETED
+    whole.sides.both("ALTER TABLE payslips ADD phone text; ALTER TABLE payslip_lines ADD unit text")
+    whole.sides.prod.execute("UPDATE payslips SET phone = 'secret'; UPDATE payslip_lines SET unit = 'day'")
+    whole.ask()
+    assert whole.work().outcome is AttemptOutcome.FAILED
+    assert (whole.failure("payslips").code, whole.failure("payslips").lines) == ("new_columns", ["phone"])
+    assert whole.failure("lines").code == "set_failed"
+    assert whole.sides.consulta.rows("SELECT count(*) FROM payslip_lines WHERE unit IS NOT NULL") == [(0,)]
+    whole.configure(ruled.replace('employee = "mask"', 'employee = "mask", phone = "omit"'))
+    whole.ask()
+    assert whole.work().outcome is AttemptOutcome.COMPLETED
+    assert whole.sides.consulta.rows("SELECT count(*) FROM payslips WHERE phone IS NOT NULL") == [(0,)]
+    assert whole.sides.consulta.rows(
+        "SELECT count(DISTINCT unit), count(*) FILTER (WHERE unit IS NULL) FROM payslip_lines"
+    ) == [(1, 0)]
+
+
+def test_hashes_of_one_value_are_the_same_in_all_tables_and_changed_rules_change_all_rows(
+    whole: Whole,
+) -> None:
+    whole.shell.environment["TRASPASO_HASH_SECRET"] = "0123456789abcdef0123456789abcdef"
+    whole.sides.prod.execute("UPDATE deductions SET reason = 'employee 1' WHERE line_id % 2 = 0")
+    hashed = FILE
+    for table, columns in (("payslips", 'employee = "hash"'), ("deductions", 'reason = "hash"')):
+        line = f'target_table = "{table}"\n'
+        hashed = hashed.replace(line, f"{line}columns = {{ {columns} }}\n")
+    whole.configure(hashed)
+    whole.ask()
+    assert whole.work().outcome is AttemptOutcome.COMPLETED
+    joined = "FROM payslips p JOIN deductions ON employee = reason"
+    found = whole.sides.consulta.rows(f"SELECT count(DISTINCT p.id), max(length(reason)) {joined}")
+    assert found == [(1, 64)]
+    whole.configure(hashed.replace('reason = "hash"', 'reason = "null"'))
+    whole.ask()
+    assert whole.work().outcome is AttemptOutcome.COMPLETED
+    assert (whole["deductions"].updated, whole["payslips"].updated) == (whole.rows("deductions"), 0)
+    assert whole.sides.consulta.rows("SELECT count(reason) FROM deductions") == [(0,)]
 
 
 # ---------------------------------------------------------------------- its jobs as rows, without any worker

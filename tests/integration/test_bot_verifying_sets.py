@@ -25,50 +25,13 @@ from bot.messages.blocks import of_liquidation, read_out
 from bot.slack.client import client
 from copier import CopySet
 from dev.local_slack.client import LocalSlack
-from dev.messages.situations import NamedCopy
 from tests.copying import Sides, engine
-from tests.payroll import TABLES, filled
+from tests.payroll import COPIES, SETS, TABLES, filled
 from tests.services import parts_of
 from tests.shell import Shell
 from tests.tracking import Jobs
 
 EN = translator("en")
-SETS = """
-[[copies]]
-name = "head"
-source_table = "liquidations"
-target_table = "liquidations"
-liquidation_column = "id"
-[[copies]]
-name = "payslips"
-title = "Recibos"
-source_table = "payslips"
-target_table = "payslips"
-[[copies]]
-name = "lines"
-source_table = "payslip_lines"
-target_table = "payslip_lines"
-via = "payslip_id -> public.payslips.id"
-[[copies]]
-name = "deductions"
-source_table = "deductions"
-target_table = "deductions"
-via = "line_id -> public.payslip_lines.id"
-[[sets]]
-name = "completa"
-title = "Liquidación completa"
-copies = ["head", "payslips", "lines", "deductions"]
-default = true
-[[sets]]
-name = "corta"
-copies = ["head", "payslips"]
-[work]
-chunk_rows = 100
-parallel = 2
-lock_timeout_seconds = 60
-"""
-COPIES = ("head", "payslips", "lines", "deductions")
-COMPLETA = NamedCopy("completa", "Liquidación completa")
 
 
 @pytest.fixture
@@ -107,8 +70,8 @@ class Site:
     def typed(self, text: str, user: str = "U0BOB") -> None:
         self._sent({"type": "slash_commands", "command": "/copy-verify", "text": text}, user)
 
-    def pressed_cancel(self, value: str) -> None:
-        action = {"type": "button", "action_id": verification.CANCEL_ACTION, "block_id": "b", "value": value}
+    def pressed(self, action_id: str, value: str) -> None:
+        action = {"type": "button", "action_id": action_id, "block_id": "b", "value": value}
         self._sent({"type": "block_actions", "actions": [action], "user": {"id": "U0BOB"}}, "U0BOB")
 
     def heard(self, words: str) -> dict[str, Any]:
@@ -134,9 +97,13 @@ def site(slack: LocalSlack, payroll: Shell) -> Iterator[Site]:
     made.jobs.engine.dispose()
 
 
+def blocks_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    blocks = answer["blocks"]
+    return list(blocks if isinstance(blocks, list) else json.loads(blocks))
+
+
 def table_of(answer: dict[str, Any]) -> list[list[str]]:
-    blocks = answer["blocks"] if isinstance(answer["blocks"], list) else json.loads(answer["blocks"])
-    [table] = [block for block in blocks if block["type"] == "table"]
+    [table] = [block for block in blocks_of(answer) if block["type"] == "table"]
     return [[cell["text"] for cell in row] for row in table["rows"]]
 
 
@@ -172,6 +139,10 @@ def test_tables_that_differ_say_by_how_many_rows_and_what_to_type(site: Site, pa
         "5 rows missing",
     ]
     assert "secret" not in json.dumps(answer)
+    [button] = [each["elements"][0] for each in blocks_of(answer) if each["type"] == "actions"]
+    assert button["text"]["text"] == "Copy"
+    site.pressed(button["action_id"], button["value"])
+    site.heard(f"Copy {WHAT}?")
 
 
 def test_a_copy_and_another_set_are_compared_by_their_names(site: Site) -> None:
@@ -221,7 +192,7 @@ def test_while_prod_stands_still_it_says_so_and_is_cancelled_by_whoever_asked(
         answer = site.heard(read_out(f"Comparing both sides of {WHAT}…"))
         blocks = json.dumps(answer["blocks"])
         assert verification.CANCEL_ACTION in blocks
-        site.pressed_cancel("42 completa")
+        site.pressed(verification.CANCEL_ACTION, "42 completa")
         site.heard(f"The comparison of {WHAT} was cancelled for you.")
         deadline = time.monotonic() + 20
         while connection.execute(

@@ -63,6 +63,7 @@ class Desk:
 
     def held(self, liquidation: int) -> Freshness:
         [found] = FreshnessReader(self.jobs.engine).of_liquidation(liquidation)
+        assert isinstance(found, Freshness)
         return found
 
     def known(self, liquidation: int) -> tuple[FreshnessState, tuple[int | None, ...]]:

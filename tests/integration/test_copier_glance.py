@@ -62,7 +62,7 @@ class Watched:
         """The same of one look."""
         done = self.again()
         assert done.counts == Counts(unchanged=done.plan.total)
-        assert done.outcomes == UNTOUCHED or done.outcomes == ["unchanged"] * CHUNKS
+        assert done.outcomes == UNTOUCHED or done.outcomes == ["unchanged"] * -(-done.plan.total // CHUNK)
         return done.outcomes == UNTOUCHED
 
 
@@ -123,6 +123,71 @@ def test_few_changes_write_only_those_and_the_next_look_sees_nothing_new(watched
     assert watched.soon_untouched()
     with watched.sides.open(spec()) as anew:  # by all values
         assert anew.verify().source == watched.baseline.digest
+
+
+def rows_read(database: Database) -> int:
+    """Of the table, by all sessions so far; they have ended."""
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    while database.rows(others) != [(0,)]:
+        time.sleep(0.01)
+    [(read,)] = database.rows(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'items'"
+    )
+    return int(read)
+
+
+def test_of_few_scattered_changes_only_the_changed_rows_are_looked_for_in_consulta(watched: Watched) -> None:
+    watched.sides.prod.execute("UPDATE items SET note = 'new' WHERE id % 100 = 7 AND liquidation_id = 42")
+    before = [rows_read(database) for database in (watched.sides.prod, watched.sides.consulta)]
+    assert watched.again().counts == Counts(updated=20, unchanged=ROWS - 20)
+    read = [rows_read(database) for database in (watched.sides.prod, watched.sides.consulta)]
+    # Once to tell what has changed, and once: in prod for the keys, in consulta for the proof.
+    few = 20 * 5
+    assert read[0] - before[0] <= 2 * (ROWS + 100) + few
+    assert read[1] - before[1] <= 2 * ROWS + few
+    watched.sides.assert_same()
+
+
+MEANWHILE = {
+    "another row changes": "UPDATE items SET note = 'here' WHERE id = 900",
+    "another row goes": "DELETE FROM items WHERE id = 900",
+    "another row comes": "INSERT INTO items VALUES (40000, 42, 0, 'here')",
+    "one goes and one comes": "DELETE FROM items WHERE id = 900; INSERT INTO items VALUES (8000, 42, 0, '')",
+    "a changed row changes": "UPDATE items SET note = 'here' WHERE id = 7",
+    "a changed row goes": "DELETE FROM items WHERE id = 7",
+    "a changed row moves away": "UPDATE items SET liquidation_id = 7 WHERE id = 7",
+    "a changed row goes and one comes": (
+        "DELETE FROM items WHERE id = 7; INSERT INTO items VALUES (8000, 42, 0, 'x')"
+    ),
+    "the table changes": "ALTER TABLE items ADD COLUMN here integer DEFAULT 1",
+}
+
+
+@pytest.mark.parametrize("tampering", MEANWHILE.values(), ids=MEANWHILE.keys())
+def test_what_somebody_does_in_consulta_between_look_and_write_is_never_proven(
+    watched: Watched, tampering: str
+) -> None:
+    watched.sides.prod.execute("UPDATE items SET note = 'new' WHERE id % 100 = 7 AND liquidation_id = 42")
+    columns = "id, liquidation_id, amount, note"
+    with watched.sides.open(spec(), baseline=watched.baseline, chunk_rows=CHUNK) as copy:
+        copy.plan()
+        watched.sides.consulta.execute(tampering)
+        holds = copy.verify(copy.run()).holds
+        assert copy.builds_on_baseline
+    held = [
+        database.rows(f"SELECT {columns} FROM items WHERE liquidation_id = 42 ORDER BY id")
+        for database in (watched.sides.prod, watched.sides.consulta)
+    ]
+    assert holds == (held[0] == held[1])
+    watched.again()
+    held = [
+        database.rows(f"SELECT {columns} FROM items WHERE liquidation_id = 42 ORDER BY id")
+        for database in (watched.sides.prod, watched.sides.consulta)
+    ]
+    assert held[0] == held[1]
 
 
 @pytest.mark.parametrize("parallel", [1, 3])

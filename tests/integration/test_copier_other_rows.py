@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from copier.errors import KeySharedInSource, Permanent, ReferencesCascade, RulesRewrite
+from copier.errors import (
+    CarriedOn,
+    KeySharedInSource,
+    NoUsableKey,
+    Permanent,
+    PointsNowhere,
+    RulesRewrite,
+    StillReferenced,
+)
 from tests.copying import ITEMS, Sides, engine, preview, spec
 
 # ------------------------------------------------------------------------------ keys of several liquidations
@@ -103,12 +113,6 @@ CASCADES = {
         "CREATE TABLE remarks (item int CONSTRAINT of_item REFERENCES child ON DELETE SET NULL)",
         r"of_item of public\.remarks",
     ),
-    "a foreign key to what a view shows": (
-        "CREATE TABLE base (id int PRIMARY KEY, liquidation_id int, v text); "
-        "CREATE TABLE remarks (item int CONSTRAINT of_item REFERENCES base ON DELETE CASCADE); "
-        "CREATE VIEW items AS SELECT * FROM base",
-        r"of_item of public\.remarks",
-    ),
     "a foreign key to the table of which it is a partition": (
         "CREATE TABLE parent (id int PRIMARY KEY, liquidation_id int, v text) PARTITION BY RANGE (id); "
         "CREATE TABLE items PARTITION OF parent FOR VALUES FROM (0) TO (100); "
@@ -119,15 +123,33 @@ CASCADES = {
 
 
 @pytest.mark.parametrize(("tables", "named"), CASCADES.values(), ids=CASCADES.keys())
-def test_a_delete_that_would_be_carried_on_to_another_table_is_refused_wherever_the_key_points(
+def test_a_delete_is_carried_on_to_no_other_table_wherever_the_key_points(
     sides: Sides, tables: str, named: str
 ) -> None:
     sides.prod.execute(ALONE)
-    sides.consulta.execute(tables)
-    with pytest.raises(ReferencesCascade, match=named):
+    [into] = re.findall(r"REFERENCES (\w+)", tables)
+    sides.consulta.execute(f"""
+        {tables}; INSERT INTO {into} VALUES (1, 42, 'of nobody'); INSERT INTO remarks VALUES (1)""")
+    with pytest.raises(CarriedOn, match=named):
         sides.copy(spec())
-    with pytest.raises(ReferencesCascade, match=named):
-        preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42)
+    assert sides.consulta.rows("SELECT id, item FROM items, remarks") == [(1, 1)]
+    sides.prod.execute("INSERT INTO items VALUES (1, 42, 'changed')")
+    sides.copy_proven(spec())
+    assert sides.consulta.rows("SELECT v, item FROM items, remarks") == [("changed", 1)]
+
+
+def test_through_a_view_of_consulta_nothing_is_deleted_that_a_foreign_key_would_carry_on(
+    sides: Sides,
+) -> None:
+    sides.prod.execute(ALONE)
+    sides.consulta.execute("""
+        CREATE TABLE base (id int PRIMARY KEY, liquidation_id int, v text);
+        INSERT INTO base VALUES (1, 42, 'v');
+        CREATE TABLE remarks (item int REFERENCES base ON DELETE CASCADE); INSERT INTO remarks VALUES (1);
+        CREATE VIEW items AS SELECT * FROM base""")
+    with pytest.raises(NoUsableKey):
+        sides.copy(spec())
+    assert sides.consulta.rows("SELECT item FROM remarks") == [(1,)]
 
 
 RULES = {
@@ -252,9 +274,49 @@ def test_a_row_that_refers_to_one_that_prod_has_in_no_range_is_refused_and_named
     )
     sides.consulta.execute(REVERSES.format(""))
     sides.prod.execute("INSERT INTO items SELECT g, 42, 99, g FROM generate_series(1, 20) g")
-    with pytest.raises(Permanent, match="items_reverses_fkey"):
+    with pytest.raises(PointsNowhere, match="items_reverses_fkey"):
         sides.copy(spec(), chunk_rows=5)
     assert sides.consulta.rows("SELECT count(*) FROM items") == [(0,)]
+
+
+#: Who in consulta points to a row that prod has no more, by which key, and whether that is of the same copy.
+STILL_POINTING = {
+    "another table": (
+        "CREATE TABLE items_of (item bigint CONSTRAINT of_items REFERENCES items); "
+        "INSERT INTO items_of VALUES (7)",
+        ("of_items", "public.items_of", False),
+    ),
+    "a partition of another schema": (
+        "CREATE SCHEMA other; "
+        "CREATE TABLE other.parts (item bigint CONSTRAINT in_parts REFERENCES items, no int)"
+        " PARTITION BY LIST (no); CREATE TABLE other.part_1 PARTITION OF other.parts FOR VALUES IN (1); "
+        "INSERT INTO other.parts VALUES (7, 1)",
+        ("in_parts", "other.parts", False),
+    ),
+    "another liquidation": (
+        "ALTER TABLE items ADD COLUMN reverses bigint CONSTRAINT items_items REFERENCES items; "
+        "INSERT INTO items (id, liquidation_id, reverses) VALUES (100, 43, 7)",
+        ("items_items", "public.items", True),
+    ),
+}
+
+
+@pytest.mark.parametrize(("ddl", "found"), STILL_POINTING.values(), ids=STILL_POINTING.keys())
+def test_what_still_points_to_a_row_that_has_to_go_is_named_and_stays(
+    sides: Sides, ddl: str, found: tuple[str, str, bool]
+) -> None:
+    sides.both(ITEMS)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, g, 'n' FROM generate_series(1, 20) g")
+    sides.copy_proven(spec())
+    if "reverses" in ddl:
+        sides.prod.execute("ALTER TABLE items ADD COLUMN reverses bigint")
+    sides.consulta.execute(ddl)
+    sides.prod.execute("DELETE FROM items WHERE id = 7")
+    with pytest.raises(StillReferenced) as refused:
+        sides.copy(spec())
+    assert refused.value.table == "public.items"
+    assert (refused.value.constraint, *refused.value.lines, refused.value.is_copied) == found
+    assert sides.consulta.rows("SELECT count(*) FROM items WHERE liquidation_id = 42") == [(20,)]
 
 
 @pytest.mark.parametrize("referenced", [False, True])

@@ -14,7 +14,14 @@ from sqlalchemy import Connection
 
 from bot.config import SIDES
 from copier import Chunk, CopySet, CopySpec, Limits, Part, SetProof, SetResult, TableName, Via
-from copier.errors import CircularReferences, Permanent, TableMissing
+from copier.errors import (
+    CircularReferences,
+    Permanent,
+    PointsNowhere,
+    SeveralMoments,
+    StillReferenced,
+    TableMissing,
+)
 from tests.copying import Sides, engine
 from tests.payroll import ALL, OF_42, ORDER, filled
 from tests.payroll import TABLES as TABLES_BY_PARENTS
@@ -168,7 +175,10 @@ def test_a_row_of_another_liquidation_that_refers_to_a_surplus_row_is_not_touche
     """)
     with opened(payroll) as copies, pytest.raises(Permanent) as refused:
         copies.run()
+    assert isinstance(refused.value, StillReferenced)
     assert (refused.value.constraint, refused.value.side) == ("payslips_head_id_fkey", "consulta")
+    assert (refused.value.table, refused.value.lines) == ("public.heads", ["public.payslips"])
+    assert refused.value.is_copied
     assert payroll.consulta.rows("SELECT count(*) FROM payslips WHERE liquidation_id = 50") == [(1,)]
 
 
@@ -263,7 +273,9 @@ def test_a_row_without_its_parent_in_prod_stops_the_set_and_names_the_foreign_ke
         with pytest.raises(Permanent) as refused:
             copies.run()
         steps = {name: str(step) for name, step in copies.steps.items()}
-    assert (refused.value.table, refused.value.constraint) == ("lines", "lines_payslip_fkey")
+    assert isinstance(refused.value, PointsNowhere)
+    assert (refused.value.table, refused.value.constraint) == ("public.lines", "lines_payslip_fkey")
+    assert (refused.value.lines, refused.value.is_copied) == (["public.payslips"], True)
     assert "123456" not in str(refused.value)
     assert (steps["payslips"], steps["lines"], steps["deductions"]) == ("in_place", "copying", "waits")
 
@@ -473,6 +485,78 @@ def test_partitions_on_either_side_are_one_table_with_one_place_in_the_order(sid
     copied(sides, ["payment", "rental"])
     sides.consulta.execute("INSERT INTO rental VALUES (99, 42); INSERT INTO payment VALUES (99, 42, 1, 99)")
     copied(sides, ["payment", "rental"])
+
+
+def test_a_foreign_table_of_prod_beside_a_local_one_is_of_no_one_moment(payroll: Sides) -> None:
+    payroll.prod.execute(f"""
+        CREATE EXTENSION postgres_fdw; ALTER TABLE deductions RENAME TO own;
+        CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw
+            OPTIONS (host '127.0.0.1', port '{payroll.prod.server.port}', dbname '{payroll.prod.name}');
+        CREATE USER MAPPING FOR CURRENT_USER SERVER far OPTIONS (user 'postgres');
+        CREATE FOREIGN TABLE deductions (id bigint NOT NULL, liquidation_id bigint, amount numeric,
+            payslip_id bigint, line_id bigint) SERVER far OPTIONS (table_name 'own');
+    """)
+    try:
+        with pytest.raises(SeveralMoments, match=r"deductions is on the server far, .* is here"):
+            copied(payroll)
+    finally:
+        payroll.prod.execute("DROP EXTENSION postgres_fdw CASCADE")
+    assert payroll.consulta.rows("SELECT count(*) FROM heads") == [(0,)]
+
+
+#: What the tables of a set may use on a side, and what holds the moment there, or looks something up.
+CONNECTIONS = 16
+
+
+@pytest.fixture
+def few_connections(sides: Sides) -> Iterator[Sides]:
+    """Both servers let only so many sessions in for the role."""
+    role = f"few_{sides.consulta.name}"
+    for side in (sides.prod, sides.consulta):
+        side.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT {CONNECTIONS}")
+        side.execute(f"GRANT pg_read_all_data, pg_write_all_data TO {role}")
+    yield sides
+    for side in (sides.prod, sides.consulta):
+        side.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_set_of_many_tables_needs_no_more_sessions_than_a_small_server_has(few_connections: Sides) -> None:
+    sides, role = few_connections, f"few_{few_connections.consulta.name}"
+    tables = ["t0", *(f"t{number}" for number in range(1, 12))]
+    sides.both("CREATE TABLE t0 (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text)")
+    for table in tables[1:]:
+        sides.both(
+            f"CREATE TABLE {table} (id bigint PRIMARY KEY, liquidation_id bigint NOT NULL, note text, "
+            f"t0_id bigint REFERENCES t0); CREATE INDEX ON {table} (t0_id)"
+        )
+    sides.prod.execute("INSERT INTO t0 SELECT g, 42, 'n' FROM generate_series(1, 300) g")
+    for table in tables[1:]:
+        sides.prod.execute(f"INSERT INTO {table} SELECT g, 42, 'n', g FROM generate_series(1, 300) g")
+    baselines: dict[str, Part] = {}
+
+    def copy_as_poor() -> None:
+        with CopySet(
+            engine(sides.prod.server.url(sides.prod.name, role)),
+            engine(sides.consulta.server.url(sides.consulta.name, role)),
+            [spec(table) for table in tables],
+            42,
+            names=SIDES,
+            limits=Limits(parallel=2, chunk_rows=100),
+            parts=baselines,
+        ) as copies:
+            proof = copies.verify(copies.run())
+            assert proof is not None
+            assert proof.holds, proof.reasons(SIDES)
+            baselines.update({name: Part(baseline=copy.baseline()) for name, copy in copies.copies.items()})
+
+    copy_as_poor()
+    sides.prod.execute("UPDATE t7 SET note = 'new' WHERE id = 7; DELETE FROM t3 WHERE id < 50")
+    sides.consulta.execute(
+        "INSERT INTO t0 VALUES (900, 42, 'surplus'); INSERT INTO t9 VALUES (900, 42, 'n', 900)"
+    )
+    copy_as_poor()
+    for table in tables:
+        sides.assert_same(table, formats=("text",))
 
 
 def test_two_copies_into_one_table_are_no_set(payroll: Sides) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from copier import Chunk
+from bot.config import SIDES
+from copier import Chunk, CopySet, CopySpec, Limits
 from copier.errors import Permanent, Transient
 from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.standby import Standby
-from tests.copying import ITEMS, Begun, Sides, spec
+from tests.copying import ITEMS, Begun, Sides, engine, spec
 from tests.support import Database
 
 
@@ -61,6 +63,37 @@ def test_a_copy_reads_from_a_hot_standby_of_prod(replicated: Sides, standby: Sta
     second = replicated.copy_proven(spec(), **where)
     assert second.counts.updated == 4
     replicated.assert_same()
+
+
+def test_a_set_is_read_from_a_hot_standby_at_one_moment_a_table_after_the_other(
+    replicated: Sides, standby: Standby
+) -> None:
+    lines = "CREATE TABLE lines (id bigint PRIMARY KEY, liquidation_id bigint, item bigint REFERENCES items)"
+    replicated.both(lines)
+    replicated.prod.execute("INSERT INTO lines SELECT g, 42, 1 + g % 200 FROM generate_series(1, 500) g")
+    standby.catch_up()
+    source, target = engine(standby.url("own")), engine(replicated.consulta.url)
+
+    def named(table: str) -> CopySpec:
+        return replace(spec(table), name=table)
+
+    def change(name: str, chunk: Chunk) -> None:
+        if (name, chunk.range.number) == ("items", 1):
+            replicated.prod.execute("INSERT INTO items VALUES (9000, 42, 1, 'later')")
+            replicated.prod.execute("INSERT INTO lines VALUES (9000, 42, 9000)")
+            standby.catch_up()
+
+    for seen in (500, 501):
+        limits = Limits(parallel=3, chunk_rows=50)
+        with CopySet(
+            source, target, [named("lines"), named("items")], 42, names=SIDES, limits=limits
+        ) as copies:
+            result = copies.run(on_chunk=change if seen == 500 else lambda name, chunk: None)
+            proof = copies.verify(result)
+        assert proof is not None
+        assert proof.holds, proof.reasons(SIDES)
+        assert replicated.consulta.rows("SELECT count(*) FROM lines") == [(seen,)]
+    replicated.assert_same("lines")
 
 
 SESSIONS = """

@@ -9,6 +9,7 @@ from bot.config import Settings
 from bot.doctor.checks import ALL
 from bot.doctor.examination import Check, Facts, Unknown, examine
 from bot.doctor.findings import IDS, Finding, Status, ok
+from bot.doctor.sides import wanted_by_a_copy
 from copier.errors import BadName
 
 Look = Callable[[Facts], Iterator[Finding]]
@@ -91,3 +92,10 @@ def test_a_check_that_takes_too_long_is_not_waited_for() -> None:
 def test_each_id_belongs_to_one_check_and_has_a_title() -> None:
     owned = ["settings", *(each for check in ALL for each in check.ids)]
     assert sorted(owned) == sorted(IDS)
+
+
+def test_a_set_of_many_tables_wants_no_more_sessions_than_those_that_take_turns() -> None:
+    assert wanted_by_a_copy("prod", 2) == 4
+    assert [wanted_by_a_copy("prod", 2, tables) for tables in (3, 5, 12, 40)] == [10, 16, 16, 16]
+    assert [wanted_by_a_copy("prod", parallel, 12) for parallel in (1, 4, 6, 8)] == [15, 16, 15, 19]
+    assert wanted_by_a_copy("consulta", 2, 4) == 19
