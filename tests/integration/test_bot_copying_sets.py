@@ -343,6 +343,7 @@ def test_several_liquidations_of_a_set_are_never_copied_as_one_of_its_tables(bot
     assert said is not None
     assert [button["action_id"] for button in actions_of(said)] == [
         "copy_several.confirm",
+        "copy_several.later",
         "copy_liquidation.cancel",
     ]
 
