@@ -3,7 +3,8 @@
 Every statement here is one of SQLAlchemy Core, and no object is loaded or saved. So all that is needed of a
 mapped class is its table and its columns, under their names. The ORM itself takes an eighth of a second of
 each process to load and to set up. A type checker sees the ORM's classes (`bot.jobs.models`), which know the
-type of each column; at run time they are these.
+type of each column; at run time they are these. A SELECT of several tables that joins says from which one it
+begins, by `select_from`: the ORM takes the first one, Core asks.
 """
 
 from __future__ import annotations

@@ -362,6 +362,7 @@ def _new() -> Select[Any]:
             func.array(copies.scalar_subquery()).label("copy_names"),
             User.slack_team_id,
         )
+        .select_from(OutboxMessage)
         .outerjoin(User, User.id == asked)
         .where(
             OutboxMessage.occasion.in_(WRITTEN),

@@ -319,7 +319,8 @@ class JobRepository:
             return {}
         together = view_query().where(CopyJob.run_id.in_(run_ids))
         jobs = self._all(together.order_by(CopyJob.run_id, CopyJob.run_position, CopyJob.id))
-        statement = select(CopyRun, User, func.now().label("now")).join(User, User.id == CopyRun.user_id)
+        of_user = select(CopyRun, User, func.now().label("now")).select_from(CopyRun)
+        statement = of_user.join(User, User.id == CopyRun.user_id)
         with self._engine.connect() as connection:
             rows = connection.execute(statement.where(CopyRun.id.in_(run_ids)).order_by(CopyRun.id)).all()
             read = [(*records(row, CopyRun, User), row.now) for row in rows]
@@ -957,6 +958,7 @@ def _happenings(connection: Connection, job_id: int) -> tuple[Happening, ...]:
             User.slack_team_id,
             User.name,
         )
+        .select_from(CopyEvent)
         .outerjoin(User, User.id == CopyEvent.user_id)
         .where(CopyEvent.job_id == job_id)
         .order_by(CopyEvent.id)
