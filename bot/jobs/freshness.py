@@ -269,6 +269,7 @@ def _lines() -> Select[Any]:
             CopyRun.set_name,
             copies.c.copies,
         )
+        .select_from(FRESHNESS)
         .join(
             Standing,
             and_(Standing.target_table == line.target_table, Standing.liquidation_id == line.liquidation_id),

@@ -956,6 +956,7 @@ def _happenings(connection: Connection, job_id: int) -> tuple[Happening, ...]:
             User.slack_team_id,
             User.name,
         )
+        .select_from(CopyEvent)
         .outerjoin(User, User.id == CopyEvent.user_id)
         .where(CopyEvent.job_id == job_id)
         .order_by(CopyEvent.id)

@@ -203,6 +203,7 @@ def _sums() -> Any:
     bucket = chunk_label()
     parts += [
         select(CopyJob.copy_name, literal(name), label, value, null())
+        .select_from(CopyJob)
         .join(CopyChunk, of_running)
         .group_by(CopyJob.copy_name, *([label] if label is bucket else []))
         for name, label, value in (
