@@ -341,7 +341,11 @@ def test_several_liquidations_of_a_set_are_never_copied_as_one_of_its_tables(bot
         assert "`/copy-liquidation 41 completa`" in str(said.blocks)
     said = several.answer(["41-42", "payslips"], caller(bot()))
     assert said is not None
-    assert actions_of(said)[0]["action_id"] == "copy_several.confirm"
+    assert [button["action_id"] for button in actions_of(said)] == [
+        "copy_several.confirm",
+        "copy_several.later",
+        "copy_liquidation.cancel",
+    ]
 
 
 def test_a_set_for_tonight_waits_for_its_time_with_all_of_its_tables_and_begins_when_somebody_says_so(
