@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 from copier.catalog import Table
-from copier.errors import FOREIGN_KEYS, Permanent, PointsNowhere, StillReferenced, names_in
+from copier.errors import FOREIGN_KEYS, CarriedOn, Permanent, PointsNowhere, StillReferenced, names_in
 from copier.exchange import Rows
 
 #: Asks the target; gives the rows.
@@ -41,7 +41,11 @@ def explained(refusal: Permanent, ask: Ask, written: Table, copied: Iterable[Tab
 
     ``written`` is the table that was written to, and ``copied`` are those that are copied together.
     """
+    if isinstance(refusal, CarriedOn):  # says it itself
+        return refusal
     if refusal.sqlstate not in FOREIGN_KEYS or not refusal.constraint or not refusal.table:
+        return refusal
+    if isinstance(refusal, CarriedOn):  # it says so itself
         return refusal
     own = {each.oid for each in written.relations.all}
     together = {each.oid for table in copied for each in table.relations.all} | own

@@ -128,7 +128,7 @@ def take_set(
     expect(press).to_be_visible()
     take(ana, "set-preview")
     press.click()
-    lines = ana.get_by_role("listitem").filter(has_text=demo.LINES)
+    lines = ana.get_by_role("listitem").filter(has_text=f"{demo.LINES} · ")
     expect(lines).to_contain_text(MIDDLE_OF_LINES, timeout=60_000)
     take(ana, "set-running")
     lift()

@@ -32,11 +32,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from bot.characters import clean_name
 from bot.errors import AlreadyRunning, UnknownJob, UnknownRun
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
-from bot.jobs.mapping import aliased
 from bot.jobs.models import (
     CopyEvent,
     CopyFreeze,
@@ -211,6 +211,7 @@ def locked(connection: Connection, user_id: int, which: ColumnElement[bool]) -> 
     """The jobs that fit, by their numbers, each locked; ``user_id`` is the row of whoever does something."""
     statement = (
         select(CopyJob, User.slack_user_id, is_of_set().label("of_set"))
+        .select_from(CopyJob)
         .join(User, User.id == CopyJob.user_id)
         .where(which)
         .order_by(CopyJob.id)
@@ -483,7 +484,8 @@ class Freezes:
     def of(self, freeze_id: int) -> Freeze | None:
         """One by its number, whether it is over or not."""
         person = (User.slack_user_id, User.slack_team_id, User.name)
-        statement = select(CopyFreeze.__table__, *person).join(User, User.id == CopyFreeze.frozen_by)
+        of_person = select(CopyFreeze.__table__, *person).select_from(CopyFreeze)
+        statement = of_person.join(User, User.id == CopyFreeze.frozen_by)
         with self._engine.connect() as connection:
             row = connection.execute(statement.where(CopyFreeze.id == freeze_id)).one_or_none()
         if row is None:

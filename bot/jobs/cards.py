@@ -27,9 +27,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from bot.jobs.events import CardMoved
-from bot.jobs.mapping import aliased
 from bot.jobs.models import CopyJob, CopyRun, OutboxMessage
 from bot.jobs.outbox import (
     POSTING,

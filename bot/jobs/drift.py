@@ -168,6 +168,7 @@ class Rounds:
         )
         statement = (
             select(left, LastProof.baseline)
+            .select_from(left)
             .outerjoin(LastProof, base)
             .order_by(left.c.looked_at.nulls_first(), left.c.proven_at.desc())
             .limit(1)
@@ -283,6 +284,7 @@ class Rounds:
         )
         return (
             select(watched, Drift.looked_at)
+            .select_from(watched)
             .outerjoin(Drift, seen)
             .where(or_(Drift.looked_at.is_(None), Drift.looked_at < found.began_at))
         )

@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, func, or_, select, true
+from sqlalchemy.orm import aliased
 
 from bot.characters import clean_name
-from bot.jobs.mapping import aliased
 from bot.jobs.models import FRESHNESS, CopyJob, CopyRun, Drift, Standing, WatchRound
 from bot.jobs.status import FreshnessState, RunKind
 
@@ -269,6 +269,7 @@ def _lines() -> Select[Any]:
             CopyRun.set_name,
             copies.c.copies,
         )
+        .select_from(FRESHNESS)
         .join(
             Standing,
             and_(Standing.target_table == line.target_table, Standing.liquidation_id == line.liquidation_id),

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from sqlalchemy import (
@@ -47,19 +47,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bot.jobs.mapping import aliased
 from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind, Status
 from copier import statements
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
 from copier.exchange import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
 from migrations import SCHEMA
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-else:
-    from bot.jobs.mapping import DeclarativeBase, mapped_column
 
 
 def _one_of(column: str, values: Iterable[StrEnum]) -> str:

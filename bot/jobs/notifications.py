@@ -130,18 +130,20 @@ def tell_of_run(connection: Connection, occasion: Occasion, run_id: int, *, key:
 
 
 def tell_end_of_run(connection: Connection, run_id: int) -> None:
-    """The same of a run whose last live job has ended: failed where one of them failed, else cancelled where
-    one of them was, else completed.
+    """The same of a run whose last live job has ended, as `result_of` says."""
+    _tell_of_run(connection, run_id, result_of(run_id))
+
+
+def result_of(run_id: int) -> ColumnElement[str]:
+    """How a run has ended: failed where one of its jobs failed, else cancelled where one of them was, else
+    completed. The occasion has the name of the status.
     """
 
     def has(status: Status) -> ColumnElement[bool]:
         return select(CopyJob.id).where(CopyJob.run_id == run_id, CopyJob.status == status).exists()
 
-    worst = case(
-        *((has(status), OF_STEPS[status].value) for status in (Status.FAILED, Status.CANCELLED)),
-        else_=Occasion.COMPLETED.value,
-    )
-    _tell_of_run(connection, run_id, worst)
+    worst = ((has(status), OF_STEPS[status].value) for status in (Status.FAILED, Status.CANCELLED))
+    return case(*worst, else_=Occasion.COMPLETED.value)
 
 
 def _tell_of_run(connection: Connection, run_id: int, occasion: ColumnElement[str], key: str = "") -> None:
@@ -362,6 +364,7 @@ def _new() -> Select[Any]:
             func.array(copies.scalar_subquery()).label("copy_names"),
             User.slack_team_id,
         )
+        .select_from(OutboxMessage)
         .outerjoin(User, User.id == asked)
         .where(
             OutboxMessage.occasion.in_(WRITTEN),

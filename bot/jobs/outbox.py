@@ -39,8 +39,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
+from sqlalchemy.orm import aliased
 
-from bot.jobs.mapping import aliased
 from bot.jobs.models import (
     LONGEST,
     CopyJob,

@@ -34,12 +34,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.orm import aliased
 
 from bot.config import Occasion
 from bot.jobs.events import EventKind, Failed, SecondGroupAsked, WorkerLost
 from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
-from bot.jobs.mapping import aliased
 from bot.jobs.models import (
     LONGEST,
     CopyEvent,

@@ -35,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
 
 from bot.characters import clean_name, one_line
 from bot.config import Occasion
@@ -52,7 +53,6 @@ from bot.jobs.events import (
 )
 from bot.jobs.failure import Failure
 from bot.jobs.freshness import watched
-from bot.jobs.mapping import aliased, records
 from bot.jobs.models import (
     IS_LIVE,
     ONE_LIVE_JOB,
@@ -320,17 +320,16 @@ class JobRepository:
         together = view_query().where(CopyJob.run_id.in_(run_ids))
         jobs = self._all(together.order_by(CopyJob.run_id, CopyJob.run_position, CopyJob.id))
         statement = select(CopyRun, User, func.now().label("now")).join(User, User.id == CopyRun.user_id)
-        with self._engine.connect() as connection:
-            rows = connection.execute(statement.where(CopyRun.id.in_(run_ids)).order_by(CopyRun.id)).all()
-            read = [(*records(row, CopyRun, User), row.now) for row in rows]
-            sets = {run.id for run, _, _ in read if run.kind == RunKind.SET}
-            spent = _spent(connection, {job.id: job.attempt for job in jobs if job.run_id in sets})
+        with Session(self._engine) as session:
+            rows = session.execute(statement.where(CopyRun.id.in_(run_ids)).order_by(CopyRun.id)).all()
+            sets = {row.CopyRun.id for row in rows if row.CopyRun.kind == RunKind.SET}
+            spent = _spent(session, {job.id: job.attempt for job in jobs if job.run_id in sets})
         found = {}
-        for run, user, now in read:
-            own = tuple(job for job in jobs if job.run_id == run.id)
+        for row in rows:
+            own = tuple(job for job in jobs if job.run_id == row.CopyRun.id)
             if own:  # else all of its jobs were deleted, and it is about to be
-                found[run.id] = _run_of(
-                    run, user, now, own, schema=schema_of(self._engine), titles=self.titles, spent=spent
+                found[row.CopyRun.id] = _run_of(
+                    row, own, schema=schema_of(self._engine), titles=self.titles, spent=spent
                 )
         return found
 
@@ -373,15 +372,18 @@ class JobRepository:
     def chunks(self, job_id: int) -> Sequence[CopyChunk]:
         """The ledger of the job's last attempt."""
         last = select(func.max(CopyChunk.attempt)).where(CopyChunk.job_id == job_id).scalar_subquery()
-        statement = select(CopyChunk).where(CopyChunk.job_id == job_id, CopyChunk.attempt == last)
-        with self._engine.connect() as connection:
-            rows = connection.execute(statement.order_by(CopyChunk.number)).all()
-        return [records(row, CopyChunk)[0] for row in rows]
+        with Session(self._engine) as session:
+            return session.scalars(
+                select(CopyChunk)
+                .where(CopyChunk.job_id == job_id, CopyChunk.attempt == last)
+                .order_by(CopyChunk.number)
+            ).all()
 
     def events(self, job_id: int) -> Sequence[CopyEvent]:
-        statement = select(CopyEvent).where(CopyEvent.job_id == job_id).order_by(CopyEvent.id)
-        with self._engine.connect() as connection:
-            return [records(row, CopyEvent)[0] for row in connection.execute(statement)]
+        with Session(self._engine) as session:
+            return session.scalars(
+                select(CopyEvent).where(CopyEvent.job_id == job_id).order_by(CopyEvent.id)
+            ).all()
 
     def timeline(self, job_id: int) -> Timeline:
         """Empty where there is no such job."""
@@ -530,8 +532,8 @@ class JobHistory:
             .order_by(CopyJob.id.desc())
             .limit(RUNS)
         )
-        with self._engine.connect() as connection:
-            rates = [float(rate) for rate in connection.scalars(statement) if rate]
+        with Session(self._engine) as session:
+            rates = [float(rate) for rate in session.scalars(statement) if rate]
         if not rates:
             return None
         return rows / min(median(rates), most_a_second or math.inf)
@@ -684,8 +686,6 @@ def kept_reason(reason: str | None) -> str | None:
 _stopper = aliased(User, name="stopper")
 _approver = aliased(User, name="approver")
 _freezer = aliased(User, name="freezer")
-#: What `view_query` reads of whole rows.
-VIEWED = (CopyJob, CopyRun, User, _stopper, _approver, CopyFreeze, _freezer)
 
 
 def _person(user: User) -> Person:
@@ -722,15 +722,14 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     ``all_live`` where all live jobs are read.
     """
     ahead = (_ahead_of_all() if all_live else _ahead_of_one()).label("ahead")
-    told = [said.label(f"told_{name}") for name, said in _told_by_events().items()]
+    told = [said.label(name) for name, said in _told_by_events().items()]
     now = func.now().label("now")
     window = _window().label("window")
     seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
     missing, missing_since = is_missing().label("missing"), last_seen().label("missing_since")
     return (
-        select(*VIEWED, ahead, now)
+        select(CopyJob, CopyRun, User, _stopper, _approver, CopyFreeze, _freezer, ahead, now)
         .add_columns(seen, missing, missing_since, window, *told)
-        .select_from(CopyJob)
         .join(User, User.id == CopyJob.user_id)
         .outerjoin(CopyRun, CopyRun.id == CopyJob.run_id)
         .outerjoin(_stopper, _stopper.id == CopyJob.stopped_by)
@@ -770,11 +769,12 @@ def _window() -> ScalarSelect[Any]:
     return newest.limit(1).scalar_subquery()
 
 
-def _freeze_of(made: CopyFreeze | None, by: User, window: list[Any] | None) -> Freeze | None:
-    """The freeze that somebody made, or that of the open window."""
+def _freeze_of(row: Row[Any]) -> Freeze | None:
+    """That of a row with the freeze that somebody made, who it was, and the open window."""
+    made: CopyFreeze | None = row.CopyFreeze
     if made is None:
-        return _open_window(window)
-    return Freeze(_person(by), made.reason, made.frozen_at, made.channel_id, made.until)
+        return _open_window(row.window)
+    return Freeze(_person(row.freezer), made.reason, made.frozen_at, made.channel_id, made.until)
 
 
 def _open_window(window: list[Any] | None) -> Freeze | None:
@@ -811,9 +811,10 @@ def view_of(
     schema: str = SCHEMA,
 ) -> JobView:
     """The job of a row of `view_query`; ``operators`` and ``titles`` as of `JobRepository`."""
-    job, run, user, stopper, approver, freeze, freezer = records(row, *VIEWED)
-    card: CopyJob | CopyRun = run or job
-    moved = run.moved if run else row.told_moved
+    job: CopyJob = row.CopyJob
+    user: User = row.User
+    card: CopyJob | CopyRun = row.CopyRun or job
+    moved = row.CopyRun.moved if row.CopyRun else row.moved
     return JobView(
         id=job.id,
         copy_name=job.copy_name,
@@ -865,23 +866,23 @@ def view_of(
         ),
         question=Question.from_json(job.question) if job.question else None,
         stop_requested=StopReason(job.stop_requested) if job.stop_requested else None,
-        stopped_by=_person(stopper) if stopper else None,
+        stopped_by=_person(row.stopper) if row.stopper else None,
         approval=Approval(job.approval) if job.approval else None,
         approval_until=job.approval_until,
         approval_at=job.approval_at,
-        approval_by=_person(approver) if approver else None,
+        approval_by=_person(row.approver) if row.approver else None,
         second_group_at=job.second_group_at,
         request_reason=job.request_reason,
         approval_reason=job.approval_reason,
-        rejection_reason=Rejected.from_json(row.told_rejection or {}).reason,
-        approvers=Requested.from_json(row.told_asked or {}).approvers or (),
-        freeze=_freeze_of(freeze, freezer, row.window),
+        rejection_reason=Rejected.from_json(row.rejection or {}).reason,
+        approvers=Requested.from_json(row.asked or {}).approvers or (),
+        freeze=_freeze_of(row),
         moved_from=CardMoved.from_json(moved).moved if moved else None,
         pinned=card.pinned,
         worker_seen_at=row.seen,
         no_worker=NoWorker(row.missing_since, operators) if row.missing else None,
         copy_title=(titles or {}).get(job.copy_name),
-        working=working_of(row.told_marks or [], job.finished_at or row.now),
+        working=working_of(row.marks or [], job.finished_at or row.now),
         schema=schema,
         schedule=job.schedule,
         start_at=job.start_at,
@@ -889,27 +890,26 @@ def view_of(
     )
 
 
-def _spent(connection: Connection, attempts: Mapping[int, int]) -> dict[int, float]:
+def _spent(session: Session, attempts: Mapping[int, int]) -> dict[int, float]:
     """The seconds from the first chunk of each of these attempts of jobs to its last one, by the job."""
     if not attempts:
         return {}
     began = func.min(CopyChunk.created_at - func.make_interval(0, 0, 0, 0, 0, 0, CopyChunk.seconds))
     seconds = func.extract("epoch", func.max(CopyChunk.created_at) - began)
     own = tuple_(CopyChunk.job_id, CopyChunk.attempt).in_([*attempts.items()])
-    found = connection.execute(select(CopyChunk.job_id, seconds).where(own).group_by(CopyChunk.job_id))
+    found = session.execute(select(CopyChunk.job_id, seconds).where(own).group_by(CopyChunk.job_id))
     return {job_id: max(0.0, float(length)) for job_id, length in found}
 
 
 def _run_of(
-    run: CopyRun,
-    user: User,
-    now: datetime,
+    row: Row[CopyRun, User, datetime],
     jobs: tuple[JobView, ...],
     *,
     schema: str,
     titles: Mapping[str, str],
     spent: Mapping[int, float],
 ) -> RunView:
+    run: CopyRun = row.CopyRun
     return RunView(
         id=run.id,
         kind=RunKind(run.kind),
@@ -918,12 +918,12 @@ def _run_of(
         liquidations=tuple(run.liquidations),
         jobs=jobs,
         round=run.round,
-        requester=_person(user),
+        requester=_person(row.User),
         channel_id=run.channel_id,
         message_ts=run.message_ts,
         created_at=run.created_at,
         ended_at=run.ended_at,
-        now=now,
+        now=row.now,
         pinned=run.pinned,
         moved_from=CardMoved.from_json(run.moved).moved if run.moved else None,
         spent={job.id: spent[job.id] for job in jobs if job.id in spent},
@@ -938,9 +938,8 @@ def read_views(
     titles: Mapping[str, str] | None = None,
 ) -> list[JobView]:
     """The jobs of a statement that `view_query` began."""
-    with engine.connect() as connection:
-        rows = connection.execute(statement).all()
-    return [view_of(row, operators, titles, schema_of(engine)) for row in rows]
+    with Session(engine) as session:
+        return [view_of(row, operators, titles, schema_of(engine)) for row in session.execute(statement)]
 
 
 # What a job's whole story is made of.
@@ -957,6 +956,7 @@ def _happenings(connection: Connection, job_id: int) -> tuple[Happening, ...]:
             User.slack_team_id,
             User.name,
         )
+        .select_from(CopyEvent)
         .outerjoin(User, User.id == CopyEvent.user_id)
         .where(CopyEvent.job_id == job_id)
         .order_by(CopyEvent.id)

@@ -36,6 +36,8 @@ EVERY = timedelta(hours=1)
 PASS_SECONDS, PAUSE_SECONDS = 10.0, 0.05
 #: So many messages or jobs go in one transaction; of the ledger and the events those of one job.
 AT_ONCE = 200
+#: So many runs, each with at most fifty jobs.
+RUNS_AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Pruning:
             "workers": select(func.count()).select_from(old_workers(_days(keep.workers_days)).subquery()),
         }
         if keep.jobs_days is not None:
-            queries["jobs"] = select(func.count(CopyJob.id)).where(_ended_before(keep.jobs_days))
+            queries["jobs"] = select(func.count(CopyJob.id)).where(_may_go(keep.jobs_days))
         with self._engine.connect() as connection:
             return Pruned(**{name: connection.scalar(query) or 0 for name, query in queries.items()})
 
@@ -167,11 +169,26 @@ class Pruning:
     def _jobs(self, connection: Connection) -> int:
         if self._keep.jobs_days is None:
             return 0
-        chosen = select(CopyJob.id).where(_ended_before(self._keep.jobs_days))
-        locked = chosen.order_by(CopyJob.finished_at).limit(AT_ONCE).with_for_update(skip_locked=True)
+        old = _may_go(self._keep.jobs_days)
+        alone = select(CopyJob.id).where(old, CopyJob.run_id.is_(None)).order_by(CopyJob.finished_at)
+        locked = alone.limit(AT_ONCE).with_for_update(skip_locked=True)
         gone = connection.execute(delete(CopyJob).where(CopyJob.id.in_(locked))).rowcount
+        gone += self._runs(connection, old)
         of_it = select(CopyJob.id).where(CopyJob.run_id == CopyRun.id)
         connection.execute(delete(CopyRun).where(CopyRun.ended_at.is_not(None), ~of_it.exists()))
+        return gone
+
+    @staticmethod
+    def _runs(connection: Connection, old: ColumnElement[bool]) -> int:
+        """Runs with all of their jobs; where somebody has one of these in hand, the run stays whole."""
+        with_old = select(CopyJob.id).where(CopyJob.run_id == CopyRun.id, old).exists()
+        chosen = select(CopyRun.id).where(with_old).order_by(CopyRun.ended_at).limit(RUNS_AT_ONCE)
+        gone = 0
+        for run_id in connection.scalars(chosen).all():
+            of_it = CopyJob.run_id == run_id
+            free = connection.scalars(select(CopyJob.id).where(of_it).with_for_update(skip_locked=True)).all()
+            if len(free) == connection.scalar(select(func.count(CopyJob.id)).where(of_it)):
+                gone += connection.execute(delete(CopyJob).where(of_it)).rowcount
         return gone
 
 
@@ -185,6 +202,12 @@ def _days(days: int) -> timedelta:
 def _ended_before(days: int) -> ColumnElement[bool]:
     """A condition on `CopyJob`: it has ended, and longer ago than that."""
     return and_(CopyJob.status.not_in(LIVE), CopyJob.finished_at < func.now() - _days(days))
+
+
+def _may_go(days: int) -> ColumnElement[bool]:
+    """The same, and so has its whole run, where it belongs to one: a run goes with all of its jobs."""
+    runs = select(CopyRun.id).where(CopyRun.id == CopyJob.run_id, CopyRun.ended_at < func.now() - _days(days))
+    return and_(_ended_before(days), or_(CopyJob.run_id.is_(None), runs.correlate(CopyJob).exists()))
 
 
 def _done_before(days: int) -> Select[int]:

@@ -9,17 +9,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CTE, Connection, Float, cast, delete, func, insert, literal, select, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Executable,
+    Float,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.sql.dml import ReturningInsert
 
-from bot.jobs.models import CopyChunk, Total
+from bot.jobs.models import CopyChunk, CopyJob, CopyRun, Total
 from bot.jobs.status import Status, Step
 
 #: The upper bounds of the histogram of chunks, in seconds.
 CHUNK_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 #: As they are written: the last one has no bound.
 CHUNK_LABELS = (*(f"{bound:g}" for bound in CHUNK_BUCKETS), "+Inf")
+
+
+#: The name of how runs have ended; the label is the kind of the run and its result.
+RUNS = "runs"
 
 
 def chunk_label() -> Any:
@@ -66,6 +83,19 @@ def lines(moved: CTE, step: Step, *, ends_attempt: bool, is_retry: bool) -> Retu
     columns = list(every.c)
     chosen = select(*columns).where(columns[-1] > 0)
     return insert(Total).from_select(names, chosen).returning(Total.id)
+
+
+def line_of_run(run_id: int, result: ColumnElement[str]) -> Executable:
+    """Adds that a run has ended, and how, under the name of its set, or of its copy."""
+    its_copy = select(func.min(CopyJob.copy_name)).where(CopyJob.run_id == run_id).scalar_subquery()
+    chosen = select(
+        func.coalesce(CopyRun.set_name, its_copy),
+        literal(RUNS),
+        func.concat(CopyRun.kind, " ", result),
+        cast(literal(1), Float),
+    )
+    names = ["copy_name", "name", "label", "value"]
+    return insert(Total).from_select(names, chosen.where(CopyRun.id == run_id))
 
 
 def counts(step: Step, *, ends_attempt: bool) -> bool:

@@ -30,7 +30,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
 from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked, set_of
-from bot.jobs.notifications import tell_end_of_run, told_of_step
+from bot.jobs.notifications import result_of, tell_end_of_run, told_of_step
 from bot.jobs.outbox import Kind, announce_run, announced, tell_followers_of_run, told_followers
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 
@@ -130,6 +130,7 @@ def _end_in_run(connection: Connection, run_id: int) -> None:
     has_ended = connection.execute(over.values(ended_at=func.now(), updated_at=func.now())).rowcount == 1
     announce_run(connection, Kind.ENDING if has_ended else Kind.UPDATE, run_id)
     if has_ended:
+        connection.execute(totals.line_of_run(run_id, result_of(run_id)))
         tell_end_of_run(connection, run_id)
         tell_followers_of_run(connection, run_id)
 

@@ -19,8 +19,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
-from bot.jobs.status import Status
-from bot.jobs.totals import CHUNK_LABELS
+from bot.jobs.status import RunKind, Status
+from bot.jobs.totals import CHUNK_LABELS, RUNS
 from bot.monitoring import rows
 from bot.monitoring.bounded import Bounded
 from bot.monitoring.readiness import Readiness
@@ -74,6 +74,7 @@ class HouseCollector(Collector):
         yield from self._live(house)
         yield from self._owed(house)
         yield from self._watched(house)
+        yield from self._runs(house)
         yield from self._sums(house)
 
     def _read(self) -> House:
@@ -125,6 +126,25 @@ class HouseCollector(Collector):
         frozen_for.add_metric([], house.frozen_seconds or 0)
         yield from (jobs, age, running, done, total, throttled, workers, frozen, frozen_for)
 
+    def _runs(self, house: House) -> Iterator[Metric]:
+        live = GaugeMetricFamily(
+            "traspaso_runs",
+            "Runs that haven't ended, by kind: several liquidations of one copy, or a set.",
+            labels=["kind"],
+        )
+        for kind in RunKind:
+            live.add_metric([kind.value], house.runs.get(kind.value, 0))
+        ended = CounterMetricFamily(
+            "traspaso_runs_ended",
+            "Runs that have ended, by how; of a set under its name, else under that of their copy.",
+            labels=["copy", "kind", "status"],
+        )
+        for each in house.sums:
+            if each.name == RUNS:
+                of_kind, _, status = each.label.partition(" ")
+                ended.add_metric([each.copy_name, of_kind, status], each.value)
+        yield from (live, ended)
+
     @staticmethod
     def _owed(house: House) -> Iterator[Metric]:
         from bot.jobs.outbox import KINDS
@@ -164,7 +184,7 @@ class HouseCollector(Collector):
 
     def _sums(self, house: House) -> Iterator[Metric]:
         found = {(each.copy_name, each.name, each.label): each for each in house.sums}
-        names = self._names(each.copy_name for each in house.sums)
+        names = self._names(each.copy_name for each in house.sums if each.name != RUNS)
 
         def value(copy: str, name: str, label: str = "") -> float:
             key = (copy, name, label)

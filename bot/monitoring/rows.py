@@ -31,6 +31,7 @@ from bot.jobs.models import (
     CopyChunk,
     CopyFreeze,
     CopyJob,
+    CopyRun,
     Drift,
     OutboxMessage,
     Standing,
@@ -108,9 +109,12 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Everything at once, as one moment of consulta has it, or nearly one."""
+    """Everything at once, as one moment of consulta has it, or nearly one. ``runs`` are the live ones, by
+    their kind.
+    """
 
     live: Sequence[Live]
+    runs: dict[str, int]
     sums: Sequence[Sum]
     owed: Sequence[Owed]
     workers: dict[str, int]
@@ -127,6 +131,7 @@ def house(connection: Connection) -> House:
     limit(connection)
     return House(
         live=[Live(*row) for row in connection.execute(_live())],
+        runs={row.kind: row.live for row in connection.execute(_runs())},
         sums=[Sum(*row) for row in connection.execute(_sums())],
         owed=owed(connection),
         workers={row.version: row.alive for row in connection.execute(_workers())},
@@ -174,6 +179,11 @@ def _live() -> Any:
     )
 
 
+def _runs() -> Any:
+    live = select(CopyRun.kind, func.count().label("live")).where(CopyRun.ended_at.is_(None))
+    return live.group_by(CopyRun.kind)
+
+
 def _sums() -> Any:
     """The totals, and what the running attempts have done so far, in one statement: one moment of both."""
     runs = CopyJob.status == Status.RUNNING
@@ -193,6 +203,7 @@ def _sums() -> Any:
     bucket = chunk_label()
     parts += [
         select(CopyJob.copy_name, literal(name), label, value, null())
+        .select_from(CopyJob)
         .join(CopyChunk, of_running)
         .group_by(CopyJob.copy_name, *([label] if label is bucket else []))
         for name, label, value in (

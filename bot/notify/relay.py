@@ -129,9 +129,10 @@ class NotificationRelay:
         return taken
 
     def _destinations_of(self, fact: Fact) -> list[str]:
-        """Of several copies, those of each of them."""
-        chosen = [each for each in self._file.sets if each.name == fact.set_name]
-        copies = [*fact.copy_names, *(name for each in chosen for name in each.copies)]
+        """Of several copies, those of each of them; what the watch tells names a set in a copy's place."""
+        of_sets = {each.name: each.copies for each in self._file.sets}
+        named = [*fact.copy_names, *filter(None, [fact.set_name])]
+        copies = [copy for name in named for copy in of_sets.get(name, (name,))]
         told = [self._file.told(fact.occasion, copy) for copy in copies]
         names = [name for each in told or [self._file.told(fact.occasion, None)] for name in each]
         from_slack = fact.requester_team not in {None, SHELL}

@@ -29,6 +29,8 @@ PICTURES = {
         ("preview", "new", "es"),
         ("several", "some-can-be-copied", "es"),
         ("run", "under-way", "es"),
+        ("whole", "copied-before", "es"),
+        ("run", "of-a-set", "es"),
         ("run", "ended-in-part", "es"),
         ("preview", "surplus", "es"),
         ("modal", "choose", "es"),

@@ -19,8 +19,6 @@ OF_OTHERS = {
 }
 #: Loaded when there is something to migrate, and when there is a table or a bar to draw.
 LATER = {"alembic", "rich"}
-#: Nothing of ours needs it: it takes longer to load, and to set up, than a copy of ten rows.
-NEVER = {"sqlalchemy.orm"}
 #: What a copy does need, and a look at the help doesn't.
 OF_A_COPY = {"sqlalchemy", "psycopg", "pydantic", "babel", "bot.config", "bot.app", "bot.jobs", "copier"}
 
@@ -62,8 +60,7 @@ def test_a_copy_in_the_shell_waits_for_nothing_of_slack_and_nothing_of_redis() -
         REDIS_URL="redis://:password@redis:6379/0",
     )
     assert loaded >= {"sqlalchemy", "psycopg", "bot.app"}
-    # SQLAlchemy loads its other drivers' parts.
-    assert loaded & ((OF_OTHERS | LATER | NEVER) - {"asyncio"}) == set()
+    assert loaded & ((OF_OTHERS | LATER) - {"asyncio"}) == set()  # SQLAlchemy loads its other drivers' parts
 
 
 @pytest.mark.parametrize(("name", "listed"), LISTED.items())
@@ -73,7 +70,3 @@ def test_a_line_of_the_list_is_whole_and_its_command_is_there(name: str, listed:
     assert command.name == name
     assert len(name) + len(listed.line) <= 70  # of the 80 of a terminal, so that nothing is cut off
     assert listed.line.endswith(".") or listed.line == HIDDEN
-
-
-def test_neither_the_bot_nor_a_worker_loads_the_orm() -> None:
-    assert loaded_by("import bot.__main__, bot.worker") & NEVER == set()

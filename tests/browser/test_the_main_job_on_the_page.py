@@ -20,7 +20,7 @@ def test_an_admin_copies_a_liquidation_and_watches_the_pinned_bar_move(
     bob = open_desk(scene.slack.url, "U0BOB", scene.channel)
     ana.box.press_sequentially("/copy-l")
     command = ana.page.get_by_role("option", name="/copy-liquidation")
-    expect(command).to_contain_text("42 [items] | help")
+    expect(command).to_contain_text("42 [completa | items] | help")
     expect(command).to_contain_text("Copia una liquidación de prod a consulta")
     ana.shoot(pictures, "typing")
     ana.box.press("Tab")

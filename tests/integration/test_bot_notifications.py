@@ -407,6 +407,23 @@ def test_a_set_is_told_to_all_that_any_of_its_copies_names_and_to_whoever_asked(
     ]
 
 
+def test_that_prod_has_moved_on_from_a_set_is_told_to_all_that_any_of_its_copies_names(
+    jobs: Jobs, hook: Receiver, mail: MailServer
+) -> None:
+    copies = ({**COPY, "name": "head", "notify": ["head-mail"]}, {**COPY, "name": "lines"})
+    chosen = {"name": "completa", "title": "Liquidación completa", "copies": ["head", "lines"]}
+    notify = {"destinations": ["ops-hook"], "occasions": ["drift"]}
+    file = File.model_validate({"copies": copies, "sets": [chosen], "notify": notify})
+    urls = {"ops-hook": hook.url, "head-mail": mail.url(OPS)}
+    relay = relay_of(jobs, urls, file)
+    with jobs.engine.begin() as connection:
+        detail = {"copy": "completa", "liquidations": [42], "more": 0}
+        tell(connection, Occasion.DRIFT, key="completa:2026-11-24", detail=detail)
+    deliver(relay, *urls)
+    told = "Traspaso: Prod cambió después de la copia “Liquidación completa”"
+    assert [post.body["title"] for post in hook.posts] == [each.subject for each in mail.mails] == [told]
+
+
 def test_of_a_run_that_a_destination_never_takes_the_history_of_each_job_says_so(
     jobs: Jobs, hook: Receiver
 ) -> None:

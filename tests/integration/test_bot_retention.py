@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from bot.i18n import translator
 from bot.jobs.actions import Approvals
+from bot.jobs.repository import RunRequest
 from bot.jobs.retention import EVERY, Pruned, Pruning, Retention
-from bot.jobs.status import Status
+from bot.jobs.status import RunKind, Status
 from bot.messages.card import card
 from bot.messages.status import details
 from bot.work.background import Pruner
@@ -171,6 +172,36 @@ def test_jobs_go_only_where_somebody_set_for_how_long_they_stay(jobs: Jobs) -> N
     assert pruning(jobs, jobs_days=3650).run().jobs == 1
     assert jobs.store.job(old) is None
     assert jobs.see(young).status is Status.COMPLETED
+
+
+def test_a_run_goes_with_all_of_its_jobs_and_only_when_the_whole_of_it_ended_long_ago(jobs: Jobs) -> None:
+    def run_of(*days: int) -> tuple[int, tuple[int, ...]]:
+        requests = tuple(jobs.request(number) for number in range(1, len(days) + 1))
+        created = jobs.store.create_run(RunRequest(RunKind.SEVERAL, requests, ANA))
+        for job_id, ago in zip(created.job_ids, days, strict=True):
+            jobs.control.cancel(job_id, ANA)
+            let_pass(jobs, job_id, ago)
+        jobs.run(
+            "UPDATE traspaso.copy_runs SET ended_at = now() - make_interval(days => :d) WHERE id = :id",
+            d=min(days),
+            id=created.run_id,
+        )
+        return created.run_id or 0, created.job_ids
+
+    old, _ = run_of(40, 50)
+    half, kept = run_of(40, 5)
+    held, _ = run_of(40, 40)
+    one_of_it = "SELECT FROM traspaso.copy_jobs WHERE run_id = :id LIMIT 1 FOR UPDATE"
+    with jobs.engine.begin() as connection:
+        connection.execute(text(one_of_it), {"id": held})
+        assert pruning(jobs, jobs_days=30).count().jobs == 4
+        assert pruning(jobs, jobs_days=30).run().jobs == 2
+    assert jobs.store.run(old) is None
+    assert rows(jobs, "copy_runs") == 2
+    assert [job.id for job in jobs.store.runs([half])[half].jobs] == list(kept)
+    assert len(jobs.store.runs([held])[held].jobs) == 2
+    assert pruning(jobs, jobs_days=30).run().jobs == 2
+    assert set(jobs.store.runs([old, half, held])) == {half}
 
 
 def test_one_process_of_all_prunes_once_an_hour(jobs: Jobs) -> None:

@@ -16,8 +16,10 @@ from bot.jobs.repository import CreatedRun, RunRequest
 from bot.jobs.run_actions import RunApprovals, RunControl
 from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import RunKind, Status
+from bot.jobs.totals import RUNS
 from bot.jobs.view import AgreedCounts, Question, Reason
 from bot.messages import run as messages
+from bot.monitoring import rows
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
 from tests.desk import CHANNEL, ES, Desk
@@ -366,3 +368,64 @@ def test_a_run_for_later_can_be_cancelled_before_it_begins(runs: Runs) -> None:
     runs.deliver()
     assert [job.status for job in runs.see(run.id).jobs] == [Status.CANCELLED] * 2
     assert len(runs.replies) == 1
+
+
+def test_a_run_that_ended_is_counted_once_whatever_its_jobs_are(runs: Runs) -> None:
+    live = runs.begin(50, 51)
+    run = runs.begin(40, 41)
+    for job in run.jobs:
+        runs.end(job.id, fails=True)
+    with runs.jobs.engine.begin() as connection:
+        found = rows.house(connection)
+    assert found.runs == {"several": 1}
+    ended = {(each.copy_name, each.label): each.value for each in found.sums if each.name == RUNS}
+    assert ended["items", "several failed"] >= 1
+    before = ended["items", "several failed"]
+    runs.control.retry(run.id, BOB)
+    for job in run.jobs:
+        runs.end(job.id, fails=True)
+    runs.control.cancel(live.id, BOB)
+    with runs.jobs.engine.begin() as connection:
+        found = rows.house(connection)
+    ended = {each.label: each.value for each in found.sums if each.name == RUNS}
+    assert found.runs == {}
+    assert ended["several failed"] == before + 1
+    assert ended["several cancelled"] >= 1
+
+
+def test_a_freeze_in_the_middle_of_a_run_is_on_its_card_and_nothing_more_begins(runs: Runs) -> None:
+    run = runs.begin(40, 41)
+    attempt = runs.claim(run.jobs[0].id)
+    runs.jobs.freezes.freeze(BOB, "closing")
+    attempt.released()
+    runs.deliver()
+    assert "🧊" in runs.card.plain
+    assert "closing" in runs.card.plain
+    assert [runs.jobs.executions.claim(job.id, "host:1") for job in run.jobs] == [None, None]
+    runs.jobs.freezes.lift(BOB)
+    runs.deliver()
+    assert "🧊" not in runs.card.plain
+    for job in run.jobs:
+        runs.end(job.id)
+    runs.deliver()
+    assert len(runs.replies) == 1
+
+
+@pytest.mark.parametrize("error", ["is_archived", "not_in_channel", "channel_not_found"])
+def test_a_channel_that_is_lost_in_the_middle_of_a_run_has_its_ending_in_person(
+    runs: Runs, error: str
+) -> None:
+    run = runs.begin(40, 41)
+    runs.end(run.jobs[0].id)
+    runs.deliver()
+    for method in ("chat.postMessage", "chat.update"):
+        runs.desk.slack.fault(method, error=error, times=None, match={"channel": CHANNEL})
+    runs.end(run.jobs[1].id)
+    for _ in range(3):
+        runs.desk.deliver()
+    now = runs.see(run.id)
+    assert now.channel_id == "D0ANA"
+    [card] = [each for each in runs.desk.messages("D0ANA") if each.ts == now.message_ts]
+    assert task_states(card) == ["complete", "complete"]
+    [reply] = runs.desk.replies(card.ts, "D0ANA")
+    assert "40, 41" in reply.text

@@ -288,7 +288,7 @@ def test_a_trigger_that_fires_on_what_the_copy_does_is_blamed(sides: Sides, even
         CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN IF TG_OP = 'DELETE' THEN RETURN NULL; END IF; NEW.v = 'x'; RETURN NEW; END $$;
         UPDATE items SET v = 'old';
-        {f"{REFERENCED} ON DELETE RESTRICT" if event == "UPDATE" else ""};
+        {REFERENCED.replace("items", "items ON DELETE RESTRICT") if event == "UPDATE" else ""};
         CREATE TRIGGER change BEFORE {event} ON items FOR EACH ROW EXECUTE FUNCTION change();
     """)
     if event == "DELETE":
