@@ -22,6 +22,7 @@ from copier.errors import (
     StillReferenced,
     TableMissing,
 )
+from dev.proxy import Proxy
 from tests.copying import Sides, engine
 from tests.payroll import ALL, OF_42, ORDER, filled
 from tests.payroll import TABLES as TABLES_BY_PARENTS
@@ -623,3 +624,29 @@ def test_a_customer_with_all_invoices_is_a_set_as_well(sides: Sides) -> None:
     of_42 = "invoice_id IN (SELECT invoice_id FROM invoice WHERE customer_id = 42)"
     sides.assert_same("invoice_line", of_42, "invoice_line_id")
     assert sides.consulta.rows("SELECT count(*) FROM invoice_line") == [(50,)]
+
+
+# ------------------------------------------------------------------------------------------- what it costs
+
+
+def test_a_set_in_which_nothing_changed_asks_consulta_nothing_for_its_proof(
+    payroll: Sides,
+) -> None:
+    copied(payroll)
+    with opened(payroll) as copies:  # the horizon of the first proof may lie before what was written then
+        assert copies.verify(copies.run()) is not None
+        baselines = {name: copy.baseline() for name, copy in copies.copies.items()}
+    parts = {name: Part(baseline=baseline) for name, baseline in baselines.items()}
+    with Proxy(payroll.prod.server.port) as prod, Proxy(payroll.consulta.server.port) as consulta:
+        ways = (
+            engine(database.url.replace(f":{database.server.port}/", f":{proxy.port}/"))
+            for proxy, database in ((prod, payroll.prod), (consulta, payroll.consulta))
+        )
+        with CopySet(*ways, [spec(table) for table in TABLES], 42, names=SIDES, parts=parts) as copies:
+            result = copies.run()
+            before = consulta.round_trips
+            proof = copies.verify(result)
+            assert consulta.round_trips == before
+    assert proof is not None
+    assert proof.holds
+    assert all(each.chunks[0].outcome == "unchanged" for each in result.results.values())
