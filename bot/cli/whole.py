@@ -87,7 +87,8 @@ def _requests(
 ) -> list[Request]:
     """What is asked for, by what both sides hold now. Raises Stopped where it can't be copied so."""
     seen = {
-        each.name: look_at_both_sides(parts, settings, each, liquidation, parents_too=True) for each in copies
+        each.name: look_at_both_sides(parts, settings, each, liquidation, parents_too=each.parent in copies)
+        for each in copies
     }
     if all(_is_nothing(each) for each in seen.values()):
         raise Stopped(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from bot import app
 from bot.app import Databases
@@ -36,7 +37,8 @@ def preview_whole(settings: Settings, chosen: SetSection, liquidation: int, *, a
     A table that can't be looked at is named, and the others are shown.
     """
     parts = app.databases(settings)
-    tables = [_previewed(parts, settings, copy, liquidation) for copy in settings.file.copies_of(chosen)]
+    copies = settings.file.copies_of(chosen)
+    tables = [_previewed(parts, settings, copy, liquidation, copies) for copy in copies]
     if as_json:
         print_set_preview_json(chosen.name, liquidation, tables)
     else:
@@ -44,9 +46,18 @@ def preview_whole(settings: Settings, chosen: SetSection, liquidation: int, *, a
     return FAILED if any(each.problem for each in tables) else COMPLETED
 
 
-def _previewed(parts: Databases, settings: Settings, copy: CopySection, liquidation: int) -> TablePreview:
+def _previewed(
+    parts: Databases,
+    settings: Settings,
+    copy: CopySection,
+    liquidation: int,
+    copies: Sequence[CopySection],
+) -> TablePreview:
+    together = copy.parent in copies
     try:
-        return TablePreview(copy, look_at_both_sides(parts, settings, copy, liquidation, parents_too=True))
+        return TablePreview(
+            copy, look_at_both_sides(parts, settings, copy, liquidation, parents_too=together)
+        )
     except Stopped as stopped:
         reason = stopped.__cause__
         if not isinstance(reason, CopierError) or not concerns_one_table(reason):

@@ -342,13 +342,16 @@ def stale(job: JobView, link: str | None, t: Translator) -> Message:
 
 def will_be_told(job: JobView, t: Translator, *, before: bool) -> Message:
     """To whoever pressed *Tell me*; ``before``: they had pressed it already."""
-    what = copied(job, t)
-    if before:
-        text = t("It is noted already: you get a direct message when the copy {what} ends.", what=what)
-    else:
-        text = t("Noted: you get a direct message when the copy {what} ends.", what=what)
+    text = noted(copied(job, t), t, before=before)
     back = button(t("Don't tell me"), UNTELL_ACTION, str(job.id))
     return Message(text, [section(text), actions(back)])
+
+
+def noted(what: str, t: Translator, *, before: bool) -> str:
+    """That somebody is told when the copy ends; ``before``: they had asked for that already."""
+    if before:
+        return t("It is noted already: you get a direct message when the copy {what} ends.", what=what)
+    return t("Noted: you get a direct message when the copy {what} ends.", what=what)
 
 
 def wont_be_told(job: JobView, t: Translator) -> Message:

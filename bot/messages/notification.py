@@ -92,17 +92,25 @@ def of_job(job: JobView, occasion: Occasion, t: Translator, link: str | None = N
 def of_run(run: RunView, occasion: Occasion, t: Translator, link: str | None = None) -> Notification:
     """How all copies of a run ended, or that some of them wait for approval; ``link`` leads to its card."""
     what, n = plain(copied(run, t)), t.number(len(run.jobs))
+    is_one = run.kind is RunKind.SET
     match occasion:
         case Occasion.COMPLETED:
             subject, tone = t("Copied: {what}", what=what), Tone.SUCCESS
-            said = [
-                t(
-                    "The copies {what} are in consulta: {rows} in {duration}, compared on both sides.",
-                    what=what,
-                    rows=t.rows(sum(job.total or 0 for job in run.jobs)),
-                    duration=t.duration(run.seconds),
+            rows, duration = t.rows(sum(job.total or 0 for job in run.jobs)), t.duration(run.seconds)
+            facts = {"what": what, "rows": rows, "duration": duration}
+            if is_one:
+                words = t(
+                    "The copy {what} is in consulta: {rows} in {duration}, compared on both sides.", **facts
                 )
-            ]
+            else:
+                words = t(
+                    "The copies {what} are in consulta: {rows} in {duration}, compared on both sides.",
+                    **facts,
+                )
+            said = [words]
+        case Occasion.FAILED if is_one:
+            subject, tone = t("Failed: {what}", what=what), Tone.FAILURE
+            said = [t("The copy {what} failed.", what=what)]
         case Occasion.FAILED:
             subject, tone = t("Failed: {what}", what=what), Tone.FAILURE
             failed = t.number(len(run.failed))
@@ -111,21 +119,30 @@ def of_run(run: RunView, occasion: Occasion, t: Translator, link: str | None = N
         case Occasion.APPROVAL:
             subject, tone = t("Waiting for approval: {what}", what=what), Tone.WARNING
             waiting = run.waiting_for_approval
-            said = [
-                t(
+            moment = t.moment(min(job.approval_until or job.now for job in waiting))
+            if is_one:
+                words = t(
+                    "The copy {what} waits until {moment} for the approval of a second person.",
+                    what=what,
+                    moment=moment,
+                )
+            else:
+                words = t(
                     "Of the copies {what}, {waiting} of {n} wait until {moment} for the approval of a second "
                     "person.",
                     what=what,
                     waiting=t.number(len(waiting)),
                     n=n,
-                    moment=t.moment(min(job.approval_until or job.now for job in waiting)),
-                ),
-                plain(request_text(waiting[0], t)),
-            ]
+                    moment=moment,
+                )
+            said = [words, plain(request_text(waiting[0], t))]
         case _:
             subject, tone = t("Cancelled: {what}", what=what), Tone.WARNING
-            words = t("The copies {what} were cancelled.", what=what)
-            said = [f"{words} {_what_is_proven(run, t)}"]
+            if is_one:
+                said = [t("The copy {what} was cancelled.", what=what)]
+            else:
+                words = t("The copies {what} were cancelled.", what=what)
+                said = [f"{words} {_what_is_proven(run, t)}"]
     parts = [(plain(sanitized(part_of(run, job))), _part(job, t)) for job in run.jobs]
     return _made(subject, tone, said, [*_facts_of_run(run, t), *parts], t, link=link)
 

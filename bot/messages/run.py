@@ -16,6 +16,7 @@ from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import RunKind, Status
 from bot.jobs.view import JobView
 from bot.messages import set_tables
+from bot.messages.answers import noted
 from bot.messages.blocks import (
     COPY_COMMAND,
     STATUS_COMMAND,
@@ -489,11 +490,13 @@ def _reply_of_set(run: RunView, t: Translator) -> Message:
 
 def told(run: RunView, link: str | None, t: Translator) -> Message:
     """The direct message to somebody who wanted to be told how the run ends."""
-    sentence = t(
-        "You wanted to be told: the copies {what} have ended: {states}.",
-        what=copied(run, t),
-        states=states(run, t),
-    )
+    what = copied(run, t)
+    if run.kind is RunKind.SET:
+        sentence = t("You wanted to be told: the copy {what} is {state}.", what=what, state=state_of(run, t))
+    else:
+        sentence = t(
+            "You wanted to be told: the copies {what} have ended: {states}.", what=what, states=states(run, t)
+        )
     lines = [_ended(run, job, t) for job in _most_telling(run)[:PARTS_SHOWN]]
     if (more := len(run.jobs) - PARTS_SHOWN) > 0:
         lines.append(t.plural("and {n} more", "and {n} more", more))
@@ -721,7 +724,9 @@ def shown_alone(run: RunView, link: str | None, t: Translator) -> Message:
 def will_be_told(run: RunView, t: Translator, *, before: bool) -> Message:
     """To whoever pressed *Tell me*; ``before``: they had pressed it already."""
     what = copied(run, t)
-    if before:
+    if run.kind is RunKind.SET:
+        text = noted(what, t, before=before)
+    elif before:
         text = t(
             "It is noted already: you get a direct message when all copies {what} have ended.", what=what
         )
@@ -733,8 +738,10 @@ def will_be_told(run: RunView, t: Translator, *, before: bool) -> Message:
 
 def wont_be_told(run: RunView, t: Translator) -> Message:
     """To whoever took that back."""
-    text = t("Taken back: you get no direct message when the copies {what} end.", what=copied(run, t))
-    return sentence(text)
+    what = copied(run, t)
+    if run.kind is RunKind.SET:
+        return sentence(t("Taken back: you get no direct message when the copy {what} ends.", what=what))
+    return sentence(t("Taken back: you get no direct message when the copies {what} end.", what=what))
 
 
 def approved(run: RunView, n: int, t: Translator) -> Message:
@@ -760,38 +767,45 @@ def too_late(run: RunView, link: str | None, t: Translator) -> Message:
 def own_request(run: RunView, t: Translator) -> Message:
     """To a requester who pressed *Approve*."""
     waiting = run.waiting_for_approval
-    return sentence(
-        t(
+    if run.kind is RunKind.SET:
+        text = t("You asked for this copy, or set it going again, yourself: somebody else has to approve it.")
+    else:
+        text = t(
             "You asked for these copies, or set them going again, yourself: somebody else has to approve "
             "them."
-        ),
+        )
+    return sentence(
+        text,
         hint=possible_approvers(waiting[0], t) if waiting else "",
     )
 
 
 def why_rejected(run: RunView, origin: str, t: Translator) -> View:
     """The modal in which somebody rejects what waits, and may say why; ``origin`` comes back with it."""
-    what = t(
-        "Reject the copies {what} that {user} asked for?", what=copied(run, t), user=mention(run.requester)
-    )
+    names = {"what": copied(run, t), "user": mention(run.requester)}
+    if run.kind is RunKind.SET:
+        what, title = t("Reject the copy {what} that {user} asked for?", **names), t("Reject copy")
+    else:
+        what, title = t("Reject the copies {what} that {user} asked for?", **names), t("Reject copies")
     why = why_field(t("Why? Whoever asked for it reads this.")) | {"optional": True}
-    blocks = [section(what), why]
-    title, submit = t("Reject copies"), t("Reject")
+    blocks, submit = [section(what), why], t("Reject")
     return asking_why(REJECT_CALLBACK, origin, title=title, submit=submit, blocks=blocks, t=t)
 
 
 def why_approved(run: RunView, origin: str, t: Translator) -> View:
     """The modal in which somebody approves what waits, and says why; ``origin`` comes back with it."""
-    what = t(
-        "Approve the copies {what} that {user} asked for?", what=copied(run, t), user=mention(run.requester)
-    )
+    names = {"what": copied(run, t), "user": mention(run.requester)}
+    if run.kind is RunKind.SET:
+        what, title = t("Approve the copy {what} that {user} asked for?", **names), t("Approve copy")
+    else:
+        what, title = t("Approve the copies {what} that {user} asked for?", **names), t("Approve copies")
     asked = said_why(run.jobs[0].request_reason, t)
     blocks = [
         section(what),
         *([context(asked)] if asked else []),
         why_field(t("Why? The card and the receipt say it.")),
     ]
-    title, submit = t("Approve copies"), t("Approve")
+    submit = t("Approve")
     return asking_why(APPROVE_CALLBACK, origin, title=title, submit=submit, blocks=blocks, t=t)
 
 

@@ -253,7 +253,7 @@ class FiringRunner:
                     names=SIDES,
                     catalogue=listed.catalogue if listed else None,
                     timeout_seconds=self._file.work.preview_timeout_seconds,
-                    parents_too=firing.set_name is not None,
+                    parents_too=copy.parent in copies,
                 )
                 for copy in copies
             }
