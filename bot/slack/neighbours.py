@@ -25,6 +25,9 @@ CHANNEL = "traspaso-neighbours"
 #: For so long one look waits for something to be said, and after so long a Redis that failed is asked again.
 LOOK_SECONDS, AGAIN_SECONDS = 1.0, 5.0
 
+#: What the client raises where Redis can't be used; a TypeError for an option of its URL that it doesn't take.
+UNUSABLE = (redis.RedisError, TypeError)
+
 Hear = Callable[[dict[str, Any]], None]
 
 
@@ -49,8 +52,6 @@ class Neighbours:
             self._listen,
             every_seconds=AGAIN_SECONDS,
             at_once=True,
-            passing=(redis.RedisError,),
-            what="nothing is heard of the bot's other processes",
         )
 
     def start(self) -> None:
@@ -69,16 +70,20 @@ class Neighbours:
         said = json.dumps({"from": self._name, "subject": subject, "what": what})
         try:
             self._client.publish(self._channel, said)
-        except redis.RedisError as error:
+        except UNUSABLE as error:
             log.info("the bot's other processes weren't told of %s: %s", subject, type(error).__name__)
 
     def _listen(self) -> None:
-        with self._client.pubsub(ignore_subscribe_messages=True) as heard:  # type: ignore[no-untyped-call]
-            heard.subscribe(self._channel)
-            while not self._over:
-                message = heard.get_message(timeout=LOOK_SECONDS)
-                if message is not None:
-                    self._take(str(message["data"]))
+        """Until it is over, or Redis can't be used: `bot.work.queue` says that, and why, once."""
+        try:
+            with self._client.pubsub(ignore_subscribe_messages=True) as heard:  # type: ignore[no-untyped-call]
+                heard.subscribe(self._channel)
+                while not self._over:
+                    message = heard.get_message(timeout=LOOK_SECONDS)
+                    if message is not None:
+                        self._take(str(message["data"]))
+        except UNUSABLE as error:
+            log.debug("nothing is heard of the bot's other processes: %s", type(error).__name__)
 
     def _take(self, data: str) -> None:
         """What can't be read is of another release."""
