@@ -25,7 +25,7 @@ CHANNEL = "traspaso-neighbours"
 #: For so long one look waits for something to be said, and after so long a Redis that failed is asked again.
 LOOK_SECONDS, AGAIN_SECONDS = 1.0, 5.0
 
-#: What the client raises where Redis can't be used; a TypeError for an option of its URL that it doesn't take.
+#: What the client raises where Redis can't be used: TypeError for an option of its URL that it doesn't take.
 UNUSABLE = (redis.RedisError, TypeError)
 
 Hear = Callable[[dict[str, Any]], None]
