@@ -236,8 +236,12 @@ class _Server:
             self._connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
-def _become(order: Order) -> None:
-    """Runs the program of the order in this process; what it raises ends the process, as it would."""
+def _become(order: Order, collected_after: tuple[int, int, int]) -> None:
+    """Runs the program of the order in this process; what it raises ends the process, as it would.
+
+    ``collected_after`` are the interpreter's own thresholds of garbage: what was imported has raised them.
+    """
+    gc.set_threshold(*collected_after)
     os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["cwd"])
@@ -266,6 +270,7 @@ def _become(order: Order) -> None:
 
 def main() -> None:
     connection, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    collected_after = gc.get_threshold()
     for name in PRELOADED:
         importlib.import_module(name)
     if threading.active_count() != 1:
@@ -274,7 +279,7 @@ def main() -> None:
     gc.freeze()
     order = _Server(connection, parent).next_order()
     if order is not None:
-        _become(order)
+        _become(order, collected_after)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ def mark():
     print("at the end", flush=True)
 
 atexit.register(mark)
-threading.Thread(target=lambda: print("in a thread", flush=True)).start()
+beside = threading.Thread(target=lambda: print("in a thread", flush=True))
+beside.start()
+beside.join()
 handlers = {str(each): str(signal.getsignal(each)).partition(" at ")[0] for each in signal.valid_signals()}
 root = logging.getLogger()
 seen = {
