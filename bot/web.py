@@ -166,10 +166,11 @@ class SlackRequests(SlackRequestHandler):
             return _plain(415, f"send {' or '.join(CONTENT_TYPES)}")
         if not headers.get("content-length", "0").isdigit():
             return _plain(400, "the length of the body is no number", connection="close")
-        if int(headers.get("content-length", "0")) > LARGEST_BODY_BYTES:
-            return _too_large()
         try:
             async with asyncio.timeout(BODY_SECONDS):
+                if int(headers.get("content-length", "0")) > LARGEST_BODY_BYTES:
+                    await _read_away(request)
+                    return _too_large()
                 body = await _body(request)
         except TimeoutError:
             return _plain(408, "the body took too long", connection="close")
@@ -229,10 +230,22 @@ async def _body(request: AsgiHttpRequest) -> bytes:
         if part["type"] != "http.request":
             raise _Gone
         body += part.get("body", b"")
-        if len(body) > LARGEST_BODY_BYTES:
-            raise _TooLarge
         more = part.get("more_body", False)
+        if len(body) > LARGEST_BODY_BYTES:
+            if more:
+                await _read_away(request)
+            raise _TooLarge
     return bytes(body)
+
+
+async def _read_away(request: AsgiHttpRequest) -> None:
+    """The rest of a body, up to a limit: a connection that is closed before may take the answer with it."""
+    left = 2 * LARGEST_BODY_BYTES
+    while left > 0:
+        part = await request.receive()
+        if part["type"] != "http.request" or not part.get("more_body", False):
+            return
+        left -= len(part.get("body", b""))
 
 
 def _headers(request: AsgiHttpRequest) -> dict[str, str]:
