@@ -327,8 +327,9 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         slack_parts.people,
         neighbours=neighbours,
     )
-    catalogue = file.liquidations.catalogue if file.liquidations else None
-    verifications = VerificationRunner(parts.prod, parts.consulta, file.work.limits, catalogue, neighbours)
+    verifications = VerificationRunner(
+        parts.prod, parts.consulta, file.work.limits, file.catalogue, neighbours
+    )
     conversations = BotParts(
         guard=Guard(file, slack_parts.access),
         callers=Callers(slack_parts.people, Replies(slack_parts.client, slack_parts.card_publisher)),

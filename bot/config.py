@@ -589,6 +589,11 @@ class File(_Section):
         return {each.name: each.shown for each in self.sets} | {copy.name: copy.shown for copy in self.copies}
 
     @property
+    def catalogue(self) -> Catalogue | None:
+        """Where prod lists its liquidations; None where the file doesn't say."""
+        return self.liquidations.catalogue if self.liquidations else None
+
+    @property
     def default_set(self) -> SetSection | None:
         """The set that a liquidation is copied as where nobody names a copy; None for the first copy."""
         return next((each for each in self.sets if each.default), None)

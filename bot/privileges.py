@@ -16,11 +16,10 @@ from copier.privileges import Privilege, Tracking, of_source, of_target
 
 def of_prod(settings: Settings, database: str = "") -> list[Privilege]:
     """What prod's role needs. ``database`` is its name, where the URL names a service only."""
-    listed = settings.file.liquidations
     return of_source(
         [copy.spec for copy in settings.file.copies],
         database=database or (settings.prod.database if settings.prod else None) or "",
-        catalogue=listed.catalogue if listed else None,
+        catalogue=settings.file.catalogue,
     )
 
 

@@ -76,8 +76,8 @@ def filled(payslips: int, *, lines: int = 5) -> str:
     """
 
 
-#: A configuration that has them as the default set, and two of them as another one.
-SETS = """
+#: The entries of a configuration that has a copy for each of them.
+ENTRIES = """
 [[copies]]
 name = "head"
 source_table = "liquidations"
@@ -85,7 +85,6 @@ target_table = "liquidations"
 liquidation_column = "id"
 [[copies]]
 name = "payslips"
-title = "Recibos"
 source_table = "payslips"
 target_table = "payslips"
 [[copies]]
@@ -98,6 +97,11 @@ name = "deductions"
 source_table = "deductions"
 target_table = "deductions"
 via = "line_id -> public.payslip_lines.id"
+"""
+#: A configuration that has them as the default set, and two of them as another one.
+SETS = (
+    ENTRIES.replace('name = "payslips"', 'name = "payslips"\ntitle = "Recibos"')
+    + """
 [[sets]]
 name = "completa"
 title = "Liquidación completa"
@@ -111,5 +115,6 @@ chunk_rows = 100
 parallel = 2
 lock_timeout_seconds = 60
 """
+)
 #: Their names, in that order.
 COPIES = ("head", "payslips", "lines", "deductions")

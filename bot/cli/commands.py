@@ -197,7 +197,6 @@ def look_at_both_sides(
     parents_too: bool = False,
 ) -> Preview:
     """The preview, as Slack shows it before a copy; ``parents_too`` as in `copier.preview`."""
-    listed = settings.file.liquidations
     with stop_on_errors():
         return preview_of(
             parts.prod,
@@ -205,7 +204,7 @@ def look_at_both_sides(
             spec_of(parts.consulta, chosen),
             liquidation,
             names=SIDES,
-            catalogue=listed.catalogue if listed else None,
+            catalogue=settings.file.catalogue,
             baseline=_proven(parts, chosen, liquidation),
             timeout_seconds=settings.file.work.preview_timeout_seconds,
             parents_too=parents_too,

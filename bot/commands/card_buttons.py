@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slack_sdk import WebClient
@@ -22,6 +23,7 @@ from bot.commands.conversation import (
     pressed_value,
     update_view,
 )
+from bot.commands.tell_me import TellMe, Words
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.actions import (
@@ -31,7 +33,6 @@ from bot.jobs.actions import (
     Control,
     Decision,
     Effect,
-    Followed,
     Followers,
 )
 from bot.jobs.repository import JobRepository, Requester
@@ -80,7 +81,14 @@ def connect(app: App, parts: BotParts) -> None:
             card_publisher=parts.card_publisher,
         )
         app.action(action_id)(button.pressed)
-    tell_me = TellMe(parts.callers, parts.store, Followers(parts.tracking), parts.card_publisher)
+    words = Words[JobView](
+        unknown=lambda value, t: answers.unknown_job(parsing.number(value) or 0, t),
+        noted=partial(answers.will_be_told, before=False),
+        noted_before=partial(answers.will_be_told, before=True),
+        taken_back=answers.wont_be_told,
+        not_now=answers.not_now,
+    )
+    tell_me = TellMe(parts.callers, parts.store.job, Followers(parts.tracking), parts.card_publisher, words)
     app.action(card.TELL_ACTION)(tell_me.pressed)
     app.action(card.UNTELL_ACTION)(tell_me.taken_back)
     job_details = JobDetails(parts.guard, parts.callers, parts.store)
@@ -166,48 +174,6 @@ class JobButton:
                 return answers.stale(effect.job, link, t)
             case _:
                 return status.detail(effect.job, link, t) if alone else None
-
-
-class TellMe:
-    """*Tell me*: whoever sees the card may press it, and gets a direct message when the job ends."""
-
-    def __init__(
-        self, callers: Callers, store: JobRepository, followers: Followers, card_publisher: CardPublisher
-    ) -> None:
-        self._callers = callers
-        self._store = store
-        self._followers = followers
-        self._card_publisher = card_publisher
-
-    def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
-        self._callers.answer(
-            ack, body, lambda caller: self._note(pressed_value(body), caller, self._followers.follow)
-        )
-
-    def taken_back(self, ack: Ack, body: dict[str, Any]) -> None:
-        """Under the answer to the press, which this one takes the place of."""
-        self._callers.answer(
-            ack,
-            body,
-            lambda caller: self._note(pressed_value(body), caller, self._followers.unfollow),
-            replace=True,
-        )
-
-    def _note(self, value: str, caller: Caller, note: Callable[[int, Requester], Followed]) -> Message:
-        t, job_id = caller.t, parsing.number(value)
-        job = self._store.job(job_id) if job_id is not None else None
-        if job_id is None or job is None:
-            return answers.unknown_job(job_id or 0, t)
-        match note(job_id, self._callers.requester(caller)):
-            case Followed.NOTED:
-                return answers.will_be_told(job, t, before=False)
-            case Followed.BEFORE:
-                return answers.will_be_told(job, t, before=True)
-            case Followed.TAKEN_BACK:
-                return answers.wont_be_told(job, t)
-            case Followed.ENDED:
-                now = self._store.job(job_id) or job
-                return answers.not_now(now, self._card_publisher.link(now), t)
 
 
 class JobDetails:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slack_sdk import WebClient
@@ -22,8 +23,9 @@ from bot.commands.conversation import (
     or_short_answer,
     pressed_value,
 )
+from bot.commands.tell_me import TellMe, Words
 from bot.i18n import Translator
-from bot.jobs.actions import ApprovalOutcome, Became, Followed, Followers
+from bot.jobs.actions import ApprovalOutcome, Became, Followers
 from bot.jobs.repository import JobRepository, Requester
 from bot.jobs.run_actions import RunApprovals, RunControl, RunDecision, RunEffect
 from bot.jobs.run_view import RunView
@@ -68,52 +70,20 @@ def connect(app: App, parts: BotParts) -> None:
     for action_id, action in actions.items():
         app.action(action_id)(buttons.that(action_id, action))
     followers = Followers(parts.tracking, of_runs=True)
-    tell_me = TellMe(parts.callers, parts.store, followers, parts.card_publisher)
+    words = Words[RunView](
+        unknown=messages.unknown_run,
+        noted=partial(messages.will_be_told, before=False),
+        noted_before=partial(messages.will_be_told, before=True),
+        taken_back=messages.wont_be_told,
+        not_now=messages.not_now,
+    )
+    tell_me = TellMe(parts.callers, parts.store.run, followers, parts.card_publisher, words)
     app.action(messages.TELL_ACTION)(tell_me.pressed)
     app.action(messages.UNTELL_ACTION)(tell_me.taken_back)
     app.action(messages.APPROVE_ACTION)(buttons.approve)
     app.action(messages.REJECT_ACTION)(buttons.ask_why)
     app.view(messages.REJECT_CALLBACK)(buttons.reject)
     app.view(messages.APPROVE_CALLBACK)(buttons.approve_because)
-
-
-class TellMe:
-    """*Tell me*: whoever sees the card may press it, and gets a direct message when the run ends."""
-
-    def __init__(
-        self, callers: Callers, store: JobRepository, followers: Followers, card_publisher: CardPublisher
-    ) -> None:
-        self._callers = callers
-        self._store = store
-        self._followers = followers
-        self._card_publisher = card_publisher
-
-    def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
-        value = pressed_value(body)
-        self._callers.answer(ack, body, lambda caller: self._note(value, caller, self._followers.follow))
-
-    def taken_back(self, ack: Ack, body: dict[str, Any]) -> None:
-        """Under the answer to the press, which this one takes the place of."""
-        value = pressed_value(body)
-        self._callers.answer(
-            ack, body, lambda caller: self._note(value, caller, self._followers.unfollow), replace=True
-        )
-
-    def _note(self, value: str, caller: Caller, note: Callable[[int, Requester], Followed]) -> Message:
-        t, run_id = caller.t, parsing.number(value)
-        run = self._store.run(run_id) if run_id is not None else None
-        if run_id is None or run is None:
-            return messages.unknown_run(value, t)
-        match note(run_id, self._callers.requester(caller)):
-            case Followed.NOTED:
-                return messages.will_be_told(run, t, before=False)
-            case Followed.BEFORE:
-                return messages.will_be_told(run, t, before=True)
-            case Followed.TAKEN_BACK:
-                return messages.wont_be_told(run, t)
-            case Followed.ENDED:
-                now = self._store.run(run_id) or run
-                return messages.not_now(now, self._card_publisher.link(now), t)
 
 
 class RunButtons:

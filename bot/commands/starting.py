@@ -102,14 +102,13 @@ class Starting:
 
     def seen(self, copy: CopySection, liquidation_id: int, *, parents_too: bool = False) -> Preview:
         """Both sides of one copy as they are now; ``parents_too`` and errors as of `copier.preview`."""
-        listed = self.guard.file.liquidations
         return preview(
             self.prod,
             self.consulta,
             spec_of(self.consulta, copy),
             liquidation_id,
             names=SIDES,
-            catalogue=listed.catalogue if listed else None,
+            catalogue=self.guard.file.catalogue,
             baseline=self.history.baseline(copy.spec, liquidation_id),
             timeout_seconds=self.guard.file.work.preview_timeout_seconds,
             parents_too=parents_too,

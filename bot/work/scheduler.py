@@ -242,7 +242,6 @@ class FiringRunner:
         Raises:
             Transient: a side is away.
         """
-        listed = self._file.liquidations
         try:
             return {
                 copy.name: preview(
@@ -251,7 +250,7 @@ class FiringRunner:
                     spec_of(self._consulta, copy),
                     liquidation,
                     names=SIDES,
-                    catalogue=listed.catalogue if listed else None,
+                    catalogue=self._file.catalogue,
                     timeout_seconds=self._file.work.preview_timeout_seconds,
                     parents_too=copy.parent in copies,
                 )

@@ -18,30 +18,13 @@ from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from copier import CopySpec, TableName
 from tests.copying import Sides, engine
-from tests.payroll import OF_42, ORDER, TABLES, filled
+from tests.payroll import ENTRIES, OF_42, ORDER, TABLES, filled
 from tests.shell import Shell
 from tests.tracking import ANA, Jobs
 
-FILE = """
-[[copies]]
-name = "head"
-source_table = "liquidations"
-target_table = "liquidations"
-liquidation_column = "id"
-[[copies]]
-name = "payslips"
-source_table = "payslips"
-target_table = "payslips"
-[[copies]]
-name = "lines"
-source_table = "payslip_lines"
-target_table = "payslip_lines"
-via = "payslip_id -> public.payslips.id"
-[[copies]]
-name = "deductions"
-source_table = "deductions"
-target_table = "deductions"
-via = "line_id -> public.payslip_lines.id"
+FILE = (
+    ENTRIES
+    + """
 [[sets]]
 name = "completa"
 title = "Liquidación completa"
@@ -52,6 +35,7 @@ chunk_rows = 100
 parallel = 2
 lease_seconds = 2
 """
+)
 
 
 @pytest.fixture
