@@ -414,7 +414,7 @@ def start_copy(parts: BotParts) -> StartCopy:
 
 
 #: What the search may take, and when the menu is answered without it; Slack waits for three seconds.
-SEARCH_SECONDS, ANSWER_SECONDS = 1.8, 2.5
+SEARCH_SECONDS, ANSWER_SECONDS = 1.8, 2.2
 #: How long a step may take until a view that waits is shown, and how long that one needs to arrive.
 STEP_SECONDS, SETTLE_SECONDS = 1.5, 1.0
 

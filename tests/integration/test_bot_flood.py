@@ -238,8 +238,9 @@ def test_four_hundred_searches_of_one_person_are_one_at_a_time_and_each_is_answe
 
 def test_searches_of_many_people_have_a_cap_and_who_is_over_it_reads_so(site: Open) -> None:
     bot = site(catalogue=True)
-    with ThreadPoolExecutor(len(CROWD)) as pool:
-        found = [*pool.map(lambda user: bot.searched(user, "octubre"), CROWD)]
+    many = CROWD[:30]
+    with ThreadPoolExecutor(len(many)) as pool:
+        found = [*pool.map(lambda user: bot.searched(user, "octubre"), many)]
     assert [proposal.TOO_MANY] in found
     assert all(each in ([], [proposal.TOO_MANY], [proposal.UNAVAILABLE]) for each in found)
 

@@ -20,9 +20,11 @@ from bot.jobs.totals import RUNS
 from bot.jobs.view import AgreedCounts, Question, Reason
 from bot.messages import run as messages
 from bot.monitoring import rows
+from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
 from tests.desk import CHANNEL, ES, Desk
+from tests.services import parts_of
 from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Jobs
 
 MOVED = Question(Reason.MOVED, 150_500, 0, 500, 0)
@@ -313,7 +315,7 @@ def test_what_was_shown_to_be_deleted_binds_a_job_alone_and_each_of_a_run(runs: 
     assert [job.terms for job in (runs.jobs.see(alone), *run.jobs)] == [shown] * 3
 
 
-def test_every_button_of_a_run_s_card_has_a_listener() -> None:
+def test_every_button_of_a_run_s_card_has_a_listener(slack: LocalSlack, jobs: Jobs) -> None:
     listened = set()
 
     class Listening:
@@ -323,11 +325,8 @@ def test_every_button_of_a_run_s_card_has_a_listener() -> None:
 
         view = action
 
-    parts: Any = type(
-        "Parts", (), dict.fromkeys(("guard", "callers", "signals", "store", "card_publisher", "tracking"))
-    )
     app: Any = Listening()
-    run_buttons.connect(app, parts)
+    run_buttons.connect(app, parts_of(client(slack.bot_token, slack.api_url), jobs))
     known = {value for name, value in vars(messages).items() if name.endswith(("_ACTION", "_CALLBACK"))}
     assert known <= listened
 

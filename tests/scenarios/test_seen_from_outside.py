@@ -480,7 +480,9 @@ def test_an_attempt_that_fails_says_so_in_its_trace_without_the_error_s_words(
         finally:
             office.consulta.execute("ALTER TABLE liquidation_items DROP CONSTRAINT closed")
     assert process.attributes["traspaso.outcome"] == "failed"
-    assert process.links == ()  # this bot traces nothing
+    # This bot traces nothing: what led here is at most the worker's own look for jobs that wait.
+    own = {(span.trace, span.id) for span in collector.named("send") if span.service == "traspaso-worker"}
+    assert set(process.links) <= own
     [copy] = collector.named("copy")
     assert copy.failed
     assert copy.attributes == {"error.type": "Permanent"}
