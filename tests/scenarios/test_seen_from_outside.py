@@ -123,6 +123,7 @@ def test_what_is_away_is_named_with_the_next_step_and_the_process_counts_as_aliv
         wrong = until(lambda: (found := bot.wrong()) and "schema" in found and found, SOON)
     finally:
         office.consulta.execute("UPDATE traspaso.alembic_version SET version_num = %s", [version])
+        until(lambda: not bot.wrong(), SOON)
     assert "run `traspaso migrate`" in wrong["schema"]
     assert bot.checks("/healthz")["code"] == 200
 
@@ -137,7 +138,7 @@ def test_a_message_that_waits_for_too_long_shows(office: Office, scene: Scene, b
         "next_try_at = now() + interval '5 min' WHERE job_id = %s AND kind = 'ending'",
         [job_id],
     )
-    assert "the log says what Slack answers" in until(lambda: bot.wrong().get("outbox"), SOON)
+    until(lambda: "the log says what Slack answers" in bot.wrong().get("outbox", ""), SOON)
     seconds = until(lambda: bot.metric("traspaso_outbox_age_seconds", kind="ending"), SOON)
     assert 400 <= seconds < 500
     assert bot.metric("traspaso_outbox_messages", kind="ending") == 1
