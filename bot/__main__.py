@@ -17,7 +17,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot import app, start, traces
 from bot.app import ACK_THREADS, acknowledged
-from bot.monitoring import slack_socket
+from bot.monitoring import readiness
 from bot.periodic import Backoff
 from bot.slack.client import CONNECTION_ERRORS, Trouble, error_name, trouble_of
 
@@ -48,8 +48,8 @@ def main() -> int:
         settings,
         bot.queue,
         "bot",
-        slack=lambda: slack_socket.sentence(handler.client),
-        others=lambda: slack_socket.threads(handler.client),
+        slack=lambda: readiness.sentence(handler.client),
+        others=lambda: readiness.threads(handler.client),
     )
     bot.start()
     if monitoring is not None:

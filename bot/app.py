@@ -448,7 +448,7 @@ def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> A
     from slack_bolt.authorization import AuthorizeResult
     from slack_bolt.request import BoltRequest
 
-    from bot.commands import app_home, card_buttons, registry, run_buttons
+    from bot.commands import app_home, buttons, registry
 
     class TracedApp(App):
         """Each payload, until it is acknowledged, is a span; what is done for it afterwards belongs to it."""
@@ -470,8 +470,8 @@ def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> A
     app.error(broken_payloads(parts.callers))
     for command in registry.commands():
         command.connect(app, parts)
-    for buttons in (app_home, card_buttons, run_buttons):
-        buttons.connect(app, parts)
+    for panel in (app_home, buttons):
+        panel.connect(app, parts)
     app.command(re.compile(".*"))(unknown_command)
     app.action(re.compile(".*"))(unknown_action)
     return app

@@ -4,10 +4,9 @@ Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy e
 """
 
 from copier.catalogue_search import Entry, choose, search
-from copier.compare_set import SetComparison, compare_set
 from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
-from copier.copy_set import CopySet, Part, SetProof, SetResult, SetStep
+from copier.copy_set import CopySet, Part, SetComparison, SetProof, SetResult, SetStep, compare_set
 from copier.errors import SideNames
 from copier.explain import (
     ExplainedKey,

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine
 
 from copier import statements
 from copier.catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
-from copier.chunk_writer import ChunkWriter, Ledger, Record, Target, recorded
+from copier.chunk_writer import ChunkWriter, Ledger, Record, Surplus, Target, recorded
 from copier.chunker import LAST_ROWS, Chunker, KnownRanges, Pace, RangeCursor
 from copier.connections import OnSilence, Sessions, run
 from copier.diff import counts_of
@@ -62,7 +62,6 @@ from copier.model import (
 )
 from copier.outlook import Outlook, SideNow, told_by_versions
 from copier.snapshot import Snapshot
-from copier.surplus import Surplus
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
 from copier.verify import SeenTogether, compared

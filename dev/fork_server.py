@@ -35,7 +35,7 @@ from dev.guard import MARK, ROOT
 
 #: Imported once. Not `prometheus_client` nor OpenTelemetry's SDK: they read the environment when imported.
 PRELOADED = (
-    *("bot.app", "bot.worker", "bot.cli.commands", "bot.commands.copy_several", "bot.start", "migrations"),
+    *("bot.app", "bot.worker", "bot.cli.commands", "bot.commands.copy_runs", "bot.start", "migrations"),
     *("bot.notify.relay", "bot.slack.home_publisher", "bot.slack.neighbours", "bot.slack.replies"),
     *("slack_bolt", "slack_bolt.adapter.socket_mode.internals", "structlog", "dramatiq.cli", "redis.client"),
     *("alembic.command", "alembic.autogenerate", "rich.table", "rich.console", "cronsim", "apprise"),

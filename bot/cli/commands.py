@@ -52,7 +52,7 @@ from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, bare_name, frozen_by, nobody_works, plain
 from bot.messages.card import activity, state
 from bot.messages.proposal import removes_everything
-from bot.messages.several import MOST
+from bot.messages.run_proposal import MOST
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
@@ -249,7 +249,7 @@ def copy(
 ) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     if (whole := chosen_set(settings, copy_name, set_name)) is not None:
-        from bot.cli.whole import copy_whole
+        from bot.cli.sets import copy_whole
 
         sys.exit(copy_whole(settings, whole, liquidations, as_json=as_json, remove=remove, reason=reason))
     chosen = chosen_copy(settings, copy_name)
@@ -261,7 +261,7 @@ def copy(
         return JsonLines() if as_json else Bar(shell_translator())
 
     if len(liquidations) > 1:
-        from bot.cli.several import copy_several
+        from bot.cli.sets import copy_several
 
         sys.exit(copy_several(parts, settings, chosen, liquidations, display, remove=remove, reason=reason))
     request = request_for(parts, settings, chosen, liquidations[0], remove=remove, reason=reason)
@@ -342,7 +342,7 @@ def look_at_windows(parts: Databases, settings: Settings) -> None:
 def preview(liquidation: int, copy_name: str | None, *, set_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     if (whole := chosen_set(settings, copy_name, set_name)) is not None:
-        from bot.cli.whole_sides import preview_whole
+        from bot.cli.sets import preview_whole
 
         sys.exit(preview_whole(settings, whole, liquidation, as_json=as_json))
     chosen = chosen_copy(settings, copy_name)
@@ -374,7 +374,7 @@ def preview(liquidation: int, copy_name: str | None, *, set_name: str | None, as
 def verify(liquidation: int, copy_name: str | None, *, set_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     if (whole := chosen_set(settings, copy_name, set_name)) is not None:
-        from bot.cli.whole_sides import verify_whole
+        from bot.cli.sets import verify_whole
 
         sys.exit(verify_whole(settings, whole, liquidation, as_json=as_json))
     chosen = chosen_copy(settings, copy_name)

@@ -24,10 +24,9 @@ from bot.jobs.models import CopyChunk
 from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
 from bot.jobs.retention import Pruned
-from bot.jobs.run_view import RunView, together
 from bot.jobs.schedules import Firing
 from bot.jobs.status import Approval, FiringState, Phase, Status
-from bot.jobs.view import JobView
+from bot.jobs.view import JobView, RunView, together
 from bot.jobs.windows import NextWindow
 from bot.messages.audit import csv_lines, entry_json
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain

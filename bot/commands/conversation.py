@@ -25,8 +25,7 @@ from bot.config import CopySection, File, SetSection
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
 from bot.jobs.repository import JobHistory, JobRepository, Requester
-from bot.jobs.run_view import RunView
-from bot.jobs.view import JobView
+from bot.jobs.view import JobView, RunView
 from bot.messages import answers, blocks
 from bot.messages.blocks import Message, View
 from bot.messages.failures import explained

@@ -34,13 +34,10 @@ from bot.commands.conversation import (
     user_of,
     with_card,
 )
-from bot.commands.copy_several import CopySeveral
-from bot.commands.copy_whole import CopyWhole
-from bot.commands.later import RunsForLater
+from bot.commands.copy_runs import CopySeveral, CopyWhole, RunsForLater
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
-from bot.commands.searches import Searches, Superseded, TooManySearches
 from bot.commands.starting import AT_FIRST, Starting, Values, press_of
-from bot.commands.turns import Full, Turn, Turns
+from bot.commands.turns import Full, Searches, Superseded, TooManySearches, Turn, Turns
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
@@ -64,9 +61,10 @@ from bot.messages.proposal import (
     proposal_card,
     why_missing,
 )
-from bot.messages.several import COPY_SEVERAL_ACTION, MOST
-from bot.messages.whole import (
+from bot.messages.run_proposal import (
+    COPY_SEVERAL_ACTION,
     COPY_WHOLE_ACTION,
+    MOST,
     WholeOffer,
     WholeOffered,
     choice,

@@ -31,8 +31,7 @@ from bot.i18n import Translator
 from bot.jobs.actions import Freezes
 from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import CreatedRun, JobHistory, JobRepository, Request, RunRequest
-from bot.jobs.run_view import RunView
-from bot.jobs.view import AgreedCounts, JobView
+from bot.jobs.view import AgreedCounts, JobView, RunView
 from bot.messages import proposal
 from bot.messages import run as run_messages
 from bot.messages.answers import refused_because_frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.doctor import notifications, services, sides, slack, tables
+from bot.doctor import services, sides, slack, tables
 from bot.doctor.examination import Check
 
 ALL: tuple[Check, ...] = (
@@ -10,5 +10,4 @@ ALL: tuple[Check, ...] = (
     *sides.CHECKS,
     *tables.CHECKS,
     *services.CHECKS,
-    *notifications.CHECKS,
 )

@@ -1,28 +1,35 @@
-"""Redis, the workers, and whether all clocks agree."""
+"""Redis, the workers, whether all clocks agree, and the destinations of notifications."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any
+from uuid import uuid4
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import func, select, text
 
-from bot.config import SIDES
-from bot.doctor.examination import Check, Fact, Facts, Server, Unknown
+from bot.config import REQUESTER, SIDES, variable_of
+from bot.doctor.examination import ANSWER_SECONDS, Check, Fact, Facts, Server, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.doctor.sides import look_at
+from bot.i18n import translator
 from bot.jobs.models import CopyJob, waits_for_somebody, with_limits
 from bot.jobs.recovery import Workers
 from bot.jobs.status import Status
+from bot.messages import notification
 from bot.messages.blocks import WORKER_COMMAND
-from bot.work.queue import ANSWER_SECONDS, PROBE, RedisWatch, reason_of
+from bot.notify.destinations import BadDestination, Destination, NotSent
+from bot.work.queue import ANSWER_SECONDS as REDIS_SECONDS
+from bot.work.queue import PROBE, RedisWatch, reason_of
 from copier.errors import failures_of
 
 #: The oldest Redis: its scripts may ask for the time before they write.
@@ -41,8 +48,8 @@ def _redis(facts: Facts) -> Iterator[Finding]:
         raise Unknown("REDIS_URL can't be used")
     place = RedisWatch(url).place
     options: dict[str, Any] = {
-        "socket_connect_timeout": ANSWER_SECONDS,
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": REDIS_SECONDS,
+        "socket_timeout": REDIS_SECONDS,
         "retry": Retry(NoBackoff(), 0),
     }
     without = "without it copies go on, more slowly found: workers take jobs by their rows"
@@ -230,10 +237,86 @@ def _clock_of_slack(facts: Facts) -> Iterator[Finding]:
     yield of_clock("clock.slack", "Slack", ahead, 0.5, why)
 
 
+# ----------------------------------------------------------------------------
+# Destinations of notifications
+#
+# Nothing of a destination's URL but its kind and its host is ever shown.
+
+
+def _reachable(facts: Facts) -> Iterator[Finding]:
+    language = facts.settings.file.slack.language
+    yield from examined(facts.settings.destination_urls, sends=facts.sends, language=language)
+
+
+def examined(urls: Mapping[str, str], *, sends: bool, language: str = "en") -> Iterator[Finding]:
+    """Whether each of them can be reached; and, where it ``sends``, whether it takes a message."""
+    if not urls:
+        yield skipped("notify.reachable", "no destination is configured")
+        yield skipped("notify.sent", "no destination is configured")
+        return
+    with ThreadPoolExecutor(len(urls)) as at_once:
+        found = at_once.map(lambda each: [*_one(*each, sends=sends, language=language)], urls.items())
+        for findings in found:
+            yield from findings
+    if not sends:
+        yield skipped("notify.sent", "nothing was sent", "`traspaso doctor --send` sends one to each")
+
+
+def _one(name: str, url: str, *, sends: bool, language: str) -> Iterator[Finding]:
+    try:
+        destination = Destination(name, url)
+    except BadDestination:
+        step = f"correct {variable_of(name)}: Apprise's wiki shows each kind's URL"
+        yield failed("notify.reachable", f"the URL of {name} can't be read", step, name)
+        if sends:
+            yield skipped("notify.sent", f"the URL of {name} can't be read", about=name)
+        return
+    yield _connected(destination)
+    if sends:
+        yield _sent(destination, language)
+
+
+def _shown(destination: Destination) -> str:
+    """Such as ``ops (mailto to mail.example.com)``."""
+    return f"{destination.name} ({destination.kind} to {destination.place[0]})"
+
+
+def _connected(destination: Destination) -> Finding:
+    shown, port = _shown(destination), destination.place[1]
+    try:
+        socket.create_connection(destination.place, ANSWER_SECONDS).close()
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        return failed(
+            "notify.reachable",
+            f"{shown}, port {port}, can't be reached ({why})",
+            "check its host and port, and whether a firewall lets this machine through",
+            destination.name,
+        )
+    return ok("notify.reachable", f"{shown}, port {port}, can be reached", destination.name)
+
+
+def _sent(destination: Destination, language: str) -> Finding:
+    name, shown = destination.name, _shown(destination)
+    if name == REQUESTER:
+        return skipped("notify.sent", f"{shown} sends to whoever asks for a copy, and nobody did", about=name)
+    try:
+        destination.send(notification.trial(translator(language)), uuid4().hex)
+    except NotSent as refusal:
+        return failed(
+            "notify.sent",
+            f"{shown} has not taken the message: {refusal.reason}",
+            f"check user, password and recipients in {variable_of(name)}",
+            name,
+        )
+    return ok("notify.sent", f"{shown} has taken a message", name)
+
+
 CHECKS = (
     Check(("redis.reachable", "redis.version", "redis.persistence", "redis.eviction"), _redis),
     Check(("workers.alive", "workers.version"), _workers, facts=("workers",)),
     Check(("clock.prod",), partial(_clock_of, SIDES.source)),
     Check(("clock.consulta",), partial(_clock_of, SIDES.target)),
     Check(("clock.slack",), _clock_of_slack),
+    Check(("notify.reachable", "notify.sent"), _reachable),
 )

@@ -42,10 +42,9 @@ from bot.jobs.outbox import (
     line_of,
     one_each,
 )
-from bot.jobs.run_view import RunView
 from bot.jobs.status import LIVE
 from bot.jobs.transition import add_event, expire
-from bot.jobs.view import JobView, Moved
+from bot.jobs.view import JobView, Moved, RunView
 
 #: What has a card.
 Carded = JobView | RunView

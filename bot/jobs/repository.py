@@ -76,7 +76,6 @@ from bot.jobs.notifications import tell, tell_of_run
 from bot.jobs.outbox import Kind, announce, announce_run
 from bot.jobs.receipts import newest_hash
 from bot.jobs.recovery import PUT_OFF, Workers, holds, is_missing, last_seen
-from bot.jobs.run_view import RunView
 from bot.jobs.status import LIVE, Approval, Phase, RunKind, Status, StopReason
 from bot.jobs.transition import add_event, second_person
 from bot.jobs.view import (
@@ -90,6 +89,7 @@ from bot.jobs.view import (
     NoWorker,
     Person,
     Question,
+    RunView,
     Stretch,
 )
 from copier import Baseline, CopySpec, Fingerprint

@@ -14,8 +14,7 @@ from typing import Any
 
 from bot.characters import one_line, visible
 from bot.i18n import Translator
-from bot.jobs.run_view import RunView
-from bot.jobs.view import SHELL, Freeze, JobView, Moved, NoWorker, Person
+from bot.jobs.view import SHELL, Freeze, JobView, Moved, NoWorker, Person, RunView
 
 Block = dict[str, Any]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.run_view import RunView, together
 from bot.jobs.status import Status
-from bot.jobs.view import HomeFilters, HomeView, JobView
+from bot.jobs.view import HomeFilters, HomeView, JobView, RunView, together
 from bot.messages import answers, freshness, question, run
 from bot.messages.answers import how_to_lift
 from bot.messages.blocks import (

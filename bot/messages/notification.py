@@ -17,9 +17,8 @@ from typing import Any
 from bot.characters import one_line
 from bot.config import Occasion
 from bot.i18n import Translator
-from bot.jobs.run_view import RunView
 from bot.jobs.status import Approval, RunKind, Status
-from bot.jobs.view import JobView, NoWorker, Person
+from bot.jobs.view import JobView, NoWorker, Person, RunView
 from bot.messages.blocks import bare_name, cut, nobody_works, of_liquidation, plain, requester, sanitized
 from bot.messages.card import shown_attempt, state, time_taken
 from bot.messages.failures import explained

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bot.i18n import Translator
 from bot.jobs.outbox import Kind
-from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import RunKind, Status
-from bot.jobs.view import JobView
+from bot.jobs.view import JobView, RunView, answered
 from bot.messages import set_tables
 from bot.messages.answers import noted
 from bot.messages.blocks import (

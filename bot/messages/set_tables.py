@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bot.i18n import Translator
-from bot.jobs.run_view import RunView
 from bot.jobs.status import Phase, Status
-from bot.jobs.view import JobView
+from bot.jobs.view import JobView, RunView
 from bot.messages.blocks import bare_name, cut, plain, sanitized
 from bot.messages.card import activity, progress, state, time_taken
 from bot.messages.failures import Explained, explained

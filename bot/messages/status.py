@@ -28,10 +28,9 @@ from bot.jobs.events import (
 )
 from bot.jobs.freshness import Held
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.run_view import RunView, together
 from bot.jobs.schedules import NextFiring
 from bot.jobs.status import Phase, Status
-from bot.jobs.view import JobView, NoWorker
+from bot.jobs.view import JobView, NoWorker, RunView, together
 from bot.messages import freshness, run
 from bot.messages.answers import to_card
 from bot.messages.blocks import (

@@ -20,9 +20,8 @@ from bot.jobs.cards import Carded
 from bot.jobs.notifications import OF_STEPS, Fact, Notifications, Owed
 from bot.jobs.outbox import ClaimLost
 from bot.jobs.repository import JobRepository
-from bot.jobs.run_view import RunView
 from bot.jobs.status import Status
-from bot.jobs.view import SHELL, JobView
+from bot.jobs.view import SHELL, JobView, RunView
 from bot.messages import notification
 from bot.messages.notification import Notification
 from bot.notify.destinations import BadDestination, Destination, NotSent

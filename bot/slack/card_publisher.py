@@ -27,9 +27,8 @@ from bot.i18n import Translator, translator
 from bot.jobs.cards import Carded, Cards
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import JobRepository
-from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import Status
-from bot.jobs.view import JobView, Stretch
+from bot.jobs.view import JobView, RunView, Stretch, answered
 from bot.messages import run as run_messages
 from bot.messages.blocks import Message, moved_away
 from bot.messages.card import card, reply, told

@@ -19,9 +19,8 @@ from bot import traces
 from bot.jobs.cards import Carded, Cards
 from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, ClaimLost, Due, Kind, Outbox
 from bot.jobs.repository import JobRepository, Throughput
-from bot.jobs.run_view import RunView
 from bot.jobs.status import Approval
-from bot.jobs.view import JobView
+from bot.jobs.view import JobView, RunView
 from bot.periodic import Backoff, PeriodicThread, still_working
 from bot.slack.card_publisher import About, CardPublisher, Hold, NotPosted
 from bot.slack.client import (

@@ -8,14 +8,13 @@ from typing import Any
 
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
-from bot.jobs.run_view import RunView
 from bot.jobs.status import RunKind
-from bot.jobs.view import HomeFilters, HomeView, JobView, Person
-from bot.messages import several
+from bot.jobs.view import HomeFilters, HomeView, JobView, Person, RunView
+from bot.messages import run_proposal
 from bot.messages.blocks import Message
 from bot.messages.failures import explained
 from bot.messages.proposal import Shown
-from bot.messages.several import Part, Refused, SeveralOffer, SeveralOffered
+from bot.messages.run_proposal import Part, Refused, SeveralOffer, SeveralOffered
 from dev.messages import situations as s
 
 LINK = "https://acme.example/archives/C0PAYROLL/p1795534208000100"
@@ -142,7 +141,7 @@ def offered(*parts: Part, **differs: Any) -> SeveralOffered:
 
 def seen(number: int, prod: int, consulta: int) -> Part:
     found = s.seen(prod, consulta)
-    return Part(number, found, several.refusal_of(found))
+    return Part(number, found, run_proposal.refusal_of(found))
 
 
 def in_all_situations(t: Translator) -> SeveralOffered:

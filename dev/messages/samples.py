@@ -12,10 +12,9 @@ from bot.jobs.failure import Failure
 from bot.jobs.freshness import Watched
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Timeline
-from bot.jobs.run_view import RunView
 from bot.jobs.schedules import Firing
 from bot.jobs.status import FiringState, Status
-from bot.jobs.view import HomeFilters, JobView
+from bot.jobs.view import HomeFilters, JobView, RunView
 from bot.messages import (
     answers,
     audit,
@@ -25,11 +24,10 @@ from bot.messages import (
     proposal,
     question,
     run,
+    run_proposal,
     schedules,
-    several,
     status,
     verification,
-    whole,
 )
 from bot.messages.blocks import Message, View, moved_away, of_liquidation, sentence
 from bot.messages.card import card, reply, told
@@ -38,8 +36,7 @@ from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
 from bot.messages.run import of_liquidations
-from bot.messages.several import several_card
-from bot.messages.whole import whole_card
+from bot.messages.run_proposal import several_card, whole_card
 from copier import Counts
 from dev.messages import runs as r
 from dev.messages import situations as s
@@ -269,13 +266,17 @@ SAMPLES = [
             r.offered(r.seen(40, 12_000, 0), notice=answers.asked_anew(t, moved=True), asks_why=True), t
         ),
     ),
-    Sample("several", "too-many", lambda t: several.too_many(61, t)),
-    Sample("several", "not-numbers", lambda t: several.not_numbers("40 43", t, "/copy-liquidation 40,43")),
-    Sample("several", "too-long", several.too_long),
+    Sample("several", "too-many", lambda t: run_proposal.too_many(61, t)),
+    Sample(
+        "several", "not-numbers", lambda t: run_proposal.not_numbers("40 43", t, "/copy-liquidation 40,43")
+    ),
+    Sample("several", "too-long", run_proposal.too_long),
     Sample(
         "several",
         "read-as-several",
-        lambda t: several_card(r.offered(r.seen(40, 12_000, 0), notice=several.read_as_several(1234, t)), t),
+        lambda t: several_card(
+            r.offered(r.seen(40, 12_000, 0), notice=run_proposal.read_as_several(1234, t)), t
+        ),
     ),
     Sample("whole", "new", lambda t: whole_card(w.offered(*w.NEW), t)),
     Sample("whole", "copied-before", lambda t: whole_card(w.offered(*w.CHANGED, expected_seconds=6.2), t)),
@@ -288,15 +289,17 @@ SAMPLES = [
         "asked-anew",
         lambda t: whole_card(w.offered(*w.CHANGED, notice=answers.asked_anew(t, moved=True)), t),
     ),
-    Sample("whole", "not-possible", lambda t: whole.not_possible(w.TITLE, 42, w.with_a_problem(t), t)),
-    Sample("whole", "tables-under-way", lambda t: whole.under_way(w.TITLE, 42, w.TAKEN, {17: LINK}, t)),
+    Sample("whole", "not-possible", lambda t: run_proposal.not_possible(w.TITLE, 42, w.with_a_problem(t), t)),
+    Sample(
+        "whole", "tables-under-way", lambda t: run_proposal.under_way(w.TITLE, 42, w.TAKEN, {17: LINK}, t)
+    ),
     Sample("whole", "set-under-way", lambda t: run.set_under_way(r.SET, LINK, t)),
-    Sample("whole", "several", lambda t: whole.several_wholes("40-45", 40, "completa", "head", t)),
-    Sample("whole", "unknown-set", lambda t: whole.unknown_set("todo", ["completa"], t)),
+    Sample("whole", "several", lambda t: run_proposal.several_wholes("40-45", 40, "completa", "head", t)),
+    Sample("whole", "unknown-set", lambda t: run_proposal.unknown_set("todo", ["completa"], t)),
     Sample(
         "whole",
         "too-many-tables",
-        lambda t: whole.too_many_tables(w.TITLE, "traspaso copy 42 --set completa", t),
+        lambda t: run_proposal.too_many_tables(w.TITLE, "traspaso copy 42 --set completa", t),
     ),
     Sample(
         "status",
@@ -714,7 +717,7 @@ SAMPLES = [
         "choose-a-set",
         lambda t: proposal.choose(
             Carried(channel="C0PAYROLL"),
-            {"completa": whole.choice(w.TITLE, 4, t), **w.NAMES},
+            {"completa": run_proposal.choice(w.TITLE, 4, t), **w.NAMES},
             has_catalogue=True,
             t=t,
         ),
@@ -722,12 +725,12 @@ SAMPLES = [
     Sample(
         "modal",
         "preview-of-a-set",
-        lambda t: whole.whole_preview(w.in_all_situations(), Carried("C0PAYROLL"), t),
+        lambda t: run_proposal.whole_preview(w.in_all_situations(), Carried("C0PAYROLL"), t),
     ),
     Sample(
         "modal",
         "preview-of-a-set-that-removes",
-        lambda t: whole.whole_preview(w.removing(), Carried("C0PAYROLL"), t),
+        lambda t: run_proposal.whole_preview(w.removing(), Carried("C0PAYROLL"), t),
     ),
     Sample(
         "modal",

@@ -9,7 +9,7 @@ from bot.i18n import Translator
 from bot.jobs.view import JobView
 from bot.messages.failures import explained
 from bot.messages.proposal import Shown
-from bot.messages.whole import Table, WholeOffer, WholeOffered
+from bot.messages.run_proposal import Table, WholeOffer, WholeOffered
 from copier import Count, Counts, Outlook, Preview
 from dev.messages import runs as r
 from dev.messages import situations as s

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bot.jobs.run_view import RunView
 from bot.jobs.status import RunKind
-from bot.jobs.view import JobView
+from bot.jobs.view import JobView, RunView
 from dev.messages import runs
 from tests.local_slack.office import button
 

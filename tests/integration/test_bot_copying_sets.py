@@ -16,18 +16,16 @@ from slack_bolt import BoltRequest
 from bot.app import build_app
 from bot.commands.conversation import Caller
 from bot.commands.copy_liquidation import CopyModal, StartCopy
-from bot.commands.copy_several import CopySeveral
-from bot.commands.copy_whole import CopyWhole
+from bot.commands.copy_runs import CopySeveral, CopyWhole
 from bot.commands.starting import Starting
 from bot.config import CopySection, File, SetSection, SlackSection
 from bot.i18n import translator
-from bot.jobs.actions import Freezes
-from bot.jobs.run_actions import RunControl
+from bot.jobs.actions import Freezes, RunControl
 from bot.jobs.status import RunKind
 from bot.messages import answers, proposal
 from bot.messages.blocks import Message, of_liquidation
 from bot.messages.proposal import Carried
-from bot.messages.whole import WholeOffered, read_offer, whole_card, whole_preview
+from bot.messages.run_proposal import WholeOffered, read_offer, whole_card, whole_preview
 from bot.slack.client import client
 from copier import TableName
 from copier.errors import CircularReferences

@@ -24,7 +24,7 @@ from aiosmtpd.handlers import Message as MessageHandler
 from slack_sdk.socket_mode.builtin.connection import Connection
 
 from bot import config
-from bot.doctor import notifications, services, sides
+from bot.doctor import services, sides
 from bot.doctor.examination import Facts, examine
 from bot.doctor.findings import IDS
 from bot.slack.client import client
@@ -832,9 +832,9 @@ def test_notification_targets_are_reached_and_sent_to_only_when_asked() -> None:
                 "gone": f"json://{NOBODY}/x",
                 "odd": "nonsense://x",
             }
-            looked = [*notifications.examined(urls, sends=False)]
+            looked = [*services.examined(urls, sends=False)]
             assert mailbox.subjects == []
-            sent = [each for each in notifications.examined(urls, sends=True) if each.id == "notify.sent"]
+            sent = [each for each in services.examined(urls, sends=True) if each.id == "notify.sent"]
     finally:
         smtp.stop()
     reached = [each.status for each in looked if each.id == "notify.reachable"]

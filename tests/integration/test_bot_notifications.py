@@ -17,15 +17,13 @@ from sqlalchemy import text
 from bot.config import File, Occasion
 from bot.errors import AddressUnknown
 from bot.i18n import translator
-from bot.jobs.actions import Approvals
+from bot.jobs.actions import Approvals, RunApprovals, RunControl
 from bot.jobs.cards import Carded
 from bot.jobs.execution import SecondPerson
 from bot.jobs.notifications import Notifications, tell
 from bot.jobs.repository import Request, RunRequest
-from bot.jobs.run_actions import RunApprovals, RunControl
-from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import RunKind, Status
-from bot.jobs.view import AgreedCounts, JobView, Question, Reason
+from bot.jobs.view import AgreedCounts, JobView, Question, Reason, RunView, answered
 from bot.messages import notification
 from bot.notify.destinations import BadDestination, Destination
 from bot.notify.relay import NotificationRelay, SlackSide

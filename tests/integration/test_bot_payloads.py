@@ -15,7 +15,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from bot.app import acknowledged, build_app
 from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
-from bot.messages import answers, card, freshness, home, proposal, question, run, several, verification, whole
+from bot.messages import answers, card, freshness, home, proposal, question, run, run_proposal, verification
 from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
 from tests.services import parts_of
@@ -47,10 +47,10 @@ ACTIONS = (
     card.START_NOW_ACTION,
     proposal.LATER_ACTION,
     freshness.COPY_ACTION,
-    several.COPY_SEVERAL_ACTION,
-    several.LATER_SEVERAL_ACTION,
-    whole.LATER_WHOLE_ACTION,
-    whole.COPY_WHOLE_ACTION,
+    run_proposal.COPY_SEVERAL_ACTION,
+    run_proposal.LATER_SEVERAL_ACTION,
+    run_proposal.LATER_WHOLE_ACTION,
+    run_proposal.COPY_WHOLE_ACTION,
     run.PAUSE_ACTION,
     run.RESUME_ACTION,
     run.CANCEL_ACTION,

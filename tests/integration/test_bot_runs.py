@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 
-from bot.commands import run_buttons
-from bot.jobs.actions import ApprovalOutcome, Became
+from bot.commands import buttons
+from bot.jobs.actions import ApprovalOutcome, Became, RunApprovals, RunControl
 from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.repository import CreatedRun, RunRequest
-from bot.jobs.run_actions import RunApprovals, RunControl
-from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import RunKind, Status
 from bot.jobs.totals import RUNS
-from bot.jobs.view import AgreedCounts, Question, Reason
+from bot.jobs.view import AgreedCounts, Question, Reason, RunView, answered
 from bot.messages import run as messages
 from bot.monitoring import rows
 from bot.slack.client import client
@@ -326,7 +324,7 @@ def test_every_button_of_a_run_s_card_has_a_listener(slack: LocalSlack, jobs: Jo
         view = action
 
     app: Any = Listening()
-    run_buttons.connect(app, parts_of(client(slack.bot_token, slack.api_url), jobs))
+    buttons._connect_runs(app, parts_of(client(slack.bot_token, slack.api_url), jobs))
     known = {value for name, value in vars(messages).items() if name.endswith(("_ACTION", "_CALLBACK"))}
     assert known <= listened
 

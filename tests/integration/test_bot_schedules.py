@@ -20,10 +20,9 @@ from bot.jobs.actions import Freezes
 from bot.jobs.notices import Notices
 from bot.jobs.notifications import Fact, Notifications
 from bot.jobs.repository import HomeRepository
-from bot.jobs.run_view import RunView
 from bot.jobs.schedules import BACK, MISSED_ROWS, Calendar, Firing, FiringLost, Schedules
 from bot.jobs.status import Approval, FiringState, RunKind
-from bot.jobs.view import HomeFilters, JobView
+from bot.jobs.view import HomeFilters, JobView, RunView
 from bot.messages import run as run_words
 from bot.messages import schedules as words
 from bot.slack.access import Access, People

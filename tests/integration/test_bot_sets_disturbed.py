@@ -17,14 +17,12 @@ from bot import app
 from bot.config import Need, load
 from bot.errors import AlreadyRunning
 from bot.i18n import translator
-from bot.jobs.actions import ApprovalOutcome, Approvals, Became
+from bot.jobs.actions import ApprovalOutcome, Approvals, Became, RunApprovals, RunControl
 from bot.jobs.execution import Attempt
 from bot.jobs.failure import Failure
 from bot.jobs.repository import Request, RunRequest
-from bot.jobs.run_actions import RunApprovals, RunControl
-from bot.jobs.run_view import RunView, answered
 from bot.jobs.status import Approval, RunKind, Status, StopReason, StopRequest
-from bot.jobs.view import NOTHING_SHOWN, AgreedCounts, JobView
+from bot.jobs.view import NOTHING_SHOWN, AgreedCounts, JobView, RunView, answered
 from bot.messages.failures import explained
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome, Ended

@@ -12,7 +12,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.signed_requests import TOLERANCE_SECONDS, Refusal, SignedRequests
+from bot.web import TOLERANCE_SECONDS, Refusal, SignedRequests
 from dev.valkey import Valkey
 
 SECRET = "10ca1510ca1510ca1510ca1510ca1510"

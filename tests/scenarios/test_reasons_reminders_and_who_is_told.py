@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.commands.card_buttons import APPROVE_CALLBACK
+from bot.commands.buttons import APPROVE_CALLBACK
 from bot.messages.blocks import of_liquidation
 from bot.messages.card import DETAILS_ACTION, TELL_ACTION, UNTELL_ACTION
 from bot.messages.proposal import COPY_ACTION, WHY, why_missing

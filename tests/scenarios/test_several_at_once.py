@@ -11,7 +11,7 @@ import pytest
 
 from bot.messages import proposal
 from bot.messages.run import START_NOW_ACTION, TELL_ACTION
-from bot.messages.several import LATER_SEVERAL_ACTION
+from bot.messages.run_proposal import LATER_SEVERAL_ACTION
 from dev.local_slack.results import Message
 
 from .scene import EN, ES, Office, Scene, until

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from bot.commands.parsing import grouped, looks_like_several, several, several_meant
 from bot.i18n import translator
-from bot.jobs.run_view import together
-from bot.jobs.view import JobView
+from bot.jobs.view import JobView, together
 from bot.messages import run as messages
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.proposal import Shown
-from bot.messages.several import MOST, SeveralOffer, several_card
+from bot.messages.run_proposal import MOST, SeveralOffer, several_card
 from bot.messages.status import jobs_table
 from dev.messages import runs as r
 from dev.messages import situations as s

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.i18n import translator
-from bot.jobs.run_view import RunView
 from bot.jobs.status import Status
+from bot.jobs.view import RunView
 from bot.messages import run as messages
-from bot.messages import set_tables, whole
+from bot.messages import run_proposal, set_tables
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.proposal import Carried, Offer, Shown
-from bot.messages.whole import WholeOffer, read_offer, whole_card, whole_preview
+from bot.messages.run_proposal import WholeOffer, read_offer, whole_card, whole_preview
 from copier import Count
 from dev.messages import runs as r
 from dev.messages import situations as s
@@ -48,7 +48,7 @@ def test_an_offer_of_a_single_copy_is_told_from_that_of_a_set() -> None:
 
 def test_a_press_counts_only_while_no_table_has_moved() -> None:
     offer = w.offered(*w.CHANGED).offer
-    offer = replace(offer, made_of=whole.all_made_of(w.CHANGED))
+    offer = replace(offer, made_of=run_proposal.all_made_of(w.CHANGED))
     assert not offer.moved(w.CHANGED)
     *others, last = w.CHANGED
     assert last.seen is not None
@@ -73,8 +73,8 @@ def test_a_set_of_fifty_tables_with_hostile_names_breaks_no_message() -> None:
     check(replace(message, blocks=message.fallback or []))
     check_view(whole_preview(offered, Carried("C0PAYROLL"), ES))
     stuck = [replace(each, problem=w.with_a_problem(EN)[3].problem) for each in tables]
-    check(whole.not_possible(HOSTILE[:60], 42, stuck, EN))
-    check(whole.under_way(HOSTILE[:60], 42, [(each.title, s.COPYING) for each in tables], {}, EN))
+    check(run_proposal.not_possible(HOSTILE[:60], 42, stuck, EN))
+    check(run_proposal.under_way(HOSTILE[:60], 42, [(each.title, s.COPYING) for each in tables], {}, EN))
 
 
 @pytest.mark.parametrize("made", [r.SET, r.SET_COMPARED, r.SET_FAILED, r.SET_COMPLETED, r.SET_ASKS])

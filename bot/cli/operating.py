@@ -1,20 +1,122 @@
-"""``traspaso audit``: the receipts as CSV or JSON, and a walk over their chain."""
+"""What an operator runs: `traspaso doctor`, `schedules`, `prune` and `audit`."""
 
 from __future__ import annotations
 
+import os
 import sys
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import click
 
-from bot import app
+from bot import app, config
+from bot.cli import commands
 from bot.cli.commands import COMPLETED, FAILED, Number, Stopped, checked, settings_for, stop_on_errors
 from bot.cli.help import Command, shell_translator
-from bot.cli.output import json_line, print_entries, say
+from bot.cli.output import (
+    ScheduleLine,
+    json_line,
+    print_entries,
+    print_findings,
+    print_findings_json,
+    print_pruned,
+    print_schedules,
+    print_schedules_json,
+    say,
+)
 from bot.config import Need
+from bot.doctor.findings import Status
 from bot.i18n import N_
 from bot.jobs.receipts import Entry, Period, Receipts, Wanted, WrongPeriod
 from bot.messages.audit import csv_file
+
+# ----------------------------------------------------------------------------
+# traspaso doctor
+
+
+@click.command(
+    cls=Command,
+    help=N_(
+        "Looks at everything that Traspaso needs, and says the next step for whatever is wrong. Changes "
+        "nothing. Exits 1 where something failed."
+    ),
+)
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a check."))
+@click.option("--send", is_flag=True, help=N_("Send a message to each notification target."))
+def doctor(as_json: bool, send: bool) -> None:
+    from bot.doctor.examination import Facts, examine
+
+    lines = config.read_env_file()
+    settings, wrong = config.read(os.environ)
+    found = examine(Facts(settings, [*lines, *wrong], sends=send))
+    if as_json:
+        print_findings_json(found)
+    else:
+        print_findings(found, shell_translator())
+    sys.exit(FAILED if any(each.status is Status.FAILED for each in found) else COMPLETED)
+
+
+# ----------------------------------------------------------------------------
+# traspaso schedules
+
+
+#: So many of the next and of the last times are shown.
+NEXT, LAST = 3, 5
+
+
+@click.command(
+    cls=Command,
+    help=N_("Shows the schedules and freeze windows, when they are next, and what became of the last times."),
+)
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a line."))
+def schedules(as_json: bool) -> None:
+    from bot.jobs.schedules import Calendar, Schedules
+    from bot.jobs.windows import windows_of
+
+    settings = commands.settings_for(Need.DATABASES | Need.COPIES)
+    parts = commands.checked(app.databases(settings))
+    file, now = settings.file, datetime.now(UTC)
+    with commands.stop_on_errors():
+        rows = Schedules(parts.tracking, file.schedules)
+        configured = {each.name: each for each in file.schedules}
+        names = [*configured, *(name for name in rows.names() if name not in configured)]
+        lines = [
+            ScheduleLine(
+                name=name,
+                section=configured.get(name),
+                coming=[*islice(configured[name].begins.after(now), NEXT)] if name in configured else [],
+                last=rows.latest(name, LAST),
+            )
+            for name in names
+        ]
+    upcoming = Calendar(file).next_window(now)
+    windows = [*windows_of(file.freezes, now, now), *([upcoming] if upcoming else [])]
+    show = print_schedules_json if as_json else print_schedules
+    show(lines, windows, shell_translator())
+
+
+# ----------------------------------------------------------------------------
+# traspaso prune
+
+
+@click.command(
+    cls=Command,
+    help=N_(
+        "Deletes what [keep] keeps no longer of jobs that have ended: lines of the ledger, events, messages. "
+        "Workers do it by themselves."
+    ),
+)
+@click.option("--dry-run", is_flag=True, help=N_("Only say what would go."))
+def prune(dry_run: bool) -> None:
+    parts = checked(app.databases(settings_for(Need.DATABASES)))
+    with stop_on_errors():
+        gone = parts.pruning.count() if dry_run else parts.pruning.run()
+    print_pruned(gone, shell_translator(), dry_run=dry_run)
+
+
+# ----------------------------------------------------------------------------
+# traspaso audit
 
 
 @click.command(
