@@ -490,7 +490,7 @@ class RunsForLater:
         self._guard = starting.guard
         self._callers = starting.callers
         self._several = several
-        self._whole = run_proposal
+        self._whole = whole
 
     def connect(self, app: App) -> None:
         """Adds both buttons, and the window."""
@@ -513,11 +513,9 @@ class RunsForLater:
             what = of_liquidations(title, [part[0] for part in several.parts], t)
             asks_why = copy is not None and copy.require_reason
         else:
-            run_proposal = WholeOffer.decoded(value)
-            chosen = self._guard.set_named(run_proposal.set_name)
-            what = of_liquidation(
-                chosen.shown if chosen else run_proposal.set_name, run_proposal.liquidation_id, t
-            )
+            offer = WholeOffer.decoded(value)
+            chosen = self._guard.set_named(offer.set_name)
+            what = of_liquidation(chosen.shown if chosen else offer.set_name, offer.liquidation_id, t)
             copies = self._guard.file.copies_of(chosen) if chosen else ()
             asks_why = any(copy.require_reason for copy in copies)
         zone = self._callers.people.time_zone_of(caller.user_id)
