@@ -513,9 +513,9 @@ class RunsForLater:
             what = of_liquidations(title, [part[0] for part in several.parts], t)
             asks_why = copy is not None and copy.require_reason
         else:
-            whole = WholeOffer.decoded(value)
-            chosen = self._guard.set_named(whole.set_name)
-            what = of_liquidation(chosen.shown if chosen else whole.set_name, whole.liquidation_id, t)
+            offer = WholeOffer.decoded(value)
+            chosen = self._guard.set_named(offer.set_name)
+            what = of_liquidation(chosen.shown if chosen else offer.set_name, offer.liquidation_id, t)
             copies = self._guard.file.copies_of(chosen) if chosen else ()
             asks_why = any(copy.require_reason for copy in copies)
         zone = self._callers.people.time_zone_of(caller.user_id)
