@@ -406,7 +406,6 @@ class Counted:
 class Proof:
     """Both sides of a whole liquidation, compared range by range, and what each was counted to be as a whole.
 
-    ``differences`` are in the order of the ranges.
     A row whose key is NULL lies in no range: it is only in what was ``counted``. ``differences`` are in the
     order of the ranges. ``apart`` says by how many rows these differ, as what a copy would do to the target;
     None where that wasn't asked.
