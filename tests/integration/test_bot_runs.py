@@ -390,6 +390,21 @@ def test_a_run_that_ended_is_counted_once_whatever_its_jobs_are(runs: Runs) -> N
     assert ended["several cancelled"] >= 1
 
 
+def test_a_copy_by_itself_that_ended_is_counted_as_one_of_its_own_kind(runs: Runs) -> None:
+    def counted() -> float:
+        with runs.jobs.engine.begin() as connection:
+            found = rows.house(connection)
+        return sum(each.value for each in found.sums if (each.name, each.label) == (RUNS, "single failed"))
+
+    before = counted()
+    runs.end(runs.jobs.create(60), fails=True)
+    assert counted() == before + 1
+    run = runs.begin(61, 62)
+    for job in run.jobs:
+        runs.end(job.id, fails=True)
+    assert counted() == before + 1
+
+
 def test_a_freeze_in_the_middle_of_a_run_is_on_its_card_and_nothing_more_begins(runs: Runs) -> None:
     run = runs.begin(40, 41)
     attempt = runs.claim(run.jobs[0].id)
