@@ -34,7 +34,7 @@ from copier.model import (
     Via,
     cores,
 )
-from copier.outlook import Outlook, outlook
+from copier.outlook import Outlook, outlook, unchanged
 from copier.preview import Advice, Count, Preview, is_known, preview
 from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
@@ -105,6 +105,7 @@ __all__ = [
     "outlook",
     "preview",
     "search",
+    "unchanged",
 ]
 
 #: The module of each name that waits until somebody asks for it.
