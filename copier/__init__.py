@@ -18,6 +18,7 @@ from copier.explain import (
     order_in_target,
 )
 from copier.glance import Baseline
+from copier.missing_parents import Lacking
 from copier.model import (
     MAX_LIQUIDATION_ID,
     Catalogue,
@@ -69,6 +70,7 @@ __all__ = [
     "Fingerprint",
     "HashKey",
     "KeyRange",
+    "Lacking",
     "Limits",
     "NewColumns",
     "Outlook",
