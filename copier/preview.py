@@ -24,7 +24,7 @@ from copier.connections import BoundedTransaction, rows_as_text, run, until_time
 from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
 from copier.glance import Baseline, SideState
 from copier.missing_parents import Lacking, lacking, refuse_missing_parents
-from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName
+from copier.model import Bound, Catalogue, CopySpec, Counts, Fingerprint, TableName
 from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, is_for_want_of_time, told_in_time
 from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
@@ -221,7 +221,7 @@ def _seen(
         fingerprint=Fingerprint.of(sides.source, sides.target),
         outlook=outlook,
         lacking=()
-        if brought is None or in_source.rows == 0
+        if brought is None or in_source.rows == 0 or (outlook is not None and not _writes(outlook.counts))
         else lacking(
             (sides.source_look, sides.target_look),
             (sides.source_table, sides.target_table),
@@ -229,6 +229,11 @@ def _seen(
             brought,
         ),
     )
+
+
+def _writes(counts: Counts) -> bool:
+    """Whether a copy that does this writes any row, which a foreign key might refuse."""
+    return bool(counts.inserted or counts.updated)
 
 
 def is_known(
