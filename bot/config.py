@@ -122,7 +122,8 @@ Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    # A section is made ready with the file that it is in, and not once more for itself.
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 class SlackSection(_Section):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bot.characters import clean_name, one_line
 from bot.i18n import Translator
@@ -39,7 +39,10 @@ from bot.messages.blocks import (
     sentence,
 )
 from bot.messages.question import REASON_LIMIT, removal, removal_dialog
-from copier import Count, Counts, Entry, Lacking, Preview, Treatment
+from copier import Count, Counts, Preview, Treatment
+
+if TYPE_CHECKING:
+    from copier import Entry, Lacking
 
 COPY_ACTION = "copy_liquidation.confirm"
 CANCEL_ACTION = "copy_liquidation.cancel"

@@ -324,7 +324,7 @@ def test_every_button_of_a_run_s_card_has_a_listener(slack: LocalSlack, jobs: Jo
         view = action
 
     app: Any = Listening()
-    buttons._connect_runs(app, parts_of(client(slack.bot_token, slack.api_url), jobs))
+    buttons.connect(app, parts_of(client(slack.bot_token, slack.api_url), jobs))
     known = {value for name, value in vars(messages).items() if name.endswith(("_ACTION", "_CALLBACK"))}
     assert known <= listened
 
