@@ -24,6 +24,8 @@ from psycopg.errors import error_from_result
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection, Executable, text
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import BindParameter
+from sqlalchemy.util import LRUCache
 
 T = TypeVar("T")
 
@@ -33,6 +35,9 @@ Statement = sql.Composable | LiteralString
 COMMIT: Statement = "COMMIT"
 #: The rows of one statement, whose values have names and are Python's; none where it gives no rows.
 Rows = list[Any]
+
+#: What `literal` has compiled, as SQLAlchemy keeps what it executes by itself.
+_COMPILED: LRUCache[Any, SQLCompiler] = LRUCache(500)
 
 _MOVES_DATA = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 
@@ -117,19 +122,38 @@ def begin_of(driver: psycopg.Connection) -> list[Statement]:
 
 def literal(connection: Connection, statement: Executable) -> sql.Composable:
     """A statement of SQLAlchemy's with its values in it: converted by their types, and quoted by psycopg."""
-    dialect = connection.dialect
+    compiled, found = _compiled(connection, statement)
+    values = compiled.construct_params(extracted_parameters=found, escape_names=False)
+    expanded = compiled.construct_expanded_state(values, escape_names=False)
+    convert = {**compiled._bind_processors, **expanded.processors}
+    names = compiled.escaped_bind_names
+    written = {
+        names.get(name, name): convert[name](value) if name in convert else value  # type: ignore[operator]
+        for name, value in expanded.parameters.items()
+    }
+    # Every value is quoted.
+    return sql.SQL(psycopg.ClientCursor(driver_of(connection)).mogrify(expanded.statement, written))
+
+
+def _compiled(
+    connection: Connection, statement: Executable
+) -> tuple[SQLCompiler, Sequence[BindParameter[Any]] | None]:
+    """The statement as it was compiled when one of its shape was first asked for, which takes longer than to
+    send it; and its own values, where that was another one.
+    """
     schemas = connection.get_execution_options().get("schema_translate_map")
     translated = {"schema_translate_map": schemas, "render_schema_translate": True} if schemas else {}
-    compiled: SQLCompiler = statement.compile(  # type: ignore[attr-defined]
-        dialect=dialect, compile_kwargs={"render_postcompile": True}, **translated
-    )
-    values = dict(compiled.params)
-    for bound, name in compiled.bind_names.items():
-        convert = bound.type.dialect_impl(dialect).bind_processor(dialect)
-        if convert is not None and name in values:
-            values[name] = convert(values[name])
-    written = psycopg.ClientCursor(driver_of(connection)).mogrify(str(compiled), values)
-    return sql.SQL(written)  # every value is quoted
+    key = statement._generate_cache_key()  # type: ignore[attr-defined]
+    if key is None:
+        return statement.compile(dialect=connection.dialect, **translated), None  # type: ignore[attr-defined]
+    shape = (connection.dialect, key.key, tuple((schemas or {}).items()))
+    compiled = _COMPILED.get(shape)
+    if compiled is None:
+        compiled = statement.compile(  # type: ignore[attr-defined]
+            dialect=connection.dialect, cache_key=key, **translated
+        )
+        _COMPILED[shape] = compiled
+    return compiled, key.bindparams
 
 
 def with_values(connection: Connection, statement: str, values: dict[str, str]) -> sql.Composable:

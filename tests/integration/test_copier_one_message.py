@@ -12,15 +12,15 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.sql import Composable
-from sqlalchemy import Connection
+from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, select
 
 from bot.config import SIDES
 from copier import Chunk, Proof
 from copier.errors import DatabaseFailed, Transient
-from copier.exchange import Rows
+from copier.exchange import Rows, exchange, literal
 from copier.model import Written
 from dev.proxy import Proxy
-from tests.copying import ITEMS, Sides, sessions_end, spec
+from tests.copying import ITEMS, Sides, engine, sessions_end, spec
 
 ROWS, CHUNK = 600, 20
 LEDGER = "CREATE TABLE ledger (number int PRIMARY KEY CHECK (number <> 0), low bigint, high bigint, rows int)"
@@ -64,6 +64,26 @@ def empty(sides: Sides) -> Sides:
     """)
     sides.consulta.execute(f"INSERT INTO items VALUES (0, 7, 0, 'other'); {LEDGER}")
     return sides
+
+
+def test_a_statement_that_was_sent_before_is_sent_with_its_own_values(sides: Sides) -> None:
+    shared = Table("names", MetaData(), Column("id", BigInteger), Column("name", Text))
+    connections = [
+        engine(sides.consulta.url).execution_options(schema_translate_map={None: schema}).connect()
+        for schema in ("one", "two")
+    ]
+    sides.consulta.execute("".join(
+        f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.names AS "
+        f"SELECT g AS id, '{schema} %' || g AS name FROM generate_series(1, 9) g;"
+        for schema in ("one", "two")
+    ))  # fmt: skip
+    for wanted in ([1], [2, 3, 4], [5], []):
+        for schema, connection in zip(("one", "two"), connections, strict=True):
+            asked = select(shared.c.name).where(shared.c.id.in_(wanted), shared.c.name.like(f"{schema} %"))
+            [rows] = exchange(connection, literal(connection, asked.order_by(shared.c.id)))
+            assert [row.name for row in rows] == [f"{schema} %{number}" for number in wanted]
+    for connection in connections:
+        connection.close()
 
 
 def assert_rows_and_lines_agree(sides: Sides) -> list[int]:
