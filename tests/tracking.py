@@ -49,13 +49,20 @@ class Jobs:
     """The tracking tables, and what reads and writes them."""
 
     def __init__(
-        self, database: Database, lease_seconds: float = 60.0, *, schema: str = migrations.SCHEMA
+        self,
+        database: Database,
+        lease_seconds: float = 60.0,
+        *,
+        schema: str = migrations.SCHEMA,
+        are_there: bool = False,
     ) -> None:
+        """Makes the tables unless they ``are_there``."""
         url = database.url.replace("postgresql://", "postgresql+psycopg://", 1)
         self.engine: Engine = create_engine(
             url, pool_size=20, max_overflow=30, execution_options=migrations.options(schema)
         )
-        migrations.upgrade(self.engine)
+        if not are_there:
+            migrations.upgrade(self.engine)
         self.store = JobRepository(self.engine)
         self.executions = Executions(self.engine, lease_seconds=lease_seconds)
         self.cards = Cards(self.engine)

@@ -41,8 +41,8 @@ WHERE usename IN ('reader', 'traspaso') AND relation::regclass::text IN ('items'
 """
 
 
-def judge(run: Run) -> list[str]:
-    """All that is broken, a sentence each."""
+def judge(run: Run, *, patience_seconds: float = 5.0) -> list[str]:
+    """All that is broken, a sentence each. Sessions and locks have so long to go."""
     if not run.job:
         return []
     return [
@@ -53,7 +53,7 @@ def judge(run: Run) -> list[str]:
         *_ledger(run),
         *_receipts(run),
         *shown(run),
-        *_leftovers(run),
+        *_leftovers(run, patience_seconds),
         *_secrets(run),
     ]
 
@@ -280,21 +280,21 @@ def _bare(blocks: Any) -> Any:
 # ------------------------------------------------------------------------------------------------ what's left
 
 
-def _leftovers(run: Run) -> Iterator[str]:
+def _leftovers(run: Run, patience_seconds: float) -> Iterator[str]:
     sides: tuple[Literal["prod", "consulta"], ...] = ("prod", "consulta")
     for side in sides:
-        if left := _staying(run, side, SESSIONS):
+        if left := _staying(run, side, SESSIONS, patience_seconds):
             yield f"{len(left)} sessions are left in {side}: {left[:2]}"
-        if left := _staying(run, side, LOCKS):
+        if left := _staying(run, side, LOCKS, patience_seconds):
             yield f"locks are left in {side}: {left[:2]}"
     strangers = run.house.strangers()
     if strangers:
         yield f"{len(strangers)} processes are left that nobody leads"
 
 
-def _staying(run: Run, side: Literal["prod", "consulta"], query: str) -> list[Row]:
+def _staying(run: Run, side: Literal["prod", "consulta"], query: str, seconds: float) -> list[Row]:
     """What is still there when it had time to go."""
-    gone = until(lambda: not run.house.ask(side, query), 5.0)
+    gone = until(lambda: not run.house.ask(side, query), seconds)
     return [] if gone else run.house.ask(side, query)
 
 

@@ -33,6 +33,7 @@ from dev.local_slack.client import LocalSlack
 from tests.copying import Sides, engine
 from tests.payroll import TABLES, filled
 from tests.services import parts_of
+from tests.support import Database
 from tests.tracking import ANA, BOB, Jobs
 
 EN = translator("en")
@@ -65,11 +66,11 @@ Bot = Callable[..., CopyWhole]
 
 
 @pytest.fixture
-def payroll(sides: Sides) -> Iterator[Jobs]:
+def payroll(sides: Sides, tracked: Database) -> Iterator[Jobs]:
     """Both sides have the tables, prod has the rows."""
     sides.both(TABLES)
     sides.prod.execute(filled(300))
-    jobs = Jobs(sides.consulta)
+    jobs = Jobs(sides.consulta, are_there=True)
     yield jobs
     jobs.engine.dispose()
 

@@ -25,6 +25,7 @@ from bot.work.watch import Watch
 from dev.guard import ROOT
 from tests.copying import Sides, engine
 from tests.payroll import COPIES, SETS, TABLES, filled
+from tests.support import Database
 from tests.tracking import ANA, Jobs
 
 EN = translator("en")
@@ -75,10 +76,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(sides: Sides) -> Iterator[Desk]:
+def desk(sides: Sides, tracked: Database) -> Iterator[Desk]:
     sides.both(TABLES)
     sides.prod.execute(filled(300))
-    jobs, prod = Jobs(sides.consulta), engine(sides.prod.url)
+    jobs, prod = Jobs(sides.consulta, are_there=True), engine(sides.prod.url)
     section = WatchSection.model_validate({"cron": "0 3 * * *", "channel": "C0PAYROLL"})
     rounds = Rounds(
         jobs.engine, section, [(str(each.source_table), str(each.target_table)) for each in FILE.copies]

@@ -75,21 +75,27 @@ def test_a_channel_that_never_stops_stumbling_hides_no_end(
     assert len(desk.endings(claim.job_id)) == 1
 
 
-@pytest.mark.parametrize("error", ["an_error_of_next_year", "fatal_error", "invalid_auth"])
-def test_the_direct_message_takes_over_within_half_a_minute(
-    slack: LocalSlack, jobs: Jobs, error: str
-) -> None:
+def test_the_direct_message_takes_over_within_half_a_minute(slack: LocalSlack, jobs: Jobs) -> None:
+    """Each of three channels refuses with another error, at the same time."""
     desk = Desk(slack, jobs)
-    claim = desk.running()
-    slack.fault("chat.postMessage", error=error, times=None, match=HERE)
+    slack.rate_limits(False)
+    claims = []
+    for number, error in enumerate(("an_error_of_next_year", "fatal_error", "invalid_auth"), 1):
+        channel = f"C0REFUSES{number}"
+        slack.add_channel(channel, f"refuses-{number}", ["U0ANA", "U0BOT"])
+        claims.append(desk.jobs.claimed(liquidation=number, channel_id=channel))
+        assert desk.outbox_relay.deliver_due() == 1
+        slack.fault("chat.postMessage", error=error, times=None, match={"channel": channel})
     began = time.monotonic()
-    claim.cancelled()
+    for claim in claims:
+        claim.cancelled()
     desk.outbox_relay.start()
-    slack.wait_for(lambda: desk.endings(claim.job_id), timeout=30)
+    slack.wait_for(lambda: all(desk.endings(claim.job_id) for claim in claims), timeout=30)
     desk.outbox_relay.stop()
     assert time.monotonic() - began < 30
-    [card] = desk.messages("D0ANA")
-    assert ES("cancelled") in card.text
+    cards = desk.messages("D0ANA")
+    assert len(cards) == len(claims)
+    assert all(ES("cancelled") in card.text for card in cards)
 
 
 def test_a_slack_that_was_away_as_a_whole_moves_no_card(desk: Desk) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-import migrations
 from bot import app, config
 from bot.config import Need
 from bot.jobs.repository import Request
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from dev.proxy import Proxy
-from tests.copying import ITEMS, Sides, engine
+from tests.copying import ITEMS, Sides
+from tests.support import Database
 from tests.tracking import ANA
 
 CHUNK_ROWS = 100
@@ -66,10 +66,9 @@ def within(found: Cost, bound: Cost) -> bool:
 
 
 @pytest.fixture
-def fitted(sides: Sides, tmp_path: Path) -> Sides:
+def fitted(sides: Sides, tracked: Database, tmp_path: Path) -> Sides:
     sides.prod.execute(ITEMS)
     sides.consulta.execute(ITEMS)
-    migrations.upgrade(engine(sides.consulta.url))
     (tmp_path / "traspaso.toml").write_text(CONFIG, "utf-8")
     return sides
 

@@ -20,6 +20,7 @@ from copier import CopySpec, TableName
 from tests.copying import Sides, engine
 from tests.payroll import ENTRIES, OF_42, ORDER, TABLES, filled
 from tests.shell import Shell
+from tests.support import Database
 from tests.tracking import ANA, Jobs
 
 FILE = (
@@ -39,14 +40,10 @@ lease_seconds = 2
 
 
 @pytest.fixture
-def payroll(sides: Sides, tmp_path: Path) -> Shell:
+def payroll(sides: Sides, tracked: Database, tmp_path: Path) -> Shell:
     """A terminal of somebody whose configuration has the set; consulta has the tables, and is empty."""
-    import migrations
-
     sides.both(TABLES)
     sides.prod.execute(filled(300))
-    consulta = engine(sides.consulta.url)
-    migrations.upgrade(consulta)
     shell = Shell(sides, tmp_path)
     (tmp_path / "traspaso.toml").write_text(FILE, "utf-8")
     return shell
@@ -137,7 +134,7 @@ def test_a_table_that_refuses_rows_fails_the_set_and_the_terminal_says_what_is_d
 
 
 def test_a_set_and_a_copy_of_one_of_its_tables_never_run_beside_each_other(payroll: Shell) -> None:
-    jobs = Jobs(payroll.sides.consulta)
+    jobs = Jobs(payroll.sides.consulta, are_there=True)
     job_id = jobs.create(42, spec=spec("payslip_lines", "lines"))
     code, _, err = payroll.run("copy", "42")
     assert (code, f"job {job_id} copies a table of it already" in err) == (1, True)
@@ -163,7 +160,7 @@ def test_a_worker_goes_on_with_the_whole_set_where_its_process_was_killed(payrol
     assert 0 < found < 500
     assert {job["status"] for job in jobs.values()} == {"running"}
 
-    tracking = Jobs(payroll.sides.consulta)
+    tracking = Jobs(payroll.sides.consulta, are_there=True)
     for job in jobs.values():
         tracking.let_the_lease_run_out(job["id"])
     tracking.run("UPDATE traspaso.workers SET beat_at = now() - interval '1 hour'")
@@ -296,7 +293,7 @@ def test_a_run_knows_how_long_each_table_took_and_the_next_preview_how_long_the_
     history = JobHistory(engine(payroll.sides.consulta.url))
     assert history.expected_seconds_of_set("completa", 850) is None
     assert payroll.run("copy", "42")[0] == 0
-    jobs = Jobs(payroll.sides.consulta)
+    jobs = Jobs(payroll.sides.consulta, are_there=True)
     [run] = jobs.store.runs([1]).values()
     assert [*run.spent] == [job.id for job in run.jobs]
     assert all(0 < seconds < run.seconds + 1 for seconds in run.spent.values())

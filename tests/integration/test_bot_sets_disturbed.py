@@ -89,7 +89,7 @@ class Whole:
     def __init__(self, sides: Sides, folder: Path) -> None:
         self.sides = sides
         self.shell = Shell(sides, folder)
-        self.jobs = Jobs(sides.consulta)
+        self.jobs = Jobs(sides.consulta, are_there=True)
         self.store, self.control = self.jobs.store, self.jobs.control
         self.configure()
         self.run_id = 0
@@ -100,6 +100,7 @@ class Whole:
         path = Path(self.shell.environment["TRASPASO_CONFIG"])
         path.write_text(file + "[work]\n" + "".join(f"{k} = {v}\n" for k, v in lines.items()), "utf-8")
         self._settings = load(self.shell.environment, Need.DATABASES | Need.COPIES)
+        self._worker = app.databases(self._settings)
 
     def ask(self, shown: Mapping[str, AgreedCounts] | None = None, channel: str | None = "C0PAYROLL") -> None:
         """Somebody presses: ``shown`` are the rows that they saw, by copy."""
@@ -116,7 +117,7 @@ class Whole:
 
     def work(self, stop: StopSwitch | None = None) -> Ended:
         """A worker takes it, and works until its attempt ends."""
-        return app.databases(self._settings).runner.run(self["lines"].id, stop or StopSwitch())
+        return self._worker.runner.run(self["lines"].id, stop or StopSwitch())
 
     def completes(self) -> None:
         assert self.work().outcome is AttemptOutcome.COMPLETED
@@ -174,7 +175,7 @@ def own_server(guard: Guard) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def whole(sides: Sides, tmp_path: Path) -> Iterator[Whole]:
+def whole(sides: Sides, tracked: Database, tmp_path: Path) -> Iterator[Whole]:
     """Both sides have the tables, prod has 100 payslips of liquidation 42, consulta has nothing."""
     sides.both(TABLES)
     sides.prod.execute(filled(300))

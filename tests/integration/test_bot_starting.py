@@ -18,6 +18,7 @@ from copier import Fingerprint, TableName
 from dev.local_slack.client import LocalSlack
 from tests.copying import ITEMS, Sides, engine
 from tests.services import parts_of
+from tests.support import Database
 from tests.tracking import TABLE, Jobs
 
 EN = translator("en")
@@ -34,12 +35,12 @@ Bot = Callable[..., StartCopy]
 
 
 @pytest.fixture
-def tables(sides: Sides) -> Iterator[Jobs]:
+def tables(sides: Sides, tracked: Database) -> Iterator[Jobs]:
     """Both sides, and the tracking tables in consulta."""
     sides.both(ITEMS)
     sides.prod.execute("INSERT INTO items SELECT g, 42 FROM generate_series(1, 500) g")
     sides.consulta.execute("INSERT INTO items SELECT g, 42 FROM generate_series(1, 20) g")
-    jobs = Jobs(sides.consulta)
+    jobs = Jobs(sides.consulta, are_there=True)
     yield jobs
     jobs.engine.dispose()
 

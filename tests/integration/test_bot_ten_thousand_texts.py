@@ -189,7 +189,8 @@ def test_each_is_answered_in_under_a_second_none_raises_and_none_starts_anything
 
     def type_and_lift(at: int) -> float:
         taken = bot.type(at, *typed[at])
-        if typed[at][0] == FREEZE_COMMAND:  # no other one freezes, as is seen below
+        # No other command freezes, as is seen below.
+        if typed[at][0] == FREEZE_COMMAND and jobs.freezes.active() is not None:
             jobs.freezes.lift(BOB)
         return taken
 

@@ -29,13 +29,14 @@ from tests.copying import Sides, engine
 from tests.payroll import COPIES, SETS, TABLES, filled
 from tests.services import parts_of
 from tests.shell import Shell
+from tests.support import Database
 from tests.tracking import Jobs
 
 EN = translator("en")
 
 
 @pytest.fixture
-def payroll(sides: Sides, tmp_path: Path) -> Shell:
+def payroll(sides: Sides, tracked: Database, tmp_path: Path) -> Shell:
     """Both sides hold the same of liquidation 42, and the configuration has it as a set."""
     sides.both(TABLES)
     sides.prod.execute(filled(300))
@@ -59,7 +60,7 @@ class Site:
 
     def __init__(self, slack: LocalSlack, sides: Sides, file: str = SETS) -> None:
         self.slack = slack
-        self.jobs = Jobs(sides.consulta)
+        self.jobs = Jobs(sides.consulta, are_there=True)
         web = client(slack.bot_token, slack.api_url)
         read = File.model_validate(_read(file) | {"slack": {"admin_groups": ["S0ADMINS"]}})
         prod = create_engine(sides.prod.url.replace("postgresql://", "postgresql+psycopg://", 1))

@@ -194,7 +194,7 @@ def test_the_oracle_finds_a_value_in_a_log_and_a_session_that_is_left(run: Run) 
         file.truncate(size)
     with psycopg.connect(run.house.consulta.url("consulta", user="traspaso")) as connection:
         connection.execute("LOCK TABLE items IN ROW EXCLUSIVE MODE")
-        said = " ".join(judge(run))
+        said = " ".join(judge(run, patience_seconds=0.2))
     assert "locks are left in consulta" in said
     assert judge(run) == []
 
