@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from bot.commands.conversation import BotParts, Callers
     from bot.commands.copy_verify import VerificationRunner
+    from bot.commands.turns import AllTurns
     from bot.monitoring.service import Monitoring
     from bot.notify.destinations import Destination
     from bot.slack.access import Access, People
@@ -70,6 +71,8 @@ log = logging.getLogger(__name__)
 #: Threads that acknowledge. Work has threads of its own (`bot.commands.turns`): only a step of the modal and
 #: a search keep one for a moment, because their acknowledgement brings their outcome, and both have caps.
 ACK_THREADS = 64
+#: So long a stop waits for what people have asked for already, in seconds.
+ANSWERS_LEAVE_SECONDS = 5.0
 #: The longest name of a span: whoever can't be trusted yet may have written it.
 NAME_LENGTH = 80
 #: The process that copies, as monitoring calls it.
@@ -150,6 +153,7 @@ class Bot:
     worker_watch: WorkerWatch
     scheduler: Scheduler
     neighbours: Neighbours
+    turns: AllTurns
 
     def start(self) -> None:
         self.neighbours.start()
@@ -160,6 +164,8 @@ class Bot:
         self.worker_watch.start()
 
     def stop(self) -> None:
+        """What people have asked for is answered first, if that takes no more than a few seconds."""
+        self.turns.drain(ANSWERS_LEAVE_SECONDS)
         self.verifications.stop()
         self.scheduler.stop()
         self.worker_watch.stop()
@@ -354,6 +360,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         worker_watch=WorkerWatch(parts.workers, slack_parts.relay.wake),
         neighbours=neighbours,
         scheduler=scheduler(settings, parts, slack_parts, queue),
+        turns=conversations.callers.turns,
     )
 
 
@@ -458,6 +465,7 @@ def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> A
                 return super().dispatch(req)
 
     app = TracedApp(
+        name="traspaso",  # without one Bolt reads the sources of all modules, to name its caller
         client=client,
         signing_secret=signing_secret,
         authorize=lambda: AuthorizeResult(enterprise_id=None, team_id=None, bot_token=client.token),
