@@ -206,34 +206,6 @@ def test_what_can_t_be_copied_is_named_in_its_line_and_the_others_are_copied(off
     assert (run.liquidations, len(run.jobs), run.is_one_set) == ((41,), 4, True)
 
 
-def test_those_of_which_a_table_needs_a_second_person_wait_for_it_whole(office: Office) -> None:
-    copies = tuple(
-        copy.model_copy(update={"approval_over_rows": 600}) if copy.name == "lines" else copy
-        for copy in office.file.copies
-    )
-    office.file = office.file.model_copy(update={"copies": copies})
-    office.sides.prod.execute(
-        "INSERT INTO payslip_lines SELECT 9000 + g, 1, g, 'more' FROM generate_series(1, 200) g"
-    )
-    offer = office.offer("41-42")  # payslip 1 is of liquidation 42
-    assert [cells[2].split(".")[0] for cells in lines(offer).values()] == ["is copied", "waits for approval"]
-    assert "<!subteam^S0ADMINS>" in str(offer.blocks)
-    office.press(offer)
-    run = office.run
-    assert [(job.liquidation_id, job.copy_name) for job in run.waiting_for_approval] == [(42, "lines")]
-    assert office.work(run.sets[0].jobs[0].id) is AttemptOutcome.COMPLETED
-    assert office.work(run.sets[1].jobs[0].id) is AttemptOutcome.NOT_OURS
-
-
-def test_a_reason_is_asked_for_once_for_all_of_them(office: Office) -> None:
-    copies = tuple(copy.model_copy(update={"require_reason": True}) for copy in office.file.copies)
-    office.file = office.file.model_copy(update={"copies": copies})
-    again = office.press(office.offer("41-42"))
-    assert office.jobs.store.live() == []
-    office.press(again, "closing of October")
-    assert {job.request_reason for job in office.run.jobs} == {"closing of October"}
-
-
 def test_rows_that_moved_before_the_press_are_shown_and_asked_about_anew(office: Office) -> None:
     offer = office.offer("41-42")
     office.sides.prod.execute("DELETE FROM deductions WHERE line_id > 600")
