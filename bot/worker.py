@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 #: So long a shutdown waits for the chunks in hand: as long as Dramatiq does for its own threads.
 LONGEST_CHUNK_SECONDS = 600.0
+#: The longest pause between two looks into an idle queue, in milliseconds: so late a copy may begin, and an
+#: idle worker notice that it is to end. Dramatiq's own is a second.
+QUEUE_LOOK_MILLISECONDS = 300
 
 
 class CopyWorker:
@@ -152,6 +155,7 @@ class Background(Middleware):
         self._scheduler = scheduler
 
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
+        worker.worker_timeout = QUEUE_LOOK_MILLISECONDS
         self._liveness.start(takes_jobs=True)
         self.queue.watch.start()
         self._scheduler.start()

@@ -116,8 +116,8 @@ class Admin:
         calls = self._core.ws.calls
         return calls[-1].seq if calls else 0
 
-    async def envelopes(self) -> Any:
-        return [asdict(envelope) for envelope in self._core.ws.envelopes]
+    async def envelopes(self, id: str | None = None) -> Any:
+        return [asdict(envelope) for envelope in self._core.ws.envelopes if id in (None, envelope.id)]
 
     async def fault(self, **fault: Any) -> Any:
         """Its number, by which it can be taken away again."""

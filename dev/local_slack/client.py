@@ -60,8 +60,9 @@ class LocalSlack:
         """The number of the newest call, 0 before the first."""
         return int(self.ask("last_call"))
 
-    def envelopes(self) -> list[Envelope]:
-        return [_envelope(e) for e in self.ask("envelopes")]
+    def envelopes(self, id: str | None = None) -> list[Envelope]:
+        """All, or the one of this id."""
+        return [_envelope(e) for e in self.ask("envelopes", id=id)]
 
     def download(self, file: Json) -> bytes:
         """The content of a file in a message."""

@@ -253,7 +253,7 @@ def test_submitting_twice_is_one_job(office: Office, scene: Scene) -> None:
     taken = scene.ana.submit()
     scene.slack.wait_for(
         lambda: next(
-            (each for each in scene.slack.envelopes() if each.id == taken.envelope_id and each.acks == 2),
+            (each for each in scene.slack.envelopes(taken.envelope_id) if each.acks == 2),
             None,
         )
     )

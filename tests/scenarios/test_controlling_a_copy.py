@@ -122,9 +122,7 @@ def test_pressing_twice_or_being_delivered_twice_is_one_press(scene: Scene) -> N
         scene.slack.duplicate_next_envelope()
         taken = scene.ana.press(card, PAUSE_ACTION)
         scene.bob.press(card, PAUSE_ACTION, stale=True)
-        scene.slack.wait_for(
-            lambda: any(each.id == taken.envelope_id and each.acks == 2 for each in scene.slack.envelopes())
-        )
+        scene.slack.wait_for(lambda: any(each.acks == 2 for each in scene.slack.envelopes(taken.envelope_id)))
         roadblock.lift()
         with_status(scene, job_id, "paused")
     scene.card_with(job_id, "<@U0ANA>")

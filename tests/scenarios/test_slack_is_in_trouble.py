@@ -215,6 +215,6 @@ def test_a_broken_wire_of_the_bot_is_mended_by_itself(scene: Scene) -> None:
 def calls_in(scene: Scene, method: str) -> list[Call]:
     return [
         call
-        for call in scene.slack.calls(method)
-        if call.seq > scene.first_call and call.args.get("channel") == scene.channel
+        for call in scene.slack.calls(method, since=scene.first_call)
+        if call.args.get("channel") == scene.channel
     ]

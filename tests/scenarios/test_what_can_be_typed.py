@@ -56,7 +56,9 @@ def test_what_is_no_liquidation_gets_its_sentence_with_an_example(scene: Scene, 
         assert not any(mention in told for mention in ("<!channel>", "<!here>", "<@U0BOB>"))
         assert len(told) < 600
     assert not [
-        call for call in scene.slack.calls("chat.postMessage") if call.args["channel"] == scene.channel
+        call
+        for call in scene.slack.calls("chat.postMessage", since=scene.first_call)
+        if call.args["channel"] == scene.channel
     ]
     assert scene.rows(
         "SELECT count(*) AS n FROM traspaso.copy_jobs WHERE status IN ('pending', 'running')"
