@@ -26,8 +26,6 @@ from bot import traces
 from bot.config import REQUESTER, SIDES, Settings, variable_of
 from bot.errors import ConfigError, SchemaAhead, SchemaBehind, TablesInUse
 from bot.i18n import translator
-from bot.jobs.actions import Freezes
-from bot.jobs.cards import Cards
 from bot.jobs.execution import Executions
 from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.notifications import Notifications
@@ -169,9 +167,13 @@ class Bot:
         self.neighbours.stop()
 
 
-def databases(settings: Settings, operators: tuple[str, ...] = ()) -> Databases:
-    """Connects to nothing yet. ``operators`` are those whom messages mention where nobody works."""
-    prod = unpooled(settings.prod)
+def databases(settings: Settings, operators: tuple[str, ...] = (), *, keeps_prod: bool = False) -> Databases:
+    """Connects to nothing yet. ``operators`` are those whom messages mention where nobody works.
+
+    ``keeps_prod``: for a process that ends with its copies, in which one use of prod follows another. Others
+    leave no session there that does nothing.
+    """
+    prod = _pooled(settings.prod, pool_size=5, max_overflow=-1) if keeps_prod else unpooled(settings.prod)
     # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
     # part of what they need would wait for each other.
     there = migrations.options(settings.tracking_schema)
@@ -241,6 +243,7 @@ def operators(settings: Settings) -> tuple[str, ...]:
 
 def slack(settings: Settings, parts: Databases) -> SlackParts:
     """Calls Slack only when asked something. Progress is shown where the minute has room left for it."""
+    from bot.jobs.cards import Cards
     from bot.notify.relay import NotificationRelay, SlackSide
     from bot.slack.access import Access, People
     from bot.slack.card_publisher import CardPublisher
@@ -366,6 +369,7 @@ def scheduler(
     in_worker: bool = False,
 ) -> Scheduler:
     """What begins by the clock, in the bot and in each worker; the watch in workers alone."""
+    from bot.jobs.actions import Freezes
     from bot.jobs.freshness import FreshnessReader
     from bot.jobs.notices import Notice, NoticeKind, Notices
     from bot.jobs.schedules import Schedules

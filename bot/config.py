@@ -122,7 +122,8 @@ Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    # A section is made ready with the file that it is in, and not once more for itself.
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 class SlackSection(_Section):
@@ -452,6 +453,7 @@ class ScheduleSection(_ClockSection):
     limit: Annotated[int, Field(ge=1, le=500)] = 50
     as_user: Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
     channel: Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
+    reason: Annotated[str, AfterValidator(_title)] | None = None
     catch_up: bool = False
     grace_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
 
@@ -1207,6 +1209,17 @@ def _schedule_problems(schedule: ScheduleSection, file: File) -> list[str]:
         problems.append(f"schedules {schedule.name!r}: there is no copy {schedule.copy_name!r} in [[copies]]")
     if schedule.set_name is not None and schedule.set_name not in sets:
         problems.append(f"schedules {schedule.name!r}: there is no set {schedule.set_name!r} in [[sets]]")
+    of_set = next((each.copies for each in file.sets if each.name == schedule.set_name), ())
+    asking = [
+        each.name
+        for each in file.copies
+        if each.require_reason and each.name in {schedule.copy_name, *of_set}
+    ]
+    if asking and schedule.reason is None:
+        problems.append(
+            f"schedules {schedule.name!r}: copying {', '.join(asking)} needs a reason (require_reason): "
+            'add reason = "why it is copied" to the schedule'
+        )
     if chosen is not None and listed is None:
         problems.append(
             f"schedules {schedule.name!r}: liquidations are chosen from the catalogue: add [liquidations]"

@@ -1,22 +1,17 @@
 """Copies one filtered table between two PostgreSQL servers, and proves it.
 
-Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy engines.
+Knows no Slack, no queue and no job: a notebook can use it with two SQLAlchemy engines. What a copy of one
+table has no use for is loaded when it is asked for.
 """
 
-from copier.catalogue_search import Entry, choose, search
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
-from copier.copy_set import CopySet, Part, SetComparison, SetProof, SetResult, SetStep, compare_set
 from copier.errors import SideNames
-from copier.explain import (
-    ExplainedKey,
-    ExplainedTable,
-    Explanation,
-    OutsideKey,
-    Use,
-    explain,
-    order_in_target,
-)
 from copier.glance import Baseline
 from copier.model import (
     MAX_LIQUIDATION_ID,
@@ -39,9 +34,22 @@ from copier.model import (
     Via,
     cores,
 )
-from copier.outlook import Outlook, outlook
+from copier.outlook import Outlook, outlook, unchanged
 from copier.preview import Advice, Count, Preview, is_known, preview
 from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
+
+if TYPE_CHECKING:
+    from copier.catalogue_search import Entry, choose, search
+    from copier.copy_set import CopySet, Part, SetComparison, SetProof, SetResult, SetStep, compare_set
+    from copier.explanation import (
+        ExplainedKey,
+        ExplainedTable,
+        Explanation,
+        OutsideKey,
+        Use,
+        explain,
+        order_in_target,
+    )
 
 __all__ = [
     "MAX_LIQUIDATION_ID",
@@ -97,4 +105,29 @@ __all__ = [
     "outlook",
     "preview",
     "search",
+    "unchanged",
 ]
+
+#: The module of each name that waits until somebody asks for it.
+_LATER = {
+    **dict.fromkeys(("Entry", "choose", "search"), "copier.catalogue_search"),
+    **dict.fromkeys(
+        ("CopySet", "Part", "SetComparison", "SetProof", "SetResult", "SetStep", "compare_set"),
+        "copier.copy_set",
+    ),
+    **dict.fromkeys(
+        (
+            *("ExplainedKey", "ExplainedTable", "Explanation", "OutsideKey", "Use"),
+            *("explain", "order_in_target"),
+        ),
+        "copier.explanation",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    if (module := _LATER.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(module), name)
+    globals()[name] = found
+    return found

@@ -156,15 +156,15 @@ class Copy:
         self._proven: Baseline | None = None
         try:
             with ThreadPoolExecutor(1) as other_side:
-                connected = other_side.submit(Target, target, names.target, self._sessions)
+                connected = other_side.submit(self._looked_up, spec, target_table)
                 tables = [each.source_table for each in spec.line]
                 self._snapshot = (
                     Snapshot(source, self._names.source, tables, self._sessions)
                     if moment is None
                     else moment.of(spec.source_table, self._sessions)
                 )
-                self._connection = connected.result()
-            self._source, self._target = self._fit(spec, liquidation_id, target_table)
+                self._connection, found = connected.result()
+            self._source, self._target = self._fit(spec, liquidation_id, found)
             self.fingerprint = Fingerprint.of(self._source, self._target)
         except BaseException:
             self.close()
@@ -509,7 +509,7 @@ class Copy:
     def _chunker(self, over: threading.Event) -> Chunker:
         """Cuts the first ranges at once, while the lanes' connections are made."""
         few = self._baseline is not None and self._change is Change.FEW
-        shared = self._snapshot.is_shared
+        shared = self._snapshot.is_shared and not self._is_one_range
         return Chunker(
             KnownRanges(self._baseline.key_ranges()) if self._baseline and few else self._range_cursor(),
             Pace(self._limits, self._row_bytes),
@@ -615,15 +615,18 @@ class Copy:
                     table=self._source.table.name,
                 )
 
-    def _fit(
-        self, spec: CopySpec, liquidation_id: int, target: Table | None
-    ) -> tuple[TableSlice, TableSlice]:
-        source = self._snapshot.table
-        if target is None:
+    def _looked_up(self, spec: CopySpec, table: Table | None) -> tuple[Target, Table]:
+        """The target, connected, and its table, which may have been found before."""
+        connection = Target(self._target_engine, self._names.target, self._sessions)
+        if table is None:
             tables = [each.target_table for each in spec.line]
-            with self._connection.transaction() as begun:
+            with connection.transaction() as begun:
                 *found, _ = begun.ask(*questions(*tables), COMMIT)
-            target = table_of(self._names.target, tables, found)
+            table = table_of(self._names.target, tables, found)
+        return connection, table
+
+    def _fit(self, spec: CopySpec, liquidation_id: int, target: Table) -> tuple[TableSlice, TableSlice]:
+        source = self._snapshot.table
         if may_be_same(source, target):
             with self._connection.transaction() as begun:
                 begun.flush()
@@ -681,9 +684,18 @@ class Copy:
             )
 
     def _source_readers(self) -> list[Connection]:
-        """As many as there are lanes: no more than there are ranges worth one."""
+        """As many as there are lanes: no more than there are ranges worth one.
+
+        A single range is read by the session that has counted it, which has nothing to cut meanwhile.
+        """
         most = max(1, -(-self.plan().total // min(LAST_ROWS, self._limits.chunk_rows)))
-        return self._snapshot.readers(min(self._limits.parallel, most), self._source)
+        count = min(self._limits.parallel, most)
+        return self._snapshot.readers(count, self._source, alone=self._is_one_range)
+
+    @property
+    def _is_one_range(self) -> bool:
+        """Whether all rows fit into the first range that is cut."""
+        return self.plan().total <= min(LAST_ROWS, Pace(self._limits, self._row_bytes).rows)
 
     def _writer(
         self,

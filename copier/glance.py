@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
-from functools import reduce
+from functools import cache, reduce
 from operator import xor
 from typing import Any, Self
 
@@ -124,14 +124,21 @@ def _identity(server: str, definition: str, rows: TableSlice, table: Table) -> s
 
 def _canonical(value: object) -> str:
     """The same text for the same value in every process."""
-    if is_dataclass(value):
-        inner = ", ".join(f"{each.name}={_canonical(getattr(value, each.name))}" for each in fields(value))
-        return f"{type(value).__name__}({inner})"
+    kind: Any = type(value)
+    if names := _names_in(kind):
+        inner = ", ".join(f"{name}={_canonical(getattr(value, name))}" for name in names)
+        return f"{kind.__name__}({inner})"
     if isinstance(value, frozenset):
         return f"{{{', '.join(sorted(map(_canonical, value)))}}}"
     if isinstance(value, tuple):
         return f"({', '.join(map(_canonical, value))})"
     return repr(value)
+
+
+@cache
+def _names_in(kind: type[Any]) -> tuple[str, ...]:
+    """The fields of a dataclass; none of anything else."""
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
 
 
 class Change(StrEnum):

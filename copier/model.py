@@ -406,8 +406,9 @@ class Counted:
 class Proof:
     """Both sides of a whole liquidation, compared range by range, and what each was counted to be as a whole.
 
-    A row whose key is NULL lies in no range: it is only in what was ``counted``. ``apart`` says by how many
-    rows the ranges differ, as what a copy would do to the target; None where that wasn't asked.
+    A row whose key is NULL lies in no range: it is only in what was ``counted``. ``differences`` are in the
+    order of the ranges. ``apart`` says by how many rows these differ, as what a copy would do to the target;
+    None where that wasn't asked.
     """
 
     source: Digest
@@ -425,6 +426,7 @@ class Proof:
             target += each.target
             if not each.agrees:
                 differences.append(each)
+        differences.sort(key=lambda each: each.range.number)  # lanes end in another order than they begin
         return cls(source, target, counted, tuple(differences), apart)
 
     @property

@@ -15,9 +15,9 @@ are looked up, where both sides have lost rows of B, and where the time doesn't 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -120,6 +120,78 @@ def outlook(
         if not is_for_want_of_time(error):
             raise
     return None
+
+
+def unchanged(
+    source: Engine,
+    target: Engine,
+    spec: CopySpec,
+    baselines: Mapping[int, Baseline],
+    *,
+    names: SideNames = DEFAULT_NAMES,
+    timeout_seconds: float = 10.0,
+    label: str = LABEL,
+) -> dict[int, Outlook]:
+    """Of several liquidations those of which both sides hold what was proven, and nothing else.
+
+    They are all seen at one moment of each side, with one question for each: of many small ones that costs a
+    part of as many calls of `outlook`. ``baselines`` are what was proven before, by liquidation. Of those
+    that aren't in the answer `outlook` may tell more.
+
+    Raises:
+        SchemaError: the tables don't fit.
+        DatabaseFailed: a side can't be reached.
+    """
+    until = time.monotonic() + timeout_seconds
+    both = Moments(source, target, spec, names=names, timeout_seconds=timeout_seconds, label=label)
+    try:
+        with both as moments:
+            if not moments.are_locked:
+                return {}
+            first = moments.of(next(iter(baselines)), until)
+            alike = all(side.rows.parent is None for side in first)
+            pairs = [
+                tuple(replace(side, rows=replace(side.rows, liquidation_id=each)) for side in first)
+                if alike
+                else moments.of(each, until)
+                for each in baselines
+            ]
+            here = [(own, base.source) for (own, _), base in zip(pairs, baselines.values(), strict=True)]
+            there = [(own, base.target) for (_, own), base in zip(pairs, baselines.values(), strict=True)]
+            with ThreadPoolExecutor(1) as other_side:
+                asked = other_side.submit(_states, there)
+                states = zip(baselines.items(), _states(here), asked.result(), strict=True)
+            return {
+                liquidation: Outlook(Counts(unchanged=ours.rows), moments.as_of)
+                for (liquidation, base), ours, theirs in states
+                if _is_as_proven(ours, base.source, base) and _is_as_proven(theirs, base.target, base)
+            }
+    except Transient as error:
+        if not is_for_want_of_time(error):
+            raise
+    return {}
+
+
+def _states(sides: Sequence[tuple[SideNow, Vantage]]) -> list[SideState]:
+    """What one moment shows of several liquidations of one table, each since it was seen from there.
+
+    Only the rows are asked for each of them: all else is of the moment and of the table.
+    """
+    first, base = sides[0]
+    if not first.rows.has_versions:
+        return [_state(first)] * len(sides)
+    beginning = questions_of_state(first.rows, first.table, base)
+    more = [statements.arrived(each.rows, seen_from.horizon) for each, seen_from in sides[1:]]
+    with failures_of(first.rows.side):
+        answers = first.look.ask(*beginning, *more)
+    state = state_of(first.rows, first.table, answers[: len(beginning)])
+    found = [(int(row[0]), int(row[1])) for [row] in answers[len(beginning) :]]
+    return [state, *(replace(state, rows=rows, written=written) for rows, written in found)]
+
+
+def _is_as_proven(state: SideState, seen_from: Vantage, baseline: Baseline) -> bool:
+    """Whether the side holds the rows that were proven, and none that was written since."""
+    return state.is_seen_from(seen_from) and not state.written and state.rows == baseline.digest.rows
 
 
 def is_for_want_of_time(error: Transient) -> bool:

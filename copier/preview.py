@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -20,8 +21,9 @@ from copier import statements
 from copier.catalog import Column, Table, read_table, refuse_same_table
 from copier.chunk_writer import refuse_shared_keys
 from copier.columns import Number
-from copier.connections import BoundedTransaction, rows_as_text, run, until_timeout
+from copier.connections import BoundedTransaction, run, until_timeout
 from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
+from copier.exchange import Statement, all_as_text, exchange
 from copier.glance import Baseline, SideState
 from copier.missing_parents import refuse_missing_parents
 from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName
@@ -121,12 +123,16 @@ def preview(
         except Transient as error:
             if not is_for_want_of_time(error):
                 raise
-    with (
-        _look(source, names.source, timeout_seconds) as source_look,
-        _look(target, names.target, timeout_seconds) as target_look,
-    ):
-        source_table = _table(source_look, *(each.source_table for each in spec.line))
-        target_table = _table(target_look, *(each.target_table for each in spec.line))
+    source_look = _look(source, names.source, timeout_seconds)
+    target_look = _look(target, names.target, timeout_seconds)
+    with ExitStack() as opened, ThreadPoolExecutor(1) as other_side:
+
+        def begun(look: BoundedTransaction, *tables: TableName) -> Table:
+            return _table(opened.enter_context(look), *tables)
+
+        held = other_side.submit(begun, target_look, *(each.target_table for each in spec.line))
+        source_table = begun(source_look, *(each.source_table for each in spec.line))
+        target_table = held.result()
         refuse_same_table(source_look.connection, target_look.connection, source_table, target_table, names)
         source_rows, target_rows = slices(spec, source_table, target_table, liquidation_id)
         sides = _Sides(source_look, target_look, source_table, target_table, source_rows, target_rows)
@@ -254,25 +260,26 @@ def _taken(sides: _Sides, inserted: Sequence[Bound] | None) -> Count:
         return Count(0, exact=True)
     reader, held = sides.source_look.connection, sides.target_look.connection
     until, found = time.monotonic() + TAKEN_SECONDS, 0
-    with until_timeout(), reader.begin_nested(), held.begin_nested():
-        with failures_of(source.side):
-            if source.key_may_be_null:
+    opening: list[Statement] = [statements.declare(source)]
+    with until_timeout():  # the last that is asked in both transactions
+        if source.key_may_be_null:
+            with failures_of(source.side):
                 refuse_null_keys(source, int(run(reader, statements.count_without_key(source)).scalar_one()))
-            if inserted is None:
-                run(reader, statements.declare(source))
         while time.monotonic() < until:
             if inserted is None:
                 with failures_of(source.side):
-                    keys: Sequence[Bound] = rows_as_text(reader, statements.fetch(TAKEN_ROWS))
+                    keys: Sequence[Bound] = all_as_text(reader, *opening, statements.fetch(TAKEN_ROWS))
+                opening = []
             else:
                 keys, inserted = inserted[:TAKEN_ROWS], inserted[TAKEN_ROWS:]
-            if not keys:
+            if keys:
+                with failures_of(target.side):
+                    [others] = exchange(held, statements.others_with_keys(target, keys))
+                taken: list[statements.Held] = [(row.place, row.key) for row in others]
+                refuse_shared_keys(reader, source, target, taken)
+                found += len(others)
+            if len(keys) < TAKEN_ROWS:
                 return Count(found, exact=True)
-            with failures_of(target.side):
-                others = run(held, statements.others_with_keys(target, keys)).all()
-            taken: list[statements.Held] = [(row.place, row.key) for row in others]
-            refuse_shared_keys(reader, source, target, taken)
-            found += len(others)
     return Count(found, exact=False)
 
 

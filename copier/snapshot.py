@@ -113,9 +113,12 @@ class Snapshot:
         """The rows of each of the statements at this moment; they are sent in one message."""
         return exchange(self.connection, *statements)
 
-    def readers(self, count: int, rows: TableSlice, *, in_order: bool = True) -> list[Connection]:
+    def readers(
+        self, count: int, rows: TableSlice, *, in_order: bool = True, alone: bool = False
+    ) -> list[Connection]:
         """So many connections that see the same moment of these rows, or one where it can't be shared.
 
+        With ``alone`` it is the one that looks at this moment: who asks for that asks it nothing meanwhile.
         They read ranges by their index where there is one, and ``in_order`` of the key where that matters.
         Those of an earlier call are given again while their transactions are open. All are closed with the
         snapshot.
@@ -126,13 +129,13 @@ class Snapshot:
         lane = statements.lane_of(rows, reads=True, in_order=in_order)
         self._readers = [reader for reader in self._readers if in_transaction(reader)]
         with failures_of(self.side):
-            if not self.is_shared:
-                if not self._readers:
-                    if len(self.tables) > 1:
+            if alone or not self.is_shared:
+                if self._readers != [self.connection]:
+                    if len(self.tables) > 1 and not self.is_shared:
                         exchange(self.connection, statements.ANY_PLAN)
-                    self.connection.execute(text(lane))
+                    exchange(self.connection, sql.SQL(lane))
                     give_hash_key(partial(exchange, self.connection), rows)
-                    self._readers.append(self.connection)
+                    self._readers = [self.connection]
                 return [self.connection]
             if (missing := count - len(self._readers)) > 0:
                 with ThreadPoolExecutor(missing) as at_once:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,7 +44,6 @@ from bot.commands.parsing import number, numbers_in, several
 from bot.config import SIDES, CopySection, Need, SetSection, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
 from bot.i18n import N_, Translator, translator
-from bot.jobs.actions import Became, Control, Effect, Freezes
 from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import RunKind, Status, StopReason, StopRequest
@@ -52,13 +52,15 @@ from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, bare_name, frozen_by, nobody_works, plain
 from bot.messages.card import activity, state
 from bot.messages.proposal import removes_everything
-from bot.messages.run_proposal import MOST
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from copier import Baseline, Comparison, Copy, Preview, is_known
 from copier import preview as preview_of
 from copier.errors import CopierError, failures_of
+
+if TYPE_CHECKING:
+    from bot.jobs.actions import Control, Effect
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +93,8 @@ class Liquidations(click.ParamType[tuple[int, ...]]):
         found = several(str(value).split())
         if found is None or found[1]:
             return (Number().convert(value, param, ctx),)
+        from bot.messages.run_proposal import MOST
+
         if found[0].count > MOST:
             self.fail(f"at most {MOST} liquidations at a time: that would be {found[0].count}", param, ctx)
         return found[0].values
@@ -255,7 +259,7 @@ def copy(
     chosen = chosen_copy(settings, copy_name)
     if chosen.require_reason and not reason.strip():
         raise Stopped(f"copying {chosen.name} needs a reason: add --reason 'why it is copied'", USAGE)
-    parts = checked(app.databases(settings))
+    parts = checked(app.databases(settings, keeps_prod=True))
 
     def display() -> Display:
         return JsonLines() if as_json else Bar(shell_translator())
@@ -637,6 +641,8 @@ def confirm(job: int, in_prod: int, in_consulta: int, deleted: int | None, remov
     help=N_("It ends by itself then: 18:00, or “tomorrow 06:00”, by this machine's clock; or for 2h."),
 )
 def freeze(reason: tuple[str, ...], end: str | None) -> None:
+    from bot.jobs.actions import Freezes
+
     until = _end_of_freeze(end)
     parts = _parts()
     with stop_on_errors():
@@ -665,6 +671,8 @@ def _end_of_freeze(written: str | None) -> datetime | None:
 
 @click.command(cls=Command, help=N_("Lets copies run again."))
 def unfreeze() -> None:
+    from bot.jobs.actions import Freezes
+
     parts = _parts()
     with stop_on_errors():
         freezes = Freezes(parts.tracking)
@@ -686,6 +694,8 @@ def who() -> Requester:
 
 
 def _do(job_id: int, action: Callable[[Control, Requester], Effect]) -> None:
+    from bot.jobs.actions import Became, Control
+
     parts = _parts()
     try:
         with stop_on_errors():

@@ -21,14 +21,9 @@ from bot.characters import one_line
 from bot.config import SIDES, CopySection, ScheduleSection
 from bot.i18n import N_, Translator
 from bot.jobs.models import CopyChunk
-from bot.jobs.receipts import Entry
 from bot.jobs.recovery import Alive
-from bot.jobs.retention import Pruned
-from bot.jobs.schedules import Firing
 from bot.jobs.status import Approval, FiringState, Phase, Status
 from bot.jobs.view import JobView, RunView, together
-from bot.jobs.windows import NextWindow
-from bot.messages.audit import csv_lines, entry_json
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain
 from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained
@@ -36,28 +31,7 @@ from bot.messages.proposal import counted, kept_in_prod, notes, removes_everythi
 from bot.messages.question import confirmation, question_text
 from bot.messages.run import done, state_of
 from bot.messages.run import together as written_together
-from bot.messages.verification import (
-    SetResult,
-    TableResult,
-    rows_of_table,
-    table_words,
-    verdict,
-    words_of_set,
-)
-from copier import (
-    Comparison,
-    CopySpec,
-    Count,
-    Digest,
-    ExplainedKey,
-    ExplainedTable,
-    Explanation,
-    OutsideKey,
-    Plan,
-    Preview,
-    Proof,
-    Use,
-)
+from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +39,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from bot.doctor.findings import Finding
+    from bot.jobs.receipts import Entry
+    from bot.jobs.retention import Pruned
+    from bot.jobs.schedules import Firing
+    from bot.jobs.windows import NextWindow
+    from bot.messages.verification import SetResult, TableResult
+    from copier import ExplainedKey, ExplainedTable, Explanation, OutsideKey
     from copier.survey import Size, Survey
 
 # ----------------------------------------------------------------------------
@@ -387,6 +367,8 @@ def _keeping_lines(found: Explanation) -> list[str]:
 
 
 def _key_line(key: ExplainedKey, t: Translator) -> str:
+    from copier import Use
+
     own, to = ", ".join(key.columns), ", ".join(key.parent_columns)
     line = f"{key.child} ({own}) -> {key.parent} ({to}), {key.name}{_actions(key)}"
     match key.use:
@@ -424,6 +406,8 @@ def _index_lines(table: ExplainedTable) -> list[str]:
 
 def print_mermaid(found: Explanation) -> None:
     """The same as a diagram: an arrow from each table to those that are written before it."""
+    from copier import Use
+
     say("flowchart BT")
     place = {table.name: f"t{number}" for number, table in enumerate(found.tables, 1)}
     for step, names in enumerate(found.steps or [tuple(place)], 1):
@@ -857,6 +841,8 @@ def print_range(copy_name: str, comparison: Comparison, *, as_json: bool) -> Non
 
 def print_set_verification(found: SetResult, t: Translator) -> None:
     """A line for each table, why a table couldn't be compared, and whether the set is the same."""
+    from bot.messages.verification import rows_of_table, table_words, verdict, words_of_set
+
     headings = (t("Which copy"), t("Rows in prod"), t("Rows in consulta"), t("Result"))
     _table(
         headings, ((each.copy_title, *rows_of_table(each, t), table_words(each, t)) for each in found.tables)
@@ -1133,6 +1119,8 @@ def job_name(job: JobView, t: Translator) -> str:
 
 def print_entries(entries: Iterable[Entry], form: str) -> None:
     """As CSV with its headings, or as JSON, an object a line."""
+    from bot.messages.audit import csv_lines, entry_json
+
     if form == "json":
         for entry in entries:
             _write(entry_json(entry))
@@ -1143,4 +1131,6 @@ def print_entries(entries: Iterable[Entry], form: str) -> None:
 
 def json_line(entry: Entry) -> str:
     """The same for a file."""
+    from bot.messages.audit import entry_json
+
     return _as_line(entry_json(entry))

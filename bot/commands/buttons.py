@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -223,7 +224,88 @@ class JobDetails:
 # *Approve* and *Reject*, on the card and on App Home
 
 
-class ApprovalButtons:
+class Approving(ABC):
+    """The presses on *Approve* and *Reject*, of a job or of a run, and the window that asks why."""
+
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
+
+    def approve(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """On App Home the answer is a direct message. Where a copy asks for a reason, a modal opens."""
+
+        def answer(caller: Caller) -> Message | None:
+            if self._asks_why(pressed_value(body)):
+                return self._open(body, client, caller, approves=True)
+            return self._decide(pressed_value(body), caller, approves=True)
+
+        self._callers.answer(ack, body, answer)
+
+    def approve_because(self, ack: Ack, body: dict[str, Any]) -> None:
+        """The modal with the reason is submitted; the answer is where the button was."""
+        if not _reason_of(body).strip():
+            ack(response_action="errors", errors=question.reason_missing(self._callers.known(body).t))
+            return
+        self._submitted(ack, body, approves=True)
+
+    def ask_why(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """*Reject* opens a modal for a reason, which may stay empty; who may not reject is told at once."""
+        self._callers.answer(ack, body, lambda caller: self._open(body, client, caller, approves=False))
+
+    def reject(self, ack: Ack, body: dict[str, Any]) -> None:
+        """The modal is submitted; the answer is where the button was."""
+        self._submitted(ack, body, approves=False)
+
+    def _submitted(self, ack: Ack, body: dict[str, Any], *, approves: bool) -> None:
+        channel, value = _origin(body)
+        self._callers.answer(
+            ack,
+            {**body, "channel_id": channel},
+            lambda caller: self._decide(value, caller, approves=approves, reason=_reason_of(body)),
+        )
+
+    def _open(
+        self, body: dict[str, Any], client: WebClient, caller: Caller, *, approves: bool
+    ) -> Message | None:
+        """Shows the modal that asks why; or gives in words why this person may not decide."""
+        value, t = pressed_value(body), caller.t
+        channel = str((body.get("container") or {}).get("channel_id") or "")
+        view = self._window(value, f"{channel or '-'} {value}", caller, approves=approves)
+        if isinstance(view, Message):
+            return view
+        try:
+            client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("nobody was asked why, of %s: %s", value, error_name(error))
+            return question.not_asked_why_approved(t) if approves else question.not_asked_why(t)
+        return None
+
+    @abstractmethod
+    def _asks_why(self, value: str) -> bool:
+        """Whether who approves what this button stands for has to say why."""
+
+    @abstractmethod
+    def _window(self, value: str, origin: str, caller: Caller, *, approves: bool) -> status.View | Message:
+        """The modal that asks why, with which ``origin`` comes back; or why this person may not decide."""
+
+    @abstractmethod
+    def _decide(self, value: str, caller: Caller, *, approves: bool, reason: str = "") -> Message:
+        """Decides, and says what became of it."""
+
+
+def _reason_of(body: dict[str, Any]) -> str:
+    values = body["view"]["state"]["values"]
+    return str(values.get(REASON, {}).get(REASON, {}).get("value") or "")
+
+
+def _origin(body: dict[str, Any]) -> tuple[str | None, str]:
+    """The channel of the button, None on App Home, and its value."""
+    channel, _, value = str(body["view"].get("private_metadata") or "").partition(" ")
+    if channel.isdecimal():  # the release before wrote the number of a job that is rejected first
+        channel, value = value, channel
+    return channel.strip("-") or None, value
+
+
+class ApprovalButtons(Approving):
     """For anybody who may run the copy, and its second group once that is asked; not for its requester."""
 
     def __init__(
@@ -236,49 +318,12 @@ class ApprovalButtons:
         approvals: Approvals,
         card_publisher: CardPublisher,
     ) -> None:
+        super().__init__(callers)
         self._guard = guard
-        self._callers = callers
         self._signals = signals
         self._store = store
         self._approvals = approvals
         self._card_publisher = card_publisher
-
-    def approve(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
-        """On App Home the answer is a direct message. Where the copy asks for a reason, a modal opens."""
-
-        def answer(caller: Caller) -> Message | None:
-            if self._asks_why(pressed_value(body)):
-                return self._open(body, client, caller, approves=True)
-            return self._decide(pressed_value(body), caller, approves=True)
-
-        self._callers.answer(ack, body, answer)
-
-    def approve_because(self, ack: Ack, body: dict[str, Any]) -> None:
-        """The modal with the reason is submitted; the answer is where the button was."""
-        channel, _, value = str(body["view"].get("private_metadata") or "").partition(" ")
-        reason = str(body["view"]["state"]["values"].get(REASON, {}).get(REASON, {}).get("value") or "")
-        if not reason.strip():
-            ack(response_action="errors", errors=question.reason_missing(self._callers.known(body).t))
-            return
-        self._callers.answer(
-            ack,
-            {**body, "channel_id": channel.strip("-") or None},
-            lambda caller: self._decide(value, caller, approves=True, reason=reason),
-        )
-
-    def ask_why(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
-        """*Reject* opens a modal for a reason, which may stay empty; who may not reject is told at once."""
-        self._callers.answer(ack, body, lambda caller: self._open(body, client, caller, approves=False))
-
-    def reject(self, ack: Ack, body: dict[str, Any]) -> None:
-        """The modal is submitted; the answer is where the button was."""
-        value, _, channel = str(body["view"].get("private_metadata") or "").partition(" ")
-        found = body["view"]["state"]["values"].get(REASON, {}).get(REASON, {}).get("value")
-        self._callers.answer(
-            ack,
-            {**body, "channel_id": channel or None},
-            lambda caller: self._decide(value, caller, approves=False, reason=str(found or "")),
-        )
 
     def _asks_why(self, value: str) -> bool:
         job_id = parsing.number(question.pressed(value)[0])
@@ -286,11 +331,7 @@ class ApprovalButtons:
         copy = self._guard.copy_named(job.copy_name) if job is not None else None
         return copy is not None and copy.require_reason
 
-    def _open(
-        self, body: dict[str, Any], client: WebClient, caller: Caller, *, approves: bool
-    ) -> Message | None:
-        """The modal that asks why; or in words why this person may not decide."""
-        value, channel = pressed_value(body), str((body.get("container") or {}).get("channel_id") or "")
+    def _window(self, value: str, origin: str, caller: Caller, *, approves: bool) -> status.View | Message:
         t, job_id = caller.t, parsing.number(question.pressed(value)[0])
         job = self._store.job(job_id) if job_id is not None else None
         if job_id is None or job is None:
@@ -299,16 +340,7 @@ class ApprovalButtons:
             return refusal
         if decision := self._approvals.hindrance(job_id, self._callers.requester(caller)):
             return self._outcome(decision, job, caller, approves=approves)
-        if approves:
-            view = question.why_approved(job, f"{channel or '-'} {value}", t)
-        else:
-            view = question.why_rejected(job, f"{job_id} {channel}", t)
-        try:
-            client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("job %s: nobody was asked why: %s", job_id, error_name(error))
-            return question.not_asked_why_approved(t) if approves else question.not_asked_why(t)
-        return None
+        return (question.why_approved if approves else question.why_rejected)(job, origin, t)
 
     def _decide(self, value: str, caller: Caller, *, approves: bool, reason: str = "") -> Message:
         t = caller.t
@@ -400,7 +432,7 @@ def _connect_runs(app: App, parts: BotParts) -> None:
     app.view(messages.APPROVE_CALLBACK)(buttons.approve_because)
 
 
-class RunButtons:
+class RunButtons(Approving):
     """What a press did is seen on the card; only what it didn't do is said."""
 
     def __init__(
@@ -413,8 +445,8 @@ class RunButtons:
         card_publisher: CardPublisher,
         approvals: RunApprovals,
     ) -> None:
+        super().__init__(callers)
         self._guard = guard
-        self._callers = callers
         self._signals = signals
         self._store = store
         self._card_publisher = card_publisher
@@ -466,64 +498,20 @@ class RunButtons:
             case _:
                 return messages.shown_alone(effect.run, link, t) if alone else None
 
-    def approve(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
-        """Where a copy of the run asks for a reason, a modal opens."""
-
-        def answer(caller: Caller) -> Message | None:
-            run, _ = self._pressed(pressed_value(body))
-            if run is not None and any(self._asks_why(job) for job in run.waiting_for_approval):
-                return self._open(body, client, caller, approves=True)
-            return self._decide(pressed_value(body), caller, approves=True)
-
-        self._callers.answer(ack, body, answer)
-
-    def ask_why(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
-        """*Reject* opens a modal for a reason, which may stay empty; who may not reject is told at once."""
-        self._callers.answer(ack, body, lambda caller: self._open(body, client, caller, approves=False))
-
-    def approve_because(self, ack: Ack, body: dict[str, Any]) -> None:
-        """The modal with the reason is submitted; the answer is where the button was."""
-        reason = _reason_of(body)
-        if not reason.strip():
-            ack(response_action="errors", errors=question.reason_missing(self._callers.known(body).t))
-            return
-        channel, value = _origin(body)
-        self._callers.answer(
-            ack,
-            {**body, "channel_id": channel},
-            lambda caller: self._decide(value, caller, approves=True, reason=reason),
-        )
-
-    def reject(self, ack: Ack, body: dict[str, Any]) -> None:
-        """The modal is submitted; the answer is where the button was."""
-        channel, value = _origin(body)
-        self._callers.answer(
-            ack,
-            {**body, "channel_id": channel},
-            lambda caller: self._decide(value, caller, approves=False, reason=_reason_of(body)),
-        )
-
-    def _open(
-        self, body: dict[str, Any], client: WebClient, caller: Caller, *, approves: bool
-    ) -> Message | None:
-        """The modal that asks why; or in words why this person may not decide."""
-        value, t = pressed_value(body), caller.t
-        channel = str((body.get("container") or {}).get("channel_id") or "")
+    def _asks_why(self, value: str) -> bool:
         run, _ = self._pressed(value)
+        copies = [self._guard.copy_named(job.copy_name) for job in run.waiting_for_approval] if run else []
+        return any(copy is not None and copy.require_reason for copy in copies)
+
+    def _window(self, value: str, origin: str, caller: Caller, *, approves: bool) -> status.View | Message:
+        t, (run, _) = caller.t, self._pressed(value)
         if run is None:
             return messages.unknown_run(value, t)
         if refusal := self._refusal(run.waiting_for_approval, caller, self._guard.refusal_to_approve):
             return refusal
         if decision := self._approvals.hindrance(run.id, self._callers.requester(caller)):
             return self._decided(decision, run, caller, approves=approves)
-        origin = f"{channel or '-'} {value}"
-        view = (messages.why_approved if approves else messages.why_rejected)(run, origin, t)
-        try:
-            client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("run %s: nobody was asked why: %s", run.id, error_name(error))
-            return question.not_asked_why_approved(t) if approves else question.not_asked_why(t)
-        return None
+        return (messages.why_approved if approves else messages.why_rejected)(run, origin, t)
 
     def _decide(self, value: str, caller: Caller, *, approves: bool, reason: str = "") -> Message:
         t = caller.t
@@ -573,21 +561,6 @@ class RunButtons:
         each = {(job.copy_name, job.second_group_is_asked): job for job in jobs}
         refusals = (of_job(job, caller.user_id, caller.t) for job in each.values())
         return next((refusal for refusal in refusals if refusal is not None), None)
-
-    def _asks_why(self, job: JobView) -> bool:
-        copy = self._guard.copy_named(job.copy_name)
-        return copy is not None and copy.require_reason
-
-
-def _reason_of(body: dict[str, Any]) -> str:
-    values = body["view"]["state"]["values"]
-    return str(values.get(REASON, {}).get(REASON, {}).get("value") or "")
-
-
-def _origin(body: dict[str, Any]) -> tuple[str | None, str]:
-    """The channel of the button, None on App Home, and its value."""
-    channel, _, value = str(body["view"].get("private_metadata") or "").partition(" ")
-    return channel.strip("-") or None, value
 
 
 # ----------------------------------------------------------------------------

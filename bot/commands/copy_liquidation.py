@@ -105,7 +105,8 @@ def connect(app: App, parts: BotParts) -> None:
     """
     starting = Starting.of(parts)
     start = StartCopy(starting)
-    several, whole = CopySeveral(starting), CopyWhole(starting)
+    whole = CopyWhole(starting)
+    several = CopySeveral(starting, whole)
     modal = CopyModal(starting, start, whole)
     app.action(NEW_ACTION)(modal.from_home)
     app.options(proposal.LIQUIDATION)(modal.options)

@@ -1,6 +1,7 @@
 """``/copy-liquidation 40-45``, and ``42`` of a set: look at all of it, ask once, one press, one run.
 
-A run has a job for each liquidation, or for each table of the set.
+A run has a job for each liquidation, or for each table of the set; of several liquidations of a set for each
+table of each of them.
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ from bot.jobs.failure import failure_of
 from bot.jobs.known_columns import spec_of
 from bot.jobs.repository import RunRequest
 from bot.jobs.status import RunKind
-from bot.jobs.view import JobView
+from bot.jobs.view import AgreedCounts, JobView
 from bot.messages import answers, proposal, question, run_proposal
 from bot.messages import run as run_messages
 from bot.messages.blocks import COPY_COMMAND, Message, of_liquidation
 from bot.messages.failures import explained
-from bot.messages.proposal import Shown, made_of
+from bot.messages.proposal import Shown
 from bot.messages.run import of_liquidations
 from bot.messages.run_proposal import (
     LATER_SEVERAL_ACTION,
     LATER_WHOLE_ACTION,
     MOST,
+    MOST_TABLES,
     Part,
     Refused,
     SeveralOffer,
@@ -50,15 +52,16 @@ from bot.messages.run_proposal import (
     not_possible,
     read_as_several,
     refusal_of,
+    refusal_of_set,
     several_card,
-    several_wholes,
     too_long,
     too_many,
+    too_many_tables_in_all,
     whole_card,
 )
-from bot.slack.access import TO_PRESS
+from bot.slack.access import TO_PRESS, TO_SHOW, MaxAge
 from bot.slack.client import CONNECTION_ERRORS, error_name
-from copier import order_in_target
+from copier import Preview, order_in_target
 from copier.errors import CopierError, DatabaseFailed
 
 if TYPE_CHECKING:
@@ -74,11 +77,16 @@ log = logging.getLogger(__name__)
 # that were shown, as with one liquidation.
 
 
-class CopySeveral:
-    """From several numbers to a run."""
+#: What is copied of each of several liquidations.
+Chosen = CopySection | SetSection
 
-    def __init__(self, starting: Starting) -> None:
+
+class CopySeveral:
+    """From several numbers to a run, of one copy or of a set; ``whole`` looks at the tables of sets."""
+
+    def __init__(self, starting: Starting, whole: CopyWhole) -> None:
         self._starting = starting
+        self._whole = whole
         self._guard = starting.guard
         self._callers = starting.callers
         self._store = starting.store
@@ -103,8 +111,12 @@ class CopySeveral:
         if len(rest) > 1:
             return answers.too_many_words(t, parsing.several_meant(words, names, COPY_COMMAND, MOST))
         name = rest[0] if rest else None
+        one = parsing.grouped(words[0])
+        notice = read_as_several(one, t) if one else ""
         if (chosen := self._guard.set_named(name)) is not None:
-            return several_wholes(typed, numbers.values[0], chosen.name, chosen.copies[0], t)
+            if numbers.count * len(chosen.copies) > MOST_TABLES:
+                return too_many_tables_in_all(numbers.count, len(chosen.copies), t)
+            return self._look(chosen, numbers.values, caller, notice)
         copy = self._guard.chosen_copy(COPY_COMMAND, name, caller.user_id, t)
         if isinstance(copy, Message):
             return copy
@@ -112,32 +124,58 @@ class CopySeveral:
             meant = parsing.closest_word(str(name), names)
             suggestion = f"{COPY_COMMAND} {typed} {meant}" if meant else None
             return answers.unknown_copy(str(name), names, t, suggestion, f"{COPY_COMMAND} {typed} {names[0]}")
-        one = parsing.grouped(words[0])
-        return self._look(copy, numbers.values, caller, read_as_several(one, t) if one else "")
+        return self._look(copy, numbers.values, caller, notice)
 
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
         turns = self._callers.turns.presses
         self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
 
-    def _look(self, copy: CopySection, numbers: Sequence[int], caller: Caller, notice: str) -> Message:
+    def _look(self, chosen: Chosen, numbers: Sequence[int], caller: Caller, notice: str) -> Message:
         t = caller.t
-        if refusal := self._guard.refusal_to_run(COPY_COMMAND, caller.user_id, copy, t):
+        if refusal := self._refusal(chosen, caller):
             return refusal
         if frozen := self._starting.frozen(t):
             return frozen
-        return self._offered(copy, self._parts(copy, numbers, caller), caller, notice)
+        return self._offered(chosen, self._parts(chosen, numbers, caller), caller, notice)
 
-    def _parts(self, copy: CopySection, numbers: Sequence[int], caller: Caller) -> tuple[Part, ...]:
-        """Both sides of each; where nothing can be asked at all, that is raised."""
-        target = str(copy.target_table)
-        live = {job.liquidation_id: job for job in self._store.live() if job.target_table == target}
+    def _refusal(self, chosen: Chosen, caller: Caller, age: MaxAge = TO_SHOW) -> Message | None:
+        guard, who, t = self._guard, caller.user_id, caller.t
+        if isinstance(chosen, SetSection):
+            return guard.refusal_to_run_set(COPY_COMMAND, who, chosen, t, age)
+        return guard.refusal_to_run(COPY_COMMAND, who, chosen, t, age)
 
-        def look(number: int) -> Part:
-            if number in live:
-                return Part(number, refused=Refused.TAKEN, taken=live[number])
-            return self._part(copy, number, caller)
+    def _parts(self, chosen: Chosen, numbers: Sequence[int], caller: Caller) -> tuple[Part, ...]:
+        """Both sides of each; where nothing can be asked at all, that is raised. So is what keeps a set from
+        being written in any order.
+        """
+        copies = self._copies(chosen)
+        targets = {str(copy.target_table) for copy in copies}
+        live = {job.liquidation_id: job for job in self._store.live() if job.target_table in targets}
+        taken = {number: Part(number, refused=Refused.TAKEN, taken=live[number]) for number in live}
+        free = [number for number in numbers if number not in taken]
+        if not isinstance(chosen, SetSection):
+            found = self._starting.side_by_side(lambda number: self._part(copies[0], number, caller), free)
+        else:
+            found = self._whole_parts(copies, free, caller.t)
+        looked_at = {part.liquidation_id: part for part in found}
+        return tuple(looked_at[number] if number in looked_at else taken[number] for number in numbers)
 
-        return self._starting.side_by_side(look, numbers)
+    def _copies(self, chosen: Chosen) -> tuple[CopySection, ...]:
+        return self._guard.file.copies_of(chosen) if isinstance(chosen, SetSection) else (chosen,)
+
+    def _whole_parts(
+        self, copies: tuple[CopySection, ...], numbers: Sequence[int], t: Translator
+    ) -> tuple[Part, ...]:
+        """The tables of all liquidations, looked at side by side."""
+        if not numbers:
+            return ()
+        in_order = self._whole.in_order(copies)
+        each = [(number, copy) for number in numbers for copy in in_order]
+        tables = self._starting.side_by_side(lambda one: self._whole.table(one[1], copies, one[0], t), each)
+        n = len(copies)
+        return tuple(
+            _whole_part(number, tables[place * n : (place + 1) * n]) for place, number in enumerate(numbers)
+        )
 
     def _part(self, copy: CopySection, number: int, caller: Caller) -> Part:
         try:
@@ -150,38 +188,47 @@ class CopySeveral:
         needs = copy.needs_approval(seen.in_source.known, seen.in_target.known)
         return Part(number, seen, refusal_of(seen), needs_approval=needs)
 
-    def _offered(
-        self, copy: CopySection, parts: tuple[Part, ...], caller: Caller, notice: str = ""
-    ) -> Message:
+    def _offered(self, chosen: Chosen, parts: tuple[Part, ...], caller: Caller, notice: str = "") -> Message:
         problems = {part.problem for part in parts}
         if len(problems) == 1 and (problem := problems.pop()) is not None:
             return answers.problem(problem)  # it is so for all of them, as where the tables don't fit
-        possible = [part for part in parts if part.refused is None and part.seen is not None]
-        lifetime, cap = self._guard.file.work.confirm_seconds, self._guard.file.work.rows_per_second
-        rows = sum(part.seen.in_source.rows or 0 for part in possible if part.seen)
+        copies, possible = self._copies(chosen), [part for part in parts if part.can_be_copied]
+        lifetime = self._guard.file.work.confirm_seconds
         offer = None
         if possible:
             offer = SeveralOffer(
-                copy_name=copy.name,
+                copy_name=chosen.name,
                 key=uuid4().hex,
                 expires_at=int(time.time() + lifetime),
-                parts=tuple((part.liquidation_id, Shown.of(part.seen)) for part in possible if part.seen),
-                made_of=made_of(possible[0].seen) if possible[0].seen else "",
+                parts=tuple((part.liquidation_id, part.shown) for part in possible),
+                made_of=possible[0].made_of,
+                of_set=isinstance(chosen, SetSection),
             )
             if not offer.fits:
                 return too_long(caller.t)
+        who = (who for copy in copies for who in self._guard.access.who_may(copy))
         offered = SeveralOffered(
-            title=copy.shown,
-            copy_name=copy.name,
+            title=chosen.shown,
+            copy_name=chosen.name,
             parts=parts,
             offer=offer,
             minutes=max(1, round(lifetime / 60)),
-            approvers=tuple(self._guard.access.who_may(copy)),
-            expected_seconds=self._history.expected_seconds(copy.name, rows, cap) if rows else None,
+            approvers=tuple(dict.fromkeys(who)),
+            expected_seconds=self._expected_seconds(chosen, possible),
             notice=notice,
-            asks_why=copy.require_reason,
+            asks_why=any(copy.require_reason for copy in copies),
+            tables=len(copies) if isinstance(chosen, SetSection) else 0,
         )
         return several_card(offered, caller.t)
+
+    def _expected_seconds(self, chosen: Chosen, possible: Sequence[Part]) -> float | None:
+        rows = sum(seen.in_source.rows or 0 for part in possible for seen in part.each_seen)
+        cap = self._guard.file.work.rows_per_second
+        if not rows:
+            return None
+        if isinstance(chosen, SetSection):  # a cap holds each table back, so earlier runs say little
+            return None if cap else self._history.expected_seconds_of_set(chosen.name, rows)
+        return self._history.expected_seconds(chosen.name, rows, cap)
 
     def _press(self, body: dict[str, Any], caller: Caller) -> Message:
         value, channel_id, reason = press_of(body)
@@ -199,36 +246,40 @@ class CopySeveral:
         once; or another offer, or why there is none.
         """
         t, guard = caller.t, self._guard
-        copy = guard.copy_named(offer.copy_name)
-        if copy is None:
+        chosen = guard.set_named(offer.copy_name) if offer.of_set else guard.copy_named(offer.copy_name)
+        if chosen is None and offer.of_set:
+            return run_proposal.unknown_set(offer.copy_name, guard.set_names, t)
+        if chosen is None:
             return answers.unknown_copy(offer.copy_name, guard.copy_names, t)
-        if refusal := guard.refusal_to_run(COPY_COMMAND, caller.user_id, copy, t, TO_PRESS):
+        if refusal := self._refusal(chosen, caller, TO_PRESS):
             return refusal
         if used := self._store.run_by_key(offer.key):
             return run_messages.pressed_before(used, self._card_publisher.link(used), t)
         if frozen := self._starting.frozen(t):
             return frozen
-        parts = self._parts(copy, [part[0] for part in offer.parts], caller)
+        parts = self._parts(chosen, [part[0] for part in offer.parts], caller)
         moved = any(offer.moved(part) for part in parts if part.refused is not Refused.TAKEN)
         if moved or time.time() > offer.expires_at:
-            return self._offered(copy, parts, caller, answers.asked_anew(t, moved=moved))
-        if copy.require_reason and not reason.strip():
-            return self._offered(copy, parts, caller, proposal.why_missing(t))
+            return self._offered(chosen, parts, caller, answers.asked_anew(t, moved=moved))
+        if any(copy.require_reason for copy in self._copies(chosen)) and not reason.strip():
+            return self._offered(chosen, parts, caller, proposal.why_missing(t))
         if any(part.needs_approval for part in parts) and channel_id.startswith("D"):
-            return question.not_in_private(copy.shown, t)
+            return question.not_in_private(chosen.shown, t)
+        copies = {copy.name: copy for copy in self._copies(chosen)}
         requests = tuple(
             self._starting.request(
-                copy,
+                copies[name],
                 part.liquidation_id,
-                part.seen,
-                offer.terms(part),
+                seen,
+                terms,
                 caller=caller,
                 reason=reason,
-                needs_approval=part.needs_approval,
+                needs_approval=needs_approval,
                 start_at=start_at,
             )
             for part in parts
-            if part.refused is None and part.seen is not None
+            if part.can_be_copied
+            for name, seen, terms, needs_approval in _each_of(part, offer)
         )
         taken = tuple(part.taken for part in parts if part.taken is not None)
 
@@ -238,13 +289,37 @@ class CopySeveral:
         if not requests:
             return all_taken(taken)
         wanted = RunRequest(
-            RunKind.SEVERAL,
+            RunKind.SET if offer.of_set else RunKind.SEVERAL,
             requests,
             self._callers.requester(caller),
+            set_name=chosen.name if offer.of_set else None,
             channel_id=channel_id,
             key=offer.key,
         )
         return self._starting.begin_run(wanted, taken, caller, all_taken)
+
+
+def _whole_part(number: int, tables: tuple[Table, ...]) -> Part:
+    """One of several liquidations of a set, by its tables in the order in which they are written."""
+    if stuck := next((table.problem for table in tables if table.problem is not None), None):
+        return Part(number, refused=Refused.PROBLEM, problem=stuck, tables=tables)
+    needs = any(table.needs_approval for table in tables)
+    return Part(number, refused=refusal_of_set(tables), needs_approval=needs, tables=tables)
+
+
+def _each_of(part: Part, offer: SeveralOffer) -> list[tuple[str, Preview, AgreedCounts, bool]]:
+    """What is asked for of it: of each copy its name, what both sides hold, what its job is bound to, and
+    whether somebody else has to say yes.
+
+    The sums of a set were shown: where they still hold, each table is bound to what it has now.
+    """
+    if part.seen is not None:
+        return [(offer.copy_name, part.seen, offer.terms(part), part.needs_approval)]
+    return [
+        (table.copy_name, table.seen, Shown.of(table.seen).terms(table.seen), table.needs_approval)
+        for table in part.tables
+        if table.seen is not None
+    ]
 
 
 # ----------------------------------------------------------------------------
@@ -381,11 +456,12 @@ class CopyWhole:
         raised.
         """
         copies = self._guard.file.copies_of(chosen)
-        return self._starting.side_by_side(lambda copy: self._table(copy, copies, liquidation_id, t), copies)
+        return self._starting.side_by_side(lambda copy: self.table(copy, copies, liquidation_id, t), copies)
 
-    def _table(
+    def table(
         self, copy: CopySection, copies: tuple[CopySection, ...], liquidation_id: int, t: Translator
     ) -> Table:
+        """Both sides of one of these copies of a set. Raises DatabaseFailed where none can be asked."""
         table = Table(copy.name, copy.shown)
         try:
             seen = self._starting.seen(copy, liquidation_id, parents_too=copy.parent in copies)
@@ -424,10 +500,11 @@ class CopyWhole:
             command = f"traspaso copy {liquidation_id} --set {chosen.name}"
             return run_proposal.too_many_tables(chosen.shown, command, t)
         copies = self._guard.file.copies_of(chosen)
+        own = {table.copy_name: table for table in tables}
         return WholeOffered(
             offer=offer,
             title=chosen.shown,
-            tables=self._in_order(copies, tables),
+            tables=tuple(own[copy.name] for copy in self.in_order(copies)),
             minutes=max(1, round(work.confirm_seconds / 60)),
             label=next((table.seen.label for table in tables if table.seen and table.seen.label), None),
             expected_seconds=self._expected_seconds(chosen, tables),
@@ -435,14 +512,14 @@ class CopyWhole:
             asks_why=any(copy.require_reason for copy in copies),
         )
 
-    def _in_order(self, copies: tuple[CopySection, ...], tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    def in_order(self, copies: tuple[CopySection, ...]) -> tuple[CopySection, ...]:
         """As they are written. Raises CircularReferences and its like, where they can't be."""
         consulta = self._starting.consulta
         specs = [spec_of(consulta, copy) for copy in copies]
         seconds = self._guard.file.work.preview_timeout_seconds
         order = order_in_target(self._starting.prod, consulta, specs, names=SIDES, timeout_seconds=seconds)
         place = {name: n for n, name in enumerate(order.names)}
-        return tuple(sorted(tables, key=lambda table: place[table.copy_name]))
+        return tuple(sorted(copies, key=lambda copy: place[copy.name]))
 
     def _expected_seconds(self, chosen: SetSection, tables: tuple[Table, ...]) -> float | None:
         """None where a cap holds it back, so that earlier runs say little, or where nobody knows the rows."""
@@ -490,7 +567,7 @@ class RunsForLater:
         self._guard = starting.guard
         self._callers = starting.callers
         self._several = several
-        self._whole = run_proposal
+        self._whole = whole
 
     def connect(self, app: App) -> None:
         """Adds both buttons, and the window."""
@@ -508,16 +585,15 @@ class RunsForLater:
         t, (value, channel_id, typed) = caller.t, press_of(body)
         if kind == SEVERAL:
             several = SeveralOffer.decoded(value)
-            copy = self._guard.copy_named(several.copy_name)
-            title = copy.shown if copy is not None else several.copy_name
-            what = of_liquidations(title, [part[0] for part in several.parts], t)
-            asks_why = copy is not None and copy.require_reason
+            named, guard = several.copy_name, self._guard
+            found = guard.set_named(named) if several.of_set else guard.copy_named(named)
+            of_it = guard.file.copies_of(found) if isinstance(found, SetSection) else filter(None, [found])
+            what = of_liquidations(found.shown if found else named, [part[0] for part in several.parts], t)
+            asks_why = any(copy.require_reason for copy in of_it)
         else:
-            run_proposal = WholeOffer.decoded(value)
-            chosen = self._guard.set_named(run_proposal.set_name)
-            what = of_liquidation(
-                chosen.shown if chosen else run_proposal.set_name, run_proposal.liquidation_id, t
-            )
+            offer = WholeOffer.decoded(value)
+            chosen = self._guard.set_named(offer.set_name)
+            what = of_liquidation(chosen.shown if chosen else offer.set_name, offer.liquidation_id, t)
             copies = self._guard.file.copies_of(chosen) if chosen else ()
             asks_why = any(copy.require_reason for copy in copies)
         zone = self._callers.people.time_zone_of(caller.user_id)

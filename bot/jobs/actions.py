@@ -45,10 +45,10 @@ from bot.jobs.models import (
     JobFollower,
     RunFollower,
     User,
+    in_set_of,
     is_frozen,
     is_of_set,
     may_begin,
-    set_of,
     waits_for_somebody,
 )
 from bot.jobs.notices import NoticeKind, owe
@@ -197,7 +197,7 @@ class Control:
 
 def _itself_and_its_set(job_id: int) -> ColumnElement[bool]:
     """A condition: it is this job, or one of the set that this one belongs to."""
-    return or_(CopyJob.id == job_id, CopyJob.run_id == set_of(job_id))
+    return or_(CopyJob.id == job_id, in_set_of(job_id))
 
 
 def locked(connection: Connection, user_id: int, which: ColumnElement[bool]) -> list[LockedJob]:
@@ -211,16 +211,17 @@ def locked(connection: Connection, user_id: int, which: ColumnElement[bool]) -> 
         .with_for_update(of=CopyJob, key_share=True)
     )
     jobs = [LockedJob(connection, row, user_id) for row in connection.execute(statement).all()]
-    waiting = {job.set_id for job in jobs if job.waits_for_somebody and job.set_id is not None}
+    waiting = {job.its_set for job in jobs if job.waits_for_somebody and job.its_set is not None}
     for job in jobs:
-        job.waits_for_somebody = job.waits_for_somebody or job.set_id in waiting
+        job.waits_for_somebody = job.waits_for_somebody or job.its_set in waiting
     return jobs
 
 
 class LockedJob:
     """A job's row that nobody else can change meanwhile, and what can be done to it.
 
-    ``set_id`` is the run of the set that it belongs to, if any. It waits for somebody with any job of that.
+    ``its_set`` is the run and the liquidation of the set that it belongs to, if any. It waits for somebody
+    with any job of that.
     """
 
     def __init__(self, connection: Connection, row: Row[*tuple[Any, ...]], user_id: int) -> None:
@@ -233,7 +234,7 @@ class LockedJob:
         self.retried_at: int = row.retried_at_attempt
         self.start_at: datetime | None = row.start_at
         self.id: int = row.id
-        self.set_id: int | None = row.run_id if row.of_set else None
+        self.its_set: tuple[int, int] | None = (row.run_id, row.liquidation_id) if row.of_set else None
         self.waits_for_somebody = self.approval == Approval.WAITING or self.question is not None
         self._attempt: int = row.attempt
         self._user_id = user_id
@@ -749,10 +750,6 @@ class RunDecision:
     decided: tuple[int, ...] = ()
 
 
-class _SetIsTaken(Exception):
-    """Another live job has the table and liquidation of one of the set's jobs."""
-
-
 class RunControl:
     """Acts on all jobs of a run that it fits. Every method raises UnknownRun where there is no such run."""
 
@@ -773,22 +770,7 @@ class RunControl:
         """Those that failed wait for a worker again. One for which another live job is there by now stays;
         of a set all do then, because its jobs are copied together.
         """
-
-        def do(job: LockedJob) -> Became:
-            try:
-                with job.connection.begin_nested():
-                    return retry(job)
-            except IntegrityError as refused:
-                if not is_taken(refused):
-                    raise
-                if job.set_id is not None:
-                    raise _SetIsTaken from refused
-                return Became.NOT_NOW
-
-        try:
-            return self._do(run_id, requester, do)
-        except _SetIsTaken:
-            return self._do(run_id, requester, lambda job: Became.NOT_NOW)
+        return self._do(run_id, requester, retry, together=_all_or_none)
 
     def start_now(self, run_id: int, requester: Requester) -> RunEffect:
         """Those that are for later are due at once."""
@@ -811,11 +793,26 @@ class RunControl:
 
         return self._do(run_id, requester, do)
 
-    def _do(self, run_id: int, requester: Requester, do: Callable[[LockedJob], Became]) -> RunEffect:
+    def _do(
+        self,
+        run_id: int,
+        requester: Requester,
+        do: Callable[[LockedJob], Became],
+        together: Callable[[list[LockedJob], Callable[[LockedJob], Became]], dict[int, Became]] | None = None,
+    ) -> RunEffect:
+        """``together`` does it to the jobs of one set, or to one job that belongs to none."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, requester)
             jobs = locked(connection, user_id, CopyJob.run_id == run_id)
-            became = {job.id: do(job) for job in jobs}
+            if together is None:
+                became = {job.id: do(job) for job in jobs}
+            else:
+                of_sets: dict[object, list[LockedJob]] = {}
+                for job in jobs:
+                    of_sets.setdefault(job.its_set or job.id, []).append(job)
+                became = {}
+                for own in of_sets.values():
+                    became |= together(own, do)
             strongest = next((each for each in STRONGEST if each in became.values()), Became.NOT_NOW)
             if strongest not in {Became.DONE, Became.ASKED}:
                 announce_run(connection, Kind.UPDATE, run_id)
@@ -898,14 +895,25 @@ class RunApprovals:
             connection.execute(locked.with_for_update(key_share=True))
             in_order = sorted(waiting, key=lambda job: job.id)
             decided = tuple(job.id for job in in_order if decide(connection, job))
-            if decided and rejects:
-                cancel_rest_of_set(connection, decided[0], user_id)
+            for job_id in decided if rejects else ():
+                cancel_rest_of_set(connection, job_id, user_id)
         run = self._store.run(run_id)
         if decided:
             return RunDecision(ApprovalOutcome.DONE, run, decided)
         # Whoever set one of them going again is no second person for it.
         still = run is not None and bool(run.waiting_for_approval)
         return RunDecision(ApprovalOutcome.OWN if still else ApprovalOutcome.LATE, run)
+
+
+def _all_or_none(jobs: list[LockedJob], do: Callable[[LockedJob], Became]) -> dict[int, Became]:
+    """What becomes of them: nothing of any where another live job has the place of one."""
+    try:
+        with jobs[0].connection.begin_nested():
+            return {job.id: do(job) for job in jobs}
+    except IntegrityError as refused:
+        if not is_taken(refused):
+            raise
+        return dict.fromkeys((job.id for job in jobs), Became.NOT_NOW)
 
 
 def _may_be_taken(run: RunView, job_ids: set[int]) -> tuple[int, ...]:

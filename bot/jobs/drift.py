@@ -7,7 +7,7 @@ the next round, goes on where the last one was, and no place has to be kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -157,8 +157,8 @@ class Rounds:
         with self._engine.connect() as connection:
             return bool(connection.scalar(select(jobs.exists())))
 
-    def next(self, found: Round) -> Watching | None:
-        """The liquidation that comes next: never looked at since its copy, else the longest ago."""
+    def next(self, found: Round, most: int = 1) -> list[Watching]:
+        """At most so many that come next: never looked at since their copy, else the longest ago."""
         left = self._left(found).subquery()
         base = and_(
             LastProof.source_table == left.c.source_table,
@@ -171,52 +171,39 @@ class Rounds:
             .select_from(left)
             .outerjoin(LastProof, base)
             .order_by(left.c.looked_at.nulls_first(), left.c.proven_at.desc())
-            .limit(1)
+            .limit(most)
         )
         with self._engine.connect() as connection:
-            row = connection.execute(statement).one_or_none()
-        if row is None:
-            return None
-        return Watching(
-            row.copy_name,
-            row.target_table,
-            row.source_table,
-            row.liquidation_id,
-            row.proven_job_id,
-            Baseline.from_json(row.baseline) if row.baseline else None,
-        )
+            rows = connection.execute(statement).all()
+        return [
+            Watching(
+                row.copy_name,
+                row.target_table,
+                row.source_table,
+                row.liquidation_id,
+                row.proven_job_id,
+                Baseline.from_json(row.baseline) if row.baseline else None,
+            )
+            for row in rows
+        ]
 
-    def saw(self, found: Round, watching: Watching, seen: Outlook | None) -> None:
-        """Writes down what a look has told; None where row versions tell nothing.
+    def saw(self, found: Round, seen: Sequence[tuple[Watching, Outlook | None]]) -> None:
+        """Writes down what was told of each liquidation; None where row versions tell nothing.
 
         Raises:
             RoundLost: another process works on it by now; nothing was written.
         """
-        values: dict[str, Any] = {"job_id": watching.job_id, "looked_at": func.clock_timestamp()}
-        if seen is not None:
-            counts = seen.counts
-            equal = not (counts.inserted or counts.updated or counts.deleted)
-            values |= {
-                "known_at": seen.as_of,
-                "equal": equal,
-                "equal_at": seen.as_of if equal else None,
-                "inserted_records": counts.inserted,
-                "updated_records": counts.updated,
-                "deleted_records": counts.deleted,
-            }
-        line = insert(Drift).values(
-            liquidation_id=watching.liquidation_id, target_table=watching.target_table, **values
-        )
+        line = insert(Drift).values([_line(watching, outlook) for watching, outlook in seen])
         with self._engine.begin() as connection:
             self._own(
                 connection,
                 found,
-                looked=WatchRound.looked + 1,
-                unknown=WatchRound.unknown + int(seen is None),
+                looked=WatchRound.looked + len(seen),
+                unknown=WatchRound.unknown + sum(outlook is None for _, outlook in seen),
             )
             connection.execute(
                 line.on_conflict_do_update(
-                    index_elements=Drift.__table__.primary_key, set_=_kept(values, line.excluded)
+                    index_elements=Drift.__table__.primary_key, set_=_kept(line.excluded)
                 )
             )
 
@@ -320,7 +307,25 @@ def _counts() -> ColumnElement[bool]:
     )
 
 
-def _kept(values: Mapping[str, Any], new: Any) -> dict[str, Any]:
+def _line(watching: Watching, seen: Outlook | None) -> dict[str, Any]:
+    """The row of a liquidation that was looked at."""
+    counts = seen.counts if seen else None
+    equal = not (counts.inserted or counts.updated or counts.deleted) if counts else None
+    return {
+        "liquidation_id": watching.liquidation_id,
+        "target_table": watching.target_table,
+        "job_id": watching.job_id,
+        "looked_at": func.clock_timestamp(),
+        "known_at": seen.as_of if seen else None,
+        "equal": equal,
+        "equal_at": seen.as_of if seen and equal else None,
+        "inserted_records": counts.inserted if counts else None,
+        "updated_records": counts.updated if counts else None,
+        "deleted_records": counts.deleted if counts else None,
+    }
+
+
+def _kept(new: Any) -> dict[str, Any]:
     """What changes in a line that is there. Of an earlier job's nothing stays.
 
     ``new`` is the line that there would be. Where this look told nothing, what an earlier one knew
@@ -334,7 +339,8 @@ def _kept(values: Mapping[str, Any], new: Any) -> dict[str, Any]:
 
     told = and_(same, *(kept(name).is_not_distinct_from(getattr(Drift, name)) for name in numbers))
     return {
-        **values,
+        "job_id": new.job_id,
+        "looked_at": new.looked_at,
         **{name: kept(name) for name in ("known_at", "equal_at", *numbers)},
         "told_at": _if(told, Drift.told_at),
     }

@@ -72,10 +72,10 @@ from bot.jobs.models import (
     asked,
     card_channel,
     has_come,
+    in_set_of,
     is_frozen,
     is_of_set,
     may_begin,
-    set_of,
     transaction,
     waits_for_somebody,
 )
@@ -793,7 +793,7 @@ class Executions:
 
         Empty where it belongs to none, or one of them can't be taken now.
         """
-        of_set = select(CopyJob.id).where(CopyJob.run_id == set_of(job_id)).order_by(CopyJob.id)
+        of_set = select(CopyJob.id).where(in_set_of(job_id)).order_by(CopyJob.id)
         claims = []
         with self._engine.begin() as connection:
             for each in connection.scalars(of_set).all():

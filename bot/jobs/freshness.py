@@ -184,10 +184,14 @@ def watched(connection: Connection, limit: int) -> Watched:
             groups.c.is_new.desc(), groups.c.told_at, groups.c.liquidation_id.desc(), groups.c.key.desc()
         )
         rows = connection.execute(newest.limit(limit)).all()
-        keys = [row.key for row in rows]
+        keys = [(row.key, row.liquidation_id) for row in rows]
+        runs_and_jobs = [row.key for row in rows]
         lines = _lines().where(
             FRESHNESS.c.liquidation_id.in_({row.liquidation_id for row in rows}),
-            or_(CopyRun.id.in_(keys), and_(CopyRun.id.is_(None), (-FRESHNESS.c.job_id).in_(keys))),
+            or_(
+                CopyRun.id.in_(runs_and_jobs),
+                and_(CopyRun.id.is_(None), (-FRESHNESS.c.job_id).in_(runs_and_jobs)),
+            ),
         )
         there = {_key(each): each for each in together(map(_freshness, connection.execute(lines)))}
         moved_on = [there[key] for key in keys if key in there]
@@ -224,10 +228,11 @@ def _watched_groups() -> Select[Any]:
     )
 
 
-def _key(held: Held) -> int:
+def _key(held: Held) -> tuple[int, int]:
     if isinstance(held, SetFreshness) and held.run_id is not None:
-        return held.run_id
-    return -(held.tables[0] if isinstance(held, SetFreshness) else held).job_id
+        return held.run_id, held.liquidation_id
+    one = held.tables[0] if isinstance(held, SetFreshness) else held
+    return -one.job_id, one.liquidation_id
 
 
 def _is_run_of_set() -> Any:
@@ -253,7 +258,7 @@ def _lines() -> Select[Any]:
     copies = (
         select(func.count().label("copies"))
         .select_from(_OF_RUN)
-        .where(_OF_RUN.run_id == CopyRun.id)
+        .where(_OF_RUN.run_id == CopyRun.id, _OF_RUN.liquidation_id == line.liquidation_id)
         .lateral("of_run")
     )
     return (

@@ -34,7 +34,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    ScalarSelect,
     Table,
     Text,
     UniqueConstraint,
@@ -104,7 +103,8 @@ class User(Base):
 class CopyRun(Base):
     """Several jobs that one press asked for: they share a card, and one reply when the last one has ended.
 
-    ``liquidations`` are those that were asked for, in order; ``set_name`` is that of a set of copies.
+    ``liquidations`` are those that were asked for, in order; ``set_name`` is that of a set of copies, which
+    is copied of each of them.
     ``round`` counts how often it was set going again after it had ended: each round has one reply. ``moved``
     is the channel that its card had to leave, and why. ``ended_at`` is NULL while one of its jobs is live.
     """
@@ -155,6 +155,16 @@ class CopyJob(Base):
         Index("copy_jobs_user_id_idx", "user_id", "id"),
         Index("copy_jobs_liquidation_id_idx", "liquidation_id", "id"),
         Index("copy_jobs_run_id_idx", "run_id", "run_position", postgresql_where=text("run_id IS NOT NULL")),
+        # A worker of a release that knows no runs of several sets would take all of these together as one.
+        Index(
+            "copy_jobs_one_set_at_once",
+            "run_id",
+            "target_table",
+            "worker_id",
+            "claimed_at",
+            unique=True,
+            postgresql_where=text("run_id IS NOT NULL AND status = 'running'"),
+        ),
         Index("copy_jobs_finished_at_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index("copy_jobs_worker_id_idx", "worker_id", postgresql_where=text("worker_id IS NOT NULL")),
         Index(
@@ -712,10 +722,16 @@ def is_of_set(job: Any = CopyJob) -> ColumnElement[bool]:
     return sets.correlate(job).exists()
 
 
-def set_of(job_id: int) -> ScalarSelect[int | None]:
-    """The run of the set to which this job belongs; NULL where it belongs to none."""
+def in_set_of(job_id: int) -> ColumnElement[bool]:
+    """A condition on `CopyJob`: it is one of the set to which this job belongs. Where it belongs to none,
+    that is so of no job.
+
+    A set is the jobs of one liquidation in a run of that kind: a run may have the sets of several.
+    """
     job = aliased(CopyJob)
-    return select(job.run_id).where(job.id == job_id, is_of_set(job)).scalar_subquery()
+    its_run = select(job.run_id).where(job.id == job_id, is_of_set(job)).scalar_subquery()
+    its_liquidation = select(job.liquidation_id).where(job.id == job_id).scalar_subquery()
+    return and_(CopyJob.run_id == its_run, CopyJob.liquidation_id == its_liquidation)
 
 
 def set_is_held_up() -> ColumnElement[bool]:
@@ -726,7 +742,11 @@ def set_is_held_up() -> ColumnElement[bool]:
     other = aliased(CopyJob)
     held_up = or_(waits_for_somebody(other), other.status == Status.PAUSED)
     waits = select(other.id).where(
-        other.run_id == CopyJob.run_id, other.id != CopyJob.id, other.status.in_(LIVE), held_up
+        other.run_id == CopyJob.run_id,
+        other.liquidation_id == CopyJob.liquidation_id,
+        other.id != CopyJob.id,
+        other.status.in_(LIVE),
+        held_up,
     )
     return and_(CopyJob.run_id.is_not(None), is_of_set(), waits.correlate(CopyJob).exists())
 

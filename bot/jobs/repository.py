@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import groupby
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -190,8 +191,8 @@ class Request:
 class RunRequest:
     """Several copies that somebody confirmed with one press, in their order. ``key`` makes it work once.
 
-    ``set_name`` is that of the set, where they are one. The requests have neither a key nor a channel of
-    their own.
+    ``set_name`` is that of the set, where they are one, or the same one of several liquidations. The requests
+    have neither a key nor a channel of their own.
     """
 
     kind: RunKind
@@ -204,7 +205,7 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class CreatedRun:
-    """What became of it. ``run_id`` is None where a live job was in the way of each copy, or of one of a set.
+    """What became of it. ``run_id`` is None where a live job was in the way of each copy, or of each set.
 
     ``job_ids`` are those of the new jobs; ``taken`` are the live jobs in the way, which stay what they are.
     """
@@ -427,30 +428,42 @@ class JobRepository:
             )
             .returning(CopyRun.id)
         ).scalar_one()
-        new, taken, waits = list[int](), list[int](), False
-        in_order = enumerate(request.requests, 1)
+        new, taken = list[int](), list[int]()
         # In the same order in every process: two that ask for the same ones don't wait for each other.
-        for position, each in sorted(in_order, key=lambda one: _place(one[1])):
-            values = {**_row_of(each, user_id), "run_id": run_id, "run_position": position}
-            row = insert(CopyJob).values(**values, status=Status.PENDING)
-            room = row.on_conflict_do_nothing(
-                index_elements=[CopyJob.target_table, CopyJob.liquidation_id], index_where=IS_LIVE
-            )
-            job_id = connection.execute(room.returning(CopyJob.id)).scalar_one_or_none()
-            if job_id is not None:
-                _requested(connection, job_id, each, user_id)
-                new.append(job_id)
-                waits = waits or each.approvers is not None
+        in_order = sorted(enumerate(request.requests, 1), key=lambda one: _place(one[1]))
+        for number, group in groupby(in_order, key=lambda one: one[1].liquidation_id):
+            own, in_the_way, with_others = list[int](), list[int](), connection.begin_nested()
+            for position, each in group:
+                values = {**_row_of(each, user_id), "run_id": run_id, "run_position": position}
+                row = insert(CopyJob).values(**values, status=Status.PENDING)
+                room = row.on_conflict_do_nothing(
+                    index_elements=[CopyJob.target_table, CopyJob.liquidation_id], index_where=IS_LIVE
+                )
+                job_id = connection.execute(room.returning(CopyJob.id)).scalar_one_or_none()
+                if job_id is not None:
+                    _requested(connection, job_id, each, user_id)
+                    own.append(job_id)
+                else:
+                    target = str(each.spec.target_table)
+                    same = CopyJob.target_table == target, CopyJob.liquidation_id == number
+                    live = select(CopyJob.id).where(*same, CopyJob.status.in_(LIVE))
+                    in_the_way += connection.scalars(live).all()
+            taken += in_the_way
+            if in_the_way and request.kind is RunKind.SET:  # a set is copied whole, or not at all
+                with_others.rollback()
+                liquidations.remove(number)
             else:
-                target, number = _place(each)
-                in_the_way = CopyJob.target_table == target, CopyJob.liquidation_id == number
-                live = select(CopyJob.id).where(*in_the_way, CopyJob.status.in_(LIVE))
-                taken += connection.scalars(live).all()
-        if not new or (taken and request.kind is RunKind.SET):  # a set is copied whole, or not at all
+                with_others.commit()
+                new += own
+        if not new:
             connection.rollback()
             return CreatedRun(None, False, taken=tuple(taken))
+        if request.kind is RunKind.SET:
+            its_row = update(CopyRun).where(CopyRun.id == run_id)
+            connection.execute(its_row.values(liquidations=liquidations))
         announce_run(connection, Kind.CARD, run_id)
-        if waits:
+        waits = CopyJob.run_id == run_id, CopyJob.approval == Approval.WAITING
+        if connection.scalar(select(CopyJob.id).where(*waits).limit(1)) is not None:
             tell_of_run(connection, Occasion.APPROVAL, run_id)
         for job_id in new:
             sys.audit("traspaso.requested", job_id)
@@ -546,14 +559,14 @@ class JobHistory:
             select(total / func.nullif(func.extract("epoch", ended - began), 0))
             .join(CopyRun, CopyRun.id == CopyJob.run_id)
             .where(CopyRun.set_name == set_name, CopyRun.ended_at.is_not(None))
-            .group_by(CopyRun.id)
+            .group_by(CopyRun.id, CopyJob.liquidation_id)
             .having(
                 func.bool_and(CopyJob.status == Status.COMPLETED),
                 func.sum(CopyJob.inserted_records + CopyJob.updated_records) > 0,
                 total > 0,
                 ended > began,
             )
-            .order_by(CopyRun.id.desc())
+            .order_by(CopyRun.id.desc(), CopyJob.liquidation_id)
             .limit(RUNS)
         )
         with self._engine.connect() as connection:
@@ -643,9 +656,9 @@ def _requested(connection: Connection, job_id: int, request: Request, user_id: i
     add_event(connection, job_id, 0, event, user_id)
 
 
-def _place(request: Request) -> tuple[str, int]:
+def _place(request: Request) -> tuple[int, str]:
     """Where at most one live job may be."""
-    return str(request.spec.target_table), request.liquidation_id
+    return request.liquidation_id, str(request.spec.target_table)
 
 
 def _put_off(start_at: datetime) -> ColumnElement[datetime]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Connection,
     Executable,
     Float,
+    case,
     cast,
     delete,
     func,
@@ -35,8 +36,8 @@ CHUNK_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 CHUNK_LABELS = (*(f"{bound:g}" for bound in CHUNK_BUCKETS), "+Inf")
 
 
-#: The name of how runs have ended; the label is the kind of the run and its result.
-RUNS = "runs"
+#: The name of how runs have ended, and jobs that belong to none; the label is the kind and the result.
+RUNS, ALONE = "runs", "single"
 
 
 def chunk_label() -> Any:
@@ -71,6 +72,7 @@ def lines(moved: CTE, step: Step, *, ends_attempt: bool, is_retry: bool) -> Retu
         )
     if not step.to.is_live:
         line("ended", literal(step.to.value), literal(1))
+        line(RUNS, literal(f"{ALONE} {step.to.value}"), case((job.run_id.is_(None), 1), else_=0))
     code = func.coalesce(job.error["code"].astext, literal("unknown"))
     if step.to is Status.FAILED:
         line("failures", code, literal(1))

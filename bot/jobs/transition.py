@@ -29,7 +29,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
-from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked, set_of
+from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked, in_set_of
 from bot.jobs.notifications import result_of, tell_end_of_run, told_of_step
 from bot.jobs.outbox import Kind, announce_run, announced, tell_followers_of_run, told_followers
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
@@ -234,7 +234,7 @@ def cancel_rest_of_set(connection: Connection, job_id: int, by: int | None = Non
 
 def _rest_of_set(job_id: int) -> Select[int]:
     """The other live jobs of its set; none where it belongs to none."""
-    same = CopyJob.run_id == set_of(job_id), CopyJob.id != job_id, CopyJob.status.in_(LIVE)
+    same = in_set_of(job_id), CopyJob.id != job_id, CopyJob.status.in_(LIVE)
     return select(CopyJob.id).where(*same).order_by(CopyJob.id)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
@@ -533,6 +533,17 @@ class HomeView:
 # A run at one moment: the jobs that one press asked for, which share a card and a reply.
 
 
+#: Of the states of several jobs the first that is there says most of them all.
+MOST_TELLING = (
+    Status.RUNNING,
+    Status.FAILED,
+    Status.PAUSED,
+    Status.PENDING,
+    Status.CANCELLED,
+    Status.COMPLETED,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RunView:
     """``jobs`` are in the order in which they were asked for. ``now`` is consulta's clock.
@@ -580,6 +591,42 @@ class RunView:
     def named(self) -> str:
         """For the log."""
         return f"run {self.id}"
+
+    @property
+    def is_one_set(self) -> bool:
+        """It copies the set of one liquidation."""
+        return self.kind is RunKind.SET and len(self.liquidations) == 1
+
+    @property
+    def sets(self) -> tuple[RunView, ...]:
+        """The set of each liquidation, as if it were a run alone; none where it copies no set."""
+        if self.kind is not RunKind.SET:
+            return ()
+        own: dict[int, list[JobView]] = {number: [] for number in self.liquidations}
+        for job in self.jobs:
+            own.setdefault(job.liquidation_id, []).append(job)
+        return tuple(self._of(number, tuple(jobs)) for number, jobs in own.items() if jobs)
+
+    def _of(self, liquidation_id: int, jobs: tuple[JobView, ...]) -> RunView:
+        is_live = any(job.is_live for job in jobs)
+        ended = None if is_live else max((job.finished_at for job in jobs if job.finished_at), default=None)
+        return replace(self, liquidations=(liquidation_id,), jobs=jobs, ended_at=ended or self.ended_at)
+
+    @property
+    def parts(self) -> tuple[JobView, ...] | tuple[RunView, ...]:
+        """What its card has a line for: its jobs, or the sets of several liquidations."""
+        return self.sets if len(self.liquidations) > 1 and self.sets else self.jobs
+
+    def count(self, jobs: Iterable[JobView]) -> int:
+        """How many copies these of its jobs are: a set is one."""
+        if self.kind is not RunKind.SET:
+            return len({job.id for job in jobs})
+        return len({job.liquidation_id for job in jobs})
+
+    @property
+    def status(self) -> Status:
+        """The one that says most of its jobs: of a set, whose jobs begin and end together, that of all."""
+        return min((job.status for job in self.jobs), key=MOST_TELLING.index)
 
     @property
     def set_shown(self) -> str | None:

@@ -17,13 +17,14 @@ from typing import Any
 from bot.characters import one_line
 from bot.config import Occasion
 from bot.i18n import Translator
-from bot.jobs.status import Approval, RunKind, Status
+from bot.jobs.status import Approval, Status
 from bot.jobs.view import JobView, NoWorker, Person, RunView
+from bot.messages import set_tables
 from bot.messages.blocks import bare_name, cut, nobody_works, of_liquidation, plain, requester, sanitized
 from bot.messages.card import shown_attempt, state, time_taken
 from bot.messages.failures import explained
 from bot.messages.question import REASON_LIMIT, no_approval_reason, request_text
-from bot.messages.run import copied, part_of
+from bot.messages.run import copied, part_of, state_of
 
 #: What would be a mark or a mention in some chat, and signs that look alike.
 _LOOK_ALIKE = str.maketrans({"<": "‹", ">": "›"})
@@ -90,8 +91,8 @@ def of_job(job: JobView, occasion: Occasion, t: Translator, link: str | None = N
 
 def of_run(run: RunView, occasion: Occasion, t: Translator, link: str | None = None) -> Notification:
     """How all copies of a run ended, or that some of them wait for approval; ``link`` leads to its card."""
-    what, n = plain(copied(run, t)), t.number(len(run.jobs))
-    is_one = run.kind is RunKind.SET
+    what, n = plain(copied(run, t)), t.number(len(run.parts))
+    is_one = run.is_one_set
     match occasion:
         case Occasion.COMPLETED:
             subject, tone = t("Copied: {what}", what=what), Tone.SUCCESS
@@ -112,7 +113,7 @@ def of_run(run: RunView, occasion: Occasion, t: Translator, link: str | None = N
             said = [t("The copy {what} failed.", what=what)]
         case Occasion.FAILED:
             subject, tone = t("Failed: {what}", what=what), Tone.FAILURE
-            failed = t.number(len(run.failed))
+            failed = t.number(run.count(run.failed))
             words = t("Of the copies {what}, {failed} of {n} failed.", what=what, failed=failed, n=n)
             said = [f"{words} {_what_is_proven(run, t)}"]
         case Occasion.APPROVAL:
@@ -130,7 +131,7 @@ def of_run(run: RunView, occasion: Occasion, t: Translator, link: str | None = N
                     "Of the copies {what}, {waiting} of {n} wait until {moment} for the approval of a second "
                     "person.",
                     what=what,
-                    waiting=t.number(len(waiting)),
+                    waiting=t.number(run.count(waiting)),
                     n=n,
                     moment=moment,
                 )
@@ -142,18 +143,22 @@ def of_run(run: RunView, occasion: Occasion, t: Translator, link: str | None = N
             else:
                 words = t("The copies {what} were cancelled.", what=what)
                 said = [f"{words} {_what_is_proven(run, t)}"]
-    parts = [(plain(sanitized(part_of(run, job))), _part(job, t)) for job in run.jobs]
+    parts = [(plain(sanitized(part_of(run, part))), _part(part, t)) for part in run.parts]
     return _made(subject, tone, said, [*_facts_of_run(run, t), *parts], t, link=link)
 
 
 def _what_is_proven(run: RunView, t: Translator) -> str:
     if not run.completed:
         return t("None of them was completed.")
-    return t("In consulta, and compared on both sides: {n}.", n=t.number(len(run.completed)))
+    return t("In consulta, and compared on both sides: {n}.", n=t.number(run.count(run.completed)))
 
 
-def _part(job: JobView, t: Translator) -> str:
-    """How one of its jobs is, in one line."""
+def _part(job: JobView | RunView, t: Translator) -> str:
+    """How one of its jobs is, or the set of one of its liquidations, in one line."""
+    if isinstance(job, RunView):
+        failed = [plain(line.removeprefix("❌ ")) for line in set_tables.failures(job, t)]
+        rows = t.rows(sum(each.total or 0 for each in job.completed)) if job.completed else ""
+        return " · ".join(filter(None, [state_of(job, t), rows, *failed]))
     number = t("job {id}", id=job.id)
     if job.status is Status.COMPLETED:
         return f"{t.rows(job.total or 0)} · {time_taken(job, t)} · {number}"
@@ -179,7 +184,7 @@ def _facts_of_run(run: RunView, t: Translator) -> Facts:
             (t("Unchanged"), t.number(sum(job.unchanged for job in run.completed))),
         ]
     moments = {job.as_of for job in run.completed}
-    if run.kind is RunKind.SET and len(moments) == 1 and (moment := moments.pop()) is not None:
+    if run.is_one_set and len(moments) == 1 and (moment := moments.pop()) is not None:
         facts.append((t("Data of prod as of"), t.moment(moment)))
     return [*facts, (t("Run"), str(run.id))]
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bot.characters import clean_name, one_line
 from bot.i18n import Translator
@@ -39,7 +39,10 @@ from bot.messages.blocks import (
     sentence,
 )
 from bot.messages.question import REASON_LIMIT, removal, removal_dialog
-from copier import Count, Counts, Entry, Preview, Treatment
+from copier import Count, Counts, Preview, Treatment
+
+if TYPE_CHECKING:
+    from copier import Entry
 
 COPY_ACTION = "copy_liquidation.confirm"
 CANCEL_ACTION = "copy_liquidation.cancel"
@@ -91,16 +94,19 @@ class Shown:
         Or whether the copy would delete more rows than was shown, or change so many more that it is a tenth
         of all, or this isn't known any more.
         """
-        shown_and_now = ((self.in_prod, seen.in_source.rows), (self.in_consulta, seen.in_target.rows))
-        return any(apart_from(shown, now) for shown, now in shown_and_now) or self._would_do_more(seen)
+        return self.moved_to(Shown.of(seen))
 
-    def _would_do_more(self, seen: Preview) -> bool:
+    def moved_to(self, now: Shown) -> bool:
+        """The same, by what would be shown now."""
+        sides = ((self.in_prod, now.in_prod), (self.in_consulta, now.in_consulta))
+        return any(apart_from(shown, seen) for shown, seen in sides) or self._would_do_more(now)
+
+    def _would_do_more(self, now: Shown) -> bool:
         if self.deleted is None:
             return False
-        if seen.outlook is None:
+        if now.deleted is None or now.updated is None:
             return True
-        now, rows = seen.outlook.counts, seen.in_target.rows or 0
-        changes_more = self.updated is not None and (now.updated - self.updated) * 10 > rows
+        changes_more = self.updated is not None and (now.updated - self.updated) * 10 > (now.in_consulta or 0)
         return more(self.deleted, now.deleted) or changes_more
 
     def terms(self, seen: Preview) -> AgreedCounts:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bot.i18n import Translator
 from bot.jobs.outbox import Kind
-from bot.jobs.status import RunKind, Status
-from bot.jobs.view import JobView, RunView, answered
+from bot.jobs.status import Status
+from bot.jobs.view import MOST_TELLING, JobView, RunView, answered
 from bot.messages import set_tables
 from bot.messages.answers import noted
 from bot.messages.blocks import (
@@ -106,19 +106,19 @@ def together(numbers: Iterable[int]) -> str:
 
 def title_of(run: RunView, t: Translator) -> str:
     """What heads a run. Plain text."""
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         liquidation = t("Liquidation {id}", id=run.liquidations[0])
         return f"{liquidation} · {run.set_shown}"
     ids = cut(together(run.liquidations), TITLE_LIMIT)
     liquidations = t("Liquidations {ids}", ids=ids)
-    return f"{liquidations} · {run.jobs[0].copy_shown}"
+    return f"{liquidations} · {run.set_shown or run.jobs[0].copy_shown}"
 
 
 def copied(run: RunView, t: Translator) -> str:
     """What the run copies, for mrkdwn."""
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         return of_liquidation(sanitized(run.set_shown or ""), run.liquidations[0], t)
-    return of_liquidations(sanitized(run.jobs[0].copy_shown), run.liquidations, t)
+    return of_liquidations(sanitized(run.set_shown or run.jobs[0].copy_shown), run.liquidations, t)
 
 
 def of_liquidations(copy: str, numbers: Sequence[int], t: Translator) -> str:
@@ -126,11 +126,21 @@ def of_liquidations(copy: str, numbers: Sequence[int], t: Translator) -> str:
     return t("“{copy}” of liquidations {ids}", copy=copy, ids=cut(together(numbers), TITLE_LIMIT))
 
 
-def part_of(run: RunView, job: JobView) -> str:
-    """What one of its jobs is called: its liquidation; in a set its copy. Plain text."""
-    if run.kind is RunKind.SET:
+#: What a run's card has a line for: a job, or the set of one of several liquidations.
+Part = JobView | RunView
+
+
+def part_of(run: RunView, part: Part) -> str:
+    """What a part of it is called, or one of its jobs: its liquidation; in a set its copy. Plain text."""
+    job = part.jobs[0] if isinstance(part, RunView) else part
+    if run.is_one_set:
         return job.copy_shown
-    return f"{job.liquidation_id} · {job.label}" if job.label else str(job.liquidation_id)
+    named = f"{job.liquidation_id} · {job.label}" if job.label else str(job.liquidation_id)
+    return named if isinstance(part, RunView) or run.set_name is None else f"{named} · {job.copy_shown}"
+
+
+def _state(part: Part, t: Translator) -> str:
+    return state_of(part, t) if isinstance(part, RunView) else state(part, t)
 
 
 # -- How far it is
@@ -144,16 +154,15 @@ def done(run: RunView, t: Translator) -> str:
 
 def copies(run: RunView, t: Translator) -> str:
     """``3 of 6 copies``: those that are completed; of a set the tables that are in place."""
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         return set_tables.tables(run, t)
-    return t.plural(
-        "{done} of {n} copy", "{done} of {n} copies", len(run.jobs), done=t.number(len(run.completed))
-    )
+    done = sum(part.status is Status.COMPLETED for part in run.parts)
+    return t.plural("{done} of {n} copy", "{done} of {n} copies", len(run.parts), done=t.number(done))
 
 
 def states(run: RunView, t: Translator) -> str:
-    """How many of its jobs are in which state: ``running: 2 · waiting: 4``."""
-    found = Counter(state(job, t) for job in run.jobs)
+    """How many of its parts are in which state: ``running: 2 · waiting: 4``."""
+    found = Counter(_state(part, t) for part in run.parts)
     return " · ".join(f"{words}: {t.number(n)}" for words, n in found.items())
 
 
@@ -188,7 +197,7 @@ def card(run: RunView, t: Translator) -> Message:
     head = [
         header(f"{_sign(run)} {title}"),
         section(f"{bar(run.fraction)} {done(run, t)}"),
-        context(set_tables.doing(run, t) if run.kind is RunKind.SET else states(run, t)),
+        context(set_tables.doing(run, t) if run.is_one_set else states(run, t)),
         *_waits(run, t),
     ]
     tail = [
@@ -198,12 +207,12 @@ def card(run: RunView, t: Translator) -> Message:
         *([context(f"🌐 {outside}")] if run.is_read_outside else []),
         *buttons_for(run, t),
     ]
-    tasks = [_task(run, job, t) for job in run.jobs]
+    tasks = [_task(run, part, t) for part in run.parts]
     text = f"{escaped(cut(title, 200))}: {state_of(run, t)}, {done(run, t)}"
     return Message(
         text,
         [*head, plan(copies(run, t), tasks), *tail],
-        fallback=[*head, *in_sections([_line(run, job, t) for job in run.jobs]), *tail],
+        fallback=[*head, *in_sections([_line(run, part, t) for part in run.parts]), *tail],
     )
 
 
@@ -211,8 +220,8 @@ def _waits(run: RunView, t: Translator) -> list[Block]:
     """What keeps it: an approval, a question, a freeze, or that nobody works."""
     found = []
     if waiting := run.waiting_for_approval:
-        n = t.plural("{n} copy waits for approval.", "{n} copies wait for approval.", len(waiting))
-        if run.kind is RunKind.SET:
+        n = t.plural("{n} copy waits for approval.", "{n} copies wait for approval.", run.count(waiting))
+        if run.is_one_set:
             n = t("The set waits for approval, because of: {tables}.", tables=_parts(run, waiting))
         request = approval_request(waiting[0], t)
         if run.begins_at is not None and not run.planned:
@@ -224,7 +233,7 @@ def _waits(run: RunView, t: Translator) -> list[Block]:
         lines = [f"• *{escaped(part_of(run, job))}*: {_question(job, t)}" for job in asking]
         found += in_sections([f"❓ {_answerer(run, t)}", *(cut(line, 2 * LINE_LIMIT) for line in lines)], 5)
     live = next(iter(run.live), None)
-    if run.kind is RunKind.SET:  # what it does says the rest
+    if run.is_one_set:  # what it does says the rest
         return found
     if live is not None and live.freeze is not None:
         found.append(section(f"🧊 {frozen_by(live.freeze, t)}"))
@@ -244,9 +253,13 @@ def _question(job: JobView, t: Translator) -> str:
     return question_text(job.question, t) if job.question else ""
 
 
-def _task(run: RunView, job: JobView, t: Translator) -> Block:
+def _task(run: RunView, job: Part, t: Translator) -> Block:
+    if isinstance(job, RunView):
+        status, words = _of_set(run, job, t)
+        title, details = cut(part_of(run, job), TITLE_LIMIT), cut(plain(words), TASK_LIMIT)
+        return task_card(f"liquidation-{job.liquidations[0]}", title, status, details=details)
     number = t("job {id}", id=job.id)
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         status, words = set_tables.table(run, job, t)
         title = cut(f"{part_of(run, job)} · {number}", TITLE_LIMIT)
         return task_card(f"job-{job.id}", title, status, details=cut(words, TASK_LIMIT))
@@ -259,14 +272,35 @@ def _task(run: RunView, job: JobView, t: Translator) -> Block:
     )
 
 
-def _line(run: RunView, job: JobView, t: Translator) -> str:
+def _line(run: RunView, job: Part, t: Translator) -> str:
     """The same as a line of mrkdwn."""
-    if run.kind is RunKind.SET:
+    if isinstance(job, RunView):
+        status, words = _of_set(run, job, t)
+        return cut(f"{set_tables.SIGNS[status]} *{sanitized(part_of(run, job))}* · {words}", LINE_LIMIT)
+    if run.is_one_set:
         status, words = set_tables.table(run, job, t)
         mark = set_tables.SIGNS[status]
         return cut(f"{mark} *{sanitized(part_of(run, job))}* · {escaped(words)}", LINE_LIMIT)
     words = _result(job, t) if job.status is Status.COMPLETED else _so_far(job, t)
     return cut(f"{sign(job)} *{sanitized(part_of(run, job))}* · {escaped(words)}", LINE_LIMIT)
+
+
+def _of_set(run: RunView, own: RunView, t: Translator) -> tuple[str, str]:
+    """Of the set of one of several liquidations: the state of its task, and how far it is, in mrkdwn.
+
+    What each of its tables is in follows where there is room: of all, or of those that are in hand.
+    """
+    status = TASK_STATES[own.status]
+    if status == "complete":
+        rows = t.rows(sum(job.total or 0 for job in own.jobs))
+        return status, f"{rows} · {set_tables.tables(own, t)} · {time_taken(own.jobs[0], t)}"
+    words = [set_tables.tables(own, t), set_tables.doing(own, t)]
+    begun = any(job.total is not None for job in own.jobs)
+    if begun:
+        words.insert(0, t.percent(own.fraction))
+    if begun and own.is_live and len(run.parts) <= PARTS_SHOWN:
+        words += [escaped(f"{job.copy_shown}: {set_tables.table(own, job, t)[1]}") for job in own.jobs]
+    return status, " · ".join(words)
 
 
 def _result(job: JobView, t: Translator) -> str:
@@ -287,7 +321,7 @@ def _so_far(job: JobView, t: Translator) -> str:
 
 def _about(run: RunView, t: Translator) -> str:
     parts = [asked_by(run.jobs[0], t), t("run {id}", id=run.id)]
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         parts += [words for job in run.jobs if (words := approved_by(job, t))][:1]
         if n := max((shown_attempt(job) or 0 for job in run.jobs), default=0):
             parts.append(t("attempt {n}", n=n))
@@ -301,9 +335,9 @@ def _reasoned(run: RunView) -> JobView:
     return next((job for job in run.jobs if job.approval_reason), run.jobs[0])
 
 
-def _parts(run: RunView, jobs: Sequence[JobView]) -> str:
+def _parts(run: RunView, parts: Sequence[Part]) -> str:
     """What these are called, in mrkdwn, the first of many."""
-    return ", ".join(sanitized(part_of(run, job)) for job in jobs[:PARTS_SHOWN])
+    return ", ".join(sanitized(part_of(run, part)) for part in parts[:PARTS_SHOWN])
 
 
 def in_sections(lines: Sequence[str], most: int = LINES_TOGETHER) -> list[Block]:
@@ -324,9 +358,8 @@ def buttons_for(run: RunView, t: Translator) -> list[Block]:
     if run.waiting_for_approval:
         row += approval_buttons(run, t)
     if asking := run.waiting_for_confirmation:
-        n = t.number(len(asking))
-        words = t("Copy {n} all the same", n=n)
-        if run.kind is RunKind.SET:
+        words = t("Copy {n} all the same", n=t.number(run.count(asking)))
+        if run.is_one_set:
             words = t("Copy all the same")
         row.append(_answer(run, asking, words, CONFIRM_ACTION, t))
     if run.planned:
@@ -336,8 +369,7 @@ def buttons_for(run: RunView, t: Translator) -> list[Block]:
         for job in run.live
         if not job.waits_for_somebody and not job.waits_for_its_time and job.stop_requested is None
     ]
-    if run.kind is RunKind.SET and len(may_pause) < len(run.live):  # it goes on, or waits, as one
-        may_pause = []
+    may_pause = [job for job in may_pause if job.id not in _held_up(run, may_pause)]
     if any(job.status is not Status.PAUSED for job in may_pause):
         row.append(button(t("Pause"), PAUSE_ACTION, str(run.id)))
     if any(job.status is Status.PAUSED or job.stop_requested is not None for job in run.live):
@@ -351,12 +383,18 @@ def buttons_for(run: RunView, t: Translator) -> list[Block]:
     return [actions(*row)] if row else []
 
 
+def _held_up(run: RunView, may_pause: Sequence[JobView]) -> set[int]:
+    """The live jobs of sets of which another job can't be paused: a set goes on, or waits, as one."""
+    free = {job.id for job in may_pause}
+    return {job.id for own in run.sets if any(job.id not in free for job in own.live) for job in own.live}
+
+
 def approval_buttons(run: RunView, t: Translator) -> list[Block]:
     """*Approve* and *Reject*, for all of its jobs that wait for it."""
     waiting = run.waiting_for_approval
-    n = t.number(len(waiting))
+    n = t.number(run.count(waiting))
     yes, no = t("Approve {n}", n=n), t("Reject {n}", n=n)
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         yes, no = t("Approve"), t("Reject")
     return [
         _answer(run, waiting, yes, APPROVE_ACTION, t),
@@ -365,8 +403,8 @@ def approval_buttons(run: RunView, t: Translator) -> list[Block]:
 
 
 def retry(run: RunView, t: Translator) -> Block:
-    words = t.plural("Retry {n} that failed", "Retry {n} that failed", len(run.failed))
-    if run.kind is RunKind.SET:
+    words = t.plural("Retry {n} that failed", "Retry {n} that failed", run.count(run.failed))
+    if run.is_one_set:
         words = t("Retry the set")
     return button(words, RETRY_ACTION, str(run.id), style="primary")
 
@@ -391,7 +429,7 @@ def _answer(run: RunView, jobs: Sequence[JobView], words: str, action_id: str, t
 
 def _cancel(run: RunView, t: Translator) -> Block:
     block = button(t("Cancel"), CANCEL_ACTION, str(run.id), style="danger")
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         block["confirm"] = confirm(
             t("Cancel this copy?"),
             t("What is in place in consulta stays there, and the rest of the rows is not copied."),
@@ -423,25 +461,25 @@ def pressed(value: str) -> tuple[str, str]:
 
 def reply(run: RunView, t: Translator) -> Message:
     """What the requester is told when the last job has ended."""
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         return _reply_of_set(run, t)
     who, what = mention(run.requester), copied(run, t)
     rows = sum(job.total or 0 for job in run.completed)
     names = {"mention": who, "what": what, "rows": t.rows(rows), "duration": t.duration(run.seconds)}
-    left = [job for job in run.jobs if job.status is not Status.COMPLETED]
+    left = [part for part in run.parts if part.status is not Status.COMPLETED]
     if not left:
         text = t("{mention} the copies {what} are in consulta: {rows} in {duration}, verified.", **names)
     elif run.completed:
         text = t(
             "{mention} of the copies {what} {done} of {n} are in consulta, verified: {rows} in {duration}.",
-            done=t.number(len(run.completed)),
-            n=t.number(len(run.jobs)),
+            done=t.number(len(run.parts) - len(left)),
+            n=t.number(len(run.parts)),
             **names,
         )
     else:
         text = t("{mention} none of the copies {what} was completed.", **names)
-    lines = [_ended(run, job, t) for job in run.jobs]
-    not_done = " ".join(f"{part_of(run, job)}: {state(job, t)}." for job in left)
+    lines = [_ended(run, part, t) for part in run.parts]
+    not_done = " ".join(f"{part_of(run, part)}: {_state(part, t)}." for part in left)
     blocks = [section(f"{_sign(run)} {text}"), *in_sections(lines), context(_receipt(run, t))]
     if run.failed:
         blocks.append(actions(retry(run, t)))
@@ -490,14 +528,14 @@ def _reply_of_set(run: RunView, t: Translator) -> Message:
 def told(run: RunView, link: str | None, t: Translator) -> Message:
     """The direct message to somebody who wanted to be told how the run ends."""
     what = copied(run, t)
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         sentence = t("You wanted to be told: the copy {what} is {state}.", what=what, state=state_of(run, t))
     else:
         sentence = t(
             "You wanted to be told: the copies {what} have ended: {states}.", what=what, states=states(run, t)
         )
-    lines = [_ended(run, job, t) for job in _most_telling(run)[:PARTS_SHOWN]]
-    if (more := len(run.jobs) - PARTS_SHOWN) > 0:
+    lines = [_ended(run, part, t) for part in _most_telling(run)[:PARTS_SHOWN]]
+    if (more := len(run.parts) - PARTS_SHOWN) > 0:
         lines.append(t.plural("and {n} more", "and {n} more", more))
     where = t("<{link}|Its card>", link=link) if link else ask_for(run.jobs[0].id, t)
     return Message(
@@ -505,16 +543,32 @@ def told(run: RunView, link: str | None, t: Translator) -> Message:
     )
 
 
-def _ended(run: RunView, job: JobView, t: Translator) -> str:
+def _ended(run: RunView, job: Part, t: Translator) -> str:
     """How one of them ended, with what to do where it failed."""
+    if isinstance(job, RunView):
+        return _set_ended(run, job, t)
     name = f"{sign(job)} *{sanitized(part_of(run, job))}*"
     if job.status is Status.COMPLETED:
-        as_of = f" · {data_of(job.as_of, t)}" if job.as_of and run.kind is not RunKind.SET else ""
+        as_of = f" · {data_of(job.as_of, t)}" if job.as_of and not run.is_one_set else ""
         return cut(f"{name} · {_result(job, t)}{as_of}", LINE_LIMIT)
     if job.status is Status.FAILED:
         words = explained(job.error, t)
         return cut(f"{name} · {words.what} {words.step}", LINE_LIMIT)
     return cut(f"{name} · {activity(job, t)}", LINE_LIMIT)
+
+
+def _set_ended(run: RunView, own: RunView, t: Translator) -> str:
+    """The same of the set of one of several liquidations."""
+    status, words = _of_set(run, own, t)
+    line = f"{set_tables.SIGNS[status]} *{sanitized(part_of(run, own))}* · "
+    if status == "complete":
+        as_of = f" · {data_of(own.jobs[0].as_of, t)}" if own.jobs[0].as_of else ""
+        return cut(f"{line}{words}{as_of}", LINE_LIMIT)
+    if failed := set_tables.failures(own, t):
+        return cut(
+            f"{line}{failed[0].removeprefix('❌ ')} {escaped(set_tables.standing(own, t))}", 2 * LINE_LIMIT
+        )
+    return cut(f"{line}{words}", LINE_LIMIT)
 
 
 def _receipt(run: RunView, t: Translator) -> str:
@@ -538,7 +592,7 @@ def moved_away(run: RunView, t: Translator) -> Message:
         what=copied(run, t),
         user=mention(run.requester),
     )
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         names = {"what": copied(run, t), "user": mention(run.requester)}
         text = t("The copy {what} goes on in a direct message with {user}.", **names)
     reason = t("Because {reason}.", reason=move_reason(run.moved_from, t)) if run.moved_from else ""
@@ -561,7 +615,7 @@ def question_reply(run: RunView, t: Translator) -> Message:
         what=copied(run, t),
         parts=parts,
     )
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         names = {"mention": others or mention(run.requester), "what": copied(run, t), "tables": parts}
         text = t("{mention} the copy {what} asks again, because of: {tables}.", **names)
     hint = t("What was shown, what is there now and the button are on the card, above.")
@@ -578,14 +632,14 @@ def approval_reminder(run: RunView, kind: Kind, t: Translator) -> Message:
         who = job.approvers[-1]
 
     def said(moment: str) -> str:
-        if run.kind is RunKind.SET:
+        if run.is_one_set:
             names = {"mention": who, "what": copied(run, t), "moment": moment}
             return t("{mention} the copy {what} still waits for approval, until {moment}.", **names)
         return t(
             "{mention} of the copies {what} {n} wait for approval, until {moment}.",
             mention=who,
             what=copied(run, t),
-            n=t.number(len(waiting)),
+            n=t.number(run.count(waiting)),
             moment=moment,
         )
 
@@ -601,7 +655,7 @@ def approval_reply(run: RunView, t: Translator) -> Message:
     by = mention(job.approval_by) if job.approval_by else "?"
     names = {"mention": mention(run.requester), "user": by, "what": copied(run, t)}
     text = t("{mention} {user} approved the copies {what}: the next free workers take them.", **names)
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         text = t("{mention} {user} approved the copy {what}: the next free worker takes it.", **names)
     why = said_why(job.approval_reason, t)
     return Message(f"{text} {why}".strip(), [section(f"👍 {text}"), *([context(why)] if why else [])])
@@ -615,8 +669,8 @@ def requested(
     run: RunView, taken: Sequence[JobView], links: Mapping[int, str], link: str | None, t: Translator
 ) -> Message:
     """What a press has become: the run, and the live jobs that were there already."""
-    n = t.plural("{n} copy", "{n} copies", len(run.jobs))
-    if run.kind is RunKind.SET:
+    n = t.plural("{n} copy", "{n} copies", len(run.parts))
+    if run.is_one_set:
         n = t.plural("{n} table", "{n} tables", len(run.jobs))
     names = {"what": copied(run, t), "n": n, "id": run.id}
     if run.begins_at is None:
@@ -628,7 +682,7 @@ def requested(
             **names,
         )
     card_is = _to_card(link, t) or card_will_appear(run.channel_id, t)
-    lines = [_taken(job, links, t) for job in taken]
+    lines = _each_taken(taken, links, t)
     said = in_sections(lines)
     return Message(
         " ".join(map(read_out, [text, *lines])),
@@ -639,7 +693,7 @@ def requested(
 def all_taken(taken: Sequence[JobView], links: Mapping[int, str], t: Translator) -> Message:
     """Each of them is under way already: nothing new was started."""
     text = t("All of them are under way already, so nothing new was started.")
-    lines = [_taken(job, links, t) for job in taken]
+    lines = _each_taken(taken, links, t)
     return Message(" ".join(map(read_out, [text, *lines])), [section(text), *in_sections(lines)])
 
 
@@ -653,6 +707,12 @@ def set_under_way(run: RunView, link: str | None, t: Translator) -> Message:
         user=mention(run.requester),
     )
     return sentence(text, hint=_to_card(link, t) or ask_for(run.jobs[0].id, t))
+
+
+def _each_taken(taken: Sequence[JobView], links: Mapping[int, str], t: Translator) -> list[str]:
+    """A line for each liquidation: of the first of its jobs."""
+    first = {job.liquidation_id: job for job in reversed(taken)}
+    return [_taken(first[number], links, t) for number in sorted(first)]
 
 
 def _taken(job: JobView, links: Mapping[int, str], t: Translator) -> str:
@@ -723,7 +783,7 @@ def shown_alone(run: RunView, link: str | None, t: Translator) -> Message:
 def will_be_told(run: RunView, t: Translator, *, before: bool) -> Message:
     """To whoever pressed *Tell me*; ``before``: they had pressed it already."""
     what = copied(run, t)
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         text = noted(what, t, before=before)
     elif before:
         text = t(
@@ -738,21 +798,21 @@ def will_be_told(run: RunView, t: Translator, *, before: bool) -> Message:
 def wont_be_told(run: RunView, t: Translator) -> Message:
     """To whoever took that back."""
     what = copied(run, t)
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         return sentence(t("Taken back: you get no direct message when the copy {what} ends.", what=what))
     return sentence(t("Taken back: you get no direct message when the copies {what} end.", what=what))
 
 
 def approved(run: RunView, n: int, t: Translator) -> Message:
     words = t.plural("{n} copy", "{n} copies", n)
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         return sentence(t("Approved: {what}, run {id}.", id=run.id, what=copied(run, t)))
     return sentence(t("Approved: {n} of run {id}, {what}.", n=words, id=run.id, what=copied(run, t)))
 
 
 def rejected(run: RunView, n: int, t: Translator) -> Message:
     words = t.plural("{n} copy", "{n} copies", n)
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         return sentence(t("Rejected: {what}, run {id}.", id=run.id, what=copied(run, t)))
     return sentence(t("Rejected: {n} of run {id}, {what}.", n=words, id=run.id, what=copied(run, t)))
 
@@ -766,7 +826,7 @@ def too_late(run: RunView, link: str | None, t: Translator) -> Message:
 def own_request(run: RunView, t: Translator) -> Message:
     """To a requester who pressed *Approve*."""
     waiting = run.waiting_for_approval
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         text = t("You asked for this copy, or set it going again, yourself: somebody else has to approve it.")
     else:
         text = t(
@@ -782,7 +842,7 @@ def own_request(run: RunView, t: Translator) -> Message:
 def why_rejected(run: RunView, origin: str, t: Translator) -> View:
     """The modal in which somebody rejects what waits, and may say why; ``origin`` comes back with it."""
     names = {"what": copied(run, t), "user": mention(run.requester)}
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         what, title = t("Reject the copy {what} that {user} asked for?", **names), t("Reject copy")
     else:
         what, title = t("Reject the copies {what} that {user} asked for?", **names), t("Reject copies")
@@ -794,7 +854,7 @@ def why_rejected(run: RunView, origin: str, t: Translator) -> View:
 def why_approved(run: RunView, origin: str, t: Translator) -> View:
     """The modal in which somebody approves what waits, and says why; ``origin`` comes back with it."""
     names = {"what": copied(run, t), "user": mention(run.requester)}
-    if run.kind is RunKind.SET:
+    if run.is_one_set:
         what, title = t("Approve the copy {what} that {user} asked for?", **names), t("Approve copy")
     else:
         what, title = t("Approve the copies {what} that {user} asked for?", **names), t("Approve copies")
@@ -824,8 +884,8 @@ def entry(run: RunView, link: str | None, t: Translator) -> str:
     name = t("Run {id}", id=run.id)
     shown = f"<{link}|{name}>" if link else name
     lines = [f"{shown} · *{copied(run, t)}* · {state_of(run, t)}", f"{bar(run.fraction)} {done(run, t)}"]
-    lines += [f"• {_line(run, job, t)}" for job in _most_telling(run)[:PARTS_SHOWN]]
-    if (more := len(run.jobs) - PARTS_SHOWN) > 0:
+    lines += [f"• {_line(run, part, t)}" for part in _most_telling(run)[:PARTS_SHOWN]]
+    if (more := len(run.parts) - PARTS_SHOWN) > 0:
         lines.append(t.plural("and {n} more", "and {n} more", more))
     return "\n".join(lines)
 
@@ -837,12 +897,11 @@ def short_entry(run: RunView, link: str | None, t: Translator) -> str:
     return f"{shown} · {copied(run, t)} · {state_of(run, t)} · {done(run, t)}"
 
 
-def _most_telling(run: RunView) -> list[JobView]:
+def _most_telling(run: RunView) -> list[Part]:
     """What runs, failed or waits before what is completed; where all fit, in their order."""
-    if len(run.jobs) <= PARTS_SHOWN:
-        return list(run.jobs)
-    order = (Status.RUNNING, Status.FAILED, Status.PAUSED, Status.PENDING, Status.CANCELLED, Status.COMPLETED)
-    return sorted(run.jobs, key=lambda job: order.index(job.status))
+    if len(run.parts) <= PARTS_SHOWN:
+        return list(run.parts)
+    return sorted(run.parts, key=lambda part: MOST_TELLING.index(part.status))
 
 
 def ask_again(run: RunView, t: Translator) -> str:
@@ -854,7 +913,9 @@ def ask_again(run: RunView, t: Translator) -> str:
 
 def failed_entry(run: RunView, link: str | None, t: Translator) -> list[Block]:
     """A run that has ended with failures, and the button that tries these again."""
-    whose = set_tables.blamed(run) if run.kind is RunKind.SET else run.failed
+    whose: Sequence[Part] = set_tables.blamed(run) if run.is_one_set else run.failed
+    if run.sets and not run.is_one_set:
+        whose = [own for own in run.sets if own.failed]
     failed = _parts(run, whose)
     name = t("Run {id}", id=run.id)
     shown = f"<{link}|{name}>" if link else name

@@ -59,16 +59,49 @@ from bot.messages.proposal import (
 from bot.messages.run import LINE_LIMIT, in_sections, of_liquidations
 from copier import Count, Counts, Preview
 
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the set: what both sides hold, or why it can't be copied now.
+
+    ``title`` is what messages call its copy. ``taken`` is a live job that copies it already.
+    ``needs_approval``: somebody else has to say yes, out of ``approvers``. ``last`` is its latest completed
+    copy.
+    """
+
+    copy_name: str
+    title: str
+    seen: Preview | None = None
+    problem: Explained | None = None
+    taken: JobView | None = None
+    needs_approval: bool = False
+    approvers: tuple[str, ...] = ()
+    last: JobView | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Neither side has rows: that is as it may be in a set."""
+        return self.seen is not None and is_nothing(self.seen)
+
+    @property
+    def removes(self) -> bool:
+        """Prod has no rows for certain, and consulta's would go."""
+        return self.seen is not None and removes_everything(self.seen) and not is_nothing(self.seen)
+
+
 # ----------------------------------------------------------------------------
-# Several liquidations
+# Several liquidations, of one copy or of a set
 #
-# What a press stands for travels in its button's value, as with one liquidation.
+# What a press stands for travels in its button's value, as with one liquidation. Of a set the sums of all
+# tables are shown of each liquidation, and a press counts for these.
 
 
 COPY_SEVERAL_ACTION = "copy_several.confirm"
 LATER_SEVERAL_ACTION = "copy_several.later"
 #: So many liquidations may be asked for at once.
 MOST = 50
+#: So many tables of sets, of all liquidations together.
+MOST_TABLES = 200
 #: So many characters of a reason stand in a table's cell.
 CELL_LIMIT = 200
 
@@ -87,7 +120,8 @@ class Refused(StrEnum):
 class Part:
     """One liquidation of several: what both sides hold, or why it can't be copied now.
 
-    ``taken`` is the live job that copies it already. ``needs_approval``: somebody else has to say yes.
+    ``seen`` is of one copy; of a set ``tables`` are in the order in which they are written. ``taken`` is a
+    live job that copies it, or one of its tables, already. ``needs_approval``: somebody else has to say yes.
     """
 
     liquidation_id: int
@@ -96,6 +130,52 @@ class Part:
     taken: JobView | None = None
     problem: Explained | None = None
     needs_approval: bool = False
+    tables: tuple[Table, ...] = ()
+
+    @property
+    def each_seen(self) -> tuple[Preview, ...]:
+        """What was seen of its copies."""
+        if self.seen is not None:
+            return (self.seen,)
+        return tuple(table.seen for table in self.tables if table.seen is not None)
+
+    @property
+    def can_be_copied(self) -> bool:
+        return self.refused is None and bool(self.each_seen)
+
+    @property
+    def label(self) -> str | None:
+        """The liquidation's name."""
+        return next((seen.label for seen in self.each_seen if seen.label), None)
+
+    @property
+    def would(self) -> Counts | None:
+        """What would be done to consulta's rows; None where that isn't known of each table."""
+        if self.seen is not None:
+            return self.seen.outlook.counts if self.seen.outlook is not None else None
+        found = [Counts() if table.is_nothing else known_counts(table.seen) for table in self.tables]
+        known = [counts for counts in found if counts is not None]
+        return None if len(known) < len(found) or not known else sum(known[1:], start=known[0])
+
+    @property
+    def shown(self) -> Shown:
+        """What its line shows."""
+        if self.seen is not None:
+            return Shown.of(self.seen)
+        counts, seen = self.would, self.each_seen
+        deleted, updated = (counts.deleted, counts.updated) if counts is not None else (None, None)
+        prod, consulta = [each.in_source.rows for each in seen], [each.in_target.rows for each in seen]
+        return Shown(_all_of(prod), _all_of(consulta), deleted, updated)
+
+    @property
+    def made_of(self) -> str:
+        """Stands for the tables, keys and columns of its copies."""
+        return made_of(self.seen) if self.seen is not None else all_made_of(self.tables)
+
+
+def _all_of(rows: Sequence[int | None]) -> int | None:
+    known = [each for each in rows if each is not None]
+    return sum(known) if len(known) == len(rows) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +183,7 @@ class SeveralOffer:
     """What a press of *Copy* stands for. ``key`` makes it work once; ``expires_at`` is in seconds since 1970.
 
     ``parts`` are the liquidations, with what was shown of each. ``made_of`` stands for the tables, the key
-    and the columns of the copy.
+    and the columns of the copy, or of those of a set. ``of_set``: the name is that of a set.
     """
 
     copy_name: str
@@ -111,11 +191,19 @@ class SeveralOffer:
     expires_at: int
     parts: tuple[tuple[int, Shown], ...]
     made_of: str = ""
+    of_set: bool = False
 
     def encoded(self) -> str:
         """Short: fifty liquidations have to fit into a button's value."""
         parts = ";".join(in_short(liquidation_id, *shown.numbers) for liquidation_id, shown in self.parts)
-        whole = [self.copy_name, self.key, self.expires_at, self.made_of, parts]
+        whole = [
+            self.copy_name,
+            self.key,
+            self.expires_at,
+            self.made_of,
+            parts,
+            *([1] if self.of_set else []),
+        ]
         return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
     @property
@@ -125,24 +213,24 @@ class SeveralOffer:
     @classmethod
     def decoded(cls, value: str) -> SeveralOffer:
         """Raises ValueError or TypeError for what isn't an offer."""
-        copy_name, key, expires_at, made_of, parts = json.loads(value)
+        copy_name, key, expires_at, made_of, parts, *of_set = json.loads(value)
         found = []
         for part in str(parts).split(";"):
             liquidation_id, *shown = read_short(part, 5)
             if liquidation_id is None:
                 raise ValueError("an offer without a liquidation")
             found.append((liquidation_id, Shown(*shown)))
-        return cls(str(copy_name), str(key), int(expires_at), tuple(found), str(made_of))
+        return cls(str(copy_name), str(key), int(expires_at), tuple(found), str(made_of), of_set == [1])
 
     def moved(self, part: Part) -> bool:
         """Whether what was shown of it is no longer so, as with one liquidation."""
         shown = self._shown(part)
-        if shown is None or part.seen is None:
+        if shown is None or not part.can_be_copied:
             return True
-        return self.made_of != made_of(part.seen) or shown.moved(part.seen)
+        return self.made_of != part.made_of or shown.moved_to(part.shown)
 
     def terms(self, part: Part) -> AgreedCounts:
-        """What its job is bound to."""
+        """What its job is bound to, of one copy."""
         shown = self._shown(part)
         if shown is None or part.seen is None:
             return NOTHING_SHOWN
@@ -156,9 +244,10 @@ class SeveralOffer:
 class SeveralOffered:
     """The lines with what may be pressed; ``offer`` is None where none of them can be copied.
 
-    ``title`` is what messages call the copy, ``expected_seconds`` None where nobody knows. ``approvers``
-    names, as messages show them, who would have to approve those that need it. ``minutes`` is how long the
-    press works. ``notice`` says why it is asked again, or is empty. ``asks_why``: only with a reason.
+    ``title`` is what messages call the copy or the set, ``expected_seconds`` None where nobody knows.
+    ``approvers`` names, as messages show them, who would have to approve those that need it. ``minutes`` is
+    how long the press works. ``notice`` says why it is asked again, or is empty. ``asks_why``: only with a
+    reason. A set has so many ``tables``.
     """
 
     title: str
@@ -170,6 +259,20 @@ class SeveralOffered:
     expected_seconds: float | None = None
     notice: str = ""
     asks_why: bool = False
+    tables: int = 0
+
+
+def refusal_of_set(tables: Sequence[Table]) -> Refused | None:
+    """The same of a set whose tables were all looked at."""
+    exists = next(
+        (table.seen.exists for table in tables if table.seen and table.seen.exists is not None), None
+    )
+    nothing = all(table.is_nothing for table in tables)
+    if exists is False or (exists is None and nothing):
+        return Refused.UNKNOWN
+    if nothing:
+        return Refused.EMPTY
+    return Refused.REMOVES if any(table.removes for table in tables) else None
 
 
 def refusal_of(seen: Preview) -> Refused | None:
@@ -193,8 +296,14 @@ def several_card(offered: SeveralOffered, t: Translator) -> Message:
     n = t.plural(
         "{n} of {all} can be copied now.", "{n} of {all} can be copied now.", len(possible), all=len(numbers)
     )
-    rows = sum(part.seen.in_source.rows or 0 for part in possible if part.seen)
+    rows = sum(seen.in_source.rows or 0 for part in possible for seen in part.each_seen)
     total = t("Rows in prod: {rows}.", rows=t.number(rows))
+    if offered.tables:
+        total += " " + t(
+            "The numbers are those of all {n} tables of the set, which are of one moment of prod for each "
+            "liquidation.",
+            n=offered.tables,
+        )
     notice = [section(f"🔁 {offered.notice}")] if offered.notice else []
     head = [header(question), *notice, section(f"*{n}* {total} {_expected(offered, t)}".strip())]
     tail = [*_kept(possible, t), *_approval(offered, t)]
@@ -219,11 +328,9 @@ def several_card(offered: SeveralOffered, t: Translator) -> Message:
                 )
             )
         )
-    lines = [_line(part, t) for part in offered.parts]
+    lines = [_line(part, offered, t) for part in offered.parts]
     text = f"{offered.notice} {escaped(question)} {n} {total}".strip()
-    return Message(
-        text, [*head, _table(offered.parts, t), *tail], fallback=[*head, *in_sections(lines), *tail]
-    )
+    return Message(text, [*head, _table(offered, t), *tail], fallback=[*head, *in_sections(lines), *tail])
 
 
 def _press_word(offered: SeveralOffered, t: Translator) -> str:
@@ -240,8 +347,10 @@ def _expected(offered: SeveralOffered, t: Translator) -> str:
 
 def _kept(possible: Sequence[Part], t: Translator) -> list[Block]:
     """Which columns stay in prod: the same of each liquidation."""
-    first = next((part.seen for part in possible if part.seen is not None), None)
-    return [] if first is None else kept_blocks(first, t)
+    first = next(iter(possible), None)
+    if first is None or first.seen is None:
+        return [] if first is None else _kept_of_tables(first.tables, t)
+    return kept_blocks(first.seen, t)
 
 
 def _approval(offered: SeveralOffered, t: Translator) -> list[Block]:
@@ -257,15 +366,13 @@ def _approval(offered: SeveralOffered, t: Translator) -> list[Block]:
     return [section(f"👥 {words}")]
 
 
-def _table(parts: Sequence[Part], t: Translator) -> Block:
+def _table(offered: SeveralOffered, t: Translator) -> Block:
     heads = [t("Liquidation"), t("Rows in prod"), t("Rows in consulta now"), t("What becomes of it")]
     rows = [[_cell(head) for head in heads]]
-    for part in parts:
+    for part in offered.parts:
         prod, consulta = _counts(part, t)
-        name = str(part.liquidation_id)
-        if part.seen is not None and part.seen.label:
-            name = f"{name} · {part.seen.label}"
-        rows.append([_cell(name), _cell(prod), _cell(consulta), _cell(plain(_outcome(part, t)))])
+        name = f"{part.liquidation_id} · {part.label}" if part.label else str(part.liquidation_id)
+        rows.append([_cell(name), _cell(prod), _cell(consulta), _cell(plain(_outcome(part, offered, t)))])
     right = {"align": "right"}
     return {
         "type": "table",
@@ -278,22 +385,25 @@ def _cell(text: str) -> Block:
     return {"type": "raw_text", "text": cut(text, CELL_LIMIT) or "–"}
 
 
-def _line(part: Part, t: Translator) -> str:
+def _line(part: Part, offered: SeveralOffered, t: Translator) -> str:
     """The same as a line of mrkdwn."""
     prod, consulta = _counts(part, t)
     sign = "✅" if part.refused is None else "🚫"
-    label = f" · {sanitized(part.seen.label)}" if part.seen is not None and part.seen.label else ""
+    label = f" · {sanitized(part.label)}" if part.label else ""
     sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
-    return cut(f"{sign} *{part.liquidation_id}*{label} · {sides} · {_outcome(part, t)}", LINE_LIMIT)
+    return cut(f"{sign} *{part.liquidation_id}*{label} · {sides} · {_outcome(part, offered, t)}", LINE_LIMIT)
 
 
 def _counts(of: Part | Table, t: Translator) -> tuple[str, str]:
+    if isinstance(of, Part) and of.tables and not any(table.problem for table in of.tables):
+        prod, consulta = [each.in_source for each in of.each_seen], [each.in_target for each in of.each_seen]
+        return _sum(prod, t), _sum(consulta, t)
     if of.seen is None:
         return "–", "–"
     return counted(of.seen.in_source, t), counted(of.seen.in_target, t)
 
 
-def _outcome(part: Part, t: Translator) -> str:
+def _outcome(part: Part, offered: SeveralOffered, t: Translator) -> str:
     """What a press would make of it, or why it makes nothing of it."""
     match part.refused:
         case None:
@@ -306,18 +416,27 @@ def _outcome(part: Part, t: Translator) -> str:
             return t("neither side has rows: nothing to copy")
         case Refused.REMOVES:
             command = code(f"{COPY_COMMAND} {part.liquidation_id}")
+            emptied = [table.title for table in part.tables if table.removes]
+            if emptied:
+                command = code(f"{COPY_COMMAND} {part.liquidation_id} {offered.copy_name}")
+                return t(
+                    "prod has no rows for {tables}: consulta's would be removed. Ask for it alone: {command}",
+                    tables=sanitized(", ".join(emptied), 120),
+                    command=command,
+                )
             return t(
                 "prod has no rows: consulta's would be removed. Ask for it alone: {command}", command=command
             )
         case _:
+            stuck = next((table for table in part.tables if table.problem is not None), None)
+            if stuck is not None and stuck.problem is not None:
+                return f"{sanitized(stuck.title)}: {stuck.problem.what}"
             return part.problem.what if part.problem else t("can't be looked at now")
 
 
 def _copied(part: Part, t: Translator) -> str:
     words = t("waits for approval") if part.needs_approval else t("is copied")
-    if part.seen is None or part.seen.outlook is None:
-        return words
-    return f"{words}. {would_do(part.seen.outlook.counts, t)}"
+    return words if part.would is None else f"{words}. {would_do(part.would, t)}"
 
 
 # -- What was typed
@@ -328,6 +447,21 @@ def too_many(n: int, t: Translator) -> Message:
     return sentence(
         t("At most {most} liquidations at a time: that would be {n}.", most=MOST, n=t.number(n)),
         hint=usage(t, example=f"{COPY_COMMAND} 40-45"),
+    )
+
+
+def too_many_tables_in_all(liquidations: int, tables: int, t: Translator) -> Message:
+    """More tables of sets than may be asked for at once."""
+    return sentence(
+        t(
+            "At most {most} tables at a time: {liquidations} liquidations with {tables} tables each would be "
+            "{n}.",
+            most=MOST_TABLES,
+            liquidations=liquidations,
+            tables=tables,
+            n=liquidations * tables,
+        ),
+        hint=t("Ask for at most {n} liquidations of this set at a time.", n=max(1, MOST_TABLES // tables)),
     )
 
 
@@ -366,35 +500,6 @@ LATER_WHOLE_ACTION = "copy_whole.later"
 WARNINGS_SHOWN = 20
 #: A warning names an index's statement.
 WARNING_LIMIT = 560
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table of the set: what both sides hold, or why it can't be copied now.
-
-    ``title`` is what messages call its copy. ``taken`` is a live job that copies it already.
-    ``needs_approval``: somebody else has to say yes, out of ``approvers``. ``last`` is its latest completed
-    copy.
-    """
-
-    copy_name: str
-    title: str
-    seen: Preview | None = None
-    problem: Explained | None = None
-    taken: JobView | None = None
-    needs_approval: bool = False
-    approvers: tuple[str, ...] = ()
-    last: JobView | None = None
-
-    @property
-    def is_nothing(self) -> bool:
-        """Neither side has rows: that is as it may be in a set."""
-        return self.seen is not None and is_nothing(self.seen)
-
-    @property
-    def removes(self) -> bool:
-        """Prod has no rows for certain, and consulta's would go."""
-        return self.seen is not None and removes_everything(self.seen) and not is_nothing(self.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -599,17 +704,22 @@ def _sum(counts: Sequence[Count], t: Translator) -> str:
 
 
 def _tail(offered: WholeOffered, t: Translator) -> list[Block]:
-    kept = [
-        f"🔒 *{sanitized(table.title)}*: {words}"
-        for table in offered.tables
-        if table.seen and (words := kept_in_prod(table.seen, t, lambda names: code(names, 300)))
-    ]
     return [
         context(_last_copied(offered, t)),
-        *in_sections([cut(line, WARNING_LIMIT) for line in kept], 5),
+        *_kept_of_tables(offered.tables, t),
         *in_sections(_warnings(offered, t), 5),
         *_set_approval(offered, t),
     ]
+
+
+def _kept_of_tables(tables: Sequence[Table], t: Translator) -> list[Block]:
+    """Which columns stay in prod, of each table."""
+    kept = [
+        f"🔒 *{sanitized(table.title)}*: {words}"
+        for table in tables
+        if table.seen and (words := kept_in_prod(table.seen, t, lambda names: code(names, 300)))
+    ]
+    return in_sections([cut(line, WARNING_LIMIT) for line in kept], 5)
 
 
 def _last_copied(offered: WholeOffered, t: Translator) -> str:
@@ -701,15 +811,17 @@ def _would(table: Table, t: Translator) -> str:
     """What would be done to consulta's rows, exactly; or that it isn't known before."""
     if table.is_nothing:
         return t("no rows on either side")
-    counts = _known_counts(table.seen) if table.seen is not None else None
+    counts = known_counts(table.seen) if table.seen is not None else None
     if counts is None:
         return t("not known")
     each = (counts.inserted, counts.updated, counts.deleted, counts.unchanged)
     return " / ".join(map(t.number, each))
 
 
-def _known_counts(seen: Preview) -> Counts | None:
+def known_counts(seen: Preview | None) -> Counts | None:
     """By what an earlier copy has proven, or because one side has no rows."""
+    if seen is None:
+        return None
     if seen.outlook is not None:
         return seen.outlook.counts
     prod, consulta = seen.in_source.known, seen.in_target.known
@@ -781,18 +893,6 @@ def too_many_tables(title: str, command: str, t: Translator) -> Message:
 
 
 # -- What was typed
-
-
-def several_wholes(typed: str, first: int, set_name: str, copy_name: str, t: Translator) -> Message:
-    """Several liquidations of a set were asked for: they are copied one table at a time, sets one by one."""
-    return sentence(
-        t("Several liquidations are copied one table at a time, and a set one liquidation at a time."),
-        hint=t(
-            "Name the copy: `{several}`. Or ask for each set alone: `{one}`.",
-            several=f"{COPY_COMMAND} {typed} {copy_name}",
-            one=f"{COPY_COMMAND} {first} {set_name}",
-        ),
-    )
 
 
 def unknown_set(name: str, names: Sequence[str], t: Translator) -> Message:

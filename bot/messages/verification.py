@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from bot.i18n import Translator
 from bot.jobs.failure import Failure, failure_of
@@ -33,7 +33,10 @@ from bot.messages.blocks import (
 from bot.messages.failures import explained
 from bot.messages.freshness import COPY_ACTION
 from bot.messages.run import LINE_LIMIT, in_sections
-from copier import Comparison, Proof, SetComparison
+from copier import Comparison, Proof
+
+if TYPE_CHECKING:
+    from copier import SetComparison
 
 #: The button under a comparison that runs or waits.
 CANCEL_ACTION = "copy_verify.cancel"

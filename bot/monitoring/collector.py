@@ -136,7 +136,8 @@ class HouseCollector(Collector):
             live.add_metric([kind.value], house.runs.get(kind.value, 0))
         ended = CounterMetricFamily(
             "traspaso_runs_ended",
-            "Runs that have ended, by how; of a set under its name, else under that of their copy.",
+            "What was asked for at once and has ended, by how: a copy by itself (single), or a run. Of a set "
+            "it is under its name, else under that of the copy.",
             labels=["copy", "kind", "status"],
         )
         for each in house.sums:

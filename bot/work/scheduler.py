@@ -264,6 +264,7 @@ class FiringRunner:
 
     def _request(self, firing: Firing, copy: CopySection, liquidation: int, seen: Preview) -> Request:
         needed = copy.needs_approval(seen.in_source.known, seen.in_target.known)
+        schedule = self._by_name.get(firing.schedule)
         return Request(
             spec=copy.spec,
             liquidation_id=liquidation,
@@ -275,6 +276,7 @@ class FiringRunner:
             approvers=tuple(self._access.who_may(copy)) if needed else None,
             approval_seconds=self._file.work.approval_seconds,
             second_group_seconds=copy.second_group_seconds,
+            reason=schedule.reason if schedule is not None else None,
             schedule=firing.schedule,
         )
 

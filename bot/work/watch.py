@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Engine
@@ -18,7 +19,7 @@ from bot.config import SIDES, CopySection
 from bot.jobs.drift import Round, RoundLost, Rounds, Watching
 from bot.jobs.known_columns import spec_of
 from bot.periodic import PeriodicThread, still_working
-from copier import Outlook, outlook
+from copier import CopySpec, Outlook, outlook, unchanged
 from copier.errors import CopierError, Transient
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 LEFT_SECONDS = 5.0
 #: Seconds between two looks whether copies still run, and after a side that was away.
 BUSY_SECONDS, AWAY_SECONDS = 1.0, 20.0
+#: So many liquidations are seen at one moment, as long as they have no more rows than that together: what a
+#: copy waits for is short, and so is what a moment holds back.
+AT_ONCE, ROWS_AT_ONCE = 50, 200_000
 #: The name of its sessions.
 LABEL = "traspaso watch"
 
@@ -98,29 +102,70 @@ class Watch:
         """
         until = time.monotonic() + found.seconds
         looked = 0
+        left: deque[Watching] = deque()  # that are looked at one by one
         while time.monotonic() < until:
             if self._over.is_set():
                 return
             still_working()
             if self._rounds.is_busy():
+                left.clear()  # a copy may put another proof in the place of theirs
                 self._rounds.hold(found)
                 self._over.wait(BUSY_SECONDS)
                 continue
-            watching = self._rounds.next(found)
-            if watching is None:
-                break
+            seen: list[tuple[Watching, Outlook | None]]
             try:
-                seen = self._look_at(watching)
+                if left:
+                    watching = left.popleft()
+                    seen = [(watching, self._look_at(watching))]
+                elif together := _together(self._rounds.next(found, AT_ONCE)):
+                    seen = self._unchanged(together)
+                    known = {each.liquidation_id for each, _ in seen}
+                    left.extend(each for each in together if each.liquidation_id not in known)
+                else:
+                    break
             except Transient as error:
                 log.warning("the watch waits for a side that is away: %s", error)
+                left.clear()
                 self._rounds.hold(found)
                 self._over.wait(min(AWAY_SECONDS, max(0.0, until - time.monotonic())))
                 continue
-            self._rounds.saw(found, watching, seen)
-            looked += 1
-        left = self._rounds.end(found)
-        log.info("the watch looked at %s liquidations, %s are left for the next round", looked, left)
+            if seen:
+                self._rounds.saw(found, seen)
+                looked += len(seen)
+        rest = self._rounds.end(found)
+        log.info("the watch looked at %s liquidations, %s are left for the next round", looked, rest)
         self._told()
+
+    def _unchanged(self, together: Sequence[Watching]) -> list[tuple[Watching, Outlook | None]]:
+        """Those of several of one copy of which both sides hold what was proven.
+
+        Raises:
+            Transient: a side is away.
+        """
+        baselines = {each.liquidation_id: each.baseline for each in together if each.baseline is not None}
+        if len(baselines) < 2:
+            return []
+        try:
+            found = unchanged(
+                self._prod,
+                self._consulta,
+                self._spec(together[0]),
+                baselines,
+                names=SIDES,
+                timeout_seconds=self._timeout,
+                label=LABEL,
+            )
+        except Transient:
+            raise
+        except CopierError:
+            return []  # why that is so is said of each
+        return [(each, found[each.liquidation_id]) for each in together if each.liquidation_id in found]
+
+    def _spec(self, watching: Watching) -> CopySpec:
+        pair = watching.source_table, watching.target_table
+        fitting = [each for each in self._copies if (str(each.source_table), str(each.target_table)) == pair]
+        copy = next((each for each in fitting if each.name == watching.copy_name), fitting[0])
+        return spec_of(self._consulta, copy)
 
     def _look_at(self, watching: Watching) -> Outlook | None:
         """What a copy would do now; None where that isn't known.
@@ -130,14 +175,11 @@ class Watch:
         """
         if watching.baseline is None:
             return None
-        pair = watching.source_table, watching.target_table
-        fitting = [each for each in self._copies if (str(each.source_table), str(each.target_table)) == pair]
-        copy = next((each for each in fitting if each.name == watching.copy_name), fitting[0])
         try:
             return outlook(
                 self._prod,
                 self._consulta,
-                spec_of(self._consulta, copy),
+                self._spec(watching),
                 watching.liquidation_id,
                 watching.baseline,
                 names=SIDES,
@@ -149,3 +191,19 @@ class Watch:
         except CopierError as error:
             log.warning("the watch can't look at liquidation %s: %s", watching.liquidation_id, error)
             return None
+
+
+def _together(several: Sequence[Watching]) -> list[Watching]:
+    """The first, and those behind it that can be seen at one moment with it."""
+    found: list[Watching] = []
+    rows = 0
+    for each in several:
+        rows += each.baseline.digest.rows if each.baseline else 0
+        if found and (rows > ROWS_AT_ONCE or _copied_as(each) != _copied_as(found[0])):
+            break
+        found.append(each)
+    return found
+
+
+def _copied_as(watching: Watching) -> tuple[str, str, str]:
+    return watching.copy_name, watching.source_table, watching.target_table

@@ -4,6 +4,7 @@ make bench              five rounds on the table of a million rows, over all `LI
                         tables, the commands of the shell, and ten million rows once
 make bench QUICK=1      three rounds on a table of a fifth, nothing written
 make bench SETS=1       only a set of five tables beside five copies; nothing written (QUICK=1 too)
+make bench WATCH=1      only the watch over many small liquidations; nothing written
 make bench DELAYS="50"  only links of so many milliseconds there and back; nothing written
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dev.bench import report, sets, table
+from dev.bench import report, sets, table, watch
 from dev.bench.measure import Run, run_command
 from dev.bench.report import Link, OverALink
 from dev.binaries import postgres_programs
@@ -271,6 +272,7 @@ def main() -> int:
     options.add_argument("--rounds", type=int)
     options.add_argument("--delays", help="only over links of these milliseconds, such as 0,10,50")
     options.add_argument("--sets", action="store_true", help="only a set beside five single copies")
+    options.add_argument("--watch", action="store_true", help="only the watch over many liquidations")
     options.add_argument("--no-scale", action="store_true", help=argparse.SUPPRESS)
     arguments = options.parse_args()
     began = time.monotonic()
@@ -280,6 +282,10 @@ def main() -> int:
         over = measure_over_links(scale, arguments.rounds or rounds, links)
         console.print(report.over_links(over, rows=round(1_000_000 * scale)), markup=False, soft_wrap=True)
         return 0
+    if arguments.watch:
+        looks = watch.measure(arguments.rounds or rounds, CLUSTER, CONFIG)
+        console.print(report.of_watch(looks), markup=False, soft_wrap=True)
+        return 0
     if arguments.sets:
         whole = sets.measure(scale, arguments.rounds or rounds, CLUSTER)
         console.print(report.of_sets(whole, rows=round(1_000_000 * scale)), markup=False, soft_wrap=True)
@@ -287,11 +293,12 @@ def main() -> int:
     runs = measure(scale, arguments.rounds or rounds)
     over = measure_over_links(scale, arguments.rounds or rounds, LINKS)
     whole = sets.measure(scale, arguments.rounds or rounds, CLUSTER)
+    looks = watch.measure(arguments.rounds or rounds, CLUSTER, CONFIG)
     commands = measure_commands(scale)
     large: dict[str, list[Run]] = {}
     if not arguments.quick and not arguments.no_scale:
         large = measure(10.0, 1, only=[report.PIPE, report.PROVEN])
-    page = report.page(runs, large, over, whole, commands, rows=round(1_000_000 * scale))
+    page = report.page(runs, large, over, whole, looks, commands, rows=round(1_000_000 * scale))
     console.print(page, markup=False, soft_wrap=True)
     if not arguments.quick:
         (ROOT / "docs" / "benchmarks.md").write_text(page, "utf-8")

@@ -11,6 +11,7 @@ from statistics import median
 import psutil
 
 from dev.bench.measure import Run
+from dev.bench.watch import LIQUIDATIONS, ROWS, WatchRound
 
 PIPE = "the pipe, binary"
 TWO_PIPES = "two pipes, each half of the key range"
@@ -100,6 +101,15 @@ of {rounds} rounds. pgsync compares nothing and removes nothing.
 |---|---|---|---|---|---|---|---|
 """
 
+WATCH = """
+The watch, over {liquidations} liquidations of {rows:,} rows in which nothing has changed: a whole round in a
+worker, with its connections and all that it writes down; and the pipe, with a process for each side and
+liquidation. For each liquidation, medians of {rounds} rounds:
+
+| | milliseconds | time / pipe | min – max |
+|---|---|---|---|
+"""
+
 COMMANDS = """
 The shell, each command a process of its own, from its start to its end, without delay, median of {runs}:
 
@@ -162,6 +172,16 @@ def of_sets(runs: dict[str, list[Run]], *, rows: int) -> str:
     return text
 
 
+def of_watch(rounds: Sequence[WatchRound]) -> str:
+    """A table of two lines."""
+    text = WATCH.format(liquidations=LIQUIDATIONS, rows=ROWS, rounds=len(rounds))
+    ratios = [each.ratio for each in rounds]
+    text += f"| the pipe | {1000 * median(each.pipe for each in rounds):.1f} | **1.00** | 1.00 – 1.00 |\n"
+    text += f"| the watch | {1000 * median(each.watch for each in rounds):.1f} | **{median(ratios):.2f}** "
+    text += f"| {min(ratios):.2f} – {max(ratios):.2f} |\n"
+    return text
+
+
 def of_commands(seconds: dict[str, list[float]]) -> str:
     """A table, a line for each command."""
     text = COMMANDS.format(runs=max(map(len, seconds.values())))
@@ -176,6 +196,7 @@ def page(
     large: dict[str, list[Run]],
     over: Sequence[OverALink],
     whole: dict[str, list[Run]],
+    looks: Sequence[WatchRound],
     commands: dict[str, list[float]],
     *,
     rows: int,
@@ -199,6 +220,7 @@ def page(
     text += _aside(runs)
     text += over_links(over, rows=rows)
     text += of_sets(whole, rows=rows)
+    text += of_watch(looks)
     text += of_commands(commands)
     if large:
         text += LARGE.format(rows=rows * 10, small=rows)

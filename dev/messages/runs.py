@@ -68,7 +68,15 @@ def of_set(*jobs: JobView, **differs: Any) -> RunView:
     """The jobs of a set, in the order in which its tables are written."""
     names = zip(jobs, ("Cabecera", "Recibos", "Líneas", "Deducciones"), strict=False)
     made = [
-        replace(job, id=200 + n, copy_name=title.lower(), copy_title=title, label=None, run_id=7)
+        replace(
+            job,
+            id=200 + n,
+            liquidation_id=42,
+            copy_name=title.lower(),
+            copy_title=title,
+            label=None,
+            run_id=7,
+        )
         for n, (job, title) in enumerate(names, 1)
     ]
     values: dict[str, Any] = {
@@ -171,6 +179,26 @@ Made = Callable[[Translator], Message]
 def without(make: Made) -> Made:
     """The same message where Slack doesn't know the new block."""
     return lambda t: plainer(make(t))
+
+
+def of_sets(*sets: RunView, **differs: Any) -> RunView:
+    """The sets of several liquidations, 40 and those after it, in one run."""
+    jobs = [
+        replace(job, id=300 + 4 * n + place, liquidation_id=40 + n)
+        for n, own in enumerate(sets)
+        for place, job in enumerate(own.jobs)
+    ]
+    numbers = tuple(range(40, 40 + len(sets)))
+    whole = {"kind": RunKind.SET, "set_name": "completa", "set_title": "Liquidación completa"}
+    return run(*jobs, **{**whole, "liquidations": numbers, **differs})
+
+
+SETS = of_sets(SET_COMPLETED, SET, SET_QUEUED)
+SETS_COMPLETED = of_sets(SET_COMPLETED, SET_COMPLETED)
+SETS_FAILED = of_sets(SET_COMPLETED, SET_FAILED, SET_CANCELLED)
+SETS_WAIT_FOR_APPROVAL = of_sets(SET, SET_WAITS_FOR_APPROVAL, SET_WAITS_FOR_APPROVAL)
+SETS_ASK = of_sets(SET_COMPLETED, SET_ASKS)
+FIFTY_SETS = of_sets(*[SET_COMPLETED] * 20, SET, *[SET_QUEUED] * 29)
 
 
 def panel(found: RunView) -> HomeView:

@@ -9,7 +9,15 @@ from bot.i18n import Translator
 from bot.jobs.view import JobView
 from bot.messages.failures import explained
 from bot.messages.proposal import Shown
-from bot.messages.run_proposal import Table, WholeOffer, WholeOffered
+from bot.messages.run_proposal import (
+    Part,
+    Refused,
+    SeveralOffer,
+    SeveralOffered,
+    Table,
+    WholeOffer,
+    WholeOffered,
+)
 from copier import Count, Counts, Outlook, Preview
 from dev.messages import runs as r
 from dev.messages import situations as s
@@ -80,6 +88,24 @@ def needing_approval() -> WholeOffered:
 
 def with_a_problem(t: Translator) -> tuple[Table, ...]:
     return (*NEW[:3], table("deductions", None, problem=explained(r.FAILED.error, t)))
+
+
+def several(t: Translator) -> SeveralOffered:
+    """Several liquidations of the set: some can be copied, and of the others there is said why not."""
+    problem = with_a_problem(t)
+    parts = (
+        Part(40, tables=NEW),
+        Part(41, tables=CHANGED, needs_approval=True),
+        Part(42, refused=Refused.REMOVES, tables=(*CHANGED[:3], table("deductions", s.seen(0, 12_000)))),
+        Part(43, refused=Refused.TAKEN, taken=s.COPYING),
+        Part(44, refused=Refused.PROBLEM, problem=problem[3].problem, tables=problem),
+        Part(45, refused=Refused.UNKNOWN, tables=tuple(table(name, s.seen(0, 0)) for name in ROWS)),
+    )
+    offer = SeveralOffer(
+        "completa", "3f2a", 0, tuple((part.liquidation_id, part.shown) for part in parts[:2])
+    )
+    who = ("<!subteam^S0ADMINS>",)
+    return SeveralOffered(TITLE, "completa", parts, offer, 15, who, expected_seconds=12.0, tables=4)
 
 
 TAKEN = [("Recibos", replace(s.COPYING, copy_name="payslips")), ("Líneas", s.QUEUED)]

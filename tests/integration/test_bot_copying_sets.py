@@ -16,7 +16,7 @@ from slack_bolt import BoltRequest
 from bot.app import build_app
 from bot.commands.conversation import Caller
 from bot.commands.copy_liquidation import CopyModal, StartCopy
-from bot.commands.copy_runs import CopySeveral, CopyWhole
+from bot.commands.copy_runs import CopyWhole
 from bot.commands.starting import Starting
 from bot.config import CopySection, File, SetSection, SlackSection
 from bot.i18n import translator
@@ -329,22 +329,6 @@ def test_the_modal_offers_the_default_set_first_and_copies_it(
     assert offer == found.offer
     assert isinstance(there.start_or_ask(found.offer, caller(there), CHANNEL), Message)
     assert len(payroll.store.live()) == 4
-
-
-def test_several_liquidations_of_a_set_are_never_copied_as_one_of_its_tables(bot: Bot, payroll: Jobs) -> None:
-    several = CopySeveral(bot()._starting)
-    for typed in (["41-42"], ["41-42", "completa"]):
-        said = several.answer(typed, caller(bot()))
-        assert said is not None
-        assert "`/copy-liquidation 41-42 lines`" in str(said.blocks)
-        assert "`/copy-liquidation 41 completa`" in str(said.blocks)
-    said = several.answer(["41-42", "payslips"], caller(bot()))
-    assert said is not None
-    assert [button["action_id"] for button in actions_of(said)] == [
-        "copy_several.confirm",
-        "copy_several.later",
-        "copy_liquidation.cancel",
-    ]
 
 
 def test_a_set_for_tonight_waits_for_its_time_with_all_of_its_tables_and_begins_when_somebody_says_so(

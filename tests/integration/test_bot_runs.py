@@ -324,7 +324,7 @@ def test_every_button_of_a_run_s_card_has_a_listener(slack: LocalSlack, jobs: Jo
         view = action
 
     app: Any = Listening()
-    buttons._connect_runs(app, parts_of(client(slack.bot_token, slack.api_url), jobs))
+    buttons.connect(app, parts_of(client(slack.bot_token, slack.api_url), jobs))
     known = {value for name, value in vars(messages).items() if name.endswith(("_ACTION", "_CALLBACK"))}
     assert known <= listened
 
@@ -388,6 +388,21 @@ def test_a_run_that_ended_is_counted_once_whatever_its_jobs_are(runs: Runs) -> N
     assert found.runs == {}
     assert ended["several failed"] == before + 1
     assert ended["several cancelled"] >= 1
+
+
+def test_a_copy_by_itself_that_ended_is_counted_as_one_of_its_own_kind(runs: Runs) -> None:
+    def counted() -> float:
+        with runs.jobs.engine.begin() as connection:
+            found = rows.house(connection)
+        return sum(each.value for each in found.sums if (each.name, each.label) == (RUNS, "single failed"))
+
+    before = counted()
+    runs.end(runs.jobs.create(60), fails=True)
+    assert counted() == before + 1
+    run = runs.begin(61, 62)
+    for job in run.jobs:
+        runs.end(job.id, fails=True)
+    assert counted() == before + 1
 
 
 def test_a_freeze_in_the_middle_of_a_run_is_on_its_card_and_nothing_more_begins(runs: Runs) -> None:

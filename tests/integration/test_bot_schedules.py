@@ -273,6 +273,11 @@ def test_a_firing_asks_for_its_copy_as_its_user_and_says_so_on_the_card(site: Si
     assert Notices(site.jobs.engine).take() is None
 
 
+def test_the_reason_of_a_schedule_is_that_of_its_copies(site: Site) -> None:
+    site.fired(reason="copia nocturna", copy_settings={"require_reason": True})
+    assert [job.request_reason for job in site.created()] == ["copia nocturna"]
+
+
 def test_the_open_ones_of_the_catalogue_are_copied_newest_first_up_to_the_limit(site: Site) -> None:
     firing = site.fired(liquidation=None, liquidations={"where": "status = 'open'"}, limit=2)
     assert [job.liquidation_id for job in site.created()] == [43]

@@ -27,6 +27,8 @@ from bot.messages.failures import explained
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome, Ended
 from copier import CopySpec, TableName
+from dev.guard import Guard
+from dev.postgres import PostgresServer
 from tests.copying import Sides
 from tests.payroll import ENTRIES, OF_42, ORDER, TABLES, filled
 from tests.shell import Shell
@@ -84,10 +86,11 @@ MOMENTS = Moments()
 class Whole:
     """The set of liquidation 42 as it was asked for, and a worker for it in this process."""
 
-    def __init__(self, sides: Sides, folder: Path) -> None:
+    def __init__(self, sides: Sides, folder: Path, *, are_there: bool = False) -> None:
+        """``are_there``: consulta has the tracking tables."""
         self.sides = sides
         self.shell = Shell(sides, folder)
-        self.jobs = Jobs(sides.consulta, are_there=True)
+        self.jobs = Jobs(sides.consulta, are_there=are_there)
         self.store, self.control = self.jobs.store, self.jobs.control
         self.configure()
         self.run_id = 0
@@ -166,11 +169,18 @@ class Whole:
 
 
 @pytest.fixture
+def own_server(guard: Guard) -> Iterator[PostgresServer]:
+    """A cluster that this test may stop and crash."""
+    with PostgresServer(Path(guard.temp_folder()), "own", guard=guard) as server:
+        yield server
+
+
+@pytest.fixture
 def whole(sides: Sides, tracked: Database, tmp_path: Path) -> Iterator[Whole]:
     """Both sides have the tables, prod has 100 payslips of liquidation 42, consulta has nothing."""
     sides.both(TABLES)
     sides.prod.execute(filled(300))
-    found = Whole(sides, tmp_path)
+    found = Whole(sides, tmp_path, are_there=True)
     yield found
     found.jobs.engine.dispose()
 
@@ -204,6 +214,35 @@ def test_a_session_that_ends_in_the_third_table_is_tried_again_at_another_moment
     assert whole["payslips"].unchanged == 100
     assert {job.attempt for job in whole.run.jobs} == {2}
     assert not {job.as_of for job in whole.run.jobs} & moments
+
+
+@pytest.mark.parametrize("how", ["restarted", "crashed"])
+def test_consulta_itself_may_be_restarted_in_the_third_table_and_the_set_ends_proven(
+    prod: Database, own_server: PostgresServer, tmp_path: Path, how: str
+) -> None:
+    """Rows, ledger and tracking tables go away and come back together: what was committed is there again."""
+    own_server.create_database("own")
+    sides = Sides(prod, Database(own_server, "own"))
+    sides.both(TABLES)
+    sides.prod.execute(filled(300))
+    whole = Whole(sides, tmp_path)
+    whole.ask()
+
+    def end() -> None:
+        if how == "restarted":
+            own_server.restart("immediate")
+        else:
+            own_server.crash()
+            own_server.start()
+
+    with whole.in_the_third_table(end):
+        assert whole.work().outcome is AttemptOutcome.RETRY
+    assert whole.statuses == {Status.PENDING}
+    assert 0 < whole.rows() < 500
+    whole.jobs.run("UPDATE traspaso.copy_jobs SET run_after = now()")
+    whole.completes()
+    assert whole["payslips"].unchanged == 100
+    whole.jobs.engine.dispose()
 
 
 def test_the_failures_of_a_set_that_gets_on_do_not_add_up(whole: Whole) -> None:

@@ -232,29 +232,25 @@ def test_while_a_round_is_under_way_no_other_one_begins(desk: Desk) -> None:
 
 def test_a_round_of_a_lost_process_goes_on_where_it_was_and_the_lost_one_writes_nothing(desk: Desk) -> None:
     lost = desk.round()
-    first = desk.rounds.next(lost)
-    assert first is not None
-    desk.rounds.saw(lost, first, None)
-    second = desk.rounds.next(lost)
-    assert second is not None
+    [first] = desk.rounds.next(lost)
+    desk.rounds.saw(lost, [(first, None)])
+    [second] = desk.rounds.next(lost)
     assert desk.rounds.take() is None
     desk.jobs.run("UPDATE traspaso.watch_rounds SET claimed_until = now() - interval '1 s'")
     again = desk.rounds.take()
     assert again is not None
     assert (again.id, again.began_at) == (lost.id, lost.began_at)
-    following = desk.rounds.next(again)
-    assert following is not None
+    [following] = desk.rounds.next(again)
     assert following.liquidation_id == second.liquidation_id
     with pytest.raises(RoundLost):
-        desk.rounds.saw(lost, second, None)
+        desk.rounds.saw(lost, [(second, None)])
     assert desk.rows("SELECT liquidation_id FROM traspaso.drift") == [(first.liquidation_id,)]
 
 
 def test_at_its_time_limit_it_stops_and_the_next_round_begins_with_what_is_left(desk: Desk) -> None:
     found = desk.round()
-    first = desk.rounds.next(found)
-    assert first is not None
-    desk.rounds.saw(found, first, None)
+    [first] = desk.rounds.next(found)
+    desk.rounds.saw(found, [(first, None)])
     desk.jobs.run(
         "UPDATE traspaso.watch_rounds SET began_at = began_at - interval '2 hours', claimed_until = NULL"
     )
@@ -268,9 +264,9 @@ def test_at_its_time_limit_it_stops_and_the_next_round_begins_with_what_is_left(
     ]
     order = []
     later = desk.round()
-    while watching := desk.rounds.next(later):
-        desk.rounds.saw(later, watching, None)
-        order.append(watching.liquidation_id)
+    while several := desk.rounds.next(later):
+        desk.rounds.saw(later, [(each, None) for each in several])
+        order += [each.liquidation_id for each in several]
     assert len(order) == 3
     assert order[-1] == first.liquidation_id
 

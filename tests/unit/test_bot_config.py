@@ -402,6 +402,21 @@ reason = "Cierre de mes"
 """
 
 
+def test_a_schedule_of_a_copy_that_asks_for_a_reason_has_one_of_its_own(tmp_path: Path) -> None:
+    asking = FILE.replace('name = "items"', 'name = "items"\nrequire_reason = true', 1)
+    notes = '[[copies]]\nname = "notes"\nsource_table = "notes"\ntarget_table = "notes"\n'
+    whole = f'{asking}{notes}[[sets]]\nname = "whole"\ncopies = ["items", "notes"]\n'
+    of_set = SCHEDULE.replace('copy = "items"', 'set = "whole"')
+    for text in (asking + CATALOGUE + SCHEDULE, whole + CATALOGUE + of_set):
+        said = complaints(tmp_path, text)
+        assert any(
+            "schedules 'nightly': copying items needs a reason (require_reason): add reason =" in line
+            for line in said
+        ), said
+        reasoned = text.replace('as_user = "U0OPS"', 'as_user = "U0OPS"\nreason = "copia nocturna"')
+        assert read(tmp_path, reasoned).file.schedules[0].reason == "copia nocturna"
+
+
 def test_schedules_and_freezes_are_read(tmp_path: Path) -> None:
     file = read(tmp_path, FILE + CATALOGUE + SCHEDULE + FREEZE).file
     schedule, freeze = file.schedules[0], file.freezes[0]
