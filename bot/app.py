@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from bot.commands.conversation import BotParts, Callers
     from bot.commands.copy_verify import VerificationRunner
+    from bot.commands.turns import AllTurns
     from bot.monitoring.service import Monitoring
     from bot.notify.destinations import Destination
     from bot.slack.access import Access, People
@@ -68,6 +69,8 @@ log = logging.getLogger(__name__)
 #: Threads that acknowledge. Work has threads of its own (`bot.commands.turns`): only a step of the modal and
 #: a search keep one for a moment, because their acknowledgement brings their outcome, and both have caps.
 ACK_THREADS = 64
+#: So long a stop waits for what people have asked for already, in seconds.
+ANSWERS_LEAVE_SECONDS = 5.0
 #: The longest name of a span: whoever can't be trusted yet may have written it.
 NAME_LENGTH = 80
 #: The process that copies, as monitoring calls it.
@@ -148,6 +151,7 @@ class Bot:
     worker_watch: WorkerWatch
     scheduler: Scheduler
     neighbours: Neighbours
+    turns: AllTurns
 
     def start(self) -> None:
         self.neighbours.start()
@@ -158,6 +162,8 @@ class Bot:
         self.worker_watch.start()
 
     def stop(self) -> None:
+        """What people have asked for is answered first, if that takes no more than a few seconds."""
+        self.turns.drain(ANSWERS_LEAVE_SECONDS)
         self.verifications.stop()
         self.scheduler.stop()
         self.worker_watch.stop()
@@ -357,6 +363,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         worker_watch=WorkerWatch(parts.workers, slack_parts.relay.wake),
         neighbours=neighbours,
         scheduler=scheduler(settings, parts, slack_parts, queue),
+        turns=conversations.callers.turns,
     )
 
 
@@ -462,6 +469,7 @@ def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> A
                 return super().dispatch(req)
 
     app = TracedApp(
+        name="traspaso",  # without one Bolt reads the sources of all modules, to name its caller
         client=client,
         signing_secret=signing_secret,
         authorize=lambda: AuthorizeResult(enterprise_id=None, team_id=None, bot_token=client.token),

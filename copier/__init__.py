@@ -13,6 +13,7 @@ from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.errors import SideNames
 from copier.glance import Baseline
+from copier.missing_parents import Lacking
 from copier.model import (
     MAX_LIQUIDATION_ID,
     Catalogue,
@@ -77,6 +78,7 @@ __all__ = [
     "Fingerprint",
     "HashKey",
     "KeyRange",
+    "Lacking",
     "Limits",
     "NewColumns",
     "Outlook",

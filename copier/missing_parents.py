@@ -2,20 +2,32 @@
 
 A row whose parent the target doesn't hold, or holds under another liquidation, would be refused by a foreign
 key, or it would be there and belong to no liquidation, so that no comparison finds it.
+
+So are rows of tables that no copy brings, such as concepts, to which foreign keys of the target point: what
+it lacks of them is counted before a copy, where there is time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
+from psycopg import sql
 from psycopg.sql import Composable
 
 from copier import statements
+from copier.catalog import Table
+from copier.connections import BoundedTransaction
 from copier.errors import ParentsMissing, SideNames
+from copier.model import TableName
 from copier.row_hash import unpacked
 from copier.table_slice import TableSlice
+
+#: How long it is looked for rows of other tables that the target lacks, and at so many of a foreign key.
+LACKING_SECONDS, LACKING_ROWS = 2.0, 10_000
 
 #: Asks a side for the rows of a statement; None where that took too long.
 Ask = Callable[[Composable], Sequence[Any] | None]
@@ -54,3 +66,76 @@ def refuse_missing_parents(source: TableSlice, target: TableSlice, ask_source: A
             missing,
             SideNames(source.side, target.side),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """So many rows of ``table`` that the target lacks, to which rows of the source point by a foreign key of
+    the target; ``exact`` where that was looked for of all rows, else there may be more.
+    """
+
+    constraint: str
+    table: str
+    rows: int
+    exact: bool
+
+
+# A key that a partition has from its parent is the parent's.
+_REFERENCES = """
+    SELECT pg_catalog.quote_ident(c.conname) AS name, n.nspname::text AS schema, t.relname::text AS table,
+           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
+                  ORDER BY k.place) AS columns,
+           ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k (number, place)
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number
+                  ORDER BY k.place) AS of_other
+      FROM pg_catalog.pg_constraint c
+      JOIN pg_catalog.pg_class t ON t.oid = c.confrelid
+      JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+     WHERE c.contype = 'f' AND c.conrelid = {oid} AND c.conparentid = 0
+       AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'  -- since 18
+       AND pg_catalog.has_table_privilege(t.oid, 'SELECT')
+     ORDER BY c.conname
+"""
+
+
+def lacking(
+    sides: tuple[BoundedTransaction, BoundedTransaction],
+    tables: tuple[Table, Table],
+    rows: TableSlice,
+    brought: Collection[TableName],
+) -> tuple[Lacking, ...]:
+    """What the target lacks for the rows of the source, of tables that aren't among those ``brought``.
+
+    Source first. A foreign key is passed over whose columns a rule alters, or which have another type on the
+    other side; and where there is no time.
+    """
+    (source, target), (here, there), until = sides, tables, time.monotonic() + LACKING_SECONDS
+    if not there.relations.references:
+        return ()
+    altered = {rule.column for rule in rows.spec.altering} | {*rows.matched.left}
+    question = sql.SQL(_REFERENCES).format(oid=sql.Literal(there.relations.all[0].oid))
+    found = []
+    for name, schema, table, columns, of_other in target.rows(question, LACKING_SECONDS) or ():
+        other = TableName(schema, table)
+        types = _types(here, there, columns)
+        left = until - time.monotonic()
+        if other in brought or types is None or altered & {*columns} or left <= 0:
+            continue
+        wanted = source.rows(statements.pointed_to(rows, columns, LACKING_ROWS + 1), left)
+        if wanted is None:
+            continue
+        some = wanted[:LACKING_ROWS]
+        counted = target.rows(statements.not_there(other, of_other, types, some), LACKING_SECONDS)
+        if counted is not None and (n := int(counted[0][0])):
+            found.append(Lacking(name, str(other), n, exact=len(some) == len(wanted)))
+    return tuple(found)
+
+
+def _types(here: Table, there: Table, columns: Sequence[str]) -> list[str] | None:
+    """Their types in the target; None where the source has others."""
+    of_source = {column.name: column.type.sql for column in here.columns}
+    of_target = {column.name: column.type.sql for column in there.columns}
+    if any(of_source.get(name) != of_target.get(name) for name in columns):
+        return None
+    return [of_target[name] for name in columns]

@@ -7,7 +7,7 @@ has proven the liquidation, what a copy would do is told exactly; see `copier.ou
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ from copier.connections import BoundedTransaction, run, until_timeout
 from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
 from copier.exchange import Statement, all_as_text, exchange
 from copier.glance import Baseline, SideState
-from copier.missing_parents import refuse_missing_parents
-from copier.model import Bound, Catalogue, CopySpec, Fingerprint, TableName
+from copier.missing_parents import Lacking, lacking, refuse_missing_parents
+from copier.model import Bound, Catalogue, CopySpec, Counts, Fingerprint, TableName
 from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, is_for_want_of_time, told_in_time
 from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
@@ -72,7 +72,7 @@ class Preview:
     it. ``large_object_columns`` point to large objects of the source, or seem to: what they point to isn't
     copied. ``rules`` are the columns that aren't copied as they are, those without a rule of their own too.
     ``fingerprint`` is what a copy would be made of. ``outlook`` is what it would do, None where that isn't
-    known.
+    known. ``lacking`` are rows of tables that no copy brings, which the target would need before.
     """
 
     exists: bool | None
@@ -87,6 +87,7 @@ class Preview:
     rules: tuple[ColumnRule, ...] = ()
     fingerprint: Fingerprint | None = None
     outlook: Outlook | None = None
+    lacking: tuple[Lacking, ...] = ()
 
 
 def preview(
@@ -100,11 +101,13 @@ def preview(
     baseline: Baseline | None = None,
     timeout_seconds: float = 10.0,
     parents_too: bool = False,
+    brought: Collection[TableName] | None = None,
 ) -> Preview:
     """Looks at both sides at once. ``names`` are what errors call the two sides; ``baseline`` is what an
     earlier copy of the liquidation has proven.
 
-    ``parents_too``: the rows through which these belong are copied before, in the same run.
+    ``parents_too``: the rows through which these belong are copied before, in the same run. ``brought`` are
+    the target tables of all copies of that run: what the target lacks of others is looked for; None for not.
 
     Raises:
         SchemaError: the tables don't fit.
@@ -118,7 +121,13 @@ def preview(
         try:
             with moments:
                 return _by_versions(
-                    moments, liquidation_id, catalogue, baseline, until, parents_too=parents_too
+                    moments,
+                    liquidation_id,
+                    catalogue,
+                    baseline,
+                    until,
+                    parents_too=parents_too,
+                    brought=brought,
                 )
         except Transient as error:
             if not is_for_want_of_time(error):
@@ -136,7 +145,7 @@ def preview(
         refuse_same_table(source_look.connection, target_look.connection, source_table, target_table, names)
         source_rows, target_rows = slices(spec, source_table, target_table, liquidation_id)
         sides = _Sides(source_look, target_look, source_table, target_table, source_rows, target_rows)
-        return _seen(sides, liquidation_id, catalogue, parents_too=parents_too)
+        return _seen(sides, liquidation_id, catalogue, parents_too=parents_too, brought=brought)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +172,14 @@ def _by_versions(
     until: float,
     *,
     parents_too: bool,
+    brought: Collection[TableName] | None,
 ) -> Preview:
     """The preview of one moment of each side; what a copy would do is looked for until that time."""
     source, target = moments.of(liquidation_id, until)
     told = told_in_time(source, target, baseline) if moments.are_locked else None
     outlook = Outlook(told.counts, moments.as_of) if told and told.counts else None
     sides = _Sides.of(moments, source, target)
-    return _seen(sides, liquidation_id, catalogue, told, outlook, parents_too=parents_too)
+    return _seen(sides, liquidation_id, catalogue, told, outlook, parents_too=parents_too, brought=brought)
 
 
 def _seen(
@@ -180,6 +190,7 @@ def _seen(
     outlook: Outlook | None = None,
     *,
     parents_too: bool,
+    brought: Collection[TableName] | None,
 ) -> Preview:
     """The preview. What was ``told`` of both sides isn't counted again."""
     sides.target_table.refuse_unwritable(updates=sides.target.in_place)
@@ -215,7 +226,20 @@ def _seen(
         rules=rules,
         fingerprint=Fingerprint.of(sides.source, sides.target),
         outlook=outlook,
+        lacking=()
+        if brought is None or in_source.rows == 0 or (outlook is not None and not _writes(outlook.counts))
+        else lacking(
+            (sides.source_look, sides.target_look),
+            (sides.source_table, sides.target_table),
+            sides.source,
+            brought,
+        ),
     )
+
+
+def _writes(counts: Counts) -> bool:
+    """Whether a copy that does this writes any row, which a foreign key might refuse."""
+    return bool(counts.inserted or counts.updated)
 
 
 def is_known(

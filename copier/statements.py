@@ -253,6 +253,38 @@ def parent_keys(parents: ParentSlice, used_by: TableSlice | None = None) -> sql.
     )
 
 
+def pointed_to(rows: TableSlice, columns: Sequence[str], most: int) -> sql.Composable:
+    """The different values of these columns, as text, where none of them is NULL; at most so many rows."""
+    names = [sql.Identifier(name) for name in columns]
+    as_text = sql.SQL(", ").join(sql.SQL("{}::text").format(name) for name in names)
+    return sql.SQL("SELECT DISTINCT {} FROM {} WHERE {} AND num_nulls({}) = 0 LIMIT {}").format(
+        as_text,
+        rows.table.identifier,
+        rows.keys.whole(rows.liquidation_id),
+        sql.SQL(", ").join(names),
+        sql.Literal(most),
+    )
+
+
+def not_there(
+    table: TableName, columns: Sequence[str], types: Sequence[str], values: Sequence[Sequence[str]]
+) -> sql.Composable:
+    """How many of these values, as `pointed_to` has them, no row of the table has in these columns."""
+    names = [sql.Identifier(f"k{place}") for place in range(len(columns))]
+    arrays = [
+        sql.SQL("{}::text[]").format(sql.Literal([row[n] for row in values])) for n in range(len(columns))
+    ]
+    same = [
+        sql.SQL("o.{} = k.{}::{}").format(sql.Identifier(column), name, sql.SQL(of_type))
+        for column, name, of_type in zip(columns, names, types, strict=True)
+    ]
+    return sql.SQL(
+        "SELECT count(*) FROM unnest({}) AS k ({}) WHERE NOT EXISTS (SELECT FROM {} o WHERE {})"
+    ).format(
+        sql.SQL(", ").join(arrays), sql.SQL(", ").join(names), table.identifier, sql.SQL(" AND ").join(same)
+    )
+
+
 def _with_key(parents: ParentSlice) -> sql.Composable:
     """Of a parent: no column of the key that rows point to is NULL."""
     names = sql.SQL(", ").join(sql.Identifier(pair.name) for pair in parents.key)

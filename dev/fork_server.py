@@ -1,11 +1,12 @@
 """Starts many processes of the product quickly: each is forked from one that has imported the libraries.
 
 To import them takes longer than most tests do. `ForkServer` starts one process (`python -m dev.fork_server`)
-that imports them once. It has one thread, and neither connection nor engine. For each order it forks a child
-that becomes what the command line would have started: a leader of its own session, with the environment, the
-folder and the log file of the order, in which the program runs as `__main__`. Signals, exit codes, the end of
-the interpreter and what a kill -9 leaves are those of a process that was started the usual way. Where the
-environment would make the interpreter or a library begin otherwise, `takes` says no.
+that imports them once, and reads the catalogues of sentences. It has one thread, and neither connection nor
+engine. For each order it forks a child that becomes what the command line would have started: a leader of its
+own session, with the environment, the folder and the log file of the order, in which the program runs as
+`__main__`. Signals, exit codes, the end of the interpreter and what a kill -9 leaves are those of a process
+that was started the usual way. Where the environment would make the interpreter or a library begin otherwise,
+`takes` says no.
 
 When whoever started the server closes it or is gone, it kills what is left of its children and ends.
 """
@@ -41,6 +42,9 @@ PRELOADED = (
     *("alembic.command", "alembic.autogenerate", "rich.table", "rich.console", "cronsim", "apprise"),
     *("babel.dates", "babel.numbers", "babel.lists", "babel.messages.mofile", "babel.support"),
     *("sqlalchemy.dialects.postgresql.psycopg", "dramatiq.brokers.redis", "dramatiq.__main__"),
+    *("bot.commands.app_home", "bot.commands.buttons", "bot.commands.copy_verify", "bot.slack.rate_limit"),
+    *("bot.monitoring.readiness", "bot.monitoring.rows", "bot.monitoring.bounded", "alembic.config"),
+    *("encodings.idna", "encodings.utf_8_sig", "multiprocessing.sharedctypes", "multiprocessing.popen_fork"),
 )
 #: Variables that the interpreter, the C library or a library reads at its start, by their beginnings.
 READ_AT_THE_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "PSYCOPG_", "dramatiq_", "OTEL_PYTHON_")
@@ -273,6 +277,9 @@ def main() -> None:
     collected_after = gc.get_threshold()
     for name in PRELOADED:
         importlib.import_module(name)
+    i18n = importlib.import_module("bot.i18n")
+    for language in i18n.LANGUAGES:
+        i18n.translator(language)  # keeps its catalogue
     if threading.active_count() != 1:
         raise RuntimeError("what is imported has started a thread; no child could have it")
     gc.collect()

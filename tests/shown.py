@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -97,18 +98,26 @@ def job(**values: Any) -> JobView:
     return JobView(**defaults | values)
 
 
+#: Hashes of the messages that `check` found good: many shapes of a job give the same one.
+_GOOD: set[bytes] = set()
+
+
 def check(message: Message) -> Message:
     """What Slack would refuse raises; what would reach others by mistake fails."""
+    shown = json.dumps([message.text, message.blocks], ensure_ascii=False)
+    known = hashlib.blake2b(shown.encode(errors="surrogatepass")).digest()
+    if known in _GOOD:
+        return message
     check_message_blocks(message.blocks)
     assert message.text.strip()
     assert len(message.text) <= LONGEST_TEXT
-    shown = json.dumps([message.text, message.blocks], ensure_ascii=False)
     assert not any(unseen in shown for unseen in TURNS_AROUND)
     formatted = [message.text, *(text for text in mrkdwn(message.blocks))]
     for text in formatted:
         assert "<!channel>" not in text
         assert "<@U1>" not in text
         assert "<https://evil" not in text
+    _GOOD.add(known)
     return message
 
 

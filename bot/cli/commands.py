@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -55,7 +55,7 @@ from bot.messages.proposal import removes_everything
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Baseline, Comparison, Copy, Preview, is_known
+from copier import Baseline, Comparison, Copy, Preview, TableName, is_known
 from copier import preview as preview_of
 from copier.errors import CopierError, failures_of
 
@@ -199,8 +199,9 @@ def look_at_both_sides(
     liquidation: int,
     *,
     parents_too: bool = False,
+    brought: Collection[TableName] | None = None,
 ) -> Preview:
-    """The preview, as Slack shows it before a copy; ``parents_too`` as in `copier.preview`."""
+    """The preview, as Slack shows it before a copy; the settings are those of `copier.preview`."""
     with stop_on_errors():
         return preview_of(
             parts.prod,
@@ -212,6 +213,7 @@ def look_at_both_sides(
             baseline=_proven(parts, chosen, liquidation),
             timeout_seconds=settings.file.work.preview_timeout_seconds,
             parents_too=parents_too,
+            brought=brought,
         )
 
 

@@ -267,11 +267,10 @@ def _previewed(
     liquidation: int,
     copies: Sequence[CopySection],
 ) -> TablePreview:
-    together = copy.parent in copies
+    together, brought = copy.parent in copies, [each.target_table for each in copies]
     try:
-        return TablePreview(
-            copy, look_at_both_sides(parts, settings, copy, liquidation, parents_too=together)
-        )
+        seen = look_at_both_sides(parts, settings, copy, liquidation, parents_too=together, brought=brought)
+        return TablePreview(copy, seen)
     except Stopped as stopped:
         reason = stopped.__cause__
         if not isinstance(reason, CopierError) or not concerns_one_table(reason):

@@ -206,20 +206,27 @@ class CopySeveral:
             )
             if not offer.fits:
                 return too_long(caller.t)
-        who = (who for copy in copies for who in self._guard.access.who_may(copy))
+        who = self._approvers(chosen, possible)
         offered = SeveralOffered(
             title=chosen.shown,
             copy_name=chosen.name,
             parts=parts,
             offer=offer,
             minutes=max(1, round(lifetime / 60)),
-            approvers=tuple(dict.fromkeys(who)),
+            approvers=who,
             expected_seconds=self._expected_seconds(chosen, possible),
             notice=notice,
             asks_why=any(copy.require_reason for copy in copies),
             tables=len(copies) if isinstance(chosen, SetSection) else 0,
         )
         return several_card(offered, caller.t)
+
+    def _approvers(self, chosen: Chosen, possible: Sequence[Part]) -> tuple[str, ...]:
+        """Who would have to approve those that need it, each once."""
+        if not isinstance(chosen, SetSection):
+            return tuple(self._guard.access.who_may(chosen))
+        waiting = (table for part in possible for table in part.tables if table.needs_approval)
+        return tuple(dict.fromkeys(who for table in waiting for who in table.approvers))
 
     def _expected_seconds(self, chosen: Chosen, possible: Sequence[Part]) -> float | None:
         rows = sum(seen.in_source.rows or 0 for part in possible for seen in part.each_seen)
@@ -456,15 +463,28 @@ class CopyWhole:
         raised.
         """
         copies = self._guard.file.copies_of(chosen)
-        return self._starting.side_by_side(lambda copy: self.table(copy, copies, liquidation_id, t), copies)
+        return self._starting.side_by_side(
+            lambda copy: self.table(copy, copies, liquidation_id, t, alone=True), copies
+        )
 
     def table(
-        self, copy: CopySection, copies: tuple[CopySection, ...], liquidation_id: int, t: Translator
+        self,
+        copy: CopySection,
+        copies: tuple[CopySection, ...],
+        liquidation_id: int,
+        t: Translator,
+        *,
+        alone: bool = False,
     ) -> Table:
-        """Both sides of one of these copies of a set. Raises DatabaseFailed where none can be asked."""
+        """Both sides of one of these copies of a set. ``alone``: of one liquidation, of which it is looked
+        too for what consulta lacks of other tables. Raises DatabaseFailed where none can be asked.
+        """
         table = Table(copy.name, copy.shown)
         try:
-            seen = self._starting.seen(copy, liquidation_id, parents_too=copy.parent in copies)
+            brought = [each.target_table for each in copies] if alone else None
+            seen = self._starting.seen(
+                copy, liquidation_id, parents_too=copy.parent in copies, brought=brought
+            )
         except DatabaseFailed:
             raise  # it is so for all of them
         except CopierError as error:

@@ -8,7 +8,7 @@ what became of it. The conversations differ in what they show, and in what keeps
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -37,7 +37,7 @@ from bot.messages import run as run_messages
 from bot.messages.answers import refused_because_frozen
 from bot.messages.blocks import LABEL_LIMIT, Block, Message, cut
 from bot.slack.card_publisher import CardPublisher
-from copier import Preview, preview
+from copier import Preview, TableName, preview
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +99,15 @@ class Starting:
         freeze = self._freezes.active()
         return refused_because_frozen(freeze, t) if freeze else None
 
-    def seen(self, copy: CopySection, liquidation_id: int, *, parents_too: bool = False) -> Preview:
-        """Both sides of one copy as they are now; ``parents_too`` and errors as of `copier.preview`."""
+    def seen(
+        self,
+        copy: CopySection,
+        liquidation_id: int,
+        *,
+        parents_too: bool = False,
+        brought: Collection[TableName] | None = None,
+    ) -> Preview:
+        """Both sides of one copy as they are now; the settings and errors are those of `copier.preview`."""
         return preview(
             self.prod,
             self.consulta,
@@ -111,6 +118,7 @@ class Starting:
             baseline=self.history.baseline(copy.spec, liquidation_id),
             timeout_seconds=self.guard.file.work.preview_timeout_seconds,
             parents_too=parents_too,
+            brought=brought,
         )
 
     def side_by_side(self, look: Callable[[One], Made], each: Iterable[One]) -> tuple[Made, ...]:

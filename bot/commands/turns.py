@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
@@ -63,7 +64,7 @@ class Turns:
     def __init__(self, name: str, caps: Caps) -> None:
         self._caps = caps
         self._threads = ThreadPoolExecutor(caps.threads, thread_name_prefix=name)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._taken: Counter[str] = Counter()
         self._running: Counter[str] = Counter()
         self._waiting: deque[Turn] = deque()
@@ -108,6 +109,12 @@ class Turns:
                     if not counter[turn.person]:
                         del counter[turn.person]
                 self._start()
+                self._lock.notify_all()
+
+    def drain(self, timeout_seconds: float) -> None:
+        """Waits for a moment in which nothing runs or waits."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._taken, timeout_seconds)
 
 
 class AllTurns:
@@ -126,6 +133,12 @@ class AllTurns:
         self.homes = Turns("home", Caps(4, at_once=1, waiting=60, waiting_of_one=1))
         #: The sentence for whoever got no turn, where an acknowledgement can't say it.
         self.notices = Turns("notice", Caps(2, at_once=1, waiting=20, waiting_of_one=0))
+
+    def drain(self, timeout_seconds: float) -> None:
+        """Waits that long, all in all, for the work in hand."""
+        until = time.monotonic() + timeout_seconds
+        for turns in (self.words, self.answers, self.looks, self.presses, self.homes, self.notices):
+            turns.drain(max(0.0, until - time.monotonic()))
 
 
 # ----------------------------------------------------------------------------

@@ -729,16 +729,34 @@ def _person(user: User) -> Person:
 
 def _counts(job: type[CopyJob]) -> ColumnElement[bool]:
     """A condition: a job that is queued comes after this one, where that is older."""
-    going = job.status.in_([Status.PENDING, Status.RUNNING])
-    return and_(going, ~waits_for_somebody(job), may_begin(job))
+    return and_(_is_going(job), ~waits_for_somebody(job), may_begin(job), _leads(job))
+
+
+def _is_going(job: type[CopyJob]) -> ColumnElement[bool]:
+    return job.status.in_([Status.PENDING, Status.RUNNING])
+
+
+def _leads(job: type[CopyJob]) -> ColumnElement[bool]:
+    """A condition: it is the first of the jobs of its set, which are made together; or it belongs to none."""
+    other = aliased(CopyJob)
+    before = select(other.id).where(_of_one_set(other, job), other.id < job.id, _is_going(other))
+    return ~before.correlate(job).exists()
+
+
+def _of_one_set(one: type[CopyJob], other: type[CopyJob]) -> ColumnElement[bool]:
+    """A condition: both are jobs of one liquidation in one run."""
+    return and_(one.run_id == other.run_id, one.liquidation_id == other.liquidation_id)
 
 
 def _ahead_of_one() -> ColumnElement[int]:
-    """How many jobs come before this one; zero for one that isn't queued. For a few jobs."""
+    """How many copies come before this one, where a set is one; zero for one that isn't queued. For a few
+    jobs.
+    """
     earlier = aliased(CopyJob)
+    others = func.coalesce(~_of_one_set(earlier, CopyJob), True)
     return (
         select(func.count())
-        .where(_counts(earlier), earlier.id < CopyJob.id, CopyJob.status == Status.PENDING)
+        .where(_counts(earlier), earlier.id < CopyJob.id, others, CopyJob.status == Status.PENDING)
         .correlate(CopyJob)
         .scalar_subquery()
     )
@@ -747,7 +765,8 @@ def _ahead_of_one() -> ColumnElement[int]:
 def _ahead_of_all() -> ColumnElement[int]:
     """The same where all live jobs are read, and each of them once."""
     before = func.count().filter(_counts(CopyJob)).over(order_by=CopyJob.id, rows=(None, -1))
-    return case((CopyJob.status == Status.PENDING, before), else_=0)
+    of_its_own = case((_leads(CopyJob), 0), else_=1)
+    return case((CopyJob.status == Status.PENDING, func.greatest(before - of_its_own, 0)), else_=0)
 
 
 @cache  # putting it together takes longer than the database does

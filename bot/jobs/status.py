@@ -57,7 +57,7 @@ class RunKind(StrEnum):
     """Which jobs a run has, as ``copy_runs.kind`` holds it."""
 
     SEVERAL = "several"  # one copy, several liquidations
-    SET = "set"  # one liquidation, several copies
+    SET = "set"  # the copies of a set, of one liquidation or of each of several
 
 
 class FiringState(StrEnum):

@@ -42,7 +42,7 @@ from bot.messages.question import REASON_LIMIT, removal, removal_dialog
 from copier import Count, Counts, Preview, Treatment
 
 if TYPE_CHECKING:
-    from copier import Entry
+    from copier import Entry, Lacking
 
 COPY_ACTION = "copy_liquidation.confirm"
 CANCEL_ACTION = "copy_liquidation.cancel"
@@ -436,6 +436,7 @@ def notes(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> list[st
                 rows=rows,
             )
         )
+    found += [_lacking(each, t, quoted) for each in seen.lacking]
     if seen.triggers:
         found.append(
             t(
@@ -447,6 +448,22 @@ def notes(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> list[st
     if seen.large_object_columns:
         found.append(_large_objects(seen, quoted(", ".join(seen.large_object_columns)), t))
     return found
+
+
+def _lacking(found: Lacking, t: Translator, quoted: Callable[[str], str]) -> str:
+    """Rows that the copy doesn't bring, and without which a foreign key of consulta refuses its own."""
+    names = {"rows": t.rows(found.rows), "table": quoted(found.table), "key": quoted(found.constraint)}
+    if found.exact:
+        return t(
+            "Consulta lacks {rows} of {table} to which rows of prod point: its foreign key {key} would "
+            "refuse these. Bring what is missing there first.",
+            **names,
+        )
+    return t(
+        "Consulta lacks at least {rows} of {table} to which rows of prod point: its foreign key {key} would "
+        "refuse these. Bring what is missing there first.",
+        **names,
+    )
 
 
 def kept_in_prod(seen: Preview, t: Translator, quoted: Callable[[str], str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +23,8 @@ from migrations import SCHEMA
 log = logging.getLogger(__name__)
 
 CHANNEL = "traspaso-neighbours"
+#: The subject of a process's last word.
+LEAVES = "leaves"
 #: For so long one look waits for something to be said, and after so long a Redis that failed is asked again.
 LOOK_SECONDS, AGAIN_SECONDS = 1.0, 5.0
 
@@ -46,7 +49,7 @@ class Neighbours:
         )
         self._name = uuid4().hex
         self._hear: dict[str, Hear] = {}
-        self._over = False
+        self._over = self._listens = False
         self._thread = PeriodicThread(
             "neighbours",
             self._listen,
@@ -58,7 +61,11 @@ class Neighbours:
         self._thread.start()
 
     def stop(self) -> None:
+        """At once where Redis is there: what is said last is heard here too, and means nothing to others."""
         self._over = True
+        if self._listens:
+            with suppress(*UNUSABLE):
+                self._client.publish(self._channel, json.dumps({"from": self._name, "subject": LEAVES}))
         self._thread.stop(2 * LOOK_SECONDS)
 
     def hear(self, subject: str, hear: Hear) -> None:
@@ -78,12 +85,15 @@ class Neighbours:
         try:
             with self._client.pubsub(ignore_subscribe_messages=True) as heard:  # type: ignore[no-untyped-call]
                 heard.subscribe(self._channel)
+                self._listens = True
                 while not self._over:
                     message = heard.get_message(timeout=LOOK_SECONDS)
                     if message is not None:
                         self._take(str(message["data"]))
         except UNUSABLE as error:
             log.debug("nothing is heard of the bot's other processes: %s", type(error).__name__)
+        finally:
+            self._listens = False
 
     def _take(self, data: str) -> None:
         """What can't be read is of another release."""

@@ -110,7 +110,11 @@ class Admin:
 
     async def calls(self, method: str | None = None, since: int = 0) -> Any:
         calls = self._core.ws.calls
-        return [asdict(c) for c in calls if c.seq > int(since) and method in (None, c.method)]
+        return [asdict(c) for c in calls[max(0, int(since)) :] if method in (None, c.method)]
+
+    async def last_call(self) -> Any:
+        calls = self._core.ws.calls
+        return calls[-1].seq if calls else 0
 
     async def envelopes(self) -> Any:
         return [asdict(envelope) for envelope in self._core.ws.envelopes]

@@ -52,8 +52,13 @@ class LocalSlack:
         """Oldest pin first."""
         return [_message(m) for m in self.ask("pins", channel=channel)]
 
-    def calls(self, method: str | None = None) -> list[Call]:
-        return [_call(c) for c in self.ask("calls", method=method)]
+    def calls(self, method: str | None = None, since: int = 0) -> list[Call]:
+        """Those after the call of the number ``since``."""
+        return [_call(c) for c in self.ask("calls", method=method, since=since)]
+
+    def last_call(self) -> int:
+        """The number of the newest call, 0 before the first."""
+        return int(self.ask("last_call"))
 
     def envelopes(self) -> list[Envelope]:
         return [_envelope(e) for e in self.ask("envelopes")]

@@ -18,7 +18,7 @@ from bot.messages.run_proposal import (
     WholeOffer,
     WholeOffered,
 )
-from copier import Count, Counts, Outlook, Preview
+from copier import Count, Counts, Lacking, Outlook, Preview
 from dev.messages import runs as r
 from dev.messages import situations as s
 
@@ -63,7 +63,14 @@ def offered(*tables: Table, **differs: Any) -> WholeOffered:
 def in_all_situations() -> WholeOffered:
     """Columns that stay in prod, an index that is missing, and a table that is empty on both sides."""
     masked = replace(s.under_rules().seen, in_source=Count(3_000, exact=True))
-    slow = replace(s.seen(60_000, None, exact=False, advice=True), in_source=Count(60_000, exact=True))
+    slow = replace(
+        s.seen(60_000, None, exact=False, advice=True),
+        in_source=Count(60_000, exact=True),
+        lacking=(
+            Lacking("lines_concept_fkey", "public.concepts", 3, exact=True),
+            Lacking("lines_unit_fkey", "public.units", 12, exact=False),
+        ),
+    )
     tables = (
         table("head", s.seen(1, 0)),
         table("payslips", masked),

@@ -1,6 +1,7 @@
 """The Spanish catalog and the sentences in the code agree."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def sentences_of_the_code() -> set[str | tuple[str, ...]]:
     return found
 
 
+@functools.cache
 def catalog() -> dict[str | tuple[str, ...], tuple[str, ...]]:
     with CATALOG.open("rb") as file:
         return {

@@ -241,6 +241,28 @@ def test_parents_that_no_copy_of_the_set_brings_have_to_be_there_before(bot: Bot
     assert isinstance(found, WholeOffered)
 
 
+def test_rows_of_other_tables_that_consulta_lacks_are_counted_before_the_press(
+    bot: Bot, sides: Sides
+) -> None:
+    sides.both("""
+        CREATE TABLE concepts (company int, code text, PRIMARY KEY (company, code));
+        ALTER TABLE payslip_lines ADD COLUMN company int DEFAULT 1, ADD COLUMN concept text DEFAULT 'c0'
+    """)
+    sides.prod.execute(
+        "UPDATE payslip_lines SET concept = CASE WHEN id / 3 % 6 < 5 THEN 'c' || id / 3 % 6 END"
+    )
+    sides.consulta.execute("""
+        INSERT INTO concepts VALUES (1, 'c0'), (1, 'c1'), (2, 'c2');
+        ALTER TABLE payslip_lines ADD CONSTRAINT of_concept FOREIGN KEY (company, concept) REFERENCES concepts
+    """)
+    said = str(whole_card(offered(bot()), EN).blocks)
+    assert "Consulta lacks 3 rows of `public.concepts` to which rows of prod point" in said
+    assert "its foreign key `of_concept` would refuse these" in said
+    assert "of `public.payslips`" not in said
+    sides.consulta.execute("INSERT INTO concepts SELECT 1, 'c' || g FROM generate_series(2, 4) g")
+    assert "Consulta lacks" not in str(whole_card(offered(bot()), EN).blocks)
+
+
 def test_a_table_that_is_being_copied_already_is_named_with_its_job(bot: Bot, payroll: Jobs) -> None:
     offer = offered(bot())
     lines = file_with().copies[2].spec

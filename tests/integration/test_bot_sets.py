@@ -209,6 +209,28 @@ def test_a_set_is_taken_whole_or_not_at_all(jobs: Jobs) -> None:
     assert jobs.executions.claim(alone, "host:1") is not None
 
 
+def test_a_set_stands_behind_what_was_asked_for_before_it_never_behind_itself_and_counts_as_one(
+    jobs: Jobs,
+) -> None:
+    def a_set_of(liquidation: int) -> tuple[int, ...]:
+        requests = tuple(jobs.request(liquidation, spec=spec(name, name)) for name in ("a", "b", "c"))
+        return jobs.store.create_run(RunRequest(RunKind.SET, requests, ANA, set_name="completa")).job_ids
+
+    def ahead(*job_ids: int) -> set[int]:
+        """Read one by one, and all live ones together."""
+        live = {job.id: job.ahead for job in jobs.store.live()}
+        assert [jobs.see(each).ahead for each in job_ids] == [live[each] for each in job_ids]
+        return {live[each] for each in job_ids}
+
+    first = a_set_of(42)
+    assert ahead(*first) == {0}
+    alone, second = jobs.create(7), a_set_of(43)
+    assert ahead(alone) == {1}
+    assert ahead(*second) == {2}
+    assert jobs.executions.claim_set(first[0], "host:1")
+    assert ahead(*second) == {2}
+
+
 # How a set is drawn.
 
 

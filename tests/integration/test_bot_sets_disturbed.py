@@ -234,6 +234,7 @@ def test_consulta_itself_may_be_restarted_in_the_third_table_and_the_set_ends_pr
         else:
             own_server.crash()
             own_server.start()
+        whole.jobs.engine.dispose()  # the sessions of this test's own looks are gone too
 
     with whole.in_the_third_table(end):
         assert whole.work().outcome is AttemptOutcome.RETRY

@@ -67,15 +67,16 @@ class Office:
         shell = Shell(sides, folder)
         Path(shell.environment["TRASPASO_CONFIG"]).write_text(FILE, "utf-8")
         self._settings = load(shell.environment, Need.DATABASES | Need.COPIES)
+        self.file: File = self._settings.file
         self.queued: list[int] = []
 
-    def several(self, file: File | None = None) -> CopySeveral:
+    def several(self) -> CopySeveral:
         web = client(self.slack.bot_token, self.slack.api_url)
         parts = parts_of(
             web,
             self.jobs,
             prod=engine(self.sides.prod.url),
-            file=file or self._settings.file,
+            file=self.file,
             enqueue=lambda job_id: self.queued.append(job_id) or True,
         )
         starting = Starting.of(parts)
@@ -180,8 +181,9 @@ def test_each_set_is_proven_at_one_moment_of_its_own_and_they_are_copied_side_by
         [held] = FreshnessReader(office.jobs.engine).of_liquidation(number)
         assert isinstance(held, SetFreshness)
         assert (held.run_id, len(held.tables)) == (run.id, 4)
-    again = office.offer("41-43")
-    assert "Prod and consulta hold the same 851 rows: nothing would be written." in lines(again)["43"][2]
+    same = "Prod and consulta hold the same 851 rows: nothing would be written."
+    # It is known to the row as soon as no transaction is left that was begun before the proof.
+    office.slack.wait_for(lambda: same in lines(office.offer("41-43"))["43"][2])
 
 
 def test_what_can_t_be_copied_is_named_in_its_line_and_the_others_are_copied(office: Office) -> None:
@@ -204,6 +206,34 @@ def test_what_can_t_be_copied_is_named_in_its_line_and_the_others_are_copied(off
     assert (run.liquidations, len(run.jobs), run.is_one_set) == ((41,), 4, True)
 
 
+def test_those_of_which_a_table_needs_a_second_person_wait_for_it_whole(office: Office) -> None:
+    copies = tuple(
+        copy.model_copy(update={"approval_over_rows": 600}) if copy.name == "lines" else copy
+        for copy in office.file.copies
+    )
+    office.file = office.file.model_copy(update={"copies": copies})
+    office.sides.prod.execute(
+        "INSERT INTO payslip_lines SELECT 9000 + g, 1, g, 'more' FROM generate_series(1, 200) g"
+    )
+    offer = office.offer("41-42")  # payslip 1 is of liquidation 42
+    assert [cells[2].split(".")[0] for cells in lines(offer).values()] == ["is copied", "waits for approval"]
+    assert "<!subteam^S0ADMINS>" in str(offer.blocks)
+    office.press(offer)
+    run = office.run
+    assert [(job.liquidation_id, job.copy_name) for job in run.waiting_for_approval] == [(42, "lines")]
+    assert office.work(run.sets[0].jobs[0].id) is AttemptOutcome.COMPLETED
+    assert office.work(run.sets[1].jobs[0].id) is AttemptOutcome.NOT_OURS
+
+
+def test_a_reason_is_asked_for_once_for_all_of_them(office: Office) -> None:
+    copies = tuple(copy.model_copy(update={"require_reason": True}) for copy in office.file.copies)
+    office.file = office.file.model_copy(update={"copies": copies})
+    again = office.press(office.offer("41-42"))
+    assert office.jobs.store.live() == []
+    office.press(again, "closing of October")
+    assert {job.request_reason for job in office.run.jobs} == {"closing of October"}
+
+
 def test_rows_that_moved_before_the_press_are_shown_and_asked_about_anew(office: Office) -> None:
     offer = office.offer("41-42")
     office.sides.prod.execute("DELETE FROM deductions WHERE line_id > 600")
@@ -217,9 +247,9 @@ def test_rows_that_moved_before_the_press_are_shown_and_asked_about_anew(office:
 def test_more_tables_than_may_be_asked_for_are_refused_with_how_many_may_be(office: Office) -> None:
     said = office.offer("1-51")
     assert "At most 50 liquidations at a time" in said.text
-    file = office._settings.file
-    [whole] = file.sets
-    object.__setattr__(whole, "copies", whole.copies * 2)
+    [whole] = office.file.sets
+    twice = whole.model_copy(update={"copies": whole.copies * 2})
+    office.file = office.file.model_copy(update={"sets": (twice,)})
     said = office.offer("1-30")
     assert "At most 200 tables at a time: 30 liquidations with 8 tables each would be 240." in said.text
     assert "at most 25 liquidations" in str(said.blocks)

@@ -111,7 +111,6 @@ def set_scene(office: Office, number: int, name: str, channel_name: str) -> Iter
     office.prod.execute(
         "INSERT INTO liquidations VALUES (%s, %s, '2026-10-01', 'prueba', now())", [number, scene.name]
     )
-    calls = office.slack.calls()
-    scene.first_call = calls[-1].seq if calls else 0
+    scene.first_call = office.slack.last_call()
     yield scene
     office.clean_up()

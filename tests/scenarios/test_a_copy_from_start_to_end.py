@@ -180,7 +180,7 @@ def test_one_copy_needs_few_calls_of_slack_and_tells_no_secret(office: Office, s
         roadblock.reached(job_id)
         scene.slack.wait_for(lambda: ES.number(5 * CHUNK_ROWS) in scene.card(job_id).plain)
     job = scene.completed(job_id)
-    calls = [call for call in scene.slack.calls() if call.seq > scene.first_call]
+    calls = scene.slack.calls(since=scene.first_call)
     counted = Counter(call.method for call in calls)
     seconds = (job["finished_at"] - job["created_at"]).total_seconds()
     print(f"\nWeb API calls of one copy of {seconds:.1f} s: {dict(sorted(counted.items()))}")

@@ -198,7 +198,7 @@ def failed_at_once(office: Office, scene: Scene, job: Row, code: str) -> str:
     assert words.step in reply.plain
     assert words.what in card.plain
     assert not card.pinned
-    calls = [str(call.args) for call in scene.slack.calls() if call.seq > scene.first_call]
+    calls = [str(call.args) for call in scene.slack.calls(since=scene.first_call)]
     [tracked] = scene.rows(
         "SELECT string_agg(to_jsonb(job)::text || to_jsonb(event)::text, '') AS text "
         "FROM traspaso.copy_jobs job JOIN traspaso.copy_events event ON event.job_id = job.id "

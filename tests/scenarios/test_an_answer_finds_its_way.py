@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from bot.messages import answers, proposal
 from bot.messages.blocks import Message as Words
+from bot.messages.blocks import of_liquidation
 from bot.messages.card import DETAILS_ACTION
 from bot.messages.home import NEW_ACTION
 from bot.messages.proposal import CANCEL_ACTION, COPY_ACTION
@@ -29,7 +31,7 @@ PASSING = [{"status": 429, "retry_after": 1}, {"status": 500}, LOST]
 
 
 def calls(scene: Scene, method: str) -> list[Any]:
-    return [call for call in scene.slack.calls(method) if call.seq > scene.first_call]
+    return scene.slack.calls(method, since=scene.first_call)
 
 
 def read(scene: Scene, person: Person, wanted: str) -> Message:
@@ -193,3 +195,21 @@ def test_a_window_that_slack_leaves_waiting_is_answered_in_the_channel(scene: Sc
     scene.slack.fault("views.update", error="fatal_error", times=None)
     assert scene.bob.command("/copy-liquidation", channel=scene.channel).acked
     read(scene, scene.bob, plain(proposal.not_shown(EN)))
+
+
+def test_a_bot_that_is_told_to_end_answers_first_what_was_asked_of_it(office: Office, scene: Scene) -> None:
+    """Two looks of one person at once, and one that waits for its turn."""
+    scene.seed(10)
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%items%'"
+    with psycopg.connect(office.stack.prod_url) as somebody:
+        somebody.execute("LOCK TABLE liquidation_items")
+        for _ in range(3):
+            assert scene.bob.command(f"/copy-liquidation {scene.liquidation}", channel=scene.channel).acked
+        until(lambda: len(office.prod.execute(waiting).fetchall()) == 2, what="two looks at prod")
+        office.bot.terminate()
+        scene.slack.wait_for(lambda: scene.slack.ask("sockets")["connected"] == 0)
+        somebody.rollback()
+    assert office.bot.wait(20) == 0
+    asked = EN("Copy {what}?", what=of_liquidation("items", scene.liquidation, EN))
+    assert [asked in answer.plain for answer in scene.private(scene.bob)] == [True] * 3
+    assert "Traceback" not in office.bot.log()
