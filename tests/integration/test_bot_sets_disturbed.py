@@ -170,8 +170,9 @@ class Whole:
 
 @pytest.fixture
 def own_server(guard: Guard) -> Iterator[PostgresServer]:
-    """A cluster that this test may stop and crash."""
-    with PostgresServer(Path(guard.temp_folder()), "own", guard=guard) as server:
+    """A cluster that this test may stop and crash; what it has said is committed stays."""
+    settings = {"synchronous_commit": "on"}
+    with PostgresServer(Path(guard.temp_folder()), "own", settings, guard=guard) as server:
         yield server
 
 
