@@ -230,6 +230,7 @@ def test_consulta_itself_may_be_restarted_in_the_third_table_and_the_set_ends_pr
     whole.ask()
 
     def end() -> None:
+        sides.consulta.execute("CREATE TABLE later ()")  # what was committed before is written with it
         if how == "restarted":
             own_server.restart("immediate")
         else:
@@ -237,7 +238,7 @@ def test_consulta_itself_may_be_restarted_in_the_third_table_and_the_set_ends_pr
             own_server.start()
         whole.jobs.engine.dispose()  # the sessions of this test's own looks are gone too
 
-    with whole.in_the_third_table(end):
+    with whole.in_the_third_table(end, number=4):
         assert whole.work().outcome is AttemptOutcome.RETRY
     assert whole.statuses == {Status.PENDING}
     assert 0 < whole.rows() < 500
