@@ -86,10 +86,11 @@ MOMENTS = Moments()
 class Whole:
     """The set of liquidation 42 as it was asked for, and a worker for it in this process."""
 
-    def __init__(self, sides: Sides, folder: Path) -> None:
+    def __init__(self, sides: Sides, folder: Path, *, are_there: bool = False) -> None:
+        """``are_there``: consulta has the tracking tables."""
         self.sides = sides
         self.shell = Shell(sides, folder)
-        self.jobs = Jobs(sides.consulta, are_there=True)
+        self.jobs = Jobs(sides.consulta, are_there=are_there)
         self.store, self.control = self.jobs.store, self.jobs.control
         self.configure()
         self.run_id = 0
@@ -169,8 +170,9 @@ class Whole:
 
 @pytest.fixture
 def own_server(guard: Guard) -> Iterator[PostgresServer]:
-    """A cluster that this test may stop and crash."""
-    with PostgresServer(Path(guard.temp_folder()), "own", guard=guard) as server:
+    """A cluster that this test may stop and crash; what it has said is committed stays."""
+    settings = {"synchronous_commit": "on"}
+    with PostgresServer(Path(guard.temp_folder()), "own", settings, guard=guard) as server:
         yield server
 
 
@@ -179,7 +181,7 @@ def whole(sides: Sides, tracked: Database, tmp_path: Path) -> Iterator[Whole]:
     """Both sides have the tables, prod has 100 payslips of liquidation 42, consulta has nothing."""
     sides.both(TABLES)
     sides.prod.execute(filled(300))
-    found = Whole(sides, tmp_path)
+    found = Whole(sides, tmp_path, are_there=True)
     yield found
     found.jobs.engine.dispose()
 
@@ -228,6 +230,7 @@ def test_consulta_itself_may_be_restarted_in_the_third_table_and_the_set_ends_pr
     whole.ask()
 
     def end() -> None:
+        sides.consulta.execute("CREATE TABLE later ()")  # what was committed before is written with it
         if how == "restarted":
             own_server.restart("immediate")
         else:
@@ -235,7 +238,7 @@ def test_consulta_itself_may_be_restarted_in_the_third_table_and_the_set_ends_pr
             own_server.start()
         whole.jobs.engine.dispose()  # the sessions of this test's own looks are gone too
 
-    with whole.in_the_third_table(end):
+    with whole.in_the_third_table(end, number=4):
         assert whole.work().outcome is AttemptOutcome.RETRY
     assert whole.statuses == {Status.PENDING}
     assert whole.rows() < 500
