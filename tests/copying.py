@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 import copier
 from bot.config import SIDES
+from bot.jobs.models import ask_before_use
 from copier import Baseline, Chunk, Copy, CopyResult, CopySpec, Counts, Limits, Plan, Proof, TableName
 from tests.support import Database
 
@@ -44,10 +45,14 @@ def engine(url: str) -> Engine:
     """As bot/app.py makes it, but that a refused connection is noticed sooner. One for each URL, as there: it
     asks the server what it is, and compiles its statements, once. It keeps no connection.
     """
+    return _engine(url, poolclass=NullPool)
+
+
+def _engine(url: str, **pool: Any) -> Engine:
     return create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         connect_args={"connect_timeout": 5, "prepare_threshold": None, "application_name": "traspaso"},
-        poolclass=NullPool,
+        **pool,
     )
 
 
@@ -79,6 +84,24 @@ class Sides:
 
     prod: Database
     consulta: Database
+    #: Engines over connections that are used again, by the URLs of both sides; of no other URL.
+    kept: Mapping[str, Engine] = field(default_factory=dict, compare=False)
+
+    @contextmanager
+    def keeping(self) -> Iterator[Sides]:
+        """The same sides, for many copies: sessions are kept, as bot/app.py keeps those of consulta.
+
+        A server reads its catalog anew for each session, which takes it longer than a small copy.
+        """
+        kept = {url: _engine(url, pool_size=5, max_overflow=-1) for url in (self.prod.url, self.consulta.url)}
+        for each in kept.values():
+            ask_before_use(each)
+        yield replace(self, kept=kept)
+        for each in kept.values():
+            each.dispose()
+
+    def engine(self, url: str) -> Engine:
+        return self.kept.get(url) or engine(url)
 
     def both(self, statements: str) -> None:
         self.prod.execute(statements)
@@ -100,8 +123,8 @@ class Sides:
     ) -> Iterator[Copy]:
         """A copy in one lane and of chunks that a slow moment doesn't shrink, unless asked otherwise."""
         with Copy(
-            engine(prod_url or self.prod.url),
-            engine(consulta_url or self.consulta.url),
+            self.engine(prod_url or self.prod.url),
+            self.engine(consulta_url or self.consulta.url),
             spec,
             liquidation,
             names=SIDES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bot.config import SIDES
 from copier import Baseline, CopySpec, Counts, Outlook, outlook
 from copier.errors import ParentsMissing
-from tests.copying import Done, Sides, engine
+from tests.copying import Done, Sides
 from tests.payroll import ALL, DEDUCTIONS, LINES, OF_42, ORDER, PAYSLIPS, TABLES, filled
 
 #: Rows of a chunk: what is told by versions alone comes in one chunk.
@@ -53,7 +53,7 @@ class Watched:
         """What is told of the next copy."""
         if self.baseline is None:
             return None
-        engines = engine(self.sides.prod.url), engine(self.sides.consulta.url)
+        engines = [self.sides.engine(side.url) for side in (self.sides.prod, self.sides.consulta)]
         return outlook(*engines, self.spec, 42, self.baseline, names=SIDES)
 
     def assert_same(self) -> None:
@@ -62,6 +62,13 @@ class Watched:
 
 
 Watch = Callable[[CopySpec], Watched]
+
+
+@pytest.fixture
+def sides(sides: Sides) -> Iterator[Sides]:
+    """Their sessions are kept from one copy to the next."""
+    with sides.keeping() as kept:
+        yield kept
 
 
 @pytest.fixture
