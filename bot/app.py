@@ -173,20 +173,25 @@ class Bot:
         self.neighbours.stop()
 
 
-def databases(settings: Settings, operators: tuple[str, ...] = (), *, keeps_prod: bool = False) -> Databases:
+def databases(settings: Settings, operators: tuple[str, ...] = (), *, brief: bool = False) -> Databases:
     """Connects to nothing yet. ``operators`` are those whom messages mention where nobody works.
 
-    ``keeps_prod``: for a process that ends with its copies, in which one use of prod follows another. Others
-    leave no session there that does nothing.
+    A process that is ``brief`` ends with its copies, and connects as seldom as it can: it keeps its session
+    in prod from one use to the next, where others leave none that does nothing, and says that it lives over
+    the connections of its copies.
     """
-    prod = _pooled(settings.prod, pool_size=5, max_overflow=-1) if keeps_prod else unpooled(settings.prod)
+    prod = _pooled(settings.prod, pool_size=5, max_overflow=-1) if brief else unpooled(settings.prod)
     # Threads and lanes bound how many sessions there are. Below a limit that is less, copies which all have a
     # part of what they need would wait for each other.
     there = migrations.options(settings.tracking_schema)
     consulta = _pooled(settings.consulta, pool_size=5, max_overflow=-1, execution_options=there)
     tracking = with_limits(consulta)
     work = settings.file.work
-    beats = _pooled(settings.consulta, pool_size=1, max_overflow=0, pool_timeout=5, execution_options=there)
+    beats = (
+        consulta
+        if brief
+        else _pooled(settings.consulta, pool_size=1, max_overflow=0, pool_timeout=5, execution_options=there)
+    )
     liveness = LivenessBeat(Workers(with_limits(beats)))
     executions = Executions(tracking, lease_seconds=work.lease_seconds)
     return Databases(

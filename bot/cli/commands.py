@@ -261,7 +261,7 @@ def copy(
     chosen = chosen_copy(settings, copy_name)
     if chosen.require_reason and not reason.strip():
         raise Stopped(f"copying {chosen.name} needs a reason: add --reason 'why it is copied'", USAGE)
-    parts = checked(app.databases(settings, keeps_prod=True))
+    parts = checked(app.databases(settings, brief=True))
 
     def display() -> Display:
         return JsonLines() if as_json else Bar(shell_translator())

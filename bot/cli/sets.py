@@ -154,7 +154,7 @@ def copy_whole(
     for each in copies:
         if each.require_reason and not reason.strip():
             raise Stopped(f"copying {each.name} needs a reason: add --reason 'why it is copied'", USAGE)
-    parts = checked(app.databases(settings, keeps_prod=True))
+    parts = checked(app.databases(settings, brief=True))
     stop, failed = StopSwitch(), 0
     parts.liveness.start(takes_jobs=False)
     try:

@@ -41,8 +41,8 @@ Show = Callable[[JobView], None]
 class LivenessBeat:
     """Says every two seconds that this process lives, so that its death is noticed within ten.
 
-    Its row is there from `start` to `stop`. It has a session of its own: whatever the copies do to the pool,
-    the beats go on.
+    Its row is there from `start` to `stop`. In a process that stays it has a session of its own: whatever the
+    copies do to the pool, the beats go on.
     """
 
     def __init__(self, workers: Workers, *, every_seconds: float = BEAT.total_seconds()) -> None:

@@ -30,7 +30,7 @@ LEFT_SECONDS = 5.0
 BUSY_SECONDS, AWAY_SECONDS = 1.0, 20.0
 #: So many liquidations are seen at one moment, as long as they have no more rows than that together: what a
 #: copy waits for is short, and so is what a moment holds back.
-AT_ONCE, ROWS_AT_ONCE = 50, 200_000
+AT_ONCE, ROWS_AT_ONCE = 100, 200_000
 #: The name of its sessions.
 LABEL = "traspaso watch"
 

@@ -21,6 +21,12 @@ OF_OTHERS = {
 LATER = {"alembic", "rich"}
 #: What a copy does need, and a look at the help doesn't.
 OF_A_COPY = {"sqlalchemy", "psycopg", "pydantic", "babel", "bot.config", "bot.app", "bot.jobs", "copier"}
+#: What sets, runs, searches, schedules and buttons need, and a copy of one table doesn't.
+OF_OTHER_COMMANDS = {
+    *("copier.copy_set", "copier.explanation", "copier.catalogue_search", "copier.survey"),
+    *("bot.jobs.actions", "bot.jobs.schedules", "bot.jobs.windows", "bot.jobs.cards"),
+    *("bot.messages.run_proposal", "bot.messages.verification", "bot.work.set_runner", "bot.cli.sets"),
+}
 
 
 def loaded_by(program: str, **environment: str) -> set[str]:
@@ -38,7 +44,7 @@ def loaded_by(program: str, **environment: str) -> set[str]:
         check=True,
     )
     modules = ended.stdout.splitlines()[-1].split()
-    return {".".join(parts[: n + 1]) for parts in (name.split(".") for name in modules) for n in range(2)}
+    return {".".join(parts[: n + 1]) for parts in (name.split(".") for name in modules) for n in range(3)}
 
 
 def test_the_list_of_commands_waits_for_no_driver_and_no_library_but_click() -> None:
@@ -61,6 +67,8 @@ def test_a_copy_in_the_shell_waits_for_nothing_of_slack_and_nothing_of_redis() -
     )
     assert loaded >= {"sqlalchemy", "psycopg", "bot.app"}
     assert loaded & ((OF_OTHERS | LATER) - {"asyncio"}) == set()  # SQLAlchemy loads its other drivers' parts
+    assert loaded >= {"bot.jobs.models", "copier.copy"}
+    assert loaded & OF_OTHER_COMMANDS == set()
 
 
 @pytest.mark.parametrize(("name", "listed"), LISTED.items())

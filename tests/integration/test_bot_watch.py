@@ -24,6 +24,7 @@ from bot.messages import freshness as words
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome, Runner
 from bot.work.watch import Watch
+from dev.proxy import Proxy
 from tests.copying import ITEMS, Sides, engine
 from tests.shell import Shell
 from tests.support import Database, Servers
@@ -50,10 +51,13 @@ class Desk:
     rounds: Rounds
     opened: list[str]
 
-    def round(self) -> Round:
-        """One that is due and claimed."""
+    def round_due(self) -> None:
         self.jobs.run("UPDATE traspaso.watch_rounds SET ended_at = now() WHERE ended_at IS NULL")
         self.jobs.run("INSERT INTO traspaso.watch_rounds (due_at) VALUES (clock_timestamp())")
+
+    def round(self) -> Round:
+        """One that is due and claimed."""
+        self.round_due()
         found = self.rounds.take()
         assert found is not None
         return found
@@ -221,6 +225,45 @@ def test_of_ten_processes_that_see_a_due_time_at_once_one_works_on_it(desk: Desk
 def test_a_round_that_nobody_saw_in_time_is_left_out(desk: Desk) -> None:
     assert not desk.rounds.look(now=THREE + timedelta(minutes=3))
     assert desk.rounds.look(now=THREE + DAY + timedelta(seconds=100))
+
+
+def test_each_of_many_liquidations_that_have_not_changed_costs_less_than_an_answer_of_a_side(
+    desk: Desk,
+) -> None:
+    few = answers_in_a_round(desk)
+    more = range(50, 62)
+    desk.sides.prod.execute(
+        "INSERT INTO items SELECT l * 100000 + g, l, g, 'n' "
+        f"FROM generate_series(1, 5) g, generate_series({more[0]}, {more[-1]}) l"
+    )
+    for liquidation in more:
+        desk.copy(liquidation)
+    many = answers_in_a_round(desk)
+    assert {desk.known(each)[0] for each in (*LIQUIDATIONS, *more)} == {FreshnessState.COMPLETE}
+    assert desk.rows("SELECT count(*) FROM traspaso.drift WHERE equal") == [(len(LIQUIDATIONS) + len(more),)]
+    for before, after in zip(few, many, strict=True):
+        assert after < before + len(more)
+
+
+def answers_in_a_round(desk: Desk) -> tuple[int, int]:
+    """So many answers of prod and of consulta are waited for, beside what is written down."""
+    sides = desk.sides
+    with Proxy(sides.prod.server.port) as prod, Proxy(sides.consulta.server.port) as consulta:
+        watch = Watch(
+            desk.rounds,
+            [COPY],
+            prod=pooled(sides.prod.url.replace(f":{sides.prod.server.port}/", f":{prod.port}/"), "prod", []),
+            consulta=pooled(
+                sides.consulta.url.replace(f":{sides.consulta.server.port}/", f":{consulta.port}/"),
+                "consulta",
+                [],
+            ),
+            timeout_seconds=10,
+            told=lambda: None,
+        )
+        desk.round_due()
+        assert watch.run_due() == 1
+        return prod.round_trips, consulta.round_trips
 
 
 def test_while_a_round_is_under_way_no_other_one_begins(desk: Desk) -> None:

@@ -44,7 +44,16 @@ class Proven:
             names=SIDES,
             timeout_seconds=seconds,
         )
+        if found and self.is_unchanged():  # told of several together, it is said of no other than by itself
+            assert found.counts == Counts(unchanged=found.counts.unchanged)
         return found.counts if found else None
+
+    def is_unchanged(self) -> bool:
+        """Whether that is told of it beside another liquidation, which holds something else."""
+        sides = engine(self.sides.prod.url), engine(self.sides.consulta.url)
+        found = copier.unchanged(*sides, self.spec, {7: self.baseline, 42: self.baseline}, names=SIDES)
+        assert 7 not in found
+        return 42 in found
 
     def oracle(self, *, key: str = "id") -> Counts:
         """From all rows of both sides, as the servers write them."""
@@ -87,6 +96,7 @@ def proven(sides: Sides) -> Proven:
 
 def test_where_nothing_changed_every_row_would_be_left(proven: Proven) -> None:
     assert proven.outlook() == Counts(unchanged=ROWS)
+    assert proven.is_unchanged()
 
 
 def test_what_would_be_inserted_changed_deleted_and_left_is_told_to_the_row(proven: Proven) -> None:

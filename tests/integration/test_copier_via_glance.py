@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bot.config import SIDES
-from copier import Baseline, CopySpec, Counts, Outlook, outlook
+from copier import Baseline, CopySpec, Counts, Outlook, outlook, unchanged
 from copier.errors import ParentsMissing
 from tests.copying import Done, Sides
 from tests.payroll import ALL, DEDUCTIONS, LINES, OF_42, ORDER, PAYSLIPS, TABLES, filled
@@ -54,7 +54,10 @@ class Watched:
         if self.baseline is None:
             return None
         engines = [self.sides.engine(side.url) for side in (self.sides.prod, self.sides.consulta)]
-        return outlook(*engines, self.spec, 42, self.baseline, names=SIDES)
+        found = outlook(*engines, self.spec, 42, self.baseline, names=SIDES)
+        if found and 42 in unchanged(*engines, self.spec, {42: self.baseline}, names=SIDES):
+            assert found.counts == Counts(unchanged=found.counts.unchanged)
+        return found
 
     def assert_same(self) -> None:
         name = self.spec.source_table.name
