@@ -64,11 +64,14 @@ class Office:
         self.sides, self.slack = sides, slack
         self.jobs = Jobs(sides.consulta)
         self.control = RunControl(self.jobs.engine, self.jobs.store)
-        shell = Shell(sides, folder)
-        Path(shell.environment["TRASPASO_CONFIG"]).write_text(FILE, "utf-8")
-        self._settings = load(shell.environment, Need.DATABASES | Need.COPIES)
-        self.file: File = self._settings.file
+        self._environment = Shell(sides, folder).environment
         self.queued: list[int] = []
+        self.configure(FILE)
+
+    def configure(self, file: str) -> None:
+        Path(self._environment["TRASPASO_CONFIG"]).write_text(file, "utf-8")
+        self._settings = load(self._environment, Need.DATABASES | Need.COPIES)
+        self.file: File = self._settings.file
 
     def several(self) -> CopySeveral:
         web = client(self.slack.bot_token, self.slack.api_url)
@@ -214,6 +217,36 @@ def test_rows_that_moved_before_the_press_are_shown_and_asked_about_anew(office:
     assert office.jobs.store.live() == []
     office.press(again)
     assert len(office.jobs.store.live()) == 8
+
+
+def test_sets_with_a_table_that_needs_a_second_person_wait_for_one_who_is_named_before_the_press(
+    office: Office,
+) -> None:
+    office.configure(FILE.replace('name = "payslips"', 'name = "payslips"\nrequire_approval = true', 1))
+    offer = office.offer("41-42")
+    assert "2 of them start only when somebody else approves them, out of <!subteam^S0ADMINS>" in str(
+        offer.blocks
+    )
+    office.press(offer)
+    run = office.run
+    assert [job.liquidation_id for job in run.waiting_for_approval] == [41, 42]
+    assert {office.jobs.executions.claim(job.id, "host:1") for job in run.jobs} == {None}
+    assert all(office.jobs.executions.claim_set(own.jobs[0].id, "host:1") == [] for own in run.sets)
+    approvals = RunApprovals(office.jobs.engine, office.jobs.store)
+    shown = answered(run.waiting_for_approval)
+    assert approvals.approve(run.id, ANA, shown).outcome is ApprovalOutcome.OWN
+    assert approvals.approve(run.id, BOB, shown).outcome is ApprovalOutcome.DONE
+    assert all(len(office.jobs.executions.claim_set(own.jobs[0].id, "host:1")) == 4 for own in run.sets)
+
+
+def test_sets_with_a_table_that_asks_for_a_reason_are_not_begun_without_one(office: Office) -> None:
+    office.configure(FILE.replace('name = "lines"', 'name = "lines"\nrequire_reason = true', 1))
+    offer = office.offer("41-42")
+    again = office.press(offer, " ")
+    assert office.jobs.store.live() == []
+    assert "copy_several.confirm" in buttons(again)
+    office.press(again, "October is closed")
+    assert {job.reason for job in office.run.jobs} == {"October is closed"}
 
 
 def test_more_tables_than_may_be_asked_for_are_refused_with_how_many_may_be(office: Office) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, RESUME_ACTION, RETRY_ACTION
@@ -212,32 +214,31 @@ def test_a_press_that_slack_has_no_room_for_is_shown_as_soon_as_it_has(office: O
     scene.card_with(job_id, ES("Resume"))
 
 
-def shell(office: Office, *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout, stderr."""
+def shell(office: Office, *arguments: object) -> subprocess.CompletedProcess[str]:
     process = Process(tuple(map(str, arguments)), {**office.stack.environment(), "LANG": "C", "LC_ALL": "C"})
     out, err = process.communicate(timeout=60)
     assert process.returncode is not None
-    return process.returncode, out, err
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 def test_the_shell_does_what_the_buttons_do(office: Office, scene: Scene) -> None:
     with scene.halfway() as (job_id, roadblock):
         scene.card(job_id)
-        code, out, err = shell(office, "pause", job_id)
-        assert code == 0, err
-        assert f"Job {job_id}, “items” of liquidation {scene.liquidation}: Pausing for " in out
+        paused = shell(office, "pause", job_id)
+        assert paused.returncode == 0, paused.stderr
+        assert f"Job {job_id}, “items” of liquidation {scene.liquidation}: Pausing for " in paused.stdout
         scene.card_with(job_id, ES("Resume"))
         roadblock.lift()
         with_status(scene, job_id, "paused")
-    assert shell(office, "retry", job_id)[0] == 1
-    assert shell(office, "resume", job_id)[0] == 0
+    assert shell(office, "retry", job_id).returncode == 1
+    assert shell(office, "resume", job_id).returncode == 0
     scene.completed(job_id)
-    code, _, err = shell(office, "cancel", job_id)
-    assert code == 1
-    assert f"job {job_id} is completed: nothing was changed" in err
-    code, _, err = shell(office, "pause", 987654321)
-    assert code == 1
-    assert "there is no job 987654321" in err
+    late = shell(office, "cancel", job_id)
+    assert late.returncode == 1
+    assert f"job {job_id} is completed: nothing was changed" in late.stderr
+    unknown = shell(office, "pause", 987654321)
+    assert unknown.returncode == 1
+    assert "there is no job 987654321" in unknown.stderr
 
 
 @pytest.mark.parametrize("kind", ["pause", "cancel"])
