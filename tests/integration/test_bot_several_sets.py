@@ -246,7 +246,7 @@ def test_sets_with_a_table_that_asks_for_a_reason_are_not_begun_without_one(offi
     assert office.jobs.store.live() == []
     assert "copy_several.confirm" in buttons(again)
     office.press(again, "October is closed")
-    assert {job.reason for job in office.run.jobs} == {"October is closed"}
+    assert {job.request_reason for job in office.run.jobs} == {"October is closed"}
 
 
 def test_more_tables_than_may_be_asked_for_are_refused_with_how_many_may_be(office: Office) -> None:
