@@ -95,7 +95,7 @@ class CopySeveral:
 
     def answer(self, words: list[str], caller: Caller) -> Message | None:
         """The answer to these words after the command; None where they aren't several liquidations."""
-        t, names = caller.t, self._guard.copy_names
+        t, names = caller.t, [*self._guard.copy_names, *self._guard.set_names]
         found = parsing.several(words)
         if found is None:
             if len(parsing.numbers_in(words)) < 2 and not parsing.looks_like_several(words):

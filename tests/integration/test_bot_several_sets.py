@@ -249,6 +249,12 @@ def test_sets_with_a_table_that_asks_for_a_reason_are_not_begun_without_one(offi
     assert {job.request_reason for job in office.run.jobs} == {"October is closed"}
 
 
+def test_a_mistyped_set_is_named_with_the_one_that_was_meant(office: Office) -> None:
+    said = office.offer("41-42", "complta")
+    assert "There is no copy named “complta”." in said.text
+    assert "/copy-liquidation 41-42 completa" in str(said.blocks)
+
+
 def test_more_tables_than_may_be_asked_for_are_refused_with_how_many_may_be(office: Office) -> None:
     said = office.offer("1-51")
     assert "At most 50 liquidations at a time" in said.text
