@@ -33,7 +33,7 @@ catalog: .venv/.complete ## the Spanish catalog anew, from the sentences in the 
 	@$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-pot-creation-date --width 100 -D traspaso -i bot/locales/traspaso.pot -d bot/locales
 	@rm bot/locales/traspaso.pot
 
-bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QUICK=1: in four minutes; DELAYS="0 50": ms there and back, only; SETS=1: a set, only; WATCH=1: the watch, only)
+bench: .venv/.complete ## the engine beside the pipe, for docs/benchmarks.md (QUICK=1: with a fifth of the rows; DELAYS="0 50": ms there and back, only; SETS=1: a set, only; WATCH=1: the watch, only)
 	@$(BIN)/python -m dev.bench $(if $(filter-out 0,$(QUICK)),--quick) $(if $(DELAYS),--delays "$(DELAYS)") $(if $(filter-out 0,$(SETS)),--sets) $(if $(filter-out 0,$(WATCH)),--watch)
 
 load: .venv/.complete ## what load and deploys do to it (PARTS="load flood deploys releases" BEFORE=COMMIT, QUICK=1, ARGS=--help)
