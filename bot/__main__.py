@@ -50,8 +50,8 @@ def main() -> int:
         settings,
         bot.queue,
         "bot",
-        slack=lambda: readiness.sentence(handler.client),
-        others=lambda: readiness.threads(handler.client),
+        slack=lambda: readiness.socket_sentence(handler.client),
+        others=lambda: readiness.socket_threads(handler.client),
     )
     bot.start()
     if monitoring is not None:

@@ -25,6 +25,7 @@ from bot.commands.conversation import (
     pressed_value,
     update_view,
 )
+from bot.commands.starting import Values
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.actions import (
@@ -224,11 +225,29 @@ class JobDetails:
 # *Approve* and *Reject*, on the card and on App Home
 
 
-class Approving(ABC):
+#: What decides: about a job, or about a run.
+By = TypeVar("By", Approvals, RunApprovals)
+
+
+class Approving(ABC, Generic[By]):
     """The presses on *Approve* and *Reject*, of a job or of a run, and the window that asks why."""
 
-    def __init__(self, callers: Callers) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        callers: Callers,
+        *,
+        signals: Signals,
+        store: JobRepository,
+        approvals: By,
+        card_publisher: CardPublisher,
+    ) -> None:
+        self._guard = guard
         self._callers = callers
+        self._signals = signals
+        self._store = store
+        self._approvals: By = approvals
+        self._card_publisher = card_publisher
 
     def approve(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """On App Home the answer is a direct message. Where a copy asks for a reason, a modal opens."""
@@ -293,8 +312,7 @@ class Approving(ABC):
 
 
 def _reason_of(body: dict[str, Any]) -> str:
-    values = body["view"]["state"]["values"]
-    return str(values.get(REASON, {}).get(REASON, {}).get("value") or "")
+    return Values(body["view"]["state"]["values"]).text(REASON)
 
 
 def _origin(body: dict[str, Any]) -> tuple[str | None, str]:
@@ -305,58 +323,43 @@ def _origin(body: dict[str, Any]) -> tuple[str | None, str]:
     return channel.strip("-") or None, value
 
 
-class ApprovalButtons(Approving):
+class ApprovalButtons(Approving[Approvals]):
     """For anybody who may run the copy, and its second group once that is asked; not for its requester."""
 
-    def __init__(
-        self,
-        guard: Guard,
-        callers: Callers,
-        *,
-        signals: Signals,
-        store: JobRepository,
-        approvals: Approvals,
-        card_publisher: CardPublisher,
-    ) -> None:
-        super().__init__(callers)
-        self._guard = guard
-        self._signals = signals
-        self._store = store
-        self._approvals = approvals
-        self._card_publisher = card_publisher
-
     def _asks_why(self, value: str) -> bool:
-        job_id = parsing.number(question.pressed(value)[0])
-        job = self._store.job(job_id) if job_id is not None else None
+        job, _ = self._pressed(value)
         copy = self._guard.copy_named(job.copy_name) if job is not None else None
         return copy is not None and copy.require_reason
 
     def _window(self, value: str, origin: str, caller: Caller, *, approves: bool) -> status.View | Message:
-        t, job_id = caller.t, parsing.number(question.pressed(value)[0])
-        job = self._store.job(job_id) if job_id is not None else None
-        if job_id is None or job is None:
+        t, (job, _) = caller.t, self._pressed(value)
+        if job is None:
             return question.no_such(value, t)
         if refusal := self._guard.refusal_to_approve(job, caller.user_id, t):
             return refusal
-        if decision := self._approvals.hindrance(job_id, self._callers.requester(caller)):
+        if decision := self._approvals.hindrance(job.id, self._callers.requester(caller)):
             return self._outcome(decision, job, caller, approves=approves)
         return (question.why_approved if approves else question.why_rejected)(job, origin, t)
 
     def _decide(self, value: str, caller: Caller, *, approves: bool, reason: str = "") -> Message:
         t = caller.t
-        pressed, counts = question.pressed(value)
-        job_id = parsing.number(pressed)
-        job = self._store.job(job_id) if job_id is not None else None
-        if job_id is None or job is None:
-            return question.no_such(pressed, t)
+        job, counts = self._pressed(value)
+        if job is None:
+            return question.no_such(question.pressed(value)[0], t)
         if refusal := self._guard.refusal_to_approve(job, caller.user_id, t):
             return refusal
         by = self._callers.requester(caller)
         if approves:
-            decision = self._approvals.approve(job_id, by, counts, reason)
+            decision = self._approvals.approve(job.id, by, counts, reason)
         else:
-            decision = self._approvals.reject(job_id, by, reason)
+            decision = self._approvals.reject(job.id, by, reason)
         return self._outcome(decision, job, caller, approves=approves)
+
+    def _pressed(self, value: str) -> tuple[JobView | None, RowCounts | None]:
+        """The job, None where there is none, and the rows that the button showed."""
+        pressed, counts = question.pressed(value)
+        job_id = parsing.number(pressed)
+        return (self._store.job(job_id) if job_id is not None else None), counts
 
     def _outcome(self, decision: Decision, job: JobView, caller: Caller, *, approves: bool) -> Message:
         t, job_id = caller.t, job.id
@@ -432,25 +435,8 @@ def _connect_runs(app: App, parts: BotParts) -> None:
     app.view(messages.APPROVE_CALLBACK)(buttons.approve_because)
 
 
-class RunButtons(Approving):
+class RunButtons(Approving[RunApprovals]):
     """What a press did is seen on the card; only what it didn't do is said."""
-
-    def __init__(
-        self,
-        guard: Guard,
-        callers: Callers,
-        *,
-        signals: Signals,
-        store: JobRepository,
-        card_publisher: CardPublisher,
-        approvals: RunApprovals,
-    ) -> None:
-        super().__init__(callers)
-        self._guard = guard
-        self._signals = signals
-        self._store = store
-        self._card_publisher = card_publisher
-        self._approvals = approvals
 
     def that(self, action_id: str, action: RunAction) -> Callable[..., None]:
         """The listener of a button that does this to a run."""

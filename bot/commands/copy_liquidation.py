@@ -36,7 +36,7 @@ from bot.commands.conversation import (
 )
 from bot.commands.copy_runs import CopySeveral, CopyWhole, RunsForLater
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
-from bot.commands.starting import AT_FIRST, Starting, Values, press_of
+from bot.commands.starting import Starting, Values, ask_when, first_start, press_of
 from bot.commands.turns import Full, Searches, Superseded, TooManySearches, Turn, Turns
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
@@ -460,15 +460,9 @@ class CopyModal:
         if copy is None:
             caller.reply.say(answers.unknown_copy(offer.copy_name, self._guard.copy_names, t))
             return
-        zone = self._callers.people.time_zone_of(caller.user_id)
-        at_first = when.next_time(when.time_of_day(AT_FIRST), datetime.now(UTC), zone)
+        at_first = first_start(self._callers.people.time_zone_of(caller.user_id))
         carried = Carried(channel=str(body["channel"]["id"]))
-        view = proposal.later(offer, copy.shown, at_first, carried, t)
-        try:
-            client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("nobody was asked when the copy is to begin: %s", error_name(error))
-            caller.reply.say(proposal.not_shown(t))
+        ask_when(proposal.later(offer, copy.shown, at_first, carried, t), body, client, caller)
 
     def from_home(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         def show(caller: Caller) -> None:

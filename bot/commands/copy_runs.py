@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError
 
 from bot import when
 from bot.commands import parsing
 from bot.commands.conversation import Caller
-from bot.commands.starting import AT_FIRST, Starting, Values, press_of
+from bot.commands.starting import Starting, Values, ask_when, first_start, press_of
 from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
@@ -60,7 +59,6 @@ from bot.messages.run_proposal import (
     whole_card,
 )
 from bot.slack.access import TO_PRESS, TO_SHOW, MaxAge
-from bot.slack.client import CONNECTION_ERRORS, error_name
 from copier import Preview, order_in_target
 from copier.errors import CopierError, DatabaseFailed
 
@@ -148,7 +146,7 @@ class CopySeveral:
         """Both sides of each; where nothing can be asked at all, that is raised. So is what keeps a set from
         being written in any order.
         """
-        copies = self._copies(chosen)
+        copies = self.copies(chosen)
         targets = {str(copy.target_table) for copy in copies}
         live = {job.liquidation_id: job for job in self._store.live() if job.target_table in targets}
         taken = {number: Part(number, refused=Refused.TAKEN, taken=live[number]) for number in live}
@@ -160,7 +158,13 @@ class CopySeveral:
         looked_at = {part.liquidation_id: part for part in found}
         return tuple(looked_at[number] if number in looked_at else taken[number] for number in numbers)
 
-    def _copies(self, chosen: Chosen) -> tuple[CopySection, ...]:
+    def chosen(self, offer: SeveralOffer) -> Chosen | None:
+        """What was offered, where it is still configured."""
+        named = self._guard.set_named if offer.of_set else self._guard.copy_named
+        return named(offer.copy_name)
+
+    def copies(self, chosen: Chosen) -> tuple[CopySection, ...]:
+        """The tables that are copied of each liquidation."""
         return self._guard.file.copies_of(chosen) if isinstance(chosen, SetSection) else (chosen,)
 
     def _whole_parts(
@@ -192,7 +196,7 @@ class CopySeveral:
         problems = {part.problem for part in parts}
         if len(problems) == 1 and (problem := problems.pop()) is not None:
             return answers.problem(problem)  # it is so for all of them, as where the tables don't fit
-        copies, possible = self._copies(chosen), [part for part in parts if part.can_be_copied]
+        copies, possible = self.copies(chosen), [part for part in parts if part.can_be_copied]
         lifetime = self._guard.file.work.confirm_seconds
         offer = None
         if possible:
@@ -253,7 +257,7 @@ class CopySeveral:
         once; or another offer, or why there is none.
         """
         t, guard = caller.t, self._guard
-        chosen = guard.set_named(offer.copy_name) if offer.of_set else guard.copy_named(offer.copy_name)
+        chosen = self.chosen(offer)
         if chosen is None and offer.of_set:
             return run_proposal.unknown_set(offer.copy_name, guard.set_names, t)
         if chosen is None:
@@ -268,11 +272,11 @@ class CopySeveral:
         moved = any(offer.moved(part) for part in parts if part.refused is not Refused.TAKEN)
         if moved or time.time() > offer.expires_at:
             return self._offered(chosen, parts, caller, answers.asked_anew(t, moved=moved))
-        if any(copy.require_reason for copy in self._copies(chosen)) and not reason.strip():
+        if any(copy.require_reason for copy in self.copies(chosen)) and not reason.strip():
             return self._offered(chosen, parts, caller, proposal.why_missing(t))
         if any(part.needs_approval for part in parts) and channel_id.startswith("D"):
             return question.not_in_private(chosen.shown, t)
-        copies = {copy.name: copy for copy in self._copies(chosen)}
+        copies = {copy.name: copy for copy in self.copies(chosen)}
         requests = tuple(
             self._starting.request(
                 copies[name],
@@ -605,26 +609,20 @@ class RunsForLater:
         t, (value, channel_id, typed) = caller.t, press_of(body)
         if kind == SEVERAL:
             several = SeveralOffer.decoded(value)
-            named, guard = several.copy_name, self._guard
-            found = guard.set_named(named) if several.of_set else guard.copy_named(named)
-            of_it = guard.file.copies_of(found) if isinstance(found, SetSection) else filter(None, [found])
-            what = of_liquidations(found.shown if found else named, [part[0] for part in several.parts], t)
-            asks_why = any(copy.require_reason for copy in of_it)
+            found = self._several.chosen(several)
+            title = found.shown if found else several.copy_name
+            what = of_liquidations(title, [part[0] for part in several.parts], t)
+            copies = self._several.copies(found) if found else ()
         else:
             offer = WholeOffer.decoded(value)
             chosen = self._guard.set_named(offer.set_name)
             what = of_liquidation(chosen.shown if chosen else offer.set_name, offer.liquidation_id, t)
             copies = self._guard.file.copies_of(chosen) if chosen else ()
-            asks_why = any(copy.require_reason for copy in copies)
-        zone = self._callers.people.time_zone_of(caller.user_id)
-        at_first = when.next_time(when.time_of_day(AT_FIRST), datetime.now(UTC), zone)
+        asks_why = any(copy.require_reason for copy in copies)
+        at_first = first_start(self._callers.people.time_zone_of(caller.user_id))
         origin = f"{kind} {channel_id} {value}"
         view = proposal.later_for_run(what, origin, at_first, t, why=typed if asks_why else None)
-        try:
-            client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("nobody was asked when the copies are to begin: %s", error_name(error))
-            caller.reply.say(proposal.not_shown(t))
+        ask_when(view, body, client, caller)
 
     def planned(self, ack: Ack, body: dict[str, Any]) -> None:
         """The window is submitted; what became of it is said where the card was."""

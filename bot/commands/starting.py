@@ -13,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot import when
 from bot.commands.conversation import (
     BotParts,
     Caller,
@@ -35,8 +38,9 @@ from bot.jobs.view import AgreedCounts, JobView, RunView
 from bot.messages import proposal
 from bot.messages import run as run_messages
 from bot.messages.answers import refused_because_frozen
-from bot.messages.blocks import LABEL_LIMIT, Block, Message, cut
+from bot.messages.blocks import LABEL_LIMIT, Block, Message, View, cut
 from bot.slack.card_publisher import CardPublisher
+from bot.slack.client import CONNECTION_ERRORS, error_name
 from copier import Preview, TableName, preview
 
 log = logging.getLogger(__name__)
@@ -237,3 +241,17 @@ def press_of(body: dict[str, Any]) -> tuple[str, str, str]:
     """Of a press of *Copy* on a confirm card: the button's value, the channel, and the reason, if any."""
     values = (body.get("state") or {}).get("values") or {}
     return str(body["actions"][0]["value"]), str(body["channel"]["id"]), Values(values).text(proposal.WHY)
+
+
+def first_start(time_zone: str) -> datetime:
+    """The moment that a window for *Later…* proposes to somebody in the time zone of this name."""
+    return when.next_time(when.time_of_day(AT_FIRST), datetime.now(UTC), time_zone)
+
+
+def ask_when(view: View, body: dict[str, Any], client: WebClient, caller: Caller) -> None:
+    """Opens the window that asks when to begin, or says that Slack didn't."""
+    try:
+        client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
+    except (SlackApiError, *CONNECTION_ERRORS) as error:
+        log.warning("nobody was asked when to begin: %s", error_name(error))
+        caller.reply.say(proposal.not_shown(caller.t))

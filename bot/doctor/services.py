@@ -245,10 +245,10 @@ def _clock_of_slack(facts: Facts) -> Iterator[Finding]:
 
 def _reachable(facts: Facts) -> Iterator[Finding]:
     language = facts.settings.file.slack.language
-    yield from examined(facts.settings.destination_urls, sends=facts.sends, language=language)
+    yield from of_destinations(facts.settings.destination_urls, sends=facts.sends, language=language)
 
 
-def examined(urls: Mapping[str, str], *, sends: bool, language: str = "en") -> Iterator[Finding]:
+def of_destinations(urls: Mapping[str, str], *, sends: bool, language: str = "en") -> Iterator[Finding]:
     """Whether each of them can be reached; and, where it ``sends``, whether it takes a message."""
     if not urls:
         yield skipped("notify.reachable", "no destination is configured")

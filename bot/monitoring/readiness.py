@@ -169,7 +169,7 @@ def _sentence(error: Exception) -> str:
 PONG_SECONDS = 15.0
 
 
-def sentence(client: SocketModeClient) -> str:
+def socket_sentence(client: SocketModeClient) -> str:
     """Raises NotReady with what is wrong."""
     session = client.current_session
     if session is None or not client.is_connected():
@@ -183,7 +183,7 @@ def sentence(client: SocketModeClient) -> str:
     return f"connected, the last pong came {seconds:.1f} s ago"
 
 
-def threads(client: SocketModeClient) -> Mapping[str, bool]:
+def socket_threads(client: SocketModeClient) -> Mapping[str, bool]:
     """The SDK's own threads, and whether they live; the one that looks after the line begins with it."""
     found = {
         "socket-reader": client.current_session_runner,

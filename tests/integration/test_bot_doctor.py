@@ -832,9 +832,9 @@ def test_notification_targets_are_reached_and_sent_to_only_when_asked() -> None:
                 "gone": f"json://{NOBODY}/x",
                 "odd": "nonsense://x",
             }
-            looked = [*services.examined(urls, sends=False)]
+            looked = [*services.of_destinations(urls, sends=False)]
             assert mailbox.subjects == []
-            sent = [each for each in services.examined(urls, sends=True) if each.id == "notify.sent"]
+            sent = [each for each in services.of_destinations(urls, sends=True) if each.id == "notify.sent"]
     finally:
         smtp.stop()
     reached = [each.status for each in looked if each.id == "notify.reachable"]
