@@ -163,8 +163,12 @@ class PostgresServer:
         encoding: str | None = None,
         locale: str | None = None,
         strategy: Literal["FILE_COPY", "WAL_LOG"] = "FILE_COPY",
+        over: psycopg.Connection | None = None,
     ) -> str:
-        """Returns its URL. Another encoding or (libc) locale needs template0, which is then taken."""
+        """Returns its URL. Another encoding or (libc) locale needs template0, which is then taken.
+
+        It goes ``over`` a connection in autocommit mode to another database, or else over one of its own.
+        """
         other = encoding or locale
         options = {
             "TEMPLATE": template or ("template0" if other else None),
@@ -175,15 +179,18 @@ class PostgresServer:
         }
         clauses = [sql.SQL(f"{key} {{}}").format(value) for key, value in options.items() if value]
         statement = sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(" ").join(clauses))
-        self._execute(statement)
+        self._execute(statement, over)
         return self.url(name)
 
-    def drop_database(self, name: str) -> None:
-        """Whoever is connected to it is cut off."""
+    def drop_database(self, name: str, *, over: psycopg.Connection | None = None) -> None:
+        """Whoever is connected to it is cut off. It goes ``over`` as with `create_database`."""
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        self._execute(statement)
+        self._execute(statement, over)
 
-    def _execute(self, statement: sql.Composed) -> None:
+    def _execute(self, statement: sql.Composed, over: psycopg.Connection | None) -> None:
+        if over is not None:
+            over.execute(statement)
+            return
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(statement)
 

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from select import select
 from typing import Any
 
 import psycopg
 
 from dev.postgres import PostgresServer
 
+_NUMBERS = itertools.count(1)
+#: What depends on its session, or changes it, has one of its own; so has what looks at the sessions of all.
+NEEDS_OWN_SESSION = re.compile(
+    r"(?:\A|;)\s*(?:SET|RESET|SHOW|DO|BEGIN|START|LOAD|LISTEN|PREPARE|CREATE\s+TEMP)\b|current_setting|set_config"
+    r"|advisory|pg_temp|backend|pg_stat|pg_locks|pg_cancel|session",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True)
 class Database:
-    """A database of one test. Both methods use a connection of their own and commit."""
+    """A database of one test. Both methods commit what they did."""
 
     server: PostgresServer
     name: str
+    #: Sessions that wait to be used again: a server takes longer to begin one than for most statements. Where
+    #: it is None, each call has a session of its own.
+    idle: list[psycopg.Connection] | None = field(default=None, repr=False, compare=False)
 
     @property
     def url(self) -> str:
@@ -25,21 +40,67 @@ class Database:
 
     def execute(self, statements: str) -> None:
         """One statement, or several with semicolons between them."""
-        with psycopg.connect(self.url) as connection:
-            connection.execute(statements.encode())
+        with self._session(statements) as session:
+            session.execute(statements.encode())
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.url) as connection:
-            return connection.execute(query.encode()).fetchall()
+        with self._session(query) as session:
+            return session.execute(query.encode()).fetchall()
+
+    def close(self) -> None:
+        """Ends the sessions that wait."""
+        while self.idle:
+            self.idle.pop().close()
+
+    def _alone(self) -> psycopg.Connection:
+        """A session of its own, which finds none of those that waited."""
+        waited = [session.info.backend_pid for session in self.idle or []]
+        self.close()
+        session = psycopg.connect(self.url)
+        while (
+            waited and session.execute("SELECT FROM pg_stat_activity WHERE pid = ANY(%s)", [waited]).rowcount
+        ):
+            session.rollback()
+        session.rollback()
+        return session
+
+    @contextmanager
+    def _session(self, statements: str) -> Iterator[psycopg.Connection]:
+        if self.idle is None or NEEDS_OWN_SESSION.search(statements):
+            with self._alone() as session:
+                yield session
+            return
+        session = self._waiting() or psycopg.connect(self.url, autocommit=True)
+        try:
+            yield session
+        except BaseException:
+            session.close()
+            raise
+        self.idle.append(session)
+
+    def _waiting(self) -> psycopg.Connection | None:
+        """One that the server hasn't ended: it would have said so."""
+        while self.idle:
+            session = self.idle.pop()
+            if not select([session], [], [], 0)[0]:
+                return session
+            session.close()
+        return None
 
 
 class Databases:
-    """Empty databases of one cluster. The next one is made, and the last one dropped, while a test runs."""
+    """Databases of one cluster, each like the ``template``, which nobody is connected to; empty without one.
 
-    def __init__(self, server: PostgresServer) -> None:
+    The next one is made, and the last one dropped, while a test runs.
+    """
+
+    def __init__(self, server: PostgresServer, template: str | None = None) -> None:
         self._server = server
-        self._numbers = itertools.count(1)
+        self._template = template or f"blank_{next(_NUMBERS)}"
         self._helper = ThreadPoolExecutor(max_workers=1)
+        self._admin = self._helper.submit(psycopg.connect, server.url(), autocommit=True)
+        if template is None:
+            self._helper.submit(self._make_blank).result()
         self._next = self._helper.submit(self._create)
         self._drops: list[Future[None]] = []
 
@@ -48,7 +109,7 @@ class Databases:
         return ready.result()
 
     def give_back(self, database: Database) -> None:
-        self._drops.append(self._helper.submit(database.server.drop_database, database.name))
+        self._drops.append(self._helper.submit(self._drop, database))
 
     def settle(self) -> None:
         """Returns when no database is being made or dropped any more; the next `take` begins anew."""
@@ -56,13 +117,24 @@ class Databases:
 
     def close(self) -> None:
         self._helper.shutdown(wait=True)
+        self._admin.result().close()
         for drop in self._drops:
             drop.result()
 
+    # -------------------------------------------------------------------------- in the helper's thread
+
+    def _make_blank(self) -> None:
+        self._server.create_database(self._template, template="template0")
+        psycopg.connect(self._server.url(self._template)).close()  # leaves files that spare others a search
+
     def _create(self) -> Database:
-        name = f"test_{next(self._numbers)}"
-        self._server.create_database(name, template="template0")
-        return Database(self._server, name)
+        name = f"test_{next(_NUMBERS)}"
+        self._server.create_database(name, template=self._template, over=self._admin.result())
+        return Database(self._server, name, [])
+
+    def _drop(self, database: Database) -> None:
+        database.close()
+        self._server.drop_database(database.name, over=self._admin.result())
 
 
 @dataclass(frozen=True)
