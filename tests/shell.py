@@ -79,6 +79,16 @@ def traspaso(
     main()
 
 
+def worker(job_id: int, environment: dict[str, str], dies_at: str, occurrence: int) -> None:
+    """What a worker does that takes what this job belongs to, in this process, until it is killed (-9)."""
+    from bot import app
+    from bot.config import Need, load
+    from bot.work.cancellation import StopSwitch
+
+    die_at(dies_at, occurrence)
+    app.databases(load(environment, Need.DATABASES | Need.COPIES)).runner.run(job_id, StopSwitch())
+
+
 class Process:
     """A `traspaso` that runs, with what `subprocess.Popen` has for it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +35,7 @@ from tests.copying import Sides, engine
 from tests.desk import CHANNEL, Desk
 from tests.payroll import ENTRIES, OF_42, ORDER, TABLES, filled
 from tests.services import parts_of
-from tests.shell import Shell
+from tests.shell import PROCESSES, Shell, worker
 from tests.tracking import ANA, BOB, LOST, Jobs
 
 EN = translator("en")
@@ -108,6 +109,14 @@ class Office:
     def work(self, job_id: int) -> AttemptOutcome:
         """A worker takes what this job belongs to."""
         return app.databases(self._settings).runner.run(job_id, StopSwitch()).outcome
+
+    def killed_while_working(self, job_id: int, chunks: int) -> None:
+        """A worker's process takes what this job belongs to; it is killed when so many chunks are in place."""
+        arguments = (job_id, self._environment, "traspaso.chunk_recorded", chunks + 1)
+        process = PROCESSES.Process(target=worker, args=arguments, daemon=True)
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
 
     def assert_same(self, number: int) -> None:
         for table, of_42 in OF_42.items():
@@ -187,6 +196,31 @@ def test_each_set_is_proven_at_one_moment_of_its_own_and_they_are_copied_side_by
     same = "Prod and consulta hold the same 851 rows: nothing would be written."
     # It is known to the row as soon as no transaction is left that was begun before the proof.
     office.slack.wait_for(lambda: same in lines(office.offer("41-43"))["43"][2])
+
+
+def test_a_worker_killed_in_the_set_of_one_liquidation_holds_up_no_other_and_that_set_goes_on(
+    office: Office,
+) -> None:
+    office.configure(FILE.replace("parallel = 2", "parallel = 1"))
+    office.press(office.offer("41-43"))
+    first, second, third = ([job.id for job in own.jobs] for own in office.run.sets)
+    assert office.work(first[0]) is AttemptOutcome.COMPLETED
+    office.killed_while_working(second[2], chunks=4)  # its head, its payslips, and two of its five of lines
+    assert office.work(third[1]) is AttemptOutcome.COMPLETED
+    assert [own.jobs[2].status for own in office.run.sets] == ["completed", "running", "completed"]
+
+    for job_id in second:
+        office.jobs.let_the_lease_run_out(job_id)
+    office.jobs.run("UPDATE traspaso.workers SET beat_at = now() - interval '1 hour'")
+    office.jobs.sweep()
+    assert office.work(second[3]) is AttemptOutcome.COMPLETED
+    run = office.run
+    assert {job.status for job in run.jobs} == {Status.COMPLETED}
+    assert [{job.attempt for job in own.jobs} for own in run.sets] == [{1}, {2}, {1}]
+    assert [job.unchanged for job in run.sets[1].jobs] == [1, 100, 200, 0]
+    assert not run.is_live
+    for number in run.liquidations:
+        office.assert_same(number)
 
 
 def test_what_can_t_be_copied_is_named_in_its_line_and_the_others_are_copied(office: Office) -> None:
