@@ -111,7 +111,7 @@ class Office:
         return app.databases(self._settings).runner.run(job_id, StopSwitch()).outcome
 
     def killed_while_working(self, job_id: int, chunks: int) -> None:
-        """A worker's process takes what this job belongs to; it is killed when so many chunks are in place."""
+        """A worker in a process of its own takes what this job belongs to; it dies after so many chunks."""
         arguments = (job_id, self._environment, "traspaso.chunk_recorded", chunks + 1)
         process = PROCESSES.Process(target=worker, args=arguments, daemon=True)
         process.start()
