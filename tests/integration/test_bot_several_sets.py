@@ -90,9 +90,9 @@ class Office:
         reply = bot._callers.replies.to({"user_id": "U0ANA", "command": "/copy-liquidation"})
         return Caller("T0ACME", "U0ANA", EN, reply)
 
-    def offer(self, *words: str) -> Message:
-        """The answer to these words."""
-        bot = self.several()
+    def offer(self, *words: str, bot: CopySeveral | None = None) -> Message:
+        """The answer to these words, of this bot or of one that has only begun."""
+        bot = bot or self.several()
         said = bot.answer([*words], self.caller(bot))
         assert said is not None
         return said
@@ -193,9 +193,9 @@ def test_each_set_is_proven_at_one_moment_of_its_own_and_they_are_copied_side_by
         [held] = FreshnessReader(office.jobs.engine).of_liquidation(number)
         assert isinstance(held, SetFreshness)
         assert (held.run_id, len(held.tables)) == (run.id, 4)
-    same = "Prod and consulta hold the same 851 rows: nothing would be written."
+    same, bot = "Prod and consulta hold the same 851 rows: nothing would be written.", office.several()
     # It is known to the row as soon as no transaction is left that was begun before the proof.
-    office.slack.wait_for(lambda: same in lines(office.offer("41-43"))["43"][2])
+    office.slack.wait_for(lambda: same in lines(office.offer("41-43", bot=bot))["43"][2])
 
 
 def test_a_worker_killed_in_the_set_of_one_liquidation_holds_up_no_other_and_that_set_goes_on(
