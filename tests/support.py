@@ -18,8 +18,9 @@ from dev.postgres import PostgresServer
 _NUMBERS = itertools.count(1)
 #: What depends on its session, or changes it, has one of its own; so has what looks at the sessions of all.
 NEEDS_OWN_SESSION = re.compile(
-    r"(?:\A|;)\s*(?:SET|RESET|SHOW|DO|BEGIN|START|LOCK|LOAD|LISTEN|PREPARE|CREATE\s+TEMP)\b|current_setting|set_config"
-    r"|advisory|pg_temp|backend|pg_stat|pg_locks|pg_cancel|session",
+    r"(?:\A|;)\s*(?:SET|RESET|SHOW|DO|BEGIN|START|LOCK|LOAD|LISTEN|PREPARE|CREATE\s+TEMP)\b"
+    r"|ALTER\s+(?:DATABASE|ROLE|SYSTEM)\b"
+    r"|current_setting|set_config|advisory|pg_temp|backend|pg_stat|pg_locks|pg_cancel|session",
     re.IGNORECASE,
 )
 

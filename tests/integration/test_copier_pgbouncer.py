@@ -50,6 +50,7 @@ def test_a_whole_copy_works_behind_pgbouncer_and_no_setting_leaks(
     sides.assert_same()
 
     for side, database in (("prod", sides.prod), ("consulta", sides.consulta)):
+        database.close()
         with psycopg.connect(database.url) as fresh:
             wanted = fresh.execute(SETTINGS.encode()).fetchall()
             pooled = settled(fresh, database.name)
