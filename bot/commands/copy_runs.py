@@ -467,9 +467,7 @@ class CopyWhole:
         raised.
         """
         copies = self._guard.file.copies_of(chosen)
-        return self._starting.side_by_side(
-            lambda copy: self.table(copy, copies, liquidation_id, t, alone=True), copies
-        )
+        return self._starting.side_by_side(lambda copy: self.table(copy, copies, liquidation_id, t), copies)
 
     def table(
         self,
@@ -477,15 +475,14 @@ class CopyWhole:
         copies: tuple[CopySection, ...],
         liquidation_id: int,
         t: Translator,
-        *,
-        alone: bool = False,
     ) -> Table:
-        """Both sides of one of these copies of a set. ``alone``: of one liquidation, of which it is looked
-        too for what consulta lacks of other tables. Raises DatabaseFailed where none can be asked.
+        """Both sides of one of these copies of a set, and what consulta lacks of other tables.
+
+        Raises DatabaseFailed where none can be asked.
         """
         table = Table(copy.name, copy.shown)
         try:
-            brought = [each.target_table for each in copies] if alone else None
+            brought = [each.target_table for each in copies]
             seen = self._starting.seen(
                 copy, liquidation_id, parents_too=copy.parent in copies, brought=brought
             )

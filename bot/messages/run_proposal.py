@@ -56,7 +56,7 @@ from bot.messages.proposal import (
     why_input,
     would_do,
 )
-from bot.messages.run import LINE_LIMIT, in_sections, of_liquidations
+from bot.messages.run import LINE_LIMIT, TITLE_LIMIT, in_sections, of_liquidations, together
 from copier import Count, Counts, Preview
 
 
@@ -104,6 +104,10 @@ MOST = 50
 MOST_TABLES = 200
 #: So many characters of a reason stand in a table's cell.
 CELL_LIMIT = 200
+#: So many warnings are shown; of more there is said how many.
+WARNINGS_SHOWN = 20
+#: A warning names an index's statement.
+WARNING_LIMIT = 560
 
 
 class Refused(StrEnum):
@@ -306,7 +310,11 @@ def several_card(offered: SeveralOffered, t: Translator) -> Message:
         )
     notice = [section(f"🔁 {offered.notice}")] if offered.notice else []
     head = [header(question), *notice, section(f"*{n}* {total} {_expected(offered, t)}".strip())]
-    tail = [*_kept(possible, t), *_approval(offered, t)]
+    tail = [
+        *_kept(possible, t),
+        *in_sections(_shown_warnings(_warnings_of_parts(possible, t), t), 5),
+        *_approval(offered, t),
+    ]
     if offered.offer is None:
         tail.append(section(t("None of them can be copied now, so there is nothing to press.")))
     else:
@@ -351,6 +359,29 @@ def _kept(possible: Sequence[Part], t: Translator) -> list[Block]:
     if first is None or first.seen is None:
         return [] if first is None else _kept_of_tables(first.tables, t)
     return kept_blocks(first.seen, t)
+
+
+def _warnings_of_parts(possible: Sequence[Part], t: Translator) -> list[str]:
+    """What to mind, and of which liquidations where it isn't so of all; of a set of which table."""
+    concerned = dict[tuple[str, str], list[int]]()
+    for part in possible:
+        named = [("", part.seen)] if part.seen else [(table.title, table.seen) for table in part.tables]
+        for title, seen in named:
+            for words in warnings_of(seen, t) if seen else []:
+                concerned.setdefault((title, words), []).append(part.liquidation_id)
+    found = []
+    for (title, words), numbers in concerned.items():
+        of_some = [cut(together(numbers), TITLE_LIMIT)] if len(numbers) < len(possible) else []
+        of = " · ".join([*of_some, *([sanitized(title)] if title else [])])
+        found.append(f"⚠️ *{of}*: {words}" if of else f"⚠️ {words}")
+    return found
+
+
+def _shown_warnings(found: Sequence[str], t: Translator) -> list[str]:
+    """As many as are shown, and how many more there are."""
+    more = len(found) - WARNINGS_SHOWN
+    shown = [cut(line, WARNING_LIMIT) for line in found[:WARNINGS_SHOWN]]
+    return [*shown, t.plural("and {n} more", "and {n} more", more)] if more > 0 else shown
 
 
 def _approval(offered: SeveralOffered, t: Translator) -> list[Block]:
@@ -496,10 +527,6 @@ def too_long(t: Translator) -> Message:
 
 COPY_WHOLE_ACTION = "copy_whole.confirm"
 LATER_WHOLE_ACTION = "copy_whole.later"
-#: So many warnings are shown; of more there is said how many.
-WARNINGS_SHOWN = 20
-#: A warning names an index's statement.
-WARNING_LIMIT = 560
 
 
 @dataclass(frozen=True, slots=True)
@@ -728,8 +755,8 @@ def _last_copied(offered: WholeOffered, t: Translator) -> str:
     last = found[0]
     if not any(found):
         return t("Never copied.")
-    together = last is not None and last.run_id is not None
-    if not together or len({each and each.run_id for each in found}) > 1:
+    is_of_run = last is not None and last.run_id is not None
+    if not is_of_run or len({each and each.run_id for each in found}) > 1:
         return t("Its tables were not all copied, or not at one moment.")
     assert last is not None  # noqa: S101 - it was looked at above
     return t(
@@ -748,10 +775,7 @@ def _warnings(offered: WholeOffered, t: Translator) -> list[str]:
             if words not in said or table.removes:
                 said.add(words)
                 found.append(f"⚠️ *{sanitized(table.title)}*: {words}")
-    more = len(found) - WARNINGS_SHOWN
-    found = [cut(line, WARNING_LIMIT) for line in found[:WARNINGS_SHOWN]]
-    if more > 0:
-        found.append(t.plural("and {n} more", "and {n} more", more))
+    found = _shown_warnings(found, t)
     if offered.others:
         first, what = offered.others[0], copied(offered.others[0], t)
         words = t.plural(

@@ -15,6 +15,7 @@ from bot.messages.blocks import Message
 from bot.messages.failures import explained
 from bot.messages.proposal import Shown
 from bot.messages.run_proposal import Part, Refused, SeveralOffer, SeveralOffered
+from copier import Count
 from dev.messages import situations as s
 
 LINK = "https://acme.example/archives/C0PAYROLL/p1795534208000100"
@@ -153,13 +154,15 @@ def seen(number: int, prod: int, consulta: int) -> Part:
 
 
 def in_all_situations(t: Translator) -> SeveralOffered:
-    """A line for each that can be copied or can't."""
-    big = replace(seen(41, 1_250_000, 1_100_000), needs_approval=True)
+    """A line for each that can be copied or can't, and what to mind of one, and of all that can."""
+    trigger = ("stamp on public.items",)
+    takes = replace(s.seen(12_000, 0), taken=Count(12, exact=True), triggers=trigger)
+    big = replace(s.seen(1_250_000, 1_100_000), triggers=trigger)
     problem = explained(s.FAILED.error, t)
     return offered(
-        seen(40, 12_000, 0),
-        big,
-        Part(39, s.known(3, 12, 0).seen),
+        Part(40, takes),
+        Part(41, big, needs_approval=True),
+        Part(39, replace(s.known(3, 12, 0).seen, triggers=trigger)),
         Part(42, refused=Refused.TAKEN, taken=s.COPYING),
         Part(43, s.seen(0, 0), Refused.EMPTY),
         Part(44, s.seen(0, 0), Refused.UNKNOWN),

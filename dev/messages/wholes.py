@@ -100,8 +100,10 @@ def with_a_problem(t: Translator) -> tuple[Table, ...]:
 def several(t: Translator) -> SeveralOffered:
     """Several liquidations of the set: some can be copied, and of the others there is said why not."""
     problem = with_a_problem(t)
+    lacks = (Lacking("payslips_employee_id_fkey", "public.employees", 3, exact=True),)
+    payslips = table("payslips", replace(s.seen(3_000, 0), lacking=lacks))
     parts = (
-        Part(40, tables=NEW),
+        Part(40, tables=(NEW[0], payslips, *NEW[2:])),
         Part(41, tables=CHANGED, needs_approval=True),
         Part(42, refused=Refused.REMOVES, tables=(*CHANGED[:3], table("deductions", s.seen(0, 12_000)))),
         Part(43, refused=Refused.TAKEN, taken=s.COPYING),

@@ -243,6 +243,22 @@ def test_what_can_t_be_copied_is_named_in_its_line_and_the_others_are_copied(off
     assert (run.liquidations, len(run.jobs), run.is_one_set) == ((41,), 4, True)
 
 
+def test_what_consulta_lacks_of_other_tables_is_said_with_the_liquidation_that_needs_it(
+    office: Office,
+) -> None:
+    office.sides.both(
+        "CREATE TABLE employees (name text PRIMARY KEY);"
+        "INSERT INTO employees SELECT 'employee ' || g FROM generate_series(1, 300) g"
+    )
+    office.sides.consulta.execute(
+        "DELETE FROM employees WHERE name = 'employee 1';"
+        "ALTER TABLE payslips ADD CONSTRAINT of_employee FOREIGN KEY (employee) REFERENCES employees"
+    )
+    said = str(office.offer("41-43").blocks)
+    assert "⚠️ *42 · payslips*: Consulta lacks 1 row of `public.employees` to which rows of prod point" in said
+    assert said.count("Consulta lacks") == 1
+
+
 def test_rows_that_moved_before_the_press_are_shown_and_asked_about_anew(office: Office) -> None:
     offer = office.offer("41-42")
     office.sides.prod.execute("DELETE FROM deductions WHERE line_id > 600")

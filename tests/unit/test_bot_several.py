@@ -12,10 +12,11 @@ from bot.commands.parsing import grouped, looks_like_several, several, several_m
 from bot.i18n import translator
 from bot.jobs.view import JobView, together
 from bot.messages import run as messages
-from bot.messages.blocks import BUTTON_VALUE_LIMIT
+from bot.messages.blocks import BUTTON_VALUE_LIMIT, Message
 from bot.messages.proposal import Shown
-from bot.messages.run_proposal import MOST, SeveralOffer, several_card
+from bot.messages.run_proposal import MOST, Part, SeveralOffer, several_card
 from bot.messages.status import jobs_table
+from copier import Count
 from dev.messages import runs as r
 from dev.messages import situations as s
 from tests.shown import check
@@ -139,6 +140,33 @@ def test_fifty_lines_of_a_preview_fit_into_slack_s_limits_also_without_a_table()
         assert 0 < len(blocks) <= 50
         texts = [block["text"]["text"] for block in blocks if block["type"] == "section"]
         assert all(len(text) <= 3000 and not text.endswith("…") for text in texts)
+
+
+def warnings(card: Message) -> list[str]:
+    texts = [block["text"]["text"] for block in card.blocks if block["type"] == "section"]
+    lines = [line for text in texts for line in text.splitlines()]
+    return [line for line in lines if line.startswith("⚠️") or line.startswith("and ")]
+
+
+def test_fifty_liquidations_with_something_to_mind_each_fit_and_it_is_said_how_many_more_there_are() -> None:
+    seen = replace(s.seen(12_000, 0), triggers=("t" * 900,))
+    parts = [Part(10**9 + n, replace(seen, taken=Count(n, exact=True))) for n in range(1, MOST + 1)]
+    card = several_card(r.offered(*parts), EN)
+    check(card)
+    check(replace(card, blocks=card.fallback or []))
+    assert len(warnings(card)) == 21
+    assert warnings(card)[-1] == "and 31 more"
+
+
+def test_what_is_to_be_minded_is_said_once_of_all_or_with_the_numbers_of_some() -> None:
+    stamped = replace(s.seen(10, 0), triggers=("stamp on public.items",))
+    moves = replace(stamped, taken=Count(5, exact=True))
+    of_some, of_all = warnings(
+        several_card(r.offered(Part(40, moves), Part(41, moves), Part(45, stamped)), EN)
+    )
+    assert of_some.startswith("⚠️ *40-41*: 5 rows of other liquidations in consulta move to this one")
+    assert of_all.startswith("⚠️ Triggers of consulta fire before each row that is written: `stamp on public")
+    assert not warnings(several_card(r.offered(r.seen(42, 10, 0), r.seen(43, 10, 0)), EN))
 
 
 @pytest.mark.parametrize("made", [s.ASKS_MOVED, s.APPROVAL, s.FAILED, s.COPYING])
