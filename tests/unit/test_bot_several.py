@@ -164,7 +164,7 @@ def test_what_is_to_be_minded_is_said_once_of_all_or_with_the_numbers_of_some() 
     of_some, of_all = warnings(
         several_card(r.offered(Part(40, moves), Part(41, moves), Part(45, stamped)), EN)
     )
-    assert of_some.startswith("⚠️ *40-41*: 5 rows of other liquidations in consulta move to this one")
+    assert of_some.startswith("⚠️ *40, 41*: 5 rows of other liquidations in consulta move to this one")
     assert of_all.startswith("⚠️ Triggers of consulta fire before each row that is written: `stamp on public")
     assert not warnings(several_card(r.offered(r.seen(42, 10, 0), r.seen(43, 10, 0)), EN))
 
