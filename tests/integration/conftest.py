@@ -55,9 +55,10 @@ def tracked(consulta: Database) -> Database:
 
 
 @pytest.fixture
-def still(consulta: Database, _consulta_databases: Databases) -> None:
+def still(consulta: Database, _consulta_databases: Databases, _tracked_databases: Databases) -> None:
     """Nothing but the test writes on the cluster of consulta: for tests that measure its WAL."""
     _consulta_databases.settle()
+    _tracked_databases.settle()
 
 
 @pytest.fixture
