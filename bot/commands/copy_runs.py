@@ -233,7 +233,7 @@ class CopySeveral:
         return tuple(dict.fromkeys(who for table in waiting for who in table.approvers))
 
     def _expected_seconds(self, chosen: Chosen, possible: Sequence[Part]) -> float | None:
-        rows = sum(seen.in_source.rows or 0 for part in possible for seen in part.each_seen)
+        rows = proposal.rows_to_write(seen for part in possible for seen in part.each_seen)
         cap = self._guard.file.work.rows_per_second
         if not rows:
             return None
@@ -544,11 +544,10 @@ class CopyWhole:
 
     def _expected_seconds(self, chosen: SetSection, tables: tuple[Table, ...]) -> float | None:
         """None where a cap holds it back, so that earlier runs say little, or where nobody knows the rows."""
-        rows = [table.seen.in_source.rows for table in tables if table.seen]
-        known = [each for each in rows if each is not None]
-        if len(known) < len(tables) or not sum(known) or self._guard.file.work.rows_per_second:
+        rows = proposal.rows_to_write(table.seen for table in tables if table.seen)
+        if not rows or self._guard.file.work.rows_per_second:
             return None
-        return self._history.expected_seconds_of_set(chosen.name, sum(known))
+        return self._history.expected_seconds_of_set(chosen.name, rows)
 
     def _others(self, copies: tuple[CopySection, ...]) -> tuple[JobView, ...]:
         targets = {str(copy.target_table) for copy in copies}

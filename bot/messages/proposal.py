@@ -6,7 +6,7 @@ The confirm card in a channel and the modal are rendered from the same `Offered`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -329,15 +329,31 @@ def preview_blocks(title: str, proposal: Proposal, t: Translator) -> list[Block]
         (t("Rows in prod"), counted(seen.in_source, t)),
         (t("Rows in consulta now"), counted(seen.in_target, t)),
     ]
-    past = f"{last_copied(proposal, t)}\n{_expected(proposal, t)}"
+    past = f"{last_copied(proposal, t)}\n{_expected(proposal, t)}".strip()
     warnings = [section(f"⚠️ {warning}") for warning in _warnings(proposal, t)]
     would = [section(would_do(seen.outlook.counts, t))] if seen.outlook else []
     return [fields(pairs), *would, section(past), *kept_blocks(seen, t), *warnings, *_approval(proposal, t)]
 
 
+def is_unchanged(seen: Preview) -> bool:
+    """Whether it is known that consulta holds the same rows, so that nothing would be written."""
+    return seen.outlook is not None and _unchanged_only(seen.outlook.counts)
+
+
+def _unchanged_only(counts: Counts) -> bool:
+    return counts.unchanged > 0 and counts == Counts(unchanged=counts.unchanged)
+
+
+def rows_to_write(seen: Iterable[Preview]) -> int | None:
+    """The rows of prod whose copies write something, or may; None where they aren't known of each."""
+    rows = [each.in_source.rows for each in seen if not is_unchanged(each)]
+    known = [each for each in rows if each is not None]
+    return sum(known) if len(known) == len(rows) else None
+
+
 def would_do(counts: Counts, t: Translator) -> str:
     """What a copy would do to consulta's rows."""
-    if counts == Counts(unchanged=counts.unchanged) and counts.unchanged:
+    if _unchanged_only(counts):
         return t(
             "Prod and consulta hold the same {rows}: nothing would be written.", rows=t.rows(counts.unchanged)
         )
@@ -396,7 +412,10 @@ def _changed(seen: Preview, last: JobView, t: Translator) -> str:
 
 
 def _expected(proposal: Proposal, t: Translator) -> str:
+    """Empty where nothing would be written, which takes a moment."""
     rows, cap = proposal.seen.in_source.rows, proposal.most_a_second
+    if is_unchanged(proposal.seen):
+        return ""
     if proposal.expected_seconds is None and rows and cap is not None:
         return t(
             "It will take at least {duration}: no more than {n} rows a second are copied.",

@@ -196,6 +196,9 @@ def test_each_set_is_proven_at_one_moment_of_its_own_and_they_are_copied_side_by
     same, bot = "Prod and consulta hold the same 851 rows: nothing would be written.", office.several()
     # It is known to the row as soon as no transaction is left that was begun before the proof.
     office.slack.wait_for(lambda: same in lines(office.offer("41-43", bot=bot))["43"][2])
+    assert "should take" not in str(office.offer("43,42", bot=bot).blocks)
+    office.sides.prod.execute("UPDATE payslips SET employee = 'other' WHERE liquidation_id = 41")
+    assert "should take" in str(office.offer("43,41", bot=bot).blocks)
 
 
 def test_a_worker_killed_in_the_set_of_one_liquidation_holds_up_no_other_and_that_set_goes_on(
