@@ -88,7 +88,7 @@ def test_every_session_that_works_for_a_copy_says_for_which_one(full: Sides, par
     def look(*_: object) -> None:
         for side, database in (("prod", full.prod), ("consulta", full.consulta)):
             # One that begins just now is about to say it, in its first statement.
-            begun = f"{OURS} AND state <> 'idle' AND query !~* '^BEGIN|application_name'"
+            begun = f"{OURS} AND state NOT IN ('idle', 'starting') AND query !~* '^BEGIN|application_name'"
             seen.update((side, label) for _, _, label in database.rows(begun))
 
     with labelled(full, parallel=parallel, chunk_rows=500) as copy:
