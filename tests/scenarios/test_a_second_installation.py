@@ -59,11 +59,8 @@ def test_no_key_of_redis_is_of_both(office: Office, scene: Scene, neighbour: Sce
         keys = {key.decode() for key in client.scan_iter("*")}
     own = {key for key in keys if SCHEMA in key}
     assert {key.partition(":")[0] for key in own} == {"dramatiq", f"{SCHEMA}-pace"}
-    assert {key.partition(":")[0] for key in keys - own} <= {
-        "dramatiq",
-        "traspaso-pace",
-        "traspaso-can-be-used",
-    }
+    # What scenarios before this one have left there too, such as the requests of HTTP mode.
+    assert [key for key in keys - own if not key.startswith(("dramatiq:", "traspaso-"))] == []
 
 
 def test_both_copy_the_same_liquidation_into_the_same_table_at_once(
