@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -70,13 +71,23 @@ def _rows(side: Database, key: str) -> dict[str, str]:
     return rows
 
 
+def until_nobody_writes(sides: Sides) -> None:
+    """Returns when no transaction that has a number is under way on either server."""
+    deadline = time.monotonic() + 60
+    quiet = "SELECT pg_snapshot_xmin(s) = pg_snapshot_xmax(s) FROM pg_current_snapshot() AS s"
+    for side in (sides.prod, sides.consulta):
+        while side.rows(quiet) != [(True,)]:
+            assert time.monotonic() < deadline, "somebody writes all the time"
+
+
 def proven_from(sides: Sides, spec: CopySpec) -> Proven:
     """Copies until row versions tell of both sides.
 
     A transaction of anybody on a server that was under way at a proof makes what was committed beside it look
-    new.
+    new: also one that makes the next test's database.
     """
     for _ in range(3):
+        until_nobody_writes(sides)
         with sides.open(spec) as copy:
             assert copy.verify(copy.run()).holds
             baseline = copy.baseline()

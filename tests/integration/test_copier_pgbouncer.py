@@ -68,7 +68,7 @@ def test_sessions_behind_pgbouncer_are_kept_alive_while_a_copy_waits(
     sides.prod.execute("INSERT INTO items SELECT g, 42, g FROM generate_series(1, 300) g")
     prod, consulta = bouncer.url("prod"), bouncer.url("consulta")
     done = sides.copy_proven(
-        spec(), prod_url=prod, consulta_url=consulta, rows_per_second=100, lost_seconds=0.4, parallel=2
+        spec(), prod_url=prod, consulta_url=consulta, rows_per_second=100, lost_seconds=0.8, parallel=2
     )
     assert len(done.chunks) > 2
     sides.assert_same()

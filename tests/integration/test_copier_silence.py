@@ -114,14 +114,14 @@ def test_over_a_unix_socket_the_limits_of_a_line_are_no_hindrance(full: Sides) -
 
 def test_sessions_that_wait_for_a_cap_are_kept_alive(full: Sides) -> None:
     """Each pause is longer than the time after which the servers end a silent session."""
-    done = full.copy_proven(spec(), rows_per_second=1000, lost_seconds=0.4)
+    done = full.copy_proven(spec(), rows_per_second=1000, lost_seconds=0.8)
     assert len(done.chunks) == 3
     full.assert_same()
 
 
 def test_a_chunk_whose_record_takes_its_time_is_kept_alive(full: Sides) -> None:
     """Consulta's session is idle in its transaction for three of the times after which it would be ended."""
-    full.copy_proven(spec(), record=lambda connection, chunk: time.sleep(1.2), lost_seconds=0.4)
+    full.copy_proven(spec(), record=lambda connection, chunk: time.sleep(1.2), lost_seconds=0.8)
     full.assert_same()
 
 

@@ -150,6 +150,12 @@ class Office:
         self.bot.terminate()
         assert self.bot.wait(20) == 0
 
+    def stop_http_bot(self) -> None:
+        """For a test that counts what the processes it knows have told: this one would tell some of it."""
+        if self._http_bot is not None and self._http_bot[0].running:
+            self._http_bot[0].terminate()
+            assert self._http_bot[0].wait(20) == 0
+
     def workers(self, n: int) -> list[Child]:
         """Exactly so many workers run, and are ready."""
         self._workers = [worker for worker in self._workers if worker.running]

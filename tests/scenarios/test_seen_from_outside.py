@@ -41,6 +41,7 @@ class SeenBot:
         self._port = Port(candidate_port())
 
     def port(self) -> Port:
+        self._office.stop_http_bot()
         if self._child is not self._office.bot or not self._office.bot.running:
             self._port = Port(candidate_port())
             self._office.restart_bot(HEALTH_PORT=str(self._port.port))
