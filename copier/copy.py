@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Self, overload
 
@@ -388,6 +389,11 @@ class Copy:
         vantages = self._source_state.vantage, self._target_state.vantage
         self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])
         return Proof.of([comparison], Counted(self._source_state.rows, self._target_state.rows))
+
+    @property
+    def as_of(self) -> datetime:
+        """The moment of the source."""
+        return self._snapshot.as_of
 
     @property
     def key(self) -> tuple[str, ...]:

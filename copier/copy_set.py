@@ -158,8 +158,8 @@ class CopySet:
         """Locks all tables of the source, takes the snapshot, matches the tables; writes nothing.
 
         ``specs`` have different names and target tables. ``parts`` has by these names what concerns one
-        table; all else is as in `Copy`. One that ``only_compares`` asks for no order, and its only use is
-        `verify`, once: see `copier.copy_set`.
+        table; all else is as in `Copy`. One table alone is copied as by `Copy`. A set that ``only_compares``
+        asks for no order, and its only use is `verify`, once: see `copier.copy_set`.
 
         Raises:
             ValueError: there are no specs, or two of them have one name or one target table.
@@ -185,15 +185,15 @@ class CopySet:
         self.copies: dict[str, Copy] = {}
         self.steps = dict.fromkeys(self._specs, SetStep.WAITS)
         self._own.callback(self._sessions.close)
+        self._moment: Snapshot | None = None
+        tables: dict[str, Table] = {}
+        keys: tuple[ForeignKey, ...] = ()
         try:
-            lines = {spec.source_table: [each.source_table for each in spec.line] for spec in specs}
-            first, *beside = lines.values()
-            with ThreadPoolExecutor(1) as other_side:
-                asked = other_side.submit(self._look_at_target)
-                self._moment = Snapshot(source, names.source, first, self._sessions, beside=beside)
-                self.as_of = self._moment.as_of
-                self._refuse_several_moments()
-                tables, keys = asked.result()
+            if len(specs) > 1:
+                with ThreadPoolExecutor(1) as other_side:
+                    asked = other_side.submit(self._look_at_target)
+                    self._moment = self._common_moment(source)
+                    tables, keys = asked.result()
             given = parts or {}
 
             def begin(spec: CopySpec) -> Copy:
@@ -212,12 +212,13 @@ class CopySet:
                     throttled=part.throttled,
                     around_chunk=lambda chunk: self._in_turn(part.around_chunk(chunk)),
                     moment=self._moment,
-                    target_table=tables[spec.name],
+                    target_table=tables.get(spec.name),
                 )
                 self._own.enter_context(copy)
                 return self._rested(copy, copy)
 
             self.copies = dict(zip(self._specs, self._side_by_side(specs, begin), strict=True))
+            self.as_of = next(iter(self.copies.values())).as_of
             self._only_compares = only_compares
             if only_compares:
                 return
@@ -342,7 +343,7 @@ class CopySet:
         ]
         moment: Snapshot | None = None
         try:
-            if lines:
+            if lines and self._moment is not None:
                 first, *beside = lines
                 moment = Snapshot(self._target, self._names.target, first, self._sessions, beside=beside)
             for name in self._specs if self._only_compares else self.order.names:
@@ -455,6 +456,8 @@ class CopySet:
         One after the other where the source's moment can't be shared, or a cap is each table's own. Of
         several errors one that stays is raised.
         """
+        if self._moment is None or len(items) == 1:
+            return [do(item) for item in items]
         alone = is_capped or not all(table.is_shareable for table in self._moment.tables.values())
         with ThreadPoolExecutor(1 if alone else self._at_once) as pool:
             asked = [pool.submit(copy_context().run, do, item) for item in items]
@@ -463,12 +466,22 @@ class CopySet:
             raise next((error for error in errors if isinstance(error, Permanent)), errors[0])
         return [each.result() for each in asked]
 
-    def _refuse_several_moments(self) -> None:
-        tables = self._moment.tables
-        lines = [each for table in tables.values() for each in table.line]
-        reason = several_moments(each for table in lines for each in table.relations.all)
-        if reason and len(tables) > 1:
-            raise SeveralMoments(self._names.source, ", ".join(map(str, tables)), reason)
+    def _common_moment(self, source: Engine) -> Snapshot:
+        """One snapshot of all tables of the source.
+
+        Raises:
+            SeveralMoments: no one snapshot holds all of them.
+        """
+        lines = {
+            spec.source_table: [each.source_table for each in spec.line] for spec in self._specs.values()
+        }
+        first, *beside = lines.values()
+        moment = Snapshot(source, self._names.source, first, self._sessions, beside=beside)
+        tables = [each for table in moment.tables.values() for each in table.line]
+        reason = several_moments(each for table in tables for each in table.relations.all)
+        if reason and len(moment.tables) > 1:
+            raise SeveralMoments(self._names.source, ", ".join(map(str, moment.tables)), reason)
+        return moment
 
     def _look_at_target(self) -> tuple[dict[str, Table], tuple[ForeignKey, ...]]:
         """What the target has, by the names of the copies, and the foreign keys between these tables."""

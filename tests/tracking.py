@@ -12,13 +12,26 @@ from sqlalchemy.exc import OperationalError
 import migrations
 from bot.jobs.actions import Control, Freezes
 from bot.jobs.cards import Cards
-from bot.jobs.execution import Attempt, Executions
+from bot.jobs.execution import Attempt, Attempts, Executions, KnownProof, Proven, SecondPerson
 from bot.jobs.failure import Failure
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Swept, UnbrokenBeats, Workers
 from bot.jobs.repository import JobRepository, Request, Requester
-from bot.jobs.view import JobView
-from copier import Chunk, Comparison, CopySpec, Counted, Counts, Digest, Plan, Proof, TableName
+from bot.jobs.status import Status
+from bot.jobs.view import JobView, Question
+from copier import (
+    Baseline,
+    Chunk,
+    Comparison,
+    CopySpec,
+    Counted,
+    Counts,
+    Digest,
+    Fingerprint,
+    Plan,
+    Proof,
+    TableName,
+)
 from copier.model import KeyRange
 from tests.support import Database
 
@@ -43,6 +56,38 @@ def over(engine: Engine, attempt: Attempt) -> Attempt:
     """The same attempt, with its sessions from another engine."""
     minute = timedelta(seconds=60)
     return Attempt(engine, attempt.claim, None, lease=minute)
+
+
+class Ends:
+    """The steps that end the attempt of a job alone."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempts = Attempts([attempt])
+        self._name = attempt.copy_name
+
+    def completed(
+        self,
+        proof: Proof,
+        baseline: Baseline | None = None,
+        since: KnownProof | None = None,
+        made_of: Fingerprint | None = None,
+    ) -> None:
+        self._attempts.completed({self._name: Proven(proof, baseline, since, made_of)})
+
+    def failed(self, failure: Failure, proof: Proof | None = None) -> None:
+        self._attempts.failed({self._name: failure}, {} if proof is None else {self._name: proof})
+
+    def cancelled(self) -> None:
+        self._attempts.cancelled()
+
+    def retry_later(self, failure: Failure, seconds: float) -> Status:
+        return self._attempts.retry_later({self._name: failure}, seconds)
+
+    def released(self, *, frozen: bool = False) -> Status:
+        return self._attempts.released(frozen=frozen)
+
+    def ask(self, question: Question, second: SecondPerson | None) -> Status:
+        return self._attempts.ask({self._name: question}, {} if second is None else {self._name: second})
 
 
 class Jobs:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Self
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Self, overload
 
 import psycopg
 from psycopg.sql import Composable
@@ -96,6 +98,8 @@ CLOCKS = timedelta(seconds=2)
 COMPARED_SECONDS = 0.5
 #: How long sessions that were told to end are waited for, in seconds.
 END_SECONDS = 1.0
+#: Of jobs that failed before anything was compared.
+NO_PROOFS: Mapping[str, Proof] = MappingProxyType({})
 #: The SQLSTATE of a missing privilege.
 NOT_ALLOWED = "42501"
 #: The SQLSTATE of NULL where there mustn't be any.
@@ -218,6 +222,20 @@ class Earlier:
     baseline: Baseline | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a job is completed with: a ``proof`` that holds.
+
+    ``baseline`` is kept for the next copy. ``since`` is the earlier proof on which this one builds by row
+    versions; without it all values were compared. ``made_of`` is what was copied.
+    """
+
+    proof: Proof
+    baseline: Baseline | None = None
+    since: KnownProof | None = None
+    made_of: Fingerprint | None = None
+
+
 class NobodyCanApprove(Exception):
     """The job's card is in a direct message, where nobody else can see that it asks."""
 
@@ -248,6 +266,11 @@ class Attempt:
     def number(self) -> int:
         """The fencing token: 1 for the job's first attempt."""
         return self.claim.attempt
+
+    @property
+    def copy_name(self) -> str:
+        """The copy that the job is of."""
+        return self.claim.copy_name
 
     @property
     def label(self) -> str:
@@ -422,35 +445,12 @@ class Attempt:
         self._compared_due = time.monotonic() + COMPARED_SECONDS
         return request
 
-    # Steps that end the attempt.
+    # Steps that end the attempt, within a transaction of `Attempts`. Those with ``commit`` may end it. Those
+    # with a ``request`` follow what somebody has asked for, and give the state that the job is in then.
 
-    def completed(
-        self,
-        proof: Proof,
-        baseline: Baseline | None = None,
-        since: KnownProof | None = None,
-        made_of: Fingerprint | None = None,
-    ) -> None:
-        """The proof holds: the job's end and what is to be announced about it are one transaction.
-
-        ``baseline`` is kept for the next copy. ``since`` is the earlier proof on which this one builds by
-        row versions; without it all values were compared. ``made_of`` is what was copied.
-        """
-        with self.transaction() as connection:
-            self.complete(connection, proof, baseline, since, made_of, commit=True)
-        sys.audit("traspaso.completed", self.job_id, self.number)
-
-    def complete(
-        self,
-        connection: Connection,
-        proof: Proof,
-        baseline: Baseline | None = None,
-        since: KnownProof | None = None,
-        made_of: Fingerprint | None = None,
-        *,
-        commit: bool = False,
-    ) -> None:
-        """The same within the caller's transaction, which ends with it where it is to ``commit``."""
+    def complete(self, connection: Connection, proven: Proven, *, commit: bool) -> None:
+        """The job's end, and what is to be announced about it."""
+        proof, since = proven.proof, proven.since
         if not proof.holds:
             raise ValueError("only a proof that holds completes a job")
         event = Completed(proof.target.rows, proof.target.hex)
@@ -458,9 +458,9 @@ class Attempt:
 
         def kept() -> Iterator[Executable]:
             sys.audit("traspaso.completing", self.job_id, self.number)
-            yield self._kept(baseline, values_job_id, since)
-            if made_of is not None:
-                yield known_columns.kept(self.job_id, made_of)
+            yield self._kept(proven.baseline, values_job_id, since)
+            if proven.made_of is not None:
+                yield known_columns.kept(self.job_id, proven.made_of)
 
         self._end(
             connection,
@@ -473,39 +473,20 @@ class Attempt:
             **_proof(proof),
         )
 
-    def failed(self, failure: Failure, proof: Proof | None = None) -> None:
+    def fail(self, connection: Connection, failure: Failure, proof: Proof | None, *, commit: bool) -> None:
         """``proof`` where the job failed because it didn't hold."""
-        with self.transaction() as connection:
-            self.fail(connection, failure, proof, commit=True)
-
-    def fail(
-        self, connection: Connection, failure: Failure, proof: Proof | None = None, *, commit: bool = False
-    ) -> None:
-        """The same within the caller's transaction, as in `complete`."""
         values = {} if proof is None else _proof(proof)
         values |= {"error": failure.as_json(), "error_message": failure.sentence}
         self._end(connection, Step.FAIL, Failed(failure), commit=commit, **values)
 
-    def cancelled(self) -> None:
+    def cancel(self, connection: Connection, *, commit: bool) -> None:
         """Whoever runs the attempt has ended it for good."""
-        with self.transaction() as connection:
-            self.cancel(connection, commit=True)
-
-    def cancel(self, connection: Connection, *, commit: bool = False) -> None:
-        """The same within the caller's transaction, as in `complete`."""
         self._end(connection, Step.CANCEL, Plain(EventKind.CANCELLED), commit=commit)
-
-    def retry_later(self, failure: Failure, seconds: float) -> Status:
-        """A passing error: pending again, due in ``seconds``; or what somebody asked it to be."""
-        with self.transaction() as connection:
-            return self.wait(connection, failure, seconds, self.lock(connection))
 
     def wait(
         self, connection: Connection, failure: Failure, seconds: float, request: StopRequest | None
     ) -> Status:
-        """The same within the caller's transaction, which has locked the row. ``request`` is what somebody
-        asked for.
-        """
+        """A passing error: pending again, due in ``seconds``; or what somebody has asked it to be."""
         retry = Retry(failure, seconds)
         values: dict[str, Any] = {
             "failures": CopyJob.failures + 1,
@@ -517,16 +498,11 @@ class Attempt:
             return self._stop(connection, request, **values)
         return self._release(connection, retry, **values)
 
-    def released(self, *, frozen: bool = False) -> Status:
-        """The worker stops at a chunk's end: pending again at once, or what somebody asked it to be.
+    def release(self, connection: Connection, request: StopRequest | None, *, frozen: bool = False) -> Status:
+        """The worker stops at a chunk's end: pending again at once, or what somebody has asked it to be.
 
         ``frozen`` where it stops because all copies are: then the card says so.
         """
-        with self.transaction() as connection:
-            return self.release(connection, self.lock(connection), frozen=frozen)
-
-    def release(self, connection: Connection, request: StopRequest | None, *, frozen: bool = False) -> Status:
-        """The same within the caller's transaction, as in `wait`."""
         if request is not None:
             status = self._stop(connection, request, run_after=func.now())
         else:
@@ -536,17 +512,6 @@ class Attempt:
             announce(connection, Kind.UPDATE, CopyJob.id == self.job_id)
         return status
 
-    def ask(self, question: Question, second: SecondPerson | None) -> Status:
-        """Gives the job back and has it wait for its requester's answer, or a second person's.
-
-        Gives the state that it is in then: not pending where somebody had asked to pause or cancel it.
-
-        Raises:
-            NobodyCanApprove: a second person is needed, and can't see the card.
-        """
-        with self.transaction() as connection:
-            return self.wait_for_answer(connection, question, second, self.lock(connection))
-
     def wait_for_answer(
         self,
         connection: Connection,
@@ -554,7 +519,11 @@ class Attempt:
         second: SecondPerson | None,
         request: StopRequest | None,
     ) -> Status:
-        """The same within the caller's transaction, as in `wait`."""
+        """Has the job wait for its requester's answer, or a second person's.
+
+        Raises:
+            NobodyCanApprove: a second person is needed, and can't see the card.
+        """
         if request is not None:
             return self._stop(connection, request, run_after=func.now(), error=None)
         values: dict[str, Any] = {"question": question.as_json()}
@@ -722,6 +691,112 @@ class Attempt:
     def _sessions(self, connection: Connection) -> Rows:
         named = _SESSIONS.bindparams(earlier=f"{self.claim.label_of_all}/%", own=self.label)
         return asked(connection, _READ_ANEW, named)[1]
+
+
+class Attempts(Sequence[Attempt]):
+    """The jobs that a worker runs together: one alone, or all of a set in their order.
+
+    Each step that ends them is one transaction, and is taken of all of them or of none. What is asked of one
+    of them is done to all. Failures, questions and proofs are named by the copies of their jobs.
+
+    Every step raises StaleAttempt where another worker holds one of the jobs: nothing has changed then.
+    """
+
+    def __init__(self, attempts: Iterable[Attempt]) -> None:
+        self._attempts = tuple(attempts)
+
+    @overload
+    def __getitem__(self, index: int) -> Attempt: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Attempt]: ...
+
+    def __getitem__(self, index: int | slice) -> Attempt | Sequence[Attempt]:
+        return self._attempts[index]
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def __str__(self) -> str:
+        """As log lines name them."""
+        numbers = ", ".join(str(attempt.job_id) for attempt in self)
+        return f"job {numbers}" if len(self) == 1 else f"jobs {numbers}"
+
+    def failures(self) -> int:
+        """Passing errors in a row, since the last new chunk of any job."""
+        return min(attempt.failures() for attempt in self)
+
+    def broken_attempts(self) -> int:
+        """As of the job that has most."""
+        return max(attempt.broken_attempts() for attempt in self)
+
+    def completed(self, proven: Mapping[str, Proven]) -> None:
+        """All proofs hold."""
+        with self._together() as connection:
+            for attempt in self:
+                attempt.complete(connection, proven[attempt.copy_name], commit=attempt is self[-1])
+        for attempt in self:
+            sys.audit("traspaso.completed", attempt.job_id, attempt.number)
+
+    def failed(self, failures: Mapping[str, Failure], proofs: Mapping[str, Proof] = NO_PROOFS) -> None:
+        """``failures`` has one for each job, ``proofs`` those that don't hold."""
+        with self._together() as connection:
+            for attempt in self:
+                name = attempt.copy_name
+                attempt.fail(connection, failures[name], proofs.get(name), commit=attempt is self[-1])
+
+    def cancelled(self) -> None:
+        """Whoever runs them has ended them for good."""
+        with self._together() as connection:
+            for attempt in self:
+                attempt.cancel(connection, commit=attempt is self[-1])
+
+    def retry_later(self, failures: Mapping[str, Failure], seconds: float) -> Status:
+        """A passing error: pending again, due in ``seconds``; or what somebody asked them to be."""
+
+        def wait(attempt: Attempt, connection: Connection, request: StopRequest | None) -> Status:
+            return attempt.wait(connection, failures[attempt.copy_name], seconds, request)
+
+        return self._given_back(wait)
+
+    def released(self, *, frozen: bool = False) -> Status:
+        """The worker stops at a chunk's end: pending again at once, or what somebody asked them to be.
+
+        ``frozen`` where it stops because all copies are: then the cards say so.
+        """
+        return self._given_back(partial(Attempt.release, frozen=frozen))
+
+    def ask(self, questions: Mapping[str, Question], second: Mapping[str, SecondPerson]) -> Status:
+        """Gives them back, and those that have a question wait for its answer: of their requester, or of a
+        ``second`` person.
+
+        Gives the state that they are in then: not pending where somebody had asked to pause or cancel them.
+
+        Raises:
+            NobodyCanApprove: a second person is needed, and can't see the card.
+        """
+
+        def ask(attempt: Attempt, connection: Connection, request: StopRequest | None) -> Status:
+            name = attempt.copy_name
+            if name not in questions:
+                return attempt.release(connection, request)
+            return attempt.wait_for_answer(connection, questions[name], second.get(name), request)
+
+        return self._given_back(ask)
+
+    def _given_back(self, step: Callable[[Attempt, Connection, StopRequest | None], Status]) -> Status:
+        with self._together() as connection:
+            strongest: StopRequest | None = None
+            for attempt in self:
+                request = attempt.lock(connection)
+                if request is not None and (strongest is None or request.outranks(strongest)):
+                    strongest = request
+            found = [step(attempt, connection, strongest) for attempt in self]
+            return found[0]
+
+    def _together(self) -> AbstractContextManager[Connection]:
+        """One transaction for the steps of all of them."""
+        return self[0].transaction()
 
 
 class Ledger:

@@ -1,6 +1,11 @@
-"""Runs one attempt of one job: its claim, the copy, and how the attempt ends.
+"""Runs one attempt of a job, or of all jobs of a set: the claim, the copy, and how the attempt ends.
 
 A run is bound to its request: the copy that was asked for, the numbers that were shown, and who agreed.
+
+The jobs of a set, one for each table, run under one snapshot of prod. They begin together and end together:
+completed in one transaction when every table is proven at the one moment, and failed, paused, cancelled or
+given back in one transaction too. So a job of a set that is completed says that all of them are. See
+docs/decisions.
 """
 
 from __future__ import annotations
@@ -8,10 +13,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
@@ -21,24 +27,27 @@ from bot import logs, measures, traces
 from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
 from bot.jobs.execution import (
+    NO_PROOFS,
     Attempt,
+    Attempts,
     Claim,
     Earlier,
     Executions,
     Ledger,
     NobodyCanApprove,
+    Proven,
     SecondPerson,
 )
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.known_columns import spec_of
 from bot.jobs.models import with_limits
-from bot.jobs.status import Status, StopReason
+from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import Question
 from bot.periodic import Backoff
 from bot.work.background import LeaseRenewal
 from bot.work.cancellation import BrokenOff, StopSwitch, in_time
-from copier import Comparison, Copy, KeyRange, Proof
-from copier.errors import CopierError, NotProven, Transient, failures_of
+from copier import Comparison, Copy, CopySet, KeyRange, Part, Proof, SetProof, SetStep
+from copier.errors import CopierError, DatabaseFailed, NotProven, Transient, failures_of
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +86,7 @@ class Ended:
 
 
 class Runner:
-    """Knows how to run a job; holds no state of one."""
+    """Knows how to run jobs; holds no state of one."""
 
     def __init__(
         self,
@@ -90,14 +99,14 @@ class Runner:
         worker_id: Callable[[], int | None] = lambda: None,
     ) -> None:
         """``worker`` names this process in the job's row, ``worker_id`` is its own row among the workers."""
-        self._prod = prod
-        self._prod_briefly = with_limits(prod)
-        self._consulta = consulta
+        self.prod = prod
+        self.prod_briefly = with_limits(prod)
+        self.consulta = consulta
+        self.copies = {copy.name: copy for copy in file.copies}
+        self.slack = file.slack
+        self.work: WorkSection = file.work
+        self.backoff = Backoff(self.work.retry_seconds, LONGEST_PAUSE)
         self._executions = executions
-        self._copies = {copy.name: copy for copy in file.copies}
-        self._slack = file.slack
-        self._work: WorkSection = file.work
-        self._backoff = Backoff(self._work.retry_seconds, LONGEST_PAUSE)
         self._worker = worker
         self._worker_id = worker_id
 
@@ -108,234 +117,382 @@ class Runner:
         watch: Watch = lambda job_id: nullcontext(),
         refusal: Refusal = lambda attempt: None,
     ) -> Ended:
-        """Claims the job and works until it ends, stops or has to be tried again.
+        """Claims the job, and all of its set where it is one of a set, and works until they end, stop or
+        have to be tried again.
 
-        ``watch`` gives what shows the progress, alive from the claim to the end of the attempt;
-        ``refusal`` the reason why the job must not start, None where it may. Only a consulta that can't
+        ``watch`` gives what shows the progress of a job, alive from the claim to the end of the attempt;
+        ``refusal`` the reason why a job must not start, None where it may. Only a consulta that can't
         be written to raises: then the lease runs out, and the sweep takes over.
         """
         sys.audit("traspaso.claim", job_id)
-        claim = self._executions.claim
-        attempt = in_time(lambda: claim(job_id, self._worker, self._worker_id()), stop.whole)
-        if attempt is None:
-            return self._run_set(job_id, stop, watch, refusal)
-        sys.audit("traspaso.claimed", attempt.job_id, attempt.number)
-        about = {"job": attempt.job_id, "attempt": attempt.number}
+        attempts = in_time(lambda: self._claimed(job_id), stop.whole)
+        if not attempts:
+            return Ended(AttemptOutcome.NOT_OURS)
+        for attempt in attempts:
+            sys.audit("traspaso.claimed", attempt.job_id, attempt.number)
+        first = attempts[0]
+        about = {"job": first.job_id, "attempt": first.number}
         with (
             logs.about(**about),
-            traces.span("process", traces.Kind.CONSUMER, linked=True, copy=attempt.claim.copy_name, **about),
+            traces.span("process", traces.Kind.CONSUMER, linked=True, copy=first.claim.asked_as, **about),
+            stop.part() as own,
         ):
-            ended = self._run(attempt, stop, watch, refusal)
+            log.info("%s: attempt %s starts", attempts, first.number)
+            ended = _Run(self, attempts, own).run(watch, refusal)
+            log.info("%s: attempt %s ends: %s", attempts, first.number, ended.outcome)
             traces.note(outcome=ended.outcome.value)
             return ended
 
-    def _run_set(self, job_id: int, stop: StopSwitch, watch: Watch, refusal: Refusal) -> Ended:
-        """Where the job is one of a set, all of its jobs are claimed and run together."""
-        claim = self._executions.claim_set
-        attempts = in_time(lambda: claim(job_id, self._worker, self._worker_id()), stop.whole)
-        if not attempts:
-            return Ended(AttemptOutcome.NOT_OURS)
-        from bot.work.set_runner import SetParts, SetRunner  # few jobs need it
+    def _claimed(self, job_id: int) -> Attempts:
+        alone = self._executions.claim(job_id, self._worker, self._worker_id())
+        if alone is not None:
+            return Attempts([alone])
+        return Attempts(self._executions.claim_set(job_id, self._worker, self._worker_id()))
 
-        parts = SetParts(
-            prod=self._prod,
-            prod_briefly=self._prod_briefly,
-            consulta=self._consulta,
-            copies=self._copies,
-            work=self._work,
-            backoff=self._backoff,
-            second_person=self._second_person,
-            recorded=self._recorded,
-        )
-        return SetRunner(parts).run(attempts, stop, watch, refusal)
 
-    def _run(self, attempt: Attempt, stop: StopSwitch, watch: Watch, refusal: Refusal) -> Ended:
-        log.info("job %s: attempt %s starts", attempt.job_id, attempt.number)
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One table that is copied: its job, and the copy as this process has it configured."""
+
+    attempt: Attempt
+    section: CopySection
+
+    @property
+    def name(self) -> str:
+        return self.section.name
+
+
+class _Run:
+    """One attempt of the jobs that were claimed together: one alone, or all of a set."""
+
+    def __init__(self, runner: Runner, attempts: Attempts, stop: StopSwitch) -> None:
+        self._runner = runner
+        self._work = runner.work
+        self._attempts = attempts
+        self._stop = stop
+        self._leases: list[LeaseRenewal] = []
+        #: What has become of each table.
+        self._steps: Mapping[str, SetStep] = {}
+
+    def run(self, watch: Watch, refusal: Refusal) -> Ended:
         every = min(self._work.lease_seconds / 4, LONGEST_RENEWAL)
+        give_up = partial(self._stop.request, StopRequest(StopReason.RELEASE))
         try:
-            with (
-                stop.part() as own,
-                watch(attempt.job_id),
-                LeaseRenewal(attempt, own.obey, every_seconds=every) as lease,
-            ):
-                refused = refusal(attempt)
-                ended = (
-                    self._work_on(attempt, own, lease)
-                    if refused is None
-                    else self._fail(attempt, own, refused)
-                )
+            with ExitStack() as beside:
+                for attempt in self._attempts:
+                    beside.enter_context(watch(attempt.job_id))
+                for attempt in self._attempts:
+                    lease = LeaseRenewal(attempt, self._stop.obey, every_seconds=every, on_stale=give_up)
+                    self._leases.append(beside.enter_context(lease))
+                return self._work_on(refusal)
         except StaleAttempt:
-            ended = Ended(AttemptOutcome.STALE)
-        log.info("job %s: attempt %s ends: %s", attempt.job_id, attempt.number, ended.outcome)
-        return ended
+            if len(self._attempts) > 1:
+                self._give_back_others()
+            return Ended(AttemptOutcome.STALE)
 
-    def _work_on(self, attempt: Attempt, stop: StopSwitch, lease: LeaseRenewal) -> Ended:
-        claim = attempt.claim
-        section = self._copies.get(claim.copy_name)
-        if section is None:
-            return self._fail(attempt, stop, no_such_copy(claim))
-        if changed := claim.configured_otherwise(section.spec):
-            return self._fail(attempt, stop, copy_changed(claim, changed))
+    def _work_on(self, refusal: Refusal) -> Ended:
+        members = []
+        for attempt in self._attempts:
+            section = self._runner.copies.get(attempt.copy_name)
+            refused = refusal(attempt) or _configured_otherwise(attempt.claim, section)
+            if refused is not None or section is None:
+                return self._fail({attempt.copy_name: refused or no_such_copy(attempt.claim)})
+            members.append(_Member(attempt, section))
         try:
-            if attempt.number > 1:
-                with failures_of("prod"):
-                    attempt.end_earlier_sessions(self._prod_briefly, "prod")
-            return self._copy(attempt, section, stop, lease)
+            for attempt in self._attempts:
+                if attempt.number > 1:
+                    with failures_of("prod"):
+                        attempt.end_earlier_sessions(self._runner.prod_briefly, "prod")
+            return self._copy(members)
         except StaleAttempt:
             raise
         except BrokenOff:
-            log.info("job %s: a side stood still, so the chunk in hand is rolled back", claim.job_id)
-            return self._stop(attempt, stop)
+            log.info("%s: a side stood still, so the chunks in hand are rolled back", self._attempts)
+            return self._give_back()
         except Transient as error:
-            if stop.requested:  # what was broken off, or broke just now: nothing is tried again
-                log.info("job %s: %s", claim.job_id, error)
-                return self._stop(attempt, stop)
-            log.warning("job %s: %s", claim.job_id, error, exc_info=error)
-            return self._retry(attempt, stop, failure_in(error, section))
+            if self._stop.requested:  # what was broken off, or broke just now: nothing is tried again
+                log.info("%s: %s", self._attempts, error)
+                return self._give_back()
+            log.warning("%s: %s", self._attempts, error, exc_info=error)
+            return self._retry(self._blamed(members, error))
         except CopierError as error:
-            log.error("job %s: %s", claim.job_id, error, exc_info=error)  # noqa: TRY400
-            return self._fail(attempt, stop, failure_in(error, section))
+            log.error("%s: %s", self._attempts, error, exc_info=error)  # noqa: TRY400
+            return self._fail(self._blamed(members, error))
         except Exception:
             incident = uuid4().hex[:8]
-            log.exception("job %s: incident %s", claim.job_id, incident)
+            log.exception("%s: incident %s", self._attempts, incident)
             sentence = f"internal error, incident {incident} in the log"
-            return self._fail(attempt, stop, Failure("internal", sentence, lines=[incident]))
+            failure = Failure("internal", sentence, lines=[incident])
+            return self._fail({member.name: failure for member in members})
 
-    def _copy(self, attempt: Attempt, section: CopySection, stop: StopSwitch, lease: LeaseRenewal) -> Ended:
-        def compared(comparison: Comparison) -> None:
-            stop.obey(attempt.compared(comparison))
-
-        is_held = False
-
-        def throttled(lag_mb: float | None) -> None:
-            nonlocal is_held
-            if lag_mb is not None and not is_held:
-                measures.throttled(section.name)
-            is_held = lag_mb is not None
-            attempt.throttled(lag_mb)
-
-        spec = in_time(lambda: spec_of(self._consulta, section), stop.whole)
-        earlier = attempt.earlier(self._work.full_proof_days)
+    def _copy(self, members: Sequence[_Member]) -> Ended:
+        attempts = {member.name: member.attempt for member in members}
+        specs = [self._in_time(partial(spec_of, self._runner.consulta, each.section)) for each in members]
+        earlier = {name: attempt.earlier(self._work.full_proof_days) for name, attempt in attempts.items()}
+        first = members[0].attempt
         with (
             failures_of("consulta"),
-            Copy(
-                self._prod,
-                self._consulta,
-                spec,
-                attempt.claim.liquidation_id,
+            CopySet(
+                self._runner.prod,
+                self._runner.consulta,
+                specs,
+                first.claim.liquidation_id,
                 names=SIDES,
                 limits=self._work.limits,
-                label=attempt.label,
-                baseline=earlier.proven.baseline if earlier.proven else None,
-                on_silence=lambda silent: self._may_wait(silent, stop, lease),
-                sleep=stop.wait,
-                throttled=throttled,
-                around_chunk=around_chunk,
-            ) as copy,
+                label=first.label,
+                parts={member.name: _part(member, earlier[member.name]) for member in members},
+                on_silence=self._may_wait,
+                sleep=self._stop.wait,
+            ) as tables,
         ):
-            if changed := attempt.claim.made_otherwise(copy.fingerprint):
-                return self._fail(attempt, stop, copy_changed(attempt.claim, changed))
+            self._steps = tables.steps
+            changed = {
+                name: copy_changed(attempt.claim, lines)
+                for name, attempt in attempts.items()
+                if (lines := attempt.claim.made_otherwise(tables.copies[name].fingerprint))
+            }
+            if changed:
+                return self._fail(changed)
             with traces.span("plan"):
-                plan = copy.plan()
-                traces.note(rows=plan.total, held=plan.held)
-            sys.audit("traspaso.planned", attempt.job_id, attempt.number)
-            question = question_for(attempt.claim, section, copy, earlier)
-            if question and not stop.requested:
-                return self._ask(attempt, section, stop, question)
-            stop.obey(in_time(lambda: attempt.planned(plan), stop.whole))
-            if stop.requested:
-                return self._stop(attempt, stop)
+                plans = tables.plan()
+                traces.note(
+                    rows=sum(plan.total for plan in plans.values()),
+                    held=sum(plan.held for plan in plans.values()),
+                )
+            for attempt in attempts.values():
+                sys.audit("traspaso.planned", attempt.job_id, attempt.number)
+            questions = _questions(members, tables, earlier)
+            if questions and not self._stop.requested:
+                return self._ask(members, questions)
+            for name, attempt in attempts.items():
+                self._stop.obey(self._in_time(partial(attempt.planned, plans[name])))
+            if self._stop.requested:
+                return self._give_back()
             with traces.span("copy"):
-                result = copy.run(Ledger(attempt, stop.obey), should_stop=stop.is_requested)
-            if stop.requested:
-                return self._stop(attempt, stop)
-            in_time(attempt.verifying, stop.whole)
-            sys.audit("traspaso.verifying", attempt.job_id, attempt.number)
+                result = tables.run(
+                    lambda name: Ledger(attempts[name], self._stop.obey),
+                    should_stop=self._stop.is_requested,
+                )
+            if self._stop.requested:
+                return self._give_back()
+            for attempt in attempts.values():
+                self._in_time(attempt.verifying)
+                sys.audit("traspaso.verifying", attempt.job_id, attempt.number)
+
+            def compared(name: str, comparison: Comparison) -> None:
+                self._stop.obey(attempts[name].compared(comparison))
+
             with traces.span("verify"):
-                proof = copy.verify(result, on_comparison=compared, should_stop=stop.is_requested)
-            stop.obey(attempt.write_compared())
-            if proof is None or stop.requested:
-                return self._stop(attempt, stop)
-            triggers = copy.blamed_triggers(result, proof)
-            made_of = copy.fingerprint
-            baseline, since = copy.baseline(), earlier.proven if copy.builds_on_baseline else None
+                proof = tables.verify(result, on_comparison=compared, should_stop=self._stop.is_requested)
+            for attempt in attempts.values():
+                self._stop.obey(attempt.write_compared())
+            if proof is None or self._stop.requested:
+                return self._give_back()
+            triggers = {
+                name: copy.blamed_triggers(result.results[name], proof.proofs[name])
+                for name, copy in tables.copies.items()
+            }
+            proven = {
+                name: Proven(
+                    proof.proofs[name],
+                    copy.baseline(),
+                    earlier[name].proven if copy.builds_on_baseline else None,
+                    copy.fingerprint,
+                )
+                for name, copy in tables.copies.items()
+            }
         if not proof.holds:
-            failure = failure_of(NotProven(proof.reasons(SIDES), triggers, SIDES))
-            log.error("job %s: %s: %s", attempt.job_id, failure.sentence, "; ".join(failure.lines))
-            return self._fail(attempt, stop, failure, proof)
-        self._recorded(stop, lambda: attempt.completed(proof, baseline, since, made_of))
+            return self._not_proven(proof, triggers)
+        self._recorded(lambda: self._attempts.completed(proven))
         return Ended(AttemptOutcome.COMPLETED)
 
-    def _may_wait(self, silent: float, stop: StopSwitch, lease: LeaseRenewal) -> None:
+    def _may_wait(self, silent: float) -> None:
         """Raises StaleAttempt or BrokenOff where a silent side isn't to be waited for."""
-        lease.check()
-        stop.check(silent, self._work.stop_seconds)
+        for lease in self._leases:
+            lease.check()
+        self._stop.check(silent, self._work.stop_seconds)
 
-    def _ask(self, attempt: Attempt, section: CopySection, stop: StopSwitch, question: Question) -> Ended:
+    # How an attempt ends that isn't completed.
+
+    def _ask(self, members: Sequence[_Member], questions: Mapping[str, Question]) -> Ended:
         """Nothing is written: whoever has to answer is asked, where there is a way to."""
-        claim = attempt.claim
-        second = None
-        if needs_second_person(claim, section, question):
-            if not can_be_approved(claim):
-                return self._fail(attempt, stop, nobody_to_ask(claim, question))
-            second = self._second_person(section)
-        log.info("job %s: asks again: %s", attempt.job_id, question)
+        second: dict[str, SecondPerson] = {}
+        refused: dict[str, Failure] = {}
+        for member in members:
+            claim, question = member.attempt.claim, questions.get(member.name)
+            if question is None:
+                continue
+            log.info("job %s: asks again: %s", claim.job_id, question)
+            if needs_second_person(claim, member.section, question):
+                if can_be_approved(claim):
+                    second[member.name] = self._second_person(member.section)
+                else:
+                    refused[member.name] = nobody_to_ask(claim, question)
+        if refused:
+            return self._fail(refused)
         try:
-            status = attempt.ask(question, second)
+            status = self._recorded(lambda: self._attempts.ask(questions, second))
         except NobodyCanApprove:  # the card has left its channel just now
-            return self._fail(attempt, stop, nobody_to_ask(claim, question))
+            claims = {member.name: member.attempt.claim for member in members}
+            return self._fail({name: nobody_to_ask(claims[name], questions[name]) for name in second})
         return Ended(outcome_of(status, AttemptOutcome.ASKED))
 
     def _second_person(self, section: CopySection) -> SecondPerson:
         from bot.slack.access import who_may  # loads Slack's client, which a shell's job has no use for
 
         return SecondPerson(
-            tuple(who_may(self._slack, section)),
+            tuple(who_may(self._runner.slack, section)),
             self._work.approval_seconds,
             section.second_group_seconds,
         )
 
-    def _stop(self, attempt: Attempt, stop: StopSwitch) -> Ended:
-        request = stop.requested
+    def _give_back(self) -> Ended:
+        """Whoever asked for the stop says what becomes of the jobs."""
+        request = self._stop.requested
         if request is not None and request.is_own_cancel:
-            self._recorded(stop, attempt.cancelled)
+            self._recorded(self._attempts.cancelled)
             return Ended(AttemptOutcome.CANCELLED)
         frozen = request is not None and request.reason is StopReason.FREEZE
-        status = self._recorded(stop, lambda: attempt.released(frozen=frozen))
+        status = self._recorded(lambda: self._attempts.released(frozen=frozen))
         return Ended(outcome_of(status, AttemptOutcome.FROZEN if frozen else AttemptOutcome.RELEASED))
 
-    def _retry(self, attempt: Attempt, stop: StopSwitch, failure: Failure) -> Ended:
-        failures = self._recorded(stop, attempt.failures)
-        broken = self._recorded(stop, attempt.broken_attempts)
+    def _give_back_others(self) -> None:
+        """One of the jobs is somebody else's: those that aren't wait for a worker that takes all of them."""
+        for attempt in self._attempts:
+            try:
+                with failures_of("consulta"):
+                    self._in_time(Attempts([attempt]).released)
+            except StaleAttempt:
+                continue
+            except DatabaseFailed as error:  # its lease runs out
+                log.warning("job %s: was not given back: %s", attempt.job_id, error)
+
+    def _retry(self, blamed: Mapping[str, Failure]) -> Ended:
+        # Each failure counts in all jobs, and new ground in one of them is new ground for the set.
+        failures = self._recorded(self._attempts.failures)
+        broken = self._recorded(self._attempts.broken_attempts)
         if failures + 1 >= self._work.max_failures or broken + 1 >= self._work.max_attempts:
-            return self._fail(attempt, stop, failure)
-        pause = self._backoff.pause(failures)
-        status = self._recorded(stop, lambda: attempt.retry_later(failure, pause))
+            return self._fail(blamed)
+        pause = self._runner.backoff.pause(failures)
+        failed = self._failures(blamed)
+        status = self._recorded(lambda: self._attempts.retry_later(failed, pause))
         return Ended(outcome_of(status, AttemptOutcome.RETRY), pause)
 
-    def _fail(
-        self, attempt: Attempt, stop: StopSwitch, failure: Failure, proof: Proof | None = None
-    ) -> Ended:
-        self._recorded(stop, lambda: attempt.failed(failure, proof))
+    def _not_proven(self, proof: SetProof, triggers: Mapping[str, list[str]]) -> Ended:
+        differ = {name: each for name, each in proof.proofs.items() if not each.holds}
+        blamed = {
+            name: failure_of(NotProven(each.reasons(SIDES), triggers[name], SIDES))
+            for name, each in differ.items()
+        }
+        for name, failure in blamed.items():
+            log.error("%s: %s: %s: %s", self._attempts, name, failure.sentence, "; ".join(failure.lines))
+        return self._fail(blamed, differ)
+
+    def _fail(self, blamed: Mapping[str, Failure], proofs: Mapping[str, Proof] = NO_PROOFS) -> Ended:
+        """``blamed`` has the failures of the tables that failed, by their copies; the others say which."""
+        failed = self._failures(blamed)
+        self._recorded(lambda: self._attempts.failed(failed, proofs))
         return Ended(AttemptOutcome.FAILED)
 
-    def _recorded(self, stop: StopSwitch, step: Callable[[], T]) -> T:
+    def _failures(self, blamed: Mapping[str, Failure]) -> dict[str, Failure]:
+        """The failure of each copy: its own, or which other ones failed, what is in place and what isn't."""
+        of = [f"{each.copy_name} (job {each.job_id})" for each in self._attempts if each.copy_name in blamed]
+        lines = [f"failed: {', '.join(of)}"]
+        for step, words in STEPS.items():
+            if names := [name for name, own in self._steps.items() if own is step and name not in blamed]:
+                lines.append(f"{words}: {', '.join(names)}")
+        of_others = Failure(
+            "set_failed", f"another table of its set was not copied: {'; '.join(lines)}", lines=lines
+        )
+        return {each.copy_name: blamed.get(each.copy_name, of_others) for each in self._attempts}
+
+    def _blamed(self, members: Sequence[_Member], error: CopierError) -> dict[str, Failure]:
+        """The failure, of the tables that it is of: the one that it names, or those in hand, or all."""
+        named = [member for member in members if error.table is not None and _is_of(member, error.table)]
+        in_hand = [member for member in members if self._steps.get(member.name) is SetStep.COPYING]
+        found = [member for member in named if member in in_hand] or named or in_hand or members
+        return {member.name: failure_in(error, member.section) for member in found}
+
+    # Steps in consulta.
+
+    def _in_time(self, step: Callable[[], T]) -> T:
+        return in_time(step, self._stop.whole)
+
+    def _recorded(self, step: Callable[[], T]) -> T:
         """Does the step as soon as consulta can be written to, as long as the lease may last."""
         deadline = time.monotonic() + self._work.lease_seconds
         while True:
             try:
                 with failures_of("consulta"):
-                    return in_time(step, stop.whole)
+                    return self._in_time(step)
             except Transient:
-                if time.monotonic() > deadline or stop.whole.wait(1.0):
+                if time.monotonic() > deadline or self._stop.whole.wait(1.0):
                     raise
 
 
-@contextmanager
-def around_chunk(part: KeyRange) -> Iterator[None]:
-    """What is logged, and what is traced, is about this chunk."""
-    with logs.about(chunk=part.number), traces.span("chunk", chunk=part.number, rows=part.rows):
-        yield
+#: What is said of the tables that didn't fail themselves, by what has become of them.
+STEPS = {
+    SetStep.PROVEN: "the same on both sides",
+    SetStep.IN_PLACE: "in place",
+    SetStep.COPYING: "begun",
+    SetStep.WAITS: "not begun",
+}
+
+
+def _is_of(member: _Member, table: str) -> bool:
+    """Whether an error that names a table, with its schema or without, is about this one."""
+    section = member.section
+    names = {each for own in (section.source_table, section.target_table) for each in (str(own), own.name)}
+    return table in names
+
+
+def _part(member: _Member, earlier: Earlier) -> Part:
+    """What the copy of one table is given."""
+    is_held = False
+
+    def throttled(lag_mb: float | None) -> None:
+        nonlocal is_held
+        if lag_mb is not None and not is_held:
+            measures.throttled(member.name)
+        is_held = lag_mb is not None
+        member.attempt.throttled(lag_mb)
+
+    @contextmanager
+    def around_chunk(part: KeyRange) -> Iterator[None]:
+        """What is logged, and what is traced, is about this chunk."""
+        with (
+            logs.about(job=member.attempt.job_id, attempt=member.attempt.number, chunk=part.number),
+            traces.span("chunk", copy=member.name, chunk=part.number, rows=part.rows),
+        ):
+            yield
+
+    return Part(
+        label=member.attempt.label,
+        baseline=earlier.proven.baseline if earlier.proven else None,
+        throttled=throttled,
+        around_chunk=around_chunk,
+    )
+
+
+def _questions(
+    members: Sequence[_Member], tables: CopySet, earlier: Mapping[str, Earlier]
+) -> dict[str, Question]:
+    """What has to be asked about tables that aren't as they were shown, by their copies."""
+    found = {}
+    for member in members:
+        own, before = tables.copies[member.name], earlier[member.name]
+        question = question_for(member.attempt.claim, member.section, own, before)
+        if question is not None:
+            found[member.name] = question
+    return found
+
+
+def _configured_otherwise(claim: Claim, section: CopySection | None) -> Failure | None:
+    """The failure, where a configuration alone tells that this isn't the copy that was asked for."""
+    if section is None:
+        return no_such_copy(claim)
+    changed = claim.configured_otherwise(section.spec)
+    return copy_changed(claim, changed) if changed else None
 
 
 def failure_in(error: CopierError, section: CopySection) -> Failure:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from bot import app, config
 from bot.app import Databases
 from bot.config import SIDES, Need
-from bot.jobs.execution import Ledger
+from bot.jobs.execution import Attempts, Ledger
 from bot.jobs.repository import Request, Requester, RunRequest
 from bot.jobs.status import Phase, RunKind, Status
 from bot.work.cancellation import StopSwitch
@@ -91,7 +91,7 @@ def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> E
     with Copy(parts.prod, parts.consulta, spec, liquidation_id, names=SIDES, limits=limits) as copy:
         attempt.planned(copy.plan())
         result = copy.run(Ledger(attempt, lambda request: None), hashed=False)
-    attempt.cancelled()
+    Attempts([attempt]).cancelled()
     return {"rows": sum(chunk.rows for chunk in result.chunks)}
 
 

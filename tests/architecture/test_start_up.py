@@ -23,9 +23,9 @@ LATER = {"alembic", "rich"}
 OF_A_COPY = {"sqlalchemy", "psycopg", "pydantic", "babel", "bot.config", "bot.app", "bot.jobs", "copier"}
 #: What sets, runs, searches, schedules and buttons need, and a copy of one table doesn't.
 OF_OTHER_COMMANDS = {
-    *("copier.copy_set", "copier.explanation", "copier.catalogue_search", "copier.survey"),
+    *("copier.explanation", "copier.catalogue_search", "copier.survey"),
     *("bot.jobs.actions", "bot.jobs.schedules", "bot.jobs.windows", "bot.jobs.cards"),
-    *("bot.messages.run_proposal", "bot.messages.verification", "bot.work.set_runner", "bot.cli.sets"),
+    *("bot.messages.run_proposal", "bot.messages.verification", "bot.cli.sets"),
 }
 
 

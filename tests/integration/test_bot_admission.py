@@ -15,7 +15,7 @@ from bot.slack.client import client
 from bot.work.admission import JUST_PRESSED, Admission
 from dev.local_slack.client import LocalSlack
 from tests.support import Clock
-from tests.tracking import ANA, BOB, CHUNK, LOST, TABLE, Jobs
+from tests.tracking import ANA, BOB, CHUNK, LOST, TABLE, Ends, Jobs
 
 MOVED = Question(Reason.MOVED, 150_500, 0, 500, 0)
 
@@ -109,7 +109,7 @@ def test_a_copy_that_has_begun_goes_on(slack: LocalSlack, jobs: Jobs) -> None:
     first = jobs.claimed()
     with jobs.engine.begin() as connection:
         first.record(connection, CHUNK)
-    first.retry_later(LOST, 0.0)
+    Ends(first).retry_later(LOST, 0.0)
     slack.remove_from_group("U0ANA")
     again = jobs.executions.claim(first.job_id, "host:2")
     assert again is not None
@@ -120,7 +120,7 @@ def test_a_yes_to_the_numbers_that_it_asked_about_counts_as_a_press_of_its_own(
     slack: LocalSlack, jobs: Jobs
 ) -> None:
     first = jobs.claimed(channel_id="C0")
-    first.ask(MOVED, None)
+    Ends(first).ask(MOVED, None)
     jobs.control.confirm(first.job_id, ANA, MOVED.numbers)
     slack.remove_from_group("U0ANA")
     again = jobs.executions.claim(first.job_id, "host:2")
@@ -130,7 +130,7 @@ def test_a_yes_to_the_numbers_that_it_asked_about_counts_as_a_press_of_its_own(
 
 def test_a_second_person_s_yes_stands_for_nobody_else_s_permission(slack: LocalSlack, jobs: Jobs) -> None:
     first = jobs.claimed(channel_id="C0")
-    first.ask(MOVED, SecondPerson(("<@U0BOB>",), 60.0))
+    Ends(first).ask(MOVED, SecondPerson(("<@U0BOB>",), 60.0))
     Approvals(jobs.engine).approve(first.job_id, BOB, MOVED.numbers)
     slack.remove_from_group("U0ANA")
     again = jobs.executions.claim(first.job_id, "host:2")
@@ -147,7 +147,7 @@ def test_a_yes_from_before_the_first_attempt_is_no_check_of_the_requester(
     Approvals(jobs.engine).approve(job_id, BOB)
     first = jobs.executions.claim(job_id, "host:1")
     assert first is not None
-    first.retry_later(LOST, 0.0)
+    Ends(first).retry_later(LOST, 0.0)
     slack.remove_from_group("U0ANA")
     again = jobs.executions.claim(job_id, "host:2")
     assert again is not None
@@ -156,7 +156,7 @@ def test_a_yes_from_before_the_first_attempt_is_no_check_of_the_requester(
 
 def test_an_attempt_after_one_that_copied_nothing_asks_again(slack: LocalSlack, jobs: Jobs) -> None:
     first = jobs.claimed()
-    first.retry_later(LOST, 0.0)
+    Ends(first).retry_later(LOST, 0.0)
     slack.remove_from_group("U0ANA")
     again = jobs.executions.claim(first.job_id, "host:2")
     assert again is not None

@@ -11,7 +11,7 @@ from bot.jobs.actions import ApprovalOutcome, Approvals, Decision
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Requester
 from bot.jobs.status import Approval, Status
-from tests.tracking import ANA, LOST, PROOF, Jobs
+from tests.tracking import ANA, LOST, PROOF, Ends, Jobs
 
 WHO = ("<!subteam^S0ADMINS>",)
 BOB = Requester("T0", "U0BOB", "Bob", "en-US")
@@ -67,7 +67,7 @@ def test_after_somebody_else_s_yes_it_runs_like_any_other(office: Office) -> Non
     assert office.jobs.sweep().to_enqueue == [job_id]
     claim = office.jobs.executions.claim(job_id, "host:1")
     assert claim is not None
-    claim.completed(PROOF)
+    Ends(claim).completed(PROOF)
     job = office.jobs.see(job_id)
     assert job.approval_by is not None
     assert (job.approval, job.approval_by.id, job.approval_at is not None) == (
@@ -84,7 +84,7 @@ def test_the_end_that_follows_a_yes_does_not_wait_for_it_to_be_told(office: Offi
     office.approvals.approve(job_id, BOB)
     claim = office.jobs.executions.claim(job_id, "host:1")
     assert claim is not None
-    claim.completed(PROOF)
+    Ends(claim).completed(PROOF)
     assert office.jobs.tell_all() == [Kind.ENDING, Kind.UPDATE, Kind.APPROVED]
 
 
@@ -93,7 +93,7 @@ def test_a_retry_needs_no_new_approval(office: Office) -> None:
     office.approvals.approve(job_id, BOB)
     claim = office.jobs.executions.claim(job_id, "host:1")
     assert claim is not None
-    claim.retry_later(LOST, 0.0)
+    Ends(claim).retry_later(LOST, 0.0)
     assert office.jobs.sweep().to_enqueue == [job_id]
     assert office.jobs.executions.claim(job_id, "host:2") is not None
 

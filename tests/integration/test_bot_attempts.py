@@ -14,7 +14,7 @@ from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.status import TRANSITIONS, Status, StopRequest
 from bot.work.background import LeaseRenewal
-from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, WRONG, Jobs
+from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, WRONG, Ends, Jobs
 
 
 def test_twenty_workers_claim_a_job_once(jobs: Jobs) -> None:
@@ -73,11 +73,11 @@ STEPS: dict[str, Callable[[Jobs, Attempt], object]] = {
     "verifying": lambda jobs, claim: claim.verifying(),
     "compared": lambda jobs, claim: claim.compared(COMPARED),
     "throttled": lambda jobs, claim: claim.throttled(12.5),
-    "completed": lambda jobs, claim: claim.completed(PROOF),
-    "failed": lambda jobs, claim: claim.failed(LOST),
-    "cancelled": lambda jobs, claim: claim.cancelled(),
-    "retry_later": lambda jobs, claim: claim.retry_later(LOST, 1.0),
-    "released": lambda jobs, claim: claim.released(),
+    "completed": lambda jobs, claim: Ends(claim).completed(PROOF),
+    "failed": lambda jobs, claim: Ends(claim).failed(LOST),
+    "cancelled": lambda jobs, claim: Ends(claim).cancelled(),
+    "retry_later": lambda jobs, claim: Ends(claim).retry_later(LOST, 1.0),
+    "released": lambda jobs, claim: Ends(claim).released(),
 }
 
 
@@ -120,7 +120,7 @@ def test_every_step_goes_where_the_transition_table_lets_it(jobs: Jobs, step: st
 def test_only_a_proof_that_holds_completes_a_job(jobs: Jobs) -> None:
     claim = jobs.claimed()
     with pytest.raises(ValueError, match="proof"):
-        claim.completed(WRONG)
+        Ends(claim).completed(WRONG)
     assert jobs.see(claim.job_id).status is Status.RUNNING
 
 
@@ -138,7 +138,7 @@ def test_the_end_and_what_is_to_be_told_of_it_are_one_transaction(jobs: Jobs) ->
 
 def test_a_failed_job_keeps_its_sentence_and_a_code(jobs: Jobs) -> None:
     claim = jobs.claimed()
-    claim.failed(LOST)
+    Ends(claim).failed(LOST)
     job = jobs.see(claim.job_id)
     assert job.error_message == LOST.sentence
     assert job.error == LOST
@@ -149,7 +149,7 @@ def test_a_retry_waits_for_its_time_and_starts_counting_anew(jobs: Jobs) -> None
     claim = jobs.claimed()
     with jobs.engine.begin() as connection:
         claim.record(connection, CHUNK)
-    claim.retry_later(LOST, 30.0)
+    Ends(claim).retry_later(LOST, 30.0)
     assert jobs.executions.claim(claim.job_id, "host:2") is None
     assert jobs.sweep().to_enqueue == []
     jobs.run("UPDATE traspaso.copy_jobs SET run_after = now()")
@@ -162,7 +162,7 @@ def test_a_retry_waits_for_its_time_and_starts_counting_anew(jobs: Jobs) -> None
 
 def test_only_new_ground_ends_a_row_of_failures(jobs: Jobs) -> None:
     claim = jobs.claimed()
-    claim.retry_later(LOST, 0.0)
+    Ends(claim).retry_later(LOST, 0.0)
     again = jobs.executions.claim(claim.job_id, "host:1")
     assert again is not None
     for chunk, failures in ((SAME, 1), (CHUNK, 0)):
@@ -175,7 +175,7 @@ def test_only_new_ground_ends_a_row_of_failures(jobs: Jobs) -> None:
 def test_a_released_job_is_for_another_worker_at_once(jobs: Jobs) -> None:
     claim = jobs.claimed()
     jobs.store.enqueued(claim.job_id)
-    claim.released()
+    Ends(claim).released()
     assert jobs.sweep().to_enqueue == [claim.job_id]
     again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None

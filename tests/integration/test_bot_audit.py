@@ -25,7 +25,7 @@ from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
 from tests.services import parts_of
 from tests.shell import ROWS, Shell
-from tests.tracking import BOB, PLAN, PROOF, TABLE, Jobs
+from tests.tracking import BOB, PLAN, PROOF, TABLE, Ends, Jobs
 
 ES, EN = translator("es"), translator("en")
 MONTH = datetime.now(UTC).strftime("%Y-%m")
@@ -39,7 +39,7 @@ def table(written: str | bytes) -> list[dict[str, str]]:
 def end(jobs: Jobs, liquidation: int = 42, **values: Any) -> int:
     attempt = jobs.claimed(liquidation=liquidation, **values)
     attempt.planned(PLAN)
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     return attempt.job_id
 
 

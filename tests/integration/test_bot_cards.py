@@ -17,7 +17,7 @@ from bot.slack.client import Trouble, client, error_name, retry_after, trouble_o
 from dev.guard import ROOT
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, ES, Desk
-from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, Jobs
+from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, Ends, Jobs
 
 MOVED = Question(Reason.MOVED, 150_500, 0, 500, 0)
 MANIFEST = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
@@ -40,7 +40,7 @@ def test_the_whole_life_of_a_card(desk: Desk) -> None:
         claim.record(connection, CHUNK)
     desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert ES.percent(5 / 8) in desk.messages()[0].plain
-    claim.failed(LOST)
+    Ends(claim).failed(LOST)
     desk.outbox_relay.deliver_due()
     [final] = desk.messages()
     assert (final.ts, final.pinned) == (card.ts, False)
@@ -58,7 +58,7 @@ def test_a_card_says_that_another_organisation_reads_its_channel(desk: Desk, sha
     words = ES("This channel is shared with another organisation, which reads this too.")
     [card] = [each for each in desk.slack.user("U0ANA").messages("C0SHARED") if each.metadata]
     assert (words in card.plain) is shared
-    claim.failed(LOST)
+    Ends(claim).failed(LOST)
     desk.outbox_relay.deliver_due()
     [card] = [each for each in desk.slack.user("U0ANA").messages("C0SHARED") if each.ts == card.ts]
     assert (words in card.plain) is shared
@@ -99,7 +99,7 @@ def test_a_press_is_shown_even_where_progress_has_no_room(desk: Desk) -> None:
 def test_the_end_of_an_attempt_that_was_retried_meanwhile_is_not_told_as_another_one(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.revoke_token()
-    claim.failed(LOST)
+    Ends(claim).failed(LOST)
     desk.outbox_relay.deliver_due()
     desk.jobs.control.retry(claim.job_id, BOB)
     desk.slack.restore_token()
@@ -117,7 +117,7 @@ def test_the_end_of_an_attempt_that_was_retried_meanwhile_is_not_told_as_another
 def asks_again(desk: Desk) -> Attempt:
     """A job whose worker has found other numbers than were shown; not told yet."""
     claim = desk.running()
-    assert claim.ask(MOVED, None) is Status.PENDING
+    assert Ends(claim).ask(MOVED, None) is Status.PENDING
     return claim
 
 
@@ -164,7 +164,7 @@ def test_after_a_429_progress_is_dropped_for_as_long_as_slack_asks(desk: Desk) -
     claim.planned(PLAN)
     desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 1
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     assert ES("cancelled") in desk.messages()[0].text
 
@@ -198,7 +198,7 @@ def test_a_call_whose_fate_is_unknown_is_made_up_for_once(
         if step == "card":
             claim = desk.running()
         else:
-            claim.cancelled()
+            Ends(claim).cancelled()
             desk.outbox_relay.deliver_due()
         desk.deliver()
         desk.look_after_lost_calls()
@@ -271,7 +271,7 @@ def test_when_the_channel_is_lost_the_requester_is_told_in_person(desk: Desk, fa
     desk.slack.invite_bot(channel)
     claim = desk.running(channel)
     getattr(desk.slack, fate)(channel)
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     [card] = desk.messages("D0ANA")
     assert ES("cancelled") in card.text
@@ -285,7 +285,7 @@ def test_while_the_token_is_revoked_messages_wait_in_their_order(desk: Desk) -> 
     desk.slack.revoke_token("account_inactive")
     for _ in range(5):
         desk.deliver()
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.slack.restore_token()
     desk.deliver()
     [card] = desk.messages()

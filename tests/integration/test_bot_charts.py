@@ -12,7 +12,7 @@ from bot.jobs.outbox import Kind
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
 from tests.desk import CHANNEL, Desk
-from tests.tracking import BOB, CHART_SECONDS, CHUNK, LOST, PLAN, PROOF, SAME, Jobs
+from tests.tracking import BOB, CHART_SECONDS, CHUNK, LOST, PLAN, PROOF, SAME, Ends, Jobs
 
 ES = translator("es")
 WORDS = "Filas por segundo mientras copiaba el trabajo"
@@ -71,7 +71,7 @@ def test_a_long_copy_gets_a_chart_in_its_reply_in_the_channel_s_language(
     post: Post, jobs: Jobs, end: str
 ) -> None:
     claim = post.copied()
-    getattr(claim, end)({"completed": PROOF, "failed": LOST}[end])
+    getattr(Ends(claim), end)({"completed": PROOF, "failed": LOST}[end])
     post.deliver_all(2)
     [ending] = post.thread
     assert "<@U0ANA>" in ending.text
@@ -91,8 +91,8 @@ def test_a_long_copy_gets_a_chart_in_its_reply_in_the_channel_s_language(
 
 
 def test_a_short_copy_and_one_that_never_copied_get_none(post: Post, jobs: Jobs) -> None:
-    post.copied(CHART_SECONDS - 60).completed(PROOF)
-    jobs.claimed(liquidation=43, channel_id="C0OPEN").failed(LOST)
+    Ends(post.copied(CHART_SECONDS - 60)).completed(PROOF)
+    Ends(jobs.claimed(liquidation=43, channel_id="C0OPEN")).failed(LOST)
     post.deliver_all(2)
     assert len(post.thread) == 1
     assert charts(*post.thread) == []
@@ -104,7 +104,7 @@ def test_a_short_copy_and_one_that_never_copied_get_none(post: Post, jobs: Jobs)
 def test_a_copy_that_was_cancelled_after_a_long_time_gets_one_too(post: Post, jobs: Jobs) -> None:
     claim = post.copied()
     jobs.control.cancel(claim.job_id, BOB)
-    claim.cancelled()
+    Ends(claim).cancelled()
     post.deliver_all(2)
     [ending] = post.thread
     assert len(charts(ending)) == 1
@@ -118,7 +118,7 @@ def test_a_reply_with_a_chart_whose_fate_is_unknown_is_made_up_for_once(
 ) -> None:
     claim = post.copied()
     post.outbox_relay.deliver_due()
-    claim.completed(PROOF)
+    Ends(claim).completed(PROOF)
     slack.fault("chat.postMessage", **trouble)
     post.deliver_all(3)
     assert slack.ask("faults_left") == 0
@@ -132,7 +132,7 @@ def test_a_workspace_that_doesn_t_know_the_block_gets_a_sentence_in_its_place(
     post: Post, slack: LocalSlack, jobs: Jobs, end: str
 ) -> None:
     claim = post.copied()
-    getattr(claim, end)({"completed": PROOF, "failed": LOST}[end])
+    getattr(Ends(claim), end)({"completed": PROOF, "failed": LOST}[end])
     slack.fault("chat.postMessage", error="invalid_blocks", match={"block": "data_visualization"}, times=None)
     post.deliver_all()
     [ending] = post.thread
@@ -157,7 +157,7 @@ def test_where_slack_takes_no_blocks_at_all_the_text_says_it(
 ) -> None:
     claim = post.copied()
     post.outbox_relay.deliver_due()
-    claim.completed(PROOF)
+    Ends(claim).completed(PROOF)
     slack.fault("chat.postMessage", error=error, times=2)
     post.deliver_all()
     [ending] = post.thread
@@ -173,7 +173,7 @@ def test_a_reply_that_doesn_t_get_through_holds_nothing_else_up(
 ) -> None:
     claim = post.copied()
     post.outbox_relay.deliver_due()
-    claim.failed(LOST)
+    Ends(claim).failed(LOST)
     slack.fault("chat.postMessage", status=429, retry_after=600, times=None)
     post.deliver_all()
     jobs.control.retry(claim.job_id, BOB)
@@ -192,7 +192,7 @@ def test_a_ledger_that_can_t_be_drawn_costs_the_chart_and_nothing_else(
 ) -> None:
     claim = post.copied()
     jobs.run(f"UPDATE traspaso.copy_chunks SET created_at = {moment}")
-    claim.completed(PROOF)
+    Ends(claim).completed(PROOF)
     post.deliver_all()
     assert len(post.thread) == 1
     assert charts(*post.thread) == []
@@ -201,14 +201,14 @@ def test_a_ledger_that_can_t_be_drawn_costs_the_chart_and_nothing_else(
 
 def test_the_chart_is_of_the_attempt_that_ended(post: Post, jobs: Jobs) -> None:
     claim = post.copied()
-    claim.failed(LOST)
+    Ends(claim).failed(LOST)
     post.deliver_all()
     jobs.control.retry(claim.job_id, BOB)
     again = jobs.executions.claim(claim.job_id, "host:1")
     assert again is not None
     again.planned(PLAN)
     jobs.run("UPDATE traspaso.copy_jobs SET copying_since = now() - interval '1 hour'")
-    again.failed(LOST)
+    Ends(again).failed(LOST)
     post.deliver_all()
     first, second = post.thread
     assert (len(charts(first)), charts(second)) == (1, [])

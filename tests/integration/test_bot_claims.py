@@ -14,7 +14,7 @@ from bot.jobs.models import with_limits
 from copier import CopySpec, Fingerprint, TableName
 from tests.copying import sessions_end
 from tests.support import Database
-from tests.tracking import CHUNK, LOST, SPEC, Jobs, over
+from tests.tracking import CHUNK, LOST, SPEC, Ends, Jobs, over
 
 OTHERS = TableName.parse("public.others")
 MADE_OF = Fingerprint("public.items", "public.items", "liquidation_id", ("id",), ("amount", "id"))
@@ -22,7 +22,7 @@ MADE_OF = Fingerprint("public.items", "public.items", "liquidation_id", ("id",),
 
 def again(jobs: Jobs, claim: Attempt) -> Attempt:
     """The claim of the job's next attempt."""
-    claim.retry_later(LOST, 0.0)
+    Ends(claim).retry_later(LOST, 0.0)
     found = jobs.executions.claim(claim.job_id, "host:2")
     assert found is not None
     return found

@@ -17,7 +17,7 @@ from bot.jobs.status import TRANSITIONS, Status, StopReason
 from bot.messages.card import card, reply
 from dev.local_slack.plain import plain
 from tests.shown import EN
-from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Jobs
+from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Ends, Jobs
 
 PRESSES = ["pause", "resume", "cancel", "retry"]
 
@@ -69,7 +69,7 @@ def test_a_running_job_is_asked_to_pause_and_its_worker_learns_it_with_the_next_
     asked = claim.renew()
     assert asked is not None
     assert asked.reason is StopReason.PAUSE
-    assert claim.released() is Status.PAUSED
+    assert Ends(claim).released() is Status.PAUSED
     job = jobs.see(claim.job_id)
     assert (job.status, job.stop_requested, job.copied) == (Status.PAUSED, None, CHUNK.rows)
     assert job.stopped_by is not None
@@ -98,7 +98,7 @@ def test_a_waiting_job_is_paused_at_once_and_resumed_at_once(jobs: Jobs) -> None
 def test_a_pause_counts_neither_as_work_nor_as_a_broken_attempt(jobs: Jobs) -> None:
     claim = pausing(jobs)
     claim.planned(PLAN)
-    assert claim.released() is Status.PAUSED
+    assert Ends(claim).released() is Status.PAUSED
     jobs.run("UPDATE traspaso.copy_events SET created_at = created_at - interval '12 min'")
     jobs.run("UPDATE traspaso.copy_jobs SET started_at = started_at - interval '12 min'")
     press(jobs, "resume", claim.job_id)
@@ -107,7 +107,7 @@ def test_a_pause_counts_neither_as_work_nor_as_a_broken_attempt(jobs: Jobs) -> N
     again.planned(PLAN)
     with jobs.engine.begin() as connection:
         again.record(connection, CHUNK)
-    again.completed(PROOF)
+    Ends(again).completed(PROOF)
     job = jobs.see(claim.job_id)
     assert job.attempt == 2
     assert job.working is not None
@@ -127,7 +127,7 @@ def test_a_job_that_is_about_to_pause_can_go_on_instead(jobs: Jobs) -> None:
     assert press(jobs, "resume", claim.job_id).became is Became.DONE
     assert claim.renew() is None
     # The worker may have stopped for it already: then the job waits for a worker, and isn't paused.
-    assert claim.released() is Status.PENDING
+    assert Ends(claim).released() is Status.PENDING
 
 
 @pytest.mark.parametrize("name", ["pause", "cancel"])
@@ -157,7 +157,7 @@ def test_a_press_and_a_claim_at_the_same_moment_leave_one_truth(jobs: Jobs) -> N
             assert (pressed.result().became, job.status) == (Became.DONE, Status.PAUSED)
         else:
             assert (pressed.result().became, job.stop_requested) == (Became.ASKED, StopReason.PAUSE)
-            assert claim.released() is Status.PAUSED
+            assert Ends(claim).released() is Status.PAUSED
 
 
 # -------------------------------------------------------------------------------------------------- cancel
@@ -168,13 +168,13 @@ def test_cancelling_beats_pausing_and_can_t_be_taken_back(jobs: Jobs) -> None:
     assert press(jobs, "cancel", claim.job_id).became is Became.ASKED
     for name in ("pause", "resume"):
         assert press(jobs, name, claim.job_id).became is Became.NOT_NOW
-    assert claim.released() is Status.CANCELLED
+    assert Ends(claim).released() is Status.CANCELLED
     assert jobs.see(claim.job_id).finished_at is not None
 
 
 def test_a_paused_job_can_be_cancelled_and_its_end_is_told(jobs: Jobs) -> None:
     claim = pausing(jobs, channel_id="C0")
-    claim.released()
+    Ends(claim).released()
     assert press(jobs, "cancel", claim.job_id).job.status is Status.CANCELLED
     assert jobs.is_pending(claim.job_id, Kind.ENDING)
     assert jobs.create() != claim.job_id  # the liquidation is free for another job
@@ -184,7 +184,7 @@ def test_a_paused_job_can_be_cancelled_and_its_end_is_told(jobs: Jobs) -> None:
 def test_a_job_that_completes_while_it_is_being_stopped_has_completed(jobs: Jobs, name: str) -> None:
     claim = jobs.claimed()
     press(jobs, name, claim.job_id)
-    claim.completed(PROOF)
+    Ends(claim).completed(PROOF)
     job = jobs.see(claim.job_id)
     assert (job.status, job.stop_requested) == (Status.COMPLETED, None)
     assert press(jobs, name, claim.job_id).became is Became.NOT_NOW
@@ -194,7 +194,7 @@ def test_a_press_at_the_very_end_is_before_it_or_after_it(jobs: Jobs) -> None:
     for liquidation in range(1, 21):
         claim = jobs.claimed(liquidation=liquidation)
         with ThreadPoolExecutor(2) as pool:
-            ending = pool.submit(claim.completed, PROOF)
+            ending = pool.submit(Ends(claim).completed, PROOF)
             pressed = pool.submit(press, jobs, "cancel", claim.job_id)
             ending.result()
         assert pressed.result().became in {Became.ASKED, Became.NOT_NOW}
@@ -208,7 +208,7 @@ def test_a_passing_error_doesn_t_make_a_job_forget_that_it_is_to_stop(
 ) -> None:
     claim = jobs.claimed()
     press(jobs, name, claim.job_id)
-    assert claim.retry_later(LOST, 1.0) is status
+    assert Ends(claim).retry_later(LOST, 1.0) is status
     assert jobs.see(claim.job_id).status is status
 
 
@@ -230,7 +230,7 @@ def test_what_a_lost_worker_was_asked_for_is_done_by_the_sweep(jobs: Jobs, name:
 
 def failed(jobs: Jobs, **values: Any) -> Attempt:
     claim = jobs.claimed(channel_id="C0", **values)
-    claim.failed(LOST)
+    Ends(claim).failed(LOST)
     return claim
 
 
@@ -287,9 +287,9 @@ def jobs_in_every_state(jobs: Jobs) -> Iterable[int]:
     for liquidation, end in enumerate(("completed", "failed", "cancelled"), 4):
         claim = jobs.claimed(liquidation=liquidation)
         {
-            "completed": lambda claim: claim.completed(PROOF),
-            "failed": lambda claim: claim.failed(LOST),
-            "cancelled": lambda claim: claim.cancelled(),
+            "completed": lambda claim: Ends(claim).completed(PROOF),
+            "failed": lambda claim: Ends(claim).failed(LOST),
+            "cancelled": lambda claim: Ends(claim).cancelled(),
         }[end](claim)
         yield claim.job_id
 
@@ -363,7 +363,7 @@ def test_a_freeze_stops_claims_chunks_and_the_sweep_and_lifting_it_brings_all_ba
     with jobs.engine.begin() as connection:
         heard.append(claim.record(connection, CHUNK))
     assert [request and request.reason for request in heard] == [StopReason.FREEZE]
-    assert claim.released(frozen=True) is Status.PENDING
+    assert Ends(claim).released(frozen=True) is Status.PENDING
     assert jobs.kinds(claim.job_id)[-1] == "frozen"
     swept = jobs.sweep(overdue_seconds=0, room=9)
     assert (swept.to_enqueue, swept.overdue) == ([], [])

@@ -12,7 +12,7 @@ from bot.jobs.outbox import ClaimLost, Kind, announce
 from bot.jobs.recovery import UnbrokenBeats
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, ES, Desk
-from tests.tracking import ANA, Jobs
+from tests.tracking import ANA, Ends, Jobs
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def desk(slack: LocalSlack, jobs: Jobs) -> Desk:
 def test_an_outage_that_ends_in_a_post_without_an_answer_leaves_one_reply(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.fault("chat.postMessage", error="invalid_auth")
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     desk.jobs.run("UPDATE traspaso.outbox SET failing_since = failing_since - interval '20 s'")
     desk.slack.fault("chat.postMessage", accept_then_drop=True)
@@ -37,7 +37,7 @@ def test_an_outage_that_ends_in_a_post_without_an_answer_leaves_one_reply(desk: 
 def test_a_look_for_what_may_have_arrived_keeps_the_claim(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.fault("chat.postMessage", error="fatal_error")
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     held: list[int] = []
 
@@ -58,7 +58,7 @@ def test_a_pin_that_was_taken_unheard_is_taken_off_though_slack_refused_the_next
     desk.outbox_relay.deliver_due()
     desk.slack.fault("pins.add", status=429, retry_after=5)
     desk.deliver()
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.deliver()
     [card] = desk.messages()
     assert not card.pinned
@@ -107,14 +107,14 @@ def test_what_the_release_before_holds_and_can_t_deliver_holds_no_ending_back(de
     claim = desk.running()
     assert desk.jobs.cards.edit_begins(desk.jobs.see(claim.job_id))
     desk.jobs.run("UPDATE traspaso.outbox SET claimed_until = now() + interval '90 s' WHERE kind = 'refresh'")
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     assert len(desk.endings(claim.job_id)) == 1
 
 
 def test_what_the_release_before_may_have_posted_is_looked_for(desk: Desk) -> None:
     claim = desk.running()
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.card_publisher.finish(desk.jobs.see(claim.job_id), lambda: None, look_first=False)
     desk.jobs.run("UPDATE traspaso.outbox SET tries = 1, last_error = 'TimeoutError' WHERE kind = 'ending'")
     desk.outbox_relay.deliver_due()
@@ -137,7 +137,7 @@ def test_a_press_that_the_ending_doesn_t_show_is_told_by_itself(desk: Desk) -> N
     """The end is tried again without another edit; what was announced meanwhile needs one of its own."""
     claim = desk.running()
     desk.slack.fault("chat.postMessage", error="fatal_error")
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     with desk.jobs.engine.begin() as connection:
         announce(connection, Kind.UPDATE, CopyJob.id == claim.job_id)

@@ -10,7 +10,7 @@ from bot.jobs.repository import Requester, RunRequest
 from bot.jobs.status import RunKind
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, Desk
-from tests.tracking import ANA, LOST, PLAN, PROOF, Jobs
+from tests.tracking import ANA, LOST, PLAN, PROOF, Ends, Jobs
 
 BOB = Requester("T0ACME", "U0BOB", "Bob", "en-US")
 CARLA = Requester("T0ACME", "U0CARLA", "Carla", "es-ES")
@@ -35,7 +35,7 @@ def test_each_of_them_is_told_once_in_their_own_language_and_nobody_else_is(desk
     assert followers.follow(attempt.job_id, BOB) is Followed.BEFORE
     assert followers.follow(attempt.job_id, CARLA) is Followed.NOTED
     attempt.planned(PLAN)
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     for _ in range(2):
         desk.deliver()
     assert told(desk, "U0BOB") == ["You wanted to be told: the copy “items” of liquidation 42 is completed."]
@@ -50,7 +50,7 @@ def test_who_took_it_back_is_not_told_and_after_the_end_there_is_nothing_to_note
     attempt = desk.running()
     followers.follow(attempt.job_id, BOB)
     assert followers.unfollow(attempt.job_id, BOB) is Followed.TAKEN_BACK
-    attempt.cancelled()
+    Ends(attempt).cancelled()
     desk.deliver()
     assert told(desk, "U0BOB") == []
     assert followers.follow(attempt.job_id, BOB) is Followed.ENDED
@@ -62,12 +62,12 @@ def test_a_failure_is_told_too_and_its_retry_only_to_who_presses_again(desk: Des
     followers = Followers(desk.jobs.engine)
     attempt = desk.running()
     followers.follow(attempt.job_id, BOB)
-    attempt.failed(LOST)
+    Ends(attempt).failed(LOST)
     desk.deliver()
     desk.jobs.control.retry(attempt.job_id, CARLA)
     again = desk.jobs.executions.claim(attempt.job_id, "host:1")
     assert again is not None
-    again.cancelled()
+    Ends(again).cancelled()
     desk.deliver()
     assert told(desk, "U0BOB") == ["You wanted to be told: the copy “items” of liquidation 42 is failed."]
 
@@ -75,7 +75,7 @@ def test_a_failure_is_told_too_and_its_retry_only_to_who_presses_again(desk: Des
 def test_a_post_without_an_answer_is_looked_for_and_not_repeated(desk: Desk) -> None:
     attempt = desk.running()
     Followers(desk.jobs.engine).follow(attempt.job_id, BOB)
-    attempt.cancelled()
+    Ends(attempt).cancelled()
     channel = desk.slack.user("U0BOB").dm_with("U0BOT")
     desk.slack.fault("chat.postMessage", accept_then_drop=True, match={"channel": channel})
     for _ in range(3):
@@ -92,7 +92,7 @@ def test_a_person_to_whom_slack_lets_nobody_write_holds_up_neither_the_end_nor_a
     followers.follow(attempt.job_id, BOB)
     channel = desk.slack.user("U0CARLA").dm_with("U0BOT")
     desk.slack.fault("chat.postMessage", error="is_archived", times=None, match={"channel": channel})
-    attempt.cancelled()
+    Ends(attempt).cancelled()
     desk.deliver()
     assert len(desk.endings(attempt.job_id)) == 1
     assert len(told(desk, "U0BOB")) == 1
@@ -116,7 +116,7 @@ def test_whoever_follows_a_run_is_told_once_when_its_last_job_has_ended(desk: De
         attempt = jobs.executions.claim(job_id, "host:1")
         assert attempt is not None
         attempt.planned(PLAN)
-        attempt.completed(PROOF) if number == 0 else attempt.failed(LOST)
+        Ends(attempt).completed(PROOF) if number == 0 else Ends(attempt).failed(LOST)
         for _ in range(2):
             desk.deliver()
         assert len(told(desk, "U0BOB")) == number, "only after the last one"

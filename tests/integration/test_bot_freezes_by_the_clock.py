@@ -18,7 +18,7 @@ from bot.jobs.windows import FreezeWindows
 from bot.messages.card import card
 from dev.local_slack.plain import plain
 from tests.shown import EN
-from tests.tracking import ANA, BOB, CHUNK, Jobs
+from tests.tracking import ANA, BOB, CHUNK, Ends, Jobs
 
 #: A window that is open now, whenever that is.
 BEGAN = datetime.now(UTC) - timedelta(minutes=30)
@@ -99,7 +99,7 @@ def test_in_a_window_no_job_is_created_none_is_claimed_and_a_running_one_stops_a
         request = attempt.record(connection, CHUNK)
     assert request is not None
     assert request.reason is StopReason.FREEZE
-    assert attempt.released(frozen=True) is Status.PENDING
+    assert Ends(attempt).released(frozen=True) is Status.PENDING
     shown = plain(card(jobs.see(waiting), EN).blocks, "")
     assert "Frozen by the window `closing`: cierre de mes · until" in shown
     the_windows_are_over(jobs)

@@ -18,7 +18,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.retention import Pruning, Retention
 from copier import Proof
 from tests.support import Database
-from tests.tracking import ANA, CHUNK, LOST, PLAN, PROOF, SAME, WRONG, Jobs
+from tests.tracking import ANA, CHUNK, LOST, PLAN, PROOF, SAME, WRONG, Ends, Jobs
 
 TABLE = "public.items"
 COMPLETE, COPIED, INCOMPLETE, MOVED = "complete", "being copied", "incomplete", "prod has moved on"
@@ -47,7 +47,7 @@ def write(attempt: Attempt, *chunks: Any) -> None:
 def complete(attempt: Attempt, *chunks: Any, proof: Proof = PROOF) -> int:
     write(attempt, *chunks or (CHUNK, SAME))
     attempt.verifying()
-    attempt.completed(proof)
+    Ends(attempt).completed(proof)
     return attempt.job_id
 
 
@@ -79,7 +79,7 @@ def test_a_job_in_a_workers_hands_copies_from_its_claim_to_its_proof(jobs: Jobs)
     assert state(jobs) == COPIED
     attempt.verifying()
     assert state(jobs) == COPIED
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     line = shown(jobs)
     assert line is not None
     assert line == {
@@ -106,25 +106,25 @@ def test_while_it_is_copied_again_no_row_of_it_is_of_a_known_moment(jobs: Jobs) 
 
 
 def fails(jobs: Jobs, attempt: Attempt) -> None:
-    attempt.failed(Failure("check", "no"))
+    Ends(attempt).failed(Failure("check", "no"))
 
 
 def is_cancelled(jobs: Jobs, attempt: Attempt) -> None:
     jobs.control.cancel(attempt.job_id, ANA)
-    attempt.released()
+    Ends(attempt).released()
 
 
 def is_paused(jobs: Jobs, attempt: Attempt) -> None:
     jobs.control.pause(attempt.job_id, ANA)
-    attempt.released()
+    Ends(attempt).released()
 
 
 def waits_for_its_next_try(jobs: Jobs, attempt: Attempt) -> None:
-    attempt.retry_later(LOST, 60)
+    Ends(attempt).retry_later(LOST, 60)
 
 
 def is_given_back(jobs: Jobs, attempt: Attempt) -> None:
-    attempt.released()
+    Ends(attempt).released()
 
 
 def is_killed_and_swept(jobs: Jobs, attempt: Attempt) -> None:
@@ -184,10 +184,10 @@ def test_a_second_attempt_that_breaks_before_it_writes_doesn_t_hide_what_the_fir
     complete(jobs.claimed())
     attempt = jobs.claimed()
     write(attempt, CHUNK)
-    attempt.retry_later(LOST, 0)
+    Ends(attempt).retry_later(LOST, 0)
     second = claim(jobs, attempt.job_id)
     assert state(jobs) == COPIED
-    second.failed(LOST)
+    Ends(second).failed(LOST)
     assert state(jobs) == INCOMPLETE
 
 
@@ -195,26 +195,26 @@ def test_a_copy_whose_proof_doesn_t_hold_leaves_it_incomplete_though_it_wrote_no
     complete(jobs.claimed())
     attempt = jobs.claimed()
     write(attempt, SAME)
-    attempt.failed(Failure("not_proven", "they differ"), WRONG)
+    Ends(attempt).failed(Failure("not_proven", "they differ"), WRONG)
     assert state(jobs) == INCOMPLETE
 
 
 def test_an_older_job_that_is_tried_again_counts_when_it_writes_and_not_by_its_number(jobs: Jobs) -> None:
     old = jobs.claimed()
     write(old, CHUNK)
-    old.failed(LOST)
+    Ends(old).failed(LOST)
     newer = complete(jobs.claimed())
     line = shown(jobs)
     assert line is not None
     assert (line["state"], line["job_id"]) == (COMPLETE, newer)
     jobs.control.retry(old.job_id, ANA)
     again = claim(jobs, old.job_id)
-    again.failed(LOST)  # before it has written
+    Ends(again).failed(LOST)  # before it has written
     assert state(jobs) == COMPLETE
     jobs.control.retry(old.job_id, ANA)
     again = claim(jobs, old.job_id)
     write(again, CHUNK)
-    again.failed(LOST)
+    Ends(again).failed(LOST)
     assert state(jobs) == INCOMPLETE
 
 
@@ -228,7 +228,7 @@ def test_what_is_known_stays_when_the_jobs_are_kept_no_longer(jobs: Jobs) -> Non
     proven = complete(jobs.claimed(liquidation=41))
     broken = jobs.claimed(liquidation=42)
     write(broken, CHUNK)
-    broken.failed(LOST)
+    Ends(broken).failed(LOST)
     before = shown(jobs, 41), shown(jobs, 42)
     jobs.tell_all()
     jobs.run("UPDATE traspaso.copy_jobs SET finished_at = now() - interval '10 days'")
@@ -283,15 +283,15 @@ def test_jobs_that_ended_before_the_view_was_there_are_in_it(consulta: Database)
         complete(jobs.claimed(liquidation=42))
         half = jobs.claimed(liquidation=42)
         write(half, CHUNK)
-        half.retry_later(LOST, 0)
+        Ends(half).retry_later(LOST, 0)
         again = claim(jobs, half.job_id)  # its counters are zero: only the ledger knows of the first attempt
-        again.failed(LOST)
+        Ends(again).failed(LOST)
         wrong = jobs.claimed(liquidation=43)
         write(wrong, SAME)
-        wrong.failed(Failure("not_proven", "they differ"), WRONG)
+        Ends(wrong).failed(Failure("not_proven", "they differ"), WRONG)
         repaired = jobs.claimed(liquidation=44)
         write(repaired, CHUNK)
-        repaired.failed(LOST)
+        Ends(repaired).failed(LOST)
         complete(jobs.claimed(liquidation=44))
         write(jobs.claimed(liquidation=45), CHUNK)
         before = [shown(jobs, n) for n in range(41, 46)]

@@ -10,7 +10,7 @@ from bot.jobs.outbox import Kind
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.documented_errors import COMMON_ERRORS, OWN_ERRORS
 from tests.desk import CHANNEL, ES, Desk
-from tests.tracking import ANA, PLAN, Jobs
+from tests.tracking import ANA, PLAN, Ends, Jobs
 
 METHODS = ("chat.postMessage", "chat.update", "pins.add", "pins.remove")
 HERE = {"channel": CHANNEL}
@@ -49,7 +49,7 @@ def test_whatever_a_channel_answers_for_ever_the_requester_reads_one_end(
         desk.outbox_relay.deliver_due()
         if of_what == "a reply":
             desk.slack.fault(method, error=error, times=None, match=HERE)
-        claim.cancelled()
+        Ends(claim).cancelled()
         desk.outbox_relay.deliver_due()
         desk.deliver()
         endings = [ending.text for ending in desk.endings(claim.job_id)]
@@ -68,7 +68,7 @@ def test_a_channel_that_never_stops_stumbling_hides_no_end(
     desk.slack.fault(method, times=None, match=HERE, **trouble)  # type: ignore[arg-type]
     claim = desk.jobs.claimed(channel_id=CHANNEL)
     desk.outbox_relay.deliver_due()
-    claim.cancelled()
+    Ends(claim).cancelled()
     for _ in range(3):
         desk.jobs.run("UPDATE traspaso.outbox SET failing_since = failing_since - interval '121 s'")
         desk.deliver()
@@ -88,7 +88,7 @@ def test_the_direct_message_takes_over_within_half_a_minute(slack: LocalSlack, j
         slack.fault("chat.postMessage", error=error, times=None, match={"channel": channel})
     began = time.monotonic()
     for claim in claims:
-        claim.cancelled()
+        Ends(claim).cancelled()
     desk.outbox_relay.start()
     slack.wait_for(lambda: all(desk.endings(claim.job_id) for claim in claims), timeout=30)
     desk.outbox_relay.stop()
@@ -101,7 +101,7 @@ def test_the_direct_message_takes_over_within_half_a_minute(slack: LocalSlack, j
 def test_a_slack_that_was_away_as_a_whole_moves_no_card(desk: Desk) -> None:
     claim = desk.running()
     desk.slack.fault("*", status=500, times=None)
-    claim.cancelled()
+    Ends(claim).cancelled()
     for _ in range(3):
         desk.deliver()
     desk.slack.clear_faults()
@@ -120,7 +120,7 @@ def test_a_channel_that_takes_no_threads_reads_the_end_beside_the_card(desk: Des
         times=None,
         match={"thread_ts": card.ts},
     )
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.deliver()
     assert [message.thread_ts for message in desk.endings(claim.job_id)] == [None]
     assert len(desk.messages()) == 2
@@ -132,7 +132,7 @@ def test_where_the_card_can_t_be_edited_any_more_the_reply_and_the_pin_go_their_
 ) -> None:
     claim = desk.running()
     desk.slack.fault("chat.update", error=error, times=None)
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     [card] = desk.messages()
     assert not card.pinned
@@ -146,7 +146,7 @@ def test_a_pin_is_owed_until_slack_takes_it_off_and_holds_no_reply_back(desk: De
     claim = desk.running()
     [card] = desk.messages()
     desk.slack.fault("pins.remove", error=error, times=3)
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     assert len(desk.replies(card.ts)) == 1
     assert desk.messages()[0].pinned
@@ -157,7 +157,7 @@ def test_a_pin_is_owed_until_slack_takes_it_off_and_holds_no_reply_back(desk: De
 
 def test_the_reply_comes_before_the_pin_is_taken_off(desk: Desk) -> None:
     claim = desk.running()
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     [unpinned] = desk.slack.calls("pins.remove")
     reply = desk.slack.calls("chat.postMessage")[-1]
@@ -170,7 +170,7 @@ def test_many_presses_and_one_stumble_delay_no_end(desk: Desk) -> None:
         press(claim.job_id, ANA)
     desk.slack.fault("chat.update", status=500)
     desk.outbox_relay.deliver_due()
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     [card] = desk.messages()
     assert len(desk.replies(card.ts)) == 1
@@ -187,7 +187,7 @@ def test_a_progress_edit_that_slack_applies_after_the_end_is_mended_by_whoever_d
     slack.fault("chat.update", applied_after=1.5, **answer)  # type: ignore[arg-type]
     edits = Desk(slack, jobs, timeout_seconds=1)
     edits.card_publisher.progress(jobs.see(claim.job_id))
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     assert ES("cancelled") in desk.messages()[0].text
     slack.wait_for(lambda: ES("cancelled") not in desk.messages()[0].text)
@@ -199,7 +199,7 @@ def test_a_progress_edit_that_slack_applies_after_the_end_is_mended_by_whoever_d
 def test_a_progress_edit_is_not_sent_once_the_end_is_known(desk: Desk) -> None:
     claim = desk.running()
     seen = desk.jobs.see(claim.job_id)
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.card_publisher.progress(seen)
     assert desk.slack.calls("chat.update") == []
 
@@ -240,7 +240,7 @@ def test_a_lost_edit_is_looked_after_though_a_later_one_was_answered(desk: Desk)
 def test_a_deliverer_that_was_frozen_before_its_post_says_nothing_more(slack: LocalSlack, jobs: Jobs) -> None:
     frozen, other = Desk(slack, jobs), Desk(slack, jobs)
     claim = frozen.running()
-    claim.cancelled()
+    Ends(claim).cancelled()
     due = jobs.outbox.take()
     assert due is not None
     jobs.run("UPDATE traspaso.outbox SET claimed_until = now() - interval '1 s' WHERE claimed_until > now()")
@@ -258,7 +258,7 @@ def test_a_post_that_arrives_after_it_was_made_again_is_taken_back(
     claim = desk.jobs.claimed(channel_id=CHANNEL)
     if lost == "ending":
         desk.outbox_relay.deliver_due()
-        claim.cancelled()
+        Ends(claim).cancelled()
     slack.fault("chat.postMessage", applied_after=1.5, hang=True)
     desk.outbox_relay.deliver_due()
     desk.deliver()
@@ -282,7 +282,7 @@ def test_a_card_that_slack_says_is_gone_comes_back_a_few_times_and_for_the_end(d
         desk.card_publisher.progress(desk.jobs.see(claim.job_id))
         desk.outbox_relay.deliver_due()
     assert len(desk.messages()) <= 6
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.deliver()
     assert len(desk.endings(claim.job_id)) == 1
 
@@ -297,6 +297,6 @@ def test_what_is_asked_for_in_a_conversation_without_the_bot_is_told_in_person(
     desk.outbox_relay.deliver_due()
     [card] = desk.messages("D0ANA")
     assert card.pinned
-    claim.cancelled()
+    Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     assert len(desk.replies(card.ts, "D0ANA")) == 1

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from bot.jobs import models
 from bot.jobs.actions import Control
 from bot.jobs.repository import JobRepository
-from tests.tracking import ANA, Jobs, over
+from tests.tracking import ANA, Ends, Jobs, over
 
 SETTINGS = """
     SELECT current_setting('lock_timeout'), current_setting('statement_timeout'),
@@ -49,7 +49,7 @@ def test_a_row_that_somebody_holds_is_not_waited_for_longer_than_its_limit(
         somebody.execute(text(f"SELECT FROM traspaso.copy_jobs WHERE id = {claim.job_id} FOR UPDATE"))
         for step in (
             claim.renew,
-            claim.released,
+            Ends(claim).released,
             lambda: Control(tracking).cancel(claim.job_id, ANA),
         ):
             with pytest.raises(OperationalError, match="lock timeout"):

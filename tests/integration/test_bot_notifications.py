@@ -34,7 +34,7 @@ from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, Desk
 from tests.mailroom import OPS, PASSWORD, MailServer, Receiver
-from tests.tracking import ANA, BOB, LOST, PLAN, PROOF, SPEC, Jobs
+from tests.tracking import ANA, BOB, LOST, PLAN, PROOF, SPEC, Ends, Jobs
 
 COPY: dict[str, Any] = {"name": "items", "source_table": "public.items", "target_table": "public.items"}
 #: A failed delivery is tried again when the test says so.
@@ -95,7 +95,7 @@ def deliver(relay: NotificationRelay, *names: str) -> None:
 def completed(jobs: Jobs, **values: Any) -> JobView:
     attempt = jobs.claimed(**values)
     attempt.planned(PLAN)
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     return jobs.see(attempt.job_id)
 
 
@@ -157,7 +157,7 @@ def test_a_job_is_told_once_however_often_and_by_however_many_it_is_looked_for(
 def test_a_webhook_gets_the_words_as_text_and_an_id_that_stays_the_same(jobs: Jobs, hook: Receiver) -> None:
     relay = relay_of(jobs, {"hook": hook.url})
     attempt = jobs.claimed()
-    attempt.failed(LOST)
+    Ends(attempt).failed(LOST)
     hook.status = 503
     deliver(relay, "hook")
     hook.status = 200
@@ -176,7 +176,7 @@ def test_each_way_to_end_and_a_wait_for_approval_are_told_and_a_pause_is_not(
 ) -> None:
     relay = relay_of(jobs, {"hook": hook.url})
     completed(jobs, liquidation=1)
-    jobs.claimed(liquidation=2).failed(LOST)
+    Ends(jobs.claimed(liquidation=2)).failed(LOST)
     cancelled = jobs.create(3)
     jobs.control.cancel(cancelled, BOB)
     jobs.create(4, channel_id=None, approvers=("@admins",))
@@ -238,7 +238,7 @@ def test_a_destination_is_told_of_its_own_occasions_and_a_copy_has_its_own_desti
     for number, name in enumerate(("items", "notes", "quiet"), 1):
         spec = type(SPEC)(name, SPEC.source_table, SPEC.target_table, SPEC.liquidation_column)
         completed(jobs, liquidation=number, spec=spec)
-        jobs.claimed(liquidation=10 + number, spec=spec).failed(LOST)
+        Ends(jobs.claimed(liquidation=10 + number, spec=spec)).failed(LOST)
     deliver(relay, "hook", "notes-mail")
     assert [post.body["title"] for post in hook.posts] == ["Traspaso: Falló: “items” de la liquidación 11"]
     assert [each.subject for each in mail.mails] == [
@@ -283,7 +283,7 @@ def end(jobs: Jobs, job_id: int, *, fails: bool = False) -> None:
     attempt = jobs.executions.claim(job_id, "host:1")
     assert attempt is not None
     attempt.planned(PLAN)
-    attempt.failed(LOST) if fails else attempt.completed(PROOF)
+    Ends(attempt).failed(LOST) if fails else Ends(attempt).completed(PROOF)
 
 
 def titles(hook: Receiver) -> list[str]:
@@ -362,7 +362,7 @@ def test_a_run_that_needs_approval_is_told_once_and_again_when_nothing_else_of_i
     for job in run.jobs[:2]:
         attempt = jobs.executions.claim(job.id, "host:1")
         assert attempt is not None
-        attempt.ask(Question(Reason.MOVED, 150_500, 0, 500, 0), second)
+        Ends(attempt).ask(Question(Reason.MOVED, 150_500, 0, 500, 0), second)
     deliver(relay, "hook")
     assert len(titles(hook)) == 2, "of the second one nothing more is told: the first one's words name it"
     assert "2 de 3" in hook.posts[1].body["message"]
@@ -394,7 +394,7 @@ def test_a_set_is_told_to_all_that_any_of_its_copies_names_and_to_whoever_asked(
     run = asked_together(jobs, *requests, kind=RunKind.SET, set_name="completa")
     for attempt in jobs.executions.claim_set(run.jobs[0].id, "host:1"):
         attempt.planned(PLAN)
-        attempt.completed(PROOF)
+        Ends(attempt).completed(PROOF)
     deliver(relay, *urls)
     other.stop()
     subject = "Copiada: “completa” de la liquidación 42"
@@ -520,7 +520,7 @@ def test_a_wrong_password_is_said_with_the_name_of_the_destination_and_the_cards
     wrong = "wr0ng&secret"
     relay = relay_of(jobs, {"ops-mail": mail.url(OPS, password=wrong)})
     attempt = desk.running()
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     deliver(relay, "ops-mail")
     desk.outbox_relay.deliver_due()
     assert len(desk.endings(attempt.job_id)) == 1
@@ -546,7 +546,7 @@ def test_a_server_that_says_nothing_holds_up_neither_slack_nor_another_destinati
     relay.start()
     desk.outbox_relay.start()
     try:
-        attempt.completed(PROOF)
+        Ends(attempt).completed(PROOF)
         relay.wake()
         desk.outbox_relay.wake()
         assert mail.holds.wait(20), "nobody has called the mail server"
@@ -573,7 +573,7 @@ def test_a_mail_goes_without_a_link_while_slack_is_away(jobs: Jobs, mail: MailSe
     )
     attempt = jobs.claimed(channel_id="C0")
     jobs.cards.posted(attempt.job_id, "C0", "1.0")
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     deliver(relay, "ops-mail")
     assert len(mail.mails) == 1
     assert "Slack" not in mail.mails[0].text
@@ -637,7 +637,7 @@ def test_what_isn_t_so_any_more_is_not_told(jobs: Jobs, hook: Receiver) -> None:
     relay = relay_of(jobs, {"hook": hook.url})
     hook.status = 500
     attempt = jobs.claimed()
-    attempt.failed(LOST)
+    Ends(attempt).failed(LOST)
     waiting = jobs.create(7, approvers=("@admins",))
     deliver(relay, "hook")
     failed_tries = len(hook.posts)

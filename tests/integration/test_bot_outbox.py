@@ -9,7 +9,7 @@ import pytest
 from bot.jobs.outbox import ClaimLost, Due, Kind
 from bot.jobs.view import JobView
 from bot.slack.outbox_relay import OutboxRelay
-from tests.tracking import ANA, Jobs
+from tests.tracking import ANA, Ends, Jobs
 
 
 def take(jobs: Jobs) -> Due:
@@ -36,7 +36,7 @@ def test_another_way_of_telling_people_is_a_class_with_one_method_fed_by_the_sam
 
     relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(Kind, Mail()))
     claim = jobs.claimed(channel_id="C0")
-    claim.cancelled()
+    Ends(claim).cancelled()
     requester = jobs.see(claim.job_id).requester_id
     assert relay.deliver_due() == len(sent)
     assert (Kind.ENDING, requester) in sent
@@ -49,21 +49,21 @@ def test_an_ending_overtakes_a_card_that_slack_doesn_t_take(jobs: Jobs) -> None:
     assert card.kind is Kind.CARD
     jobs.outbox.later(card, 60.0, "ratelimited", unsure=False)
     assert jobs.outbox.take() is None
-    claim.cancelled()
+    Ends(claim).cancelled()
     assert take(jobs).kind is Kind.ENDING
 
 
 def test_an_ending_goes_before_what_was_announced_earlier(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     jobs.control.pause(claim.job_id, ANA)
-    claim.cancelled()
+    Ends(claim).cancelled()
     assert jobs.tell_all() == [Kind.ENDING, Kind.CARD, Kind.UPDATE]
 
 
 def test_one_message_of_a_job_is_in_hand_at_a_time(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     card = take(jobs)
-    claim.cancelled()
+    Ends(claim).cancelled()
     assert jobs.outbox.take() is None
     jobs.outbox.done(card)
     assert take(jobs).kind is Kind.ENDING
@@ -72,7 +72,7 @@ def test_one_message_of_a_job_is_in_hand_at_a_time(jobs: Jobs) -> None:
 def test_what_a_delivered_ending_shows_is_told_by_it(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     jobs.control.pause(claim.job_id, ANA)
-    claim.cancelled()
+    Ends(claim).cancelled()
     ending = take(jobs)
     jobs.outbox.done(ending, shown=True)
     assert jobs.tell_all() == []
@@ -121,7 +121,7 @@ def test_only_after_a_try_whose_fate_is_unknown_one_looks_first(jobs: Jobs, unsu
 def test_an_ending_looks_first_where_the_card_may_have_arrived(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     jobs.outbox.later(take(jobs), 60.0, "fatal_error")
-    claim.cancelled()
+    Ends(claim).cancelled()
     assert take(jobs).look_first
 
 

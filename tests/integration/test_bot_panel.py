@@ -28,7 +28,7 @@ from dev.local_slack.client import LocalSlack
 from dev.local_slack.plain import plain
 from dev.local_slack.results import View
 from dev.proxy import Proxy
-from tests.tracking import PLAN, TABLE, Jobs
+from tests.tracking import PLAN, TABLE, Ends, Jobs
 
 ES, EN = translator("es"), translator("en")
 BOB = Requester("T0ACME", "U0BOB", "Bob Brown", "en-US")
@@ -172,7 +172,7 @@ def test_a_question_to_a_second_person_is_offered_with_its_numbers(
 ) -> None:
     claim = jobs.claimed(requester=BOB, channel_id="C0")
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
-    claim.ask(question, SecondPerson(("<!subteam^S0ADMINS>",), 60.0))
+    Ends(claim).ask(question, SecondPerson(("<!subteam^S0ADMINS>",), 60.0))
     home_publisher.opened("U0ANA")
     [approve] = [each for each in seen(slack, "U0ANA").buttons if each.action_id == "job.approve"]
     assert approve.text == ES("Approve {rows}", rows=ES.rows(150_500))

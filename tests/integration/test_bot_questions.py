@@ -15,7 +15,7 @@ from bot.jobs.outbox import Kind
 from bot.jobs.repository import Requester
 from bot.jobs.status import Approval, Status
 from bot.jobs.view import AgreedCounts, Question, Reason, RowCounts
-from tests.tracking import ANA, BOB, CHUNK, LOST, Jobs
+from tests.tracking import ANA, BOB, CHUNK, LOST, Ends, Jobs
 
 WHO = ("<!subteam^S0ADMINS>",)
 CARLA = Requester("T0", "U0CARLA", "Carla")
@@ -31,7 +31,7 @@ def asked(
 ) -> Attempt:
     """The claim of a job that asks again since."""
     claim = jobs.claimed(**{"terms": SHOWN, "channel_id": "C0"} | values)
-    assert claim.ask(question, second) is Status.PENDING
+    assert Ends(claim).ask(question, second) is Status.PENDING
     return claim
 
 
@@ -67,7 +67,7 @@ def test_the_worker_that_asked_can_write_nothing_more(jobs: Jobs) -> None:
     with pytest.raises(StaleAttempt):
         claim.renew()
     with pytest.raises(StaleAttempt):
-        claim.ask(REMOVAL, None)
+        Ends(claim).ask(REMOVAL, None)
     assert jobs.see(claim.job_id).question == MOVED
 
 
@@ -76,7 +76,7 @@ def test_what_somebody_asked_the_worker_for_comes_before_the_question(jobs: Jobs
     claim = jobs.claimed(channel_id="C0", terms=SHOWN)
     getattr(jobs.control, name)(claim.job_id, BOB)
     status = Status.PAUSED if name == "pause" else Status.CANCELLED
-    assert claim.ask(MOVED, SECOND) is status
+    assert Ends(claim).ask(MOVED, SECOND) is status
     job = jobs.see(claim.job_id)
     assert (job.status, job.question, job.approval) == (status, None, None)
 
@@ -104,7 +104,7 @@ def test_a_removal_is_confirmed_only_by_a_yes_to_one(jobs: Jobs) -> None:
     assert agreed == AgreedCounts(0, 300, removal_confirmed=True)
     again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
-    again.ask(MOVED, None)
+    Ends(again).ask(MOVED, None)
     assert confirm(jobs, claim.job_id).job.terms == AgreedCounts(150_500, 0, removal_confirmed=False)
 
 
@@ -119,7 +119,7 @@ def test_a_yes_to_rows_that_would_be_deleted_is_for_so_many(jobs: Jobs) -> None:
     assert agreed == AgreedCounts(500, 500, removal_confirmed=False, deleted=9)
     again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
-    again.ask(MOVED, SECOND)
+    Ends(again).ask(MOVED, SECOND)
     approvals = Approvals(jobs.engine)
     assert approvals.approve(claim.job_id, BOB, deletes.numbers).outcome is ApprovalOutcome.STALE
     assert approvals.approve(claim.job_id, BOB, MOVED.numbers).outcome is ApprovalOutcome.DONE
@@ -184,7 +184,7 @@ def test_a_yes_given_before_is_none_for_the_new_numbers(jobs: Jobs) -> None:
     assert claim is not None
     assert claim.claim.approved
     question = Question(Reason.MOVED, 101_500, 0, 1_500, 0)
-    claim.ask(question, SECOND)
+    Ends(claim).ask(question, SECOND)
     job = jobs.see(job_id)
     assert (job.approval, job.approval_by, job.approval_at) == (Approval.WAITING, None, None)
     # The button of the first card, and one with other numbers.
@@ -235,27 +235,27 @@ def test_each_question_is_told_and_one_that_was_answered_is_told_no_more(jobs: J
     confirm(jobs, claim.job_id)
     again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
-    again.ask(REMOVAL, None)
+    Ends(again).ask(REMOVAL, None)
     assert jobs.tell_all() == [Kind.QUESTION, Kind.UPDATE]
 
 
 def test_errors_of_before_are_no_reason_any_more(jobs: Jobs) -> None:
     first = jobs.claimed(terms=SHOWN, channel_id="C0")
-    first.retry_later(LOST, 0.0)
+    Ends(first).retry_later(LOST, 0.0)
     claim = jobs.executions.claim(first.job_id, "host:2")
     assert claim is not None
-    claim.ask(MOVED, None)
+    Ends(claim).ask(MOVED, None)
     assert jobs.see(claim.job_id).error is None
 
 
 def test_whoever_set_a_job_going_again_is_no_second_person_for_it(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
-    claim.failed(LOST)
+    Ends(claim).failed(LOST)
     jobs.control.retry(claim.job_id, BOB)
     again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
-    again.ask(question, SecondPerson(("<@U0BOB>", "<@U0EVE>"), 3600.0))
+    Ends(again).ask(question, SecondPerson(("<@U0BOB>", "<@U0EVE>"), 3600.0))
     approvals = Approvals(jobs.engine)
     assert approvals.approve(claim.job_id, BOB, question.numbers).outcome is ApprovalOutcome.OWN
     assert approvals.approve(claim.job_id, ANA, question.numbers).outcome is ApprovalOutcome.OWN
@@ -269,7 +269,7 @@ def test_a_question_whose_card_has_left_its_channel_is_put_to_nobody(jobs: Jobs)
     jobs.cards.moved(jobs.see(claim.job_id), "D0ANA", "is_archived")
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
     with pytest.raises(NobodyCanApprove):
-        claim.ask(question, SecondPerson(("<@U0BOB>",), 3600.0))
+        Ends(claim).ask(question, SecondPerson(("<@U0BOB>",), 3600.0))
     assert jobs.see(claim.job_id).status is Status.RUNNING
 
 
@@ -277,7 +277,7 @@ def test_rows_that_the_job_itself_has_brought_are_not_counted_as_consulta_s(jobs
     claim = jobs.claimed()
     with jobs.engine.begin() as connection:
         claim.record(connection, CHUNK)
-    claim.released()
+    Ends(claim).released()
     again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
     assert again.earlier(7).rows == CHUNK.counts.inserted - CHUNK.counts.deleted

@@ -21,7 +21,7 @@ from bot.jobs.actions import Approvals
 from bot.jobs.receipts import BEFORE_THE_FIRST, Period, Receipt, Receipts, Wanted, WrongPeriod, hash_of, walk
 from dev.guard import ROOT
 from tests.support import Database
-from tests.tracking import ANA, BOB, LOST, PLAN, PROOF, WRONG, Jobs
+from tests.tracking import ANA, BOB, LOST, PLAN, PROOF, WRONG, Ends, Jobs
 
 AT = datetime(2026, 11, 5, 12, 30, tzinfo=UTC)
 
@@ -61,7 +61,7 @@ def end(jobs: Jobs, n: int, **values: Any) -> list[int]:
     for _ in range(n):
         attempt = jobs.claimed(**values)
         attempt.planned(PLAN)
-        attempt.completed(PROOF)
+        Ends(attempt).completed(PROOF)
         ended.append(attempt.job_id)
     return ended
 
@@ -158,7 +158,7 @@ def test_a_completed_job_leaves_who_asked_who_approved_what_changed_and_both_dig
     attempt = jobs.executions.claim(job_id, "host:1")
     assert attempt is not None
     attempt.planned(PLAN)
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     [receipt] = contents(jobs)
     assert receipt["requested_by"] == {"team": "T0", "id": "U0ANA", "name": "Ana"}
     assert receipt["decided_by"] == {"team": "T0", "id": "U0BOB", "name": "Bob"}
@@ -172,7 +172,7 @@ def test_a_completed_job_leaves_who_asked_who_approved_what_changed_and_both_dig
 
 
 def test_failed_rejected_cancelled_and_expired_jobs_leave_one_too(jobs: Jobs) -> None:
-    jobs.claimed(liquidation=1).failed(LOST, WRONG)
+    Ends(jobs.claimed(liquidation=1)).failed(LOST, WRONG)
     rejected = jobs.create(liquidation=2, approvers=("<@U0BOB>",))
     Approvals(jobs.engine).reject(rejected, BOB, "=cmd|' /C calc'!A0")
     cancelled = jobs.create(liquidation=3)
@@ -191,11 +191,11 @@ def test_failed_rejected_cancelled_and_expired_jobs_leave_one_too(jobs: Jobs) ->
 
 def test_a_job_that_ends_again_after_a_retry_leaves_one_more(jobs: Jobs) -> None:
     attempt = jobs.claimed()
-    attempt.failed(LOST)
+    Ends(attempt).failed(LOST)
     jobs.control.retry(attempt.job_id, ANA)
     again = jobs.executions.claim(attempt.job_id, "host:1")
     assert again is not None
-    again.completed(PROOF)
+    Ends(again).completed(PROOF)
     assert [(each["job"], each["attempt"], each["status"]) for each in contents(jobs)] == [
         (attempt.job_id, 1, "failed"),
         (attempt.job_id, 2, "completed"),
@@ -210,7 +210,7 @@ def test_who_did_not_end_the_job_leaves_nothing(jobs: Jobs) -> None:
     jobs.let_the_lease_run_out(attempt.job_id)
     jobs.sweep()
     with pytest.raises(Exception, match="is over"):
-        attempt.completed(PROOF)
+        Ends(attempt).completed(PROOF)
     assert contents(jobs) == []
 
 
@@ -220,7 +220,7 @@ def test_many_that_end_at_once_make_one_chain_without_a_gap_or_a_fork(jobs: Jobs
 
     def finish(attempt: Any) -> None:
         ready.wait()
-        attempt.completed(PROOF)
+        Ends(attempt).completed(PROOF)
 
     threads = [threading.Thread(target=finish, args=(attempt,)) for attempt in attempts]
     for thread in threads:
@@ -246,13 +246,13 @@ def test_a_worker_that_is_killed_at_the_end_leaves_no_receipt_and_holds_up_nobod
     killed, other = jobs.claimed(liquidation=1), jobs.claimed(liquidation=2)
     with psycopg.connect(jobs.engine.url.set(drivername="postgresql").render_as_string(False)) as session:
         session.execute(SEALING)
-        done = threading.Thread(target=lambda: other.completed(PROOF))
+        done = threading.Thread(target=lambda: Ends(other).completed(PROOF))
         done.start()
         session.execute("SELECT pg_sleep(0.1)")
         assert contents(jobs) == []
         session.close()  # its server rolls back, as for a process that was killed
     done.join(10)
-    killed.completed(PROOF)
+    Ends(killed).completed(PROOF)
     assert [each["job"] for each in contents(jobs)] == [other.job_id, killed.job_id]
     assert Receipts(jobs.engine).verify().holds
 
@@ -262,11 +262,11 @@ KILLED = """
 import os, sys
 from sqlalchemy import create_engine
 from bot.jobs.execution import Executions
-from tests.tracking import PLAN, PROOF
+from tests.tracking import PLAN, PROOF, Ends
 attempt = Executions(create_engine(sys.argv[1]), lease_seconds=60).claim(int(sys.argv[2]), "host:9")
 attempt.planned(PLAN)
 sys.addaudithook(lambda name, _: os.kill(os.getpid(), 9) if name == "traspaso.completing" else None)
-attempt.completed(PROOF)
+Ends(attempt).completed(PROOF)
 """
 
 
@@ -282,7 +282,7 @@ def test_after_a_kill_9_between_the_receipt_and_the_commit_the_next_attempt_leav
     jobs.sweep()
     again = jobs.executions.claim(job_id, "host:1")
     assert again is not None
-    again.completed(PROOF)
+    Ends(again).completed(PROOF)
     assert [(each["job"], each["attempt"]) for each in contents(jobs)] == [(job_id, 2)]
     assert Receipts(jobs.engine).verify().holds
 

@@ -11,7 +11,7 @@ from bot.errors import AlreadyRunning
 from bot.jobs.repository import Requester
 from bot.jobs.status import Status
 from copier import CopySpec, TableName
-from tests.tracking import ANA, TABLE, Jobs
+from tests.tracking import ANA, TABLE, Ends, Jobs
 
 
 def test_twenty_requests_at_once_for_one_liquidation_are_one_job(jobs: Jobs) -> None:
@@ -69,7 +69,7 @@ def test_twenty_deliveries_of_one_press_are_one_job(jobs: Jobs) -> None:
 
 def test_a_used_press_gives_its_job_even_after_its_end(jobs: Jobs) -> None:
     claim = jobs.claimed(key="press")
-    claim.cancelled()
+    Ends(claim).cancelled()
     assert jobs.store.create(jobs.request(key="press")) == (claim.job_id, False)
     assert jobs.create(key="another") != claim.job_id
 
@@ -93,7 +93,7 @@ def test_a_person_is_one_user_whose_name_and_language_are_brought_up_to_date(job
 def test_the_latest_jobs_are_those_that_have_ended_newest_first(jobs: Jobs) -> None:
     claims = [jobs.claimed(liquidation=number) for number in range(1, 14)]
     for claim in claims[:12]:
-        claim.cancelled()
+        Ends(claim).cancelled()
     assert [job.id for job in jobs.store.latest()] == [claim.job_id for claim in claims[11:1:-1]]
     assert [job.id for job in jobs.store.live()] == [claims[12].job_id]
     assert jobs.store.job(987654321) is None

@@ -14,7 +14,7 @@ from bot.jobs.status import Status
 from dev.binaries import installed_programs
 from dev.guard import ROOT
 from tests.support import Database
-from tests.tracking import CHUNK, PLAN, PROOF, Jobs
+from tests.tracking import CHUNK, PLAN, PROOF, Ends, Jobs
 
 PAGE = ROOT / "docs" / "operating.md"
 
@@ -59,7 +59,7 @@ def test_a_job_that_ran_when_the_dump_was_made_runs_again_after_a_restore_and_en
     dumped = dump(consulta)
     # What goes on after the dump is lost with the tables: an end, and a job that was asked for later.
     running.verifying()
-    running.completed(PROOF)
+    Ends(running).completed(PROOF)
     lost = own.create(liquidation=43, channel_id="C0X")
     own.tell_all()
     own.engine.dispose()
@@ -76,7 +76,7 @@ def test_a_job_that_ran_when_the_dump_was_made_runs_again_after_a_restore_and_en
         running.renew()
     again.planned(PLAN)
     again.verifying()
-    again.completed(PROOF)
+    Ends(again).completed(PROOF)
     assert own.see(running.job_id).status is Status.COMPLETED
     assert own.see(done).status is Status.PENDING
     assert Kind.ENDING in own.tell_all()

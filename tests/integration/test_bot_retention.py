@@ -18,7 +18,7 @@ from bot.jobs.status import RunKind, Status
 from bot.messages.card import card
 from bot.messages.status import details
 from bot.work.background import Pruner
-from tests.tracking import ANA, BOB, CHUNK, PLAN, PROOF, SAME, Jobs
+from tests.tracking import ANA, BOB, CHUNK, PLAN, PROOF, SAME, Ends, Jobs
 
 KEEP = Retention()
 
@@ -32,7 +32,7 @@ def ended(jobs: Jobs, liquidation: int = 42, *, days: int, **values: object) -> 
     attempt = jobs.claimed(liquidation=liquidation, channel_id="C0X", **values)
     job_id = attempt.job_id
     jobs.control.pause(job_id, BOB)
-    attempt.released()
+    Ends(attempt).released()
     jobs.control.resume(job_id, BOB)
     again = jobs.executions.claim(job_id, "host:1")
     assert again is not None
@@ -41,7 +41,7 @@ def ended(jobs: Jobs, liquidation: int = 42, *, days: int, **values: object) -> 
         with again.transaction() as connection:
             again.record(connection, chunk)
     again.verifying()
-    again.completed(PROOF)
+    Ends(again).completed(PROOF)
     jobs.tell_all()
     let_pass(jobs, job_id, days)
     return job_id
@@ -136,7 +136,7 @@ def test_a_job_tried_again_after_its_events_went_counts_the_work_of_all_its_atte
     again = jobs.executions.claim(job_id, "host:2")
     assert again is not None
     again.planned(PLAN)
-    again.completed(PROOF)
+    Ends(again).completed(PROOF)
     working = jobs.see(job_id).working
     assert before is not None
     assert working is not None

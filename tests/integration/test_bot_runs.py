@@ -23,7 +23,7 @@ from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
 from tests.desk import CHANNEL, ES, Desk
 from tests.services import parts_of
-from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Jobs
+from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Ends, Jobs
 
 MOVED = Question(Reason.MOVED, 150_500, 0, 500, 0)
 SHOWN = AgreedCounts(500, 0, removal_confirmed=False)
@@ -63,7 +63,7 @@ class Runs:
     def end(self, job_id: int, *, fails: bool = False) -> None:
         attempt = self.claim(job_id)
         attempt.planned(PLAN)
-        attempt.failed(LOST) if fails else attempt.completed(PROOF)
+        Ends(attempt).failed(LOST) if fails else Ends(attempt).completed(PROOF)
 
     def deliver(self) -> None:
         self.desk.outbox_relay.deliver_due()
@@ -118,7 +118,7 @@ def test_of_two_jobs_that_end_at_the_same_moment_one_ends_the_run(runs: Runs) ->
 
         def end(attempt: Attempt, together: threading.Barrier = together) -> None:
             together.wait()
-            attempt.failed(LOST)
+            Ends(attempt).failed(LOST)
 
         threads = [threading.Thread(target=end, args=[attempt]) for attempt in attempts]
         for thread in threads:
@@ -185,7 +185,7 @@ def test_pause_resume_and_cancel_act_on_all_that_is_live(runs: Runs) -> None:
     assert states() == [(Status.COMPLETED, None), (Status.RUNNING, "cancel"), (Status.CANCELLED, None)]
     runs.deliver()
     assert runs.replies == []
-    attempt.released()
+    Ends(attempt).released()
     runs.deliver()
     assert len(runs.replies) == 1
     assert runs.control.cancel(run.id, BOB).became is Became.BEFORE
@@ -223,7 +223,7 @@ def test_those_who_may_approve_are_reminded_once_for_all_of_them(runs: Runs) -> 
 def test_a_job_that_asks_again_asks_on_the_run_s_card_and_one_press_answers(runs: Runs) -> None:
     run = runs.begin(40, 41, terms=SHOWN)
     for job in run.jobs:
-        runs.claim(job.id).ask(MOVED, None)
+        Ends(runs.claim(job.id)).ask(MOVED, None)
     runs.deliver()
     [asks] = runs.replies
     assert "40, 41" in asks.text
@@ -260,7 +260,7 @@ def test_a_deleted_card_of_a_run_comes_back_and_ends_with_a_reply(runs: Runs) ->
     runs.desk.card_publisher.progress(runs.jobs.see(attempt.job_id))
     runs.deliver()
     assert runs.card.pinned
-    attempt.failed(LOST)
+    Ends(attempt).failed(LOST)
     runs.end(run.jobs[1].id)
     runs.deliver()
     assert len(runs.replies) == 1
@@ -409,7 +409,7 @@ def test_a_freeze_in_the_middle_of_a_run_is_on_its_card_and_nothing_more_begins(
     run = runs.begin(40, 41)
     attempt = runs.claim(run.jobs[0].id)
     runs.jobs.freezes.freeze(BOB, "closing")
-    attempt.released()
+    Ends(attempt).released()
     runs.deliver()
     assert "🧊" in runs.card.plain
     assert "closing" in runs.card.plain

@@ -20,7 +20,7 @@ from bot.slack.rate_limit import Allowance, Pacing
 from bot.work.queue import JobQueue
 from dev.valkey import Valkey
 from tests.support import Database
-from tests.tracking import CHUNK, PLAN, PROOF, Jobs
+from tests.tracking import CHUNK, PLAN, PROOF, Ends, Jobs
 
 #: A name that SQL takes only in quotes.
 OTHER = "user"
@@ -106,7 +106,7 @@ def test_a_job_goes_its_whole_way_in_another_schema_and_leaves_nothing_in_the_us
     with attempt.transaction() as connection:
         attempt.record(connection, CHUNK)
     attempt.verifying()
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     second.sweep()
     assert second.see(job_id).status is Status.COMPLETED
     assert second.tell_all() == [Kind.ENDING, Kind.CARD]

@@ -33,7 +33,7 @@ from tests.copying import Sides
 from tests.payroll import ENTRIES, OF_42, ORDER, TABLES, filled
 from tests.shell import Shell
 from tests.support import Database
-from tests.tracking import ANA, BOB, LOST, Jobs
+from tests.tracking import ANA, BOB, LOST, Ends, Jobs
 
 FILE = (
     ENTRIES
@@ -340,7 +340,7 @@ def test_a_worker_that_lost_one_of_the_leases_writes_no_more_rows(whole: Whole) 
     assert before < 500
     assert {(job.attempt, job.status) for job in whole.run.jobs} == {(2, Status.RUNNING)}
     for attempt in found:
-        attempt.released()
+        Ends(attempt).released()
     whole.completes()
     assert whole["lines"].inserted == 500 - before
 
@@ -639,7 +639,7 @@ def test_a_set_that_waits_for_somebody_is_not_paused_and_takes_nobody_s_place(jo
 def test_a_set_is_retried_whole_or_not_at_all(jobs: Jobs) -> None:
     run_id, members = created(jobs)
     for attempt in jobs.executions.claim_set(members[0], "host:1"):
-        attempt.failed(LOST)
+        Ends(attempt).failed(LOST)
     single = jobs.create(42, spec=spec("b"))
     with pytest.raises(AlreadyRunning) as refused:
         jobs.control.retry(members[0], ANA)

@@ -36,7 +36,7 @@ from tests.desk import CHANNEL, Desk
 from tests.payroll import ENTRIES, OF_42, ORDER, TABLES, filled
 from tests.services import parts_of
 from tests.shell import PROCESSES, Shell, worker
-from tests.tracking import ANA, BOB, LOST, Jobs
+from tests.tracking import ANA, BOB, LOST, Ends, Jobs
 
 EN = translator("en")
 WHO = ("<!subteam^S0ADMINS>",)
@@ -432,7 +432,7 @@ def test_each_set_that_failed_is_retried_whole_or_not_at_all(jobs: Jobs) -> None
     run = see(jobs, ask(jobs))
     for own in run.sets:
         for attempt in jobs.executions.claim_set(own.jobs[0].id, "host:1"):
-            attempt.failed(LOST)
+            Ends(attempt).failed(LOST)
     jobs.create(42, spec=spec("b"))
     failed, pending = {Status.FAILED}, {Status.PENDING}
     effect = RunControl(jobs.engine, jobs.store).retry(run.id, ANA)
@@ -464,7 +464,7 @@ def test_one_card_has_a_line_for_each_liquidation_and_one_reply_when_the_last_ha
         assert [task["status"] for task in tasks(card)] == ["error"] * place + ["pending"] * (3 - place)
         assert desk.replies(card.ts) == []
         for attempt in jobs.executions.claim_set(own.jobs[0].id, "host:1"):
-            attempt.failed(LOST)
+            Ends(attempt).failed(LOST)
         desk.outbox_relay.deliver_due()
     [card] = desk.messages()
     assert [task["title"].split(" ")[0] for task in tasks(card)] == ["41", "42", "43"]

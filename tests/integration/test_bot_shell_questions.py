@@ -17,6 +17,7 @@ from bot.jobs.view import AgreedCounts, Question, Reason
 from copier import CopySpec, TableName
 from tests.copying import engine
 from tests.shell import FILE, ROWS, Shell
+from tests.tracking import Ends
 
 TABLE = TableName.parse("public.items")
 SPEC = CopySpec("items", TABLE, TABLE, "liquidation_id")
@@ -115,7 +116,7 @@ def test_what_a_second_person_is_asked_can_t_be_confirmed_in_a_shell(shell: Shel
     claim = executions.claim(job_id, "host:1")
     assert claim is not None
     question = Question(Reason.APPROVAL, 150_500, 0, 500, 0)
-    claim.ask(question, SecondPerson(("<!subteam^S0ADMINS>",), 3600.0))
+    Ends(claim).ask(question, SecondPerson(("<!subteam^S0ADMINS>",), 3600.0))
     code, _, err = shell.run("confirm", str(job_id), "150500", "0")
     assert (code, "second person" in err) == (1, True)
     code, out, _ = shell.run("status", str(job_id))

@@ -20,7 +20,7 @@ from bot.work.background import LivenessBeat, WorkerWatch
 from bot.work.queue import JobQueue
 from dev.valkey import Valkey
 from tests.support import Clock
-from tests.tracking import ANA, PROOF, Jobs
+from tests.tracking import ANA, PROOF, Ends, Jobs
 
 
 def test_a_lively_worker_keeps_its_job_and_a_silent_one_loses_it(jobs: Jobs) -> None:
@@ -50,7 +50,7 @@ def test_a_job_that_ends_while_it_is_taken_from_its_worker_is_one_or_the_other(j
 
         def complete(claim: Attempt = claim) -> bool:
             try:
-                claim.completed(PROOF)
+                Ends(claim).completed(PROOF)
             except StaleAttempt:
                 return False
             return True
@@ -84,7 +84,7 @@ def test_attempts_that_were_paused_or_released_are_no_lost_workers(jobs: Jobs) -
     for number in range(1, 6):
         claim = jobs.executions.claim(job_id, f"host:{number}")
         assert claim is not None
-        claim.released()
+        Ends(claim).released()
     jobs.executions.claim(job_id, "host:6")
     jobs.let_the_lease_run_out(job_id)
     swept = jobs.sweep(max_attempts=2)

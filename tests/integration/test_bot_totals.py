@@ -17,7 +17,7 @@ from bot.jobs.status import Status, StopReason
 from bot.jobs.totals import CHUNK_LABELS
 from bot.monitoring import rows
 from tests.support import Database
-from tests.tracking import ANA, CHUNK, LOST, PLAN, PROOF, SAME, Jobs
+from tests.tracking import ANA, CHUNK, LOST, PLAN, PROOF, SAME, Ends, Jobs
 
 Sums = Counter[tuple[str, str]]
 
@@ -70,19 +70,19 @@ def copying(jobs: Jobs, liquidation: int = 42, job_id: int | None = None):  # ty
 def test_a_running_job_counts_as_it_goes_and_once_when_it_has_ended(jobs: Jobs) -> None:
     attempt = copying(jobs)
     assert told(jobs) == BOTH
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     assert told(jobs) == BOTH + ended_as("completed")
 
 
 def test_each_attempt_of_a_job_counts_whatever_ended_it(jobs: Jobs) -> None:
     first = copying(jobs)
-    first.released()
+    Ends(first).released()
     second = copying(jobs, job_id=first.job_id)
-    second.retry_later(LOST, 0.0)
+    Ends(second).retry_later(LOST, 0.0)
     third = copying(jobs, job_id=first.job_id)
     jobs.let_the_lease_run_out(third.job_id)
     jobs.sweep()
-    copying(jobs, job_id=first.job_id).failed(REFUSED)
+    Ends(copying(jobs, job_id=first.job_id)).failed(REFUSED)
     expected = Counter({name: 4 * value for name, value in BOTH.items()})
     expected |= Counter(
         {
@@ -102,12 +102,12 @@ def test_what_a_job_did_before_it_was_stopped_counts_once(jobs: Jobs, reason: St
         reason=reason.value,
         id=running.job_id,
     )
-    running.released()
+    Ends(running).released()
     assert jobs.see(running.job_id).status in {Status.PAUSED, Status.CANCELLED}
     ended = ended_as("cancelled") if reason is StopReason.CANCEL else Counter()
     assert told(jobs) == BOTH + ended
     waits = copying(jobs, 2)
-    waits.released()
+    Ends(waits).released()
     stop = jobs.control.cancel if reason is StopReason.CANCEL else jobs.control.pause
     stop(waits.job_id, ANA)
     assert told(jobs) == BOTH + BOTH + ended + ended
@@ -127,13 +127,13 @@ def test_a_step_that_is_stale_counts_nothing(jobs: Jobs) -> None:
     jobs.sweep()
     before = told(jobs)
     with pytest.raises(Exception, match="attempt"):
-        attempt.completed(PROOF)
+        Ends(attempt).completed(PROOF)
     assert told(jobs) == before
 
 
 def test_deleting_jobs_and_folding_lines_changes_no_total(jobs: Jobs) -> None:
     for liquidation in range(1, 6):
-        copying(jobs, liquidation).completed(PROOF)
+        Ends(copying(jobs, liquidation)).completed(PROOF)
     running = copying(jobs, 6)
     before = told(jobs)
     jobs.run("DELETE FROM traspaso.copy_jobs WHERE status = 'completed'")
@@ -152,7 +152,7 @@ def test_deleting_jobs_and_folding_lines_changes_no_total(jobs: Jobs) -> None:
         lines == len(BOTH) + 3
     )  # and the seconds of the chunks, and the ends, of jobs and of what was asked
     assert {each.at for each in house.sums if (each.name, each.label) == ("ended", "completed")} == last
-    running.completed(PROOF)
+    Ends(running).completed(PROOF)
     assert told(jobs) == before + ended_as("completed")
 
 
@@ -165,14 +165,14 @@ def test_jobs_that_end_while_lines_are_folded_are_all_counted(jobs: Jobs) -> Non
 
     with ThreadPoolExecutor(8) as pool:
         folded = pool.map(fold, range(20))
-        ended = pool.map(lambda attempt: attempt.completed(PROOF), attempts)
+        ended = pool.map(lambda attempt: Ends(attempt).completed(PROOF), attempts)
         list(folded), list(ended)
     expected = Counter({name: 12 * value for name, value in BOTH.items()})
     assert told(jobs) == expected + ended_as("completed", 12)
 
 
 def test_chunks_fall_into_the_bucket_that_holds_their_seconds(jobs: Jobs) -> None:
-    copying(jobs).completed(PROOF)
+    Ends(copying(jobs)).completed(PROOF)
     jobs.run("TRUNCATE traspaso.totals")
     attempt = copying(jobs, 43)
     for number, seconds in ((1, 0.05), (2, 3600.0)):
@@ -184,7 +184,7 @@ def test_chunks_fall_into_the_bucket_that_holds_their_seconds(jobs: Jobs) -> Non
         )
     chunks = {label: value for (name, label), value in told(jobs).items() if name == "chunks"}
     assert chunks == {CHUNK_LABELS[0]: 1, CHUNK_LABELS[-1]: 1}
-    attempt.completed(PROOF)
+    Ends(attempt).completed(PROOF)
     assert {label: value for (name, label), value in told(jobs).items() if name == "chunks"} == chunks
 
 

@@ -28,7 +28,7 @@ from dev.proxy import Proxy
 from tests.copying import ITEMS, Sides, engine
 from tests.shell import Shell
 from tests.support import Database, Servers
-from tests.tracking import CHUNK, Jobs
+from tests.tracking import CHUNK, Ends, Jobs
 
 THREE = datetime(2026, 11, 27, 3, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -323,7 +323,7 @@ def test_it_gives_way_while_a_copy_runs_or_could_run_and_not_while_one_waits_for
     attempt = desk.jobs.executions.claim(waits, "host:1")
     assert attempt is not None
     assert desk.rounds.is_busy()
-    attempt.cancelled()
+    Ends(attempt).cancelled()
     assert not desk.rounds.is_busy()
 
 
@@ -335,7 +335,7 @@ def test_a_round_waits_for_a_copy_that_runs_and_goes_on_after_it(desk: Desk) -> 
         desk.watch._over.wait(0.3)
         assert desk.rows("SELECT count(*) FROM traspaso.drift") == [(0,)]
         assert not running.done()
-        attempt.cancelled()
+        Ends(attempt).cancelled()
         running.result(30)
     assert desk.rows("SELECT count(*) FROM traspaso.drift") == [(3,)]
 
@@ -344,7 +344,7 @@ def test_a_liquidation_that_a_copy_has_left_incomplete_is_not_looked_at(desk: De
     attempt = desk.jobs.claimed(liquidation=42)
     with attempt.transaction() as connection:
         attempt.record(connection, CHUNK)
-    attempt.cancelled()
+    Ends(attempt).cancelled()
     desk.look()
     assert desk.rows("SELECT liquidation_id FROM traspaso.drift ORDER BY 1") == [(41,), (43,)]
     assert desk.held(42).state is FreshnessState.INCOMPLETE
