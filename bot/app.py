@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from slack_sdk.socket_mode.request import SocketModeRequest
 
     from bot.commands.conversation import BotParts, Callers
-    from bot.commands.copy_verify import VerificationRunner
     from bot.commands.turns import AllTurns
+    from bot.commands.verification_runner import VerificationRunner
     from bot.monitoring.service import Monitoring
     from bot.notify.destinations import Destination
     from bot.slack.access import Access, People
@@ -321,7 +321,7 @@ def slack_client(settings: Settings) -> PacedClient:
 def bot(settings: Settings, parts: Databases) -> Bot:
     """The bot; `python -m bot` connects it."""
     from bot.commands.conversation import BotParts, Callers, Guard, Signals
-    from bot.commands.copy_verify import VerificationRunner
+    from bot.commands.verification_runner import VerificationRunner
     from bot.jobs.schedules import Calendar
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.neighbours import Neighbours
