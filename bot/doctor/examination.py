@@ -166,14 +166,8 @@ class _Run:
             self._add(skipped(each, f"the look at {first} broke off before it"))
 
 
-def examine(
-    facts: Facts, checks: Sequence[Check] | None = None, *, limit_seconds: float = LIMIT_SECONDS
-) -> list[Finding]:
+def examine(facts: Facts, checks: Sequence[Check], *, limit_seconds: float = LIMIT_SECONDS) -> list[Finding]:
     """All findings, in the order of the ids; one a check at least. Takes ``limit_seconds`` at most."""
-    if checks is None:
-        from bot.doctor import checks as every
-
-        checks = every.ALL
     runs = [_Run(check, facts, limit_seconds) for check in (*checks, Check(("settings",), _settings))]
     until = time.monotonic() + limit_seconds
     for run in runs:

@@ -102,6 +102,13 @@ def look_at(server: Server) -> Iterator[BoundedTransaction]:
         yield look
 
 
+@contextmanager
+def asking(look: BoundedTransaction) -> Iterator[None]:
+    """What fails inside leaves the transaction as it was."""
+    with failures_of(look.side), look.connection.begin_nested():
+        yield
+
+
 # ----------------------------------------------------------------------------
 # One side
 

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import yaml
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
 from slack_sdk.web import SlackResponse
 from sqlalchemy import func, select
 
-from bot.cli.shipped import shipped
+from bot import manifest
 from bot.config import SIDES
 from bot.doctor.examination import ANSWER_SECONDS, Check, Facts, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
@@ -97,7 +96,7 @@ def _scopes(answer: SlackResponse) -> Iterator[Finding]:
         yield skipped("slack.scopes", "Slack's answer doesn't name the token's scopes")
         return
     granted = {scope.strip() for scope in header.split(",")}
-    wanted = manifest()["oauth_config"]["scopes"]["bot"]
+    wanted = manifest.read()["oauth_config"]["scopes"]["bot"]
     missing = [scope for scope in wanted if scope not in granted]
     for scope in missing:
         yield failed(
@@ -108,12 +107,6 @@ def _scopes(answer: SlackResponse) -> Iterator[Finding]:
         )
     if not missing:
         yield ok("slack.scopes", f"all {len(wanted)} scopes of manifest.yml are granted")
-
-
-def manifest() -> dict[str, Any]:
-    """The app's manifest, as this release comes with it."""
-    found: dict[str, Any] = yaml.safe_load(shipped("manifest.yml"))
-    return found
 
 
 # ----------------------------------------------------------------------------
@@ -393,7 +386,7 @@ def _manifest(facts: Facts) -> Iterator[Finding]:
             _step(error, "make a new configuration token: each lives for twelve hours"),
         )
         return
-    differences = list(_differences(manifest(), installed))
+    differences = list(_differences(manifest.read(), installed))
     for words, about in differences:
         yield warning(
             check,

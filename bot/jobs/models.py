@@ -53,7 +53,8 @@ from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind
 from copier import statements
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
 from copier.exchange import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
-from migrations import SCHEMA
+from copier.privileges import Tracking
+from migrations import APPLIED, SCHEMA
 
 
 def _one_of(column: str, values: Iterable[StrEnum]) -> str:
@@ -80,6 +81,11 @@ class Base(DeclarativeBase):
         str: Text(),
         int: BigInteger(),
     }
+
+
+def tracking_tables(schema: str) -> Tracking:
+    """The names of the tracking tables, and of Alembic's own, in this schema."""
+    return Tracking(schema, (*(table.name for table in Base.metadata.sorted_tables), APPLIED))
 
 
 class User(Base):

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from bot.config import Settings
-from bot.doctor.checks import ALL
+from bot.doctor import CHECKS
 from bot.doctor.examination import Check, Facts, Unknown, examine
 from bot.doctor.findings import IDS, Finding, Status, ok
 from bot.doctor.sides import wanted_by_a_copy
@@ -90,7 +90,7 @@ def test_a_check_that_takes_too_long_is_not_waited_for() -> None:
 
 
 def test_each_id_belongs_to_one_check_and_has_a_title() -> None:
-    owned = ["settings", *(each for check in ALL for each in check.ids)]
+    owned = ["settings", *(each for check in CHECKS for each in check.ids)]
     assert sorted(owned) == sorted(IDS)
 
 
