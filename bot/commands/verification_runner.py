@@ -108,7 +108,7 @@ class VerificationRunner:
         self._catalogue = catalogue
         self._neighbours = neighbours
         if neighbours is not None:
-            neighbours.hear(CANCELLED, self._cancelled_elsewhere)
+            neighbours.subscribe(CANCELLED, self._cancelled_elsewhere)
         self._changed = threading.Condition()
         self._over = False
         self._of: dict[Key, _Comparison] = {}
@@ -158,7 +158,7 @@ class VerificationRunner:
         False: they didn't ask for it in this process.
         """
         if self._neighbours is not None:
-            self._neighbours.say(CANCELLED, copy=key.name, liquidation=key.liquidation_id, person=person)
+            self._neighbours.publish(CANCELLED, copy=key.name, liquidation=key.liquidation_id, person=person)
         return self._cancel_here(key, person)
 
     def _cancelled_elsewhere(self, said: dict[str, Any]) -> None:

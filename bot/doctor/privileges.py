@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import text
 
 from bot.config import Settings
-from bot.doctor.examination import Check, Fact, Facts, Server, Unknown
+from bot.doctor.examination import Check, Context, Prerequisite, Server, Unknown
 from bot.doctor.findings import Finding, failed, ok
 from bot.doctor.sides import asking, look_at
 from bot.jobs.models import tracking_tables
@@ -62,10 +62,10 @@ def of_consulta(
 # The checks
 
 
-def _prod(facts: Facts) -> Iterator[Finding]:
-    server = facts.prod.get()
+def _prod(context: Context) -> Iterator[Finding]:
+    server = context.prod.get()
     with look_at(server) as look:
-        yield from _lacking("prod.privileges", look, server, of_prod(facts.settings, server.database))
+        yield from _lacking("prod.privileges", look, server, of_prod(context.settings, server.database))
 
 
 _TRACKED = text("""
@@ -76,19 +76,19 @@ _TRACKED = text("""
 """)
 
 
-def _consulta(facts: Facts) -> Iterator[Finding]:
-    server = facts.consulta.get()
-    tracking = tracking_tables(facts.settings.tracking_schema)
+def _consulta(context: Context) -> Iterator[Finding]:
+    server = context.consulta.get()
+    tracking = tracking_tables(context.settings.tracking_schema)
     with look_at(server) as look:
         with failures_of(look.side):
             found = look.connection.execute(_TRACKED, {"schema": tracking.schema}).one()
         in_place: dict[TableName, bool] = {}
         beside: list[Privilege] = []
-        for copy in facts.settings.file.copies:
+        for copy in context.settings.file.copies:
             target = _known(look, copy.target_table)
             in_place[copy.target_table] = target is not None and target.relations.is_referenced
-            beside += _of_defaults(look, facts.prod, copy.spec)
-        needed = of_consulta(facts.settings, server.database, updates=in_place.__getitem__)
+            beside += _of_defaults(look, context.prod, copy.spec)
+        needed = of_consulta(context.settings, server.database, updates=in_place.__getitem__)
         always = [each for each in needed if not each.where]
         if found.is_there:
             # Who may create it on the database needn't any more.
@@ -100,7 +100,7 @@ def _consulta(facts: Facts) -> Iterator[Finding]:
         yield from _lacking("consulta.privileges", look, server, once([*always, *beside]))
 
 
-def _of_defaults(look: BoundedTransaction, prod: Fact[Server], spec: CopySpec) -> list[Privilege]:
+def _of_defaults(look: BoundedTransaction, prod: Prerequisite[Server], spec: CopySpec) -> list[Privilege]:
     """Sequences behind the defaults of columns that consulta fills; nothing where prod can't be asked."""
     try:
         with look_at(prod.get()) as other:

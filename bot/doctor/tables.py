@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from bot.config import SIDES, CopySection
-from bot.doctor.examination import Check, Facts, Unknown
+from bot.doctor.examination import Check, Context, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.doctor.sides import asking, look_at
 from bot.jobs.known_columns import with_known
@@ -40,18 +40,18 @@ _OF_COPY = ("copy.tables", *_OF_BOTH, "copy.moment", *_OF_TARGET)
 # Copies
 
 
-def _copies(facts: Facts) -> Iterator[Finding]:
-    if not facts.settings.file.copies:
+def _copies(context: Context) -> Iterator[Finding]:
+    if not context.settings.file.copies:
         raise Unknown("no [[copies]] could be read from the configuration")
     with ExitStack() as open_looks:
         looks: dict[str, BoundedTransaction | str] = {}
-        for fact in (facts.prod, facts.consulta):
-            side = SIDES.source if fact is facts.prod else SIDES.target
+        for server in (context.prod, context.consulta):
+            side = SIDES.source if server is context.prod else SIDES.target
             try:
-                looks[side] = open_looks.enter_context(look_at(fact.get()))
+                looks[side] = open_looks.enter_context(look_at(server.get()))
             except Unknown as why:
                 looks[side] = str(why)
-        for copy in facts.settings.file.copies:
+        for copy in context.settings.file.copies:
             yield from _copy(copy, looks)
 
 
@@ -261,12 +261,12 @@ def _indexes(name: str, sides: tuple[tuple[Table, TableSlice], ...]) -> Iterator
 # The catalogue
 
 
-def _catalogue(facts: Facts) -> Iterator[Finding]:
-    check, listed = "prod.catalogue", facts.settings.file.liquidations
+def _catalogue(context: Context) -> Iterator[Finding]:
+    check, listed = "prod.catalogue", context.settings.file.liquidations
     if listed is None:
         yield skipped(check, "no [liquidations] is configured: names aren't shown, and any number is taken")
         return
-    with look_at(facts.prod.get()) as look:
+    with look_at(context.prod.get()) as look:
         try:
             with asking(look):
                 table = read_table(look.connection, look.side, listed.table)

@@ -432,7 +432,7 @@ class OutboxMessage(Base):
     where it is of a run: without a ``destination`` it is still to be given out to them. ``detail`` has what
     the job's row doesn't say. ``destination`` is the name of one, or the Slack id of a person.
 
-    ``version`` counts how often it was announced, ``tries`` how often a deliverer took it in hand: that is
+    ``version`` counts how often it was announced, ``tries`` how often a relay took it in hand: that is
     the fencing token of whoever delivers. ``failures`` in a row, since ``failing_since``, decide the pause
     before the next try. ``begun`` says that a delivery was begun of which nobody knows the outcome: look
     before posting. ``channel_id`` and ``message_ts`` are of the message that it is about, where that isn't

@@ -25,7 +25,7 @@ from slack_sdk.socket_mode.builtin.connection import Connection
 
 from bot import config
 from bot.doctor import CHECKS, services, sides
-from bot.doctor.examination import Facts, examine
+from bot.doctor.examination import Context, examine
 from bot.doctor.findings import IDS
 from bot.slack.client import client
 from dev.guard import ROOT, Guard
@@ -766,8 +766,8 @@ def test_a_clock_of_this_machine_that_is_wrong_is_said(
     house: Installation, ahead: float, status: str
 ) -> None:
     settings, wrong = config.read(house.environment)
-    facts = Facts(settings, wrong, clock=lambda: time.time() + ahead)
-    found = {each.id: each for each in examine(facts, CHECKS)}
+    context = Context(settings, wrong, clock=lambda: time.time() + ahead)
+    found = {each.id: each for each in examine(context, CHECKS)}
     whose = {"clock.prod": "prod", "clock.consulta": "consulta", "clock.slack": "Slack"}
     for check, name in whose.items():
         line = found[check]
