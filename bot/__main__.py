@@ -27,7 +27,7 @@ log = logging.getLogger("bot")
 
 #: How soon a connection to Slack is tried again.
 BACKOFF = Backoff(1.0, 60.0)
-#: Seconds between two pings. A wire that broke without a goodbye is given up after five of them.
+#: Seconds between two pings. A connection that broke without being closed is given up after five of them.
 PING_SECONDS = 2.0
 #: How often the main thread looks whether it has to stop, and how long a stop waits for acknowledgements.
 LOOK_SECONDS, DRAIN_SECONDS = 1.0, 3.0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -139,6 +139,13 @@ class SlackParts:
     people: People
 
 
+class Service(Protocol):
+    """What runs in threads of its own between `start` and `stop`."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Bot:
     """What `python -m bot` starts and stops beside its connection to Slack."""
@@ -153,24 +160,28 @@ class Bot:
     neighbours: Neighbours
     turns: AllTurns
 
+    @property
+    def _services(self) -> tuple[Service, ...]:
+        """In the order in which they start; the last one stops first."""
+        return (
+            self.neighbours,
+            self.relay,
+            self.home_publisher,
+            self.queue.health,
+            self.workers_missing,
+            self.scheduler,
+        )
+
     def start(self) -> None:
-        self.neighbours.start()
-        self.queue.health.start()
-        self.scheduler.start()
-        self.relay.start()
-        self.home_publisher.start()
-        self.workers_missing.start()
+        for service in self._services:
+            service.start()
 
     def stop(self) -> None:
         """What people have asked for is answered first, if that takes no more than a few seconds."""
         self.turns.drain(ANSWERS_LEAVE_SECONDS)
         self.verifications.stop()
-        self.scheduler.stop()
-        self.workers_missing.stop()
-        self.queue.health.stop()
-        self.home_publisher.stop()
-        self.relay.stop()
-        self.neighbours.stop()
+        for service in reversed(self._services):
+            service.stop()
 
 
 def databases(settings: Settings, operators: tuple[str, ...] = (), *, brief: bool = False) -> Databases:
@@ -626,7 +637,7 @@ def worker(settings: Settings, parts: Databases) -> Background:
         own=lambda: parts.liveness.unbroken,
         every_seconds=work.sweep_seconds,
     )
-    slots.when_freed(sweeper.has_room)
+    slots.when_freed(sweeper.wake)
     return Background(
         stop=stop,
         slots=slots,

@@ -42,7 +42,7 @@ class PeriodicThread:
         """``at_once``: works before the first pause. ``once_more``: works a last time after `stop`.
 
         ``shortest_pause`` is kept in seconds even when it is woken. ``what`` says in the log what wasn't
-        done. ``leave_seconds`` is how long work in hand is waited for at the end of a ``with``.
+        done. ``leave_seconds`` is how long `stop` waits for the work in hand.
         """
         self._work = work
         self._every = every_seconds
@@ -67,7 +67,7 @@ class PeriodicThread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop(self._leave)
+        self.stop()
 
     def start(self) -> None:
         """What it logs says what it is about as whoever starts it does."""
@@ -92,14 +92,18 @@ class PeriodicThread:
         """There is something to do: the present pause ends."""
         self._wake.set()
 
-    def stop(self, timeout_seconds: float = 0.0) -> None:
-        """Ends the thread, and waits that long for the work in hand. ``work`` itself may call it."""
+    def stop(self, timeout_seconds: float | None = None) -> None:
+        """Ends the thread, and waits that long for the work in hand, or for its ``leave_seconds``.
+
+        ``work`` itself may call it: then nothing is waited for.
+        """
         self._over.set()
         self._wake.set()
         with _lock:
             _started.discard(self)
-        if timeout_seconds > 0 and self._thread.is_alive():
-            self._thread.join(timeout_seconds)
+        seconds = self._leave if timeout_seconds is None else timeout_seconds
+        if seconds > 0 and self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         _here.thread = self

@@ -111,7 +111,7 @@ class Check:
 
 
 class _Run:
-    """One check in its thread."""
+    """One check in its thread, a daemon: an executor's would keep the process until a hung server answers."""
 
     def __init__(self, check: Check, context: Context, limit_seconds: float) -> None:
         self.check = check

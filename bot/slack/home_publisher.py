@@ -40,6 +40,8 @@ OPENED = "home-opened"
 OPEN_SECONDS = 15 * 60.0
 #: Seconds between two looks, and between two views of one person.
 LOOK_SECONDS, PERSON_SECONDS = 1.0, 3.0
+#: So long a view in hand is waited for at the end, in seconds.
+LEAVE_SECONDS = 15.0
 #: Refreshes of all people together within a minute. Slack's limit is 100; the rest is for opening it.
 REFRESHES_A_MINUTE = 60
 
@@ -64,7 +66,7 @@ class HomeReader:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class HomePublisher:
+class HomePublisher(PeriodicThread):
     """The tab of everybody who has it open, and the thread that brings it up to date."""
 
     def __init__(
@@ -77,6 +79,13 @@ class HomePublisher:
         *,
         neighbours: Neighbours | None = None,
     ) -> None:
+        super().__init__(
+            "home-publisher",
+            self.refresh,
+            every_seconds=LOOK_SECONDS,
+            what="consulta can't be asked for App Home",
+            leave_seconds=LEAVE_SECONDS,
+        )
         self._neighbours = neighbours
         if neighbours is not None:
             neighbours.subscribe(OPENED, self._opened_elsewhere)
@@ -91,18 +100,6 @@ class HomePublisher:
         self._mark: str | None = None
         self._paused_until = 0.0
         self._takes_tables = True
-        self._thread = PeriodicThread(
-            "home-publisher",
-            self.refresh,
-            every_seconds=LOOK_SECONDS,
-            what="consulta can't be asked for App Home",
-        )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self, timeout_seconds: float = 15.0) -> None:
-        self._thread.stop(timeout_seconds)
 
     def opened(self, user_id: str) -> None:
         """Somebody opens the tab: it is published for them now."""

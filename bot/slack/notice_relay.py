@@ -29,6 +29,8 @@ EVENT = "traspaso_notice"
 LOOK_SECONDS = 5.0
 BACKOFF = Backoff(1.0, 60.0)
 GIVE_UP_SECONDS = 24 * 3600.0
+#: So long a post in hand is waited for at the end, in seconds.
+LEAVE_SECONDS = 15.0
 
 ERRORS = (SlackApiError, *CONNECTION_ERRORS)
 
@@ -36,30 +38,21 @@ ERRORS = (SlackApiError, *CONNECTION_ERRORS)
 Words = Callable[[Notice], Message | None]
 
 
-class NoticeRelay:
-    """A thread around `deliver_due`. Where a channel takes nothing, the notice's person gets it."""
+class NoticeRelay(PeriodicThread):
+    """Delivers what is due, every few seconds. Where a channel takes nothing, the notice's person gets it."""
 
     def __init__(self, notices: Notices, client: WebClient, words: Words) -> None:
-        self._notices = notices
-        self._client = client
-        self._words = words
-        self._thread = PeriodicThread(
+        super().__init__(
             "notice-relay",
             self.deliver_due,
             every_seconds=LOOK_SECONDS,
             at_once=True,
             what="consulta can't be asked for notices",
+            leave_seconds=LEAVE_SECONDS,
         )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def wake(self) -> None:
-        """There may be a new one."""
-        self._thread.wake()
-
-    def stop(self, timeout_seconds: float = 15.0) -> None:
-        self._thread.stop(timeout_seconds)
+        self._notices = notices
+        self._client = client
+        self._words = words
 
     def deliver_due(self) -> int:
         """Delivers what is due now; how many it took in hand."""

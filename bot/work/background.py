@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -167,7 +166,7 @@ class ProgressTicker(PeriodicThread):
             self._show(job)
 
 
-class Sweeper:
+class Sweeper(PeriodicThread):
     """Runs the sweep every few seconds in every worker: what is lost is taken over, what was forgotten is
     run.
 
@@ -185,29 +184,20 @@ class Sweeper:
         own: Callable[[], UnbrokenBeats | None],
         every_seconds: float,
     ) -> None:
-        self._sweep = sweep
-        self._enqueue = enqueue
-        self._take = take
-        self._room = room
-        self._own = own
-        self._thread = PeriodicThread(
+        super().__init__(
             "sweeper",
             self._run_once,
             every_seconds=every_seconds,
             at_once=True,
             shortest_pause=SHORTEST_PAUSE,
             what="the jobs can't be swept",
+            leave_seconds=SWEEP_LEAVE_SECONDS,
         )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._thread.stop(SWEEP_LEAVE_SECONDS)
-
-    def has_room(self) -> None:
-        """There is room for one more job: look at once whether one waits for it."""
-        self._thread.wake()
+        self._sweep = sweep
+        self._enqueue = enqueue
+        self._take = take
+        self._room = room
+        self._own = own
 
     def _run_once(self) -> None:
         swept = self._sweep.run(self._own(), self._room())
@@ -232,23 +222,18 @@ class Sweeper:
                 self._take(job_id)
 
 
-class Pruner:
+class Pruner(PeriodicThread):
     """Deletes in a worker what is kept no longer, when it is this process's turn."""
 
     def __init__(self, pruning: Pruning, *, every_seconds: float = TURN_SECONDS) -> None:
-        self._pruning = pruning
-        self._over = threading.Event()
-        self._thread = PeriodicThread(
-            "pruner", self._prune, every_seconds=every_seconds, what="old rows were not pruned"
+        super().__init__(
+            "pruner",
+            self._prune,
+            every_seconds=every_seconds,
+            what="old rows were not pruned",
+            leave_seconds=PRUNE_LEAVE_SECONDS,
         )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """What is in hand is one short transaction."""
-        self._over.set()
-        self._thread.stop(PRUNE_LEAVE_SECONDS)
+        self._pruning = pruning
 
     def _prune(self) -> None:
         if not self._pruning.takes_turn():
@@ -267,7 +252,7 @@ class Pruner:
             )
 
 
-class WorkersMissing:
+class WorkersMissing(PeriodicThread):
     """Notices in the bot that nobody works any more, or that somebody does again, and has the cards say so.
 
     ``announced`` is called when the outbox has something new of it. While consulta was away nobody could say
@@ -283,24 +268,17 @@ class WorkersMissing:
         every_seconds: float = LOOK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._workers = workers
-        self._announced = announced
-        self._every = every_seconds
-        self._clock = clock
-        self._since: float | None = None
-        self._last = 0.0
-        self._thread = PeriodicThread(
+        super().__init__(
             "worker-watch",
             self.look,
             every_seconds=every_seconds,
             what="consulta can't be asked for its workers",
         )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._thread.stop()
+        self._workers = workers
+        self._announced = announced
+        self._clock = clock
+        self._since: float | None = None
+        self._last = 0.0
 
     def look(self) -> None:
         """One look, and what follows from it."""

@@ -75,17 +75,17 @@ REASONS: tuple[tuple[type[Exception], str, str], ...] = (
 )
 
 
-class RedisHealth:
-    """A thread that looks every few seconds. ``usable`` is what the last look found."""
+class RedisHealth(PeriodicThread):
+    """Looks every few seconds whether Redis can be used. ``usable`` is what the last look found."""
 
     def __init__(self, redis_url: str) -> None:
+        super().__init__("redis-watch", self.see, every_seconds=LOOK_SECONDS)
         self._client = redis.Redis.from_url(
             redis_url,
             socket_connect_timeout=ANSWER_SECONDS,
             socket_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        self._thread = PeriodicThread("redis-watch", self.see, every_seconds=LOOK_SECONDS)
         self._said: str | None = None
         self.usable = True
 
@@ -94,14 +94,7 @@ class RedisHealth:
         for name in CONSUMERS:
             logging.getLogger(name).addFilter(lambda record: self.usable)
         self.see()
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._thread.stop()
-
-    def look(self) -> None:
-        """Somebody could not use it just now."""
-        self._thread.wake()
+        super().start()
 
     def see(self) -> None:
         """Looks, and says what has changed."""
@@ -224,7 +217,7 @@ class JobQueue:
                 self.broker.enqueue(message, delay=round(delay_seconds * 1000) if delay_seconds else None)
         except Exception as error:  # also what the client raises for an option that it doesn't take
             log.warning("job %s: not on the queue, Redis failed: %s", job_id, type(error).__name__)
-            self.health.look()
+            self.health.wake()
             return False
         try:
             sys.audit("traspaso.enqueued", job_id)

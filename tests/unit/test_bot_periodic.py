@@ -84,18 +84,35 @@ def test_a_stop_is_waited_for_no_longer_than_is_said() -> None:
     free.set()
 
 
-def test_work_can_end_its_own_thread() -> None:
+def test_a_stop_waits_for_the_work_in_hand_as_long_as_the_thread_says() -> None:
+    begun, free, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        free.wait(10)
+        ended.set()
+
+    thread = PeriodicThread("test", work, every_seconds=60, at_once=True, leave_seconds=10)
+    thread.start()
+    assert begun.wait(10)
+    threading.Timer(0.2, free.set).start()
+    thread.stop()
+    assert ended.is_set()
+
+
+def test_work_can_end_its_own_thread(caplog: pytest.LogCaptureFixture) -> None:
     calls: list[Callable[[], None]] = []
 
     def once() -> None:
         calls.append(once)
         thread.stop()
 
-    thread = PeriodicThread("test", once, every_seconds=0.001)
+    thread = PeriodicThread("test", once, every_seconds=0.001, leave_seconds=10)
     thread.start()
     thread._thread.join(10)
     assert not thread._thread.is_alive()
     assert len(calls) == 1
+    assert not caplog.records
 
 
 def test_a_pause_grows_with_each_failure_up_to_the_longest() -> None:
