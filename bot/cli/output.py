@@ -932,7 +932,9 @@ def print_findings(findings: Sequence[Finding], t: Translator) -> None:
             (
                 titles[each.id],
                 (t(_SHOWN[each.status][0]), _SHOWN[each.status][1]),
-                f"{each.about}: {each.sentence}" if each.id.startswith("copy.") else each.sentence,
+                f"{each.about}: {each.sentence}"
+                if each.about and each.id.startswith("copy.")
+                else each.sentence,
             )
             for each in findings
         ),

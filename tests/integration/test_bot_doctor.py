@@ -138,6 +138,9 @@ def test_settings_that_are_wrong_are_all_named_and_hide_nothing_else(house: Inst
 def test_a_file_that_cannot_be_read_leaves_the_rest_to_look_at(house: Installation) -> None:
     with house.configured(("[work]", "[wrok]")):
         found = house.doctor()
+        _, out, _ = house.run("doctor", COLUMNS="120")
+    lines = [line.split() for line in out.splitlines() if line.startswith("Copy: tables")]
+    assert [line[2:6] for line in lines] == [["skipped", "no", "[[copies]]", "could"]]
     assert "wrok: is not a setting of Traspaso" in found.of("settings").sentence
     assert found.of("copy.tables").sentence == "no [[copies]] could be read from the configuration"
     assert found.status("consulta.schema") == {"ok"}
