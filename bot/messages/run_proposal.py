@@ -15,13 +15,13 @@ from bot.messages.blocks import (
     BUTTON_VALUE_LIMIT,
     COPY_COMMAND,
     Block,
+    Dialog,
     Message,
     View,
     actions,
     at,
     button,
     code,
-    confirm,
     context,
     copied,
     cut,
@@ -642,7 +642,7 @@ def whole_body(offered: WholeOffered, t: Translator) -> list[Block]:
 
 def whole_preview(offered: WholeOffered, carried: Carried, t: Translator) -> View:
     """The offer in the modal, to be submitted: what the confirm card is in a channel."""
-    offer, dialog = offered.offer, removal_dialog(offered, t) if offered.removing else None
+    offer, dialog = offered.offer, removal_dialog(offered, t)
     body, word = whole_body(offered, t), press_word(offered, t)
     return to_be_pressed(body, carried, t, word=word, key=offer.key, offer=offer.encoded(), dialog=dialog)
 
@@ -660,18 +660,19 @@ def choice(title: str, n: int, t: Translator) -> str:
 def copy_button(offered: WholeOffered, t: Translator) -> Block:
     """*Copy*, with a dialog before it where it would remove all rows of a table."""
     style = "danger" if offered.removing else "primary"
-    copy = button(press_word(offered, t), COPY_WHOLE_ACTION, offered.offer.encoded(), style=style)
-    if offered.removing:
-        copy["confirm"] = removal_dialog(offered, t)
-    return copy
+    return button(
+        press_word(offered, t),
+        COPY_WHOLE_ACTION,
+        offered.offer.encoded(),
+        style=style,
+        dialog=removal_dialog(offered, t),
+    )
 
 
 def _later_button(offered: WholeOffered, t: Translator) -> Block:
     """*Later…*, with the same dialog before it."""
-    later = button(t("Later…"), LATER_WHOLE_ACTION, offered.offer.encoded())
-    if offered.removing:
-        later["confirm"] = removal_dialog(offered, t)
-    return later
+    dialog = removal_dialog(offered, t)
+    return button(t("Later…"), LATER_WHOLE_ACTION, offered.offer.encoded(), dialog=dialog)
 
 
 def press_word(offered: WholeOffered, t: Translator) -> str:
@@ -679,12 +680,14 @@ def press_word(offered: WholeOffered, t: Translator) -> str:
     return t("Copy") if offered.approvers is None else t("Ask for approval")
 
 
-def removal_dialog(offered: WholeOffered, t: Translator) -> Block:
-    """The dialog before a press that removes all rows of one of the tables from consulta."""
+def removal_dialog(offered: WholeOffered, t: Translator) -> Dialog | None:
+    """Before a press that removes all rows of one of the tables from consulta."""
+    if not offered.removing:
+        return None
     tables = ", ".join(
         f"{table.title} ({counted(table.seen.in_target, t)})" for table in offered.removing if table.seen
     )
-    return confirm(
+    return Dialog(
         t("Remove from consulta?"),
         t("Prod has no rows for: {tables}. Their rows in consulta will be removed.", tables=cut(tables, 180)),
         t("Remove"),
