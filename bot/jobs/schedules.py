@@ -20,6 +20,7 @@ from bot.jobs import notifications
 from bot.jobs.models import Schedule, ScheduleFiring, has_come
 from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.status import FiringState
+from bot.jobs.view import NotificationDetail
 from bot.jobs.windows import GONE, SAID, NextWindow, windows_of
 
 #: So late a firing isn't missed: processes restart within it at a deploy.
@@ -205,12 +206,13 @@ class Schedules:
                 connection,
                 Occasion.MISSED_SCHEDULE,
                 key=f"{schedule.name}:{due.isoformat()}",
-                detail={
-                    "copy" if schedule.set_name is None else "set": schedule.copied,
-                    "schedule": schedule.name,
-                    "liquidation_id": schedule.liquidation,
-                    "due_at": due.isoformat(),
-                },
+                detail=NotificationDetail(
+                    copy=schedule.copied if schedule.set_name is None else None,
+                    set_name=schedule.set_name,
+                    schedule=schedule.name,
+                    liquidation_id=schedule.liquidation,
+                    due_at=due,
+                ),
             )
 
     # Work on one.

@@ -20,6 +20,7 @@ from bot.jobs.view import (
     HomeView,
     JobView,
     Moved,
+    NotificationDetail,
     NoWorker,
     Person,
     Question,
@@ -151,7 +152,7 @@ MANY_MOVED = Watched(
     ago(44_000),
 )
 #: What a destination is told of a round of the watch.
-DRIFT = {"copy": "items", "liquidations": [42, 43], "more": 5}
+DRIFT = NotificationDetail(copy="items", liquidations=(42, 43), more=5)
 
 #: Liquidation 42 in the middle of its copy. The other jobs say what differs from it.
 COPYING = JobView(
