@@ -695,7 +695,7 @@ def who() -> Requester:
     return Requester(SHELL, getpass.getuser(), getpass.getuser())
 
 
-def _do(job_id: int, action: Callable[[Control, Requester], Effect]) -> None:
+def _do(job_id: int, action: Callable[[Control, Requester], Effect[JobView]]) -> None:
     from bot.jobs.actions import Became, Control
 
     parts = _parts()
@@ -706,8 +706,8 @@ def _do(job_id: int, action: Callable[[Control, Requester], Effect]) -> None:
         raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
     t = shell_translator()
     if effect.became in {Became.NOT_NOW, Became.NOT_YOURS, Became.STALE}:
-        raise Stopped(f"job {job_id} is {state(effect.job, t)}: nothing was changed", FAILED)
-    say(f"{job_name(effect.job, t)}: {plain(activity(effect.job, t, bare_name))}")
+        raise Stopped(f"job {job_id} is {state(effect.after, t)}: nothing was changed", FAILED)
+    say(f"{job_name(effect.after, t)}: {plain(activity(effect.after, t, bare_name))}")
 
 
 def _parts() -> Databases:
