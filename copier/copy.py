@@ -637,7 +637,7 @@ class Copy:
             with self._connection.transaction() as begun:
                 begun.flush()
                 refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
-        self._references = target.relations.references
+        self._references = {key.name for key in target.relations.references}
         self._target_table = target
         return slices(spec, source, target, liquidation_id)
 

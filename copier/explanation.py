@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from copier import statements
-from copier.catalog import Table, Trigger, read_table, refuse_same_table, several_moments
+from copier.catalog import KEY_COLUMNS, Table, Trigger, read_table, refuse_same_table, several_moments
 from copier.connections import BoundedTransaction
 from copier.errors import (
     DEFAULT_NAMES,
@@ -339,9 +339,7 @@ _OUTSIDE = f"""
     SELECT pg_catalog.quote_ident(c.conname) AS name, c.conrelid AS child, c.confrelid AS parent,
            pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.relname) AS other,
            t.relkind = 'p' AS partitioned, c.conrelid = ANY({{oids}}::oid[]) AS refers,
-           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS columns,
+           {KEY_COLUMNS} AS columns,
            {ACTIONS}
       FROM pg_catalog.pg_constraint c
       JOIN pg_catalog.pg_class t

@@ -15,14 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import sql
 from psycopg.sql import Composable
 
 from copier import statements
 from copier.catalog import Table
 from copier.connections import BoundedTransaction
 from copier.errors import ParentsMissing, SideNames
-from copier.model import TableName
+from copier.model import TableName, quoted
 from copier.row_hash import unpacked
 from copier.table_slice import TableSlice
 
@@ -80,25 +79,6 @@ class Lacking:
     exact: bool
 
 
-# A key that a partition has from its parent is the parent's.
-_REFERENCES = """
-    SELECT pg_catalog.quote_ident(c.conname) AS name, n.nspname::text AS schema, t.relname::text AS table,
-           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS columns,
-           ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS of_other
-      FROM pg_catalog.pg_constraint c
-      JOIN pg_catalog.pg_class t ON t.oid = c.confrelid
-      JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
-     WHERE c.contype = 'f' AND c.conrelid = {oid} AND c.conparentid = 0
-       AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'  -- since 18
-       AND pg_catalog.has_table_privilege(t.oid, 'SELECT')
-     ORDER BY c.conname
-"""
-
-
 def lacking(
     sides: tuple[BoundedTransaction, BoundedTransaction],
     tables: tuple[Table, Table],
@@ -111,24 +91,21 @@ def lacking(
     other side; and where there is no time.
     """
     (source, target), (here, there), until = sides, tables, time.monotonic() + LACKING_SECONDS
-    if not there.relations.references:
-        return ()
     altered = {rule.column for rule in rows.spec.altering} | {*rows.matched.left}
-    question = sql.SQL(_REFERENCES).format(oid=sql.Literal(there.relations.all[0].oid))
     found = []
-    for name, schema, table, columns, of_other in target.rows(question, LACKING_SECONDS) or ():
-        other = TableName(schema, table)
-        types = _types(here, there, columns)
-        left = until - time.monotonic()
-        if other in brought or types is None or altered & {*columns} or left <= 0:
+    for key in there.relations.references:
+        if not key.can_be_followed or key.table in brought or altered & {*key.columns}:
             continue
-        wanted = source.rows(statements.pointed_to(rows, columns, LACKING_ROWS + 1), left)
+        types, left = _types(here, there, key.columns), until - time.monotonic()
+        if types is None or left <= 0:
+            continue
+        wanted = source.rows(statements.pointed_to(rows, key.columns, LACKING_ROWS + 1), left)
         if wanted is None:
             continue
         some = wanted[:LACKING_ROWS]
-        counted = target.rows(statements.not_there(other, of_other, types, some), LACKING_SECONDS)
+        counted = target.rows(statements.not_there(key.table, key.referenced, types, some), LACKING_SECONDS)
         if counted is not None and (n := int(counted[0][0])):
-            found.append(Lacking(name, str(other), n, exact=len(some) == len(wanted)))
+            found.append(Lacking(quoted(key.name), str(key.table), n, exact=len(some) == len(wanted)))
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from psycopg import sql
 
-from copier.catalog import Table
+from copier.catalog import KEY_COLUMNS, REFERENCED_COLUMNS, Table
 from copier.errors import CircularReferences
 from copier.exchange import Rows
 from copier.model import CopySpec
@@ -214,12 +214,7 @@ ACTIONS = """
 # relations.
 _QUESTION = f"""
     SELECT pg_catalog.quote_ident(c.conname) AS name, c.conrelid AS child, c.confrelid AS parent,
-           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS columns,
-           ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS parent_columns,
+           {KEY_COLUMNS} AS columns, {REFERENCED_COLUMNS} AS parent_columns,
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
                   WHERE a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey)
                     AND NOT a.attnotnull) AS nullable,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -70,13 +70,19 @@ class Became(StrEnum):
     NOT_NOW = "not_now"  # the job's state has no place for it (any more)
 
 
+#: What is acted on.
+Of = TypeVar("Of", bound=JobView | RunView)
+
+
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """What became of it, and the job as it is now. ``to_enqueue``: a worker may take it."""
+class Effect(Generic[Of]):
+    """What became of it, and the job or the run as it is ``after`` it. ``to_enqueue`` are the jobs that a
+    worker may take.
+    """
 
     became: Became
-    job: JobView
-    to_enqueue: bool = False
+    after: Of
+    to_enqueue: tuple[int, ...] = ()
 
 
 class ApprovalOutcome(StrEnum):
@@ -86,16 +92,18 @@ class ApprovalOutcome(StrEnum):
     OWN = "own"  # they asked for the copy themselves, or set it going again
     STALE = "stale"  # its numbers aren't those that were pressed for; the card is announced anew
     LATE = "late"  # somebody else, the requester or the time has decided; the job shows it
-    UNKNOWN = "unknown"  # there is no such job, or it never needed an approval
+    UNKNOWN = "unknown"  # there is no such job or run, or it never needed an approval
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """``job`` is how it is now; None only for UNKNOWN. ``is_new`` where this very press decided."""
+class Decision(Generic[Of]):
+    """``after`` is how the job or the run is then; None only for UNKNOWN. ``decided`` are the jobs about
+    which this very press decided.
+    """
 
     outcome: ApprovalOutcome
-    job: JobView | None
-    is_new: bool = False
+    after: Of | None
+    decided: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +128,19 @@ class Control:
         self._engine = engine
         self._store = store or JobRepository(engine)
 
-    def pause(self, job_id: int, requester: Requester) -> Effect:
+    def pause(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """A running job stops at its chunk's end and keeps what is in place; a waiting one at once."""
         return self._do(job_id, requester, pause)
 
-    def cancel(self, job_id: int, requester: Requester) -> Effect:
+    def cancel(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """As `pause`, for good."""
         return self._do(job_id, requester, cancel)
 
-    def resume(self, job_id: int, requester: Requester) -> Effect:
+    def resume(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """A paused job waits for a worker again; one that is about to pause doesn't."""
         return self._do(job_id, requester, resume)
 
-    def retry(self, job_id: int, requester: Requester) -> Effect:
+    def retry(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """A failed job waits for a worker again, with all its tries before it; its card is pinned again.
 
         Raises:
@@ -148,7 +156,7 @@ class Control:
                 if (live := self._in_the_way(job_id)) is not None:
                     raise AlreadyRunning(live) from None
 
-    def confirm(self, job_id: int, requester: Requester, numbers: RowCounts | None) -> Effect:
+    def confirm(self, job_id: int, requester: Requester, numbers: RowCounts | None) -> Effect[JobView]:
         """Its requester agrees to the numbers that the job asks about: they are what was shown; it is due.
 
         In a shell whoever has the settings may say it, as they might copy anew.
@@ -156,12 +164,12 @@ class Control:
 
         return self._do(job_id, requester, lambda job: confirm(job, requester, numbers))
 
-    def start_now(self, job_id: int, requester: Requester) -> Effect:
+    def start_now(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """A job that is for later is due at once; an approval that it needs is needed all the same."""
 
         return self._do(job_id, requester, start_now)
 
-    def _do(self, job_id: int, requester: Requester, do: Callable[[LockedJob], Became]) -> Effect:
+    def _do(self, job_id: int, requester: Requester, do: Callable[[LockedJob], Became]) -> Effect[JobView]:
         with self._locked(job_id, requester) as (locked, *others):
             became = do(locked)
             for other in others:  # of one set: they begin, wait and end together
@@ -174,7 +182,7 @@ class Control:
             raise UnknownJob(job_id)
         waits = became is Became.DONE and job.status is Status.PENDING and job.freeze is None
         waits = waits and not job.waits_for_its_time
-        return Effect(became, job, to_enqueue=waits)
+        return Effect(became, job, (job.id,) if waits else ())
 
     def _in_the_way(self, job_id: int) -> int | None:
         """The live job that copies what this one, or another one of its set, is to copy."""
@@ -411,7 +419,7 @@ class Approvals:
 
     def approve(
         self, job_id: int, by: Requester, numbers: RowCounts | None = None, reason: str | None = None
-    ) -> Decision:
+    ) -> Decision[JobView]:
         """The job is due at once, to be put on the queue by the caller, or else by the next sweep.
 
         ``numbers`` are those that it asked about again, as they were pressed for; None where it hadn't.
@@ -420,13 +428,13 @@ class Approvals:
             is_new = approve(connection, job_id, by, numbers, kept_reason(reason))
         return self._decision(job_id, by, Approval.APPROVED, numbers, is_new=is_new)
 
-    def hindrance(self, job_id: int, by: Requester) -> Decision | None:
+    def hindrance(self, job_id: int, by: Requester) -> Decision[JobView] | None:
         """What would become of this person's no now, where that is nothing; None where they may say it."""
         decision = self._decision(job_id, by, Approval.REJECTED, None, is_new=False)
-        waits = decision.job is not None and decision.job.waits_for_approval
+        waits = decision.after is not None and decision.after.waits_for_approval
         return None if waits and decision.outcome is ApprovalOutcome.LATE else decision
 
-    def reject(self, job_id: int, by: Requester, reason: str | None = None) -> Decision:
+    def reject(self, job_id: int, by: Requester, reason: str | None = None) -> Decision[JobView]:
         """The job is cancelled, and its ending announced where it has a channel; so is all of its set."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, by)
@@ -439,12 +447,12 @@ class Approvals:
 
     def _decision(
         self, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None, *, is_new: bool
-    ) -> Decision:
+    ) -> Decision[JobView]:
         job = self._store.job(job_id)
         if job is None or job.approval is None:
             return Decision(ApprovalOutcome.UNKNOWN, None)
         if is_new:
-            return Decision(ApprovalOutcome.DONE, job, is_new=True)
+            return Decision(ApprovalOutcome.DONE, job, (job_id,))
         asked = job.question.numbers if job.question else None
         if job.waits_for_approval and by.user_id in {job.requester_id, self._set_going_by(job_id)}:
             return Decision(ApprovalOutcome.OWN, job)
@@ -730,26 +738,6 @@ STRONGEST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunEffect:
-    """What became of it, and the run as it is now. ``to_enqueue`` are the jobs that a worker may take."""
-
-    became: Became
-    run: RunView
-    to_enqueue: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RunDecision:
-    """``run`` is how it is now; None only for UNKNOWN. ``decided`` are the jobs about which this very press
-    decided.
-    """
-
-    outcome: ApprovalOutcome
-    run: RunView | None
-    decided: tuple[int, ...] = ()
-
-
 class RunControl:
     """Acts on all jobs of a run that it fits. Every method raises UnknownRun where there is no such run."""
 
@@ -757,26 +745,26 @@ class RunControl:
         self._engine = engine
         self._store = store
 
-    def pause(self, run_id: int, requester: Requester) -> RunEffect:
+    def pause(self, run_id: int, requester: Requester) -> Effect[RunView]:
         return self._do(run_id, requester, pause)
 
-    def cancel(self, run_id: int, requester: Requester) -> RunEffect:
+    def cancel(self, run_id: int, requester: Requester) -> Effect[RunView]:
         return self._do(run_id, requester, cancel)
 
-    def resume(self, run_id: int, requester: Requester) -> RunEffect:
+    def resume(self, run_id: int, requester: Requester) -> Effect[RunView]:
         return self._do(run_id, requester, resume)
 
-    def retry(self, run_id: int, requester: Requester) -> RunEffect:
+    def retry(self, run_id: int, requester: Requester) -> Effect[RunView]:
         """Those that failed wait for a worker again. One for which another live job is there by now stays;
         of a set all do then, because its jobs are copied together.
         """
         return self._do(run_id, requester, retry, together=_all_or_none)
 
-    def start_now(self, run_id: int, requester: Requester) -> RunEffect:
+    def start_now(self, run_id: int, requester: Requester) -> Effect[RunView]:
         """Those that are for later are due at once."""
         return self._do(run_id, requester, start_now)
 
-    def confirm(self, run_id: int, requester: Requester, shown: str) -> RunEffect:
+    def confirm(self, run_id: int, requester: Requester, shown: str) -> Effect[RunView]:
         """Its requester agrees to the numbers of all jobs that ask for that.
 
         ``shown`` stands for them (`answered`): with others there now nothing is changed.
@@ -799,7 +787,7 @@ class RunControl:
         requester: Requester,
         do: Callable[[LockedJob], Became],
         together: Callable[[list[LockedJob], Callable[[LockedJob], Became]], dict[int, Became]] | None = None,
-    ) -> RunEffect:
+    ) -> Effect[RunView]:
         """``together`` does it to the jobs of one set, or to one job that belongs to none."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, requester)
@@ -818,7 +806,7 @@ class RunControl:
                 announce_run(connection, Kind.UPDATE, run_id)
         run = self._run(run_id)
         changed = {job_id for job_id, each in became.items() if each is Became.DONE}
-        return RunEffect(strongest, run, _may_be_taken(run, changed))
+        return Effect(strongest, run, _may_be_taken(run, changed))
 
     def _run(self, run_id: int) -> RunView:
         run = self._store.run(run_id)
@@ -838,18 +826,18 @@ class RunApprovals:
         self._engine = engine
         self._store = store
 
-    def hindrance(self, run_id: int, by: Requester) -> RunDecision | None:
+    def hindrance(self, run_id: int, by: Requester) -> Decision[RunView] | None:
         """What would become of an answer of theirs now, where that is nothing; None where they may answer."""
         run = self._store.run(run_id)
         if run is None:
-            return RunDecision(ApprovalOutcome.UNKNOWN, None)
+            return Decision(ApprovalOutcome.UNKNOWN, None)
         if not run.waiting_for_approval:
-            return RunDecision(ApprovalOutcome.LATE, run)
+            return Decision(ApprovalOutcome.LATE, run)
         if run.requester.id == by.user_id:
-            return RunDecision(ApprovalOutcome.OWN, run)
+            return Decision(ApprovalOutcome.OWN, run)
         return None
 
-    def approve(self, run_id: int, by: Requester, shown: str, reason: str | None = None) -> RunDecision:
+    def approve(self, run_id: int, by: Requester, shown: str, reason: str | None = None) -> Decision[RunView]:
         """They are due at once. ``shown`` stands for the jobs and the numbers that the button showed."""
         if hindered := self.hindrance(run_id, by):
             return hindered
@@ -858,7 +846,7 @@ class RunApprovals:
         if answered(waiting) != shown:
             with self._engine.begin() as connection:
                 announce_run(connection, Kind.UPDATE, run_id)
-            return RunDecision(ApprovalOutcome.STALE, run)
+            return Decision(ApprovalOutcome.STALE, run)
 
         def decide(connection: Connection, job: JobView) -> bool:
             numbers = job.question.numbers if job.question else None
@@ -866,7 +854,7 @@ class RunApprovals:
 
         return self._decide(run_id, by, waiting, decide)
 
-    def reject(self, run_id: int, by: Requester, reason: str | None = None) -> RunDecision:
+    def reject(self, run_id: int, by: Requester, reason: str | None = None) -> Decision[RunView]:
         """They are cancelled, and with them all other jobs of their set."""
         if hindered := self.hindrance(run_id, by):
             return hindered
@@ -888,7 +876,7 @@ class RunApprovals:
         decide: Callable[[Connection, JobView], bool],
         *,
         rejects: bool = False,
-    ) -> RunDecision:
+    ) -> Decision[RunView]:
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, by)
             locked = select(CopyJob.id).where(CopyJob.run_id == run_id).order_by(CopyJob.id)
@@ -899,10 +887,10 @@ class RunApprovals:
                 cancel_rest_of_set(connection, job_id, user_id)
         run = self._store.run(run_id)
         if decided:
-            return RunDecision(ApprovalOutcome.DONE, run, decided)
+            return Decision(ApprovalOutcome.DONE, run, decided)
         # Whoever set one of them going again is no second person for it.
         still = run is not None and bool(run.waiting_for_approval)
-        return RunDecision(ApprovalOutcome.OWN if still else ApprovalOutcome.LATE, run)
+        return Decision(ApprovalOutcome.OWN if still else ApprovalOutcome.LATE, run)
 
 
 def _all_or_none(jobs: list[LockedJob], do: Callable[[LockedJob], Became]) -> dict[int, Became]:

@@ -524,13 +524,17 @@ def _large_objects(seen: Preview, columns: str, t: Translator) -> str:
 
 
 def warnings_of(seen: Preview, t: Translator) -> list[str]:
-    """What a copy would remove, which index it lacks, and `notes`. mrkdwn."""
-    found = []
+    """What a copy would remove, `missing_indexes`, and `notes`. mrkdwn."""
     held = seen.in_target.rows if removes_everything(seen) else seen.in_target.known
     deleted = seen.outlook.counts.deleted if seen.outlook else None
-    if goes := removal(seen.in_source.known, held, t, deleted):
-        found.append(goes)
-    found += [
+    goes = removal(seen.in_source.known, held, t, deleted)
+    noted = notes(seen, t, lambda names: code(names, 400))
+    return [*([goes] if goes else []), *missing_indexes(seen, t), *noted]
+
+
+def missing_indexes(seen: Preview, t: Translator) -> list[str]:
+    """Which indexes a copy lacks, those of the tables through which its rows belong too. mrkdwn."""
+    return [
         t(
             "{side} has no index for this, so each part of the copy reads the whole table. {statement}",
             side=advice.side,
@@ -538,7 +542,6 @@ def warnings_of(seen: Preview, t: Translator) -> list[str]:
         )
         for advice in seen.advice
     ]
-    return [*found, *notes(seen, t, lambda names: code(names, 400))]
 
 
 def _warnings(proposal: Proposal, t: Translator) -> list[str]:
