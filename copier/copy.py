@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Engine
 from copier import statements
 from copier.catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Surplus, Target, recorded
-from copier.chunker import LAST_ROWS, Chunker, KnownRanges, Pace, RangeCursor
+from copier.chunker import LAST_ROWS, Chunker, ChunkSize, KnownRanges, RangeCursor
 from copier.connections import OnSilence, Sessions, run
 from copier.diff import counts_of
 from copier.errors import (
@@ -136,14 +136,7 @@ class Copy:
         )
         self._sleep = sleep
         self._around_chunk = around_chunk
-        self._throttle = Throttle(
-            target,
-            names.target,
-            self._limits.standby_lag_mb,
-            self._sessions,
-            throttled=throttled,
-            sleep=sleep,
-        )
+        self._throttled = throttled
         self._lanes: list[Target] = []
         self._together: Sequence[Table] = ()
         self._plan: Plan | None = None
@@ -518,10 +511,16 @@ class Copy:
         shared = self._snapshot.is_shared and not self._is_one_range
         return Chunker(
             KnownRanges(self._baseline.key_ranges()) if self._baseline and few else self._range_cursor(),
-            Pace(self._limits, self._row_bytes),
-            self._throttle,
+            ChunkSize(self._limits, self._row_bytes),
+            Throttle(
+                self._target_engine,
+                self._names.target,
+                self._limits,
+                self._sessions,
+                throttled=self._throttled,
+                sleep=self._sleep,
+            ),
             lanes=self._limits.parallel if shared else 1,
-            sleep=self._sleep,
             over=over,
             beside=shared,
         )
@@ -701,7 +700,7 @@ class Copy:
     @property
     def _is_one_range(self) -> bool:
         """Whether all rows fit into the first range that is cut."""
-        return self.plan().total <= min(LAST_ROWS, Pace(self._limits, self._row_bytes).rows)
+        return self.plan().total <= min(LAST_ROWS, ChunkSize(self._limits, self._row_bytes).rows)
 
     def _writer(
         self,
