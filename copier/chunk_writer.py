@@ -22,9 +22,9 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, assert_never
 
 import psycopg
@@ -66,6 +66,7 @@ from copier.model import WHOLE, Bound, Chunk, Counts, Digest, KeyRange, TableNam
 from copier.row_hash import unpacked
 from copier.statements import Held
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
 IDLE_SESSION_TIMEOUT = "57P05"
 
@@ -718,11 +719,12 @@ class Surplus:
 
     def is_there(self) -> bool:
         """Whether the target has any. Where both sides have the same keys, that takes one look at each."""
-        with ThreadPoolExecutor(1) as other_side:
-            asked = other_side.submit(self._ask_source, statements.key_digest(self._source, WHOLE))
-            [held] = self._ask_target(statements.key_digest(self._target, WHOLE))
-            if held == asked.result()[0]:
-                return False
+        [wanted], [held] = both_sides(
+            lambda: self._ask_source(statements.key_digest(self._source, WHOLE)),
+            lambda: self._ask_target(statements.key_digest(self._target, WHOLE)),
+        )
+        if held == wanted:
+            return False
         return next(self._found(), None) is not None
 
     def loosen(self, record: Record | Ledger, columns: Sequence[str], number: Callable[[], int]) -> None:
@@ -785,12 +787,10 @@ class Surplus:
         """The ranges that have any, and their keys as the target writes them."""
         ranges = self._cut()
         while (part := ranges.next(self._rows)) is not None:
-            with ThreadPoolExecutor(1) as other_side:
-                asked = other_side.submit(
-                    self._ask_source, statements.key_hashes_in_order(self._source, part)
-                )
-                [[held]] = self._ask_target(statements.key_hashes_in_order(self._target, part))
-                [[wanted]] = asked.result()
+            [[wanted]], [[held]] = both_sides(
+                partial(self._ask_source, statements.key_hashes_in_order(self._source, part)),
+                partial(self._ask_target, statements.key_hashes_in_order(self._target, part)),
+            )
             places = _places(unpacked(held), unpacked(wanted))
             if places:
                 found = self._ask_target(statements.keys_at(self._target, part, places))

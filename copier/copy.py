@@ -64,6 +64,7 @@ from copier.model import (
 from copier.outlook import Outlook, SideNow, told_by_versions
 from copier.snapshot import Snapshot
 from copier.table_slice import TableSlice, refuse_null_keys, slices
+from copier.threads import both_sides
 from copier.throttle import Throttle, Throttled
 from copier.verify import SeenTogether, compared
 
@@ -149,15 +150,15 @@ class Copy:
         self.builds_on_baseline = False
         self._proven: Baseline | None = None
         try:
-            with ThreadPoolExecutor(1) as other_side:
-                connected = other_side.submit(self._looked_up, spec, target_table)
-                tables = [each.source_table for each in spec.line]
-                self._snapshot = (
+            tables = [each.source_table for each in spec.line]
+            self._snapshot, (self._connection, found) = both_sides(
+                lambda: (
                     Snapshot(source, self._names.source, tables, self._sessions)
                     if moment is None
                     else moment.of(spec.source_table, self._sessions)
-                )
-                self._connection, found = connected.result()
+                ),
+                lambda: self._looked_up(spec, target_table),
+            )
             self._source, self._target = self._fit(spec, liquidation_id, found)
             self.fingerprint = Fingerprint.of(self._source, self._target)
         except BaseException:
@@ -189,9 +190,7 @@ class Copy:
             NoUsableKey: a side holds rows whose key is NULL, or the source several rows with one key.
         """
         if self._plan is None:
-            with ThreadPoolExecutor(1) as other_side:
-                asked = other_side.submit(self._look_at_target)
-                source, target = self._look_at_source(), asked.result()
+            source, target = both_sides(self._look_at_source, self._look_at_target)
             plan = Plan(self._snapshot.as_of, source.rows, target.rows)
             self._source_state, self._target_state = source, target
             if self._baseline is not None:

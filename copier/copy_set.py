@@ -66,6 +66,7 @@ from copier.set_order import (
     order_of,
 )
 from copier.snapshot import Snapshot
+from copier.threads import both_sides
 from copier.throttle import Throttled
 
 T = TypeVar("T")
@@ -190,10 +191,9 @@ class CopySet:
         keys: tuple[ForeignKey, ...] = ()
         try:
             if len(specs) > 1:
-                with ThreadPoolExecutor(1) as other_side:
-                    asked = other_side.submit(self._look_at_target)
-                    self._moment = self._common_moment(source)
-                    tables, keys = asked.result()
+                self._moment, (tables, keys) = both_sides(
+                    lambda: self._common_moment(source), self._look_at_target
+                )
             given = parts or {}
 
             def begin(spec: CopySpec) -> Copy:

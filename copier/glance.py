@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache, reduce
@@ -37,6 +36,7 @@ from copier.errors import failures_of
 from copier.exchange import Rows, exchange
 from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Limits, Seen
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
 #: Digests of releases that hash rows otherwise don't compare: whoever changes `copier.row_hash` changes this.
 HASHES = 1
@@ -280,12 +280,10 @@ class RangeGlance:
     def _told(self, look: Look, part: KeyRange) -> Unchanged | Patch | None:
         base = self._baseline
         known = base.ranges[part.number - 1].digest
-        with ThreadPoolExecutor(1) as other_side:
-            asked = other_side.submit(
-                self._ask_source, statements.arrivals_by_key(self._source, part, base.source.horizon)
-            )
-            definition = self._still or self._not_written_since(look, part, known)
-            [[rows, keys, hashes]] = asked.result()
+        [[rows, keys, hashes]], definition = both_sides(
+            lambda: self._ask_source(statements.arrivals_by_key(self._source, part, base.source.horizon)),
+            lambda: self._still or self._not_written_since(look, part, known),
+        )
         if definition is None:
             return None
         changed = dict(zip(map(tuple, keys or ()), hashes or (), strict=True))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ from copier.errors import ParentsMissing, SideNames
 from copier.model import TableName
 from copier.row_hash import unpacked
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
 #: How long it is looked for rows of other tables that the target lacks, and at so many of a foreign key.
 LACKING_SECONDS, LACKING_ROWS = 2.0, 10_000
@@ -45,13 +45,17 @@ def refuse_missing_parents(source: TableSlice, target: TableSlice, ask_source: A
     """
     if source.parent is None or target.parent is None:
         return
-    with ThreadPoolExecutor(1) as other_side:
-        asked = other_side.submit(ask_source, statements.parent_digest(source.parent))
-        held, wanted = ask_target(statements.parent_digest(target.parent)), asked.result()
-        if held is None or wanted is None or tuple(held[0]) == tuple(wanted[0]):
-            return
-        asked = other_side.submit(ask_source, statements.parent_keys(source.parent))
-        held, wanted = ask_target(statements.parent_keys(target.parent)), asked.result()
+    of_source, of_target = source.parent, target.parent
+    wanted, held = both_sides(
+        lambda: ask_source(statements.parent_digest(of_source)),
+        lambda: ask_target(statements.parent_digest(of_target)),
+    )
+    if held is None or wanted is None or tuple(held[0]) == tuple(wanted[0]):
+        return
+    wanted, held = both_sides(
+        lambda: ask_source(statements.parent_keys(of_source)),
+        lambda: ask_target(statements.parent_keys(of_target)),
+    )
     if held is None or wanted is None:
         return
     there = {*unpacked(held[0][0])}

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -34,6 +34,7 @@ from copier.model import WHOLE, Bound, CopySpec, Counts, TableName
 from copier.row_hash import identical_when_equal
 from copier.snapshot import give_hash_key
 from copier.table_slice import TableSlice, slices
+from copier.threads import both_sides
 
 #: So many rows that were written since the last proof are looked up, of both sides together.
 MOST_ROWS = 50_000
@@ -158,9 +159,9 @@ def unchanged(
             ]
             here = [(own, base.source) for (own, _), base in zip(pairs, baselines.values(), strict=True)]
             there = [(own, base.target) for (_, own), base in zip(pairs, baselines.values(), strict=True)]
-            with ThreadPoolExecutor(1) as other_side:
-                asked = other_side.submit(_states, there)
-                states = zip(baselines.items(), _states(here), asked.result(), strict=True)
+            states = zip(
+                baselines.items(), *both_sides(lambda: _states(here), lambda: _states(there)), strict=True
+            )
             return {
                 liquidation: Outlook(Counts(unchanged=ours.rows), moments.as_of)
                 for (liquidation, base), ours, theirs in states
@@ -240,28 +241,15 @@ class Moments:
             TableMissing: a side has no such table.
             DatabaseFailed: a side can't be reached; a table is being altered.
         """
-        with ThreadPoolExecutor(1) as other_side:
-            begun = other_side.submit(self.target.__enter__)
-            try:
-                self.source.__enter__()
-            except BaseException:
-                if begun.exception() is None:
-                    self.target.__exit__()
-                raise
-        try:
-            begun.result()
+        with ExitStack() as begun:
+            both_sides(lambda: begun.enter_context(self.source), lambda: begun.enter_context(self.target))
             self.source_table = table_of(self._names.source, self._source_tables, self.source.answers)
             self.target_table = table_of(self._names.target, self._target_tables, self.target.answers)
-        except BaseException:
-            self.__exit__()
-            raise
+            self._begun = begun.pop_all()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        try:
-            self.source.__exit__(*exc_info)
-        finally:
-            self.target.__exit__(*exc_info)
+        self._begun.close()
 
     @property
     def as_of(self) -> datetime:
@@ -315,9 +303,7 @@ def told_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> To
 
 def _counted(source: SideNow, target: SideNow) -> Told:
     """Both sides without what was written since."""
-    with ThreadPoolExecutor(1) as other_side:
-        there = other_side.submit(_state, target)
-        return Told(_state(source), there.result(), None)
+    return Told(*both_sides(lambda: _state(source), lambda: _state(target)), None)
 
 
 def _told(source: SideNow, target: SideNow, baseline: Baseline, not_known: Told) -> Told:
@@ -328,17 +314,17 @@ def _told(source: SideNow, target: SideNow, baseline: Baseline, not_known: Told)
     alike = _spelled_alike(source.rows)
     with failures_of(source.rows.side):
         give_hash_key(source.look.ask, source.rows)
-    with ThreadPoolExecutor(1) as other_side:
-        arrived = other_side.submit(_written_since, target, baseline.target)
-        new_here = _written_since(source, baseline.source)
-        new_there = arrived.result()
-        if len(new_here) + len(new_there) > MOST_ROWS or (new_there and not alike):
-            return not_known
-        if any(None in key for key in new_here):  # such a row lies in no range, and no copy takes it
-            return not_known
-        looked_up = other_side.submit(_held_under, target, [key for key in new_here if key not in new_there])
-        old_here = _held_under(source, [key for key in new_there if key not in new_here])
-        old_there = looked_up.result()
+    new_here, new_there = both_sides(
+        lambda: _written_since(source, baseline.source), lambda: _written_since(target, baseline.target)
+    )
+    if len(new_here) + len(new_there) > MOST_ROWS or (new_there and not alike):
+        return not_known
+    if any(None in key for key in new_here):  # such a row lies in no range, and no copy takes it
+        return not_known
+    old_here, old_there = both_sides(
+        lambda: _held_under(source, [key for key in new_there if key not in new_here]),
+        lambda: _held_under(target, [key for key in new_here if key not in new_there]),
+    )
     left = baseline.digest.rows - len(old_here) - len(old_there)
     rest_here = here.rows - len(new_here) - len(old_here)
     rest_there = there.rows - len(new_there) - len(old_there)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +29,7 @@ from copier.model import Bound, Catalogue, CopySpec, Counts, Fingerprint, TableN
 from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, is_for_want_of_time, told_in_time
 from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
+from copier.threads import both_sides
 
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
 TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
@@ -134,14 +134,11 @@ def preview(
                 raise
     source_look = _look(source, names.source, timeout_seconds)
     target_look = _look(target, names.target, timeout_seconds)
-    with ExitStack() as opened, ThreadPoolExecutor(1) as other_side:
-
-        def begun(look: BoundedTransaction, *tables: TableName) -> Table:
-            return _table(opened.enter_context(look), *tables)
-
-        held = other_side.submit(begun, target_look, *(each.target_table for each in spec.line))
-        source_table = begun(source_look, *(each.source_table for each in spec.line))
-        target_table = held.result()
+    with ExitStack() as opened:
+        source_table, target_table = both_sides(
+            lambda: _table(opened.enter_context(source_look), *(each.source_table for each in spec.line)),
+            lambda: _table(opened.enter_context(target_look), *(each.target_table for each in spec.line)),
+        )
         refuse_same_table(source_look.connection, target_look.connection, source_table, target_table, names)
         source_rows, target_rows = slices(spec, source_table, target_table, liquidation_id)
         sides = _Sides(source_look, target_look, source_table, target_table, source_rows, target_rows)
@@ -196,15 +193,15 @@ def _seen(
     sides.target_table.refuse_unwritable(updates=sides.target.in_place)
     if not parents_too:
         refuse_missing_parents(sides.source, sides.target, sides.source_look.rows, sides.target_look.rows)
-    with ThreadPoolExecutor(1) as other_side:
-        held = other_side.submit(_rows_of, sides.target_look, sides.target, told.target if told else None)
-        exists, label, changed_at = (
+    ((exists, label, changed_at), in_source), in_target = both_sides(
+        lambda: (
             (None, None, None)
             if catalogue is None
-            else _in_catalogue(sides.source_look, catalogue, liquidation_id)
-        )
-        in_source = _rows_of(sides.source_look, sides.source, told.source if told else None)
-        in_target = held.result()
+            else _in_catalogue(sides.source_look, catalogue, liquidation_id),
+            _rows_of(sides.source_look, sides.source, told.source if told else None),
+        ),
+        lambda: _rows_of(sides.target_look, sides.target, told.target if told else None),
+    )
     with failures_of(sides.source.side):
         large_objects = _large_object_columns(sides.source_look.connection, sides.source_table)
     rules = altered_columns(sides.source)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,6 +26,7 @@ from copier.exchange import exchange
 from copier.lanes import run_lanes
 from copier.model import EMPTY, Chunk, Comparison, Digest, KeyRange, Seen, Written
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
 #: At most so many ranges are asked about in one message, and no further one after so many rows: they come as
 #: one step of the progress.
@@ -117,23 +117,21 @@ def compared(
                 break
         return parts or None
 
-    with ThreadPoolExecutor(len(lanes)) as other_side:
+    def compare(readers: Readers, parts: list[KeyRange]) -> list[Comparison]:
+        source_reader, target_reader = readers
+        chunks = {part: known.get(part.number) for part in parts}
+        known_already = {part: chunk.source for part, chunk in chunks.items() if chunk and chunk.source}
+        # What was compared by value before, and is to be there still.
+        seen_there = {part: seen[part.number] for part in parts if part.number in seen}
+        hashed, held = both_sides(
+            lambda: _digests(source_reader, source, [part for part in parts if part not in known_already]),
+            lambda: _held(target_reader, target, parts, seen_there, known_already),
+        )
+        of_source = known_already | hashed
+        return [Comparison(part, of_source[part], held[part]) for part in parts]
 
-        def compare(readers: Readers, parts: list[KeyRange]) -> list[Comparison]:
-            source_reader, target_reader = readers
-            chunks = {part: known.get(part.number) for part in parts}
-            known_already = {part: chunk.source for part, chunk in chunks.items() if chunk and chunk.source}
-            asked = other_side.submit(
-                _digests, source_reader, source, [part for part in parts if part not in known_already]
-            )
-            # What was compared by value before, and is to be there still.
-            seen_there = {part: seen[part.number] for part in parts if part.number in seen}
-            held = _held(target_reader, target, parts, seen_there, known_already)
-            of_source = known_already | asked.result()
-            return [Comparison(part, of_source[part], held[part]) for part in parts]
-
-        for some in run_lanes(lanes, lambda readers: take_some(), compare, threading.Event()):
-            yield from some
+    for some in run_lanes(lanes, lambda readers: take_some(), compare, threading.Event()):
+        yield from some
 
 
 def _held(
