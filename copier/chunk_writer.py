@@ -40,7 +40,7 @@ from copier.copy_stream import CopyStream, Streamed
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
 from copier.errors import (
     TAKEN,
-    CarriedOn,
+    CascadeRefused,
     KeySharedInSource,
     NoUsableKey,
     Permanent,
@@ -60,7 +60,7 @@ from copier.exchange import (
     speaks_utf8,
     with_values,
 )
-from copier.foreign_keys import unless_carried_on
+from copier.foreign_keys import write_without_cascade
 from copier.glance import Baseline, RangeGlance
 from copier.model import WHOLE, Bound, Chunk, Counts, Digest, KeyRange, TableName, Written
 from copier.row_hash import unpacked
@@ -291,7 +291,7 @@ class ChunkWriter:
 
         ``looks_back``: where a range is begun together with the commit of the one before, that one's values
         are compared in between.
-        With a ``baseline`` the ranges are its own, and what changed in them is told by row versions.
+        With a ``baseline`` the ranges are its own, and row versions show what changed in them.
         ``still`` is that of `RangeGlance`.
         """
         self._reader = reader
@@ -351,7 +351,7 @@ class ChunkWriter:
         return chunk
 
     def _give_up(self) -> None:
-        """Somebody wants to stop, as the commit has told: the range that began with it is taken back."""
+        """Takes back the range that began with the last commit: that commit brought a request to stop."""
         begun, self._begun = self._begun, None
         if begun is not None and begun.failure is None:
             begun.stream.abandon()
@@ -508,7 +508,7 @@ class ChunkWriter:
                 why = refusal
         try:
             return self._merge_by(connection, statements.merge(self._target, surplus, taken, in_place=False))
-        except CarriedOn:
+        except CascadeRefused:
             if why is None:
                 raise
             raise why from None  # such as two rows that exchange a unique value
@@ -522,7 +522,7 @@ class ChunkWriter:
             merged, touched = int(counts[0]), int(counts[1])
             return touched
 
-        unless_carried_on(self._target, lambda question: [*run(connection, question)], write)
+        write_without_cascade(self._target, lambda question: [*run(connection, question)], write)
         return merged
 
     def _taken_from_others(self, connection: Connection) -> list[Held]:
@@ -747,7 +747,8 @@ class Surplus:
         together at the end.
 
         Raises:
-            Permanent: something refers to one of them; `CarriedOn` where a foreign key would have changed it.
+            Permanent: something refers to one of them.
+            CascadeRefused: a foreign key would have changed what refers to one of them.
         """
         refused: list[Bound] = []
         for part, keys in self._found():
@@ -780,7 +781,7 @@ class Surplus:
             rows = int(found)
             return rows
 
-        unless_carried_on(self._target, lambda question: begun.ask(question)[0], write)
+        write_without_cascade(self._target, lambda question: begun.ask(question)[0], write)
         return rows
 
     def _found(self) -> Iterator[tuple[KeyRange, list[Bound]]]:

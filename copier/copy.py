@@ -61,7 +61,7 @@ from copier.model import (
     Proof,
     Referring,
 )
-from copier.outlook import Outlook, SideNow, told_by_versions
+from copier.outlook import Outlook, SideNow, counts_by_versions
 from copier.snapshot import Snapshot
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.threads import both_sides
@@ -146,7 +146,7 @@ class Copy:
         self._left: Chunk | None = None
         self._has_run = False
         self._still: str | None = None
-        #: Whether the last `run` was told by row versions, since the baseline, what has changed.
+        #: Whether the last `run` knew by row versions what has changed since the baseline.
         self.builds_on_baseline = False
         self._proven: Baseline | None = None
         try:
@@ -369,7 +369,7 @@ class Copy:
         return self._proven
 
     def is_proven_before(self, result: CopyResult | None) -> bool:
-        """Whether a glance at both sides told that what was proven holds: `verify` asks neither of them."""
+        """Whether a glance found that what was proven holds: then `verify` asks neither side."""
         return result is not None and self._left is not None and result.chunks == (self._left,)
 
     def _proven_before(self, chunk: Chunk, on_comparison: Callable[[Comparison], object]) -> Proof:
@@ -449,7 +449,7 @@ class Copy:
     def outlook(self, baseline: Baseline) -> Outlook | None:
         """What `run` would do to the rows that the target holds just now; None where that isn't known.
 
-        It is told by row versions since the ``baseline``, and writes nothing.
+        It is known by row versions since the ``baseline``. Nothing is written.
         """
         plan = self.plan()
         if self._change is Change.NONE:
@@ -457,9 +457,9 @@ class Copy:
         with self._connection.moment(self._target.tables) as moment:
             target = SideNow(moment, self._target, self._target_table)
             source = SideNow(self._snapshot, self._source, self._snapshot.table)
-            told = told_by_versions(source, target, baseline)
+            found = counts_by_versions(source, target, baseline)
             moment.ask(COMMIT)
-        return None if told.counts is None else Outlook(told.counts, plan.as_of)
+        return None if found.counts is None else Outlook(found.counts, plan.as_of)
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""

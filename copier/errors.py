@@ -21,7 +21,7 @@
     │       ├── PointsNowhere     rows refer to others that the target lacks
     │       ├── StillReferenced   rows that have to go are referred to
     │       ├── PrivilegeMissing  and a GRANT is what it needs
-    │       ├── CarriedOn         a foreign key would have changed rows that refer to those written
+    │       ├── CascadeRefused    a foreign key would have changed rows that refer to those written
     │       ├── RowsHidden        and BYPASSRLS is
     │       └── ReadOnly          and a setting is
     ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
@@ -147,7 +147,10 @@ class ColumnMissing(SchemaError):
 
 
 class ReferencesCascade(SchemaError):
-    """Foreign keys would carry a DELETE on, and the server doesn't count what they change: `CarriedOn`."""
+    """Foreign keys have an action on DELETE, and the server doesn't count what they change.
+
+    Where it does, a copy sees whether they act, and then raises `CascadeRefused`.
+    """
 
     def __init__(self, target: str, table: str, constraints: list[str]) -> None:
         super().__init__(
@@ -381,7 +384,7 @@ def grant(privileges: Sequence[str], what: str, role: str) -> str:
     return f"GRANT {', '.join(privileges)} ON {what} TO {role}"
 
 
-class CarriedOn(Permanent):
+class CascadeRefused(Permanent):
     """Foreign keys of the target, by ON DELETE or ON UPDATE, have changed rows that refer to written ones.
 
     The transaction is rolled back. What may not be done is what a key without an action refuses, so it has

@@ -74,7 +74,7 @@ class SideState:
     newest: int = 0
 
     def is_seen_from(self, base: Vantage) -> bool:
-        """Whether what was proven from there can be told to hold, or not to hold, by row versions."""
+        """Whether row versions show if what was proven from there still holds."""
         return (
             self.vantage.identity is not None
             and self.vantage.identity == base.identity
@@ -102,8 +102,8 @@ def state_of(rows: TableSlice, table: Table, answers: Sequence[Rows]) -> SideSta
     if not more:
         return SideState(Vantage(None, 0), int(counted[0]))
     [[found]] = more
-    told = found.comparable and not rows.key_may_repeat
-    identity = _identity(found.server, definition, rows, table) if told else None
+    comparable = found.comparable and not rows.key_may_repeat
+    identity = _identity(found.server, definition, rows, table) if comparable else None
     return SideState(
         Vantage(identity, int(found.horizon)),
         rows=int(counted[0]),
@@ -142,7 +142,7 @@ def _names_in(kind: type[Any]) -> tuple[str, ...]:
 
 
 class Change(StrEnum):
-    """What a glance told of a liquidation since its last proof."""
+    """What a glance found of a liquidation since its last proof."""
 
     NONE = "none"  # both sides hold the same rows as then
     FEW = "few"  # only the changed ones are asked for
@@ -249,7 +249,7 @@ class RangeGlance:
     keys the source has written since. That nobody has written elsewhere in the meantime is for the proof to
     tell: it knows what has to be there by then, see `Seen`.
 
-    Where it can't be told, `RangeDiff` compares the range: rows have gone, or somebody has written there in
+    Where they don't show it, `RangeDiff` compares the range: rows have gone, or somebody has written there in
     the target.
     """
 
@@ -275,9 +275,9 @@ class RangeGlance:
 
     def of(self, look: Look, part: KeyRange) -> Difference:
         """What differs in the source's range and the target's, as the target shows it at this moment."""
-        return self._told(look, part) or self._by_values.of(look, part)
+        return self._by_versions(look, part) or self._by_values.of(look, part)
 
-    def _told(self, look: Look, part: KeyRange) -> Unchanged | Patch | None:
+    def _by_versions(self, look: Look, part: KeyRange) -> Unchanged | Patch | None:
         base = self._baseline
         known = base.ranges[part.number - 1].digest
         [[rows, keys, hashes]], definition = both_sides(

@@ -53,9 +53,10 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What was found at one moment of each side: their rows, and what a copy would do; None: not known.
+class CountsByVersions:
+    """What was found at one moment of each side.
 
+    ``source`` and ``target`` have the rows of each. ``counts`` are what a copy would do; None: not known.
     ``inserted`` are the keys, as the source writes them, of all rows that would be inserted, where the target
     still holds all that was proven; else None.
     """
@@ -115,8 +116,10 @@ def outlook(
     try:
         with both as moments:
             source_now, target_now = moments.of(liquidation_id, until)
-            told = told_in_time(source_now, target_now, baseline) if moments.are_locked else None
-            return Outlook(told.counts, moments.as_of) if told and told.counts else None
+            found = (
+                counts_by_versions_in_time(source_now, target_now, baseline) if moments.are_locked else None
+            )
+            return Outlook(found.counts, moments.as_of) if found and found.counts else None
     except Transient as error:
         if not is_for_want_of_time(error):
             raise
@@ -278,36 +281,41 @@ class Moments:
         )
 
 
-def told_in_time(source: SideNow, target: SideNow, baseline: Baseline) -> Told | None:
-    """What row versions tell of both sides in the time of `Within`; None where it didn't even suffice to
-    count them.
+def counts_by_versions_in_time(
+    source: SideNow, target: SideNow, baseline: Baseline
+) -> CountsByVersions | None:
+    """As `counts_by_versions`, but only as far as the time of `Within` suffices.
+
+    Where it suffices for counting both sides only, ``counts`` are None; where not even for that, it is None.
 
     Raises:
         DatabaseFailed: a side is lost.
     """
-    counted: Told | None = None
+    counted: CountsByVersions | None = None
     with until_timeout():
         counted = _counted(source, target)
-        return _told(source, target, baseline, counted)
+        return _compared(source, target, baseline, counted)
     return counted
 
 
-def told_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> Told:
-    """What row versions tell of both sides, each at its moment.
+def counts_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> CountsByVersions:
+    """The rows of both sides, each at its moment, and what a copy would do, by the versions of rows.
 
     Raises:
         DatabaseFailed: a side is lost, or somebody has cancelled a statement.
     """
-    return _told(source, target, baseline, _counted(source, target))
+    return _compared(source, target, baseline, _counted(source, target))
 
 
-def _counted(source: SideNow, target: SideNow) -> Told:
-    """Both sides without what was written since."""
-    return Told(*both_sides(lambda: _state(source), lambda: _state(target)), None)
+def _counted(source: SideNow, target: SideNow) -> CountsByVersions:
+    """The rows of both sides; what a copy would do isn't known yet."""
+    return CountsByVersions(*both_sides(lambda: _state(source), lambda: _state(target)), None)
 
 
-def _told(source: SideNow, target: SideNow, baseline: Baseline, not_known: Told) -> Told:
-    """``not_known`` has what both sides were counted to be."""
+def _compared(
+    source: SideNow, target: SideNow, baseline: Baseline, not_known: CountsByVersions
+) -> CountsByVersions:
+    """What a copy would do. ``not_known`` has the rows of both sides, given where it can't be known."""
     here, there = not_known.source, not_known.target
     if not (here.is_seen_from(baseline.source) and there.is_seen_from(baseline.target)):
         return not_known
@@ -340,7 +348,7 @@ def _told(source: SideNow, target: SideNow, baseline: Baseline, not_known: Told)
     if rest_there == left and (alike or not some.inserted):
         missing = (key for key in new_here | old_here if key not in new_there | old_there)
         inserted = tuple(missing) if some.inserted else ()
-    return Told(here, there, some + rest, inserted)
+    return CountsByVersions(here, there, some + rest, inserted)
 
 
 def _between(here: dict[Bound, int], there: dict[Bound, int], *, alike: bool) -> Counts:

@@ -1,7 +1,7 @@
 """A look at both sides before a copy: bounded in time, writes nothing.
 
 A count that would take too long becomes the planner's estimate, and is said to be one. Where an earlier copy
-has proven the liquidation, what a copy would do is told exactly; see `copier.outlook`.
+has proven the liquidation, what a copy would do is known exactly; see `copier.outlook`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ from copier.exchange import Statement, all_as_text, exchange
 from copier.glance import Baseline, SideState
 from copier.missing_parents import Lacking, lacking, refuse_missing_parents
 from copier.model import Bound, Catalogue, CopySpec, Counts, Fingerprint, TableName
-from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, is_for_want_of_time, told_in_time
+from copier.outlook import (
+    LABEL,
+    CountsByVersions,
+    Moments,
+    Outlook,
+    SideNow,
+    counts_by_versions_in_time,
+    is_for_want_of_time,
+)
 from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.threads import both_sides
@@ -173,23 +181,25 @@ def _by_versions(
 ) -> Preview:
     """The preview of one moment of each side; what a copy would do is looked for until that time."""
     source, target = moments.of(liquidation_id, until)
-    told = told_in_time(source, target, baseline) if moments.are_locked else None
-    outlook = Outlook(told.counts, moments.as_of) if told and told.counts else None
+    by_versions = counts_by_versions_in_time(source, target, baseline) if moments.are_locked else None
+    outlook = Outlook(by_versions.counts, moments.as_of) if by_versions and by_versions.counts else None
     sides = _Sides.of(moments, source, target)
-    return _seen(sides, liquidation_id, catalogue, told, outlook, parents_too=parents_too, brought=brought)
+    return _seen(
+        sides, liquidation_id, catalogue, by_versions, outlook, parents_too=parents_too, brought=brought
+    )
 
 
 def _seen(
     sides: _Sides,
     liquidation_id: int,
     catalogue: Catalogue | None,
-    told: Told | None = None,
+    by_versions: CountsByVersions | None = None,
     outlook: Outlook | None = None,
     *,
     parents_too: bool,
     brought: Collection[TableName] | None,
 ) -> Preview:
-    """The preview. What was ``told`` of both sides isn't counted again."""
+    """The preview. What is known ``by_versions`` isn't counted again."""
     sides.target_table.refuse_unwritable(updates=sides.target.in_place)
     if not parents_too:
         refuse_missing_parents(sides.source, sides.target, sides.source_look.rows, sides.target_look.rows)
@@ -198,9 +208,9 @@ def _seen(
             (None, None, None)
             if catalogue is None
             else _in_catalogue(sides.source_look, catalogue, liquidation_id),
-            _rows_of(sides.source_look, sides.source, told.source if told else None),
+            _rows_of(sides.source_look, sides.source, by_versions.source if by_versions else None),
         ),
-        lambda: _rows_of(sides.target_look, sides.target, told.target if told else None),
+        lambda: _rows_of(sides.target_look, sides.target, by_versions.target if by_versions else None),
     )
     with failures_of(sides.source.side):
         large_objects = _large_object_columns(sides.source_look.connection, sides.source_table)
@@ -215,7 +225,9 @@ def _seen(
             *missing_index(sides.target_table, sides.target),
         ),
         changed_at=changed_at,
-        taken=_taken(sides, told.inserted if told else None) if in_source.exact else Count(0, exact=False),
+        taken=_taken(sides, by_versions.inserted if by_versions else None)
+        if in_source.exact
+        else Count(0, exact=False),
         triggers=tuple(each.name for each in sides.target.triggers if each.before),
         large_object_columns=tuple(
             name for name in large_objects if all(name != rule.column for rule in rules)

@@ -79,7 +79,7 @@ class HashKey:
 
     @property
     def check(self) -> str:
-        """Another text for another key, from which the key can't be told."""
+        """Another text for another key, which doesn't reveal the key."""
         return hmac.digest(self._key, b"traspaso check 1", hashlib.sha256).hex()[:12]
 
     def statement(self, pad: str) -> sql.Composable:
