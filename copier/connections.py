@@ -1,14 +1,15 @@
 """Connections to both sides: their waits can be broken off, and their sessions are kept alive and then ended.
 
-psycopg's own wait ends when the server answers, and a server whose line is alive may never answer: its
-process is stopped, or it waits for a lock. Here whoever waits is asked every second whether to go on. Who
-gives up has the server cancel the statement; where that doesn't help, the connection is closed.
+psycopg's own wait ends only when the server answers, and a server may never answer although its connection
+is open: its process is stopped, or it waits for a lock. Here the caller is asked every second whether to go
+on waiting. If not, the server is asked to cancel the statement; where that doesn't help, the connection is
+closed.
 
-A client may be gone without a goodbye: killed behind a line that is dead, or without power. Its sessions
-would hold their locks, and the source's vacuum, for as long as the server believes in them. So each
-transaction has its server end it when nothing is heard for ``lost_seconds``, in the middle of a transaction
-or of the line itself. Sessions that have to wait between two statements are kept alive by one thread, which
-sends each of them an empty query in time. That takes no snapshot, and is not sent to a session that works.
+A client may disappear without closing its connections: it is killed while the network is down, or loses
+power. Its sessions would keep their locks, and hold back the source's vacuum, until the server notices. So
+each transaction has its server end it when the client, or the network, is silent for ``lost_seconds``.
+Sessions that have to wait between two statements are kept alive by one thread, which sends each of them an
+empty query in time. That takes no snapshot, and isn't sent while a statement runs.
 """
 
 from __future__ import annotations

@@ -1,10 +1,18 @@
-"""What of a key range differs between the two sides, found by 64-bit hashes: no row leaves its server.
+"""Which rows of a key range differ between both sides, found by 64-bit hashes. No row leaves its server.
 
-Both sides send the hashes of their rows in the order of the keys, joined into one byte string each (see
-`copier.row_hash`). The rows that only one side has are named by their place in that order; their keys are
-asked for afterwards, in the same snapshot. The hashes of all rows cost hardly more than their digest. Where
-most rows of a range differed, the first rows of the next one decide whether it is compared at all, or
-replaced as a whole.
+    1. Each side sends the hashes of its rows in the order of the keys, joined into one byte string (see
+       `copier.row_hash`). Where both strings are equal, so are the rows: `Unchanged`.
+    2. A hash that only one side has is a row that differs. Its place in that order is known now, and the side
+       is asked for the key at this place, in the same snapshot: `Patch`.
+    3. Where most rows differ, the range is replaced as a whole: `Replace`.
+
+An example. A range has 10 rows on both sides, and the fourth was changed in the source. Each side sends 80
+bytes. The hash at place 3 (they count from 0) of each side is one that the other side doesn't have. Both are
+asked for their key at place 3. It is the same key: 1 row is updated, 9 are unchanged.
+
+To send the hashes of all rows costs hardly more than to compute their digest. After a range of which most
+rows differed, only the first `FIRST_ROWS` rows of the next one are compared; where most of these differ too,
+it is replaced as a whole.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ SAID_CLASSES = frozenset({"54", "55"})
 #: "COPY items, line 1, column v: …"; nothing of the value, which comes after the colon.
 _COPIED = re.compile(r"COPY [^,]+, \w+ \d+, \w+ ([^\s:,\"]+)(?:: |$)")
 #: The server's own source files that name a constraint, a table, a column or a type with an error: those read
-#: the name from its catalogue. RAISE … USING CONSTRAINT = …, and its like in other procedural languages, put
-#: there whatever the function has at hand, the value of a row too.
+#: the name from its system catalog. RAISE … USING CONSTRAINT = …, and the like in other procedural languages,
+#: put any text there, the value of a row too.
 NAMING_FILES = frozenset(
     {
         "domains.c",
@@ -544,7 +544,7 @@ def classify(error: psycopg.Error, side: str) -> DatabaseFailed:
 
 
 def names_in(error: psycopg.Error) -> dict[str, str]:
-    """What the error names, by "table", "column" and "constraint", where the server's catalogue knows it.
+    """What the error names, by "table", "column" and "constraint", where the server's system catalog has it.
 
     Empty for an error that a function raised: the fields of its diagnostic are the function's own words.
     """

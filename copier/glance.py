@@ -1,19 +1,24 @@
-"""The glance: what has changed since the last proof, told by the versions of rows, without reading a value.
+"""The glance: what has changed since the last proof, found by the versions of rows. No value is read.
 
-A version of a row never changes: every UPDATE writes a new one, and its ``xmin`` names the transaction that
-wrote it. Take a moment at which every transaction below a *horizon* had ended. A row that is visible later
-and whose xmin is below the horizon was committed before that moment, and nobody had deleted it by then: it
-was visible at that moment as well. So where no visible row has an xmin at or above the horizon, today's rows
-are among those of that moment; and where their number is the same, they are the same rows. What was proven
-of them still holds. Where some rows are newer, these are the changed ones, and a number that doesn't add up
-says that rows have gone.
+PostgreSQL never alters a version of a row: each INSERT and UPDATE writes a new one, and its ``xmin`` is the
+number of the transaction that wrote it. The *horizon* of a moment is a number below which every transaction
+had ended. So a row that is visible now and has an xmin below the horizon was there at that moment already,
+and is unaltered. That tells three cases apart:
 
-Where rows belong through parents, what is visible is a row together with the rows through which it belongs:
-it is new where any of them is. A parent that moves to another liquidation is a new version, and so all of its
-rows are new, though theirs are not.
+    - No visible row has an xmin at or above the horizon, and there are as many rows as then: they are the
+      same rows.
+    - Some rows have: these were inserted or changed. Only they are asked for.
+    - There are fewer of the older rows than there should be: some were deleted.
 
-That is told of one server, one table and one definition only, which `Vantage.identity` names. Where anything
-of it is another, all values are compared. See docs/decisions for what it can't see.
+An example. 10 rows were proven, and the horizon was 500. Transaction 507 changes one of them. Now 10 rows are
+visible, one with the xmin 507, and nine with one below 500: these nine are as they were. Had transaction 508
+deleted another row, there would be eight of them, and the range of that row would be compared by its hashes.
+
+Where rows belong through parents, a row counts as written since where it, or one of the rows through which it
+belongs, was. A parent that moves to another liquidation is a new version, so all of its rows count as new.
+
+That holds for one server, one table and one definition, which `Vantage.identity` names. Where that has
+changed, all rows are compared. See docs/decisions for what a glance can't see.
 """
 
 from __future__ import annotations

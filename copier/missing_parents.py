@@ -1,10 +1,10 @@
-"""Rows that belong through a parent can't be copied before that: it is looked for first, on both sides.
+"""Rows that belong through a parent can't be copied before it: the parents of both sides are compared first.
 
 A row whose parent the target doesn't hold, or holds under another liquidation, would be refused by a foreign
 key, or it would be there and belong to no liquidation, so that no comparison finds it.
 
-So are rows of tables that no copy brings, such as concepts, to which foreign keys of the target point: what
-it lacks of them is counted before a copy, where there is time.
+Foreign keys of the target may also point to tables that no copy brings, such as concepts. How many of their
+rows the target lacks is counted before a copy, where there is time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from copier.row_hash import unpacked
 from copier.table_slice import TableSlice
 from copier.threads import both_sides
 
-#: How long it is looked for rows of other tables that the target lacks, and at so many of a foreign key.
+#: How many seconds are spent on rows of other tables that the target lacks, and how many rows of each
+#: foreign key are looked up.
 LACKING_SECONDS, LACKING_ROWS = 2.0, 10_000
 
 #: Asks a side for the rows of a statement; None where that took too long.

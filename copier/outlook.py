@@ -1,15 +1,23 @@
-"""What a copy would do, told beforehand by the versions of rows since the last proof. Nothing is written.
+"""What a copy would do, found beforehand by the versions of rows since the last proof. Nothing is written.
 
-Let B be the rows that were proven: both sides held them. By `copier.glance`, a row that was not written since
-is one of B, unaltered. So whatever differs between the sides now has a key of a row that one of them has
-written since, or is a row of B that one side has lost. The rows with such keys are looked up on both sides
-and compared by their hashes. Of all other keys each side holds rows of B only, and some or all of them: where
-one side holds as many as B has left, it holds all of them, and the other side lacks the difference. In the
-common case nobody has written in the target: there it is all of B, and what prod has fewer of would be
-deleted.
+At the last proof both sides held the same rows. `copier.glance` finds which rows of a side were written since
+then. Every other row is one of the proven ones, unaltered. That gives what a copy would do in three steps:
 
-It is exact or not known. It isn't known where row versions tell nothing, where more rows were written than
-are looked up, where both sides have lost rows of B, and where the time doesn't suffice.
+    1. Each side gives the keys of its rows that were written since the proof.
+    2. The rows with these keys are looked up on the other side too, and compared by their hashes.
+    3. The rows with all other keys are proven ones on both sides. They are only counted: the side that still
+       has as many as there can be has all of them, and what the other side has fewer, it lacks.
+
+An example. 10 rows were proven, with the keys 1 to 10. Since then row 3 was changed in the source, row 7
+deleted, and a row 11 inserted. Nobody has written in the target.
+
+    1. The source has 10 rows, and those with the keys 3 and 11 were written since. The target has 10, none.
+    2. The target has a row 3, and its hash is another one: 1 row to change. It has no row 11: 1 to insert.
+    3. Without row 3 there can be 9 proven rows. The target has 10 - 1 = 9, all of them. The source has
+       10 - 2 = 8 rows that weren't written since. It lacks one: 1 row to delete, 8 unchanged.
+
+The answer is exact, or it is None: not known. It isn't known where row versions can't be compared, where more
+than `MOST_ROWS` rows were written, where in step 3 neither side has all, and where the time doesn't suffice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a copy needs to be allowed on both sides: each privilege, the steps that need it, and its GRANT.
+"""What a copy needs to be allowed on both sides: each privilege, what it is needed for, and its GRANT.
 
 The lists are pure: they come from what is configured, so the SQL for both roles is known before anything is
 connected to. With a connection the server is asked which of them the role lacks, by `question`: the same
@@ -52,7 +52,7 @@ OF_TARGET = (*IN_TARGET, Purpose.STAGE, Purpose.UPDATE)
 class Privilege:
     """One privilege on one object, such as SELECT on TABLE public.items.
 
-    ``schema`` is that of a table or a sequence. ``object`` is its name as the catalogue holds it: of a
+    ``schema`` is that of a table or a sequence. ``object`` is its name as the system catalog holds it: of a
     database empty for the one that is connected to. ``where`` is in which case only it is needed, as far as
     that isn't known; empty: always.
     """
