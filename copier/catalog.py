@@ -1,9 +1,9 @@
-"""What a server says about a table: its columns and their types, its keys and indexes, what stands behind it.
+"""What a server says about a table: its columns and types, its keys and indexes, the tables behind it.
 
-Everything comes from pg_catalog, by one message of several questions; nothing here writes. A column's type
-is read down to what it is made of, since two servers may have another type of the same name, and one
-extension's type in two schemas: a domain has a base, an array its elements, a range its bounds, a composite
-its members in their order.
+Everything is asked of the system catalog, several questions in one message. Nothing is written. A type is
+read down to what it is made of, since two servers may have another type of the same name, and one extension's
+type in two schemas: a domain has a base, an array its elements, a range its bounds, a composite its members
+in their order.
 
 A table stands for its partitions and inheritance children too, a view for the tables that it reads. What
 holds for the table alone, such as NOT NULL or the foreign keys that refer to it, is asked of all of them.
@@ -628,7 +628,7 @@ class IndexColumn:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the ``role`` may do with a table, by the catalogue.
+    """What the ``role`` may do with a table, by the system catalog.
 
     ``lacks`` are the privileges that it has not, of those that reading and writing the table needs.
     ``hidden``: row-level security applies to it. ``may_identify``: it may ask which server this is.

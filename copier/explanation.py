@@ -1,6 +1,6 @@
 """What a set would do, without doing it: its order, how rows belong, what is missing, what is refused.
 
-Both sides are asked for their catalogues alone; no row is read, and nothing is written.
+Only the system catalogs of both sides are read: no row is, and nothing is written.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from copier.table_slice import slices
 
 #: What the servers' activity views show of it.
 LABEL = "traspaso explain"
-#: The catalogues are the same for every liquidation.
+#: The system catalogs are the same for every liquidation.
 ANY = 1
 
 
@@ -146,7 +146,7 @@ def explain(
     names: SideNames = DEFAULT_NAMES,
     timeout_seconds: float = 10.0,
 ) -> Explanation:
-    """Looks at the catalogues of both sides. ``names`` are what the sentences call them.
+    """Looks at the system catalogs of both sides. ``names`` are what the sentences call them.
 
     Raises:
         DatabaseFailed: a side can't be reached.

@@ -1,17 +1,16 @@
-"""Rows that belong through a parent can't be copied before that: it is looked for first, on both sides.
+"""Rows that belong through a parent can't be copied before it: the parents of both sides are compared first.
 
 A row whose parent the target doesn't hold, or holds under another liquidation, would be refused by a foreign
 key, or it would be there and belong to no liquidation, so that no comparison finds it.
 
-So are rows of tables that no copy brings, such as concepts, to which foreign keys of the target point: what
-it lacks of them is counted before a copy, where there is time.
+Foreign keys of the target may also point to tables that no copy brings, such as concepts. How many of their
+rows the target lacks is counted before a copy, where there is time.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,10 @@ from copier.errors import ParentsMissing, SideNames
 from copier.model import TableName, quoted
 from copier.row_hash import unpacked
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
-#: How long it is looked for rows of other tables that the target lacks, and at so many of a foreign key.
+#: How many seconds are spent on rows of other tables that the target lacks, and how many rows of each
+#: foreign key are looked up.
 LACKING_SECONDS, LACKING_ROWS = 2.0, 10_000
 
 #: Asks a side for the rows of a statement; None where that took too long.
@@ -44,13 +45,17 @@ def refuse_missing_parents(source: TableSlice, target: TableSlice, ask_source: A
     """
     if source.parent is None or target.parent is None:
         return
-    with ThreadPoolExecutor(1) as other_side:
-        asked = other_side.submit(ask_source, statements.parent_digest(source.parent))
-        held, wanted = ask_target(statements.parent_digest(target.parent)), asked.result()
-        if held is None or wanted is None or tuple(held[0]) == tuple(wanted[0]):
-            return
-        asked = other_side.submit(ask_source, statements.parent_keys(source.parent))
-        held, wanted = ask_target(statements.parent_keys(target.parent)), asked.result()
+    of_source, of_target = source.parent, target.parent
+    wanted, held = both_sides(
+        lambda: ask_source(statements.parent_digest(of_source)),
+        lambda: ask_target(statements.parent_digest(of_target)),
+    )
+    if held is None or wanted is None or tuple(held[0]) == tuple(wanted[0]):
+        return
+    wanted, held = both_sides(
+        lambda: ask_source(statements.parent_keys(of_source)),
+        lambda: ask_target(statements.parent_keys(of_target)),
+    )
     if held is None or wanted is None:
         return
     there = {*unpacked(held[0][0])}

@@ -197,7 +197,7 @@ def _constraints_of(circle: Sequence[str], keys: Sequence[ForeignKey]) -> list[s
     return [f"{key.name} of {key.child}" for key in keys if (key.child, key.parent) in pairs]
 
 
-# --------------------------------------------------------------------------- what the target's catalogue says
+# -------------------------------------------------------------------- what the target's system catalog says
 
 #: The columns of `foreign_keys_question` that say what a key does, and whether an index serves it.
 ACTIONS = """
