@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from slack_sdk.socket_mode.request import SocketModeRequest
 
     from bot.commands.conversation import BotParts, Callers
-    from bot.commands.copy_verify import VerificationRunner
     from bot.commands.turns import AllTurns
+    from bot.commands.verification_runner import VerificationRunner
     from bot.monitoring.service import Monitoring
     from bot.notify.destinations import Destination
     from bot.slack.access import Access, People
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from bot.slack.neighbours import Neighbours
     from bot.slack.outbox_relay import OutboxRelay
     from bot.slack.rate_limit import PacedClient
-    from bot.work.background import WorkerWatch
+    from bot.work.background import WorkersMissing
     from bot.work.queue import JobQueue
     from bot.work.scheduler import Scheduler
     from bot.work.watch import Watch
@@ -148,26 +148,26 @@ class Bot:
     relay: OutboxRelay
     home_publisher: HomePublisher
     verifications: VerificationRunner
-    worker_watch: WorkerWatch
+    workers_missing: WorkersMissing
     scheduler: Scheduler
     neighbours: Neighbours
     turns: AllTurns
 
     def start(self) -> None:
         self.neighbours.start()
-        self.queue.watch.start()
+        self.queue.health.start()
         self.scheduler.start()
         self.relay.start()
         self.home_publisher.start()
-        self.worker_watch.start()
+        self.workers_missing.start()
 
     def stop(self) -> None:
         """What people have asked for is answered first, if that takes no more than a few seconds."""
         self.turns.drain(ANSWERS_LEAVE_SECONDS)
         self.verifications.stop()
         self.scheduler.stop()
-        self.worker_watch.stop()
-        self.queue.watch.stop()
+        self.workers_missing.stop()
+        self.queue.health.stop()
         self.home_publisher.stop()
         self.relay.stop()
         self.neighbours.stop()
@@ -271,7 +271,7 @@ def slack(settings: Settings, parts: Databases) -> SlackParts:
     throughput = Throughput(parts.tracking, chart_seconds=settings.file.work.chart_seconds)
     notifier = CardNotifier(outbox, cards, card_publisher, throughput)
     people = People(client, language)
-    beside = NotificationRelay(
+    elsewhere = NotificationRelay(
         Notifications(parts.tracking),
         parts.store,
         settings.file,
@@ -281,7 +281,7 @@ def slack(settings: Settings, parts: Databases) -> SlackParts:
     return SlackParts(
         client=client,
         card_publisher=card_publisher,
-        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier), beside),
+        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier), elsewhere),
         access=Access(client, settings.file.slack, settings.file.copies),
         people=people,
     )
@@ -321,12 +321,12 @@ def slack_client(settings: Settings) -> PacedClient:
 def bot(settings: Settings, parts: Databases) -> Bot:
     """The bot; `python -m bot` connects it."""
     from bot.commands.conversation import BotParts, Callers, Guard, Signals
-    from bot.commands.copy_verify import VerificationRunner
+    from bot.commands.verification_runner import VerificationRunner
     from bot.jobs.schedules import Calendar
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.neighbours import Neighbours
     from bot.slack.replies import Replies
-    from bot.work.background import WorkerWatch
+    from bot.work.background import WorkersMissing
 
     file = settings.file
     queue = _queue(settings, parts)
@@ -365,7 +365,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         relay=slack_parts.relay,
         home_publisher=home_publisher,
         verifications=verifications,
-        worker_watch=WorkerWatch(parts.workers, slack_parts.relay.wake),
+        workers_missing=WorkersMissing(parts.workers, slack_parts.relay.wake),
         neighbours=neighbours,
         scheduler=scheduler(settings, parts, slack_parts, queue),
         turns=conversations.callers.turns,
@@ -470,7 +470,7 @@ def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> A
         """Each payload, until it is acknowledged, is a span; what is done for it afterwards belongs to it."""
 
         def dispatch(self, req: BoltRequest) -> BoltResponse:
-            with traces.span(payload_name(req.body), traces.Kind.SERVER):
+            with traces.span(payload_name(req.body), traces.SpanKind.SERVER):
                 return super().dispatch(req)
 
     app = TracedApp(
@@ -596,7 +596,7 @@ def worker(settings: Settings, parts: Databases) -> Background:
     from bot.work.admission import Admission
     from bot.work.background import Pruner, Sweeper
     from bot.work.cancellation import StopSwitch
-    from bot.work.queue import CopySlots, DirectRuns
+    from bot.work.slots import CopySlots, DirectRuns
     from bot.worker import Background, CopyWorker, Threads
 
     work = settings.file.work
@@ -670,7 +670,7 @@ def monitoring(
     from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    from bot.monitoring.collector import HouseCollector
+    from bot.monitoring.collector import InstallationCollector
     from bot.monitoring.readiness import Readiness
     from bot.monitoring.service import Monitoring
 
@@ -684,7 +684,7 @@ def monitoring(
     readiness = Readiness(
         prod,
         tracking,
-        queue.watch,
+        queue.health,
         check_version,
         outbox_seconds=settings.file.health.outbox_seconds,
         slack=slack,
@@ -696,7 +696,7 @@ def monitoring(
         registry.register(counted)
         for own in (ProcessCollector, PlatformCollector, GCCollector):
             own(registry=registry)
-    registry.register(HouseCollector(tracking, readiness, names, process))
+    registry.register(InstallationCollector(tracking, readiness, names, process))
 
     def dispose() -> None:
         prod.dispose()

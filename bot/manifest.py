@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from bot.shipped import shipped
+
 #: Where the bot takes what Slack sends in HTTP mode.
 EVENTS_PATH = "/slack/events"
 #: Slack's longest names of an app, of its bot, and of a command.
@@ -18,9 +20,9 @@ class BadUrl(ValueError):
     """Slack can't send requests there."""
 
 
-def read(text: bytes) -> dict[str, Any]:
-    """The manifest as the file has it."""
-    found: dict[str, Any] = yaml.safe_load(text)
+def read() -> dict[str, Any]:
+    """The manifest that this release comes with."""
+    found: dict[str, Any] = yaml.safe_load(shipped("manifest.yml"))
     return found
 
 

@@ -19,7 +19,7 @@ from bot.app import Databases
 from bot.config import SIDES, VARIABLES, Need, Settings, sentence_of
 from bot.errors import BotError, ConfigError
 from bot.slack.client import CONNECTION_ERRORS, Trouble, client, error_name, trouble_of
-from bot.work.queue import RedisWatch
+from bot.work.queue import RedisHealth
 from copier.connections import check_connection
 from copier.errors import CopierError, Transient
 
@@ -108,9 +108,9 @@ def _line(side: str, error: Exception) -> str:
 def _redis(url: str | None) -> Iterator[Wrong]:
     if url is None:
         return
-    watch = RedisWatch(url)
-    if reason := watch.reason():
-        line = f"REDIS_URL: Redis at {watch.place} can't be used: {reason}"
+    health = RedisHealth(url)
+    if reason := health.reason():
+        line = f"REDIS_URL: Redis at {health.place} can't be used: {reason}"
         yield Wrong(line, passes=True, is_watched=True)
 
 

@@ -37,7 +37,7 @@ Attribute = str | int | float | bool
 Carrier = dict[str, str]
 
 
-class Kind(StrEnum):
+class SpanKind(StrEnum):
     """What a span is to another process, by OpenTelemetry's names."""
 
     INTERNAL = "INTERNAL"
@@ -89,7 +89,7 @@ def end() -> None:
 
 @contextmanager
 def span(
-    name: str, kind: Kind = Kind.INTERNAL, *, linked: bool = False, **attributes: Attribute | None
+    name: str, kind: SpanKind = SpanKind.INTERNAL, *, linked: bool = False, **attributes: Attribute | None
 ) -> Iterator[None]:
     """A span around what is done inside. One that fails says so by the class of the error.
 
@@ -158,5 +158,5 @@ class HandingOn(ThreadPoolExecutor):
 
 
 def _named(key: str) -> str:
-    """Names of OpenTelemetry's own, written with __ for the dot; ours begin with the house's name."""
+    """Names of OpenTelemetry's own, written with __ for the dot; ours begin with ``traspaso.``."""
     return key.replace("__", ".") if "__" in key else f"traspaso.{key}"

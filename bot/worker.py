@@ -24,9 +24,10 @@ from bot.slack.outbox_relay import OutboxRelay
 from bot.work.admission import Admission
 from bot.work.background import LivenessBeat, ProgressTicker, Pruner, Sweeper
 from bot.work.cancellation import StopSwitch
-from bot.work.queue import TRACE, CopySlots, DirectRuns, JobQueue
+from bot.work.queue import TRACE, JobQueue
 from bot.work.runner import AttemptOutcome, Ended, Runner
 from bot.work.scheduler import Scheduler
+from bot.work.slots import CopySlots, DirectRuns
 from copier.errors import CopierError
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class CopyWorker:
     def perform(self, job_id: int) -> None:
         """One attempt; whoever calls this has a slot."""
         try:
-            ended = self._runner.run(job_id, self._stop, watch=self._ticker, refusal=self._admission.refusal)
+            ended = self._runner.run(
+                job_id, self._stop, show_progress=self._ticker, refusal=self._admission.refusal
+            )
             self._follow_up(ended, job_id)
         except (SQLAlchemyError, CopierError) as error:
             # Consulta is away and nothing can be recorded: the lease runs out, the sweep takes over.
@@ -157,7 +160,7 @@ class Background(Middleware):
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
         worker.worker_timeout = QUEUE_LOOK_MILLISECONDS
         self._liveness.start(takes_jobs=True)
-        self.queue.watch.start()
+        self.queue.health.start()
         self._scheduler.start()
         self._slots.open(worker.worker_threads)
 
@@ -187,7 +190,7 @@ class Background(Middleware):
         self._pruner.stop()
         self._direct.join(LONGEST_CHUNK_SECONDS)
         self._outbox_relay.stop()
-        self.queue.watch.stop()
+        self.queue.health.stop()
         self._liveness.stop()
         if self._monitoring is not None:
             self._monitoring.stop()

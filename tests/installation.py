@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 
 import migrations
-from bot import config, privileges
+from bot import config
+from bot.doctor import privileges
 from copier.privileges import grants
 from dev.local_slack.client import LocalSlack
 from dev.postgres import PostgresServer

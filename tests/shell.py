@@ -36,7 +36,7 @@ PROCESSES.set_forkserver_preload(
     [
         *("bot.cli", "bot.cli.commands", "migrations", "alembic.command", "rich.table", "rich.console"),
         *("babel.dates", "babel.numbers", "babel.messages.mofile", "babel.messages.pofile", "babel.support"),
-        *("bot.cli.operating", "bot.doctor.checks", "tests.shell"),
+        *("bot.cli.operating", "bot.doctor", "tests.shell"),
     ]
 )
 

@@ -523,7 +523,7 @@ def follow(parts: Databases, job_id: int, display: Display, stop: StopSwitch) ->
             ended = parts.runner.run(
                 job_id,
                 stop,
-                watch=lambda job: ProgressTicker(parts.store, job, display.show, every_seconds=0.5),
+                show_progress=lambda job: ProgressTicker(parts.store, job, display.show, every_seconds=0.5),
             )
             job = parts.store.job(job_id)
             if ended.outcome is AttemptOutcome.ASKED and job is not None and job.run_id is not None:

@@ -23,10 +23,10 @@ from bot.characters import one_line
 from bot.cli.commands import FAILED, USAGE, Stopped, stop_on_errors
 from bot.cli.help import Command, shell_translator
 from bot.cli.output import ask, print_survey, say
-from bot.cli.shipped import starting_files
 from bot.config import SIDES, VARIABLES, Need, Settings, SlackSection
 from bot.errors import ConfigError
 from bot.i18n import N_, Translator
+from bot.shipped import starting_files
 from copier import CopySpec, privileges
 from copier.model import quoted
 from copier.privileges import Privilege, Tracking
@@ -144,11 +144,11 @@ def _write(
 
 def _scripts(found: Survey, logins: Mapping[str, Login], schema: str) -> dict[str, str]:
     """The SQL of each side's role; the tracking tables are in this schema."""
-    from bot.privileges import tracking
+    from bot.jobs.models import tracking_tables
 
     return {
         SIDES.source: source_role(found, logins[SIDES.source].role),
-        SIDES.target: target_role(found, logins[SIDES.target].role, tracking(schema)),
+        SIDES.target: target_role(found, logins[SIDES.target].role, tracking_tables(schema)),
     }
 
 

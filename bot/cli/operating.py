@@ -26,7 +26,6 @@ from bot.cli.output import (
     say,
 )
 from bot.config import Need
-from bot.doctor.findings import Status
 from bot.i18n import N_
 from bot.jobs.receipts import Entry, Period, Receipts, Wanted, WrongPeriod
 from bot.messages.audit import csv_file
@@ -45,16 +44,18 @@ from bot.messages.audit import csv_file
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a check."))
 @click.option("--send", is_flag=True, help=N_("Send a message to each notification target."))
 def doctor(as_json: bool, send: bool) -> None:
-    from bot.doctor.examination import Facts, examine
+    from bot.doctor import CHECKS
+    from bot.doctor.examination import Context, examine
+    from bot.doctor.findings import FindingStatus
 
     lines = config.read_env_file()
     settings, wrong = config.read(os.environ)
-    found = examine(Facts(settings, [*lines, *wrong], sends=send))
+    found = examine(Context(settings, [*lines, *wrong], sends=send), CHECKS)
     if as_json:
         print_findings_json(found)
     else:
         print_findings(found, shell_translator())
-    sys.exit(FAILED if any(each.status is Status.FAILED for each in found) else COMPLETED)
+    sys.exit(FAILED if any(each.status is FindingStatus.FAILED for each in found) else COMPLETED)
 
 
 # ----------------------------------------------------------------------------

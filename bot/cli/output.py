@@ -841,7 +841,7 @@ def print_range(copy_name: str, comparison: Comparison, *, as_json: bool) -> Non
 
 def print_set_verification(found: SetResult, t: Translator) -> None:
     """A line for each table, why a table couldn't be compared, and whether the set is the same."""
-    from bot.messages.verification import rows_of_table, table_words, verdict, words_of_set
+    from bot.messages.verification import result, rows_of_table, table_words, words_of_set
 
     headings = (t("Which copy"), t("Rows in prod"), t("Rows in consulta"), t("Result"))
     _table(
@@ -850,7 +850,7 @@ def print_set_verification(found: SetResult, t: Translator) -> None:
     for each in found.refused:
         words = explained(each.failure, t)
         say(f"❌ {each.copy_name}: {plain(words.what)} {plain(words.step)}")
-    say(plain(verdict(found, t).text if found.is_empty else " ".join(words_of_set(found, t))))
+    say(plain(result(found, t).text if found.is_empty else " ".join(words_of_set(found, t))))
 
 
 def print_set_verification_json(found: SetResult) -> None:

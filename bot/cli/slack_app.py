@@ -22,7 +22,6 @@ from bot import config
 from bot.cli.commands import migrate
 from bot.cli.help import Command
 from bot.cli.output import print_json_document, say
-from bot.cli.shipped import shipped
 from bot.i18n import N_
 
 #: Each process that `slack run` starts, as the Procfile has it.
@@ -81,7 +80,7 @@ def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str |
 def manifest(as_json: bool, http: str | None, suffix: str | None) -> None:
     from bot import manifest as app_manifest
 
-    found = app_manifest.read(shipped("manifest.yml"))
+    found = app_manifest.read()
     if http:
         found = app_manifest.for_http(found, http)
     if suffix:

@@ -4,3 +4,17 @@ It changes nothing, anywhere: transactions are read-only, Redis is only asked, a
 those are called that tell. The checks run side by side, each with a time limit, and none hides another: what
 can't be looked at because of something else is skipped, and says why.
 """
+
+from __future__ import annotations
+
+from bot.doctor import privileges, services, sides, slack, tables
+from bot.doctor.examination import Check
+
+#: Every check. A new one is in one of these modules, its ids in `bot.doctor.findings` and docs/operating.md.
+CHECKS: tuple[Check, ...] = (
+    *slack.CHECKS,
+    *sides.CHECKS,
+    *tables.CHECKS,
+    *privileges.CHECKS,
+    *services.CHECKS,
+)

@@ -30,7 +30,7 @@ class Unknown(Exception):
     """Something can't be looked at, for this reason."""
 
 
-class Fact(Generic[Value]):
+class Prerequisite(Generic[Value]):
     """What one check finds out and others build upon."""
 
     def __init__(self) -> None:
@@ -80,39 +80,42 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Context:
     """What the checks are given: the settings, as far as they can be read, and what they tell each other.
 
-    ``clock`` is this machine's, in seconds since 1970. ``sends``: each notification target gets a message.
+    ``slack`` is the bot's id, of the app as it is installed; ``slack_date`` how far Slack's clock is ahead,
+    in seconds. ``clock`` is this machine's, in seconds since 1970. ``sends``: each notification target gets a
+    message.
     """
 
     settings: Settings
     wrong: Sequence[str] = ()
     clock: Callable[[], float] = time.time
     sends: bool = False
-    prod: Fact[Server] = field(default_factory=Fact)
-    consulta: Fact[Server] = field(default_factory=Fact)
-    schema: Fact[None] = field(default_factory=Fact)
-    slack: Fact[str] = field(default_factory=Fact)  # the bot's id, of the app as it is installed
-    slack_date: Fact[float] = field(default_factory=Fact)  # how far Slack's clock is ahead, in seconds
-    workers: Fact[int] = field(default_factory=Fact)
+    prod: Prerequisite[Server] = field(default_factory=Prerequisite)
+    consulta: Prerequisite[Server] = field(default_factory=Prerequisite)
+    schema: Prerequisite[None] = field(default_factory=Prerequisite)
+    slack: Prerequisite[str] = field(default_factory=Prerequisite)
+    slack_date: Prerequisite[float] = field(default_factory=Prerequisite)
+    workers: Prerequisite[int] = field(default_factory=Prerequisite)
 
 
 @dataclass(frozen=True)
 class Check:
-    """A look that gives the findings of these ids, at least one of each. ``facts`` are those that it sets."""
+    """A look that gives the findings of these ids, at least one of each. ``sets`` names the
+    prerequisites that it finds out."""
 
     ids: tuple[str, ...]
-    look: Callable[[Facts], Iterator[Finding]]
-    facts: tuple[str, ...] = ()
+    look: Callable[[Context], Iterator[Finding]]
+    sets: tuple[str, ...] = ()
 
 
 class _Run:
     """One check in its thread."""
 
-    def __init__(self, check: Check, facts: Facts, limit_seconds: float) -> None:
+    def __init__(self, check: Check, context: Context, limit_seconds: float) -> None:
         self.check = check
-        self._facts = facts
+        self._context = context
         self._limit = limit_seconds
         self._lock = threading.Lock()
         self._found: list[Finding] = []
@@ -142,7 +145,7 @@ class _Run:
     def _look(self) -> None:
         why = "what it builds upon wasn't found"
         try:
-            for finding in self.check.look(self._facts):
+            for finding in self.check.look(self._context):
                 self._add(finding)
         except Unknown as unknown:
             why = str(unknown)
@@ -156,8 +159,8 @@ class _Run:
             why = f"the look at it broke off ({type(error).__name__})"
             self._broke_off(why, "`traspaso -v doctor` says where")
         finally:
-            for name in self.check.facts:
-                getattr(self._facts, name).fail(why)
+            for name in self.check.sets:
+                getattr(self._context, name).fail(why)
 
     def _broke_off(self, why: str, step: str) -> None:
         first, *others = [*self._open(self._found)] or [self.check.ids[-1]]
@@ -167,14 +170,10 @@ class _Run:
 
 
 def examine(
-    facts: Facts, checks: Sequence[Check] | None = None, *, limit_seconds: float = LIMIT_SECONDS
+    context: Context, checks: Sequence[Check], *, limit_seconds: float = LIMIT_SECONDS
 ) -> list[Finding]:
     """All findings, in the order of the ids; one a check at least. Takes ``limit_seconds`` at most."""
-    if checks is None:
-        from bot.doctor import checks as every
-
-        checks = every.ALL
-    runs = [_Run(check, facts, limit_seconds) for check in (*checks, Check(("settings",), _settings))]
+    runs = [_Run(check, context, limit_seconds) for check in (*checks, Check(("settings",), _settings))]
     until = time.monotonic() + limit_seconds
     for run in runs:
         run.thread.start()
@@ -184,9 +183,9 @@ def examine(
     return sorted(found, key=lambda finding: IDS.index(finding.id))
 
 
-def _settings(facts: Facts) -> Iterator[Finding]:
-    for line in facts.wrong:
+def _settings(context: Context) -> Iterator[Finding]:
+    for line in context.wrong:
         yield failed("settings", line, "change it in the environment, .env or traspaso.toml")
-    if not facts.wrong:
-        copies = ", ".join(copy.name for copy in facts.settings.file.copies)
+    if not context.wrong:
+        copies = ", ".join(copy.name for copy in context.settings.file.copies)
         yield ok("settings", f"all there, for the copies {copies}")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from bot.i18n import N_
 
 
-class Status(StrEnum):
+class FindingStatus(StrEnum):
     """How it is. A warning works, and wants somebody's eye."""
 
     OK = "ok"
@@ -25,26 +25,26 @@ class Finding:
     """
 
     id: str
-    status: Status
+    status: FindingStatus
     sentence: str
     step: str = ""
     about: str = ""
 
 
 def ok(check: str, sentence: str, about: str = "") -> Finding:
-    return Finding(check, Status.OK, sentence, about=about)
+    return Finding(check, FindingStatus.OK, sentence, about=about)
 
 
 def warning(check: str, sentence: str, step: str, about: str = "") -> Finding:
-    return Finding(check, Status.WARNING, sentence, step, about)
+    return Finding(check, FindingStatus.WARNING, sentence, step, about)
 
 
 def failed(check: str, sentence: str, step: str, about: str = "") -> Finding:
-    return Finding(check, Status.FAILED, sentence, step, about)
+    return Finding(check, FindingStatus.FAILED, sentence, step, about)
 
 
 def skipped(check: str, sentence: str, step: str = "", about: str = "") -> Finding:
-    return Finding(check, Status.SKIPPED, sentence, step, about)
+    return Finding(check, FindingStatus.SKIPPED, sentence, step, about)
 
 
 #: Every check by its id, in the order in which they are shown, with what people call it.

@@ -18,7 +18,7 @@ from redis.retry import Retry
 from sqlalchemy import func, select, text
 
 from bot.config import REQUESTER, SIDES, variable_of
-from bot.doctor.examination import ANSWER_SECONDS, Check, Fact, Facts, Server, Unknown
+from bot.doctor.examination import ANSWER_SECONDS, Check, Context, Prerequisite, Server, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.doctor.sides import look_at
 from bot.i18n import translator
@@ -29,7 +29,7 @@ from bot.messages import notification
 from bot.messages.blocks import WORKER_COMMAND
 from bot.notify.destinations import BadDestination, Destination, NotSent
 from bot.work.queue import ANSWER_SECONDS as REDIS_SECONDS
-from bot.work.queue import PROBE, RedisWatch, reason_of
+from bot.work.queue import PROBE, RedisHealth, reason_of
 from copier.errors import failures_of
 
 #: The oldest Redis: its scripts may ask for the time before they write.
@@ -41,12 +41,12 @@ UNEASY_SECONDS, WRONG_SECONDS = 2.0, 30.0
 # Redis
 
 
-def _redis(facts: Facts) -> Iterator[Finding]:
-    url = facts.settings.redis_url
+def _redis(context: Context) -> Iterator[Finding]:
+    url = context.settings.redis_url
     if url is None:
         yield failed("redis.reachable", "REDIS_URL can't be used: the settings say why", "set REDIS_URL")
         raise Unknown("REDIS_URL can't be used")
-    place = RedisWatch(url).place
+    place = RedisHealth(url).place
     options: dict[str, Any] = {
         "socket_connect_timeout": REDIS_SECONDS,
         "socket_timeout": REDIS_SECONDS,
@@ -155,9 +155,9 @@ def of_eviction(info: dict[str, Any]) -> Finding:
 # Workers
 
 
-def _workers(facts: Facts) -> Iterator[Finding]:
-    facts.schema.get()
-    consulta = facts.consulta.get()
+def _workers(context: Context) -> Iterator[Finding]:
+    context.schema.get()
+    consulta = context.consulta.get()
     engine = with_limits(consulta.engine)
     own = version("traspaso")
     with consulta.turns, failures_of(SIDES.target):
@@ -168,7 +168,7 @@ def _workers(facts: Facts) -> Iterator[Finding]:
                     CopyJob.status.in_([Status.PENDING, Status.RUNNING]), ~waits_for_somebody()
                 )
             )
-    facts.workers.set(len(alive))
+    context.workers.set(len(alive))
     start = f"start one: {WORKER_COMMAND}"
     if alive:
         names = ", ".join(f"{each.host}:{each.process}" for each in alive)
@@ -203,12 +203,12 @@ def _versions(found: set[str], own: str) -> Finding:
 _NOW = text("SELECT extract(epoch FROM pg_catalog.clock_timestamp())::float8")
 
 
-def _clock_of(side: str, facts: Facts) -> Iterator[Finding]:
-    fact: Fact[Server] = facts.prod if side == SIDES.source else facts.consulta
-    with look_at(fact.get()) as look, failures_of(side):
-        before = facts.clock()
+def _clock_of(side: str, context: Context) -> Iterator[Finding]:
+    server: Prerequisite[Server] = context.prod if side == SIDES.source else context.consulta
+    with look_at(server.get()) as look, failures_of(side):
+        before = context.clock()
         there = look.connection.execute(_NOW).scalar_one()
-        after = facts.clock()
+        after = context.clock()
     why = (
         "when a copy's moment was is said by prod's clock"
         if side == SIDES.source
@@ -231,8 +231,8 @@ def of_clock(check: str, whose: str, ahead: float, unsure: float, why: str) -> F
     return warning(check, words, step)
 
 
-def _clock_of_slack(facts: Facts) -> Iterator[Finding]:
-    ahead = facts.slack_date.get()
+def _clock_of_slack(context: Context) -> Iterator[Finding]:
+    ahead = context.slack_date.get()
     why = "requests that Slack signs are refused when they seem to be five minutes old"
     yield of_clock("clock.slack", "Slack", ahead, 0.5, why)
 
@@ -243,9 +243,9 @@ def _clock_of_slack(facts: Facts) -> Iterator[Finding]:
 # Nothing of a destination's URL but its kind and its host is ever shown.
 
 
-def _reachable(facts: Facts) -> Iterator[Finding]:
-    language = facts.settings.file.slack.language
-    yield from of_destinations(facts.settings.destination_urls, sends=facts.sends, language=language)
+def _reachable(context: Context) -> Iterator[Finding]:
+    language = context.settings.file.slack.language
+    yield from of_destinations(context.settings.destination_urls, sends=context.sends, language=language)
 
 
 def of_destinations(urls: Mapping[str, str], *, sends: bool, language: str = "en") -> Iterator[Finding]:
@@ -314,7 +314,7 @@ def _sent(destination: Destination, language: str) -> Finding:
 
 CHECKS = (
     Check(("redis.reachable", "redis.version", "redis.persistence", "redis.eviction"), _redis),
-    Check(("workers.alive", "workers.version"), _workers, facts=("workers",)),
+    Check(("workers.alive", "workers.version"), _workers, sets=("workers",)),
     Check(("clock.prod",), partial(_clock_of, SIDES.source)),
     Check(("clock.consulta",), partial(_clock_of, SIDES.target)),
     Check(("clock.slack",), _clock_of_slack),

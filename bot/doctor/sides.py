@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 import migrations
 from bot import app
 from bot.config import SIDES, VARIABLES, sentence_of
-from bot.doctor.examination import ANSWER_SECONDS, Check, Fact, Facts, Server, Unknown
+from bot.doctor.examination import ANSWER_SECONDS, Check, Context, Prerequisite, Server, Unknown
 from bot.doctor.findings import Finding, failed, ok, warning
 from bot.errors import BotError, SchemaBehind
 from bot.jobs.models import with_limits
@@ -81,18 +81,18 @@ _CONNECTIONS = text("""
 
 @dataclass(frozen=True)
 class _Side:
-    """One of the two sides, and where its settings and its facts are."""
+    """One of the two sides, where its URL is, and what is found out of its server."""
 
     name: str
-    url: Callable[[Facts], URL | None]
-    fact: Callable[[Facts], Fact[Server]]
+    url: Callable[[Context], URL | None]
+    server: Callable[[Context], Prerequisite[Server]]
 
     def id(self, check: str) -> str:
         return f"{self.name}.{check}"
 
 
-PROD = _Side(SIDES.source, lambda facts: facts.settings.prod, lambda facts: facts.prod)
-CONSULTA = _Side(SIDES.target, lambda facts: facts.settings.consulta, lambda facts: facts.consulta)
+PROD = _Side(SIDES.source, lambda context: context.settings.prod, lambda context: context.prod)
+CONSULTA = _Side(SIDES.target, lambda context: context.settings.consulta, lambda context: context.consulta)
 
 
 @contextmanager
@@ -102,19 +102,26 @@ def look_at(server: Server) -> Iterator[BoundedTransaction]:
         yield look
 
 
+@contextmanager
+def asking(look: BoundedTransaction) -> Iterator[None]:
+    """What fails inside leaves the transaction as it was."""
+    with failures_of(look.side), look.connection.begin_nested():
+        yield
+
+
 # ----------------------------------------------------------------------------
 # One side
 
 
-def _side(side: _Side, facts: Facts) -> Iterator[Finding]:
-    url = side.url(facts)
+def _side(side: _Side, context: Context) -> Iterator[Finding]:
+    url = side.url(context)
     if url is None:
         variable = VARIABLES[side.name]
         yield failed(
             side.id("reachable"), f"{variable} can't be used: the settings say why", f"set {variable}"
         )
         raise Unknown(f"{variable} can't be used")
-    engine = app.unpooled(url, execution_options=migrations.options(facts.settings.tracking_schema))
+    engine = app.unpooled(url, execution_options=migrations.options(context.settings.tracking_schema))
     try:
         with BoundedTransaction(engine, side.name, LABEL, ANSWER_SECONDS) as look:
             with failures_of(side.name):
@@ -124,15 +131,15 @@ def _side(side: _Side, facts: Facts) -> Iterator[Finding]:
                 side.id("reachable"),
                 f"{side.name} lets {quoted(found.role)} into the database {quoted(found.database)}",
             )
-            side.fact(facts).set(Server(side.name, engine, found.role, found.database, found.in_recovery))
+            side.server(context).set(Server(side.name, engine, found.role, found.database, found.in_recovery))
             yield of_version(side.name, found.major, found.version)
             yield _encrypted(side, found, driver)
-            yield from _role(side, facts, found, look)
+            yield from _role(side, context, found, look)
             yield _standby(side, found)
             yield _pooler(side, found, driver)
-            yield _connections(side, facts, found, look)
+            yield _connections(side, context, found, look)
     except CopierError as error:
-        if side.fact(facts).is_set:
+        if side.server(context).is_set:
             raise
         yield from _not_reached(side, error)
 
@@ -188,7 +195,7 @@ def _is_here(address: str) -> bool:
         return True
 
 
-def _role(side: _Side, facts: Facts, found: Row[Any], look: BoundedTransaction) -> Iterator[Finding]:
+def _role(side: _Side, context: Context, found: Row[Any], look: BoundedTransaction) -> Iterator[Finding]:
     check, role = side.id("role"), quoted(found.role)
     own = "`traspaso init` prints the SQL of a role of its own"
     if side is CONSULTA and found.read_only and not found.in_recovery:
@@ -210,7 +217,7 @@ def _role(side: _Side, facts: Facts, found: Row[Any], look: BoundedTransaction) 
     if side is CONSULTA:
         yield ok(check, f"{role} is no superuser, and may write")
         return
-    wanted = [copy.source_table for copy in facts.settings.file.copies]
+    wanted = [copy.source_table for copy in context.settings.file.copies]
     asked = [f"{each.schema}.{each.name}" for each in wanted]
     rows = look.rows(sql.SQL(_WRITES).format(sql.Literal(asked)))
     if rows is None:
@@ -324,7 +331,7 @@ def wanted_by_a_worker(side: str, parallel: int, tables: int = 1) -> int:
     return THREADS * wanted_by_a_copy(side, parallel, tables) + own
 
 
-def _connections(side: _Side, facts: Facts, found: Row[Any], look: BoundedTransaction) -> Finding:
+def _connections(side: _Side, context: Context, found: Row[Any], look: BoundedTransaction) -> Finding:
     check = side.id("connections")
     with failures_of(side.name):
         row = look.connection.execute(_CONNECTIONS).one()
@@ -340,9 +347,9 @@ def _connections(side: _Side, facts: Facts, found: Row[Any], look: BoundedTransa
             size = (_console(driver_of(look.connection)) or ("", None))[1]
             if size is not None and size < free:
                 free, limit = size, "the pool of PgBouncer"
-    workers = _workers(facts)
-    parallel = facts.settings.file.work.parallel
-    tables = max((len(each.copies) for each in facts.settings.file.sets), default=1)
+    workers = _workers(context)
+    parallel = context.settings.file.work.parallel
+    tables = max((len(each.copies) for each in context.settings.file.sets), default=1)
     one, all_of_them = (
         wanted_by_a_copy(side.name, parallel, tables),
         workers * wanted_by_a_worker(side.name, parallel, tables),
@@ -362,10 +369,10 @@ def _connections(side: _Side, facts: Facts, found: Row[Any], look: BoundedTransa
     )
 
 
-def _workers(facts: Facts) -> int:
+def _workers(context: Context) -> int:
     """Those that live, and one at least: it is going to be started."""
     try:
-        return max(1, facts.workers.get(ANSWER_SECONDS))
+        return max(1, context.workers.get(ANSWER_SECONDS))
     except Unknown:
         return 1
 
@@ -374,8 +381,8 @@ def _workers(facts: Facts) -> int:
 # Prod's snapshot, the tracking tables, and whether they are two
 
 
-def _snapshot(facts: Facts) -> Iterator[Finding]:
-    prod = facts.prod.get()
+def _snapshot(context: Context) -> Iterator[Finding]:
+    prod = context.prod.get()
     check = "prod.snapshot"
     if prod.in_recovery:
         yield ok(check, "one session holds the moment and reads it: a standby's snapshot isn't shared")
@@ -402,8 +409,8 @@ def _snapshot(facts: Facts) -> Iterator[Finding]:
     yield ok(check, "several sessions see one moment")
 
 
-def _schema(facts: Facts) -> Iterator[Finding]:
-    consulta = facts.consulta.get()
+def _schema(context: Context) -> Iterator[Finding]:
+    consulta = context.consulta.get()
     check = "consulta.schema"
     try:
         with consulta.turns:
@@ -417,15 +424,15 @@ def _schema(facts: Facts) -> Iterator[Finding]:
     except CopierError as error:
         yield failed(check, sentence_of(error), "grant what consulta.privileges names")
         raise Unknown("the tracking tables can't be read") from None
-    facts.schema.set(None)
+    context.schema.set(None)
     yield ok(check, "the tracking tables are this release's")
 
 
 _PLACE = text("SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()")
 
 
-def _apart(facts: Facts) -> Iterator[Finding]:
-    prod, consulta = facts.prod.get(), facts.consulta.get()
+def _apart(context: Context) -> Iterator[Finding]:
+    prod, consulta = context.prod.get(), context.consulta.get()
     with look_at(prod) as here, look_at(consulta) as there:
         with failures_of(prod.name):
             oid = here.connection.execute(_PLACE).scalar_one()
@@ -451,9 +458,9 @@ def _ids(side: str, *checks: str) -> tuple[str, ...]:
 _OF_A_SIDE = ("reachable", "version", "encrypted", "role", "standby", "pooler", "connections")
 
 CHECKS = (
-    Check(_ids("prod", *_OF_A_SIDE), partial(_side, PROD), facts=("prod",)),
-    Check(_ids("consulta", *_OF_A_SIDE), partial(_side, CONSULTA), facts=("consulta",)),
+    Check(_ids("prod", *_OF_A_SIDE), partial(_side, PROD), sets=("prod",)),
+    Check(_ids("consulta", *_OF_A_SIDE), partial(_side, CONSULTA), sets=("consulta",)),
     Check(("prod.snapshot",), _snapshot),
-    Check(("consulta.schema",), _schema, facts=("schema",)),
+    Check(("consulta.schema",), _schema, sets=("schema",)),
     Check(("databases.apart",), _apart),
 )

@@ -9,16 +9,15 @@ from collections.abc import Iterable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import yaml
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
 from slack_sdk.web import SlackResponse
 from sqlalchemy import func, select
 
-from bot.cli.shipped import shipped
+from bot import manifest
 from bot.config import SIDES
-from bot.doctor.examination import ANSWER_SECONDS, Check, Facts, Unknown
+from bot.doctor.examination import ANSWER_SECONDS, Check, Context, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.jobs.models import CopyJob, with_limits
 from bot.slack.access import is_id, is_user
@@ -33,10 +32,12 @@ HELLO_SECONDS = 8.0
 REINSTALL = "install the app again (api.slack.com/apps, Install App), then restart bot and workers"
 
 
-def _client(facts: Facts) -> WebClient:
-    if facts.settings.bot_token is None:
+def _client(context: Context) -> WebClient:
+    if context.settings.bot_token is None:
         raise Unknown("SLACK_BOT_TOKEN can't be used")
-    return client(facts.settings.bot_token, facts.settings.slack_api_url, timeout_seconds=int(ANSWER_SECONDS))
+    return client(
+        context.settings.bot_token, context.settings.slack_api_url, timeout_seconds=int(ANSWER_SECONDS)
+    )
 
 
 def _step(error: BaseException, otherwise: str) -> str:
@@ -57,13 +58,13 @@ def _step(error: BaseException, otherwise: str) -> str:
 # The bot token, and what comes with its answer
 
 
-def _bot_token(facts: Facts) -> Iterator[Finding]:
-    if facts.settings.bot_token is None:
+def _bot_token(context: Context) -> Iterator[Finding]:
+    if context.settings.bot_token is None:
         yield failed("slack.bot_token", "SLACK_BOT_TOKEN can't be used: the settings say why", "set it")
         raise Unknown("SLACK_BOT_TOKEN can't be used")
-    asked = facts.clock()
+    asked = context.clock()
     try:
-        answer = _client(facts).auth_test()
+        answer = _client(context).auth_test()
     except (SlackApiError, *CONNECTION_ERRORS) as error:
         yield failed(
             "slack.bot_token",
@@ -73,17 +74,17 @@ def _bot_token(facts: Facts) -> Iterator[Finding]:
             ),
         )
         raise Unknown(f"Slack doesn't take the bot token ({error_name(error)})") from None
-    _note_date(facts, answer, asked)
-    facts.slack.set(str(answer["bot_id"]))
+    _note_date(context, answer, asked)
+    context.slack.set(str(answer["bot_id"]))
     yield ok("slack.bot_token", f"it is {answer.get('user')} of the workspace {answer.get('team')}")
     yield from _scopes(answer)
 
 
-def _note_date(facts: Facts, answer: SlackResponse, asked: float) -> None:
+def _note_date(context: Context, answer: SlackResponse, asked: float) -> None:
     """How far Slack's clock is ahead. It tells whole seconds only, so half a second is added."""
     if date := _header(answer, "date"):
-        middle = (asked + facts.clock()) / 2
-        facts.slack_date.set(parsedate_to_datetime(date).timestamp() + 0.5 - middle)
+        middle = (asked + context.clock()) / 2
+        context.slack_date.set(parsedate_to_datetime(date).timestamp() + 0.5 - middle)
 
 
 def _header(answer: SlackResponse, name: str) -> str | None:
@@ -97,7 +98,7 @@ def _scopes(answer: SlackResponse) -> Iterator[Finding]:
         yield skipped("slack.scopes", "Slack's answer doesn't name the token's scopes")
         return
     granted = {scope.strip() for scope in header.split(",")}
-    wanted = manifest()["oauth_config"]["scopes"]["bot"]
+    wanted = manifest.read()["oauth_config"]["scopes"]["bot"]
     missing = [scope for scope in wanted if scope not in granted]
     for scope in missing:
         yield failed(
@@ -110,26 +111,20 @@ def _scopes(answer: SlackResponse) -> Iterator[Finding]:
         yield ok("slack.scopes", f"all {len(wanted)} scopes of manifest.yml are granted")
 
 
-def manifest() -> dict[str, Any]:
-    """The app's manifest, as this release comes with it."""
-    found: dict[str, Any] = yaml.safe_load(shipped("manifest.yml"))
-    return found
-
-
 # ----------------------------------------------------------------------------
 # The app-level token and the socket
 
 
-def _socket(facts: Facts) -> Iterator[Finding]:
-    if facts.settings.http is not None:
+def _socket(context: Context) -> Iterator[Finding]:
+    if context.settings.http is not None:
         for id_ in ("slack.app_token", "slack.socket"):
             yield skipped(id_, "in HTTP mode Slack sends requests, and no socket is opened")
         return
-    token = facts.settings.app_token
+    token = context.settings.app_token
     if token is None:
         yield failed("slack.app_token", "SLACK_APP_TOKEN can't be used: the settings say why", "set it")
         raise Unknown("SLACK_APP_TOKEN can't be used")
-    web = client(None, facts.settings.slack_api_url, timeout_seconds=int(ANSWER_SECONDS))
+    web = client(None, context.settings.slack_api_url, timeout_seconds=int(ANSWER_SECONDS))
     try:
         url = str(web.apps_connections_open(app_token=token)["url"])
     except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -204,9 +199,9 @@ def _hello(url: str) -> tuple[dict[str, Any] | None, str]:
 # Groups and people
 
 
-def _named(facts: Facts) -> dict[str, list[str]]:
+def _named(context: Context) -> dict[str, list[str]]:
     """Every group and person that the configuration names, with the settings that name them."""
-    file = facts.settings.file
+    file = context.settings.file
     lists: list[tuple[str, Iterable[str]]] = [
         ("slack.admin_groups", file.slack.admin_groups),
         ("slack.admin_users", file.slack.admin_users),
@@ -222,14 +217,14 @@ def _named(facts: Facts) -> dict[str, list[str]]:
     return found
 
 
-def _groups(facts: Facts) -> Iterator[Finding]:
+def _groups(context: Context) -> Iterator[Finding]:
     check = "slack.groups"
-    named = {name: where for name, where in _named(facts).items() if not _is_person(name, where)}
+    named = {name: where for name, where in _named(context).items() if not _is_person(name, where)}
     if not named:
         yield skipped(check, "the configuration names no user group")
         return
-    facts.slack.get()
-    web = _client(facts)
+    context.slack.get()
+    web = _client(context)
     try:
         groups = web.usergroups_list()["usergroups"]
     except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -274,14 +269,14 @@ def _is_person(name: str, where: list[str]) -> bool:
     return is_user(name) or any("users" in each for each in where)
 
 
-def _people(facts: Facts) -> Iterator[Finding]:
+def _people(context: Context) -> Iterator[Finding]:
     check = "slack.people"
-    named = {name: where for name, where in _named(facts).items() if _is_person(name, where)}
+    named = {name: where for name, where in _named(context).items() if _is_person(name, where)}
     if not named:
         yield skipped(check, "the configuration names no single person")
         return
-    facts.slack.get()
-    web = _client(facts)
+    context.slack.get()
+    web = _client(context)
     for name, where in named.items():
         yield _person(web, name, " and ".join(where))
 
@@ -312,11 +307,11 @@ def _person(web: WebClient, name: str, where: str) -> Finding:
 # Channels
 
 
-def _channels(facts: Facts) -> Iterator[Finding]:
+def _channels(context: Context) -> Iterator[Finding]:
     check = "slack.channels"
-    facts.schema.get()
-    facts.slack.get()
-    consulta = facts.consulta.get()
+    context.schema.get()
+    context.slack.get()
+    consulta = context.consulta.get()
     newest = func.max(CopyJob.id)
     latest = (
         select(CopyJob.channel_id)
@@ -328,7 +323,7 @@ def _channels(facts: Facts) -> Iterator[Finding]:
     engine = with_limits(consulta.engine)
     with consulta.turns, failures_of(SIDES.target), engine.connect() as connection:
         channels = [str(channel) for channel in connection.scalars(latest)]
-    file = facts.settings.file
+    file = context.settings.file
     configured = [each.channel for each in file.schedules]
     if file.watch is not None:
         configured.append(file.watch.channel)
@@ -336,7 +331,7 @@ def _channels(facts: Facts) -> Iterator[Finding]:
     if not channels:
         yield ok(check, "no job has a card in a channel yet; write /invite @traspaso in yours")
         return
-    web = _client(facts)
+    web = _client(context)
     for channel in channels:
         yield _channel(web, channel)
 
@@ -366,8 +361,8 @@ def _channel(web: WebClient, channel: str) -> Finding:
 # The manifest
 
 
-def _manifest(facts: Facts) -> Iterator[Finding]:
-    check, token = "slack.manifest", facts.settings.config_token
+def _manifest(context: Context) -> Iterator[Finding]:
+    check, token = "slack.manifest", context.settings.config_token
     if token is None:
         yield skipped(
             check,
@@ -377,10 +372,10 @@ def _manifest(facts: Facts) -> Iterator[Finding]:
             "or compare the app's manifest with manifest.yml there",
         )
         return
-    bot_id = facts.slack.get()
-    web = client(token, facts.settings.slack_api_url, timeout_seconds=int(ANSWER_SECONDS))
+    bot_id = context.slack.get()
+    web = client(token, context.settings.slack_api_url, timeout_seconds=int(ANSWER_SECONDS))
     try:
-        app_id = _client(facts).bots_info(bot=bot_id)["bot"]["app_id"]
+        app_id = _client(context).bots_info(bot=bot_id)["bot"]["app_id"]
     except (SlackApiError, *CONNECTION_ERRORS) as error:
         yield failed(check, f"bots.info says {error_name(error)}", _step(error, "ask again"))
         return
@@ -393,7 +388,7 @@ def _manifest(facts: Facts) -> Iterator[Finding]:
             _step(error, "make a new configuration token: each lives for twelve hours"),
         )
         return
-    differences = list(_differences(manifest(), installed))
+    differences = list(_differences(manifest.read(), installed))
     for words, about in differences:
         yield warning(
             check,
@@ -443,7 +438,7 @@ def _at(found: Any, path: list[str]) -> Any:
 
 
 CHECKS = (
-    Check(("slack.bot_token", "slack.scopes"), _bot_token, facts=("slack", "slack_date")),
+    Check(("slack.bot_token", "slack.scopes"), _bot_token, sets=("slack", "slack_date")),
     Check(("slack.app_token", "slack.socket"), _socket),
     Check(("slack.groups",), _groups),
     Check(("slack.people",), _people),

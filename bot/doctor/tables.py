@@ -1,20 +1,17 @@
-"""The tables of every copy on both sides, the catalogue, and what both roles may do with them."""
+"""The tables of every copy on both sides, and the catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
-from sqlalchemy import text
-
-from bot import privileges
 from bot.config import SIDES, CopySection
-from bot.doctor.examination import Check, Fact, Facts, Server, Unknown
+from bot.doctor.examination import Check, Context, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
-from bot.doctor.sides import look_at
+from bot.doctor.sides import asking, look_at
 from bot.jobs.known_columns import with_known
-from copier import NewColumns, TableName, Treatment
+from copier import NewColumns, TableName
 from copier.catalog import Table, read_table, refuse_same_table
 from copier.columns import match_columns
 from copier.connections import BoundedTransaction
@@ -26,22 +23,11 @@ from copier.errors import (
     RowsHidden,
     SameTable,
     SchemaError,
-    failures_of,
 )
 from copier.keys import key_columns
-from copier.model import CopySpec, quoted
+from copier.model import CopySpec
 from copier.parents import refuse_unfit
 from copier.preview import missing_index
-from copier.privileges import (
-    Privilege,
-    by_object,
-    grants,
-    lacking,
-    of_defaults,
-    of_migrating,
-    of_recording,
-    once,
-)
 from copier.table_slice import TableSlice, slices
 
 #: What needs both tables.
@@ -50,29 +36,22 @@ _OF_TARGET = ("copy.foreign_keys", "copy.triggers", "copy.rules")
 _OF_COPY = ("copy.tables", *_OF_BOTH, "copy.moment", *_OF_TARGET)
 
 
-@contextmanager
-def _asking(look: BoundedTransaction) -> Iterator[None]:
-    """What fails inside leaves the transaction as it was."""
-    with failures_of(look.side), look.connection.begin_nested():
-        yield
-
-
 # ----------------------------------------------------------------------------
 # Copies
 
 
-def _copies(facts: Facts) -> Iterator[Finding]:
-    if not facts.settings.file.copies:
+def _copies(context: Context) -> Iterator[Finding]:
+    if not context.settings.file.copies:
         raise Unknown("no [[copies]] could be read from the configuration")
     with ExitStack() as open_looks:
         looks: dict[str, BoundedTransaction | str] = {}
-        for fact in (facts.prod, facts.consulta):
-            side = SIDES.source if fact is facts.prod else SIDES.target
+        for server in (context.prod, context.consulta):
+            side = SIDES.source if server is context.prod else SIDES.target
             try:
-                looks[side] = open_looks.enter_context(look_at(fact.get()))
+                looks[side] = open_looks.enter_context(look_at(server.get()))
             except Unknown as why:
                 looks[side] = str(why)
-        for copy in facts.settings.file.copies:
+        for copy in context.settings.file.copies:
             yield from _copy(copy, looks)
 
 
@@ -115,7 +94,7 @@ def _table(copy: CopySection, look: BoundedTransaction, names: list[TableName]) 
     """The first of the tables, with those through which its rows belong, or why it can't be used."""
     about, setting = f"{copy.name}, {look.side}", f"{_setting(look.side)} of [[copies]] {copy.name}"
     try:
-        with _asking(look):
+        with asking(look):
             table = read_table(look.connection, look.side, *names)
         for section, behind in zip(copy.line, table.line, strict=True):
             for column in section.via.columns if section.via else (section.liquidation_column,):
@@ -236,7 +215,7 @@ def _both(
 def _spec(copy: CopySection, look: BoundedTransaction | str) -> CopySpec:
     """With the columns that the last completed copy had, as far as the tracking tables tell."""
     if isinstance(look, BoundedTransaction) and copy.for_new_columns is not NewColumns.COPY:
-        with suppress(DatabaseFailed), _asking(look):
+        with suppress(DatabaseFailed), asking(look):
             return with_known(look.connection, copy)
     return replace(copy.spec, known_columns=None)
 
@@ -281,14 +260,14 @@ def _indexes(name: str, sides: tuple[tuple[Table, TableSlice], ...]) -> Iterator
 # The catalogue
 
 
-def _catalogue(facts: Facts) -> Iterator[Finding]:
-    check, listed = "prod.catalogue", facts.settings.file.liquidations
+def _catalogue(context: Context) -> Iterator[Finding]:
+    check, listed = "prod.catalogue", context.settings.file.liquidations
     if listed is None:
         yield skipped(check, "no [liquidations] is configured: names aren't shown, and any number is taken")
         return
-    with look_at(facts.prod.get()) as look:
+    with look_at(context.prod.get()) as look:
         try:
-            with _asking(look):
+            with asking(look):
                 table = read_table(look.connection, look.side, listed.table)
             for column in (listed.id, listed.label, listed.changed, listed.period):
                 if column is not None:
@@ -303,95 +282,7 @@ def _catalogue(facts: Facts) -> Iterator[Finding]:
     yield ok(check, f"prod has {listed.table} with the configured columns")
 
 
-# ----------------------------------------------------------------------------
-# Privileges
-
-
-def _privileges_of_prod(facts: Facts) -> Iterator[Finding]:
-    server = facts.prod.get()
-    with look_at(server) as look:
-        yield from _lacking(
-            "prod.privileges", look, server, privileges.of_prod(facts.settings, server.database)
-        )
-
-
-_TRACKED = text("""
-    SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = :schema) AS is_there,
-           (SELECT bool_and(pg_catalog.pg_has_role(c.relowner, 'USAGE'))
-              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname = :schema AND c.relkind = 'r') AS owned
-""")
-
-
-def _privileges_of_consulta(facts: Facts) -> Iterator[Finding]:
-    server = facts.consulta.get()
-    tracking = privileges.tracking(facts.settings.tracking_schema)
-    with look_at(server) as look:
-        with failures_of(look.side):
-            found = look.connection.execute(_TRACKED, {"schema": tracking.schema}).one()
-        in_place: dict[TableName, bool] = {}
-        beside: list[Privilege] = []
-        for copy in facts.settings.file.copies:
-            target = _known(look, copy.target_table)
-            in_place[copy.target_table] = target is not None and target.relations.is_referenced
-            beside += _of_defaults(look, facts.prod, copy.spec)
-        needed = privileges.of_consulta(facts.settings, server.database, updates=in_place.__getitem__)
-        always = [each for each in needed if not each.where]
-        if found.is_there:
-            # Who may create it on the database needn't any more.
-            creating = {each.identity for each in of_migrating(tracking, server.database, is_there=False)}
-            always = [each for each in always if each.identity not in creating]
-            always += of_recording(tracking, owned=bool(found.owned))
-            if found.owned is not False:
-                always += of_migrating(tracking, server.database, is_there=True)
-        yield from _lacking("consulta.privileges", look, server, once([*always, *beside]))
-
-
-def _known(look: BoundedTransaction, name: TableName) -> Table | None:
-    try:
-        with _asking(look):
-            return read_table(look.connection, look.side, name)
-    except SchemaError:  # said by the check of the copies
-        return None
-
-
-def _of_defaults(look: BoundedTransaction, prod: Fact[Server], spec: CopySpec) -> list[Privilege]:
-    """Sequences behind the defaults of columns that consulta fills; nothing where prod can't be asked."""
-    try:
-        with look_at(prod.get()) as other:
-            source = _known(other, spec.source_table)
-    except (Unknown, CopierError):
-        return []
-    if source is None:
-        return []
-    left = {rule.column for rule in spec.rules if rule.treatment is Treatment.OMIT}
-    brought = [column.name for column in source.columns if column.name not in left]
-    with _asking(look):
-        return of_defaults(look.connection, spec.target_table, brought)
-
-
-def _lacking(
-    check: str, look: BoundedTransaction, server: Server, needed: list[Privilege]
-) -> Iterator[Finding]:
-    with failures_of(look.side):
-        missing = lacking(look.connection, needed)
-    role = quoted(server.role)
-    for what, names in by_object(missing):
-        own = [each for each in missing if each.what == what]
-        steps = ", ".join(dict.fromkeys(step for each in own for step in each.steps))
-        yield failed(
-            check,
-            f"the role {role} of {look.side} lacks {', '.join(names)} on {what}, to {steps}",
-            f"run in {look.side}: {'; '.join(grants(own, server.role))}",
-            what,
-        )
-    if not missing:
-        yield ok(check, f"the role {role} has all {len(needed)} privileges that it needs")
-
-
 CHECKS = (
     Check(_OF_COPY, _copies),
     Check(("prod.catalogue",), _catalogue),
-    Check(("prod.privileges",), _privileges_of_prod),
-    Check(("consulta.privileges",), _privileges_of_consulta),
 )

@@ -53,7 +53,8 @@ from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind
 from copier import statements
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
 from copier.exchange import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
-from migrations import SCHEMA
+from copier.privileges import Tracking
+from migrations import APPLIED, SCHEMA
 
 
 def _one_of(column: str, values: Iterable[StrEnum]) -> str:
@@ -80,6 +81,11 @@ class Base(DeclarativeBase):
         str: Text(),
         int: BigInteger(),
     }
+
+
+def tracking_tables(schema: str) -> Tracking:
+    """The names of the tracking tables, and of Alembic's own, in this schema."""
+    return Tracking(schema, (*(table.name for table in Base.metadata.sorted_tables), APPLIED))
 
 
 class User(Base):
@@ -426,7 +432,7 @@ class OutboxMessage(Base):
     where it is of a run: without a ``destination`` it is still to be given out to them. ``detail`` has what
     the job's row doesn't say. ``destination`` is the name of one, or the Slack id of a person.
 
-    ``version`` counts how often it was announced, ``tries`` how often a deliverer took it in hand: that is
+    ``version`` counts how often it was announced, ``tries`` how often a relay took it in hand: that is
     the fencing token of whoever delivers. ``failures`` in a row, since ``failing_since``, decide the pause
     before the next try. ``begun`` says that a delivery was begun of which nobody knows the outcome: look
     before posting. ``channel_id`` and ``message_ts`` are of the message that it is about, where that isn't

@@ -1,7 +1,7 @@
 """Messages owed to a channel that belong to no job: written in the transaction of the fact, delivered when
 Slack can.
 
-Each is about one thing, and is owed once. One deliverer at a time has it in hand; whoever takes up one whose
+Each is about one thing, and is owed once. One relay at a time has it in hand; whoever takes up one whose
 post got no answer looks for it before it posts.
 """
 
@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot.jobs.models import ChannelNotice, has_come
 
-#: How long a notice is in the hands of one deliverer: longer than its calls of Slack may take together.
+#: How long a notice is in the hands of one relay: longer than its calls of Slack may take together.
 CLAIM = timedelta(seconds=60)
 
 
@@ -30,12 +30,12 @@ class NoticeKind(StrEnum):
 
 
 class NoticeLost(Exception):
-    """Another deliverer has taken the notice."""
+    """Another relay has taken the notice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One that this deliverer has claimed. ``tries`` is its fencing token; ``user_id`` gets it in the place
+    """One that this relay has claimed. ``tries`` is its fencing token; ``user_id`` gets it in the place
     of a channel that takes nothing.
     """
 
@@ -61,7 +61,7 @@ def owe(
 
 
 class Notices:
-    """The deliverers' view of the table."""
+    """The relays' view of the table."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

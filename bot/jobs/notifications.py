@@ -201,7 +201,7 @@ class Owed:
 
 
 class Notifications:
-    """The deliverers' view of what is told elsewhere."""
+    """The relays' view of what is told elsewhere."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -1,7 +1,7 @@
 """The messages owed to Slack: written in the transaction of the fact, delivered when Slack can.
 
 Each message is owed by itself: one that Slack refuses holds no other one back. Of a job's messages one at a
-time is in a deliverer's hands, the ending first. A message whose delivery was begun before may have arrived:
+time is in a relay's hands, the ending first. A message whose delivery was begun before may have arrived:
 whoever takes it up again looks before it posts.
 
 A job of a run owes no messages of its own: what is announced of it is a message of its run.
@@ -53,7 +53,7 @@ from bot.jobs.models import (
 )
 from migrations import schema_of
 
-#: How long a message is in the hands of one deliverer. Longer than one call of Slack may take (10 s): the
+#: How long a message is in the hands of one relay. Longer than one call of Slack may take (10 s): the
 #: claim is asked again, and prolonged, before each.
 CLAIM = timedelta(seconds=15)
 
@@ -120,12 +120,12 @@ _OF_THE_SAME = and_(
 
 
 class ClaimLost(Exception):
-    """Another deliverer has taken up the message: this one has nothing more to do with it."""
+    """Another relay has taken up the message: this one has nothing more to do with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A message that this deliverer has claimed: about a job, or about a run, where ``job_id`` is None.
+    """A message that this relay has claimed: about a job, or about a run, where ``job_id`` is None.
 
     ``attempt`` is the job's, or the run's round. ``tries`` is its fencing token. ``look_first``: something of
     it, or of the card, may have arrived already.
@@ -162,7 +162,7 @@ def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> 
     for those of a run, one for the run.
 
     A job's attempt has one of each kind: where it was announced before, it is to be delivered again. A
-    deliverer that has the message in hand keeps it; the next one delivers what is new since.
+    relay that has the message in hand keeps it; the next one delivers what is new since.
     """
     of_runs = _of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(CopyJob.run_id).where(*jobs)))
     statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], _of_jobs(kind, *jobs))
@@ -310,7 +310,7 @@ def _anew(**values: Any) -> dict[str, Any]:
 
 
 class Outbox:
-    """The deliverers' view of the table."""
+    """The relays' view of the table."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -332,7 +332,7 @@ class Outbox:
         return None
 
     def hold(self, due: Due) -> None:
-        """Asks whether the message is still in this deliverer's hands, and keeps it for the next call.
+        """Asks whether the message is still in this relay's hands, and keeps it for the next call.
 
         Raises:
             ClaimLost: it was away for too long, and another one has taken it.

@@ -209,19 +209,19 @@ def interrupted(copy: str, liquidation_id: int, t: Translator) -> Message:
     )
 
 
-def verdict(found: VerificationResult | SetResult, t: Translator) -> Message:
+def result(found: VerificationResult | SetResult, t: Translator) -> Message:
     """That both sides agree; or the parts in which they differ, and the command that makes them agree.
 
-    Of a set see `set_verdict`.
+    Of a set see `set_result`.
     """
     if isinstance(found, SetResult):
-        return set_verdict(found, t)
+        return set_result(found, t)
     if found.proof.is_empty:
         return _nothing_there(found, t)
     return _agrees(found, t) if found.proof.holds else _differs(found, t)
 
 
-def set_verdict(found: SetResult, t: Translator) -> Message:
+def set_result(found: SetResult, t: Translator) -> Message:
     """That the set is the same, as of when; or which tables differ by how many rows, and what to do.
 
     A table block with a row for each; where Slack takes none here, lines of text.

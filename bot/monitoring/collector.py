@@ -24,7 +24,7 @@ from bot.jobs.totals import CHUNK_LABELS, RUNS
 from bot.monitoring import rows
 from bot.monitoring.bounded import Bounded
 from bot.monitoring.readiness import Readiness
-from bot.monitoring.rows import WAITING, House
+from bot.monitoring.rows import WAITING, InstallationState
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ ENDS = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 CHANGES = ("inserted", "updated", "deleted", "unchanged")
 
 
-class HouseCollector(Collector):
+class InstallationCollector(Collector):
     """Reads both databases' state when it is scraped. Where consulta doesn't answer, only that is told."""
 
     def __init__(self, tracking: Engine, readiness: Readiness, copies: Sequence[str], process: str) -> None:
@@ -46,7 +46,7 @@ class HouseCollector(Collector):
         self._copies = tuple(copies)
         self._process = process
         self._tracking = tracking
-        self._house = Bounded("house", self._read, keep_seconds=KEEP_SECONDS)
+        self._state = Bounded("installation", self._read, keep_seconds=KEEP_SECONDS)
         #: A release before this one adds nothing to the totals when its attempt ends; no counter goes back.
         self._highest: dict[tuple[str, ...], float] = {}
 
@@ -55,7 +55,7 @@ class HouseCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        self._house.begin()
+        self._state.begin()
         info = GaugeMetricFamily(
             "traspaso_build_info", "Always 1: what runs here.", labels=["version", "process"]
         )
@@ -67,21 +67,21 @@ class HouseCollector(Collector):
                 up.add_metric([check.name], check.ok)
         yield up
         try:
-            house = self._house.get()
+            state = self._state.get()
         except Exception as error:
             log.warning("what jobs have done is not known: %s", type(error).__name__)
             return
-        yield from self._live(house)
-        yield from self._owed(house)
-        yield from self._watched(house)
-        yield from self._runs(house)
-        yield from self._sums(house)
+        yield from self._live(state)
+        yield from self._owed(state)
+        yield from self._drift(state)
+        yield from self._runs(state)
+        yield from self._sums(state)
 
-    def _read(self) -> House:
+    def _read(self) -> InstallationState:
         with self._tracking.begin() as connection:
-            return rows.house(connection)
+            return rows.installation(connection)
 
-    def _live(self, house: House) -> Iterator[Metric]:
+    def _live(self, state: InstallationState) -> Iterator[Metric]:
         jobs = GaugeMetricFamily(
             "traspaso_jobs",
             "Jobs that haven't ended. Waiting ones need somebody's approval or answer.",
@@ -104,11 +104,11 @@ class HouseCollector(Collector):
         throttled = GaugeMetricFamily(
             "traspaso_throttled_jobs", "Running jobs that wait for a standby of consulta.", labels=["copy"]
         )
-        of = {(each.copy_name, each.state): each for each in house.live}
-        for copy in self._names(each.copy_name for each in house.live):
-            for state in STATES:
-                found = of.get((copy, state))
-                jobs.add_metric([copy, str(state)], found.jobs if found else 0)
+        of = {(each.copy_name, each.state): each for each in state.live}
+        for copy in self._names(each.copy_name for each in state.live):
+            for name in STATES:
+                found = of.get((copy, name))
+                jobs.add_metric([copy, str(name)], found.jobs if found else 0)
             waits, runs = of.get((copy, Status.PENDING)), of.get((copy, Status.RUNNING))
             age.add_metric([copy], waits.waiting_seconds if waits else 0)
             running.add_metric([copy], runs.running_seconds if runs else 0)
@@ -116,38 +116,38 @@ class HouseCollector(Collector):
             total.add_metric([copy], runs.rows if runs else 0)
             throttled.add_metric([copy], runs.throttled if runs else 0)
         workers = GaugeMetricFamily("traspaso_workers", "Workers that live, by release.", labels=["version"])
-        for release, alive in ({version("traspaso"): 0} | house.workers).items():
+        for release, alive in ({version("traspaso"): 0} | state.workers).items():
             workers.add_metric([release], alive)
         frozen = GaugeMetricFamily("traspaso_freeze_active", "1 while somebody has frozen all copies.")
-        frozen.add_metric([], house.frozen_seconds is not None)
+        frozen.add_metric([], state.frozen_seconds is not None)
         frozen_for = GaugeMetricFamily(
             "traspaso_freeze_seconds", "How long the freeze has been active; 0 without one."
         )
-        frozen_for.add_metric([], house.frozen_seconds or 0)
+        frozen_for.add_metric([], state.frozen_seconds or 0)
         yield from (jobs, age, running, done, total, throttled, workers, frozen, frozen_for)
 
-    def _runs(self, house: House) -> Iterator[Metric]:
+    def _runs(self, state: InstallationState) -> Iterator[Metric]:
         live = GaugeMetricFamily(
             "traspaso_runs",
             "Runs that haven't ended, by kind: several liquidations of one copy, or a set.",
             labels=["kind"],
         )
         for kind in RunKind:
-            live.add_metric([kind.value], house.runs.get(kind.value, 0))
+            live.add_metric([kind.value], state.runs.get(kind.value, 0))
         ended = CounterMetricFamily(
             "traspaso_runs_ended",
             "What was asked for at once and has ended, by how: a copy by itself (single), or a run. Of a set "
             "it is under its name, else under that of the copy.",
             labels=["copy", "kind", "status"],
         )
-        for each in house.sums:
+        for each in state.sums:
             if each.name == RUNS:
                 of_kind, _, status = each.label.partition(" ")
                 ended.add_metric([each.copy_name, of_kind, status], each.value)
         yield from (live, ended)
 
     @staticmethod
-    def _owed(house: House) -> Iterator[Metric]:
+    def _owed(state: InstallationState) -> Iterator[Metric]:
         from bot.jobs.outbox import KINDS
 
         depth = GaugeMetricFamily("traspaso_outbox_messages", "Messages that are owed.", labels=["kind"])
@@ -156,7 +156,7 @@ class HouseCollector(Collector):
             "For how long the oldest owed message has waited since it was due.",
             labels=["kind"],
         )
-        of = {each.kind: each for each in house.owed}
+        of = {each.kind: each for each in state.owed}
         for kind in dict.fromkeys([*(each.value for each in KINDS), *of]):
             found = of.get(kind)
             depth.add_metric([kind], found.messages if found else 0)
@@ -164,28 +164,28 @@ class HouseCollector(Collector):
         yield from (depth, age)
 
     @staticmethod
-    def _watched(house: House) -> Iterator[Metric]:
-        watched = house.watched
+    def _drift(state: InstallationState) -> Iterator[Metric]:
+        drift = state.drift
         found = GaugeMetricFamily(
             "traspaso_watched_liquidations",
             "Copied liquidations that the watch has looked at, by what it knows of prod since.",
             labels=["state"],
         )
-        found.add_metric(["equal"], watched.equal)
-        found.add_metric(["moved_on"], watched.moved_on)
-        found.add_metric(["not_known"], watched.not_known)
+        found.add_metric(["equal"], drift.equal)
+        found.add_metric(["moved_on"], drift.moved_on)
+        found.add_metric(["not_known"], drift.not_known)
         yield found
         ended = GaugeMetricFamily(
             "traspaso_watch_ended_timestamp_seconds",
             "When the last round of the watch ended, in seconds since 1970.",
         )
-        if watched.ended_at is not None:
-            ended.add_metric([], watched.ended_at)
+        if drift.ended_at is not None:
+            ended.add_metric([], drift.ended_at)
         yield ended
 
-    def _sums(self, house: House) -> Iterator[Metric]:
-        found = {(each.copy_name, each.name, each.label): each for each in house.sums}
-        names = self._names(each.copy_name for each in house.sums if each.name != RUNS)
+    def _sums(self, state: InstallationState) -> Iterator[Metric]:
+        found = {(each.copy_name, each.name, each.label): each for each in state.sums}
+        names = self._names(each.copy_name for each in state.sums if each.name != RUNS)
 
         def value(copy: str, name: str, label: str = "") -> float:
             key = (copy, name, label)

@@ -1,4 +1,4 @@
-"""Whether all that this process leans on is there: what ``/readyz`` says.
+"""Whether all that this process depends on is there: what ``/readyz`` says.
 
 Every check has a time limit, and what it found counts for two seconds, so that probes can't load what they
 look at. No sentence has a password, a token or a value of a row.
@@ -23,7 +23,7 @@ from copier.errors import CopierError, failures_of
 if TYPE_CHECKING:
     from slack_sdk.socket_mode.builtin import SocketModeClient
 
-    from bot.work.queue import RedisWatch
+    from bot.work.queue import RedisHealth
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Readiness:
         self,
         prod: Engine,
         tracking: Engine,
-        redis: RedisWatch,
+        redis: RedisHealth,
         check_version: Callable[[Connection], None],
         *,
         outbox_seconds: float,
@@ -116,7 +116,7 @@ def _answers(engine: Engine, side: str) -> str:
     return "it answers"
 
 
-def _usable(redis: RedisWatch) -> str:
+def _usable(redis: RedisHealth) -> str:
     if reason := redis.reason():
         raise NotReady(f"Redis at {redis.place} can't be used: {reason}")
     return "it can be used"

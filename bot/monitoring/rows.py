@@ -1,4 +1,4 @@
-"""What the tracking tables say about the whole house, in a few queries that an index or a few rows answer.
+"""What the tracking tables say about the installation, in a few queries that an index or a few rows answer.
 
 Nothing here depends on how many jobs there have been: what lives is found by an index, and what has ended is
 in the totals. No label is anything but a copy's name, a state, a kind, a failure's code or a version.
@@ -96,9 +96,10 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """Liquidations of the watch by what it knows of prod since their copies. ``ended_at`` is when its last
-    round ended, as a Unix time; None where none has.
+class DriftCounts:
+    """Liquidations that the watch has looked at, by what it knows of prod since their copies.
+
+    ``ended_at`` is when its last round ended, as a Unix time; None where none has.
     """
 
     equal: int
@@ -108,7 +109,7 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class InstallationState:
     """Everything at once, as one moment of consulta has it, or nearly one. ``runs`` are the live ones, by
     their kind.
     """
@@ -118,7 +119,7 @@ class House:
     sums: Sequence[Sum]
     owed: Sequence[Owed]
     workers: dict[str, int]
-    watched: Watched
+    drift: DriftCounts
     frozen_seconds: float | None
 
 
@@ -127,15 +128,15 @@ def limit(connection: Connection) -> None:
     connection.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_MILLISECONDS}"))
 
 
-def house(connection: Connection) -> House:
+def installation(connection: Connection) -> InstallationState:
     limit(connection)
-    return House(
+    return InstallationState(
         live=[Live(*row) for row in connection.execute(_live())],
         runs={row.kind: row.live for row in connection.execute(_runs())},
         sums=[Sum(*row) for row in connection.execute(_sums())],
         owed=owed(connection),
         workers={row.version: row.alive for row in connection.execute(_workers())},
-        watched=Watched(*connection.execute(_watched()).one()),
+        drift=DriftCounts(*connection.execute(_drift()).one()),
         frozen_seconds=connection.scalar(
             select(_seconds(CopyFreeze.frozen_at)).where(CopyFreeze.lifted_at.is_(None))
         ),
@@ -218,7 +219,7 @@ def _sums() -> Any:
     ).group_by(copy_name, name, label)
 
 
-def _watched() -> Any:
+def _drift() -> Any:
     of_its_proof = and_(
         Drift.liquidation_id == Standing.liquidation_id,
         Drift.target_table == Standing.target_table,

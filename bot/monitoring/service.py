@@ -79,7 +79,7 @@ class Monitoring:
         self._vitals = PeriodicThread(
             "vitals", self._write, every_seconds=vitals.WRITE_SECONDS, at_once=True, passing=(OSError,)
         )
-        self._door = PeriodicThread("health-port", self._open, every_seconds=RETRY_SECONDS)
+        self._port_opener = PeriodicThread("health-port", self._open, every_seconds=RETRY_SECONDS)
 
     @property
     def port(self) -> int | None:
@@ -90,11 +90,11 @@ class Monitoring:
         """Answers when it returns, where the port is free."""
         if self._shared is not None:
             self._vitals.start()
-        self._door.call()
-        self._door.start()
+        self._port_opener.call()
+        self._port_opener.start()
 
     def stop(self) -> None:
-        self._door.stop(CLIENT_SECONDS)
+        self._port_opener.stop(CLIENT_SECONDS)
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

@@ -1,4 +1,4 @@
-"""Posts, edits and pins the messages of jobs and runs: the only caller of chat.* and pins.* but for whispered
+"""Posts, edits and pins the messages of jobs and runs: the only caller of chat.* and pins.* but for ephemeral
 answers.
 
 What they say comes from the job's row, so a message can be made anew at any time. A progress edit may be

@@ -45,7 +45,7 @@ REFRESHES_A_MINUTE = 60
 
 
 @dataclass(eq=False)
-class Watcher:
+class HomeReader:
     """Somebody who has opened the tab. Times are of the monotonic clock, in seconds.
 
     ``opened_at`` and ``chosen_at`` are when they came last and when they chose the filters, wherever that
@@ -79,14 +79,14 @@ class HomePublisher:
     ) -> None:
         self._neighbours = neighbours
         if neighbours is not None:
-            neighbours.hear(OPENED, self._opened_elsewhere)
+            neighbours.subscribe(OPENED, self._opened_elsewhere)
         self._client = client
         self._rows = rows
         self._card_publisher = card_publisher
         self._access = access
         self._people = people
         self._lock = threading.Lock()
-        self._watchers: dict[str, Watcher] = {}
+        self._readers: dict[str, HomeReader] = {}
         self._published: deque[float] = deque()
         self._mark: str | None = None
         self._paused_until = 0.0
@@ -106,17 +106,17 @@ class HomePublisher:
 
     def opened(self, user_id: str) -> None:
         """Somebody opens the tab: it is published for them now."""
-        watcher = self._watcher(user_id)
-        watcher.opened_at, watcher.is_elsewhere = time.time(), False
+        reader = self._reader(user_id)
+        reader.opened_at, reader.is_elsewhere = time.time(), False
         if self._neighbours is not None:
-            self._neighbours.say(
+            self._neighbours.publish(
                 OPENED,
                 user=user_id,
-                filters=_as_words(watcher.filters),
-                opened_at=watcher.opened_at,
-                chosen_at=watcher.chosen_at,
+                filters=_as_words(reader.filters),
+                opened_at=reader.opened_at,
+                chosen_at=reader.chosen_at,
             )
-        self._show_now(watcher)
+        self._show_now(reader)
 
     def filtered(self, user_id: str, filters: HomeFilters) -> None:
         """Somebody has chosen what the list of ended jobs shows: it is published for them now."""
@@ -125,114 +125,114 @@ class HomePublisher:
 
     def choose(self, user_id: str, filters: HomeFilters) -> None:
         """The same, to be published with the next view of theirs."""
-        watcher = self._watcher(user_id)
-        watcher.filters, watcher.chosen_at = filters, time.time()
+        reader = self._reader(user_id)
+        reader.filters, reader.chosen_at = filters, time.time()
 
     def refresh(self) -> int:
         """Shows what has changed to those who have the tab open; returns how many views were published."""
         now = time.monotonic()
         with self._lock:
-            self._watchers = {each.user_id: each for each in self._watchers.values() if each.until > now}
-            here = [each for each in self._watchers.values() if not each.is_elsewhere]
-        watchers = sorted(here, key=lambda each: each.shown_at)
-        if not watchers or now < self._paused_until:
+            self._readers = {each.user_id: each for each in self._readers.values() if each.until > now}
+            here = [each for each in self._readers.values() if not each.is_elsewhere]
+        readers = sorted(here, key=lambda each: each.shown_at)
+        if not readers or now < self._paused_until:
             return 0
         mark = self._rows.mark()
         if mark != self._mark:
             self._mark = mark
-            for watcher in watchers:
-                watcher.is_stale = True
+            for reader in readers:
+                reader.is_stale = True
         published = 0
-        for watcher in watchers:
-            if watcher.is_stale and watcher.shown_at + PERSON_SECONDS <= now and self._has_room(now):
-                published += self._show(watcher)
+        for reader in readers:
+            if reader.is_stale and reader.shown_at + PERSON_SECONDS <= now and self._has_room(now):
+                published += self._show(reader)
         return published
 
-    def _watcher(self, user_id: str) -> Watcher:
+    def _reader(self, user_id: str) -> HomeReader:
         until = time.monotonic() + OPEN_SECONDS
         with self._lock:
-            watcher = self._watchers.setdefault(user_id, Watcher(user_id, until))
-            watcher.until = until
-        return watcher
+            reader = self._readers.setdefault(user_id, HomeReader(user_id, until))
+            reader.until = until
+        return reader
 
     def _opened_elsewhere(self, said: dict[str, Any]) -> None:
         """What was older than their last choice here, or than their last coming here, changes nothing.
 
         A process of the release before says no times: it is believed.
         """
-        watcher = self._watcher(str(said["user"]))
+        reader = self._reader(str(said["user"]))
         chosen_at = float(said.get("chosen_at", time.time()))
         opened_at = float(said.get("opened_at", time.time()))
-        if chosen_at > watcher.chosen_at:
-            watcher.filters, watcher.chosen_at = _from_words(said["filters"]), chosen_at
-            watcher.is_stale = True
-        if opened_at > watcher.opened_at:
-            watcher.opened_at, watcher.is_elsewhere = opened_at, True
+        if chosen_at > reader.chosen_at:
+            reader.filters, reader.chosen_at = _from_words(said["filters"]), chosen_at
+            reader.is_stale = True
+        if opened_at > reader.opened_at:
+            reader.opened_at, reader.is_elsewhere = opened_at, True
 
-    def _show_now(self, watcher: Watcher) -> None:
+    def _show_now(self, reader: HomeReader) -> None:
         """Also where it is the same view: Slack may have forgotten it."""
-        watcher.shown = None
-        self._show(watcher)
+        reader.shown = None
+        self._show(reader)
 
-    def _show(self, watcher: Watcher) -> bool:
+    def _show(self, reader: HomeReader) -> bool:
         """Publishes the view unless it is on the screen already; True where it did."""
-        with watcher.lock:
-            watcher.is_stale = False
+        with reader.lock:
+            reader.is_stale = False
             try:
-                view = self._view_for(watcher)
-                if watcher.is_elsewhere:  # since a moment ago
+                view = self._view_for(reader)
+                if reader.is_elsewhere:  # since a moment ago
                     return False
-                if view == watcher.shown:
+                if view == reader.shown:
                     return False
-                view = self._publish(watcher, view)
+                view = self._publish(reader, view)
             except (SlackApiError, *CONNECTION_ERRORS) as error:
-                self._not_shown(watcher, error)
+                self._not_shown(reader, error)
                 return False
-            watcher.shown = view
-            watcher.shown_at = time.monotonic()
-            self._published.append(watcher.shown_at)
+            reader.shown = view
+            reader.shown_at = time.monotonic()
+            self._published.append(reader.shown_at)
             return True
 
-    def _publish(self, watcher: Watcher, view: View) -> View:
+    def _publish(self, reader: HomeReader, view: View) -> View:
         """Gives the view as Slack took it: one without tables, from now on, where it refuses these."""
         try:
-            self._client.views_publish(user_id=watcher.user_id, view=view)
+            self._client.views_publish(user_id=reader.user_id, view=view)
         except SlackApiError as error:
             if not self._takes_tables or error_name(error) not in BLOCKS_REFUSED:
                 raise
             log.warning("Slack takes no table in App Home: %s", error_name(error))
             self._takes_tables = False
-            view = self._view_for(watcher)
-            self._client.views_publish(user_id=watcher.user_id, view=view)
+            view = self._view_for(reader)
+            self._client.views_publish(user_id=reader.user_id, view=view)
         return view
 
-    def _view_for(self, watcher: Watcher) -> View:
-        t = self._people.language_of(watcher.user_id)
-        decision = self._access.may_use(watcher.user_id)
+    def _view_for(self, reader: HomeReader) -> View:
+        t = self._people.language_of(reader.user_id)
+        decision = self._access.may_use(reader.user_id)
         if decision.reason is not None:
             return home.cannot_check(decision.reason, t)
         if not decision.allowed:
             return home.refused(decision.groups, t)
         try:
             with failures_of("consulta"):
-                seen = self._rows.read(watcher.user_id, watcher.filters)
+                seen = self._rows.read(reader.user_id, reader.filters)
         except CopierError as error:
-            log.warning("App Home of %s: %s", watcher.user_id, error)
-            watcher.is_stale = True  # until consulta answers again
+            log.warning("App Home of %s: %s", reader.user_id, error)
+            reader.is_stale = True  # until consulta answers again
             return home.problem(explained(failure_of(error), t), t)
         asked_for = {job.copy_name for job in seen.waiting_for_approval}
-        not_theirs = self._access.not_for(watcher.user_id, asked_for)
+        not_theirs = self._access.not_for(reader.user_id, asked_for)
         links = self._card_publisher.links(home.linked(seen))
         return home.home(seen, links, not_theirs, t, tables=self._takes_tables)
 
-    def _not_shown(self, watcher: Watcher, error: BaseException) -> None:
-        log.warning("App Home of %s was not published: %s", watcher.user_id, error_name(error))
+    def _not_shown(self, reader: HomeReader, error: BaseException) -> None:
+        log.warning("App Home of %s was not published: %s", reader.user_id, error_name(error))
         if trouble_of(error) in PASSING:
-            watcher.is_stale = True
+            reader.is_stale = True
             self._paused_until = time.monotonic() + retry_after(error)
         else:
             with self._lock:
-                self._watchers.pop(watcher.user_id, None)
+                self._readers.pop(reader.user_id, None)
 
     def _has_room(self, now: float) -> bool:
         while self._published and self._published[0] < now - 60:

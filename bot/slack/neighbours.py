@@ -31,7 +31,7 @@ LOOK_SECONDS, AGAIN_SECONDS = 1.0, 5.0
 #: What the client raises where Redis can't be used: TypeError for an option of its URL that it doesn't take.
 UNUSABLE = (redis.RedisError, TypeError)
 
-Hear = Callable[[dict[str, Any]], None]
+Subscriber = Callable[[dict[str, Any]], None]
 
 
 class Neighbours:
@@ -48,7 +48,7 @@ class Neighbours:
             decode_responses=True,
         )
         self._name = uuid4().hex
-        self._hear: dict[str, Hear] = {}
+        self._subscribers: dict[str, Subscriber] = {}
         self._over = self._listens = False
         self._thread = PeriodicThread(
             "neighbours",
@@ -68,11 +68,11 @@ class Neighbours:
                 self._client.publish(self._channel, json.dumps({"from": self._name, "subject": LEAVES}))
         self._thread.stop(2 * LOOK_SECONDS)
 
-    def hear(self, subject: str, hear: Hear) -> None:
-        """Has this called with what other processes say about the subject."""
-        self._hear[subject] = hear
+    def subscribe(self, subject: str, call: Subscriber) -> None:
+        """Has ``call`` called with what other processes say about the subject."""
+        self._subscribers[subject] = call
 
-    def say(self, subject: str, **what: Any) -> None:
+    def publish(self, subject: str, **what: Any) -> None:
         """Tells the others, if Redis is there."""
         said = json.dumps({"from": self._name, "subject": subject, "what": what})
         try:
@@ -99,8 +99,8 @@ class Neighbours:
         """What can't be read is of another release."""
         try:
             said = json.loads(data)
-            hear = self._hear.get(said["subject"])
-            if said["from"] != self._name and hear is not None:
-                hear(said["what"])
+            call = self._subscribers.get(said["subject"])
+            if said["from"] != self._name and call is not None:
+                call(said["what"])
         except Exception:
             log.exception("what another process of the bot said was not understood")

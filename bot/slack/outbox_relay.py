@@ -1,8 +1,8 @@
 """Delivers the outbox: each message is claimed, and given to the `Notifier` of its kind until it is settled.
 
-Every process that may talk to Slack runs a relay; a message is claimed by one of them at a time. The one
-notifier there is shows a job in Slack, as a card and replies. Another way of telling people, such as e-mail,
-is another class with `deliver`, and its own kind of message.
+Every process that may talk to Slack runs a relay; a message is claimed by one of them at a time.
+`CardNotifier` shows a job in Slack, as a card and replies. What is told elsewhere, such as by e-mail,
+`bot.notify.relay` delivers from the same outbox.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Notifier(Protocol):
         """
 
 
-class Beside(Protocol):
-    """What delivers beside Slack, from the same outbox and with threads of its own."""
+class Relay(Protocol):
+    """What delivers elsewhere than in Slack, from the same outbox and with threads of its own."""
 
     def start(self) -> None: ...
     def wake(self) -> None: ...
@@ -88,7 +88,7 @@ class Beside(Protocol):
 class OutboxRelay:
     """Threads around `deliver_due`. ``notifiers`` has who delivers each kind of message.
 
-    ``beside`` starts, is woken and stops with it.
+    ``elsewhere`` starts, is woken and stops with it.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class OutboxRelay:
         outbox: Outbox,
         store: JobRepository,
         notifiers: Mapping[Kind, Notifier],
-        beside: Beside | None = None,
+        elsewhere: Relay | None = None,
     ) -> None:
         self._outbox = outbox
-        self._beside = beside
+        self._elsewhere = elsewhere
         self._store = store
         self._notifiers = notifiers
         self._threads = [
@@ -117,15 +117,15 @@ class OutboxRelay:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
-        if self._beside is not None:
-            self._beside.start()
+        if self._elsewhere is not None:
+            self._elsewhere.start()
 
     def wake(self) -> None:
         """Something was put into the outbox just now."""
         for thread in self._threads:
             thread.wake()
-        if self._beside is not None:
-            self._beside.wake()
+        if self._elsewhere is not None:
+            self._elsewhere.wake()
 
     def stop(self, timeout_seconds: float = 15.0) -> None:
         """Ends after the messages in hand, having looked once more."""
@@ -133,8 +133,8 @@ class OutboxRelay:
             thread.stop()
         for thread in self._threads:
             thread.stop(timeout_seconds)
-        if self._beside is not None:
-            self._beside.stop()
+        if self._elsewhere is not None:
+            self._elsewhere.stop()
 
     def deliver_due(self) -> int:
         """Delivers what is due now; returns how many messages were taken in hand."""

@@ -241,7 +241,7 @@ class PacedClient(WebClient):
         began = time.monotonic()
         outcome = "ok"
         try:
-            with traces.span(f"slack {api_method}", traces.Kind.CLIENT):
+            with traces.span(f"slack {api_method}", traces.SpanKind.CLIENT):
                 return super().api_call(api_method, **request)
         except Exception as error:
             outcome = trouble_of(error).value

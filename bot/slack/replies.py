@@ -105,7 +105,7 @@ class Reply:
             is_late = self._clock() - self._asked >= RESPOND_SECONDS
             if not is_late and self._url and self._respond(self._url, message, replace=replace):
                 return
-            ways = [self._whisper, self._write] if not is_late else [self._write, self._whisper]
+            ways = [self._post_ephemeral, self._write] if not is_late else [self._write, self._post_ephemeral]
             if not any(way(message) for way in ways):
                 log.error("the answer to %s was not delivered to %s", self._subject, self._user_id)
         except Exception:
@@ -146,7 +146,7 @@ class Reply:
             time.sleep(wait)
         return False
 
-    def _whisper(self, message: Message) -> bool:
+    def _post_ephemeral(self, message: Message) -> bool:
         """A new message that this person alone sees, in the channel."""
         if self._channel_id is None:
             return False

@@ -267,7 +267,7 @@ class Pruner:
             )
 
 
-class WorkerWatch:
+class WorkersMissing:
     """Notices in the bot that nobody works any more, or that somebody does again, and has the cards say so.
 
     ``announced`` is called when the outbox has something new of it. While consulta was away nobody could say

@@ -1,9 +1,8 @@
-"""The queue, Dramatiq over Redis: it carries a job's id and nothing else, because the row is the truth. And
-how many copies run at once in this process.
+"""The queue, Dramatiq over Redis: it carries a job's id and nothing else, because the row is the truth.
 
 Where Redis can't be used, or loses a message, a worker with room takes the job by its row; a repeated
 message finds its job claimed. So nothing here retries, nothing here raises, and no result is kept.
-`RedisWatch` says in the log that Redis can't be used, and why, and when it can be used again.
+`RedisHealth` says in the log that Redis can't be used, and why, and when it can be used again.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ import logging
 import re
 import socket
 import sys
-import threading
-import time
 from collections.abc import Callable
 
 import dramatiq
@@ -25,7 +22,6 @@ from redis.retry import Retry
 
 from bot import traces
 from bot.periodic import PeriodicThread
-from bot.work.cancellation import StopSwitch
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +75,7 @@ REASONS: tuple[tuple[type[Exception], str, str], ...] = (
 )
 
 
-class RedisWatch:
+class RedisHealth:
     """A thread that looks every few seconds. ``usable`` is what the last look found."""
 
     def __init__(self, redis_url: str) -> None:
@@ -208,7 +204,7 @@ class JobQueue:
         """``on_put`` notes that an id is on the queue, which those with the same ``namespace`` share."""
         self._on_put = on_put
         client = redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=30)
-        self.watch = RedisWatch(redis_url)
+        self.health = RedisHealth(redis_url)
         self.broker = _Broker(client=client, middleware=[], namespace=namespace)  # type: ignore[no-untyped-call]
         self.broker.declare_queue(QUEUE)
 
@@ -218,17 +214,17 @@ class JobQueue:
 
     def put(self, job_id: int, *, delay_seconds: float = 0.0) -> bool:
         """False where Redis can't be used: a worker with room takes the job by its row. Raises nothing."""
-        if not self.watch.usable:
+        if not self.health.usable:
             return False
         try:
-            with traces.span("send", traces.Kind.PRODUCER, messaging__system="dramatiq", job=job_id):
+            with traces.span("send", traces.SpanKind.PRODUCER, messaging__system="dramatiq", job=job_id):
                 carried = traces.carrier()
                 options = {TRACE: carried} if carried else {}
                 message = dramatiq.Message[None](QUEUE, ACTOR, (job_id,), {}, options)
                 self.broker.enqueue(message, delay=round(delay_seconds * 1000) if delay_seconds else None)
         except Exception as error:  # also what the client raises for an option that it doesn't take
             log.warning("job %s: not on the queue, Redis failed: %s", job_id, type(error).__name__)
-            self.watch.look()
+            self.health.look()
             return False
         try:
             sys.audit("traspaso.enqueued", job_id)
@@ -236,109 +232,3 @@ class JobQueue:
         except Exception as error:  # it is on the queue; a second message would do no harm
             log.warning("job %s: not noted as queued: %s", job_id, type(error).__name__)
         return True
-
-
-# ----------------------------------------------------------------------------
-# The copies that run at once in this process
-#
-# The slots count the copies of the queue's messages too. A job that the sweep found needs no message: its row
-# says all that a worker needs.
-
-
-#: How often whoever waits for a slot looks whether the process stops, in seconds.
-WAIT_SECONDS = 0.2
-
-
-class CopySlots:
-    """As many as the process has threads for copies."""
-
-    def __init__(self) -> None:
-        self._room = threading.Condition()
-        self._free = 0
-        self._when_freed: list[Callable[[], None]] = []
-
-    def when_freed(self, call: Callable[[], None]) -> None:
-        """Has ``call`` called each time a slot is given back."""
-        self._when_freed.append(call)
-
-    def open(self, slots: int) -> None:
-        """The worker has so many threads."""
-        with self._room:
-            self._free += slots
-            self._room.notify_all()
-
-    @property
-    def free(self) -> int:
-        return self._free
-
-    def take(self) -> bool:
-        """Takes one if there is one."""
-        with self._room:
-            if self._free <= 0:
-                return False
-            self._free -= 1
-            return True
-
-    def wait_for_one(self, stop: StopSwitch) -> bool:
-        """Takes one as soon as there is one; False where the process stops before."""
-        with self._room:
-            while not stop.requested:
-                if self._free > 0:
-                    self._free -= 1
-                    return True
-                self._room.wait(WAIT_SECONDS)
-        return False
-
-    def give_back(self) -> None:
-        with self._room:
-            self._free += 1
-            self._room.notify()
-        for call in self._when_freed:
-            call()
-
-
-class DirectRuns:
-    """Runs jobs without the queue, at most as many at once as there are free slots."""
-
-    def __init__(self, slots: CopySlots, perform: Callable[[int], None], stop: StopSwitch) -> None:
-        """``perform`` claims the job and works until its attempt has ended; it needs no slot of its own."""
-        self._slots = slots
-        self._perform = perform
-        self._stop = stop
-        self._lock = threading.Lock()
-        self._running: dict[int, threading.Thread] = {}
-
-    def take(self, job_id: int) -> bool:
-        """Begins with the job; False where there is no room, or the process stops."""
-        with self._lock:
-            # Running here still: an attempt that was fenced and hasn't noticed yet. Others may go on with it.
-            if job_id in self._running or self._stop.requested or not self._slots.take():
-                return False
-            thread = threading.Thread(target=self._run, args=(job_id,), name=f"job-{job_id}", daemon=True)
-            self._running[job_id] = thread
-            try:
-                thread.start()
-            except RuntimeError:
-                log.exception("job %s: no thread for it now", job_id)
-                del self._running[job_id]
-                self._slots.give_back()
-                return False
-        return True
-
-    def join(self, timeout_seconds: float) -> None:
-        """Waits for what runs; whoever calls this has asked it to stop."""
-        until = time.monotonic() + timeout_seconds
-        with self._lock:
-            threads = list(self._running.values())
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
-
-    def _run(self, job_id: int) -> None:
-        try:
-            self._perform(job_id)
-        except Exception:
-            log.exception("job %s: left to the sweep", job_id)
-        finally:
-            with self._lock:
-                self._running.pop(job_id, None)
-            self._slots.give_back()

@@ -60,7 +60,7 @@ LONGEST_RENEWAL = 2.0
 #: The longest pause before a retry, in seconds; the first one is configured.
 LONGEST_PAUSE = 300.0
 
-Watch = Callable[[int], AbstractContextManager[object]]
+ShowProgress = Callable[[int], AbstractContextManager[object]]
 Refusal = Callable[[Attempt], Failure | None]
 
 
@@ -114,15 +114,15 @@ class Runner:
         self,
         job_id: int,
         stop: StopSwitch,
-        watch: Watch = lambda job_id: nullcontext(),
+        show_progress: ShowProgress = lambda job_id: nullcontext(),
         refusal: Refusal = lambda attempt: None,
     ) -> Ended:
         """Claims the job, and all of its set where it is one of a set, and works until they end, stop or
         have to be tried again.
 
-        ``watch`` gives what shows the progress of a job, alive from the claim to the end of the attempt;
-        ``refusal`` the reason why a job must not start, None where it may. Only a consulta that can't
-        be written to raises: then the lease runs out, and the sweep takes over.
+        ``show_progress`` gives what shows the progress of a job, alive from the claim to the end of the
+        attempt; ``refusal`` the reason why a job must not start, None where it may. Only a consulta that
+        can't be written to raises: then the lease runs out, and the sweep takes over.
         """
         sys.audit("traspaso.claim", job_id)
         attempts = in_time(lambda: self._claimed(job_id), stop.whole)
@@ -134,11 +134,11 @@ class Runner:
         about = {"job": first.job_id, "attempt": first.number}
         with (
             logs.about(**about),
-            traces.span("process", traces.Kind.CONSUMER, linked=True, copy=first.claim.asked_as, **about),
+            traces.span("process", traces.SpanKind.CONSUMER, linked=True, copy=first.claim.asked_as, **about),
             stop.part() as own,
         ):
             log.info("%s: attempt %s starts", attempts, first.number)
-            ended = _Run(self, attempts, own).run(watch, refusal)
+            ended = _Run(self, attempts, own).run(show_progress, refusal)
             log.info("%s: attempt %s ends: %s", attempts, first.number, ended.outcome)
             traces.note(outcome=ended.outcome.value)
             return ended
@@ -174,13 +174,13 @@ class _Run:
         #: What has become of each table.
         self._steps: Mapping[str, SetStep] = {}
 
-    def run(self, watch: Watch, refusal: Refusal) -> Ended:
+    def run(self, show_progress: ShowProgress, refusal: Refusal) -> Ended:
         every = min(self._work.lease_seconds / 4, LONGEST_RENEWAL)
         give_up = partial(self._stop.request, StopRequest(StopReason.RELEASE))
         try:
             with ExitStack() as beside:
                 for attempt in self._attempts:
-                    beside.enter_context(watch(attempt.job_id))
+                    beside.enter_context(show_progress(attempt.job_id))
                 for attempt in self._attempts:
                     lease = LeaseRenewal(attempt, self._stop.obey, every_seconds=every, on_stale=give_up)
                     self._leases.append(beside.enter_context(lease))

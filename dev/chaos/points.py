@@ -24,7 +24,7 @@ POINTS = {
     "completed": "the job's end is committed, nobody was told yet",
     "sweep": "a sweep has begun, in its transaction",
     "sweep_taken": "a sweep has taken jobs from lost workers and isn't committed",
-    "delivery": "a deliverer has a message in hand, Slack wasn't called yet",
+    "delivery": "a relay has a message in hand, Slack wasn't called yet",
     "post": "a card or a reply is about to be posted",
     "posted": "Slack has taken a card or a reply, nobody has noted it",
     "card_saved": "where the card is was noted, it isn't pinned yet",

@@ -567,49 +567,51 @@ SAMPLES = [
     Sample("verify", "cancelled", lambda t: verification.cancelled(s.TITLE, 42, t)),
     Sample("verify", "too-many-of-one", lambda t: verification.too_many(3, t, is_ones_own=True)),
     Sample("verify", "too-many", lambda t: verification.too_many(10, t, is_ones_own=False)),
-    Sample("verify", "agrees", lambda t: verification.verdict(s.verdict(0), t)),
-    Sample("verify", "differs", lambda t: verification.verdict(s.verdict(3), t)),
-    Sample("verify", "differs-in-many", lambda t: verification.verdict(s.verdict(15), t)),
-    Sample("verify", "unknown", lambda t: verification.verdict(s.empty_verdict(False), t)),
-    Sample("verify", "no-rows-and-no-catalogue", lambda t: verification.verdict(s.empty_verdict(None), t)),
-    Sample("verify", "known-and-empty", lambda t: verification.verdict(s.empty_verdict(True), t)),
-    Sample("verify", "rows-without-a-key", lambda t: verification.verdict(s.hidden_verdict(), t)),
+    Sample("verify", "agrees", lambda t: verification.result(s.verification(0), t)),
+    Sample("verify", "differs", lambda t: verification.result(s.verification(3), t)),
+    Sample("verify", "differs-in-many", lambda t: verification.result(s.verification(15), t)),
+    Sample("verify", "unknown", lambda t: verification.result(s.empty_verification(False), t)),
+    Sample(
+        "verify", "no-rows-and-no-catalogue", lambda t: verification.result(s.empty_verification(None), t)
+    ),
+    Sample("verify", "known-and-empty", lambda t: verification.result(s.empty_verification(True), t)),
+    Sample("verify", "rows-without-a-key", lambda t: verification.result(s.hidden_verification(), t)),
     Sample("verify", "interrupted", lambda t: verification.interrupted(s.TITLE, 42, t)),
     # /copy-verify 42, where that is a set
     Sample("verify", "set-comparing", lambda t: verification.comparing(s.COMPLETA, 42, t)),
-    Sample("verify", "set-is-the-same", lambda t: verification.verdict(s.set_verdict(), t)),
+    Sample("verify", "set-is-the-same", lambda t: verification.result(s.set_verification(), t)),
     Sample(
         "verify",
         "set-differs",
-        lambda t: verification.verdict(
-            s.set_verdict(apart={"lines": Counts(3, 12, 1), "deductions": Counts(updated=1)}), t
+        lambda t: verification.result(
+            s.set_verification(apart={"lines": Counts(3, 12, 1), "deductions": Counts(updated=1)}), t
         ),
     ),
     Sample(
         "verify",
         "set-with-a-table-missing",
-        lambda t: verification.verdict(s.set_verdict(refused=s.NO_DEDUCTIONS), t),
+        lambda t: verification.result(s.set_verification(refused=s.NO_DEDUCTIONS), t),
     ),
     Sample(
         "verify",
         "set-differs-with-a-table-missing",
-        lambda t: verification.verdict(
-            s.set_verdict(apart={"lines": Counts(inserted=96_000)}, refused=s.NO_DEDUCTIONS), t
+        lambda t: verification.result(
+            s.set_verification(apart={"lines": Counts(inserted=96_000)}, refused=s.NO_DEDUCTIONS), t
         ),
     ),
     Sample(
         "verify",
         "set-not-compared",
-        lambda t: verification.verdict(s.set_verdict(refused=s.NO_TABLE), t),
+        lambda t: verification.result(s.set_verification(refused=s.NO_TABLE), t),
     ),
     Sample(
         "verify",
         "set-where-slack-takes-no-table",
         lambda t: _without_new_blocks(
-            verification.verdict(s.set_verdict(apart={"lines": Counts(3, 12, 1)}), t)
+            verification.result(s.set_verification(apart={"lines": Counts(3, 12, 1)}), t)
         ),
     ),
-    Sample("verify", "set-without-rows", lambda t: verification.verdict(s.empty_set_verdict(), t)),
+    Sample("verify", "set-without-rows", lambda t: verification.result(s.empty_set_verification(), t)),
     # The receipts of a month
     Sample("audit", "sent", lambda t: audit.sent("2026-11", 48, t, is_cut=False)),
     Sample("audit", "sent-the-newest", lambda t: audit.sent("2026", 10_000, t, is_cut=True)),

@@ -534,7 +534,7 @@ def under_rules() -> Proposal:
     return Proposal(replace(seen(900, 0), rules=found))
 
 
-def verdict(differing: int) -> VerificationResult:
+def verification(differing: int) -> VerificationResult:
     """A comparison of twenty parts, of which so many differ: the first by values, the rest by rows."""
     parts = [
         Comparison(
@@ -553,7 +553,7 @@ def verdict(differing: int) -> VerificationResult:
     return VerificationResult(42, "items", TITLE, Proof.of(parts, counted), len(parts), ago(6), 12.4)
 
 
-def empty_verdict(known: bool | None) -> VerificationResult:
+def empty_verification(known: bool | None) -> VerificationResult:
     """A comparison of a liquidation of which neither side has rows; ``known`` to the catalogue."""
     nothing = Comparison(KeyRange(1, None, None, rows=0), Digest(0, 0), Digest(0, 0))
     return VerificationResult(
@@ -561,9 +561,9 @@ def empty_verdict(known: bool | None) -> VerificationResult:
     )
 
 
-def hidden_verdict() -> VerificationResult:
+def hidden_verification() -> VerificationResult:
     """A comparison whose ranges agree, but consulta has rows in none of them."""
-    found = verdict(0)
+    found = verification(0)
     proof = replace(found.proof, counted=replace(found.proof.counted, target=found.proof.target.rows + 3))
     return replace(found, proof=proof)
 
@@ -579,7 +579,7 @@ TABLES_OF_SET = (
 )
 
 
-def set_verdict(
+def set_verification(
     *, apart: dict[str, Counts] | None = None, refused: dict[str, Failure] | None = None
 ) -> SetResult:
     """A comparison of the set; by how many rows tables differ, and why others couldn't be compared."""
@@ -597,9 +597,9 @@ def set_verdict(
     return SetResult(42, COMPLETA.name, COMPLETA.shown, tuple(tables), as_of, 3.2)
 
 
-def empty_set_verdict() -> SetResult:
+def empty_set_verification() -> SetResult:
     """A comparison of a set of which neither side has rows."""
-    nothing = empty_verdict(True).proof
+    nothing = empty_verification(True).proof
     tables = tuple(TableResult(name, title, nothing) for name, title, _ in TABLES_OF_SET)
     return SetResult(7777, COMPLETA.name, COMPLETA.shown, tables, ago(6), 0.2, known=False)
 

@@ -24,8 +24,8 @@ from aiosmtpd.handlers import Message as MessageHandler
 from slack_sdk.socket_mode.builtin.connection import Connection
 
 from bot import config
-from bot.doctor import services, sides
-from bot.doctor.examination import Facts, examine
+from bot.doctor import CHECKS, services, sides
+from bot.doctor.examination import Context, examine
 from bot.doctor.findings import IDS
 from bot.slack.client import client
 from dev.guard import ROOT, Guard
@@ -766,7 +766,8 @@ def test_a_clock_of_this_machine_that_is_wrong_is_said(
     house: Installation, ahead: float, status: str
 ) -> None:
     settings, wrong = config.read(house.environment)
-    found = {each.id: each for each in examine(Facts(settings, wrong, clock=lambda: time.time() + ahead))}
+    context = Context(settings, wrong, clock=lambda: time.time() + ahead)
+    found = {each.id: each for each in examine(context, CHECKS)}
     whose = {"clock.prod": "prod", "clock.consulta": "consulta", "clock.slack": "Slack"}
     for check, name in whose.items():
         line = found[check]

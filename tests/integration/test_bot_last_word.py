@@ -237,7 +237,7 @@ def test_a_lost_edit_is_looked_after_though_a_later_one_was_answered(desk: Desk)
     assert desk.jobs.is_pending(claim.job_id, Kind.REFRESH)
 
 
-def test_a_deliverer_that_was_frozen_before_its_post_says_nothing_more(slack: LocalSlack, jobs: Jobs) -> None:
+def test_a_relay_that_was_frozen_before_its_post_says_nothing_more(slack: LocalSlack, jobs: Jobs) -> None:
     frozen, other = Desk(slack, jobs), Desk(slack, jobs)
     claim = frozen.running()
     Ends(claim).cancelled()

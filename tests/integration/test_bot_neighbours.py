@@ -25,7 +25,7 @@ def several(valkey: Valkey, n: int) -> Iterator[list[tuple[Neighbours, Heard]]]:
     for _ in range(n):
         heard: Heard = queue.SimpleQueue()
         one = Neighbours(valkey.url)
-        one.hear("weather", heard.put)
+        one.subscribe("weather", heard.put)
         made.append((one, heard))
         one.start()
     listening(valkey, n)
@@ -45,9 +45,9 @@ def listening(valkey: Valkey, n: int) -> None:
 def test_what_one_says_all_others_hear_and_itself_not(valkey: Valkey) -> None:
     with several(valkey, 3) as processes:
         (first, own), (second, heard), (_, heard_too) = processes
-        first.say("weather", sky="blue")
+        first.publish("weather", sky="blue")
         assert heard.get(timeout=10) == heard_too.get(timeout=10) == {"sky": "blue"}
-        second.say("weather", sky="grey")
+        second.publish("weather", sky="grey")
         assert own.get(timeout=10) == {"sky": "grey"}
         assert own.empty()
         assert heard.empty()
@@ -56,8 +56,8 @@ def test_what_one_says_all_others_hear_and_itself_not(valkey: Valkey) -> None:
 def test_another_installation_over_the_same_redis_hears_nothing_of_it(valkey: Valkey) -> None:
     with several(valkey, 2) as processes:
         (first, _), (_, heard) = processes
-        Neighbours(valkey.url, "traspaso_test").say("weather", sky="of others")
-        first.say("weather", sky="ours")
+        Neighbours(valkey.url, "traspaso_test").publish("weather", sky="of others")
+        first.publish("weather", sky="ours")
         assert heard.get(timeout=10) == {"sky": "ours"}
 
 
@@ -67,8 +67,8 @@ def test_what_cant_be_understood_or_concerns_nobody_holds_up_nothing(valkey: Val
         with redis.Redis.from_url(valkey.url) as client:
             for odd in ("", "{", "[]", '{"subject": "weather"}', '{"from": "x", "subject": "weather"}'):
                 client.publish(CHANNEL, odd)
-        first.say("politics", news="none")
-        first.say("weather", sky="clear")
+        first.publish("politics", news="none")
+        first.publish("weather", sky="clear")
         assert heard.get(timeout=10) == {"sky": "clear"}
 
 
@@ -79,8 +79,8 @@ def test_while_redis_is_away_nothing_is_said_or_heard_and_afterwards_it_is_again
     with several(valkey, 2) as processes:
         (first, _), (_, heard) = processes
         valkey.kill()
-        first.say("weather", sky="dark")  # raises nothing
+        first.publish("weather", sky="dark")  # raises nothing
         valkey.start()
         listening(valkey, 2)
-        first.say("weather", sky="bright")
+        first.publish("weather", sky="bright")
         assert heard.get(timeout=10) == {"sky": "bright"}

@@ -1,4 +1,4 @@
-"""Each message is owed by itself; of a job one is in a deliverer's hands, and only as long as it holds it."""
+"""Each message is owed by itself; of a job one is in a relay's hands, and only as long as it holds it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_an_ending_looks_first_where_the_card_may_have_arrived(jobs: Jobs) -> No
     assert take(jobs).look_first
 
 
-def test_a_deliverer_that_was_away_too_long_has_nothing_more_to_say(jobs: Jobs) -> None:
+def test_a_relay_that_was_away_too_long_has_nothing_more_to_say(jobs: Jobs) -> None:
     jobs.create(channel_id="C0")
     first = take(jobs)
     let_the_claim_run_out(jobs)
@@ -144,7 +144,7 @@ def test_a_deliverer_that_was_away_too_long_has_nothing_more_to_say(jobs: Jobs) 
     assert jobs.tell_all() == []
 
 
-def test_a_deliverer_that_was_away_and_that_nobody_replaced_goes_on(jobs: Jobs) -> None:
+def test_a_relay_that_was_away_and_that_nobody_replaced_goes_on(jobs: Jobs) -> None:
     jobs.create(channel_id="C0")
     due = take(jobs)
     let_the_claim_run_out(jobs)
@@ -153,7 +153,7 @@ def test_a_deliverer_that_was_away_and_that_nobody_replaced_goes_on(jobs: Jobs) 
     jobs.outbox.done(due)
 
 
-def test_what_a_deliverer_that_died_had_in_hand_is_due_in_seconds(jobs: Jobs) -> None:
+def test_what_a_relay_that_died_had_in_hand_is_due_in_seconds(jobs: Jobs) -> None:
     jobs.create(channel_id="C0")
     take(jobs)
     with jobs.engine.connect() as connection:
@@ -163,7 +163,7 @@ def test_what_a_deliverer_that_died_had_in_hand_is_due_in_seconds(jobs: Jobs) ->
     assert 10 < left <= 15  # longer than a call of Slack, which may take 10 s
 
 
-def test_many_deliverers_at_once_take_each_message_once_and_one_of_each_job(jobs: Jobs) -> None:
+def test_many_relays_at_once_take_each_message_once_and_one_of_each_job(jobs: Jobs) -> None:
     ids = [jobs.create(number, channel_id="C0") for number in range(1, 31)]
     for job_id in ids:
         jobs.control.cancel(job_id, ANA)

@@ -222,29 +222,29 @@ def test_nobody_gets_through_while_slack_doesn_t_say_who_is_in_the_group(
     clock = Clock()
     asked = permissions(slack, clock)
     slack.fault("usergroups.users.list", **trouble)
-    verdict = asked.may_use("U0ANA")
-    assert (verdict.allowed, verdict.reason) == (False, reason)
+    decision = asked.may_use("U0ANA")
+    assert (decision.allowed, decision.reason) == (False, reason)
     clock.now += trouble.get("retry_after", FAILED_SECONDS)
     assert asked.may_use("U0ANA").allowed
 
 
 def test_a_group_that_is_not_there_lets_nobody_through(slack: LocalSlack) -> None:
     for group in ("S0NOSUCH", "no-such-handle"):
-        verdict = permissions(slack, admin_groups=[group]).may_use("U0ANA")
-        assert not verdict.allowed
-        assert verdict.reason
+        decision = permissions(slack, admin_groups=[group]).may_use("U0ANA")
+        assert not decision.allowed
+        assert decision.reason
     slack.disable_usergroups("plan_upgrade_required")
     for group in ("S0ADMINS", "liquidation-admins"):
-        verdict = permissions(slack, admin_groups=[group]).may_use("U0ANA")
-        assert (verdict.allowed, verdict.reason) == (False, "plan_upgrade_required")
+        decision = permissions(slack, admin_groups=[group]).may_use("U0ANA")
+        assert (decision.allowed, decision.reason) == (False, "plan_upgrade_required")
 
 
 def test_a_single_user_needs_no_group(slack: LocalSlack) -> None:
     slack.disable_usergroups()
     asked = permissions(slack, admin_users=["U0CARLA"])
     assert asked.may_use("U0CARLA").allowed
-    verdict = asked.may_use("U0ANA")
-    assert (verdict.allowed, verdict.groups, verdict.reason) == (False, [], None)
+    decision = asked.may_use("U0ANA")
+    assert (decision.allowed, decision.groups, decision.reason) == (False, [], None)
     assert slack.calls() == []
 
 

@@ -125,7 +125,7 @@ def test_a_number_that_prod_doesn_t_have_is_said_in_the_modal(
     assert "submit" not in answer["view"]
 
 
-# ------------------------------------------------------------------------------- a comparison's late verdict
+# ------------------------------------------------------------------------------ a comparison's late result
 
 
 def test_a_comparison_that_is_over_soon_is_answered_once(
@@ -164,7 +164,7 @@ def test_a_comparison_that_takes_longer_says_that_it_runs(
     assert nothing in then
 
 
-def test_a_verdict_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
+def test_a_verification_result_that_comes_too_late_for_slack_s_answer_is_a_direct_message(
     slack: LocalSlack, jobs: Jobs, prod: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copy_verify, "SOON_SECONDS", 60.0)

@@ -16,7 +16,7 @@ from bot.jobs.outbox import Kind
 from bot.jobs.recovery import UnbrokenBeats
 from bot.jobs.retention import Pruning, Retention
 from bot.jobs.status import Status
-from bot.work.background import LivenessBeat, WorkerWatch
+from bot.work.background import LivenessBeat, WorkersMissing
 from bot.work.queue import JobQueue
 from dev.valkey import Valkey
 from tests.support import Clock
@@ -292,7 +292,7 @@ def test_cards_are_told_once_that_nobody_works_and_once_that_somebody_does(jobs:
     jobs.tell_all()
     clock = Clock()
     told: list[str] = []
-    watches = [WorkerWatch(jobs.workers, lambda: told.append("told"), clock=clock) for _ in range(2)]
+    watches = [WorkersMissing(jobs.workers, lambda: told.append("told"), clock=clock) for _ in range(2)]
 
     def look(times: int) -> None:
         for _ in range(times):
@@ -316,7 +316,7 @@ def test_a_card_that_said_so_before_the_watch_could_tell_is_told_that_somebody_w
     jobs.cards.posted(job_id, "C0", "1.1")
     jobs.tell_all()
     clock = Clock()
-    watch = WorkerWatch(jobs.workers, lambda: None, clock=clock)
+    watch = WorkersMissing(jobs.workers, lambda: None, clock=clock)
     watch.look()
     jobs.workers.begin("host", 1, "1", takes_jobs=True)
     for announced in ([Kind.UPDATE], []):

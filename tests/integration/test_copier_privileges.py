@@ -9,8 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bot import config, privileges
+from bot import config
 from bot.config import Settings
+from bot.doctor import privileges
 from copier.privileges import Privilege, grants, lacking
 from tests.copying import engine
 from tests.shell import Shell

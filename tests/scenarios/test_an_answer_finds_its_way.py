@@ -36,12 +36,12 @@ def calls(scene: Scene, method: str) -> list[Any]:
 
 def read(scene: Scene, person: Person, wanted: str) -> Message:
     """The message with these words that this person alone sees in the channel; there is one."""
-    found = scene.slack.wait_for(lambda: whispers(scene, person, wanted))
+    found = scene.slack.wait_for(lambda: ephemerals(scene, person, wanted))
     assert len(found) == 1, [each.plain for each in found]
     return found[0]
 
 
-def whispers(scene: Scene, person: Person, wanted: str) -> list[Message]:
+def ephemerals(scene: Scene, person: Person, wanted: str) -> list[Message]:
     return [each for each in scene.private(person) if wanted in each.plain]
 
 
@@ -51,7 +51,7 @@ def plain(words: Words) -> str:
 
 
 @pytest.mark.parametrize("trouble", FOR_EVER, ids=str)
-def test_an_answer_that_the_response_url_refuses_is_whispered_in_the_channel(
+def test_an_answer_that_the_response_url_refuses_is_ephemeral_in_the_channel(
     office: Office, scene: Scene, trouble: dict[str, Any]
 ) -> None:
     scene.slack.fault("response_url", times=None, **trouble)
@@ -60,7 +60,7 @@ def test_an_answer_that_the_response_url_refuses_is_whispered_in_the_channel(
     assert (said.channel, said.ephemeral) == (scene.channel, True)
     scene.slack.clear_faults()
     scene.ask(scene.bob, "", "/copy-status")
-    assert len(whispers(scene, scene.bob, "nosuch")) == 1
+    assert len(ephemerals(scene, scene.bob, "nosuch")) == 1
     assert len(calls(scene, "chat.postEphemeral")) == 1
     assert not calls(scene, "chat.postMessage")
     if trouble is not LOST:
@@ -78,13 +78,13 @@ def test_a_response_url_that_stumbles_once_is_tried_again(scene: Scene, trouble:
     assert not calls(scene, "chat.postEphemeral")
 
 
-@pytest.mark.parametrize("whispered", [False, True])
-def test_a_workspace_that_doesn_t_take_the_blocks_gets_the_words(scene: Scene, whispered: bool) -> None:
-    if whispered:
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_a_workspace_that_doesn_t_take_the_blocks_gets_the_words(scene: Scene, ephemeral: bool) -> None:
+    if ephemeral:
         scene.slack.refuse_response_urls(404)
     scene.slack.fault(
-        "chat.postEphemeral" if whispered else "response_url",
-        status=200 if whispered else 400,
+        "chat.postEphemeral" if ephemeral else "response_url",
+        status=200 if ephemeral else 400,
         error="invalid_blocks",
     )
     assert scene.bob.command("/copy-status nosuch", channel=scene.channel).acked
@@ -102,7 +102,7 @@ def test_an_answer_of_unknown_fate_is_rather_read_twice_than_never(scene: Scene)
     scene.slack.fault("response_url", accept_then_drop=True)
     assert scene.bob.command("/copy-status nosuch", channel=scene.channel).acked
     scene.slack.wait_for(lambda: len(calls(scene, "response_url")) == 2)
-    assert len(whispers(scene, scene.bob, "nosuch")) == 2
+    assert len(ephemerals(scene, scene.bob, "nosuch")) == 2
 
 
 def test_where_the_bot_can_t_write_in_the_channel_the_answer_is_a_direct_message_in_the_reader_s_language(

@@ -10,7 +10,7 @@ from dev.local_slack.results import Message
 from .scene import CHUNK_ROWS, EN, ES, ROW_VALUE, ROWS, Office, Scene
 
 
-def verdict(scene: Scene, words: str) -> Message:
+def answer(scene: Scene, words: str) -> Message:
     """The answer that says this, as soon as it is there."""
     return scene.slack.wait_for(
         lambda: next(
@@ -30,7 +30,7 @@ def test_sides_that_agree_are_said_to_with_rows_and_digest(office: Office, scene
     scene.seed(30)
     job = scene.completed(scene.start())
     scene.ask(scene.bob, str(scene.liquidation), "/copy-verify")
-    said = verdict(
+    said = answer(
         scene,
         EN(
             "Both sides of {what} agree: {rows}.",
@@ -46,7 +46,7 @@ def test_sides_that_differ_are_named_by_part_with_the_command_that_repairs_it(sc
     scene.seed_consulta(ROWS - 7)
     scene.rows("UPDATE liquidation_items SET amount = amount + 1 WHERE id = %s RETURNING id", scene.key(1))
     scene.type(scene.bob, f"/copy-verify {scene.liquidation} items")
-    said = verdict(scene, f"{EN.number(ROWS)} rows in prod, {EN.number(ROWS - 7)} in consulta").plain
+    said = answer(scene, f"{EN.number(ROWS)} rows in prod, {EN.number(ROWS - 7)} in consulta").plain
     last = ROWS // CHUNK_ROWS
     assert f"in 2 of {last} parts" in said
     assert f"part 1: {EN.rows(CHUNK_ROWS)} on both sides, values differ" in said
@@ -79,7 +79,7 @@ def test_a_third_comparison_says_that_it_waits_and_then_comes(scene: Scene) -> N
             n=2,
         )
         assert waits in third
-    verdict(scene, f"{EN.number(10)} rows in prod, 0 in consulta")
+    answer(scene, f"{EN.number(10)} rows in prod, 0 in consulta")
 
 
 def test_only_who_may_copy_may_compare_and_mistakes_are_answered(scene: Scene) -> None:
@@ -93,7 +93,7 @@ def test_only_who_may_copy_may_compare_and_mistakes_are_answered(scene: Scene) -
 
 def test_a_liquidation_that_neither_side_nor_the_catalogue_has_is_not_said_to_agree(scene: Scene) -> None:
     scene.type(scene.bob, "/copy-verify 7777")
-    said = verdict(
+    said = answer(
         scene,
         EN(
             "Neither prod nor consulta has rows for {what}, "
@@ -108,5 +108,5 @@ def test_a_liquidation_that_neither_side_nor_the_catalogue_has_is_not_said_to_ag
     )
     assert (
         ES("The catalogue of liquidations in prod knows it: there is nothing to compare.")
-        in verdict(scene, nothing).plain
+        in answer(scene, nothing).plain
     )

@@ -195,7 +195,7 @@ def test_a_worker_killed_while_it_is_pausing_leaves_a_paused_job(office: Office,
     with scene.halfway(2) as (job_id, _):
         held = scene.job(job_id)
         press(scene, scene.ana, job_id, PAUSE_ACTION)
-        until(lambda: scene.job(job_id)["stop_requested"], what="the wish")
+        until(lambda: scene.job(job_id)["stop_requested"], what="the stop request")
         office.worker_of(held).kill()
         job = with_status(scene, job_id, "paused")
     assert job["attempt"] == 1

@@ -103,7 +103,7 @@ def test_a_copy_can_be_cancelled_while_all_is_frozen(scene: Scene) -> None:
         scene.card(job_id)
         scene.freeze(scene.bob)
         scene.bob.press(scene.card(job_id), "job.cancel")
-        until(lambda: scene.job(job_id)["stop_requested"], what="the wish")
+        until(lambda: scene.job(job_id)["stop_requested"], what="the stop request")
         roadblock.lift()
         scene.ended(job_id, "cancelled")
     scene.told(job_id)

@@ -28,7 +28,7 @@ def test_the_details_tell_what_happened_in_order_each_with_who_did_it(office: Of
         office.worker_of(held).kill()
         roadblock.reached(job_id, attempt=2)
         press(scene, scene.bob, job_id, PAUSE_ACTION)
-        until(lambda: scene.job(job_id)["stop_requested"], what="the wish")
+        until(lambda: scene.job(job_id)["stop_requested"], what="the stop request")
         roadblock.lift()
         with_status(scene, job_id, "paused")
     scene.card_with(job_id, ES("Resume"))

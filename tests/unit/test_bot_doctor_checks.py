@@ -6,62 +6,62 @@ import threading
 from collections.abc import Callable, Iterator
 
 from bot.config import Settings
-from bot.doctor.checks import ALL
-from bot.doctor.examination import Check, Facts, Unknown, examine
-from bot.doctor.findings import IDS, Finding, Status, ok
+from bot.doctor import CHECKS
+from bot.doctor.examination import Check, Context, Unknown, examine
+from bot.doctor.findings import IDS, Finding, FindingStatus, ok
 from bot.doctor.sides import wanted_by_a_copy
 from copier.errors import BadName
 
-Look = Callable[[Facts], Iterator[Finding]]
+Look = Callable[[Context], Iterator[Finding]]
 
 
 def examined(look: Look, *, seconds: float = 20.0) -> dict[str, Finding]:
     """What comes of it beside a check that is well."""
     ids = ("prod.reachable", "prod.version")
     checks = [
-        Check(ids, look, facts=("prod",)),
+        Check(ids, look, sets=("prod",)),
         Check(("redis.version",), well),
         Check(("clock.prod",), builds),
     ]
-    found = examine(Facts(Settings()), checks, limit_seconds=seconds)
+    found = examine(Context(Settings()), checks, limit_seconds=seconds)
     return {each.id: each for each in found}
 
 
-def well(facts: Facts) -> Iterator[Finding]:
+def well(context: Context) -> Iterator[Finding]:
     yield ok("redis.version", "fine")
 
 
-def builds(facts: Facts) -> Iterator[Finding]:
-    facts.prod.get()
+def builds(context: Context) -> Iterator[Finding]:
+    context.prod.get()
     yield ok("clock.prod", "fine")
 
 
 def test_a_check_that_breaks_off_fails_with_its_class_and_no_words_of_the_error() -> None:
-    def look(facts: Facts) -> Iterator[Finding]:
+    def look(context: Context) -> Iterator[Finding]:
         yield ok("prod.reachable", "fine")
         raise RuntimeError("a value of a row")
 
     found = examined(look)
-    assert found["prod.reachable"].status is Status.OK
-    assert found["prod.version"].status is Status.FAILED
+    assert found["prod.reachable"].status is FindingStatus.OK
+    assert found["prod.version"].status is FindingStatus.FAILED
     assert found["prod.version"].sentence == "the look at it broke off (RuntimeError)"
     assert found["prod.version"].step == "`traspaso -v doctor` says where"
-    assert found["clock.prod"].status is Status.SKIPPED
-    assert found["redis.version"].status is Status.OK
+    assert found["clock.prod"].status is FindingStatus.SKIPPED
+    assert found["redis.version"].status is FindingStatus.OK
 
 
 def test_an_error_that_is_meant_for_people_is_said_as_it_is() -> None:
-    def look(facts: Facts) -> Iterator[Finding]:
+    def look(context: Context) -> Iterator[Finding]:
         raise BadName("that is no name")
         yield ok("", "")
 
     found = examined(look)
     assert (found["prod.reachable"].status, found["prod.reachable"].sentence) == ("failed", "that is no name")
-    assert found["prod.version"].status is Status.SKIPPED
+    assert found["prod.version"].status is FindingStatus.SKIPPED
 
 
 def test_what_builds_upon_something_unknown_is_skipped_with_its_reason() -> None:
-    def look(facts: Facts) -> Iterator[Finding]:
+    def look(context: Context) -> Iterator[Finding]:
         raise Unknown("prod is closed today")
         yield ok("", "")
 
@@ -73,7 +73,7 @@ def test_what_builds_upon_something_unknown_is_skipped_with_its_reason() -> None
 def test_a_check_that_takes_too_long_is_not_waited_for() -> None:
     over = threading.Event()
 
-    def look(facts: Facts) -> Iterator[Finding]:
+    def look(context: Context) -> Iterator[Finding]:
         yield ok("prod.reachable", "fine")
         over.wait(60)
 
@@ -81,16 +81,16 @@ def test_a_check_that_takes_too_long_is_not_waited_for() -> None:
         found = examined(look, seconds=0.5)
     finally:
         over.set()
-    assert found["prod.reachable"].status is Status.OK
+    assert found["prod.reachable"].status is FindingStatus.OK
     assert (found["prod.version"].status, found["prod.version"].sentence) == (
         "failed",
         "no answer within 0.5 s",
     )
-    assert found["redis.version"].status is Status.OK
+    assert found["redis.version"].status is FindingStatus.OK
 
 
 def test_each_id_belongs_to_one_check_and_has_a_title() -> None:
-    owned = ["settings", *(each for check in ALL for each in check.ids)]
+    owned = ["settings", *(each for check in CHECKS for each in check.ids)]
     assert sorted(owned) == sorted(IDS)
 
 

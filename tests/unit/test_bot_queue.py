@@ -13,7 +13,8 @@ from bot.messages.blocks import WORKER_COMMAND
 from bot.slack.access import mentions
 from bot.slack.rate_limit import EDIT, OWN_SPARE_A_MINUTE, CallWindow, Pacing
 from bot.work.cancellation import StopSwitch
-from bot.work.queue import CopySlots, DirectRuns, JobQueue
+from bot.work.queue import JobQueue
+from bot.work.slots import CopySlots, DirectRuns
 from dev.guard import ROOT
 from tests.support import Clock
 
@@ -26,8 +27,8 @@ def test_a_job_that_redis_doesn_t_take_raises_nothing_and_no_log_has_the_passwor
 ) -> None:
     queue = JobQueue(url, on_put=lambda job_id: None)
     assert queue.put(1) is False
-    queue.watch.see()
-    assert queue.watch.usable is False
+    queue.health.see()
+    assert queue.health.usable is False
     assert queue.put(1) is False
     assert "127.0.0.1:1 can't be used" in caplog.text
     assert "hunter2" not in caplog.text

@@ -16,7 +16,7 @@ import sys
 import bot.__main__, bot.worker
 from bot import measures, traces
 traces.begin("bot")
-with traces.span("nothing", traces.Kind.SERVER, linked=True, rows=1):
+with traces.span("nothing", traces.SpanKind.SERVER, linked=True, rows=1):
     traces.note(rows=2)
     assert traces.carrier() == {}
 measures.slack_called("chat.update", "ok", 0.1)
