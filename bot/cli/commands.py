@@ -325,7 +325,7 @@ def request_by(chosen: CopySection, liquidation: int, seen: Preview, *, remove: 
 def look_at_windows(parts: Databases, settings: Settings) -> None:
     """The freezes of the configuration are written down: no other process may be up."""
     if settings.file.freezes:
-        from bot.jobs.windows import FreezeWindows
+        from bot.jobs.freezes import FreezeWindows
 
         with stop_on_errors():
             FreezeWindows(parts.tracking, settings.file.freezes).look()
@@ -640,7 +640,7 @@ def confirm(job: int, in_prod: int, in_consulta: int, deleted: int | None, remov
     help=N_("It ends by itself then: 18:00, or “tomorrow 06:00”, by this machine's clock; or for 2h."),
 )
 def freeze(reason: tuple[str, ...], end: str | None) -> None:
-    from bot.jobs.actions import Freezes
+    from bot.jobs.freezes import Freezes
 
     until = _end_of_freeze(end)
     parts = _parts()
@@ -670,7 +670,7 @@ def _end_of_freeze(written: str | None) -> datetime | None:
 
 @click.command(cls=Command, help=N_("Lets copies run again."))
 def unfreeze() -> None:
-    from bot.jobs.actions import Freezes
+    from bot.jobs.freezes import Freezes
 
     parts = _parts()
     with stop_on_errors():

@@ -1,4 +1,4 @@
-"""What people do to jobs: pause, resume, cancel, retry, confirm; approve and reject; freeze all of them.
+"""What people do to jobs: pause, resume, cancel, retry, confirm; approve and reject.
 
 Each is one transaction that decides on what is true then, and that leaves an event with who did it. Doing it
 twice is doing it once. What can't be done any more changes nothing, and the card is announced anew, so that
@@ -34,29 +34,23 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from bot.characters import clean_name
 from bot.errors import AlreadyRunning, UnknownJob, UnknownRun
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
 from bot.jobs.models import (
     CopyEvent,
-    CopyFreeze,
     CopyJob,
     CopyRun,
     JobFollower,
     RunFollower,
     User,
     in_set_of,
-    is_frozen,
     is_of_set,
-    may_begin,
-    waits_for_somebody,
 )
-from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.outbox import Kind, announce, announce_once, announce_run
-from bot.jobs.repository import JobRepository, Requester, active_freeze, ensure_user, is_taken, kept_reason
+from bot.jobs.repository import JobRepository, Requester, ensure_user, is_taken, kept_reason
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, cancel_rest_of_set, stop_job, transition
-from bot.jobs.view import SHELL, Freeze, JobView, Person, Question, RowCounts, RunView, answered
+from bot.jobs.view import SHELL, JobView, Question, RowCounts, RunView, answered
 
 
 class Became(StrEnum):
@@ -104,18 +98,6 @@ class Decision(Generic[Of]):
     outcome: ApprovalOutcome
     after: Of | None
     decided: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Lifted:
-    """The freeze that is over, and the ids of the jobs that wait for a worker now.
-
-    ``still`` is a window of the configuration that goes on; then none of them may begin.
-    """
-
-    freeze: Freeze
-    waiting: list[int]
-    still: Freeze | None = None
 
 
 class Control:
@@ -466,122 +448,6 @@ class Approvals:
     def _set_going_by(self, job_id: int) -> str | None:
         with self._engine.connect() as connection:
             return connection.execute(select(_set_going(job_id))).scalar_one()
-
-
-class Freezes:
-    """While a freeze lasts, no job is created, none is claimed, and running ones stop at a chunk's end.
-
-    At most one that somebody made is active: the database forbids a second one. Windows of the configuration
-    are beside it, see `bot.jobs.windows`.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def active(self) -> Freeze | None:
-        """The freeze of this moment; None where there is none."""
-        with self._engine.connect() as connection:
-            return active_freeze(connection)
-
-    def of(self, freeze_id: int) -> Freeze | None:
-        """One by its number, whether it is over or not."""
-        person = (User.slack_user_id, User.slack_team_id, User.name)
-        of_person = select(CopyFreeze.__table__, *person).select_from(CopyFreeze)
-        statement = of_person.join(User, User.id == CopyFreeze.frozen_by)
-        with self._engine.connect() as connection:
-            row = connection.execute(statement.where(CopyFreeze.id == freeze_id)).one_or_none()
-        if row is None:
-            return None
-        by = Person(row.slack_user_id, row.slack_team_id, clean_name(row.name))
-        return Freeze(by, row.reason, row.frozen_at, row.channel_id, row.until)
-
-    def freeze(
-        self,
-        requester: Requester,
-        reason: str | None,
-        channel_id: str | None = None,
-        until: datetime | None = None,
-    ) -> tuple[Freeze, bool]:
-        """The active freeze, and whether it is this one: somebody else's stays as it is.
-
-        ``channel_id`` is where it was made; its end is to be told there too. It is over at ``until``; None
-        for when somebody lifts it.
-
-        The card of every live job is to say so.
-        """
-        with self._engine.begin() as connection:
-            end_overdue(connection)
-            statement = insert(CopyFreeze).values(
-                reason=kept_reason(reason),
-                frozen_by=ensure_user(connection, requester),
-                channel_id=channel_id,
-                until=until,
-            )
-            statement = statement.on_conflict_do_nothing()
-            is_new = connection.execute(statement.returning(CopyFreeze.id)).first() is not None
-            if is_new:
-                announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
-            found = active_freeze(connection)
-        if found is None:  # lifted between the two statements: what was asked for is still to be done
-            return self.freeze(requester, reason, channel_id, until)
-        return found, is_new
-
-    def lift(self, requester: Requester) -> Lifted | None:
-        """Ends somebody's freeze; None where there is none. What waits is to be put on the queue."""
-        with self._engine.begin() as connection:
-            end_overdue(connection)
-            freeze = active_freeze(connection)
-            lifted = connection.execute(
-                update(CopyFreeze)
-                .where(CopyFreeze.lifted_at.is_(None))
-                .values(lifted_by=ensure_user(connection, requester), lifted_at=func.now())
-            )
-            if freeze is None or lifted.rowcount != 1:
-                return None
-            thawed(connection)
-            due = select(CopyJob.id).where(
-                CopyJob.status == Status.PENDING,
-                ~waits_for_somebody(),
-                may_begin(),
-                CopyJob.run_after <= func.now(),
-                ~is_frozen(),
-            )
-            waiting = list(connection.scalars(due.order_by(CopyJob.id)))
-            still = active_freeze(connection)
-        return Lifted(freeze, waiting, still)
-
-    def end_overdue(self) -> bool:
-        """Writes down the end of a freeze that is over by itself; whether there was one.
-
-        Safe in every process at once: one of them finds it, and its channel is told by a notice.
-        """
-        with self._engine.begin() as connection:
-            return end_overdue(connection)
-
-
-def end_overdue(connection: Connection) -> bool:
-    """The same in the caller's transaction."""
-    ended = connection.execute(
-        update(CopyFreeze)
-        .where(CopyFreeze.lifted_at.is_(None), CopyFreeze.until <= func.clock_timestamp())
-        .values(lifted_at=CopyFreeze.until)
-        .returning(CopyFreeze.id, CopyFreeze.channel_id)
-    ).one_or_none()
-    if ended is None:
-        return False
-    if ended.channel_id is not None and not ended.channel_id.startswith("D"):
-        owe(connection, NoticeKind.FREEZE_OVER, ended.id, ended.channel_id)
-    thawed(connection)
-    return True
-
-
-def thawed(connection: Connection) -> None:
-    """A freeze has ended: the cards say so, and what waits comes on the queue anew.
-
-    Messages of the queue may have been taken, and laid aside, while nothing could be claimed.
-    """
-    connection.execute(update(CopyJob).where(CopyJob.status == Status.PENDING).values(enqueued_at=None))
-    announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
 
 
 # How an answer counts.

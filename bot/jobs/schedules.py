@@ -17,11 +17,11 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bot.config import File, Occasion, ScheduleSection
 from bot.jobs import notifications
+from bot.jobs.freezes import GONE, SAID, NextWindow, windows_of
 from bot.jobs.models import Schedule, ScheduleFiring, has_come
 from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.status import FiringState
 from bot.jobs.view import NotificationDetail
-from bot.jobs.windows import GONE, SAID, NextWindow, windows_of
 
 #: So late a firing isn't missed: processes restart within it at a deploy.
 ON_TIME = timedelta(minutes=2)

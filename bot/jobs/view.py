@@ -18,9 +18,9 @@ from bot.jobs.failure import Failure
 from bot.jobs.status import Approval, Phase, RunKind, Status, StopReason
 
 if TYPE_CHECKING:
+    from bot.jobs.freezes import NextWindow
     from bot.jobs.freshness import Watched
     from bot.jobs.schedules import NextFiring
-    from bot.jobs.windows import NextWindow
 
 
 class Reason(StrEnum):

@@ -15,8 +15,8 @@ from sqlalchemy import Engine
 
 from bot.config import SIDES, CopySection, File, ScheduleSection
 from bot.errors import AlreadyRunning, Frozen
-from bot.jobs.actions import Freezes
 from bot.jobs.failure import Failure, failure_of
+from bot.jobs.freezes import Freezes, FreezeWindows
 from bot.jobs.known_columns import look_at_both_sides
 from bot.jobs.repository import JobRepository, Request, RunRequest
 from bot.jobs.schedules import (
@@ -31,7 +31,6 @@ from bot.jobs.schedules import (
 )
 from bot.jobs.status import FiringState, RunKind
 from bot.jobs.view import AgreedCounts
-from bot.jobs.windows import FreezeWindows
 from bot.messages.blocks import LABEL_LIMIT, cut
 from bot.periodic import PeriodicThread
 from bot.slack.access import TO_DECIDE, Access, People

@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
+from bot.jobs.freezes import NextWindow
 from bot.jobs.freshness import Freshness, SetFreshness, Watched
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
@@ -28,7 +29,6 @@ from bot.jobs.view import (
     Stretch,
     Working,
 )
-from bot.jobs.windows import NextWindow
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import SetResult, TableResult, VerificationResult
 from copier import (

@@ -11,10 +11,10 @@ import pytest
 
 from bot.config import FreezeSection
 from bot.errors import Frozen
+from bot.jobs.freezes import FreezeWindows
 from bot.jobs.notices import Notices
 from bot.jobs.outbox import Kind
 from bot.jobs.status import Status, StopReason
-from bot.jobs.windows import FreezeWindows
 from bot.messages.card import card
 from dev.local_slack.plain import plain
 from tests.shown import EN
