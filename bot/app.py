@@ -392,11 +392,10 @@ def scheduler(
     in_worker: bool = False,
 ) -> Scheduler:
     """What begins by the clock, in the bot and in each worker; the watch in workers alone."""
-    from bot.jobs.actions import Freezes
+    from bot.jobs.freezes import Freezes, FreezeWindows
     from bot.jobs.freshness import FreshnessReader
     from bot.jobs.notices import Notice, NoticeKind, Notices
     from bot.jobs.schedules import Schedules
-    from bot.jobs.windows import FreezeWindows
     from bot.messages import freshness
     from bot.messages import schedules as words
     from bot.slack.notice_relay import NoticeRelay

@@ -488,23 +488,6 @@ class FreezeSection(_ClockSection):
             raise ValueError("name either until, such as 18:00, or lasts, such as 2h")
         return self
 
-    @property
-    def longest(self) -> timedelta:
-        """No window of it is longer."""
-        return timedelta(days=1, hours=3) if self.lasts is None else self.lasts
-
-    def windows(self, after: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
-        """Begin and end of those that end after the one moment and begin up to the other."""
-        found = []
-        for start in self.begins.between(after - self.longest, until):
-            if self.until is not None:
-                end = when.next_time(when.time_of_day(self.until), start, self.time_zone)
-            else:
-                end = start + self.longest
-            if end > after:
-                found.append((start, end))
-        return found
-
 
 class WatchSection(_Section):
     """When it is looked whether prod has moved on since each copy, at which of them, and who is told.

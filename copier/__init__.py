@@ -41,7 +41,15 @@ from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 if TYPE_CHECKING:
     from copier.catalogue_search import Entry, choose, search
-    from copier.copy_set import CopySet, Part, SetComparison, SetProof, SetResult, SetStep, compare_set
+    from copier.copy_set import (
+        CopySet,
+        SetComparison,
+        SetProof,
+        SetResult,
+        SetStep,
+        TableOptions,
+        compare_set,
+    )
     from copier.explanation import (
         ExplainedKey,
         ExplainedTable,
@@ -83,7 +91,6 @@ __all__ = [
     "NewColumns",
     "Outlook",
     "OutsideKey",
-    "Part",
     "Period",
     "Plan",
     "Preview",
@@ -95,6 +102,7 @@ __all__ = [
     "SetStep",
     "SideNames",
     "TableName",
+    "TableOptions",
     "Treatment",
     "Use",
     "Via",
@@ -114,7 +122,7 @@ __all__ = [
 _LATER = {
     **dict.fromkeys(("Entry", "choose", "search"), "copier.catalogue_search"),
     **dict.fromkeys(
-        ("CopySet", "Part", "SetComparison", "SetProof", "SetResult", "SetStep", "compare_set"),
+        ("CopySet", "TableOptions", "SetComparison", "SetProof", "SetResult", "SetStep", "compare_set"),
         "copier.copy_set",
     ),
     **dict.fromkeys(

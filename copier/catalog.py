@@ -1,9 +1,9 @@
-"""What a server says about a table: its columns and their types, its keys and indexes, what stands behind it.
+"""What a server says about a table: its columns and types, its keys and indexes, the tables behind it.
 
-Everything comes from pg_catalog, by one message of several questions; nothing here writes. A column's type
-is read down to what it is made of, since two servers may have another type of the same name, and one
-extension's type in two schemas: a domain has a base, an array its elements, a range its bounds, a composite
-its members in their order.
+Everything is asked of the system catalog, several questions in one message. Nothing is written. A type is
+read down to what it is made of, since two servers may have another type of the same name, and one extension's
+type in two schemas: a domain has a base, an array its elements, a range its bounds, a composite its members
+in their order.
 
 A table stands for its partitions and inheritance children too, a view for the tables that it reads. What
 holds for the table alone, such as NOT NULL or the foreign keys that refer to it, is asked of all of them.
@@ -367,6 +367,21 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key by which rows refer to another ``table``: ``columns`` to its ``referenced`` ones, in this
+    order.
+
+    ``can_be_followed``: it is enforced for all rows of the table, and the role may read the other one.
+    """
+
+    name: str
+    table: TableName
+    columns: tuple[str, ...]
+    referenced: tuple[str, ...]
+    can_be_followed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Relations:
     """All relations behind one table, itself first, and what stands in the way there.
 
@@ -375,7 +390,7 @@ class Relations:
     to them; ``counts_rows``: the server counts which rows a transaction changes, so that it is seen whether
     they did. ``may_be_replaced``: a row to which others refer may be deleted and inserted again in one
     statement. ``rules`` do something beside, or in the place of, a write. ``is_referenced``: foreign keys
-    point to rows; ``carried_on`` are the columns of which they would carry an UPDATE on. ``references`` names
+    point to rows; ``carried_on`` are the columns of which they would carry an UPDATE on. ``references`` are
     the foreign keys by which rows refer to other tables.
     ``inherited``: there are inheritance children, for which a unique index of the parent doesn't hold.
     """
@@ -389,7 +404,7 @@ class Relations:
     triggers: tuple[Trigger, ...]
     is_referenced: bool
     carried_on: frozenset[str]
-    references: frozenset[str]
+    references: tuple[Reference, ...]
     inherited: bool
 
     @property
@@ -431,6 +446,16 @@ def several_moments(relations: Iterable[Relation]) -> str | None:
         return f"{foreign[0].name} is on the server {servers[0]}, {local[0]} is here"
     return None
 
+
+def _columns_of_key(numbers: str, table: str) -> str:
+    return f"""ARRAY(SELECT a.attname::text FROM unnest(c.{numbers}) WITH ORDINALITY AS k (number, place)
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.{table} AND a.attnum = k.number
+                  ORDER BY k.place)"""  # noqa: S608 - columns' names
+
+
+#: The columns of a foreign key ``c``, and those that it refers to, in the key's order.
+KEY_COLUMNS = _columns_of_key("conkey", "conrelid")
+REFERENCED_COLUMNS = _columns_of_key("confkey", "confrelid")
 
 # Partitions and children, and what a view's definition reads, down to the last one. A partition that is
 # being detached concurrently is left out by queries.
@@ -498,10 +523,18 @@ _FOREIGN_KEYS = """
      ORDER BY 1
 """
 
-_REFERENCES = """
-    SELECT c.conname::text FROM pg_catalog.pg_constraint c
+_REFERENCES = f"""
+    SELECT c.conname::text AS name, n.nspname::text AS schema, t.relname::text AS table,
+           {KEY_COLUMNS} AS columns, {REFERENCED_COLUMNS} AS referenced,
+           c.conrelid = :oid AND c.conparentid = 0
+             AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'  -- since 18
+             AND pg_catalog.has_table_privilege(t.oid, 'SELECT') AS can_be_followed
+      FROM pg_catalog.pg_constraint c
+      JOIN pg_catalog.pg_class t ON t.oid = c.confrelid
+      JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
      WHERE c.contype = 'f' AND c.conrelid = ANY(:oids) AND NOT c.confrelid = ANY(:oids)
-"""
+     ORDER BY c.conname
+"""  # noqa: S608 - of constants
 
 # INSTEAD rules of a view are how it is written to; all others do more, or less, than they are asked for.
 _RULES = """
@@ -546,7 +579,16 @@ def _relations(answers: list[Rows]) -> Relations:
         triggers=tuple(Trigger(row.name, frozenset(row.on), row.before) for row in triggers),
         is_referenced=bool(keys),
         carried_on=frozenset(name for key in keys for name in key.carried_on),
-        references=frozenset(name for (name,) in references),
+        references=tuple(
+            Reference(
+                row.name,
+                TableName(row.schema, row.table),
+                tuple(row.columns),
+                tuple(row.referenced),
+                row.can_be_followed,
+            )
+            for row in references
+        ),
         inherited=relations[0].kind == "r" and len(relations) > 1,
     )
 
@@ -586,7 +628,7 @@ class IndexColumn:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the ``role`` may do with a table, by the catalogue.
+    """What the ``role`` may do with a table, by the system catalog.
 
     ``lacks`` are the privileges that it has not, of those that reading and writing the table needs.
     ``hidden``: row-level security applies to it. ``may_identify``: it may ask which server this is.

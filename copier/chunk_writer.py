@@ -22,9 +22,9 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, assert_never
 
 import psycopg
@@ -40,7 +40,7 @@ from copier.copy_stream import CopyStream, Streamed
 from copier.diff import Difference, Patch, RangeDiff, Replace, Unchanged
 from copier.errors import (
     TAKEN,
-    CarriedOn,
+    CascadeRefused,
     KeySharedInSource,
     NoUsableKey,
     Permanent,
@@ -60,12 +60,13 @@ from copier.exchange import (
     speaks_utf8,
     with_values,
 )
-from copier.foreign_keys import unless_carried_on
+from copier.foreign_keys import write_without_cascade
 from copier.glance import Baseline, RangeGlance
 from copier.model import WHOLE, Bound, Chunk, Counts, Digest, KeyRange, TableName, Written
 from copier.row_hash import unpacked
 from copier.statements import Held
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
 IDLE_SESSION_TIMEOUT = "57P05"
 
@@ -290,7 +291,7 @@ class ChunkWriter:
 
         ``looks_back``: where a range is begun together with the commit of the one before, that one's values
         are compared in between.
-        With a ``baseline`` the ranges are its own, and what changed in them is told by row versions.
+        With a ``baseline`` the ranges are its own, and row versions show what changed in them.
         ``still`` is that of `RangeGlance`.
         """
         self._reader = reader
@@ -350,7 +351,7 @@ class ChunkWriter:
         return chunk
 
     def _give_up(self) -> None:
-        """Somebody wants to stop, as the commit has told: the range that began with it is taken back."""
+        """Takes back the range that began with the last commit: that commit brought a request to stop."""
         begun, self._begun = self._begun, None
         if begun is not None and begun.failure is None:
             begun.stream.abandon()
@@ -507,7 +508,7 @@ class ChunkWriter:
                 why = refusal
         try:
             return self._merge_by(connection, statements.merge(self._target, surplus, taken, in_place=False))
-        except CarriedOn:
+        except CascadeRefused:
             if why is None:
                 raise
             raise why from None  # such as two rows that exchange a unique value
@@ -521,7 +522,7 @@ class ChunkWriter:
             merged, touched = int(counts[0]), int(counts[1])
             return touched
 
-        unless_carried_on(self._target, lambda question: [*run(connection, question)], write)
+        write_without_cascade(self._target, lambda question: [*run(connection, question)], write)
         return merged
 
     def _taken_from_others(self, connection: Connection) -> list[Held]:
@@ -718,11 +719,12 @@ class Surplus:
 
     def is_there(self) -> bool:
         """Whether the target has any. Where both sides have the same keys, that takes one look at each."""
-        with ThreadPoolExecutor(1) as other_side:
-            asked = other_side.submit(self._ask_source, statements.key_digest(self._source, WHOLE))
-            [held] = self._ask_target(statements.key_digest(self._target, WHOLE))
-            if held == asked.result()[0]:
-                return False
+        [wanted], [held] = both_sides(
+            lambda: self._ask_source(statements.key_digest(self._source, WHOLE)),
+            lambda: self._ask_target(statements.key_digest(self._target, WHOLE)),
+        )
+        if held == wanted:
+            return False
         return next(self._found(), None) is not None
 
     def loosen(self, record: Record | Ledger, columns: Sequence[str], number: Callable[[], int]) -> None:
@@ -745,7 +747,8 @@ class Surplus:
         together at the end.
 
         Raises:
-            Permanent: something refers to one of them; `CarriedOn` where a foreign key would have changed it.
+            Permanent: something refers to one of them.
+            CascadeRefused: a foreign key would have changed what refers to one of them.
         """
         refused: list[Bound] = []
         for part, keys in self._found():
@@ -778,19 +781,17 @@ class Surplus:
             rows = int(found)
             return rows
 
-        unless_carried_on(self._target, lambda question: begun.ask(question)[0], write)
+        write_without_cascade(self._target, lambda question: begun.ask(question)[0], write)
         return rows
 
     def _found(self) -> Iterator[tuple[KeyRange, list[Bound]]]:
         """The ranges that have any, and their keys as the target writes them."""
         ranges = self._cut()
         while (part := ranges.next(self._rows)) is not None:
-            with ThreadPoolExecutor(1) as other_side:
-                asked = other_side.submit(
-                    self._ask_source, statements.key_hashes_in_order(self._source, part)
-                )
-                [[held]] = self._ask_target(statements.key_hashes_in_order(self._target, part))
-                [[wanted]] = asked.result()
+            [[wanted]], [[held]] = both_sides(
+                partial(self._ask_source, statements.key_hashes_in_order(self._source, part)),
+                partial(self._ask_target, statements.key_hashes_in_order(self._target, part)),
+            )
             places = _places(unpacked(held), unpacked(wanted))
             if places:
                 found = self._ask_target(statements.keys_at(self._target, part, places))

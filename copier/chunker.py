@@ -1,4 +1,4 @@
-"""Cuts a liquidation into key ranges while it is copied, and hands them to the lanes within the limits.
+"""Cuts a liquidation into key ranges while it is copied, and hands them to the lanes as the throttle allows.
 
 A server-side cursor goes through the keys in the source's snapshot: an index-only scan where there is an
 index on (liquidation column, key), one sort where there is none. Only the bounds travel. The first range
@@ -7,17 +7,14 @@ reaches down to minus infinity and the last up to infinity, so surplus rows of t
 A chunk should take about a second, so that progress moves for narrow rows and for rows of megabytes alike:
 the size follows what the last chunks took, between bounds. Where the servers are far away a chunk is longer,
 so that the way to them is a small part of it. Ranges are cut a few ahead of the lanes, several in one message
-and beside the lanes where the snapshot has a session of its own for that. An optional
-cap in rows a second is kept by waiting before a chunk until its rows are due: it holds from the first second,
-for all lanes together.
+and beside the lanes where the snapshot has a session of its own for that.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Protocol
@@ -49,19 +46,15 @@ WAITING, WAITING_AT_END = 0.05, 0.2
 LONGEST = 3.0
 
 
-class Pace:
-    """How many rows the next chunk should have, and how long to wait before it; for all lanes of one copy."""
+class ChunkSize:
+    """How many rows the next chunk should have, for all lanes of one copy."""
 
-    def __init__(
-        self, limits: Limits, row_bytes: float, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, limits: Limits, row_bytes: float) -> None:
         """``row_bytes`` is the table's average; 0 where nothing is known."""
         self._limits = limits
-        self._clock = clock
         self._lock = threading.Lock()
         first = FIRST_CHUNK_BYTES / row_bytes if row_bytes > 0 else FIRST_CHUNK_ROWS
         self._rows = self._bounded(first)
-        self._due: float | None = None
         self._waits = 0.0
         self._is_steady = False
         self._last_rows = LAST_ROWS
@@ -80,25 +73,6 @@ class Pace:
     def last_rows(self) -> int:
         """No range is cut shorter than that for the sake of the lanes' ending at once."""
         return self._last_rows
-
-    @property
-    def is_capped(self) -> bool:
-        """Whether a pause may be wanted before a chunk."""
-        return self._limits.rows_per_second is not None
-
-    def pause_before(self, rows: int) -> float:
-        """How long to wait before a chunk of so many rows, for the cap's sake; asked once for each chunk.
-
-        Rows become due at the cap's rate from the first call on. What was due and not taken for more than a
-        second is lost, so that a copy which was slow may not catch up by a rush.
-        """
-        if self._limits.rows_per_second is None:
-            return 0.0
-        with self._lock:
-            now = self._clock()
-            begin = now if self._due is None else max(self._due, now - 1.0)
-            self._due = begin + rows / self._limits.rows_per_second
-            return max(0.0, self._due - now)
 
     def answered(self, seconds: float) -> None:
         """The target answers in so many seconds, at best."""
@@ -230,24 +204,22 @@ class Chunker:
     def __init__(
         self,
         cursor: Ranges,
-        pace: Pace,
+        size: ChunkSize,
         throttle: Throttle,
         *,
         lanes: int,
-        sleep: Callable[[float], object],
         over: threading.Event,
         beside: bool,
     ) -> None:
-        """``over`` ends the waiting, as ``sleep`` does by returning something true.
+        """``over`` ends the throttle's waiting.
 
         ``beside``: the cursor has a session that no lane uses, so it may be asked while lanes work.
         """
         self.done: dict[int, KeyRange] = {}
         self._cursor = cursor
-        self._pace = pace
+        self._size = size
         self._throttle = throttle
         self._lanes = lanes
-        self._sleep = sleep
         self._over = over
         self._taken: dict[int, KeyRange] = {}
         self._left: list[KeyRange] = []
@@ -274,21 +246,20 @@ class Chunker:
         """The next range, when it may be begun; None where there is none, or no more is wanted."""
         if self._left:
             part: KeyRange | None = self._left.pop(0)
-        elif self.ended or not self._throttle.hold(self._over):
+        elif self.ended or not self._throttle.wait_for_standbys(self._over):
             return None
         else:
             part = self._next()
         if part is None:
             return None
-        pause = self._pace.pause_before(part.rows)
-        if pause and (self._sleep(pause) or self._over.is_set()):
+        if not self._throttle.wait_for_cap(part.rows, self._over):
             self._left.insert(0, part)
             return None
         return part
 
     def take_at_once(self) -> KeyRange | None:
         """The next range, where it may be begun without any wait, and nobody wants to look before."""
-        if self._in_order or self._over.is_set() or self._throttle.is_set or self._pace.is_capped:
+        if self._in_order or self._over.is_set() or self._throttle.is_set:
             return None
         with self._lock:
             self._look_for_answer()
@@ -298,8 +269,8 @@ class Chunker:
         """The chunk is in place. The target ``answers_in`` so many seconds."""
         self.done[chunk.range.number] = chunk.range
         if answers_in is not None:
-            self._pace.answered(answers_in)
-        self._pace.took(chunk.rows, chunk.seconds)
+            self._size.answered(answers_in)
+        self._size.took(chunk.rows, chunk.seconds)
         with self._lock:
             self._look_ahead()
 
@@ -316,7 +287,7 @@ class Chunker:
                     asked, self._asked = self._asked, None
                     self._ahead += asked.result()
                 else:
-                    self._ahead += self._cut(1 if self.done and not self._pace.is_steady else self._lanes)
+                    self._ahead += self._cut(1 if self.done and not self._size.is_steady else self._lanes)
             return self._pop() if self._ahead else None
 
     def _pop(self) -> KeyRange:
@@ -343,6 +314,6 @@ class Chunker:
 
     def _cut(self, most: int) -> list[KeyRange]:
         """While the chunks still grow or shrink a lot, no more than are wanted now."""
-        if self._pace.is_steady:
+        if self._size.is_steady:
             most *= AHEAD
-        return self._cursor.several(most, self._pace.rows, self._lanes, self._pace.last_rows)
+        return self._cursor.several(most, self._size.rows, self._lanes, self._size.last_rows)

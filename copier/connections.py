@@ -1,14 +1,15 @@
 """Connections to both sides: their waits can be broken off, and their sessions are kept alive and then ended.
 
-psycopg's own wait ends when the server answers, and a server whose line is alive may never answer: its
-process is stopped, or it waits for a lock. Here whoever waits is asked every second whether to go on. Who
-gives up has the server cancel the statement; where that doesn't help, the connection is closed.
+psycopg's own wait ends only when the server answers, and a server may never answer although its connection
+is open: its process is stopped, or it waits for a lock. Here the caller is asked every second whether to go
+on waiting. If not, the server is asked to cancel the statement; where that doesn't help, the connection is
+closed.
 
-A client may be gone without a goodbye: killed behind a line that is dead, or without power. Its sessions
-would hold their locks, and the source's vacuum, for as long as the server believes in them. So each
-transaction has its server end it when nothing is heard for ``lost_seconds``, in the middle of a transaction
-or of the line itself. Sessions that have to wait between two statements are kept alive by one thread, which
-sends each of them an empty query in time. That takes no snapshot, and is not sent to a session that works.
+A client may disappear without closing its connections: it is killed while the network is down, or loses
+power. Its sessions would keep their locks, and hold back the source's vacuum, until the server notices. So
+each transaction has its server end it when the client, or the network, is silent for ``lost_seconds``.
+Sessions that have to wait between two statements are kept alive by one thread, which sends each of them an
+empty query in time. That takes no snapshot, and isn't sent while a statement runs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal, Self, TypeVar, cast
@@ -25,7 +26,6 @@ from typing import Any, Literal, Self, TypeVar, cast
 import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
-from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection, CursorResult, Engine, text
 from sqlalchemy.dialects import registry
@@ -45,6 +45,7 @@ from copier.exchange import (
 )
 from copier.model import TableName
 from copier.statements import milliseconds
+from copier.threads import asking_while_waiting
 
 #: How long a server may stay silent before `OnSilence` is called, in seconds.
 PATIENCE_SECONDS = 1.0
@@ -234,16 +235,6 @@ registry.register("postgresql.traspaso", __name__, "AsGreeted")
 def run(connection: Connection, statement: sql.Composable) -> CursorResult[Any]:
     """Executes a composed statement. SQLAlchemy always passes parameters, so percent signs are doubled."""
     return connection.exec_driver_sql(rendered(statement, connection).replace("%", "%%"))
-
-
-def rows_as_text(connection: Connection, statement: sql.Composable) -> list[tuple[str, ...]]:
-    """The rows that come back, each value as the server writes it. None of them may be NULL."""
-    cursor = cast(psycopg.Cursor[Any], run(connection, statement).cursor)
-    result = cast(PGresult, cursor.pgresult)
-    return [
-        tuple((result.get_value(row, place) or b"").decode() for place in range(result.nfields))
-        for row in range(result.ntuples)
-    ]
 
 
 def rendered(statement: sql.Composable, connection: Connection) -> str:
@@ -465,34 +456,13 @@ def check_connection(engine: Engine, side: str) -> None:
 
 def _connect_in_thread(engine: Engine, side: str, on_silence: OnSilence) -> Connection:
     """A server that lets nobody in, or is one of several that don't answer, isn't waited for either."""
-    box: Future[Connection] = Future()
-
-    def connect() -> None:
-        try:
-            connection = _connect(engine, side)
-        except BaseException as error:
-            with suppress(InvalidStateError):
-                box.set_exception(error)
-            return
-        try:
-            box.set_result(connection)
-        except InvalidStateError:  # nobody waits for it any more
-            connection.close()
-
-    began = time.monotonic()
-    threading.Thread(target=connect, name="connect", daemon=True).start()
-    while True:
-        try:
-            return box.result(timeout=PATIENCE_SECONDS)
-        except TimeoutError:
-            if box.done():
-                return box.result()
-            try:
-                on_silence(time.monotonic() - began)
-            except BaseException:
-                if not box.cancel() and box.exception() is None:
-                    box.result().close()
-                raise
+    return asking_while_waiting(
+        lambda: _connect(engine, side),
+        on_silence,
+        every_seconds=PATIENCE_SECONDS,
+        name="connect",
+        too_late=Connection.close,
+    )
 
 
 def _connect(engine: Engine, side: str) -> Connection:

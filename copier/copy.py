@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Engine
 from copier import statements
 from copier.catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Surplus, Target, recorded
-from copier.chunker import LAST_ROWS, Chunker, KnownRanges, Pace, RangeCursor
+from copier.chunker import LAST_ROWS, Chunker, ChunkSize, KnownRanges, RangeCursor
 from copier.connections import OnSilence, Sessions, run
 from copier.diff import counts_of
 from copier.errors import (
@@ -61,9 +61,10 @@ from copier.model import (
     Proof,
     Referring,
 )
-from copier.outlook import Outlook, SideNow, told_by_versions
+from copier.outlook import Outlook, SideNow, counts_by_versions
 from copier.snapshot import Snapshot
 from copier.table_slice import TableSlice, refuse_null_keys, slices
+from copier.threads import both_sides
 from copier.throttle import Throttle, Throttled
 from copier.verify import SeenTogether, compared
 
@@ -136,14 +137,7 @@ class Copy:
         )
         self._sleep = sleep
         self._around_chunk = around_chunk
-        self._throttle = Throttle(
-            target,
-            names.target,
-            self._limits.standby_lag_mb,
-            self._sessions,
-            throttled=throttled,
-            sleep=sleep,
-        )
+        self._throttled = throttled
         self._lanes: list[Target] = []
         self._together: Sequence[Table] = ()
         self._plan: Plan | None = None
@@ -152,19 +146,19 @@ class Copy:
         self._left: Chunk | None = None
         self._has_run = False
         self._still: str | None = None
-        #: Whether the last `run` was told by row versions, since the baseline, what has changed.
+        #: Whether the last `run` knew by row versions what has changed since the baseline.
         self.builds_on_baseline = False
         self._proven: Baseline | None = None
         try:
-            with ThreadPoolExecutor(1) as other_side:
-                connected = other_side.submit(self._looked_up, spec, target_table)
-                tables = [each.source_table for each in spec.line]
-                self._snapshot = (
+            tables = [each.source_table for each in spec.line]
+            self._snapshot, (self._connection, found) = both_sides(
+                lambda: (
                     Snapshot(source, self._names.source, tables, self._sessions)
                     if moment is None
                     else moment.of(spec.source_table, self._sessions)
-                )
-                self._connection, found = connected.result()
+                ),
+                lambda: self._looked_up(spec, target_table),
+            )
             self._source, self._target = self._fit(spec, liquidation_id, found)
             self.fingerprint = Fingerprint.of(self._source, self._target)
         except BaseException:
@@ -196,9 +190,7 @@ class Copy:
             NoUsableKey: a side holds rows whose key is NULL, or the source several rows with one key.
         """
         if self._plan is None:
-            with ThreadPoolExecutor(1) as other_side:
-                asked = other_side.submit(self._look_at_target)
-                source, target = self._look_at_source(), asked.result()
+            source, target = both_sides(self._look_at_source, self._look_at_target)
             plan = Plan(self._snapshot.as_of, source.rows, target.rows)
             self._source_state, self._target_state = source, target
             if self._baseline is not None:
@@ -377,7 +369,7 @@ class Copy:
         return self._proven
 
     def is_proven_before(self, result: CopyResult | None) -> bool:
-        """Whether a glance at both sides told that what was proven holds: `verify` asks neither of them."""
+        """Whether a glance found that what was proven holds: then `verify` asks neither side."""
         return result is not None and self._left is not None and result.chunks == (self._left,)
 
     def _proven_before(self, chunk: Chunk, on_comparison: Callable[[Comparison], object]) -> Proof:
@@ -457,7 +449,7 @@ class Copy:
     def outlook(self, baseline: Baseline) -> Outlook | None:
         """What `run` would do to the rows that the target holds just now; None where that isn't known.
 
-        It is told by row versions since the ``baseline``, and writes nothing.
+        It is known by row versions since the ``baseline``. Nothing is written.
         """
         plan = self.plan()
         if self._change is Change.NONE:
@@ -465,9 +457,9 @@ class Copy:
         with self._connection.moment(self._target.tables) as moment:
             target = SideNow(moment, self._target, self._target_table)
             source = SideNow(self._snapshot, self._source, self._snapshot.table)
-            told = told_by_versions(source, target, baseline)
+            found = counts_by_versions(source, target, baseline)
             moment.ask(COMMIT)
-        return None if told.counts is None else Outlook(told.counts, plan.as_of)
+        return None if found.counts is None else Outlook(found.counts, plan.as_of)
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""
@@ -518,10 +510,16 @@ class Copy:
         shared = self._snapshot.is_shared and not self._is_one_range
         return Chunker(
             KnownRanges(self._baseline.key_ranges()) if self._baseline and few else self._range_cursor(),
-            Pace(self._limits, self._row_bytes),
-            self._throttle,
+            ChunkSize(self._limits, self._row_bytes),
+            Throttle(
+                self._target_engine,
+                self._names.target,
+                self._limits,
+                self._sessions,
+                throttled=self._throttled,
+                sleep=self._sleep,
+            ),
             lanes=self._limits.parallel if shared else 1,
-            sleep=self._sleep,
             over=over,
             beside=shared,
         )
@@ -637,7 +635,7 @@ class Copy:
             with self._connection.transaction() as begun:
                 begun.flush()
                 refuse_same_table(self._snapshot.connection, begun.connection, source, target, self._names)
-        self._references = target.relations.references
+        self._references = {key.name for key in target.relations.references}
         self._target_table = target
         return slices(spec, source, target, liquidation_id)
 
@@ -701,7 +699,7 @@ class Copy:
     @property
     def _is_one_range(self) -> bool:
         """Whether all rows fit into the first range that is cut."""
-        return self.plan().total <= min(LAST_ROWS, Pace(self._limits, self._row_bytes).rows)
+        return self.plan().total <= min(LAST_ROWS, ChunkSize(self._limits, self._row_bytes).rows)
 
     def _writer(
         self,

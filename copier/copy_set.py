@@ -44,7 +44,7 @@ from copier.copy import Copy, CopyResult, record_nothing
 from copier.errors import (
     DEFAULT_NAMES,
     FOREIGN_KEYS,
-    CarriedOn,
+    CascadeRefused,
     CopierError,
     DatabaseFailed,
     Permanent,
@@ -66,6 +66,7 @@ from copier.set_order import (
     order_of,
 )
 from copier.snapshot import Snapshot
+from copier.threads import both_sides
 from copier.throttle import Throttled
 
 T = TypeVar("T")
@@ -124,8 +125,8 @@ class SetProof:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What one table's copy of a set is given; each as in `Copy`."""
+class TableOptions:
+    """What one table of a set is copied with; each as in `Copy`."""
 
     label: str | None = None
     baseline: Baseline | None = None
@@ -150,14 +151,14 @@ class CopySet:
         names: SideNames = DEFAULT_NAMES,
         limits: Limits | None = None,
         label: str = "traspaso",
-        parts: Mapping[str, Part] | None = None,
+        options: Mapping[str, TableOptions] | None = None,
         on_silence: OnSilence = lambda silent: None,
         sleep: Callable[[float], object] = time.sleep,
         only_compares: bool = False,
     ) -> None:
         """Locks all tables of the source, takes the snapshot, matches the tables; writes nothing.
 
-        ``specs`` have different names and target tables. ``parts`` has by these names what concerns one
+        ``specs`` have different names and target tables. ``options`` has by these names what concerns one
         table; all else is as in `Copy`. One table alone is copied as by `Copy`. A set that ``only_compares``
         asks for no order, and its only use is `verify`, once: see `copier.copy_set`.
 
@@ -190,14 +191,13 @@ class CopySet:
         keys: tuple[ForeignKey, ...] = ()
         try:
             if len(specs) > 1:
-                with ThreadPoolExecutor(1) as other_side:
-                    asked = other_side.submit(self._look_at_target)
-                    self._moment = self._common_moment(source)
-                    tables, keys = asked.result()
-            given = parts or {}
+                self._moment, (tables, keys) = both_sides(
+                    lambda: self._common_moment(source), self._look_at_target
+                )
+            given = options or {}
 
             def begin(spec: CopySpec) -> Copy:
-                part = given.get(spec.name, Part())
+                own = given.get(spec.name, TableOptions())
                 copy = Copy(
                     source,
                     target,
@@ -205,12 +205,12 @@ class CopySet:
                     liquidation_id,
                     names=names,
                     limits=self._limits,
-                    label=part.label or label,
-                    baseline=part.baseline,
-                    on_silence=part.on_silence or on_silence,
+                    label=own.label or label,
+                    baseline=own.baseline,
+                    on_silence=own.on_silence or on_silence,
                     sleep=sleep,
-                    throttled=part.throttled,
-                    around_chunk=lambda chunk: self._in_turn(part.around_chunk(chunk)),
+                    throttled=own.throttled,
+                    around_chunk=lambda chunk: self._in_turn(own.around_chunk(chunk)),
                     moment=self._moment,
                     target_table=tables.get(spec.name),
                 )
@@ -330,7 +330,7 @@ class CopySet:
     ) -> SetProof | None:
         """Compares all tables: the source's snapshot with one moment of the target for all of them.
 
-        Where a glance told that all of them are as they were proven, neither side is asked again.
+        Where a glance found that all of them are as they were proven, neither side is asked again.
         ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True. Where it
         is all that is done, the proofs say by how many rows tables differ.
         """
@@ -434,7 +434,7 @@ class CopySet:
         keys = [key for key in self.order.foreign_keys if key.child == name == key.parent]
         acts = any(key.on_delete in {"CASCADE", "SET NULL", "SET DEFAULT"} for key in keys)
         named = quoted(refusal.constraint or "") in {key.name for key in keys}
-        return refusal.sqlstate in FOREIGN_KEYS and (named or (acts and isinstance(refusal, CarriedOn)))
+        return refusal.sqlstate in FOREIGN_KEYS and (named or (acts and isinstance(refusal, CascadeRefused)))
 
     # What several tables share.
 

@@ -1,13 +1,13 @@
 """Carries COPY bytes from one PostgreSQL connection to another, without looking at a value.
 
-The public `psycopg.pq` is used bare: ``copy.read()`` pays a generator, a lock and a wait for each row, and
-the client shares its cores with the servers. libpq hands over one message a row. Rows are joined into blocks,
+It uses `psycopg.pq` directly: ``copy.read()`` takes a generator, a lock and a wait for each row, and the
+client shares its cores with the servers. libpq hands over one message a row. Rows are joined into blocks,
 and no row is kept as an object of its own, of which the garbage collector would have to take care. Memory is
 bounded by one block and the sockets' buffers, whatever the size of the liquidation. The target's backend is
 the bottleneck: while it works, the source's next rows gather in the socket, so both sides overlap.
 
-Where each row comes with its hash in front of it, the hash is taken off and added to a digest of what was
-sent, and the row goes on as if it had come alone.
+Where each row comes with its hash in front of it, the hash is added to a digest of what was sent, and
+only the row is sent on.
 """
 
 from __future__ import annotations

@@ -1,17 +1,24 @@
-"""What of a key range differs between the two sides, found by 64-bit hashes: no row leaves its server.
+"""Which rows of a key range differ between both sides, found by 64-bit hashes. No row leaves its server.
 
-Both sides send the hashes of their rows in the order of the keys, joined into one byte string each (see
-`copier.row_hash`). The rows that only one side has are named by their place in that order; their keys are
-asked for afterwards, in the same snapshot. The hashes of all rows cost hardly more than their digest. Where
-most rows of a range differed, the first rows of the next one decide whether it is compared at all, or
-replaced as a whole.
+    1. Each side sends the hashes of its rows in the order of the keys, joined into one byte string (see
+       `copier.row_hash`). Where both strings are equal, so are the rows: `Unchanged`.
+    2. A hash that only one side has is a row that differs. Its place in that order is known now, and the side
+       is asked for the key at this place, in the same snapshot: `Patch`.
+    3. Where most rows differ, the range is replaced as a whole: `Replace`.
+
+An example. A range has 10 rows on both sides, and the fourth was changed in the source. Each side sends 80
+bytes. The hash at place 3 (they count from 0) of each side is one that the other side doesn't have. Both are
+asked for their key at place 3. It is the same key: 1 row is updated, 9 are unchanged.
+
+To send the hashes of all rows costs hardly more than to compute their digest. After a range of which most
+rows differed, only the first `FIRST_ROWS` rows of the next one are compared; where most of these differ too,
+it is replaced as a whole.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -25,6 +32,7 @@ from copier.exchange import Rows, exchange
 from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Seen
 from copier.row_hash import digest_of, unpacked
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
 #: Rows that are compared at once.
 STRETCH = 64
@@ -130,15 +138,12 @@ class RangeDiff:
         """Compares the source's range with the target's, as the target shows it at this moment."""
         if self._anew or (self._most_differed and self._first_rows_differ(look, part)):
             return self._replace(look, part)
-        with ThreadPoolExecutor(1) as other_side:
-            asked = other_side.submit(
-                _asked, self._source.side, self._reader, statements.hashes(self._source, part)
-            )
-            with failures_of(self._target.side):
-                [[definition]], [[target_packed, base]] = look.ask(
-                    statements.definition(self._target.tables), statements.hashes(self._target, part)
-                )
-            source_packed, _ = asked.result()[0]
+        [[source_packed, _]], ([[definition]], [[target_packed, base]]) = both_sides(
+            lambda: self._ask_source(statements.hashes(self._source, part)),
+            lambda: self._ask_target(
+                look, statements.definition(self._target.tables), statements.hashes(self._target, part)
+            ),
+        )
         source, target = unpacked(source_packed), unpacked(target_packed)
         digest = digest_of(source)
         if source_packed == target_packed:
@@ -174,8 +179,7 @@ class RangeDiff:
     def _keys_of_target(self, look: Look, part: KeyRange, places: list[int]) -> tuple[Bound, ...]:
         if not places:
             return ()
-        with failures_of(self._target.side):
-            [rows] = look.ask(statements.keys_at(self._target, part, places))
+        [rows] = self._ask_target(look, statements.keys_at(self._target, part, places))
         return tuple(tuple(key) for (key,) in rows)
 
     def _first_rows_differ(self, look: Look, part: KeyRange) -> bool:
@@ -211,12 +215,20 @@ class RangeDiff:
         question: Callable[[TableSlice], Composable],
         read: Callable[[Rows], T],
     ) -> tuple[T, T]:
-        """Asks the source and the target at the same time."""
-        with ThreadPoolExecutor(1) as other_side:
-            source = other_side.submit(_asked, self._source.side, self._reader, question(self._source))
-            with failures_of(self._target.side):
-                [target] = look.ask(question(self._target))
-            return read(source.result()), read(target)
+        """What ``read`` makes of both sides' rows."""
+        source, [target] = both_sides(
+            lambda: self._ask_source(question(self._source)),
+            lambda: self._ask_target(look, question(self._target)),
+        )
+        return read(source), read(target)
+
+    def _ask_source(self, statement: Composable) -> Rows:
+        with failures_of(self._source.side):
+            return exchange(self._reader, statement)[0]
+
+    def _ask_target(self, look: Look, *statements: Composable) -> list[Rows]:
+        with failures_of(self._target.side):
+            return look.ask(*statements)
 
 
 def counts_of(
@@ -230,11 +242,6 @@ def counts_of(
             return Counts(unchanged=rows)
         case found:
             return found.counts
-
-
-def _asked(side: str, connection: Connection, statement: Composable) -> Rows:
-    with failures_of(side):
-        return exchange(connection, statement)[0]
 
 
 def _keys(connection: Connection, rows: TableSlice, part: KeyRange, places: list[int]) -> tuple[Bound, ...]:

@@ -21,7 +21,7 @@
     │       ├── PointsNowhere     rows refer to others that the target lacks
     │       ├── StillReferenced   rows that have to go are referred to
     │       ├── PrivilegeMissing  and a GRANT is what it needs
-    │       ├── CarriedOn         a foreign key would have changed rows that refer to those written
+    │       ├── CascadeRefused    a foreign key would have changed rows that refer to those written
     │       ├── RowsHidden        and BYPASSRLS is
     │       └── ReadOnly          and a setting is
     ├── KeySharedInSource     the target's key is one that the source uses for several liquidations
@@ -63,8 +63,8 @@ SAID_CLASSES = frozenset({"54", "55"})
 #: "COPY items, line 1, column v: …"; nothing of the value, which comes after the colon.
 _COPIED = re.compile(r"COPY [^,]+, \w+ \d+, \w+ ([^\s:,\"]+)(?:: |$)")
 #: The server's own source files that name a constraint, a table, a column or a type with an error: those read
-#: the name from its catalogue. RAISE … USING CONSTRAINT = …, and its like in other procedural languages, put
-#: there whatever the function has at hand, the value of a row too.
+#: the name from its system catalog. RAISE … USING CONSTRAINT = …, and the like in other procedural languages,
+#: put any text there, the value of a row too.
 NAMING_FILES = frozenset(
     {
         "domains.c",
@@ -147,7 +147,10 @@ class ColumnMissing(SchemaError):
 
 
 class ReferencesCascade(SchemaError):
-    """Foreign keys would carry a DELETE on, and the server doesn't count what they change: `CarriedOn`."""
+    """Foreign keys have an action on DELETE, and the server doesn't count what they change.
+
+    Where it does, a copy sees whether they act, and then raises `CascadeRefused`.
+    """
 
     def __init__(self, target: str, table: str, constraints: list[str]) -> None:
         super().__init__(
@@ -381,7 +384,7 @@ def grant(privileges: Sequence[str], what: str, role: str) -> str:
     return f"GRANT {', '.join(privileges)} ON {what} TO {role}"
 
 
-class CarriedOn(Permanent):
+class CascadeRefused(Permanent):
     """Foreign keys of the target, by ON DELETE or ON UPDATE, have changed rows that refer to written ones.
 
     The transaction is rolled back. What may not be done is what a key without an action refuses, so it has
@@ -541,7 +544,7 @@ def classify(error: psycopg.Error, side: str) -> DatabaseFailed:
 
 
 def names_in(error: psycopg.Error) -> dict[str, str]:
-    """What the error names, by "table", "column" and "constraint", where the server's catalogue knows it.
+    """What the error names, by "table", "column" and "constraint", where the server's system catalog has it.
 
     Empty for an error that a function raised: the fields of its diagnostic are the function's own words.
     """

@@ -1,6 +1,6 @@
 """What a set would do, without doing it: its order, how rows belong, what is missing, what is refused.
 
-Both sides are asked for their catalogues alone; no row is read, and nothing is written.
+Only the system catalogs of both sides are read: no row is, and nothing is written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from copier import statements
-from copier.catalog import Table, Trigger, read_table, refuse_same_table, several_moments
+from copier.catalog import KEY_COLUMNS, Table, Trigger, read_table, refuse_same_table, several_moments
 from copier.connections import BoundedTransaction
 from copier.errors import (
     DEFAULT_NAMES,
@@ -42,7 +42,7 @@ from copier.table_slice import slices
 
 #: What the servers' activity views show of it.
 LABEL = "traspaso explain"
-#: The catalogues are the same for every liquidation.
+#: The system catalogs are the same for every liquidation.
 ANY = 1
 
 
@@ -146,7 +146,7 @@ def explain(
     names: SideNames = DEFAULT_NAMES,
     timeout_seconds: float = 10.0,
 ) -> Explanation:
-    """Looks at the catalogues of both sides. ``names`` are what the sentences call them.
+    """Looks at the system catalogs of both sides. ``names`` are what the sentences call them.
 
     Raises:
         DatabaseFailed: a side can't be reached.
@@ -339,9 +339,7 @@ _OUTSIDE = f"""
     SELECT pg_catalog.quote_ident(c.conname) AS name, c.conrelid AS child, c.confrelid AS parent,
            pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.relname) AS other,
            t.relkind = 'p' AS partitioned, c.conrelid = ANY({{oids}}::oid[]) AS refers,
-           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS columns,
+           {KEY_COLUMNS} AS columns,
            {ACTIONS}
       FROM pg_catalog.pg_constraint c
       JOIN pg_catalog.pg_class t

@@ -1,7 +1,7 @@
-"""What the foreign keys of the target make of a write: words for a refusal, and no row changed unseen.
+"""What the foreign keys of the target do to a write: they refuse it, or change rows that refer to it.
 
 `of_foreign_key` and what follows it say which way a key points that has refused a write, and between which
-tables. `unless_carried_on` sees that no key with an action has changed a row that refers to one that is
+tables. `write_without_cascade` sees that no key with an action has changed a row that refers to one that is
 deleted or updated.
 """
 
@@ -18,7 +18,7 @@ from copier import statements
 from copier.catalog import Action, Table
 from copier.errors import (
     FOREIGN_KEYS,
-    CarriedOn,
+    CascadeRefused,
     Permanent,
     PointsNowhere,
     StillReferenced,
@@ -52,11 +52,11 @@ def explained(refusal: Permanent, ask: Ask, written: Table, copied: Iterable[Tab
 
     ``written`` is the table that was written to, and ``copied`` are those that are copied together.
     """
-    if isinstance(refusal, CarriedOn):  # says it itself
+    if isinstance(refusal, CascadeRefused):  # says it itself
         return refusal
     if refusal.sqlstate not in FOREIGN_KEYS or not refusal.constraint or not refusal.table:
         return refusal
-    if isinstance(refusal, CarriedOn):  # it says so itself
+    if isinstance(refusal, CascadeRefused):  # it says so itself
         return refusal
     own = {each.oid for each in written.relations.all}
     together = {each.oid for table in copied for each in table.relations.all} | own
@@ -113,14 +113,16 @@ def _keeps_a_row(refusal: Permanent) -> bool:
 NOT_TAKEN = frozenset({"23502", "23514"})
 
 
-def unless_carried_on(rows: TableSlice, ask: Callable[[Composable], Rows], write: Callable[[], int]) -> None:
+def write_without_cascade(
+    rows: TableSlice, ask: Callable[[Composable], Rows], write: Callable[[], int]
+) -> None:
     """Calls ``write``, which gives how many of the rows it has updated and deleted itself.
 
     ``ask`` gives the rows of a statement, within the same transaction. Where no foreign key acts on a DELETE
     nothing is asked.
 
     Raises:
-        CarriedOn: a foreign key, or a trigger, has changed rows that refer to these.
+        CascadeRefused: a foreign key, or a trigger, has changed rows that refer to these.
     """
     if not rows.actions:
         write()
@@ -133,7 +135,9 @@ def unless_carried_on(rows: TableSlice, ask: Callable[[Composable], Rows], write
         # A column of another table, if over several steps, is set NULL or to a default, and doesn't take it.
         if refusal.sqlstate in NOT_TAKEN and refusal.table not in {None, rows.table.name}:
             named = [each for each in rows.actions if each.table == refusal.table]
-            raise _carried_on(rows, named or [each for each in rows.actions if each.on_delete]) from refusal
+            raise _cascade_refused(
+                rows, named or [each for each in rows.actions if each.on_delete]
+            ) from refusal
         raise
     after = ask(statements.touched(rows))
     children = list(dict.fromkeys(each.child for each in rows.actions))
@@ -143,13 +147,13 @@ def unless_carried_on(rows: TableSlice, ask: Callable[[Composable], Rows], write
         if now - was != (own if child in rows.relations else 0)
     }
     if found := [each for each in rows.actions if each.child in changed]:
-        raise _carried_on(rows, found)
+        raise _cascade_refused(rows, found)
 
 
-def _carried_on(rows: TableSlice, found: Sequence[Action]) -> CarriedOn:
+def _cascade_refused(rows: TableSlice, found: Sequence[Action]) -> CascadeRefused:
     """Those of other tables first: rows of one table that refer to each other may go together later."""
     found = sorted(found, key=lambda each: each.child in rows.relations)
-    return CarriedOn(
+    return CascadeRefused(
         rows.side,
         str(rows.table),
         [each.name for each in found],

@@ -1,26 +1,30 @@
-"""The glance: what has changed since the last proof, told by the versions of rows, without reading a value.
+"""The glance: what has changed since the last proof, found by the versions of rows. No value is read.
 
-A version of a row never changes: every UPDATE writes a new one, and its ``xmin`` names the transaction that
-wrote it. Take a moment at which every transaction below a *horizon* had ended. A row that is visible later
-and whose xmin is below the horizon was committed before that moment, and nobody had deleted it by then: it
-was visible at that moment as well. So where no visible row has an xmin at or above the horizon, today's rows
-are among those of that moment; and where their number is the same, they are the same rows. What was proven
-of them still holds. Where some rows are newer, these are the changed ones, and a number that doesn't add up
-says that rows have gone.
+PostgreSQL never alters a version of a row: each INSERT and UPDATE writes a new one, and its ``xmin`` is the
+number of the transaction that wrote it. The *horizon* of a moment is a number below which every transaction
+had ended. So a row that is visible now and has an xmin below the horizon was there at that moment already,
+and is unaltered. That tells three cases apart:
 
-Where rows belong through parents, what is visible is a row together with the rows through which it belongs:
-it is new where any of them is. A parent that moves to another liquidation is a new version, and so all of its
-rows are new, though theirs are not.
+    - No visible row has an xmin at or above the horizon, and there are as many rows as then: they are the
+      same rows.
+    - Some rows have: these were inserted or changed. Only they are asked for.
+    - There are fewer of the older rows than there should be: some were deleted.
 
-That is told of one server, one table and one definition only, which `Vantage.identity` names. Where anything
-of it is another, all values are compared. See docs/decisions for what it can't see.
+An example. 10 rows were proven, and the horizon was 500. Transaction 507 changes one of them. Now 10 rows are
+visible, one with the xmin 507, and nine with one below 500: these nine are as they were. Had transaction 508
+deleted another row, there would be eight of them, and the range of that row would be compared by its hashes.
+
+Where rows belong through parents, a row counts as written since where it, or one of the rows through which it
+belongs, was. A parent that moves to another liquidation is a new version, so all of its rows count as new.
+
+That holds for one server, one table and one definition, which `Vantage.identity` names. Where that has
+changed, all rows are compared. See docs/decisions for what a glance can't see.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache, reduce
@@ -37,6 +41,7 @@ from copier.errors import failures_of
 from copier.exchange import Rows, exchange
 from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Limits, Seen
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
 #: Digests of releases that hash rows otherwise don't compare: whoever changes `copier.row_hash` changes this.
 HASHES = 1
@@ -74,7 +79,7 @@ class SideState:
     newest: int = 0
 
     def is_seen_from(self, base: Vantage) -> bool:
-        """Whether what was proven from there can be told to hold, or not to hold, by row versions."""
+        """Whether row versions show if what was proven from there still holds."""
         return (
             self.vantage.identity is not None
             and self.vantage.identity == base.identity
@@ -102,8 +107,8 @@ def state_of(rows: TableSlice, table: Table, answers: Sequence[Rows]) -> SideSta
     if not more:
         return SideState(Vantage(None, 0), int(counted[0]))
     [[found]] = more
-    told = found.comparable and not rows.key_may_repeat
-    identity = _identity(found.server, definition, rows, table) if told else None
+    comparable = found.comparable and not rows.key_may_repeat
+    identity = _identity(found.server, definition, rows, table) if comparable else None
     return SideState(
         Vantage(identity, int(found.horizon)),
         rows=int(counted[0]),
@@ -142,7 +147,7 @@ def _names_in(kind: type[Any]) -> tuple[str, ...]:
 
 
 class Change(StrEnum):
-    """What a glance told of a liquidation since its last proof."""
+    """What a glance found of a liquidation since its last proof."""
 
     NONE = "none"  # both sides hold the same rows as then
     FEW = "few"  # only the changed ones are asked for
@@ -249,7 +254,7 @@ class RangeGlance:
     keys the source has written since. That nobody has written elsewhere in the meantime is for the proof to
     tell: it knows what has to be there by then, see `Seen`.
 
-    Where it can't be told, `RangeDiff` compares the range: rows have gone, or somebody has written there in
+    Where they don't show it, `RangeDiff` compares the range: rows have gone, or somebody has written there in
     the target.
     """
 
@@ -275,17 +280,15 @@ class RangeGlance:
 
     def of(self, look: Look, part: KeyRange) -> Difference:
         """What differs in the source's range and the target's, as the target shows it at this moment."""
-        return self._told(look, part) or self._by_values.of(look, part)
+        return self._by_versions(look, part) or self._by_values.of(look, part)
 
-    def _told(self, look: Look, part: KeyRange) -> Unchanged | Patch | None:
+    def _by_versions(self, look: Look, part: KeyRange) -> Unchanged | Patch | None:
         base = self._baseline
         known = base.ranges[part.number - 1].digest
-        with ThreadPoolExecutor(1) as other_side:
-            asked = other_side.submit(
-                self._ask_source, statements.arrivals_by_key(self._source, part, base.source.horizon)
-            )
-            definition = self._still or self._not_written_since(look, part, known)
-            [[rows, keys, hashes]] = asked.result()
+        [[rows, keys, hashes]], definition = both_sides(
+            lambda: self._ask_source(statements.arrivals_by_key(self._source, part, base.source.horizon)),
+            lambda: self._still or self._not_written_since(look, part, known),
+        )
         if definition is None:
             return None
         changed = dict(zip(map(tuple, keys or ()), hashes or (), strict=True))

@@ -1,6 +1,6 @@
-"""Several lanes, each a thread, work through one source of items and hand their results to one consumer.
+"""Several lanes, each a thread, take items from one place and give their results to one consumer.
 
-Each thread begins with the context variables of whoever starts it.
+Each thread sees the context variables of the caller.
 """
 
 from __future__ import annotations

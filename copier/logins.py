@@ -1,7 +1,7 @@
 """Why a server, a pooler or the network lets nobody in, from what libpq says of a failed attempt.
 
-libpq keeps the server's words, which are in the server's language, and throws the SQLSTATE away. So where a
-server has spoken the attempt is made once more, with libpq's trace on, and the code is read from that.
+libpq gives the server's message, which is in the server's language, without its SQLSTATE. So where a server
+has answered, the attempt is made once more, with libpq's trace on, and the code is read from that.
 The same words have the same code: they are asked about once in a process.
 
 What libpq says on its own is always English: a host that nobody knows, a port on which nobody listens.

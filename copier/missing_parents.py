@@ -1,32 +1,32 @@
-"""Rows that belong through a parent can't be copied before that: it is looked for first, on both sides.
+"""Rows that belong through a parent can't be copied before it: the parents of both sides are compared first.
 
 A row whose parent the target doesn't hold, or holds under another liquidation, would be refused by a foreign
 key, or it would be there and belong to no liquidation, so that no comparison finds it.
 
-So are rows of tables that no copy brings, such as concepts, to which foreign keys of the target point: what
-it lacks of them is counted before a copy, where there is time.
+Foreign keys of the target may also point to tables that no copy brings, such as concepts. How many of their
+rows the target lacks is counted before a copy, where there is time.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import sql
 from psycopg.sql import Composable
 
 from copier import statements
 from copier.catalog import Table
 from copier.connections import BoundedTransaction
 from copier.errors import ParentsMissing, SideNames
-from copier.model import TableName
+from copier.model import TableName, quoted
 from copier.row_hash import unpacked
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
-#: How long it is looked for rows of other tables that the target lacks, and at so many of a foreign key.
+#: How many seconds are spent on rows of other tables that the target lacks, and how many rows of each
+#: foreign key are looked up.
 LACKING_SECONDS, LACKING_ROWS = 2.0, 10_000
 
 #: Asks a side for the rows of a statement; None where that took too long.
@@ -45,13 +45,17 @@ def refuse_missing_parents(source: TableSlice, target: TableSlice, ask_source: A
     """
     if source.parent is None or target.parent is None:
         return
-    with ThreadPoolExecutor(1) as other_side:
-        asked = other_side.submit(ask_source, statements.parent_digest(source.parent))
-        held, wanted = ask_target(statements.parent_digest(target.parent)), asked.result()
-        if held is None or wanted is None or tuple(held[0]) == tuple(wanted[0]):
-            return
-        asked = other_side.submit(ask_source, statements.parent_keys(source.parent))
-        held, wanted = ask_target(statements.parent_keys(target.parent)), asked.result()
+    of_source, of_target = source.parent, target.parent
+    wanted, held = both_sides(
+        lambda: ask_source(statements.parent_digest(of_source)),
+        lambda: ask_target(statements.parent_digest(of_target)),
+    )
+    if held is None or wanted is None or tuple(held[0]) == tuple(wanted[0]):
+        return
+    wanted, held = both_sides(
+        lambda: ask_source(statements.parent_keys(of_source)),
+        lambda: ask_target(statements.parent_keys(of_target)),
+    )
     if held is None or wanted is None:
         return
     there = {*unpacked(held[0][0])}
@@ -80,25 +84,6 @@ class Lacking:
     exact: bool
 
 
-# A key that a partition has from its parent is the parent's.
-_REFERENCES = """
-    SELECT pg_catalog.quote_ident(c.conname) AS name, n.nspname::text AS schema, t.relname::text AS table,
-           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS columns,
-           ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS of_other
-      FROM pg_catalog.pg_constraint c
-      JOIN pg_catalog.pg_class t ON t.oid = c.confrelid
-      JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
-     WHERE c.contype = 'f' AND c.conrelid = {oid} AND c.conparentid = 0
-       AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'  -- since 18
-       AND pg_catalog.has_table_privilege(t.oid, 'SELECT')
-     ORDER BY c.conname
-"""
-
-
 def lacking(
     sides: tuple[BoundedTransaction, BoundedTransaction],
     tables: tuple[Table, Table],
@@ -111,24 +96,21 @@ def lacking(
     other side; and where there is no time.
     """
     (source, target), (here, there), until = sides, tables, time.monotonic() + LACKING_SECONDS
-    if not there.relations.references:
-        return ()
     altered = {rule.column for rule in rows.spec.altering} | {*rows.matched.left}
-    question = sql.SQL(_REFERENCES).format(oid=sql.Literal(there.relations.all[0].oid))
     found = []
-    for name, schema, table, columns, of_other in target.rows(question, LACKING_SECONDS) or ():
-        other = TableName(schema, table)
-        types = _types(here, there, columns)
-        left = until - time.monotonic()
-        if other in brought or types is None or altered & {*columns} or left <= 0:
+    for key in there.relations.references:
+        if not key.can_be_followed or key.table in brought or altered & {*key.columns}:
             continue
-        wanted = source.rows(statements.pointed_to(rows, columns, LACKING_ROWS + 1), left)
+        types, left = _types(here, there, key.columns), until - time.monotonic()
+        if types is None or left <= 0:
+            continue
+        wanted = source.rows(statements.pointed_to(rows, key.columns, LACKING_ROWS + 1), left)
         if wanted is None:
             continue
         some = wanted[:LACKING_ROWS]
-        counted = target.rows(statements.not_there(other, of_other, types, some), LACKING_SECONDS)
+        counted = target.rows(statements.not_there(key.table, key.referenced, types, some), LACKING_SECONDS)
         if counted is not None and (n := int(counted[0][0])):
-            found.append(Lacking(name, str(other), n, exact=len(some) == len(wanted)))
+            found.append(Lacking(quoted(key.name), str(key.table), n, exact=len(some) == len(wanted)))
     return tuple(found)
 
 

@@ -1,22 +1,30 @@
-"""What a copy would do, told beforehand by the versions of rows since the last proof. Nothing is written.
+"""What a copy would do, found beforehand by the versions of rows since the last proof. Nothing is written.
 
-Let B be the rows that were proven: both sides held them. By `copier.glance`, a row that was not written since
-is one of B, unaltered. So whatever differs between the sides now has a key of a row that one of them has
-written since, or is a row of B that one side has lost. The rows with such keys are looked up on both sides
-and compared by their hashes. Of all other keys each side holds rows of B only, and some or all of them: where
-one side holds as many as B has left, it holds all of them, and the other side lacks the difference. In the
-common case nobody has written in the target: there it is all of B, and what prod has fewer of would be
-deleted.
+At the last proof both sides held the same rows. `copier.glance` finds which rows of a side were written since
+then. Every other row is one of the proven ones, unaltered. That gives what a copy would do in three steps:
 
-It is exact or not known. It isn't known where row versions tell nothing, where more rows were written than
-are looked up, where both sides have lost rows of B, and where the time doesn't suffice.
+    1. Each side gives the keys of its rows that were written since the proof.
+    2. The rows with these keys are looked up on the other side too, and compared by their hashes.
+    3. The rows with all other keys are proven ones on both sides. They are only counted: the side that still
+       has as many as there can be has all of them, and what the other side has fewer, it lacks.
+
+An example. 10 rows were proven, with the keys 1 to 10. Since then row 3 was changed in the source, row 7
+deleted, and a row 11 inserted. Nobody has written in the target.
+
+    1. The source has 10 rows, and those with the keys 3 and 11 were written since. The target has 10, none.
+    2. The target has a row 3, and its hash is another one: 1 row to change. It has no row 11: 1 to insert.
+    3. Without row 3 there can be 9 proven rows. The target has 10 - 1 = 9, all of them. The source has
+       10 - 2 = 8 rows that weren't written since. It lacks one: 1 row to delete, 8 unchanged.
+
+The answer is exact, or it is None: not known. It isn't known where row versions can't be compared, where more
+than `MOST_ROWS` rows were written, where in step 3 neither side has all, and where the time doesn't suffice.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -34,6 +42,7 @@ from copier.model import WHOLE, Bound, CopySpec, Counts, TableName
 from copier.row_hash import identical_when_equal
 from copier.snapshot import give_hash_key
 from copier.table_slice import TableSlice, slices
+from copier.threads import both_sides
 
 #: So many rows that were written since the last proof are looked up, of both sides together.
 MOST_ROWS = 50_000
@@ -52,9 +61,10 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What was found at one moment of each side: their rows, and what a copy would do; None: not known.
+class CountsByVersions:
+    """What was found at one moment of each side.
 
+    ``source`` and ``target`` have the rows of each. ``counts`` are what a copy would do; None: not known.
     ``inserted`` are the keys, as the source writes them, of all rows that would be inserted, where the target
     still holds all that was proven; else None.
     """
@@ -114,8 +124,10 @@ def outlook(
     try:
         with both as moments:
             source_now, target_now = moments.of(liquidation_id, until)
-            told = told_in_time(source_now, target_now, baseline) if moments.are_locked else None
-            return Outlook(told.counts, moments.as_of) if told and told.counts else None
+            found = (
+                counts_by_versions_in_time(source_now, target_now, baseline) if moments.are_locked else None
+            )
+            return Outlook(found.counts, moments.as_of) if found and found.counts else None
     except Transient as error:
         if not is_for_want_of_time(error):
             raise
@@ -158,9 +170,9 @@ def unchanged(
             ]
             here = [(own, base.source) for (own, _), base in zip(pairs, baselines.values(), strict=True)]
             there = [(own, base.target) for (_, own), base in zip(pairs, baselines.values(), strict=True)]
-            with ThreadPoolExecutor(1) as other_side:
-                asked = other_side.submit(_states, there)
-                states = zip(baselines.items(), _states(here), asked.result(), strict=True)
+            states = zip(
+                baselines.items(), *both_sides(lambda: _states(here), lambda: _states(there)), strict=True
+            )
             return {
                 liquidation: Outlook(Counts(unchanged=ours.rows), moments.as_of)
                 for (liquidation, base), ours, theirs in states
@@ -240,28 +252,15 @@ class Moments:
             TableMissing: a side has no such table.
             DatabaseFailed: a side can't be reached; a table is being altered.
         """
-        with ThreadPoolExecutor(1) as other_side:
-            begun = other_side.submit(self.target.__enter__)
-            try:
-                self.source.__enter__()
-            except BaseException:
-                if begun.exception() is None:
-                    self.target.__exit__()
-                raise
-        try:
-            begun.result()
+        with ExitStack() as begun:
+            both_sides(lambda: begun.enter_context(self.source), lambda: begun.enter_context(self.target))
             self.source_table = table_of(self._names.source, self._source_tables, self.source.answers)
             self.target_table = table_of(self._names.target, self._target_tables, self.target.answers)
-        except BaseException:
-            self.__exit__()
-            raise
+            self._begun = begun.pop_all()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        try:
-            self.source.__exit__(*exc_info)
-        finally:
-            self.target.__exit__(*exc_info)
+        self._begun.close()
 
     @property
     def as_of(self) -> datetime:
@@ -290,55 +289,58 @@ class Moments:
         )
 
 
-def told_in_time(source: SideNow, target: SideNow, baseline: Baseline) -> Told | None:
-    """What row versions tell of both sides in the time of `Within`; None where it didn't even suffice to
-    count them.
+def counts_by_versions_in_time(
+    source: SideNow, target: SideNow, baseline: Baseline
+) -> CountsByVersions | None:
+    """As `counts_by_versions`, but only as far as the time of `Within` suffices.
+
+    Where it suffices for counting both sides only, ``counts`` are None; where not even for that, it is None.
 
     Raises:
         DatabaseFailed: a side is lost.
     """
-    counted: Told | None = None
+    counted: CountsByVersions | None = None
     with until_timeout():
         counted = _counted(source, target)
-        return _told(source, target, baseline, counted)
+        return _compared(source, target, baseline, counted)
     return counted
 
 
-def told_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> Told:
-    """What row versions tell of both sides, each at its moment.
+def counts_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> CountsByVersions:
+    """The rows of both sides, each at its moment, and what a copy would do, by the versions of rows.
 
     Raises:
         DatabaseFailed: a side is lost, or somebody has cancelled a statement.
     """
-    return _told(source, target, baseline, _counted(source, target))
+    return _compared(source, target, baseline, _counted(source, target))
 
 
-def _counted(source: SideNow, target: SideNow) -> Told:
-    """Both sides without what was written since."""
-    with ThreadPoolExecutor(1) as other_side:
-        there = other_side.submit(_state, target)
-        return Told(_state(source), there.result(), None)
+def _counted(source: SideNow, target: SideNow) -> CountsByVersions:
+    """The rows of both sides; what a copy would do isn't known yet."""
+    return CountsByVersions(*both_sides(lambda: _state(source), lambda: _state(target)), None)
 
 
-def _told(source: SideNow, target: SideNow, baseline: Baseline, not_known: Told) -> Told:
-    """``not_known`` has what both sides were counted to be."""
+def _compared(
+    source: SideNow, target: SideNow, baseline: Baseline, not_known: CountsByVersions
+) -> CountsByVersions:
+    """What a copy would do. ``not_known`` has the rows of both sides, given where it can't be known."""
     here, there = not_known.source, not_known.target
     if not (here.is_seen_from(baseline.source) and there.is_seen_from(baseline.target)):
         return not_known
     alike = _spelled_alike(source.rows)
     with failures_of(source.rows.side):
         give_hash_key(source.look.ask, source.rows)
-    with ThreadPoolExecutor(1) as other_side:
-        arrived = other_side.submit(_written_since, target, baseline.target)
-        new_here = _written_since(source, baseline.source)
-        new_there = arrived.result()
-        if len(new_here) + len(new_there) > MOST_ROWS or (new_there and not alike):
-            return not_known
-        if any(None in key for key in new_here):  # such a row lies in no range, and no copy takes it
-            return not_known
-        looked_up = other_side.submit(_held_under, target, [key for key in new_here if key not in new_there])
-        old_here = _held_under(source, [key for key in new_there if key not in new_here])
-        old_there = looked_up.result()
+    new_here, new_there = both_sides(
+        lambda: _written_since(source, baseline.source), lambda: _written_since(target, baseline.target)
+    )
+    if len(new_here) + len(new_there) > MOST_ROWS or (new_there and not alike):
+        return not_known
+    if any(None in key for key in new_here):  # such a row lies in no range, and no copy takes it
+        return not_known
+    old_here, old_there = both_sides(
+        lambda: _held_under(source, [key for key in new_there if key not in new_here]),
+        lambda: _held_under(target, [key for key in new_here if key not in new_there]),
+    )
     left = baseline.digest.rows - len(old_here) - len(old_there)
     rest_here = here.rows - len(new_here) - len(old_here)
     rest_there = there.rows - len(new_there) - len(old_there)
@@ -354,7 +356,7 @@ def _told(source: SideNow, target: SideNow, baseline: Baseline, not_known: Told)
     if rest_there == left and (alike or not some.inserted):
         missing = (key for key in new_here | old_here if key not in new_there | old_there)
         inserted = tuple(missing) if some.inserted else ()
-    return Told(here, there, some + rest, inserted)
+    return CountsByVersions(here, there, some + rest, inserted)
 
 
 def _between(here: dict[Bound, int], there: dict[Bound, int], *, alike: bool) -> Counts:

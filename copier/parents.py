@@ -1,8 +1,8 @@
 """Rows that belong to a liquidation through a parent: a line of a payslip, through the payslip.
 
 Such a table has no column of the liquidation. Its rows point to those of another copied table, by columns of
-their own, and these have the column, or point to a further table. On each side the rows are told by the
-parents of that side.
+their own, and these have the column, or point to a further table. Each side finds its rows by
+its own parents.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """A look at both sides before a copy: bounded in time, writes nothing.
 
 A count that would take too long becomes the planner's estimate, and is said to be one. Where an earlier copy
-has proven the liquidation, what a copy would do is told exactly; see `copier.outlook`.
+has proven the liquidation, what a copy would do is known exactly; see `copier.outlook`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,9 +26,18 @@ from copier.exchange import Statement, all_as_text, exchange
 from copier.glance import Baseline, SideState
 from copier.missing_parents import Lacking, lacking, refuse_missing_parents
 from copier.model import Bound, Catalogue, CopySpec, Counts, Fingerprint, TableName
-from copier.outlook import LABEL, Moments, Outlook, SideNow, Told, is_for_want_of_time, told_in_time
+from copier.outlook import (
+    LABEL,
+    CountsByVersions,
+    Moments,
+    Outlook,
+    SideNow,
+    counts_by_versions_in_time,
+    is_for_want_of_time,
+)
 from copier.rules import ColumnRule, Treatment
 from copier.table_slice import TableSlice, refuse_null_keys, slices
+from copier.threads import both_sides
 
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
 TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
@@ -134,14 +142,11 @@ def preview(
                 raise
     source_look = _look(source, names.source, timeout_seconds)
     target_look = _look(target, names.target, timeout_seconds)
-    with ExitStack() as opened, ThreadPoolExecutor(1) as other_side:
-
-        def begun(look: BoundedTransaction, *tables: TableName) -> Table:
-            return _table(opened.enter_context(look), *tables)
-
-        held = other_side.submit(begun, target_look, *(each.target_table for each in spec.line))
-        source_table = begun(source_look, *(each.source_table for each in spec.line))
-        target_table = held.result()
+    with ExitStack() as opened:
+        source_table, target_table = both_sides(
+            lambda: _table(opened.enter_context(source_look), *(each.source_table for each in spec.line)),
+            lambda: _table(opened.enter_context(target_look), *(each.target_table for each in spec.line)),
+        )
         refuse_same_table(source_look.connection, target_look.connection, source_table, target_table, names)
         source_rows, target_rows = slices(spec, source_table, target_table, liquidation_id)
         sides = _Sides(source_look, target_look, source_table, target_table, source_rows, target_rows)
@@ -176,35 +181,37 @@ def _by_versions(
 ) -> Preview:
     """The preview of one moment of each side; what a copy would do is looked for until that time."""
     source, target = moments.of(liquidation_id, until)
-    told = told_in_time(source, target, baseline) if moments.are_locked else None
-    outlook = Outlook(told.counts, moments.as_of) if told and told.counts else None
+    by_versions = counts_by_versions_in_time(source, target, baseline) if moments.are_locked else None
+    outlook = Outlook(by_versions.counts, moments.as_of) if by_versions and by_versions.counts else None
     sides = _Sides.of(moments, source, target)
-    return _seen(sides, liquidation_id, catalogue, told, outlook, parents_too=parents_too, brought=brought)
+    return _seen(
+        sides, liquidation_id, catalogue, by_versions, outlook, parents_too=parents_too, brought=brought
+    )
 
 
 def _seen(
     sides: _Sides,
     liquidation_id: int,
     catalogue: Catalogue | None,
-    told: Told | None = None,
+    by_versions: CountsByVersions | None = None,
     outlook: Outlook | None = None,
     *,
     parents_too: bool,
     brought: Collection[TableName] | None,
 ) -> Preview:
-    """The preview. What was ``told`` of both sides isn't counted again."""
+    """The preview. What is known ``by_versions`` isn't counted again."""
     sides.target_table.refuse_unwritable(updates=sides.target.in_place)
     if not parents_too:
         refuse_missing_parents(sides.source, sides.target, sides.source_look.rows, sides.target_look.rows)
-    with ThreadPoolExecutor(1) as other_side:
-        held = other_side.submit(_rows_of, sides.target_look, sides.target, told.target if told else None)
-        exists, label, changed_at = (
+    ((exists, label, changed_at), in_source), in_target = both_sides(
+        lambda: (
             (None, None, None)
             if catalogue is None
-            else _in_catalogue(sides.source_look, catalogue, liquidation_id)
-        )
-        in_source = _rows_of(sides.source_look, sides.source, told.source if told else None)
-        in_target = held.result()
+            else _in_catalogue(sides.source_look, catalogue, liquidation_id),
+            _rows_of(sides.source_look, sides.source, by_versions.source if by_versions else None),
+        ),
+        lambda: _rows_of(sides.target_look, sides.target, by_versions.target if by_versions else None),
+    )
     with failures_of(sides.source.side):
         large_objects = _large_object_columns(sides.source_look.connection, sides.source_table)
     rules = altered_columns(sides.source)
@@ -218,7 +225,9 @@ def _seen(
             *missing_index(sides.target_table, sides.target),
         ),
         changed_at=changed_at,
-        taken=_taken(sides, told.inserted if told else None) if in_source.exact else Count(0, exact=False),
+        taken=_taken(sides, by_versions.inserted if by_versions else None)
+        if in_source.exact
+        else Count(0, exact=False),
         triggers=tuple(each.name for each in sides.target.triggers if each.before),
         large_object_columns=tuple(
             name for name in large_objects if all(name != rule.column for rule in rules)

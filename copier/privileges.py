@@ -1,4 +1,4 @@
-"""What a copy needs to be allowed on both sides: each privilege, the steps that need it, and its GRANT.
+"""What a copy needs to be allowed on both sides: each privilege, what it is needed for, and its GRANT.
 
 The lists are pure: they come from what is configured, so the SQL for both roles is known before anything is
 connected to. With a connection the server is asked which of them the role lacks, by `question`: the same
@@ -27,8 +27,8 @@ Kind = Literal["DATABASE", "SCHEMA", "TABLE", "SEQUENCE", "ROLE"]
 STATISTICS, MONITOR = "pg_read_all_stats", "pg_monitor"
 
 
-class Step(StrEnum):
-    """What needs a privilege."""
+class Purpose(StrEnum):
+    """What a privilege is needed for."""
 
     CONNECT = "connect"
     PREVIEW = "preview"
@@ -43,16 +43,16 @@ class Step(StrEnum):
     RECORD = "keep the tracking tables"
 
 
-READING = (Step.PREVIEW, Step.SNAPSHOT, Step.COPY, Step.VERIFY)
-IN_TARGET = (Step.PREVIEW, Step.COPY, Step.VERIFY)
-OF_TARGET = (*IN_TARGET, Step.STAGE, Step.UPDATE)
+READING = (Purpose.PREVIEW, Purpose.SNAPSHOT, Purpose.COPY, Purpose.VERIFY)
+IN_TARGET = (Purpose.PREVIEW, Purpose.COPY, Purpose.VERIFY)
+OF_TARGET = (*IN_TARGET, Purpose.STAGE, Purpose.UPDATE)
 
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
     """One privilege on one object, such as SELECT on TABLE public.items.
 
-    ``schema`` is that of a table or a sequence. ``object`` is its name as the catalogue holds it: of a
+    ``schema`` is that of a table or a sequence. ``object`` is its name as the system catalog holds it: of a
     database empty for the one that is connected to. ``where`` is in which case only it is needed, as far as
     that isn't known; empty: always.
     """
@@ -61,11 +61,11 @@ class Privilege:
     kind: Kind
     object: str
     schema: str = ""
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Purpose, ...] = ()
     where: str = ""
 
     @classmethod
-    def on(cls, name: str, table: TableName, steps: Iterable[Step], where: str = "") -> Privilege:
+    def on(cls, name: str, table: TableName, steps: Iterable[Purpose], where: str = "") -> Privilege:
         """One on a table or a view."""
         return cls(name, "TABLE", table.name, table.schema, tuple(steps), where)
 
@@ -100,7 +100,7 @@ class Tracking:
 # ------------------------------------------------------------------------------------------------ the lists
 
 
-def of_reading(table: TableName, steps: Sequence[Step] = READING) -> list[Privilege]:
+def of_reading(table: TableName, steps: Sequence[Purpose] = READING) -> list[Privilege]:
     """To read a table."""
     return [
         Privilege("USAGE", "SCHEMA", table.schema, steps=tuple(steps)),
@@ -113,29 +113,29 @@ def of_writing(table: TableName, *, updates: bool | None) -> list[Privilege]:
     needed = [
         Privilege("USAGE", "SCHEMA", table.schema, steps=OF_TARGET),
         Privilege.on("SELECT", table, IN_TARGET),
-        Privilege.on("INSERT", table, [Step.COPY]),
+        Privilege.on("INSERT", table, [Purpose.COPY]),
     ]
     if updates is not False:
         where = "foreign keys refer to its rows" if updates is None else ""
-        needed.append(Privilege.on("UPDATE", table, [Step.UPDATE], where))
-    return [*needed, Privilege.on("DELETE", table, [Step.COPY]), staging()]
+        needed.append(Privilege.on("UPDATE", table, [Purpose.UPDATE], where))
+    return [*needed, Privilege.on("DELETE", table, [Purpose.COPY]), staging()]
 
 
 def staging(database: str = "") -> Privilege:
     """To stage rows in a temporary table."""
-    return Privilege("TEMPORARY", "DATABASE", database, steps=(Step.STAGE,))
+    return Privilege("TEMPORARY", "DATABASE", database, steps=(Purpose.STAGE,))
 
 
 def of_source(
     specs: Iterable[CopySpec], *, database: str, catalogue: Catalogue | None = None
 ) -> list[Privilege]:
     """All that the role of the source needs for these copies, each privilege once."""
-    needed = [Privilege("CONNECT", "DATABASE", database, steps=(Step.CONNECT,))]
+    needed = [Privilege("CONNECT", "DATABASE", database, steps=(Purpose.CONNECT,))]
     for spec in specs:
         for each in spec.line:
             needed += of_reading(each.source_table)
     if catalogue is not None:
-        needed += of_reading(catalogue.table, (Step.PREVIEW, Step.SEARCH))
+        needed += of_reading(catalogue.table, (Purpose.PREVIEW, Purpose.SEARCH))
     return once(needed)
 
 
@@ -152,7 +152,7 @@ def of_target(
     ``tracking`` are the tables that the same role keeps. ``watches_standbys``: copies pause while a standby
     lags. ``updates`` says of a table whether its rows are updated in place, or None where that isn't known.
     """
-    needed = [Privilege("CONNECT", "DATABASE", database, steps=(Step.CONNECT,))]
+    needed = [Privilege("CONNECT", "DATABASE", database, steps=(Purpose.CONNECT,))]
     for spec in specs:
         needed += of_writing(spec.target_table, updates=updates(spec.target_table))
         for parent in spec.line[1:]:
@@ -162,13 +162,13 @@ def of_target(
         needed += of_migrating(tracking, database)
         needed += of_recording(tracking)
     if watches_standbys:
-        needed.append(Privilege(MONITOR, "ROLE", MONITOR, steps=(Step.PAUSE,)))
+        needed.append(Privilege(MONITOR, "ROLE", MONITOR, steps=(Purpose.PAUSE,)))
     return once(needed)
 
 
 def of_migrating(tracking: Tracking, database: str = "", *, is_there: bool | None = None) -> list[Privilege]:
     """To create the tracking schema, or to change what is in it; ``is_there`` says whether it is, or None."""
-    steps = (Step.MIGRATE,)
+    steps = (Purpose.MIGRATE,)
     create = Privilege("CREATE", "DATABASE", database, steps=steps)
     inside = [Privilege(name, "SCHEMA", tracking.schema, steps=steps) for name in ("USAGE", "CREATE")]
     if is_there is None:
@@ -182,7 +182,7 @@ def of_recording(tracking: Tracking, *, owned: bool | None = None) -> list[Privi
     if owned:
         return []
     where = "" if owned is False else "another role runs the migrations, and after it has"
-    steps = (Step.RECORD,)
+    steps = (Purpose.RECORD,)
     needed = [Privilege("USAGE", "SCHEMA", tracking.schema, steps=steps, where=where)]
     for table in tracking.tables:
         name = TableName(tracking.schema, table)
@@ -307,7 +307,7 @@ def of_defaults(connection: Connection, table: TableName, given: Sequence[str]) 
         each
         for row in found
         for each in (
-            Privilege("USAGE", "SCHEMA", row.schema, steps=(Step.COPY,)),
-            Privilege("USAGE", "SEQUENCE", row.name, row.schema, (Step.COPY,)),
+            Privilege("USAGE", "SCHEMA", row.schema, steps=(Purpose.COPY,)),
+            Privilege("USAGE", "SEQUENCE", row.name, row.schema, (Purpose.COPY,)),
         )
     ]

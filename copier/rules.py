@@ -5,7 +5,7 @@ in a row's hash. A hash is HMAC-SHA256 (RFC 2104), written with PostgreSQL's own
 that PostgreSQL writes for the value, so that equal values of two tables have equal hashes.
 
 The key of the hashes is a setting of the transaction, which only its own session can read. No statement has
-it: the server thinks of a random pad, which it only answers, and is then sent the key combined with the pad.
+it: the server chooses a random pad and answers it, and is then sent the key combined with the pad.
 So neither the server's log, with the values of parameters or without, nor pg_stat_activity or
 pg_stat_statements shows it.
 """
@@ -54,7 +54,7 @@ class NewColumns(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ColumnRule:
-    """What becomes of one column, which is named as the catalogue names it."""
+    """What becomes of one column, with its name in the system catalog."""
 
     column: str
     treatment: Treatment
@@ -79,7 +79,7 @@ class HashKey:
 
     @property
     def check(self) -> str:
-        """Another text for another key, from which the key can't be told."""
+        """Another text for another key, which doesn't reveal the key."""
         return hmac.digest(self._key, b"traspaso check 1", hashlib.sha256).hex()[:12]
 
     def statement(self, pad: str) -> sql.Composable:

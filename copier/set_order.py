@@ -17,7 +17,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from psycopg import sql
 
-from copier.catalog import Table
+from copier.catalog import KEY_COLUMNS, REFERENCED_COLUMNS, Table
 from copier.errors import CircularReferences
 from copier.exchange import Rows
 from copier.model import CopySpec
@@ -197,7 +197,7 @@ def _constraints_of(circle: Sequence[str], keys: Sequence[ForeignKey]) -> list[s
     return [f"{key.name} of {key.child}" for key in keys if (key.child, key.parent) in pairs]
 
 
-# --------------------------------------------------------------------------- what the target's catalogue says
+# -------------------------------------------------------------------- what the target's system catalog says
 
 #: The columns of `foreign_keys_question` that say what a key does, and whether an index serves it.
 ACTIONS = """
@@ -214,12 +214,7 @@ ACTIONS = """
 # relations.
 _QUESTION = f"""
     SELECT pg_catalog.quote_ident(c.conname) AS name, c.conrelid AS child, c.confrelid AS parent,
-           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS columns,
-           ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k (number, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number
-                  ORDER BY k.place) AS parent_columns,
+           {KEY_COLUMNS} AS columns, {REFERENCED_COLUMNS} AS parent_columns,
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
                   WHERE a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey)
                     AND NOT a.attnotnull) AS nullable,

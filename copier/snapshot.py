@@ -200,7 +200,7 @@ class Snapshot:
                 locked, ([row], *found) = self._sessions.lock_for_reading(
                     connection, self.side, names, [statements.BEGIN_MOMENT], then
                 )
-            except psycopg.errors.UndefinedTable as error:  # what was asked beside the catalogue needs it
+            except psycopg.errors.UndefinedTable as error:  # one of the other questions needs it
                 raise TableMissing(self.side, str(names[0])) from error
             self._name, self.as_of = row.name, row.as_of
             sys.audit("traspaso.snapshot", self.side, row.name)

@@ -15,7 +15,15 @@ from typing import Any, LiteralString
 from psycopg import sql
 from sqlalchemy import Engine
 
-from copier.catalog import FULL_ACCESS, Column, Table, read_table, refuse_same_table
+from copier.catalog import (
+    FULL_ACCESS,
+    KEY_COLUMNS,
+    REFERENCED_COLUMNS,
+    Column,
+    Table,
+    read_table,
+    refuse_same_table,
+)
 from copier.connections import BoundedTransaction
 from copier.errors import DEFAULT_NAMES, CopierError, SideNames, failures_of
 from copier.exchange import driver_of, exchange
@@ -186,15 +194,10 @@ _TABLES = """
 _HAS_COLUMN = """EXISTS (SELECT FROM pg_catalog.pg_attribute a
     WHERE a.attrelid = c.oid AND a.attname = {column} AND a.attnum > 0 AND NOT a.attisdropped)"""
 
-_FOREIGN_KEYS: LiteralString = """
+_FOREIGN_KEYS = f"""
     SELECT c.conname::text AS name, m.nspname::text AS schema, t.relname::text AS "table",
            n.nspname::text AS to_schema, r.relname::text AS to_table,
-           ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (attnum, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum
-                  ORDER BY k.place) AS columns,
-           ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (attnum, place)
-                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum
-                  ORDER BY k.place) AS to_columns
+           {KEY_COLUMNS} AS columns, {REFERENCED_COLUMNS} AS to_columns
       FROM pg_catalog.pg_constraint c
       JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
       JOIN pg_catalog.pg_namespace m ON m.oid = t.relnamespace
@@ -202,7 +205,7 @@ _FOREIGN_KEYS: LiteralString = """
       JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
      WHERE c.contype = 'f' AND c.conparentid = 0 AND c.conrelid <> c.confrelid
      ORDER BY 2, 3, 1
-"""
+"""  # noqa: S608 - of constants
 
 #: pg_class.relkind in words.
 KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}

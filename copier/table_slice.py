@@ -29,7 +29,7 @@ class TableSlice:
     ``updated`` are those columns; ``always`` are those of them that no UPDATE may set: a row in which one of
     these differs is replaced. ``actions`` are the foreign keys that would change rows that refer to these
     where a row is deleted or updated: `copier.foreign_keys` sees each time whether they did; none where no
-    DELETE would be carried on. ``relations`` are the OIDs behind the table.
+    DELETE has an action. ``relations`` are the OIDs behind the table.
     ``triggers`` are those that fire on what is written or removed. ``belongs_by`` is `CopySpec.belongs_by`,
     and ``parent`` are the rows through which these belong, where they have no column of the liquidation.
     ``missing_indexes`` are the statements that create those by which the rows would be found.

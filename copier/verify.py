@@ -1,20 +1,23 @@
 """Compares both sides range by range: the source's snapshot with one moment of the target.
 
-Of a range that was copied as a whole, the source's digest has come with its rows, and only the target is
-asked. A range whose values were compared while it was put in place, or after its commit, isn't hashed again
-as long as nobody has written there since, which the rows' xmin shows without reading a value; only the rows
-that the copy wrote into it after it was compared are. Every other range is hashed on both sides.
+What is read of a range depends on what is known of it from the copy:
 
-Of a range that was compared after its commit, all rows bore the number of the one transaction that wrote
-them. A version of a row never changes, and one that was deleted stays so. So where the range holds as many
-rows now, and all of them bear that number, they are the same ones.
+    - It was copied as a whole: the source's digest came with its rows. Only the target's rows are hashed.
+    - Its rows were compared while it was put in place (`Seen`). Only the rows that were written there since
+      are hashed: they have to be those that the copy wrote, and there have to be as many rows in all.
+    - Its rows were compared after its commit, and one transaction had written all of them (`Written`). Two
+      numbers are asked: how many rows there are, and how many of them that transaction wrote (by ``xmin``).
+    - Every other range is hashed on both sides.
+
+An example of `Written`. Transaction 507 wrote the 10 rows of a range. If there are 10 rows now, and 10 with
+the xmin 507, they are the same ones, since a version of a row is never altered. If one was changed since,
+there are 10 rows, and 9 with the xmin 507: then the target's rows are hashed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,6 +30,7 @@ from copier.exchange import exchange
 from copier.lanes import run_lanes
 from copier.model import EMPTY, Chunk, Comparison, Digest, KeyRange, Seen, Written
 from copier.table_slice import TableSlice
+from copier.threads import both_sides
 
 #: At most so many ranges are asked about in one message, and no further one after so many rows: they come as
 #: one step of the progress.
@@ -117,23 +121,21 @@ def compared(
                 break
         return parts or None
 
-    with ThreadPoolExecutor(len(lanes)) as other_side:
+    def compare(readers: Readers, parts: list[KeyRange]) -> list[Comparison]:
+        source_reader, target_reader = readers
+        chunks = {part: known.get(part.number) for part in parts}
+        known_already = {part: chunk.source for part, chunk in chunks.items() if chunk and chunk.source}
+        # What was compared by value before, and is to be there still.
+        seen_there = {part: seen[part.number] for part in parts if part.number in seen}
+        hashed, held = both_sides(
+            lambda: _digests(source_reader, source, [part for part in parts if part not in known_already]),
+            lambda: _held(target_reader, target, parts, seen_there, known_already),
+        )
+        of_source = known_already | hashed
+        return [Comparison(part, of_source[part], held[part]) for part in parts]
 
-        def compare(readers: Readers, parts: list[KeyRange]) -> list[Comparison]:
-            source_reader, target_reader = readers
-            chunks = {part: known.get(part.number) for part in parts}
-            known_already = {part: chunk.source for part, chunk in chunks.items() if chunk and chunk.source}
-            asked = other_side.submit(
-                _digests, source_reader, source, [part for part in parts if part not in known_already]
-            )
-            # What was compared by value before, and is to be there still.
-            seen_there = {part: seen[part.number] for part in parts if part.number in seen}
-            held = _held(target_reader, target, parts, seen_there, known_already)
-            of_source = known_already | asked.result()
-            return [Comparison(part, of_source[part], held[part]) for part in parts]
-
-        for some in run_lanes(lanes, lambda readers: take_some(), compare, threading.Event()):
-            yield from some
+    for some in run_lanes(lanes, lambda readers: take_some(), compare, threading.Event()):
+        yield from some
 
 
 def _held(

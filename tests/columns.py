@@ -61,7 +61,7 @@ def table(side: str, *columns: Column) -> Table:
         triggers=(),
         is_referenced=False,
         carried_on=frozenset(),
-        references=frozenset(),
+        references=(),
         inherited=False,
     )
     return Table(side, TableName("public", "items"), "r", 18, 1, False, columns, (), (), alone)

@@ -10,10 +10,11 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 import migrations
-from bot.jobs.actions import Control, Freezes
+from bot.jobs.actions import Control
 from bot.jobs.cards import Cards
 from bot.jobs.execution import Attempt, Attempts, Executions, KnownProof, Proven, SecondPerson
 from bot.jobs.failure import Failure
+from bot.jobs.freezes import Freezes
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Swept, UnbrokenBeats, Workers
 from bot.jobs.repository import JobRepository, Request, Requester

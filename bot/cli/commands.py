@@ -44,7 +44,7 @@ from bot.commands.parsing import number, numbers_in, several
 from bot.config import SIDES, CopySection, Need, SetSection, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
 from bot.i18n import N_, Translator, translator
-from bot.jobs.known_columns import spec_of
+from bot.jobs import known_columns
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
@@ -55,8 +55,7 @@ from bot.messages.proposal import removes_everything
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Baseline, Comparison, Copy, Preview, TableName, is_known
-from copier import preview as preview_of
+from copier import Baseline, Comparison, Copy, Preview, is_known
 from copier.errors import CopierError, failures_of
 
 if TYPE_CHECKING:
@@ -197,23 +196,21 @@ def look_at_both_sides(
     settings: Settings,
     chosen: CopySection,
     liquidation: int,
+    together: Collection[CopySection] = (),
     *,
-    parents_too: bool = False,
-    brought: Collection[TableName] | None = None,
+    counts_lacking: bool = False,
 ) -> Preview:
-    """The preview, as Slack shows it before a copy; the settings are those of `copier.preview`."""
+    """The preview, as Slack shows it before a copy; see `known_columns` for the settings."""
     with stop_on_errors():
-        return preview_of(
+        return known_columns.look_at_both_sides(
             parts.prod,
             parts.consulta,
-            spec_of(parts.consulta, chosen),
+            settings.file,
+            chosen,
             liquidation,
-            names=SIDES,
-            catalogue=settings.file.catalogue,
             baseline=_proven(parts, chosen, liquidation),
-            timeout_seconds=settings.file.work.preview_timeout_seconds,
-            parents_too=parents_too,
-            brought=brought,
+            together=together,
+            counts_lacking=counts_lacking,
         )
 
 
@@ -328,7 +325,7 @@ def request_by(chosen: CopySection, liquidation: int, seen: Preview, *, remove: 
 def look_at_windows(parts: Databases, settings: Settings) -> None:
     """The freezes of the configuration are written down: no other process may be up."""
     if settings.file.freezes:
-        from bot.jobs.windows import FreezeWindows
+        from bot.jobs.freezes import FreezeWindows
 
         with stop_on_errors():
             FreezeWindows(parts.tracking, settings.file.freezes).look()
@@ -398,7 +395,7 @@ def verify(liquidation: int, copy_name: str | None, *, set_name: str | None, as_
         Copy(
             parts.prod,
             parts.consulta,
-            spec_of(parts.consulta, chosen),
+            known_columns.spec_of(parts.consulta, chosen),
             liquidation,
             names=SIDES,
             limits=limits,
@@ -643,7 +640,7 @@ def confirm(job: int, in_prod: int, in_consulta: int, deleted: int | None, remov
     help=N_("It ends by itself then: 18:00, or “tomorrow 06:00”, by this machine's clock; or for 2h."),
 )
 def freeze(reason: tuple[str, ...], end: str | None) -> None:
-    from bot.jobs.actions import Freezes
+    from bot.jobs.freezes import Freezes
 
     until = _end_of_freeze(end)
     parts = _parts()
@@ -673,7 +670,7 @@ def _end_of_freeze(written: str | None) -> datetime | None:
 
 @click.command(cls=Command, help=N_("Lets copies run again."))
 def unfreeze() -> None:
-    from bot.jobs.actions import Freezes
+    from bot.jobs.freezes import Freezes
 
     parts = _parts()
     with stop_on_errors():
@@ -695,7 +692,7 @@ def who() -> Requester:
     return Requester(SHELL, getpass.getuser(), getpass.getuser())
 
 
-def _do(job_id: int, action: Callable[[Control, Requester], Effect]) -> None:
+def _do(job_id: int, action: Callable[[Control, Requester], Effect[JobView]]) -> None:
     from bot.jobs.actions import Became, Control
 
     parts = _parts()
@@ -706,8 +703,8 @@ def _do(job_id: int, action: Callable[[Control, Requester], Effect]) -> None:
         raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
     t = shell_translator()
     if effect.became in {Became.NOT_NOW, Became.NOT_YOURS, Became.STALE}:
-        raise Stopped(f"job {job_id} is {state(effect.job, t)}: nothing was changed", FAILED)
-    say(f"{job_name(effect.job, t)}: {plain(activity(effect.job, t, bare_name))}")
+        raise Stopped(f"job {job_id} is {state(effect.after, t)}: nothing was changed", FAILED)
+    say(f"{job_name(effect.after, t)}: {plain(activity(effect.after, t, bare_name))}")
 
 
 def _parts() -> Databases:

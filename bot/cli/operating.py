@@ -72,8 +72,8 @@ NEXT, LAST = 3, 5
 )
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object a line."))
 def schedules(as_json: bool) -> None:
+    from bot.jobs.freezes import windows_of
     from bot.jobs.schedules import Calendar, Schedules
-    from bot.jobs.windows import windows_of
 
     settings = commands.settings_for(Need.DATABASES | Need.COPIES)
     parts = commands.checked(app.databases(settings))

@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from bot.doctor.findings import Finding
+    from bot.jobs.freezes import NextWindow
     from bot.jobs.receipts import Entry
     from bot.jobs.retention import Pruned
     from bot.jobs.schedules import Firing
-    from bot.jobs.windows import NextWindow
     from bot.messages.verification import SetResult, TableResult
     from copier import ExplainedKey, ExplainedTable, Explanation, OutsideKey
     from copier.survey import Size, Survey

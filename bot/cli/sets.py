@@ -184,10 +184,7 @@ def _requests(
     reason: str,
 ) -> list[Request]:
     """What is asked for, by what both sides hold now. Raises Stopped where it can't be copied so."""
-    seen = {
-        each.name: look_at_both_sides(parts, settings, each, liquidation, parents_too=each.parent in copies)
-        for each in copies
-    }
+    seen = {each.name: look_at_both_sides(parts, settings, each, liquidation, copies) for each in copies}
     if all(_is_nothing(each) for each in seen.values()):
         raise Stopped(
             f"liquidation {liquidation} has no rows in prod, and none in consulta: nothing to copy", FAILED
@@ -267,9 +264,8 @@ def _previewed(
     liquidation: int,
     copies: Sequence[CopySection],
 ) -> TablePreview:
-    together, brought = copy.parent in copies, [each.target_table for each in copies]
     try:
-        seen = look_at_both_sides(parts, settings, copy, liquidation, parents_too=together, brought=brought)
+        seen = look_at_both_sides(parts, settings, copy, liquidation, copies, counts_lacking=True)
         return TablePreview(copy, seen)
     except Stopped as stopped:
         reason = stopped.__cause__

@@ -1,4 +1,8 @@
-"""The buttons of cards, of a job's and of a run's, those of an approval too. Each press is checked anew."""
+"""The buttons of cards, of a job's and of a run's, those of an approval too. Each press is checked anew.
+
+Both kinds of card have the same buttons; those of a run act on all of its jobs that they fit. Whoever presses
+has to be allowed to run every copy that is concerned.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -18,7 +22,6 @@ from bot.commands.conversation import (
     Caller,
     Callers,
     Guard,
-    Signals,
     ViewUpdate,
     or_problem,
     or_short_answer,
@@ -39,16 +42,13 @@ from bot.jobs.actions import (
     Followers,
     RunApprovals,
     RunControl,
-    RunDecision,
-    RunEffect,
 )
 from bot.jobs.repository import JobRepository, Requester
 from bot.jobs.view import JobView, RowCounts, RunView
 from bot.messages import answers, card, question, status
 from bot.messages import run as messages
-from bot.messages.blocks import Message
-from bot.messages.question import APPROVE_ACTION, APPROVE_CALLBACK, REASON, REJECT_ACTION, REJECT_CALLBACK
-from bot.slack.card_publisher import CardPublisher
+from bot.messages.blocks import Message, View
+from bot.messages.question import REASON
 from bot.slack.client import CONNECTION_ERRORS, error_name
 
 if TYPE_CHECKING:
@@ -56,9 +56,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
-#: What a press does to a job; the row counts are those that its button showed.
-Action = Callable[[int, Requester, RowCounts | None], Effect]
+#: What a card stands for.
+Found = TypeVar("Found", bound=JobView | RunView)
+#: What a button showed of its rows, which its value says.
+Shown = TypeVar("Shown")
+Shown_contra = TypeVar("Shown_contra", contravariant=True)
+#: What a press does to the job or the run of this number.
+Action = Callable[[int, Requester, Shown], Effect[Found]]
+#: Why somebody may not press for a job; None where they may.
+Refusal = Callable[[JobView, str, Translator], Message | None]
 
 
 def connect(app: App, parts: BotParts) -> None:
@@ -68,186 +74,192 @@ def connect(app: App, parts: BotParts) -> None:
 
 
 def _connect_jobs(app: App, parts: BotParts) -> None:
-    """Adds all buttons of a card."""
-    control = Control(parts.tracking, parts.store)
-    actions: dict[str, Action] = {
-        card.PAUSE_ACTION: _without_counts(control.pause),
-        card.RESUME_ACTION: _without_counts(control.resume),
-        card.CANCEL_ACTION: _without_counts(control.cancel),
-        card.RETRY_ACTION: _without_counts(control.retry),
-        card.START_NOW_ACTION: _without_counts(control.start_now),
+    """Adds all buttons of a job's card."""
+    control, buttons = Control(parts.tracking, parts.store), JobButtons(parts)
+    actions: dict[str, Action[RowCounts | None, JobView]] = {
+        card.PAUSE_ACTION: lambda job_id, by, shown: control.pause(job_id, by),
+        card.RESUME_ACTION: lambda job_id, by, shown: control.resume(job_id, by),
+        card.CANCEL_ACTION: lambda job_id, by, shown: control.cancel(job_id, by),
+        card.RETRY_ACTION: lambda job_id, by, shown: control.retry(job_id, by),
+        card.START_NOW_ACTION: lambda job_id, by, shown: control.start_now(job_id, by),
         question.CONFIRM_ACTION: control.confirm,
     }
     for action_id, action in actions.items():
-        button = JobButton(
-            action_id,
-            action,
-            guard=parts.guard,
-            callers=parts.callers,
-            signals=parts.signals,
-            store=parts.store,
-            card_publisher=parts.card_publisher,
-        )
-        app.action(action_id)(button.pressed)
-    words = Words[JobView](
-        unknown=lambda value, t: answers.unknown_job(parsing.number(value) or 0, t),
-        noted=partial(answers.will_be_told, before=False),
-        noted_before=partial(answers.will_be_told, before=True),
-        taken_back=answers.wont_be_told,
-        not_now=answers.not_now,
-    )
-    tell_me = TellMe(parts.callers, parts.store.job, Followers(parts.tracking), parts.card_publisher, words)
+        app.action(action_id)(buttons.that(action_id, action))
+    app.action(question.APPROVE_ACTION)(buttons.approve)
+    app.action(question.REJECT_ACTION)(buttons.ask_why)
+    app.view(question.REJECT_CALLBACK)(buttons.reject)
+    app.view(question.APPROVE_CALLBACK)(buttons.approve_because)
+    tell_me = TellMe(parts, parts.store.job, Followers(parts.tracking), OF_JOBS)
     app.action(card.TELL_ACTION)(tell_me.pressed)
     app.action(card.UNTELL_ACTION)(tell_me.taken_back)
     job_details = JobDetails(parts.guard, parts.callers, parts.store)
     app.action(card.DETAILS_ACTION)(job_details.pressed)
-    approval = ApprovalButtons(
-        parts.guard,
-        parts.callers,
-        signals=parts.signals,
-        store=parts.store,
-        approvals=Approvals(parts.tracking, parts.store),
-        card_publisher=parts.card_publisher,
-    )
-    app.action(APPROVE_ACTION)(approval.approve)
-    app.action(REJECT_ACTION)(approval.ask_why)
-    app.view(REJECT_CALLBACK)(approval.reject)
-    app.view(APPROVE_CALLBACK)(approval.approve_because)
 
 
-def _without_counts(action: Callable[[int, Requester], Effect]) -> Action:
-    return lambda job_id, requester, counts: action(job_id, requester)
+def _connect_runs(app: App, parts: BotParts) -> None:
+    """Adds all buttons of a run's card."""
+    control, buttons = RunControl(parts.tracking, parts.store), RunButtons(parts)
+    actions: dict[str, Action[str, RunView]] = {
+        messages.PAUSE_ACTION: lambda run_id, by, shown: control.pause(run_id, by),
+        messages.RESUME_ACTION: lambda run_id, by, shown: control.resume(run_id, by),
+        messages.CANCEL_ACTION: lambda run_id, by, shown: control.cancel(run_id, by),
+        messages.RETRY_ACTION: lambda run_id, by, shown: control.retry(run_id, by),
+        messages.START_NOW_ACTION: lambda run_id, by, shown: control.start_now(run_id, by),
+        messages.CONFIRM_ACTION: control.confirm,
+    }
+    for action_id, action in actions.items():
+        app.action(action_id)(buttons.that(action_id, action))
+    app.action(messages.APPROVE_ACTION)(buttons.approve)
+    app.action(messages.REJECT_ACTION)(buttons.ask_why)
+    app.view(messages.REJECT_CALLBACK)(buttons.reject)
+    app.view(messages.APPROVE_CALLBACK)(buttons.approve_because)
+    tell_me = TellMe(parts, parts.store.run, Followers(parts.tracking, of_runs=True), OF_RUNS)
+    app.action(messages.TELL_ACTION)(tell_me.pressed)
+    app.action(messages.UNTELL_ACTION)(tell_me.taken_back)
 
 
-class JobButton:
-    """A button that changes a job. What it did is seen on the card; only what it didn't do is said."""
+@dataclass(frozen=True)
+class Words(Generic[Found]):
+    """What is said of a job, or of a run. ``alone`` shows it to one person; of a run so many jobs are
+    ``approved``. ``noted_before``: they had pressed it already.
+    """
 
-    def __init__(
-        self,
-        action_id: str,
-        action: Action,
-        *,
-        guard: Guard,
-        callers: Callers,
-        signals: Signals,
-        store: JobRepository,
-        card_publisher: CardPublisher,
-    ) -> None:
-        self._action_id = action_id
-        self._action = action
-        self._guard = guard
-        self._callers = callers
-        self._signals = signals
-        self._store = store
-        self._card_publisher = card_publisher
+    name: str
+    unknown: Callable[[str, Translator], Message]
+    none_to_approve: Callable[[str, Translator], Message]
+    not_now: Callable[[Found, str | None, Translator], Message]
+    not_yours: Callable[[Found, Translator], Message]
+    stale: Callable[[Found, str | None, Translator], Message]
+    alone: Callable[[Found, str | None, Translator], Message]
+    done_blindly: Callable[[int, Translator], Message]
+    why_approved: Callable[[Found, str, Translator], View]
+    why_rejected: Callable[[Found, str, Translator], View]
+    approved: Callable[[Found, int, Translator], Message]
+    rejected: Callable[[Found, int, Translator], Message]
+    own_request: Callable[[Found, Translator], Message]
+    too_late: Callable[[Found, str | None, Translator], Message]
+    noted: Callable[[Found, Translator], Message]
+    noted_before: Callable[[Found, Translator], Message]
+    taken_back: Callable[[Found, Translator], Message]
 
-    def pressed(self, ack: Ack, body: dict[str, Any]) -> None:
-        alone = bool((body.get("container") or {}).get("is_ephemeral"))
-        self._callers.answer(
-            ack, body, lambda caller: self._press(pressed_value(body), caller, alone=alone), replace=alone
-        )
 
-    def _press(self, value: str, caller: Caller, *, alone: bool) -> Message | None:
+OF_JOBS = Words[JobView](
+    name="job",
+    unknown=lambda number, t: answers.unknown_job(parsing.number(number) or 0, t),
+    none_to_approve=question.no_such,
+    not_now=answers.not_now,
+    not_yours=answers.not_yours,
+    stale=answers.stale,
+    alone=status.detail,
+    done_blindly=answers.done_blindly,
+    why_approved=question.why_approved,
+    why_rejected=question.why_rejected,
+    approved=lambda job, n, t: question.approved(job, t),
+    rejected=lambda job, n, t: question.rejected(job, t),
+    own_request=question.own_request,
+    too_late=lambda job, link, t: question.too_late(job, t),
+    noted=partial(answers.will_be_told, before=False),
+    noted_before=partial(answers.will_be_told, before=True),
+    taken_back=answers.wont_be_told,
+)
+OF_RUNS = Words[RunView](
+    name="run",
+    unknown=messages.unknown_run,
+    none_to_approve=messages.unknown_run,
+    not_now=messages.not_now,
+    not_yours=messages.not_yours,
+    stale=messages.stale,
+    alone=messages.shown_alone,
+    done_blindly=messages.done_blindly,
+    why_approved=messages.why_approved,
+    why_rejected=messages.why_rejected,
+    approved=messages.approved,
+    rejected=messages.rejected,
+    own_request=messages.own_request,
+    too_late=messages.too_late,
+    noted=partial(messages.will_be_told, before=False),
+    noted_before=partial(messages.will_be_told, before=True),
+    taken_back=messages.wont_be_told,
+)
+
+
+class Deciding(Protocol[Shown_contra, Found]):
+    """`Approvals`, or `RunApprovals`."""
+
+    def hindrance(self, number: int, by: Requester, /) -> Decision[Found] | None: ...
+    def approve(self, number: int, by: Requester, shown: Shown_contra, reason: str, /) -> Decision[Found]: ...
+    def reject(self, number: int, by: Requester, reason: str, /) -> Decision[Found]: ...
+
+
+class CardButtons(ABC, Generic[Shown, Found]):
+    """The buttons of a card. What a press did is seen there; only what it didn't do is said.
+
+    *Approve* and *Reject* are on App Home too, and have a window that asks why.
+    """
+
+    def __init__(self, parts: BotParts, approvals: Deciding[Shown, Found], words: Words[Found]) -> None:
+        self._guard = parts.guard
+        self._callers = parts.callers
+        self._signals = parts.signals
+        self._store = parts.store
+        self._card_publisher = parts.card_publisher
+        self._approvals = approvals
+        self._words = words
+
+    def that(self, action_id: str, action: Action[Shown, Found]) -> Callable[..., None]:
+        """The listener of a button that does this."""
+
+        def listener(ack: Ack, body: dict[str, Any]) -> None:
+            alone = bool((body.get("container") or {}).get("is_ephemeral"))
+            value = pressed_value(body)
+            self._callers.answer(
+                ack,
+                body,
+                lambda caller: self._press(action_id, action, value, caller, alone=alone),
+                replace=alone,
+            )
+
+        return listener
+
+    def _press(
+        self, action_id: str, action: Action[Shown, Found], value: str, caller: Caller, *, alone: bool
+    ) -> Message | None:
         """What to say; None where the card says it. ``alone``: pressed under an answer to this person."""
         t = caller.t
-        pressed, counts = question.pressed(value)
-        job_id = parsing.number(pressed)
-        job = self._store.job(job_id) if job_id is not None else None
-        if job_id is None or job is None:
-            return answers.unknown_job(job_id or 0, t)
-        if refusal := self._guard.refusal_of_press(job, caller.user_id, t):
+        number, found, shown = self._pressed(value)
+        if found is None:
+            return self._words.unknown(number, t)
+        if refusal := self._refusal(self._jobs(found), caller, self._guard.refusal_of_press):
             return refusal
         try:
-            effect = self._action(job_id, self._callers.requester(caller), counts)
+            effect = action(found.id, self._callers.requester(caller), shown)
         except AlreadyRunning as running:
             live = self._store.job(running.job_id)
             assert live is not None  # noqa: S101 - jobs are never deleted while they are live
             return answers.running_already(live, self._card_publisher.link(live), t)
-        log.info("job %s: %s pressed by %s: %s", job_id, self._action_id, caller.user_id, effect.became)
+        pressed = f"{self._words.name} {found.id}: {action_id} pressed"
+        log.info("%s by %s: %s", pressed, caller.user_id, effect.became)
         return or_short_answer(
-            lambda: self._outcome(job_id, effect, t, alone=alone), answers.done_blindly(job_id, t)
+            lambda: self._outcome(effect, t, alone=alone), self._words.done_blindly(found.id, t)
         )
 
-    def _outcome(self, job_id: int, effect: Effect, t: Translator, *, alone: bool) -> Message | None:
+    def _outcome(self, effect: Effect[Found], t: Translator, *, alone: bool) -> Message | None:
         self._signals.wake_relay()
-        if effect.to_enqueue:
+        for job_id in effect.to_enqueue:
             self._signals.enqueue(job_id)
-        link = self._card_publisher.link(effect.job)
+        link = self._card_publisher.link(effect.after)
         match effect.became:
             case Became.NOT_NOW:
-                return answers.not_now(effect.job, link, t)
+                return self._words.not_now(effect.after, link, t)
             case Became.NOT_YOURS:
-                return answers.not_yours(effect.job, t)
+                return self._words.not_yours(effect.after, t)
             case Became.STALE:
-                return answers.stale(effect.job, link, t)
+                return self._words.stale(effect.after, link, t)
             case _:
-                return status.detail(effect.job, link, t) if alone else None
+                return self._words.alone(effect.after, link, t) if alone else None
 
-
-class JobDetails:
-    """*Details*: a modal that opens at once and is filled when everything has been read. Changes nothing."""
-
-    def __init__(self, guard: Guard, callers: Callers, store: JobRepository) -> None:
-        self._guard = guard
-        self._callers = callers
-        self._store = store
-
-    def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
-        """A trigger lives for three seconds: the modal comes first, what it says afterwards."""
-        self._callers.begin(ack, body, lambda caller: self._show(body, client, caller))
-
-    def _show(self, body: dict[str, Any], client: WebClient, caller: Caller) -> None:
-        t = caller.t
-        job_id = parsing.number(pressed_value(body))
-        try:
-            opened = client.views_open(trigger_id=str(body.get("trigger_id")), view=status.loading(t))
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("job %s: details not shown: %s", job_id, error_name(error))
-            caller.reply.say(answers.details_not_shown(job_id or 0, t))
-            return
-        found = or_problem(lambda: self._view(job_id or 0, caller.user_id, t), t)
-        view = status.answer(found, t) if isinstance(found, Message) else found
-        if update_view(client, str(opened["view"]["id"]), view) is ViewUpdate.FAILED:
-            caller.reply.say(
-                found if isinstance(found, Message) else answers.details_not_shown(job_id or 0, t)
-            )
-
-    def _view(self, job_id: int, user_id: str, t: Translator) -> Message | status.View:
-        job = self._store.job(job_id)
-        if job is None:
-            return answers.unknown_job(job_id, t)
-        if refusal := self._guard.refusal_of_press(job, user_id, t):
-            return refusal
-        return status.details(job, self._store.timeline(job_id), t)
-
-
-# ----------------------------------------------------------------------------
-# *Approve* and *Reject*, on the card and on App Home
-
-
-#: What decides: about a job, or about a run.
-By = TypeVar("By", Approvals, RunApprovals)
-
-
-class Approving(ABC, Generic[By]):
-    """The presses on *Approve* and *Reject*, of a job or of a run, and the window that asks why."""
-
-    def __init__(
-        self,
-        guard: Guard,
-        callers: Callers,
-        *,
-        signals: Signals,
-        store: JobRepository,
-        approvals: By,
-        card_publisher: CardPublisher,
-    ) -> None:
-        self._guard = guard
-        self._callers = callers
-        self._signals = signals
-        self._store = store
-        self._approvals: By = approvals
-        self._card_publisher = card_publisher
+    # -- *Approve* and *Reject*
 
     def approve(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """On App Home the answer is a direct message. Where a copy asks for a reason, a modal opens."""
@@ -298,17 +310,116 @@ class Approving(ABC, Generic[By]):
             return question.not_asked_why_approved(t) if approves else question.not_asked_why(t)
         return None
 
-    @abstractmethod
     def _asks_why(self, value: str) -> bool:
         """Whether who approves what this button stands for has to say why."""
+        _, found, _ = self._pressed(value)
+        copies = [self._guard.copy_named(job.copy_name) for job in self._waiting(found)] if found else []
+        return any(copy is not None and copy.require_reason for copy in copies)
 
-    @abstractmethod
-    def _window(self, value: str, origin: str, caller: Caller, *, approves: bool) -> status.View | Message:
+    def _window(self, value: str, origin: str, caller: Caller, *, approves: bool) -> View | Message:
         """The modal that asks why, with which ``origin`` comes back; or why this person may not decide."""
+        t, (number, found, _) = caller.t, self._pressed(value)
+        if found is None:
+            return self._words.none_to_approve(number, t)
+        if refusal := self._refusal(self._waiting(found), caller, self._guard.refusal_to_approve):
+            return refusal
+        if decision := self._approvals.hindrance(found.id, self._callers.requester(caller)):
+            return self._decided(decision, found, caller, approves=approves)
+        return (self._words.why_approved if approves else self._words.why_rejected)(found, origin, t)
 
-    @abstractmethod
     def _decide(self, value: str, caller: Caller, *, approves: bool, reason: str = "") -> Message:
         """Decides, and says what became of it."""
+        number, found, shown = self._pressed(value)
+        if found is None:
+            return self._words.none_to_approve(number, caller.t)
+        if refusal := self._refusal(self._waiting(found), caller, self._guard.refusal_to_approve):
+            return refusal
+        by = self._callers.requester(caller)
+        if approves:
+            decision = self._approvals.approve(found.id, by, shown, reason)
+        else:
+            decision = self._approvals.reject(found.id, by, reason)
+        return self._decided(decision, found, caller, approves=approves)
+
+    def _decided(self, decision: Decision[Found], found: Found, caller: Caller, *, approves: bool) -> Message:
+        t, now = caller.t, decision.after or found
+        link, words = self._card_publisher.link, self._words
+        match decision.outcome:
+            case ApprovalOutcome.UNKNOWN:
+                return words.none_to_approve(str(found.id), t)
+            case ApprovalOutcome.OWN:
+                return words.own_request(now, t)
+            case ApprovalOutcome.STALE:
+                self._signals.wake_relay()
+                return words.stale(now, link(now), t)
+            case ApprovalOutcome.LATE:
+                return words.too_late(now, link(now), t)
+            case ApprovalOutcome.DONE:
+                n, said = len(decision.decided), "approved" if approves else "rejected"
+                if decision.decided:
+                    log.info("%s %s: %s jobs %s by %s", words.name, now.id, n, said, caller.user_id)
+                    self._signals.wake_relay()
+                planned = {job.id for job in self._jobs(now) if job.waits_for_its_time}
+                for job_id in decision.decided:
+                    if approves and job_id not in planned:
+                        self._signals.enqueue(job_id)  # raises nothing: a committed approval isn't denied
+                return (words.approved if approves else words.rejected)(now, n, t)
+
+    def _refusal(self, jobs: Sequence[JobView], caller: Caller, of_job: Refusal) -> Message | None:
+        """Why this person may not press, asked of each copy once."""
+        each = {(job.copy_name, job.second_group_is_asked): job for job in jobs}
+        refusals = (of_job(job, caller.user_id, caller.t) for job in each.values())
+        return next((refusal for refusal in refusals if refusal is not None), None)
+
+    @abstractmethod
+    def _pressed(self, value: str) -> tuple[str, Found | None, Shown]:
+        """By a button's value: its number, what has this number, None for nothing, and what it showed."""
+
+    @abstractmethod
+    def _jobs(self, found: Found) -> Sequence[JobView]:
+        """The jobs on which a press acts."""
+
+    @abstractmethod
+    def _waiting(self, found: Found) -> Sequence[JobView]:
+        """Those of them about which a press of *Approve* or *Reject* decides."""
+
+
+class JobButtons(CardButtons[RowCounts | None, JobView]):
+    """Of a job. Anybody who may run the copy may approve it, and its second group once that is asked; not its
+    requester.
+    """
+
+    def __init__(self, parts: BotParts) -> None:
+        super().__init__(parts, Approvals(parts.tracking, parts.store), OF_JOBS)
+
+    def _pressed(self, value: str) -> tuple[str, JobView | None, RowCounts | None]:
+        number, counts = question.pressed(value)
+        job_id = parsing.number(number)
+        return number, self._store.job(job_id) if job_id is not None else None, counts
+
+    def _jobs(self, found: JobView) -> Sequence[JobView]:
+        return (found,)
+
+    def _waiting(self, found: JobView) -> Sequence[JobView]:
+        return (found,)
+
+
+class RunButtons(CardButtons[str, RunView]):
+    """Of a run."""
+
+    def __init__(self, parts: BotParts) -> None:
+        super().__init__(parts, RunApprovals(parts.tracking, parts.store), OF_RUNS)
+
+    def _pressed(self, value: str) -> tuple[str, RunView | None, str]:
+        number, shown = messages.pressed(value)
+        run_id = parsing.number(number)
+        return number, self._store.run(run_id) if run_id is not None else None, shown
+
+    def _jobs(self, found: RunView) -> Sequence[JobView]:
+        return found.jobs
+
+    def _waiting(self, found: RunView) -> Sequence[JobView]:
+        return found.waiting_for_approval
 
 
 def _reason_of(body: dict[str, Any]) -> str:
@@ -323,250 +434,45 @@ def _origin(body: dict[str, Any]) -> tuple[str | None, str]:
     return channel.strip("-") or None, value
 
 
-class ApprovalButtons(Approving[Approvals]):
-    """For anybody who may run the copy, and its second group once that is asked; not for its requester."""
+class JobDetails:
+    """*Details*: a modal that opens at once and is filled when everything has been read. Changes nothing."""
 
-    def _asks_why(self, value: str) -> bool:
-        job, _ = self._pressed(value)
-        copy = self._guard.copy_named(job.copy_name) if job is not None else None
-        return copy is not None and copy.require_reason
+    def __init__(self, guard: Guard, callers: Callers, store: JobRepository) -> None:
+        self._guard = guard
+        self._callers = callers
+        self._store = store
 
-    def _window(self, value: str, origin: str, caller: Caller, *, approves: bool) -> status.View | Message:
-        t, (job, _) = caller.t, self._pressed(value)
-        if job is None:
-            return question.no_such(value, t)
-        if refusal := self._guard.refusal_to_approve(job, caller.user_id, t):
-            return refusal
-        if decision := self._approvals.hindrance(job.id, self._callers.requester(caller)):
-            return self._outcome(decision, job, caller, approves=approves)
-        return (question.why_approved if approves else question.why_rejected)(job, origin, t)
+    def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
+        """A trigger lives for three seconds: the modal comes first, what it says afterwards."""
+        self._callers.begin(ack, body, lambda caller: self._show(body, client, caller))
 
-    def _decide(self, value: str, caller: Caller, *, approves: bool, reason: str = "") -> Message:
+    def _show(self, body: dict[str, Any], client: WebClient, caller: Caller) -> None:
         t = caller.t
-        job, counts = self._pressed(value)
-        if job is None:
-            return question.no_such(question.pressed(value)[0], t)
-        if refusal := self._guard.refusal_to_approve(job, caller.user_id, t):
-            return refusal
-        by = self._callers.requester(caller)
-        if approves:
-            decision = self._approvals.approve(job.id, by, counts, reason)
-        else:
-            decision = self._approvals.reject(job.id, by, reason)
-        return self._outcome(decision, job, caller, approves=approves)
-
-    def _pressed(self, value: str) -> tuple[JobView | None, RowCounts | None]:
-        """The job, None where there is none, and the rows that the button showed."""
-        pressed, counts = question.pressed(value)
-        job_id = parsing.number(pressed)
-        return (self._store.job(job_id) if job_id is not None else None), counts
-
-    def _outcome(self, decision: Decision, job: JobView, caller: Caller, *, approves: bool) -> Message:
-        t, job_id = caller.t, job.id
-        match decision.outcome:
-            case ApprovalOutcome.UNKNOWN:
-                return question.no_such(str(job_id), t)
-            case ApprovalOutcome.OWN:
-                return question.own_request(job, t)
-            case ApprovalOutcome.STALE:
-                self._signals.wake_relay()
-                return answers.stale(decision.job or job, self._card_publisher.link(job), t)
-            case ApprovalOutcome.LATE:
-                return question.too_late(decision.job or job, t)
-            case ApprovalOutcome.DONE:
-                if decision.is_new:
-                    log.info(
-                        "job %s: %s by %s", job_id, "approved" if approves else "rejected", caller.user_id
-                    )
-                    self._signals.wake_relay()
-                    waits = decision.job is not None and decision.job.waits_for_its_time
-                    if approves and not waits:
-                        self._signals.enqueue(job_id)  # raises nothing: a committed approval isn't denied
-                return (question.approved if approves else question.rejected)(job, t)
-
-
-# ----------------------------------------------------------------------------
-# Buttons of a run: each acts on all of its jobs that it fits
-#
-# Whoever presses has to be allowed to run every copy of the run.
-
-
-#: What a press does to a run; the text stands for the numbers that its button showed.
-RunAction = Callable[[int, Requester, str], RunEffect]
-#: Why somebody may not press for a job; None where they may.
-Refusal = Callable[[JobView, str, Translator], Message | None]
-
-
-def _connect_runs(app: App, parts: BotParts) -> None:
-    """Adds all buttons of a run's card."""
-    control = RunControl(parts.tracking, parts.store)
-    buttons = RunButtons(
-        parts.guard,
-        parts.callers,
-        signals=parts.signals,
-        store=parts.store,
-        card_publisher=parts.card_publisher,
-        approvals=RunApprovals(parts.tracking, parts.store),
-    )
-    actions: dict[str, RunAction] = {
-        messages.PAUSE_ACTION: lambda run_id, by, shown: control.pause(run_id, by),
-        messages.RESUME_ACTION: lambda run_id, by, shown: control.resume(run_id, by),
-        messages.CANCEL_ACTION: lambda run_id, by, shown: control.cancel(run_id, by),
-        messages.RETRY_ACTION: lambda run_id, by, shown: control.retry(run_id, by),
-        messages.START_NOW_ACTION: lambda run_id, by, shown: control.start_now(run_id, by),
-        messages.CONFIRM_ACTION: control.confirm,
-    }
-    for action_id, action in actions.items():
-        app.action(action_id)(buttons.that(action_id, action))
-    followers = Followers(parts.tracking, of_runs=True)
-    words = Words[RunView](
-        unknown=messages.unknown_run,
-        noted=partial(messages.will_be_told, before=False),
-        noted_before=partial(messages.will_be_told, before=True),
-        taken_back=messages.wont_be_told,
-        not_now=messages.not_now,
-    )
-    tell_me = TellMe(parts.callers, parts.store.run, followers, parts.card_publisher, words)
-    app.action(messages.TELL_ACTION)(tell_me.pressed)
-    app.action(messages.UNTELL_ACTION)(tell_me.taken_back)
-    app.action(messages.APPROVE_ACTION)(buttons.approve)
-    app.action(messages.REJECT_ACTION)(buttons.ask_why)
-    app.view(messages.REJECT_CALLBACK)(buttons.reject)
-    app.view(messages.APPROVE_CALLBACK)(buttons.approve_because)
-
-
-class RunButtons(Approving[RunApprovals]):
-    """What a press did is seen on the card; only what it didn't do is said."""
-
-    def that(self, action_id: str, action: RunAction) -> Callable[..., None]:
-        """The listener of a button that does this to a run."""
-
-        def listener(ack: Ack, body: dict[str, Any]) -> None:
-            alone = bool((body.get("container") or {}).get("is_ephemeral"))
-            value = pressed_value(body)
-            self._callers.answer(
-                ack,
-                body,
-                lambda caller: self._press(action_id, action, value, caller, alone=alone),
-                replace=alone,
+        job_id = parsing.number(pressed_value(body))
+        try:
+            opened = client.views_open(trigger_id=str(body.get("trigger_id")), view=status.loading(t))
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("job %s: details not shown: %s", job_id, error_name(error))
+            caller.reply.say(answers.details_not_shown(job_id or 0, t))
+            return
+        found = or_problem(lambda: self._view(job_id or 0, caller.user_id, t), t)
+        view = status.answer(found, t) if isinstance(found, Message) else found
+        if update_view(client, str(opened["view"]["id"]), view) is ViewUpdate.FAILED:
+            caller.reply.say(
+                found if isinstance(found, Message) else answers.details_not_shown(job_id or 0, t)
             )
 
-        return listener
-
-    def _press(
-        self, action_id: str, action: RunAction, value: str, caller: Caller, *, alone: bool
-    ) -> Message | None:
-        """What to say; None where the card says it. ``alone``: pressed under an answer to this person."""
-        t = caller.t
-        run, shown = self._pressed(value)
-        if run is None:
-            return messages.unknown_run(value, t)
-        if refusal := self._refusal(run.jobs, caller, self._guard.refusal_of_press):
+    def _view(self, job_id: int, user_id: str, t: Translator) -> Message | status.View:
+        job = self._store.job(job_id)
+        if job is None:
+            return answers.unknown_job(job_id, t)
+        if refusal := self._guard.refusal_of_press(job, user_id, t):
             return refusal
-        effect = action(run.id, self._callers.requester(caller), shown)
-        log.info("run %s: %s pressed by %s: %s", run.id, action_id, caller.user_id, effect.became)
-        return or_short_answer(
-            lambda: self._outcome(effect, t, alone=alone), messages.done_blindly(run.id, t)
-        )
-
-    def _outcome(self, effect: RunEffect, t: Translator, *, alone: bool) -> Message | None:
-        self._signals.wake_relay()
-        for job_id in effect.to_enqueue:
-            self._signals.enqueue(job_id)
-        link = self._card_publisher.link(effect.run)
-        match effect.became:
-            case Became.NOT_NOW:
-                return messages.not_now(effect.run, link, t)
-            case Became.NOT_YOURS:
-                return messages.not_yours(effect.run, t)
-            case Became.STALE:
-                return messages.stale(effect.run, link, t)
-            case _:
-                return messages.shown_alone(effect.run, link, t) if alone else None
-
-    def _asks_why(self, value: str) -> bool:
-        run, _ = self._pressed(value)
-        copies = [self._guard.copy_named(job.copy_name) for job in run.waiting_for_approval] if run else []
-        return any(copy is not None and copy.require_reason for copy in copies)
-
-    def _window(self, value: str, origin: str, caller: Caller, *, approves: bool) -> status.View | Message:
-        t, (run, _) = caller.t, self._pressed(value)
-        if run is None:
-            return messages.unknown_run(value, t)
-        if refusal := self._refusal(run.waiting_for_approval, caller, self._guard.refusal_to_approve):
-            return refusal
-        if decision := self._approvals.hindrance(run.id, self._callers.requester(caller)):
-            return self._decided(decision, run, caller, approves=approves)
-        return (messages.why_approved if approves else messages.why_rejected)(run, origin, t)
-
-    def _decide(self, value: str, caller: Caller, *, approves: bool, reason: str = "") -> Message:
-        t = caller.t
-        run, shown = self._pressed(value)
-        if run is None:
-            return messages.unknown_run(value, t)
-        if refusal := self._refusal(run.waiting_for_approval, caller, self._guard.refusal_to_approve):
-            return refusal
-        by = self._callers.requester(caller)
-        if approves:
-            decision = self._approvals.approve(run.id, by, shown, reason)
-        else:
-            decision = self._approvals.reject(run.id, by, reason)
-        return self._decided(decision, run, caller, approves=approves)
-
-    def _decided(self, decision: RunDecision, run: RunView, caller: Caller, *, approves: bool) -> Message:
-        t, now = caller.t, decision.run or run
-        link = self._card_publisher.link(now)
-        match decision.outcome:
-            case ApprovalOutcome.UNKNOWN:
-                return messages.unknown_run(str(run.id), t)
-            case ApprovalOutcome.OWN:
-                return messages.own_request(now, t)
-            case ApprovalOutcome.STALE:
-                self._signals.wake_relay()
-                return messages.stale(now, link, t)
-            case ApprovalOutcome.LATE:
-                return messages.too_late(now, link, t)
-            case ApprovalOutcome.DONE:
-                said = "approved" if approves else "rejected"
-                log.info("run %s: %s jobs %s by %s", run.id, len(decision.decided), said, caller.user_id)
-                self._signals.wake_relay()
-                planned = {job.id for job in now.planned}
-                for job_id in decision.decided:
-                    if approves and job_id not in planned:
-                        self._signals.enqueue(job_id)
-                return (messages.approved if approves else messages.rejected)(now, len(decision.decided), t)
-
-    def _pressed(self, value: str) -> tuple[RunView | None, str]:
-        number, shown = messages.pressed(value)
-        run_id = parsing.number(number)
-        return (self._store.run(run_id) if run_id is not None else None), shown
-
-    @staticmethod
-    def _refusal(jobs: Sequence[JobView], caller: Caller, of_job: Refusal) -> Message | None:
-        """Of each copy once."""
-        each = {(job.copy_name, job.second_group_is_asked): job for job in jobs}
-        refusals = (of_job(job, caller.user_id, caller.t) for job in each.values())
-        return next((refusal for refusal in refusals if refusal is not None), None)
+        return status.details(job, self._store.timeline(job_id), t)
 
 
 # ----------------------------------------------------------------------------
 # Tell me and Don't tell me: whoever sees the card may press them
-
-
-Found = TypeVar("Found", bound=JobView | RunView)
-
-
-@dataclass(frozen=True)
-class Words(Generic[Found]):
-    """What is said of a job, or of a run. ``unknown`` gets the button's value; ``noted_before``: they had
-    pressed it already.
-    """
-
-    unknown: Callable[[str, Translator], Message]
-    noted: Callable[[Found, Translator], Message]
-    noted_before: Callable[[Found, Translator], Message]
-    taken_back: Callable[[Found, Translator], Message]
-    not_now: Callable[[Found, str | None, Translator], Message]
 
 
 class TellMe(Generic[Found]):
@@ -574,16 +480,15 @@ class TellMe(Generic[Found]):
 
     def __init__(
         self,
-        callers: Callers,
+        parts: BotParts,
         find: Callable[[int], Found | None],
         followers: Followers,
-        card_publisher: CardPublisher,
         words: Words[Found],
     ) -> None:
-        self._callers = callers
+        self._callers = parts.callers
         self._find = find
         self._followers = followers
-        self._card_publisher = card_publisher
+        self._card_publisher = parts.card_publisher
         self._words = words
 
     def pressed(self, ack: Ack, body: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from bot.commands import parsing
 from bot.commands.conversation import BotParts, Caller, Callers, Guard, Signals, or_short_answer
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator, translator
-from bot.jobs.actions import Freezes
+from bot.jobs.freezes import Freezes
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status
 from bot.jobs.view import Person

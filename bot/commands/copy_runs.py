@@ -482,10 +482,7 @@ class CopyWhole:
         """
         table = Table(copy.name, copy.shown)
         try:
-            brought = [each.target_table for each in copies]
-            seen = self._starting.seen(
-                copy, liquidation_id, parents_too=copy.parent in copies, brought=brought
-            )
+            seen = self._starting.seen(copy, liquidation_id, copies)
         except DatabaseFailed:
             raise  # it is so for all of them
         except CopierError as error:

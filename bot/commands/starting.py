@@ -28,11 +28,11 @@ from bot.commands.conversation import (
     or_short_answer,
     with_card,
 )
-from bot.config import SIDES, CopySection
+from bot.config import CopySection
 from bot.errors import Frozen
 from bot.i18n import Translator
-from bot.jobs.actions import Freezes
-from bot.jobs.known_columns import spec_of
+from bot.jobs.freezes import Freezes
+from bot.jobs.known_columns import look_at_both_sides
 from bot.jobs.repository import CreatedRun, JobHistory, JobRepository, Request, RunRequest
 from bot.jobs.view import AgreedCounts, JobView, RunView
 from bot.messages import proposal
@@ -41,7 +41,7 @@ from bot.messages.answers import refused_because_frozen
 from bot.messages.blocks import LABEL_LIMIT, Block, Message, View, cut
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
-from copier import Preview, TableName, preview
+from copier import Preview
 
 log = logging.getLogger(__name__)
 
@@ -107,22 +107,20 @@ class Starting:
         self,
         copy: CopySection,
         liquidation_id: int,
-        *,
-        parents_too: bool = False,
-        brought: Collection[TableName] | None = None,
+        together: Collection[CopySection] = (),
     ) -> Preview:
-        """Both sides of one copy as they are now; the settings and errors are those of `copier.preview`."""
-        return preview(
+        """Both sides of one copy as they are now; of one of a set, whose copies are ``together``, also what
+        consulta lacks of other tables. Errors are those of `look_at_both_sides`.
+        """
+        return look_at_both_sides(
             self.prod,
             self.consulta,
-            spec_of(self.consulta, copy),
+            self.guard.file,
+            copy,
             liquidation_id,
-            names=SIDES,
-            catalogue=self.guard.file.catalogue,
             baseline=self.history.baseline(copy.spec, liquidation_id),
-            timeout_seconds=self.guard.file.work.preview_timeout_seconds,
-            parents_too=parents_too,
-            brought=brought,
+            together=together,
+            counts_lacking=bool(together),
         )
 
     def side_by_side(self, look: Callable[[One], Made], each: Iterable[One]) -> tuple[Made, ...]:

@@ -150,9 +150,8 @@ def _target(copy: CopySection, target: Table) -> Iterator[Finding]:
                 "which others refer isn't deleted"
             )
         if relations.references:
-            notes.append(
-                f"its own ({', '.join(sorted(relations.references))}) want the rows that they point to first"
-            )
+            own = ", ".join(sorted({key.name for key in relations.references}))
+            notes.append(f"its own ({own}) want the rows that they point to first")
         yield ok("copy.foreign_keys", "; ".join(notes) or "none are in the way", name)
     before = [each.name for each in relations.triggers if each.before]
     after = [each.name for each in relations.triggers if not each.before]

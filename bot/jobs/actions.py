@@ -1,4 +1,4 @@
-"""What people do to jobs: pause, resume, cancel, retry, confirm; approve and reject; freeze all of them.
+"""What people do to jobs: pause, resume, cancel, retry, confirm; approve and reject.
 
 Each is one transaction that decides on what is true then, and that leaves an event with who did it. Doing it
 twice is doing it once. What can't be done any more changes nothing, and the card is announced anew, so that
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -34,29 +34,23 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from bot.characters import clean_name
 from bot.errors import AlreadyRunning, UnknownJob, UnknownRun
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
 from bot.jobs.models import (
     CopyEvent,
-    CopyFreeze,
     CopyJob,
     CopyRun,
     JobFollower,
     RunFollower,
     User,
     in_set_of,
-    is_frozen,
     is_of_set,
-    may_begin,
-    waits_for_somebody,
 )
-from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.outbox import Kind, announce, announce_once, announce_run
-from bot.jobs.repository import JobRepository, Requester, active_freeze, ensure_user, is_taken, kept_reason
+from bot.jobs.repository import JobRepository, Requester, ensure_user, is_taken, kept_reason
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, cancel_rest_of_set, stop_job, transition
-from bot.jobs.view import SHELL, Freeze, JobView, Person, Question, RowCounts, RunView, answered
+from bot.jobs.view import SHELL, JobView, Question, RowCounts, RunView, answered
 
 
 class Became(StrEnum):
@@ -70,13 +64,19 @@ class Became(StrEnum):
     NOT_NOW = "not_now"  # the job's state has no place for it (any more)
 
 
+#: What is acted on.
+Of = TypeVar("Of", bound=JobView | RunView)
+
+
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """What became of it, and the job as it is now. ``to_enqueue``: a worker may take it."""
+class Effect(Generic[Of]):
+    """What became of it, and the job or the run as it is ``after`` it. ``to_enqueue`` are the jobs that a
+    worker may take.
+    """
 
     became: Became
-    job: JobView
-    to_enqueue: bool = False
+    after: Of
+    to_enqueue: tuple[int, ...] = ()
 
 
 class ApprovalOutcome(StrEnum):
@@ -86,28 +86,18 @@ class ApprovalOutcome(StrEnum):
     OWN = "own"  # they asked for the copy themselves, or set it going again
     STALE = "stale"  # its numbers aren't those that were pressed for; the card is announced anew
     LATE = "late"  # somebody else, the requester or the time has decided; the job shows it
-    UNKNOWN = "unknown"  # there is no such job, or it never needed an approval
+    UNKNOWN = "unknown"  # there is no such job or run, or it never needed an approval
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """``job`` is how it is now; None only for UNKNOWN. ``is_new`` where this very press decided."""
-
-    outcome: ApprovalOutcome
-    job: JobView | None
-    is_new: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Lifted:
-    """The freeze that is over, and the ids of the jobs that wait for a worker now.
-
-    ``still`` is a window of the configuration that goes on; then none of them may begin.
+class Decision(Generic[Of]):
+    """``after`` is how the job or the run is then; None only for UNKNOWN. ``decided`` are the jobs about
+    which this very press decided.
     """
 
-    freeze: Freeze
-    waiting: list[int]
-    still: Freeze | None = None
+    outcome: ApprovalOutcome
+    after: Of | None
+    decided: tuple[int, ...] = ()
 
 
 class Control:
@@ -120,19 +110,19 @@ class Control:
         self._engine = engine
         self._store = store or JobRepository(engine)
 
-    def pause(self, job_id: int, requester: Requester) -> Effect:
+    def pause(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """A running job stops at its chunk's end and keeps what is in place; a waiting one at once."""
         return self._do(job_id, requester, pause)
 
-    def cancel(self, job_id: int, requester: Requester) -> Effect:
+    def cancel(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """As `pause`, for good."""
         return self._do(job_id, requester, cancel)
 
-    def resume(self, job_id: int, requester: Requester) -> Effect:
+    def resume(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """A paused job waits for a worker again; one that is about to pause doesn't."""
         return self._do(job_id, requester, resume)
 
-    def retry(self, job_id: int, requester: Requester) -> Effect:
+    def retry(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """A failed job waits for a worker again, with all its tries before it; its card is pinned again.
 
         Raises:
@@ -148,7 +138,7 @@ class Control:
                 if (live := self._in_the_way(job_id)) is not None:
                     raise AlreadyRunning(live) from None
 
-    def confirm(self, job_id: int, requester: Requester, numbers: RowCounts | None) -> Effect:
+    def confirm(self, job_id: int, requester: Requester, numbers: RowCounts | None) -> Effect[JobView]:
         """Its requester agrees to the numbers that the job asks about: they are what was shown; it is due.
 
         In a shell whoever has the settings may say it, as they might copy anew.
@@ -156,12 +146,12 @@ class Control:
 
         return self._do(job_id, requester, lambda job: confirm(job, requester, numbers))
 
-    def start_now(self, job_id: int, requester: Requester) -> Effect:
+    def start_now(self, job_id: int, requester: Requester) -> Effect[JobView]:
         """A job that is for later is due at once; an approval that it needs is needed all the same."""
 
         return self._do(job_id, requester, start_now)
 
-    def _do(self, job_id: int, requester: Requester, do: Callable[[LockedJob], Became]) -> Effect:
+    def _do(self, job_id: int, requester: Requester, do: Callable[[LockedJob], Became]) -> Effect[JobView]:
         with self._locked(job_id, requester) as (locked, *others):
             became = do(locked)
             for other in others:  # of one set: they begin, wait and end together
@@ -174,7 +164,7 @@ class Control:
             raise UnknownJob(job_id)
         waits = became is Became.DONE and job.status is Status.PENDING and job.freeze is None
         waits = waits and not job.waits_for_its_time
-        return Effect(became, job, to_enqueue=waits)
+        return Effect(became, job, (job.id,) if waits else ())
 
     def _in_the_way(self, job_id: int) -> int | None:
         """The live job that copies what this one, or another one of its set, is to copy."""
@@ -411,7 +401,7 @@ class Approvals:
 
     def approve(
         self, job_id: int, by: Requester, numbers: RowCounts | None = None, reason: str | None = None
-    ) -> Decision:
+    ) -> Decision[JobView]:
         """The job is due at once, to be put on the queue by the caller, or else by the next sweep.
 
         ``numbers`` are those that it asked about again, as they were pressed for; None where it hadn't.
@@ -420,13 +410,13 @@ class Approvals:
             is_new = approve(connection, job_id, by, numbers, kept_reason(reason))
         return self._decision(job_id, by, Approval.APPROVED, numbers, is_new=is_new)
 
-    def hindrance(self, job_id: int, by: Requester) -> Decision | None:
+    def hindrance(self, job_id: int, by: Requester) -> Decision[JobView] | None:
         """What would become of this person's no now, where that is nothing; None where they may say it."""
         decision = self._decision(job_id, by, Approval.REJECTED, None, is_new=False)
-        waits = decision.job is not None and decision.job.waits_for_approval
+        waits = decision.after is not None and decision.after.waits_for_approval
         return None if waits and decision.outcome is ApprovalOutcome.LATE else decision
 
-    def reject(self, job_id: int, by: Requester, reason: str | None = None) -> Decision:
+    def reject(self, job_id: int, by: Requester, reason: str | None = None) -> Decision[JobView]:
         """The job is cancelled, and its ending announced where it has a channel; so is all of its set."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, by)
@@ -439,12 +429,12 @@ class Approvals:
 
     def _decision(
         self, job_id: int, by: Requester, said: Approval, numbers: RowCounts | None, *, is_new: bool
-    ) -> Decision:
+    ) -> Decision[JobView]:
         job = self._store.job(job_id)
         if job is None or job.approval is None:
             return Decision(ApprovalOutcome.UNKNOWN, None)
         if is_new:
-            return Decision(ApprovalOutcome.DONE, job, is_new=True)
+            return Decision(ApprovalOutcome.DONE, job, (job_id,))
         asked = job.question.numbers if job.question else None
         if job.waits_for_approval and by.user_id in {job.requester_id, self._set_going_by(job_id)}:
             return Decision(ApprovalOutcome.OWN, job)
@@ -458,122 +448,6 @@ class Approvals:
     def _set_going_by(self, job_id: int) -> str | None:
         with self._engine.connect() as connection:
             return connection.execute(select(_set_going(job_id))).scalar_one()
-
-
-class Freezes:
-    """While a freeze lasts, no job is created, none is claimed, and running ones stop at a chunk's end.
-
-    At most one that somebody made is active: the database forbids a second one. Windows of the configuration
-    are beside it, see `bot.jobs.windows`.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def active(self) -> Freeze | None:
-        """The freeze of this moment; None where there is none."""
-        with self._engine.connect() as connection:
-            return active_freeze(connection)
-
-    def of(self, freeze_id: int) -> Freeze | None:
-        """One by its number, whether it is over or not."""
-        person = (User.slack_user_id, User.slack_team_id, User.name)
-        of_person = select(CopyFreeze.__table__, *person).select_from(CopyFreeze)
-        statement = of_person.join(User, User.id == CopyFreeze.frozen_by)
-        with self._engine.connect() as connection:
-            row = connection.execute(statement.where(CopyFreeze.id == freeze_id)).one_or_none()
-        if row is None:
-            return None
-        by = Person(row.slack_user_id, row.slack_team_id, clean_name(row.name))
-        return Freeze(by, row.reason, row.frozen_at, row.channel_id, row.until)
-
-    def freeze(
-        self,
-        requester: Requester,
-        reason: str | None,
-        channel_id: str | None = None,
-        until: datetime | None = None,
-    ) -> tuple[Freeze, bool]:
-        """The active freeze, and whether it is this one: somebody else's stays as it is.
-
-        ``channel_id`` is where it was made; its end is to be told there too. It is over at ``until``; None
-        for when somebody lifts it.
-
-        The card of every live job is to say so.
-        """
-        with self._engine.begin() as connection:
-            end_overdue(connection)
-            statement = insert(CopyFreeze).values(
-                reason=kept_reason(reason),
-                frozen_by=ensure_user(connection, requester),
-                channel_id=channel_id,
-                until=until,
-            )
-            statement = statement.on_conflict_do_nothing()
-            is_new = connection.execute(statement.returning(CopyFreeze.id)).first() is not None
-            if is_new:
-                announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
-            found = active_freeze(connection)
-        if found is None:  # lifted between the two statements: what was asked for is still to be done
-            return self.freeze(requester, reason, channel_id, until)
-        return found, is_new
-
-    def lift(self, requester: Requester) -> Lifted | None:
-        """Ends somebody's freeze; None where there is none. What waits is to be put on the queue."""
-        with self._engine.begin() as connection:
-            end_overdue(connection)
-            freeze = active_freeze(connection)
-            lifted = connection.execute(
-                update(CopyFreeze)
-                .where(CopyFreeze.lifted_at.is_(None))
-                .values(lifted_by=ensure_user(connection, requester), lifted_at=func.now())
-            )
-            if freeze is None or lifted.rowcount != 1:
-                return None
-            thawed(connection)
-            due = select(CopyJob.id).where(
-                CopyJob.status == Status.PENDING,
-                ~waits_for_somebody(),
-                may_begin(),
-                CopyJob.run_after <= func.now(),
-                ~is_frozen(),
-            )
-            waiting = list(connection.scalars(due.order_by(CopyJob.id)))
-            still = active_freeze(connection)
-        return Lifted(freeze, waiting, still)
-
-    def end_overdue(self) -> bool:
-        """Writes down the end of a freeze that is over by itself; whether there was one.
-
-        Safe in every process at once: one of them finds it, and its channel is told by a notice.
-        """
-        with self._engine.begin() as connection:
-            return end_overdue(connection)
-
-
-def end_overdue(connection: Connection) -> bool:
-    """The same in the caller's transaction."""
-    ended = connection.execute(
-        update(CopyFreeze)
-        .where(CopyFreeze.lifted_at.is_(None), CopyFreeze.until <= func.clock_timestamp())
-        .values(lifted_at=CopyFreeze.until)
-        .returning(CopyFreeze.id, CopyFreeze.channel_id)
-    ).one_or_none()
-    if ended is None:
-        return False
-    if ended.channel_id is not None and not ended.channel_id.startswith("D"):
-        owe(connection, NoticeKind.FREEZE_OVER, ended.id, ended.channel_id)
-    thawed(connection)
-    return True
-
-
-def thawed(connection: Connection) -> None:
-    """A freeze has ended: the cards say so, and what waits comes on the queue anew.
-
-    Messages of the queue may have been taken, and laid aside, while nothing could be claimed.
-    """
-    connection.execute(update(CopyJob).where(CopyJob.status == Status.PENDING).values(enqueued_at=None))
-    announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
 
 
 # How an answer counts.
@@ -730,26 +604,6 @@ STRONGEST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunEffect:
-    """What became of it, and the run as it is now. ``to_enqueue`` are the jobs that a worker may take."""
-
-    became: Became
-    run: RunView
-    to_enqueue: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RunDecision:
-    """``run`` is how it is now; None only for UNKNOWN. ``decided`` are the jobs about which this very press
-    decided.
-    """
-
-    outcome: ApprovalOutcome
-    run: RunView | None
-    decided: tuple[int, ...] = ()
-
-
 class RunControl:
     """Acts on all jobs of a run that it fits. Every method raises UnknownRun where there is no such run."""
 
@@ -757,26 +611,26 @@ class RunControl:
         self._engine = engine
         self._store = store
 
-    def pause(self, run_id: int, requester: Requester) -> RunEffect:
+    def pause(self, run_id: int, requester: Requester) -> Effect[RunView]:
         return self._do(run_id, requester, pause)
 
-    def cancel(self, run_id: int, requester: Requester) -> RunEffect:
+    def cancel(self, run_id: int, requester: Requester) -> Effect[RunView]:
         return self._do(run_id, requester, cancel)
 
-    def resume(self, run_id: int, requester: Requester) -> RunEffect:
+    def resume(self, run_id: int, requester: Requester) -> Effect[RunView]:
         return self._do(run_id, requester, resume)
 
-    def retry(self, run_id: int, requester: Requester) -> RunEffect:
+    def retry(self, run_id: int, requester: Requester) -> Effect[RunView]:
         """Those that failed wait for a worker again. One for which another live job is there by now stays;
         of a set all do then, because its jobs are copied together.
         """
         return self._do(run_id, requester, retry, together=_all_or_none)
 
-    def start_now(self, run_id: int, requester: Requester) -> RunEffect:
+    def start_now(self, run_id: int, requester: Requester) -> Effect[RunView]:
         """Those that are for later are due at once."""
         return self._do(run_id, requester, start_now)
 
-    def confirm(self, run_id: int, requester: Requester, shown: str) -> RunEffect:
+    def confirm(self, run_id: int, requester: Requester, shown: str) -> Effect[RunView]:
         """Its requester agrees to the numbers of all jobs that ask for that.
 
         ``shown`` stands for them (`answered`): with others there now nothing is changed.
@@ -799,7 +653,7 @@ class RunControl:
         requester: Requester,
         do: Callable[[LockedJob], Became],
         together: Callable[[list[LockedJob], Callable[[LockedJob], Became]], dict[int, Became]] | None = None,
-    ) -> RunEffect:
+    ) -> Effect[RunView]:
         """``together`` does it to the jobs of one set, or to one job that belongs to none."""
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, requester)
@@ -818,7 +672,7 @@ class RunControl:
                 announce_run(connection, Kind.UPDATE, run_id)
         run = self._run(run_id)
         changed = {job_id for job_id, each in became.items() if each is Became.DONE}
-        return RunEffect(strongest, run, _may_be_taken(run, changed))
+        return Effect(strongest, run, _may_be_taken(run, changed))
 
     def _run(self, run_id: int) -> RunView:
         run = self._store.run(run_id)
@@ -838,18 +692,18 @@ class RunApprovals:
         self._engine = engine
         self._store = store
 
-    def hindrance(self, run_id: int, by: Requester) -> RunDecision | None:
+    def hindrance(self, run_id: int, by: Requester) -> Decision[RunView] | None:
         """What would become of an answer of theirs now, where that is nothing; None where they may answer."""
         run = self._store.run(run_id)
         if run is None:
-            return RunDecision(ApprovalOutcome.UNKNOWN, None)
+            return Decision(ApprovalOutcome.UNKNOWN, None)
         if not run.waiting_for_approval:
-            return RunDecision(ApprovalOutcome.LATE, run)
+            return Decision(ApprovalOutcome.LATE, run)
         if run.requester.id == by.user_id:
-            return RunDecision(ApprovalOutcome.OWN, run)
+            return Decision(ApprovalOutcome.OWN, run)
         return None
 
-    def approve(self, run_id: int, by: Requester, shown: str, reason: str | None = None) -> RunDecision:
+    def approve(self, run_id: int, by: Requester, shown: str, reason: str | None = None) -> Decision[RunView]:
         """They are due at once. ``shown`` stands for the jobs and the numbers that the button showed."""
         if hindered := self.hindrance(run_id, by):
             return hindered
@@ -858,7 +712,7 @@ class RunApprovals:
         if answered(waiting) != shown:
             with self._engine.begin() as connection:
                 announce_run(connection, Kind.UPDATE, run_id)
-            return RunDecision(ApprovalOutcome.STALE, run)
+            return Decision(ApprovalOutcome.STALE, run)
 
         def decide(connection: Connection, job: JobView) -> bool:
             numbers = job.question.numbers if job.question else None
@@ -866,7 +720,7 @@ class RunApprovals:
 
         return self._decide(run_id, by, waiting, decide)
 
-    def reject(self, run_id: int, by: Requester, reason: str | None = None) -> RunDecision:
+    def reject(self, run_id: int, by: Requester, reason: str | None = None) -> Decision[RunView]:
         """They are cancelled, and with them all other jobs of their set."""
         if hindered := self.hindrance(run_id, by):
             return hindered
@@ -888,7 +742,7 @@ class RunApprovals:
         decide: Callable[[Connection, JobView], bool],
         *,
         rejects: bool = False,
-    ) -> RunDecision:
+    ) -> Decision[RunView]:
         with self._engine.begin() as connection:
             user_id = ensure_user(connection, by)
             locked = select(CopyJob.id).where(CopyJob.run_id == run_id).order_by(CopyJob.id)
@@ -899,10 +753,10 @@ class RunApprovals:
                 cancel_rest_of_set(connection, job_id, user_id)
         run = self._store.run(run_id)
         if decided:
-            return RunDecision(ApprovalOutcome.DONE, run, decided)
+            return Decision(ApprovalOutcome.DONE, run, decided)
         # Whoever set one of them going again is no second person for it.
         still = run is not None and bool(run.waiting_for_approval)
-        return RunDecision(ApprovalOutcome.OWN if still else ApprovalOutcome.LATE, run)
+        return Decision(ApprovalOutcome.OWN if still else ApprovalOutcome.LATE, run)
 
 
 def _all_or_none(jobs: list[LockedJob], do: Callable[[LockedJob], Became]) -> dict[int, Became]:

@@ -49,6 +49,7 @@ from bot.jobs.models import (
 from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.schedules import CLAIM, ON_TIME
 from bot.jobs.status import RunKind, Status
+from bot.jobs.view import NotificationDetail
 from copier import Baseline, Outlook
 
 #: So many liquidations are named to a destination; more are counted.
@@ -243,11 +244,11 @@ class Rounds:
                 connection,
                 Occasion.DRIFT,
                 key=f"{copy_name}:{found.due_at.isoformat()}",
-                detail={
-                    "copy": copy_name,
-                    "liquidations": liquidations[:NAMED],
-                    "more": max(0, len(liquidations) - NAMED),
-                },
+                detail=NotificationDetail(
+                    copy=copy_name,
+                    liquidations=tuple(liquidations[:NAMED]),
+                    more=max(0, len(liquidations) - NAMED),
+                ),
             )
 
     def _left(self, found: Round) -> Select[Any]:

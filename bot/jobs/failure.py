@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from copier.errors import (
     BadName,
-    CarriedOn,
+    CascadeRefused,
     CircularReferences,
     ColumnMissing,
     ColumnsAreNew,
@@ -93,7 +93,7 @@ CLASSES: dict[type, str] = {
     NotProven: "not_proven",
     KeySharedInSource: "key_shared",
     ParentsMissing: "parents_missing",
-    CarriedOn: "cascades",
+    CascadeRefused: "cascades",
     ReferencesCascade: "uncounted",
     RulesRewrite: "rules",
     SeveralMoments: "several_moments",

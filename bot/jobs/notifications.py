@@ -11,8 +11,8 @@ A job of a run tells nothing by itself: what happens to it is told of its run, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -43,10 +43,13 @@ from bot.jobs.events import NotTold
 from bot.jobs.models import LONGEST, CopyEvent, CopyJob, CopyRun, OutboxMessage, User, has_come
 from bot.jobs.outbox import RUN_PREFIX, ClaimLost
 from bot.jobs.status import Approval, Status, Step
+from bot.jobs.view import NotificationDetail
 
 #: How long a delivery is in one process's hands. Longer than one may take
 #: (`bot.notify.destinations`).
 CLAIM = timedelta(seconds=60)
+#: Of what a job or a run says by itself.
+NO_DETAIL = NotificationDetail()
 #: So many rows are given out at once.
 AT_ONCE = 100
 #: What a step of a job is an occasion for.
@@ -67,18 +70,16 @@ def tell(
     attempt: int = 0,
     *,
     key: str = "",
-    detail: Mapping[str, Any] | None = None,
+    detail: NotificationDetail = NO_DETAIL,
 ) -> None:
     """Everybody who is to be told of this occasion will be, once. In the caller's transaction.
 
     A job's attempt has each occasion once. What concerns no job is told once for each ``key``, such as the
-    name of a schedule and its due time. ``detail`` are names and numbers for the words of
-    `bot.messages.notification`, never the value of a row: ``copy`` (its name), ``liquidation_id``, or
-    ``liquidations`` and how many ``more``, ``schedule``, ``due_at`` and ``since`` (moments in ISO 8601).
+    name of a schedule and its due time. ``detail`` is for the words of `bot.messages.notification`.
     """
     kind = _kind(occasion, key)
     told = insert(OutboxMessage).values(
-        job_id=job_id, attempt=attempt, kind=kind, occasion=occasion, detail=dict(detail or {})
+        job_id=job_id, attempt=attempt, kind=kind, occasion=occasion, detail=detail.as_json()
     )
     connection.execute(told.on_conflict_do_nothing())
 
@@ -196,7 +197,7 @@ class Owed:
     failing_seconds: float
     at: datetime
     age_seconds: float
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: NotificationDetail = NO_DETAIL
 
 
 class Notifications:
@@ -213,9 +214,9 @@ class Notifications:
         names: dict[str, None] = {}
         with self._engine.begin() as connection:
             for row in connection.execute(_new()).all():
-                detail: dict[str, Any] = row.detail or {}
-                named = [*row.copy_names, *filter(None, [detail.get("copy")])]
-                fact = Fact(_read(row.occasion), tuple(named), detail.get("set"), row.slack_team_id)
+                detail = NotificationDetail.from_json(row.detail or {})
+                named = [*row.copy_names, *filter(None, [detail.copy])]
+                fact = Fact(_read(row.occasion), tuple(named), detail.set_name, row.slack_team_id)
                 destinations = list(dict.fromkeys(destinations_of(fact)))
                 for destination in destinations:
                     owed = insert(OutboxMessage).values(
@@ -257,7 +258,7 @@ class Notifications:
             failing_seconds=float(row.failing_seconds or 0.0),
             at=row.announced_at,
             age_seconds=float(row.age_seconds),
-            detail=row.detail or {},
+            detail=NotificationDetail.from_json(row.detail or {}),
         )
 
     def done(self, owed: Owed, *, note: str | None = None) -> None:

@@ -58,7 +58,7 @@ from bot.jobs.notifications import tell
 from bot.jobs.outbox import SHOWING, Kind, about_what, announce, announce_once
 from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, end_runs, expire, stop_job, transition
-from bot.jobs.view import SILENT, NoWorker
+from bot.jobs.view import SILENT, NotificationDetail, NoWorker
 
 #: So long before the end of the time for an approval it is reminded of once more.
 LAST_REMINDER = timedelta(hours=1)
@@ -475,7 +475,7 @@ class Workers:
         """Elsewhere too, once for each change."""
         since, now = connection.execute(select(last_seen(), func.now())).one()
         occasion = Occasion.NO_WORKER if missing else Occasion.WORKER_BACK
-        detail = {"since": since.isoformat()} if missing and since is not None else {}
+        detail = NotificationDetail(since=since if missing else None)
         tell(connection, occasion, key=now.isoformat(), detail=detail)
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:

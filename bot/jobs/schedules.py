@@ -17,10 +17,11 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bot.config import File, Occasion, ScheduleSection
 from bot.jobs import notifications
+from bot.jobs.freezes import GONE, SAID, NextWindow, windows_of
 from bot.jobs.models import Schedule, ScheduleFiring, has_come
 from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.status import FiringState
-from bot.jobs.windows import GONE, SAID, NextWindow, windows_of
+from bot.jobs.view import NotificationDetail
 
 #: So late a firing isn't missed: processes restart within it at a deploy.
 ON_TIME = timedelta(minutes=2)
@@ -205,12 +206,13 @@ class Schedules:
                 connection,
                 Occasion.MISSED_SCHEDULE,
                 key=f"{schedule.name}:{due.isoformat()}",
-                detail={
-                    "copy" if schedule.set_name is None else "set": schedule.copied,
-                    "schedule": schedule.name,
-                    "liquidation_id": schedule.liquidation,
-                    "due_at": due.isoformat(),
-                },
+                detail=NotificationDetail(
+                    copy=schedule.copied if schedule.set_name is None else None,
+                    set_name=schedule.set_name,
+                    schedule=schedule.name,
+                    liquidation_id=schedule.liquidation,
+                    due_at=due,
+                ),
             )
 
     # Work on one.

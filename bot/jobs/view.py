@@ -18,9 +18,9 @@ from bot.jobs.failure import Failure
 from bot.jobs.status import Approval, Phase, RunKind, Status, StopReason
 
 if TYPE_CHECKING:
+    from bot.jobs.freezes import NextWindow
     from bot.jobs.freshness import Watched
     from bot.jobs.schedules import NextFiring
-    from bot.jobs.windows import NextWindow
 
 
 class Reason(StrEnum):
@@ -224,6 +224,55 @@ class NoWorker:
 
     since: datetime | None
     operators: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationDetail:
+    """Names and numbers for the words of a notification, never the value of a row.
+
+    ``copy`` or ``set_name`` is what it is about, with one liquidation, or several and so many ``more``.
+    ``schedule`` and ``due_at`` are those of a scheduled copy, ``since`` when what is told began.
+    """
+
+    copy: str | None = None
+    set_name: str | None = None
+    liquidation_id: int | None = None
+    liquidations: tuple[int, ...] = ()
+    more: int = 0
+    schedule: str | None = None
+    due_at: datetime | None = None
+    since: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As the outbox keeps it: what isn't there is left out."""
+        moments = {"due_at": self.due_at, "since": self.since}
+        found: dict[str, Any] = {
+            "copy": self.copy,
+            "set": self.set_name,
+            "liquidation_id": self.liquidation_id,
+            "liquidations": list(self.liquidations),
+            "more": self.more,
+            "schedule": self.schedule,
+            **{name: moment.isoformat() for name, moment in moments.items() if moment is not None},
+        }
+        return {name: value for name, value in found.items() if value}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            copy=value.get("copy"),
+            set_name=value.get("set"),
+            liquidation_id=value.get("liquidation_id"),
+            liquidations=tuple(value.get("liquidations") or ()),
+            more=value.get("more") or 0,
+            schedule=value.get("schedule"),
+            due_at=_moment(value.get("due_at")),
+            since=_moment(value.get("since")),
+        )
+
+
+def _moment(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
 
 
 @dataclass(frozen=True, slots=True)

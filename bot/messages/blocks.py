@@ -76,7 +76,29 @@ def context(*mrkdwn: str) -> Block:
     }
 
 
-def button(text: str, action_id: str, value: str, style: str | None = None) -> Block:
+@dataclass(frozen=True, slots=True)
+class Dialog:
+    """What somebody has to confirm before a press counts: Slack shows it before a button's press."""
+
+    title: str
+    text: str
+    yes: str
+    no: str
+
+    def block(self) -> Block:
+        """As a part of a button."""
+        return {
+            "title": {"type": "plain_text", "text": cut(self.title, 100)},
+            "text": {"type": "plain_text", "text": cut(self.text, 300)},
+            "confirm": {"type": "plain_text", "text": cut(self.yes, 30)},
+            "deny": {"type": "plain_text", "text": cut(self.no, 30)},
+            "style": "danger",
+        }
+
+
+def button(
+    text: str, action_id: str, value: str, style: str | None = None, *, dialog: Dialog | None = None
+) -> Block:
     if len(value) > BUTTON_VALUE_LIMIT:
         raise ValueError(f"the value of button {action_id} is longer than Slack takes")
     block: Block = {
@@ -85,18 +107,8 @@ def button(text: str, action_id: str, value: str, style: str | None = None) -> B
         "action_id": action_id,
         "value": value,
     }
-    return block | ({"style": style} if style else {})
-
-
-def confirm(title: str, text: str, yes: str, no: str) -> Block:
-    """The dialog that Slack shows before a button's press counts."""
-    return {
-        "title": {"type": "plain_text", "text": cut(title, 100)},
-        "text": {"type": "plain_text", "text": cut(text, 300)},
-        "confirm": {"type": "plain_text", "text": cut(yes, 30)},
-        "deny": {"type": "plain_text", "text": cut(no, 30)},
-        "style": "danger",
-    }
+    block |= {"style": style} if style else {}
+    return block | ({"confirm": dialog.block()} if dialog else {})
 
 
 def actions(*elements: Block, block_id: str | None = None) -> Block:

@@ -18,6 +18,7 @@ from bot.messages import question
 from bot.messages.blocks import (
     CHART_POINTS,
     Block,
+    Dialog,
     Message,
     Named,
     actions,
@@ -26,7 +27,6 @@ from bot.messages.blocks import (
     bar,
     button,
     code,
-    confirm,
     context,
     copied,
     cut,
@@ -106,14 +106,17 @@ def _resume(job: JobView, t: Translator, style: str | None = None) -> Block:
 
 
 def _cancel(job: JobView, t: Translator) -> Block:
-    block = button(t("Cancel"), CANCEL_ACTION, str(job.id), style="danger")
-    block["confirm"] = confirm(
+    return button(t("Cancel"), CANCEL_ACTION, str(job.id), style="danger", dialog=cancel_dialog(t))
+
+
+def cancel_dialog(t: Translator) -> Dialog:
+    """The dialog before the press that cancels one copy."""
+    return Dialog(
         t("Cancel this copy?"),
         t("What is in place in consulta stays there, and the rest of the rows is not copied."),
         t("Cancel the copy"),
         t("Let it go on"),
     )
-    return block
 
 
 # -- The card

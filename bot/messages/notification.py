@@ -7,18 +7,17 @@ not the liquidation's name either, which comes from prod's catalogue.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from html import escape
-from typing import Any
 
 from bot.characters import one_line
 from bot.config import Occasion
 from bot.i18n import Translator
 from bot.jobs.status import Approval, Status
-from bot.jobs.view import JobView, NoWorker, Person, RunView
+from bot.jobs.view import JobView, NotificationDetail, NoWorker, Person, RunView
 from bot.messages import set_tables
 from bot.messages.blocks import bare_name, cut, nobody_works, of_liquidation, plain, requester, sanitized
 from bot.messages.card import shown_attempt, state, time_taken
@@ -207,13 +206,10 @@ def worker_back(at: datetime, t: Translator) -> Notification:
     return _made(t("A worker is alive again"), Tone.SUCCESS, [words], [], t)
 
 
-def drift(copy: str, detail: Mapping[str, Any], t: Translator, link: str | None = None) -> Notification:
-    """Prod has moved on since liquidations were copied; ``detail`` as `bot.jobs.notifications.tell` takes it.
-
-    ``copy`` is what messages call it.
-    """
-    numbers = [str(each) for each in detail.get("liquidations") or [detail.get("liquidation_id", "?")]]
-    if more := int(detail.get("more") or 0):
+def drift(copy: str, detail: NotificationDetail, t: Translator, link: str | None = None) -> Notification:
+    """Prod has moved on since liquidations were copied; ``copy`` is what messages call it."""
+    numbers = [str(each) for each in detail.liquidations or [detail.liquidation_id or "?"]]
+    if more := detail.more:
         numbers.append(t.plural("and {n} more", "and {n} more", more))
     words = [
         t("Prod has moved on since “{copy}” was copied of these liquidations:", copy=copy)
@@ -230,7 +226,7 @@ def drift(copy: str, detail: Mapping[str, Any], t: Translator, link: str | None 
     )
 
 
-def missed_schedule(copy: str, detail: Mapping[str, Any], t: Translator) -> Notification:
+def missed_schedule(copy: str, detail: NotificationDetail, t: Translator) -> Notification:
     """A scheduled copy was not started; arguments as of `drift`."""
     what = _what(copy, detail, t)
     words = [t("The scheduled copy {what} was not started, and isn't made up for.", what=what)]
@@ -283,17 +279,14 @@ def _facts(job: JobView, t: Translator) -> Facts:
     return facts
 
 
-def _facts_of(detail: Mapping[str, Any], t: Translator) -> Facts:
-    found = [(t("Schedule"), str(detail["schedule"]))] if detail.get("schedule") else []
-    for name, label in (("due_at", t("Due at")), ("since", t("Since"))):
-        if detail.get(name):
-            found.append((label, t.moment(datetime.fromisoformat(str(detail[name])))))
-    return found
+def _facts_of(detail: NotificationDetail, t: Translator) -> Facts:
+    found = [(t("Schedule"), detail.schedule)] if detail.schedule else []
+    moments = ((t("Due at"), detail.due_at), (t("Since"), detail.since))
+    return found + [(label, t.moment(moment)) for label, moment in moments if moment is not None]
 
 
-def _what(copy: str, detail: Mapping[str, Any], t: Translator) -> str:
-    liquidation_id = detail.get("liquidation_id")
-    return of_liquidation(copy, int(liquidation_id), t) if liquidation_id else f"“{copy}”"
+def _what(copy: str, detail: NotificationDetail, t: Translator) -> str:
+    return of_liquidation(copy, detail.liquidation_id, t) if detail.liquidation_id else f"“{copy}”"
 
 
 def _with_names(text: str, job: JobView) -> str:

@@ -18,6 +18,7 @@ from bot.messages.answers import wrong_number
 from bot.messages.blocks import (
     COPY_COMMAND,
     Block,
+    Dialog,
     Message,
     View,
     actions,
@@ -271,9 +272,11 @@ def _why(offered: Offered, t: Translator) -> list[Block]:
     return why_input(t) if offered.asks_why else []
 
 
-def why_input(t: Translator) -> list[Block]:
-    """The input in which a reason is written."""
-    field = {"type": "plain_text_input", "multiline": True, "max_length": REASON_LIMIT}
+def why_input(t: Translator, written: str = "") -> list[Block]:
+    """The input in which a reason is written; what is ``written`` by then stands in it."""
+    field: Block = {"type": "plain_text_input", "multiline": True, "max_length": REASON_LIMIT}
+    if written.strip():
+        field["initial_value"] = written
     return [_input(WHY, t("Why is it copied?"), field, hint=t("The card and the receipt say it."))]
 
 
@@ -286,10 +289,8 @@ def copy_button(offered: Offered, t: Translator) -> Block:
     """*Copy*, with a dialog before it where it would only remove rows."""
     offer, removes = offered.offer, removes_everything(offered.proposal.seen)
     style = "danger" if removes else "primary"
-    copy = button(press_word(offered, t), COPY_ACTION, offer.encoded(), style=style)
-    if removes:
-        copy["confirm"] = removal_dialog(offered.title, offer.liquidation_id, t)
-    return copy
+    dialog = removal_dialog(offered.title, offer.liquidation_id, t) if removes else None
+    return button(press_word(offered, t), COPY_ACTION, offer.encoded(), style=style, dialog=dialog)
 
 
 def press_word(offered: Offered, t: Translator) -> str:
@@ -523,13 +524,17 @@ def _large_objects(seen: Preview, columns: str, t: Translator) -> str:
 
 
 def warnings_of(seen: Preview, t: Translator) -> list[str]:
-    """What a copy would remove, which index it lacks, and `notes`. mrkdwn."""
-    found = []
+    """What a copy would remove, `missing_indexes`, and `notes`. mrkdwn."""
     held = seen.in_target.rows if removes_everything(seen) else seen.in_target.known
     deleted = seen.outlook.counts.deleted if seen.outlook else None
-    if goes := removal(seen.in_source.known, held, t, deleted):
-        found.append(goes)
-    found += [
+    goes = removal(seen.in_source.known, held, t, deleted)
+    noted = notes(seen, t, lambda names: code(names, 400))
+    return [*([goes] if goes else []), *missing_indexes(seen, t), *noted]
+
+
+def missing_indexes(seen: Preview, t: Translator) -> list[str]:
+    """Which indexes a copy lacks, those of the tables through which its rows belong too. mrkdwn."""
+    return [
         t(
             "{side} has no index for this, so each part of the copy reads the whole table. {statement}",
             side=advice.side,
@@ -537,7 +542,6 @@ def warnings_of(seen: Preview, t: Translator) -> list[str]:
         )
         for advice in seen.advice
     ]
-    return [*found, *notes(seen, t, lambda names: code(names, 400))]
 
 
 def _warnings(proposal: Proposal, t: Translator) -> list[str]:
@@ -658,7 +662,7 @@ def to_be_pressed(
     word: str,
     key: str,
     offer: str,
-    dialog: Block | None,
+    dialog: Dialog | None,
 ) -> View:
     """The step of the modal in which an encoded offer is submitted with this ``word``.
 
@@ -666,9 +670,7 @@ def to_be_pressed(
     """
     blocks = [*body]
     if dialog is not None:
-        boxes = {"type": "checkboxes", "options": [option(dialog["confirm"]["text"], "yes")]}
-        # Of each offer its own: a tick is for the numbers that it stands under.
-        blocks.append(_input(f"{UNDERSTOOD}.{key}", dialog["text"]["text"], boxes))
+        blocks.append(_understood(dialog, key))
     blocks.append(_start(t, None) | {"optional": not carried.later})
     carried = replace(carried, offer=offer)
     return _modal(blocks, t, submit=word, callback=PRESS_CALLBACK, carried=carried)
@@ -698,9 +700,7 @@ def later(offer: Offer, title: str, at_first: datetime, carried: Carried, t: Tra
         ),
     ]
     if offer.in_prod == 0:
-        asked = removal_dialog(title, offer.liquidation_id, t)
-        boxes = {"type": "checkboxes", "options": [option(asked["confirm"]["text"], "yes")]}
-        blocks.insert(1, _input(f"{UNDERSTOOD}.{offer.key}", asked["text"]["text"], boxes))
+        blocks.insert(1, _understood(removal_dialog(title, offer.liquidation_id, t), offer.key))
     carried = replace(carried, offer=offer.encoded(), later=True)
     return _modal(blocks, t, submit=t("Plan the copy"), callback=PRESS_CALLBACK, carried=carried)
 
@@ -720,10 +720,7 @@ def later_for_run(
     )
     blocks = [section(f"*{sanitized(head, 200)}*"), _start(t, at_first), context(words)]
     if why is not None:
-        [field] = why_input(t)
-        if why.strip():
-            field["element"]["initial_value"] = why
-        blocks.append(field)
+        blocks += why_input(t, why)
     view = _modal(blocks, t, submit=t("Plan the copies"), callback=LATER_CALLBACK)
     return view | {"private_metadata": origin}
 
@@ -831,6 +828,12 @@ def _number(t: Translator) -> Block:
         "focus_on_load": True,
     }
     return _input(NUMBER, t("Number of the liquidation"), field)
+
+
+def _understood(dialog: Dialog, key: str) -> Block:
+    """What the dialog asks, to be ticked. Of each offer its own: a tick is for the numbers above it."""
+    boxes = {"type": "checkboxes", "options": [option(dialog.yes, "yes")]}
+    return _input(f"{UNDERSTOOD}.{key}", dialog.text, boxes)
 
 
 def _input(name: str, label: str, element: Block, *, hint: str = "") -> Block:

@@ -12,12 +12,12 @@ from bot.messages.blocks import (
     COPY_COMMAND,
     STATUS_COMMAND,
     Block,
+    Dialog,
     Message,
     View,
     ask_for,
     at,
     button,
-    confirm,
     context,
     copied,
     mention,
@@ -149,14 +149,13 @@ def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
             if question.deleted is None
             else t("Copying removes {rows} from consulta that prod doesn't have.", rows=rows)
         )
-        dialog = confirm(t("Remove from consulta?"), words_of_it, t("Remove"), t("Keep"))
-    block = button(words, action_id, value, style="danger" if dialog else "primary")
-    return block | ({"confirm": dialog} if dialog else {})
+        dialog = Dialog(t("Remove from consulta?"), words_of_it, t("Remove"), t("Keep"))
+    return button(words, action_id, value, style="danger" if dialog else "primary", dialog=dialog)
 
 
-def removal_dialog(copy: str, liquidation_id: int, t: Translator) -> Block:
-    """The dialog before a press that removes all of the liquidation's rows of this copy from consulta."""
-    return confirm(
+def removal_dialog(copy: str, liquidation_id: int, t: Translator) -> Dialog:
+    """Before a press that removes all of the liquidation's rows of this copy from consulta."""
+    return Dialog(
         t("Remove from consulta?"),
         t(
             "Prod has no rows for {what}. Its rows in consulta will be removed.",

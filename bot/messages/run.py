@@ -20,6 +20,7 @@ from bot.messages.blocks import (
     COPY_COMMAND,
     STATUS_COMMAND,
     Block,
+    Dialog,
     Message,
     View,
     actions,
@@ -29,7 +30,6 @@ from bot.messages.blocks import (
     bare_name,
     button,
     card_will_appear,
-    confirm,
     context,
     cut,
     data_of,
@@ -49,7 +49,17 @@ from bot.messages.blocks import (
     sentence,
     task_card,
 )
-from bot.messages.card import activity, asked_by, progress, reasons, shown_attempt, sign, state, time_taken
+from bot.messages.card import (
+    activity,
+    asked_by,
+    cancel_dialog,
+    progress,
+    reasons,
+    shown_attempt,
+    sign,
+    state,
+    time_taken,
+)
 from bot.messages.failures import explained
 from bot.messages.question import (
     approval_request,
@@ -415,7 +425,7 @@ def _answer(run: RunView, jobs: Sequence[JobView], words: str, action_id: str, t
     removed = sum(job.question.removed for job in jobs if job.question)
     if not removed:
         return button(words, action_id, value, style="primary")
-    dialog = confirm(
+    dialog = Dialog(
         t("Remove from consulta?"),
         t(
             "Consulta has {rows} more than prod. What prod doesn't have will be removed.",
@@ -424,20 +434,16 @@ def _answer(run: RunView, jobs: Sequence[JobView], words: str, action_id: str, t
         t("Remove"),
         t("Keep"),
     )
-    return button(words, action_id, value, style="danger") | {"confirm": dialog}
+    return button(words, action_id, value, style="danger", dialog=dialog)
 
 
 def _cancel(run: RunView, t: Translator) -> Block:
-    block = button(t("Cancel"), CANCEL_ACTION, str(run.id), style="danger")
-    if run.is_one_set:
-        block["confirm"] = confirm(
-            t("Cancel this copy?"),
-            t("What is in place in consulta stays there, and the rest of the rows is not copied."),
-            t("Cancel the copy"),
-            t("Let it go on"),
-        )
-        return block
-    block["confirm"] = confirm(
+    dialog = cancel_dialog(t) if run.is_one_set else _cancel_all_dialog(t)
+    return button(t("Cancel"), CANCEL_ACTION, str(run.id), style="danger", dialog=dialog)
+
+
+def _cancel_all_dialog(t: Translator) -> Dialog:
+    return Dialog(
         t("Cancel these copies?"),
         t(
             "All that haven't ended are cancelled. What is in place in consulta stays there, and the rest is "
@@ -446,7 +452,6 @@ def _cancel(run: RunView, t: Translator) -> Block:
         t("Cancel the copies"),
         t("Let them go on"),
     )
-    return block
 
 
 def pressed(value: str) -> tuple[str, str]:

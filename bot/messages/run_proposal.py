@@ -15,13 +15,13 @@ from bot.messages.blocks import (
     BUTTON_VALUE_LIMIT,
     COPY_COMMAND,
     Block,
+    Dialog,
     Message,
     View,
     actions,
     at,
     button,
     code,
-    confirm,
     context,
     copied,
     cut,
@@ -49,6 +49,7 @@ from bot.messages.proposal import (
     kept_blocks,
     kept_in_prod,
     made_of,
+    missing_indexes,
     read_short,
     removes_everything,
     to_be_pressed,
@@ -137,11 +138,16 @@ class Part:
     tables: tuple[Table, ...] = ()
 
     @property
+    def looks(self) -> tuple[tuple[int, str, Preview], ...]:
+        """Its number with each table's title, which is empty of one copy, and what was seen of the table."""
+        if self.seen is not None:
+            return ((self.liquidation_id, "", self.seen),)
+        return tuple((self.liquidation_id, each.title, each.seen) for each in self.tables if each.seen)
+
+    @property
     def each_seen(self) -> tuple[Preview, ...]:
         """What was seen of its copies."""
-        if self.seen is not None:
-            return (self.seen,)
-        return tuple(table.seen for table in self.tables if table.seen is not None)
+        return tuple(seen for _, _, seen in self.looks)
 
     @property
     def can_be_copied(self) -> bool:
@@ -312,7 +318,7 @@ def several_card(offered: SeveralOffered, t: Translator) -> Message:
     head = [header(question), *notice, section(f"*{n}* {total} {_expected(offered, t)}".strip())]
     tail = [
         *_kept(possible, t),
-        *in_sections(_shown_warnings(_warnings_of_parts(possible, t), t), 5),
+        *in_sections(_to_mind([look for part in possible for look in part.looks], t), 5),
         *_approval(offered, t),
     ]
     if offered.offer is None:
@@ -361,27 +367,25 @@ def _kept(possible: Sequence[Part], t: Translator) -> list[Block]:
     return kept_blocks(first.seen, t)
 
 
-def _warnings_of_parts(possible: Sequence[Part], t: Translator) -> list[str]:
-    """What to mind, and of which liquidations where it isn't so of all; of a set of which table."""
-    concerned = dict[tuple[str, str], list[int]]()
-    for part in possible:
-        named = [("", part.seen)] if part.seen else [(table.title, table.seen) for table in part.tables]
-        for title, seen in named:
-            for words in warnings_of(seen, t) if seen else []:
-                concerned.setdefault((title, words), []).append(part.liquidation_id)
-    found = []
+def _to_mind(looks: Sequence[tuple[int, str, Preview]], t: Translator) -> list[str]:
+    """What to mind of these looks, each at one table of a liquidation; of one copy without its title.
+
+    It is said of which table it is so, and of which liquidations where it isn't so of all. An index that
+    several tables lack is said of the first. At most so many are shown, and how many more there are.
+    """
+    concerned, first = dict[tuple[str, str], list[int]](), dict[str, str]()
+    for number, title, seen in looks:
+        indexes = missing_indexes(seen, t)
+        for words in warnings_of(seen, t):
+            of = first.setdefault(words, title) if words in indexes else title
+            concerned.setdefault((of, words), []).append(number)
+    every, found = {number for number, _, _ in looks}, list[str]()
     for (title, words), numbers in concerned.items():
-        of_some = [cut(together(numbers), TITLE_LIMIT)] if len(numbers) < len(possible) else []
-        of = " · ".join([*of_some, *([sanitized(title)] if title else [])])
-        found.append(f"⚠️ *{of}*: {words}" if of else f"⚠️ {words}")
-    return found
-
-
-def _shown_warnings(found: Sequence[str], t: Translator) -> list[str]:
-    """As many as are shown, and how many more there are."""
+        of_some = [cut(together(numbers), TITLE_LIMIT)] if {*numbers} < every else []
+        heading = " · ".join([*of_some, *([sanitized(title)] if title else [])])
+        found.append(cut(f"⚠️ *{heading}*: {words}" if heading else f"⚠️ {words}", WARNING_LIMIT))
     more = len(found) - WARNINGS_SHOWN
-    shown = [cut(line, WARNING_LIMIT) for line in found[:WARNINGS_SHOWN]]
-    return [*shown, t.plural("and {n} more", "and {n} more", more)] if more > 0 else shown
+    return [*found[:WARNINGS_SHOWN], *([t.plural("and {n} more", "and {n} more", more)] if more > 0 else [])]
 
 
 def _approval(offered: SeveralOffered, t: Translator) -> list[Block]:
@@ -642,7 +646,7 @@ def whole_body(offered: WholeOffered, t: Translator) -> list[Block]:
 
 def whole_preview(offered: WholeOffered, carried: Carried, t: Translator) -> View:
     """The offer in the modal, to be submitted: what the confirm card is in a channel."""
-    offer, dialog = offered.offer, removal_dialog(offered, t) if offered.removing else None
+    offer, dialog = offered.offer, removal_dialog(offered, t)
     body, word = whole_body(offered, t), press_word(offered, t)
     return to_be_pressed(body, carried, t, word=word, key=offer.key, offer=offer.encoded(), dialog=dialog)
 
@@ -660,18 +664,19 @@ def choice(title: str, n: int, t: Translator) -> str:
 def copy_button(offered: WholeOffered, t: Translator) -> Block:
     """*Copy*, with a dialog before it where it would remove all rows of a table."""
     style = "danger" if offered.removing else "primary"
-    copy = button(press_word(offered, t), COPY_WHOLE_ACTION, offered.offer.encoded(), style=style)
-    if offered.removing:
-        copy["confirm"] = removal_dialog(offered, t)
-    return copy
+    return button(
+        press_word(offered, t),
+        COPY_WHOLE_ACTION,
+        offered.offer.encoded(),
+        style=style,
+        dialog=removal_dialog(offered, t),
+    )
 
 
 def _later_button(offered: WholeOffered, t: Translator) -> Block:
     """*Later…*, with the same dialog before it."""
-    later = button(t("Later…"), LATER_WHOLE_ACTION, offered.offer.encoded())
-    if offered.removing:
-        later["confirm"] = removal_dialog(offered, t)
-    return later
+    dialog = removal_dialog(offered, t)
+    return button(t("Later…"), LATER_WHOLE_ACTION, offered.offer.encoded(), dialog=dialog)
 
 
 def press_word(offered: WholeOffered, t: Translator) -> str:
@@ -679,12 +684,14 @@ def press_word(offered: WholeOffered, t: Translator) -> str:
     return t("Copy") if offered.approvers is None else t("Ask for approval")
 
 
-def removal_dialog(offered: WholeOffered, t: Translator) -> Block:
-    """The dialog before a press that removes all rows of one of the tables from consulta."""
+def removal_dialog(offered: WholeOffered, t: Translator) -> Dialog | None:
+    """Before a press that removes all rows of one of the tables from consulta."""
+    if not offered.removing:
+        return None
     tables = ", ".join(
         f"{table.title} ({counted(table.seen.in_target, t)})" for table in offered.removing if table.seen
     )
-    return confirm(
+    return Dialog(
         t("Remove from consulta?"),
         t("Prod has no rows for: {tables}. Their rows in consulta will be removed.", tables=cut(tables, 180)),
         t("Remove"),
@@ -768,14 +775,9 @@ def _last_copied(offered: WholeOffered, t: Translator) -> str:
 
 
 def _warnings(offered: WholeOffered, t: Translator) -> list[str]:
-    """What to mind, of each table; what concerns several is said of the first."""
-    said, found = set[str](), list[str]()
-    for table in offered.tables:
-        for words in warnings_of(table.seen, t) if table.seen else []:
-            if words not in said or table.removes:
-                said.add(words)
-                found.append(f"⚠️ *{sanitized(table.title)}*: {words}")
-    found = _shown_warnings(found, t)
+    """What to mind, of each table, and which other copies are under way."""
+    number = offered.offer.liquidation_id
+    found = _to_mind([(number, table.title, table.seen) for table in offered.tables if table.seen], t)
     if offered.others:
         first, what = offered.others[0], copied(offered.others[0], t)
         words = t.plural(

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import partial
 
 from bot.config import REQUESTER, File, Occasion
@@ -197,15 +196,14 @@ class NotificationRelay:
             return notification.of_run(about, owed.occasion, t, link)
         if about is not None and owed.occasion in {*ENDS, Occasion.APPROVAL}:
             return notification.of_job(about, owed.occasion, t, link)
-        detail = dict(owed.detail)
-        copy = str(detail.get("copy") or detail.get("set") or (about.copy_name if about else "?"))
+        detail = owed.detail
+        copy = detail.copy or detail.set_name or (about.copy_name if about else "?")
         shown = self._file.titles.get(copy, copy)
-        if about is not None:
-            detail.setdefault("liquidation_id", about.liquidation_id)
+        if about is not None and detail.liquidation_id is None:
+            detail = replace(detail, liquidation_id=about.liquidation_id)
         match owed.occasion:
             case Occasion.NO_WORKER:
-                since = detail.get("since")
-                return notification.no_worker(datetime.fromisoformat(str(since)) if since else None, t)
+                return notification.no_worker(detail.since, t)
             case Occasion.WORKER_BACK:
                 return notification.worker_back(owed.at, t)
             case Occasion.DRIFT:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
 
 from bot.jobs.status import StopRequest
 from copier.errors import Transient
+from copier.threads import asking_while_waiting
 
 T = TypeVar("T")
 
@@ -104,22 +103,14 @@ def in_time(step: Callable[[], T], stop: StopSwitch) -> T:
     Raises:
         Transient: the step has neither ended nor failed by then. It may still be done: it is fenced.
     """
-    box: Future[T] = Future()
+    requested_for = 0.0
 
-    def run() -> None:
-        try:
-            box.set_result(step())
-        except BaseException as error:
-            box.set_exception(error)
+    def ask(silent: float) -> None:
+        nonlocal requested_for
+        requested_for += ASK_SECONDS if stop.requested else 0.0
+        if requested_for >= STEP_SECONDS:
+            raise Transient(
+                "consulta doesn't answer, and the process ends", side="consulta", condition="NoAnswer"
+            )
 
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(run,), name="step", daemon=True).start()
-    left = STEP_SECONDS
-    while left > 0:
-        try:
-            return box.result(timeout=ASK_SECONDS)
-        except TimeoutError:
-            if box.done():
-                raise
-            left -= ASK_SECONDS if stop.requested else 0.0
-    raise Transient("consulta doesn't answer, and the process ends", side="consulta", condition="NoAnswer")
+    return asking_while_waiting(step, ask, every_seconds=ASK_SECONDS, name="step")

@@ -46,7 +46,7 @@ from bot.jobs.view import Question
 from bot.periodic import Backoff
 from bot.work.background import LeaseRenewal
 from bot.work.cancellation import BrokenOff, StopSwitch, in_time
-from copier import Comparison, Copy, CopySet, KeyRange, Part, Proof, SetProof, SetStep
+from copier import Comparison, Copy, CopySet, KeyRange, Proof, SetProof, SetStep, TableOptions
 from copier.errors import CopierError, DatabaseFailed, NotProven, Transient, failures_of
 
 log = logging.getLogger(__name__)
@@ -240,7 +240,7 @@ class _Run:
                 names=SIDES,
                 limits=self._work.limits,
                 label=first.label,
-                parts={member.name: _part(member, earlier[member.name]) for member in members},
+                options={member.name: _part(member, earlier[member.name]) for member in members},
                 on_silence=self._may_wait,
                 sleep=self._stop.wait,
             ) as tables,
@@ -446,7 +446,7 @@ def _is_of(member: _Member, table: str) -> bool:
     return table in names
 
 
-def _part(member: _Member, earlier: Earlier) -> Part:
+def _part(member: _Member, earlier: Earlier) -> TableOptions:
     """What the copy of one table is given."""
     is_held = False
 
@@ -466,7 +466,7 @@ def _part(member: _Member, earlier: Earlier) -> Part:
         ):
             yield
 
-    return Part(
+    return TableOptions(
         label=member.attempt.label,
         baseline=earlier.proven.baseline if earlier.proven else None,
         throttled=throttled,

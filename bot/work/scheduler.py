@@ -15,9 +15,9 @@ from sqlalchemy import Engine
 
 from bot.config import SIDES, CopySection, File, ScheduleSection
 from bot.errors import AlreadyRunning, Frozen
-from bot.jobs.actions import Freezes
 from bot.jobs.failure import Failure, failure_of
-from bot.jobs.known_columns import spec_of
+from bot.jobs.freezes import Freezes, FreezeWindows
+from bot.jobs.known_columns import look_at_both_sides
 from bot.jobs.repository import JobRepository, Request, RunRequest
 from bot.jobs.schedules import (
     FAILED,
@@ -31,13 +31,12 @@ from bot.jobs.schedules import (
 )
 from bot.jobs.status import FiringState, RunKind
 from bot.jobs.view import AgreedCounts
-from bot.jobs.windows import FreezeWindows
 from bot.messages.blocks import LABEL_LIMIT, cut
 from bot.periodic import PeriodicThread
 from bot.slack.access import TO_DECIDE, Access, People
 from bot.slack.notice_relay import NoticeRelay
 from bot.work.watch import Watch
-from copier import Count, Preview, choose, preview
+from copier import Count, Preview, choose
 from copier.errors import CopierError, Transient
 
 log = logging.getLogger(__name__)
@@ -244,15 +243,8 @@ class FiringRunner:
         """
         try:
             return {
-                copy.name: preview(
-                    self._prod,
-                    self._consulta,
-                    spec_of(self._consulta, copy),
-                    liquidation,
-                    names=SIDES,
-                    catalogue=self._file.catalogue,
-                    timeout_seconds=self._file.work.preview_timeout_seconds,
-                    parents_too=copy.parent in copies,
+                copy.name: look_at_both_sides(
+                    self._prod, self._consulta, self._file, copy, liquidation, together=copies
                 )
                 for copy in copies
             }

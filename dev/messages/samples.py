@@ -14,7 +14,7 @@ from bot.jobs.outbox import Kind
 from bot.jobs.repository import Timeline
 from bot.jobs.schedules import Firing
 from bot.jobs.status import FiringState, Status
-from bot.jobs.view import HomeFilters, JobView, RunView
+from bot.jobs.view import HomeFilters, JobView, NotificationDetail, RunView
 from bot.messages import (
     answers,
     audit,
@@ -127,7 +127,7 @@ def _told_of_run(name: str, run: RunView, occasion: Occasion) -> Sample:
 
 
 #: What a fact that concerns no job carries.
-NAMES = {"copy": "items", "liquidation_id": 42, "schedule": "nightly", "due_at": s.NOW.isoformat()}
+NAMES = NotificationDetail(copy="items", liquidation_id=42, schedule="nightly", due_at=s.NOW)
 
 GROUPS = ["<!subteam^S0ADMINS>"]
 LINK = s.LINKS[17]

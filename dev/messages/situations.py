@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
+from bot.jobs.freezes import NextWindow
 from bot.jobs.freshness import Freshness, SetFreshness, Watched
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
@@ -20,6 +21,7 @@ from bot.jobs.view import (
     HomeView,
     JobView,
     Moved,
+    NotificationDetail,
     NoWorker,
     Person,
     Question,
@@ -27,7 +29,6 @@ from bot.jobs.view import (
     Stretch,
     Working,
 )
-from bot.jobs.windows import NextWindow
 from bot.messages.proposal import Offer, Offered, Proposal
 from bot.messages.verification import SetResult, TableResult, VerificationResult
 from copier import (
@@ -151,7 +152,7 @@ MANY_MOVED = Watched(
     ago(44_000),
 )
 #: What a destination is told of a round of the watch.
-DRIFT = {"copy": "items", "liquidations": [42, 43], "more": 5}
+DRIFT = NotificationDetail(copy="items", liquidations=(42, 43), more=5)
 
 #: Liquidation 42 in the middle of its copy. The other jobs say what differs from it.
 COPYING = JobView(

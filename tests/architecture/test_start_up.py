@@ -24,7 +24,7 @@ OF_A_COPY = {"sqlalchemy", "psycopg", "pydantic", "babel", "bot.config", "bot.ap
 #: What sets, runs, searches, schedules and buttons need, and a copy of one table doesn't.
 OF_OTHER_COMMANDS = {
     *("copier.explanation", "copier.catalogue_search", "copier.survey"),
-    *("bot.jobs.actions", "bot.jobs.schedules", "bot.jobs.windows", "bot.jobs.cards"),
+    *("bot.jobs.actions", "bot.jobs.schedules", "bot.jobs.freezes", "bot.jobs.cards"),
     *("bot.messages.run_proposal", "bot.messages.verification", "bot.cli.sets"),
 }
 

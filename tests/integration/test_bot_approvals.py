@@ -11,6 +11,7 @@ from bot.jobs.actions import ApprovalOutcome, Approvals, Decision
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Requester
 from bot.jobs.status import Approval, Status
+from bot.jobs.view import JobView
 from tests.tracking import ANA, LOST, PROOF, Ends, Jobs
 
 WHO = ("<!subteam^S0ADMINS>",)
@@ -63,7 +64,7 @@ def test_it_holds_its_liquidation_so_that_nobody_asks_twice(office: Office) -> N
 def test_after_somebody_else_s_yes_it_runs_like_any_other(office: Office) -> None:
     job_id = office.asked()
     decision = office.approvals.approve(job_id, BOB)
-    assert (decision.outcome, decision.is_new) == (ApprovalOutcome.DONE, True)
+    assert (decision.outcome, decision.decided) == (ApprovalOutcome.DONE, (job_id,))
     assert office.jobs.sweep().to_enqueue == [job_id]
     claim = office.jobs.executions.claim(job_id, "host:1")
     assert claim is not None
@@ -101,9 +102,9 @@ def test_a_retry_needs_no_new_approval(office: Office) -> None:
 def test_a_no_cancels_it_and_is_told(office: Office) -> None:
     job_id = office.asked(channel_id="C0")
     decision = office.approvals.reject(job_id, BOB)
-    assert decision.job is not None
-    assert (decision.outcome, decision.job.status) == (ApprovalOutcome.DONE, Status.CANCELLED)
-    assert decision.job.approval is Approval.REJECTED
+    assert decision.after is not None
+    assert (decision.outcome, decision.after.status) == (ApprovalOutcome.DONE, Status.CANCELLED)
+    assert decision.after.approval is Approval.REJECTED
     assert office.jobs.is_pending(job_id, Kind.ENDING)
     assert office.jobs.executions.claim(job_id, "host:1") is None
     assert office.jobs.create() != job_id
@@ -122,7 +123,7 @@ def test_the_same_press_twice_counts_once_and_says_the_same(office: Office) -> N
     job_id = office.asked()
     decisions = [office.approvals.approve(job_id, BOB) for _ in range(3)]
     assert [each.outcome for each in decisions] == [ApprovalOutcome.DONE] * 3
-    assert [each.is_new for each in decisions] == [True, False, False]
+    assert [each.decided for each in decisions] == [(job_id,), (), ()]
     assert office.jobs.kinds(job_id).count("approved") == 1
 
 
@@ -131,7 +132,7 @@ def test_of_twenty_presses_at_once_one_counts_and_all_learn_what_was_decided(off
         job_id = office.asked(number)
         people = [Requester("T0", f"U{index}", f"Person {index}") for index in range(20)]
 
-        def press(pair: tuple[int, Requester], job_id: int = job_id) -> Decision:
+        def press(pair: tuple[int, Requester], job_id: int = job_id) -> Decision[JobView]:
             index, person = pair
             decide = office.approvals.approve if index % 2 else office.approvals.reject
             return decide(job_id, person)
@@ -139,10 +140,10 @@ def test_of_twenty_presses_at_once_one_counts_and_all_learn_what_was_decided(off
         with ThreadPoolExecutor(20) as pool:
             decisions = list(pool.map(press, enumerate(people)))
         job = office.jobs.see(job_id)
-        assert sum(each.is_new for each in decisions) == 1
+        assert sum(len(each.decided) for each in decisions) == 1
         assert sum(each.outcome is ApprovalOutcome.DONE for each in decisions) == 1
         assert {each.outcome for each in decisions} == {ApprovalOutcome.DONE, ApprovalOutcome.LATE}
-        assert {each.job.approval for each in decisions if each.job} == {job.approval}
+        assert {each.after.approval for each in decisions if each.after} == {job.approval}
         assert job.status is (Status.PENDING if job.approval is Approval.APPROVED else Status.CANCELLED)
         assert len(office.jobs.kinds(job_id)) == 2
 
@@ -167,7 +168,7 @@ def test_an_approval_and_the_end_of_the_time_at_one_moment_are_one_of_both(offic
         with ThreadPoolExecutor(2) as pool:
             yes = pool.submit(office.approvals.approve, job_id, BOB)
             swept = pool.submit(office.jobs.sweep)
-            decided, expired = yes.result().is_new, job_id in swept.result().not_approved
+            decided, expired = bool(yes.result().decided), job_id in swept.result().not_approved
         assert not (decided and expired)
         job = office.jobs.see(job_id)
         assert (job.approval is Approval.APPROVED) == decided

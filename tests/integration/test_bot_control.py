@@ -14,6 +14,7 @@ from bot.jobs.actions import Became, Effect
 from bot.jobs.execution import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.status import TRANSITIONS, Status, StopReason
+from bot.jobs.view import JobView
 from bot.messages.card import card, reply
 from dev.local_slack.plain import plain
 from tests.shown import EN
@@ -22,11 +23,11 @@ from tests.tracking import ANA, BOB, CHUNK, LOST, PLAN, PROOF, Ends, Jobs
 PRESSES = ["pause", "resume", "cancel", "retry"]
 
 
-def press(jobs: Jobs, name: str, job_id: int) -> Effect:
+def press(jobs: Jobs, name: str, job_id: int) -> Effect[JobView]:
     return getattr(jobs.control, name)(job_id, BOB)  # type: ignore[no-any-return]
 
 
-def at_once(press: Callable[[], Effect], times: int = 10) -> list[Became]:
+def at_once(press: Callable[[], Effect[JobView]], times: int = 10) -> list[Became]:
     with ThreadPoolExecutor(times) as pool:
         return [effect.became for effect in pool.map(lambda _: press(), range(times))]
 
@@ -57,7 +58,7 @@ def test_a_running_job_is_asked_to_pause_and_its_worker_learns_it_with_the_next_
     claim = jobs.claimed()
     claim.planned(PLAN)
     effect = press(jobs, "pause", claim.job_id)
-    assert (effect.became, effect.job.stop_requested, effect.job.status) == (
+    assert (effect.became, effect.after.stop_requested, effect.after.status) == (
         Became.ASKED,
         StopReason.PAUSE,
         Status.RUNNING,
@@ -87,10 +88,10 @@ def test_a_running_job_is_asked_to_pause_and_its_worker_learns_it_with_the_next_
 def test_a_waiting_job_is_paused_at_once_and_resumed_at_once(jobs: Jobs) -> None:
     job_id = jobs.create()
     jobs.store.enqueued(job_id)
-    assert press(jobs, "pause", job_id).job.status is Status.PAUSED
+    assert press(jobs, "pause", job_id).after.status is Status.PAUSED
     assert jobs.executions.claim(job_id, "host:1") is None
     effect = press(jobs, "resume", job_id)
-    assert (effect.became, effect.job.status, effect.to_enqueue) == (Became.DONE, Status.PENDING, True)
+    assert (effect.became, effect.after.status, effect.to_enqueue) == (Became.DONE, Status.PENDING, (job_id,))
     assert jobs.sweep().to_enqueue == [job_id]
     assert jobs.executions.claim(job_id, "host:1") is not None
 
@@ -175,7 +176,7 @@ def test_cancelling_beats_pausing_and_can_t_be_taken_back(jobs: Jobs) -> None:
 def test_a_paused_job_can_be_cancelled_and_its_end_is_told(jobs: Jobs) -> None:
     claim = pausing(jobs, channel_id="C0")
     Ends(claim).released()
-    assert press(jobs, "cancel", claim.job_id).job.status is Status.CANCELLED
+    assert press(jobs, "cancel", claim.job_id).after.status is Status.CANCELLED
     assert jobs.is_pending(claim.job_id, Kind.ENDING)
     assert jobs.create() != claim.job_id  # the liquidation is free for another job
 
@@ -238,8 +239,8 @@ def test_a_failed_job_is_tried_again_with_all_its_tries_and_a_pinned_card(jobs: 
     claim = failed(jobs)
     assert jobs.tell_all() == [Kind.ENDING, Kind.CARD]
     effect = press(jobs, "retry", claim.job_id)
-    assert (effect.became, effect.to_enqueue) == (Became.DONE, True)
-    job = effect.job
+    assert (effect.became, effect.to_enqueue) == (Became.DONE, (claim.job_id,))
+    job = effect.after
     assert (job.status, job.error, job.error_message, job.finished_at) == (Status.PENDING, None, None, None)
     assert jobs.tell_all() == [Kind.CARD]
     again = jobs.executions.claim(job.id, "host:2")
@@ -301,7 +302,7 @@ def test_no_press_takes_a_job_where_the_transition_table_doesn_t(jobs: Jobs, nam
         kinds = jobs.kinds(job_id)
         effect = press(jobs, name, job_id)
         after = jobs.see(job_id)
-        assert effect.job == after or effect.job.now <= after.now
+        assert effect.after == after or effect.after.now <= after.now
         if effect.became in {Became.BEFORE, Became.NOT_NOW}:
             assert (after.status, after.stop_requested, jobs.kinds(job_id)) == (
                 before.status,
@@ -393,7 +394,7 @@ def test_of_many_freezes_at_once_one_counts_and_it_is_lifted_once(jobs: Jobs) ->
 def test_a_job_can_be_paused_and_cancelled_while_all_is_frozen(jobs: Jobs) -> None:
     jobs_there = [jobs.create(1), jobs.create(2)]
     jobs.freezes.freeze(ANA, None)
-    assert press(jobs, "pause", jobs_there[0]).job.status is Status.PAUSED
-    assert press(jobs, "cancel", jobs_there[1]).job.status is Status.CANCELLED
+    assert press(jobs, "pause", jobs_there[0]).after.status is Status.PAUSED
+    assert press(jobs, "cancel", jobs_there[1]).after.status is Status.CANCELLED
     effect = press(jobs, "resume", jobs_there[0])
-    assert (effect.job.status, effect.to_enqueue) == (Status.PENDING, False)
+    assert (effect.after.status, effect.to_enqueue) == (Status.PENDING, ())

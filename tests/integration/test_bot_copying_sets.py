@@ -20,7 +20,8 @@ from bot.commands.copy_runs import CopyWhole
 from bot.commands.starting import Starting
 from bot.config import CopySection, File, SetSection, SlackSection
 from bot.i18n import translator
-from bot.jobs.actions import Freezes, RunControl
+from bot.jobs.actions import RunControl
+from bot.jobs.freezes import Freezes
 from bot.jobs.status import RunKind
 from bot.messages import answers, proposal
 from bot.messages.blocks import Message, of_liquidation

@@ -11,10 +11,10 @@ import pytest
 
 from bot.config import FreezeSection
 from bot.errors import Frozen
+from bot.jobs.freezes import FreezeWindows
 from bot.jobs.notices import Notices
 from bot.jobs.outbox import Kind
 from bot.jobs.status import Status, StopReason
-from bot.jobs.windows import FreezeWindows
 from bot.messages.card import card
 from dev.local_slack.plain import plain
 from tests.shown import EN
@@ -216,9 +216,9 @@ def test_a_copy_for_later_holds_up_nothing_else_and_is_no_reason_to_miss_a_worke
 
 def test_a_copy_for_later_can_be_cancelled_or_begun_at_once(jobs: Jobs) -> None:
     first, second = later_job(jobs, liquidation=1), later_job(jobs, liquidation=2)
-    assert jobs.control.cancel(first, BOB).job.status is Status.CANCELLED
+    assert jobs.control.cancel(first, BOB).after.status is Status.CANCELLED
     effect = jobs.control.start_now(second, BOB)
-    assert (effect.to_enqueue, effect.job.start_at) == (True, None)
+    assert (effect.to_enqueue, effect.after.start_at) == ((second,), None)
     assert jobs.kinds(second)[-1] == "started_now"
     assert jobs.executions.claim(second, "host:1") is not None
 
@@ -227,5 +227,5 @@ def test_a_paused_copy_for_later_that_is_resumed_waits_for_its_time_again(jobs: 
     job_id = later_job(jobs)
     jobs.control.pause(job_id, ANA)
     effect = jobs.control.resume(job_id, ANA)
-    assert (effect.job.waits_for_its_time, effect.to_enqueue) == (True, False)
+    assert (effect.after.waits_for_its_time, effect.to_enqueue) == (True, ())
     assert jobs.executions.claim(job_id, "host:1") is None

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from bot.jobs.execution import SecondPerson
 from bot.jobs.notifications import Notifications, tell
 from bot.jobs.repository import Request, RunRequest
 from bot.jobs.status import RunKind, Status
-from bot.jobs.view import AgreedCounts, JobView, Question, Reason, RunView, answered
+from bot.jobs.view import AgreedCounts, JobView, NotificationDetail, Question, Reason, RunView, answered
 from bot.messages import notification
 from bot.notify.destinations import BadDestination, Destination
 from bot.notify.relay import NotificationRelay, SlackSide
@@ -212,7 +213,8 @@ def test_what_others_find_out_later_is_told_by_one_call_and_once_for_each_key(
     jobs: Jobs, hook: Receiver
 ) -> None:
     relay = relay_of(jobs, {"hook": hook.url})
-    missed = {"copy": "items", "schedule": "nightly", "due_at": "2026-11-24T02:00:00+00:00"}
+    due = datetime.fromisoformat("2026-11-24T02:00:00+00:00")
+    missed = NotificationDetail(copy="items", schedule="nightly", due_at=due)
     for _ in range(2):
         with jobs.engine.begin() as connection:
             tell(connection, Occasion.MISSED_SCHEDULE, key="nightly 2026-11-24T02:00", detail=missed)
@@ -415,7 +417,7 @@ def test_that_prod_has_moved_on_from_a_set_is_told_to_all_that_any_of_its_copies
     urls = {"ops-hook": hook.url, "head-mail": mail.url(OPS)}
     relay = relay_of(jobs, urls, file)
     with jobs.engine.begin() as connection:
-        detail = {"copy": "completa", "liquidations": [42], "more": 0}
+        detail = NotificationDetail(copy="completa", liquidations=(42,))
         tell(connection, Occasion.DRIFT, key="completa:2026-11-24", detail=detail)
     deliver(relay, *urls)
     told = "Traspaso: Prod cambió después de la copia “Liquidación completa”"

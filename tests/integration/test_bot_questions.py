@@ -14,7 +14,7 @@ from bot.jobs.execution import Attempt, NobodyCanApprove, SecondPerson
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Requester
 from bot.jobs.status import Approval, Status
-from bot.jobs.view import AgreedCounts, Question, Reason, RowCounts
+from bot.jobs.view import AgreedCounts, JobView, Question, Reason, RowCounts
 from tests.tracking import ANA, BOB, CHUNK, LOST, Ends, Jobs
 
 WHO = ("<!subteam^S0ADMINS>",)
@@ -37,7 +37,7 @@ def asked(
 
 def confirm(
     jobs: Jobs, job_id: int, by: Requester = ANA, numbers: RowCounts | None = MOVED.numbers
-) -> Effect:
+) -> Effect[JobView]:
     return jobs.control.confirm(job_id, by, numbers)
 
 
@@ -84,8 +84,8 @@ def test_what_somebody_asked_the_worker_for_comes_before_the_question(jobs: Jobs
 def test_the_requester_s_yes_makes_the_numbers_those_that_were_shown(jobs: Jobs) -> None:
     claim = asked(jobs)
     effect = confirm(jobs, claim.job_id)
-    assert (effect.became, effect.to_enqueue) == (Became.DONE, True)
-    assert (effect.job.question, effect.job.terms) == (
+    assert (effect.became, effect.to_enqueue) == (Became.DONE, (claim.job_id,))
+    assert (effect.after.question, effect.after.terms) == (
         None,
         AgreedCounts(150_500, 0, removal_confirmed=False),
     )
@@ -100,12 +100,12 @@ def test_the_requester_s_yes_makes_the_numbers_those_that_were_shown(jobs: Jobs)
 
 def test_a_removal_is_confirmed_only_by_a_yes_to_one(jobs: Jobs) -> None:
     claim = asked(jobs, REMOVAL)
-    agreed = confirm(jobs, claim.job_id, numbers=REMOVAL.numbers).job.terms
+    agreed = confirm(jobs, claim.job_id, numbers=REMOVAL.numbers).after.terms
     assert agreed == AgreedCounts(0, 300, removal_confirmed=True)
     again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
     Ends(again).ask(MOVED, None)
-    assert confirm(jobs, claim.job_id).job.terms == AgreedCounts(150_500, 0, removal_confirmed=False)
+    assert confirm(jobs, claim.job_id).after.terms == AgreedCounts(150_500, 0, removal_confirmed=False)
 
 
 def test_a_yes_to_rows_that_would_be_deleted_is_for_so_many(jobs: Jobs) -> None:
@@ -115,7 +115,7 @@ def test_a_yes_to_rows_that_would_be_deleted_is_for_so_many(jobs: Jobs) -> None:
     assert jobs.see(claim.job_id).terms == terms
     for numbers in (RowCounts(500, 500), RowCounts(500, 500, 8)):
         assert confirm(jobs, claim.job_id, numbers=numbers).became is Became.STALE
-    agreed = confirm(jobs, claim.job_id, numbers=deletes.numbers).job.terms
+    agreed = confirm(jobs, claim.job_id, numbers=deletes.numbers).after.terms
     assert agreed == AgreedCounts(500, 500, removal_confirmed=False, deleted=9)
     again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
@@ -160,7 +160,7 @@ def test_of_many_presses_at_once_one_counts(jobs: Jobs) -> None:
 
 def test_a_job_that_asks_can_be_cancelled_by_anybody(jobs: Jobs) -> None:
     claim = asked(jobs)
-    assert jobs.control.cancel(claim.job_id, BOB).job.status is Status.CANCELLED
+    assert jobs.control.cancel(claim.job_id, BOB).after.status is Status.CANCELLED
     assert not jobs.see(claim.job_id).waits_for_somebody
     assert jobs.create() != claim.job_id
 
@@ -179,7 +179,7 @@ def test_a_yes_given_before_is_none_for_the_new_numbers(jobs: Jobs) -> None:
     job_id = jobs.create(
         approvers=WHO, terms=AgreedCounts(1_500, 0, removal_confirmed=False), channel_id="C0"
     )
-    assert approvals.approve(job_id, BOB).is_new
+    assert approvals.approve(job_id, BOB).decided == (job_id,)
     claim = jobs.executions.claim(job_id, "host:1")
     assert claim is not None
     assert claim.claim.approved
@@ -194,9 +194,9 @@ def test_a_yes_given_before_is_none_for_the_new_numbers(jobs: Jobs) -> None:
     assert approvals.approve(job_id, ANA, question.numbers).outcome is ApprovalOutcome.OWN
     assert jobs.see(job_id).waits_for_approval
     decision = approvals.approve(job_id, CARLA, question.numbers)
-    assert (decision.outcome, decision.is_new) == (ApprovalOutcome.DONE, True)
-    assert decision.job is not None
-    assert (decision.job.question, decision.job.terms.in_prod) == (None, 101_500)
+    assert (decision.outcome, decision.decided) == (ApprovalOutcome.DONE, (job_id,))
+    assert decision.after is not None
+    assert (decision.after.question, decision.after.terms.in_prod) == (None, 101_500)
     again = jobs.executions.claim(job_id, "host:2")
     assert again is not None
     assert again.claim.approved
@@ -206,11 +206,11 @@ def test_a_yes_to_a_removal_confirms_it_and_a_no_ends_the_job(jobs: Jobs) -> Non
     approvals = Approvals(jobs.engine)
     yes, no = asked(jobs, REMOVAL, SECOND), asked(jobs, REMOVAL, SECOND, liquidation=43)
     decision = approvals.approve(yes.job_id, BOB, REMOVAL.numbers)
-    assert decision.job is not None
-    assert decision.job.terms == AgreedCounts(0, 300, removal_confirmed=True)
+    assert decision.after is not None
+    assert decision.after.terms == AgreedCounts(0, 300, removal_confirmed=True)
     rejected = approvals.reject(no.job_id, BOB)
-    assert rejected.job is not None
-    assert rejected.job.status is Status.CANCELLED
+    assert rejected.after is not None
+    assert rejected.after.status is Status.CANCELLED
     assert jobs.is_pending(no.job_id, Kind.ENDING)
 
 

@@ -157,7 +157,7 @@ def test_what_failed_is_tried_again_on_the_same_card_and_has_a_reply_of_its_own(
     runs.deliver()
     assert not runs.card.pinned
     effect = runs.control.retry(run.id, BOB)
-    assert (effect.became, effect.to_enqueue, effect.run.round) == (Became.DONE, (failed,), 1)
+    assert (effect.became, effect.to_enqueue, effect.after.round) == (Became.DONE, (failed,), 1)
     runs.deliver()
     assert runs.card.pinned
     assert task_states(runs.card) == ["complete", "pending"]

@@ -16,7 +16,7 @@ from slack_bolt import BoltRequest
 from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, ScheduleSection, SetSection, SlackSection
 from bot.i18n import translator
-from bot.jobs.actions import Freezes
+from bot.jobs.freezes import Freezes
 from bot.jobs.notices import Notices
 from bot.jobs.notifications import Fact, Notifications
 from bot.jobs.repository import HomeRepository

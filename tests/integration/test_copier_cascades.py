@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from bot.config import SIDES
 from copier import CopySet, CopySpec, Limits, TableName, Via
-from copier.errors import CarriedOn, Permanent
+from copier.errors import CascadeRefused, Permanent
 from tests.copying import Sides, engine
 from tests.support import Database
 
@@ -302,7 +302,7 @@ def test_a_table_that_is_not_in_the_set_is_named_and_keeps_its_rows(payroll: Pay
     payroll.sides.prod.execute("DELETE FROM payslips WHERE id = 2")
     with (
         opened(payroll.sides) as copies,
-        pytest.raises(CarriedOn, match=r"remarks_payslip of public\.remarks"),
+        pytest.raises(CascadeRefused, match=r"remarks_payslip of public\.remarks"),
     ):
         copies.run()
     assert read(payroll.sides.consulta)["remarks"] == {1: (0, (2,), 0)}
@@ -318,7 +318,7 @@ def test_rows_that_the_role_may_not_see_are_kept_too(payroll: Payroll) -> None:
     try:
         with (
             opened(payroll.sides, consulta_url=url) as copies,
-            pytest.raises(CarriedOn, match="remarks"),
+            pytest.raises(CascadeRefused, match="remarks"),
         ):
             copies.run()
         assert read(payroll.sides.consulta)["remarks"] == {1: (0, (2,), 0)}
@@ -333,7 +333,7 @@ def test_a_row_that_somebody_adds_at_the_last_moment_is_kept_too(payroll: Payrol
         other.execute("INSERT INTO remarks VALUES (1, 2, 0)")  # holds the payslip until it commits
         with (
             opened(payroll.sides, on_silence=lambda silent: other.commit()) as copies,
-            pytest.raises(CarriedOn, match="remarks"),
+            pytest.raises(CascadeRefused, match="remarks"),
         ):
             copies.run()
     assert read(payroll.sides.consulta)["remarks"] == {1: (0, (2,), 0)}

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from copier.errors import (
-    CarriedOn,
+    CascadeRefused,
     KeySharedInSource,
     NoUsableKey,
     Permanent,
@@ -130,7 +130,7 @@ def test_a_delete_is_carried_on_to_no_other_table_wherever_the_key_points(
     [into] = re.findall(r"REFERENCES (\w+)", tables)
     sides.consulta.execute(f"""
         {tables}; INSERT INTO {into} VALUES (1, 42, 'of nobody'); INSERT INTO remarks VALUES (1)""")
-    with pytest.raises(CarriedOn, match=named):
+    with pytest.raises(CascadeRefused, match=named):
         sides.copy(spec())
     assert sides.consulta.rows("SELECT id, item FROM items, remarks") == [(1, 1)]
     sides.prod.execute("INSERT INTO items VALUES (1, 42, 'changed')")

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from copier import Baseline, Catalogue, CopySpec, Count, Counts, Fingerprint, Preview, TableName
+from copier import Baseline, Catalogue, CopySpec, Count, Counts, Fingerprint, Lacking, Preview, TableName
 from copier.errors import ColumnMissing, ColumnsDiffer, NoUsableKey, TableMissing, Transient
+from dev.proxy import Proxy
 from tests.copying import ITEMS, Sides, engine, preview, sessions_end, spec
+from tests.payroll import ALL, TABLES, filled
 
 CATALOGUE = Catalogue(TableName.parse("liquidations"), "id", "name")
 COLUMNS = ("amount", "id", "liquidation_id", "note")
@@ -292,3 +294,57 @@ def test_a_table_that_somebody_holds_is_previewed_as_without_a_proof(sides: Side
         holder.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
         seen = _look_again(sides, baseline, 0.5)
     assert (seen.in_source, seen.in_target, seen.outlook) == (Count(100, True), Count(None, False), None)
+
+
+# ------------------------------------------------------------ rows of other tables, which a set doesn't bring
+
+
+def test_foreign_keys_within_a_set_cost_its_preview_no_message_and_one_to_another_table_one_a_side(
+    sides: Sides,
+) -> None:
+    sides.both(TABLES + "CREATE TABLE employees (name text PRIMARY KEY)")
+    sides.prod.execute(filled(30))
+    together = [each.target_table for each in ALL]
+    with Proxy(sides.prod.server.port) as prod, Proxy(sides.consulta.server.port) as consulta:
+        here, there = (
+            engine(side.url.replace(str(side.server.port), str(proxy.port)))
+            for side, proxy in ((sides.prod, prod), (sides.consulta, consulta))
+        )
+
+        def asked(brought: list[TableName] | None) -> tuple[int, int, list[Lacking]]:
+            """The messages of a preview of all tables to either side, and what consulta lacks."""
+            before = prod.round_trips, consulta.round_trips
+            seen = [preview(here, there, each, 42, parents_too=True, brought=brought) for each in ALL]
+            lacking = [found for each in seen for found in each.lacking]
+            return prod.round_trips - before[0], consulta.round_trips - before[1], lacking
+
+        asked(None)  # what a server is, is asked once
+        of_prod, of_consulta, _ = asked(None)
+        assert asked(together) == (of_prod, of_consulta, [])
+        sides.consulta.execute(
+            "ALTER TABLE payslips ADD CONSTRAINT of_employee FOREIGN KEY (employee) REFERENCES employees"
+        )
+        lacking = Lacking("of_employee", "public.employees", 10, exact=True)
+        assert asked(together) == (of_prod + 1, of_consulta + 1, [lacking])
+
+
+def test_what_a_partitioned_table_lacks_of_others_is_counted_once_for_all_its_partitions(
+    sides: Sides,
+) -> None:
+    sides.both("""
+        CREATE TABLE concepts (code text PRIMARY KEY) PARTITION BY LIST (code);
+        CREATE TABLE concepts_a PARTITION OF concepts DEFAULT;
+        CREATE TABLE items (id bigint PRIMARY KEY, liquidation_id bigint, "Code" text)
+            PARTITION BY RANGE (id);
+        CREATE TABLE items_a PARTITION OF items FOR VALUES FROM (0) TO (50);
+        CREATE TABLE items_b PARTITION OF items FOR VALUES FROM (50) TO (101);
+    """)
+    sides.prod.execute("INSERT INTO items SELECT g, 42, 'c' || g % 4 FROM generate_series(1, 100) g")
+    sides.consulta.execute("""
+        INSERT INTO concepts VALUES ('c0');
+        ALTER TABLE items ADD CONSTRAINT "of Concept" FOREIGN KEY ("Code") REFERENCES concepts
+    """)
+    seen = preview(
+        engine(sides.prod.url), engine(sides.consulta.url), spec(), 42, brought=[spec().target_table]
+    )
+    assert seen.lacking == (Lacking('"of Concept"', "public.concepts", 3, exact=True),)

@@ -9,7 +9,14 @@ from contextlib import contextmanager
 import pytest
 
 from copier import TableName
-from copier.errors import CarriedOn, ColumnMissing, DatabaseFailed, Permanent, ReferencesCascade, TableMissing
+from copier.errors import (
+    CascadeRefused,
+    ColumnMissing,
+    DatabaseFailed,
+    Permanent,
+    ReferencesCascade,
+    TableMissing,
+)
 from copier.model import CopySpec
 from tests.copying import ITEMS, Begun, Sides, spec
 
@@ -290,7 +297,9 @@ def test_a_foreign_key_never_carries_a_delete_on_to_other_tables(sides: Sides, a
     sides.copy_proven(spec())  # in place
     assert sides.consulta.rows("SELECT note, item FROM items, remarks") == [("new", 1)]
     sides.prod.execute("DELETE FROM items")
-    with pytest.raises(CarriedOn, match=r"remarks_item of public\.remarks.*as a set, or first") as refused:
+    with pytest.raises(
+        CascadeRefused, match=r"remarks_item of public\.remarks.*as a set, or first"
+    ) as refused:
         sides.copy(spec())
     assert (refused.value.table, refused.value.constraint) == ("remarks", "remarks_item")
     assert sides.consulta.rows("SELECT note, item FROM items, remarks") == [("new", 1)]

@@ -18,7 +18,7 @@ from bot.cli.output import print_explanation, print_mermaid
 from bot.config import SIDES
 from bot.i18n import translator
 from copier import CopySet, CopySpec, Explanation, Limits, SetResult, TableName, Via, explain
-from copier.errors import CarriedOn, Permanent
+from copier.errors import CascadeRefused, Permanent
 from tests.copying import Sides, engine
 
 SCHEMAS = Path(__file__).parent.parent / "fixtures" / "schemas"
@@ -188,7 +188,7 @@ def test_what_consulta_has_beside_a_payslip_keeps_it_from_going_and_is_named(pay
     payroll.prod.execute("DELETE FROM hr_payslip WHERE id = 2; UPDATE hr_payslip SET note = 'n' WHERE id = 4")
     with (
         opened(payroll, PAYROLL) as copies,
-        pytest.raises(CarriedOn, match="hr_payslip_remark_payslip_id_fkey"),
+        pytest.raises(CascadeRefused, match="hr_payslip_remark_payslip_id_fkey"),
     ):
         copies.run()
     assert payroll.consulta.rows("SELECT count(*) FROM hr_payslip_remark") == [(2,)]

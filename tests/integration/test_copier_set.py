@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bot.config import SIDES
-from copier import Chunk, CopySet, CopySpec, Limits, Part, SetProof, SetResult, TableName, Via
+from copier import Chunk, CopySet, CopySpec, Limits, SetProof, SetResult, TableName, TableOptions, Via
 from copier.errors import (
     CircularReferences,
     Permanent,
@@ -64,7 +64,7 @@ def spec(table: str) -> CopySpec:
 
 @contextmanager
 def opened(
-    sides: Sides, tables: list[str] = TABLES, *, parts: dict[str, Part] | None = None, **limits: Any
+    sides: Sides, tables: list[str] = TABLES, *, options: dict[str, TableOptions] | None = None, **limits: Any
 ) -> Iterator[CopySet]:
     with CopySet(
         engine(sides.prod.url),
@@ -73,7 +73,7 @@ def opened(
         42,
         names=SIDES,
         limits=Limits(**{"parallel": 2, "chunk_seconds": 60.0, "chunk_rows": 1000, **limits}),
-        parts=parts,
+        options=options,
     ) as copies:
         yield copies
 
@@ -284,11 +284,11 @@ def test_a_row_without_its_parent_in_prod_stops_the_set_and_names_the_foreign_ke
 def test_an_unchanged_set_is_told_by_a_glance(payroll: Sides) -> None:
     with opened(payroll) as copies:
         assert copies.verify(copies.run()) is not None
-        parts = {name: Part(baseline=copy.baseline()) for name, copy in copies.copies.items()}
-    result, _ = copied(payroll, parts=parts)
+        options = {name: TableOptions(baseline=copy.baseline()) for name, copy in copies.copies.items()}
+    result, _ = copied(payroll, options=options)
     assert {len(each.chunks) for each in result.results.values()} == {1}
     assert all(copy.chunks[0].outcome == "unchanged" for copy in result.results.values())
-    with opened(payroll, parts=parts) as copies:
+    with opened(payroll, options=options) as copies:
         copies.run()
         assert all(copy.builds_on_baseline for copy in copies.copies.values())
 
@@ -533,7 +533,7 @@ def test_a_set_of_many_tables_needs_no_more_sessions_than_a_small_server_has(few
     sides.prod.execute("INSERT INTO t0 SELECT g, 42, 'n' FROM generate_series(1, 300) g")
     for table in tables[1:]:
         sides.prod.execute(f"INSERT INTO {table} SELECT g, 42, 'n', g FROM generate_series(1, 300) g")
-    baselines: dict[str, Part] = {}
+    baselines: dict[str, TableOptions] = {}
 
     def copy_as_poor() -> None:
         with CopySet(
@@ -543,12 +543,14 @@ def test_a_set_of_many_tables_needs_no_more_sessions_than_a_small_server_has(few
             42,
             names=SIDES,
             limits=Limits(parallel=2, chunk_rows=100),
-            parts=baselines,
+            options=baselines,
         ) as copies:
             proof = copies.verify(copies.run())
             assert proof is not None
             assert proof.holds, proof.reasons(SIDES)
-            baselines.update({name: Part(baseline=copy.baseline()) for name, copy in copies.copies.items()})
+            baselines.update(
+                {name: TableOptions(baseline=copy.baseline()) for name, copy in copies.copies.items()}
+            )
 
     copy_as_poor()
     sides.prod.execute("UPDATE t7 SET note = 'new' WHERE id = 7; DELETE FROM t3 WHERE id < 50")
@@ -636,13 +638,13 @@ def test_a_set_in_which_nothing_changed_asks_consulta_nothing_for_its_proof(
     with opened(payroll) as copies:  # the horizon of the first proof may lie before what was written then
         assert copies.verify(copies.run()) is not None
         baselines = {name: copy.baseline() for name, copy in copies.copies.items()}
-    parts = {name: Part(baseline=baseline) for name, baseline in baselines.items()}
+    options = {name: TableOptions(baseline=baseline) for name, baseline in baselines.items()}
     with Proxy(payroll.prod.server.port) as prod, Proxy(payroll.consulta.server.port) as consulta:
         ways = (
             engine(database.url.replace(f":{database.server.port}/", f":{proxy.port}/"))
             for proxy, database in ((prod, payroll.prod), (consulta, payroll.consulta))
         )
-        with CopySet(*ways, [spec(table) for table in TABLES], 42, names=SIDES, parts=parts) as copies:
+        with CopySet(*ways, [spec(table) for table in TABLES], 42, names=SIDES, options=options) as copies:
             result = copies.run()
             before = consulta.round_trips
             proof = copies.verify(result)

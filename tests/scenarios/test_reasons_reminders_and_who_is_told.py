@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.commands.buttons import APPROVE_CALLBACK
 from bot.messages.blocks import of_liquidation
 from bot.messages.card import DETAILS_ACTION, TELL_ACTION, UNTELL_ACTION
 from bot.messages.proposal import COPY_ACTION, WHY, why_missing
-from bot.messages.question import APPROVE_ACTION, REASON, reason_missing
+from bot.messages.question import APPROVE_ACTION, APPROVE_CALLBACK, REASON, reason_missing
 from tests.mailroom import Receiver
 
 from .scene import EN, ES, Office, Scene, until

@@ -12,6 +12,7 @@ import pytest
 from bot.app import databases
 from bot.config import Need, Occasion, Settings, load
 from bot.errors import ConfigError
+from bot.jobs.freezes import windows_of
 from copier import HashKey, NewColumns, Via
 
 GOOD = {
@@ -426,8 +427,9 @@ def test_schedules_and_freezes_are_read(tmp_path: Path) -> None:
     assert (choice.where, choice.limit, choice.day) == ("status = 'open'", 3, date(2026, 11, 30))
     begin, end = datetime(2026, 12, 1, 8, tzinfo=UTC), datetime(2026, 12, 1, 18, tzinfo=UTC)
     noon = datetime(2026, 12, 1, 12, tzinfo=UTC)
-    assert freeze.windows(noon, noon) == [(begin, end)]
-    assert freeze.windows(end, end) == []
+    [window] = windows_of([freeze], noon, noon)
+    assert (window.begin, window.end) == (begin, end)
+    assert windows_of([freeze], end, end) == []
 
 
 @pytest.mark.parametrize(

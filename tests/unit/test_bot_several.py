@@ -14,11 +14,12 @@ from bot.jobs.view import JobView, together
 from bot.messages import run as messages
 from bot.messages.blocks import BUTTON_VALUE_LIMIT, Message
 from bot.messages.proposal import Shown
-from bot.messages.run_proposal import MOST, Part, SeveralOffer, several_card
+from bot.messages.run_proposal import MOST, Part, SeveralOffer, several_card, whole_card
 from bot.messages.status import jobs_table
 from copier import Count
 from dev.messages import runs as r
 from dev.messages import situations as s
+from dev.messages import wholes as w
 from tests.shown import check
 
 NAMES = ["items", "notes"]
@@ -167,6 +168,19 @@ def test_what_is_to_be_minded_is_said_once_of_all_or_with_the_numbers_of_some() 
     assert of_some.startswith("⚠️ *40, 41*: 5 rows of other liquidations in consulta move to this one")
     assert of_all.startswith("⚠️ Triggers of consulta fire before each row that is written: `stamp on public")
     assert not warnings(several_card(r.offered(r.seen(42, 10, 0), r.seen(43, 10, 0)), EN))
+
+
+def test_an_index_that_tables_of_a_set_lack_is_said_once_and_what_has_the_same_number_of_each() -> None:
+    slow = s.seen(60_000, None, exact=False, advice=True)
+    tables = [w.table(name, replace(slow, taken=Count(3, exact=True))) for name in ("payslips", "lines")]
+    for card in (
+        whole_card(w.offered(*tables), EN),
+        several_card(replace(r.offered(Part(40, tables=tuple(tables))), tables=2), EN),
+    ):
+        index, of_payslips, of_lines = warnings(card)
+        assert index.startswith(f"⚠️ *{tables[0].title}*: prod has no index for this")
+        assert of_payslips.startswith(f"⚠️ *{tables[0].title}*: 3 rows of other liquidations")
+        assert of_lines.startswith(f"⚠️ *{tables[1].title}*: 3 rows of other liquidations")
 
 
 @pytest.mark.parametrize("made", [s.ASKS_MOVED, s.APPROVAL, s.FAILED, s.COPYING])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copier import Catalogue, CopySpec, TableName, Via
-from copier.privileges import Privilege, Step, Tracking, grants, of_source, of_target, once, script
+from copier.privileges import Privilege, Purpose, Tracking, grants, of_source, of_target, once, script
 
 ITEMS = CopySpec("items", TableName("public", "items"), TableName("Weird Schema", 'I"tems'), "liquidation_id")
 NOTES = CopySpec("notes", TableName("public", "notes"), TableName("public", "notes"), "liquidation_id")
@@ -71,10 +71,12 @@ def test_a_copy_that_waits_for_standbys_has_to_see_them() -> None:
 def test_a_privilege_is_listed_once_with_all_steps_that_need_it() -> None:
     needed = of_source([ITEMS], database="payroll", catalogue=Catalogue(ITEMS.source_table, "id", "name"))
     [select] = [each for each in needed if each.name == "SELECT"]
-    assert {Step.PREVIEW, Step.SNAPSHOT, Step.COPY, Step.VERIFY, Step.SEARCH} == set(select.steps)
-    sometimes = Privilege("UPDATE", "TABLE", "items", "public", (Step.UPDATE,), "some case")
-    [both] = once([sometimes, Privilege("UPDATE", "TABLE", "items", "public", (Step.COPY,))])
-    assert (both.steps, both.where) == ((Step.UPDATE, Step.COPY), "")
+    assert {Purpose.PREVIEW, Purpose.SNAPSHOT, Purpose.COPY, Purpose.VERIFY, Purpose.SEARCH} == set(
+        select.steps
+    )
+    sometimes = Privilege("UPDATE", "TABLE", "items", "public", (Purpose.UPDATE,), "some case")
+    [both] = once([sometimes, Privilege("UPDATE", "TABLE", "items", "public", (Purpose.COPY,))])
+    assert (both.steps, both.where) == ((Purpose.UPDATE, Purpose.COPY), "")
 
 
 def test_the_script_says_what_for_and_keeps_what_only_some_need_in_comments() -> None:

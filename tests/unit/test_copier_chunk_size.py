@@ -6,43 +6,54 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copier import Limits
-from copier.chunker import FIRST_CHUNK_BYTES, FIRST_CHUNK_ROWS, LAST_ROWS, STEP, Pace
+from copier.chunker import FIRST_CHUNK_BYTES, FIRST_CHUNK_ROWS, LAST_ROWS, STEP, ChunkSize
+from copier.throttle import RowCap
 from tests.support import Clock
 
 
-def sizes(pace: Pace, clock: Clock, rows_per_second: float, chunks: int = 10) -> list[int]:
-    """The chunks of a copy that moves so many rows a second, waiting as told."""
+def sizes(limits: Limits, row_bytes: float, *, rows_per_second: float) -> list[int]:
+    """The rows of the first ten chunks of a copy that moves so many rows a second."""
+    return sizes_of(ChunkSize(limits, row_bytes), rows_per_second)
+
+
+def sizes_of(
+    size: ChunkSize,
+    rows_per_second: float,
+    *,
+    cap: RowCap | None = None,
+    clock: Clock | None = None,
+    chunks: int = 10,
+) -> list[int]:
+    """The rows of the next chunks of a copy that moves so many rows a second, and waits for the cap."""
     given = []
     for _ in range(chunks):
-        rows = pace.rows
-        clock.now += pace.pause_before(rows)
+        rows = size.rows
         seconds = rows / rows_per_second
-        clock.now += seconds
-        pace.took(rows, seconds)
+        if cap is not None and clock is not None:
+            clock.now += cap.pause_before(rows) + seconds
+        size.took(rows, seconds)
         given.append(rows)
     return given
 
 
 def test_chunks_of_narrow_rows_grow_to_the_most_that_is_allowed() -> None:
-    clock = Clock()
-    found = sizes(Pace(Limits(chunk_rows=50_000), 100_000.0, clock=clock), clock, rows_per_second=200_000)
+    found = sizes(Limits(chunk_rows=50_000), 100_000.0, rows_per_second=200_000)
     assert found[0] == round(FIRST_CHUNK_BYTES / 100_000)
     assert found[-1] == 50_000
     assert found == sorted(found)
 
 
 def test_chunks_of_rows_of_megabytes_shrink_to_what_takes_a_second() -> None:
-    clock = Clock()
-    found = sizes(Pace(Limits(chunk_rows=50_000), 100.0, clock=clock), clock, rows_per_second=30)
+    found = sizes(Limits(chunk_rows=50_000), 100.0, rows_per_second=30)
     assert found[0] == 50_000
     assert found[-1] == 30
 
 
 def test_a_table_of_large_rows_begins_with_few_and_an_unknown_one_too() -> None:
-    assert Pace(Limits(), 3e6).rows == round(FIRST_CHUNK_BYTES / 3e6)
-    assert Pace(Limits(), 1e9).rows == 1
-    assert Pace(Limits(), 0.0).rows == FIRST_CHUNK_ROWS
-    assert Pace(Limits(chunk_rows=7), 0.0).rows == 7
+    assert ChunkSize(Limits(), 3e6).rows == round(FIRST_CHUNK_BYTES / 3e6)
+    assert ChunkSize(Limits(), 1e9).rows == 1
+    assert ChunkSize(Limits(), 0.0).rows == FIRST_CHUNK_ROWS
+    assert ChunkSize(Limits(chunk_rows=7), 0.0).rows == 7
 
 
 @given(
@@ -53,19 +64,20 @@ def test_a_table_of_large_rows_begins_with_few_and_an_unknown_one_too() -> None:
 def test_a_chunk_is_never_empty_nor_beyond_the_bounds_and_changes_by_steps(
     took: list[tuple[int, float]], row_bytes: float, most: int
 ) -> None:
-    pace = Pace(Limits(chunk_rows=most), row_bytes)
+    size = ChunkSize(Limits(chunk_rows=most), row_bytes)
     for rows, seconds in took:
-        before = pace.rows
-        pace.took(rows, seconds)
-        assert 1 <= pace.rows <= most
-        assert before / STEP - 1 <= pace.rows <= before * STEP + 1
+        before = size.rows
+        size.took(rows, seconds)
+        assert 1 <= size.rows <= most
+        assert before / STEP - 1 <= size.rows <= before * STEP + 1
 
 
 def test_a_cap_in_rows_per_second_is_kept_over_the_whole_copy() -> None:
     clock = Clock()
     start = clock.now
-    pace = Pace(Limits(chunk_rows=50_000, rows_per_second=1000.0), 100.0, clock=clock)
-    rows = sum(sizes(pace, clock, rows_per_second=100_000, chunks=30))
+    size = ChunkSize(Limits(chunk_rows=50_000, rows_per_second=1000.0), 100.0)
+    cap = RowCap(1000.0, clock=clock)
+    rows = sum(sizes_of(size, 100_000, cap=cap, clock=clock, chunks=30))
     assert rows / (clock.now - start) <= 1000.0 + 1
     assert rows / (clock.now - start) > 900.0
 
@@ -77,43 +89,42 @@ def test_at_no_moment_more_rows_are_in_place_than_the_cap_gives_since_the_first_
     chunks: list[tuple[int, float]], lanes: int
 ) -> None:
     clock = Clock()
-    pace = Pace(Limits(rows_per_second=20_000.0), 100.0, clock=clock)
+    cap = RowCap(20_000.0, clock=clock)
     start, rows, free = clock.now, 0, [clock.now] * lanes
     for size, seconds in chunks:  # each lane takes the next one as soon as it is free
         free.sort()
         clock.now = max(clock.now, free[0])
-        begin = clock.now + pace.pause_before(size)
+        begin = clock.now + cap.pause_before(size)
         rows += size
         assert rows <= 20_000.0 * (begin - start) + 1e-6 * rows
         free[0] = begin + seconds
 
 
 def test_a_chunk_has_no_more_rows_than_the_cap_allows_in_a_second() -> None:
-    assert Pace(Limits(rows_per_second=50.0), 1.0).rows == 50
-    assert Pace(Limits(rows_per_second=0.2), 1.0).rows == 1
+    assert ChunkSize(Limits(rows_per_second=50.0), 1.0).rows == 50
+    assert ChunkSize(Limits(rows_per_second=0.2), 1.0).rows == 1
 
 
 def test_a_copy_that_was_slow_for_long_may_not_catch_up_by_a_rush() -> None:
     clock = Clock()
-    pace = Pace(Limits(rows_per_second=100.0), 1.0, clock=clock)
-    pace.pause_before(100)
+    cap = RowCap(100.0, clock=clock)
+    cap.pause_before(100)
     clock.now += 3600.0
-    assert pace.pause_before(100) == 0.0
-    assert pace.pause_before(100) > 0.9
+    assert cap.pause_before(100) == 0.0
+    assert cap.pause_before(100) > 0.9
 
 
 def test_without_a_cap_nothing_waits() -> None:
-    pace = Pace(Limits(), 100.0)
-    pace.took(50_000, 0.001)
-    assert pace.pause_before(50_000) == 0.0
+    cap = RowCap(None)
+    assert cap.pause_before(50_000) == 0.0
+    assert cap.pause_before(50_000) == 0.0
 
 
 def test_chunks_are_longer_where_the_target_is_far_away_but_progress_still_moves() -> None:
     def size_at(answers_in: float) -> int:
-        clock = Clock()
-        pace = Pace(Limits(chunk_rows=1_000_000), 100.0, clock=clock)
-        pace.answered(answers_in)
-        return sizes(pace, clock, rows_per_second=50_000)[-1]
+        size = ChunkSize(Limits(chunk_rows=1_000_000), 100.0)
+        size.answered(answers_in)
+        return sizes_of(size, 50_000)[-1]
 
     assert size_at(0.0005) == size_at(0.01) == 50_000  # a second
     assert 95_000 < size_at(0.05) < 105_000  # two answers of 0.05 s are a twentieth of it
@@ -122,10 +133,10 @@ def test_chunks_are_longer_where_the_target_is_far_away_but_progress_still_moves
 
 def test_the_short_ranges_at_the_end_are_longer_where_the_target_is_far_away() -> None:
     def least_at(answers_in: float, most: int = 100_000) -> int:
-        pace = Pace(Limits(chunk_rows=most), 100.0)
-        pace.answered(answers_in)
-        pace.took(50_000, 1.0)
-        return pace.last_rows
+        size = ChunkSize(Limits(chunk_rows=most), 100.0)
+        size.answered(answers_in)
+        size.took(50_000, 1.0)
+        return size.last_rows
 
     assert least_at(0.001) == LAST_ROWS
     assert least_at(0.05) == 25_000  # half a second, of which two answers of 0.05 s are a fifth
@@ -133,9 +144,9 @@ def test_the_short_ranges_at_the_end_are_longer_where_the_target_is_far_away() -
 
 
 def test_ranges_are_cut_ahead_only_once_their_length_has_settled() -> None:
-    pace = Pace(Limits(chunk_rows=100_000), 1_000.0)
-    assert not pace.is_steady
-    pace.took(pace.rows, 0.1)
-    assert not pace.is_steady
-    pace.took(pace.rows, 1.0)
-    assert pace.is_steady
+    size = ChunkSize(Limits(chunk_rows=100_000), 1_000.0)
+    assert not size.is_steady
+    size.took(size.rows, 0.1)
+    assert not size.is_steady
+    size.took(size.rows, 1.0)
+    assert size.is_steady
