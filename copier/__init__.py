@@ -36,8 +36,9 @@ from copier.model import (
     cores,
 )
 from copier.outlook import Outlook, outlook, unchanged
-from copier.preview import Advice, Count, Preview, is_known, preview
+from copier.preview import Count, Preview, is_known, preview
 from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
+from copier.table_slice import Advice
 
 if TYPE_CHECKING:
     from copier.catalogue_search import Entry, choose, search

@@ -256,7 +256,7 @@ class _Rows:
 class Begun:
     """A range whose transaction, and whose COPY, began with the message that committed the one before it."""
 
-    part: KeyRange
+    key_range: KeyRange
     started: float
     transaction: Transaction
     stream: CopyStream
@@ -312,7 +312,7 @@ class ChunkWriter:
     @property
     def begun(self) -> KeyRange | None:
         """The range that was begun together with the end of the one before: it is to be put in place next."""
-        return self._begun.part if self._begun else None
+        return self._begun.key_range if self._begun else None
 
     @property
     def answers_in(self) -> float | None:
@@ -321,7 +321,7 @@ class ChunkWriter:
 
     def put_in_place(
         self,
-        part: KeyRange,
+        key_range: KeyRange,
         record: Record | Ledger,
         following: Callable[[], KeyRange | None] = nothing_follows,
         should_stop: Callable[[], bool] = lambda: False,
@@ -334,11 +334,11 @@ class ChunkWriter:
         """
         begun, self._begun = self._begun, None
         started = begun.started if begun else time.monotonic()
-        difference = self._difference(part)
+        difference = self._difference(key_range)
         with self._connection.transaction(begun.transaction if begun else None) as transaction:
             if begun and begun.failure:
                 raise begun.failure
-            chunk = self._written(transaction, part, difference, begun.stream if begun else None)
+            chunk = self._written(transaction, key_range, difference, begun.stream if begun else None)
             chunk = replace(chunk, seconds=time.monotonic() - started)
             goes_on = not callable(record) and self._may_go_on(transaction) and not should_stop()
             if not callable(record) and goes_on and (after := following()) is not None:
@@ -347,7 +347,7 @@ class ChunkWriter:
                     self._give_up()
             else:
                 recorded(transaction, [chunk], record)
-        sys.audit("traspaso.chunk_committed", part.number)
+        sys.audit("traspaso.chunk_committed", key_range.number)
         return chunk
 
     def _give_up(self) -> None:
@@ -366,7 +366,7 @@ class ChunkWriter:
         )
 
     def _recorded_and_begun(
-        self, transaction: Transaction, chunk: Chunk, ledger: Ledger, part: KeyRange
+        self, transaction: Transaction, chunk: Chunk, ledger: Ledger, key_range: KeyRange
     ) -> tuple[Chunk, Begun]:
         """Commits the chunk with its line, looks at it, and begins the next range, in one message."""
         started = time.monotonic()
@@ -377,7 +377,7 @@ class ChunkWriter:
         beginning = self._connection.beginning
         following = Transaction(transaction.connection, *beginning, *look, _SAVEPOINT)
         message = Transaction(transaction.connection, *before, line, COMMIT, *following.take())
-        rows, table = self._whole(part), self._target.table.identifier
+        rows, table = self._whole(key_range), self._target.table.identifier
         stream = self._stream(message, rows, table)
         try:
             *_, written, _ = stream.answers(len(before) + 2)
@@ -386,7 +386,7 @@ class ChunkWriter:
                 raise meaning from error
             raise
         transaction.is_over = True
-        begun = Begun(part, started, following, stream)
+        begun = Begun(key_range, started, following, stream)
         try:
             ledger.written(chunk, rows_of(transaction.connection, written))
             if looks:
@@ -399,17 +399,17 @@ class ChunkWriter:
             raise
         return chunk, begun
 
-    def put_in_place_together(self, parts: Sequence[KeyRange], record: Record | Ledger) -> list[Chunk]:
+    def put_in_place_together(self, key_ranges: Sequence[KeyRange], record: Record | Ledger) -> list[Chunk]:
         """One transaction for ranges that a constraint refuses one by one, each with its record."""
         started = time.monotonic()
         to_write: list[tuple[KeyRange, Replace | Patch]] = []
         unchanged: list[Chunk] = []
-        for part in parts:
-            match self._difference(part):
+        for key_range in key_ranges:
+            match self._difference(key_range):
                 case Unchanged() as same:
-                    unchanged.append(_unchanged(part, same))
+                    unchanged.append(_unchanged(key_range, same))
                 case difference:
-                    to_write.append((part, difference))
+                    to_write.append((key_range, difference))
         with self._connection.transaction() as begun:
             chunks = [*self._merged(begun, to_write), *unchanged]
             seconds = (time.monotonic() - started) / len(chunks)
@@ -417,50 +417,50 @@ class ChunkWriter:
             recorded(begun, chunks, record)
         return chunks
 
-    def _difference(self, part: KeyRange) -> Difference:
+    def _difference(self, key_range: KeyRange) -> Difference:
         if self._known_empty:
-            return Replace(Counts(inserted=part.rows))
+            return Replace(Counts(inserted=key_range.rows))
         with self._connection.moment(self._target.tables) as moment:
-            return self._range_diff.of(moment, part)
+            return self._range_diff.of(moment, key_range)
 
     def _written(
-        self, begun: Transaction, part: KeyRange, difference: Difference, stream: CopyStream | None
+        self, begun: Transaction, key_range: KeyRange, difference: Difference, stream: CopyStream | None
     ) -> Chunk:
         """``stream`` where its rows are on their way already."""
         match difference:
             case Unchanged():
-                return _unchanged(part, difference)
+                return _unchanged(key_range, difference)
             case Replace(is_new=False) | Patch() if self._target.is_referenced:
-                return self._merged(begun, [(part, difference)])[0]
+                return self._merged(begun, [(key_range, difference)])[0]
             case Replace() | Patch():
                 if stream is None:
                     begun.later(_SAVEPOINT)
                 try:
-                    chunk = self._copied(begun, part, difference, stream)
+                    chunk = self._copied(begun, key_range, difference, stream)
                 except Permanent as refusal:
                     if refusal.sqlstate not in TAKEN or not self._target.keys.across_liquidations:
                         raise
                     begun.later("ROLLBACK TO SAVEPOINT traspaso_rows", "RELEASE SAVEPOINT traspaso_rows")
-                    return self._merged(begun, [(part, difference)])[0]
+                    return self._merged(begun, [(key_range, difference)])[0]
                 begun.later("RELEASE SAVEPOINT traspaso_rows")
                 return chunk
         assert_never(difference)
 
     def _copied(
-        self, begun: Transaction, part: KeyRange, difference: Replace | Patch, stream: CopyStream | None
+        self, begun: Transaction, key_range: KeyRange, difference: Replace | Patch, stream: CopyStream | None
     ) -> Chunk:
         """Deletes the rows that differ, and copies the source's straight into the table."""
         match difference:
             case Replace(is_new=False):
-                begun.later(statements.delete(self._target, part))
+                begun.later(statements.delete(self._target, key_range))
             case Patch(surplus=surplus) if surplus:
-                begun.later(statements.delete(self._target, part, surplus))
+                begun.later(statements.delete(self._target, key_range, surplus))
         if stream is None:
-            streamed = self._streamed(begun, part, difference, self._target.table.identifier)
+            streamed = self._streamed(begun, key_range, difference, self._target.table.identifier)
         else:
             streamed = self._carried(stream)
         self._refuse_dropped_rows(streamed.sent, streamed.taken)
-        return _chunk(part, difference, streamed)
+        return _chunk(key_range, difference, streamed)
 
     def _merged(
         self, begun: Transaction, differences: Sequence[tuple[KeyRange, Replace | Patch]]
@@ -473,14 +473,19 @@ class ChunkWriter:
         if not differences:
             return []
         begun.later(statements.create_staging(self._target))
-        streamed = [self._streamed(begun, part, each, statements.STAGING) for part, each in differences]
+        streamed = [
+            self._streamed(begun, key_range, each, statements.STAGING) for key_range, each in differences
+        ]
         begun.flush()
         connection = begun.connection
         taken = self._taken_from_others(connection)
         surplus = [] if self._known_empty else list(_surplus(differences))
         sent = sum(each.sent for each in streamed)
         self._refuse_unmerged_rows(connection, sent, self._merge(connection, surplus, taken, sent))
-        chunks = [_chunk(part, each, went) for (part, each), went in zip(differences, streamed, strict=True)]
+        chunks = [
+            _chunk(key_range, each, went)
+            for (key_range, each), went in zip(differences, streamed, strict=True)
+        ]
         # Which of the ranges a row was moved into isn't asked: the first one counts them.
         return [replace(chunks[0], moved=len(taken)), *chunks[1:]]
 
@@ -565,25 +570,25 @@ class ChunkWriter:
             )
 
     def _streamed(
-        self, begun: Transaction, part: KeyRange, difference: Replace | Patch, table: Identifier
+        self, begun: Transaction, key_range: KeyRange, difference: Replace | Patch, table: Identifier
     ) -> Streamed:
         """Copies the rows that the target lacks into this table of the target."""
         match difference:
             case Patch(missing=()):
                 return _NOTHING
             case Patch(missing=missing):
-                rows = _Rows(statements.copy_out(self._source, part, missing))
+                rows = _Rows(statements.copy_out(self._source, key_range, missing))
             case Replace(source=None):  # its digest isn't known yet
-                rows = self._whole(part)
+                rows = self._whole(key_range)
             case Replace():
-                rows = _Rows(statements.copy_out(self._source, part))
+                rows = _Rows(statements.copy_out(self._source, key_range))
         return self._carried(self._stream(begun, rows, table))
 
-    def _whole(self, part: KeyRange) -> _Rows:
+    def _whole(self, key_range: KeyRange) -> _Rows:
         """The range's rows, with their hashes where these are wanted, and binary COPY can carry them."""
         if self._hashed and self._source.matched.binary:
-            return _Rows(statements.copy_out_hashed(self._source, part), hashed=True)
-        return _Rows(statements.copy_out(self._source, part))
+            return _Rows(statements.copy_out_hashed(self._source, key_range), hashed=True)
+        return _Rows(statements.copy_out(self._source, key_range))
 
     def _stream(self, begun: Transaction, rows: _Rows, table: Identifier) -> CopyStream:
         """Sends what waits, and COPY to both sides."""
@@ -648,12 +653,12 @@ def _surplus(
     differences: Sequence[tuple[KeyRange, Replace | Patch]],
 ) -> Iterator[tuple[KeyRange, Sequence[Bound] | None]]:
     """The ranges in which rows may have to go, and the keys of those rows; None stands for all of them."""
-    for part, difference in differences:
+    for key_range, difference in differences:
         match difference:
             case Replace():
-                yield part, None
+                yield key_range, None
             case Patch(surplus=surplus) if surplus:
-                yield part, surplus
+                yield key_range, surplus
 
 
 def _seen(chunk: Chunk, found: Rows) -> Written | None:
@@ -664,12 +669,12 @@ def _seen(chunk: Chunk, found: Rows) -> Written | None:
     return Written(xid) if Digest(rows, value) == chunk.source else None
 
 
-def _unchanged(part: KeyRange, same: Unchanged) -> Chunk:
+def _unchanged(key_range: KeyRange, same: Unchanged) -> Chunk:
     counts = Counts(unchanged=same.rows)
-    return Chunk(part, "unchanged", same.rows, counts, source=same.source, seen=same.seen)
+    return Chunk(key_range, "unchanged", same.rows, counts, source=same.source, seen=same.seen)
 
 
-def _chunk(part: KeyRange, difference: Replace | Patch, streamed: Streamed) -> Chunk:
+def _chunk(key_range: KeyRange, difference: Replace | Patch, streamed: Streamed) -> Chunk:
     """A range that was written, by what differed in it and what was streamed."""
     counts, size = difference.counts, streamed.bytes
     rows = counts.inserted + counts.updated + counts.unchanged
@@ -677,12 +682,12 @@ def _chunk(part: KeyRange, difference: Replace | Patch, streamed: Streamed) -> C
         case Replace(is_new=True, source=source):
             sent = streamed.sent
             return Chunk(
-                part, "copied", sent, Counts(inserted=sent), bytes=size, source=source or streamed.digest
+                key_range, "copied", sent, Counts(inserted=sent), bytes=size, source=source or streamed.digest
             )
         case Replace(source=source):
-            return Chunk(part, "replaced", rows, counts, bytes=size, source=source or streamed.digest)
+            return Chunk(key_range, "replaced", rows, counts, bytes=size, source=source or streamed.digest)
         case Patch(source=source, seen=seen):
-            return Chunk(part, "updated", rows, counts, bytes=size, source=source, seen=seen)
+            return Chunk(key_range, "updated", rows, counts, bytes=size, source=source, seen=seen)
 
 
 # ----------------------------------------------------------------------------
@@ -729,10 +734,10 @@ class Surplus:
 
     def loosen(self, record: Record | Ledger, columns: Sequence[str], number: Callable[[], int]) -> None:
         """Has them refer to nothing by these columns any more. ``number`` gives each record its own."""
-        for part, keys in self._found():
+        for key_range, keys in self._found():
             with self._connection.transaction() as begun:
-                self._write(begun, statements.loosen(self._target, part, keys, columns))
-                recorded(begun, [_removed(part, number(), 0, 0.0)], record)
+                self._write(begun, statements.loosen(self._target, key_range, keys, columns))
+                recorded(begun, [_removed(key_range, number(), 0, 0.0)], record)
 
     def remove(
         self,
@@ -751,9 +756,9 @@ class Surplus:
             CascadeRefused: a foreign key would have changed what refers to one of them.
         """
         refused: list[Bound] = []
-        for part, keys in self._found():
+        for key_range, keys in self._found():
             try:
-                self._remove(part, keys, record, number)
+                self._remove(key_range, keys, record, number)
             except Permanent as refusal:
                 if not of_each_other(refusal):
                     raise
@@ -762,14 +767,14 @@ class Surplus:
             self._remove(WHOLE, refused, record, number)
 
     def _remove(
-        self, part: KeyRange, keys: Sequence[Bound], record: Record | Ledger, number: Callable[[], int]
+        self, key_range: KeyRange, keys: Sequence[Bound], record: Record | Ledger, number: Callable[[], int]
     ) -> None:
         started = time.monotonic()
         with self._connection.transaction() as begun:
-            gone = self._write(begun, statements.remove(self._target, part, keys))
+            gone = self._write(begun, statements.remove(self._target, key_range, keys))
             if gone:
                 seconds = time.monotonic() - started
-                recorded(begun, [_removed(part, number(), gone, seconds)], record)
+                recorded(begun, [_removed(key_range, number(), gone, seconds)], record)
 
     def _write(self, begun: Transaction, statement: Composable) -> int:
         """Gives how many rows the statement, which says so, has changed."""
@@ -787,15 +792,15 @@ class Surplus:
     def _found(self) -> Iterator[tuple[KeyRange, list[Bound]]]:
         """The ranges that have any, and their keys as the target writes them."""
         ranges = self._cut()
-        while (part := ranges.next(self._rows)) is not None:
+        while (key_range := ranges.next(self._rows)) is not None:
             [[wanted]], [[held]] = both_sides(
-                partial(self._ask_source, statements.key_hashes_in_order(self._source, part)),
-                partial(self._ask_target, statements.key_hashes_in_order(self._target, part)),
+                partial(self._ask_source, statements.key_hashes_in_order(self._source, key_range)),
+                partial(self._ask_target, statements.key_hashes_in_order(self._target, key_range)),
             )
             places = _places(unpacked(held), unpacked(wanted))
             if places:
-                found = self._ask_target(statements.keys_at(self._target, part, places))
-                yield part, [tuple(key) for (key,) in found]
+                found = self._ask_target(statements.keys_at(self._target, key_range, places))
+                yield key_range, [tuple(key) for (key,) in found]
 
     def _ask_source(self, question: Composable) -> Rows:
         with failures_of(self._source.side):
@@ -811,5 +816,7 @@ def _places(held: array[int], wanted: array[int]) -> list[int]:
     return [place for place, each in enumerate(held) if each not in known]
 
 
-def _removed(part: KeyRange, number: int, rows: int, seconds: float) -> Chunk:
-    return Chunk(replace(part, number=number, rows=0), "removed", 0, Counts(deleted=rows), seconds=seconds)
+def _removed(key_range: KeyRange, number: int, rows: int, seconds: float) -> Chunk:
+    return Chunk(
+        replace(key_range, number=number, rows=0), "removed", 0, Counts(deleted=rows), seconds=seconds
+    )

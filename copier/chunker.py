@@ -113,8 +113,8 @@ class Ranges(Protocol):
 class KnownRanges:
     """`Ranges` that were cut before."""
 
-    def __init__(self, parts: Sequence[KeyRange]) -> None:
-        self._left = deque(parts)
+    def __init__(self, key_ranges: Sequence[KeyRange]) -> None:
+        self._left = deque(key_ranges)
         self._lock = threading.Lock()
 
     @property
@@ -245,17 +245,17 @@ class Chunker:
     def take(self) -> KeyRange | None:
         """The next range, when it may be begun; None where there is none, or no more is wanted."""
         if self._left:
-            part: KeyRange | None = self._left.pop(0)
+            key_range: KeyRange | None = self._left.pop(0)
         elif self.ended or not self._throttle.wait_for_standbys(self._over):
             return None
         else:
-            part = self._next()
-        if part is None:
+            key_range = self._next()
+        if key_range is None:
             return None
-        if not self._throttle.wait_for_cap(part.rows, self._over):
-            self._left.insert(0, part)
+        if not self._throttle.wait_for_cap(key_range.rows, self._over):
+            self._left.insert(0, key_range)
             return None
-        return part
+        return key_range
 
     def take_at_once(self) -> KeyRange | None:
         """The next range, where it may be begun without any wait, and nobody wants to look before."""
@@ -291,10 +291,10 @@ class Chunker:
             return self._pop() if self._ahead else None
 
     def _pop(self) -> KeyRange:
-        part = self._ahead.popleft()
-        self._taken[part.number] = part
+        key_range = self._ahead.popleft()
+        self._taken[key_range.number] = key_range
         self._look_ahead()
-        return part
+        return key_range
 
     def _look_for_answer(self) -> None:
         if self._asked is not None and self._asked.done() and self._asked.exception() is None:

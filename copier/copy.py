@@ -290,8 +290,8 @@ class Copy:
         known: dict[int, Chunk] = {}
         if result is not None and result.is_whole:
             known = {chunk.range.number: chunk for chunk in result.chunks}
-            parts = iter([chunk.range for chunk in result.chunks])
-            take = lambda: next(parts, None)  # noqa: E731
+            key_ranges = iter([chunk.range for chunk in result.chunks])
+            take = lambda: next(key_ranges, None)  # noqa: E731
         else:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
@@ -543,9 +543,9 @@ class Copy:
             self._connection.serve(self._target)
             writers = [*at_once.map(make, readers, [self._connection, *(None for _ in readers[1:])])]
 
-        def work(chunk_writer: ChunkWriter, part: KeyRange) -> Chunk:
-            with self._around_chunk(part):
-                chunk = chunk_writer.put_in_place(part, record, chunker.take_at_once, should_stop)
+        def work(chunk_writer: ChunkWriter, key_range: KeyRange) -> Chunk:
+            with self._around_chunk(key_range):
+                chunk = chunk_writer.put_in_place(key_range, record, chunker.take_at_once, should_stop)
                 return finished(chunk, chunk_writer.answers_in)
 
         def finished(chunk: Chunk, answers_in: float | None = None) -> Chunk:
@@ -570,13 +570,13 @@ class Copy:
             # together.
             chunker.begin_again()
             refused: list[KeyRange] = []
-            while (part := chunker.take()) is not None:
+            while (key_range := chunker.take()) is not None:
                 try:
-                    yield work(writers[0], part)
+                    yield work(writers[0], key_range)
                 except Permanent as again:
                     if not self._waits_for_other_rows(again):
                         raise
-                    refused.append(part)
+                    refused.append(key_range)
             if refused and chunker.ended:
                 for chunk in writers[0].put_in_place_together(refused, record):
                     yield finished(chunk)
@@ -585,9 +585,9 @@ class Copy:
         """Both sides hold what was proven: one line says so, and nothing is read or written."""
         started = time.monotonic()
         total = self.plan().total
-        part = KeyRange(1, None, None, total)
+        key_range = KeyRange(1, None, None, total)
         digest = self._baseline.digest if self._baseline is not None else EMPTY
-        chunk = Chunk(part, "unchanged", total, Counts(unchanged=total), source=digest)
+        chunk = Chunk(key_range, "unchanged", total, Counts(unchanged=total), source=digest)
         with self._connection.transaction() as begun:
             chunk = replace(chunk, seconds=time.monotonic() - started)
             recorded(begun, [chunk], record)

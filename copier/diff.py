@@ -134,14 +134,14 @@ class RangeDiff:
         self._anew = anew
         self._most_differed = False
 
-    def of(self, look: Look, part: KeyRange) -> Difference:
+    def of(self, look: Look, key_range: KeyRange) -> Difference:
         """Compares the source's range with the target's, as the target shows it at this moment."""
-        if self._anew or (self._most_differed and self._first_rows_differ(look, part)):
-            return self._replace(look, part)
+        if self._anew or (self._most_differed and self._first_rows_differ(look, key_range)):
+            return self._replace(look, key_range)
         [[source_packed, _]], ([[definition]], [[target_packed, base]]) = both_sides(
-            lambda: self._ask_source(statements.hashes(self._source, part)),
+            lambda: self._ask_source(statements.hashes(self._source, key_range)),
             lambda: self._ask_target(
-                look, statements.definition(self._target.tables), statements.hashes(self._target, part)
+                look, statements.definition(self._target.tables), statements.hashes(self._target, key_range)
             ),
         )
         source, target = unpacked(source_packed), unpacked(target_packed)
@@ -156,13 +156,13 @@ class RangeDiff:
         self._most_differed = max(len(places.missing), len(places.surplus)) > most
         if len(target) - len(places.surplus) != unchanged:
             # Two rows share a hash: it doesn't tell them apart, so it doesn't decide.
-            return self._replace(look, part, digest)
+            return self._replace(look, key_range, digest)
         if self._most_differed:
-            return self._replace(look, part, digest, unchanged)
+            return self._replace(look, key_range, digest, unchanged)
         if not (places.missing or places.surplus):
             return Unchanged(unchanged, digest, self._seen(base, EMPTY, definition))
-        missing = _keys(self._reader, self._source, part, places.missing)
-        surplus = self._keys_of_target(look, part, places.surplus)
+        missing = _keys(self._reader, self._source, key_range, places.missing)
+        surplus = self._keys_of_target(look, key_range, places.surplus)
         written = digest_of(array("q", (source[place] for place in places.missing)))
         return Patch(
             Counts.of(missing, surplus, unchanged),
@@ -176,34 +176,34 @@ class RangeDiff:
         """None for a view, which has no xmin."""
         return Seen(base, written, definition) if self._target.has_versions else None
 
-    def _keys_of_target(self, look: Look, part: KeyRange, places: list[int]) -> tuple[Bound, ...]:
+    def _keys_of_target(self, look: Look, key_range: KeyRange, places: list[int]) -> tuple[Bound, ...]:
         if not places:
             return ()
-        [rows] = self._ask_target(look, statements.keys_at(self._target, part, places))
+        [rows] = self._ask_target(look, statements.keys_at(self._target, key_range, places))
         return tuple(tuple(key) for (key,) in rows)
 
-    def _first_rows_differ(self, look: Look, part: KeyRange) -> bool:
+    def _first_rows_differ(self, look: Look, key_range: KeyRange) -> bool:
         """Whether most of the range's first rows differ."""
         source, target = self._both(
             look,
-            lambda side: statements.hashes(side, part, FIRST_ROWS),
+            lambda side: statements.hashes(side, key_range, FIRST_ROWS),
             lambda rows: unpacked(rows[0][0]),
         )
         places = Places.between(source, target)
         return len(places.missing) > MOST * len(source) and len(places.surplus) > MOST * len(target)
 
     def _replace(
-        self, look: Look, part: KeyRange, digest: Digest | None = None, unchanged: int = 0
+        self, look: Look, key_range: KeyRange, digest: Digest | None = None, unchanged: int = 0
     ) -> Replace:
         """Of a range that is replaced as a whole: but for the unchanged, a common key counts as updated."""
         source, target = self._both(
-            look, lambda side: statements.key_digest(side, part), lambda rows: tuple(rows[0])
+            look, lambda side: statements.key_digest(side, key_range), lambda rows: tuple(rows[0])
         )
         if source == target:
             return Replace(Counts(updated=source[0] - unchanged, unchanged=unchanged), digest)
         keys = self._both(
             look,
-            lambda side: statements.key_hashes(side, part),
+            lambda side: statements.key_hashes(side, key_range),
             lambda rows: unpacked(rows[0][0]),
         )
         counts = Counts.of(*keys, unchanged)
@@ -244,8 +244,12 @@ def counts_of(
             return found.counts
 
 
-def _keys(connection: Connection, rows: TableSlice, part: KeyRange, places: list[int]) -> tuple[Bound, ...]:
+def _keys(
+    connection: Connection, rows: TableSlice, key_range: KeyRange, places: list[int]
+) -> tuple[Bound, ...]:
     if not places:
         return ()
     with failures_of(rows.side):
-        return tuple(tuple(key) for key in run(connection, statements.keys_at(rows, part, places)).scalars())
+        return tuple(
+            tuple(key) for key in run(connection, statements.keys_at(rows, key_range, places)).scalars()
+        )

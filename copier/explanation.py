@@ -38,7 +38,7 @@ from copier.set_order import (
     foreign_keys_question,
     order_of,
 )
-from copier.table_slice import slices
+from copier.table_slice import create_index, slices
 
 #: What the servers' activity views show of it.
 LABEL = "traspaso explain"
@@ -233,7 +233,9 @@ class _Found:
         """What creates an index on these columns of the target; None where one that is missing begins so."""
         if self.target is None:
             return None
-        statement = _index(str(self.target.name), columns, partitioned=self.target.is_partitioned)
+        statement = create_index(
+            self.target.name, map(quoted, columns), partitioned=self.target.is_partitioned
+        )
         begun = (f"{statement[:-1]},", statement)
         return (
             None
@@ -326,11 +328,6 @@ def _explained(key: ForeignKey, order: SetOrder | None, child: _Found) -> Explai
     )
 
 
-def _index(table: str, columns: Sequence[str], *, partitioned: bool) -> str:
-    how = "" if partitioned else " CONCURRENTLY"
-    return f"CREATE INDEX{how} ON {table} ({', '.join(map(quoted, columns))})"
-
-
 # ------------------------------------------------------------------------------ tables that aren't in the set
 
 
@@ -377,5 +374,7 @@ def _outside(row: Any, tables: Mapping[str, Table]) -> OutsideKey:
         refers=row.refers,
         on_delete=row.on_delete,
         on_update=row.on_update,
-        missing_index=None if row.is_indexed else _index(child, row.columns, partitioned=partitioned),
+        missing_index=None
+        if row.is_indexed
+        else create_index(child, map(quoted, row.columns), partitioned=partitioned),
     )

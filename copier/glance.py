@@ -278,21 +278,23 @@ class RangeGlance:
         self._baseline = baseline
         self._by_values = by_values
 
-    def of(self, look: Look, part: KeyRange) -> Difference:
+    def of(self, look: Look, key_range: KeyRange) -> Difference:
         """What differs in the source's range and the target's, as the target shows it at this moment."""
-        return self._by_versions(look, part) or self._by_values.of(look, part)
+        return self._by_versions(look, key_range) or self._by_values.of(look, key_range)
 
-    def _by_versions(self, look: Look, part: KeyRange) -> Unchanged | Patch | None:
+    def _by_versions(self, look: Look, key_range: KeyRange) -> Unchanged | Patch | None:
         base = self._baseline
-        known = base.ranges[part.number - 1].digest
+        known = base.ranges[key_range.number - 1].digest
         [[rows, keys, hashes]], definition = both_sides(
-            lambda: self._ask_source(statements.arrivals_by_key(self._source, part, base.source.horizon)),
-            lambda: self._still or self._not_written_since(look, part, known),
+            lambda: self._ask_source(
+                statements.arrivals_by_key(self._source, key_range, base.source.horizon)
+            ),
+            lambda: self._still or self._not_written_since(look, key_range, known),
         )
         if definition is None:
             return None
         changed = dict(zip(map(tuple, keys or ()), hashes or (), strict=True))
-        before = self._held_under(look, part, list(changed))
+        before = self._held_under(look, key_range, list(changed))
         # Rows that either side has lost are missing in one of these numbers.
         if before is None or rows - len(changed) != known.rows - len(before):
             return None
@@ -305,16 +307,16 @@ class RangeGlance:
             return Unchanged(rows, digest, seen)
         return Patch(Counts.of(missing, surplus, rows - len(missing)), digest, missing, surplus, seen)
 
-    def _not_written_since(self, look: Look, part: KeyRange, known: Digest) -> str | None:
+    def _not_written_since(self, look: Look, key_range: KeyRange, known: Digest) -> str | None:
         """What the target's table is made of, where the range holds what was proven there."""
         with failures_of(self._target.side):
             [[definition]], [[held, new_there]] = look.ask(
                 statements.definition(self._target.tables),
-                statements.arrived(self._target, self._baseline.target.horizon, part),
+                statements.arrived(self._target, self._baseline.target.horizon, key_range),
             )
         return str(definition) if held == known.rows and not new_there else None
 
-    def _held_under(self, look: Look, part: KeyRange, keys: Sequence[Bound]) -> dict[Bound, int] | None:
+    def _held_under(self, look: Look, key_range: KeyRange, keys: Sequence[Bound]) -> dict[Bound, int] | None:
         """The hashes of the target's rows with these keys, by their keys as the target writes them.
 
         None where one of them was written since.
@@ -323,7 +325,7 @@ class RangeGlance:
             return {}
         horizon = self._baseline.target.horizon
         with failures_of(self._target.side):
-            [found] = look.ask(statements.hashes_since(self._target, part, keys, horizon))
+            [found] = look.ask(statements.hashes_since(self._target, key_range, keys, horizon))
         return None if any(new for *_, new in found) else {tuple(key): value for key, value, _ in found}
 
     def _ask_source(self, statement: Composable) -> Rows:

@@ -7,7 +7,7 @@ has proven the liquidation, what a copy would do is known exactly; see `copier.o
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +36,7 @@ from copier.outlook import (
     is_for_want_of_time,
 )
 from copier.rules import ColumnRule, Treatment
-from copier.table_slice import TableSlice, refuse_null_keys, slices
+from copier.table_slice import Advice, TableSlice, missing_index, refuse_null_keys, slices
 from copier.threads import both_sides
 
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
@@ -61,14 +61,6 @@ class Count:
     def known(self) -> int | None:
         """The rows where they were counted; an estimate says nothing for certain."""
         return self.rows if self.exact else None
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """A statement that would make the copy faster on that side, which is named as `SideNames` say."""
-
-    side: str
-    statement: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +213,8 @@ def _seen(
         in_source=in_source,
         in_target=in_target,
         advice=(
-            *missing_index(sides.source_table, sides.source),
-            *missing_index(sides.target_table, sides.target),
+            *missing_index(sides.source),
+            *missing_index(sides.target),
         ),
         changed_at=changed_at,
         taken=_taken(sides, by_versions.inserted if by_versions else None)
@@ -314,12 +306,6 @@ def _taken(sides: _Sides, inserted: Sequence[Bound] | None) -> Count:
             if len(keys) < TAKEN_ROWS:
                 return Count(found, exact=True)
     return Count(found, exact=False)
-
-
-def missing_index(table: Table, rows: TableSlice) -> Iterator[Advice]:
-    """The indexes that every range is read by, where they are missing."""
-    for statement in rows.missing_indexes:
-        yield Advice(table.side, statement)
 
 
 def altered_columns(rows: TableSlice) -> tuple[ColumnRule, ...]:

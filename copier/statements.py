@@ -333,36 +333,39 @@ def move(rows: int) -> sql.Composable:
     return sql.SQL("MOVE FORWARD {} FROM {}").format(sql.Literal(rows), CURSOR)
 
 
-def digest(rows: TableSlice, part: KeyRange) -> sql.Composable:
+def digest(rows: TableSlice, key_range: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their hashes; see `copier.model`."""
-    return _digest_of(rows.row_hash, rows, part)
+    return _digest_of(rows.row_hash, rows, key_range)
 
 
-def digest_by_writer(rows: TableSlice, part: KeyRange) -> sql.Composable:
+def digest_by_writer(rows: TableSlice, key_range: KeyRange) -> sql.Composable:
     """The same for each transaction that wrote rows of the range, its xid in front; at most of two."""
     return sql.SQL(
         "SELECT xmin::text, count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {} GROUP BY xmin LIMIT 2"
-    ).format(rows.row_hash, rows.table.identifier, rows.within(part))
+    ).format(rows.row_hash, rows.table.identifier, rows.within(key_range))
 
 
-def written_by(rows: TableSlice, part: KeyRange, xid: str) -> sql.Composable:
+def written_by(rows: TableSlice, key_range: KeyRange, xid: str) -> sql.Composable:
     """Rows of the range, and how many of them this transaction wrote."""
     return sql.SQL("SELECT count(*), count(*) FILTER (WHERE xmin = {}::xid) FROM {} WHERE {}").format(
-        sql.Literal(xid), rows.table.identifier, rows.within(part)
+        sql.Literal(xid), rows.table.identifier, rows.within(key_range)
     )
 
 
-def arrivals(rows: TableSlice, part: KeyRange, base: str) -> sql.Composable:
+def arrivals(rows: TableSlice, key_range: KeyRange, base: str) -> sql.Composable:
     """Rows of the range; then rows and digest of those that no transaction before ``base`` wrote."""
     return sql.SQL(
         "SELECT count(*), count(*) FILTER (WHERE {new}), coalesce(bit_xor({hash}) FILTER (WHERE {new}), 0) "
         "FROM {table} WHERE {where}"
     ).format(
-        new=_is_since(rows, base), hash=rows.row_hash, table=rows.table.identifier, where=rows.within(part)
+        new=_is_since(rows, base),
+        hash=rows.row_hash,
+        table=rows.table.identifier,
+        where=rows.within(key_range),
     )
 
 
-def arrivals_by_key(rows: TableSlice, part: KeyRange, horizon: int) -> sql.Composable:
+def arrivals_by_key(rows: TableSlice, key_range: KeyRange, horizon: int) -> sql.Composable:
     """Rows of the range; then keys, as arrays of text, and hashes of those written since the horizon."""
     return sql.SQL(
         "SELECT count(*), array_agg({key}) FILTER (WHERE {new}), array_agg({hash}) FILTER (WHERE {new}) "
@@ -372,16 +375,16 @@ def arrivals_by_key(rows: TableSlice, part: KeyRange, horizon: int) -> sql.Compo
         new=_is_since(rows, str(horizon)),
         hash=rows.row_hash,
         table=rows.table.identifier,
-        where=rows.within(part),
+        where=rows.within(key_range),
     )
 
 
-def arrived(rows: TableSlice, horizon: int, part: KeyRange | None = None) -> sql.Composable:
+def arrived(rows: TableSlice, horizon: int, key_range: KeyRange | None = None) -> sql.Composable:
     """Rows of the liquidation, or of one range of it, and how many of them were written since the horizon."""
     return sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} WHERE {}").format(
         _is_since(rows, str(horizon)),
         rows.table.identifier,
-        rows.keys.whole(rows.liquidation_id) if part is None else rows.within(part),
+        rows.keys.whole(rows.liquidation_id) if key_range is None else rows.within(key_range),
     )
 
 
@@ -398,21 +401,23 @@ def arrived_rows(rows: TableSlice, horizon: int, most: int) -> sql.Composable:
     )
 
 
-def hashes_by_key(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sql.Composable:
+def hashes_by_key(rows: TableSlice, key_range: KeyRange, keys: Sequence[Bound]) -> sql.Composable:
     """Keys, as arrays of text, and hashes of the rows with one of these keys."""
     return sql.SQL("SELECT {}, {} FROM {} WHERE {}").format(
-        rows.keys.values_as_text, rows.row_hash, rows.table.identifier, rows.within(part, keys)
+        rows.keys.values_as_text, rows.row_hash, rows.table.identifier, rows.within(key_range, keys)
     )
 
 
-def hashes_since(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], horizon: int) -> sql.Composable:
+def hashes_since(
+    rows: TableSlice, key_range: KeyRange, keys: Sequence[Bound], horizon: int
+) -> sql.Composable:
     """The same, and of each of these rows whether it was written since the horizon."""
     return sql.SQL("SELECT {}, {}, {} FROM {} WHERE {}").format(
         rows.keys.values_as_text,
         rows.row_hash,
         _is_since(rows, str(horizon)),
         rows.table.identifier,
-        rows.within(part, keys),
+        rows.within(key_range, keys),
     )
 
 
@@ -464,7 +469,7 @@ def vantage(tables: Sequence[TableName]) -> sql.Composable:
     """).format(roots=_roots(tables))
 
 
-def hashes(rows: TableSlice, part: KeyRange, first: int | None = None) -> sql.Composable:
+def hashes(rows: TableSlice, key_range: KeyRange, first: int | None = None) -> sql.Composable:
     """The hashes of the range's rows in the order of the keys, as one byte string, and the xid8 of the
     oldest transaction that hadn't ended by then.
 
@@ -479,12 +484,12 @@ def hashes(rows: TableSlice, part: KeyRange, first: int | None = None) -> sql.Co
         rows.row_hash,
         rows.keys.order,
         rows.table.identifier,
-        rows.within(part),
+        rows.within(key_range),
         sql.SQL("") if first is None else first_only,
     )
 
 
-def keys_at(rows: TableSlice, part: KeyRange, places: Iterable[int]) -> sql.Composable:
+def keys_at(rows: TableSlice, key_range: KeyRange, places: Iterable[int]) -> sql.Composable:
     """The keys, as arrays of text, of the rows at these places, from 0, in the order of the keys."""
     return sql.SQL(
         "SELECT {} FROM (SELECT *, row_number() OVER (ORDER BY {}) - 1 AS traspaso_place FROM {} WHERE {}) "
@@ -493,39 +498,39 @@ def keys_at(rows: TableSlice, part: KeyRange, places: Iterable[int]) -> sql.Comp
         rows.keys.values_as_text,
         rows.keys.order,
         rows.table.identifier,
-        rows.within(part),
+        rows.within(key_range),
         sql.Literal("{" + ",".join(map(str, places)) + "}"),
     )
 
 
-def key_digest(rows: TableSlice, part: KeyRange) -> sql.Composable:
+def key_digest(rows: TableSlice, key_range: KeyRange) -> sql.Composable:
     """Rows of the range and the exclusive-or of their keys' hashes."""
-    return _digest_of(rows.key_hash, rows, part)
+    return _digest_of(rows.key_hash, rows, key_range)
 
 
-def key_hashes_in_order(rows: TableSlice, part: KeyRange) -> sql.Composable:
+def key_hashes_in_order(rows: TableSlice, key_range: KeyRange) -> sql.Composable:
     """The hashes of the keys in their order, as one byte string."""
     return sql.SQL(
         "SELECT string_agg(pg_catalog.int8send({}), ''::bytea ORDER BY {}) FROM {} WHERE {}"
-    ).format(rows.key_hash, rows.keys.order, rows.table.identifier, rows.within(part))
+    ).format(rows.key_hash, rows.keys.order, rows.table.identifier, rows.within(key_range))
 
 
-def key_hashes(rows: TableSlice, part: KeyRange) -> sql.Composable:
+def key_hashes(rows: TableSlice, key_range: KeyRange) -> sql.Composable:
     return sql.SQL("SELECT {} FROM {} WHERE {}").format(
-        _joined(rows.key_hash), rows.table.identifier, rows.within(part)
+        _joined(rows.key_hash), rows.table.identifier, rows.within(key_range)
     )
 
 
-def copy_out(rows: TableSlice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
+def copy_out(rows: TableSlice, key_range: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
     return sql.SQL("COPY (SELECT {} FROM {} WHERE {}) TO STDOUT (FORMAT {})").format(
         sql.SQL(", ").join(rows.sent(pair, pair.selected) for pair in rows.matched.pairs),
         rows.table.identifier,
-        rows.within(part, only),
+        rows.within(key_range, only),
         _format(rows.matched),
     )
 
 
-def copy_out_hashed(rows: TableSlice, part: KeyRange) -> sql.Composable:
+def copy_out_hashed(rows: TableSlice, key_range: KeyRange) -> sql.Composable:
     """The same of a whole range in binary, each row with its hash in front of it: the source is read once.
 
     What a type sends is computed once, hashed, and sent on as the bytes that it is. OFFSET keeps the planner
@@ -542,7 +547,7 @@ def copy_out_hashed(rows: TableSlice, part: KeyRange) -> sql.Composable:
         ),
         sql.SQL(", ").join(sql.SQL("{} AS {}").format(value.value, name) for value, name in named),
         rows.table.identifier,
-        rows.within(part),
+        rows.within(key_range),
     )
 
 
@@ -550,18 +555,20 @@ def copy_in(table: sql.Identifier, matched: Matched) -> sql.Composable:
     return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(table, _names(matched), _format(matched))
 
 
-def delete(rows: TableSlice, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
-    return sql.SQL("DELETE FROM {} WHERE {}").format(rows.table.identifier, rows.within(part, only))
+def delete(rows: TableSlice, key_range: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
+    return sql.SQL("DELETE FROM {} WHERE {}").format(rows.table.identifier, rows.within(key_range, only))
 
 
-def remove(rows: TableSlice, part: KeyRange, keys: Sequence[Bound]) -> sql.Composable:
+def remove(rows: TableSlice, key_range: KeyRange, keys: Sequence[Bound]) -> sql.Composable:
     """Deletes the rows with these keys that may go now; gives how many."""
     return sql.SQL(
         "WITH gone AS (DELETE FROM {} AS held WHERE {} AND {} RETURNING 1) SELECT count(*) FROM gone"
-    ).format(rows.table.identifier, rows.within(part, keys), _may_go(rows))
+    ).format(rows.table.identifier, rows.within(key_range, keys), _may_go(rows))
 
 
-def loosen(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], columns: Sequence[str]) -> sql.Composable:
+def loosen(
+    rows: TableSlice, key_range: KeyRange, keys: Sequence[Bound], columns: Sequence[str]
+) -> sql.Composable:
     """Has the rows with these keys refer to nothing by these columns any more; gives how many did."""
     return sql.SQL(
         "WITH loosened AS (UPDATE {} SET {} WHERE {} AND num_nonnulls({}) > 0 RETURNING 1) "
@@ -569,7 +576,7 @@ def loosen(rows: TableSlice, part: KeyRange, keys: Sequence[Bound], columns: Seq
     ).format(
         rows.table.identifier,
         sql.SQL(", ").join(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in columns),
-        rows.within(part, keys),
+        rows.within(key_range, keys),
         sql.SQL(", ").join(map(sql.Identifier, columns)),
     )
 
@@ -707,7 +714,9 @@ def merge(
         "DELETE FROM {} AS held WHERE ({}) AND NOT EXISTS (SELECT FROM {} AS staged WHERE {}) AND {}"
     ).format(
         table,
-        sql.SQL(" OR ").join(sql.SQL("({})").format(rows.within(part, only)) for part, only in surplus)
+        sql.SQL(" OR ").join(
+            sql.SQL("({})").format(rows.within(key_range, only)) for key_range, only in surplus
+        )
         if surplus
         else sql.SQL("false"),
         STAGING,
@@ -814,9 +823,9 @@ def size(table: TableName) -> sql.Composable:
     """).format(name=sql.Literal(str(table)))
 
 
-def _digest_of(hashed: sql.Composable, rows: TableSlice, part: KeyRange) -> sql.Composable:
+def _digest_of(hashed: sql.Composable, rows: TableSlice, key_range: KeyRange) -> sql.Composable:
     return sql.SQL("SELECT count(*), coalesce(bit_xor({}), 0) FROM {} WHERE {}").format(
-        hashed, rows.table.identifier, rows.within(part)
+        hashed, rows.table.identifier, rows.within(key_range)
     )
 
 

@@ -28,8 +28,7 @@ from copier.connections import BoundedTransaction
 from copier.errors import DEFAULT_NAMES, CopierError, SideNames, failures_of
 from copier.exchange import driver_of, exchange
 from copier.model import Catalogue, CopySpec, TableName, Via
-from copier.preview import Advice, missing_index
-from copier.table_slice import slices
+from copier.table_slice import Advice, missing_index, slices
 
 #: What the servers' activity views show of it.
 LABEL = "traspaso init"
@@ -353,7 +352,7 @@ class _Looker:
             spec=spec,
             size=found.size,
             key=source_rows.key,
-            advice=(*missing_index(source, source_rows), *missing_index(target, target_rows)),
+            advice=(*missing_index(source_rows), *missing_index(target_rows)),
             parents=(),
             needs=(),
             updates=target_rows.in_place,

@@ -1,4 +1,7 @@
-"""One side's part of a copy: the liquidation's rows in its table, their order, and their hashes."""
+"""One side's part of a copy: the liquidation's rows in its table, their order, and their hashes.
+
+Where no index finds these rows, every range reads the whole table: `missing_index` says which to create.
+"""
 
 from __future__ import annotations
 
@@ -69,10 +72,10 @@ class TableSlice:
         """The key by which values are hashed here: the source's transactions are given it."""
         return self.spec.hashes_with if self.is_source else None
 
-    def within(self, part: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
+    def within(self, key_range: KeyRange, only: Sequence[Bound] | None = None) -> sql.Composable:
         """The range's rows, or those among them with one of these keys."""
         if only is None:
-            return self.keys.within(self.liquidation_id, part)
+            return self.keys.within(self.liquidation_id, key_range)
         # Without the range: an equality is what the index is made for, and what the planner judges well.
         return sql.SQL("{} AND {}").format(self.keys.whole(self.liquidation_id), self.keys.one_of(only))
 
@@ -220,6 +223,30 @@ def _is_unique(table: Table, names: tuple[str, ...]) -> bool:
     return any(set(key) <= set(names) for key in table.unique_keys)
 
 
+# ----------------------------------------------------------------- the index by which the rows would be found
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A statement that would make the copy faster on that side, which is named as `SideNames` say."""
+
+    side: str
+    statement: str
+
+
+def missing_index(rows: TableSlice) -> Iterator[Advice]:
+    """The warning of each index that is missing: without it every range reads the whole table."""
+    for statement in rows.missing_indexes:
+        yield Advice(rows.side, statement)
+
+
+def create_index(table: TableName | str, columns: Iterable[str], *, partitioned: bool) -> str:
+    """The statement. ``table`` and ``columns`` are as SQL writes them."""
+    # Of a partitioned table PostgreSQL builds no index concurrently.
+    how = "" if partitioned else " CONCURRENTLY"
+    return f"CREATE INDEX{how} ON {table} ({', '.join(columns)})"
+
+
 @dataclass(frozen=True, slots=True)
 class _Index:
     """One by which the rows would be found: ``columns`` as SQL writes them."""
@@ -229,9 +256,7 @@ class _Index:
 
     @property
     def statement(self) -> str:
-        # Of a partitioned table PostgreSQL builds no index concurrently.
-        how = "" if self.table.is_partitioned else " CONCURRENTLY"
-        return f"CREATE INDEX{how} ON {self.table.name} ({', '.join(self.columns)})"
+        return create_index(self.table.name, self.columns, partitioned=self.table.is_partitioned)
 
 
 def _without_index(table: Table, keys: Keyset) -> Iterator[_Index]:

@@ -105,8 +105,8 @@ def compared(
         and (is_same if isinstance(chunk.seen, Written) else chunk.seen.definition == definition)
     }
 
-    def weight(part: KeyRange) -> float:
-        return UNREAD if isinstance(seen.get(part.number), Written) else 1.0
+    def weight(key_range: KeyRange) -> float:
+        return UNREAD if isinstance(seen.get(key_range.number), Written) else 1.0
 
     most = min(MOST_RANGES, len(known) // (2 * len(lanes)))
     whole = sum(weight(chunk.range) * chunk.rows for chunk in known.values())
@@ -114,25 +114,36 @@ def compared(
 
     def take_some() -> list[KeyRange] | None:
         """Ranges for one message: short ones together, so that a way to the servers isn't made for each."""
-        parts: list[KeyRange] = []
-        while part := take():
-            parts.append(part)
-            if sum(map(weight, parts)) >= most or sum(weight(each) * each.rows for each in parts) >= enough:
+        key_ranges: list[KeyRange] = []
+        while key_range := take():
+            key_ranges.append(key_range)
+            if (
+                sum(map(weight, key_ranges)) >= most
+                or sum(weight(each) * each.rows for each in key_ranges) >= enough
+            ):
                 break
-        return parts or None
+        return key_ranges or None
 
-    def compare(readers: Readers, parts: list[KeyRange]) -> list[Comparison]:
+    def compare(readers: Readers, key_ranges: list[KeyRange]) -> list[Comparison]:
         source_reader, target_reader = readers
-        chunks = {part: known.get(part.number) for part in parts}
-        known_already = {part: chunk.source for part, chunk in chunks.items() if chunk and chunk.source}
+        chunks = {key_range: known.get(key_range.number) for key_range in key_ranges}
+        known_already = {
+            key_range: chunk.source for key_range, chunk in chunks.items() if chunk and chunk.source
+        }
         # What was compared by value before, and is to be there still.
-        seen_there = {part: seen[part.number] for part in parts if part.number in seen}
+        seen_there = {
+            key_range: seen[key_range.number] for key_range in key_ranges if key_range.number in seen
+        }
         hashed, held = both_sides(
-            lambda: _digests(source_reader, source, [part for part in parts if part not in known_already]),
-            lambda: _held(target_reader, target, parts, seen_there, known_already),
+            lambda: _digests(
+                source_reader,
+                source,
+                [each for each in key_ranges if each not in known_already],
+            ),
+            lambda: _held(target_reader, target, key_ranges, seen_there, known_already),
         )
         of_source = known_already | hashed
-        return [Comparison(part, of_source[part], held[part]) for part in parts]
+        return [Comparison(key_range, of_source[key_range], held[key_range]) for key_range in key_ranges]
 
     for some in run_lanes(lanes, lambda readers: take_some(), compare, threading.Event()):
         yield from some
@@ -141,7 +152,7 @@ def compared(
 def _held(
     connection: Connection,
     target: TableSlice,
-    parts: Sequence[KeyRange],
+    key_ranges: Sequence[KeyRange],
     seen: Mapping[KeyRange, Seen | Written],
     source: Mapping[KeyRange, Digest],
 ) -> dict[KeyRange, Digest]:
@@ -149,27 +160,29 @@ def _held(
 
     All that has to be hashed in any case is asked in one message with that.
     """
-    unseen = [part for part in parts if part not in seen]
+    unseen = [each for each in key_ranges if each not in seen]
     with failures_of(target.side):
         answers = exchange(
             connection,
-            *(_still(target, part, each) for part, each in seen.items()),
-            *(statements.digest(target, part) for part in unseen),
+            *(_still(target, key_range, each) for key_range, each in seen.items()),
+            *(statements.digest(target, key_range) for key_range in unseen),
         )
     as_seen = {
-        part: source[part]
-        for (part, each), [found] in zip(seen.items(), answers, strict=False)
-        if _holds(each, source[part], found)
+        key_range: source[key_range]
+        for (key_range, each), [found] in zip(seen.items(), answers, strict=False)
+        if _holds(each, source[key_range], found)
     }
-    hashed = {part: Digest(*found) for part, [found] in zip(unseen, answers[len(seen) :], strict=True)}
-    return as_seen | hashed | _digests(connection, target, [part for part in seen if part not in as_seen])
+    hashed = {
+        key_range: Digest(*found) for key_range, [found] in zip(unseen, answers[len(seen) :], strict=True)
+    }
+    return as_seen | hashed | _digests(connection, target, [each for each in seen if each not in as_seen])
 
 
-def _still(target: TableSlice, part: KeyRange, seen: Seen | Written) -> Composable:
+def _still(target: TableSlice, key_range: KeyRange, seen: Seen | Written) -> Composable:
     """What is asked to know whether the range's rows are still what was seen of them."""
     if isinstance(seen, Written):
-        return statements.written_by(target, part, seen.xid)
-    return statements.arrivals(target, part, seen.base)
+        return statements.written_by(target, key_range, seen.xid)
+    return statements.arrivals(target, key_range, seen.base)
 
 
 def _holds(seen: Seen | Written, source: Digest, found: Sequence[int]) -> bool:
@@ -179,9 +192,9 @@ def _holds(seen: Seen | Written, source: Digest, found: Sequence[int]) -> bool:
     return rows == source.rows and Digest(arrived, value) == seen.written
 
 
-def _digests(connection: Connection, rows: TableSlice, parts: list[KeyRange]) -> dict[KeyRange, Digest]:
-    if not parts:
+def _digests(connection: Connection, rows: TableSlice, key_ranges: list[KeyRange]) -> dict[KeyRange, Digest]:
+    if not key_ranges:
         return {}
     with failures_of(rows.side):
-        answers = exchange(connection, *(statements.digest(rows, part) for part in parts))
-    return {part: Digest(*answer) for part, [answer] in zip(parts, answers, strict=True)}
+        answers = exchange(connection, *(statements.digest(rows, key_range) for key_range in key_ranges))
+    return {key_range: Digest(*answer) for key_range, [answer] in zip(key_ranges, answers, strict=True)}

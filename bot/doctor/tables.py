@@ -27,8 +27,7 @@ from copier.errors import (
 from copier.keys import key_columns
 from copier.model import CopySpec
 from copier.parents import refuse_unfit
-from copier.preview import missing_index
-from copier.table_slice import TableSlice, slices
+from copier.table_slice import TableSlice, missing_index, slices
 
 #: What needs both tables.
 _OF_BOTH = ("copy.columns", "copy.key", "copy.index")
@@ -243,7 +242,7 @@ def _columns(copy: CopySection, spec: CopySpec, source: Table, target: Table) ->
 def _indexes(name: str, sides: tuple[tuple[Table, TableSlice], ...]) -> Iterator[Finding]:
     for table, rows in sides:
         about = f"{name}, {table.side}"
-        advice = list(missing_index(table, rows))
+        advice = list(missing_index(rows))
         for each in advice:
             yield warning(
                 "copy.index",

@@ -13,8 +13,7 @@ from sqlalchemy.engine import make_url
 from bot import config
 from bot.cli import init
 from bot.config import File, SlackSection
-from copier import Catalogue, CopySpec, TableName, Via
-from copier.preview import Advice
+from copier import Advice, Catalogue, CopySpec, TableName, Via
 from copier.survey import Candidate, FoundCatalogue, LeftOut, Server, Size, Survey
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=15)
