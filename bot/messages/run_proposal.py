@@ -21,7 +21,6 @@ from bot.messages.blocks import (
     at,
     button,
     code,
-    confirm,
     context,
     copied,
     cut,
@@ -48,8 +47,10 @@ from bot.messages.proposal import (
     is_nothing,
     kept_blocks,
     kept_in_prod,
+    lifetime,
     made_of,
     missing_indexes,
+    press_word,
     read_short,
     removes_everything,
     to_be_pressed,
@@ -57,6 +58,7 @@ from bot.messages.proposal import (
     why_input,
     would_do,
 )
+from bot.messages.question import confirm_removal, sides_in_short
 from bot.messages.run import LINE_LIMIT, TITLE_LIMIT, in_sections, of_liquidations, together
 from copier import Count, Counts, Preview
 
@@ -333,15 +335,7 @@ def several_card(offered: SeveralOffered, t: Translator) -> Message:
                 button(t("Cancel"), CANCEL_ACTION, offered.offer.key),
             )
         )
-        tail.append(
-            context(
-                t(
-                    "Nothing is copied until you press {button}. Expires in {n} min.",
-                    button=word,
-                    n=offered.minutes,
-                )
-            )
-        )
+        tail.append(lifetime(word, offered.minutes, t))
     lines = [_line(part, offered, t) for part in offered.parts]
     text = f"{offered.notice} {escaped(question)} {n} {total}".strip()
     return Message(text, [*head, _table(offered, t), *tail], fallback=[*head, *in_sections(lines), *tail])
@@ -425,7 +419,7 @@ def _line(part: Part, offered: SeveralOffered, t: Translator) -> str:
     prod, consulta = _counts(part, t)
     sign = "✅" if part.refused is None else "🚫"
     label = f" · {sanitized(part.label)}" if part.label else ""
-    sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+    sides = sides_in_short(prod, consulta, t)
     return cut(f"{sign} *{part.liquidation_id}*{label} · {sides} · {_outcome(part, offered, t)}", LINE_LIMIT)
 
 
@@ -612,6 +606,11 @@ class WholeOffered:
             return None
         return tuple(dict.fromkeys(who for table in waiting for who in table.approvers))
 
+    @property
+    def asks(self) -> bool:
+        """Whether somebody else has to approve it."""
+        return self.approvers is not None
+
 
 # -- The confirm card, and the same for a modal
 
@@ -647,7 +646,7 @@ def whole_body(offered: WholeOffered, t: Translator) -> list[Block]:
 def whole_preview(offered: WholeOffered, carried: Carried, t: Translator) -> View:
     """The offer in the modal, to be submitted: what the confirm card is in a channel."""
     offer, dialog = offered.offer, removal_dialog(offered, t) if offered.removing else None
-    body, word = whole_body(offered, t), press_word(offered, t)
+    body, word = whole_body(offered, t), press_word(t, asks=offered.asks)
     return to_be_pressed(body, carried, t, word=word, key=offer.key, offer=offer.encoded(), dialog=dialog)
 
 
@@ -664,7 +663,7 @@ def choice(title: str, n: int, t: Translator) -> str:
 def copy_button(offered: WholeOffered, t: Translator) -> Block:
     """*Copy*, with a dialog before it where it would remove all rows of a table."""
     style = "danger" if offered.removing else "primary"
-    copy = button(press_word(offered, t), COPY_WHOLE_ACTION, offered.offer.encoded(), style=style)
+    copy = button(press_word(t, asks=offered.asks), COPY_WHOLE_ACTION, offered.offer.encoded(), style=style)
     if offered.removing:
         copy["confirm"] = removal_dialog(offered, t)
     return copy
@@ -678,22 +677,14 @@ def _later_button(offered: WholeOffered, t: Translator) -> Block:
     return later
 
 
-def press_word(offered: WholeOffered, t: Translator) -> str:
-    """What stands on the button that starts the copy, or asks somebody else to approve it."""
-    return t("Copy") if offered.approvers is None else t("Ask for approval")
-
-
 def removal_dialog(offered: WholeOffered, t: Translator) -> Block:
     """The dialog before a press that removes all rows of one of the tables from consulta."""
     tables = ", ".join(
         f"{table.title} ({counted(table.seen.in_target, t)})" for table in offered.removing if table.seen
     )
-    return confirm(
-        t("Remove from consulta?"),
-        t("Prod has no rows for: {tables}. Their rows in consulta will be removed.", tables=cut(tables, 180)),
-        t("Remove"),
-        t("Keep"),
-    )
+    names = cut(tables, 180)
+    words = t("Prod has no rows for: {tables}. Their rows in consulta will be removed.", tables=names)
+    return confirm_removal(words, t)
 
 
 def _question(offered: WholeOffered, t: Translator) -> str:
@@ -714,7 +705,7 @@ def _sums(offered: WholeOffered, t: Translator) -> str:
         _sum([each.in_source for each in seen], t),
         _sum([each.in_target for each in seen], t),
     )
-    sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+    sides = sides_in_short(prod, consulta, t)
     expected = ""
     if offered.expected_seconds is not None:
         duration = t.duration(offered.expected_seconds)
@@ -802,10 +793,7 @@ def _set_approval(offered: WholeOffered, t: Translator) -> list[Block]:
 
 
 def _lifetime(offered: WholeOffered, t: Translator) -> Block:
-    names = {"button": press_word(offered, t), "n": offered.minutes}
-    if offered.approvers is not None:
-        return context(t("Nothing is asked for until you press {button}. Expires in {n} min.", **names))
-    return context(t("Nothing is copied until you press {button}. Expires in {n} min.", **names))
+    return lifetime(press_word(t, asks=offered.asks), offered.minutes, t, asks=offered.asks)
 
 
 def _set_table(tables: Sequence[Table], t: Translator) -> Block:
@@ -823,7 +811,7 @@ def _lines(tables: Sequence[Table], t: Translator) -> list[Block]:
     lines = []
     for number, table in enumerate(tables, 1):
         prod, consulta = _counts(table, t)
-        sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+        sides = sides_in_short(prod, consulta, t)
         heading = t("Insert / change / delete / leave")
         would = f"{heading}: {_would(table, t)}"
         lines.append(cut(f"{number}. *{sanitized(table.title)}* · {sides} · {would}", LINE_LIMIT))
