@@ -20,7 +20,7 @@ from slack_sdk import WebClient
 from bot import when
 from bot.commands import parsing
 from bot.commands.conversation import Caller
-from bot.commands.starting import Starting, Values, ask_when, first_start, press_of
+from bot.commands.starting import Starting, StartsCopies, Values, ask_when, first_start, press_of
 from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
@@ -79,17 +79,12 @@ log = logging.getLogger(__name__)
 Chosen = CopySection | SetSection
 
 
-class CopySeveral:
+class CopySeveral(StartsCopies):
     """From several numbers to a run, of one copy or of a set; ``whole`` looks at the tables of sets."""
 
     def __init__(self, starting: Starting, whole: CopyWhole) -> None:
-        self._starting = starting
+        super().__init__(starting)
         self._whole = whole
-        self._guard = starting.guard
-        self._callers = starting.callers
-        self._store = starting.store
-        self._history = starting.history
-        self._card_publisher = starting.card_publisher
 
     def answer(self, words: list[str], caller: Caller) -> Message | None:
         """The answer to these words after the command; None where they aren't several liquidations."""
@@ -340,16 +335,8 @@ def _each_of(part: Part, offer: SeveralOffer) -> list[tuple[str, Preview, Agreed
 # counts only for the numbers that were shown, as with a single copy.
 
 
-class CopyWhole:
+class CopyWhole(StartsCopies):
     """From a set and a liquidation's number to a run."""
-
-    def __init__(self, starting: Starting) -> None:
-        self._starting = starting
-        self._guard = starting.guard
-        self._callers = starting.callers
-        self._store = starting.store
-        self._history = starting.history
-        self._card_publisher = starting.card_publisher
 
     def shown(self, chosen: SetSection, liquidation_id: int, caller: Caller) -> Message:
         """The confirm card; or, in words, why there is nothing that this person could press."""
