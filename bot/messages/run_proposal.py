@@ -275,7 +275,7 @@ class SeveralOffered:
 
 
 def refusal_of_set(tables: Sequence[Table]) -> Refused | None:
-    """The same of a set whose tables were all looked at."""
+    """Why a set whose tables were all looked at can't be copied together with others."""
     exists = next(
         (table.seen.exists for table in tables if table.seen and table.seen.exists is not None), None
     )
@@ -288,7 +288,7 @@ def refusal_of_set(tables: Sequence[Table]) -> Refused | None:
 
 
 def refusal_of(seen: Preview) -> Refused | None:
-    """Why a liquidation that was looked at can't be copied together with others."""
+    """The same of one copy."""
     nothing = is_nothing(seen)
     if seen.exists is False or (seen.exists is None and nothing):
         return Refused.UNKNOWN
