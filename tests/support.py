@@ -1,19 +1,22 @@
-"""What the fixtures hand to the tests: two clusters, fresh databases on them, and a clock of its own."""
+"""What the fixtures hand to the tests: two clusters, fresh databases, a clock of its own; and how to wait."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from select import select
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
 from dev.postgres import PostgresServer
+
+T = TypeVar("T")
 
 _NUMBERS = itertools.count(1)
 #: What depends on its session, or changes it, has one of its own; so has what looks at the sessions of all.
@@ -136,6 +139,20 @@ class Databases:
     def _drop(self, database: Database) -> None:
         database.close()
         self._server.drop_database(database.name, over=self._admin.result())
+
+
+def until(
+    look: Callable[[], T], timeout: float = 60.0, what: str = "what was waited for", *, every: float = 0.03
+) -> T:
+    """The first truthy result of `look`. The timeout is for a busy machine, and no promise of the product.
+
+    It looks ``every`` so many seconds; what is so for a moment only is found by looking all the time, with 0.
+    """
+    deadline = time.monotonic() + timeout
+    while not (result := look()):
+        assert time.monotonic() < deadline, f"{what} did not come about in {timeout:g} s"
+        time.sleep(every)
+    return result
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from bot.cli.output import (
 )
 from bot.commands.parsing import number, numbers_in, several
 from bot.config import SIDES, CopySection, Need, SetSection, Settings, sentence_of
-from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
+from bot.errors import AlreadyRunning, BotError, ConfigError, UnknownJob
 from bot.i18n import N_, Translator, translator
 from bot.jobs import known_columns
 from bot.jobs.repository import Request, Requester
@@ -256,8 +256,7 @@ def copy(
 
         sys.exit(copy_whole(settings, whole, liquidations, as_json=as_json, remove=remove, reason=reason))
     chosen = chosen_copy(settings, copy_name)
-    if chosen.require_reason and not reason.strip():
-        raise Stopped(f"copying {chosen.name} needs a reason: add --reason 'why it is copied'", USAGE)
+    refuse_without_reason([chosen], reason)
     parts = checked(app.databases(settings, brief=True))
 
     def display() -> Display:
@@ -269,12 +268,11 @@ def copy(
         sys.exit(copy_several(parts, settings, chosen, liquidations, display, remove=remove, reason=reason))
     request = request_for(parts, settings, chosen, liquidations[0], remove=remove, reason=reason)
     look_at_windows(parts, settings)
-    try:
-        job_id, _ = parts.store.create(request)
-    except AlreadyRunning as running:
-        raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
-    except Frozen as frozen:
-        raise Stopped(str(frozen), FAILED) from None
+    with stop_on_errors():
+        try:
+            job_id, _ = parts.store.create(request)
+        except AlreadyRunning as running:
+            raise Stopped(f"{running}: `traspaso status {running.job_id}` shows it", FAILED) from None
     parts.liveness.start(takes_jobs=False)
     shown = display()
     try:
@@ -283,6 +281,13 @@ def copy(
         parts.liveness.stop()
     shown.finish(job)
     sys.exit({Status.COMPLETED: COMPLETED, Status.CANCELLED: INTERRUPTED}.get(job.status, FAILED))
+
+
+def refuse_without_reason(copies: Sequence[CopySection], reason: str) -> None:
+    """Raises Stopped where one of them asks why it is copied, and that wasn't said."""
+    for each in copies:
+        if each.require_reason and not reason.strip():
+            raise Stopped(f"copying {each.name} needs a reason: add --reason 'why it is copied'", USAGE)
 
 
 def request_for(
@@ -318,7 +323,7 @@ def request_by(chosen: CopySection, liquidation: int, seen: Preview, *, remove: 
         ),
         fingerprint=seen.fingerprint,
         reason=reason,
-        requester=Requester(SHELL, getpass.getuser(), getpass.getuser()),
+        requester=who(),
     )
 
 

@@ -14,13 +14,13 @@ from bot.cli.commands import (
     COMPLETED,
     FAILED,
     INTERRUPTED,
-    USAGE,
     Stopped,
     broken_off_by_signals,
     checked,
     follow,
     look_at_both_sides,
     look_at_windows,
+    refuse_without_reason,
     request_by,
     request_for,
     settings_for,
@@ -47,11 +47,10 @@ from bot.cli.output import (
     say,
 )
 from bot.config import SIDES, CopySection, Need, SetSection, Settings
-from bot.errors import Frozen
 from bot.i18n import N_
 from bot.jobs.actions import RunControl
 from bot.jobs.known_columns import spec_of
-from bot.jobs.repository import Request, RunRequest
+from bot.jobs.repository import CreatedRun, Request, RunRequest
 from bot.jobs.status import RunKind, Status
 from bot.messages.verification import SetResult
 from bot.work.cancellation import StopSwitch
@@ -111,18 +110,19 @@ def copy_several(
 
 def _asked_for(parts: Databases, settings: Settings, requests: Sequence[Request]) -> list[int]:
     """The jobs of the run, in their order; what is under way already is named."""
-    look_at_windows(parts, settings)
-    try:
-        with stop_on_errors():
-            created = parts.store.create_run(
-                RunRequest(RunKind.SEVERAL, tuple(requests), requests[0].requester)
-            )
-            for job_id in created.taken:
-                say(f"❌ job {job_id} copies it already: `traspaso status {job_id}` shows it", err=True)
-            run = parts.store.run(created.run_id) if created.run_id is not None else None
-    except Frozen as frozen:
-        raise Stopped(str(frozen), FAILED) from None
+    created = _begun(parts, settings, RunRequest(RunKind.SEVERAL, tuple(requests), who()))
+    for job_id in created.taken:
+        say(f"❌ job {job_id} copies it already: `traspaso status {job_id}` shows it", err=True)
+    with stop_on_errors():
+        run = parts.store.run(created.run_id) if created.run_id is not None else None
     return [job.id for job in run.jobs] if run is not None else []
+
+
+def _begun(parts: Databases, settings: Settings, wanted: RunRequest) -> CreatedRun:
+    """What became of the request. Raises Stopped while copies are frozen."""
+    look_at_windows(parts, settings)
+    with stop_on_errors():
+        return parts.store.create_run(wanted)
 
 
 def _cancel_the_rest(parts: Databases, job_id: int) -> None:
@@ -151,9 +151,7 @@ def copy_whole(
     are copied.
     """
     copies = settings.file.copies_of(chosen)
-    for each in copies:
-        if each.require_reason and not reason.strip():
-            raise Stopped(f"copying {each.name} needs a reason: add --reason 'why it is copied'", USAGE)
+    refuse_without_reason(copies, reason)
     parts = checked(app.databases(settings, brief=True))
     stop, failed = StopSwitch(), 0
     parts.liveness.start(takes_jobs=False)
@@ -212,13 +210,8 @@ def _copied(
     as_json: bool,
 ) -> bool:
     """Copies the set, and says how it ended; whether it is completed."""
-    look_at_windows(parts, settings)
     wanted = RunRequest(RunKind.SET, tuple(requests), who(), set_name=chosen.name)
-    try:
-        with stop_on_errors():
-            created = parts.store.create_run(wanted)
-    except Frozen as frozen:
-        raise Stopped(str(frozen), FAILED) from None
+    created = _begun(parts, settings, wanted)
     if created.run_id is None:
         [taken, *_] = created.taken
         raise Stopped(f"job {taken} copies a table of it already: `traspaso status {taken}` shows it", FAILED)

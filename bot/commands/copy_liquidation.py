@@ -36,7 +36,7 @@ from bot.commands.conversation import (
 )
 from bot.commands.copy_runs import CopySeveral, CopyWhole, RunsForLater
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
-from bot.commands.starting import Starting, Values, ask_when, first_start, press_of
+from bot.commands.starting import Starting, StartsCopies, Values, ask_when, first_start, press_of
 from bot.commands.turns import Full, Searches, Superseded, TooManySearches, Turn, Turns
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
@@ -224,17 +224,8 @@ register(
 log = logging.getLogger(__name__)
 
 
-class StartCopy:
+class StartCopy(StartsCopies):
     """The way from a liquidation's number to a job."""
-
-    def __init__(self, starting: Starting) -> None:
-        self._starting = starting
-        self._guard = starting.guard
-        self._callers = starting.callers
-        self._signals = starting.signals
-        self._store = starting.store
-        self._history = starting.history
-        self._card_publisher = starting.card_publisher
 
     def look(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Offered | Message:
         """The offer; or, in words, why there is nothing that this person could press."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,7 @@ from slack_sdk import WebClient
 from bot import when
 from bot.commands import parsing
 from bot.commands.conversation import Caller
-from bot.commands.starting import Starting, Values, ask_when, first_start, press_of
+from bot.commands.starting import Starting, StartsCopies, Values, ask_when, first_start, press_of
 from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
@@ -79,17 +79,12 @@ log = logging.getLogger(__name__)
 Chosen = CopySection | SetSection
 
 
-class CopySeveral:
+class CopySeveral(StartsCopies):
     """From several numbers to a run, of one copy or of a set; ``whole`` looks at the tables of sets."""
 
     def __init__(self, starting: Starting, whole: CopyWhole) -> None:
-        self._starting = starting
+        super().__init__(starting)
         self._whole = whole
-        self._guard = starting.guard
-        self._callers = starting.callers
-        self._store = starting.store
-        self._history = starting.history
-        self._card_publisher = starting.card_publisher
 
     def answer(self, words: list[str], caller: Caller) -> Message | None:
         """The answer to these words after the command; None where they aren't several liquidations."""
@@ -233,13 +228,11 @@ class CopySeveral:
         return tuple(dict.fromkeys(who for table in waiting for who in table.approvers))
 
     def _expected_seconds(self, chosen: Chosen, possible: Sequence[Part]) -> float | None:
-        rows = proposal.rows_to_write(seen for part in possible for seen in part.each_seen)
-        cap = self._guard.file.work.rows_per_second
-        if not rows:
-            return None
-        if isinstance(chosen, SetSection):  # a cap holds each table back, so earlier runs say little
-            return None if cap else self._history.expected_seconds_of_set(chosen.name, rows)
-        return self._history.expected_seconds(chosen.name, rows, cap)
+        seen = [each for part in possible for each in part.each_seen]
+        if isinstance(chosen, SetSection):
+            return self._whole.expected_seconds(chosen, seen)
+        rows, cap = proposal.rows_to_write(seen), self._guard.file.work.rows_per_second
+        return self._history.expected_seconds(chosen.name, rows, cap) if rows else None
 
     def _press(self, body: dict[str, Any], caller: Caller) -> Message:
         value, channel_id, reason = press_of(body)
@@ -340,16 +333,8 @@ def _each_of(part: Part, offer: SeveralOffer) -> list[tuple[str, Preview, Agreed
 # counts only for the numbers that were shown, as with a single copy.
 
 
-class CopyWhole:
+class CopyWhole(StartsCopies):
     """From a set and a liquidation's number to a run."""
-
-    def __init__(self, starting: Starting) -> None:
-        self._starting = starting
-        self._guard = starting.guard
-        self._callers = starting.callers
-        self._store = starting.store
-        self._history = starting.history
-        self._card_publisher = starting.card_publisher
 
     def shown(self, chosen: SetSection, liquidation_id: int, caller: Caller) -> Message:
         """The confirm card; or, in words, why there is nothing that this person could press."""
@@ -524,8 +509,8 @@ class CopyWhole:
             title=chosen.shown,
             tables=tuple(own[copy.name] for copy in self.in_order(copies)),
             minutes=max(1, round(work.confirm_seconds / 60)),
-            label=next((table.seen.label for table in tables if table.seen and table.seen.label), None),
-            expected_seconds=self._expected_seconds(chosen, tables),
+            label=_label(tables),
+            expected_seconds=self.expected_seconds(chosen, (table.seen for table in tables if table.seen)),
             others=self._others(copies),
             asks_why=any(copy.require_reason for copy in copies),
         )
@@ -539,9 +524,9 @@ class CopyWhole:
         place = {name: n for n, name in enumerate(order.names)}
         return tuple(sorted(copies, key=lambda copy: place[copy.name]))
 
-    def _expected_seconds(self, chosen: SetSection, tables: tuple[Table, ...]) -> float | None:
+    def expected_seconds(self, chosen: SetSection, seen: Iterable[Preview]) -> float | None:
         """None where a cap holds it back, so that earlier runs say little, or where nobody knows the rows."""
-        rows = proposal.rows_to_write(table.seen for table in tables if table.seen)
+        rows = proposal.rows_to_write(seen)
         if not rows or self._guard.file.work.rows_per_second:
             return None
         return self._history.expected_seconds_of_set(chosen.name, rows)
@@ -554,17 +539,20 @@ class CopyWhole:
     def _nothing_to_do(
         self, chosen: SetSection, liquidation_id: int, tables: tuple[Table, ...], t: Translator
     ) -> Message | None:
-        found = [table.seen for table in tables if table.seen]
-        nothing = all(table.is_nothing for table in tables)
-        exists = next((seen.exists for seen in found if seen.exists is not None), None)
-        if exists is False or (exists is None and nothing):
-            listed = self._guard.file.liquidations
-            catalogue = str(listed.table) if listed else None
-            return answers.unknown_liquidation(chosen.shown, liquidation_id, catalogue, t)
-        if nothing:
-            label = next((seen.label for seen in found if seen.label), None)
-            return answers.empty_liquidation(chosen.shown, liquidation_id, label, t)
-        return None
+        match refusal_of_set(tables):
+            case Refused.UNKNOWN:
+                listed = self._guard.file.liquidations
+                catalogue = str(listed.table) if listed else None
+                return answers.unknown_liquidation(chosen.shown, liquidation_id, catalogue, t)
+            case Refused.EMPTY:
+                return answers.empty_liquidation(chosen.shown, liquidation_id, _label(tables), t)
+            case _:  # a set of which rows would only be removed is asked for alone, with a dialog
+                return None
+
+
+def _label(tables: Sequence[Table]) -> str | None:
+    """The liquidation's name."""
+    return next((table.seen.label for table in tables if table.seen and table.seen.label), None)
 
 
 # ----------------------------------------------------------------------------

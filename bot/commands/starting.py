@@ -212,6 +212,19 @@ class Starting:
         return run
 
 
+class StartsCopies:
+    """A conversation that starts copies, with what it uses of what was wired."""
+
+    def __init__(self, starting: Starting) -> None:
+        self._starting = starting
+        self._guard = starting.guard
+        self._callers = starting.callers
+        self._signals = starting.signals
+        self._store = starting.store
+        self._history = starting.history
+        self._card_publisher = starting.card_publisher
+
+
 class Values:
     """What stands in the inputs of a message or a view, by their names; empty where nothing does."""
 

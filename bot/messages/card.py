@@ -75,21 +75,22 @@ def buttons_for(job: JobView, t: Translator) -> list[Block]:
     """One row of buttons; the value of each is the job's number, with the rows that it shows if it does."""
     details = button(t("Details"), DETAILS_ACTION, str(job.id))
     tell = button(t("Tell me"), TELL_ACTION, str(job.id))
+    cancel = cancel_button(CANCEL_ACTION, job.id, t)
     match job.status:
         case Status.PENDING if job.waits_for_approval:
-            row = [*approval_buttons(job, t), _cancel(job, t)]
+            row = [*approval_buttons(job, t), cancel]
         case Status.PENDING if job.question is not None:
-            row = [confirm_button(job, job.question, t), _cancel(job, t), details]
+            row = [confirm_button(job, job.question, t), cancel, details]
         case Status.RUNNING if job.stop_requested is StopReason.CANCEL:
             row = [details]
         case Status.RUNNING if job.stop_requested is StopReason.PAUSE:
-            row = [_resume(job, t), _cancel(job, t), details]
+            row = [_resume(job, t), cancel, details]
         case Status.PENDING if job.waits_for_its_time:
-            row = [button(t("Start now"), START_NOW_ACTION, str(job.id)), _cancel(job, t), details]
+            row = [button(t("Start now"), START_NOW_ACTION, str(job.id)), cancel, details]
         case Status.PENDING | Status.RUNNING:
-            row = [button(t("Pause"), PAUSE_ACTION, str(job.id)), _cancel(job, t), details]
+            row = [button(t("Pause"), PAUSE_ACTION, str(job.id)), cancel, details]
         case Status.PAUSED:
-            row = [_resume(job, t, style="primary"), _cancel(job, t), details]
+            row = [_resume(job, t, style="primary"), cancel, details]
         case Status.FAILED:
             row = [retry(job, t), details]
         case _:
@@ -105,18 +106,15 @@ def _resume(job: JobView, t: Translator, style: str | None = None) -> Block:
     return button(t("Resume"), RESUME_ACTION, str(job.id), style=style)
 
 
-def _cancel(job: JobView, t: Translator) -> Block:
-    return button(t("Cancel"), CANCEL_ACTION, str(job.id), style="danger", dialog=cancel_dialog(t))
-
-
-def cancel_dialog(t: Translator) -> Dialog:
-    """The dialog before the press that cancels one copy."""
-    return Dialog(
+def cancel_button(action_id: str, number: int, t: Translator) -> Block:
+    """*Cancel* for the copy that has this number, with a dialog before it."""
+    dialog = Dialog(
         t("Cancel this copy?"),
         t("What is in place in consulta stays there, and the rest of the rows is not copied."),
         t("Cancel the copy"),
         t("Let it go on"),
     )
+    return button(t("Cancel"), action_id, str(number), style="danger", dialog=dialog)
 
 
 # -- The card

@@ -25,14 +25,13 @@ from bot.messages.blocks import (
     nobody_works,
     option,
     requester,
-    sanitized,
     section,
 )
-from bot.messages.card import progress, state
+from bot.messages.card import progress
 from bot.messages.failures import Explained
 from bot.messages.question import approval_buttons, possible_approvers
 from bot.messages.schedules import next_line, window_line
-from bot.messages.status import ended_line, jobs_table, run_link, waits_for
+from bot.messages.status import ended_line, jobs_table, named, run_link, waits_for
 
 NEW_ACTION = "home.new"
 STATUS_ACTION = "home.status"
@@ -207,11 +206,7 @@ def filters_of(status: str, who: str, reader_id: str) -> HomeFilters:
 
 
 def _name(job: JobView, links: dict[int, str], t: Translator) -> str:
-    number = t("Job {id}", id=job.id)
-    if job.id in links:
-        number = f"<{links[job.id]}|{number}>"
-    label = f" · {sanitized(job.label)}" if job.label else ""
-    return f"{number} · *{copied(job, t)}*{label} · {state(job, t)}"
+    return named(job, f"*{copied(job, t)}*", links, t)
 
 
 def _title(words: str) -> Block:

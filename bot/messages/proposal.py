@@ -66,6 +66,11 @@ class Proposal:
     approvers: tuple[str, ...] | None = None
     most_a_second: float | None = None
 
+    @property
+    def asks(self) -> bool:
+        """Whether somebody else has to approve it."""
+        return self.approvers is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -290,12 +295,13 @@ def copy_button(offered: Offered, t: Translator) -> Block:
     offer, removes = offered.offer, removes_everything(offered.proposal.seen)
     style = "danger" if removes else "primary"
     dialog = removal_dialog(offered.title, offer.liquidation_id, t) if removes else None
-    return button(press_word(offered, t), COPY_ACTION, offer.encoded(), style=style, dialog=dialog)
+    word = press_word(t, asks=offered.proposal.asks)
+    return button(word, COPY_ACTION, offer.encoded(), style=style, dialog=dialog)
 
 
-def press_word(offered: Offered, t: Translator) -> str:
-    """What stands on the button that starts the copy, or asks somebody else to approve it."""
-    return t("Copy") if offered.proposal.approvers is None else t("Ask for approval")
+def press_word(t: Translator, *, asks: bool) -> str:
+    """What stands on the button that starts the copy, or ``asks`` somebody else to approve it."""
+    return t("Ask for approval") if asks else t("Copy")
 
 
 def _question(offered: Offered, t: Translator) -> str:
@@ -308,11 +314,17 @@ def _shown(offered: Offered, t: Translator) -> list[Block]:
     return [title, *notice, *preview_blocks(offered.title, offered.proposal, t)]
 
 
-def _lifetime(offered: Offered, t: Translator) -> Block:
-    names = {"button": press_word(offered, t), "n": offered.minutes}
-    if offered.proposal.approvers is not None:
+def lifetime(word: str, minutes: int, t: Translator, *, asks: bool = False) -> Block:
+    """That nothing happens before a press of the button with this word, and until when it works."""
+    names = {"button": word, "n": minutes}
+    if asks:
         return context(t("Nothing is asked for until you press {button}. Expires in {n} min.", **names))
     return context(t("Nothing is copied until you press {button}. Expires in {n} min.", **names))
+
+
+def _lifetime(offered: Offered, t: Translator) -> Block:
+    asks = offered.proposal.asks
+    return lifetime(press_word(t, asks=asks), offered.minutes, t, asks=asks)
 
 
 # -- Both sides, the past, and what to mind
@@ -650,7 +662,7 @@ def preview(offered: Offered, carried: Carried, t: Translator) -> View:
     offer, dialog = offered.offer, None
     if removes_everything(offered.proposal.seen):
         dialog = removal_dialog(offered.title, offer.liquidation_id, t)
-    body, word = proposal_body(offered, t), press_word(offered, t)
+    body, word = proposal_body(offered, t), press_word(t, asks=offered.proposal.asks)
     return to_be_pressed(body, carried, t, word=word, key=offer.key, offer=offer.encoded(), dialog=dialog)
 
 

@@ -4,6 +4,8 @@ since. To a second person: whether they approve. Each with its buttons, and the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bot.i18n import Translator
 from bot.jobs.outbox import Kind
 from bot.jobs.status import Approval, Status
@@ -32,6 +34,11 @@ from bot.messages.blocks import (
 CONFIRM_ACTION = "job.confirm"
 
 # -- Both sides in words
+
+
+def sides_in_short(prod: str, consulta: str, t: Translator) -> str:
+    """What both sides hold, in a line of a list; the numbers as they are to be read."""
+    return t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
 
 
 def sides(in_prod: int | None, in_consulta: int | None, t: Translator) -> str:
@@ -145,25 +152,29 @@ def _answer(job: JobView, words: str, action_id: str, t: Translator) -> Block:
     elif question is not None and question.removed:
         rows = t.rows(question.removed)
         words_of_it = (
-            t("Consulta has {rows} more than prod. What prod doesn't have will be removed.", rows=rows)
+            surplus(question.removed, t)
             if question.deleted is None
             else t("Copying removes {rows} from consulta that prod doesn't have.", rows=rows)
         )
-        dialog = Dialog(t("Remove from consulta?"), words_of_it, t("Remove"), t("Keep"))
+        dialog = confirm_removal(words_of_it, t)
     return button(words, action_id, value, style="danger" if dialog else "primary", dialog=dialog)
+
+
+def surplus(rows: int, t: Translator) -> str:
+    """That consulta has so many rows more, which would go."""
+    return t("Consulta has {rows} more than prod. What prod doesn't have will be removed.", rows=t.rows(rows))
+
+
+def confirm_removal(words: str, t: Translator) -> Dialog:
+    """The dialog before a press that removes rows from consulta; ``words`` say which."""
+    return Dialog(t("Remove from consulta?"), words, t("Remove"), t("Keep"))
 
 
 def removal_dialog(copy: str, liquidation_id: int, t: Translator) -> Dialog:
     """Before a press that removes all of the liquidation's rows of this copy from consulta."""
-    return Dialog(
-        t("Remove from consulta?"),
-        t(
-            "Prod has no rows for {what}. Its rows in consulta will be removed.",
-            what=of_liquidation(copy, liquidation_id, t),
-        ),
-        t("Remove"),
-        t("Keep"),
-    )
+    what = of_liquidation(copy, liquidation_id, t)
+    words = t("Prod has no rows for {what}. Its rows in consulta will be removed.", what=what)
+    return confirm_removal(words, t)
 
 
 def pressed(value: str) -> tuple[str, RowCounts | None]:
@@ -237,12 +248,16 @@ def approval_request(job: JobView, t: Translator) -> str:
 
 def approval_reminder(job: JobView, kind: Kind, t: Translator) -> Message:
     """To those who may approve it: that it still waits. To a second group: that they may approve it now."""
+    return reminder(lambda moment: _reminded(job, kind, moment, t), job, t)
+
+
+def reminder(said: Callable[[str], str], job: JobView, t: Translator) -> Message:
+    """What is ``said`` of the moment until which the job waits, with who asked for it."""
     until = job.approval_until or job.now
-    text = _reminded(job, kind, at(until, t), t)
     hint = t("The button is on its card, above.")
     asked = t("{user} asked for it.", user=mention(requester(job)))
-    read_out = f"{_reminded(job, kind, t.moment(until), t)} {asked} {hint}"
-    return Message(read_out, [section(f"⏰ {text}"), context(asked, hint)])
+    read_out = f"{said(t.moment(until))} {asked} {hint}"
+    return Message(read_out, [section(f"⏰ {said(at(until, t))}"), context(asked, hint)])
 
 
 def _reminded(job: JobView, kind: Kind, moment: str, t: Translator) -> str:
@@ -261,9 +276,17 @@ def _reminded(job: JobView, kind: Kind, moment: str, t: Translator) -> str:
 
 def approval_reply(job: JobView, t: Translator) -> Message:
     """To the requester, at once: somebody approved it."""
+    return approval_given(job, copied(job, t), t)
+
+
+def approval_given(job: JobView, what: str, t: Translator, *, several: bool = False) -> Message:
+    """The same of ``what`` was approved with the job: itself, its set, or ``several`` copies."""
     by = mention(job.approval_by) if job.approval_by else "?"
-    names = {"mention": mention(requester(job)), "user": by, "what": copied(job, t)}
-    text = t("{mention} {user} approved the copy {what}: the next free worker takes it.", **names)
+    names = {"mention": mention(requester(job)), "user": by, "what": what}
+    if several:
+        text = t("{mention} {user} approved the copies {what}: the next free workers take them.", **names)
+    else:
+        text = t("{mention} {user} approved the copy {what}: the next free worker takes it.", **names)
     why = said_why(job.approval_reason, t)
     return Message(f"{text} {why}".strip(), [section(f"👍 {text}"), *([context(why)] if why else [])])
 

@@ -15,7 +15,7 @@ from bot.jobs.outbox import Kind
 from bot.jobs.status import Status
 from bot.jobs.view import MOST_TELLING, JobView, RunView, answered
 from bot.messages import set_tables
-from bot.messages.answers import noted
+from bot.messages.answers import noted, to_card
 from bot.messages.blocks import (
     COPY_COMMAND,
     STATUS_COMMAND,
@@ -52,7 +52,7 @@ from bot.messages.blocks import (
 from bot.messages.card import (
     activity,
     asked_by,
-    cancel_dialog,
+    cancel_button,
     progress,
     reasons,
     shown_attempt,
@@ -62,12 +62,16 @@ from bot.messages.card import (
 )
 from bot.messages.failures import explained
 from bot.messages.question import (
+    approval_given,
     approval_request,
     approved_by,
     asking_why,
+    confirm_removal,
     possible_approvers,
     question_text,
+    reminder,
     said_why,
+    surplus,
     why_field,
 )
 
@@ -425,25 +429,14 @@ def _answer(run: RunView, jobs: Sequence[JobView], words: str, action_id: str, t
     removed = sum(job.question.removed for job in jobs if job.question)
     if not removed:
         return button(words, action_id, value, style="primary")
-    dialog = Dialog(
-        t("Remove from consulta?"),
-        t(
-            "Consulta has {rows} more than prod. What prod doesn't have will be removed.",
-            rows=t.rows(removed),
-        ),
-        t("Remove"),
-        t("Keep"),
-    )
+    dialog = confirm_removal(surplus(removed, t), t)
     return button(words, action_id, value, style="danger", dialog=dialog)
 
 
 def _cancel(run: RunView, t: Translator) -> Block:
-    dialog = cancel_dialog(t) if run.is_one_set else _cancel_all_dialog(t)
-    return button(t("Cancel"), CANCEL_ACTION, str(run.id), style="danger", dialog=dialog)
-
-
-def _cancel_all_dialog(t: Translator) -> Dialog:
-    return Dialog(
+    if run.is_one_set:
+        return cancel_button(CANCEL_ACTION, run.id, t)
+    dialog = Dialog(
         t("Cancel these copies?"),
         t(
             "All that haven't ended are cancelled. What is in place in consulta stays there, and the rest is "
@@ -452,6 +445,7 @@ def _cancel_all_dialog(t: Translator) -> Dialog:
         t("Cancel the copies"),
         t("Let them go on"),
     )
+    return button(t("Cancel"), CANCEL_ACTION, str(run.id), style="danger", dialog=dialog)
 
 
 def pressed(value: str) -> tuple[str, str]:
@@ -631,7 +625,6 @@ def approval_reminder(run: RunView, kind: Kind, t: Translator) -> Message:
     """To those who may approve: that copies still wait. To a second group: that they may approve now."""
     waiting = run.waiting_for_approval
     job = waiting[0]
-    until = job.approval_until or job.now
     who = ", ".join(job.approvers[:10]) or t("those who may copy")
     if kind is Kind.SECOND_GROUP and job.approvers:
         who = job.approvers[-1]
@@ -648,22 +641,13 @@ def approval_reminder(run: RunView, kind: Kind, t: Translator) -> Message:
             moment=moment,
         )
 
-    hint = t("The button is on its card, above.")
-    asked = t("{user} asked for it.", user=mention(run.requester))
-    read_out = f"{said(t.moment(until))} {asked} {hint}"
-    return Message(read_out, [section(f"⏰ {said(at(until, t))}"), context(asked, hint)])
+    return reminder(said, job, t)
 
 
 def approval_reply(run: RunView, t: Translator) -> Message:
     """To the requester, at once: somebody approved them."""
     job = next(job for job in run.jobs if job.approval_by is not None)
-    by = mention(job.approval_by) if job.approval_by else "?"
-    names = {"mention": mention(run.requester), "user": by, "what": copied(run, t)}
-    text = t("{mention} {user} approved the copies {what}: the next free workers take them.", **names)
-    if run.is_one_set:
-        text = t("{mention} {user} approved the copy {what}: the next free worker takes it.", **names)
-    why = said_why(job.approval_reason, t)
-    return Message(f"{text} {why}".strip(), [section(f"👍 {text}"), *([context(why)] if why else [])])
+    return approval_given(job, copied(run, t), t, several=not run.is_one_set)
 
 
 # ----------------------------------------------------------------------------
@@ -686,7 +670,7 @@ def requested(
             moment=at(run.begins_at, t),
             **names,
         )
-    card_is = _to_card(link, t) or card_will_appear(run.channel_id, t)
+    card_is = to_card(link, t) or card_will_appear(run.channel_id, t)
     lines = _each_taken(taken, links, t)
     said = in_sections(lines)
     return Message(
@@ -711,7 +695,7 @@ def set_under_way(run: RunView, link: str | None, t: Translator) -> Message:
         state=state_of(run, t),
         user=mention(run.requester),
     )
-    return sentence(text, hint=_to_card(link, t) or ask_for(run.jobs[0].id, t))
+    return sentence(text, hint=to_card(link, t) or ask_for(run.jobs[0].id, t))
 
 
 def _each_taken(taken: Sequence[JobView], links: Mapping[int, str], t: Translator) -> list[str]:
@@ -745,7 +729,7 @@ def done_blindly(run_id: int, t: Translator) -> Message:
 
 def pressed_before(run: RunView, link: str | None, t: Translator) -> Message:
     text = t("You pressed this before: it became run {id}, {state}.", id=run.id, state=state_of(run, t))
-    return sentence(text, hint=_to_card(link, t) or ask_for(run.jobs[0].id, t))
+    return sentence(text, hint=to_card(link, t) or ask_for(run.jobs[0].id, t))
 
 
 def unknown_run(number: str, t: Translator) -> Message:
@@ -762,7 +746,7 @@ def not_now(run: RunView, link: str | None, t: Translator) -> Message:
         id=run.id,
         states=states(run, t),
     )
-    return sentence(text, hint=_to_card(link, t))
+    return sentence(text, hint=to_card(link, t))
 
 
 def not_yours(run: RunView, t: Translator) -> Message:
@@ -774,13 +758,13 @@ def stale(run: RunView, link: str | None, t: Translator) -> Message:
     text = t(
         "The card of run {id} asks about other numbers by now, so nothing was changed. Look again.", id=run.id
     )
-    return sentence(text, hint=_to_card(link, t))
+    return sentence(text, hint=to_card(link, t))
 
 
 def shown_alone(run: RunView, link: str | None, t: Translator) -> Message:
     """The run as an answer to one person: its card, and a link to the original."""
     message = card(run, t)
-    way = [context(where)] if (where := _to_card(link, t)) else []
+    way = [context(where)] if (where := to_card(link, t)) else []
     fallback = [*message.fallback, *way] if message.fallback is not None else None
     return Message(message.text, [*message.blocks, *way], fallback=fallback)
 
@@ -825,7 +809,7 @@ def rejected(run: RunView, n: int, t: Translator) -> Message:
 def too_late(run: RunView, link: str | None, t: Translator) -> Message:
     """Nothing of it waits for an approval any more."""
     text = t("Of run {id} nothing waits for approval any more. {states}.", id=run.id, states=states(run, t))
-    return sentence(text, hint=_to_card(link, t))
+    return sentence(text, hint=to_card(link, t))
 
 
 def own_request(run: RunView, t: Translator) -> Message:
@@ -871,13 +855,6 @@ def why_approved(run: RunView, origin: str, t: Translator) -> View:
     ]
     submit = t("Approve")
     return asking_why(APPROVE_CALLBACK, origin, title=title, submit=submit, blocks=blocks, t=t)
-
-
-def _to_card(link: str | None, t: Translator) -> str:
-    if link is None:
-        return ""
-    words = t("Go to its card")
-    return f"<{link}|{words}>"
 
 
 # ----------------------------------------------------------------------------

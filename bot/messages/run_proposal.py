@@ -48,8 +48,10 @@ from bot.messages.proposal import (
     is_nothing,
     kept_blocks,
     kept_in_prod,
+    lifetime,
     made_of,
     missing_indexes,
+    press_word,
     read_short,
     removes_everything,
     to_be_pressed,
@@ -57,6 +59,7 @@ from bot.messages.proposal import (
     why_input,
     would_do,
 )
+from bot.messages.question import confirm_removal, sides_in_short
 from bot.messages.run import LINE_LIMIT, TITLE_LIMIT, in_sections, of_liquidations, together
 from copier import Count, Counts, Preview
 
@@ -273,7 +276,7 @@ class SeveralOffered:
 
 
 def refusal_of_set(tables: Sequence[Table]) -> Refused | None:
-    """The same of a set whose tables were all looked at."""
+    """Why a set whose tables were all looked at can't be copied together with others."""
     exists = next(
         (table.seen.exists for table in tables if table.seen and table.seen.exists is not None), None
     )
@@ -286,7 +289,7 @@ def refusal_of_set(tables: Sequence[Table]) -> Refused | None:
 
 
 def refusal_of(seen: Preview) -> Refused | None:
-    """Why a liquidation that was looked at can't be copied together with others."""
+    """The same of one copy."""
     nothing = is_nothing(seen)
     if seen.exists is False or (seen.exists is None and nothing):
         return Refused.UNKNOWN
@@ -333,15 +336,7 @@ def several_card(offered: SeveralOffered, t: Translator) -> Message:
                 button(t("Cancel"), CANCEL_ACTION, offered.offer.key),
             )
         )
-        tail.append(
-            context(
-                t(
-                    "Nothing is copied until you press {button}. Expires in {n} min.",
-                    button=word,
-                    n=offered.minutes,
-                )
-            )
-        )
+        tail.append(lifetime(word, offered.minutes, t))
     lines = [_line(part, offered, t) for part in offered.parts]
     text = f"{offered.notice} {escaped(question)} {n} {total}".strip()
     return Message(text, [*head, _table(offered, t), *tail], fallback=[*head, *in_sections(lines), *tail])
@@ -425,7 +420,7 @@ def _line(part: Part, offered: SeveralOffered, t: Translator) -> str:
     prod, consulta = _counts(part, t)
     sign = "✅" if part.refused is None else "🚫"
     label = f" · {sanitized(part.label)}" if part.label else ""
-    sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+    sides = sides_in_short(prod, consulta, t)
     return cut(f"{sign} *{part.liquidation_id}*{label} · {sides} · {_outcome(part, offered, t)}", LINE_LIMIT)
 
 
@@ -612,6 +607,11 @@ class WholeOffered:
             return None
         return tuple(dict.fromkeys(who for table in waiting for who in table.approvers))
 
+    @property
+    def asks(self) -> bool:
+        """Whether somebody else has to approve it."""
+        return self.approvers is not None
+
 
 # -- The confirm card, and the same for a modal
 
@@ -647,7 +647,7 @@ def whole_body(offered: WholeOffered, t: Translator) -> list[Block]:
 def whole_preview(offered: WholeOffered, carried: Carried, t: Translator) -> View:
     """The offer in the modal, to be submitted: what the confirm card is in a channel."""
     offer, dialog = offered.offer, removal_dialog(offered, t)
-    body, word = whole_body(offered, t), press_word(offered, t)
+    body, word = whole_body(offered, t), press_word(t, asks=offered.asks)
     return to_be_pressed(body, carried, t, word=word, key=offer.key, offer=offer.encoded(), dialog=dialog)
 
 
@@ -665,7 +665,7 @@ def copy_button(offered: WholeOffered, t: Translator) -> Block:
     """*Copy*, with a dialog before it where it would remove all rows of a table."""
     style = "danger" if offered.removing else "primary"
     return button(
-        press_word(offered, t),
+        press_word(t, asks=offered.asks),
         COPY_WHOLE_ACTION,
         offered.offer.encoded(),
         style=style,
@@ -679,11 +679,6 @@ def _later_button(offered: WholeOffered, t: Translator) -> Block:
     return button(t("Later…"), LATER_WHOLE_ACTION, offered.offer.encoded(), dialog=dialog)
 
 
-def press_word(offered: WholeOffered, t: Translator) -> str:
-    """What stands on the button that starts the copy, or asks somebody else to approve it."""
-    return t("Copy") if offered.approvers is None else t("Ask for approval")
-
-
 def removal_dialog(offered: WholeOffered, t: Translator) -> Dialog | None:
     """Before a press that removes all rows of one of the tables from consulta."""
     if not offered.removing:
@@ -691,12 +686,9 @@ def removal_dialog(offered: WholeOffered, t: Translator) -> Dialog | None:
     tables = ", ".join(
         f"{table.title} ({counted(table.seen.in_target, t)})" for table in offered.removing if table.seen
     )
-    return Dialog(
-        t("Remove from consulta?"),
-        t("Prod has no rows for: {tables}. Their rows in consulta will be removed.", tables=cut(tables, 180)),
-        t("Remove"),
-        t("Keep"),
-    )
+    names = cut(tables, 180)
+    words = t("Prod has no rows for: {tables}. Their rows in consulta will be removed.", tables=names)
+    return confirm_removal(words, t)
 
 
 def _question(offered: WholeOffered, t: Translator) -> str:
@@ -717,7 +709,7 @@ def _sums(offered: WholeOffered, t: Translator) -> str:
         _sum([each.in_source for each in seen], t),
         _sum([each.in_target for each in seen], t),
     )
-    sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+    sides = sides_in_short(prod, consulta, t)
     expected = ""
     if offered.expected_seconds is not None:
         duration = t.duration(offered.expected_seconds)
@@ -805,10 +797,7 @@ def _set_approval(offered: WholeOffered, t: Translator) -> list[Block]:
 
 
 def _lifetime(offered: WholeOffered, t: Translator) -> Block:
-    names = {"button": press_word(offered, t), "n": offered.minutes}
-    if offered.approvers is not None:
-        return context(t("Nothing is asked for until you press {button}. Expires in {n} min.", **names))
-    return context(t("Nothing is copied until you press {button}. Expires in {n} min.", **names))
+    return lifetime(press_word(t, asks=offered.asks), offered.minutes, t, asks=offered.asks)
 
 
 def _set_table(tables: Sequence[Table], t: Translator) -> Block:
@@ -826,7 +815,7 @@ def _lines(tables: Sequence[Table], t: Translator) -> list[Block]:
     lines = []
     for number, table in enumerate(tables, 1):
         prod, consulta = _counts(table, t)
-        sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+        sides = sides_in_short(prod, consulta, t)
         heading = t("Insert / change / delete / leave")
         would = f"{heading}: {_would(table, t)}"
         lines.append(cut(f"{number}. *{sanitized(table.title)}* · {sides} · {would}", LINE_LIMIT))

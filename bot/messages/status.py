@@ -189,11 +189,16 @@ def mine_word(t: Translator) -> str:
 
 def line(job: JobView, links: dict[int, str], t: Translator) -> str:
     """One job in one line of mrkdwn."""
+    return f"{named(job, copied(job, t), links, t)} · {progress(job, t)}"
+
+
+def named(job: JobView, what: str, links: dict[int, str], t: Translator) -> str:
+    """Its number, with a link to its card where there is one, ``what`` it copies, and its state."""
     number = t("Job {id}", id=job.id)
     if job.id in links:
         number = f"<{links[job.id]}|{number}>"
     label = f" · {sanitized(job.label)}" if job.label else ""
-    return f"{number} · {copied(job, t)}{label} · {state(job, t)} · {progress(job, t)}"
+    return f"{number} · {what}{label} · {state(job, t)}"
 
 
 def ended_line(job: JobView, links: dict[int, str], t: Translator) -> str:

@@ -32,6 +32,7 @@ from bot.messages.blocks import (
 )
 from bot.messages.failures import explained
 from bot.messages.freshness import COPY_ACTION
+from bot.messages.question import sides_in_short
 from bot.messages.run import LINE_LIMIT, in_sections
 from copier import Comparison, Proof
 
@@ -296,7 +297,7 @@ def _table_line(each: TableResult, t: Translator) -> str:
     """The same as a line of mrkdwn."""
     prod, consulta = rows_of_table(each, t)
     sign = "❌" if each.proof is None else "✅" if each.proof.holds else "⚠️"
-    sides = t("prod {prod}, consulta {consulta}", prod=prod, consulta=consulta)
+    sides = sides_in_short(prod, consulta, t)
     return cut(f"{sign} *{sanitized(each.copy_title)}* · {sides} · {table_words(each, t)}", LINE_LIMIT)
 
 

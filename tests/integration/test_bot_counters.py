@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from sqlalchemy import text
 
 from copier.model import KeyRange
-from tests.support import Database
+from tests.support import Database, until
 from tests.tracking import CHUNK, PLAN, Jobs
 
 CHUNKS = 50
@@ -30,10 +29,7 @@ def test_no_index_is_written_when_a_chunk_moves_the_counters_of_its_job(consulta
         with attempt.transaction() as connection:
             connection.execute(text("SELECT pg_stat_force_next_flush()"))
             attempt.record(connection, replace(CHUNK, range=KeyRange(number + 1, None, ("5",), rows=5)))
-    deadline = time.monotonic() + 60
-    while (found := updates())[0] < CHUNKS:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    found = until(lambda: (counted := updates())[0] >= CHUNKS and counted, what="the count of all updates")
     jobs.engine.dispose()
     # But for those that find their page full of versions that somebody still reads.
     assert found[1] > 0.8 * CHUNKS

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -19,7 +18,7 @@ import migrations
 from dev.binaries import installed_programs
 from dev.guard import ROOT
 from tests.shell import Shell
-from tests.support import Database
+from tests.support import Database, until
 
 RELEASE_0_1_0 = ROOT / "tests" / "fixtures" / "tracking-tables-0.1.0.sql"
 
@@ -227,10 +226,7 @@ def waits(shell: Shell) -> None:
         "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'traspaso.outbox'::regclass "
         "AND mode = 'AccessExclusiveLock'"
     )
-    deadline = time.monotonic() + 60
-    while not shell.sides.consulta.rows(query):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: shell.sides.consulta.rows(query), what="a migration that waits")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ import redis
 from bot.slack import neighbours
 from bot.slack.neighbours import CHANNEL, Neighbours
 from dev.valkey import Valkey
+from tests.support import until
 
 Heard = queue.SimpleQueue[dict[str, Any]]
 
@@ -36,10 +36,7 @@ def several(valkey: Valkey, n: int) -> Iterator[list[tuple[Neighbours, Heard]]]:
 
 def listening(valkey: Valkey, n: int) -> None:
     with redis.Redis.from_url(valkey.url) as client:
-        until = time.monotonic() + 30
-        while client.pubsub_numsub(CHANNEL)[0][1] != n:
-            assert time.monotonic() < until, f"no {n} listeners"
-            time.sleep(0.02)
+        until(lambda: client.pubsub_numsub(CHANNEL)[0][1] == n, 30, f"{n} listeners")
 
 
 def test_what_one_says_all_others_hear_and_itself_not(valkey: Valkey) -> None:

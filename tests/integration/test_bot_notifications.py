@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -35,6 +34,7 @@ from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, Desk
 from tests.mailroom import OPS, PASSWORD, MailServer, Receiver
+from tests.support import until
 from tests.tracking import ANA, BOB, LOST, PLAN, PROOF, SPEC, Ends, Jobs
 
 COPY: dict[str, Any] = {"name": "items", "source_table": "public.items", "target_table": "public.items"}
@@ -685,11 +685,3 @@ def test_a_reason_can_alert_nobody_where_the_destination_is_a_chat(jobs: Jobs) -
     assert "<" not in said.text
     assert "@everyone" not in said.text
     assert "ask ‹!channel› and ＠everyone" in said.text
-
-
-def until(seen: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Returns when it is so."""
-    deadline = time.monotonic() + seconds
-    while not seen():
-        assert time.monotonic() < deadline, "not seen in time"
-        time.sleep(0.05)

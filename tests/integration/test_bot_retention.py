@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,6 +17,7 @@ from bot.jobs.status import RunKind, Status
 from bot.messages.card import card
 from bot.messages.status import details
 from bot.work.background import Pruner
+from tests.support import until
 from tests.tracking import ANA, BOB, CHUNK, PLAN, PROOF, SAME, Ends, Jobs
 
 KEEP = Retention()
@@ -256,8 +256,5 @@ def test_a_worker_prunes_by_itself_and_stops_between_two_transactions(jobs: Jobs
     assert rows(jobs, "copy_chunks") == 4
     pruner = Pruner(pruning(jobs), every_seconds=0.01)
     pruner.start()
-    deadline = time.monotonic() + 60
-    while rows(jobs, "copy_chunks"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not rows(jobs, "copy_chunks"), what="the end of the old rows")
     pruner.stop()

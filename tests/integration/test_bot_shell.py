@@ -23,6 +23,7 @@ from bot.messages.failures import explained
 from copier import CopySpec, TableName
 from tests.copying import Sides, engine
 from tests.shell import FILE, PASSWORD, ROWS, Shell
+from tests.support import until
 
 
 def test_a_copy_in_the_foreground_ends_with_0_and_a_receipt(shell: Shell) -> None:
@@ -171,6 +172,8 @@ def test_more_than_fifty_liquidations_are_refused(shell: Shell) -> None:
 
 
 #: Escapes, a line of its own, text turned round, and what rich would take for markup.
+#: The sessions that wait for a lock.
+WAITS = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 HOSTILE = "Ana [/b] [red]\x1b[2J\x9b31m\nJob 99 completed\u2028\u202etxt\x07 :bomb:"
 
 
@@ -294,10 +297,7 @@ def test_ctrl_c_ends_a_copy_for_which_a_side_stands_still(shell: Shell, presses:
     with psycopg.connect(shell.sides.consulta.url) as somebody:
         somebody.execute("INSERT INTO items VALUES (2500, 7, 0, 'in the way')")
         process = shell.begin("copy", "42", "--json")
-        deadline = time.monotonic() + 60
-        while not shell.sides.consulta.rows("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: shell.sides.consulta.rows(WAITS), what="a statement that waits")
         for _ in range(presses):
             process.send_signal(signal.SIGINT)
             time.sleep(0.2)  # two signals at once are one
@@ -312,10 +312,7 @@ def test_ctrl_c_ends_a_comparison_for_which_a_side_stands_still(shell: Shell) ->
     with psycopg.connect(shell.sides.consulta.url) as somebody:
         somebody.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
         process = shell.begin("verify", "42")
-        deadline = time.monotonic() + 60
-        while not shell.sides.consulta.rows("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: shell.sides.consulta.rows(WAITS), what="a statement that waits")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=15)
     assert (process.returncode, "broken off" in err) == (130, True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from bot.jobs.view import AgreedCounts, Question, Reason
 from copier import CopySpec, TableName
 from tests.copying import engine
 from tests.shell import FILE, ROWS, Shell
+from tests.support import until
 from tests.tracking import Ends
 
 TABLE = TableName.parse("public.items")
@@ -34,9 +34,7 @@ def between_look_and_job(given: Shell) -> Iterator[None]:
 def looked(given: Shell) -> None:
     """The copy has looked, and wants to create its job."""
     waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'traspaso.users'::regclass"
-    deadline = time.monotonic() + 60
-    while not given.sides.consulta.rows(waiting):
-        assert time.monotonic() < deadline
+    until(lambda: given.sides.consulta.rows(waiting), what="a copy that waits")
 
 
 def copy_while(given: Shell, change: str, *arguments: str) -> tuple[int, str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +18,7 @@ from bot.jobs.status import Status
 from bot.work.background import LivenessBeat, WorkersMissing
 from bot.work.queue import JobQueue
 from dev.valkey import Valkey
-from tests.support import Clock
+from tests.support import Clock, until
 from tests.tracking import ANA, PROOF, Ends, Jobs
 
 
@@ -227,10 +226,7 @@ def test_a_process_whose_row_was_forgotten_gets_a_new_one(jobs: Jobs) -> None:
     try:
         first = presence.worker_id
         jobs.run("DELETE FROM traspaso.workers")
-        deadline = time.monotonic() + 10
-        while presence.worker_id == first:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: presence.worker_id != first, 10, "a new row")
         [alive] = jobs.workers.alive()
         assert (alive.id, alive.process) == (presence.worker_id, os.getpid())
     finally:

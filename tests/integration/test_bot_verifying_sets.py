@@ -29,7 +29,7 @@ from tests.copying import Sides, engine
 from tests.payroll import COPIES, SETS, TABLES, filled
 from tests.services import parts_of
 from tests.shell import Shell
-from tests.support import Database
+from tests.support import Database, until
 from tests.tracking import Jobs
 
 EN = translator("en")
@@ -265,9 +265,7 @@ def test_ctrl_c_ends_the_comparison_of_a_set_while_prod_stands_still(payroll: Sh
         connection.execute("LOCK TABLE deductions IN ACCESS EXCLUSIVE MODE")
         process = payroll.begin("verify", "42")
         waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
-        deadline = time.monotonic() + 20
-        while not payroll.sides.prod.rows(waits):
-            assert time.monotonic() < deadline
+        until(lambda: payroll.sides.prod.rows(waits), 20, "a comparison that waits")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(20)
     assert (process.returncode, "was broken off; nothing was written" in err) == (130, True)

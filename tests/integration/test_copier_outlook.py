@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from bot.config import SIDES
 from copier import Baseline, CopySpec, Counts
 from dev.proxy import Proxy
 from tests.copying import ITEMS, Sides, engine, spec
-from tests.support import Database
+from tests.support import Database, until
 
 ROWS = 500
 FILL = f"""
@@ -73,11 +72,11 @@ def _rows(side: Database, key: str) -> dict[str, str]:
 
 def until_nobody_writes(sides: Sides) -> None:
     """Returns when no transaction that has a number is under way on either server."""
-    deadline = time.monotonic() + 60
     quiet = "SELECT pg_snapshot_xmin(s) = pg_snapshot_xmax(s) FROM pg_current_snapshot() AS s"
     for side in (sides.prod, sides.consulta):
-        while side.rows(quiet) != [(True,)]:
-            assert time.monotonic() < deadline, "somebody writes all the time"
+        until(
+            lambda side=side: side.rows(quiet) == [(True,)], what="a moment in which nobody writes", every=0
+        )
 
 
 def proven_from(sides: Sides, spec: CopySpec) -> Proven:

@@ -22,7 +22,7 @@ from copier.model import Chunk
 from dev.proxy import Proxy
 from tests.copying import ITEMS, Begun, Sides, engine, preview, sessions_end, spec
 from tests.shell import FILE, Shell
-from tests.support import Database
+from tests.support import Database, until
 
 ROWS = 3_000
 LABEL = "traspaso 0badcafe job 7/2"
@@ -37,13 +37,6 @@ def full(sides: Sides) -> Sides:
     sides.both(ITEMS)
     sides.prod.execute(f"INSERT INTO items SELECT g, 42, g, 'n' || g FROM generate_series(1, {ROWS}) g")
     return sides
-
-
-def until(look: Callable[[], object], timeout: float, what: str) -> None:
-    deadline = time.monotonic() + timeout
-    while not look():
-        assert time.monotonic() < deadline, f"{what} did not come about in {timeout:g} s"
-        time.sleep(0.03)
 
 
 def named(database: Database, name: str) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import pytest
 
 from copier.errors import SeveralMoments, TableMissing, Transient
 from tests.copying import ITEMS, Begun, Done, Sides, spec
-from tests.support import Database
+from tests.support import Database, until
 
 ROWS = "INSERT INTO items SELECT g, 42, g, 'n' || g FROM generate_series(1, 500) g"
 WAITING = (
@@ -30,13 +29,6 @@ def full(sides: Sides) -> Sides:
     return sides
 
 
-def wait_until(look: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)
-
-
 @contextmanager
 def altered(database: Database, statements: str) -> Iterator[Callable[[], None]]:
     """A transaction that has done this and not committed; call it to commit when somebody waits for it."""
@@ -44,7 +36,7 @@ def altered(database: Database, statements: str) -> Iterator[Callable[[], None]]
         somebody.execute(statements.encode())
 
         def commit_when_waited_for() -> None:
-            wait_until(lambda: database.rows(WAITING) != [(0,)])
+            until(lambda: database.rows(WAITING) != [(0,)])
             somebody.commit()
 
         yield commit_when_waited_for

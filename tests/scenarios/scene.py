@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from dev.local_slack.results import Interaction, Message
 from dev.ports import candidate_port
 from dev.processes import Child
 from dev.stack import Stack
+from tests.support import until
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -53,16 +54,6 @@ SELECT %(liquidation)s::bigint * 1000000 + g, %(liquidation)s, 20000000 + g %% 9
     timestamptz '2026-10-01 00:00-03', timestamptz '2026-10-02 00:00-03'
 FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS g
 """
-
-
-def until(look: Callable[[], T | None], timeout: float = 60.0, what: str = "what was waited for") -> T:
-    """The first truthy result of `look`. The timeout is for a busy machine, and no promise of the product."""
-    deadline = time.monotonic() + timeout
-    while not (result := look()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come about in {timeout:g} s")
-        time.sleep(0.03)
-    return result
 
 
 class Office:
