@@ -12,29 +12,36 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
+    CompoundSelect,
     Connection,
+    DateTime,
     Engine,
     Float,
+    Integer,
+    Interval,
     Numeric,
-    Row,
     ScalarSelect,
     Select,
+    Text,
     and_,
+    bindparam,
     cast,
     delete,
     func,
-    literal,
     or_,
     select,
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.dialects.postgresql import Insert, aggregate_order_by, insert
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from bot.config import Occasion
 from bot.jobs.events import EventKind, Failed, SecondGroupAsked, WorkerLost
@@ -52,12 +59,13 @@ from bot.jobs.models import (
     is_frozen,
     may_begin,
     set_is_held_up,
+    waits_for_approval,
     waits_for_somebody,
 )
 from bot.jobs.notifications import tell
-from bot.jobs.outbox import SHOWING, Kind, about_what, announce, announce_once
-from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, end_runs, expire, stop_job, transition
+from bot.jobs.outbox import SHOWING, Kind, about_what, announce, announcement, announcement_once
+from bot.jobs.status import Status, Step, StopReason, StopRequest
+from bot.jobs.transition import add_event, end_runs, expire, stop_job, transition, waiting_for_yes
 from bot.jobs.view import SILENT, NoWorker
 
 #: So long before the end of the time for an approval it is reminded of once more.
@@ -107,18 +115,18 @@ class Sweep:
             sys.audit("traspaso.sweep")
             lost = self._take_back(connection, own)
             sys.audit("traspaso.sweep_taken", *lost)
-            not_approved = expire(connection, CopyJob.approval_until < func.now())
+            not_approved = expire(connection, _approval_is_late())
             end_runs(connection)
             self._remind(connection)
             self._put_off(connection)
-            waiting, overdue = self._waiting(connection), self._overdue(connection, room)
+            waiting, overdue = list(connection.scalars(_waiting())), self._overdue(connection, room)
             return Swept(lost, waiting, given_up, not_approved, overdue)
 
     def _give_up(self, connection: Connection, own: UnbrokenBeats | None) -> list[int]:
         """A job that was lost with its worker time and again may be what kills the workers."""
         failure = Failure("workers_lost", f"{self._max_attempts} attempts were lost with their workers")
-        too_often = broken_attempts(EventKind.WORKER_LOST) + 1 >= self._max_attempts
-        jobs = _lost(connection, own, too_often, CopyJob.stop_requested.is_(None))
+        too_often = _lost(silence_counts=own is not None, too_often=True)
+        jobs = connection.execute(too_often, {"attempts": self._max_attempts, **_moments(own)}).all()
         for job in jobs:
             transition(
                 connection,
@@ -133,14 +141,14 @@ class Sweep:
 
     def _take_back(self, connection: Connection, own: UnbrokenBeats | None) -> list[int]:
         """Pending again, or paused or cancelled where somebody had asked the lost worker for that."""
-        silent = func.round(cast(func.extract("epoch", func.now() - CopyJob.updated_at), Numeric))
-        values: dict[str, Any] = {
-            "run_after": func.now(),
-            "throttle": None,
-            "error": func.jsonb_build_object("code", "worker_lost", "seconds", silent),
-        }
-        jobs = _lost(connection, own)
+        jobs = connection.execute(_lost(silence_counts=own is not None), _moments(own)).all()
         for job in jobs:
+            silent = func.round(cast(func.extract("epoch", func.now() - CopyJob.updated_at), Numeric))
+            values: dict[str, Any] = {
+                "run_after": func.now(),
+                "throttle": None,
+                "error": func.jsonb_build_object("code", "worker_lost", "seconds", silent),
+            }
             event = WorkerLost(job.worker)
             if job.stop_requested:
                 add_event(connection, job.id, job.attempt, event)
@@ -160,18 +168,10 @@ class Sweep:
 
     def _remind(self, connection: Connection) -> None:
         """Those who may approve a job are told again that it waits, each time once."""
-        waits = and_(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING)
-        asked_at = func.coalesce(CopyJob.approval_asked_at, CopyJob.created_at)
-        seconds = func.extract("epoch", CopyJob.approval_until - asked_at)
-        half = asked_at + func.make_interval(0, 0, 0, 0, 0, 0, cast(seconds / 2, Float))
-        last = CopyJob.approval_until - LAST_REMINDER
-        announce_once(
-            connection, Kind.REMINDER, waits, half <= func.now(), or_(func.now() < last, last <= half)
-        )
-        announce_once(connection, Kind.LAST_REMINDER, waits, half < last, last <= func.now())
+        connection.execute(_reminder())
+        connection.execute(_last_reminder())
         for name, group in self._second_groups.items():
-            is_due = and_(waits, CopyJob.copy_name == name, CopyJob.second_group_at <= func.now())
-            for job_id in announce_once(connection, Kind.SECOND_GROUP, is_due):
+            for job_id in connection.scalars(_second_group_is_due(), {"of_copy": name}).all():
                 self._ask_second_group(connection, job_id, group)
 
     @staticmethod
@@ -188,31 +188,9 @@ class Sweep:
     @staticmethod
     def _put_off(connection: Connection) -> None:
         """What is for later isn't due for a worker of the release before either, which doesn't know that."""
-        soon = (
-            select(CopyJob.id)
-            .where(
-                CopyJob.status == Status.PENDING,
-                CopyJob.start_at > CopyJob.run_after,
-                CopyJob.start_at > func.now(),
-                CopyJob.run_after < func.now() + LONGEST / 2,
-            )
-            .order_by(CopyJob.id)
-            .with_for_update(skip_locked=True, key_share=True)
-        )
-        if jobs := list(connection.scalars(soon)):
+        if jobs := list(connection.scalars(_due_before_its_start())):
             put_off = func.least(CopyJob.start_at, func.now() + PUT_OFF)
             connection.execute(update(CopyJob).where(CopyJob.id.in_(jobs)).values(run_after=put_off))
-
-    def _waiting(self, connection: Connection) -> list[int]:
-        """Due, and never on the queue."""
-        due = (
-            select(CopyJob.id)
-            .where(*_due(), CopyJob.enqueued_at.is_(None))
-            .order_by(CopyJob.id)
-            .limit(AT_ONCE)
-            .with_for_update(skip_locked=True, key_share=True)
-        )
-        return list(connection.scalars(due))
 
     def _overdue(self, connection: Connection, room: int) -> list[int]:
         """Due for longer than a message takes: it was lost, or waits behind another worker's copies.
@@ -221,9 +199,97 @@ class Sweep:
         """
         if room <= 0:
             return []
-        since = func.greatest(CopyJob.run_after, CopyJob.enqueued_at) + self._overdue_after
-        late = select(CopyJob.id).where(*_due(), has_come(since))
-        return list(connection.scalars(late.order_by(CopyJob.id).limit(room)))
+        return list(connection.scalars(_overdue(), {"after": self._overdue_after, "room": room}))
+
+
+# The statements of a sweep. Each is built once: to build one takes longer than to send it.
+
+
+@cache
+def _lost(*, silence_counts: bool, too_often: bool = False) -> Select[*tuple[Any, ...]]:
+    """Locks the running jobs whose lease is over or whose process is lost; see `is_lost`.
+
+    With ``too_often`` only those that nobody stops and that this is the last of ``attempts`` for.
+    """
+    gone = or_(CopyJob.lease_until < func.now(), is_lost(silence_counts=silence_counts))
+    lost = select(CopyJob.id, CopyJob.attempt, CopyJob.worker, CopyJob.stop_requested, CopyJob.stopped_by)
+    lost = lost.where(CopyJob.status == Status.RUNNING, gone).order_by(CopyJob.id)
+    if too_often:
+        attempts = broken_attempts(EventKind.WORKER_LOST) + 1
+        lost = lost.where(attempts >= bindparam("attempts", type_=Integer), CopyJob.stop_requested.is_(None))
+    return lost.with_for_update(skip_locked=True, key_share=True)
+
+
+def _moments(own: UnbrokenBeats | None) -> dict[str, datetime]:
+    """The parameters of `is_lost`."""
+    return {} if own is None else {"since": own.since, "last": own.last}
+
+
+@cache
+def _approval_is_late() -> Select[int]:
+    return waiting_for_yes(CopyJob.approval_until < func.now())
+
+
+def _half_of_approval_time() -> ColumnElement[datetime]:
+    asked_at = func.coalesce(CopyJob.approval_asked_at, CopyJob.created_at)
+    seconds = func.extract("epoch", CopyJob.approval_until - asked_at)
+    return asked_at + func.make_interval(0, 0, 0, 0, 0, 0, cast(seconds / 2, Float))
+
+
+@cache
+def _reminder() -> CompoundSelect[int]:
+    half, last = _half_of_approval_time(), CopyJob.approval_until - LAST_REMINDER
+    early = or_(func.now() < last, last <= half)
+    return announcement_once(Kind.REMINDER, waits_for_approval(), half <= func.now(), early)
+
+
+@cache
+def _last_reminder() -> CompoundSelect[int]:
+    half, last = _half_of_approval_time(), CopyJob.approval_until - LAST_REMINDER
+    return announcement_once(Kind.LAST_REMINDER, waits_for_approval(), half < last, last <= func.now())
+
+
+@cache
+def _second_group_is_due() -> CompoundSelect[int]:
+    """Of the copy whose name is the parameter ``of_copy``."""
+    of_copy = CopyJob.copy_name == bindparam("of_copy", type_=Text)
+    due = and_(waits_for_approval(), of_copy, CopyJob.second_group_at <= func.now())
+    return announcement_once(Kind.SECOND_GROUP, due)
+
+
+@cache
+def _due_before_its_start() -> Select[int]:
+    return (
+        select(CopyJob.id)
+        .where(
+            CopyJob.status == Status.PENDING,
+            CopyJob.start_at > CopyJob.run_after,
+            CopyJob.start_at > func.now(),
+            CopyJob.run_after < func.now() + LONGEST / 2,
+        )
+        .order_by(CopyJob.id)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+
+
+@cache
+def _waiting() -> Select[int]:
+    """Due, and never on the queue."""
+    return (
+        select(CopyJob.id)
+        .where(*_due(), CopyJob.enqueued_at.is_(None))
+        .order_by(CopyJob.id)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+
+
+@cache
+def _overdue() -> Select[int]:
+    """At most ``room`` that have been due for longer than the parameter ``after``."""
+    since = func.greatest(CopyJob.run_after, CopyJob.enqueued_at) + bindparam("after", type_=Interval)
+    late = select(CopyJob.id).where(*_due(), has_come(since))
+    return late.order_by(CopyJob.id).limit(bindparam("room", type_=Integer))
 
 
 def _due() -> list[ColumnElement[bool]]:
@@ -235,16 +301,6 @@ def _due() -> list[ColumnElement[bool]]:
         ~set_is_held_up(),
         ~is_frozen(),
     ]
-
-
-def _lost(
-    connection: Connection, own: UnbrokenBeats | None, *conditions: ColumnElement[bool]
-) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Locks the running jobs whose lease is over or whose process is lost."""
-    gone = or_(CopyJob.lease_until < func.now(), is_lost(own))
-    lost = select(CopyJob.id, CopyJob.attempt, CopyJob.worker, CopyJob.stop_requested, CopyJob.stopped_by)
-    lost = lost.where(CopyJob.status == Status.RUNNING, gone, *conditions).order_by(CopyJob.id)
-    return connection.execute(lost.with_for_update(skip_locked=True, key_share=True)).all()
 
 
 # ----------------------------------------------------------------------------
@@ -301,11 +357,11 @@ def holds() -> ColumnElement[bool]:
     return and_(Worker.id == CopyJob.worker_id, name == CopyJob.worker)
 
 
-def is_lost(own: UnbrokenBeats | None) -> ColumnElement[bool]:
+def is_lost(*, silence_counts: bool) -> ColumnElement[bool]:
     """A condition on `CopyJob`: the process that holds it has ended, was replaced, or is silent.
 
-    Where consulta was away, all look silent at once. So others' silence counts only for a process whose
-    ``own`` beats went through for as long.
+    Where consulta was away, all look silent at once. So others' silence counts only for a process whose own
+    beats went through for as long: the parameters ``since`` and ``last`` are its `UnbrokenBeats`.
     """
     newer = aliased(Worker)
     replaced = and_(
@@ -320,8 +376,9 @@ def is_lost(own: UnbrokenBeats | None) -> ColumnElement[bool]:
         .exists(),
     )
     gone = [Worker.ended_at.is_not(None), replaced]
-    if own is not None:
-        trusted = and_(literal(own.since) <= _NOW - SILENT, literal(own.last).between(_NOW - GAP, _NOW + GAP))
+    if silence_counts:
+        since, last = (bindparam(name, type_=DateTime(timezone=True)) for name in ("since", "last"))
+        trusted = and_(since <= _NOW - SILENT, last.between(_NOW - GAP, _NOW + GAP))
         # A beat that lies ahead is older than the setting back of consulta's clock.
         silent = or_(Worker.beat_at < _NOW - SILENT, Worker.beat_at > _NOW + GAP)
         gone.append(and_(silent, trusted))
@@ -395,6 +452,30 @@ def _shown() -> Select[int]:
     )
 
 
+@cache
+def _changed() -> ReturningUpdate[bool]:
+    """Turns what the cards say round, where it isn't so any more."""
+    changed = Installation.workers_missing != is_missing()
+    return (
+        update(Installation)
+        .where(changed, or_(Installation.workers_missing, bindparam("may_be_missing", type_=Boolean)))
+        .values(workers_missing=~Installation.workers_missing)
+        .returning(Installation.workers_missing)
+    )
+
+
+@cache
+def _announces_outdated() -> Insert:
+    """What was announced between two looks, while it was otherwise, isn't true any more."""
+    return announcement(Kind.UPDATE, ~is_missing(), CopyJob.id.in_(_shown().where(_announced_before())))
+
+
+@cache
+def _announces_unaware() -> Insert:
+    """Cards that were announced before the last worker was missed don't say that nobody works."""
+    return announcement(Kind.UPDATE, is_missing(), CopyJob.id.in_(_shown().where(~_announced_since())))
+
+
 class Workers:
     """The rows of the processes."""
 
@@ -449,25 +530,15 @@ class Workers:
         One of several that look at once does it. ``may_be_missing`` is False for who can't tell yet. Gives
         whether workers are missing now; None where the cards say so already.
         """
-        changed = Installation.workers_missing != is_missing()
-        statement = (
-            update(Installation)
-            .where(changed, or_(Installation.workers_missing, literal(may_be_missing)))
-            .values(workers_missing=~Installation.workers_missing)
-            .returning(Installation.workers_missing)
-        )
         with self._engine.begin() as connection:
-            missing = connection.execute(statement).scalar_one_or_none()
+            missing = connection.execute(_changed(), {"may_be_missing": may_be_missing}).scalar_one_or_none()
             if missing is not None:
                 announce(connection, Kind.UPDATE, CopyJob.id.in_(_shown()))
                 self._tell(connection, missing=missing)
             else:
-                # What was announced between two looks, while it was otherwise, isn't true any more.
-                outdated = _shown().where(_announced_before())
-                announce(connection, Kind.UPDATE, ~is_missing(), CopyJob.id.in_(outdated))
+                connection.execute(_announces_outdated())
                 if may_be_missing:
-                    hopeful = _shown().where(~_announced_since())
-                    announce(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(hopeful))
+                    connection.execute(_announces_unaware())
         return missing
 
     @staticmethod
