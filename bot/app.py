@@ -30,9 +30,10 @@ from bot.jobs.execution import Executions
 from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.notifications import Notifications
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.recovery import Sweep, Workers
+from bot.jobs.recovery import Sweep
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.jobs.retention import Pruning, Retention
+from bot.jobs.workers import Workers
 from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.work.background import LivenessBeat

@@ -16,10 +16,11 @@ from bot.jobs.execution import Attempt, Attempts, Executions, KnownProof, Proven
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import Freezes
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.recovery import Sweep, Swept, UnbrokenBeats, Workers
+from bot.jobs.recovery import Sweep, Swept
 from bot.jobs.repository import JobRepository, Request, Requester
 from bot.jobs.status import Status
 from bot.jobs.view import JobView, Question
+from bot.jobs.workers import UnbrokenBeats, Workers
 from copier import (
     Baseline,
     Chunk,

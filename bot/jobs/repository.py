@@ -76,7 +76,7 @@ from bot.jobs.models import (
 from bot.jobs.notifications import tell, tell_of_run
 from bot.jobs.outbox import Kind, announce, announce_run
 from bot.jobs.receipts import newest_hash
-from bot.jobs.recovery import PUT_OFF, Workers, holds, is_missing, last_seen
+from bot.jobs.recovery import PUT_OFF
 from bot.jobs.status import LIVE, Approval, Phase, RunKind, Status, StopReason
 from bot.jobs.transition import add_event, second_person
 from bot.jobs.view import (
@@ -93,6 +93,7 @@ from bot.jobs.view import (
     RunView,
     Stretch,
 )
+from bot.jobs.workers import Workers, holds, is_missing, last_seen
 from copier import Baseline, CopySpec, Fingerprint
 from migrations import SCHEMA, schema_of
 

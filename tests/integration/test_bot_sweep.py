@@ -18,10 +18,10 @@ from bot.jobs.failure import Failure
 from bot.jobs.notices import Notices
 from bot.jobs.notifications import Notifications
 from bot.jobs.outbox import Kind
-from bot.jobs.recovery import UnbrokenBeats
 from bot.jobs.retention import Pruning, Retention
 from bot.jobs.schedules import Schedules
 from bot.jobs.status import Status
+from bot.jobs.workers import UnbrokenBeats
 from bot.work.background import LivenessBeat, WorkerWatch
 from bot.work.queue import JobQueue
 from dev.valkey import Valkey
