@@ -385,6 +385,7 @@ def test_processes_without_work_send_the_same_statements_and_build_none_anew(job
         "rounds": Rounds(jobs.engine, watch, []).take,
     }
     for name, look in looks.items():
+        look()  # which finds whether somebody works, and says so
         first, second = (_statements_of(jobs, look) for _ in range(2))
         assert first, name
         assert [id(each) for each in first] == [id(each) for each in second], name
