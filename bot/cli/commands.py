@@ -44,7 +44,7 @@ from bot.commands.parsing import number, numbers_in, several
 from bot.config import SIDES, CopySection, Need, SetSection, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, Frozen, UnknownJob
 from bot.i18n import N_, Translator, translator
-from bot.jobs.known_columns import spec_of
+from bot.jobs.last_proof import spec_of
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts

@@ -25,7 +25,7 @@ from bot.commands.conversation import BotParts, Caller, Callers, Guard, or_probl
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
-from bot.jobs.known_columns import spec_of
+from bot.jobs.last_proof import spec_of
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status
 from bot.messages import answers, verification

@@ -32,7 +32,7 @@ from bot.config import SIDES, CopySection
 from bot.errors import Frozen
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
-from bot.jobs.known_columns import spec_of
+from bot.jobs.last_proof import spec_of
 from bot.jobs.repository import CreatedRun, JobHistory, JobRepository, Request, RunRequest
 from bot.jobs.view import AgreedCounts, JobView, RunView
 from bot.messages import proposal
