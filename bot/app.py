@@ -593,11 +593,10 @@ def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
 
 def worker(settings: Settings, parts: Databases) -> Background:
     """A worker's process: its queue takes messages as soon as it is Dramatiq's broker."""
-    from bot.work.admission import Admission
     from bot.work.background import Pruner, Sweeper
     from bot.work.cancellation import StopSwitch
     from bot.work.queue import CopySlots, DirectRuns
-    from bot.worker import Background, CopyWorker, Threads
+    from bot.worker import Admission, Background, CopyWorker, Threads
 
     work = settings.file.work
     stop, slots = StopSwitch(), CopySlots()
