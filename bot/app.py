@@ -30,9 +30,10 @@ from bot.jobs.execution import Executions
 from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.notifications import Notifications
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.recovery import Sweep, Workers
+from bot.jobs.recovery import Sweep
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.jobs.retention import Pruning, Retention
+from bot.jobs.workers import Workers
 from bot.messages import answers
 from bot.messages.blocks import Message
 from bot.work.background import LivenessBeat
@@ -603,11 +604,10 @@ def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
 
 def worker(settings: Settings, parts: Databases) -> Background:
     """A worker's process: its queue takes messages as soon as it is Dramatiq's broker."""
-    from bot.work.admission import Admission
     from bot.work.background import Pruner, Sweeper
     from bot.work.cancellation import StopSwitch
     from bot.work.slots import CopySlots, DirectRuns
-    from bot.worker import Background, CopyWorker, Threads
+    from bot.worker import Admission, Background, CopyWorker, Threads
 
     work = settings.file.work
     stop, slots = StopSwitch(), CopySlots()

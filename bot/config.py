@@ -264,7 +264,7 @@ class CopySection(_Section):
     def spec(self) -> CopySpec:
         """The copy as the engine takes it.
 
-        `bot.jobs.known_columns.spec_of` adds which columns are known. Who copies without asking that knows
+        `bot.jobs.last_proof.spec_of` adds which columns are known. Who copies without asking that knows
         none: then every column without a rule is new, and nothing leaves prod by mistake.
         """
         return CopySpec(

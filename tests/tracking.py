@@ -12,14 +12,16 @@ from sqlalchemy.exc import OperationalError
 import migrations
 from bot.jobs.actions import Control
 from bot.jobs.cards import Cards
-from bot.jobs.execution import Attempt, Attempts, Executions, KnownProof, Proven, SecondPerson
+from bot.jobs.execution import Attempt, Attempts, Executions, Proven, SecondPerson
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import Freezes
+from bot.jobs.last_proof import KnownProof
 from bot.jobs.outbox import Kind, Outbox
-from bot.jobs.recovery import Sweep, Swept, UnbrokenBeats, Workers
+from bot.jobs.recovery import Sweep, Swept
 from bot.jobs.repository import JobRepository, Request, Requester
 from bot.jobs.status import Status
 from bot.jobs.view import JobView, Question
+from bot.jobs.workers import UnbrokenBeats, Workers
 from copier import (
     Baseline,
     Chunk,

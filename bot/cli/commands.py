@@ -44,7 +44,8 @@ from bot.commands.parsing import number, numbers_in, several
 from bot.config import SIDES, CopySection, Need, SetSection, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, UnknownJob
 from bot.i18n import N_, Translator, translator
-from bot.jobs import known_columns
+from bot.jobs import last_proof
+from bot.jobs.last_proof import spec_of
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
@@ -200,9 +201,9 @@ def look_at_both_sides(
     *,
     counts_lacking: bool = False,
 ) -> Preview:
-    """The preview, as Slack shows it before a copy; see `known_columns` for the settings."""
+    """The preview, as Slack shows it before a copy; see `bot.jobs.last_proof` for the settings."""
     with stop_on_errors():
-        return known_columns.look_at_both_sides(
+        return last_proof.look_at_both_sides(
             parts.prod,
             parts.consulta,
             settings.file,
@@ -400,7 +401,7 @@ def verify(liquidation: int, copy_name: str | None, *, set_name: str | None, as_
         Copy(
             parts.prod,
             parts.consulta,
-            known_columns.spec_of(parts.consulta, chosen),
+            spec_of(parts.consulta, chosen),
             liquidation,
             names=SIDES,
             limits=limits,

@@ -21,9 +21,9 @@ from bot.characters import one_line
 from bot.config import SIDES, CopySection, ScheduleSection
 from bot.i18n import N_, Translator
 from bot.jobs.models import CopyChunk
-from bot.jobs.recovery import Alive
 from bot.jobs.status import Approval, FiringState, Phase, Status
 from bot.jobs.view import JobView, RunView, together
+from bot.jobs.workers import Alive
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain
 from bot.messages.card import activity, progress, receipt, state
 from bot.messages.failures import explained

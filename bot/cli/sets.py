@@ -49,7 +49,7 @@ from bot.cli.output import (
 from bot.config import SIDES, CopySection, Need, SetSection, Settings
 from bot.i18n import N_
 from bot.jobs.actions import RunControl
-from bot.jobs.known_columns import spec_of
+from bot.jobs.last_proof import spec_of
 from bot.jobs.repository import CreatedRun, Request, RunRequest
 from bot.jobs.status import RunKind, Status
 from bot.messages.verification import SetResult

@@ -24,7 +24,7 @@ from bot.commands.starting import Starting, StartsCopies, Values, ask_when, firs
 from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
-from bot.jobs.known_columns import spec_of
+from bot.jobs.last_proof import spec_of
 from bot.jobs.repository import RunRequest
 from bot.jobs.status import RunKind
 from bot.jobs.view import AgreedCounts, JobView

@@ -32,7 +32,7 @@ from bot.config import CopySection
 from bot.errors import Frozen
 from bot.i18n import Translator
 from bot.jobs.freezes import Freezes
-from bot.jobs.known_columns import look_at_both_sides
+from bot.jobs.last_proof import look_at_both_sides
 from bot.jobs.repository import CreatedRun, JobHistory, JobRepository, Request, RunRequest
 from bot.jobs.view import AgreedCounts, JobView, RunView
 from bot.messages import proposal

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from bot import measures
 from bot.config import SIDES, CopySection, SetSection
-from bot.jobs.known_columns import spec_of
+from bot.jobs.last_proof import spec_of
 from bot.messages.verification import SetResult, VerificationResult
 from bot.slack.neighbours import Neighbours
 from copier import Catalogue, Comparison, Copy, Limits, compare_set, is_known

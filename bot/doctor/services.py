@@ -23,8 +23,8 @@ from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.doctor.sides import look_at
 from bot.i18n import translator
 from bot.jobs.models import CopyJob, waits_for_somebody, with_limits
-from bot.jobs.recovery import Workers
 from bot.jobs.status import Status
+from bot.jobs.workers import Workers
 from bot.messages import notification
 from bot.messages.blocks import WORKER_COMMAND
 from bot.notify.destinations import BadDestination, Destination, NotSent

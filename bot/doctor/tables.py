@@ -10,7 +10,7 @@ from bot.config import SIDES, CopySection
 from bot.doctor.examination import Check, Context, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.doctor.sides import asking, look_at
-from bot.jobs.known_columns import with_known
+from bot.jobs.last_proof import with_known
 from copier import NewColumns, TableName
 from copier.catalog import Table, read_table, refuse_same_table
 from copier.columns import match_columns

@@ -43,7 +43,7 @@ from bot.jobs.outbox import (
     one_each,
 )
 from bot.jobs.status import LIVE
-from bot.jobs.transition import add_event, expire
+from bot.jobs.transition import add_event, expire, waiting_for_yes
 from bot.jobs.view import JobView, Moved, RunView
 
 #: What has a card.
@@ -242,4 +242,4 @@ class Cards:
                         run_id=about.id if of_run else None,
                     )
                     leave(connection, line, moved.channel, about.message_ts)
-            expire(connection, its_jobs)
+            expire(connection, waiting_for_yes(its_jobs))

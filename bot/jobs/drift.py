@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -118,23 +119,8 @@ class Rounds:
 
     def take(self) -> Round | None:
         """Claims a round that nobody works on."""
-        free = or_(WatchRound.claimed_until.is_(None), has_come(WatchRound.claimed_until))
-        chosen = (
-            select(WatchRound.id)
-            .where(WatchRound.ended_at.is_(None), free)
-            .order_by(WatchRound.due_at)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        claimed = (
-            update(WatchRound)
-            .where(WatchRound.id == chosen)
-            .values(tries=WatchRound.tries + 1, claimed_until=func.clock_timestamp() + CLAIM)
-            .returning(WatchRound, func.extract("epoch", func.now() - WatchRound.began_at).label("spent"))
-        )
         with self._engine.begin() as connection:
-            row = connection.execute(claimed).one_or_none()
+            row = connection.execute(_claim()).one_or_none()
         if row is None:
             return None
         left = self._section.max_seconds - float(row.spent)
@@ -285,6 +271,25 @@ class Rounds:
         held = mine.values({"claimed_until": func.clock_timestamp() + CLAIM, **values})
         if connection.execute(held).rowcount != 1:
             raise RoundLost
+
+
+@cache
+def _claim() -> Any:
+    free = or_(WatchRound.claimed_until.is_(None), has_come(WatchRound.claimed_until))
+    chosen = (
+        select(WatchRound.id)
+        .where(WatchRound.ended_at.is_(None), free)
+        .order_by(WatchRound.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    return (
+        update(WatchRound)
+        .where(WatchRound.id == chosen)
+        .values(tries=WatchRound.tries + 1, claimed_until=func.clock_timestamp() + CLAIM)
+        .returning(WatchRound, func.extract("epoch", func.now() - WatchRound.began_at).label("spent"))
+    )
 
 
 def _set_name() -> ScalarSelect[Any]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Self, overload
@@ -34,9 +34,7 @@ from sqlalchemy import (
     Select,
     Text,
     Update,
-    and_,
     column,
-    delete,
     func,
     null,
     select,
@@ -50,7 +48,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from bot import traces
 from bot.config import SIDES
 from bot.errors import StaleAttempt
-from bot.jobs import known_columns
+from bot.jobs import last_proof
 from bot.jobs.events import (
     BREAKS_ATTEMPT,
     AskedAgain,
@@ -63,13 +61,13 @@ from bot.jobs.events import (
     Retry,
 )
 from bot.jobs.failure import Failure
+from bot.jobs.last_proof import Earlier, KnownProof
 from bot.jobs.models import (
     CopyChunk,
     CopyEvent,
     CopyJob,
     CopyRun,
     Installation,
-    LastProof,
     Worker,
     asked,
     card_channel,
@@ -200,29 +198,6 @@ class SecondPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownProof:
-    """What was proven last of a liquidation. All its values were compared by this job, at this time."""
-
-    values_job_id: int
-    values_at: datetime
-    baseline: Baseline
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What was there before an attempt.
-
-    ``rows`` that earlier attempts of the job have brought to consulta, less those that they removed; and
-    what was ``proven`` last of the liquidation, None where all its values weren't compared for too long.
-    ``baseline`` is that of the last proof, however long ago.
-    """
-
-    rows: int
-    proven: KnownProof | None
-    baseline: Baseline | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Proven:
     """What a job is completed with: a ``proof`` that holds.
 
@@ -249,7 +224,7 @@ class Attempt:
     """
 
     def __init__(self, engine: Engine, claim: Claim, before: Any, *, lease: timedelta) -> None:
-        """``lease`` is how long a step lasts as a sign of life, ``before`` what was `_left_before`."""
+        """``lease`` is how long a step is a sign of life, ``before`` the row of `last_proof.left_before`."""
         self._engine = engine
         self._before = before
         self._lease = lease
@@ -315,13 +290,7 @@ class Attempt:
 
     def earlier(self, full_proof_days: float) -> Earlier:
         """What earlier attempts and jobs had left when the job was claimed."""
-        row = self._before
-        if row.baseline is None:
-            return Earlier(int(row.rows), None)
-        baseline = Baseline.from_json(row.baseline)
-        is_due = row.age >= timedelta(days=full_proof_days)
-        known = None if is_due else KnownProof(row.values_job_id, row.values_at, baseline)
-        return Earlier(int(row.rows), known, baseline)
+        return last_proof.earlier(self._before, full_proof_days)
 
     # Steps of a running attempt.
 
@@ -458,9 +427,13 @@ class Attempt:
 
         def kept() -> Iterator[Executable]:
             sys.audit("traspaso.completing", self.job_id, self.number)
-            yield self._kept(proven.baseline, values_job_id, since)
+            claim = self.claim
+            pair = claim.source_table, claim.target_table
+            yield last_proof.proof_kept(
+                self.job_id, *pair, claim.liquidation_id, baseline=proven.baseline, since=since
+            )
             if proven.made_of is not None:
-                yield known_columns.kept(self.job_id, proven.made_of)
+                yield last_proof.columns_kept(self.job_id, proven.made_of)
 
         self._end(
             connection,
@@ -575,28 +548,6 @@ class Attempt:
                 session.since,
                 session.pid,
             )
-
-    def _kept(self, baseline: Baseline | None, values_job_id: int, since: KnownProof | None) -> Executable:
-        """Puts what was proven now in the place of what was proven last."""
-        if baseline is None:
-            return delete(LastProof).where(_is_proof_of(self.claim))
-        values: dict[str, Any] = {
-            "job_id": self.job_id,
-            "values_job_id": values_job_id,
-            "values_at": func.now() if since is None else since.values_at,
-            "baseline": baseline.as_json(),
-        }
-        claim = self.claim
-        return (
-            insert(LastProof)
-            .values(
-                source_table=claim.source_table,
-                target_table=claim.target_table,
-                liquidation_id=claim.liquidation_id,
-                **values,
-            )
-            .on_conflict_do_update(index_elements=LastProof.__table__.primary_key, set_=values)
-        )
 
     def _step(self, **values: Any) -> StopRequest | None:
         """One fenced UPDATE, which also renews the lease."""
@@ -924,7 +875,9 @@ class Executions:
         of_set = select(CopyRun.set_name).join(CopyJob, CopyJob.run_id == CopyRun.id)
         set_name = of_set.where(CopyJob.id == job_id).scalar_subquery().label("set_name")
         of_card = select(Installation.id, channel.label("channel_id"), set_name)
-        found, [installation], before = asked(connection, step, of_card, _left_before(job_id), commit=commit)
+        found, [installation], before = asked(
+            connection, step, of_card, last_proof.left_before(job_id), commit=commit
+        )
         if not found:
             return None
         claim = Claim.of(found[0], installation.id, installation.channel_id, installation.set_name)
@@ -941,32 +894,6 @@ class Executions:
             # The job is this worker's all the same; what hangs there holds locks at most for its own limits.
             log.warning("job %s: earlier sessions were not ended: %s", claim.job_id, type(error).__name__)
         return attempt
-
-
-def _left_before(job_id: int) -> Select[Any]:
-    """What earlier attempts of the job have brought, and what was proven last of its liquidation: one row."""
-    brought = func.coalesce(func.sum(CopyChunk.inserted_records - CopyChunk.deleted_records), 0)
-    return (
-        select(
-            select(brought).where(CopyChunk.job_id == job_id).scalar_subquery().label("rows"),
-            LastProof.values_job_id,
-            LastProof.values_at,
-            LastProof.baseline,
-            (func.now() - LastProof.values_at).label("age"),
-        )
-        .select_from(CopyJob)
-        .outerjoin(LastProof, _is_proof_of(CopyJob))
-        .where(CopyJob.id == job_id)
-    )
-
-
-def _is_proof_of(job: Claim | type[CopyJob]) -> ColumnElement[bool]:
-    """A condition: the proof is of this job's tables and liquidation."""
-    return and_(
-        LastProof.source_table == job.source_table,
-        LastProof.target_table == job.target_table,
-        LastProof.liquidation_id == job.liquidation_id,
-    )
 
 
 def broken_attempts(*kinds: EventKind) -> ScalarSelect[int]:

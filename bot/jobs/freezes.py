@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot import when
@@ -151,7 +152,7 @@ def end_overdue(connection: Connection) -> bool:
     """The same in the caller's transaction."""
     ended = connection.execute(
         update(CopyFreeze)
-        .where(CopyFreeze.lifted_at.is_(None), CopyFreeze.until <= func.clock_timestamp())
+        .where(_is_overdue())
         .values(lifted_at=CopyFreeze.until)
         .returning(CopyFreeze.id, CopyFreeze.channel_id)
     ).one_or_none()
@@ -161,6 +162,11 @@ def end_overdue(connection: Connection) -> bool:
         owe(connection, NoticeKind.FREEZE_OVER, ended.id, ended.channel_id)
     requeue_after_freeze(connection)
     return True
+
+
+def _is_overdue() -> ColumnElement[bool]:
+    """A condition on `CopyFreeze`: it is over by itself, and nobody has written that down."""
+    return and_(CopyFreeze.lifted_at.is_(None), CopyFreeze.until <= func.clock_timestamp())
 
 
 def requeue_after_freeze(connection: Connection) -> None:
@@ -265,11 +271,7 @@ class FreezeWindows:
     @staticmethod
     def _anything(connection: Connection) -> bool:
         """Whether something has begun or ended of which the cards don't know: one look for all of it."""
-        over = select(CopyFreeze.id).where(
-            CopyFreeze.lifted_at.is_(None), CopyFreeze.until <= func.clock_timestamp()
-        )
-        window = select(FreezeWindow.id).where(or_(_begun(), _ended()))
-        return bool(connection.execute(select(or_(over.exists(), window.exists()))).scalar_one())
+        return bool(connection.execute(_something_untold()).scalar_one())
 
     @staticmethod
     def _begin_and_end(connection: Connection) -> bool:
@@ -281,6 +283,13 @@ class FreezeWindows:
         if has_ended:
             requeue_after_freeze(connection)
         return has_begun or has_ended
+
+
+@cache
+def _something_untold() -> Select[bool]:
+    over = select(CopyFreeze.id).where(_is_overdue())
+    window = select(FreezeWindow.id).where(or_(_begun(), _ended()))
+    return select(or_(over.exists(), window.exists()))
 
 
 def _begun() -> ColumnElement[bool]:

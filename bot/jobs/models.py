@@ -48,6 +48,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import LRUCache
 
 from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind, Status
 from copier import statements
@@ -768,6 +769,11 @@ def waits_for_somebody(job: type[CopyJob] = CopyJob) -> ColumnElement[bool]:
     return or_(job.approval.is_not_distinct_from(Approval.WAITING), job.question.is_not(None))
 
 
+def waits_for_approval() -> ColumnElement[bool]:
+    """A condition on `CopyJob`: nobody may take it before somebody approves it."""
+    return and_(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING)
+
+
 def may_begin(job: type[CopyJob] = CopyJob) -> ColumnElement[bool]:
     """A condition: the moment for which the job was asked for has come; always, where it was for at once."""
     return or_(job.start_at.is_(None), job.start_at <= func.clock_timestamp())
@@ -813,6 +819,8 @@ LABEL, NOBODYS = "traspaso_label", "traspaso"
 BEGIN = "traspaso_begin"
 
 _LIMITS = f"SELECT {statements.LOST}, set_config('statement_timeout', :statement, true)"
+#: The same with its values, by the session's name and encoding: each transaction begins with it.
+_written: LRUCache[tuple[str, str], Statement] = LRUCache(100)
 
 
 def has_come(moment: Any, *, early: timedelta = timedelta()) -> ColumnElement[bool]:
@@ -899,10 +907,13 @@ def transaction(engine: Engine, label: str) -> Iterator[Connection]:
 def _begun(connection: Connection) -> None:
     """How the transaction begins waits for its first statement."""
     options: dict[str, Any] = dict(connection.get_execution_options())
-    values = statements.lost_after(LOST_SECONDS, options.get(LABEL, NOBODYS), LOCK_SECONDS)
-    limits = {**values, "statement": statements.milliseconds(STATEMENT_SECONDS)}
-    begin = begin_of(driver_of(connection))
-    connection.info[BEGIN] = [*begin, with_values(connection, _LIMITS, limits)]
+    driver = driver_of(connection)
+    named = options.get(LABEL, NOBODYS), driver.info.encoding
+    if (limits := _written.get(named)) is None:
+        values = statements.lost_after(LOST_SECONDS, named[0], LOCK_SECONDS)
+        values["statement"] = statements.milliseconds(STATEMENT_SECONDS)
+        limits = _written[named] = with_values(connection, _LIMITS, values)
+    connection.info[BEGIN] = [*begin_of(driver), limits]
 
 
 def _begins(connection: Connection, *_: object) -> None:

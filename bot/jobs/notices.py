@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, or_, select, update
@@ -68,32 +69,8 @@ class Notices:
 
     def take(self) -> Notice | None:
         """Claims one that is due; of a kind that this release knows."""
-        free = or_(ChannelNotice.claimed_until.is_(None), has_come(ChannelNotice.claimed_until))
-        due = (
-            select(ChannelNotice.id, ChannelNotice.begun)
-            .where(
-                ChannelNotice.done_at.is_(None),
-                ChannelNotice.kind.in_([*NoticeKind]),
-                has_come(ChannelNotice.next_try_at),
-                free,
-            )
-            .order_by(ChannelNotice.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .cte("due")
-        )
-        claimed = (
-            update(ChannelNotice)
-            .where(ChannelNotice.id == due.c.id)
-            .values(tries=ChannelNotice.tries + 1, begun=True, claimed_until=func.clock_timestamp() + CLAIM)
-            .returning(
-                ChannelNotice,
-                due.c.begun.label("look_first"),
-                func.extract("epoch", func.now() - ChannelNotice.created_at).label("seconds"),
-            )
-        )
         with self._engine.begin() as connection:
-            row = connection.execute(claimed).one_or_none()
+            row = connection.execute(_claim()).one_or_none()
         if row is None:
             return None
         return Notice(
@@ -143,3 +120,31 @@ class Notices:
         with self._engine.begin() as connection:
             if connection.execute(mine.values(**values)).rowcount != 1:
                 raise NoticeLost
+
+
+@cache
+def _claim() -> Any:
+    free = or_(ChannelNotice.claimed_until.is_(None), has_come(ChannelNotice.claimed_until))
+    due = (
+        select(ChannelNotice.id, ChannelNotice.begun)
+        .where(
+            ChannelNotice.done_at.is_(None),
+            ChannelNotice.kind.in_([*NoticeKind]),
+            has_come(ChannelNotice.next_try_at),
+            free,
+        )
+        .order_by(ChannelNotice.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    return (
+        update(ChannelNotice)
+        .where(ChannelNotice.id == due.c.id)
+        .values(tries=ChannelNotice.tries + 1, begun=True, claimed_until=func.clock_timestamp() + CLAIM)
+        .returning(
+            ChannelNotice,
+            due.c.begun.label("look_first"),
+            func.extract("epoch", func.now() - ChannelNotice.created_at).label("seconds"),
+        )
+    )

@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Engine,
     Select,
@@ -37,7 +38,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
@@ -164,10 +165,15 @@ def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> 
     A job's attempt has one of each kind: where it was announced before, it is to be delivered again. A
     relay that has the message in hand keeps it; the next one delivers what is new since.
     """
+    connection.execute(announcement(kind, *jobs))
+
+
+def announcement(kind: Kind, *jobs: ColumnElement[bool]) -> Insert:
+    """The same as a statement, for who sends it time and again."""
     of_runs = _of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(CopyJob.run_id).where(*jobs)))
     statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], _of_jobs(kind, *jobs))
     statement = statement.on_conflict_do_update(index_elements=ONE_EACH, set_=_due_anew())
-    connection.execute(statement.add_cte(_again_for_runs(of_runs).cte("of_runs")))
+    return statement.add_cte(_again_for_runs(of_runs).cte("of_runs"))
 
 
 def announced(moved: CTE, kind: Kind, *, to_run: bool) -> list[CTE]:
@@ -189,14 +195,18 @@ def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]
 
     Gives the ids of the jobs that will be told, or whose runs will be.
     """
+    return list(connection.scalars(announcement_once(kind, *jobs)))
+
+
+def announcement_once(kind: Kind, *jobs: ColumnElement[bool]) -> CompoundSelect[int]:
+    """The same as a statement that gives these ids, for who sends it time and again."""
     of_jobs = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], _of_jobs(kind, *jobs))
     told = of_jobs.on_conflict_do_nothing().returning(OutboxMessage.job_id).cte("told")
     fitting = _of_runs(kind, CopyRun.id.in_(select(CopyJob.run_id).where(*jobs)))
     of_runs = insert(OutboxMessage).from_select(["run_id", "attempt", "kind"], fitting)
     told_runs = of_runs.on_conflict_do_nothing().returning(OutboxMessage.run_id).cte("told_runs")
     parts = select(CopyJob.id).where(CopyJob.run_id.in_(select(told_runs.c.run_id)), *jobs)
-    found = union_all(select(told.c.job_id), parts)
-    return [job_id for job_id in connection.scalars(found) if job_id is not None]
+    return union_all(select(told.c.job_id), parts)
 
 
 def announce_run(connection: Connection, kind: Kind, run_id: int) -> None:

@@ -1,42 +1,36 @@
-"""Which processes live, and the jobs that nobody holds: lost with their worker, waiting without a place on
-the queue or longer than any message takes, or for an approval that didn't come in time.
-
-Each process has a row and says every two seconds that it lives, by consulta's clock. A row without `BEAT`
-for `SILENT` is of a lost process, and its jobs go to others. That nobody works at all is said a little
-later (`MISSING`), so that a restart at a deploy says nothing.
+"""The sweep: the jobs that nobody holds. They were lost with their worker, wait without a place on the queue
+or longer than any message takes, or for an approval that didn't come in time.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Engine,
     Float,
+    Integer,
+    Interval,
     Numeric,
-    Row,
-    ScalarSelect,
     Select,
+    Text,
     and_,
+    bindparam,
     cast,
-    delete,
     func,
-    literal,
     or_,
     select,
-    text,
     update,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
-from sqlalchemy.orm import aliased
 
-from bot.config import Occasion
 from bot.jobs.events import EventKind, Failed, SecondGroupAsked, WorkerLost
 from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
@@ -44,21 +38,17 @@ from bot.jobs.models import (
     LONGEST,
     CopyEvent,
     CopyJob,
-    Installation,
-    OutboxMessage,
-    Worker,
-    asked,
     has_come,
     is_frozen,
     may_begin,
     set_is_held_up,
+    waits_for_approval,
     waits_for_somebody,
 )
-from bot.jobs.notifications import tell
-from bot.jobs.outbox import SHOWING, Kind, about_what, announce, announce_once
-from bot.jobs.status import Approval, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, end_runs, expire, stop_job, transition
-from bot.jobs.view import SILENT, NotificationDetail, NoWorker
+from bot.jobs.outbox import Kind, announce, announcement_once
+from bot.jobs.status import Status, Step, StopReason, StopRequest
+from bot.jobs.transition import add_event, end_runs, expire, stop_job, transition, waiting_for_yes
+from bot.jobs.workers import UnbrokenBeats, is_lost
 
 #: So long before the end of the time for an approval it is reminded of once more.
 LAST_REMINDER = timedelta(hours=1)
@@ -107,18 +97,18 @@ class Sweep:
             sys.audit("traspaso.sweep")
             lost = self._take_back(connection, own)
             sys.audit("traspaso.sweep_taken", *lost)
-            not_approved = expire(connection, CopyJob.approval_until < func.now())
+            not_approved = expire(connection, _approval_is_late())
             end_runs(connection)
             self._remind(connection)
             self._put_off(connection)
-            waiting, overdue = self._waiting(connection), self._overdue(connection, room)
+            waiting, overdue = list(connection.scalars(_waiting())), self._overdue(connection, room)
             return Swept(lost, waiting, given_up, not_approved, overdue)
 
     def _give_up(self, connection: Connection, own: UnbrokenBeats | None) -> list[int]:
         """A job that was lost with its worker time and again may be what kills the workers."""
         failure = Failure("workers_lost", f"{self._max_attempts} attempts were lost with their workers")
-        too_often = broken_attempts(EventKind.WORKER_LOST) + 1 >= self._max_attempts
-        jobs = _lost(connection, own, too_often, CopyJob.stop_requested.is_(None))
+        too_often = _lost(silence_counts=own is not None, too_often=True)
+        jobs = connection.execute(too_often, {"attempts": self._max_attempts, **_moments(own)}).all()
         for job in jobs:
             transition(
                 connection,
@@ -133,14 +123,14 @@ class Sweep:
 
     def _take_back(self, connection: Connection, own: UnbrokenBeats | None) -> list[int]:
         """Pending again, or paused or cancelled where somebody had asked the lost worker for that."""
-        silent = func.round(cast(func.extract("epoch", func.now() - CopyJob.updated_at), Numeric))
-        values: dict[str, Any] = {
-            "run_after": func.now(),
-            "throttle": None,
-            "error": func.jsonb_build_object("code", "worker_lost", "seconds", silent),
-        }
-        jobs = _lost(connection, own)
+        jobs = connection.execute(_lost(silence_counts=own is not None), _moments(own)).all()
         for job in jobs:
+            silent = func.round(cast(func.extract("epoch", func.now() - CopyJob.updated_at), Numeric))
+            values: dict[str, Any] = {
+                "run_after": func.now(),
+                "throttle": None,
+                "error": func.jsonb_build_object("code", "worker_lost", "seconds", silent),
+            }
             event = WorkerLost(job.worker)
             if job.stop_requested:
                 add_event(connection, job.id, job.attempt, event)
@@ -160,18 +150,10 @@ class Sweep:
 
     def _remind(self, connection: Connection) -> None:
         """Those who may approve a job are told again that it waits, each time once."""
-        waits = and_(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING)
-        asked_at = func.coalesce(CopyJob.approval_asked_at, CopyJob.created_at)
-        seconds = func.extract("epoch", CopyJob.approval_until - asked_at)
-        half = asked_at + func.make_interval(0, 0, 0, 0, 0, 0, cast(seconds / 2, Float))
-        last = CopyJob.approval_until - LAST_REMINDER
-        announce_once(
-            connection, Kind.REMINDER, waits, half <= func.now(), or_(func.now() < last, last <= half)
-        )
-        announce_once(connection, Kind.LAST_REMINDER, waits, half < last, last <= func.now())
+        connection.execute(_reminder())
+        connection.execute(_last_reminder())
         for name, group in self._second_groups.items():
-            is_due = and_(waits, CopyJob.copy_name == name, CopyJob.second_group_at <= func.now())
-            for job_id in announce_once(connection, Kind.SECOND_GROUP, is_due):
+            for job_id in connection.scalars(_second_group_is_due(), {"of_copy": name}).all():
                 self._ask_second_group(connection, job_id, group)
 
     @staticmethod
@@ -188,31 +170,9 @@ class Sweep:
     @staticmethod
     def _put_off(connection: Connection) -> None:
         """What is for later isn't due for a worker of the release before either, which doesn't know that."""
-        soon = (
-            select(CopyJob.id)
-            .where(
-                CopyJob.status == Status.PENDING,
-                CopyJob.start_at > CopyJob.run_after,
-                CopyJob.start_at > func.now(),
-                CopyJob.run_after < func.now() + LONGEST / 2,
-            )
-            .order_by(CopyJob.id)
-            .with_for_update(skip_locked=True, key_share=True)
-        )
-        if jobs := list(connection.scalars(soon)):
+        if jobs := list(connection.scalars(_due_before_its_start())):
             put_off = func.least(CopyJob.start_at, func.now() + PUT_OFF)
             connection.execute(update(CopyJob).where(CopyJob.id.in_(jobs)).values(run_after=put_off))
-
-    def _waiting(self, connection: Connection) -> list[int]:
-        """Due, and never on the queue."""
-        due = (
-            select(CopyJob.id)
-            .where(*_due(), CopyJob.enqueued_at.is_(None))
-            .order_by(CopyJob.id)
-            .limit(AT_ONCE)
-            .with_for_update(skip_locked=True, key_share=True)
-        )
-        return list(connection.scalars(due))
 
     def _overdue(self, connection: Connection, room: int) -> list[int]:
         """Due for longer than a message takes: it was lost, or waits behind another worker's copies.
@@ -221,9 +181,97 @@ class Sweep:
         """
         if room <= 0:
             return []
-        since = func.greatest(CopyJob.run_after, CopyJob.enqueued_at) + self._overdue_after
-        late = select(CopyJob.id).where(*_due(), has_come(since))
-        return list(connection.scalars(late.order_by(CopyJob.id).limit(room)))
+        return list(connection.scalars(_overdue(), {"after": self._overdue_after, "room": room}))
+
+
+# The statements of a sweep. Each is built once: to build one takes longer than to send it.
+
+
+@cache
+def _lost(*, silence_counts: bool, too_often: bool = False) -> Select[*tuple[Any, ...]]:
+    """Locks the running jobs whose lease is over or whose process is lost; see `is_lost`.
+
+    With ``too_often`` only those that nobody stops and that this is the last of ``attempts`` for.
+    """
+    gone = or_(CopyJob.lease_until < func.now(), is_lost(silence_counts=silence_counts))
+    lost = select(CopyJob.id, CopyJob.attempt, CopyJob.worker, CopyJob.stop_requested, CopyJob.stopped_by)
+    lost = lost.where(CopyJob.status == Status.RUNNING, gone).order_by(CopyJob.id)
+    if too_often:
+        attempts = broken_attempts(EventKind.WORKER_LOST) + 1
+        lost = lost.where(attempts >= bindparam("attempts", type_=Integer), CopyJob.stop_requested.is_(None))
+    return lost.with_for_update(skip_locked=True, key_share=True)
+
+
+def _moments(own: UnbrokenBeats | None) -> dict[str, datetime]:
+    """The parameters of `is_lost`."""
+    return {} if own is None else {"since": own.since, "last": own.last}
+
+
+@cache
+def _approval_is_late() -> Select[int]:
+    return waiting_for_yes(CopyJob.approval_until < func.now())
+
+
+def _half_of_approval_time() -> ColumnElement[datetime]:
+    asked_at = func.coalesce(CopyJob.approval_asked_at, CopyJob.created_at)
+    seconds = func.extract("epoch", CopyJob.approval_until - asked_at)
+    return asked_at + func.make_interval(0, 0, 0, 0, 0, 0, cast(seconds / 2, Float))
+
+
+@cache
+def _reminder() -> CompoundSelect[int]:
+    half, last = _half_of_approval_time(), CopyJob.approval_until - LAST_REMINDER
+    early = or_(func.now() < last, last <= half)
+    return announcement_once(Kind.REMINDER, waits_for_approval(), half <= func.now(), early)
+
+
+@cache
+def _last_reminder() -> CompoundSelect[int]:
+    half, last = _half_of_approval_time(), CopyJob.approval_until - LAST_REMINDER
+    return announcement_once(Kind.LAST_REMINDER, waits_for_approval(), half < last, last <= func.now())
+
+
+@cache
+def _second_group_is_due() -> CompoundSelect[int]:
+    """Of the copy whose name is the parameter ``of_copy``."""
+    of_copy = CopyJob.copy_name == bindparam("of_copy", type_=Text)
+    due = and_(waits_for_approval(), of_copy, CopyJob.second_group_at <= func.now())
+    return announcement_once(Kind.SECOND_GROUP, due)
+
+
+@cache
+def _due_before_its_start() -> Select[int]:
+    return (
+        select(CopyJob.id)
+        .where(
+            CopyJob.status == Status.PENDING,
+            CopyJob.start_at > CopyJob.run_after,
+            CopyJob.start_at > func.now(),
+            CopyJob.run_after < func.now() + LONGEST / 2,
+        )
+        .order_by(CopyJob.id)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+
+
+@cache
+def _waiting() -> Select[int]:
+    """Due, and never on the queue."""
+    return (
+        select(CopyJob.id)
+        .where(*_due(), CopyJob.enqueued_at.is_(None))
+        .order_by(CopyJob.id)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+
+
+@cache
+def _overdue() -> Select[int]:
+    """At most ``room`` that have been due for longer than the parameter ``after``."""
+    since = func.greatest(CopyJob.run_after, CopyJob.enqueued_at) + bindparam("after", type_=Interval)
+    late = select(CopyJob.id).where(*_due(), has_come(since))
+    return late.order_by(CopyJob.id).limit(bindparam("room", type_=Integer))
 
 
 def _due() -> list[ColumnElement[bool]]:
@@ -235,271 +283,3 @@ def _due() -> list[ColumnElement[bool]]:
         ~set_is_held_up(),
         ~is_frozen(),
     ]
-
-
-def _lost(
-    connection: Connection, own: UnbrokenBeats | None, *conditions: ColumnElement[bool]
-) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Locks the running jobs whose lease is over or whose process is lost."""
-    gone = or_(CopyJob.lease_until < func.now(), is_lost(own))
-    lost = select(CopyJob.id, CopyJob.attempt, CopyJob.worker, CopyJob.stop_requested, CopyJob.stopped_by)
-    lost = lost.where(CopyJob.status == Status.RUNNING, gone, *conditions).order_by(CopyJob.id)
-    return connection.execute(lost.with_for_update(skip_locked=True, key_share=True)).all()
-
-
-# ----------------------------------------------------------------------------
-# The processes that copy
-
-
-#: How often a process says that it lives.
-BEAT = timedelta(seconds=2)
-#: The same, where another one has started in its place: same host, same process number.
-REPLACED = timedelta(seconds=5)
-#: More time than this between two beats of one's own is a gap: who has one can't tell that others are silent.
-GAP = timedelta(seconds=5)
-#: Only after so long without a worker it is said.
-MISSING = timedelta(seconds=15)
-#: Of so many jobs, the oldest, the cards say that nobody works. Slack takes about fifty edits a minute.
-CARDS = 100
-
-_NOW = func.clock_timestamp()
-
-
-@dataclass(frozen=True, slots=True)
-class UnbrokenBeats:
-    """One's own beats went through from ``since`` to ``last`` without a gap, by consulta's clock."""
-
-    since: datetime
-    last: datetime
-
-    def and_then(self, beat: datetime) -> UnbrokenBeats:
-        """With one more."""
-        whole = timedelta() <= beat - self.last <= GAP  # or consulta's clock was set back
-        return UnbrokenBeats(self.since if whole else beat, beat)
-
-
-@dataclass(frozen=True, slots=True)
-class Alive:
-    """A process that says that it lives. ``jobs`` are those in its hands; a shell takes only its own."""
-
-    id: int
-    host: str
-    process: int
-    version: str
-    takes_jobs: bool
-    started_at: datetime
-    beat_at: datetime
-    jobs: tuple[int, ...]
-
-
-def holds() -> ColumnElement[bool]:
-    """A condition on `Worker` and `CopyJob`: this process holds the job, or was the last to hold it.
-
-    A worker of an older release writes its name, and leaves the row's number as it was.
-    """
-    name = func.concat(Worker.host, ":", Worker.process)
-    return and_(Worker.id == CopyJob.worker_id, name == CopyJob.worker)
-
-
-def is_lost(own: UnbrokenBeats | None) -> ColumnElement[bool]:
-    """A condition on `CopyJob`: the process that holds it has ended, was replaced, or is silent.
-
-    Where consulta was away, all look silent at once. So others' silence counts only for a process whose
-    ``own`` beats went through for as long.
-    """
-    newer = aliased(Worker)
-    replaced = and_(
-        Worker.beat_at < _NOW - REPLACED,
-        select(newer.id)
-        .where(
-            newer.host == Worker.host,
-            newer.process == Worker.process,
-            newer.id > Worker.id,
-            newer.started_at > Worker.beat_at,
-        )
-        .exists(),
-    )
-    gone = [Worker.ended_at.is_not(None), replaced]
-    if own is not None:
-        trusted = and_(literal(own.since) <= _NOW - SILENT, literal(own.last).between(_NOW - GAP, _NOW + GAP))
-        # A beat that lies ahead is older than the setting back of consulta's clock.
-        silent = or_(Worker.beat_at < _NOW - SILENT, Worker.beat_at > _NOW + GAP)
-        gone.append(and_(silent, trusted))
-    return select(Worker.id).where(holds(), or_(*gone)).exists()
-
-
-def _lived_lately() -> ColumnElement[bool]:
-    """A condition on `Worker`. Whoever ended long after its last beat was there until then."""
-    return func.greatest(Worker.beat_at, Worker.ended_at) > _NOW - MISSING
-
-
-def is_missing() -> ColumnElement[bool]:
-    """A condition: for a while no worker has said that it lives.
-
-    Workers of an older release say nothing: the lease of a job that one of them runs counts as a sign.
-    """
-    lately = select(Worker.id).where(Worker.takes_jobs, _lived_lately())
-    older = aliased(CopyJob)
-    leased = select(older.id).where(
-        older.status == Status.RUNNING, older.worker_id.is_(None), older.lease_until > func.now()
-    )
-    return ~or_(lately.exists(), leased.exists())
-
-
-def last_seen() -> ScalarSelect[datetime]:
-    """When the last worker lived; NULL where there has never been one."""
-    seen = select(func.max(func.coalesce(Worker.ended_at, Worker.beat_at))).where(Worker.takes_jobs)
-    return seen.scalar_subquery()
-
-
-def _shows_it() -> ColumnElement[bool]:
-    """A condition on `OutboxMessage` and `CopyJob`: it brings the job's card, or its run's, to its state."""
-    same = or_(OutboxMessage.job_id == CopyJob.id, OutboxMessage.run_id == CopyJob.run_id)
-    return and_(same, about_what().in_(SHOWING))
-
-
-def _announced_since() -> ColumnElement[bool]:
-    """A condition on `CopyJob`: its card was announced since the last worker has been missing."""
-    return (
-        select(OutboxMessage.id)
-        .where(
-            _shows_it(),
-            or_(last_seen().is_(None), OutboxMessage.announced_at > last_seen() + MISSING),
-        )
-        .exists()
-    )
-
-
-def _announced_before() -> ColumnElement[bool]:
-    """A condition on `CopyJob`: its card was announced last while no worker lived, before those of now."""
-    ended = func.coalesce(Worker.ended_at, Worker.beat_at)
-    last = select(func.max(ended)).where(Worker.takes_jobs, ~_lived_lately()).scalar_subquery()
-    first = select(func.min(Worker.started_at)).where(Worker.takes_jobs, _lived_lately()).scalar_subquery()
-    announced = select(func.max(OutboxMessage.announced_at)).where(_shows_it())
-    at = announced.scalar_subquery()
-    return and_(at < first, or_(last.is_(None), at > last + MISSING))
-
-
-def _shown() -> Select[int]:
-    """The jobs whose cards say whether somebody works."""
-    return (
-        select(CopyJob.id)
-        .where(
-            CopyJob.status.in_([Status.PENDING, Status.RUNNING]),
-            ~waits_for_somebody(),
-            may_begin(),
-            or_(CopyJob.message_ts.is_not(None), CopyJob.run_id.is_not(None)),
-        )
-        .order_by(CopyJob.id)
-        .limit(CARDS)
-    )
-
-
-class Workers:
-    """The rows of the processes."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def begin(self, host: str, process: int, version: str, *, takes_jobs: bool) -> tuple[int, datetime]:
-        """A new process lives: its number, and when."""
-        statement = insert(Worker).values(host=host, process=process, version=version, takes_jobs=takes_jobs)
-        with self._engine.begin() as connection:
-            [[row]] = asked(connection, statement.returning(Worker.id, Worker.beat_at), commit=True)
-        return row.id, row.beat_at
-
-    def beat(self, worker_id: int) -> datetime | None:
-        """It lives still; None where its row is there no more, or says that it has ended."""
-        statement = (
-            update(Worker)
-            .where(Worker.id == worker_id, Worker.ended_at.is_(None))
-            .values(beat_at=_NOW)
-            .returning(Worker.beat_at)
-        )
-        # What a crash of the server loses of it is said again in two seconds.
-        unsafe = text("SET LOCAL synchronous_commit = off")
-        with self._engine.begin() as connection:
-            _, found = asked(connection, unsafe, statement, commit=True)
-        return found[0].beat_at if found else None
-
-    def end(self, worker_id: int) -> None:
-        """It stops in order."""
-        statement = update(Worker).where(Worker.id == worker_id, Worker.ended_at.is_(None))
-        with self._engine.begin() as connection:
-            asked(connection, statement.values(ended_at=_NOW), commit=True)
-
-    def alive(self) -> list[Alive]:
-        """Whoever says that it lives, oldest first."""
-        held = (
-            select(func.array_agg(aggregate_order_by(CopyJob.id, CopyJob.id)))
-            .where(CopyJob.worker_id == Worker.id, CopyJob.status == Status.RUNNING)
-            .scalar_subquery()
-        )
-        statement = (
-            select(Worker, held.label("jobs"))
-            .where(Worker.ended_at.is_(None), Worker.beat_at > _NOW - SILENT)
-            .order_by(Worker.id)
-        )
-        with self._engine.connect() as connection:
-            return [_alive(row) for row in connection.execute(statement)]
-
-    def announce_change(self, *, may_be_missing: bool) -> bool | None:
-        """Has the cards of what waits or runs say that nobody works, or that somebody does again.
-
-        One of several that look at once does it. ``may_be_missing`` is False for who can't tell yet. Gives
-        whether workers are missing now; None where the cards say so already.
-        """
-        changed = Installation.workers_missing != is_missing()
-        statement = (
-            update(Installation)
-            .where(changed, or_(Installation.workers_missing, literal(may_be_missing)))
-            .values(workers_missing=~Installation.workers_missing)
-            .returning(Installation.workers_missing)
-        )
-        with self._engine.begin() as connection:
-            missing = connection.execute(statement).scalar_one_or_none()
-            if missing is not None:
-                announce(connection, Kind.UPDATE, CopyJob.id.in_(_shown()))
-                self._tell(connection, missing=missing)
-            else:
-                # What was announced between two looks, while it was otherwise, isn't true any more.
-                outdated = _shown().where(_announced_before())
-                announce(connection, Kind.UPDATE, ~is_missing(), CopyJob.id.in_(outdated))
-                if may_be_missing:
-                    hopeful = _shown().where(~_announced_since())
-                    announce(connection, Kind.UPDATE, is_missing(), CopyJob.id.in_(hopeful))
-        return missing
-
-    @staticmethod
-    def _tell(connection: Connection, *, missing: bool) -> None:
-        """Elsewhere too, once for each change."""
-        since, now = connection.execute(select(last_seen(), func.now())).one()
-        occasion = Occasion.NO_WORKER if missing else Occasion.WORKER_BACK
-        detail = NotificationDetail(since=since if missing else None)
-        tell(connection, occasion, key=now.isoformat(), detail=detail)
-
-    def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:
-        """That nobody works, and since when; None where somebody does."""
-        with self._engine.connect() as connection:
-            missing, since = connection.execute(select(is_missing(), last_seen())).one()
-        return NoWorker(since, operators) if missing else None
-
-
-def old_workers(kept: timedelta) -> Select[int]:
-    """The processes that were last heard of longer ago than that, but for the last worker."""
-    last = select(Worker.id).where(Worker.takes_jobs).order_by(Worker.beat_at.desc(), Worker.id).limit(1)
-    old = Worker.beat_at < _NOW - kept, Worker.id.is_distinct_from(last.scalar_subquery())
-    return select(Worker.id).where(*old)
-
-
-def delete_workers(connection: Connection, kept: timedelta) -> int:
-    """Forgets them; how many. One that was only frozen says anew that it lives."""
-    chosen = old_workers(kept).with_for_update(skip_locked=True)
-    return connection.execute(delete(Worker).where(Worker.id.in_(chosen))).rowcount
-
-
-def _alive(row: Any) -> Alive:
-    jobs: Sequence[int] = row.jobs or ()
-    return Alive(
-        row.id, row.host, row.process, row.version, row.takes_jobs, row.started_at, row.beat_at, tuple(jobs)
-    )

@@ -54,6 +54,7 @@ from bot.jobs.events import (
 )
 from bot.jobs.failure import Failure
 from bot.jobs.freshness import watched
+from bot.jobs.last_proof import is_proof_of
 from bot.jobs.models import (
     IS_LIVE,
     ONE_LIVE_JOB,
@@ -76,7 +77,7 @@ from bot.jobs.models import (
 from bot.jobs.notifications import tell, tell_of_run
 from bot.jobs.outbox import Kind, announce, announce_run
 from bot.jobs.receipts import newest_hash
-from bot.jobs.recovery import PUT_OFF, Workers, holds, is_missing, last_seen
+from bot.jobs.recovery import PUT_OFF
 from bot.jobs.status import LIVE, Approval, Phase, RunKind, Status, StopReason
 from bot.jobs.transition import add_event, second_person
 from bot.jobs.view import (
@@ -93,6 +94,7 @@ from bot.jobs.view import (
     RunView,
     Stretch,
 )
+from bot.jobs.workers import Workers, holds, is_missing, last_seen
 from copier import Baseline, CopySpec, Fingerprint
 from migrations import SCHEMA, schema_of
 
@@ -517,11 +519,8 @@ class JobHistory:
 
     def baseline(self, spec: CopySpec, liquidation_id: int) -> Baseline | None:
         """What was proven last of this liquidation; None where no later look can build on it."""
-        statement = select(LastProof.baseline).where(
-            LastProof.source_table == str(spec.source_table),
-            LastProof.target_table == str(spec.target_table),
-            LastProof.liquidation_id == liquidation_id,
-        )
+        of_it = is_proof_of(str(spec.source_table), str(spec.target_table), liquidation_id)
+        statement = select(LastProof.baseline).where(of_it)
         with self._engine.connect() as connection:
             found = connection.execute(statement).scalar_one_or_none()
         return None if found is None else Baseline.from_json(found)

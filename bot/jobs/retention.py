@@ -26,9 +26,9 @@ from bot.jobs.models import (
     OutboxMessage,
     ScheduleFiring,
 )
-from bot.jobs.recovery import delete_workers, old_workers
 from bot.jobs.repository import kept_of_events
 from bot.jobs.status import LIVE
+from bot.jobs.workers import delete_workers, old_workers
 
 #: All processes of an installation together begin to prune once in so long.
 EVERY = timedelta(hours=1)

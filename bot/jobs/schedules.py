@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, case, func, literal, or_, select, update
+from sqlalchemy import Connection, Engine, bindparam, case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bot.config import File, Occasion, ScheduleSection
@@ -219,28 +220,8 @@ class Schedules:
 
     def take(self) -> Firing | None:
         """Claims a firing that is to be worked on, of a schedule that this process has in its file."""
-        free = or_(ScheduleFiring.claimed_until.is_(None), has_come(ScheduleFiring.claimed_until))
-        chosen = (
-            select(ScheduleFiring.id)
-            .where(
-                ScheduleFiring.state == FiringState.DUE,
-                ScheduleFiring.schedule.in_(self._schedules),
-                has_come(ScheduleFiring.next_try_at),
-                free,
-            )
-            .order_by(ScheduleFiring.due_at, ScheduleFiring.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        claimed = (
-            update(ScheduleFiring)
-            .where(ScheduleFiring.id == chosen)
-            .values(tries=ScheduleFiring.tries + 1, claimed_until=func.clock_timestamp() + CLAIM)
-            .returning(ScheduleFiring, func.now().label("now"))
-        )
         with self._engine.begin() as connection:
-            row = connection.execute(claimed).one_or_none()
+            row = connection.execute(_claim(), {"names": [*self._schedules]}).one_or_none()
         if row is None:
             return None
         return _firing(row, row.now)
@@ -327,6 +308,31 @@ class Schedules:
         with self._engine.connect() as connection:
             rows = connection.execute(statement.order_by(ScheduleFiring.due_at.desc()).limit(limit)).all()
         return [_firing(row, row.now) for row in rows]
+
+
+@cache
+def _claim() -> Any:
+    """Of a schedule whose name is among the parameter ``names``."""
+    free = or_(ScheduleFiring.claimed_until.is_(None), has_come(ScheduleFiring.claimed_until))
+    chosen = (
+        select(ScheduleFiring.id)
+        .where(
+            ScheduleFiring.state == FiringState.DUE,
+            ScheduleFiring.schedule.in_(bindparam("names", expanding=True)),
+            has_come(ScheduleFiring.next_try_at),
+            free,
+        )
+        .order_by(ScheduleFiring.due_at, ScheduleFiring.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    return (
+        update(ScheduleFiring)
+        .where(ScheduleFiring.id == chosen)
+        .values(tries=ScheduleFiring.tries + 1, claimed_until=func.clock_timestamp() + CLAIM)
+        .returning(ScheduleFiring, func.now().label("now"))
+    )
 
 
 def _firing(row: Any, now: datetime) -> Firing:

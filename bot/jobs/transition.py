@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -29,7 +30,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.jobs import receipts, totals
 from bot.jobs.events import Event, EventKind, Plain
-from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked, in_set_of
+from bot.jobs.models import CopyEvent, CopyJob, CopyRun, asked, in_set_of, waits_for_approval
 from bot.jobs.notifications import result_of, tell_end_of_run, told_of_step
 from bot.jobs.outbox import Kind, announce_run, announced, tell_followers_of_run, told_followers
 from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
@@ -155,9 +156,14 @@ def _has_live_jobs() -> ColumnElement[bool]:
 
 def end_runs(connection: Connection) -> None:
     """Ends the runs whose last jobs were ended by a worker of the release before, which knows no runs."""
-    over = select(CopyRun.id).where(CopyRun.ended_at.is_(None), ~_has_live_jobs()).order_by(CopyRun.id)
-    for run_id in connection.scalars(over.with_for_update(skip_locked=True, key_share=True)).all():
+    for run_id in connection.scalars(_runs_without_live_jobs()).all():
         _end_in_run(connection, run_id)
+
+
+@cache
+def _runs_without_live_jobs() -> Select[int]:
+    over = select(CopyRun.id).where(CopyRun.ended_at.is_(None), ~_has_live_jobs()).order_by(CopyRun.id)
+    return over.with_for_update(skip_locked=True, key_share=True)
 
 
 def stop_job(
@@ -194,18 +200,18 @@ def second_person(second_group_seconds: float | None) -> dict[str, Any]:
     return {"approval_asked_at": func.now(), "second_group_at": second, "approval_reason": None}
 
 
-def expire(connection: Connection, which: ColumnElement[bool]) -> list[int]:
-    """Ends those of the jobs that still wait for somebody's yes, and announces it; gives their ids.
+def waiting_for_yes(which: ColumnElement[bool]) -> Select[int]:
+    """Locks those of the jobs that still wait for somebody's yes."""
+    waiting = select(CopyJob.id).where(waits_for_approval(), which).order_by(CopyJob.id)
+    return waiting.with_for_update(skip_locked=True, key_share=True)
+
+
+def expire(connection: Connection, unapproved: Select[int]) -> list[int]:
+    """Ends the jobs that `waiting_for_yes` gives, and announces it; gives their ids.
 
     What is left of a set ends with one of its jobs. A set of which somebody has another job in hand is left
     for the next time.
     """
-    unapproved = (
-        select(CopyJob.id)
-        .where(CopyJob.status == Status.PENDING, CopyJob.approval == Approval.WAITING, which)
-        .order_by(CopyJob.id)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
     found = connection.scalars(unapproved).all()
     jobs = [job_id for job_id in found if _locks_rest_of_set(connection, job_id)]
     for job_id in jobs:

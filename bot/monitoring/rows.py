@@ -42,10 +42,10 @@ from bot.jobs.models import (
     waits_for_somebody,
 )
 from bot.jobs.outbox import Kind, about_what
-from bot.jobs.recovery import is_missing
 from bot.jobs.status import LIVE, Status
 from bot.jobs.totals import chunk_label
 from bot.jobs.view import SILENT
+from bot.jobs.workers import is_missing
 
 #: So long a statement of ours may take, in milliseconds: monitoring never loads a server that is busy.
 STATEMENT_MILLISECONDS = 2000

@@ -31,7 +31,6 @@ from bot.jobs.execution import (
     Attempt,
     Attempts,
     Claim,
-    Earlier,
     Executions,
     Ledger,
     NobodyCanApprove,
@@ -39,7 +38,7 @@ from bot.jobs.execution import (
     SecondPerson,
 )
 from bot.jobs.failure import Failure, failure_of
-from bot.jobs.known_columns import spec_of
+from bot.jobs.last_proof import Earlier, spec_of
 from bot.jobs.models import with_limits
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import Question

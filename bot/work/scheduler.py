@@ -17,7 +17,7 @@ from bot.config import SIDES, CopySection, File, ScheduleSection
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.freezes import Freezes, FreezeWindows
-from bot.jobs.known_columns import look_at_both_sides
+from bot.jobs.last_proof import look_at_both_sides
 from bot.jobs.repository import JobRepository, Request, RunRequest
 from bot.jobs.schedules import (
     FAILED,

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from bot.config import SIDES, CopySection
 from bot.jobs.drift import Round, RoundLost, Rounds, Watching
-from bot.jobs.known_columns import spec_of
+from bot.jobs.last_proof import spec_of
 from bot.periodic import PeriodicThread, still_working
 from copier import CopySpec, Outlook, outlook, unchanged
 from copier.errors import CopierError, Transient

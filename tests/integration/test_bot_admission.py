@@ -12,7 +12,7 @@ from bot.jobs.repository import Requester
 from bot.jobs.view import Question, Reason
 from bot.slack.access import Access
 from bot.slack.client import client
-from bot.work.admission import JUST_PRESSED, Admission
+from bot.worker import JUST_PRESSED, Admission
 from dev.local_slack.client import LocalSlack
 from tests.support import Clock
 from tests.tracking import ANA, BOB, CHUNK, LOST, TABLE, Ends, Jobs

@@ -9,7 +9,7 @@ import pytest
 
 from bot.jobs.models import CopyJob
 from bot.jobs.outbox import ClaimLost, Kind, announce
-from bot.jobs.recovery import UnbrokenBeats
+from bot.jobs.workers import UnbrokenBeats
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, ES, Desk
 from tests.tracking import ANA, Ends, Jobs

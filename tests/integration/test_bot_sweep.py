@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, event, text
 
+from bot.config import ScheduleSection, WatchSection
 from bot.errors import StaleAttempt
+from bot.jobs.drift import Rounds
 from bot.jobs.execution import Attempt
 from bot.jobs.failure import Failure
+from bot.jobs.notices import Notices
+from bot.jobs.notifications import Notifications
 from bot.jobs.outbox import Kind
-from bot.jobs.recovery import UnbrokenBeats
 from bot.jobs.retention import Pruning, Retention
+from bot.jobs.schedules import Schedules
 from bot.jobs.status import Status
+from bot.jobs.workers import UnbrokenBeats
 from bot.work.background import LivenessBeat, WorkersMissing
 from bot.work.queue import JobQueue
 from dev.valkey import Valkey
@@ -356,3 +362,42 @@ def test_a_card_that_a_short_lived_worker_made_hopeful_is_told_once_that_nobody_
     assert jobs.tell_all() == [Kind.UPDATE]
     assert jobs.workers.announce_change(may_be_missing=True) is None
     assert jobs.tell_all() == []
+
+
+def test_processes_without_work_send_the_same_statements_and_build_none_anew(jobs: Jobs) -> None:
+    """Every second or two each of them looks for work: to build a statement takes longer than to send it."""
+    schedule = ScheduleSection(
+        name="nightly", cron="0 2 * * *", copy="items", liquidation=42, as_user="U0OPS", channel="C0PAYROLL"
+    )
+    watch = WatchSection(cron="0 3 * * *", channel="C0PAYROLL")
+    looks: dict[str, Callable[[], object]] = {
+        "sweep": lambda: jobs.sweep(own=beats(jobs, since=60), room=4),
+        "workers": lambda: jobs.workers.announce_change(may_be_missing=True),
+        "outbox": jobs.outbox.take,
+        "notices": Notices(jobs.engine).take,
+        "deliveries": lambda: Notifications(jobs.engine).take("ops"),
+        "facts": lambda: Notifications(jobs.engine).spread(lambda fact: []),
+        "firings": Schedules(jobs.engine, [schedule]).take,
+        "rounds": Rounds(jobs.engine, watch, []).take,
+    }
+    for name, look in looks.items():
+        look()  # which finds whether somebody works, and says so
+        first, second = (_statements_of(jobs, look) for _ in range(2))
+        assert first, name
+        assert [id(each) for each in first] == [id(each) for each in second], name
+
+
+def _statements_of(jobs: Jobs, look: Callable[[], object]) -> list[object]:
+    """What SQLAlchemy is given to execute, but for plain text."""
+    found: list[object] = []
+
+    def executes(connection: object, statement: object, *_: object) -> None:
+        if not isinstance(statement, TextClause):
+            found.append(statement)
+
+    event.listen(jobs.engine, "before_execute", executes)
+    try:
+        look()
+    finally:
+        event.remove(jobs.engine, "before_execute", executes)
+    return found
