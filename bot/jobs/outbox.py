@@ -83,7 +83,9 @@ class Kind(StrEnum):
     REMINDER = "reminder"  # half of the time for an approval is over: a reply to those who may give it
     LAST_REMINDER = "last_reminder"  # the same, an hour before the end
     SECOND_GROUP = "second_group"  # the same, to a second group, who may approve it from then on
-    TELL = "tell"  # a direct message to somebody who wanted to be told of the end; the kind ends in their id
+    FOLLOWER = (
+        "tell"  # a direct message to somebody who wanted to be told of the end; the kind ends in their id
+    )
     LEFT = "left"  # the card that stayed in a channel which took no more: its last words, and its pin off
 
 
@@ -94,7 +96,7 @@ SHOWING = (Kind.CARD, Kind.UPDATE)
 #: To those who may approve, while it waits for that.
 REMINDERS = (Kind.REMINDER, Kind.LAST_REMINDER, Kind.SECOND_GROUP)
 #: Messages beside the card, which doesn't move to another place where Slack refuses them.
-ASIDE = (Kind.APPROVED, Kind.TELL, *REMINDERS)
+ASIDE = (Kind.APPROVED, Kind.FOLLOWER, *REMINDERS)
 #: What may have posted a card, or a reply.
 POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING, Kind.APPROVED, *REMINDERS)
 #: What may be put off for longer than `bot.jobs.models.LONGEST`.
@@ -250,7 +252,7 @@ def told_followers(moved: CTE) -> list[CTE]:
         select(
             moved.c.id,
             moved.c.attempt,
-            func.concat(f"{Kind.TELL}:", User.slack_user_id),
+            func.concat(f"{Kind.FOLLOWER}:", User.slack_user_id),
             User.slack_user_id,
             func.jsonb_build_object("locale", User.locale),
         )
@@ -270,7 +272,7 @@ def tell_followers_of_run(connection: Connection, run_id: int) -> None:
         select(
             CopyRun.id,
             CopyRun.round,
-            func.concat(f"{RUN_PREFIX}{Kind.TELL}:", User.slack_user_id),
+            func.concat(f"{RUN_PREFIX}{Kind.FOLLOWER}:", User.slack_user_id),
             User.slack_user_id,
             func.jsonb_build_object("locale", User.locale),
         )

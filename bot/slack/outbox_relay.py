@@ -232,7 +232,7 @@ class CardNotifier:
                 )
                 self._pin(due, job)
                 self._outbox.done(due, shown=shown)
-            case Kind.TELL if due.recipient is not None and not job.status.is_live:
+            case Kind.FOLLOWER if due.recipient is not None and not job.status.is_live:
                 self._card_publisher.tell_follower(
                     job, due.recipient, due.locale, self._hold(due), look_first=due.look_first
                 )
@@ -262,7 +262,7 @@ class CardNotifier:
                 self._card_publisher.finish_run(run, self._hold(due), look_first=due.look_first)
                 self._pin(due, run)
                 self._outbox.done(due, shown=shown)
-            case Kind.TELL if due.recipient is not None and not run.is_live:
+            case Kind.FOLLOWER if due.recipient is not None and not run.is_live:
                 self._card_publisher.tell_follower(
                     run, due.recipient, due.locale, self._hold(due), look_first=due.look_first
                 )

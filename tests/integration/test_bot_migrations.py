@@ -82,7 +82,7 @@ def test_a_chart_that_the_release_before_still_owed_is_owed_no_more_and_nothing_
     assert kinds == set(Kind)
     migrations.downgrade(engine, "0004")
     left = {kind for (kind,) in consulta.rows("SELECT kind FROM traspaso.outbox")}
-    assert left == set(Kind) - {Kind.APPROVED, Kind.TELL, *REMINDERS}  # which that release doesn't know
+    assert left == set(Kind) - {Kind.APPROVED, Kind.FOLLOWER, *REMINDERS}  # which that release doesn't know
     migrations.upgrade(engine)
     engine.dispose()
 
