@@ -77,12 +77,14 @@ def labelled(sides: Sides, waiting: Callable[[float], None] = lambda silent: Non
 def test_every_session_that_works_for_a_copy_says_for_which_one(full: Sides, parallel: int) -> None:
     full.consulta.execute("INSERT INTO items VALUES (5, 42, 0, 'old')")
     seen: set[tuple[str, str]] = set()
+    one_look = threading.Lock()  # each lane looks: else one would see the session by which another one looks
 
     def look(*_: object) -> None:
         for side, database in (("prod", full.prod), ("consulta", full.consulta)):
             # One that begins just now is about to say it, in its first statement.
             begun = f"{OURS} AND state NOT IN ('idle', 'starting') AND query !~* '^BEGIN|application_name'"
-            seen.update((side, label) for _, _, label in database.rows(begun))
+            with one_look:
+                seen.update((side, label) for _, _, label in database.rows(begun))
 
     with labelled(full, parallel=parallel, chunk_rows=500) as copy:
         copy.verify(copy.run(look), on_comparison=look)
