@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot import when
 from bot.config import Occasion, WatchSection
-from bot.jobs import notifications
+from bot.jobs import claims, notifications
 from bot.jobs.models import (
     ChannelNotice,
     CopyJob,
@@ -55,10 +55,6 @@ from copier import Baseline, Outlook
 
 #: So many liquidations are named to a destination; more are counted.
 NAMED = 20
-
-
-class RoundLost(Exception):
-    """Another process works on the round by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +123,7 @@ class Rounds:
         return Round(row.id, row.due_at, row.began_at, row.tries, left)
 
     def hold(self, found: Round) -> None:
-        """Raises RoundLost where another process has it by now; else keeps it for the next step."""
+        """Raises ClaimLost where another process has it by now; else keeps it for the next step."""
         with self._engine.begin() as connection:
             self._own(connection, found)
 
@@ -178,7 +174,7 @@ class Rounds:
         """Writes down what was told of each liquidation; None where row versions tell nothing.
 
         Raises:
-            RoundLost: another process works on it by now; nothing was written.
+            ClaimLost: another process works on it by now; nothing was written.
         """
         line = insert(Drift).values([_line(watching, outlook) for watching, outlook in seen])
         with self._engine.begin() as connection:
@@ -198,7 +194,7 @@ class Rounds:
         """It is over: what is new is owed to the channel, once a day at most. How many liquidations are left.
 
         Raises:
-            RoundLost: another process works on it by now.
+            ClaimLost: another process works on it by now.
         """
         left_over = select(func.count()).select_from(self._left(found).subquery()).scalar_subquery()
         with self._engine.begin() as connection:
@@ -265,20 +261,15 @@ class Rounds:
 
     @staticmethod
     def _own(connection: Connection, found: Round, **values: Any) -> None:
-        mine = update(WatchRound).where(
-            WatchRound.id == found.id, WatchRound.tries == found.tries, WatchRound.ended_at.is_(None)
-        )
-        held = mine.values({"claimed_until": func.clock_timestamp() + CLAIM, **values})
-        if connection.execute(held).rowcount != 1:
-            raise RoundLost
+        is_open = WatchRound.ended_at.is_(None)
+        claims.write(connection, WatchRound, found, is_open, **{**claims.held(CLAIM), **values})
 
 
 @cache
 def _claim() -> Any:
-    free = or_(WatchRound.claimed_until.is_(None), has_come(WatchRound.claimed_until))
     chosen = (
         select(WatchRound.id)
-        .where(WatchRound.ended_at.is_(None), free)
+        .where(WatchRound.ended_at.is_(None), claims.is_free(WatchRound))
         .order_by(WatchRound.due_at)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -287,7 +278,7 @@ def _claim() -> Any:
     return (
         update(WatchRound)
         .where(WatchRound.id == chosen)
-        .values(tries=WatchRound.tries + 1, claimed_until=func.clock_timestamp() + CLAIM)
+        .values(claims.taken(WatchRound, CLAIM))
         .returning(WatchRound, func.extract("epoch", func.now() - WatchRound.began_at).label("spent"))
     )
 

@@ -13,9 +13,10 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, or_, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from bot.jobs import claims
 from bot.jobs.models import ChannelNotice, has_come
 
 #: How long a notice is in the hands of one relay: longer than its calls of Slack may take together.
@@ -28,10 +29,6 @@ class NoticeKind(StrEnum):
     FIRING = "firing"  # what became of a due time of a schedule
     FREEZE_OVER = "freeze_over"  # a freeze has ended by itself
     DRIFT = "drift"  # a round of the watch has found that prod has moved on
-
-
-class NoticeLost(Exception):
-    """Another relay has taken the notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +83,8 @@ class Notices:
         )
 
     def hold(self, notice: Notice) -> None:
-        """Raises NoticeLost where another one has it by now; else keeps it for the next call."""
-        self._own(notice, claimed_until=func.clock_timestamp() + CLAIM)
+        """Raises ClaimLost where another one has it by now; else keeps it for the next call."""
+        self._own(notice, **claims.held(CLAIM))
 
     def done(self, notice: Notice, note: str | None = None) -> None:
         """Delivered, or given up (then ``note`` says why)."""
@@ -116,22 +113,19 @@ class Notices:
         )
 
     def _own(self, notice: Notice, **values: Any) -> None:
-        mine = update(ChannelNotice).where(ChannelNotice.id == notice.id, ChannelNotice.tries == notice.tries)
         with self._engine.begin() as connection:
-            if connection.execute(mine.values(**values)).rowcount != 1:
-                raise NoticeLost
+            claims.write(connection, ChannelNotice, notice, **values)
 
 
 @cache
 def _claim() -> Any:
-    free = or_(ChannelNotice.claimed_until.is_(None), has_come(ChannelNotice.claimed_until))
     due = (
         select(ChannelNotice.id, ChannelNotice.begun)
         .where(
             ChannelNotice.done_at.is_(None),
             ChannelNotice.kind.in_([*NoticeKind]),
             has_come(ChannelNotice.next_try_at),
-            free,
+            claims.is_free(ChannelNotice),
         )
         .order_by(ChannelNotice.id)
         .limit(1)
@@ -141,7 +135,7 @@ def _claim() -> Any:
     return (
         update(ChannelNotice)
         .where(ChannelNotice.id == due.c.id)
-        .values(tries=ChannelNotice.tries + 1, begun=True, claimed_until=func.clock_timestamp() + CLAIM)
+        .values(begun=True, **claims.taken(ChannelNotice, CLAIM))
         .returning(
             ChannelNotice,
             due.c.begun.label("look_first"),

@@ -39,9 +39,10 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.config import Occasion
+from bot.jobs import claims
 from bot.jobs.events import NotTold
 from bot.jobs.models import LONGEST, CopyEvent, CopyJob, CopyRun, OutboxMessage, User, has_come
-from bot.jobs.outbox import RUN_PREFIX, ClaimLost
+from bot.jobs.outbox import RUN_PREFIX
 from bot.jobs.status import Approval, Status, Step
 from bot.jobs.view import NotificationDetail
 
@@ -331,9 +332,7 @@ class Notifications:
 
     @staticmethod
     def _own(connection: Connection, owed: Owed, **values: Any) -> None:
-        mine = update(OutboxMessage).where(OutboxMessage.id == owed.id, OutboxMessage.tries == owed.tries)
-        if connection.execute(mine.values(**values)).rowcount != 1:
-            raise ClaimLost
+        claims.write(connection, OutboxMessage, owed, **values)
 
 
 def _read(occasion: str) -> Occasion:
@@ -387,7 +386,7 @@ def _claim() -> Any:
             and_(OutboxMessage.destination == bindparam("to"), OutboxMessage.occasion.in_(WRITTEN)),
             OutboxMessage.done_at.is_(None),
             has_come(OutboxMessage.next_try_at),
-            func.coalesce(has_come(OutboxMessage.claimed_until), True),
+            claims.is_free(OutboxMessage),
         )
         .order_by(OutboxMessage.id)
         .limit(1)
@@ -397,7 +396,7 @@ def _claim() -> Any:
     return (
         update(OutboxMessage)
         .where(OutboxMessage.id == due)
-        .values(tries=OutboxMessage.tries + 1, begun=True, claimed_until=func.clock_timestamp() + CLAIM)
+        .values(begun=True, **claims.taken(OutboxMessage, CLAIM))
         .returning(
             OutboxMessage,
             extract("epoch", func.now() - OutboxMessage.failing_since).label("failing_seconds"),

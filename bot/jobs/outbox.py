@@ -42,6 +42,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
+from bot.jobs import claims
 from bot.jobs.models import (
     LONGEST,
     CopyJob,
@@ -120,10 +121,6 @@ _OF_THE_SAME = and_(
     or_(_OTHER.job_id == OutboxMessage.job_id, _OTHER.run_id == OutboxMessage.run_id),
     _OTHER.id != OutboxMessage.id,
 )
-
-
-class ClaimLost(Exception):
-    """Another relay has taken up the message: this one has nothing more to do with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +347,7 @@ class Outbox:
             ClaimLost: it was away for too long, and another one has taken it.
         """
         with self._engine.begin() as connection:
-            self._own(connection, due, claimed_until=func.clock_timestamp() + CLAIM)
+            self._own(connection, due, **claims.held(CLAIM))
 
     def done(self, due: Due, *, shown: bool = False, note: str | None = None) -> None:
         """Delivered, or never deliverable (then ``note`` says why). With ``shown`` the card says what else
@@ -452,9 +449,7 @@ class Outbox:
 
     @staticmethod
     def _own(connection: Connection, due: Due, **values: Any) -> None:
-        mine = update(OutboxMessage).where(OutboxMessage.id == due.id, OutboxMessage.tries == due.tries)
-        if connection.execute(mine.values(**values)).rowcount != 1:
-            raise ClaimLost
+        claims.write(connection, OutboxMessage, due, **values)
 
     @staticmethod
     def _show(connection: Connection, messages: Sequence[tuple[int, int]]) -> None:
@@ -492,7 +487,7 @@ def _may_be_taken() -> ColumnElement[bool]:
             OutboxMessage.next_try_at <= func.now(),
             and_(kind.not_in(PUT_OFF), has_come(OutboxMessage.next_try_at)),
         ),
-        func.coalesce(has_come(OutboxMessage.claimed_until), True),
+        claims.is_free(OutboxMessage),
         ~in_hand,
         ~comes,
     )
@@ -533,7 +528,7 @@ def _claim() -> Any:
     return (
         update(OutboxMessage)
         .where(OutboxMessage.id == chosen.c.id)
-        .values(tries=OutboxMessage.tries + 1, begun=True, claimed_until=func.clock_timestamp() + CLAIM)
+        .values(begun=True, **claims.taken(OutboxMessage, CLAIM))
         .returning(
             OutboxMessage.id,
             OutboxMessage.job_id,

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, case, func, literal, or_, select, update
+from sqlalchemy import Connection, Engine, bindparam, case, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bot.config import File, Occasion, ScheduleSection
-from bot.jobs import notifications
+from bot.jobs import claims, notifications
 from bot.jobs.freezes import GONE, SAID, NextWindow, windows_of
 from bot.jobs.models import Schedule, ScheduleFiring, has_come
 from bot.jobs.notices import NoticeKind, owe
@@ -36,10 +36,6 @@ BACK, MISSED_ROWS = timedelta(days=31), 50
 ORPHANED = timedelta(days=8)
 
 STARTED, LIVE_ALREADY, NOTHING, FAILED = "started", "live", "nothing", "failed"
-
-
-class FiringLost(Exception):
-    """Another process works on the firing by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +223,8 @@ class Schedules:
         return _firing(row, row.now)
 
     def hold(self, firing: Firing) -> None:
-        """Raises FiringLost where another process has it by now; else keeps it for the next step."""
-        self._own(firing, claimed_until=func.clock_timestamp() + CLAIM)
+        """Raises ClaimLost where another process has it by now; else keeps it for the next step."""
+        self._own(firing, **claims.held(CLAIM))
 
     def chosen(self, firing: Firing, liquidations: Sequence[int], *, more_fit: bool) -> None:
         """These are copied, whatever the catalogue says when somebody else goes on with it."""
@@ -240,7 +236,7 @@ class Schedules:
         self._own(
             firing,
             results=ScheduleFiring.results.op("||")(line),
-            claimed_until=func.clock_timestamp() + CLAIM,
+            **claims.held(CLAIM),
         )
 
     def later(self, firing: Firing, seconds: float, reason: str) -> None:
@@ -272,21 +268,16 @@ class Schedules:
                 .returning(ScheduleFiring, func.now().label("now"))
             ).one_or_none()
             if row is None:
-                raise FiringLost
+                raise claims.ClaimLost
             ended = _firing(row, row.now)
             if ended.has_to_be_told:
                 owe(connection, NoticeKind.FIRING, ended.id, ended.channel_id, ended.as_user)
         return ended
 
     def _own(self, firing: Firing, **values: Any) -> None:
-        mine = update(ScheduleFiring).where(
-            ScheduleFiring.id == firing.id,
-            ScheduleFiring.tries == firing.tries,
-            ScheduleFiring.state == FiringState.DUE,
-        )
+        is_due = ScheduleFiring.state == FiringState.DUE
         with self._engine.begin() as connection:
-            if connection.execute(mine.values(**values)).rowcount != 1:
-                raise FiringLost
+            claims.write(connection, ScheduleFiring, firing, is_due, **values)
 
     # What became of them.
 
@@ -313,14 +304,13 @@ class Schedules:
 @cache
 def _claim() -> Any:
     """Of a schedule whose name is among the parameter ``names``."""
-    free = or_(ScheduleFiring.claimed_until.is_(None), has_come(ScheduleFiring.claimed_until))
     chosen = (
         select(ScheduleFiring.id)
         .where(
             ScheduleFiring.state == FiringState.DUE,
             ScheduleFiring.schedule.in_(bindparam("names", expanding=True)),
             has_come(ScheduleFiring.next_try_at),
-            free,
+            claims.is_free(ScheduleFiring),
         )
         .order_by(ScheduleFiring.due_at, ScheduleFiring.id)
         .limit(1)
@@ -330,7 +320,7 @@ def _claim() -> Any:
     return (
         update(ScheduleFiring)
         .where(ScheduleFiring.id == chosen)
-        .values(tries=ScheduleFiring.tries + 1, claimed_until=func.clock_timestamp() + CLAIM)
+        .values(claims.taken(ScheduleFiring, CLAIM))
         .returning(ScheduleFiring, func.now().label("now"))
     )
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.jobs.notices import Notice, NoticeLost, Notices
+from bot.jobs.claims import ClaimLost
+from bot.jobs.notices import Notice, Notices
 from bot.messages.blocks import Message
 from bot.periodic import Backoff, PeriodicThread
 from bot.slack.client import (
@@ -61,12 +62,12 @@ class NoticeRelay(PeriodicThread):
             taken += 1
             try:
                 self.deliver(notice)
-            except NoticeLost:
+            except ClaimLost:
                 log.warning("notice %s is in another process's hands by now", notice.id)
         return taken
 
     def deliver(self, notice: Notice) -> None:
-        """Posts it and settles it. Raises NoticeLost where another process has taken it."""
+        """Posts it and settles it. Raises ClaimLost where another process has taken it."""
         message = self._words(notice)
         if message is None:
             self._notices.done(notice, "nothing to tell")

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from bot.config import SIDES, CopySection, File, ScheduleSection
 from bot.errors import AlreadyRunning, Frozen
+from bot.jobs.claims import ClaimLost
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.freezes import Freezes, FreezeWindows
 from bot.jobs.last_proof import look_at_both_sides
@@ -26,7 +27,6 @@ from bot.jobs.schedules import (
     PATIENCE,
     STARTED,
     Firing,
-    FiringLost,
     Schedules,
 )
 from bot.jobs.status import FiringState, RunKind
@@ -86,7 +86,7 @@ class FiringRunner:
             taken += 1
             try:
                 self.run(firing)
-            except FiringLost:
+            except ClaimLost:
                 log.warning("schedule %s: firing %s is another process's by now", firing.schedule, firing.id)
             self._wake()
         return taken
@@ -95,7 +95,7 @@ class FiringRunner:
         """Goes on with a claimed firing to its end, or says when to try again.
 
         Raises:
-            FiringLost: another process works on it.
+            ClaimLost: another process works on it.
         """
         schedule = self._by_name[firing.schedule]
         copies = self._copies_of(firing)

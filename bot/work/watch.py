@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Engine
 
 from bot.config import SIDES, CopySection
-from bot.jobs.drift import Round, RoundLost, Rounds, Watching
+from bot.jobs.claims import ClaimLost
+from bot.jobs.drift import Round, Rounds, Watching
 from bot.jobs.last_proof import spec_of
 from bot.periodic import PeriodicThread, still_working
 from copier import CopySpec, Outlook, outlook, unchanged
@@ -87,7 +88,7 @@ class Watch:
             taken += 1
             try:
                 self.run(found)
-            except RoundLost:
+            except ClaimLost:
                 log.warning("the round of %s is another process's by now", found.due_at)
             finally:
                 self._prod.dispose()
@@ -98,7 +99,7 @@ class Watch:
         """Goes on with a claimed round until nothing or no time is left, or this process ends.
 
         Raises:
-            RoundLost: another process works on it.
+            ClaimLost: another process works on it.
         """
         until = time.monotonic() + found.seconds
         looked = 0

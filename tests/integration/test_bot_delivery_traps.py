@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from bot.jobs.claims import ClaimLost
 from bot.jobs.models import CopyJob
-from bot.jobs.outbox import ClaimLost, Kind, announce
+from bot.jobs.outbox import Kind, announce
 from bot.jobs.workers import UnbrokenBeats
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, ES, Desk

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bot.jobs.outbox import ClaimLost, Due, Kind
+from bot.jobs.claims import ClaimLost
+from bot.jobs.outbox import Due, Kind
 from bot.jobs.view import JobView
 from bot.slack.outbox_relay import OutboxRelay
 from tests.tracking import ANA, Ends, Jobs

@@ -16,11 +16,12 @@ from slack_bolt import BoltRequest
 from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, ScheduleSection, SetSection, SlackSection
 from bot.i18n import translator
+from bot.jobs.claims import ClaimLost
 from bot.jobs.freezes import Freezes
 from bot.jobs.notices import Notices
 from bot.jobs.notifications import Fact, Notifications
 from bot.jobs.repository import HomeRepository
-from bot.jobs.schedules import BACK, MISSED_ROWS, Calendar, Firing, FiringLost, Schedules
+from bot.jobs.schedules import BACK, MISSED_ROWS, Calendar, Firing, Schedules
 from bot.jobs.status import Approval, FiringState, RunKind
 from bot.jobs.view import HomeFilters, JobView, RunView
 from bot.messages import run as run_words
@@ -388,7 +389,7 @@ def test_a_process_back_from_a_long_pause_can_change_nothing_of_a_firing_that_an
         lambda: found.add(first, {}),
         lambda: found.end(first, FiringState.DONE),
     ):
-        with pytest.raises(FiringLost):
+        with pytest.raises(ClaimLost):
             step()
 
 

@@ -16,7 +16,8 @@ from sqlalchemy import Engine, create_engine, event
 
 from bot.config import CopySection, File, WatchSection, WorkSection
 from bot.i18n import translator
-from bot.jobs.drift import Round, RoundLost, Rounds
+from bot.jobs.claims import ClaimLost
+from bot.jobs.drift import Round, Rounds
 from bot.jobs.freshness import Freshness, FreshnessReader
 from bot.jobs.notices import NoticeKind, Notices
 from bot.jobs.status import FreshnessState
@@ -285,7 +286,7 @@ def test_a_round_of_a_lost_process_goes_on_where_it_was_and_the_lost_one_writes_
     assert (again.id, again.began_at) == (lost.id, lost.began_at)
     [following] = desk.rounds.next(again)
     assert following.liquidation_id == second.liquidation_id
-    with pytest.raises(RoundLost):
+    with pytest.raises(ClaimLost):
         desk.rounds.saw(lost, [(second, None)])
     assert desk.rows("SELECT liquidation_id FROM traspaso.drift") == [(first.liquidation_id,)]
 
