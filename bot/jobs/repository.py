@@ -118,10 +118,10 @@ EVERYTHING = HomeFilters()
 
 
 @cache
-def _mark() -> ColumnElement[str]:
-    """Whatever is live, the newest jobs and runs, the freezes, the latest firings and round; what changes no
-    row: a lease that runs out, a worker that falls silent. Whether workers are there at all is asked for
-    beside it.
+def _shown_marks() -> Select[str, bool]:
+    """Two columns. The first stands for whatever is live, the newest jobs and runs, the freezes, the latest
+    firings and round, and for what changes no row: a lease that runs out, a worker that falls silent. The
+    second says whether no worker is there at all.
     """
     now = func.clock_timestamp()
     job, active = aliased(CopyJob, name="job"), aliased(CopyFreeze, name="active")
@@ -149,7 +149,7 @@ def _mark() -> ColumnElement[str]:
     unended = select(CopyRun.id).where(CopyRun.ended_at.is_(None))
     runs = select(text).where(run.id.in_(union_all(unended, recent)))
     parts = (each.scalar_subquery() for each in (jobs, silent, freeze, windows, firings, rounds, runs))
-    return func.md5(func.concat_ws(" ", *parts))
+    return select(func.md5(func.concat_ws(" ", *parts)), is_missing())
 
 
 @dataclass(frozen=True, slots=True)
@@ -596,7 +596,7 @@ class HomeRepository:
     def mark(self) -> str:
         """Another one whenever something that a panel shows has changed."""
         with self._engine.connect() as connection:
-            mark, missing = connection.execute(select(_mark(), is_missing())).one()
+            mark, missing = connection.execute(_shown_marks()).one()
         return f"{mark} {missing}"
 
     def read(self, reader_id: str, filters: HomeFilters) -> HomeView:
