@@ -24,7 +24,7 @@ LISTED = {
     "cancel": Listed(COMMANDS, N_("Cancels a job; what is in place stays.")),
     "confirm": Listed(COMMANDS, N_("Agrees to the rows that a job asks about.")),
     "copy": Listed(COMMANDS, N_("Copies a liquidation now, in the foreground.")),
-    "doctor": Listed("bot.cli.operating", N_("Checks all that an installation leans on.")),
+    "doctor": Listed("bot.cli.operating", N_("Checks all that an installation depends on.")),
     "explain": Listed("bot.cli.sets", N_("Draws how the tables of a set are copied.")),
     "freeze": Listed(COMMANDS, N_("Stops all copies, and refuses new ones.")),
     "hook": Listed("bot.cli.slack_app", HIDDEN),
