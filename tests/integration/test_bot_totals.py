@@ -43,7 +43,7 @@ def nothing_before(jobs: Jobs) -> None:
 def told(jobs: Jobs) -> Sums:
     """What a scrape tells now, but for the seconds of chunks."""
     with jobs.engine.begin() as connection:
-        found = rows.house(connection).sums
+        found = rows.installation(connection).sums
     assert {each.copy_name for each in found} <= {"items"}
     sums = Counter({(each.name, each.label): round(each.value) for each in found if each.value})
     del sums["chunk_seconds", ""]
@@ -140,12 +140,12 @@ def test_deleting_jobs_and_folding_lines_changes_no_total(jobs: Jobs) -> None:
     with jobs.engine.begin() as connection:
         last = {
             each.at
-            for each in rows.house(connection).sums
+            for each in rows.installation(connection).sums
             if (each.name, each.label) == ("ended", "completed")
         }
     Pruning(jobs.engine, Retention()).run()
     with jobs.engine.begin() as connection:
-        house = rows.house(connection)
+        house = rows.installation(connection)
         lines = connection.scalar(text("SELECT count(*) FROM traspaso.totals"))
     assert told(jobs) == before
     assert (
@@ -205,7 +205,7 @@ def test_what_jobs_did_before_there_were_totals_is_in_them(consulta: Database) -
     )
     migrations.upgrade(engine)
     with engine.begin() as connection:
-        found = rows.house(connection).sums
+        found = rows.installation(connection).sums
     engine.dispose()
     assert {(each.name, each.label): each.value for each in found if each.value} == {
         ("ended", "completed"): 2,
