@@ -55,10 +55,16 @@ def tracked(consulta: Database) -> Database:
 
 
 @pytest.fixture
-def still(consulta: Database, _consulta_databases: Databases, _tracked_databases: Databases) -> None:
-    """Nothing but the test writes on the cluster of consulta: for tests that measure its WAL."""
-    _consulta_databases.settle()
-    _tracked_databases.settle()
+def still(
+    prod: Database,
+    consulta: Database,
+    _prod_databases: Databases,
+    _consulta_databases: Databases,
+    _tracked_databases: Databases,
+) -> None:
+    """Nothing but the test writes on the clusters: for tests of their WAL, and of transactions under way."""
+    for databases in (_prod_databases, _consulta_databases, _tracked_databases):
+        databases.settle()
 
 
 @pytest.fixture

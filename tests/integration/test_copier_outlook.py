@@ -18,6 +18,8 @@ from dev.proxy import Proxy
 from tests.copying import ITEMS, Sides, engine, spec
 from tests.support import Database, until
 
+pytestmark = pytest.mark.usefixtures("still")
+
 ROWS = 500
 FILL = f"""
     INSERT INTO items SELECT g, 42, g / 100.0, md5(g::text) FROM generate_series(1, {ROWS}) g;
@@ -83,7 +85,7 @@ def proven_from(sides: Sides, spec: CopySpec) -> Proven:
     """Copies until row versions tell of both sides.
 
     A transaction of anybody on a server that was under way at a proof makes what was committed beside it look
-    new: also one that makes the next test's database.
+    new. Databases for the next tests are made before: see the fixture `still`.
     """
     for _ in range(3):
         until_nobody_writes(sides)
