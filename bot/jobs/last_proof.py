@@ -133,6 +133,28 @@ def spec_of(consulta: Engine, copy: CopySection) -> CopySpec:
         return replace(copy.spec, known_columns=None)
 
 
+def with_known(connection: Connection, copy: CopySection) -> CopySpec:
+    """The same, over a connection to consulta that knows the schema of the tracking tables."""
+    names = connection.scalar(
+        select(KnownColumns.names).where(
+            KnownColumns.source_table == str(copy.source_table),
+            KnownColumns.target_table == str(copy.target_table),
+        )
+    )
+    return replace(copy.spec, known_columns=None if names is None else frozenset(names))
+
+
+def columns_kept(job_id: int, made_of: Fingerprint) -> Executable:
+    """The statement that keeps which columns were copied; the job of this number is completed with it."""
+    values = {"names": sorted(made_of.as_they_are), "job_id": job_id}
+    tables = {"source_table": made_of.source_table, "target_table": made_of.target_table}
+    return (
+        insert(KnownColumns)
+        .values(**tables, **values)
+        .on_conflict_do_update(index_elements=KnownColumns.__table__.primary_key, set_=values)
+    )
+
+
 def look_at_both_sides(
     prod: Engine,
     consulta: Engine,
@@ -160,26 +182,4 @@ def look_at_both_sides(
         timeout_seconds=file.work.preview_timeout_seconds,
         parents_too=copy.parent in together,
         brought=[each.target_table for each in together] if counts_lacking else None,
-    )
-
-
-def with_known(connection: Connection, copy: CopySection) -> CopySpec:
-    """The same, over a connection to consulta that knows the schema of the tracking tables."""
-    names = connection.scalar(
-        select(KnownColumns.names).where(
-            KnownColumns.source_table == str(copy.source_table),
-            KnownColumns.target_table == str(copy.target_table),
-        )
-    )
-    return replace(copy.spec, known_columns=None if names is None else frozenset(names))
-
-
-def columns_kept(job_id: int, made_of: Fingerprint) -> Executable:
-    """The statement that keeps which columns were copied; the job of this number is completed with it."""
-    values = {"names": sorted(made_of.as_they_are), "job_id": job_id}
-    tables = {"source_table": made_of.source_table, "target_table": made_of.target_table}
-    return (
-        insert(KnownColumns)
-        .values(**tables, **values)
-        .on_conflict_do_update(index_elements=KnownColumns.__table__.primary_key, set_=values)
     )

@@ -193,7 +193,9 @@ class _Run:
         members = []
         for attempt in self._attempts:
             section = self._runner.copies.get(attempt.copy_name)
-            refused = refusal(attempt) or _configured_otherwise(attempt.claim, section)
+            refused = refusal(attempt)
+            if refused is None and section is not None:
+                refused = _configured_otherwise(attempt.claim, section)
             if refused is not None or section is None:
                 return self._fail({attempt.copy_name: refused or no_such_copy(attempt.claim)})
             members.append(_Member(attempt, section))
@@ -486,10 +488,8 @@ def _questions(
     return found
 
 
-def _configured_otherwise(claim: Claim, section: CopySection | None) -> Failure | None:
+def _configured_otherwise(claim: Claim, section: CopySection) -> Failure | None:
     """The failure, where a configuration alone tells that this isn't the copy that was asked for."""
-    if section is None:
-        return no_such_copy(claim)
     changed = claim.configured_otherwise(section.spec)
     return copy_changed(claim, changed) if changed else None
 
