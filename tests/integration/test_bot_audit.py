@@ -28,7 +28,10 @@ from tests.shell import ROWS, Shell
 from tests.tracking import BOB, PLAN, PROOF, TABLE, Ends, Jobs
 
 ES, EN = translator("es"), translator("en")
-MONTH = datetime.now(UTC).strftime("%Y-%m")
+
+
+def this_month() -> str:
+    return datetime.now(UTC).strftime("%Y-%m")
 
 
 def table(written: str | bytes) -> list[dict[str, str]]:
@@ -81,7 +84,7 @@ def rows(jobs: Jobs, statement: str) -> list[Any]:
 def test_a_month_is_listed_as_csv_or_json_and_its_chain_holds(shell: Shell, tmp_path: Path) -> None:
     for _ in range(2):
         shell.run("copy", "42", "items")
-    code, out, err = shell.run("audit", MONTH)
+    code, out, err = shell.run("audit", this_month())
     first, second = table(out)
     assert code == 0
     assert (first["liquidation"], second["liquidation"]) == ("42", "42")
@@ -133,7 +136,7 @@ def test_a_broken_chain_exits_1_and_names_the_first_broken_link(shell: Shell) ->
     [
         (("novimebre",), "is no year, month or day"),
         (("2026-11..2026-10",), "ends before it begins"),
-        ((MONTH, "--verify"), "--verify looks at all receipts"),
+        ((this_month(), "--verify"), "--verify looks at all receipts"),
         (("--noted", "0" * 64), "--noted is for --verify"),
         (("--output", "/no/such/folder/x.csv"), "can't be written"),
     ],
@@ -190,19 +193,19 @@ def test_an_admin_gets_the_receipts_of_a_month_as_a_file_in_a_direct_message(des
     job_id = jobs.create(approvers=("<@U0BOB>",), label="=HYPERLINK(0)")
     Approvals(jobs.engine).reject(job_id, BOB, "ya está copiada")
     end(jobs, 43)
-    said = desk.type("U0ANA", MONTH)
+    said = desk.type("U0ANA", this_month())
     assert (
         ES.plural(
             "{n} receipt of {period} is in a direct message to you, as a file.",
             "{n} receipts of {period} are in a direct message to you, as a file.",
             2,
-            period=MONTH,
+            period=this_month(),
         )
         in said.plain
     )
     [message] = desk.files("U0ANA")
     [file] = message.files
-    assert file["name"] == f"traspaso-{MONTH}.csv"
+    assert file["name"] == f"traspaso-{this_month()}.csv"
     rejected, completed = table(desk.slack.download(file))
     assert (rejected["job"], rejected["ended_by"], rejected["ended_reason"]) == (
         str(job_id),
@@ -225,7 +228,7 @@ def test_whoever_may_run_only_a_copy_of_their_own_sees_no_receipts_of_all(
 ) -> None:
     end(jobs)
     desk = Desk(slack, jobs, SlackSection(admin_groups=("S0ADMINS",)))
-    said = desk.type("U0CARLA", MONTH)
+    said = desk.type("U0CARLA", this_month())
     assert ES("You may not use `{command}`.", command="/copy-audit") in said.plain
     assert desk.files("U0CARLA") == []
     assert not slack.calls("files.getUploadURLExternal")
@@ -243,7 +246,7 @@ def test_where_slack_takes_no_file_that_is_said_with_the_next_step(
 ) -> None:
     end(jobs)
     desk.slack.fault(method, error="internal_error", times=None)
-    said = desk.type("U0BOB", MONTH).plain
+    said = desk.type("U0BOB", this_month()).plain
     assert EN("Slack took no file with the receipts.") in said
     assert "internal_error" in said
 
@@ -252,5 +255,5 @@ def test_an_app_without_the_new_scope_is_told_to_be_installed_again(desk: Desk, 
     end(jobs)
     scopes = desk.slack.ask("info")["scopes"]
     desk.slack.set_scopes([scope for scope in scopes if scope != "files:write"])
-    said = desk.type("U0BOB", MONTH).plain
+    said = desk.type("U0BOB", this_month()).plain
     assert "files:write" in said

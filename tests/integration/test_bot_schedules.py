@@ -230,11 +230,13 @@ class Site:
     notes: CopySection = PLAIN_NOTES
 
     def due(self, **values: Any) -> tuple[Schedules, ScheduleSection]:
-        """A firing that is due now, of a schedule with these settings."""
+        """The one firing that is due now, of a schedule with these settings."""
         each = schedule(**{"cron": "* * * * *"} | values)
         found = process(self.jobs, each)
         now = datetime.now(UTC)
-        found.look(now=now - timedelta(seconds=61))
+        found.look(
+            now=now - timedelta(minutes=1)
+        )  # whatever the second: one minute begins after it, up to now
         assert found.look(now=now)
         return found, each
 

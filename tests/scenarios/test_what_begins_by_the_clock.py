@@ -156,7 +156,7 @@ channel = "{scene.channel}"
     )
     office.own_worker({"TRASPASO_CONFIG": str(path)})
     until(lambda: scene.rows("SELECT 1 FROM traspaso.schedules"), what="the schedule's row")
-    office.consulta.execute("UPDATE traspaso.schedules SET handled_until = now() - interval '61 s'")
+    office.consulta.execute("UPDATE traspaso.schedules SET handled_until = now() - interval '1 min'")
     [job] = until(scene.jobs, what="the schedule's job")
     assert ES("Requested by the schedule {name}, as {user}", name="`nightly`", user="<@U0BOB>") in (
         scene.card(job["id"]).plain
