@@ -17,7 +17,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from bot import app, start, traces
+from bot import app, startup_checks, tracing
 from bot.app import ACK_THREADS, acknowledged
 from bot.monitoring import readiness
 from bot.periodic import Backoff
@@ -38,8 +38,8 @@ def main() -> int:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    settings, parts = start.begin(needs_slack=True)
-    traces.begin("bot")
+    settings, parts = startup_checks.begin(needs_slack=True)
+    tracing.begin("bot")
     if settings.http is not None:
         from bot import web
 
@@ -65,7 +65,7 @@ def main() -> int:
     bot.stop()
     if monitoring is not None:
         monitoring.stop()
-    traces.end()
+    tracing.end()
     return 0
 
 

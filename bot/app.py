@@ -22,11 +22,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 import migrations
-from bot import traces
+from bot import tracing
 from bot.config import REQUESTER, SIDES, Settings, variable_of
 from bot.errors import ConfigError, SchemaAhead, SchemaBehind, TablesInUse
 from bot.i18n import translator
-from bot.jobs.execution import Executions
+from bot.jobs.attempt import Executions
 from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.notifications import Notifications
 from bot.jobs.outbox import Kind, Outbox
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
     from slack_sdk.socket_mode.request import SocketModeRequest
 
+    from bot.commands.concurrency import AllTurns
     from bot.commands.conversation import BotParts, Callers
-    from bot.commands.turns import AllTurns
     from bot.commands.verification_runner import VerificationRunner
     from bot.monitoring.service import Monitoring
     from bot.notify.destinations import Destination
     from bot.slack.access import Access, People
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
-    from bot.slack.neighbours import Neighbours
     from bot.slack.outbox_relay import OutboxRelay
+    from bot.slack.pubsub import Neighbours
     from bot.slack.rate_limit import PacedClient
     from bot.work.background import WorkersMissing
     from bot.work.queue import JobQueue
@@ -67,8 +67,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Threads that acknowledge. Work has threads of its own (`bot.commands.turns`): only a step of the modal and
-#: a search keep one for a moment, because their acknowledgement brings their outcome, and both have caps.
+#: Threads that acknowledge. Work has threads of its own (`bot.commands.concurrency`): only a step of the
+#: modal and a search keep one for a moment, because their acknowledgement brings their outcome, and both have
+#: caps.
 ACK_THREADS = 64
 #: So long a stop waits for what people have asked for already, in seconds.
 ANSWERS_LEAVE_SECONDS = 5.0
@@ -335,9 +336,9 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     from bot.commands.conversation import BotParts, Callers, Guard, Signals
     from bot.commands.verification_runner import VerificationRunner
     from bot.jobs.schedules import Calendar
+    from bot.slack.ephemeral import Replies
     from bot.slack.home_publisher import HomePublisher
-    from bot.slack.neighbours import Neighbours
-    from bot.slack.replies import Replies
+    from bot.slack.pubsub import Neighbours
     from bot.work.background import WorkersMissing
 
     file = settings.file
@@ -447,7 +448,7 @@ def watch(settings: Settings, parts: Databases, told: Callable[[], None]) -> Wat
     file = settings.file
     if file.watch is None:
         return None
-    from bot.jobs.drift import Rounds
+    from bot.jobs.watch import Rounds
     from bot.work.watch import Watch
 
     tables = [(str(each.source_table), str(each.target_table)) for each in file.copies]
@@ -481,7 +482,7 @@ def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> A
         """Each payload, until it is acknowledged, is a span; what is done for it afterwards belongs to it."""
 
         def dispatch(self, req: BoltRequest) -> BoltResponse:
-            with traces.span(payload_name(req.body), traces.SpanKind.SERVER):
+            with tracing.span(payload_name(req.body), tracing.SpanKind.SERVER):
                 return super().dispatch(req)
 
     app = TracedApp(
@@ -490,7 +491,7 @@ def build_app(parts: BotParts, client: WebClient, signing_secret: str = "") -> A
         signing_secret=signing_secret,
         authorize=lambda: AuthorizeResult(enterprise_id=None, team_id=None, bot_token=client.token),
         token_verification_enabled=False,
-        listener_executor=traces.HandingOn(ACK_THREADS, thread_name_prefix="listener"),
+        listener_executor=tracing.HandingOn(ACK_THREADS, thread_name_prefix="listener"),
     )
     app.middleware(clean)
     app.middleware(without_suffix([command.name for command in registry.commands()]))
@@ -670,12 +671,12 @@ def monitoring(
     port = settings.worker_health_port if process == WORKER else settings.health_port
     if port is None:
         return None
-    from bot import measures
+    from bot import metrics
     from bot.monitoring.vitals import SharedVitals, folder_of_service
 
     shared = SharedVitals(folder_of_service()) if several else None
     names = [*(copy.name for copy in settings.file.copies), *(each.name for each in settings.file.sets)]
-    counted = measures.begin(shared.folder if shared else None, names)
+    counted = metrics.begin(shared.folder if shared else None, names)
 
     from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
     from prometheus_client.multiprocess import MultiProcessCollector

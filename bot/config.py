@@ -33,7 +33,7 @@ from pydantic import (
 )
 from sqlalchemy.engine import URL
 
-from bot import logs, when
+from bot import logs, time_expressions
 from bot.errors import ConfigError
 from copier import (
     MAX_LIQUIDATION_ID,
@@ -51,10 +51,10 @@ from copier import (
     Treatment,
     Via,
     cores,
-    logins,
+    login_failures,
 )
+from copier.column_rules import SECRET_LENGTH
 from copier.errors import BadName, DatabaseFailed
-from copier.rules import SECRET_LENGTH
 from migrations import SCHEMA
 
 SLACK_API_URL = "https://slack.com/api/"
@@ -76,7 +76,7 @@ VARIABLES = {SIDES.source: "PROD_DATABASE_URL", SIDES.target: "CONSULTA_DATABASE
 
 def sentence_of(error: Exception) -> str:
     """Its sentence, after the name of the setting to look at where a side lets nobody in."""
-    if isinstance(error, DatabaseFailed) and error.condition in logins.CONDITIONS:
+    if isinstance(error, DatabaseFailed) and error.condition in login_failures.CONDITIONS:
         return f"{VARIABLES.get(error.side or '', '')}: {error}"
     return str(error)
 
@@ -264,7 +264,7 @@ class CopySection(_Section):
     def spec(self) -> CopySpec:
         """The copy as the engine takes it.
 
-        `bot.jobs.last_proof.spec_of` adds which columns are known. Who copies without asking that knows
+        `bot.jobs.baseline.spec_of` adds which columns are known. Who copies without asking that knows
         none: then every column without a rule is new, and nothing leaves prod by mistake.
         """
         return CopySpec(
@@ -365,21 +365,21 @@ class HealthSection(_Section):
 
 def _cron(value: str) -> str:
     value = " ".join(value.split())
-    when.Cron(value, "UTC").check()
+    time_expressions.Cron(value, "UTC").check()
     return value
 
 
 def _zone(value: str) -> str:
-    when.zone(value)
+    time_expressions.zone(value)
     return value
 
 
 def _length(value: Any) -> timedelta:
-    return value if isinstance(value, timedelta) else when.length(str(value))
+    return value if isinstance(value, timedelta) else time_expressions.length(str(value))
 
 
 def _time(value: str) -> str:
-    return when.time_of_day(value).strftime("%H:%M")
+    return time_expressions.time_of_day(value).strftime("%H:%M")
 
 
 def _where(value: str) -> str:
@@ -422,7 +422,7 @@ class ChosenSection(_Section):
     def choice(self, due: datetime, time_zone: str, limit: int) -> Choice:
         """At most so many of them, at that moment."""
         most = limit if self.newest is None else min(limit, self.newest)
-        return Choice(self.where, self.period, due.astimezone(when.zone(time_zone)).date(), most)
+        return Choice(self.where, self.period, due.astimezone(time_expressions.zone(time_zone)).date(), most)
 
 
 class _ClockSection(_Section):
@@ -433,8 +433,8 @@ class _ClockSection(_Section):
     time_zone: ZoneName = "UTC"
 
     @property
-    def begins(self) -> when.Cron:
-        return when.Cron(self.cron, self.time_zone)
+    def begins(self) -> time_expressions.Cron:
+        return time_expressions.Cron(self.cron, self.time_zone)
 
 
 class ScheduleSection(_ClockSection):
@@ -504,8 +504,8 @@ class WatchSection(_Section):
     max_seconds: Annotated[float, Field(ge=1, le=24 * 3600)] = 3600
 
     @property
-    def begins(self) -> when.Cron:
-        return when.Cron(self.cron, self.time_zone)
+    def begins(self) -> time_expressions.Cron:
+        return time_expressions.Cron(self.cron, self.time_zone)
 
 
 class KeepSection(_Section):
@@ -942,7 +942,7 @@ class _Environment:
         if not options.get("connect_timeout", "0").strip().lstrip("-").isdigit():
             self._lines.append(f"{name}: connect_timeout is a number of seconds")
             return None
-        if problem := logins.wrong_value(options):
+        if problem := login_failures.wrong_value(options):
             self._lines.append(f"{name}: libpq says {problem}")
             return None
         return _url(options)

@@ -21,8 +21,8 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bot import measures
-from bot.characters import one_line, visible
+from bot import metrics
+from bot.untrusted_text import one_line, visible
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
@@ -229,5 +229,5 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
     """Python's own words would quote what a database said."""
     if error is None or issubclass(kind, KeyboardInterrupt | SystemExit):
         return
-    measures.nobody_caught()
+    metrics.nobody_caught()
     log.critical("nobody caught this in %s", threading.current_thread().name, exc_info=(kind, error, trace))

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from bot.shipped import shipped
+from bot.packaged_files import shipped
 
 #: Where the bot takes what Slack sends in HTTP mode.
 EVENTS_PATH = "/slack/events"

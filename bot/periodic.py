@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import measures
+from bot import metrics
 
 log = logging.getLogger(__name__)
 
@@ -132,10 +132,10 @@ class PeriodicThread:
         try:
             self._work()
         except self._passing as error:
-            measures.thread_failed(self._thread.name)
+            metrics.thread_failed(self._thread.name)
             log.warning("%s: %s", self._what, type(error).__name__)
         except Exception:
-            measures.thread_failed(self._thread.name)
+            metrics.thread_failed(self._thread.name)
             log.exception("%s; the thread goes on", self._what)
         finally:
             self._idle_since = time.monotonic()

@@ -2,7 +2,7 @@
 
 Bolt's own ASGI adapter on uvicorn. What is not a signed request of Slack's is answered here, before anything
 reads it; the rest goes to the same app as what comes over a socket. Several processes share one port: each
-has its own app and background threads, which are made for that (see `bot.slack.neighbours`).
+has its own app and background threads, which are made for that (see `bot.slack.pubsub`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from slack_sdk.signature import SignatureVerifier
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
-from bot import app, start, traces
+from bot import app, startup_checks, tracing
 from bot.app import ACK_THREADS, Databases, answered
 from bot.config import HttpMode, Settings
 from bot.periodic import PeriodicThread
@@ -76,14 +76,14 @@ def serve(settings: Settings, parts: Databases) -> int:
             http.port,
             os.strerror(error.errno) if error.errno and error.errno > 0 else error,
         )
-        return start.EXIT_CONFIG
+        return startup_checks.EXIT_CONFIG
     with listener:
         if http.processes == 1:
             _serve_here(settings, parts, listener)
         else:
             config = _config("bot.web:application", factory=True, workers=http.processes)
             Multiprocess(config, sockets=[listener]).run()
-    traces.end()
+    tracing.end()
     log.info("stopped")
     return 0
 
@@ -106,8 +106,8 @@ def _serve_here(settings: Settings, parts: Databases, listener: socket.socket) -
 
 def application() -> SlackRequests:
     """One of several processes. It ends with the process that started it, whatever that died of."""
-    settings, parts = start.again()
-    traces.begin("bot")
+    settings, parts = startup_checks.again()
+    tracing.begin("bot")
     parent = os.getppid()
 
     def look() -> None:
@@ -216,7 +216,7 @@ class SlackRequests(SlackRequestHandler):
         await loop.run_in_executor(None, self._bot.stop)
         if self._monitoring is not None:
             await loop.run_in_executor(None, self._monitoring.stop)
-        traces.end()
+        tracing.end()
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -16,10 +16,10 @@ import dramatiq
 from dramatiq.middleware import Middleware
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import app, start, traces
+from bot import app, startup_checks, tracing
 from bot.config import CopySection
+from bot.jobs.attempt import Attempt
 from bot.jobs.events import SETS_GOING, PermissionNotKnown
-from bot.jobs.execution import Attempt
 from bot.jobs.failure import Failure
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status, StopReason, StopRequest
@@ -230,12 +230,12 @@ class Background(Middleware):
             self._monitoring.start()
 
     def before_process_message(self, broker: object, message: dramatiq.MessageProxy) -> None:
-        traces.received(message.options.get(TRACE))
+        tracing.received(message.options.get(TRACE))
 
     def after_process_message(
         self, broker: object, message: object, *, result: object = None, exception: object = None
     ) -> None:
-        traces.received(None)
+        tracing.received(None)
 
     def before_worker_shutdown(self, broker: object, worker: object) -> None:
         self._threads.end()
@@ -251,13 +251,13 @@ class Background(Middleware):
         self._liveness.stop()
         if self._monitoring is not None:
             self._monitoring.stop()
-        traces.end()
+        tracing.end()
 
 
 def boot() -> None:
     """Looks at all that the settings lead to, and makes the broker the process's own."""
-    settings, parts = start.begin(needs_slack=False)
-    traces.begin(app.WORKER)
+    settings, parts = startup_checks.begin(needs_slack=False)
+    tracing.begin(app.WORKER)
     background = app.worker(settings, parts)
     broker = background.queue.broker
     broker.add_middleware(background)

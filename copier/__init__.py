@@ -9,10 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from copier.column_rules import ColumnRule, HashKey, NewColumns, Treatment
 from copier.connections import Abort, Aborted
 from copier.copy import Copy, CopyResult
 from copier.errors import SideNames
-from copier.glance import Baseline
 from copier.missing_parents import Lacking
 from copier.model import (
     MAX_LIQUIDATION_ID,
@@ -37,11 +37,10 @@ from copier.model import (
 )
 from copier.outlook import Outlook, outlook, unchanged
 from copier.preview import Count, Preview, is_known, preview
-from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
+from copier.row_versions import Baseline
 from copier.table_slice import Advice
 
 if TYPE_CHECKING:
-    from copier.catalogue_search import Entry, choose, search
     from copier.copy_set import (
         CopySet,
         SetComparison,
@@ -51,7 +50,8 @@ if TYPE_CHECKING:
         TableOptions,
         compare_set,
     )
-    from copier.explanation import (
+    from copier.liquidation_search import Entry, choose, search
+    from copier.set_explanation import (
         ExplainedKey,
         ExplainedTable,
         Explanation,
@@ -121,7 +121,7 @@ __all__ = [
 
 #: The module of each name that waits until somebody asks for it.
 _LATER = {
-    **dict.fromkeys(("Entry", "choose", "search"), "copier.catalogue_search"),
+    **dict.fromkeys(("Entry", "choose", "search"), "copier.liquidation_search"),
     **dict.fromkeys(
         ("CopySet", "TableOptions", "SetComparison", "SetProof", "SetResult", "SetStep", "compare_set"),
         "copier.copy_set",
@@ -131,7 +131,7 @@ _LATER = {
             *("ExplainedKey", "ExplainedTable", "Explanation", "OutsideKey", "Use"),
             *("explain", "order_in_target"),
         ),
-        "copier.explanation",
+        "copier.set_explanation",
     ),
 }
 

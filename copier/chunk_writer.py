@@ -34,6 +34,18 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from copier import statements
+from copier.batch import (
+    COMMIT,
+    Rows,
+    Statement,
+    Transaction,
+    driver_of,
+    exchange,
+    joined,
+    rows_of,
+    speaks_utf8,
+    with_values,
+)
 from copier.chunker import RangeCursor
 from copier.connections import OnSilence, Sessions, drop_if_unusable, readable, rendered, run
 from copier.copy_stream import CopyStream, Streamed
@@ -48,22 +60,10 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import (
-    COMMIT,
-    Rows,
-    Statement,
-    Transaction,
-    driver_of,
-    exchange,
-    joined,
-    rows_of,
-    speaks_utf8,
-    with_values,
-)
 from copier.foreign_keys import write_without_cascade
-from copier.glance import Baseline, RangeGlance
 from copier.model import WHOLE, Bound, Chunk, Counts, Digest, KeyRange, TableName, Written
 from copier.row_hash import unpacked
+from copier.row_versions import Baseline, RangeGlance
 from copier.statements import Held
 from copier.table_slice import TableSlice
 from copier.threads import both_sides

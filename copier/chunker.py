@@ -22,8 +22,8 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from copier import statements
+from copier.batch import Statement, all_as_text
 from copier.errors import failures_of
-from copier.exchange import Statement, all_as_text
 from copier.model import Bound, Chunk, KeyRange, Limits
 from copier.table_slice import TableSlice
 from copier.throttle import Throttle

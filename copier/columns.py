@@ -4,7 +4,7 @@ A pair is of the same type, or of a wider one in the target, to which the source
 before the first row is read, with a line that says what to do. What a type is made of is never cast, so there
 a value has to stay the same to the bit.
 
-Where a rule stands for a column, the source selects what the rule makes of it (see `copier.rules`).
+Where a rule stands for a column, the source selects what the rule makes of it (see `copier.column_rules`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from itertools import zip_longest
 
 from psycopg import sql
 
-from copier import rules
-from copier.catalog import Column, ColumnType, Kind, Table
+from copier import column_rules
+from copier.column_rules import NewColumns, Treatment
 from copier.errors import ColumnsAreNew, ColumnsDiffer, RulesDontFit, SideNames
 from copier.keys import INTEGERS, cast_to, number_literal
 from copier.model import MAX_LIQUIDATION_ID, CopySpec
-from copier.rules import NewColumns, Treatment
+from copier.system_catalog import Column, ColumnType, Kind, Table
 
 #: Widenings between base types that keep every value.
 WIDENINGS = {
@@ -230,13 +230,13 @@ class Pair:
             case Treatment.NULL | Treatment.OMIT:
                 return sql.SQL("NULL::text")
             case Treatment.MASK:
-                return cast_to(rules.masked(column), self.target.type.sql)
+                return cast_to(column_rules.masked(column), self.target.type.sql)
             case Treatment.HASH:
                 return self._hash(column)
         return cast_to(column, self.target.type.sql) if self.is_cast else column
 
     def _hash(self, column: sql.Composable) -> sql.Composable:
-        value = rules.hashed(column)
+        value = column_rules.hashed(column)
         match self.target.type.base:
             case "bytea":
                 return value
@@ -402,7 +402,7 @@ class _Matching:
             if target.not_null or target.never_null or target.is_identity:
                 yield f"is NOT NULL in {side}: drop NOT NULL there, or omit it where it has a default"
             return
-        needed = rules.HASH_LENGTH if treatment is Treatment.HASH else rules.MASK_LENGTH
+        needed = column_rules.HASH_LENGTH if treatment is Treatment.HASH else column_rules.MASK_LENGTH
         takes = HASHES if treatment is Treatment.HASH else MASKS
         if not target.type.kind.is_builtin or target.type.base not in takes:
             yield f"is {written} in {side}: make it text there"

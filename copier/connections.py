@@ -32,8 +32,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from copier import statements
-from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
-from copier.exchange import (
+from copier.batch import (
     Rows,
     Statement,
     answered,
@@ -43,6 +42,7 @@ from copier.exchange import (
     speaks_utf8,
     with_values,
 )
+from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
 from copier.model import TableName
 from copier.statements import milliseconds
 from copier.threads import asking_while_waiting

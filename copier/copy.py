@@ -24,7 +24,7 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
+from copier.batch import COMMIT, Rows, exchange
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Surplus, Target, recorded
 from copier.chunker import LAST_ROWS, Chunker, ChunkSize, KnownRanges, RangeCursor
 from copier.connections import OnSilence, Sessions, run
@@ -40,10 +40,7 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import COMMIT, Rows, exchange
 from copier.foreign_keys import explained
-from copier.glance import Baseline, Change, SideState, state_of
-from copier.glance import questions as questions_of_state
 from copier.lanes import run_lanes
 from copier.missing_parents import refuse_missing_parents
 from copier.model import (
@@ -62,7 +59,10 @@ from copier.model import (
     Referring,
 )
 from copier.outlook import Outlook, SideNow, counts_by_versions
+from copier.row_versions import Baseline, Change, SideState, state_of
+from copier.row_versions import questions as questions_of_state
 from copier.snapshot import Snapshot
+from copier.system_catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
 from copier.table_slice import TableSlice, refuse_null_keys, slices
 from copier.threads import both_sides
 from copier.throttle import Throttle, Throttled

@@ -37,7 +37,7 @@ import psycopg
 from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
-from copier.catalog import Table, names_in, questions, several_moments, tables_of
+from copier.batch import COMMIT, Rows
 from copier.chunk_writer import Ledger, Record, Target
 from copier.connections import OnSilence, Sessions
 from copier.copy import Copy, CopyResult, record_nothing
@@ -53,9 +53,8 @@ from copier.errors import (
     SideNames,
     concerns_one_table,
 )
-from copier.exchange import COMMIT, Rows
-from copier.glance import Baseline
 from copier.model import Chunk, Comparison, CopySpec, KeyRange, Limits, Plan, Proof, Referring, quoted
+from copier.row_versions import Baseline
 from copier.set_order import (
     ForeignKey,
     SetOrder,
@@ -66,6 +65,7 @@ from copier.set_order import (
     order_of,
 )
 from copier.snapshot import Snapshot
+from copier.system_catalog import Table, names_in, questions, several_moments, tables_of
 from copier.threads import both_sides
 from copier.throttle import Throttled
 

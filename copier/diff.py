@@ -26,9 +26,9 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
+from copier.batch import Rows, exchange
 from copier.connections import run
 from copier.errors import failures_of
-from copier.exchange import Rows, exchange
 from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Seen
 from copier.row_hash import digest_of, unpacked
 from copier.table_slice import TableSlice

@@ -46,7 +46,7 @@ from dataclasses import dataclass
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from copier.logins import refusal
+from copier.login_failures import refusal
 
 #: Classes (first two characters) whose errors pass by themselves.
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
@@ -292,7 +292,7 @@ class DatabaseFailed(CopierError):
 
     ``sqlstate`` is PostgreSQL's five-character code, or None when there was no connection, or it was lost.
     ``condition`` is the code's name as psycopg knows it, such as ``UniqueViolation``, or that of a
-    `copier.logins.Refusal`, whose words are in ``lines``.
+    `copier.login_failures.Refusal`, whose words are in ``lines``.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from psycopg.sql import Composable
 from sqlalchemy.exc import DBAPIError
 
 from copier import statements
-from copier.catalog import Action, Table
+from copier.batch import Rows
 from copier.errors import (
     FOREIGN_KEYS,
     CascadeRefused,
@@ -25,7 +25,7 @@ from copier.errors import (
     failures_of,
     names_in,
 )
-from copier.exchange import Rows
+from copier.system_catalog import Action, Table
 from copier.table_slice import TableSlice
 
 #: Asks the target; gives the rows.

@@ -21,9 +21,9 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from copier.catalog import Column, Kind, Table
 from copier.errors import NoUsableKey, SideNames
 from copier.model import Bound, CopySpec, KeyRange, TableName
+from copier.system_catalog import Column, Kind, Table
 
 #: Types for which a bigint literal is compared by PostgreSQL's own integer operators.
 INTEGERS = frozenset({"smallint", "integer", "bigint"})

@@ -17,11 +17,11 @@ from typing import Any
 from psycopg.sql import Composable
 
 from copier import statements
-from copier.catalog import Table
 from copier.connections import BoundedTransaction
 from copier.errors import ParentsMissing, SideNames
 from copier.model import TableName, quoted
 from copier.row_hash import unpacked
+from copier.system_catalog import Table
 from copier.table_slice import TableSlice
 from copier.threads import both_sides
 

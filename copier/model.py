@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from psycopg import sql
 
+from copier.column_rules import ColumnRule, HashKey, NewColumns, Treatment
 from copier.errors import BadName, SideNames
-from copier.rules import ColumnRule, HashKey, NewColumns, Treatment
 
 if TYPE_CHECKING:
     from copier.table_slice import TableSlice
@@ -365,7 +365,7 @@ class Written:
 
     Their values were compared after it was committed. ``xid`` is its number, or that of its subtransaction.
     It says something of what is read later as long as the server and the table have the same identity, see
-    `copier.glance.Vantage`.
+    `copier.row_versions.Vantage`.
     """
 
     xid: str

@@ -1,7 +1,8 @@
 """What a copy would do, found beforehand by the versions of rows since the last proof. Nothing is written.
 
-At the last proof both sides held the same rows. `copier.glance` finds which rows of a side were written since
-then. Every other row is one of the proven ones, unaltered. That gives what a copy would do in three steps:
+At the last proof both sides held the same rows. `copier.row_versions` finds which rows of a side were written
+since then. Every other row is one of the proven ones, unaltered. That gives what a copy would do in three
+steps:
 
     1. Each side gives the keys of its rows that were written since the proof.
     2. The rows with these keys are looked up on the other side too, and compared by their hashes.
@@ -31,16 +32,16 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from copier import statements
-from copier.catalog import Table, questions, refuse_same_table, table_of
+from copier.batch import Rows, Statement
 from copier.connections import BoundedMoment, until_timeout
 from copier.diff import Look
 from copier.errors import DEFAULT_NAMES, QUERY_CANCELED, SideNames, Transient, failures_of
-from copier.exchange import Rows, Statement
-from copier.glance import Baseline, SideState, Vantage, state_of
-from copier.glance import questions as questions_of_state
 from copier.model import WHOLE, Bound, CopySpec, Counts, TableName
 from copier.row_hash import identical_when_equal
+from copier.row_versions import Baseline, SideState, Vantage, state_of
+from copier.row_versions import questions as questions_of_state
 from copier.snapshot import give_hash_key
+from copier.system_catalog import Table, questions, refuse_same_table, table_of
 from copier.table_slice import TableSlice, slices
 from copier.threads import both_sides
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from copier.catalog import Column, Table
 from copier.columns import TEXTS, Pair, loss, refuse_what_has_no_numbers
 from copier.errors import ColumnsDiffer, NoUsableKey, SideNames
 from copier.keys import INTEGERS, Keyset, Link, Through
 from copier.model import CopySpec, TableName, Via, quoted
 from copier.row_hash import hashed, row_hash
+from copier.system_catalog import Column, Table
 
 
 @dataclass(frozen=True, slots=True)

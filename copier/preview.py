@@ -17,13 +17,12 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.catalog import Column, Table, read_table, refuse_same_table
+from copier.batch import Statement, all_as_text, exchange
 from copier.chunk_writer import refuse_shared_keys
+from copier.column_rules import ColumnRule, Treatment
 from copier.columns import Number
 from copier.connections import BoundedTransaction, run, until_timeout
 from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
-from copier.exchange import Statement, all_as_text, exchange
-from copier.glance import Baseline, SideState
 from copier.missing_parents import Lacking, lacking, refuse_missing_parents
 from copier.model import Bound, Catalogue, CopySpec, Counts, Fingerprint, TableName
 from copier.outlook import (
@@ -35,7 +34,8 @@ from copier.outlook import (
     counts_by_versions_in_time,
     is_for_want_of_time,
 )
-from copier.rules import ColumnRule, Treatment
+from copier.row_versions import Baseline, SideState
+from copier.system_catalog import Column, Table, read_table, refuse_same_table
 from copier.table_slice import Advice, TableSlice, missing_index, refuse_null_keys, slices
 from copier.threads import both_sides
 
@@ -43,7 +43,7 @@ from copier.threads import both_sides
 TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
 #: The share of a preview's time that looking for what a copy would do may take.
 OUTLOOK_SHARE = 0.5
-#: The type that the extension lo makes of oid, as `copier.catalog` names it.
+#: The type that the extension lo makes of oid, as `copier.system_catalog` names it.
 LARGE_OBJECT = "lo of extension lo"
 
 

@@ -2,7 +2,8 @@
 
 The lists are pure: they come from what is configured, so the SQL for both roles is known before anything is
 connected to. With a connection the server is asked which of them the role lacks, by `question`: the same
-question that `copier.catalog` asks of every table, and by which a preview refuses what can't be copied.
+question that `copier.system_catalog` asks of every table, and by which a preview refuses what can't be
+copied.
 
 Column privileges count as the table's: of columns any will do, as a copy asks for those that both sides have.
 """
@@ -17,8 +18,8 @@ from typing import Literal
 from psycopg import sql
 from sqlalchemy import Connection
 
+from copier.batch import exchange
 from copier.errors import grant
-from copier.exchange import exchange
 from copier.model import Catalogue, CopySpec, TableName, quoted
 
 Kind = Literal["DATABASE", "SCHEMA", "TABLE", "SEQUENCE", "ROLE"]

@@ -17,10 +17,10 @@ from graphlib import CycleError, TopologicalSorter
 
 from psycopg import sql
 
-from copier.catalog import KEY_COLUMNS, REFERENCED_COLUMNS, Table
+from copier.batch import Rows
 from copier.errors import CircularReferences
-from copier.exchange import Rows
 from copier.model import CopySpec
+from copier.system_catalog import KEY_COLUMNS, REFERENCED_COLUMNS, Table
 
 
 @dataclass(frozen=True, slots=True)

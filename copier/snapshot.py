@@ -21,12 +21,12 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
-from copier.catalog import Table, names_in, questions, read_table, tables_of
+from copier.batch import Rows, Statement, exchange, with_values
+from copier.column_rules import PAD
 from copier.connections import Sessions, in_transaction, run
 from copier.errors import Permanent, TableMissing, Transient, failures_of
-from copier.exchange import Rows, Statement, exchange, with_values
 from copier.model import TableName
-from copier.rules import PAD
+from copier.system_catalog import Table, names_in, questions, read_table, tables_of
 from copier.table_slice import TableSlice
 
 #: What a server says of a snapshot whose session has ended, and what older versions say.
@@ -38,7 +38,7 @@ TRIES = 5
 def give_hash_key(ask: Callable[..., list[Rows]], rows: TableSlice) -> None:
     """Has the rest of a transaction hash values of ``rows`` by their key, where any are to be hashed.
 
-    ``ask`` sends it a statement, and gives the rows. The key itself is in none: see `copier.rules`.
+    ``ask`` sends it a statement, and gives the rows. The key itself is in none: see `copier.column_rules`.
     """
     if (key := rows.hash_key) is not None:
         [[[pad]]] = ask(PAD)

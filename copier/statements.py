@@ -438,7 +438,7 @@ def _is_since(rows: TableSlice, base: str) -> sql.Composable:
 
 
 def vantage(tables: Sequence[TableName]) -> sql.Composable:
-    """From where the tables are seen at this moment, for `copier.glance`.
+    """From where the tables are seen at this moment, for `copier.row_versions`.
 
     ``server`` is another text after a restart, a promotion, a restore or a crash: a server that goes on after
     the crash of one session may have lost commits that were seen, and it has started its own processes anew,

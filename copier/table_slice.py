@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from copier.catalog import Action, IndexColumn, Relations, Table, Trigger
+from copier.column_rules import HashKey
 from copier.columns import Matched, Pair, match_columns
 from copier.errors import EncodingUnknown, NoUsableKey, ReferencesCascade, RulesRewrite, SeveralMoments
 from copier.keys import INTEGERS, KeyColumn, Keyset, key_columns, keyset_of
 from copier.model import Bound, CopySpec, KeyRange, Referring, TableName, quoted
 from copier.parents import ParentSlice, belonging, parent_slices, refuse_unfit
 from copier.row_hash import Hashed, hashed, identical_when_equal, row_hash
-from copier.rules import HashKey
+from copier.system_catalog import Action, IndexColumn, Relations, Table, Trigger
 
 
 @dataclass(frozen=True, slots=True)

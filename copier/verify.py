@@ -25,8 +25,8 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
+from copier.batch import exchange
 from copier.errors import failures_of
-from copier.exchange import exchange
 from copier.lanes import run_lanes
 from copier.model import EMPTY, Chunk, Comparison, Digest, KeyRange, Seen, Written
 from copier.table_slice import TableSlice

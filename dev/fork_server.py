@@ -36,8 +36,15 @@ from dev.guard import MARK, ROOT
 
 #: Imported once. Not `prometheus_client` nor OpenTelemetry's SDK: they read the environment when imported.
 PRELOADED = (
-    *("bot.app", "bot.worker", "bot.cli.commands", "bot.commands.copy_runs", "bot.start", "migrations"),
-    *("bot.notify.relay", "bot.slack.home_publisher", "bot.slack.neighbours", "bot.slack.replies"),
+    *(
+        "bot.app",
+        "bot.worker",
+        "bot.cli.copy_commands",
+        "bot.commands.copy_runs",
+        "bot.startup_checks",
+        "migrations",
+    ),
+    *("bot.notify.relay", "bot.slack.home_publisher", "bot.slack.pubsub", "bot.slack.ephemeral"),
     *("slack_bolt", "slack_bolt.adapter.socket_mode.internals", "structlog", "dramatiq.cli", "redis.client"),
     *("alembic.command", "alembic.autogenerate", "rich.table", "rich.console", "cronsim", "apprise"),
     *("babel.dates", "babel.numbers", "babel.lists", "babel.messages.mofile", "babel.support"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.characters import one_line
+from bot.untrusted_text import one_line
 
 
 def harmless(text: str) -> str:

@@ -20,9 +20,9 @@ from sqlalchemy import Connection, Engine, column, event, func, select, table, t
 from sqlalchemy.exc import DBAPIError
 
 from copier import privileges
+from copier.batch import driver_of
 from copier.connections import ask_while_waiting
 from copier.errors import PrivilegeMissing, ReadOnly
-from copier.exchange import driver_of
 
 if TYPE_CHECKING:
     from alembic.config import Config

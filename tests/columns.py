@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copier import TableName
-from copier.catalog import Column, ColumnType, Kind, Relations, Table
+from copier.system_catalog import Column, ColumnType, Kind, Relations, Table
 
 
 def kind(type_sql: str, base: str | None = None, *, portable: bool = True) -> ColumnType:

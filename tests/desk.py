@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import translator
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Throughput
 from bot.slack.card_publisher import CardPublisher

@@ -14,8 +14,8 @@ from bot.i18n import translator
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher
+from bot.slack.ephemeral import Replies
 from bot.slack.home_publisher import HomePublisher
-from bot.slack.replies import Replies
 from copier import Limits
 from tests.tracking import TABLE, Jobs
 

@@ -34,9 +34,9 @@ PASSWORD = "hunter2-very-secret"
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
-        *("bot.cli", "bot.cli.commands", "migrations", "alembic.command", "rich.table", "rich.console"),
+        *("bot.cli", "bot.cli.copy_commands", "migrations", "alembic.command", "rich.table", "rich.console"),
         *("babel.dates", "babel.numbers", "babel.messages.mofile", "babel.messages.pofile", "babel.support"),
-        *("bot.cli.operating", "bot.doctor", "tests.shell"),
+        *("bot.cli.operator_commands", "bot.doctor", "tests.shell"),
     ]
 )
 

@@ -11,11 +11,11 @@ from sqlalchemy.exc import OperationalError
 
 import migrations
 from bot.jobs.actions import Control
+from bot.jobs.attempt import Attempt, Attempts, Executions, Proven, SecondPerson
+from bot.jobs.baseline import KnownProof
 from bot.jobs.cards import Cards
-from bot.jobs.execution import Attempt, Attempts, Executions, Proven, SecondPerson
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import Freezes
-from bot.jobs.last_proof import KnownProof
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Swept
 from bot.jobs.repository import JobRepository, Request, Requester

@@ -19,18 +19,18 @@ from pydantic import ValidationError
 from sqlalchemy.engine import URL
 
 from bot import config
-from bot.characters import one_line
-from bot.cli.commands import FAILED, USAGE, Stopped, stop_on_errors
+from bot.cli.copy_commands import FAILED, USAGE, Stopped, stop_on_errors
 from bot.cli.help import Command, shell_translator
 from bot.cli.output import ask, print_survey, say
 from bot.config import SIDES, VARIABLES, Need, Settings, SlackSection
 from bot.errors import ConfigError
 from bot.i18n import N_, Translator
-from bot.shipped import starting_files
+from bot.packaged_files import starting_files
+from bot.untrusted_text import one_line
 from copier import CopySpec, privileges
+from copier.discovery import Candidate, FoundCatalogue, LeftOut, Server, Size, Survey
 from copier.model import quoted
 from copier.privileges import Privilege, Tracking
-from copier.survey import Candidate, FoundCatalogue, LeftOut, Server, Size, Survey
 
 #: The roles that are proposed where the ones that were asked with aren't fit for daily work.
 READER, WRITER = "traspaso_reader", "traspaso"
@@ -168,7 +168,7 @@ def _settings(answers: Mapping[str, str]) -> Settings:
 
 def _survey(settings: Settings, column: str) -> Survey:
     from bot import app
-    from copier.survey import survey
+    from copier.discovery import survey
 
     with stop_on_errors():
         found = survey(

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from bot.characters import one_line
 from bot.config import SIDES, CopySection, ScheduleSection
 from bot.i18n import N_, Translator
 from bot.jobs.models import CopyChunk
@@ -31,6 +30,7 @@ from bot.messages.proposal import counted, kept_in_prod, notes, removes_everythi
 from bot.messages.question import confirmation, question_text
 from bot.messages.run import done, state_of
 from bot.messages.run import together as written_together
+from bot.untrusted_text import one_line
 from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bot.jobs.schedules import Firing
     from bot.messages.verification import SetResult, TableResult
     from copier import ExplainedKey, ExplainedTable, Explanation, OutsideKey
-    from copier.survey import Size, Survey
+    from copier.discovery import Size, Survey
 
 # ----------------------------------------------------------------------------
 # What writes
@@ -1121,7 +1121,7 @@ def job_name(job: JobView, t: Translator) -> str:
 
 def print_entries(entries: Iterable[Entry], form: str) -> None:
     """As CSV with its headings, or as JSON, an object a line."""
-    from bot.messages.audit import csv_lines, entry_json
+    from bot.messages.receipts import csv_lines, entry_json
 
     if form == "json":
         for entry in entries:
@@ -1133,6 +1133,6 @@ def print_entries(entries: Iterable[Entry], form: str) -> None:
 
 def json_line(entry: Entry) -> str:
     """The same for a file."""
-    from bot.messages.audit import entry_json
+    from bot.messages.receipts import entry_json
 
     return _as_line(entry_json(entry))

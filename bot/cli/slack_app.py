@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from bot import config
-from bot.cli.commands import migrate
+from bot.cli.copy_commands import migrate
 from bot.cli.help import Command
 from bot.cli.output import print_json_document, say
 from bot.i18n import N_

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bot.commands.concurrency import Turn, Turns
 from bot.commands.conversation import BotParts, user_of
-from bot.commands.turns import Turn, Turns
 from bot.messages.home import ALL, FILTERS_BLOCK, STATUS_ACTION, WHO_ACTION, filters_of
 from bot.slack.home_publisher import HomePublisher
 

@@ -28,7 +28,7 @@ from bot.commands.conversation import (
     pressed_value,
     update_view,
 )
-from bot.commands.starting import Values
+from bot.commands.job_creation import Values
 from bot.errors import AlreadyRunning
 from bot.i18n import Translator
 from bot.jobs.actions import (

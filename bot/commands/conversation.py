@@ -1,7 +1,7 @@
 """What the conversations share: who asks, whether they may, and words for what keeps them from an answer.
 
 A conversation acknowledges first, within Slack's three seconds, and asks Slack and the databases afterwards,
-on another thread (see `bot.commands.turns`).
+on another thread (see `bot.commands.concurrency`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
 from bot.commands import parsing, registry
-from bot.commands.turns import AllTurns, Full, Turn, Turns
+from bot.commands.concurrency import AllTurns, Full, Turn, Turns
 from bot.config import CopySection, File, SetSection
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
@@ -32,8 +32,8 @@ from bot.messages.failures import explained
 from bot.slack.access import TO_PRESS, TO_SHOW, Access, AccessDecision, MaxAge, People
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name, repeat
+from bot.slack.ephemeral import Replies, Reply
 from bot.slack.home_publisher import HomePublisher
-from bot.slack.replies import Replies, Reply
 from copier.errors import CopierError, failures_of
 
 if TYPE_CHECKING:

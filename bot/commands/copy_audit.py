@@ -17,7 +17,7 @@ from bot.commands.conversation import BotParts, Caller, Callers, Guard
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
 from bot.jobs.receipts import Period, Receipts, Wanted, WrongPeriod
-from bot.messages import audit
+from bot.messages import receipts
 from bot.messages.blocks import AUDIT_COMMAND, Message
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name
@@ -65,25 +65,25 @@ class CopyAudit:
         try:
             period = Period.parse(words)
         except WrongPeriod:
-            return audit.no_period(text, t)
+            return receipts.no_period(text, t)
         entries = self._receipts.entries(Wanted(period), MOST)
         if not entries:
-            return audit.nothing_ended(words, t)
+            return receipts.nothing_ended(words, t)
         try:
             self._card_publisher.send_file(
                 caller.user_id,
                 f"traspaso-{words}.csv",
-                audit.csv_file(entries),
-                title=audit.title(words, t),
-                comment=audit.comment(words, len(entries), self._receipts.newest(), t),
+                receipts.csv_file(entries),
+                title=receipts.title(words, t),
+                comment=receipts.comment(words, len(entries), self._receipts.newest(), t),
             )
         except (SlackApiError, SlackRequestError, *CONNECTION_ERRORS) as error:
             log.warning(
                 "the receipts of %s were not sent to %s: %s", words, caller.user_id, error_name(error)
             )
-            return audit.not_sent(error_name(error), t)
+            return receipts.not_sent(error_name(error), t)
         log.info("%d receipts of %s were sent to %s", len(entries), words, caller.user_id)
-        return audit.sent(words, len(entries), t, is_cut=len(entries) >= MOST)
+        return receipts.sent(words, len(entries), t, is_cut=len(entries) >= MOST)
 
 
 register(

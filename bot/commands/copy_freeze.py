@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from slack_sdk.errors import SlackApiError
 
-from bot import when
+from bot import time_expressions
 from bot.commands import parsing
 from bot.commands.conversation import BotParts, Caller, Callers, Guard, Signals, or_short_answer
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
@@ -104,7 +104,9 @@ class CopyFreeze:
         words, names = parsing.words(text), self._guard.copy_names
         is_off = text.lower() == parsing.OFF
         try:
-            end = when.until(words, datetime.now(UTC), self._callers.people.time_zone_of(caller.user_id))
+            end = time_expressions.until(
+                words, datetime.now(UTC), self._callers.people.time_zone_of(caller.user_id)
+            )
         except ValueError:
             return answers.no_end(text, t)
         if words and not is_off and end is None and not parsing.is_reason(words, names):

@@ -22,8 +22,9 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import when
+from bot import time_expressions
 from bot.commands import parsing
+from bot.commands.concurrency import Full, Searches, Superseded, TooManySearches, Turn, Turns
 from bot.commands.conversation import (
     BotParts,
     Caller,
@@ -35,9 +36,8 @@ from bot.commands.conversation import (
     with_card,
 )
 from bot.commands.copy_runs import CopySeveral, CopyWhole, RunsForLater
+from bot.commands.job_creation import Starting, StartsCopies, Values, ask_when, first_start, press_of
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
-from bot.commands.starting import Starting, StartsCopies, Values, ask_when, first_start, press_of
-from bot.commands.turns import Full, Searches, Superseded, TooManySearches, Turn, Turns
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
 from bot.i18n import Translator
@@ -524,7 +524,7 @@ class CopyModal:
         now, wrong = datetime.now(UTC), dict[str, str]()
         if proposal.WHY in values and not typed.strip():
             wrong[proposal.WHY] = why_missing(t)
-        if start_at is not None and not now < start_at <= now + when.LONGEST:
+        if start_at is not None and not now < start_at <= now + time_expressions.LONGEST:
             wrong |= proposal.bad_start(t)
         if wrong:
             ack(response_action="errors", errors=wrong)

@@ -17,14 +17,14 @@ from uuid import uuid4
 
 from slack_sdk import WebClient
 
-from bot import when
+from bot import time_expressions
 from bot.commands import parsing
 from bot.commands.conversation import Caller
-from bot.commands.starting import Starting, StartsCopies, Values, ask_when, first_start, press_of
+from bot.commands.job_creation import Starting, StartsCopies, Values, ask_when, first_start, press_of
 from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
+from bot.jobs.baseline import spec_of
 from bot.jobs.failure import failure_of
-from bot.jobs.last_proof import spec_of
 from bot.jobs.repository import RunRequest
 from bot.jobs.status import RunKind
 from bot.jobs.view import AgreedCounts, JobView
@@ -610,7 +610,7 @@ class RunsForLater:
         t, view = self._callers.known(body).t, body["view"]
         values, now = Values(view["state"]["values"]), datetime.now(UTC)
         start_at, wrong = values.moment(proposal.START), dict[str, str]()
-        if start_at is None or not now < start_at <= now + when.LONGEST:
+        if start_at is None or not now < start_at <= now + time_expressions.LONGEST:
             wrong |= proposal.bad_start(t)
         if proposal.WHY in view["state"]["values"] and not values.text(proposal.WHY).strip():
             wrong[proposal.WHY] = proposal.why_missing(t)

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple, NoReturn
 
 from sqlalchemy import Engine
 
-from bot import measures
+from bot import metrics
 from bot.config import SIDES, CopySection, SetSection
-from bot.jobs.last_proof import spec_of
+from bot.jobs.baseline import spec_of
 from bot.messages.verification import SetResult, VerificationResult
-from bot.slack.neighbours import Neighbours
+from bot.slack.pubsub import Neighbours
 from copier import Catalogue, Comparison, Copy, Limits, compare_set, is_known
 
 log = logging.getLogger(__name__)
@@ -214,9 +214,9 @@ class VerificationRunner:
         except Exception as error:
             reason = error
             if not isinstance(error, Interrupted):
-                measures.compared(comparison.key.name, measures.FAILED)
+                metrics.compared(comparison.key.name, metrics.FAILED)
             return lambda: _raise(reason)
-        measures.compared(comparison.key.name, _measured(result))
+        metrics.compared(comparison.key.name, _measured(result))
         return lambda: result
 
     def _verify(self, comparison: _Comparison) -> Result:
@@ -292,10 +292,10 @@ class VerificationRunner:
 def _measured(result: Result) -> str:
     """Its outcome for the measures: of a set of which tables couldn't be compared nobody knows it."""
     if not isinstance(result, SetResult):
-        return measures.SAME if result.proof.holds else measures.DIFFERENT
+        return metrics.SAME if result.proof.holds else metrics.DIFFERENT
     if result.differing:
-        return measures.DIFFERENT
-    return measures.FAILED if result.refused else measures.SAME
+        return metrics.DIFFERENT
+    return metrics.FAILED if result.refused else metrics.SAME
 
 
 def _raise(error: Exception) -> NoReturn:

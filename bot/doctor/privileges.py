@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import text
 
 from bot.config import Settings
+from bot.doctor.databases import asking, look_at
 from bot.doctor.examination import Check, Context, Prerequisite, Server, Unknown
 from bot.doctor.findings import Finding, failed, ok
-from bot.doctor.sides import asking, look_at
 from bot.jobs.models import tracking_tables
 from copier import TableName, Treatment
-from copier.catalog import Table, read_table
 from copier.connections import BoundedTransaction
 from copier.errors import CopierError, SchemaError, failures_of
 from copier.model import CopySpec, quoted
@@ -28,6 +27,7 @@ from copier.privileges import (
     of_target,
     once,
 )
+from copier.system_catalog import Table, read_table
 
 
 def of_prod(settings: Settings, database: str = "") -> list[Privilege]:

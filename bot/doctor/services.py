@@ -18,9 +18,9 @@ from redis.retry import Retry
 from sqlalchemy import func, select, text
 
 from bot.config import REQUESTER, SIDES, variable_of
+from bot.doctor.databases import look_at
 from bot.doctor.examination import ANSWER_SECONDS, Check, Context, Prerequisite, Server, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
-from bot.doctor.sides import look_at
 from bot.i18n import translator
 from bot.jobs.models import CopyJob, waits_for_somebody, with_limits
 from bot.jobs.status import Status

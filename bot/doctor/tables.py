@@ -7,12 +7,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from bot.config import SIDES, CopySection
+from bot.doctor.databases import asking, look_at
 from bot.doctor.examination import Check, Context, Unknown
 from bot.doctor.findings import Finding, failed, ok, skipped, warning
-from bot.doctor.sides import asking, look_at
-from bot.jobs.last_proof import with_known
+from bot.jobs.baseline import with_known
 from copier import NewColumns, TableName
-from copier.catalog import Table, read_table, refuse_same_table
 from copier.columns import match_columns
 from copier.connections import BoundedTransaction
 from copier.errors import (
@@ -27,6 +26,7 @@ from copier.errors import (
 from copier.keys import key_columns
 from copier.model import CopySpec
 from copier.parents import refuse_unfit
+from copier.system_catalog import Table, read_table, refuse_same_table
 from copier.table_slice import TableSlice, missing_index, slices
 
 #: What needs both tables.

@@ -16,8 +16,7 @@ from functools import cache
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from bot import when
-from bot.characters import clean_name
+from bot import time_expressions
 from bot.config import FreezeSection
 from bot.jobs.models import (
     CopyFreeze,
@@ -34,6 +33,7 @@ from bot.jobs.outbox import Kind, announce
 from bot.jobs.repository import Requester, active_freeze, ensure_user, kept_reason
 from bot.jobs.status import LIVE, Status
 from bot.jobs.view import Freeze, Person
+from bot.untrusted_text import clean_name
 
 #: So far ahead windows are written.
 AHEAD = timedelta(days=1)
@@ -208,7 +208,9 @@ def _times_of(freeze: FreezeSection, after: datetime, until: datetime) -> list[t
     found = []
     for begin in freeze.begins.between(after - longest, until):
         if freeze.until is not None:
-            end = when.next_time(when.time_of_day(freeze.until), begin, freeze.time_zone)
+            end = time_expressions.next_time(
+                time_expressions.time_of_day(freeze.until), begin, freeze.time_zone
+            )
         else:
             end = begin + longest
         if end > after:

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, and_, func, or_, select, true
 from sqlalchemy.orm import aliased
 
-from bot.characters import clean_name
 from bot.jobs.models import FRESHNESS, CopyJob, CopyRun, Drift, Standing, WatchRound
 from bot.jobs.status import FreshnessState, RunKind
+from bot.untrusted_text import clean_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,8 @@ from sqlalchemy.util import LRUCache
 
 from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind, Status
 from copier import statements
+from copier.batch import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
-from copier.exchange import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
 from copier.privileges import Tracking
 from migrations import APPLIED, SCHEMA
 

@@ -39,7 +39,7 @@ from sqlalchemy.engine import Row
 from bot.jobs.events import Event, EventKind, event_of
 from bot.jobs.models import CopyEvent, CopyJob, CopyRun, Installation, ReceiptRow, User
 from bot.jobs.status import LIVE, Status
-from copier.exchange import Rows
+from copier.batch import Rows
 
 Content = dict[str, Any]
 

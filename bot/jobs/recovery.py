@@ -31,8 +31,8 @@ from sqlalchemy import (
     update,
 )
 
+from bot.jobs.attempt import broken_attempts
 from bot.jobs.events import EventKind, Failed, SecondGroupAsked, WorkerLost
-from bot.jobs.execution import broken_attempts
 from bot.jobs.failure import Failure
 from bot.jobs.models import (
     LONGEST,

@@ -38,9 +38,9 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from bot.characters import clean_name, one_line
 from bot.config import Occasion
 from bot.errors import AlreadyRunning, Frozen
+from bot.jobs.baseline import is_proof_of
 from bot.jobs.events import (
     ENDS_ATTEMPT,
     SETS_GOING,
@@ -54,7 +54,6 @@ from bot.jobs.events import (
 )
 from bot.jobs.failure import Failure
 from bot.jobs.freshness import watched
-from bot.jobs.last_proof import is_proof_of
 from bot.jobs.models import (
     IS_LIVE,
     ONE_LIVE_JOB,
@@ -95,6 +94,7 @@ from bot.jobs.view import (
     Stretch,
 )
 from bot.jobs.workers import Workers, holds, is_missing, last_seen
+from bot.untrusted_text import clean_name, one_line
 from copier import Baseline, CopySpec, Fingerprint
 from migrations import SCHEMA, schema_of
 

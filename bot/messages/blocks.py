@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.characters import one_line, visible
 from bot.i18n import Translator
 from bot.jobs.view import SHELL, Freeze, JobView, Moved, NoWorker, Person, RunView
+from bot.untrusted_text import one_line, visible
 
 Block = dict[str, Any]
 

@@ -13,7 +13,6 @@ from datetime import datetime
 from enum import StrEnum
 from html import escape
 
-from bot.characters import one_line
 from bot.config import Occasion
 from bot.i18n import Translator
 from bot.jobs.status import Approval, Status
@@ -24,6 +23,7 @@ from bot.messages.card import shown_attempt, state, time_taken
 from bot.messages.failures import explained
 from bot.messages.question import REASON_LIMIT, no_approval_reason, request_text
 from bot.messages.run import copied, part_of, state_of
+from bot.untrusted_text import one_line
 
 #: What would be a mark or a mention in some chat, and signs that look alike.
 _LOOK_ALIKE = str.maketrans({"<": "‹", ">": "›"})

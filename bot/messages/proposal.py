@@ -11,7 +11,6 @@ from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from bot.characters import clean_name, one_line
 from bot.i18n import Translator
 from bot.jobs.view import AgreedCounts, JobView, apart, more
 from bot.messages.answers import wrong_number
@@ -40,6 +39,7 @@ from bot.messages.blocks import (
     sentence,
 )
 from bot.messages.question import REASON_LIMIT, removal, removal_dialog
+from bot.untrusted_text import clean_name, one_line
 from copier import Count, Counts, Preview, Treatment
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ from typing import Generic, TypeVar
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot import when
-from bot.characters import clean_name
+from bot import time_expressions
 from bot.config import CopySection, SlackSection
 from bot.errors import AddressUnknown
 from bot.i18n import Translator, translator
 from bot.jobs.repository import Requester
 from bot.slack.client import CONNECTION_ERRORS, PASSING, Trouble, error_name, retry_after, trouble_of
+from bot.untrusted_text import clean_name
 
 log = logging.getLogger(__name__)
 
@@ -422,7 +422,7 @@ class People:
         """The IANA name of the time zone that their Slack shows; UTC where Slack doesn't tell."""
         found = self._look_up(user_id).time_zone or "UTC"
         try:
-            when.zone(found)
+            time_expressions.zone(found)
         except ValueError:
             return "UTC"
         return found

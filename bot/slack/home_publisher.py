@@ -29,7 +29,7 @@ from bot.periodic import PeriodicThread
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import BLOCKS_REFUSED, CONNECTION_ERRORS, PASSING, error_name, retry_after, trouble_of
-from bot.slack.neighbours import Neighbours
+from bot.slack.pubsub import Neighbours
 from copier.errors import CopierError, failures_of
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from slack_sdk.errors import SlackApiError
 
-from bot import traces
+from bot import tracing
 from bot.jobs.cards import Carded, Cards
 from bot.jobs.claims import ClaimLost
 from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, Due, Kind, Outbox
@@ -155,7 +155,7 @@ class OutboxRelay:
                 self._outbox.done(due, note="nobody to tell")
             else:
                 of = {"job": due.job_id} if due.run_id is None else {"run": due.run_id}
-                with traces.span("deliver", **of, message=due.kind.value):
+                with tracing.span("deliver", **of, message=due.kind.value):
                     self._notifiers[due.kind].deliver(due, about)
         except ClaimLost:
             log.warning("%s: %s is in another process's hands by now", due.about, due.kind)

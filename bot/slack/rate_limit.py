@@ -24,7 +24,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
-from bot import measures, traces
+from bot import metrics, tracing
 from bot.slack.client import PACED, retry_after, trouble_of
 
 log = logging.getLogger(__name__)
@@ -233,25 +233,25 @@ class PacedClient(WebClient):
         left = self._patience
         while (seconds := self.pacing.take(api_method, channel)) > 0:
             if seconds > left:
-                measures.slack_called(api_method, PACED, None)
+                metrics.slack_called(api_method, PACED, None)
                 raise self._no_room(api_method, seconds)
             time.sleep(seconds)
-            measures.slack_waited(api_method, seconds)
+            metrics.slack_waited(api_method, seconds)
             left -= seconds
         began = time.monotonic()
         outcome = "ok"
         try:
-            with traces.span(f"slack {api_method}", traces.SpanKind.CLIENT):
+            with tracing.span(f"slack {api_method}", tracing.SpanKind.CLIENT):
                 return super().api_call(api_method, **request)
         except Exception as error:
             outcome = trouble_of(error).value
             if isinstance(error, SlackApiError) and error.response.status_code == 429:
                 log.warning("Slack refused %s in spite of the pacing", api_method)
-                measures.slack_refused(api_method)
+                metrics.slack_refused(api_method)
                 self.pacing.refused(api_method, channel, retry_after(error))
             raise
         finally:
-            measures.slack_called(api_method, outcome, time.monotonic() - began)
+            metrics.slack_called(api_method, outcome, time.monotonic() - began)
 
     def _no_room(self, method: str, seconds: float) -> SlackApiError:
         response = SlackResponse(

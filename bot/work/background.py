@@ -13,7 +13,7 @@ from importlib.metadata import version
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import StaleAttempt
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.recovery import Sweep, Swept
 from bot.jobs.repository import JobRepository
 from bot.jobs.retention import PASS_SECONDS, PAUSE_SECONDS, Pruning

@@ -20,7 +20,7 @@ from redis import exceptions as errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from bot import traces
+from bot import tracing
 from bot.periodic import PeriodicThread
 
 log = logging.getLogger(__name__)
@@ -210,8 +210,8 @@ class JobQueue:
         if not self.health.usable:
             return False
         try:
-            with traces.span("send", traces.SpanKind.PRODUCER, messaging__system="dramatiq", job=job_id):
-                carried = traces.carrier()
+            with tracing.span("send", tracing.SpanKind.PRODUCER, messaging__system="dramatiq", job=job_id):
+                carried = tracing.carrier()
                 options = {TRACE: carried} if carried else {}
                 message = dramatiq.Message[None](QUEUE, ACTOR, (job_id,), {}, options)
                 self.broker.enqueue(message, delay=round(delay_seconds * 1000) if delay_seconds else None)

@@ -23,10 +23,10 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from bot import logs, measures, traces
+from bot import logs, metrics, tracing
 from bot.config import SIDES, CopySection, File, WorkSection
 from bot.errors import StaleAttempt
-from bot.jobs.execution import (
+from bot.jobs.attempt import (
     NO_PROOFS,
     Attempt,
     Attempts,
@@ -37,8 +37,8 @@ from bot.jobs.execution import (
     Proven,
     SecondPerson,
 )
+from bot.jobs.baseline import Earlier, spec_of
 from bot.jobs.failure import Failure, failure_of
-from bot.jobs.last_proof import Earlier, spec_of
 from bot.jobs.models import with_limits
 from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import Question
@@ -133,13 +133,15 @@ class Runner:
         about = {"job": first.job_id, "attempt": first.number}
         with (
             logs.about(**about),
-            traces.span("process", traces.SpanKind.CONSUMER, linked=True, copy=first.claim.asked_as, **about),
+            tracing.span(
+                "process", tracing.SpanKind.CONSUMER, linked=True, copy=first.claim.asked_as, **about
+            ),
             stop.part() as own,
         ):
             log.info("%s: attempt %s starts", attempts, first.number)
             ended = _Run(self, attempts, own).run(show_progress, refusal)
             log.info("%s: attempt %s ends: %s", attempts, first.number, ended.outcome)
-            traces.note(outcome=ended.outcome.value)
+            tracing.note(outcome=ended.outcome.value)
             return ended
 
     def _claimed(self, job_id: int) -> Attempts:
@@ -254,9 +256,9 @@ class _Run:
             }
             if changed:
                 return self._fail(changed)
-            with traces.span("plan"):
+            with tracing.span("plan"):
                 plans = tables.plan()
-                traces.note(
+                tracing.note(
                     rows=sum(plan.total for plan in plans.values()),
                     held=sum(plan.held for plan in plans.values()),
                 )
@@ -269,7 +271,7 @@ class _Run:
                 self._stop.obey(self._in_time(partial(attempt.planned, plans[name])))
             if self._stop.requested:
                 return self._give_back()
-            with traces.span("copy"):
+            with tracing.span("copy"):
                 result = tables.run(
                     lambda name: Ledger(attempts[name], self._stop.obey),
                     should_stop=self._stop.is_requested,
@@ -283,7 +285,7 @@ class _Run:
             def compared(name: str, comparison: Comparison) -> None:
                 self._stop.obey(attempts[name].compared(comparison))
 
-            with traces.span("verify"):
+            with tracing.span("verify"):
                 proof = tables.verify(result, on_comparison=compared, should_stop=self._stop.is_requested)
             for attempt in attempts.values():
                 self._stop.obey(attempt.write_compared())
@@ -454,7 +456,7 @@ def _part(member: _Member, earlier: Earlier) -> TableOptions:
     def throttled(lag_mb: float | None) -> None:
         nonlocal is_held
         if lag_mb is not None and not is_held:
-            measures.throttled(member.name)
+            metrics.throttled(member.name)
         is_held = lag_mb is not None
         member.attempt.throttled(lag_mb)
 
@@ -463,7 +465,7 @@ def _part(member: _Member, earlier: Earlier) -> TableOptions:
         """What is logged, and what is traced, is about this chunk."""
         with (
             logs.about(job=member.attempt.job_id, attempt=member.attempt.number, chunk=part.number),
-            traces.span("chunk", copy=member.name, chunk=part.number, rows=part.rows),
+            tracing.span("chunk", copy=member.name, chunk=part.number, rows=part.rows),
         ):
             yield
 

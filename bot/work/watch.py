@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Engine
 
 from bot.config import SIDES, CopySection
+from bot.jobs.baseline import spec_of
 from bot.jobs.claims import ClaimLost
-from bot.jobs.drift import Round, Rounds, Watching
-from bot.jobs.last_proof import spec_of
+from bot.jobs.watch import Round, Rounds, Watching
 from bot.periodic import PeriodicThread, still_working
 from copier import CopySpec, Outlook, outlook, unchanged
 from copier.errors import CopierError, Transient

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from bot import app, config
 from bot.app import Databases
 from bot.config import SIDES, Need
-from bot.jobs.execution import Attempts, Ledger
+from bot.jobs.attempt import Attempts, Ledger
 from bot.jobs.repository import Request, Requester, RunRequest
 from bot.jobs.status import Phase, RunKind, Status
 from bot.work.cancellation import StopSwitch

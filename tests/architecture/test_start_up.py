@@ -23,9 +23,9 @@ LATER = {"alembic", "rich"}
 OF_A_COPY = {"sqlalchemy", "psycopg", "pydantic", "babel", "bot.config", "bot.app", "bot.jobs", "copier"}
 #: What sets, runs, searches, schedules and buttons need, and a copy of one table doesn't.
 OF_OTHER_COMMANDS = {
-    *("copier.explanation", "copier.catalogue_search", "copier.survey"),
+    *("copier.set_explanation", "copier.liquidation_search", "copier.discovery"),
     *("bot.jobs.actions", "bot.jobs.schedules", "bot.jobs.freezes", "bot.jobs.cards"),
-    *("bot.messages.run_proposal", "bot.messages.verification", "bot.cli.sets"),
+    *("bot.messages.run_proposal", "bot.messages.verification", "bot.cli.run_commands"),
 }
 
 
@@ -57,7 +57,7 @@ def test_a_copy_in_the_shell_waits_for_nothing_of_slack_and_nothing_of_redis() -
     loaded = loaded_by(
         "import os\n"
         "from bot import app, config\n"
-        "from bot.cli import commands\n"
+        "from bot.cli import copy_commands\n"
         "settings, wrong = config.read(os.environ, config.Need.DATABASES)\n"
         "assert not wrong\n"
         "app.databases(settings)",

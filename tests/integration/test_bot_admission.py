@@ -6,7 +6,7 @@ import pytest
 
 from bot.config import CopySection, SlackSection
 from bot.jobs.actions import Approvals
-from bot.jobs.execution import Attempt, SecondPerson
+from bot.jobs.attempt import Attempt, SecondPerson
 from bot.jobs.failure import Failure
 from bot.jobs.repository import Requester
 from bot.jobs.view import Question, Reason

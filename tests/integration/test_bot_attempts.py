@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from bot.errors import StaleAttempt
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.status import TRANSITIONS, Status, StopRequest
 from bot.work.background import LeaseRenewal

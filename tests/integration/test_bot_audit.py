@@ -19,7 +19,7 @@ from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
 from bot.jobs.actions import Approvals
 from bot.jobs.receipts import Entry, hash_of
-from bot.messages import audit
+from bot.messages import receipts
 from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
@@ -52,7 +52,7 @@ def end(jobs: Jobs, liquidation: int = 42, **values: Any) -> int:
 @pytest.mark.parametrize("dangerous", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1+1", " =1+1", "\r\n=1+1", "＝1"])
 def test_no_cell_is_a_formula_to_a_spreadsheet(dangerous: str) -> None:
     entry = Entry({"label": dangerous, "ended_reason": dangerous, "requested_by": {"name": dangerous}})
-    [row] = table(audit.csv_file([entry]))
+    [row] = table(receipts.csv_file([entry]))
     for column in ("label", "ended_reason", "requested_by"):
         assert row[column].startswith("'")
         assert "\n" not in row[column]
@@ -61,7 +61,7 @@ def test_no_cell_is_a_formula_to_a_spreadsheet(dangerous: str) -> None:
 def test_what_is_no_formula_stays_as_it_is_quoted_where_it_has_to_be() -> None:
     label = 'Liquidación “octubre”, "2026"; 1-2'
     [row] = table(
-        audit.csv_file([Entry({"label": label, "rows_in_prod": 10**17, "removal_confirmed": True})])
+        receipts.csv_file([Entry({"label": label, "rows_in_prod": 10**17, "removal_confirmed": True})])
     )
     assert (row["label"], row["rows_in_prod"], row["removal_confirmed"]) == (label, str(10**17), "yes")
     assert row["hash"] == row["failure"] == ""
@@ -70,7 +70,7 @@ def test_what_is_no_formula_stays_as_it_is_quoted_where_it_has_to_be() -> None:
 def test_every_field_of_a_receipt_has_its_column(jobs: Jobs) -> None:
     end(jobs)
     [(content,)] = rows(jobs, "SELECT receipt FROM traspaso.receipts")
-    assert set(content) - set(audit.COLUMNS) == {"format"}
+    assert set(content) - set(receipts.COLUMNS) == {"format"}
 
 
 def rows(jobs: Jobs, statement: str) -> list[Any]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from slack_sdk.errors import SlackApiError
 
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.status import Status
 from bot.jobs.view import Question, Reason

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.i18n import translator
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.outbox import Kind
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.models import with_limits
 from copier import CopySpec, Fingerprint, TableName
 from tests.copying import sessions_end

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from bot.errors import AlreadyRunning, Frozen, StaleAttempt, UnknownJob
 from bot.jobs.actions import Became, Effect
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.outbox import Kind
 from bot.jobs.status import TRANSITIONS, Status, StopReason
 from bot.jobs.view import JobView

@@ -17,7 +17,7 @@ from bot.app import build_app
 from bot.commands.conversation import Caller
 from bot.commands.copy_liquidation import CopyModal, StartCopy
 from bot.commands.copy_runs import CopyWhole
-from bot.commands.starting import Starting
+from bot.commands.job_creation import Starting
 from bot.config import CopySection, File, SetSection, SlackSection
 from bot.i18n import translator
 from bot.jobs.actions import RunControl

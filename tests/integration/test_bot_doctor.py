@@ -24,7 +24,7 @@ from aiosmtpd.handlers import Message as MessageHandler
 from slack_sdk.socket_mode.builtin.connection import Connection
 
 from bot import config
-from bot.doctor import CHECKS, services, sides
+from bot.doctor import CHECKS, databases, services
 from bot.doctor.examination import Context, examine
 from bot.doctor.findings import IDS
 from bot.slack.client import client
@@ -433,7 +433,7 @@ def test_rows_that_travel_unencrypted_to_another_machine_are_said(house: Install
 
 
 def test_a_server_that_is_too_old_fails() -> None:
-    line = sides.of_version("prod", 13, "13.22")
+    line = databases.of_version("prod", 13, "13.22")
     assert (line.id, line.status) == ("prod.version", "failed")
     assert line.sentence == "prod is PostgreSQL 13.22; Traspaso needs 14 or newer"
     assert "upgrade prod" in line.step

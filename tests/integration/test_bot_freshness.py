@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import text
 
 import migrations
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.failure import Failure
 from bot.jobs.retention import Pruning, Retention
 from copier import Proof

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from slack_sdk.errors import SlackApiError
 
-from bot import measures
+from bot import metrics
 from bot.periodic import PeriodicThread
 from bot.slack.client import error_name
 from bot.slack.rate_limit import Allowance, PacedClient, Pacing
@@ -22,7 +22,7 @@ Value = Callable[..., float]
 @pytest.fixture
 def grown() -> Value:
     """How much a sample has grown since the test began."""
-    registry = measures.begin(copies=["items"])
+    registry = metrics.begin(copies=["items"])
     before = {
         (each.name, frozenset(each.labels.items())): each.value
         for family in registry.collect()
@@ -86,14 +86,14 @@ def test_a_round_of_a_thread_that_fails_is_counted_without_its_job_s_number(grow
 
 
 def test_what_has_not_happened_yet_is_zero_for_each_copy_so_that_the_first_time_shows(grown: Value) -> None:
-    registry = measures.begin()
-    for outcome in measures.OUTCOMES:
+    registry = metrics.begin()
+    for outcome in metrics.OUTCOMES:
         assert (
             registry.get_sample_value("traspaso_comparisons_total", {"copy": "items", "outcome": outcome})
             == 0
         )
     assert registry.get_sample_value("traspaso_throttle_pauses_total", {"copy": "items"}) == 0
-    measures.throttled("items")
-    measures.compared("items", measures.DIFFERENT)
+    metrics.throttled("items")
+    metrics.compared("items", metrics.DIFFERENT)
     assert grown("traspaso_comparisons_total", copy="items", outcome="different") == 1
     assert grown("traspaso_throttle_pauses_total", copy="items") == 1

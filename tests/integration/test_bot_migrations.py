@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine
 
 import migrations
-from bot.jobs.execution import Executions
+from bot.jobs.attempt import Executions
 from bot.jobs.models import SCHEMA, Base
 from bot.jobs.outbox import REMINDERS, Kind, Outbox
 from bot.jobs.view import NOTHING_SHOWN

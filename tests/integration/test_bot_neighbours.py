@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from bot.slack import neighbours
-from bot.slack.neighbours import CHANNEL, Neighbours
+from bot.slack import pubsub
+from bot.slack.pubsub import CHANNEL, Neighbours
 from dev.valkey import Valkey
 from tests.support import until
 
@@ -72,7 +72,7 @@ def test_what_cant_be_understood_or_concerns_nobody_holds_up_nothing(valkey: Val
 def test_while_redis_is_away_nothing_is_said_or_heard_and_afterwards_it_is_again(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(pubsub, "AGAIN_SECONDS", 0.2)
     with several(valkey, 2) as processes:
         (first, _), (_, heard) = processes
         valkey.kill()

@@ -18,8 +18,8 @@ from bot.config import File, Occasion
 from bot.errors import AddressUnknown
 from bot.i18n import translator
 from bot.jobs.actions import Approvals, RunApprovals, RunControl
+from bot.jobs.attempt import SecondPerson
 from bot.jobs.cards import Carded
-from bot.jobs.execution import SecondPerson
 from bot.jobs.notifications import Notifications, tell
 from bot.jobs.repository import Request, RunRequest
 from bot.jobs.status import RunKind, Status

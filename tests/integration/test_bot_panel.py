@@ -11,7 +11,7 @@ from sqlalchemy.pool import NullPool
 
 from bot.config import CopySection, SlackSection
 from bot.i18n import translator
-from bot.jobs.execution import SecondPerson
+from bot.jobs.attempt import SecondPerson
 from bot.jobs.failure import Failure
 from bot.jobs.repository import LATEST, HomeRepository, Requester
 from bot.jobs.status import Status

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.errors import StaleAttempt
 from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Effect
-from bot.jobs.execution import Attempt, NobodyCanApprove, SecondPerson
+from bot.jobs.attempt import Attempt, NobodyCanApprove, SecondPerson
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Requester
 from bot.jobs.status import Approval, Status

@@ -261,7 +261,7 @@ def test_a_worker_that_is_killed_at_the_end_leaves_no_receipt_and_holds_up_nobod
 KILLED = """
 import os, sys
 from sqlalchemy import create_engine
-from bot.jobs.execution import Executions
+from bot.jobs.attempt import Executions
 from tests.tracking import PLAN, PROOF, Ends
 attempt = Executions(create_engine(sys.argv[1]), lease_seconds=60).claim(int(sys.argv[2]), "host:9")
 attempt.planned(PLAN)

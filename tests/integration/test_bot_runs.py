@@ -10,7 +10,7 @@ import pytest
 
 from bot.commands import buttons
 from bot.jobs.actions import ApprovalOutcome, Became, RunApprovals, RunControl
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.repository import CreatedRun, RunRequest
 from bot.jobs.status import RunKind, Status

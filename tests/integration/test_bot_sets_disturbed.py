@@ -18,7 +18,7 @@ from bot.config import Need, load
 from bot.errors import AlreadyRunning
 from bot.i18n import translator
 from bot.jobs.actions import ApprovalOutcome, Approvals, Became, RunApprovals, RunControl
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.failure import Failure
 from bot.jobs.repository import Request, RunRequest
 from bot.jobs.status import Approval, RunKind, Status, StopReason, StopRequest

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from bot import app
 from bot.commands.conversation import Caller
 from bot.commands.copy_runs import CopySeveral, CopyWhole
-from bot.commands.starting import Starting
+from bot.commands.job_creation import Starting
 from bot.config import File, Need, load
 from bot.i18n import translator
 from bot.jobs.actions import ApprovalOutcome, Became, RunApprovals, RunControl

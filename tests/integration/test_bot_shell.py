@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 import migrations
-from bot.characters import one_line
 from bot.cli import main
 from bot.cli.output import plain
 from bot.i18n import translator
@@ -20,6 +19,7 @@ from bot.jobs.actions import Approvals
 from bot.jobs.failure import Failure
 from bot.jobs.repository import JobRepository, Request, Requester
 from bot.messages.failures import explained
+from bot.untrusted_text import one_line
 from copier import CopySpec, TableName
 from tests.copying import Sides, engine
 from tests.shell import FILE, PASSWORD, ROWS, Shell

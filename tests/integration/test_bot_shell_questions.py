@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bot.jobs.execution import Executions, SecondPerson
+from bot.jobs.attempt import Executions, SecondPerson
 from bot.jobs.repository import JobRepository, Request, Requester
 from bot.jobs.view import AgreedCounts, Question, Reason
 from copier import CopySpec, TableName

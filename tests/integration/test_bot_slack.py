@@ -22,7 +22,7 @@ from bot.messages.blocks import of_liquidation
 from bot.messages.failures import explained
 from bot.messages.proposal import Carried
 from bot.slack.client import client
-from bot.slack.replies import RESPOND_SECONDS, Replies
+from bot.slack.ephemeral import RESPOND_SECONDS, Replies
 from dev.guard import ROOT
 from dev.local_slack.client import LocalSlack
 from tests.copying import engine

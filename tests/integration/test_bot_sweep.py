@@ -11,8 +11,7 @@ from sqlalchemy import TextClause, event, text
 
 from bot.config import ScheduleSection, WatchSection
 from bot.errors import StaleAttempt
-from bot.jobs.drift import Rounds
-from bot.jobs.execution import Attempt
+from bot.jobs.attempt import Attempt
 from bot.jobs.failure import Failure
 from bot.jobs.notices import Notices
 from bot.jobs.notifications import Notifications
@@ -20,6 +19,7 @@ from bot.jobs.outbox import Kind
 from bot.jobs.retention import Pruning, Retention
 from bot.jobs.schedules import Schedules
 from bot.jobs.status import Status
+from bot.jobs.watch import Rounds
 from bot.jobs.workers import UnbrokenBeats
 from bot.work.background import LivenessBeat, WorkersMissing
 from bot.work.queue import JobQueue

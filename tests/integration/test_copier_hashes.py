@@ -7,10 +7,10 @@ from itertools import combinations
 import pytest
 
 from copier import TableName, statements
-from copier.catalog import read_table
 from copier.columns import match_columns
 from copier.model import Digest
 from copier.row_hash import hashed, row_hash
+from copier.system_catalog import read_table
 from tests.copying import Sides, engine, spec
 
 #: Before 18 some types can be hashed within a record only; 14 is the oldest version that is supported.

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from copier import Chunk
+from copier.batch import exchange
 from copier.errors import Transient, failures_of
-from copier.exchange import exchange
 from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.proxy import Proxy

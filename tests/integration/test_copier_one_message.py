@@ -16,8 +16,8 @@ from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, se
 
 from bot.config import SIDES
 from copier import Chunk, Proof
+from copier.batch import Rows, exchange, literal
 from copier.errors import DatabaseFailed, Transient
-from copier.exchange import Rows, exchange, literal
 from copier.model import Written
 from dev.proxy import Proxy
 from tests.copying import ITEMS, Sides, engine, sessions_end, spec

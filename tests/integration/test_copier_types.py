@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from copier.catalog import read_table
 from copier.columns import match_columns
 from copier.errors import ColumnsDiffer, NoUsableKey, Permanent
+from copier.system_catalog import read_table
 from tests.copying import Sides, engine, spec
 from tests.support import Database
 

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from copier import Advice, ColumnRule, CopySpec, Counts, Preview, TableName, Treatment, Via, statements
+from copier.discovery import survey
 from copier.errors import ColumnsDiffer, NoUsableKey, ParentsMissing, PrivilegeMissing, RowsHidden
 from copier.model import KeyRange
-from copier.survey import survey
 from copier.table_slice import TableSlice
 from tests.copying import Sides, engine, preview, stream
 from tests.payroll import ALL, DEDUCTIONS, HEAD, LINES, OF_42, ORDER, PAYSLIPS, TABLES, filled

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.characters import clean_name, one_line, visible
 from bot.messages.blocks import code, header, option, plain_section, sanitized
+from bot.untrusted_text import clean_name, one_line, visible
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m"
 TURNED = "\u202egnp.exe\u2066\u2069\u200f\u061c"

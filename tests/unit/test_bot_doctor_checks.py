@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 from bot.config import Settings
 from bot.doctor import CHECKS
+from bot.doctor.databases import wanted_by_a_copy
 from bot.doctor.examination import Check, Context, Unknown, examine
 from bot.doctor.findings import IDS, Finding, FindingStatus, ok
-from bot.doctor.sides import wanted_by_a_copy
 from copier.errors import BadName
 
 Look = Callable[[Context], Iterator[Finding]]

@@ -14,7 +14,7 @@ from bot import config
 from bot.cli import init
 from bot.config import File, SlackSection
 from copier import Advice, Catalogue, CopySpec, TableName, Via
-from copier.survey import Candidate, FoundCatalogue, LeftOut, Server, Size, Survey
+from copier.discovery import Candidate, FoundCatalogue, LeftOut, Server, Size, Survey
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=15)
 TABLES = st.builds(TableName, NAMES, NAMES)

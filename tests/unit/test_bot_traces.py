@@ -8,18 +8,18 @@ import sys
 
 import pytest
 
-from bot import traces
+from bot import tracing
 from bot.app import payload_name
 
 PROGRAM = """
 import sys
 import bot.__main__, bot.worker
-from bot import measures, traces
-traces.begin("bot")
-with traces.span("nothing", traces.SpanKind.SERVER, linked=True, rows=1):
-    traces.note(rows=2)
-    assert traces.carrier() == {}
-measures.slack_called("chat.update", "ok", 0.1)
+from bot import metrics, tracing
+tracing.begin("bot")
+with tracing.span("nothing", tracing.SpanKind.SERVER, linked=True, rows=1):
+    tracing.note(rows=2)
+    assert tracing.carrier() == {}
+metrics.slack_called("chat.update", "ok", 0.1)
 # The client of Redis itself loads OpenTelemetry's metrics wherever they are installed.
 wanted = {"opentelemetry.exporter", "opentelemetry.sdk.trace", "prometheus_client", "structlog"}
 print(sorted(wanted & set(sys.modules)))
@@ -70,6 +70,6 @@ def test_a_payload_is_named_by_what_was_done_and_never_by_what_was_typed(
 
 @pytest.mark.parametrize("carried", [None, "00-1-2-3", {"traceparent": 1}, ["traceparent"]])
 def test_a_message_of_whatever_form_is_no_trouble(carried: object) -> None:
-    traces.received(carried)
-    with traces.span("process", linked=True):
+    tracing.received(carried)
+    with tracing.span("process", linked=True):
         pass

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.when import Cron, length, next_time, time_of_day, until
+from bot.time_expressions import Cron, length, next_time, time_of_day, until
 
 NEW_YORK, BUENOS_AIRES = "America/New_York", "America/Argentina/Buenos_Aires"
 

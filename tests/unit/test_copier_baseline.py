@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copier import Baseline
-from copier.glance import ProvenRange, Vantage
 from copier.model import Digest
+from copier.row_versions import ProvenRange, Vantage
 
 digests = st.builds(Digest, st.integers(0, 100), st.integers(-(2**63), 2**63 - 1))
 

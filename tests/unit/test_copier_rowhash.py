@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from copier.catalog import Column
 from copier.columns import match_columns
 from copier.row_hash import hashed, row_hash
+from copier.system_catalog import Column
 from tests.columns import column, table
 
 

@@ -21,6 +21,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from copier import privileges
+from copier.batch import Rows, Statement, exchange
 from copier.errors import (
     ColumnMissing,
     PrivilegeMissing,
@@ -31,7 +32,6 @@ from copier.errors import (
     TableMissing,
     failures_of,
 )
-from copier.exchange import Rows, Statement, exchange
 from copier.model import TableName, quoted
 from copier.privileges import Privilege
 

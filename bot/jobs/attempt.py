@@ -45,10 +45,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from bot import traces
+from bot import tracing
 from bot.config import SIDES
 from bot.errors import StaleAttempt
-from bot.jobs import last_proof
+from bot.jobs import baseline
+from bot.jobs.baseline import Earlier, KnownProof
 from bot.jobs.events import (
     BREAKS_ATTEMPT,
     AskedAgain,
@@ -61,7 +62,6 @@ from bot.jobs.events import (
     Retry,
 )
 from bot.jobs.failure import Failure
-from bot.jobs.last_proof import Earlier, KnownProof
 from bot.jobs.models import (
     CopyChunk,
     CopyEvent,
@@ -85,7 +85,7 @@ from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopReque
 from bot.jobs.transition import add_event, second_person, step_of, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
 from copier import Baseline, Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
-from copier.exchange import Rows, literal
+from copier.batch import Rows, literal
 from migrations import schema_of
 
 log = logging.getLogger(__name__)
@@ -290,7 +290,7 @@ class Attempt:
 
     def earlier(self, full_proof_days: float) -> Earlier:
         """What earlier attempts and jobs had left when the job was claimed."""
-        return last_proof.earlier(self._before, full_proof_days)
+        return baseline.earlier(self._before, full_proof_days)
 
     # Steps of a running attempt.
 
@@ -429,11 +429,11 @@ class Attempt:
             sys.audit("traspaso.completing", self.job_id, self.number)
             claim = self.claim
             pair = claim.source_table, claim.target_table
-            yield last_proof.proof_kept(
+            yield baseline.proof_kept(
                 self.job_id, *pair, claim.liquidation_id, baseline=proven.baseline, since=since
             )
             if proven.made_of is not None:
-                yield last_proof.columns_kept(self.job_id, proven.made_of)
+                yield baseline.columns_kept(self.job_id, proven.made_of)
 
         self._end(
             connection,
@@ -761,7 +761,7 @@ class Ledger:
 
     def line(self, connection: Connection, chunk: Chunk) -> Composable:
         self._sent[chunk.range.number] = time.monotonic()
-        traces.note(rows=chunk.rows, bytes=chunk.bytes, outcome=chunk.outcome)
+        tracing.note(rows=chunk.rows, bytes=chunk.bytes, outcome=chunk.outcome)
         line = literal(connection, self._attempt.line(chunk))
         attempt = self._attempt
         sys.audit("traspaso.chunk_recorded", attempt.job_id, attempt.number, chunk.range.number)
@@ -876,7 +876,7 @@ class Executions:
         set_name = of_set.where(CopyJob.id == job_id).scalar_subquery().label("set_name")
         of_card = select(Installation.id, channel.label("channel_id"), set_name)
         found, [installation], before = asked(
-            connection, step, of_card, last_proof.left_before(job_id), commit=commit
+            connection, step, of_card, baseline.left_before(job_id), commit=commit
         )
         if not found:
             return None

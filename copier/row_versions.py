@@ -35,11 +35,11 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.catalog import Table
+from copier.batch import Rows, exchange
 from copier.diff import Difference, Look, Patch, RangeDiff, Unchanged
 from copier.errors import failures_of
-from copier.exchange import Rows, exchange
 from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Limits, Seen
+from copier.system_catalog import Table
 from copier.table_slice import TableSlice
 from copier.threads import both_sides
 

@@ -16,11 +16,11 @@ from typing import Any
 from psycopg import sql
 from sqlalchemy import Engine
 
-from copier.catalog import read_table
 from copier.columns import Number
 from copier.connections import Abort, BoundedTransaction, run
 from copier.errors import DEFAULT_NAMES, SideNames, failures_of
 from copier.model import MAX_LIQUIDATION_ID, Catalogue, Choice
+from copier.system_catalog import read_table
 
 #: Rows of the first part, and by how much each part is longer than the one before, up to the longest.
 FIRST_ROWS, GROWTH, MOST_ROWS = 5_000, 4, 200_000

@@ -10,7 +10,7 @@ import click
 
 from bot import app
 from bot.app import Databases
-from bot.cli.commands import (
+from bot.cli.copy_commands import (
     COMPLETED,
     FAILED,
     INTERRUPTED,
@@ -49,7 +49,7 @@ from bot.cli.output import (
 from bot.config import SIDES, CopySection, Need, SetSection, Settings
 from bot.i18n import N_
 from bot.jobs.actions import RunControl
-from bot.jobs.last_proof import spec_of
+from bot.jobs.baseline import spec_of
 from bot.jobs.repository import CreatedRun, Request, RunRequest
 from bot.jobs.status import RunKind, Status
 from bot.messages.verification import SetResult

@@ -18,7 +18,7 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import when
+from bot import time_expressions
 from bot.commands.conversation import (
     BotParts,
     Caller,
@@ -31,8 +31,8 @@ from bot.commands.conversation import (
 from bot.config import CopySection
 from bot.errors import Frozen
 from bot.i18n import Translator
+from bot.jobs.baseline import look_at_both_sides
 from bot.jobs.freezes import Freezes
-from bot.jobs.last_proof import look_at_both_sides
 from bot.jobs.repository import CreatedRun, JobHistory, JobRepository, Request, RunRequest
 from bot.jobs.view import AgreedCounts, JobView, RunView
 from bot.messages import proposal
@@ -256,7 +256,7 @@ def press_of(body: dict[str, Any]) -> tuple[str, str, str]:
 
 def first_start(time_zone: str) -> datetime:
     """The moment that a window for *Later…* proposes to somebody in the time zone of this name."""
-    return when.next_time(when.time_of_day(AT_FIRST), datetime.now(UTC), time_zone)
+    return time_expressions.next_time(time_expressions.time_of_day(AT_FIRST), datetime.now(UTC), time_zone)
 
 
 def ask_when(view: View, body: dict[str, Any], client: WebClient, caller: Caller) -> None:

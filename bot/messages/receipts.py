@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bot.characters import one_line
 from bot.i18n import Translator
 from bot.jobs.receipts import Entry, Receipt
 from bot.messages.blocks import AUDIT_COMMAND, Message, code, sanitized, sentence
+from bot.untrusted_text import one_line
 
 #: The columns: fields of a receipt by their names, and what is beside it.
 COLUMNS = (

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from bot import when
+from bot import time_expressions
 from bot.config import Occasion, WatchSection
 from bot.jobs import claims, notifications
 from bot.jobs.models import (
@@ -204,7 +204,7 @@ class Rounds:
         return left or 0
 
     def _tell(self, connection: Connection, found: Round) -> None:
-        zone = when.zone(self._section.time_zone)
+        zone = time_expressions.zone(self._section.time_zone)
         today = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         told = select(ChannelNotice.id).where(
             ChannelNotice.kind == NoticeKind.DRIFT, ChannelNotice.created_at >= today

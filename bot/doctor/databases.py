@@ -23,11 +23,11 @@ from bot.doctor.findings import Finding, failed, ok, warning
 from bot.errors import BotError, SchemaBehind
 from bot.jobs.models import with_limits
 from copier import statements
-from copier.catalog import is_one_database
+from copier.batch import driver_of
 from copier.connections import BoundedTransaction, Sessions, at_most, run
 from copier.errors import CopierError, failures_of
-from copier.exchange import driver_of
 from copier.model import TableName, quoted
+from copier.system_catalog import is_one_database
 
 LABEL = "traspaso doctor"
 #: The oldest PostgreSQL on either side.

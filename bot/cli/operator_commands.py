@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from bot import app, config
-from bot.cli import commands
-from bot.cli.commands import COMPLETED, FAILED, Number, Stopped, checked, settings_for, stop_on_errors
+from bot.cli import copy_commands
+from bot.cli.copy_commands import COMPLETED, FAILED, Number, Stopped, checked, settings_for, stop_on_errors
 from bot.cli.help import Command, shell_translator
 from bot.cli.output import (
     ScheduleLine,
@@ -28,7 +28,7 @@ from bot.cli.output import (
 from bot.config import Need
 from bot.i18n import N_
 from bot.jobs.receipts import Entry, Period, Receipts, Wanted, WrongPeriod
-from bot.messages.audit import csv_file
+from bot.messages.receipts import csv_file
 
 # ----------------------------------------------------------------------------
 # traspaso doctor
@@ -75,10 +75,10 @@ def schedules(as_json: bool) -> None:
     from bot.jobs.freezes import windows_of
     from bot.jobs.schedules import Calendar, Schedules
 
-    settings = commands.settings_for(Need.DATABASES | Need.COPIES)
-    parts = commands.checked(app.databases(settings))
+    settings = copy_commands.settings_for(Need.DATABASES | Need.COPIES)
+    parts = copy_commands.checked(app.databases(settings))
     file, now = settings.file, datetime.now(UTC)
-    with commands.stop_on_errors():
+    with copy_commands.stop_on_errors():
         rows = Schedules(parts.tracking, file.schedules)
         configured = {each.name: each for each in file.schedules}
         names = [*configured, *(name for name in rows.names() if name not in configured)]

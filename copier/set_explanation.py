@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from copier import statements
-from copier.catalog import KEY_COLUMNS, Table, Trigger, read_table, refuse_same_table, several_moments
+from copier.batch import Rows, exchange
 from copier.connections import BoundedTransaction
 from copier.errors import (
     DEFAULT_NAMES,
@@ -26,7 +26,6 @@ from copier.errors import (
     Transient,
     failures_of,
 )
-from copier.exchange import Rows, exchange
 from copier.model import CopySpec, quoted
 from copier.set_order import (
     ACTIONS,
@@ -38,6 +37,7 @@ from copier.set_order import (
     foreign_keys_question,
     order_of,
 )
+from copier.system_catalog import KEY_COLUMNS, Table, Trigger, read_table, refuse_same_table, several_moments
 from copier.table_slice import create_index, slices
 
 #: What the servers' activity views show of it.

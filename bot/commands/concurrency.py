@@ -13,7 +13,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum
 
-from bot import traces
+from bot import tracing
 from copier import Abort, Entry
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Turn:
 
     @staticmethod
     def _traced(work: Callable[[], None]) -> None:
-        with traces.span("answer"):
+        with tracing.span("answer"):
             work()
 
 

@@ -15,7 +15,11 @@ from typing import Any, LiteralString
 from psycopg import sql
 from sqlalchemy import Engine
 
-from copier.catalog import (
+from copier.batch import driver_of, exchange
+from copier.connections import BoundedTransaction
+from copier.errors import DEFAULT_NAMES, CopierError, SideNames, failures_of
+from copier.model import Catalogue, CopySpec, TableName, Via
+from copier.system_catalog import (
     FULL_ACCESS,
     KEY_COLUMNS,
     REFERENCED_COLUMNS,
@@ -24,10 +28,6 @@ from copier.catalog import (
     read_table,
     refuse_same_table,
 )
-from copier.connections import BoundedTransaction
-from copier.errors import DEFAULT_NAMES, CopierError, SideNames, failures_of
-from copier.exchange import driver_of, exchange
-from copier.model import Catalogue, CopySpec, TableName, Via
 from copier.table_slice import Advice, missing_index, slices
 
 #: What the servers' activity views show of it.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import app, config, when
+from bot import app, config, time_expressions
 from bot.app import Databases
 from bot.cli.help import Command, shell_translator
 from bot.cli.output import (
@@ -44,8 +44,8 @@ from bot.commands.parsing import number, numbers_in, several
 from bot.config import SIDES, CopySection, Need, SetSection, Settings, sentence_of
 from bot.errors import AlreadyRunning, BotError, ConfigError, UnknownJob
 from bot.i18n import N_, Translator, translator
-from bot.jobs import last_proof
-from bot.jobs.last_proof import spec_of
+from bot.jobs import baseline
+from bot.jobs.baseline import spec_of
 from bot.jobs.repository import Request, Requester
 from bot.jobs.status import RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
@@ -201,9 +201,9 @@ def look_at_both_sides(
     *,
     counts_lacking: bool = False,
 ) -> Preview:
-    """The preview, as Slack shows it before a copy; see `bot.jobs.last_proof` for the settings."""
+    """The preview, as Slack shows it before a copy; see `bot.jobs.baseline` for the settings."""
     with stop_on_errors():
-        return last_proof.look_at_both_sides(
+        return baseline.look_at_both_sides(
             parts.prod,
             parts.consulta,
             settings.file,
@@ -253,7 +253,7 @@ def copy(
 ) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     if (whole := chosen_set(settings, copy_name, set_name)) is not None:
-        from bot.cli.sets import copy_whole
+        from bot.cli.run_commands import copy_whole
 
         sys.exit(copy_whole(settings, whole, liquidations, as_json=as_json, remove=remove, reason=reason))
     chosen = chosen_copy(settings, copy_name)
@@ -264,7 +264,7 @@ def copy(
         return JsonLines() if as_json else Bar(shell_translator())
 
     if len(liquidations) > 1:
-        from bot.cli.sets import copy_several
+        from bot.cli.run_commands import copy_several
 
         sys.exit(copy_several(parts, settings, chosen, liquidations, display, remove=remove, reason=reason))
     request = request_for(parts, settings, chosen, liquidations[0], remove=remove, reason=reason)
@@ -351,7 +351,7 @@ def look_at_windows(parts: Databases, settings: Settings) -> None:
 def preview(liquidation: int, copy_name: str | None, *, set_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     if (whole := chosen_set(settings, copy_name, set_name)) is not None:
-        from bot.cli.sets import preview_whole
+        from bot.cli.run_commands import preview_whole
 
         sys.exit(preview_whole(settings, whole, liquidation, as_json=as_json))
     chosen = chosen_copy(settings, copy_name)
@@ -383,7 +383,7 @@ def preview(liquidation: int, copy_name: str | None, *, set_name: str | None, as
 def verify(liquidation: int, copy_name: str | None, *, set_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
     if (whole := chosen_set(settings, copy_name, set_name)) is not None:
-        from bot.cli.sets import verify_whole
+        from bot.cli.run_commands import verify_whole
 
         sys.exit(verify_whole(settings, whole, liquidation, as_json=as_json))
     chosen = chosen_copy(settings, copy_name)
@@ -662,11 +662,11 @@ def _end_of_freeze(written: str | None) -> datetime | None:
     if written is None:
         return None
     words = written.split()
-    if words[:1] and words[0].lower() not in when.UNTIL_WORDS | when.FOR_WORDS:
+    if words[:1] and words[0].lower() not in time_expressions.UNTIL_WORDS | time_expressions.FOR_WORDS:
         is_length = words[0][-1:].lower() in "dhm" and not words[1:]
         words.insert(0, "for" if is_length else "until")
     try:
-        found = when.until(words, datetime.now(UTC), when.here())
+        found = time_expressions.until(words, datetime.now(UTC), time_expressions.here())
     except ValueError as error:
         raise click.BadParameter(f"{error}", param_hint="--until") from None
     if found is None or found.rest:
