@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.shell import ROWS, Shell
 
 
@@ -35,6 +37,7 @@ def test_copying_again_builds_on_the_last_proof_and_says_so(shell: Shell) -> Non
     assert f"by row versions since job {first['id']}, which compared all values" in err
 
 
+@pytest.mark.usefixtures("still")
 def test_a_preview_tells_what_a_copy_would_do_to_the_row_as_soon_as_one_has_proven_it(shell: Shell) -> None:
     assert "Would" not in shell.run("preview", "42")[1]
     copied(shell)

@@ -194,8 +194,10 @@ def test_each_set_is_proven_at_one_moment_of_its_own_and_they_are_copied_side_by
         assert isinstance(held, SetFreshness)
         assert (held.run_id, len(held.tables)) == (run.id, 4)
     same, bot = "Prod and consulta hold the same 851 rows: nothing would be written.", office.several()
-    # It is known to the row as soon as no transaction is left that was begun before the proof.
-    office.slack.wait_for(lambda: same in lines(office.offer("41-43", bot=bot))["43"][2])
+    # Each is known to the row as soon as no transaction is left that was begun before its proof.
+    office.slack.wait_for(
+        lambda: all(same in cells[2] for cells in lines(office.offer("41-43", bot=bot)).values())
+    )
     assert "should take" not in str(office.offer("43,42", bot=bot).blocks)
     office.sides.prod.execute("UPDATE payslips SET employee = 'other' WHERE liquidation_id = 41")
     assert "should take" in str(office.offer("43,41", bot=bot).blocks)
