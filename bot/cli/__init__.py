@@ -28,7 +28,7 @@ LISTED = {
     "explain": Listed("bot.cli.run_commands", N_("Draws how the tables of a set are copied.")),
     "freeze": Listed(COMMANDS, N_("Stops all copies, and refuses new ones.")),
     "hook": Listed("bot.cli.slack_app", HIDDEN),
-    "init": Listed("bot.cli.init", N_("Writes the files of a new installation.")),
+    "init": Listed("bot.cli.init_command", N_("Writes the files of a new installation.")),
     "manifest": Listed("bot.cli.slack_app", N_("Prints the manifest of the Slack app.")),
     "migrate": Listed(COMMANDS, N_("Brings the tracking tables to this release's version.")),
     "pause": Listed(COMMANDS, N_("Pauses a job; what is in place stays.")),
