@@ -45,12 +45,11 @@ from bot.messages.receipts import csv_file
 @click.option("--send", is_flag=True, help=N_("Send a message to each notification target."))
 def doctor(as_json: bool, send: bool) -> None:
     from bot.doctor import CHECKS
-    from bot.doctor.examination import Context, examine
-    from bot.doctor.findings import FindingStatus
+    from bot.doctor.checks import Context, FindingStatus, run_checks
 
     lines = config.read_env_file()
     settings, wrong = config.read(os.environ)
-    found = examine(Context(settings, [*lines, *wrong], sends=send), CHECKS)
+    found = run_checks(Context(settings, [*lines, *wrong], sends=send), CHECKS)
     if as_json:
         print_findings_json(found)
     else:
