@@ -672,9 +672,9 @@ def monitoring(
     if port is None:
         return None
     from bot import metrics
-    from bot.monitoring.vitals import SharedVitals, folder_of_service
+    from bot.monitoring.health import SharedHealth, folder_of_service
 
-    shared = SharedVitals(folder_of_service()) if several else None
+    shared = SharedHealth(folder_of_service()) if several else None
     names = [*(copy.name for copy in settings.file.copies), *(each.name for each in settings.file.sets)]
     counted = metrics.begin(shared.folder if shared else None, names)
 
@@ -682,7 +682,7 @@ def monitoring(
     from prometheus_client.multiprocess import MultiProcessCollector
 
     from bot.monitoring.collector import InstallationCollector
-    from bot.monitoring.readiness import Readiness
+    from bot.monitoring.health import Readiness
     from bot.monitoring.service import Monitoring
 
     # Connections of their own: what the copies and the conversations do to theirs keeps no probe waiting.
