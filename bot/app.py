@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from bot.commands.concurrency import AllTurns
     from bot.commands.conversation import BotParts, Callers
-    from bot.commands.verification_runner import VerificationRunner
+    from bot.commands.copy_verify import VerificationRunner
     from bot.monitoring.service import Monitoring
     from bot.notify.destinations import Destination
     from bot.slack.access import Access, People
@@ -334,7 +334,7 @@ def slack_client(settings: Settings) -> PacedClient:
 def bot(settings: Settings, parts: Databases) -> Bot:
     """The bot; `python -m bot` connects it."""
     from bot.commands.conversation import BotParts, Callers, Guard, Signals
-    from bot.commands.verification_runner import VerificationRunner
+    from bot.commands.copy_verify import VerificationRunner
     from bot.jobs.schedules import Calendar
     from bot.slack.ephemeral import Replies
     from bot.slack.home_publisher import HomePublisher

@@ -39,7 +39,7 @@ from copier.errors import CopierError, failures_of
 if TYPE_CHECKING:
     from slack_bolt import Ack
 
-    from bot.commands.verification_runner import VerificationRunner
+    from bot.commands.copy_verify import VerificationRunner
 
 
 log = logging.getLogger(__name__)
