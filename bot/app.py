@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
     from slack_sdk.socket_mode.request import SocketModeRequest
 
-    from bot.commands.concurrency import AllTurns
+    from bot.commands.concurrency import WorkPools
     from bot.commands.conversation import BotParts, Callers
     from bot.commands.copy_verify import VerificationRunner
     from bot.monitoring.service import Monitoring
@@ -160,7 +160,7 @@ class Bot:
     workers_missing: WorkersMissing
     scheduler: Scheduler
     neighbours: Neighbours
-    turns: AllTurns
+    pools: WorkPools
 
     @property
     def _services(self) -> tuple[Service, ...]:
@@ -180,7 +180,7 @@ class Bot:
 
     def stop(self) -> None:
         """What people have asked for is answered first, if that takes no more than a few seconds."""
-        self.turns.drain(ANSWERS_LEAVE_SECONDS)
+        self.pools.drain(ANSWERS_LEAVE_SECONDS)
         self.verifications.stop()
         for service in reversed(self._services):
             service.stop()
@@ -381,7 +381,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         workers_missing=WorkersMissing(parts.workers, slack_parts.relay.wake),
         neighbours=neighbours,
         scheduler=scheduler(settings, parts, slack_parts, queue),
-        turns=conversations.callers.turns,
+        pools=conversations.callers.pools,
     )
 
 

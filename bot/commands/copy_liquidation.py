@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot import time_expressions
 from bot.commands import parsing
-from bot.commands.concurrency import Full, Searches, Superseded, TooManySearches, Turn, Turns
+from bot.commands.concurrency import Full, Permit, Searches, Superseded, TooManySearches, WorkPool
 from bot.commands.conversation import (
     BotParts,
     Caller,
@@ -137,20 +137,20 @@ class CopyLiquidation:
         self._whole = whole
 
     def command(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
-        text, turns = str(body.get("text") or ""), self._callers.turns
+        text, pools = str(body.get("text") or ""), self._callers.pools
         if parsing.words(text):
-            self._callers.answer(ack, body, lambda caller: self._answer_to(text, caller), turns.looks)
+            self._callers.answer(ack, body, lambda caller: self._answer_to(text, caller), pools.looks)
         else:
             self._callers.begin(ack, body, lambda caller: self._open(body, client, caller))
 
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
-        turns = self._callers.turns.presses
-        self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
+        pool = self._callers.pools.presses
+        self._callers.answer(ack, body, lambda caller: self._press(body, caller), pool, replace=True)
 
     def from_watch(self, ack: Ack, body: dict[str, Any]) -> None:
         """*Copy* in the watch's message, or below a comparison: the same proposal as after the command."""
-        turns = self._callers.turns.looks
-        self._callers.answer(ack, body, lambda caller: self._look_from_watch(body, caller), turns)
+        pool = self._callers.pools.looks
+        self._callers.answer(ack, body, lambda caller: self._look_from_watch(body, caller), pool)
 
     def cancelled(self, ack: Ack, body: dict[str, Any]) -> None:
         self._callers.answer(ack, body, lambda caller: answers.cancelled(caller.t), replace=True)
@@ -512,8 +512,8 @@ class CopyModal:
             return self._start.look(copy, liquidation_id, caller)
 
         waiting = proposal.wait(t("Looking at both sides…"), t)
-        turns = self._callers.turns.looks
-        self._answer(ack, client, body, look, turns, waiting=waiting, carried=carried)
+        pool = self._callers.pools.looks
+        self._answer(ack, client, body, look, pool, waiting=waiting, carried=carried)
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """The preview is submitted: the same press as the card's."""
@@ -538,8 +538,8 @@ class CopyModal:
             return self._start.start_or_ask(offer, caller, channel, typed, start_at)
 
         # Where the press asks again, the answer is another offer.
-        waiting, turns = proposal.wait(t("Starting…"), t), self._callers.turns.presses
-        self._answer(ack, client, body, press, turns, waiting=waiting, carried=carried, is_press=True)
+        waiting, pool = proposal.wait(t("Starting…"), t), self._callers.pools.presses
+        self._answer(ack, client, body, press, pool, waiting=waiting, carried=carried, is_press=True)
 
     def _answer(
         self,
@@ -547,7 +547,7 @@ class CopyModal:
         client: WebClient,
         body: dict[str, Any],
         make: Callable[[Caller], Asked],
-        turns: Turns,
+        pool: WorkPool,
         *,
         waiting: View,
         carried: Carried,
@@ -558,9 +558,9 @@ class CopyModal:
         Where Slack doesn't show it, it is said. What became of a press also to who has closed the window.
         """
         known = self._callers.known(body)
-        turn = turns.take(known.user_id)
-        if not isinstance(turn, Turn):
-            full = answers.no_turn(turn is Full.ONES_OWN, known.t)
+        permit = pool.take(known.user_id)
+        if not isinstance(permit, Permit):
+            full = answers.at_capacity(permit is Full.ONES_OWN, known.t)
             ack(response_action="update", view=proposal.result(full, known.t))
             return
         box: Future[View] = Future()
@@ -589,7 +589,7 @@ class CopyModal:
                 # An offer that is pressed elsewhere would have its card there.
                 caller.reply.say(found if isinstance(found, Message) else proposal.not_shown(t))
 
-        turn.begin(step)
+        permit.begin(step)
         try:
             ack(response_action="update", view=box.result(STEP_SECONDS))
         except TooSlow:

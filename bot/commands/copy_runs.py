@@ -120,8 +120,8 @@ class CopySeveral(StartsCopies):
         return self._look(copy, numbers.values, caller, notice)
 
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
-        turns = self._callers.turns.presses
-        self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
+        pool = self._callers.pools.presses
+        self._callers.answer(ack, body, lambda caller: self._press(body, caller), pool, replace=True)
 
     def _look(self, chosen: Chosen, numbers: Sequence[int], caller: Caller, notice: str) -> Message:
         t = caller.t
@@ -342,8 +342,8 @@ class CopyWhole(StartsCopies):
         return whole_card(found, caller.t) if isinstance(found, WholeOffered) else found
 
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
-        turns = self._callers.turns.presses
-        self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
+        pool = self._callers.pools.presses
+        self._callers.answer(ack, body, lambda caller: self._press(body, caller), pool, replace=True)
 
     def look(self, chosen: SetSection, liquidation_id: int, caller: Caller) -> WholeOffered | Message:
         """The offer; or, in words, why there is nothing that this person could press."""
@@ -626,4 +626,4 @@ class RunsForLater:
             found = self._whole.start_or_ask(WholeOffer.decoded(offer), caller, channel, why, start_at)
             return found if isinstance(found, Message) else whole_card(found, caller.t)
 
-        self._callers.answer(ack, {**body, "channel_id": channel}, press, self._callers.turns.presses)
+        self._callers.answer(ack, {**body, "channel_id": channel}, press, self._callers.pools.presses)
