@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.outbox_relay import OutboxRelay
-    from bot.slack.pubsub import Neighbours
+    from bot.slack.pubsub import PubSub
     from bot.slack.rate_limit import PacedClient
     from bot.work.background import WorkersMissing
     from bot.work.queue import JobQueue
@@ -159,14 +159,14 @@ class Bot:
     verifications: VerificationRunner
     workers_missing: WorkersMissing
     scheduler: Scheduler
-    neighbours: Neighbours
+    pubsub: PubSub
     pools: WorkPools
 
     @property
     def _services(self) -> tuple[Service, ...]:
         """In the order in which they start; the last one stops first."""
         return (
-            self.neighbours,
+            self.pubsub,
             self.relay,
             self.home_publisher,
             self.queue.health,
@@ -338,25 +338,23 @@ def bot(settings: Settings, parts: Databases) -> Bot:
     from bot.jobs.schedules import Calendar
     from bot.slack.ephemeral import Replies
     from bot.slack.home_publisher import HomePublisher
-    from bot.slack.pubsub import Neighbours
+    from bot.slack.pubsub import PubSub
     from bot.work.background import WorkersMissing
 
     file = settings.file
     queue = _queue(settings, parts)
     slack_parts = slack(settings, parts)
     # Any of several processes gets what somebody does: those of HTTP mode, or bots with a socket each.
-    neighbours = Neighbours(settings.redis_url or "", settings.tracking_schema)
+    pubsub = PubSub(settings.redis_url or "", settings.tracking_schema)
     home_publisher = HomePublisher(
         slack_parts.client,
         HomeRepository(parts.tracking, parts.store, Calendar(file)),
         slack_parts.card_publisher,
         slack_parts.access,
         slack_parts.people,
-        neighbours=neighbours,
+        pubsub=pubsub,
     )
-    verifications = VerificationRunner(
-        parts.prod, parts.consulta, file.work.limits, file.catalogue, neighbours
-    )
+    verifications = VerificationRunner(parts.prod, parts.consulta, file.work.limits, file.catalogue, pubsub)
     conversations = BotParts(
         guard=Guard(file, slack_parts.access),
         callers=Callers(slack_parts.people, Replies(slack_parts.client, slack_parts.card_publisher)),
@@ -379,7 +377,7 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         home_publisher=home_publisher,
         verifications=verifications,
         workers_missing=WorkersMissing(parts.workers, slack_parts.relay.wake),
-        neighbours=neighbours,
+        pubsub=pubsub,
         scheduler=scheduler(settings, parts, slack_parts, queue),
         pools=conversations.callers.pools,
     )

@@ -32,7 +32,7 @@ from bot.messages import answers, verification
 from bot.messages.blocks import VERIFY_COMMAND, Message
 from bot.messages.verification import SetResult, VerificationResult
 from bot.slack.card_publisher import CardPublisher
-from bot.slack.pubsub import Neighbours
+from bot.slack.pubsub import PubSub
 from copier import Catalogue, Comparison, Copy, Limits, compare_set, is_known
 
 if TYPE_CHECKING:
@@ -268,16 +268,16 @@ class VerificationRunner:
         consulta: Engine,
         limits: Limits,
         catalogue: Catalogue | None = None,
-        neighbours: Neighbours | None = None,
+        pubsub: PubSub | None = None,
     ) -> None:
-        """A press of *Cancel* may come to another process than the command did: ``neighbours`` hear of it."""
+        """A press of *Cancel* may come to another process than the command did: ``pubsub`` tells it."""
         self._prod = prod
         self._consulta = consulta
         self._limits = limits
         self._catalogue = catalogue
-        self._neighbours = neighbours
-        if neighbours is not None:
-            neighbours.subscribe(CANCELLED, self._cancelled_elsewhere)
+        self._pubsub = pubsub
+        if pubsub is not None:
+            pubsub.subscribe(CANCELLED, self._cancelled_elsewhere)
         self._changed = threading.Condition()
         self._over = False
         self._of: dict[Key, _SharedComparison] = {}
@@ -326,8 +326,8 @@ class VerificationRunner:
 
         False: they didn't ask for it in this process.
         """
-        if self._neighbours is not None:
-            self._neighbours.publish(CANCELLED, copy=key.name, liquidation=key.liquidation_id, person=person)
+        if self._pubsub is not None:
+            self._pubsub.publish(CANCELLED, copy=key.name, liquidation=key.liquidation_id, person=person)
         return self._cancel_here(key, person)
 
     def _cancelled_elsewhere(self, said: dict[str, Any]) -> None:
