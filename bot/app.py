@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from bot.work.queue import JobQueue
     from bot.work.scheduler import Scheduler
     from bot.work.watch import Watch
-    from bot.worker import Background
+    from bot.worker import WorkerProcess
 
 
 log = logging.getLogger(__name__)
@@ -601,17 +601,17 @@ def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
     log.warning("no conversation for action %s", body["actions"][0].get("action_id"))
 
 
-def worker(settings: Settings, parts: Databases) -> Background:
-    """A worker's process: its queue takes messages as soon as it is Dramatiq's broker."""
+def worker(settings: Settings, parts: Databases) -> WorkerProcess:
+    """A worker's process: it takes messages as soon as Dramatiq boots it, with its queue as the broker."""
     from bot.work.background import Pruner, Sweeper
     from bot.work.cancellation import StopSwitch
     from bot.work.slots import CopySlots, DirectRuns
-    from bot.worker import Admission, Background, CopyWorker, Threads
+    from bot.worker import Admission, CopyWorker, DramatiqThreads, WorkerProcess
 
     work = settings.file.work
     stop, slots = StopSwitch(), CopySlots()
     queue = _queue(settings, parts)
-    dramatiqs = Threads()
+    dramatiqs = DramatiqThreads()
     seen = monitoring(settings, queue, WORKER, several=True, others=dramatiqs.lives)
     slack_parts = slack(settings, parts)
     copies = CopyWorker(
@@ -625,18 +625,17 @@ def worker(settings: Settings, parts: Databases) -> Background:
         relay=slack_parts.relay,
         card_seconds=work.card_seconds,
     )
-    queue.consume(copies.take_message)
     direct = DirectRuns(slots, copies.perform, stop)
     sweeper = Sweeper(
         parts.sweep,
         queue.put,
         direct.take,
-        room=lambda: slots.free,
+        slots=slots,
         own=lambda: parts.liveness.unbroken,
         every_seconds=work.sweep_seconds,
     )
-    slots.when_freed(sweeper.wake)
-    return Background(
+    return WorkerProcess(
+        copies=copies,
         stop=stop,
         slots=slots,
         liveness=parts.liveness,
