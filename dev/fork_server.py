@@ -40,6 +40,7 @@ PRELOADED = (
         "bot.app",
         "bot.worker",
         "bot.cli.copy_commands",
+        "bot.cli.job_commands",
         "bot.commands.copy_runs",
         "bot.startup_checks",
         "migrations",
