@@ -397,7 +397,7 @@ def scheduler(
     from bot.jobs.notices import Notice, NoticeKind, Notices
     from bot.jobs.schedules import Schedules
     from bot.messages import freshness
-    from bot.messages import schedules as words
+    from bot.messages import schedules as schedule_messages
     from bot.slack.notice_relay import NoticeRelay
     from bot.work.scheduler import FiringRunner, Scheduler
 
@@ -412,7 +412,7 @@ def scheduler(
         if notice.kind == NoticeKind.DRIFT:
             return freshness.moved_on(fresh.watched(freshness.OFFERED), file.titles, t)
         found = schedules.firing(notice.subject_id)
-        return words.firing(found, file.titles, t, operators(settings)) if found else None
+        return schedule_messages.firing(found, file.titles, t, operators(settings)) if found else None
 
     notices = NoticeRelay(Notices(parts.tracking), slack_parts.client, message)
 

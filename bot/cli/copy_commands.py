@@ -649,7 +649,7 @@ def broken_off_by_signals() -> Callable[..., None]:
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 @click.option("--mermaid", "as_mermaid", is_flag=True, help=N_("A diagram for Markdown pages."))
 def explain(set_name: str | None, as_json: bool, as_mermaid: bool) -> None:
-    from copier import explain as explained
+    from copier import explain as explain_set
 
     settings = settings_for(Need.DATABASES | Need.COPIES)
     chosen = _set_named(settings, set_name) if set_name is not None else settings.file.default_set
@@ -657,7 +657,7 @@ def explain(set_name: str | None, as_json: bool, as_mermaid: bool) -> None:
     copies = settings.file.copies_of(chosen) if chosen is not None else settings.file.copies
     parts = app.databases(settings)
     with stop_on_errors():
-        found = explained(
+        found = explain_set(
             parts.prod,
             parts.consulta,
             [spec_of(parts.consulta, copy) for copy in copies],
