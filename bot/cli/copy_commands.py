@@ -166,13 +166,16 @@ def copy(
     reason: str,
 ) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
-    whole = chosen_set(settings, copy_name, set_name)
-    copies = settings.file.copies_of(whole) if whole is not None else (chosen_copy(settings, copy_name),)
+    wanted_set = chosen_set(settings, copy_name, set_name)
+    if wanted_set is None:
+        copies: Sequence[CopySection] = [chosen_copy(settings, copy_name)]
+    else:
+        copies = settings.file.copies_of(wanted_set)
     refuse_without_reason(copies, reason)
     parts = checked(app.databases(settings, brief=True))
     copying = _Copying(parts, settings, copies, as_json=as_json, remove=remove, reason=reason)
-    if whole is not None:
-        sys.exit(copying.of_set(whole, liquidations))
+    if wanted_set is not None:
+        sys.exit(copying.of_set(wanted_set, liquidations))
     if len(liquidations) > 1:
         sys.exit(copying.of_several(liquidations))
     sys.exit(copying.of_one(liquidations[0]))
@@ -482,8 +485,8 @@ def _a_worker(job: JobView) -> str:
 @click.option("--json", "as_json", is_flag=True, help=N_("One JSON object; of a set one a table more."))
 def preview(liquidation: int, copy_name: str | None, *, set_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
-    if (whole := chosen_set(settings, copy_name, set_name)) is not None:
-        sys.exit(_preview_set(settings, whole, liquidation, as_json=as_json))
+    if (wanted_set := chosen_set(settings, copy_name, set_name)) is not None:
+        sys.exit(_preview_set(settings, wanted_set, liquidation, as_json=as_json))
     chosen = chosen_copy(settings, copy_name)
     seen = look_at_both_sides(app.databases(settings), settings, chosen, liquidation)
     if as_json:
@@ -548,8 +551,8 @@ def _previewed(
 )
 def verify(liquidation: int, copy_name: str | None, *, set_name: str | None, as_json: bool) -> None:
     settings = settings_for(Need.DATABASES | Need.COPIES)
-    if (whole := chosen_set(settings, copy_name, set_name)) is not None:
-        sys.exit(_verify_set(settings, whole, liquidation, as_json=as_json))
+    if (wanted_set := chosen_set(settings, copy_name, set_name)) is not None:
+        sys.exit(_verify_set(settings, wanted_set, liquidation, as_json=as_json))
     chosen = chosen_copy(settings, copy_name)
     parts = app.databases(settings)
     output = VerificationOutput(as_json, shell_translator())

@@ -56,9 +56,9 @@ def status(job: int | None, as_json: bool) -> None:
     runs = {each: run for each, run in parts.store.runs_of(jobs).items() if run.kind is RunKind.SET}
     if as_json:
         for each in jobs:
-            whole = runs.get(each.run_id) if each.run_id is not None else None
+            run = runs.get(each.run_id) if each.run_id is not None else None
             chunks = parts.store.chunks(each.id) if job is not None else None
-            print_json(each, chunks, set_name=whole.set_name if whole is not None else None)
+            print_json(each, chunks, set_name=run.set_name if run is not None else None)
         return
     t = shell_translator()
     print_table(jobs, t, runs)

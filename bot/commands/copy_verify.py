@@ -112,10 +112,10 @@ class CopyVerify:
         if len(words) > 2:
             return answers.too_many_words(t, suggestion, command=VERIFY_COMMAND)
         name = words[1] if len(words) == 2 else None
-        if (whole := guard.set_named(name)) is not None:
-            if refusal := guard.refusal_to_run_set(VERIFY_COMMAND, user_id, whole, t):
+        if (chosen := guard.set_named(name)) is not None:
+            if refusal := guard.refusal_to_run_set(VERIFY_COMMAND, user_id, chosen, t):
                 return refusal
-            return self._begin(whole, guard.file.copies_of(whole), liquidation_id, caller)
+            return self._begin(chosen, guard.file.copies_of(chosen), liquidation_id, caller)
         copy = guard.chosen_copy(VERIFY_COMMAND, name, user_id, t)
         if isinstance(copy, Message):
             return copy
