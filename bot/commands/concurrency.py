@@ -45,14 +45,12 @@ class Permit:
 
     def __init__(self, pool: WorkPool, person: str) -> None:
         self._pool = pool
-        self.person = person
-        self.work: Callable[[], None] = lambda: None
+        self._person = person
 
     def begin(self, work: Callable[[], None]) -> None:
         """Runs the work as soon as there is a thread for it. What it raises is logged."""
         context = copy_context()  # of the payload that asked for it
-        self.work = lambda: context.run(self._traced, work)
-        self._pool.begin(self)
+        self._pool.begin(self._person, lambda: context.run(self._traced, work))
 
     @staticmethod
     def _traced(work: Callable[[], None]) -> None:
@@ -71,7 +69,7 @@ class WorkPool:
         self._lock = threading.Condition()
         self._taken: Counter[str] = Counter()
         self._running: Counter[str] = Counter()
-        self._waiting: deque[Permit] = deque()
+        self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
 
     def take(self, person: str) -> Permit | Full:
         """A permit for somebody; or why there is none."""
@@ -84,34 +82,35 @@ class WorkPool:
             self._taken[person] += 1
         return Permit(self, person)
 
-    def begin(self, permit: Permit) -> None:
+    def begin(self, person: str, work: Callable[[], None]) -> None:
+        """Called once for each permit."""
         with self._lock:
-            self._waiting.append(permit)
+            self._waiting.append((person, work))
             self._start()
 
     def _start(self) -> None:
         """Gives the free threads to those who wait. Under the lock."""
-        left: deque[Permit] = deque()
+        left: deque[tuple[str, Callable[[], None]]] = deque()
         while self._waiting and self._running.total() < self._caps.threads:
-            permit = self._waiting.popleft()
-            if self._running[permit.person] >= self._caps.at_once:
-                left.append(permit)
+            person, work = self._waiting.popleft()
+            if self._running[person] >= self._caps.at_once:
+                left.append((person, work))
                 continue
-            self._running[permit.person] += 1
-            self._threads.submit(self._run, permit)
+            self._running[person] += 1
+            self._threads.submit(self._run, person, work)
         self._waiting.extendleft(reversed(left))
 
-    def _run(self, permit: Permit) -> None:
+    def _run(self, person: str, work: Callable[[], None]) -> None:
         try:
-            permit.work()
+            work()
         except Exception:
-            log.exception("what %s asked for was not answered", permit.person)
+            log.exception("what %s asked for was not answered", person)
         finally:
             with self._lock:
                 for counter in (self._taken, self._running):
-                    counter[permit.person] -= 1
-                    if not counter[permit.person]:
-                        del counter[permit.person]
+                    counter[person] -= 1
+                    if not counter[person]:
+                        del counter[person]
                 self._start()
                 self._lock.notify_all()
 
