@@ -19,7 +19,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot import app, startup_checks, tracing
 from bot.app import ACK_THREADS, acknowledged
-from bot.monitoring import readiness
+from bot.monitoring import health
 from bot.periodic import Backoff
 from bot.slack.client import CONNECTION_ERRORS, Trouble, error_name, trouble_of
 
@@ -50,8 +50,8 @@ def main() -> int:
         settings,
         bot.queue,
         "bot",
-        slack=lambda: readiness.socket_sentence(handler.client),
-        others=lambda: readiness.socket_threads(handler.client),
+        slack=lambda: health.socket_sentence(handler.client),
+        others=lambda: health.socket_threads(handler.client),
     )
     bot.start()
     if monitoring is not None:

@@ -47,22 +47,22 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
     from slack_sdk.socket_mode.request import SocketModeRequest
 
-    from bot.commands.concurrency import AllTurns
+    from bot.commands.concurrency import WorkPools
     from bot.commands.conversation import BotParts, Callers
-    from bot.commands.verification_runner import VerificationRunner
+    from bot.commands.copy_verify import VerificationRunner
     from bot.monitoring.service import Monitoring
     from bot.notify.destinations import Destination
     from bot.slack.access import Access, People
     from bot.slack.card_publisher import CardPublisher
     from bot.slack.home_publisher import HomePublisher
     from bot.slack.outbox_relay import OutboxRelay
-    from bot.slack.pubsub import Neighbours
+    from bot.slack.pubsub import PubSub
     from bot.slack.rate_limit import PacedClient
     from bot.work.background import WorkersMissing
     from bot.work.queue import JobQueue
     from bot.work.scheduler import Scheduler
     from bot.work.watch import Watch
-    from bot.worker import Background
+    from bot.worker import WorkerProcess
 
 
 log = logging.getLogger(__name__)
@@ -159,14 +159,14 @@ class Bot:
     verifications: VerificationRunner
     workers_missing: WorkersMissing
     scheduler: Scheduler
-    neighbours: Neighbours
-    turns: AllTurns
+    pubsub: PubSub
+    pools: WorkPools
 
     @property
     def _services(self) -> tuple[Service, ...]:
         """In the order in which they start; the last one stops first."""
         return (
-            self.neighbours,
+            self.pubsub,
             self.relay,
             self.home_publisher,
             self.queue.health,
@@ -180,7 +180,7 @@ class Bot:
 
     def stop(self) -> None:
         """What people have asked for is answered first, if that takes no more than a few seconds."""
-        self.turns.drain(ANSWERS_LEAVE_SECONDS)
+        self.pools.drain(ANSWERS_LEAVE_SECONDS)
         self.verifications.stop()
         for service in reversed(self._services):
             service.stop()
@@ -334,29 +334,27 @@ def slack_client(settings: Settings) -> PacedClient:
 def bot(settings: Settings, parts: Databases) -> Bot:
     """The bot; `python -m bot` connects it."""
     from bot.commands.conversation import BotParts, Callers, Guard, Signals
-    from bot.commands.verification_runner import VerificationRunner
+    from bot.commands.copy_verify import VerificationRunner
     from bot.jobs.schedules import Calendar
     from bot.slack.ephemeral import Replies
     from bot.slack.home_publisher import HomePublisher
-    from bot.slack.pubsub import Neighbours
+    from bot.slack.pubsub import PubSub
     from bot.work.background import WorkersMissing
 
     file = settings.file
     queue = _queue(settings, parts)
     slack_parts = slack(settings, parts)
     # Any of several processes gets what somebody does: those of HTTP mode, or bots with a socket each.
-    neighbours = Neighbours(settings.redis_url or "", settings.tracking_schema)
+    pubsub = PubSub(settings.redis_url or "", settings.tracking_schema)
     home_publisher = HomePublisher(
         slack_parts.client,
         HomeRepository(parts.tracking, parts.store, Calendar(file)),
         slack_parts.card_publisher,
         slack_parts.access,
         slack_parts.people,
-        neighbours=neighbours,
+        pubsub=pubsub,
     )
-    verifications = VerificationRunner(
-        parts.prod, parts.consulta, file.work.limits, file.catalogue, neighbours
-    )
+    verifications = VerificationRunner(parts.prod, parts.consulta, file.work.limits, file.catalogue, pubsub)
     conversations = BotParts(
         guard=Guard(file, slack_parts.access),
         callers=Callers(slack_parts.people, Replies(slack_parts.client, slack_parts.card_publisher)),
@@ -379,9 +377,9 @@ def bot(settings: Settings, parts: Databases) -> Bot:
         home_publisher=home_publisher,
         verifications=verifications,
         workers_missing=WorkersMissing(parts.workers, slack_parts.relay.wake),
-        neighbours=neighbours,
+        pubsub=pubsub,
         scheduler=scheduler(settings, parts, slack_parts, queue),
-        turns=conversations.callers.turns,
+        pools=conversations.callers.pools,
     )
 
 
@@ -399,7 +397,7 @@ def scheduler(
     from bot.jobs.notices import Notice, NoticeKind, Notices
     from bot.jobs.schedules import Schedules
     from bot.messages import freshness
-    from bot.messages import schedules as words
+    from bot.messages import schedules as schedule_messages
     from bot.slack.notice_relay import NoticeRelay
     from bot.work.scheduler import FiringRunner, Scheduler
 
@@ -414,7 +412,7 @@ def scheduler(
         if notice.kind == NoticeKind.DRIFT:
             return freshness.moved_on(fresh.watched(freshness.OFFERED), file.titles, t)
         found = schedules.firing(notice.subject_id)
-        return words.firing(found, file.titles, t, operators(settings)) if found else None
+        return schedule_messages.firing(found, file.titles, t, operators(settings)) if found else None
 
     notices = NoticeRelay(Notices(parts.tracking), slack_parts.client, message)
 
@@ -603,17 +601,17 @@ def unknown_action(ack: Ack, body: dict[str, Any]) -> None:
     log.warning("no conversation for action %s", body["actions"][0].get("action_id"))
 
 
-def worker(settings: Settings, parts: Databases) -> Background:
-    """A worker's process: its queue takes messages as soon as it is Dramatiq's broker."""
+def worker(settings: Settings, parts: Databases) -> WorkerProcess:
+    """A worker's process: it takes messages as soon as Dramatiq boots it, with its queue as the broker."""
     from bot.work.background import Pruner, Sweeper
     from bot.work.cancellation import StopSwitch
     from bot.work.slots import CopySlots, DirectRuns
-    from bot.worker import Admission, Background, CopyWorker, Threads
+    from bot.worker import Admission, CopyWorker, DramatiqThreads, WorkerProcess
 
     work = settings.file.work
     stop, slots = StopSwitch(), CopySlots()
     queue = _queue(settings, parts)
-    dramatiqs = Threads()
+    dramatiqs = DramatiqThreads()
     seen = monitoring(settings, queue, WORKER, several=True, others=dramatiqs.lives)
     slack_parts = slack(settings, parts)
     copies = CopyWorker(
@@ -627,18 +625,17 @@ def worker(settings: Settings, parts: Databases) -> Background:
         relay=slack_parts.relay,
         card_seconds=work.card_seconds,
     )
-    queue.consume(copies.take_message)
     direct = DirectRuns(slots, copies.perform, stop)
     sweeper = Sweeper(
         parts.sweep,
         queue.put,
         direct.take,
-        room=lambda: slots.free,
+        slots=slots,
         own=lambda: parts.liveness.unbroken,
         every_seconds=work.sweep_seconds,
     )
-    slots.when_freed(sweeper.wake)
-    return Background(
+    return WorkerProcess(
+        copies=copies,
         stop=stop,
         slots=slots,
         liveness=parts.liveness,
@@ -672,9 +669,9 @@ def monitoring(
     if port is None:
         return None
     from bot import metrics
-    from bot.monitoring.vitals import SharedVitals, folder_of_service
+    from bot.monitoring.health import SharedHealth, folder_of_service
 
-    shared = SharedVitals(folder_of_service()) if several else None
+    shared = SharedHealth(folder_of_service()) if several else None
     names = [*(copy.name for copy in settings.file.copies), *(each.name for each in settings.file.sets)]
     counted = metrics.begin(shared.folder if shared else None, names)
 
@@ -682,7 +679,7 @@ def monitoring(
     from prometheus_client.multiprocess import MultiProcessCollector
 
     from bot.monitoring.collector import InstallationCollector
-    from bot.monitoring.readiness import Readiness
+    from bot.monitoring.health import Readiness
     from bot.monitoring.service import Monitoring
 
     # Connections of their own: what the copies and the conversations do to theirs keeps no probe waiting.

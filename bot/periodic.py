@@ -35,14 +35,16 @@ class PeriodicThread:
         at_once: bool = False,
         once_more: bool = False,
         shortest_pause: float = 0.0,
+        woken_by: threading.Event | None = None,
         passing: tuple[type[Exception], ...] = (SQLAlchemyError,),
         what: str = "",
         leave_seconds: float = 0.0,
     ) -> None:
         """``at_once``: works before the first pause. ``once_more``: works a last time after `stop`.
 
-        ``shortest_pause`` is kept in seconds even when it is woken. ``what`` says in the log what wasn't
-        done. ``leave_seconds`` is how long `stop` waits for the work in hand.
+        ``shortest_pause`` is kept in seconds even when it is woken. ``woken_by`` is an event that wakes it as
+        `wake` does. ``what`` says in the log what wasn't done. ``leave_seconds`` is how long `stop` waits for
+        the work in hand.
         """
         self._work = work
         self._every = every_seconds
@@ -53,7 +55,7 @@ class PeriodicThread:
         self._what = what or f"{name}: not done"
         self._leave = leave_seconds
         self._over = threading.Event()
-        self._wake = threading.Event()
+        self._wake = woken_by or threading.Event()
         self._working_since: float | None = None
         self._idle_since = time.monotonic()
         self._context = contextvars.copy_context()

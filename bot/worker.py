@@ -10,6 +10,7 @@ import gc
 import logging
 import sys
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import dramatiq
@@ -165,7 +166,7 @@ class CopyWorker:
         self._card_publisher.progress(job)
 
 
-class Threads:
+class DramatiqThreads:
     """Dramatiq's own threads, which take the messages and run them."""
 
     def __init__(self) -> None:
@@ -184,12 +185,15 @@ class Threads:
         return {f"dramatiq-{number}": each.is_alive() for number, each in enumerate(self._threads, 1)}
 
 
-class Background(Middleware):
-    """Starts what runs beside the actors, and passes a shutdown on to the running copies."""
+class WorkerProcess(Middleware):
+    """A worker's process, as Dramatiq's middleware: starts what runs beside the actors, and passes a shutdown
+    on to the running copies. What begins first ends last.
+    """
 
     def __init__(
         self,
         *,
+        copies: CopyWorker,
         stop: StopSwitch,
         slots: CopySlots,
         liveness: LivenessBeat,
@@ -200,8 +204,9 @@ class Background(Middleware):
         outbox_relay: OutboxRelay,
         scheduler: Scheduler,
         monitoring: Monitoring | None,
-        threads: Threads,
+        threads: DramatiqThreads,
     ) -> None:
+        self._copies = copies
         self._stop = stop
         self._slots = slots
         self._liveness = liveness
@@ -210,24 +215,36 @@ class Background(Middleware):
         self._pruner = pruner
         self._direct = direct
         self._outbox_relay = outbox_relay
+        self._scheduler = scheduler
         self._monitoring = monitoring
         self._threads = threads
-        self._scheduler = scheduler
+        self._at_end = ExitStack()
 
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
+        """The first message finds all that a copy needs, and the freezes of the clock."""
         worker.worker_timeout = QUEUE_LOOK_MILLISECONDS
+        self.queue.consume(self._copies.take_message)
+        self._at_end.callback(tracing.end)
         self._liveness.start(takes_jobs=True)
-        self.queue.health.start()
-        self._scheduler.start()
+        self._at_end.callback(self._liveness.stop)
+        self._begin(self.queue.health)
+        self._begin(self._outbox_relay)
+        # What begins copies ends before they are waited for, and what tells of their ends after that.
+        self._at_end.callback(self._direct.join, LONGEST_CHUNK_SECONDS)
+        self._begin(self._scheduler)
         self._slots.open(worker.worker_threads)
 
     def after_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
-        self._outbox_relay.start()
-        self._sweeper.start()
-        self._pruner.start()
+        self._begin(self._sweeper)
+        self._begin(self._pruner)
         self._threads.of(worker)
         if self._monitoring is not None:
             self._monitoring.start()
+
+    def _begin(self, service: app.Service) -> None:
+        """It ends with the process."""
+        service.start()
+        self._at_end.callback(service.stop)
 
     def before_process_message(self, broker: object, message: dramatiq.MessageProxy) -> None:
         tracing.received(message.options.get(TRACE))
@@ -242,25 +259,19 @@ class Background(Middleware):
         self._stop.request(StopRequest(StopReason.RELEASE))
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
-        self._sweeper.stop()
-        self._scheduler.stop()
-        self._pruner.stop()
-        self._direct.join(LONGEST_CHUNK_SECONDS)
-        self._outbox_relay.stop()
-        self.queue.health.stop()
-        self._liveness.stop()
+        """Whoever looks from outside can do so to the end."""
+        self._at_end.close()
         if self._monitoring is not None:
             self._monitoring.stop()
-        tracing.end()
 
 
 def boot() -> None:
     """Looks at all that the settings lead to, and makes the broker the process's own."""
     settings, parts = startup_checks.begin(needs_slack=False)
     tracing.begin(app.WORKER)
-    background = app.worker(settings, parts)
-    broker = background.queue.broker
-    broker.add_middleware(background)
+    process = app.worker(settings, parts)
+    broker = process.queue.broker
+    broker.add_middleware(process)
     dramatiq.set_broker(broker)
     gc.freeze()  # what is imported stays: no collection in the middle of a copy has to walk it
 

@@ -40,6 +40,7 @@ PRELOADED = (
         "bot.app",
         "bot.worker",
         "bot.cli.copy_commands",
+        "bot.cli.job_commands",
         "bot.commands.copy_runs",
         "bot.startup_checks",
         "migrations",
@@ -50,7 +51,7 @@ PRELOADED = (
     *("babel.dates", "babel.numbers", "babel.lists", "babel.messages.mofile", "babel.support"),
     *("sqlalchemy.dialects.postgresql.psycopg", "dramatiq.brokers.redis", "dramatiq.__main__"),
     *("bot.commands.app_home", "bot.commands.buttons", "bot.commands.copy_verify", "bot.slack.rate_limit"),
-    *("bot.monitoring.readiness", "bot.monitoring.rows", "bot.monitoring.bounded", "alembic.config"),
+    *("bot.monitoring.health", "bot.monitoring.queries", "alembic.config"),
     *("encodings.idna", "encodings.utf_8_sig", "multiprocessing.sharedctypes", "multiprocessing.popen_fork"),
 )
 #: Variables that the interpreter, the C library or a library reads at its start, by their beginnings.

@@ -13,7 +13,7 @@ import psycopg
 
 import migrations
 from bot import config
-from bot.doctor import privileges
+from bot.doctor.databases import needed_in_consulta, needed_in_prod
 from copier.privileges import grants
 from dev.local_slack.client import LocalSlack
 from dev.postgres import PostgresServer
@@ -121,9 +121,9 @@ class Installation:
         self.prod.psql(f"CREATE ROLE {READER} LOGIN")
         self.consulta.psql(f"CREATE ROLE {WRITER} LOGIN")
         settings = config.read(self.environment)[0]
-        consulta = privileges.of_consulta(settings, updates=lambda table: False)
+        consulta = needed_in_consulta(settings, updates=lambda table: False)
         needed = [each for each in consulta if not each.where]
-        self.execute(self.prod, PROD, "; ".join(grants(privileges.of_prod(settings), READER)))
+        self.execute(self.prod, PROD, "; ".join(grants(needed_in_prod(settings), READER)))
         self.execute(self.consulta, CONSULTA, "; ".join(grants(needed, WRITER)))
         own = engine(self.consulta.url(CONSULTA, WRITER))
         migrations.upgrade(own)

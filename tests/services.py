@@ -8,7 +8,7 @@ from slack_sdk import WebClient
 from sqlalchemy import Engine
 
 from bot.commands.conversation import BotParts, Callers, Guard, Signals
-from bot.commands.verification_runner import VerificationRunner
+from bot.commands.copy_verify import VerificationRunner
 from bot.config import CopySection, File, SlackSection
 from bot.i18n import translator
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository

@@ -36,7 +36,7 @@ PROCESSES.set_forkserver_preload(
     [
         *("bot.cli", "bot.cli.copy_commands", "migrations", "alembic.command", "rich.table", "rich.console"),
         *("babel.dates", "babel.numbers", "babel.messages.mofile", "babel.messages.pofile", "babel.support"),
-        *("bot.cli.operator_commands", "bot.doctor", "tests.shell"),
+        *("bot.cli.job_commands", "bot.cli.operator_commands", "bot.doctor", "tests.shell"),
     ]
 )
 

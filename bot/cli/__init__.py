@@ -17,29 +17,29 @@ from bot.cli.help import HIDDEN, Group, Listed
 from bot.i18n import N_
 from bot.untrusted_text import one_line
 
-COMMANDS = "bot.cli.copy_commands"
+COPIES, JOBS, OPERATOR = "bot.cli.copy_commands", "bot.cli.job_commands", "bot.cli.operator_commands"
 #: Each command, by its name; test_start_up.py says what may not be loaded for the list of them.
 LISTED = {
-    "audit": Listed("bot.cli.operator_commands", N_("Writes what the receipts of copies say.")),
-    "cancel": Listed(COMMANDS, N_("Cancels a job; what is in place stays.")),
-    "confirm": Listed(COMMANDS, N_("Agrees to the rows that a job asks about.")),
-    "copy": Listed(COMMANDS, N_("Copies a liquidation now, in the foreground.")),
-    "doctor": Listed("bot.cli.operator_commands", N_("Checks all that an installation depends on.")),
-    "explain": Listed("bot.cli.run_commands", N_("Draws how the tables of a set are copied.")),
-    "freeze": Listed(COMMANDS, N_("Stops all copies, and refuses new ones.")),
+    "audit": Listed(OPERATOR, N_("Writes what the receipts of copies say.")),
+    "cancel": Listed(JOBS, N_("Cancels a job; what is in place stays.")),
+    "confirm": Listed(JOBS, N_("Agrees to the rows that a job asks about.")),
+    "copy": Listed(COPIES, N_("Copies a liquidation now, in the foreground.")),
+    "doctor": Listed(OPERATOR, N_("Checks all that an installation depends on.")),
+    "explain": Listed(COPIES, N_("Draws how the tables of a set are copied.")),
+    "freeze": Listed(OPERATOR, N_("Stops all copies, and refuses new ones.")),
     "hook": Listed("bot.cli.slack_app", HIDDEN),
-    "init": Listed("bot.cli.init", N_("Writes the files of a new installation.")),
+    "init": Listed("bot.cli.init_command", N_("Writes the files of a new installation.")),
     "manifest": Listed("bot.cli.slack_app", N_("Prints the manifest of the Slack app.")),
-    "migrate": Listed(COMMANDS, N_("Brings the tracking tables to this release's version.")),
-    "pause": Listed(COMMANDS, N_("Pauses a job; what is in place stays.")),
-    "preview": Listed(COMMANDS, N_("Shows what both sides hold of a liquidation.")),
-    "prune": Listed("bot.cli.operator_commands", N_("Deletes old rows of the tracking tables.")),
-    "resume": Listed(COMMANDS, N_("Lets a paused job go on in a worker.")),
-    "retry": Listed(COMMANDS, N_("Lets a worker try a failed job again.")),
-    "schedules": Listed("bot.cli.operator_commands", N_("Lists what begins by the clock.")),
-    "status": Listed(COMMANDS, N_("Shows the jobs and the workers, or one job.")),
-    "unfreeze": Listed(COMMANDS, N_("Lets copies run again.")),
-    "verify": Listed(COMMANDS, N_("Compares both sides of a liquidation; writes nothing.")),
+    "migrate": Listed(OPERATOR, N_("Brings the tracking tables to this release's version.")),
+    "pause": Listed(JOBS, N_("Pauses a job; what is in place stays.")),
+    "preview": Listed(COPIES, N_("Shows what both sides hold of a liquidation.")),
+    "prune": Listed(OPERATOR, N_("Deletes old rows of the tracking tables.")),
+    "resume": Listed(JOBS, N_("Lets a paused job go on in a worker.")),
+    "retry": Listed(JOBS, N_("Lets a worker try a failed job again.")),
+    "schedules": Listed(OPERATOR, N_("Lists what begins by the clock.")),
+    "status": Listed(JOBS, N_("Shows the jobs and the workers, or one job.")),
+    "unfreeze": Listed(OPERATOR, N_("Lets copies run again.")),
+    "verify": Listed(COPIES, N_("Compares both sides of a liquidation; writes nothing.")),
 }
 
 

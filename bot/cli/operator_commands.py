@@ -1,4 +1,4 @@
-"""What an operator runs: `traspaso doctor`, `schedules`, `prune` and `audit`."""
+"""What an operator runs: migrate, doctor, freeze and unfreeze, schedules, prune, audit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from pathlib import Path
 
 import click
 
-from bot import app, config
-from bot.cli import copy_commands
-from bot.cli.copy_commands import COMPLETED, FAILED, Number, Stopped, checked, settings_for, stop_on_errors
+from bot import app, config, time_expressions
 from bot.cli.help import Command, shell_translator
+from bot.cli.invocation import (
+    COMPLETED,
+    FAILED,
+    Number,
+    Stopped,
+    checked,
+    settings_for,
+    stop_on_errors,
+    tracked,
+    who,
+)
 from bot.cli.output import (
     ScheduleLine,
     json_line,
@@ -28,7 +37,40 @@ from bot.cli.output import (
 from bot.config import Need
 from bot.i18n import N_
 from bot.jobs.receipts import Entry, Period, Receipts, Wanted, WrongPeriod
+from bot.messages.blocks import bare_name, frozen_by, plain
 from bot.messages.receipts import csv_file
+
+# ----------------------------------------------------------------------------
+# traspaso migrate
+
+
+@click.command(
+    cls=Command,
+    help=N_(
+        "Brings the tracking tables in consulta to this release's version, once a release, before its "
+        "processes start. What only newer versions keep is lost on the way back."
+    ),
+)
+@click.option(
+    "--to",
+    "version",
+    metavar="VERSION",
+    help=N_(
+        "Go to this version of the tables, such as 0004: back too, before an older release is installed."
+    ),
+)
+def migrate(version: str | None) -> None:
+    import migrations  # loads Alembic, which no other command needs before its tables are checked
+
+    parts = app.databases(settings_for(Need.DATABASES))
+    wanted = version or migrations.newest()
+    if wanted not in migrations.versions():
+        known = ", ".join(migrations.versions())
+        raise click.UsageError(f"this release has no version {wanted!r} of the tables; it has {known}")
+    with stop_on_errors():
+        parts.move_schema(wanted)
+    say(f"The tracking tables are at version {wanted}.")
+
 
 # ----------------------------------------------------------------------------
 # traspaso doctor
@@ -45,17 +87,79 @@ from bot.messages.receipts import csv_file
 @click.option("--send", is_flag=True, help=N_("Send a message to each notification target."))
 def doctor(as_json: bool, send: bool) -> None:
     from bot.doctor import CHECKS
-    from bot.doctor.examination import Context, examine
-    from bot.doctor.findings import FindingStatus
+    from bot.doctor.checks import Context, FindingStatus, run_checks
 
     lines = config.read_env_file()
     settings, wrong = config.read(os.environ)
-    found = examine(Context(settings, [*lines, *wrong], sends=send), CHECKS)
+    found = run_checks(Context(settings, [*lines, *wrong], sends=send), CHECKS)
     if as_json:
         print_findings_json(found)
     else:
         print_findings(found, shell_translator())
     sys.exit(FAILED if any(each.status is FindingStatus.FAILED for each in found) else COMPLETED)
+
+
+# ----------------------------------------------------------------------------
+# traspaso freeze, unfreeze
+
+
+@click.command(
+    cls=Command,
+    help=N_("Stops all copies at the end of their chunk and refuses new ones, until `traspaso unfreeze`."),
+)
+@click.argument("reason", nargs=-1)
+@click.option(
+    "--until",
+    "end",
+    metavar="TIME",
+    help=N_("It ends by itself then: 18:00, or “tomorrow 06:00”, by this machine's clock; or for 2h."),
+)
+def freeze(reason: tuple[str, ...], end: str | None) -> None:
+    from bot.jobs.freezes import Freezes
+
+    until = _end_of_freeze(end)
+    parts = tracked()
+    with stop_on_errors():
+        found, is_new = Freezes(parts.tracking).freeze(who(), " ".join(reason), until=until)
+    words = plain(frozen_by(found, shell_translator(), bare_name))
+    if not is_new:
+        raise Stopped(f"frozen before this: {words}; `traspaso unfreeze` lets copies run again", FAILED)
+    say(f"{words}. `traspaso unfreeze` lets copies run again.")
+
+
+def _end_of_freeze(written: str | None) -> datetime | None:
+    if written is None:
+        return None
+    words = written.split()
+    if words[:1] and words[0].lower() not in time_expressions.UNTIL_WORDS | time_expressions.FOR_WORDS:
+        is_length = words[0][-1:].lower() in "dhm" and not words[1:]
+        words.insert(0, "for" if is_length else "until")
+    try:
+        found = time_expressions.until(words, datetime.now(UTC), time_expressions.here())
+    except ValueError as error:
+        raise click.BadParameter(f"{error}", param_hint="--until") from None
+    if found is None or found.rest:
+        raise click.BadParameter("write a time such as 18:00, or a length such as 2h", param_hint="--until")
+    return found.at
+
+
+@click.command(cls=Command, help=N_("Lets copies run again."))
+def unfreeze() -> None:
+    from bot.jobs.freezes import Freezes
+
+    parts = tracked()
+    with stop_on_errors():
+        freezes = Freezes(parts.tracking)
+        lifted, still = freezes.lift(who()), freezes.active()
+    if lifted is None and still is not None:
+        words = plain(frozen_by(still, shell_translator(), bare_name))
+        raise Stopped(f"{words}: it is in the configuration, and ends by itself", FAILED)
+    if lifted is None:
+        raise Stopped("nothing is frozen", FAILED)
+    if still is not None:
+        say(f"Lifted. {plain(frozen_by(still, shell_translator(), bare_name))}: copies go on after that.")
+        return
+    say(f"Copies run again; {len(lifted.waiting)} of them waited.")
 
 
 # ----------------------------------------------------------------------------
@@ -75,10 +179,10 @@ def schedules(as_json: bool) -> None:
     from bot.jobs.freezes import windows_of
     from bot.jobs.schedules import Calendar, Schedules
 
-    settings = copy_commands.settings_for(Need.DATABASES | Need.COPIES)
-    parts = copy_commands.checked(app.databases(settings))
+    settings = settings_for(Need.DATABASES | Need.COPIES)
+    parts = checked(app.databases(settings))
     file, now = settings.file, datetime.now(UTC)
-    with copy_commands.stop_on_errors():
+    with stop_on_errors():
         rows = Schedules(parts.tracking, file.schedules)
         configured = {each.name: each for each in file.schedules}
         names = [*configured, *(name for name in rows.names() if name not in configured)]
@@ -110,7 +214,7 @@ def schedules(as_json: bool) -> None:
 )
 @click.option("--dry-run", is_flag=True, help=N_("Only say what would go."))
 def prune(dry_run: bool) -> None:
-    parts = checked(app.databases(settings_for(Need.DATABASES)))
+    parts = tracked()
     with stop_on_errors():
         gone = parts.pruning.count() if dry_run else parts.pruning.run()
     print_pruned(gone, shell_translator(), dry_run=dry_run)
@@ -167,7 +271,7 @@ def audit(
         )
     if noted and not verify:
         raise click.UsageError("--noted is for --verify")
-    receipts = Receipts(checked(app.databases(settings_for(Need.DATABASES))).tracking)
+    receipts = Receipts(tracked().tracking)
     if verify:
         sys.exit(_verify(receipts, noted))
     with stop_on_errors():

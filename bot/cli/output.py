@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.text import Text
 
-    from bot.doctor.findings import Finding
+    from bot.doctor.checks import Finding
     from bot.jobs.freezes import NextWindow
     from bot.jobs.receipts import Entry
     from bot.jobs.retention import Pruned
@@ -923,7 +923,7 @@ _SHOWN = {
 
 def print_findings(findings: Sequence[Finding], t: Translator) -> None:
     """A table of all, and below it what to do: there no line is cut, so that a statement can be copied."""
-    from bot.doctor.findings import TITLES
+    from bot.doctor.checks import TITLES
 
     titles = {each.id: t(TITLES[each.id]) for each in findings}
     _table(

@@ -19,7 +19,6 @@ from typing import Any
 import click
 
 from bot import config
-from bot.cli.copy_commands import migrate
 from bot.cli.help import Command
 from bot.cli.output import print_json_document, say
 from bot.i18n import N_
@@ -115,6 +114,8 @@ def _versions() -> list[dict[str, Any]]:
 
 def _start() -> int:
     """A bot and a worker, until one of them ends or this process is told to; the exit code of the first."""
+    from bot.cli.operator_commands import migrate
+
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())

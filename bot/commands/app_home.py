@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bot.commands.concurrency import Turn, Turns
+from bot.commands.concurrency import Permit, WorkPool
 from bot.commands.conversation import BotParts, user_of
 from bot.messages.home import ALL, FILTERS_BLOCK, STATUS_ACTION, WHO_ACTION, filters_of
 from bot.slack.home_publisher import HomePublisher
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 def connect(app: App, parts: BotParts) -> None:
     """Adds the event and the two filters."""
-    tab = AppHome(parts.home_publisher, parts.callers.turns.homes)
+    tab = AppHome(parts.home_publisher, parts.callers.pools.homes)
     app.event("app_home_opened")(tab.opened)
     app.action(STATUS_ACTION)(tab.filtered)
     app.action(WHO_ACTION)(tab.filtered)
 
 
 class AppHome:
-    """The conversation on the tab. Whoever gets no turn has one that waits, and it shows what is newest."""
+    """The conversation on the tab. Whoever gets no permit has one that waits, and it shows what is newest."""
 
-    def __init__(self, home_publisher: HomePublisher, turns: Turns) -> None:
+    def __init__(self, home_publisher: HomePublisher, pool: WorkPool) -> None:
         self._home_publisher = home_publisher
-        self._turns = turns
+        self._pool = pool
 
     def opened(self, event: dict[str, Any]) -> None:
         if event.get("tab") == "home":
@@ -41,9 +41,9 @@ class AppHome:
         self._show(user_id)
 
     def _show(self, user_id: str) -> None:
-        turn = self._turns.take(user_id)
-        if isinstance(turn, Turn):
-            turn.begin(lambda: self._home_publisher.opened(user_id))
+        permit = self._pool.take(user_id)
+        if isinstance(permit, Permit):
+            permit.begin(lambda: self._home_publisher.opened(user_id))
 
 
 def _value(chosen: dict[str, Any], action_id: str) -> str:

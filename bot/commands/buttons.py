@@ -46,7 +46,7 @@ from bot.jobs.actions import (
 from bot.jobs.repository import JobRepository, Requester
 from bot.jobs.view import JobView, RowCounts, RunView
 from bot.messages import answers, card, question, status
-from bot.messages import run as messages
+from bot.messages import run as run_messages
 from bot.messages.blocks import Message, View
 from bot.messages.question import REASON
 from bot.slack.client import CONNECTION_ERRORS, error_name
@@ -101,22 +101,22 @@ def _connect_runs(app: App, parts: BotParts) -> None:
     """Adds all buttons of a run's card."""
     control, buttons = RunControl(parts.tracking, parts.store), RunButtons(parts)
     actions: dict[str, Action[str, RunView]] = {
-        messages.PAUSE_ACTION: lambda run_id, by, shown: control.pause(run_id, by),
-        messages.RESUME_ACTION: lambda run_id, by, shown: control.resume(run_id, by),
-        messages.CANCEL_ACTION: lambda run_id, by, shown: control.cancel(run_id, by),
-        messages.RETRY_ACTION: lambda run_id, by, shown: control.retry(run_id, by),
-        messages.START_NOW_ACTION: lambda run_id, by, shown: control.start_now(run_id, by),
-        messages.CONFIRM_ACTION: control.confirm,
+        run_messages.PAUSE_ACTION: lambda run_id, by, shown: control.pause(run_id, by),
+        run_messages.RESUME_ACTION: lambda run_id, by, shown: control.resume(run_id, by),
+        run_messages.CANCEL_ACTION: lambda run_id, by, shown: control.cancel(run_id, by),
+        run_messages.RETRY_ACTION: lambda run_id, by, shown: control.retry(run_id, by),
+        run_messages.START_NOW_ACTION: lambda run_id, by, shown: control.start_now(run_id, by),
+        run_messages.CONFIRM_ACTION: control.confirm,
     }
     for action_id, action in actions.items():
         app.action(action_id)(buttons.that(action_id, action))
-    app.action(messages.APPROVE_ACTION)(buttons.approve)
-    app.action(messages.REJECT_ACTION)(buttons.ask_why)
-    app.view(messages.REJECT_CALLBACK)(buttons.reject)
-    app.view(messages.APPROVE_CALLBACK)(buttons.approve_because)
+    app.action(run_messages.APPROVE_ACTION)(buttons.approve)
+    app.action(run_messages.REJECT_ACTION)(buttons.ask_why)
+    app.view(run_messages.REJECT_CALLBACK)(buttons.reject)
+    app.view(run_messages.APPROVE_CALLBACK)(buttons.approve_because)
     tell_me = TellMe(parts, parts.store.run, Followers(parts.tracking, of_runs=True), OF_RUNS)
-    app.action(messages.TELL_ACTION)(tell_me.pressed)
-    app.action(messages.UNTELL_ACTION)(tell_me.taken_back)
+    app.action(run_messages.TELL_ACTION)(tell_me.pressed)
+    app.action(run_messages.UNTELL_ACTION)(tell_me.taken_back)
 
 
 @dataclass(frozen=True)
@@ -165,22 +165,22 @@ OF_JOBS = Words[JobView](
 )
 OF_RUNS = Words[RunView](
     name="run",
-    unknown=messages.unknown_run,
-    none_to_approve=messages.unknown_run,
-    not_now=messages.not_now,
-    not_yours=messages.not_yours,
-    stale=messages.stale,
-    alone=messages.shown_alone,
-    done_blindly=messages.done_blindly,
-    why_approved=messages.why_approved,
-    why_rejected=messages.why_rejected,
-    approved=messages.approved,
-    rejected=messages.rejected,
-    own_request=messages.own_request,
-    too_late=messages.too_late,
-    noted=partial(messages.will_be_told, before=False),
-    noted_before=partial(messages.will_be_told, before=True),
-    taken_back=messages.wont_be_told,
+    unknown=run_messages.unknown_run,
+    none_to_approve=run_messages.unknown_run,
+    not_now=run_messages.not_now,
+    not_yours=run_messages.not_yours,
+    stale=run_messages.stale,
+    alone=run_messages.shown_alone,
+    done_blindly=run_messages.done_blindly,
+    why_approved=run_messages.why_approved,
+    why_rejected=run_messages.why_rejected,
+    approved=run_messages.approved,
+    rejected=run_messages.rejected,
+    own_request=run_messages.own_request,
+    too_late=run_messages.too_late,
+    noted=partial(run_messages.will_be_told, before=False),
+    noted_before=partial(run_messages.will_be_told, before=True),
+    taken_back=run_messages.wont_be_told,
 )
 
 
@@ -411,7 +411,7 @@ class RunButtons(CardButtons[str, RunView]):
         super().__init__(parts, RunApprovals(parts.tracking, parts.store), OF_RUNS)
 
     def _pressed(self, value: str) -> tuple[str, RunView | None, str]:
-        number, shown = messages.pressed(value)
+        number, shown = run_messages.pressed(value)
         run_id = parsing.number(number)
         return number, self._store.run(run_id) if run_id is not None else None, shown
 

@@ -1,4 +1,8 @@
-"""Threads for what people ask for: so many at once, so few for one person, and one search of each person."""
+"""Threads for what people ask for: so many at once, so few for one person, and one search of each person.
+
+A command or a press takes a permit before it is acknowledged, as of a semaphore; where there is none, that is
+what the person is told.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Full(Enum):
-    """Why there is no turn."""
+    """Why there is no permit."""
 
     ONES_OWN = "the person has too much under way"
     OF_ALL = "all together have"
@@ -36,19 +40,17 @@ class Caps:
     waiting_of_one: int
 
 
-class Turn:
-    """A place that was taken. It is given back when the work has ended."""
+class Permit:
+    """One piece of work of one person that a pool takes. It is given back when the work has ended."""
 
-    def __init__(self, turns: Turns, person: str) -> None:
-        self._turns = turns
-        self.person = person
-        self.work: Callable[[], None] = lambda: None
+    def __init__(self, pool: WorkPool, person: str) -> None:
+        self._pool = pool
+        self._person = person
 
     def begin(self, work: Callable[[], None]) -> None:
         """Runs the work as soon as there is a thread for it. What it raises is logged."""
         context = copy_context()  # of the payload that asked for it
-        self.work = lambda: context.run(self._traced, work)
-        self._turns.begin(self)
+        self._pool.begin(self._person, lambda: context.run(self._traced, work))
 
     @staticmethod
     def _traced(work: Callable[[], None]) -> None:
@@ -56,9 +58,9 @@ class Turn:
             work()
 
 
-class Turns:
-    """Turns of one kind. Whose work waits gets the next thread in the order in which it came, but nobody gets
-    more than ``at_once`` of them.
+class WorkPool:
+    """The threads for one kind of work, and its permits. Whose work waits gets the next thread in the order
+    in which it came, but nobody gets more than ``at_once`` of them.
     """
 
     def __init__(self, name: str, caps: Caps) -> None:
@@ -67,10 +69,10 @@ class Turns:
         self._lock = threading.Condition()
         self._taken: Counter[str] = Counter()
         self._running: Counter[str] = Counter()
-        self._waiting: deque[Turn] = deque()
+        self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
 
-    def take(self, person: str) -> Turn | Full:
-        """A turn for somebody; or why there is none."""
+    def take(self, person: str) -> Permit | Full:
+        """A permit for somebody; or why there is none."""
         caps = self._caps
         with self._lock:
             if self._taken[person] >= caps.at_once + caps.waiting_of_one:
@@ -78,36 +80,37 @@ class Turns:
             if self._taken.total() >= caps.threads + caps.waiting:
                 return Full.OF_ALL
             self._taken[person] += 1
-        return Turn(self, person)
+        return Permit(self, person)
 
-    def begin(self, turn: Turn) -> None:
+    def begin(self, person: str, work: Callable[[], None]) -> None:
+        """Called once for each permit."""
         with self._lock:
-            self._waiting.append(turn)
+            self._waiting.append((person, work))
             self._start()
 
     def _start(self) -> None:
         """Gives the free threads to those who wait. Under the lock."""
-        left: deque[Turn] = deque()
+        left: deque[tuple[str, Callable[[], None]]] = deque()
         while self._waiting and self._running.total() < self._caps.threads:
-            turn = self._waiting.popleft()
-            if self._running[turn.person] >= self._caps.at_once:
-                left.append(turn)
+            person, work = self._waiting.popleft()
+            if self._running[person] >= self._caps.at_once:
+                left.append((person, work))
                 continue
-            self._running[turn.person] += 1
-            self._threads.submit(self._run, turn)
+            self._running[person] += 1
+            self._threads.submit(self._run, person, work)
         self._waiting.extendleft(reversed(left))
 
-    def _run(self, turn: Turn) -> None:
+    def _run(self, person: str, work: Callable[[], None]) -> None:
         try:
-            turn.work()
+            work()
         except Exception:
-            log.exception("what %s asked for was not answered", turn.person)
+            log.exception("what %s asked for was not answered", person)
         finally:
             with self._lock:
                 for counter in (self._taken, self._running):
-                    counter[turn.person] -= 1
-                    if not counter[turn.person]:
-                        del counter[turn.person]
+                    counter[person] -= 1
+                    if not counter[person]:
+                        del counter[person]
                 self._start()
                 self._lock.notify_all()
 
@@ -117,28 +120,28 @@ class Turns:
             self._lock.wait_for(lambda: not self._taken, timeout_seconds)
 
 
-class AllTurns:
-    """The turns of the bot, by what the work may have to wait for: none takes the threads of another."""
+class WorkPools:
+    """The pools of the bot, by what the work may have to wait for: none takes the threads of another."""
 
     def __init__(self) -> None:
         #: What needs no database: help.
-        self.words = Turns("words", Caps(4, at_once=2, waiting=40, waiting_of_one=4))
+        self.words = WorkPool("words", Caps(4, at_once=2, waiting=40, waiting_of_one=4))
         #: What reads or changes rows of the tracking tables.
-        self.answers = Turns("answer", Caps(32, at_once=4, waiting=100, waiting_of_one=12))
+        self.answers = WorkPool("answer", Caps(32, at_once=4, waiting=100, waiting_of_one=12))
         #: A look at both sides of a liquidation.
-        self.looks = Turns("look", Caps(8, at_once=2, waiting=24, waiting_of_one=4))
+        self.looks = WorkPool("look", Caps(8, at_once=2, waiting=24, waiting_of_one=4))
         #: A press of *Copy*, which looks at both sides too.
-        self.presses = Turns("press", Caps(32, at_once=24, waiting=60, waiting_of_one=8))
+        self.presses = WorkPool("press", Caps(32, at_once=24, waiting=60, waiting_of_one=8))
         #: App Home: the one that waits shows what is newest then.
-        self.homes = Turns("home", Caps(4, at_once=1, waiting=60, waiting_of_one=1))
-        #: The sentence for whoever got no turn, where an acknowledgement can't say it.
-        self.notices = Turns("notice", Caps(2, at_once=1, waiting=20, waiting_of_one=0))
+        self.homes = WorkPool("home", Caps(4, at_once=1, waiting=60, waiting_of_one=1))
+        #: The sentence for whoever got no permit, where an acknowledgement can't say it.
+        self.notices = WorkPool("notice", Caps(2, at_once=1, waiting=20, waiting_of_one=0))
 
     def drain(self, timeout_seconds: float) -> None:
         """Waits that long, all in all, for the work in hand."""
         until = time.monotonic() + timeout_seconds
-        for turns in (self.words, self.answers, self.looks, self.presses, self.homes, self.notices):
-            turns.drain(max(0.0, until - time.monotonic()))
+        for pool in (self.words, self.answers, self.looks, self.presses, self.homes, self.notices):
+            pool.drain(max(0.0, until - time.monotonic()))
 
 
 # ----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from slack_sdk.errors import SlackApiError
 from sqlalchemy import Engine
 
 from bot.commands import parsing, registry
-from bot.commands.concurrency import AllTurns, Full, Turn, Turns
+from bot.commands.concurrency import Full, Permit, WorkPool, WorkPools
 from bot.config import CopySection, File, SetSection
 from bot.i18n import Translator
 from bot.jobs.failure import failure_of
@@ -39,7 +39,7 @@ from copier.errors import CopierError, failures_of
 if TYPE_CHECKING:
     from slack_bolt import Ack
 
-    from bot.commands.verification_runner import VerificationRunner
+    from bot.commands.copy_verify import VerificationRunner
 
 
 log = logging.getLogger(__name__)
@@ -183,11 +183,11 @@ class Caller:
 
 @dataclass(frozen=True)
 class Callers:
-    """Finds out who a payload is from, and answers them when it is their turn."""
+    """Finds out who a payload is from, and answers them as soon as there is a thread for it."""
 
     people: People
     replies: Replies
-    turns: AllTurns = field(default_factory=AllTurns)
+    pools: WorkPools = field(default_factory=WorkPools)
 
     def of(self, body: dict[str, Any]) -> Caller:
         """Whoever sent this command, press or step of a modal. May ask Slack for their language."""
@@ -204,41 +204,39 @@ class Callers:
         ack: Ack,
         body: dict[str, Any],
         make: Callable[[Caller], Message | None],
-        turns: Turns | None = None,
+        pool: WorkPool | None = None,
         *,
         replace: bool = False,
     ) -> None:
         """Acknowledges, and then says what ``make`` gives, as `Caller.answer` does."""
-        self.begin(
-            ack, body, lambda caller: caller.answer(lambda: make(caller), replace=replace), turns=turns
-        )
+        self.begin(ack, body, lambda caller: caller.answer(lambda: make(caller), replace=replace), pool=pool)
 
     def begin(
         self,
         ack: Ack,
         body: dict[str, Any],
         work: Callable[[Caller], None],
-        turns: Turns | None = None,
+        pool: WorkPool | None = None,
     ) -> None:
-        """Acknowledges, and does the work when there is a thread for it; or says that there is no turn.
+        """Acknowledges, and does the work when there is a thread for it; or says that there is no permit.
 
         A command for help never waits behind one that needs a database.
         """
         if parsing.asks_for_help(str(body.get("text") or "")):
-            turns = self.turns.words
-        turn = (turns or self.turns.answers).take(user_of(body)[1])
-        if isinstance(turn, Turn):
+            pool = self.pools.words
+        permit = (pool or self.pools.answers).take(user_of(body)[1])
+        if isinstance(permit, Permit):
             ack()
-            turn.begin(lambda: self._work(work, self.of(body)))
+            permit.begin(lambda: self._work(work, self.of(body)))
         else:
-            self._refuse(ack, body, turn)
+            self._refuse(ack, body, permit)
 
     def tell(self, body: dict[str, Any], make: Callable[[Translator], Message]) -> None:
         """Says it to whoever the payload is from, unless they are being told something like it right now."""
         caller = self.known(body)
-        turn = self.turns.notices.take(caller.user_id)
-        if isinstance(turn, Turn):
-            turn.begin(lambda: caller.reply.say(make(caller.t)))
+        permit = self.pools.notices.take(caller.user_id)
+        if isinstance(permit, Permit):
+            permit.begin(lambda: caller.reply.say(make(caller.t)))
 
     @staticmethod
     def _work(work: Callable[[Caller], None], caller: Caller) -> None:
@@ -250,11 +248,11 @@ class Callers:
     def _refuse(self, ack: Ack, body: dict[str, Any], full: Full) -> None:
         """In the acknowledgement of a command, which costs nothing more."""
         if "command" in body:
-            said = answers.no_turn(full is Full.ONES_OWN, self.known(body).t)
+            said = answers.at_capacity(full is Full.ONES_OWN, self.known(body).t)
             ack(text=said.text, blocks=said.blocks)
         else:
             ack()
-            self.tell(body, lambda t: answers.no_turn(full is Full.ONES_OWN, t))
+            self.tell(body, lambda t: answers.at_capacity(full is Full.ONES_OWN, t))
 
     def requester(self, caller: Caller) -> Requester:
         """The caller as a row of the tracking tables names them."""

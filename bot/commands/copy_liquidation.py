@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot import time_expressions
 from bot.commands import parsing
-from bot.commands.concurrency import Full, Searches, Superseded, TooManySearches, Turn, Turns
+from bot.commands.concurrency import Full, Permit, Searches, Superseded, TooManySearches, WorkPool
 from bot.commands.conversation import (
     BotParts,
     Caller,
@@ -35,8 +35,8 @@ from bot.commands.conversation import (
     user_of,
     with_card,
 )
-from bot.commands.copy_runs import CopySeveral, CopyWhole, RunsForLater
-from bot.commands.job_creation import Starting, StartsCopies, Values, ask_when, first_start, press_of
+from bot.commands.copy_runs import CopyOfSet, CopySeveral, RunsForLater
+from bot.commands.job_creation import CreatesJobs, JobCreation, Values, ask_when, first_start, press_of
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.config import SIDES, CopySection
 from bot.errors import AlreadyRunning, Frozen, UnknownJob
@@ -103,54 +103,54 @@ def connect(app: App, parts: BotParts) -> None:
     """Adds the command and its buttons; the modal's menu and both its steps; App Home's button, and
     those of the watch.
     """
-    starting = Starting.of(parts)
-    start = StartCopy(starting)
-    whole = CopyWhole(starting)
-    several = CopySeveral(starting, whole)
-    modal = CopyModal(starting, start, whole)
+    creation = JobCreation.of(parts)
+    start = StartCopy(creation)
+    sets = CopyOfSet(creation)
+    several = CopySeveral(creation, sets)
+    modal = CopyModal(creation, start, sets)
     app.action(NEW_ACTION)(modal.from_home)
     app.options(proposal.LIQUIDATION)(modal.options)
     app.view(proposal.CHOOSE_CALLBACK)(modal.chosen)
     app.view(proposal.PRESS_CALLBACK)(modal.pressed)
-    conversation = CopyLiquidation(starting, start, modal, several, whole)
+    conversation = CopyLiquidation(creation, start, modal, several, sets)
     app.command(COPY_COMMAND)(conversation.command)
     app.action(COPY_ACTION)(conversation.confirmed)
     app.action(CANCEL_ACTION)(conversation.cancelled)
     app.action(LATER_ACTION)(modal.later)
-    RunsForLater(starting, several, whole).connect(app)
+    RunsForLater(creation, several, sets).connect(app)
     app.action(MOVED_ON_ACTION)(conversation.from_watch)
     app.action(COPY_SEVERAL_ACTION)(several.confirmed)
-    app.action(COPY_WHOLE_ACTION)(whole.confirmed)
+    app.action(COPY_WHOLE_ACTION)(sets.confirmed)
 
 
 class CopyLiquidation:
     """The conversation from the command to the job."""
 
     def __init__(
-        self, starting: Starting, start: StartCopy, modal: CopyModal, several: CopySeveral, whole: CopyWhole
+        self, creation: JobCreation, start: StartCopy, modal: CopyModal, several: CopySeveral, sets: CopyOfSet
     ) -> None:
-        self._guard = starting.guard
-        self._callers = starting.callers
+        self._guard = creation.guard
+        self._callers = creation.callers
         self._start = start
         self._modal = modal
         self._several = several
-        self._whole = whole
+        self._sets = sets
 
     def command(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
-        text, turns = str(body.get("text") or ""), self._callers.turns
+        text, pools = str(body.get("text") or ""), self._callers.pools
         if parsing.words(text):
-            self._callers.answer(ack, body, lambda caller: self._answer_to(text, caller), turns.looks)
+            self._callers.answer(ack, body, lambda caller: self._answer_to(text, caller), pools.looks)
         else:
             self._callers.begin(ack, body, lambda caller: self._open(body, client, caller))
 
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
-        turns = self._callers.turns.presses
-        self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
+        pool = self._callers.pools.presses
+        self._callers.answer(ack, body, lambda caller: self._press(body, caller), pool, replace=True)
 
     def from_watch(self, ack: Ack, body: dict[str, Any]) -> None:
         """*Copy* in the watch's message, or below a comparison: the same proposal as after the command."""
-        turns = self._callers.turns.looks
-        self._callers.answer(ack, body, lambda caller: self._look_from_watch(body, caller), turns)
+        pool = self._callers.pools.looks
+        self._callers.answer(ack, body, lambda caller: self._look_from_watch(body, caller), pool)
 
     def cancelled(self, ack: Ack, body: dict[str, Any]) -> None:
         self._callers.answer(ack, body, lambda caller: answers.cancelled(caller.t), replace=True)
@@ -176,7 +176,7 @@ class CopyLiquidation:
             return answers.too_many_words(t, suggestion)
         name = words[1] if len(words) == 2 else None
         if (chosen := self._guard.set_named(name)) is not None:
-            return self._whole.shown(chosen, liquidation_id, caller)
+            return self._sets.shown(chosen, liquidation_id, caller)
         copy = self._guard.chosen_copy(COPY_COMMAND, name, user_id, t)
         if isinstance(copy, Message):
             return copy
@@ -189,7 +189,7 @@ class CopyLiquidation:
         name, _, number = str(body["actions"][0]["value"]).rpartition(" ")
         copy = self._guard.copy_named(name)
         if copy is None and (chosen := self._guard.set_named(name)) is not None:
-            return self._whole.shown(chosen, int(number), caller)
+            return self._sets.shown(chosen, int(number), caller)
         if copy is None:
             return answers.unknown_copy(name, self._guard.copy_names, caller.t)
         return self._shown(copy, int(number), caller)
@@ -224,7 +224,7 @@ register(
 log = logging.getLogger(__name__)
 
 
-class StartCopy(StartsCopies):
+class StartCopy(CreatesJobs):
     """The way from a liquidation's number to a job."""
 
     def look(self, copy: CopySection, liquidation_id: int, caller: Caller) -> Offered | Message:
@@ -280,7 +280,7 @@ class StartCopy(StartsCopies):
             return self._offered(copy, offer.liquidation_id, proposal, why_missing(t))
         if proposal.approvers is not None and channel_id.startswith("D"):
             return question.not_in_private(copy.shown, t)
-        request = self._starting.request(
+        request = self._creation.request(
             copy,
             offer.liquidation_id,
             proposal.seen,
@@ -340,10 +340,10 @@ class StartCopy(StartsCopies):
         """Before both sides are asked: it is being copied already, or nothing may be."""
         if live := self._store.live_job(str(copy.target_table), liquidation_id):
             return answers.running_already(live, self._card_publisher.link(live), t)
-        return self._starting.frozen(t)
+        return self._creation.frozen(t)
 
     def _proposal(self, copy: CopySection, liquidation_id: int) -> Proposal:
-        seen = self._starting.seen(copy, liquidation_id)
+        seen = self._creation.seen(copy, liquidation_id)
         target, in_prod, cap = (
             str(copy.target_table),
             seen.in_source.rows,
@@ -393,7 +393,7 @@ class StartCopy(StartsCopies):
 
 def start_copy(parts: BotParts) -> StartCopy:
     """Built from what was wired."""
-    return StartCopy(Starting.of(parts))
+    return StartCopy(JobCreation.of(parts))
 
 
 # ----------------------------------------------------------------------------
@@ -416,13 +416,13 @@ Asked = Offered | WholeOffered | Message
 class CopyModal:
     """The conversation in the modal."""
 
-    def __init__(self, starting: Starting, start: StartCopy, whole: CopyWhole) -> None:
-        self._guard = starting.guard
-        self._callers = starting.callers
+    def __init__(self, creation: JobCreation, start: StartCopy, sets: CopyOfSet) -> None:
+        self._guard = creation.guard
+        self._callers = creation.callers
         self._start = start
-        self._whole = whole
-        self._card_publisher = starting.card_publisher
-        self._prod = starting.prod
+        self._sets = sets
+        self._card_publisher = creation.card_publisher
+        self._prod = creation.prod
         self._searches = Searches()
 
     def open(self, client: WebClient, body: dict[str, Any], carried: Carried, caller: Caller) -> bool:
@@ -507,13 +507,13 @@ class CopyModal:
 
         def look(caller: Caller) -> Asked:
             if chosen is not None:
-                return self._whole.look(chosen, liquidation_id, caller)
+                return self._sets.look(chosen, liquidation_id, caller)
             assert copy is not None  # noqa: S101 - it was looked at above
             return self._start.look(copy, liquidation_id, caller)
 
         waiting = proposal.wait(t("Looking at both sides…"), t)
-        turns = self._callers.turns.looks
-        self._answer(ack, client, body, look, turns, waiting=waiting, carried=carried)
+        pool = self._callers.pools.looks
+        self._answer(ack, client, body, look, pool, waiting=waiting, carried=carried)
 
     def pressed(self, ack: Ack, body: dict[str, Any], client: WebClient) -> None:
         """The preview is submitted: the same press as the card's."""
@@ -534,12 +534,12 @@ class CopyModal:
             offer = read_offer(carried.offer or "")
             channel = carried.channel or self._card_publisher.open_direct_message(caller.user_id)
             if isinstance(offer, WholeOffer):
-                return self._whole.start_or_ask(offer, caller, channel, typed, start_at)
+                return self._sets.start_or_ask(offer, caller, channel, typed, start_at)
             return self._start.start_or_ask(offer, caller, channel, typed, start_at)
 
         # Where the press asks again, the answer is another offer.
-        waiting, turns = proposal.wait(t("Starting…"), t), self._callers.turns.presses
-        self._answer(ack, client, body, press, turns, waiting=waiting, carried=carried, is_press=True)
+        waiting, pool = proposal.wait(t("Starting…"), t), self._callers.pools.presses
+        self._answer(ack, client, body, press, pool, waiting=waiting, carried=carried, is_press=True)
 
     def _answer(
         self,
@@ -547,7 +547,7 @@ class CopyModal:
         client: WebClient,
         body: dict[str, Any],
         make: Callable[[Caller], Asked],
-        turns: Turns,
+        pool: WorkPool,
         *,
         waiting: View,
         carried: Carried,
@@ -558,9 +558,9 @@ class CopyModal:
         Where Slack doesn't show it, it is said. What became of a press also to who has closed the window.
         """
         known = self._callers.known(body)
-        turn = turns.take(known.user_id)
-        if not isinstance(turn, Turn):
-            full = answers.no_turn(turn is Full.ONES_OWN, known.t)
+        permit = pool.take(known.user_id)
+        if not isinstance(permit, Permit):
+            full = answers.at_capacity(permit is Full.ONES_OWN, known.t)
             ack(response_action="update", view=proposal.result(full, known.t))
             return
         box: Future[View] = Future()
@@ -589,7 +589,7 @@ class CopyModal:
                 # An offer that is pressed elsewhere would have its card there.
                 caller.reply.say(found if isinstance(found, Message) else proposal.not_shown(t))
 
-        turn.begin(step)
+        permit.begin(step)
         try:
             ack(response_action="update", view=box.result(STEP_SECONDS))
         except TooSlow:

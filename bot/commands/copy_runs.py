@@ -20,7 +20,7 @@ from slack_sdk import WebClient
 from bot import time_expressions
 from bot.commands import parsing
 from bot.commands.conversation import Caller
-from bot.commands.job_creation import Starting, StartsCopies, Values, ask_when, first_start, press_of
+from bot.commands.job_creation import CreatesJobs, JobCreation, Values, ask_when, first_start, press_of
 from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
 from bot.jobs.baseline import spec_of
@@ -79,12 +79,12 @@ log = logging.getLogger(__name__)
 Chosen = CopySection | SetSection
 
 
-class CopySeveral(StartsCopies):
-    """From several numbers to a run, of one copy or of a set; ``whole`` looks at the tables of sets."""
+class CopySeveral(CreatesJobs):
+    """From several numbers to a run, of one copy or of a set; ``sets`` looks at the tables of sets."""
 
-    def __init__(self, starting: Starting, whole: CopyWhole) -> None:
-        super().__init__(starting)
-        self._whole = whole
+    def __init__(self, creation: JobCreation, sets: CopyOfSet) -> None:
+        super().__init__(creation)
+        self._sets = sets
 
     def answer(self, words: list[str], caller: Caller) -> Message | None:
         """The answer to these words after the command; None where they aren't several liquidations."""
@@ -120,14 +120,14 @@ class CopySeveral(StartsCopies):
         return self._look(copy, numbers.values, caller, notice)
 
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
-        turns = self._callers.turns.presses
-        self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
+        pool = self._callers.pools.presses
+        self._callers.answer(ack, body, lambda caller: self._press(body, caller), pool, replace=True)
 
     def _look(self, chosen: Chosen, numbers: Sequence[int], caller: Caller, notice: str) -> Message:
         t = caller.t
         if refusal := self._refusal(chosen, caller):
             return refusal
-        if frozen := self._starting.frozen(t):
+        if frozen := self._creation.frozen(t):
             return frozen
         return self._offered(chosen, self._parts(chosen, numbers, caller), caller, notice)
 
@@ -147,9 +147,9 @@ class CopySeveral(StartsCopies):
         taken = {number: Part(number, refused=Refused.TAKEN, taken=live[number]) for number in live}
         free = [number for number in numbers if number not in taken]
         if not isinstance(chosen, SetSection):
-            found = self._starting.side_by_side(lambda number: self._part(copies[0], number, caller), free)
+            found = self._creation.side_by_side(lambda number: self._part(copies[0], number, caller), free)
         else:
-            found = self._whole_parts(copies, free, caller.t)
+            found = self._parts_of_set(copies, free, caller.t)
         looked_at = {part.liquidation_id: part for part in found}
         return tuple(looked_at[number] if number in looked_at else taken[number] for number in numbers)
 
@@ -162,23 +162,23 @@ class CopySeveral(StartsCopies):
         """The tables that are copied of each liquidation."""
         return self._guard.file.copies_of(chosen) if isinstance(chosen, SetSection) else (chosen,)
 
-    def _whole_parts(
+    def _parts_of_set(
         self, copies: tuple[CopySection, ...], numbers: Sequence[int], t: Translator
     ) -> tuple[Part, ...]:
         """The tables of all liquidations, looked at side by side."""
         if not numbers:
             return ()
-        in_order = self._whole.in_order(copies)
+        in_order = self._sets.in_order(copies)
         each = [(number, copy) for number in numbers for copy in in_order]
-        tables = self._starting.side_by_side(lambda one: self._whole.table(one[1], copies, one[0], t), each)
+        tables = self._creation.side_by_side(lambda one: self._sets.table(one[1], copies, one[0], t), each)
         n = len(copies)
         return tuple(
-            _whole_part(number, tables[place * n : (place + 1) * n]) for place, number in enumerate(numbers)
+            _part_of_set(number, tables[place * n : (place + 1) * n]) for place, number in enumerate(numbers)
         )
 
     def _part(self, copy: CopySection, number: int, caller: Caller) -> Part:
         try:
-            seen = self._starting.seen(copy, number)
+            seen = self._creation.seen(copy, number)
         except DatabaseFailed:
             raise  # it is so for all of them
         except CopierError as error:
@@ -230,7 +230,7 @@ class CopySeveral(StartsCopies):
     def _expected_seconds(self, chosen: Chosen, possible: Sequence[Part]) -> float | None:
         seen = [each for part in possible for each in part.each_seen]
         if isinstance(chosen, SetSection):
-            return self._whole.expected_seconds(chosen, seen)
+            return self._sets.expected_seconds(chosen, seen)
         rows, cap = proposal.rows_to_write(seen), self._guard.file.work.rows_per_second
         return self._history.expected_seconds(chosen.name, rows, cap) if rows else None
 
@@ -259,7 +259,7 @@ class CopySeveral(StartsCopies):
             return refusal
         if used := self._store.run_by_key(offer.key):
             return run_messages.pressed_before(used, self._card_publisher.link(used), t)
-        if frozen := self._starting.frozen(t):
+        if frozen := self._creation.frozen(t):
             return frozen
         parts = self._parts(chosen, [part[0] for part in offer.parts], caller)
         moved = any(offer.moved(part) for part in parts if part.refused is not Refused.TAKEN)
@@ -271,7 +271,7 @@ class CopySeveral(StartsCopies):
             return question.not_in_private(chosen.shown, t)
         copies = {copy.name: copy for copy in self.copies(chosen)}
         requests = tuple(
-            self._starting.request(
+            self._creation.request(
                 copies[name],
                 part.liquidation_id,
                 seen,
@@ -300,10 +300,10 @@ class CopySeveral(StartsCopies):
             channel_id=channel_id,
             key=offer.key,
         )
-        return self._starting.begin_run(wanted, taken, caller, all_taken)
+        return self._creation.begin_run(wanted, taken, caller, all_taken)
 
 
-def _whole_part(number: int, tables: tuple[Table, ...]) -> Part:
+def _part_of_set(number: int, tables: tuple[Table, ...]) -> Part:
     """One of several liquidations of a set, by its tables in the order in which they are written."""
     if stuck := next((table.problem for table in tables if table.problem is not None), None):
         return Part(number, refused=Refused.PROBLEM, problem=stuck, tables=tables)
@@ -333,7 +333,7 @@ def _each_of(part: Part, offer: SeveralOffer) -> list[tuple[str, Preview, Agreed
 # counts only for the numbers that were shown, as with a single copy.
 
 
-class CopyWhole(StartsCopies):
+class CopyOfSet(CreatesJobs):
     """From a set and a liquidation's number to a run."""
 
     def shown(self, chosen: SetSection, liquidation_id: int, caller: Caller) -> Message:
@@ -342,8 +342,8 @@ class CopyWhole(StartsCopies):
         return whole_card(found, caller.t) if isinstance(found, WholeOffered) else found
 
     def confirmed(self, ack: Ack, body: dict[str, Any]) -> None:
-        turns = self._callers.turns.presses
-        self._callers.answer(ack, body, lambda caller: self._press(body, caller), turns, replace=True)
+        pool = self._callers.pools.presses
+        self._callers.answer(ack, body, lambda caller: self._press(body, caller), pool, replace=True)
 
     def look(self, chosen: SetSection, liquidation_id: int, caller: Caller) -> WholeOffered | Message:
         """The offer; or, in words, why there is nothing that this person could press."""
@@ -392,7 +392,7 @@ class CopyWhole(StartsCopies):
         copies = {copy.name: copy for copy in guard.file.copies_of(chosen)}
         shown = dict(zip(copies, offer.tables, strict=True))
         requests = tuple(
-            self._starting.request(
+            self._creation.request(
                 copies[table.copy_name],
                 offer.liquidation_id,
                 table.seen,
@@ -414,7 +414,7 @@ class CopyWhole(StartsCopies):
             key=offer.key,
         )
         in_the_way = partial(self._under_way, chosen, offer.liquidation_id, t=t)
-        return self._starting.begin_run(wanted, (), caller, in_the_way)
+        return self._creation.begin_run(wanted, (), caller, in_the_way)
 
     def _press(self, body: dict[str, Any], caller: Caller) -> Message:
         """What becomes of a press of *Copy*, as what takes the place of the card."""
@@ -430,7 +430,7 @@ class CopyWhole(StartsCopies):
         )
         if taken := tuple(job for job in live if job is not None):
             return self._under_way(chosen, liquidation_id, taken, t)
-        return self._starting.frozen(t)
+        return self._creation.frozen(t)
 
     def _under_way(
         self, chosen: SetSection, liquidation_id: int, taken: tuple[JobView, ...], t: Translator
@@ -452,7 +452,7 @@ class CopyWhole(StartsCopies):
         raised.
         """
         copies = self._guard.file.copies_of(chosen)
-        return self._starting.side_by_side(lambda copy: self.table(copy, copies, liquidation_id, t), copies)
+        return self._creation.side_by_side(lambda copy: self.table(copy, copies, liquidation_id, t), copies)
 
     def table(
         self,
@@ -467,7 +467,7 @@ class CopyWhole(StartsCopies):
         """
         table = Table(copy.name, copy.shown)
         try:
-            seen = self._starting.seen(copy, liquidation_id, copies)
+            seen = self._creation.seen(copy, liquidation_id, copies)
         except DatabaseFailed:
             raise  # it is so for all of them
         except CopierError as error:
@@ -517,10 +517,10 @@ class CopyWhole(StartsCopies):
 
     def in_order(self, copies: tuple[CopySection, ...]) -> tuple[CopySection, ...]:
         """As they are written. Raises CircularReferences and its like, where they can't be."""
-        consulta = self._starting.consulta
+        consulta = self._creation.consulta
         specs = [spec_of(consulta, copy) for copy in copies]
         seconds = self._guard.file.work.preview_timeout_seconds
-        order = order_in_target(self._starting.prod, consulta, specs, names=SIDES, timeout_seconds=seconds)
+        order = order_in_target(self._creation.prod, consulta, specs, names=SIDES, timeout_seconds=seconds)
         place = {name: n for n, name in enumerate(order.names)}
         return tuple(sorted(copies, key=lambda copy: place[copy.name]))
 
@@ -568,11 +568,11 @@ SEVERAL, WHOLE = "several", "whole"
 class RunsForLater:
     """From the confirm card over a window to a run that waits for its time."""
 
-    def __init__(self, starting: Starting, several: CopySeveral, whole: CopyWhole) -> None:
-        self._guard = starting.guard
-        self._callers = starting.callers
+    def __init__(self, creation: JobCreation, several: CopySeveral, sets: CopyOfSet) -> None:
+        self._guard = creation.guard
+        self._callers = creation.callers
         self._several = several
-        self._whole = whole
+        self._sets = sets
 
     def connect(self, app: App) -> None:
         """Adds both buttons, and the window."""
@@ -623,7 +623,7 @@ class RunsForLater:
             why = values.text(proposal.WHY)
             if kind == SEVERAL:
                 return self._several.start_or_ask(SeveralOffer.decoded(offer), caller, channel, why, start_at)
-            found = self._whole.start_or_ask(WholeOffer.decoded(offer), caller, channel, why, start_at)
+            found = self._sets.start_or_ask(WholeOffer.decoded(offer), caller, channel, why, start_at)
             return found if isinstance(found, Message) else whole_card(found, caller.t)
 
-        self._callers.answer(ack, {**body, "channel_id": channel}, press, self._callers.turns.presses)
+        self._callers.answer(ack, {**body, "channel_id": channel}, press, self._callers.pools.presses)

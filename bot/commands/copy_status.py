@@ -133,8 +133,8 @@ class CopyStatus:
         job = self._store.job(job_id)
         if job is None:
             return answers.unknown_job(job_id, t)
-        whole = self._store.run(job.run_id) if job.run_id is not None else None
-        of_set = whole if whole is not None and whole.kind is RunKind.SET else None
+        run = self._store.run(job.run_id) if job.run_id is not None else None
+        of_set = run if run is not None and run.kind is RunKind.SET else None
         return status.detail(job, self._card_publisher.link(job), t, of_set)
 
 

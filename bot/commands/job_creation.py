@@ -54,7 +54,7 @@ One = TypeVar("One")
 Made = TypeVar("Made")
 
 
-class Starting:
+class JobCreation:
     """The look, the request and the run: what the conversations that start copies share."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Starting:
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="looks")
 
     @classmethod
-    def of(cls, parts: BotParts) -> Starting:
+    def of(cls, parts: BotParts) -> JobCreation:
         """Built from what was wired."""
         return cls(
             parts.guard,
@@ -212,17 +212,17 @@ class Starting:
         return run
 
 
-class StartsCopies:
+class CreatesJobs:
     """A conversation that starts copies, with what it uses of what was wired."""
 
-    def __init__(self, starting: Starting) -> None:
-        self._starting = starting
-        self._guard = starting.guard
-        self._callers = starting.callers
-        self._signals = starting.signals
-        self._store = starting.store
-        self._history = starting.history
-        self._card_publisher = starting.card_publisher
+    def __init__(self, creation: JobCreation) -> None:
+        self._creation = creation
+        self._guard = creation.guard
+        self._callers = creation.callers
+        self._signals = creation.signals
+        self._store = creation.store
+        self._history = creation.history
+        self._card_publisher = creation.card_publisher
 
 
 class Values:

@@ -7,14 +7,13 @@ can't be looked at because of something else is skipped, and says why.
 
 from __future__ import annotations
 
-from bot.doctor import databases, privileges, services, slack, tables
-from bot.doctor.examination import Check
+from bot.doctor import databases, services, slack, tables
+from bot.doctor.checks import Check
 
-#: Every check. A new one is in one of these modules, its ids in `bot.doctor.findings` and docs/operating.md.
+#: Every check. A new one is in one of these modules, its ids in `bot.doctor.checks` and docs/operating.md.
 CHECKS: tuple[Check, ...] = (
     *slack.CHECKS,
     *databases.CHECKS,
     *tables.CHECKS,
-    *privileges.CHECKS,
     *services.CHECKS,
 )

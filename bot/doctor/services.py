@@ -18,9 +18,20 @@ from redis.retry import Retry
 from sqlalchemy import func, select, text
 
 from bot.config import REQUESTER, SIDES, variable_of
+from bot.doctor.checks import (
+    ANSWER_SECONDS,
+    Check,
+    Context,
+    Finding,
+    Prerequisite,
+    Server,
+    Unknown,
+    failed,
+    ok,
+    skipped,
+    warning,
+)
 from bot.doctor.databases import look_at
-from bot.doctor.examination import ANSWER_SECONDS, Check, Context, Prerequisite, Server, Unknown
-from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.i18n import translator
 from bot.jobs.models import CopyJob, waits_for_somebody, with_limits
 from bot.jobs.status import Status
@@ -160,7 +171,7 @@ def _workers(context: Context) -> Iterator[Finding]:
     consulta = context.consulta.get()
     engine = with_limits(consulta.engine)
     own = version("traspaso")
-    with consulta.turns, failures_of(SIDES.target):
+    with consulta.permits, failures_of(SIDES.target):
         alive = [each for each in Workers(engine).alive() if each.takes_jobs]
         with engine.connect() as connection:
             waiting = connection.scalar(

@@ -17,8 +17,7 @@ from sqlalchemy import func, select
 
 from bot import manifest
 from bot.config import SIDES
-from bot.doctor.examination import ANSWER_SECONDS, Check, Context, Unknown
-from bot.doctor.findings import Finding, failed, ok, skipped, warning
+from bot.doctor.checks import ANSWER_SECONDS, Check, Context, Finding, Unknown, failed, ok, skipped, warning
 from bot.jobs.models import CopyJob, with_limits
 from bot.slack.access import is_id, is_user
 from bot.slack.client import CONNECTION_ERRORS, Trouble, client, error_name, trouble_of
@@ -321,7 +320,7 @@ def _channels(context: Context) -> Iterator[Finding]:
         .limit(CHANNELS)
     )
     engine = with_limits(consulta.engine)
-    with consulta.turns, failures_of(SIDES.target), engine.connect() as connection:
+    with consulta.permits, failures_of(SIDES.target), engine.connect() as connection:
         channels = [str(channel) for channel in connection.scalars(latest)]
     file = context.settings.file
     configured = [each.channel for each in file.schedules]

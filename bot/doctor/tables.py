@@ -7,9 +7,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from bot.config import SIDES, CopySection
+from bot.doctor.checks import Check, Context, Finding, Unknown, failed, ok, skipped, warning
 from bot.doctor.databases import asking, look_at
-from bot.doctor.examination import Check, Context, Unknown
-from bot.doctor.findings import Finding, failed, ok, skipped, warning
 from bot.jobs.baseline import with_known
 from copier import NewColumns, TableName
 from copier.columns import match_columns

@@ -270,7 +270,7 @@ def cancelled(t: Translator) -> Message:
     return sentence(t("Cancelled. Nothing was started."))
 
 
-def no_turn(is_ones_own: bool, t: Translator) -> Message:
+def at_capacity(is_ones_own: bool, t: Translator) -> Message:
     """Too much is under way already: of this person, or of all together."""
     return sentence(
         t("This wasn't done: your last requests are still being answered.")

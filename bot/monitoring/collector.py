@@ -21,10 +21,9 @@ from sqlalchemy import Engine
 
 from bot.jobs.status import RunKind, Status
 from bot.jobs.totals import CHUNK_LABELS, RUNS
-from bot.monitoring import rows
-from bot.monitoring.bounded import Bounded
-from bot.monitoring.readiness import Readiness
-from bot.monitoring.rows import WAITING, InstallationState
+from bot.monitoring import queries
+from bot.monitoring.health import CachedProbe, Readiness
+from bot.monitoring.queries import WAITING, InstallationState
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class InstallationCollector(Collector):
         self._copies = tuple(copies)
         self._process = process
         self._tracking = tracking
-        self._state = Bounded("installation", self._read, keep_seconds=KEEP_SECONDS)
+        self._state = CachedProbe("installation", self._read, keep_seconds=KEEP_SECONDS)
         #: A release before this one adds nothing to the totals when its attempt ends; no counter goes back.
         self._highest: dict[tuple[str, ...], float] = {}
 
@@ -79,7 +78,7 @@ class InstallationCollector(Collector):
 
     def _read(self) -> InstallationState:
         with self._tracking.begin() as connection:
-            return rows.installation(connection)
+            return queries.installation(connection)
 
     def _live(self, state: InstallationState) -> Iterator[Metric]:
         jobs = GaugeMetricFamily(

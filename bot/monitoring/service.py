@@ -21,9 +21,14 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from bot.monitoring import vitals
-from bot.monitoring.readiness import Readiness
-from bot.monitoring.vitals import Others, SharedVitals, Vital
+from bot.monitoring.health import (
+    WRITE_SECONDS,
+    OtherThreads,
+    Readiness,
+    SharedHealth,
+    ThreadHealth,
+    own_threads,
+)
 from bot.periodic import PeriodicThread
 
 if TYPE_CHECKING:
@@ -57,8 +62,8 @@ class Monitoring:
         readiness: Readiness,
         registry: CollectorRegistry,
         *,
-        shared: SharedVitals | None = None,
-        others: Others = dict,
+        shared: SharedHealth | None = None,
+        others: OtherThreads = dict,
         dispose: Callable[[], None] = lambda: None,
     ) -> None:
         """``process`` is what runs here, ``shared`` the folder of a service that may be several of them.
@@ -76,8 +81,9 @@ class Monitoring:
         self._lock_file: int | None = None
         self._server: WSGIServer | None = None
         self._said: str | None = None
-        self._vitals = PeriodicThread(
-            "vitals", self._write, every_seconds=vitals.WRITE_SECONDS, at_once=True, passing=(OSError,)
+        # `/healthz` and the metrics show the thread by this name.
+        self._reports = PeriodicThread(
+            "vitals", self._write, every_seconds=WRITE_SECONDS, at_once=True, passing=(OSError,)
         )
         self._port_opener = PeriodicThread("health-port", self._open, every_seconds=RETRY_SECONDS)
 
@@ -89,7 +95,7 @@ class Monitoring:
     def start(self) -> None:
         """Answers when it returns, where the port is free."""
         if self._shared is not None:
-            self._vitals.start()
+            self._reports.start()
         self._port_opener.call()
         self._port_opener.start()
 
@@ -100,7 +106,7 @@ class Monitoring:
             self._server.server_close()
             self._server = None
         if self._shared is not None:
-            self._vitals.stop(CLIENT_SECONDS)
+            self._reports.stop(CLIENT_SECONDS)
             self._shared.leave()
         if self._lock_file is not None:
             os.close(self._lock_file)
@@ -134,15 +140,15 @@ class Monitoring:
         }
         return _respond(start_response, "200 OK" if ok else "503 Service Unavailable", body)
 
-    def _threads(self) -> list[Vital]:
+    def _threads(self) -> list[ThreadHealth]:
         if self._shared is None:
-            return vitals.own(self._others)
+            return own_threads(self._others)
         self._write()
         return self._shared.of_all()
 
     def _write(self) -> None:
         if self._shared is not None:
-            self._shared.write(vitals.own(self._others))
+            self._shared.write(own_threads(self._others))
 
     # --------------------------------------------------------------------------------------------- the port
 

@@ -29,7 +29,7 @@ from bot.periodic import PeriodicThread
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import BLOCKS_REFUSED, CONNECTION_ERRORS, PASSING, error_name, retry_after, trouble_of
-from bot.slack.pubsub import Neighbours
+from bot.slack.pubsub import PubSub
 from copier.errors import CopierError, failures_of
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class HomePublisher(PeriodicThread):
         access: Access,
         people: People,
         *,
-        neighbours: Neighbours | None = None,
+        pubsub: PubSub | None = None,
     ) -> None:
         super().__init__(
             "home-publisher",
@@ -86,9 +86,9 @@ class HomePublisher(PeriodicThread):
             what="consulta can't be asked for App Home",
             leave_seconds=LEAVE_SECONDS,
         )
-        self._neighbours = neighbours
-        if neighbours is not None:
-            neighbours.subscribe(OPENED, self._opened_elsewhere)
+        self._pubsub = pubsub
+        if pubsub is not None:
+            pubsub.subscribe(OPENED, self._opened_elsewhere)
         self._client = client
         self._rows = rows
         self._card_publisher = card_publisher
@@ -105,8 +105,8 @@ class HomePublisher(PeriodicThread):
         """Somebody opens the tab: it is published for them now."""
         reader = self._reader(user_id)
         reader.opened_at, reader.is_elsewhere = time.time(), False
-        if self._neighbours is not None:
-            self._neighbours.publish(
+        if self._pubsub is not None:
+            self._pubsub.publish(
                 OPENED,
                 user=user_id,
                 filters=_as_words(reader.filters),

@@ -22,6 +22,7 @@ from migrations import SCHEMA
 
 log = logging.getLogger(__name__)
 
+#: The channel in Redis. Releases beside this one publish there too, so its name stays.
 CHANNEL = "traspaso-neighbours"
 #: The subject of a process's last word.
 LEAVES = "leaves"
@@ -34,8 +35,8 @@ UNUSABLE = (redis.RedisError, TypeError)
 Subscriber = Callable[[dict[str, Any]], None]
 
 
-class Neighbours:
-    """One process among the others. Each hears what the others say between `start` and `stop`."""
+class PubSub:
+    """One process of the bot: it publishes, and hears what the others publish between `start` and `stop`."""
 
     def __init__(self, redis_url: str, schema: str = SCHEMA) -> None:
         """Connects with the first word. Installations with another ``schema`` hear nothing of it."""
@@ -50,6 +51,7 @@ class Neighbours:
         self._name = uuid4().hex
         self._subscribers: dict[str, Subscriber] = {}
         self._over = self._listens = False
+        # `/healthz` and the metrics show the thread by this name.
         self._thread = PeriodicThread(
             "neighbours",
             self._listen,

@@ -21,6 +21,7 @@ from bot.jobs.status import StopRequest
 from bot.jobs.view import JobView
 from bot.jobs.workers import BEAT, MISSING, UnbrokenBeats, Workers
 from bot.periodic import PeriodicThread
+from bot.work.slots import CopySlots
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +173,8 @@ class Sweeper(PeriodicThread):
     run.
 
     ``enqueue`` puts a job's id on the queue, and is False where it can't be reached. ``take`` runs a job in
-    this process, without the queue, and is False where there is no ``room``.
+    this process, without the queue, and is False where none of the ``slots`` is free. One that is given back
+    ends the pause.
     """
 
     def __init__(
@@ -181,7 +183,7 @@ class Sweeper(PeriodicThread):
         enqueue: Callable[[int], bool],
         take: Callable[[int], bool],
         *,
-        room: Callable[[], int],
+        slots: CopySlots,
         own: Callable[[], UnbrokenBeats | None],
         every_seconds: float,
     ) -> None:
@@ -191,17 +193,18 @@ class Sweeper(PeriodicThread):
             every_seconds=every_seconds,
             at_once=True,
             shortest_pause=SHORTEST_PAUSE,
+            woken_by=slots.freed,
             what="the jobs can't be swept",
             leave_seconds=SWEEP_LEAVE_SECONDS,
         )
         self._sweep = sweep
         self._enqueue = enqueue
         self._take = take
-        self._room = room
+        self._slots = slots
         self._own = own
 
     def _run_once(self) -> None:
-        swept = self._sweep.run(self._own(), self._room())
+        swept = self._sweep.run(self._own(), self._slots.free)
         sys.audit("traspaso.swept", *swept.to_enqueue, *swept.overdue)
         self._distribute(swept)
 

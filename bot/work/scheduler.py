@@ -131,10 +131,7 @@ class FiringRunner:
                 if liquidation in firing.done:
                     continue
                 self._schedules.hold(firing)
-                if firing.set_name is None:
-                    outcome = self._one(firing, copies[0], liquidation)
-                else:
-                    outcome = self._set(firing, copies, liquidation)
+                outcome = self._asked_for(firing, copies, liquidation)
                 self._schedules.add(firing, {"liquidation": liquidation, **outcome})
         except Frozen:
             self._frozen(firing, schedule)
@@ -172,26 +169,50 @@ class FiringRunner:
         self._schedules.chosen(firing, found, more_fit=more)
         return tuple(found)
 
-    def _one(self, firing: Firing, copy: CopySection, liquidation: int) -> dict[str, object]:
-        """What became of one liquidation. The same key gives the same job to whoever goes on with a firing.
+    def _asked_for(
+        self, firing: Firing, copies: Sequence[CopySection], liquidation: int
+    ) -> dict[str, object]:
+        """What became of one liquidation: a job, or a run of the set. The same key gives the same to whoever
+        goes on with a firing.
 
         Raises:
             Frozen: copies have been frozen meanwhile.
             Transient: a side is away.
         """
         key = f"schedule {firing.id} {liquidation}"
-        if used := self._store.by_key(key):
-            return {"outcome": STARTED, "job": used.id}
-        if live := self._store.live_job(str(copy.target_table), liquidation):
-            return {"outcome": LIVE_ALREADY, "job": live.id}
-        seen = self._seen(firing, [copy], liquidation)
+        if before := self._begun_before(firing, key):
+            return before
+        for copy in copies:
+            if live := self._store.live_job(str(copy.target_table), liquidation):
+                return {"outcome": LIVE_ALREADY, "job": live.id}
+        seen = self._seen(firing, copies, liquidation)
         if isinstance(seen, Failure):
             return {"outcome": FAILED, "error": seen.as_json()}
         if not _is_there(seen):
             return {"outcome": NOTHING}
-        request = replace(
-            self._request(firing, copy, liquidation, seen[copy.name]), channel_id=firing.channel_id, key=key
+        requests = [self._request(firing, copy, liquidation, seen[copy.name]) for copy in copies]
+        if firing.set_name is None:
+            return self._begin_job(replace(requests[0], channel_id=firing.channel_id, key=key))
+        return self._begin_run(
+            RunRequest(
+                RunKind.SET,
+                tuple(requests),
+                requests[0].requester,
+                set_name=firing.set_name,
+                channel_id=firing.channel_id,
+                key=key,
+            )
         )
+
+    def _begun_before(self, firing: Firing, key: str) -> dict[str, object] | None:
+        """The job or the run of that key; None where there is none yet."""
+        if firing.set_name is None:
+            job = self._store.by_key(key)
+            return {"outcome": STARTED, "job": job.id} if job else None
+        run = self._store.run_by_key(key)
+        return _started_run(run.id, run.jobs[0].id) if run else None
+
+    def _begin_job(self, request: Request) -> dict[str, object]:
         try:
             job_id, _ = self._store.create(request)
         except AlreadyRunning as running:
@@ -201,37 +222,15 @@ class FiringRunner:
             self._enqueue(job_id)
         return {"outcome": STARTED, "job": job_id}
 
-    def _set(self, firing: Firing, copies: Sequence[CopySection], liquidation: int) -> dict[str, object]:
-        """The same for a set of copies: one run."""
-        key = f"schedule {firing.id} {liquidation}"
-        if used := self._store.run_by_key(key):
-            return _began(used.id, used.jobs[0].id)
-        for copy in copies:
-            if live := self._store.live_job(str(copy.target_table), liquidation):
-                return {"outcome": LIVE_ALREADY, "job": live.id}
-        seen = self._seen(firing, copies, liquidation)
-        if isinstance(seen, Failure):
-            return {"outcome": FAILED, "error": seen.as_json()}
-        if not _is_there(seen):
-            return {"outcome": NOTHING}
-        requests = tuple(self._request(firing, copy, liquidation, seen[copy.name]) for copy in copies)
-        created = self._store.create_run(
-            RunRequest(
-                RunKind.SET,
-                requests,
-                requests[0].requester,
-                set_name=firing.set_name,
-                channel_id=firing.channel_id,
-                key=key,
-            )
-        )
+    def _begin_run(self, request: RunRequest) -> dict[str, object]:
+        created = self._store.create_run(request)
         if created.run_id is None:
             return {"outcome": LIVE_ALREADY, "job": created.taken[0]}
         self._wake()
-        if all(request.approvers is None for request in requests):
+        if all(each.approvers is None for each in request.requests):
             for job_id in created.job_ids:
                 self._enqueue(job_id)
-        return _began(created.run_id, created.job_ids[0])
+        return _started_run(created.run_id, created.job_ids[0])
 
     def _seen(
         self, firing: Firing, copies: Sequence[CopySection], liquidation: int
@@ -305,7 +304,7 @@ def _is_there(seen: Mapping[str, Preview]) -> bool:
     return not nothing and all(each.exists is not False for each in seen.values())
 
 
-def _began(run_id: int, job_id: int) -> dict[str, object]:
+def _started_run(run_id: int, job_id: int) -> dict[str, object]:
     """The line of a liquidation whose set is copied now."""
     return {"outcome": STARTED, "job": job_id, "run": run_id}
 

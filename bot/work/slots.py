@@ -25,11 +25,8 @@ class CopySlots:
     def __init__(self) -> None:
         self._room = threading.Condition()
         self._free = 0
-        self._when_freed: list[Callable[[], None]] = []
-
-    def when_freed(self, call: Callable[[], None]) -> None:
-        """Has ``call`` called each time a slot is given back."""
-        self._when_freed.append(call)
+        #: Set each time a slot is given back; one thread waits for that, and clears it.
+        self.freed = threading.Event()
 
     def open(self, slots: int) -> None:
         """The worker has so many threads."""
@@ -63,8 +60,7 @@ class CopySlots:
         with self._room:
             self._free += 1
             self._room.notify()
-        for call in self._when_freed:
-            call()
+        self.freed.set()
 
 
 class DirectRuns:

@@ -25,7 +25,7 @@ OF_A_COPY = {"sqlalchemy", "psycopg", "pydantic", "babel", "bot.config", "bot.ap
 OF_OTHER_COMMANDS = {
     *("copier.set_explanation", "copier.liquidation_search", "copier.discovery"),
     *("bot.jobs.actions", "bot.jobs.schedules", "bot.jobs.freezes", "bot.jobs.cards"),
-    *("bot.messages.run_proposal", "bot.messages.verification", "bot.cli.run_commands"),
+    *("bot.messages.run_proposal", "bot.messages.verification", "bot.cli.job_commands"),
 }
 
 

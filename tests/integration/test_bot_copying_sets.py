@@ -16,8 +16,8 @@ from slack_bolt import BoltRequest
 from bot.app import build_app
 from bot.commands.conversation import Caller
 from bot.commands.copy_liquidation import CopyModal, StartCopy
-from bot.commands.copy_runs import CopyWhole
-from bot.commands.job_creation import Starting
+from bot.commands.copy_runs import CopyOfSet
+from bot.commands.job_creation import JobCreation
 from bot.config import CopySection, File, SetSection, SlackSection
 from bot.i18n import translator
 from bot.jobs.actions import RunControl
@@ -63,7 +63,7 @@ def file_with(**differs: dict[str, object]) -> File:
     return File(slack=SlackSection(admin_groups=("S0ADMINS",)), copies=tuple(copies), sets=(WHOLE,))
 
 
-Bot = Callable[..., CopyWhole]
+Bot = Callable[..., CopyOfSet]
 
 
 @pytest.fixture
@@ -78,27 +78,27 @@ def payroll(sides: Sides, tracked: Database) -> Iterator[Jobs]:
 
 @pytest.fixture
 def bot(slack: LocalSlack, sides: Sides, payroll: Jobs) -> Bot:
-    def started(file: File | None = None, **parts: object) -> CopyWhole:
+    def started(file: File | None = None, **parts: object) -> CopyOfSet:
         web = client(slack.bot_token, slack.api_url)
         made = parts_of(web, payroll, prod=engine(sides.prod.url), file=file or file_with(), **parts)
-        return CopyWhole(Starting.of(made))
+        return CopyOfSet(JobCreation.of(made))
 
     return started
 
 
-def caller(bot: CopyWhole, user: str = "U0ANA") -> Caller:
+def caller(bot: CopyOfSet, user: str = "U0ANA") -> Caller:
     """Somebody who reads English here."""
     reply = bot._callers.replies.to({"user_id": user, "command": "/copy-liquidation"})
     return Caller("T0ACME", user, EN, reply)
 
 
-def offered(bot: CopyWhole, liquidation: int = 42) -> WholeOffered:
+def offered(bot: CopyOfSet, liquidation: int = 42) -> WholeOffered:
     found = bot.look(WHOLE, liquidation, caller(bot))
     assert isinstance(found, WholeOffered), found.text
     return found
 
 
-def pressed(bot: CopyWhole, offer: WholeOffered, user: str = "U0ANA") -> WholeOffered | Message:
+def pressed(bot: CopyOfSet, offer: WholeOffered, user: str = "U0ANA") -> WholeOffered | Message:
     return bot.start_or_ask(offer.offer, caller(bot, user), CHANNEL)
 
 
@@ -334,7 +334,7 @@ def test_the_modal_offers_the_default_set_first_and_copies_it(
     bot: Bot, slack: LocalSlack, payroll: Jobs
 ) -> None:
     there = bot()
-    modal = CopyModal(there._starting, StartCopy(there._starting), there)
+    modal = CopyModal(there._creation, StartCopy(there._creation), there)
     view = modal._choose(Carried(channel=CHANNEL), "U0ANA", EN)
     assert isinstance(view, dict)
     [menu] = [block["element"] for block in view["blocks"] if block.get("block_id") == proposal.COPY]

@@ -25,8 +25,7 @@ from slack_sdk.socket_mode.builtin.connection import Connection
 
 from bot import config
 from bot.doctor import CHECKS, databases, services
-from bot.doctor.examination import Context, examine
-from bot.doctor.findings import IDS
+from bot.doctor.checks import IDS, Context, run_checks
 from bot.slack.client import client
 from dev.guard import ROOT, Guard
 from dev.local_slack.client import LocalSlack
@@ -770,7 +769,7 @@ def test_a_clock_of_this_machine_that_is_wrong_is_said(
 ) -> None:
     settings, wrong = config.read(house.environment)
     context = Context(settings, wrong, clock=lambda: time.time() + ahead)
-    found = {each.id: each for each in examine(context, CHECKS)}
+    found = {each.id: each for each in run_checks(context, CHECKS)}
     whose = {"clock.prod": "prod", "clock.consulta": "consulta", "clock.slack": "Slack"}
     for check, name in whose.items():
         line = found[check]

@@ -166,7 +166,7 @@ def test_while_a_table_of_prod_is_locked_everything_else_is_answered(
 
 def test_who_asks_for_too_much_at_once_is_told_and_nobody_else_waits_for_it(site: Open, jobs: Jobs) -> None:
     bot = site(("U0EVE",))
-    too_much = answers.no_turn(True, ES)
+    too_much = answers.at_capacity(True, ES)
     with locked("traspaso.copy_jobs", jobs.engine):
         said = [bot.typed("U0EVE", "/copy-status", "17") for _ in range(100)]
         told = [answer for answer in said if answer]

@@ -17,7 +17,7 @@ from bot.jobs.status import RunKind, Status
 from bot.jobs.totals import RUNS
 from bot.jobs.view import AgreedCounts, Question, Reason, RunView, answered
 from bot.messages import run as messages
-from bot.monitoring import rows
+from bot.monitoring import queries
 from bot.slack.client import client
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
@@ -373,7 +373,7 @@ def test_a_run_that_ended_is_counted_once_whatever_its_jobs_are(runs: Runs) -> N
     for job in run.jobs:
         runs.end(job.id, fails=True)
     with runs.jobs.engine.begin() as connection:
-        found = rows.installation(connection)
+        found = queries.installation(connection)
     assert found.runs == {"several": 1}
     ended = {(each.copy_name, each.label): each.value for each in found.sums if each.name == RUNS}
     assert ended["items", "several failed"] >= 1
@@ -383,7 +383,7 @@ def test_a_run_that_ended_is_counted_once_whatever_its_jobs_are(runs: Runs) -> N
         runs.end(job.id, fails=True)
     runs.control.cancel(live.id, BOB)
     with runs.jobs.engine.begin() as connection:
-        found = rows.installation(connection)
+        found = queries.installation(connection)
     ended = {each.label: each.value for each in found.sums if each.name == RUNS}
     assert found.runs == {}
     assert ended["several failed"] == before + 1
@@ -393,7 +393,7 @@ def test_a_run_that_ended_is_counted_once_whatever_its_jobs_are(runs: Runs) -> N
 def test_a_copy_by_itself_that_ended_is_counted_as_one_of_its_own_kind(runs: Runs) -> None:
     def counted() -> float:
         with runs.jobs.engine.begin() as connection:
-            found = rows.installation(connection)
+            found = queries.installation(connection)
         return sum(each.value for each in found.sums if (each.name, each.label) == (RUNS, "single failed"))
 
     before = counted()

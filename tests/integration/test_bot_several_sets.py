@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from bot import app
 from bot.commands.conversation import Caller
-from bot.commands.copy_runs import CopySeveral, CopyWhole
-from bot.commands.job_creation import Starting
+from bot.commands.copy_runs import CopyOfSet, CopySeveral
+from bot.commands.job_creation import JobCreation
 from bot.config import File, Need, load
 from bot.i18n import translator
 from bot.jobs.actions import ApprovalOutcome, Became, RunApprovals, RunControl
@@ -83,8 +83,8 @@ class Office:
             file=self.file,
             enqueue=lambda job_id: self.queued.append(job_id) or True,
         )
-        starting = Starting.of(parts)
-        return CopySeveral(starting, CopyWhole(starting))
+        creation = JobCreation.of(parts)
+        return CopySeveral(creation, CopyOfSet(creation))
 
     def caller(self, bot: CopySeveral) -> Caller:
         reply = bot._callers.replies.to({"user_id": "U0ANA", "command": "/copy-liquidation"})

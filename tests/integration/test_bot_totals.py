@@ -15,7 +15,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.retention import Pruning, Retention
 from bot.jobs.status import Status, StopReason
 from bot.jobs.totals import CHUNK_LABELS
-from bot.monitoring import rows
+from bot.monitoring import queries
 from tests.support import Database
 from tests.tracking import ANA, CHUNK, LOST, PLAN, PROOF, SAME, Ends, Jobs
 
@@ -43,7 +43,7 @@ def nothing_before(jobs: Jobs) -> None:
 def told(jobs: Jobs) -> Sums:
     """What a scrape tells now, but for the seconds of chunks."""
     with jobs.engine.begin() as connection:
-        found = rows.installation(connection).sums
+        found = queries.installation(connection).sums
     assert {each.copy_name for each in found} <= {"items"}
     sums = Counter({(each.name, each.label): round(each.value) for each in found if each.value})
     del sums["chunk_seconds", ""]
@@ -140,12 +140,12 @@ def test_deleting_jobs_and_folding_lines_changes_no_total(jobs: Jobs) -> None:
     with jobs.engine.begin() as connection:
         last = {
             each.at
-            for each in rows.installation(connection).sums
+            for each in queries.installation(connection).sums
             if (each.name, each.label) == ("ended", "completed")
         }
     Pruning(jobs.engine, Retention()).run()
     with jobs.engine.begin() as connection:
-        house = rows.installation(connection)
+        house = queries.installation(connection)
         lines = connection.scalar(text("SELECT count(*) FROM traspaso.totals"))
     assert told(jobs) == before
     assert (
@@ -205,7 +205,7 @@ def test_what_jobs_did_before_there_were_totals_is_in_them(consulta: Database) -
     )
     migrations.upgrade(engine)
     with engine.begin() as connection:
-        found = rows.installation(connection).sums
+        found = queries.installation(connection).sums
     engine.dispose()
     assert {(each.name, each.label): each.value for each in found if each.value} == {
         ("ended", "completed"): 2,
@@ -238,7 +238,7 @@ def test_a_scrape_reads_no_job_that_has_ended_and_no_message_that_was_delivered(
     )
     plans = []
     with engine.begin() as connection:
-        for query in (rows._live(), rows._sums(), rows._owed()):
+        for query in (queries._live(), queries._sums(), queries._owed()):
             sql = query.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
             plans.append(
                 "\n".join(connection.scalars(text(f"EXPLAIN {str(sql).replace(':', chr(92) + ':')}")))

@@ -17,7 +17,7 @@ from slack_bolt.request import BoltRequest
 from sqlalchemy import create_engine
 
 from bot.app import build_app
-from bot.commands.verification_runner import VerificationRunner
+from bot.commands.copy_verify import VerificationRunner
 from bot.config import File
 from bot.i18n import translator
 from bot.messages import verification

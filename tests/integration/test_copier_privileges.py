@@ -11,7 +11,7 @@ import pytest
 
 from bot import config
 from bot.config import Settings
-from bot.doctor import privileges
+from bot.doctor.databases import needed_in_consulta, needed_in_prod
 from copier.privileges import Privilege, grants, lacking
 from tests.copying import engine
 from tests.shell import Shell
@@ -51,9 +51,9 @@ class Poor:
     def needed(self) -> list[tuple[Database, list[Privilege]]]:
         """Of both sides, without what only other installations need; foreign keys refer to nothing here."""
         settings, sides = self.settings, self.shell.sides
-        consulta = privileges.of_consulta(settings, updates=lambda table: False)
+        consulta = needed_in_consulta(settings, updates=lambda table: False)
         return [
-            (sides.prod, privileges.of_prod(settings)),
+            (sides.prod, needed_in_prod(settings)),
             (sides.consulta, [each for each in consulta if not each.where]),
         ]
 

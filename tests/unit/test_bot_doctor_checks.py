@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 
 from bot.config import Settings
 from bot.doctor import CHECKS
+from bot.doctor.checks import IDS, Check, Context, Finding, FindingStatus, Unknown, ok, run_checks
 from bot.doctor.databases import wanted_by_a_copy
-from bot.doctor.examination import Check, Context, Unknown, examine
-from bot.doctor.findings import IDS, Finding, FindingStatus, ok
 from copier.errors import BadName
 
 Look = Callable[[Context], Iterator[Finding]]
@@ -23,7 +22,7 @@ def examined(look: Look, *, seconds: float = 20.0) -> dict[str, Finding]:
         Check(("redis.version",), well),
         Check(("clock.prod",), builds),
     ]
-    found = examine(Context(Settings()), checks, limit_seconds=seconds)
+    found = run_checks(Context(Settings()), checks, limit_seconds=seconds)
     return {each.id: each for each in found}
 
 

@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bot.monitoring import vitals
-from bot.monitoring.bounded import Bounded, NoAnswer
-from bot.monitoring.vitals import SharedVitals, Vital, folder_of_service
+from bot.monitoring.health import (
+    CachedProbe,
+    NoAnswer,
+    SharedHealth,
+    ThreadHealth,
+    folder_of_service,
+    own_threads,
+)
 from bot.periodic import PeriodicThread, still_working
 
 
@@ -41,7 +46,7 @@ def hanging() -> Iterator[Hanging]:
 
 def problems(thread: str, hung_seconds: float = 0.05) -> list[str]:
     return [
-        each.says for each in vitals.own(hung_seconds=hung_seconds) if each.name == thread and not each.ok
+        each.says for each in own_threads(hung_seconds=hung_seconds) if each.name == thread and not each.ok
     ]
 
 
@@ -56,7 +61,7 @@ def test_a_thread_that_hangs_in_its_work_shows_and_one_that_waits_does_not(hangi
         assert problems("hangs") == ["its work has hung for 0 s"]
         assert problems("hangs", hung_seconds=60) == []
         assert problems("waits") == []
-    assert {each.name for each in vitals.own()}.isdisjoint({"hangs", "waits"})
+    assert {each.name for each in own_threads()}.isdisjoint({"hangs", "waits"})
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -92,12 +97,12 @@ def test_work_of_many_parts_that_goes_on_does_not_count_as_hung() -> None:
 
 
 def test_others_threads_count_as_well() -> None:
-    found = {each.name: each for each in vitals.own(lambda: {"socket": False, "reader": True})}
+    found = {each.name: each for each in own_threads(lambda: {"socket": False, "reader": True})}
     assert (found["socket"].ok, found["reader"].ok) == (False, True)
 
 
 def test_a_look_that_hangs_keeps_nobody_waiting_and_is_not_begun_again(hanging: Hanging) -> None:
-    look = Bounded("it", hanging, wait_seconds=0.2)
+    look = CachedProbe("it", hanging, wait_seconds=0.2)
     with pytest.raises(NoAnswer, match=r"no answer in 0\.[2-9] s"):
         look.get()
     began = time.monotonic()
@@ -109,7 +114,7 @@ def test_a_look_that_hangs_keeps_nobody_waiting_and_is_not_begun_again(hanging: 
 
 def test_what_was_found_counts_for_a_moment_and_then_is_looked_for_again() -> None:
     calls = []
-    look = Bounded("it", lambda: calls.append(1) or len(calls), keep_seconds=0.2)
+    look = CachedProbe("it", lambda: calls.append(1) or len(calls), keep_seconds=0.2)
     assert [look.get(), look.get()] == [1, 1]
     time.sleep(0.25)
     assert look.get() == 2
@@ -119,18 +124,18 @@ def test_what_a_look_raises_is_told_to_everybody_who_asks() -> None:
     def fails() -> None:
         raise TimeoutError("its own")
 
-    look = Bounded("it", fails)
+    look = CachedProbe("it", fails)
     for _ in range(2):
         with pytest.raises(TimeoutError, match="its own"):
             look.get()
 
 
 def test_a_process_of_the_service_that_says_nothing_any_more_shows(tmp_path: Path) -> None:
-    shared = SharedVitals(tmp_path)
-    shared.write([Vital("sweeper", True, "it waits")])
-    silent = {"at": time.monotonic() - 31, "vitals": [["sweeper", True, "it waits"]]}
-    (tmp_path / "1.vitals").write_text(json.dumps(silent), "utf-8")
-    (tmp_path / "2.vitals").write_text("{", "utf-8")
+    shared = SharedHealth(tmp_path)
+    shared.write([ThreadHealth("sweeper", True, "it waits")])
+    silent = {"at": time.monotonic() - 31, "threads": [["sweeper", True, "it waits"]]}
+    (tmp_path / "1.threads").write_text(json.dumps(silent), "utf-8")
+    (tmp_path / "2.threads").write_text("{", "utf-8")
     found = {each.name.partition("/")[2] or each.name: (each.ok, each.says) for each in shared.of_all()}
     assert found == {
         "sweeper": (True, "it waits"),
@@ -141,12 +146,12 @@ def test_a_process_of_the_service_that_says_nothing_any_more_shows(tmp_path: Pat
 def test_the_last_process_of_a_service_takes_its_folder_away(tmp_path: Path) -> None:
     folder = tmp_path / "service"
     folder.mkdir()
-    shared = SharedVitals(folder)
+    shared = SharedHealth(folder)
     shared.write([])
-    (folder / "1.vitals").write_text("{}", "utf-8")
+    (folder / "1.threads").write_text("{}", "utf-8")
     shared.leave()
     assert folder.exists()
-    (folder / "1.vitals").unlink()
+    (folder / "1.threads").unlink()
     shared.leave()
     assert not folder.exists()
 
@@ -162,7 +167,7 @@ def test_what_a_service_that_was_killed_has_left_is_cleared_away(
     ]
     for each in left:
         each.mkdir()
-        (each / "7.vitals").write_text("{}", "utf-8")
+        (each / "7.threads").write_text("{}", "utf-8")
     (tmp_path / "traspaso-notes").mkdir()
     assert folder_of_service() == ours
     assert {each.name for each in tmp_path.iterdir()} == {ours.name, "traspaso-notes"}

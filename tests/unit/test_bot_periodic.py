@@ -50,6 +50,15 @@ def test_what_work_raises_is_logged_and_the_thread_goes_on(caplog: pytest.LogCap
     assert "secret" not in passing.getMessage()
 
 
+def test_an_event_of_somebody_else_wakes_it_as_often_as_it_is_set() -> None:
+    work, freed = Work(), threading.Event()
+    with PeriodicThread("woken", work, every_seconds=LONG, woken_by=freed):
+        freed.set()
+        assert work.wait_for(1)
+        freed.set()
+        assert work.wait_for(2)
+
+
 def test_it_waits_first_or_works_at_once_and_can_be_woken() -> None:
     waits, at_once = Work(), Work()
     first = PeriodicThread("first", waits, every_seconds=LONG)

@@ -1,4 +1,8 @@
-"""The checks side by side, each in a thread of its own and none longer than its time."""
+"""What a check of the doctor is, what it says, and how all of them run side by side.
+
+A finding is a line, under an id that stays the same from release to release. Each check has a thread of its
+own, and takes no longer than its time.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,120 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from sqlalchemy import Engine
 
 from bot.config import Settings, sentence_of
-from bot.doctor.findings import IDS, Finding, failed, ok, skipped
 from bot.errors import BotError
+from bot.i18n import N_
 from copier.errors import CopierError
 
 log = logging.getLogger(__name__)
+
+
+# ----------------------------------------------------------------------------
+# What a check says
+
+
+class FindingStatus(StrEnum):
+    """How it is. A warning works, and wants somebody's eye."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line. ``about`` is what it is about where a check has several lines, such as the name of a copy.
+
+    ``step`` is what to do next: empty where there is nothing to do.
+    """
+
+    id: str
+    status: FindingStatus
+    sentence: str
+    step: str = ""
+    about: str = ""
+
+
+def ok(check: str, sentence: str, about: str = "") -> Finding:
+    return Finding(check, FindingStatus.OK, sentence, about=about)
+
+
+def warning(check: str, sentence: str, step: str, about: str = "") -> Finding:
+    return Finding(check, FindingStatus.WARNING, sentence, step, about)
+
+
+def failed(check: str, sentence: str, step: str, about: str = "") -> Finding:
+    return Finding(check, FindingStatus.FAILED, sentence, step, about)
+
+
+def skipped(check: str, sentence: str, step: str = "", about: str = "") -> Finding:
+    return Finding(check, FindingStatus.SKIPPED, sentence, step, about)
+
+
+#: Every check by its id, in the order in which they are shown, with what people call it.
+TITLES = {
+    "settings": N_("Settings"),
+    "slack.bot_token": N_("Slack: bot token"),
+    "slack.scopes": N_("Slack: scopes"),
+    "slack.app_token": N_("Slack: app-level token"),
+    "slack.socket": N_("Slack: socket"),
+    "slack.groups": N_("Slack: groups"),
+    "slack.people": N_("Slack: people"),
+    "slack.channels": N_("Slack: channels"),
+    "slack.manifest": N_("Slack: manifest"),
+    "prod.reachable": N_("Prod: reachable"),
+    "prod.version": N_("Prod: version"),
+    "prod.encrypted": N_("Prod: encrypted"),
+    "prod.role": N_("Prod: role"),
+    "prod.standby": N_("Prod: standby"),
+    "prod.pooler": N_("Prod: pooler"),
+    "prod.connections": N_("Prod: connections"),
+    "prod.snapshot": N_("Prod: snapshot"),
+    "prod.privileges": N_("Prod: privileges"),
+    "prod.catalogue": N_("Prod: catalogue"),
+    "consulta.reachable": N_("Consulta: reachable"),
+    "consulta.version": N_("Consulta: version"),
+    "consulta.encrypted": N_("Consulta: encrypted"),
+    "consulta.role": N_("Consulta: role"),
+    "consulta.standby": N_("Consulta: standby"),
+    "consulta.pooler": N_("Consulta: pooler"),
+    "consulta.connections": N_("Consulta: connections"),
+    "consulta.privileges": N_("Consulta: privileges"),
+    "consulta.schema": N_("Consulta: tracking tables"),
+    "databases.apart": N_("Two databases"),
+    "copy.tables": N_("Copy: tables"),
+    "copy.columns": N_("Copy: columns"),
+    "copy.key": N_("Copy: key"),
+    "copy.moment": N_("Copy: one moment"),
+    "copy.index": N_("Copy: index"),
+    "copy.foreign_keys": N_("Copy: foreign keys"),
+    "copy.triggers": N_("Copy: triggers"),
+    "copy.rules": N_("Copy: rules"),
+    "redis.reachable": N_("Redis: reachable"),
+    "redis.version": N_("Redis: version"),
+    "redis.persistence": N_("Redis: persistence"),
+    "redis.eviction": N_("Redis: eviction"),
+    "workers.alive": N_("Workers: alive"),
+    "workers.version": N_("Workers: version"),
+    "clock.prod": N_("Clock: prod"),
+    "clock.consulta": N_("Clock: consulta"),
+    "clock.slack": N_("Clock: Slack"),
+    "notify.reachable": N_("Notifications"),
+    "notify.sent": N_("Notifications: sent"),
+}
+
+IDS = tuple(TITLES)
+
+
+# ----------------------------------------------------------------------------
+# What a check is
+
 
 #: How long all checks together may take, in seconds, and how long one question to a server may.
 LIMIT_SECONDS, ANSWER_SECONDS = 25.0, 5.0
@@ -68,7 +176,7 @@ CONNECTIONS = 3
 class Server:
     """One side that lets Traspaso in. ``role`` and ``database`` are plain names.
 
-    Whoever connects by ``engine`` holds one of the ``turns`` for so long.
+    Whoever connects by ``engine`` holds one of the ``permits`` for so long.
     """
 
     name: str
@@ -76,7 +184,7 @@ class Server:
     role: str
     database: str
     in_recovery: bool
-    turns: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CONNECTIONS))
+    permits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CONNECTIONS))
 
 
 @dataclass(frozen=True)
@@ -110,7 +218,11 @@ class Check:
     sets: tuple[str, ...] = ()
 
 
-class _Run:
+# ----------------------------------------------------------------------------
+# All of them, side by side
+
+
+class _Running:
     """One check in its thread, a daemon: an executor's would keep the process until a hung server answers."""
 
     def __init__(self, check: Check, context: Context, limit_seconds: float) -> None:
@@ -169,17 +281,19 @@ class _Run:
             self._add(skipped(each, f"the look at {first} broke off before it"))
 
 
-def examine(
+def run_checks(
     context: Context, checks: Sequence[Check], *, limit_seconds: float = LIMIT_SECONDS
 ) -> list[Finding]:
     """All findings, in the order of the ids; one a check at least. Takes ``limit_seconds`` at most."""
-    runs = [_Run(check, context, limit_seconds) for check in (*checks, Check(("settings",), _settings))]
+    running = [
+        _Running(check, context, limit_seconds) for check in (*checks, Check(("settings",), _settings))
+    ]
     until = time.monotonic() + limit_seconds
-    for run in runs:
-        run.thread.start()
-    for run in runs:
-        run.thread.join(max(0.0, until - time.monotonic()))
-    found = [finding for run in runs for finding in run.findings()]
+    for each in running:
+        each.thread.start()
+    for each in running:
+        each.thread.join(max(0.0, until - time.monotonic()))
+    found = [finding for each in running for finding in each.findings()]
     return sorted(found, key=lambda finding: IDS.index(finding.id))
 
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from bot.slack import pubsub
-from bot.slack.pubsub import CHANNEL, Neighbours
+from bot.slack.pubsub import CHANNEL, PubSub
 from dev.valkey import Valkey
 from tests.support import until
 
@@ -19,12 +19,12 @@ Heard = queue.SimpleQueue[dict[str, Any]]
 
 
 @contextmanager
-def several(valkey: Valkey, n: int) -> Iterator[list[tuple[Neighbours, Heard]]]:
+def several(valkey: Valkey, n: int) -> Iterator[list[tuple[PubSub, Heard]]]:
     """So many processes that listen, and what each of them hears about the weather."""
-    made: list[tuple[Neighbours, Heard]] = []
+    made: list[tuple[PubSub, Heard]] = []
     for _ in range(n):
         heard: Heard = queue.SimpleQueue()
-        one = Neighbours(valkey.url)
+        one = PubSub(valkey.url)
         one.subscribe("weather", heard.put)
         made.append((one, heard))
         one.start()
@@ -53,7 +53,7 @@ def test_what_one_says_all_others_hear_and_itself_not(valkey: Valkey) -> None:
 def test_another_installation_over_the_same_redis_hears_nothing_of_it(valkey: Valkey) -> None:
     with several(valkey, 2) as processes:
         (first, _), (_, heard) = processes
-        Neighbours(valkey.url, "traspaso_test").publish("weather", sky="of others")
+        PubSub(valkey.url, "traspaso_test").publish("weather", sky="of others")
         first.publish("weather", sky="ours")
         assert heard.get(timeout=10) == {"sky": "ours"}
 

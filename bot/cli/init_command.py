@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from sqlalchemy.engine import URL
 
 from bot import config
-from bot.cli.copy_commands import FAILED, USAGE, Stopped, stop_on_errors
 from bot.cli.help import Command, shell_translator
+from bot.cli.invocation import FAILED, USAGE, Stopped, stop_on_errors
 from bot.cli.output import ask, print_survey, say
 from bot.config import SIDES, VARIABLES, Need, Settings, SlackSection
 from bot.errors import ConfigError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from bot import config
-from bot.cli import init
+from bot.cli import init_command
 from bot.config import File, SlackSection
 from copier import Advice, Catalogue, CopySpec, TableName, Via
 from copier.discovery import Candidate, FoundCatalogue, LeftOut, Server, Size, Survey
@@ -74,7 +74,7 @@ def test_what_belongs_through_a_table_is_a_comment_that_can_be_read_back(
     survey = replace(
         survey, left_out=(), through=tuple(replace(survey.candidates[0], spec=each) for each in specs)
     )
-    text = init.configuration(survey, SlackSection())
+    text = init_command.configuration(survey, SlackSection())
     assert len(File.model_validate(tomllib.loads(text)).copies) == 1
     head, _, commented = text.partition("through one of these:\n")
     commented = "\n".join(line.removeprefix("# ") for line in commented.split("\n") if "[work]" not in line)
@@ -86,7 +86,7 @@ def test_what_belongs_through_a_table_is_a_comment_that_can_be_read_back(
 def test_any_names_are_read_back_from_the_configuration(
     tables: list[TableName], column: str, name: str
 ) -> None:
-    text = init.configuration(found(*tables, column=column, name=name), SlackSection())
+    text = init_command.configuration(found(*tables, column=column, name=name), SlackSection())
     file = File.model_validate(tomllib.loads(text))
     assert [each.source_table for each in file.copies] == tables
     assert {each.liquidation_column for each in file.copies} == {column}
@@ -101,7 +101,7 @@ def test_any_value_is_read_back_from_the_environment_file(
 ) -> None:
     values = {name: " ".join(value.split()) for name, value in values.items() if value.isprintable()}
     path = tmp_path_factory.mktemp("env") / ".env"
-    path.write_text(init.environment(values, values), "utf-8")
+    path.write_text(init_command.environment(values, values), "utf-8")
     read, wrong = config.env_file_values(str(path))
     assert wrong == []
     assert {name: value for name, value in read.items() if value} == {
@@ -124,12 +124,12 @@ def test_any_value_is_read_back_from_the_environment_file(
 )
 def test_a_copy_is_called_by_its_table_in_short(table: str, name: str) -> None:
     spec = CopySpec(table, TableName("public", table), TableName("public", table), "liquidation_id")
-    assert init.name_of(spec) == name
+    assert init_command.name_of(spec) == name
 
 
 def test_what_was_noticed_of_a_server_is_said_with_what_follows() -> None:
     noticed = found(TableName("public", "items"))
-    assert "#" in init.configuration(noticed, SlackSection())
+    assert "#" in init_command.configuration(noticed, SlackSection())
     for facts, words in (
         ({"is_standby": True}, "It is a standby"),
         ({"is_pooled": True}, "A pooler such as PgBouncer"),
@@ -138,26 +138,26 @@ def test_what_was_noticed_of_a_server_is_said_with_what_follows() -> None:
         prod = server("prod", **facts)  # type: ignore[arg-type]
         with_it = Survey(prod, noticed.target, noticed.candidates, (), None)
         without = Survey(noticed.source, noticed.target, noticed.candidates, (), None)
-        assert words in init.configuration(with_it, SlackSection())
-        assert words not in init.configuration(without, SlackSection())
+        assert words in init_command.configuration(with_it, SlackSection())
+        assert words not in init_command.configuration(without, SlackSection())
 
 
 def test_row_level_security_is_in_the_sql_of_the_role_that_it_would_hide_rows_from() -> None:
-    written = init.source_role(found(TableName("public", "items")), "reader")
+    written = init_command.source_role(found(TableName("public", "items")), "reader")
     assert "ALTER ROLE reader BYPASSRLS;" in written
 
 
 def test_the_url_of_another_role_has_a_placeholder_and_no_password_of_the_first() -> None:
     url = make_url("postgresql+psycopg://admin:secret@db:5432/payroll?sslmode=require")
-    login = init.login(server("prod"), url, "as it was typed", "traspaso_reader")
+    login = init_command.login(server("prod"), url, "as it was typed", "traspaso_reader")
     assert login.is_new
     assert login.written == "postgresql://traspaso_reader:PASSWORD@db:5432/payroll?sslmode=require"
-    same = init.login(server("prod"), url, "as it was typed", "payroll")
-    assert same == init.Login("payroll", "as it was typed", is_new=False)
+    same = init_command.login(server("prod"), url, "as it was typed", "payroll")
+    assert same == init_command.Login("payroll", "as it was typed", is_new=False)
 
 
 def test_nothing_of_the_kind_is_there_for_a_catalogue_that_was_not_found() -> None:
-    text = init.configuration(
+    text = init_command.configuration(
         Survey(server("prod"), server("consulta"), (candidate(TableName("a", "b")),), (), None),
         SlackSection(admin_users=("U0ANA",), language="en"),
     )
@@ -168,5 +168,5 @@ def test_nothing_of_the_kind_is_there_for_a_catalogue_that_was_not_found() -> No
 
 
 def test_no_line_of_the_files_is_wider_than_a_screen() -> None:
-    text = init.configuration(found(TableName("public", "items")), SlackSection())
-    assert max(map(len, text.splitlines())) <= init.WIDTH
+    text = init_command.configuration(found(TableName("public", "items")), SlackSection())
+    assert max(map(len, text.splitlines())) <= init_command.WIDTH
