@@ -62,11 +62,11 @@ from copier.errors import (
 )
 from copier.foreign_keys import write_without_cascade
 from copier.model import WHOLE, Bound, Chunk, Counts, Digest, KeyRange, TableName, Written
+from copier.parallel import both_sides
 from copier.row_hash import unpacked
 from copier.row_versions import Baseline, RangeGlance
 from copier.statements import Held
 from copier.table_slice import TableSlice
-from copier.threads import both_sides
 
 IDLE_SESSION_TIMEOUT = "57P05"
 

@@ -44,8 +44,8 @@ from copier.batch import (
 )
 from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
 from copier.model import TableName
+from copier.parallel import asking_while_waiting
 from copier.statements import milliseconds
-from copier.threads import asking_while_waiting
 
 #: How long a server may stay silent before `OnSilence` is called, in seconds.
 PATIENCE_SECONDS = 1.0

@@ -41,7 +41,6 @@ from copier.errors import (
     failures_of,
 )
 from copier.foreign_keys import explained
-from copier.lanes import run_lanes
 from copier.missing_parents import refuse_missing_parents
 from copier.model import (
     EMPTY,
@@ -59,12 +58,12 @@ from copier.model import (
     Referring,
 )
 from copier.outlook import Outlook, SideNow, counts_by_versions
+from copier.parallel import both_sides, run_lanes
 from copier.row_versions import Baseline, Change, SideState, state_of
 from copier.row_versions import questions as questions_of_state
 from copier.snapshot import Snapshot
 from copier.system_catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
 from copier.table_slice import TableSlice, refuse_null_keys, slices
-from copier.threads import both_sides
 from copier.throttle import Throttle, Throttled
 from copier.verify import SeenTogether, compared
 

@@ -54,6 +54,7 @@ from copier.errors import (
     concerns_one_table,
 )
 from copier.model import Chunk, Comparison, CopySpec, KeyRange, Limits, Plan, Proof, Referring, quoted
+from copier.parallel import both_sides
 from copier.row_versions import Baseline
 from copier.set_order import (
     ForeignKey,
@@ -66,7 +67,6 @@ from copier.set_order import (
 )
 from copier.snapshot import Snapshot
 from copier.system_catalog import Table, names_in, questions, several_moments, tables_of
-from copier.threads import both_sides
 from copier.throttle import Throttled
 
 T = TypeVar("T")

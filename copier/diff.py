@@ -30,9 +30,9 @@ from copier.batch import Rows, exchange
 from copier.connections import run
 from copier.errors import failures_of
 from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Seen
+from copier.parallel import both_sides
 from copier.row_hash import digest_of, unpacked
 from copier.table_slice import TableSlice
-from copier.threads import both_sides
 
 #: Rows that are compared at once.
 STRETCH = 64

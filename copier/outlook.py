@@ -37,13 +37,13 @@ from copier.connections import BoundedMoment, until_timeout
 from copier.diff import Look
 from copier.errors import DEFAULT_NAMES, QUERY_CANCELED, SideNames, Transient, failures_of
 from copier.model import WHOLE, Bound, CopySpec, Counts, TableName
+from copier.parallel import both_sides
 from copier.row_hash import identical_when_equal
 from copier.row_versions import Baseline, SideState, Vantage, state_of
 from copier.row_versions import questions as questions_of_state
 from copier.snapshot import give_hash_key
 from copier.system_catalog import Table, questions, refuse_same_table, table_of
 from copier.table_slice import TableSlice, slices
-from copier.threads import both_sides
 
 #: So many rows that were written since the last proof are looked up, of both sides together.
 MOST_ROWS = 50_000

@@ -34,10 +34,10 @@ from copier.outlook import (
     counts_by_versions_in_time,
     is_for_want_of_time,
 )
+from copier.parallel import both_sides
 from copier.row_versions import Baseline, SideState
 from copier.system_catalog import Column, Table, read_table, refuse_same_table
 from copier.table_slice import Advice, TableSlice, missing_index, refuse_null_keys, slices
-from copier.threads import both_sides
 
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
 TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000

@@ -39,9 +39,9 @@ from copier.batch import Rows, exchange
 from copier.diff import Difference, Look, Patch, RangeDiff, Unchanged
 from copier.errors import failures_of
 from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Limits, Seen
+from copier.parallel import both_sides
 from copier.system_catalog import Table
 from copier.table_slice import TableSlice
-from copier.threads import both_sides
 
 #: Digests of releases that hash rows otherwise don't compare: whoever changes `copier.row_hash` changes this.
 HASHES = 1

@@ -27,10 +27,9 @@ from sqlalchemy import Connection
 from copier import statements
 from copier.batch import exchange
 from copier.errors import failures_of
-from copier.lanes import run_lanes
 from copier.model import EMPTY, Chunk, Comparison, Digest, KeyRange, Seen, Written
+from copier.parallel import both_sides, run_lanes
 from copier.table_slice import TableSlice
-from copier.threads import both_sides
 
 #: At most so many ranges are asked about in one message, and no further one after so many rows: they come as
 #: one step of the progress.
