@@ -35,10 +35,8 @@ from copier.model import (
     Via,
     cores,
 )
-from copier.outlook import Outlook, outlook, unchanged
-from copier.preview import Count, Preview, is_known, preview
-from copier.row_versions import Baseline
-from copier.table_slice import Advice
+from copier.preview import Advice, Count, Preview, expected_changes, is_known, preview, unchanged
+from copier.row_versions import Baseline, ExpectedChanges
 
 if TYPE_CHECKING:
     from copier.copy_set import (
@@ -81,6 +79,7 @@ __all__ = [
     "Counts",
     "Digest",
     "Entry",
+    "ExpectedChanges",
     "ExplainedKey",
     "ExplainedTable",
     "Explanation",
@@ -90,7 +89,6 @@ __all__ = [
     "Lacking",
     "Limits",
     "NewColumns",
-    "Outlook",
     "OutsideKey",
     "Period",
     "Plan",
@@ -110,10 +108,10 @@ __all__ = [
     "choose",
     "compare_set",
     "cores",
+    "expected_changes",
     "explain",
     "is_known",
     "order_in_target",
-    "outlook",
     "preview",
     "search",
     "unchanged",

@@ -64,7 +64,7 @@ from copier.foreign_keys import write_without_cascade
 from copier.model import WHOLE, Bound, Chunk, Counts, Digest, KeyRange, TableName, Written
 from copier.parallel import both_sides
 from copier.row_hash import unpacked
-from copier.row_versions import Baseline, RangeGlance
+from copier.row_versions import Baseline, RangeDiffByVersions
 from copier.statements import Held
 from copier.table_slice import TableSlice
 
@@ -292,7 +292,7 @@ class ChunkWriter:
         ``looks_back``: where a range is begun together with the commit of the one before, that one's values
         are compared in between.
         With a ``baseline`` the ranges are its own, and row versions show what changed in them.
-        ``still`` is that of `RangeGlance`.
+        ``still`` is that of `RangeDiffByVersions`.
         """
         self._reader = reader
         self._connection = connection
@@ -300,7 +300,9 @@ class ChunkWriter:
         self._target = target
         by_values = RangeDiff(reader, source, target, anew=anew)
         self._range_diff = (
-            RangeGlance(reader, source, target, baseline, by_values, still=still) if baseline else by_values
+            RangeDiffByVersions(reader, source, target, baseline, by_values, still=still)
+            if baseline
+            else by_values
         )
         self._known_empty = known_empty
         self._hashed = hashed

@@ -57,10 +57,17 @@ from copier.model import (
     Proof,
     Referring,
 )
-from copier.outlook import Outlook, SideNow, counts_by_versions
 from copier.parallel import both_sides, run_lanes
-from copier.row_versions import Baseline, Change, SideState, state_of
-from copier.row_versions import questions as questions_of_state
+from copier.row_versions import (
+    Baseline,
+    Change,
+    ExpectedChanges,
+    SideNow,
+    SideState,
+    counts_by_versions,
+    questions_of_state,
+    state_of,
+)
 from copier.snapshot import Snapshot
 from copier.system_catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
 from copier.table_slice import TableSlice, refuse_null_keys, slices
@@ -445,20 +452,20 @@ class Copy:
             rows=self._limits.chunk_rows,
         )
 
-    def outlook(self, baseline: Baseline) -> Outlook | None:
+    def expected_changes(self, baseline: Baseline) -> ExpectedChanges | None:
         """What `run` would do to the rows that the target holds just now; None where that isn't known.
 
         It is known by row versions since the ``baseline``. Nothing is written.
         """
         plan = self.plan()
         if self._change is Change.NONE:
-            return Outlook(Counts(unchanged=plan.total), plan.as_of)
+            return ExpectedChanges(Counts(unchanged=plan.total), plan.as_of)
         with self._connection.moment(self._target.tables) as moment:
             target = SideNow(moment, self._target, self._target_table)
             source = SideNow(self._snapshot, self._source, self._snapshot.table)
             found = counts_by_versions(source, target, baseline)
             moment.ask(COMMIT)
-        return None if found.counts is None else Outlook(found.counts, plan.as_of)
+        return None if found.counts is None else ExpectedChanges(found.counts, plan.as_of)
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""

@@ -19,6 +19,7 @@ from copier.batch import driver_of, exchange
 from copier.connections import BoundedTransaction
 from copier.errors import DEFAULT_NAMES, CopierError, SideNames, failures_of
 from copier.model import Catalogue, CopySpec, TableName, Via
+from copier.preview import Advice, missing_index
 from copier.system_catalog import (
     FULL_ACCESS,
     KEY_COLUMNS,
@@ -28,7 +29,7 @@ from copier.system_catalog import (
     read_table,
     refuse_same_table,
 )
-from copier.table_slice import Advice, missing_index, slices
+from copier.table_slice import slices
 
 #: What the servers' activity views show of it.
 LABEL = "traspaso init"

@@ -674,7 +674,7 @@ def _removal(seen: Preview, liquidation: int) -> str | None:
     in_prod, in_consulta = seen.in_source.rows, seen.in_target.rows
     if in_prod is None or in_consulta is None:
         return None
-    goes = seen.outlook.counts.deleted if seen.outlook else in_consulta - in_prod
+    goes = seen.expected_changes.counts.deleted if seen.expected_changes else in_consulta - in_prod
     if goes <= in_consulta / 10:
         return None
     return (
@@ -694,8 +694,8 @@ def print_preview(seen: Preview, chosen: CopySection, liquidation: int, t: Trans
     say(f"consulta  {chosen.target_table}: {counted(seen.in_target, t)}")
     if kept := kept_in_prod(seen, t, quoted=str):
         say(kept)
-    if seen.outlook is not None:
-        say(would_do(seen.outlook.counts, t))
+    if seen.expected_changes is not None:
+        say(would_do(seen.expected_changes.counts, t))
     for note in notes(seen, t, quoted=str):
         say(note)
     for advice in seen.advice:
@@ -810,7 +810,7 @@ def _previewed(each: TablePreview, t: Translator) -> tuple[str, ...]:
     seen = each.seen
     if seen is None:
         return each.copy.shown, "–", "–", t("can't be looked at now")
-    would = would_do(seen.outlook.counts, t) if seen.outlook is not None else t("not known")
+    would = would_do(seen.expected_changes.counts, t) if seen.expected_changes is not None else t("not known")
     return each.copy.shown, counted(seen.in_source, t), counted(seen.in_target, t), would
 
 
@@ -1083,8 +1083,8 @@ def print_preview_json(seen: Preview) -> None:
 
 
 def preview_as_json(seen: Preview) -> dict[str, object]:
-    """The preview with the sides called prod and consulta."""
-    names = {"in_source": "in_prod", "in_target": "in_consulta"}
+    """The preview with the sides called prod and consulta; what a copy would do is the ``outlook`` in it."""
+    names = {"in_source": "in_prod", "in_target": "in_consulta", "expected_changes": "outlook"}
     return {names.get(name, name): value for name, value in asdict(seen).items()}
 
 

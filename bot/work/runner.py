@@ -513,8 +513,8 @@ def question_for(claim: Claim, section: CopySection, copy: Copy, earlier: Earlie
     """
     plan, own_rows, deleted = copy.plan(), earlier.rows, None
     if claim.terms.deleted is not None and earlier.baseline is not None:
-        outlook = copy.outlook(earlier.baseline)
-        deleted = outlook.counts.deleted if outlook else None
+        expected = copy.expected_changes(earlier.baseline)
+        deleted = expected.counts.deleted if expected else None
     return claim.terms.broken_by(
         plan.total,
         plan.held,

@@ -40,7 +40,7 @@ from copier import (
     Counts,
     Digest,
     Entry,
-    Outlook,
+    ExpectedChanges,
     Preview,
     Proof,
     Treatment,
@@ -500,7 +500,7 @@ def known(inserted: int, updated: int, deleted: int) -> Proposal:
     seen = replace(
         earlier.seen,
         in_source=Count(1_000_000 + inserted - deleted, exact=True),
-        outlook=Outlook(counts, NOW),
+        expected_changes=ExpectedChanges(counts, NOW),
     )
     return replace(earlier, seen=seen, others=())
 
@@ -515,7 +515,7 @@ def needing_approval() -> Proposal:
     return replace(proposal(1_250_000, 0), approvers=("<!subteam^S0ADMINS>", "<@U0BOB>"))
 
 
-def outlook_of_rows_that_move() -> Proposal:
+def expected_changes_of_rows_that_move() -> Proposal:
     """Rows of other liquidations are taken, and a trigger of consulta fires on each row."""
     return Proposal(
         replace(seen(1_000, 900), taken=Count(12, exact=True), triggers=("stamp on public.items",))
