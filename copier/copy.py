@@ -375,11 +375,11 @@ class Copy:
         return self._proven
 
     def is_proven_before(self, result: CopyResult | None) -> bool:
-        """Whether a glance found that what was proven holds: then `verify` asks neither side."""
+        """Whether row versions told that what was proven holds: then `verify` asks neither side."""
         return result is not None and self._left is not None and result.chunks == (self._left,)
 
     def _proven_before(self, chunk: Chunk, on_comparison: Callable[[Comparison], object]) -> Proof:
-        """Of a liquidation that a glance at both sides has found as it was."""
+        """Of a liquidation that row versions have told to be as it was."""
         if self._baseline is None or chunk.source is None:
             raise ValueError("nothing was proven before")
         comparison = Comparison(chunk.range, chunk.source, chunk.source)
@@ -404,7 +404,7 @@ class Copy:
 
     @property
     def is_left_as_it_is(self) -> bool:
-        """Whether a glance at both sides has found what was proven before."""
+        """Whether both sides hold what was proven before, as row versions tell."""
         self.plan()
         return self._change is Change.NONE
 
@@ -491,7 +491,7 @@ class Copy:
         self._still = self._definition if is_first and self._is_still() else None
         self.builds_on_baseline = self._change in {Change.NONE, Change.FEW}
         if self._change is Change.NONE:
-            self._change = Change.UNKNOWN  # the glance is of one moment: a second run looks at the values
+            self._change = Change.UNKNOWN  # that was told of one moment: a second run looks at the values
             self._left = chunk = self._left_as_it_is(record)
             in_place[chunk.range.number] = chunk
             yield chunk

@@ -279,7 +279,7 @@ class CopySet:
             copy.refuse_unwritable()
         self.plan()
         records = {name: _Records(record(name)) for name in self.copies}
-        # What a glance has found as it was has nothing that waits.
+        # A table that row versions have told to be as it was has nothing that waits.
         second_pass = [
             name
             for name in self.order.names
@@ -330,7 +330,7 @@ class CopySet:
     ) -> SetProof | None:
         """Compares all tables: the source's snapshot with one moment of the target for all of them.
 
-        Where a glance found that all of them are as they were proven, neither side is asked again.
+        Where row versions told that all of them are as they were proven, neither side is asked again.
         ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True. Where it
         is all that is done, the proofs say by how many rows tables differ.
         """

@@ -281,7 +281,7 @@ def test_a_row_without_its_parent_in_prod_stops_the_set_and_names_the_foreign_ke
     assert (steps["payslips"], steps["lines"], steps["deductions"]) == ("in_place", "copying", "waits")
 
 
-def test_an_unchanged_set_is_told_by_a_glance(payroll: Sides) -> None:
+def test_an_unchanged_set_is_told_by_row_versions(payroll: Sides) -> None:
     with opened(payroll) as copies:
         assert copies.verify(copies.run()) is not None
         options = {name: TableOptions(baseline=copy.baseline()) for name, copy in copies.copies.items()}
