@@ -40,9 +40,9 @@ from copier.batch import (
     Statement,
     Transaction,
     driver_of,
-    exchange,
     joined,
     rows_of,
+    run_batch,
     speaks_utf8,
     with_values,
 )
@@ -241,7 +241,7 @@ class Moment:
     def ask(self, *statements: Statement) -> list[Rows]:
         """The rows of each of the statements; the first message takes the lock and the snapshot."""
         begin, self._begin = self._begin, None
-        return exchange(self._connection, *statements) if begin is None else begin(statements)
+        return run_batch(self._connection, *statements) if begin is None else begin(statements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -806,7 +806,7 @@ class Surplus:
 
     def _ask_source(self, question: Composable) -> Rows:
         with failures_of(self._source.side):
-            return exchange(self._reader, question)[0]
+            return run_batch(self._reader, question)[0]
 
     def _ask_target(self, question: Composable) -> Rows:
         with self._connection.moment(self._target.tables) as moment:

@@ -24,7 +24,7 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.batch import COMMIT, Rows, exchange
+from copier.batch import COMMIT, Rows, run_batch
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Surplus, Target, recorded
 from copier.chunker import LAST_ROWS, Chunker, ChunkSize, KnownRanges, RangeCursor
 from copier.connections import OnSilence, Sessions, run
@@ -427,7 +427,7 @@ class Copy:
         def ask(question: Composable) -> Rows:
             connection = self._sessions.open(self._target_engine, self._names.target, read_only=True)
             try:
-                return exchange(connection, question)[0]
+                return run_batch(connection, question)[0]
             finally:
                 self._sessions.shut(connection)
 
@@ -654,7 +654,7 @@ class Copy:
         rows, table = self._source, self._snapshot.table
         asked = questions_of_state(rows, table, self._baseline.source if self._baseline else None)
         with failures_of(self._names.source):
-            *answers, [size] = exchange(
+            *answers, [size] = run_batch(
                 self._snapshot.connection, *asked, statements.size(self._source.table)
             )
         state = state_of(rows, table, answers)
@@ -677,7 +677,7 @@ class Copy:
     def _refuse_missing_parents(self) -> None:
         def ask_source(question: Composable) -> Rows:
             with failures_of(self._names.source):
-                return exchange(self._snapshot.connection, question)[0]
+                return run_batch(self._snapshot.connection, question)[0]
 
         if self._target.parent is not None:
             with self._connection.moment(self._target.tables) as moment:
@@ -758,7 +758,7 @@ class _Reader:
     connection: Connection
 
     def ask(self, *statements: Composable) -> list[Rows]:
-        return exchange(self.connection, *statements)
+        return run_batch(self.connection, *statements)
 
 
 def _labels(table: Table) -> list[tuple[str, ...]]:

@@ -26,7 +26,7 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.batch import Rows, exchange
+from copier.batch import Rows, run_batch
 from copier.connections import run
 from copier.errors import failures_of
 from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Seen
@@ -224,7 +224,7 @@ class RangeDiff:
 
     def _ask_source(self, statement: Composable) -> Rows:
         with failures_of(self._source.side):
-            return exchange(self._reader, statement)[0]
+            return run_batch(self._reader, statement)[0]
 
     def _ask_target(self, look: Look, *statements: Composable) -> list[Rows]:
         with failures_of(self._target.side):

@@ -15,7 +15,7 @@ from typing import Any, LiteralString
 from psycopg import sql
 from sqlalchemy import Engine
 
-from copier.batch import driver_of, exchange
+from copier.batch import driver_of, run_batch
 from copier.connections import BoundedTransaction
 from copier.errors import DEFAULT_NAMES, CopierError, SideNames, failures_of
 from copier.model import Catalogue, CopySpec, TableName, Via
@@ -293,7 +293,7 @@ class _Looker:
             has_column=has_column, without=_texts(self._without), wanted=wanted
         )
         with failures_of(look.side):
-            [rows] = exchange(look.connection, statement)
+            [rows] = run_batch(look.connection, statement)
         return [
             _Found(
                 TableName(row.schema, row.name),
@@ -308,7 +308,7 @@ class _Looker:
 
     def _foreign_keys(self, look: BoundedTransaction) -> list[Any]:
         with failures_of(look.side):
-            [rows] = exchange(look.connection, _FOREIGN_KEYS)
+            [rows] = run_batch(look.connection, _FOREIGN_KEYS)
         return rows
 
     # ------------------------------------------------------------------------------------------ one pair
@@ -478,7 +478,7 @@ def _allowed(table: Table) -> Table:
 
 def _server(look: BoundedTransaction) -> Server:
     with failures_of(look.side):
-        [[row]] = exchange(look.connection, _SERVER)
+        [[row]] = run_batch(look.connection, _SERVER)
         driver = driver_of(look.connection)
     return Server(
         side=look.side,

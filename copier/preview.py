@@ -20,7 +20,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.batch import Rows, Statement, all_as_text, exchange
+from copier.batch import Rows, Statement, all_as_text, run_batch
 from copier.chunk_writer import refuse_shared_keys
 from copier.column_rules import ColumnRule, Treatment
 from copier.columns import Number
@@ -322,7 +322,7 @@ def _taken(sides: _Sides, inserted: Sequence[Bound] | None) -> Count:
                 keys, inserted = inserted[:TAKEN_ROWS], inserted[TAKEN_ROWS:]
             if keys:
                 with failures_of(target.side):
-                    [others] = exchange(held, statements.others_with_keys(target, keys))
+                    [others] = run_batch(held, statements.others_with_keys(target, keys))
                 taken: list[statements.Held] = [(row.place, row.key) for row in others]
                 refuse_shared_keys(reader, source, target, taken)
                 found += len(others)

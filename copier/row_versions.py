@@ -39,7 +39,7 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.batch import Rows, exchange
+from copier.batch import Rows, run_batch
 from copier.connections import until_timeout
 from copier.diff import Difference, Look, Patch, RangeDiff, Unchanged
 from copier.errors import failures_of
@@ -339,7 +339,7 @@ class RangeDiffByVersions:
 
     def _ask_source(self, statement: Composable) -> Rows:
         with failures_of(self._source.side):
-            return exchange(self._reader, statement)[0]
+            return run_batch(self._reader, statement)[0]
 
 
 def _xor(*values: int) -> int:

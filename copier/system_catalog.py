@@ -21,7 +21,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from copier import privileges
-from copier.batch import Rows, Statement, exchange
+from copier.batch import Rows, Statement, run_batch
 from copier.errors import (
     ColumnMissing,
     PrivilegeMissing,
@@ -830,7 +830,7 @@ def read_table(connection: Connection, side: str, *names: TableName) -> Table:
     Raises:
         TableMissing: there is no such table or view.
     """
-    return table_of(side, names, exchange(connection, *questions(*names)))
+    return table_of(side, names, run_batch(connection, *questions(*names)))
 
 
 def questions(*names: TableName) -> list[Statement]:

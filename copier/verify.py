@@ -25,7 +25,7 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.batch import exchange
+from copier.batch import run_batch
 from copier.errors import failures_of
 from copier.model import EMPTY, Chunk, Comparison, Digest, KeyRange, Seen, Written
 from copier.parallel import both_sides, run_lanes
@@ -161,7 +161,7 @@ def _held(
     """
     unseen = [each for each in key_ranges if each not in seen]
     with failures_of(target.side):
-        answers = exchange(
+        answers = run_batch(
             connection,
             *(_still(target, key_range, each) for key_range, each in seen.items()),
             *(statements.digest(target, key_range) for key_range in unseen),
@@ -195,5 +195,5 @@ def _digests(connection: Connection, rows: TableSlice, key_ranges: list[KeyRange
     if not key_ranges:
         return {}
     with failures_of(rows.side):
-        answers = exchange(connection, *(statements.digest(rows, key_range) for key_range in key_ranges))
+        answers = run_batch(connection, *(statements.digest(rows, key_range) for key_range in key_ranges))
     return {key_range: Digest(*answer) for key_range, [answer] in zip(key_ranges, answers, strict=True)}
