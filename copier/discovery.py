@@ -105,7 +105,7 @@ class FoundCatalogue:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Discovery:
     """Both servers, and what could be copied between them: parents before what refers to them.
 
     ``through`` are pairs without the column, whose foreign keys lead to a candidate, if over several steps.
@@ -132,7 +132,7 @@ class Survey:
         return [[name for name in order if name in group] for group in groups if len(group) > 1]
 
 
-def survey(
+def discover(
     source: Engine,
     target: Engine,
     column: str,
@@ -140,7 +140,7 @@ def survey(
     names: SideNames = DEFAULT_NAMES,
     without_schemas: Sequence[str] = (),
     timeout_seconds: float = 30.0,
-) -> Survey:
+) -> Discovery:
     """Looks for tables with that ``column``, the liquidation's number. Writes nothing.
 
     Privileges that the roles lack are no obstacle: which ones there have to be follows from what is found.
@@ -240,7 +240,7 @@ class _Looker:
         self._names = names
         self._without = list(without_schemas)
 
-    def look(self) -> Survey:
+    def look(self) -> Discovery:
         has_column = sql.SQL(_HAS_COLUMN).format(column=sql.Literal(self._column))
         in_source = self._tables(self._source, has_column)
         names = sorted({each.name.name for each in in_source})
@@ -251,7 +251,7 @@ class _Looker:
         judged = [self._judged(each, *found) for each, found in pairs]
         candidates = [each for each in judged if isinstance(each, Candidate)]
         known = {each.name for each in in_source}
-        return Survey(
+        return Discovery(
             source=_server(self._source),
             target=_server(self._target),
             candidates=tuple(_parents_first(self._related(candidates, keys))),

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bot.jobs.schedules import Firing
     from bot.messages.verification import SetResult, TableResult
     from copier import ExplainedKey, ExplainedTable, Explanation, OutsideKey
-    from copier.discovery import Size, Survey
+    from copier.discovery import Discovery, Size
 
 # ----------------------------------------------------------------------------
 # What writes
@@ -888,7 +888,7 @@ def _table_as_json(each: TableResult) -> dict[str, Any]:
 # What a new installation could copy
 
 
-def print_survey(found: Survey, names: Mapping[CopySpec, str], t: Translator) -> None:
+def print_discovery(found: Discovery, names: Mapping[CopySpec, str], t: Translator) -> None:
     """The tables that can be copied, by what each copy is called; then the others, each with the reason."""
 
     def rows(size: Size) -> str:
