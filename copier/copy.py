@@ -46,7 +46,6 @@ from copier.model import (
     EMPTY,
     WHOLE,
     Chunk,
-    Comparison,
     CopySpec,
     Counted,
     Counts,
@@ -55,6 +54,7 @@ from copier.model import (
     Limits,
     Plan,
     Proof,
+    RangeComparison,
     Referring,
 )
 from copier.parallel import both_sides, run_lanes
@@ -257,7 +257,7 @@ class Copy:
         self,
         result: CopyResult | None = None,
         *,
-        on_comparison: Callable[[Comparison], object] = ...,
+        on_comparison: Callable[[RangeComparison], object] = ...,
         moment: Snapshot | None = ...,
         count_rows: bool = ...,
     ) -> Proof: ...
@@ -267,7 +267,7 @@ class Copy:
         self,
         result: CopyResult | None = None,
         *,
-        on_comparison: Callable[[Comparison], object] = ...,
+        on_comparison: Callable[[RangeComparison], object] = ...,
         should_stop: Callable[[], bool],
         moment: Snapshot | None = ...,
         count_rows: bool = ...,
@@ -277,7 +277,7 @@ class Copy:
         self,
         result: CopyResult | None = None,
         *,
-        on_comparison: Callable[[Comparison], object] = lambda comparison: None,
+        on_comparison: Callable[[RangeComparison], object] = lambda comparison: None,
         should_stop: Callable[[], bool] = lambda: False,
         moment: Snapshot | None = None,
         count_rows: bool = False,
@@ -301,7 +301,7 @@ class Copy:
         else:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
-        comparisons: list[Comparison] = []
+        comparisons: list[RangeComparison] = []
         together = SeenTogether.of([*known.values()])
         moment = self._moment(moment, together)
         try:
@@ -338,7 +338,7 @@ class Copy:
         made_of: str,
         known: Mapping[int, Chunk],
         take: Callable[[], KeyRange | None],
-    ) -> Generator[Comparison, None, None]:
+    ) -> Generator[RangeComparison, None, None]:
         """Range by range. ``held`` and ``made_of`` are what the target was found to be at this moment."""
         readers = self._source_readers()
         target_readers = moment.readers(len(readers), self._target, in_order=False)
@@ -378,11 +378,11 @@ class Copy:
         """Whether row versions told that what was proven holds: then `verify` asks neither side."""
         return result is not None and self._left is not None and result.chunks == (self._left,)
 
-    def _proven_before(self, chunk: Chunk, on_comparison: Callable[[Comparison], object]) -> Proof:
+    def _proven_before(self, chunk: Chunk, on_comparison: Callable[[RangeComparison], object]) -> Proof:
         """Of a liquidation that row versions have told to be as it was."""
         if self._baseline is None or chunk.source is None:
             raise ValueError("nothing was proven before")
-        comparison = Comparison(chunk.range, chunk.source, chunk.source)
+        comparison = RangeComparison(chunk.range, chunk.source, chunk.source)
         on_comparison(comparison)
         vantages = self._source_state.vantage, self._target_state.vantage
         self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])

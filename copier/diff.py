@@ -29,7 +29,7 @@ from copier import statements
 from copier.batch import Rows, run_batch
 from copier.connections import run
 from copier.errors import failures_of
-from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Seen
+from copier.model import EMPTY, Bound, Counts, Digest, KeyRange, RangeComparison, Seen
 from copier.parallel import both_sides
 from copier.row_hash import digest_of, unpacked
 from copier.table_slice import TableSlice
@@ -232,7 +232,7 @@ class RangeDiff:
 
 
 def counts_of(
-    comparison: Comparison, reader: Connection, source: TableSlice, look: Look, target: TableSlice
+    comparison: RangeComparison, reader: Connection, source: TableSlice, look: Look, target: TableSlice
 ) -> Counts:
     """By how many rows the range differs: what a copy would do to it, at the moments of both."""
     if not comparison.source.rows or not comparison.target.rows:

@@ -43,7 +43,7 @@ from copier.batch import Rows, run_batch
 from copier.connections import until_timeout
 from copier.diff import Difference, Look, Patch, RangeDiff, Unchanged
 from copier.errors import failures_of
-from copier.model import EMPTY, WHOLE, Bound, Comparison, Counts, Digest, KeyRange, Limits, Seen
+from copier.model import EMPTY, WHOLE, Bound, Counts, Digest, KeyRange, Limits, RangeComparison, Seen
 from copier.parallel import both_sides
 from copier.row_hash import identical_when_equal
 from copier.snapshot import give_hash_key
@@ -186,7 +186,7 @@ class Baseline:
         return sum((each.digest for each in self.ranges), EMPTY)
 
     @classmethod
-    def of(cls, source: Vantage, target: Vantage, comparisons: Sequence[Comparison]) -> Self | None:
+    def of(cls, source: Vantage, target: Vantage, comparisons: Sequence[RangeComparison]) -> Self | None:
         """From comparisons that agree; None where row versions tell nothing of one of the sides."""
         if source.identity is None or target.identity is None:
             return None

@@ -27,7 +27,7 @@ from sqlalchemy import Connection
 from copier import statements
 from copier.batch import run_batch
 from copier.errors import failures_of
-from copier.model import EMPTY, Chunk, Comparison, Digest, KeyRange, Seen, Written
+from copier.model import EMPTY, Chunk, Digest, KeyRange, RangeComparison, Seen, Written
 from copier.parallel import both_sides, run_lanes
 from copier.table_slice import TableSlice
 
@@ -74,11 +74,11 @@ class SeenTogether:
         rows, arrived, value = found
         return (rows, Digest(arrived, value), definition) == (self.rows, self.written, self.definition)
 
-    def comparisons(self) -> Generator[Comparison, None, None]:
+    def comparisons(self) -> Generator[RangeComparison, None, None]:
         """Of all ranges, where they are still as they were seen."""
         for each in self.chunks:
             if each.source is not None:
-                yield Comparison(each.range, each.source, each.source)
+                yield RangeComparison(each.range, each.source, each.source)
 
 
 def compared(
@@ -90,7 +90,7 @@ def compared(
     *,
     definition: str,
     is_same: bool,
-) -> Generator[Comparison, None, None]:
+) -> Generator[RangeComparison, None, None]:
     """Yields a comparison a range; ``known`` are the chunks by which the ranges were put in place.
 
     ``definition`` is what the target's table is made of at the moment that is compared. ``is_same``: that is
@@ -123,7 +123,7 @@ def compared(
                 break
         return key_ranges or None
 
-    def compare(readers: Readers, key_ranges: list[KeyRange]) -> list[Comparison]:
+    def compare(readers: Readers, key_ranges: list[KeyRange]) -> list[RangeComparison]:
         source_reader, target_reader = readers
         chunks = {key_range: known.get(key_range.number) for key_range in key_ranges}
         known_already = {
@@ -142,7 +142,7 @@ def compared(
             lambda: _held(target_reader, target, key_ranges, seen_there, known_already),
         )
         of_source = known_already | hashed
-        return [Comparison(key_range, of_source[key_range], held[key_range]) for key_range in key_ranges]
+        return [RangeComparison(key_range, of_source[key_range], held[key_range]) for key_range in key_ranges]
 
     for some in run_lanes(lanes, lambda readers: take_some(), compare, threading.Event()):
         yield from some

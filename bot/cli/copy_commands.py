@@ -56,7 +56,7 @@ from bot.messages.proposal import removes_everything
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Baseline, Comparison, Copy, Preview, is_known
+from copier import Baseline, Copy, Preview, RangeComparison, is_known
 from copier.errors import CopierError, failures_of
 
 if TYPE_CHECKING:
@@ -392,7 +392,7 @@ def verify(liquidation: int, copy_name: str | None, *, set_name: str | None, as_
     limits = settings.file.work.limits
     go_on = broken_off_by_signals()
 
-    def show(comparison: Comparison) -> None:
+    def show(comparison: RangeComparison) -> None:
         go_on()
         output.add(comparison)
 

@@ -31,7 +31,7 @@ from bot.messages.question import confirmation, question_text
 from bot.messages.run import done, state_of
 from bot.messages.run import together as written_together
 from bot.untrusted_text import one_line
-from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
+from copier import CopySpec, Count, Digest, Plan, Preview, Proof, RangeComparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -718,7 +718,7 @@ class VerificationOutput:
     def begin(self, plan: Plan) -> None:
         self._plan = plan
 
-    def add(self, comparison: Comparison) -> None:
+    def add(self, comparison: RangeComparison) -> None:
         if self._as_json:
             _write(range_as_json(comparison))
         elif not comparison.agrees:
@@ -831,7 +831,7 @@ def print_set_preview_json(set_name: str, liquidation: int, tables: Sequence[Tab
     _write({"set": set_name, "liquidation_id": liquidation, "copies": [each.copy.name for each in tables]})
 
 
-def print_range(copy_name: str, comparison: Comparison, *, as_json: bool) -> None:
+def print_range(copy_name: str, comparison: RangeComparison, *, as_json: bool) -> None:
     """A compared key range of a table of a set; for a person only where it differs."""
     if as_json:
         _write({"copy": copy_name, **range_as_json(comparison)})
@@ -1088,7 +1088,7 @@ def preview_as_json(seen: Preview) -> dict[str, object]:
     return {names.get(name, name): value for name, value in asdict(seen).items()}
 
 
-def range_as_json(comparison: Comparison) -> dict[str, Any]:
+def range_as_json(comparison: RangeComparison) -> dict[str, Any]:
     """A key range and the digests of both sides."""
     part = comparison.range
     return {

@@ -54,7 +54,7 @@ from bot.jobs.repository import CreatedRun, Request, RunRequest
 from bot.jobs.status import RunKind, Status
 from bot.messages.verification import SetResult
 from bot.work.cancellation import StopSwitch
-from copier import Comparison, Count, Preview, compare_set, is_known
+from copier import Count, Preview, RangeComparison, compare_set, is_known
 from copier import explain as explained
 from copier.errors import CopierError, concerns_one_table
 
@@ -273,7 +273,7 @@ def verify_whole(settings: Settings, chosen: SetSection, liquidation: int, *, as
     parts, began = app.databases(settings), time.monotonic()
     go_on = broken_off_by_signals()
 
-    def show(name: str, comparison: Comparison) -> None:
+    def show(name: str, comparison: RangeComparison) -> None:
         go_on()
         print_range(name, comparison, as_json=as_json)
 

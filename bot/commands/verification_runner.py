@@ -23,7 +23,7 @@ from bot.config import SIDES, CopySection, SetSection
 from bot.jobs.baseline import spec_of
 from bot.messages.verification import SetResult, VerificationResult
 from bot.slack.pubsub import Neighbours
-from copier import Catalogue, Comparison, Copy, Limits, compare_set, is_known
+from copier import Catalogue, Copy, Limits, RangeComparison, compare_set, is_known
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +232,7 @@ class VerificationRunner:
         began = time.monotonic()
         if isinstance(comparison.chosen, SetSection):
             return self._verify_set(comparison, comparison.chosen, began)
-        comparisons: list[Comparison] = []
+        comparisons: list[RangeComparison] = []
         with Copy(
             self._prod,
             self._consulta,

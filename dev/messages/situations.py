@@ -34,7 +34,6 @@ from bot.messages.verification import SetResult, TableResult, VerificationResult
 from copier import (
     Advice,
     ColumnRule,
-    Comparison,
     Count,
     Counted,
     Counts,
@@ -43,6 +42,7 @@ from copier import (
     ExpectedChanges,
     Preview,
     Proof,
+    RangeComparison,
     Treatment,
 )
 from copier.model import KeyRange
@@ -537,7 +537,7 @@ def under_rules() -> Proposal:
 def verification(differing: int) -> VerificationResult:
     """A comparison of twenty parts, of which so many differ: the first by values, the rest by rows."""
     parts = [
-        Comparison(
+        RangeComparison(
             KeyRange(number, None, None, rows=50_000),
             Digest(50_000, number),
             Digest(50_000 - (number - 1 if number <= differing else 0), number + (number == 1 <= differing)),
@@ -555,7 +555,7 @@ def verification(differing: int) -> VerificationResult:
 
 def empty_verification(known: bool | None) -> VerificationResult:
     """A comparison of a liquidation of which neither side has rows; ``known`` to the catalogue."""
-    nothing = Comparison(KeyRange(1, None, None, rows=0), Digest(0, 0), Digest(0, 0))
+    nothing = RangeComparison(KeyRange(1, None, None, rows=0), Digest(0, 0), Digest(0, 0))
     return VerificationResult(
         7777, "items", TITLE, Proof.of([nothing], Counted(0, 0)), 1, ago(6), 0.2, known=known
     )
@@ -588,7 +588,7 @@ def set_verification(
     for name, title, rows in TABLES_OF_SET:
         counts = differ.get(name, Counts())
         there = rows - counts.inserted + counts.deleted
-        part = Comparison(
+        part = RangeComparison(
             KeyRange(1, None, None, rows), Digest(rows, 5), Digest(there, 6 if name in differ else 5)
         )
         proof = Proof.of([part], Counted(rows, there), counts)
