@@ -60,7 +60,7 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True, slots=True, order=True)
 class TableName:
-    """A schema-qualified table name, parts unquoted as the catalog holds them.
+    """A schema-qualified table name, parts unquoted as the system catalog holds them.
 
     It is read as SQL reads it: ``public.items`` and ``Public.ITEMS`` are one table, and
     ``"Weird Schema"."Items"`` keeps its capitals.

@@ -229,10 +229,7 @@ def _seen(
         label=label,
         in_source=in_source,
         in_target=in_target,
-        advice=(
-            *missing_index(sides.source),
-            *missing_index(sides.target),
-        ),
+        advice=(*missing_index(sides.source), *missing_index(sides.target)),
         changed_at=changed_at,
         taken=_taken(sides, by_versions.inserted if by_versions else None)
         if in_source.exact

@@ -407,7 +407,7 @@ class SideNow:
         return state_of(self.rows, self.table, answers)
 
     def written_since(self, base: Vantage) -> dict[Bound, int]:
-        """The hashes of the rows that were written since, by their keys; of one row more than `MOST_ROWS`."""
+        """The hashes of the rows that were written since, by their keys: of `MOST_ROWS` + 1 at most."""
         with failures_of(self.rows.side):
             [found] = self.look.ask(statements.arrived_rows(self.rows, base.horizon, MOST_ROWS + 1))
         return {tuple(key): value for key, value in found}

@@ -149,8 +149,8 @@ def _is_name(kind: Kind) -> bool:
 def collation_of(oid: str) -> str:
     """The SQL for what a collation with this OID sorts by: provider, locale and version. NULL for none.
 
-    to_jsonb reads catalog columns that only some versions have (colllocale since 17, datlocprovider
-    since 15).
+    to_jsonb reads columns of the system catalog that only some versions have (colllocale since 17,
+    datlocprovider since 15).
     """
     return f"""(
         SELECT CASE WHEN l.collprovider = 'd' THEN concat_ws(':',
